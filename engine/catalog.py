@@ -1,0 +1,125 @@
+"""The catalog: an immutable snapshot of sources, custom types and queries by name.
+
+A statement that changes it makes a new one; whoever holds the old one keeps a consistent picture.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ..errors import StatementError
+from .schema import Schema
+from .types import SqlType
+
+WRAP_SINGLES = "WRAP_SINGLES"
+UNWRAP_SINGLES = "UNWRAP_SINGLES"
+
+
+@dataclass(frozen=True, slots=True)
+class FormatInfo:
+    """How keys or values are serialised.
+
+    Attributes:
+        name: upper case: ARROW, JSON, KAFKA, ..
+        properties: ``delimiter``, ``fullSchemaName``, ``schemaId``, .. as far as the statement gave them.
+        features: `WRAP_SINGLES` or `UNWRAP_SINGLES`, only where it differs from the format's default.
+    """
+
+    name: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+    features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WindowInfo:
+    """``size_ms`` is None for sessions."""
+
+    type: Literal["TUMBLING", "HOPPING", "SESSION"]
+    size_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """A stream or table: a schema over a topic.
+
+    Attributes:
+        timestamp_column, timestamp_format: from WITH (TIMESTAMP, TIMESTAMP_FORMAT).
+        read_only: made by CREATE SOURCE.
+        query_id: the persistent query that made it (CSAS, CTAS, or CST for a materialised source table), if any.
+        statement: canonical text of the statement that made it.
+    """
+
+    name: str
+    kind: Literal["STREAM", "TABLE"]
+    schema: Schema
+    topic: str
+    key_format: FormatInfo
+    value_format: FormatInfo
+    partitions: int = 1
+    window: WindowInfo | None = None
+    timestamp_column: str | None = None
+    timestamp_format: str | None = None
+    read_only: bool = False
+    query_id: str | None = None
+    statement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEntry:
+    """A persistent query.
+
+    Attributes:
+        kind: how it came about: CREATE STREAM AS, CREATE TABLE AS, INSERT INTO .. SELECT, CREATE SOURCE TABLE.
+        sources: names of the sources it reads, in FROM/JOIN order.
+        sink: the source it writes (for CST: the table it materialises).
+        order: its place in the order of creation (kept by CREATE OR REPLACE).
+    """
+
+    id: str
+    kind: Literal["CSAS", "CTAS", "INSERT", "CST"]
+    statement: str
+    sources: tuple[str, ...]
+    sink: str
+    order: int
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """See the module's text.  Mappings keep the order of creation."""
+
+    sources: Mapping[str, DataSource] = field(default_factory=dict)
+    types: Mapping[str, SqlType] = field(default_factory=dict)
+    queries: Mapping[str, QueryEntry] = field(default_factory=dict)
+
+    def source(self, name: str) -> DataSource:
+        """Raises: StatementError, naming near misses."""
+        found = self.sources.get(name)
+        if found is None:
+            near = difflib.get_close_matches(name, self.sources, 3)
+            raise StatementError(
+                f"there is no stream or table named {name}",
+                suggestion=f"Did you mean {' or '.join(near)}?" if near else None,
+            )
+        return found
+
+    def with_source(self, source: DataSource) -> Catalog:
+        return replace(self, sources={**self.sources, source.name: source})
+
+    def without_source(self, name: str) -> Catalog:
+        return replace(self, sources={n: s for n, s in self.sources.items() if n != name})
+
+    def with_type(self, name: str, type_: SqlType) -> Catalog:
+        return replace(self, types={**self.types, name: type_})
+
+    def without_type(self, name: str) -> Catalog:
+        return replace(self, types={n: t for n, t in self.types.items() if n != name})
+
+    def with_query(self, query: QueryEntry) -> Catalog:
+        return replace(self, queries={**self.queries, query.id: query})
+
+    def without_query(self, query_id: str) -> Catalog:
+        return replace(self, queries={i: q for i, q in self.queries.items() if i != query_id})

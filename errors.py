@@ -1,0 +1,131 @@
+"""The error families, by who must act.
+
+* `StatementError`: the author of a statement (it has a place in the text, and often a suggestion).
+* `UnsupportedError`: a `StatementError` for what the dialect has and Penstock refuses by name.
+* `DataError`: the owner of the data (one record, or a query that cannot go on because of one).
+* `StorageError`: the operator of the machine (a file, an offset, what to do).
+* `InternalError`: us.  It is a bug.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "DataError",
+    "InternalError",
+    "PenstockError",
+    "Span",
+    "StatementError",
+    "StorageError",
+    "UnsupportedError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a text: offsets in characters, and the line and column (from 1) where it starts."""
+
+    start: int
+    end: int
+    line: int = 1
+    column: int = 1
+
+
+class PenstockError(Exception):
+    """What every error of Penstock is."""
+
+
+class StatementError(PenstockError):
+    """A statement is wrong; nothing was changed.
+
+    Args:
+        message: one sentence saying what is wrong, in the user's words.
+        span: where, in ``text``.
+        text: the statement (or script) that ``span`` points into.
+        suggestion: what to write instead.
+        expected: for syntax errors, what could have stood there.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        span: Span | None = None,
+        text: str | None = None,
+        suggestion: str | None = None,
+        expected: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.span = span
+        self.text = text
+        self.suggestion = suggestion
+        self.expected = expected
+
+    def located(self, text: str) -> StatementError:
+        """The same error, with the text its span points into (kept if it has one)."""
+        if self.text is None:
+            self.text = text
+        return self
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.span is not None and self.text is not None:
+            parts[0] = f"line {self.span.line}, column {self.span.column}: {self.message}"
+            parts.append(underline(self.text, self.span))
+        if self.expected:
+            parts.append("expected: " + ", ".join(self.expected))
+        if self.suggestion:
+            parts.append(self.suggestion)
+        return "\n".join(parts)
+
+
+class UnsupportedError(StatementError):
+    """The dialect has this, Penstock does not (yet): it is refused, never accepted and ignored."""
+
+
+class DataError(PenstockError):
+    """A record could not be processed, or a query stopped because of one."""
+
+
+class StorageError(PenstockError):
+    """A file is damaged, missing or held by another process.
+
+    Args:
+        message: what is wrong.
+        path: the file or directory.
+        offset: the byte in the file, if known.
+        action: what the operator can do.
+    """
+
+    def __init__(
+        self, message: str, *, path: str | None = None, offset: int | None = None, action: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.offset = offset
+        self.action = action
+
+    def __str__(self) -> str:
+        place = "" if self.path is None else f" [{self.path}" + ("]" if self.offset is None else f" at byte {self.offset}]")
+        action = "" if self.action is None else f"\noperator action: {self.action}"
+        return f"{self.message}{place}{action}"
+
+
+class InternalError(PenstockError):
+    """A bug in Penstock.  Please report it."""
+
+
+def underline(text: str, span: Span) -> str:
+    """The line ``span`` starts on, with the span underlined by carets.
+
+    >>> print(underline("SELECT x FROM y", Span(7, 8, 1, 8)))
+      SELECT x FROM y
+             ^
+    """
+    lines = text.splitlines() or [""]
+    line = lines[min(span.line, len(lines)) - 1]
+    length = max(1, min(span.end - span.start, len(line) - span.column + 1))
+    return f"  {line}\n  {' ' * (span.column - 1)}{'^' * length}"

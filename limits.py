@@ -1,0 +1,20 @@
+"""Every bound in the system: one constant, its unit, its reason.  A limit that is reached is an error, not a truncation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+STATEMENT_CHARS_MAX: Final = 1_000_000
+"""Characters of one script: far above what a person writes, below what makes the parser's memory matter."""
+
+NESTING_DEPTH_MAX: Final = 200
+"""Levels of nesting in an expression or type: Python's recursion limit is 1000 and the tree walkers use 3 frames a level."""
+
+BATCH_ROWS_MAX: Final = 65_536
+"""Rows a query takes in one step: large enough that the fixed cost of Arrow kernels vanishes, small enough for the cache."""
+
+STEP_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of input a query decodes in one step: bounds memory when records are large."""
+
+DECIMAL_PRECISION_MAX: Final = 76
+"""Digits of a DECIMAL: what Arrow's widest decimal holds."""

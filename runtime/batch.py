@@ -1,0 +1,158 @@
+"""What a Batch is: rows in processing order, in columns.
+
+A batch stands for the records that record-at-a-time processing would have handled one after the other.  ``positions``
+carries that order: one number per row, taken from the input record that caused the row, non-decreasing within a batch
+and comparable between all batches of one step of a query (so a join knows which side's row came first).  A record that
+caused several rows gave them the same position; their order in the batch is then their order.
+
+Batches of a *stream* hold events.  A row whose record had a null value is a tombstone row (all value columns null).
+Batches of a *table* hold changes: ``columns`` is the row after the change, a tombstone row means that it was deleted.
+If ``before`` is set, it holds the value columns before the change and ``before_absent`` says where there was no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """``n`` rows.
+
+    Attributes:
+        schema: names and Arrow types of ``columns``; the first ``key_count`` are the key.
+        columns: arrays of length n.
+        timestamps: int64[n], milliseconds since the epoch (ROWTIME).
+        positions: int64[n], non-decreasing; see the module's text.
+        tombstones: bool[n], the record's value is null; None stands for "nowhere".
+        before: value columns before the change (tables only, and only where lowering asked for them).
+        before_absent: bool[n], no row existed before; None stands for "nowhere absent".
+        window_starts: int64[n] ms, for rows with a windowed key.
+        window_ends: int64[n] ms, exclusive for time windows, inclusive for sessions.
+        headers: list<struct<KEY: string, VALUE: binary>>[n], or None if no row has any.
+    """
+
+    schema: pa.Schema
+    key_count: int
+    columns: tuple[Any, ...]
+    timestamps: Int64s
+    positions: Int64s
+    tombstones: Bools | None = None
+    before: tuple[Any, ...] | None = None
+    before_absent: Bools | None = None
+    window_starts: Int64s | None = None
+    window_ends: Int64s | None = None
+    headers: Any | None = None
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    @property
+    def keys(self) -> tuple[Any, ...]:
+        return self.columns[: self.key_count]
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        return self.columns[self.key_count :]
+
+    def tombstone_mask(self) -> Bools:
+        """bool[n], also where ``tombstones`` is None."""
+        return np.zeros(len(self), np.bool_) if self.tombstones is None else self.tombstones
+
+    def absent_before_mask(self) -> Bools:
+        """bool[n], also where ``before_absent`` is None."""
+        return np.zeros(len(self), np.bool_) if self.before_absent is None else self.before_absent
+
+    def take(self, rows: Int64s) -> Batch:
+        """The rows of the given numbers (each from 0 to n-1, in the order and as often as given)."""
+        index = pa.array(rows)
+
+        def pick(array: Any) -> Any:
+            return None if array is None else array[rows]
+
+        return replace(
+            self,
+            columns=tuple(c.take(index) for c in self.columns),
+            timestamps=self.timestamps[rows],
+            positions=self.positions[rows],
+            tombstones=pick(self.tombstones),
+            before=None if self.before is None else tuple(c.take(index) for c in self.before),
+            before_absent=pick(self.before_absent),
+            window_starts=pick(self.window_starts),
+            window_ends=pick(self.window_ends),
+            headers=None if self.headers is None else self.headers.take(index),
+        )
+
+    def filter(self, keep: Bools) -> Batch:
+        """The rows where ``keep`` is true; the batch itself if that is all of them."""
+        if keep.all():
+            return self
+        mask = pa.array(keep)
+
+        def pick(array: Any) -> Any:
+            return None if array is None else array[keep]
+
+        return replace(
+            self,
+            columns=tuple(c.filter(mask) for c in self.columns),
+            timestamps=self.timestamps[keep],
+            positions=self.positions[keep],
+            tombstones=pick(self.tombstones),
+            before=None if self.before is None else tuple(c.filter(mask) for c in self.before),
+            before_absent=pick(self.before_absent),
+            window_starts=pick(self.window_starts),
+            window_ends=pick(self.window_ends),
+            headers=None if self.headers is None else self.headers.filter(mask),
+        )
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Rows start..stop-1, without copying."""
+        length = stop - start
+
+        def pick(array: Any) -> Any:
+            return None if array is None else array[start:stop]
+
+        return replace(
+            self,
+            columns=tuple(c.slice(start, length) for c in self.columns),
+            timestamps=self.timestamps[start:stop],
+            positions=self.positions[start:stop],
+            tombstones=pick(self.tombstones),
+            before=None if self.before is None else tuple(c.slice(start, length) for c in self.before),
+            before_absent=pick(self.before_absent),
+            window_starts=pick(self.window_starts),
+            window_ends=pick(self.window_ends),
+            headers=None if self.headers is None else self.headers.slice(start, length),
+        )
+
+    def with_columns(self, schema: pa.Schema, key_count: int, columns: Sequence[Any], before: Sequence[Any] | None = None) -> Batch:
+        """The same rows with other columns."""
+        return replace(
+            self, schema=schema, key_count=key_count, columns=tuple(columns), before=None if before is None else tuple(before)
+        )
+
+
+def empty_batch(schema: pa.Schema, key_count: int, *, windowed: bool = False, before: bool = False) -> Batch:
+    """A batch of no rows."""
+    none = np.zeros(0, np.int64)
+    columns = tuple(pa.array([], f.type) for f in schema)
+    return Batch(
+        schema,
+        key_count,
+        columns,
+        none,
+        none,
+        before=columns[key_count:] if before else None,
+        before_absent=np.zeros(0, np.bool_) if before else None,
+        window_starts=none if windowed else None,
+        window_ends=none if windowed else None,
+    )

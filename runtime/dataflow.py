@@ -1,0 +1,156 @@
+"""A lowered query as data: all that engine hands over to runtime.
+
+The nodes are in topological order; a node names its inputs by their place in the tuple.  A query runs with as many
+partitions as its (co-partitioned) sources have; every operator node has one instance per partition.  An `Exchange` hands
+rows over to the partition of their new key, within the step and before its commit, so a re-keying costs no round trip
+through the log (docs/decisions/in-memory-exchange.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from ..storage.formats.base import Serde
+from .batch import Batch
+from .kernel import Kernel
+from .operators.base import Operator, OperatorContext
+
+WindowType = Literal["TUMBLING", "HOPPING", "SESSION"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Reads a topic as batches of columns.
+
+    The batch's columns are the key columns, the value columns, then ``extras``.
+
+    Attributes:
+        name: unique in the dataflow; counters and positions are filed under it.
+        topic: the topic.
+        is_table: rows are changes of a table (null keys are bad rows there).
+        key_serde, key_schema: None and empty for a source without a key.
+        value_serde: None for typed (``ARROW``) topics.
+        value_schema: the wanted value columns (others are not decoded).
+        extras: further columns, each (name, what): ``ROWTIME``, ``ROWPARTITION``, ``ROWOFFSET``, ``WINDOWSTART``,
+            ``WINDOWEND``, ``HEADERS`` or ``HEADER:key``.
+        timestamp: a kernel over the batch's columns giving int64 ms; null or failed drops the row as bad.
+        window: the key is windowed: its bytes end in the window's start (time windows, 8 bytes) or in its end and start
+            (sessions, 8 bytes each), big-endian, as Kafka Streams writes windowed keys.
+        window_size_ms: for time windows.
+        from_beginning: where a new query starts: the topic's start, or its end.
+    """
+
+    name: str
+    topic: str
+    is_table: bool
+    key_serde: Serde | None
+    key_schema: pa.Schema
+    value_serde: Serde | None
+    value_schema: pa.Schema
+    extras: tuple[tuple[str, str], ...] = ()
+    timestamp: Kernel | None = None
+    window: WindowType | None = None
+    window_size_ms: int | None = None
+    from_beginning: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An operator node.  ``make`` is called once per partition."""
+
+    name: str
+    inputs: tuple[int, ...]
+    make: Callable[[OperatorContext], Operator]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Moves each row to the partition of its key; keeps the order of positions.
+
+    ``key_serde`` encodes the batch's key columns to the bytes whose murmur2 hash chooses the partition.
+    """
+
+    name: str
+    input: int
+    key_serde: Serde
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Writes a batch to a topic.  Key columns first, then the value columns, as in the batch.
+
+    Attributes:
+        topic: None discards the rows (but counts them).
+        timestamp: a kernel giving the record's timestamp (int64 ms); None takes the row's.
+        window: keys are written with the row's window bounds appended (see `Source.window`).
+        is_table: rows are changes of a table.
+    """
+
+    name: str
+    input: int
+    topic: str | None
+    key_serde: Serde | None
+    value_serde: Serde | None
+    timestamp: Kernel | None = None
+    window: WindowType | None = None
+    is_table: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where pull queries find a query's table: a store of a node, and what turns its rows into the table's.
+
+    Attributes:
+        node: the operator node's name.
+        store: the store's name within it.
+        transform: store rows (as `Snapshot.table` gives them) -> rows of the table: key columns, for windowed tables
+            WINDOWSTART and WINDOWEND, value columns, and last ROWTIME.
+        schema: the schema ``transform`` gives.
+        key_count: how many of its columns are the key (window bounds not counted).
+    """
+
+    node: str
+    store: str
+    transform: Callable[[pa.Table], pa.Table]
+    schema: pa.Schema
+    key_count: int
+    windowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Hands the batches of a node to a push query's subscription instead of a topic."""
+
+    name: str
+    input: int
+    receive: Callable[[Batch], None]
+
+
+Node = Source | Step | Exchange | Sink | Tap
+
+
+@dataclass(frozen=True, slots=True)
+class Dataflow:
+    """A whole query.
+
+    Attributes:
+        nodes: in topological order.
+        partitions: how many instances every operator has.
+        order: how records of different inputs are ordered: by ``timestamp`` (the smallest next one first, ties by
+            arrival) or by ``arrival`` in the log.
+        every_update: see `OperatorContext`.
+        view: set if the query maintains a table that pull queries can read.
+        properties: overridden properties, for DESCRIBE and EXPLAIN.
+    """
+
+    nodes: tuple[Node, ...]
+    partitions: int
+    order: Literal["timestamp", "arrival"] = "timestamp"
+    every_update: bool = False
+    max_task_idle_ms: int = 0
+    view: View | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,184 @@
+"""The log as everything outside this folder sees it.  `LocalLog` is the first implementation, Kafka will be the second.
+
+A topic has partitions; a partition is a sequence of records with offsets.  Records become visible by commits only: a
+transaction appends to any number of partitions and moves any number of groups' positions, and its commit is one instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Int64s = npt.NDArray[np.int64]
+TopicPartition = tuple[str, int]
+HEADERS = pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())]))
+
+
+@dataclass(frozen=True, slots=True)
+class TopicConfig:
+    """What a topic is created with.
+
+    Attributes:
+        partitions: at least 1, fixed for the topic's life.
+        value_type: None for a topic of bytes; a struct type for typed (native ``ARROW``) values.  May gain fields later.
+        cleanup_policy: ``delete`` drops old segments, ``compact`` keeps the last record per key.
+        retention_ms, retention_bytes: None keeps everything.
+        internal: changelogs and the like, not shown by SHOW TOPICS.
+        properties: free text the owner wants to keep with the topic.
+    """
+
+    partitions: int = 1
+    value_type: Any | None = None
+    cleanup_policy: Literal["delete", "compact", "compact,delete"] = "delete"
+    retention_ms: int | None = None
+    retention_bytes: int | None = None
+    internal: bool = False
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """n records to append.
+
+    Attributes:
+        keys: binary[n] with nulls, or None if every key is null.
+        values: binary[n] for a topic of bytes, or struct[n] of the topic's ``value_type``; null is a tombstone.
+        timestamps: int64[n], milliseconds since the epoch.
+        headers: `HEADERS`[n], or None if no record has any.
+    """
+
+    keys: Any | None
+    values: Any
+    timestamps: Int64s
+    headers: Any | None = None
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedRecords(Records):
+    """n records of one partition as read.
+
+    Attributes:
+        offsets: int64[n], ascending (with gaps after compaction).
+        arrivals: int64[n], ascending: the place of each record in the log's total order, over all topics and partitions.
+        epoch: of the commit that made the last of them visible.
+        next_offset: where to read on (may exceed the last offset by more than 1).
+    """
+
+    offsets: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
+    arrivals: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
+    epoch: int = 0
+    next_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What became durable (or, in relaxed mode, will): its epoch and the end offset of every partition it touched."""
+
+    epoch: int
+    ends: Mapping[TopicPartition, int]
+
+
+class Transaction(Protocol):
+    """Used from one thread.  Until ``commit`` nobody sees any of it; after a crash before that, nothing happened."""
+
+    def append(self, topic: str, records: Records, partition: int | None = None) -> None:
+        """Append to a partition, or (None) to each key's: murmur2(key) % partitions; null keys go round robin.
+
+        Raises:
+            StorageError: unknown topic or partition; values of another type than the topic's.
+        """
+
+    def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Where a consumer group reads on once this is committed."""
+
+    def set_sequence(self, producer_id: str, sequence: int) -> None:
+        """The producer's sequence number; a commit whose number is not above the last one is a retry and is dropped."""
+
+    def commit(self, durable: bool = True) -> Commit:
+        """Make it happen; returns when it is durable, or (``durable=False``) when it is visible.
+
+        Raises:
+            StorageError: the disk is full, a file is damaged: nothing happened.
+        """
+
+    def abort(self) -> None:
+        """Forget it."""
+
+
+class Log(Protocol):
+    """Thread-safe."""
+
+    def create_topic(self, name: str, config: TopicConfig) -> None:
+        """Raises: StorageError, if it exists."""
+
+    def alter_topic(self, name: str, config: TopicConfig) -> None:
+        """Change anything but the number of partitions; ``value_type`` may only gain fields at its end.
+
+        Raises:
+            StorageError: unknown topic, or a change that is not allowed.
+        """
+
+    def delete_topic(self, name: str) -> None:
+        """Raises: StorageError, if it does not exist."""
+
+    def topics(self) -> Mapping[str, TopicConfig]:
+        """All topics by name, internal ones included."""
+
+    def transaction(self) -> Transaction: ...
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        *,
+        rows_max: int,
+        bytes_max: int | None = None,
+        fields: Sequence[str] | None = None,
+    ) -> FetchedRecords:
+        """Visible records from ``offset`` on, at most ``rows_max`` (at least one if there is one); may be empty.
+
+        ``fields`` picks fields of a typed topic's values (others are not decoded).  Typed values of an older
+        ``value_type`` come with null fields added.
+
+        Raises:
+            StorageError: unknown topic; a damaged frame (file, offset, what to do), never data from it.
+        """
+
+    def start_offset(self, topic: str, partition: int) -> int: ...
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        """The offset after the last visible record."""
+
+    def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        """The first offset whose record has a timestamp >= ``timestamp_ms``; the end offset if none."""
+
+    def positions(self, group: str) -> Mapping[TopicPartition, int]:
+        """A consumer group's committed positions; empty for an unknown one."""
+
+    def delete_group(self, group: str) -> None: ...
+
+    def last_sequence(self, producer_id: str) -> int | None: ...
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Records below ``offset`` may be dropped (whole segments are)."""
+
+    @property
+    def epoch(self) -> int:
+        """Of the newest visible commit."""
+
+    def wait(self, epoch: int, timeout_s: float | None) -> int:
+        """Block until a commit newer than ``epoch`` is visible, or the time is up; returns the newest epoch."""
+
+    def partitions_of(self, keys: Any, partitions: int) -> npt.NDArray[np.int32]:
+        """murmur2(key) % partitions for binary[n] keys, as Kafka's default partitioner places them; -1 for null keys."""
+
+    def close(self) -> None: ...

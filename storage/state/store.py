@@ -1,0 +1,78 @@
+"""The contract of state stores: all that operators and tasks know of them.
+
+A store belongs to one operator of one query on one partition and is used by one thread at a time; only `Snapshot` may be
+read by others.  Three things happen to it: the operator reads and writes it during a step; at the commit the task takes
+the step's changes (for the changelog); now and then the task writes a checkpoint.  Recovery is ``restore`` of the newest
+checkpoint and then ``apply_changes`` of every later change batch, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class StateField:
+    """One fixed column of a keyed store, such as an aggregate's running sum.
+
+    Attributes:
+        name: unique within the store (aggregators: within the aggregator).
+        dtype: a NumPy dtype; ``np.dtype(object)`` for values that have no fixed width.  Objects in a state are never
+            changed in place, they are replaced (snapshots and running results share them).
+        arrow: the Arrow type under which the field is checkpointed; objects must convert with ``pa.array(list, arrow)``
+            and come back with ``to_pylist()``.
+        initial: the value for a group that has seen no row.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    arrow: Any
+    initial: Any
+
+
+class Snapshot(Protocol):
+    """A frozen, consistent picture of a store; cheap to take (copy-on-write), safe to read from any thread."""
+
+    def table(self) -> pa.Table:
+        """All rows: key columns, then fields or row columns.  No order is promised."""
+
+    def lookup(self, keys: Sequence[Any]) -> pa.Table:
+        """The rows of the given keys (one Arrow array per key column, parallel); missing ones are left out."""
+
+
+class StateStore(Protocol):
+    """What a task needs of any store.
+
+    Trap: ``drain_changes`` must describe the state *after* the step, one entry per changed key, so that applying it
+    twice does no harm.
+    """
+
+    name: str
+    """Unique within the operator's partition; stable across restarts; fit for a file name."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held, estimated."""
+
+    def drain_changes(self) -> pa.RecordBatch | None:
+        """What changed since the last call, or None.  The schema is the store's own and constant."""
+
+    def apply_changes(self, changes: pa.RecordBatch) -> None:
+        """Replay a batch that ``drain_changes`` gave, without recording it as a change again."""
+
+    def discard_changes(self) -> None:
+        """Forget what changed (after a restore)."""
+
+    def checkpoint(self) -> pa.Table:
+        """The whole store as one Arrow table that later writes do not alter."""
+
+    def restore(self, table: pa.Table) -> None:
+        """Replace the contents by a checkpoint's."""
+
+    def snapshot(self) -> Snapshot:
+        """See `Snapshot`."""
