@@ -18,3 +18,12 @@ STEP_BYTES_MAX: Final = 64 * 1024 * 1024
 
 DECIMAL_PRECISION_MAX: Final = 76
 """Digits of a DECIMAL: what Arrow's widest decimal holds."""
+
+DECODED_CHUNKS_MAX: Final = 64
+"""Stretches of topics kept decoded for several queries at once; two per (topic, partition, columns)."""
+
+UNREAD_ROWS_MAX: Final = 20_000_000
+"""Rows a producer may be ahead of the slowest running query of an in-memory log before insert() waits."""
+
+SUBSCRIPTION_ROWS_MAX: Final = 10_000
+"""Rows a push query holds for a slow reader before it waits (or drops, by choice)."""

@@ -42,6 +42,8 @@ class Source:
             (sessions, 8 bytes each), big-endian, as Kafka Streams writes windowed keys.
         window_size_ms: for time windows.
         from_beginning: where a new query starts: the topic's start, or its end.
+        shared_key: sources with equal topic, columns and ``shared_key`` decode alike, so they may share decoded batches
+            (lowering puts the data source's name and formats here).
     """
 
     name: str
@@ -56,6 +58,7 @@ class Source:
     window: WindowType | None = None
     window_size_ms: int | None = None
     from_beginning: bool = True
+    shared_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,13 @@ class Step:
 class Exchange:
     """Moves each row to the partition of its key; keeps the order of positions.
 
-    ``key_serde`` encodes the batch's key columns to the bytes whose murmur2 hash chooses the partition.
+    ``key_serde`` encodes the batch's key columns to the bytes whose murmur2 hash chooses the partition; None moves all
+    rows to partition 0 (a global aggregate, a foreign-key join).
     """
 
     name: str
     input: int
-    key_serde: Serde
+    key_serde: Serde | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ..batch import Batch, Bools
 from ..kernel import Failures
@@ -66,6 +66,10 @@ class OperatorContext:
 
 class Operator(ABC):
     """One step of a dataflow on one partition.  Not thread-safe: one thread at a time calls it."""
+
+    row_preserving: ClassVar[bool] = False
+    """Every output row comes from an input row of its own (filter, project, rekey): what such operators drop are source
+    rows, so their counters add up to the query's account of its input."""
 
     def __init__(self, context: OperatorContext) -> None:
         self.context = context

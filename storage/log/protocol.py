@@ -158,6 +158,9 @@ class Log(Protocol):
     def end_offset(self, topic: str, partition: int) -> int:
         """The offset after the last visible record."""
 
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
+        """The newest visible epoch and the end offsets of several partitions, all as of that one commit."""
+
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """The first offset whose record has a timestamp >= ``timestamp_ms``; the end offset if none."""
 

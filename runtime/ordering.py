@@ -1,0 +1,83 @@
+"""The order in which a step takes the records of its inputs.
+
+Every record of a step gets a *position*, its rank in that order; positions are what operators compare.
+
+* ``arrival``: as the log received them (the log has one total order over all topics).
+* ``timestamp``: the input whose next record has the smallest timestamp goes first, ties by arrival, as Kafka Streams
+  does.  An input is a queue, so a record never overtakes an earlier one of its own input: taking heads of queues by
+  timestamp is the same as sorting by each queue's *running maximum* of timestamps, which needs no loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .batch import Int64s
+
+Order = Literal["timestamp", "arrival"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The next records of one input.
+
+    Attributes:
+        timestamps, arrivals: int64[n] of the records at hand.
+        truncated: there are more records behind these, so nothing that may come after the last one can be taken yet.
+    """
+
+    timestamps: Int64s
+    arrivals: Int64s
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a step takes.
+
+    Attributes:
+        taken: how many records of each queue.
+        positions: for each queue, int64[taken], ascending; the ranks of all queues together are 0..total-1.
+        total: the number of records taken.
+    """
+
+    taken: tuple[int, ...]
+    positions: tuple[Int64s, ...]
+    total: int
+
+
+def merge(queues: Sequence[Queue], order: Order, rows_max: int) -> Merged:
+    """Order the records of all queues and take the first ones, at most ``rows_max``.
+
+    Where a queue is truncated, only what is certain to come no later than its unseen records is taken; at least one
+    record is taken if there is any.
+    """
+    if len(queues) == 1:
+        taken = min(len(queues[0].timestamps), rows_max)
+        return Merged((taken,), (np.arange(taken, dtype=np.int64),), taken)
+    if order == "arrival":
+        keys = [q.arrivals for q in queues]
+    else:
+        keys = [np.maximum.accumulate(q.timestamps) if len(q.timestamps) else q.timestamps for q in queues]
+    key = np.concatenate(keys)
+    arrival = np.concatenate([q.arrivals for q in queues])
+    queue = np.repeat(np.arange(len(queues)), [len(k) for k in keys])
+    ranking = np.lexsort((queue, arrival, key))
+    limit = min(len(ranking), rows_max)
+    for number, candidate in enumerate(queues):
+        if candidate.truncated and len(candidate.timestamps):
+            # whatever follows in this queue ranks behind its last record at hand; others may rank between them
+            last = int(np.nonzero(queue[ranking] == number)[0][-1])
+            limit = min(limit, last + 1)
+    chosen = ranking[:limit]
+    owner = queue[chosen]
+    taken_each, positions = [], []
+    for number in range(len(queues)):
+        ranks = np.nonzero(owner == number)[0].astype(np.int64)
+        taken_each.append(len(ranks))
+        positions.append(ranks)
+    return Merged(tuple(taken_each), tuple(positions), limit)

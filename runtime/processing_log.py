@@ -1,0 +1,82 @@
+"""The processing log: one row for every record that was bad, with reason, topic, partition and offset.
+
+It is a topic of typed values, written in the same commit as the step that met the record, and the engine declares a
+stream over it (KSQL_PROCESSING_LOG), so it can be queried.  The columns follow ksqlDB's, with the place of the record added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from ..storage.log.protocol import Records
+from .clock import now_ms
+
+TOPIC = "ksql_processing_log"
+
+DESERIALIZATION_ERROR = 0
+RECORD_PROCESSING_ERROR = 1
+SERIALIZATION_ERROR = 3
+
+_PLACE = [("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())]
+_DESERIALIZATION = pa.struct([("target", pa.string()), ("errorMessage", pa.string()), *_PLACE])
+_PROCESSING = pa.struct([("errorMessage", pa.string()), *_PLACE])
+_SERIALIZATION = pa.struct([("target", pa.string()), ("errorMessage", pa.string()), *_PLACE])
+_MESSAGE = pa.struct(
+    [
+        ("type", pa.int32()),
+        ("deserializationError", _DESERIALIZATION),
+        ("recordProcessingError", _PROCESSING),
+        ("serializationError", _SERIALIZATION),
+    ]
+)
+VALUE_TYPE = pa.struct([("LOGGER", pa.string()), ("LEVEL", pa.string()), ("TIME", pa.int64()), ("MESSAGE", _MESSAGE)])
+"""The type of the topic's values: the columns of the stream KSQL_PROCESSING_LOG."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Bad records of one cause: parallel sequences; ``kind`` is one of the module's constants."""
+
+    kind: int
+    logger: str
+    target: str | None
+    topics: Sequence[str]
+    partitions: Sequence[int]
+    offsets: Sequence[int]
+    reasons: Sequence[str]
+
+
+@dataclass(slots=True)
+class ProcessingLog:
+    """Gathers a step's complaints; `records` turns them into log records for the step's commit."""
+
+    complaints: list[Complaint] = field(default_factory=list)
+
+    def add(self, complaint: Complaint) -> None:
+        self.complaints.append(complaint)
+
+    def records(self) -> Records | None:
+        """The rows to append to `TOPIC`, or None; the complaints are forgotten."""
+        if not self.complaints:
+            return None
+        rows = []
+        now = now_ms()
+        for complaint in self.complaints:
+            for topic, partition, offset, reason in zip(
+                complaint.topics, complaint.partitions, complaint.offsets, complaint.reasons, strict=True
+            ):
+                place = {"topic": topic, "partition": int(partition), "offset": int(offset), "errorMessage": reason}
+                message: dict[str, object] = {"type": complaint.kind}
+                if complaint.kind == DESERIALIZATION_ERROR:
+                    message["deserializationError"] = {**place, "target": complaint.target}
+                elif complaint.kind == SERIALIZATION_ERROR:
+                    message["serializationError"] = {**place, "target": complaint.target}
+                else:
+                    message["recordProcessingError"] = place
+                rows.append({"LOGGER": complaint.logger, "LEVEL": "ERROR", "TIME": now, "MESSAGE": message})
+        self.complaints = []
+        return Records(None, pa.array(rows, VALUE_TYPE), np.full(len(rows), now, np.int64))

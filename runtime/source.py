@@ -1,0 +1,271 @@
+"""Log records -> decoded, timestamped batches.
+
+A `DecodedTopics` is shared by all queries of an engine: a stretch of a topic is fetched and decoded once and serves every
+query that reads it with the same columns (`Source.shared_key`), also when they cut it into steps differently.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..limits import DECODED_CHUNKS_MAX, STEP_BYTES_MAX
+from ..storage.log.protocol import FetchedRecords, Log
+from .batch import Batch, Bools, Int64s
+from .dataflow import Source
+from .kernel import Failures
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Decoded records of one partition, in offset order.
+
+    Attributes:
+        records: as fetched.
+        keys, values: one array per column of the source's schemas.
+        nulls: bool[n], the record's value is null.
+        malformed: row -> (``key`` or ``value``, reason); those rows are null everywhere.
+        windows: int64[n] start and end of windowed keys, or None.
+        rows_asked: how many were asked for; fewer at hand means that the topic ended there.
+    """
+
+    records: FetchedRecords
+    keys: tuple[Any, ...]
+    values: tuple[Any, ...]
+    nulls: Bools | None
+    malformed: dict[int, tuple[str, str]]
+    windows: tuple[Int64s, Int64s] | None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class DecodedTopics:
+    """Fetches and decodes; keeps the most recent chunks.  Thread-safe."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self._chunks: OrderedDict[Hashable, list[tuple[int, int, Chunk]]] = OrderedDict()
+
+    def fetch(self, source: Source, partition: int, offset: int, end: int, rows_max: int) -> tuple[Chunk, int]:
+        """Records from ``offset`` on, below ``end``, as a chunk and the row in it where ``offset`` is.
+
+        The chunk may hold more rows than asked for, before and after.
+        """
+        key = (source.topic, partition, source.shared_key, source.key_schema, source.value_schema, source.window)
+        with self._lock:
+            for first, after, chunk in self._chunks.get(key, ()):
+                if first <= offset < after and len(chunk):
+                    self._chunks.move_to_end(key)
+                    return chunk, int(np.searchsorted(chunk.records.offsets, offset))
+        fields = None if source.value_serde is not None else source.value_schema.names
+        records = self._log.read(
+            source.topic, partition, offset, rows_max=rows_max, bytes_max=STEP_BYTES_MAX, fields=fields
+        )
+        chunk = decode(source, records)
+        with self._lock:
+            kept = self._chunks.setdefault(key, [])
+            kept.append((offset, records.next_offset, chunk))
+            del kept[:-2]  # the stretch being read and the one before it
+            self._chunks.move_to_end(key)
+            while len(self._chunks) > DECODED_CHUNKS_MAX:
+                self._chunks.popitem(last=False)
+        return chunk, 0
+
+    def forget(self, topic: str) -> None:
+        """Drop what is kept of a topic (it was deleted)."""
+        with self._lock:
+            for key in [k for k in self._chunks if isinstance(k, tuple) and k[0] == topic]:
+                del self._chunks[key]
+
+
+def decode(source: Source, records: FetchedRecords) -> Chunk:
+    """Bytes to columns, per the source's formats."""
+    n = len(records)
+    malformed: dict[int, tuple[str, str]] = {}
+    key_bytes = pa.nulls(n, pa.binary()) if records.keys is None else records.keys
+    windows = None
+    if source.window is not None:
+        key_bytes, windows = _split_windowed(key_bytes, source)
+    keys: tuple[Any, ...] = ()
+    if source.key_serde is not None and len(source.key_schema):
+        decoded = source.key_serde.decode(key_bytes, source.key_schema)
+        keys = decoded.columns
+        if decoded.malformed is not None:
+            malformed.update({int(r): ("key", m) for r, m in zip(decoded.malformed.rows, decoded.malformed.reasons)})
+    else:
+        keys = tuple(pa.nulls(n, f.type) for f in source.key_schema)
+    nulls: Bools | None
+    if source.value_serde is None:
+        values, nulls = _typed_values(records.values, source.value_schema)
+    else:
+        decoded = source.value_serde.decode(records.values, source.value_schema)
+        values, nulls = decoded.columns, decoded.nulls
+        if decoded.malformed is not None:
+            found = zip(decoded.malformed.rows, decoded.malformed.reasons)
+            malformed.update({int(r): ("value", m) for r, m in found if int(r) not in malformed})
+    if nulls is not None and not nulls.any():
+        nulls = None
+    return Chunk(records, keys, values, nulls, malformed, windows)
+
+
+def _typed_values(values: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], Bools | None]:
+    """The wanted fields of a struct array; a null struct makes all of them null."""
+    nulls: Bools | None = None
+    if values.null_count:
+        nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    columns = []
+    for wanted in schema:
+        index = values.type.get_field_index(wanted.name)
+        if index < 0:
+            columns.append(pa.nulls(len(values), wanted.type))
+            continue
+        column = pc.struct_field(values, [index]) if nulls is not None else values.field(index)
+        columns.append(column if column.type == wanted.type else column.cast(wanted.type))
+    return tuple(columns), nulls
+
+
+def _split_windowed(keys: Any, source: Source) -> tuple[Any, tuple[Int64s, Int64s]]:
+    """Key bytes without the window, and the window's bounds (0, 0 for a null key)."""
+    width = 16 if source.window == "SESSION" else 8
+    starts = np.zeros(len(keys), np.int64)
+    ends = np.zeros(len(keys), np.int64)
+    plain: list[bytes | None] = []
+    for row, key in enumerate(keys.to_pylist()):
+        if key is None or len(key) < width:
+            plain.append(None)
+            continue
+        tail = np.frombuffer(key, ">i8", offset=len(key) - width)
+        if width == 16:
+            ends[row], starts[row] = tail[0], tail[1]
+        else:
+            starts[row] = tail[0]
+            ends[row] = min(int(tail[0]) + (source.window_size_ms or 0), 2**63 - 1)
+        plain.append(key[:-width])
+    return pa.array(plain, pa.binary()), (starts, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRows:
+    """Rows of a batch's records that were left out: row numbers in the slice, the side at fault, the reasons."""
+
+    rows: Int64s
+    sides: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def to_batch(
+    source: Source, partition: int, chunk: Chunk, start: int, stop: int, positions: Int64s
+) -> tuple[Batch, BadRows | None]:
+    """Rows start..stop-1 of a chunk as a batch at the given positions, without the bad ones."""
+    length = stop - start
+    records = chunk.records
+    timestamps = records.timestamps[start:stop]
+    columns = [c.slice(start, length) for c in (*chunk.keys, *chunk.values)]
+    schema = pa.schema([*source.key_schema, *source.value_schema])
+    nulls = None if chunk.nulls is None else chunk.nulls[start:stop]
+    bad: dict[int, tuple[str, str]] = {
+        row - start: fault for row, fault in chunk.malformed.items() if start <= row < stop
+    }
+    if source.is_table and chunk.keys:
+        for row in np.nonzero(all_null(chunk.keys, start, length))[0]:
+            bad.setdefault(int(row), ("key", "the key of a table's record is null"))
+    if source.timestamp is not None and length:
+        timestamps = _extract_timestamps(source, columns, length, nulls, timestamps, bad)
+    if source.extras:
+        fields = list(schema)
+        for name, what in source.extras:
+            column = _extra(what, records, start, length, timestamps, partition, chunk)
+            fields.append(pa.field(name, column.type))
+            columns.append(column)
+        schema = pa.schema(fields)
+    headers = None if records.headers is None else records.headers.slice(start, length)
+    batch = Batch(
+        schema,
+        len(source.key_schema),
+        tuple(columns),
+        timestamps,
+        positions,
+        tombstones=nulls,
+        window_starts=None if chunk.windows is None else chunk.windows[0][start:stop],
+        window_ends=None if chunk.windows is None else chunk.windows[1][start:stop],
+        headers=headers,
+    )
+    if not bad:
+        return batch, None
+    rows = np.array(sorted(bad), np.int64)
+    keep = np.ones(length, np.bool_)
+    keep[rows] = False
+    faults = [bad[int(r)] for r in rows]
+    return batch.filter(keep), BadRows(rows, tuple(f[0] for f in faults), tuple(f[1] for f in faults))
+
+
+def all_null(columns: tuple[Any, ...], start: int, length: int) -> Bools:
+    """bool[length]: every one of the columns is null in the row."""
+    mask = np.ones(length, np.bool_)
+    for column in columns:
+        piece = column.slice(start, length)
+        if piece.null_count == 0:
+            return np.zeros(length, np.bool_)
+        mask &= np.asarray(piece.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    return mask
+
+
+def _extract_timestamps(
+    source: Source, columns: list[Any], length: int, nulls: Bools | None, fallback: Int64s, bad: dict[int, tuple[str, str]]
+) -> Int64s:
+    """The event time of each row (reference section 6); rows without a valid one become bad.
+
+    A record with a null value has no timestamp column: it keeps the record's own timestamp.
+    """
+    assert source.timestamp is not None
+    values, failures = source.timestamp(columns, length)
+    reasons: dict[int, str] = {} if failures is None else dict(zip(failures.rows.tolist(), failures.reasons))
+    missing = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    extracted = np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+    wrong = missing | (extracted < 0)
+    if nulls is not None:
+        wrong &= ~nulls
+        extracted = np.where(nulls, fallback, extracted)
+    for row in np.nonzero(wrong)[0].tolist():
+        reason = reasons.get(row) or (
+            "the timestamp column is null" if missing[row] else f"the timestamp {extracted[row]} is negative"
+        )
+        bad.setdefault(row, ("value", reason))
+    return extracted
+
+
+def _extra(
+    what: str, records: FetchedRecords, start: int, length: int, timestamps: Int64s, partition: int, chunk: Chunk
+) -> Any:
+    """A pseudo or header column."""
+    stop = start + length
+    if what == "ROWTIME":
+        return pa.array(timestamps, pa.int64())
+    if what == "ROWPARTITION":
+        return pa.array(np.full(length, partition, np.int32))
+    if what == "ROWOFFSET":
+        return pa.array(records.offsets[start:stop], pa.int64())
+    if what in ("WINDOWSTART", "WINDOWEND"):
+        if chunk.windows is None:
+            return pa.nulls(length, pa.int64())
+        return pa.array(chunk.windows[0 if what == "WINDOWSTART" else 1][start:stop], pa.int64())
+    headers = [None] * length if records.headers is None else records.headers.slice(start, length).to_pylist()
+    if what == "HEADERS":
+        item = pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())])
+        return pa.array([h or [] for h in headers], pa.list_(item))
+    wanted = what.removeprefix("HEADER:")
+    found = [next((h["VALUE"] for h in reversed(row or []) if h["KEY"] == wanted), None) for row in headers]
+    return pa.array(found, pa.binary())
+
+
+def as_failures(bad: BadRows) -> Failures:
+    return Failures(bad.rows, bad.reasons)
