@@ -1,0 +1,414 @@
+"""Typed expressions: what binding makes of the parser's tree.
+
+Every node knows its SQL type and the span it came from.  Nodes are frozen and hashable; spans take no part in equality,
+so two expressions that mean the same are equal (`same`).  Literal values are Python values as in the function registry:
+DATE an int of days, TIME and TIMESTAMP an int of milliseconds, DECIMAL a `decimal.Decimal` at the type's scale.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
+from typing import Any, TypeGuard
+from typing import Literal as Word
+
+from ...errors import Span
+from ...grammar.ast import NO_SPAN
+from .. import types as t
+from ..functions.registry import AggregateOverload, Overload
+from ..schema import RESERVED_NAMES
+
+ArithmeticOperator = Word["+", "-", "*", "/", "%", "||"]
+ComparisonOperator = Word["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedExpression:
+    """What every node is."""
+
+    type: t.SqlType
+    span: Span = field(default=NO_SPAN, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return text(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRef(TypedExpression):
+    """A column of the operator's input, by its name in that input's schema."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRef(TypedExpression):
+    """A parameter of an enclosing lambda; nested lambdas never share a name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Literal(TypedExpression):
+    """``untyped`` marks a bare NULL whose type no context has given yet (its ``type`` says nothing then)."""
+
+    value: Any
+    untyped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnitWord(TypedExpression):
+    """``DAYS`` as an argument; ``unit`` is singular and upper case."""
+
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call(TypedExpression):
+    """A scalar function; arguments are already coerced to the overload's parameters."""
+
+    name: str
+    overload: Overload
+    arguments: tuple[TypedExpression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateCall(TypedExpression):
+    """An aggregate.  ``arguments`` are all of them, ``literals`` parallel: the values of literal arguments, else None.
+
+    ``inputs`` (those that `Aggregator.scan` takes) leaves out the ones that the overload takes as literals.
+    """
+
+    name: str
+    overload: AggregateOverload
+    arguments: tuple[TypedExpression, ...]
+    parameter_names: tuple[str, ...]
+    star: bool = False
+
+    @property
+    def inputs(self) -> tuple[TypedExpression, ...]:
+        return tuple(
+            a for a, name in zip(self.arguments, self.parameter_names, strict=True) if name not in self.overload.literals
+        )
+
+    @property
+    def literals(self) -> tuple[Any, ...]:
+        return tuple(a.value if isinstance(a, Literal) else None for a in self.arguments)
+
+    @property
+    def argument_types(self) -> tuple[t.SqlType, ...]:
+        return tuple(a.type for a in self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class TableCall(TypedExpression):
+    """A table function.  ``type`` is the type of one output row; as a kernel it gives lists of that."""
+
+    name: str
+    overload: Overload
+    arguments: tuple[TypedExpression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaNode(TypedExpression):
+    """``type`` is the body's."""
+
+    parameters: tuple[tuple[str, t.SqlType], ...]
+    body: TypedExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Negate(TypedExpression):
+    operand: TypedExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic(TypedExpression):
+    """Operands keep their own types; ``type`` is the result's."""
+
+    operator: ArithmeticOperator
+    left: TypedExpression
+    right: TypedExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(TypedExpression):
+    """Operands have one type, or are two different numeric types."""
+
+    operator: ComparisonOperator
+    left: TypedExpression
+    right: TypedExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Logical(TypedExpression):
+    operator: Word["AND", "OR"]
+    left: TypedExpression
+    right: TypedExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Not(TypedExpression):
+    operand: TypedExpression
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull(TypedExpression):
+    operand: TypedExpression
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Between(TypedExpression):
+    operand: TypedExpression
+    low: TypedExpression
+    high: TypedExpression
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class In(TypedExpression):
+    """``items`` have the operand's type, NULL items are left out."""
+
+    operand: TypedExpression
+    items: tuple[TypedExpression, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Like(TypedExpression):
+    operand: TypedExpression
+    pattern: TypedExpression
+    escape: str | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Case(TypedExpression):
+    """Searched: ``CASE x WHEN v`` has become ``CASE WHEN x = v``.  Without a default it is a NULL literal."""
+
+    branches: tuple[tuple[TypedExpression, TypedExpression], ...]
+    default: TypedExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Cast(TypedExpression):
+    """To ``type``.  ``implicit`` ones were not written by the user; a failure in them fails the whole expression."""
+
+    operand: TypedExpression
+    implicit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subscript(TypedExpression):
+    """Of an array (index INTEGER, from 1, negative from the end) or a map (index of its key type)."""
+
+    base: TypedExpression
+    index: TypedExpression
+
+
+@dataclass(frozen=True, slots=True)
+class FieldAccess(TypedExpression):
+    base: TypedExpression
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayMake(TypedExpression):
+    items: tuple[TypedExpression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MapMake(TypedExpression):
+    entries: tuple[tuple[TypedExpression, TypedExpression], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StructMake(TypedExpression):
+    fields: tuple[tuple[str, TypedExpression], ...]
+
+
+# --- helpers -------------------------------------------------------------------------------
+
+
+def is_untyped_null(expression: TypedExpression) -> TypeGuard[Literal]:
+    """A NULL that still waits for a type."""
+    return isinstance(expression, Literal) and expression.untyped
+
+
+def null(type_: t.SqlType, span: Span = NO_SPAN) -> Literal:
+    """The NULL of a type."""
+    return Literal(None, type=type_, span=span)
+
+
+def same(left: TypedExpression, right: TypedExpression) -> bool:
+    """Whether the two mean the same, wherever in the text they stand."""
+    return left == right
+
+
+def children(expression: TypedExpression) -> tuple[TypedExpression, ...]:
+    """The node's direct parts, in the order of the text."""
+    found: list[TypedExpression] = []
+    for part in fields(expression):
+        if part.name not in ("type", "span"):
+            _collect(getattr(expression, part.name), found)
+    return tuple(found)
+
+
+def _collect(value: Any, found: list[TypedExpression]) -> None:
+    if isinstance(value, TypedExpression):
+        found.append(value)
+    elif isinstance(value, tuple):
+        for item in value:
+            _collect(item, found)
+
+
+def walk(expression: TypedExpression) -> Iterator[TypedExpression]:
+    """The node and all below it, top down, left to right."""
+    yield expression
+    for child in children(expression):
+        yield from walk(child)
+
+
+def transform(
+    expression: TypedExpression, change: Callable[[TypedExpression], TypedExpression | None]
+) -> TypedExpression:
+    """Replace nodes, top down: where ``change`` gives a node, it takes the place of the old one and is not looked into."""
+    changed = change(expression)
+    if changed is not None:
+        return changed
+    updates: dict[str, Any] = {}
+    for part in fields(expression):
+        if part.name in ("type", "span"):
+            continue
+        value = getattr(expression, part.name)
+        renewed = _rebuild(value, change)
+        if renewed is not value:
+            updates[part.name] = renewed
+    return replace(expression, **updates) if updates else expression
+
+
+def _rebuild(value: Any, change: Callable[[TypedExpression], TypedExpression | None]) -> Any:
+    if isinstance(value, TypedExpression):
+        return transform(value, change)
+    if isinstance(value, tuple):
+        items = tuple(_rebuild(item, change) for item in value)
+        return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
+    return value
+
+
+def replace_columns(
+    expression: TypedExpression, change: Callable[[ColumnRef], TypedExpression | None]
+) -> TypedExpression:
+    """Replace column references; ``None`` keeps one."""
+    return transform(expression, lambda e: change(e) if isinstance(e, ColumnRef) else None)
+
+
+def columns_of(expression: TypedExpression) -> tuple[ColumnRef, ...]:
+    """The distinct columns it reads, in order of first appearance."""
+    return tuple(dict.fromkeys(e for e in walk(expression) if isinstance(e, ColumnRef)))
+
+
+def aggregates_of(expression: TypedExpression) -> tuple[AggregateCall, ...]:
+    """The distinct aggregate calls, outermost first."""
+    return tuple(dict.fromkeys(e for e in walk(expression) if isinstance(e, AggregateCall)))
+
+
+def table_calls_of(expression: TypedExpression) -> tuple[TableCall, ...]:
+    """The distinct table function calls, outermost first."""
+    return tuple(dict.fromkeys(e for e in walk(expression) if isinstance(e, TableCall)))
+
+
+def is_volatile(expression: TypedExpression) -> bool:
+    """Whether it may give another value each time (RANDOM, UUID, ..)."""
+    return any(isinstance(e, Call) and e.overload.volatile for e in walk(expression))
+
+
+def is_constant(expression: TypedExpression) -> bool:
+    """Whether it reads no column, parameter, aggregate or table function (it may still be volatile)."""
+    return not any(isinstance(e, ColumnRef | ParameterRef | AggregateCall | TableCall) for e in walk(expression))
+
+
+# --- text ----------------------------------------------------------------------------------
+
+
+def _name(name: str) -> str:
+    """A name as SQL writes it: bare when that means the same."""
+    bare = name.replace("_", "A").replace("@", "A")
+    return name if bare.isalnum() and bare == bare.upper() and not name[0].isdigit() else t.quoted(name)
+
+
+def literal_text(value: Any, type_: t.SqlType) -> str:
+    """A literal as SQL writes it (temporal types as their text)."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, bytes):
+        value = base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return str(value)
+
+
+def text(expression: TypedExpression) -> str:
+    """Canonical SQL of an expression, for messages and EXPLAIN.  Implicit casts are not shown."""
+    match expression:
+        case ColumnRef(name=name):
+            return name if name in RESERVED_NAMES else _name(name)
+        case ParameterRef(name=name):
+            return _name(name)
+        case Literal(value=value, type=type_):
+            return literal_text(value, type_)
+        case UnitWord(unit=unit):
+            return unit
+        case AggregateCall(name=name, star=True):
+            return f"{name}(*)"
+        case Call(name=name, arguments=arguments) | AggregateCall(name=name, arguments=arguments) | TableCall(
+            name=name, arguments=arguments
+        ):
+            return f"{name}({', '.join(map(text, arguments))})"
+        case LambdaNode(parameters=parameters, body=body):
+            names = [_name(n) for n, _ in parameters]
+            return f"{names[0] if len(names) == 1 else '(' + ', '.join(names) + ')'} => {text(body)}"
+        case Negate(operand=operand):
+            return f"-{text(operand)}"
+        case (
+            Arithmetic(operator=operator, left=left, right=right)
+            | Compare(operator=operator, left=left, right=right)
+            | Logical(operator=operator, left=left, right=right)
+        ):
+            return f"({text(left)} {operator} {text(right)})"
+        case Not(operand=operand):
+            return f"(NOT {text(operand)})"
+        case IsNull(operand=operand, negated=negated):
+            return f"({text(operand)} IS{' NOT' if negated else ''} NULL)"
+        case Between(operand=operand, low=low, high=high, negated=negated):
+            return f"({text(operand)} {'NOT ' if negated else ''}BETWEEN {text(low)} AND {text(high)})"
+        case In(operand=operand, items=items, negated=negated):
+            return f"({text(operand)} {'NOT ' if negated else ''}IN ({', '.join(map(text, items))}))"
+        case Like(operand=operand, pattern=pattern, escape=escape, negated=negated):
+            ending = "" if escape is None else f" ESCAPE {literal_text(escape, t.STRING)}"
+            return f"({text(operand)} {'NOT ' if negated else ''}LIKE {text(pattern)}{ending})"
+        case Case(branches=branches, default=default):
+            whens = " ".join(f"WHEN {text(c)} THEN {text(r)}" for c, r in branches)
+            otherwise = "" if isinstance(default, Literal) and default.value is None else f" ELSE {text(default)}"
+            return f"(CASE {whens}{otherwise} END)"
+        case Cast(operand=operand, implicit=True):
+            return text(operand)
+        case Cast(operand=operand, type=type_):
+            return f"CAST({text(operand)} AS {type_})"
+        case Subscript(base=base, index=index):
+            return f"{text(base)}[{text(index)}]"
+        case FieldAccess(base=base, field=name):
+            return f"{text(base)}->{_name(name)}"
+        case ArrayMake(items=items):
+            return f"ARRAY[{', '.join(map(text, items))}]"
+        case MapMake(entries=entries):
+            return f"MAP({', '.join(f'{text(k)}:={text(v)}' for k, v in entries)})"
+        case StructMake(fields=members):
+            return f"STRUCT({', '.join(f'{_name(n)}:={text(e)}' for n, e in members)})"
+    raise AssertionError(f"no text for {type(expression).__name__}")

@@ -1,0 +1,52 @@
+"""Numbers as Java writes them: the text of doubles in CAST, DELIMITED, and whatever must agree with Kafka's tools.
+
+`Double.toString`: the shortest digits that read back as the same double (as since JDK 19), plain from 1e-3 up to below
+1e7, else as ``d.dddE±n``; always at least one digit after the point; ``NaN``, ``Infinity``, ``-Infinity``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+def format_double(value: float) -> str:
+    """One double.
+
+    >>> format_double(1e7), format_double(0.001), format_double(123.0), format_double(1.5e-5)
+    ('1.0E7', '0.001', '123.0', '1.5E-5')
+    """
+    if value != value:
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    shortest = repr(value)
+    magnitude = abs(value)
+    if 1e-3 <= magnitude < 1e7 or value == 0:
+        return shortest
+    sign = "-" if value < 0 else ""
+    mantissa, _, exponent_text = shortest.lstrip("-").partition("e")
+    exponent = int(exponent_text) if exponent_text else 0
+    whole, _, fraction = mantissa.partition(".")
+    if fraction == "0":
+        fraction = ""
+    digits = whole + fraction
+    exponent += len(whole) - 1
+    stripped = digits.lstrip("0")
+    exponent -= len(digits) - len(stripped)
+    stripped = stripped.rstrip("0") or "0"
+    return f"{sign}{stripped[0]}.{stripped[1:] or '0'}E{exponent}"
+
+
+def format_doubles(values: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_] | None = None) -> Any:
+    """A string array of many; ``nulls`` marks rows that become null."""
+    if nulls is None:
+        return pa.array([format_double(v) for v in values.tolist()], pa.string())
+    return pa.array(
+        [None if missing else format_double(v) for v, missing in zip(values.tolist(), nulls.tolist(), strict=True)],
+        pa.string(),
+    )
