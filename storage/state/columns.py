@@ -1,0 +1,148 @@
+"""Growable columns of a store, addressed by slot, that can be frozen without being copied.
+
+Freezing costs nothing at once: the frozen column shares the array, and a writer saves a block of it (512 rows) for every
+frozen column that is still alive before it overwrites the block for the first time.  A reader on another thread copies
+what it wants from the shared array first and looks for saved blocks afterwards, so a block that was overwritten in
+between is seen as it was.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BLOCK_ROWS", "Column", "FrozenColumn", "Int64s"]
+
+Int64s = npt.NDArray[np.int64]
+
+_BLOCK_BITS: Final = 9
+BLOCK_ROWS: Final = 1 << _BLOCK_BITS
+"""Rows saved at once: random writes save about one block each, so blocks are small (4 KiB of int64)."""
+
+_MASK: Final = BLOCK_ROWS - 1
+
+
+class Column:
+    """A NumPy array that grows by doubling; rows that were never written hold ``initial``."""
+
+    __slots__ = ("_initial", "_watchers", "values")
+
+    def __init__(self, dtype: npt.DTypeLike, initial: Any = 0, capacity: int = 0) -> None:
+        self._initial = initial
+        self._watchers: list[weakref.ref[FrozenColumn]] = []
+        self.values: npt.NDArray[Any] = self._filled(np.dtype(dtype), capacity)
+
+    def _filled(self, dtype: np.dtype[Any], rows: int) -> npt.NDArray[Any]:
+        rows = -(-rows // BLOCK_ROWS) * BLOCK_ROWS
+        if dtype != object and self._initial == 0:
+            return np.zeros(rows, dtype)
+        values = np.empty(rows, dtype)
+        values.fill(self._initial)
+        return values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.values.nbytes)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for rows 0..rows-1."""
+        held = len(self.values)
+        if rows > held:
+            more = self._filled(self.values.dtype, max(rows, 2 * held) - held)
+            self.replace(np.concatenate((self.values, more)))
+
+    def replace(self, values: npt.NDArray[Any]) -> None:
+        """Take another array (its length a multiple of the block's); frozen columns keep the old one."""
+        self.values = values
+        self._watchers.clear()
+
+    def take(self, rows: Int64s) -> npt.NDArray[Any]:
+        return self.values.take(rows)
+
+    def put(self, rows: Int64s, values: Any) -> None:
+        """Overwrite rows; ``values`` is parallel, or one fixed-width value for all."""
+        if self._watchers:
+            self._save(rows)
+        self.values[rows] = values
+
+    def reset(self, rows: Int64s) -> None:
+        """Give rows their initial value again."""
+        if self.values.dtype == object:
+            values = np.empty(len(rows), object)
+            values.fill(self._initial)
+            self.put(rows, values)
+        else:
+            self.put(rows, self._initial)
+
+    def _save(self, rows: Int64s) -> None:
+        watchers = [(ref, frozen) for ref in self._watchers if (frozen := ref()) is not None]
+        self._watchers = [ref for ref, _ in watchers]
+        if watchers:
+            touched = np.zeros(len(self.values) >> _BLOCK_BITS, np.bool_)
+            touched[rows >> _BLOCK_BITS] = True
+            for _, frozen in watchers:
+                frozen.save(touched)
+
+    def freeze(self) -> FrozenColumn:
+        frozen = FrozenColumn(self.values)
+        self._watchers.append(weakref.ref(frozen))
+        return frozen
+
+
+class FrozenColumn:
+    """A column as it was; safe to read from any thread while the column is written by its own."""
+
+    __slots__ = ("__weakref__", "_count", "_places", "_saved", "_values")
+
+    def __init__(self, values: npt.NDArray[Any]) -> None:
+        self._values = values
+        self._places: npt.NDArray[np.int32] | None = None
+        self._saved: npt.NDArray[Any] = np.empty((0, BLOCK_ROWS), values.dtype)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def save(self, touched: npt.NDArray[np.bool_]) -> None:
+        """Keep the blocks that are about to change (called by the writer, before it writes)."""
+        places = self._places
+        if places is None:
+            places = np.full(len(self._values) >> _BLOCK_BITS, -1, np.int32)
+        blocks = np.flatnonzero(touched & (places < 0))
+        if len(blocks) == 0:
+            return
+        end = self._count + len(blocks)
+        if end > len(self._saved):
+            grown = np.empty((max(end, min(2 * end, len(places))), BLOCK_ROWS), self._values.dtype)
+            grown[: self._count] = self._saved[: self._count]
+            self._saved = grown
+        self._saved[self._count : end] = self._values.reshape(-1, BLOCK_ROWS)[blocks]
+        # Only now may a reader find them.
+        places[blocks] = np.arange(self._count, end, dtype=np.int32)
+        self._places = places
+        self._count = end
+
+    def take(self, rows: Int64s) -> npt.NDArray[Any]:
+        values = self._values.take(rows)
+        places = self._places
+        if places is not None:
+            held = places[rows >> _BLOCK_BITS]
+            late = np.flatnonzero(held >= 0)
+            if len(late):
+                values[late] = self._saved[held[late], rows[late] & _MASK]
+        return values
+
+    def head(self, rows: int) -> npt.NDArray[Any]:
+        """A copy of rows 0..rows-1."""
+        values = self._values.copy()
+        places = self._places
+        if places is not None:
+            blocks = np.flatnonzero(places >= 0)
+            values.reshape(-1, BLOCK_ROWS)[blocks] = self._saved[places[blocks]]
+        return values[:rows]

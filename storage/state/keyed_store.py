@@ -1,0 +1,311 @@
+"""The store of operators: a key index, fixed columns, and rows of Arrow values.
+
+A slot is where a key's state lives; it stays the key's until the key is removed.  An operator turns a batch's keys into
+slots once and reads and writes columns by slot.  Nulls in keys are values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...errors import InternalError
+from .columns import Column, FrozenColumn, Int64s
+from .expiry import ExpiryQueue
+from .index import FrozenIndex, HashIndex
+from .rows import FrozenRows, RowStorage
+from .store import StateField
+
+Bools = npt.NDArray[np.bool_]
+
+DELETED: Final = "deleted"
+"""The last column of change batches: the key is gone."""
+
+
+def to_arrow(values: npt.NDArray[Any], type_: Any) -> Any:
+    """A field's values as the Arrow type it is kept in."""
+    if values.dtype == object:
+        return pa.array(values.tolist(), type_)
+    if pa.types.is_temporal(type_):
+        return pa.array(values, pa.int64() if values.dtype.itemsize == 8 else pa.int32()).view(type_)
+    array = pa.array(values)
+    return array if array.type == type_ else array.cast(type_)
+
+
+def from_arrow(array: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The inverse of `to_arrow`."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if dtype == object:
+        values = np.empty(len(array), object)
+        for i, value in enumerate(array.to_pylist()):
+            values[i] = value
+        return values
+    if pa.types.is_temporal(array.type):
+        array = array.view(pa.int64() if array.type.bit_width == 64 else pa.int32())
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype)
+
+
+class KeyedStore:
+    """Satisfies `StateStore`.  A change batch and a checkpoint hold the key columns, the fields, and the row columns, in
+    that order; a change batch has the bool column `DELETED` last.
+
+    Args:
+        name: see `StateStore.name`.
+        key_schema: the key columns.
+        fields: fixed columns, read and written one by one.
+        row_schema: Arrow-typed columns that are read and written together.
+        expiry: the key column (of an integer or temporal type, never null) or int64 field that `expired` asks for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        key_schema: pa.Schema,
+        fields: Sequence[StateField] = (),
+        row_schema: pa.Schema | None = None,
+        expiry: str | None = None,
+    ) -> None:
+        self.name = name
+        self.key_schema = key_schema
+        self.fields = tuple(fields)
+        self.row_schema = pa.schema([]) if row_schema is None else row_schema
+        self.schema = pa.schema(
+            [*key_schema, *(pa.field(f.name, f.arrow) for f in self.fields), *self.row_schema], None
+        )
+        self.change_schema = pa.schema([*self.schema, pa.field(DELETED, pa.bool_())])
+        self._expiry = expiry
+        self._expiry_key = -1
+        if expiry is not None and expiry not in {f.name for f in self.fields}:
+            self._expiry_key = key_schema.get_field_index(expiry)
+            if self._expiry_key < 0:
+                raise InternalError(f"the store {name} has no column {expiry} to expire by")
+        self._clear()
+
+    def _clear(self) -> None:
+        self._index = HashIndex(self.key_schema)
+        self._columns = {f.name: Column(f.dtype, f.initial) for f in self.fields}
+        self._rows = RowStorage(self.row_schema) if len(self.row_schema) else None
+        self._due: ExpiryQueue | None = None if self._expiry is None else ExpiryQueue(self._expiry_values)
+        self._changed: list[Int64s] = []
+        self._removed: list[list[Any]] = []
+        self._scratch = np.zeros(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def size_bytes(self) -> int:
+        fields = sum(c.nbytes for c in self._columns.values())
+        rows = 0 if self._rows is None else self._rows.nbytes
+        return self._index.nbytes + fields + rows + (0 if self._due is None else self._due.nbytes)
+
+    # Keys and slots
+
+    def slots(self, keys: Sequence[Any]) -> Int64s:
+        """The slot of each key (parallel Arrow arrays, one per key column), -1 where it is missing."""
+        return self._index.find(keys)
+
+    def insert(self, keys: Sequence[Any]) -> tuple[Int64s, Bools]:
+        """Like `slots`, but gives missing keys new slots, which hold the fields' initial values and a row of nulls.
+
+        Returns:
+            the slots, and where a new key occurs first in the batch.
+        """
+        slots, is_new = self._index.insert(keys)
+        if is_new.any():
+            new = slots[is_new]
+            count = self._index.slot_count
+            for column in self._columns.values():
+                column.reserve(count)
+            if self._rows is not None:
+                self._rows.reserve(count)
+            if self._due is not None:
+                self._due.add(new, self._expiry_values(new))
+            self._changed.append(new)
+        return slots, is_new
+
+    def group(self, slots: Int64s) -> tuple[Int64s, Int64s]:
+        """Number the distinct slots of a batch densely, in order of first occurrence.
+
+        Returns:
+            the number of each row's slot, and the distinct slots.
+        """
+        if len(self._scratch) < self._index.slot_count:
+            self._scratch = np.zeros(len(self._index.live), np.int64)
+        rows = np.arange(len(slots), dtype=np.int64)
+        # Backwards, because the last write stays: each slot gets its first row.
+        self._scratch[slots[::-1]] = rows[::-1]
+        first = self._scratch[slots]
+        is_first = first == rows
+        numbers = np.cumsum(is_first) - 1
+        return numbers[first], slots[is_first]
+
+    def keys_of(self, slots: Int64s) -> list[Any]:
+        """The key columns of live slots."""
+        return self._index.keys.read(slots)
+
+    def remove(self, slots: Int64s) -> None:
+        """Forget the keys of distinct, live slots and free their state."""
+        if len(slots) == 0:
+            return
+        self._removed.append(self.keys_of(slots))
+        self._remove(slots)
+
+    def _remove(self, slots: Int64s) -> None:
+        for column in self._columns.values():
+            column.reset(slots)
+        if self._rows is not None:
+            self._rows.remove(slots)
+        self._index.remove(slots)
+
+    # State
+
+    def read(self, field: str, slots: Int64s) -> npt.NDArray[Any]:
+        """A field's values; a copy."""
+        return self._columns[field].take(slots)
+
+    def write(self, field: str, slots: Int64s, values: npt.NDArray[Any]) -> None:
+        """Set a field of distinct, live slots."""
+        if len(slots) == 0:
+            return
+        self._columns[field].put(slots, values)
+        if field == self._expiry and self._due is not None:
+            self._due.add(slots, values.astype(np.int64, copy=False))
+        self._changed.append(slots)
+
+    def read_rows(self, slots: Int64s) -> list[Any]:
+        """Arrow arrays, one per column of the row schema; null where the slot is -1."""
+        if self._rows is None:
+            return []
+        return self._rows.read(slots)
+
+    def write_rows(self, slots: Int64s, columns: Sequence[Any]) -> None:
+        """Set the rows of distinct, live slots."""
+        if len(slots) and self._rows is not None:
+            self._rows.write(slots, columns)
+            self._changed.append(slots)
+
+    def _expiry_values(self, slots: Int64s) -> Int64s:
+        if self._expiry_key < 0:
+            assert self._expiry is not None
+            return self._columns[self._expiry].take(slots).astype(np.int64, copy=False)
+        # A key column of a number or an instant is one word.
+        return self._index.keys.number(self._expiry_key).take(slots).view(np.int64)
+
+    def expired(self, before: int) -> Int64s:
+        """Live slots whose expiry column is below ``before``, each once.
+
+        Trap: they are handed out once; who asks must remove them.
+        """
+        if self._due is None:
+            raise InternalError(f"the store {self.name} does not expire")
+        slots = self._due.due(before)
+        if len(slots) == 0:
+            return slots
+        slots = slots[self._index.live.take(slots)]
+        slots = slots[self._expiry_values(slots) < before]
+        return self.group(slots)[1]
+
+    # What a task needs
+
+    def _table(self, slots: Int64s) -> list[Any]:
+        fields = [to_arrow(self._columns[f.name].take(slots), f.arrow) for f in self.fields]
+        return [*self.keys_of(slots), *fields, *self.read_rows(slots)]
+
+    def drain_changes(self) -> pa.RecordBatch | None:
+        """See `StateStore`."""
+        if not self._changed and not self._removed:
+            return None
+        changed = np.concatenate([*self._changed, np.zeros(0, np.int64)])
+        changed = self.group(changed[self._index.live.take(changed)])[1]
+        columns = self._table(changed)
+        deleted = [pa.array(np.zeros(len(changed), np.bool_))]
+        if self._removed:
+            gone = [pa.concat_arrays([r[i] for r in self._removed]) for i in range(len(self.key_schema))]
+            mask = pa.array(self.slots(gone) < 0)
+            gone = [column.filter(mask) for column in gone]
+            count = len(gone[0])
+            rest = [pa.nulls(count, f.type) for f in self.schema][len(gone) :]
+            columns = [pa.concat_arrays(pair) for pair in zip(columns, [*gone, *rest])]
+            deleted.append(pa.array(np.ones(count, np.bool_)))
+        self.discard_changes()
+        batch = pa.RecordBatch.from_arrays([*columns, pa.concat_arrays(deleted)], schema=self.change_schema)
+        return batch if batch.num_rows else None
+
+    def apply_changes(self, changes: pa.RecordBatch) -> None:
+        """See `StateStore`."""
+        deleted = np.asarray(changes.column(len(self.schema)).to_numpy(zero_copy_only=False), np.bool_)
+        if deleted.any():
+            gone = changes.filter(pa.array(deleted))
+            slots = self.slots(gone.columns[: len(self.key_schema)])
+            self._remove(self.group(slots[slots >= 0])[1])
+            changes = changes.filter(pa.array(~deleted))
+        self._load(changes.columns)
+
+    def _load(self, columns: Sequence[Any]) -> None:
+        """Write rows with distinct keys, unrecorded."""
+        known = len(self._changed)
+        keys, values = columns[: len(self.key_schema)], columns[len(self.key_schema) :]
+        if len(columns[0]):
+            slots, _ = self.insert(keys)
+            for field, column in zip(self.fields, values):
+                self.write(field.name, slots, from_arrow(column, field.dtype))
+            self.write_rows(slots, values[len(self.fields) :])
+        del self._changed[known:]
+
+    def discard_changes(self) -> None:
+        """See `StateStore`."""
+        self._changed = []
+        self._removed = []
+
+    def checkpoint(self) -> pa.Table:
+        """See `StateStore`."""
+        slots = np.flatnonzero(self._index.live.values[: self._index.slot_count])
+        return pa.Table.from_arrays(self._table(slots), schema=self.schema)
+
+    def restore(self, table: pa.Table) -> None:
+        """See `StateStore`."""
+        self._clear()
+        for batch in table.to_batches():
+            self._load(batch.columns)
+
+    def snapshot(self) -> StoreSnapshot:
+        """See `StateStore`."""
+        return StoreSnapshot(
+            self.schema,
+            self.fields,
+            self._index.freeze(),
+            [self._columns[f.name].freeze() for f in self.fields],
+            None if self._rows is None else self._rows.freeze(),
+        )
+
+
+@dataclass(slots=True)
+class StoreSnapshot:
+    """A `KeyedStore` as it was; satisfies `Snapshot`."""
+
+    schema: pa.Schema
+    fields: tuple[StateField, ...]
+    index: FrozenIndex
+    columns: list[FrozenColumn]
+    rows: FrozenRows | None
+
+    def _at(self, slots: Int64s) -> pa.Table:
+        fields = [to_arrow(c.take(slots), f.arrow) for f, c in zip(self.fields, self.columns)]
+        rows = [] if self.rows is None else self.rows.read(slots)
+        return pa.Table.from_arrays([*self.index.keys.read(slots), *fields, *rows], schema=self.schema)
+
+    def table(self) -> pa.Table:
+        """See `Snapshot`."""
+        return self._at(self.index.slots())
+
+    def lookup(self, keys: Sequence[Any]) -> pa.Table:
+        """See `Snapshot`; a key asked for twice is answered twice."""
+        slots = self.index.find(keys)
+        return self._at(slots[slots >= 0])

@@ -1,0 +1,169 @@
+"""Rows of any Arrow types by slot: append-only Arrow chunks, and the row number of each slot.
+
+A write appends; the row it replaces becomes garbage.  Neighbouring chunks of like size are merged (garbage left behind),
+so that there are about log2(rows) of them, and all are when more than half of the rows are garbage.  Chunks are
+immutable, so freezing keeps references only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from .columns import Column, FrozenColumn, Int64s
+
+_CHUNK_BYTES_MAX: Final = 1 << 30
+"""Chunks are not merged beyond this: a string array holds at most 2 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Rows numbered base..base+len(slots)-1, and the slot that each was written for."""
+
+    base: int
+    columns: tuple[Any, ...]
+    slots: Int64s
+    nbytes: int
+
+
+def _chunk(base: int, columns: Sequence[Any], slots: Int64s) -> _Chunk:
+    return _Chunk(base, tuple(columns), slots, sum(c.nbytes for c in columns))
+
+
+def _gather(chunks: Sequence[_Chunk], schema: pa.Schema, rows: Int64s) -> list[Any]:
+    """The rows of the given numbers; null where the number is -1."""
+    bases = np.array([c.base for c in chunks], np.int64)
+    which = np.searchsorted(bases, rows, "right") - 1
+    hit = np.flatnonzero(np.bincount(which + 1, minlength=len(chunks) + 1)[1:]) if len(rows) else []
+    if len(hit) == 0:
+        return [pa.nulls(len(rows), f.type) for f in schema]
+    if len(hit) == 1:
+        chunk = chunks[int(hit[0])]
+        index = pa.array(rows - chunk.base, mask=rows < 0)
+        return [c.take(index) for c in chunk.columns]
+    places = np.full(len(rows), -1, np.int64)
+    parts: list[list[Any]] = []
+    done = 0
+    for number in hit:
+        chunk = chunks[int(number)]
+        mine = np.flatnonzero(which == number)
+        places[mine] = np.arange(done, done + len(mine))
+        done += len(mine)
+        index = pa.array(rows[mine] - chunk.base)
+        parts.append([c.take(index) for c in chunk.columns])
+    index = pa.array(places, mask=places < 0)
+    return [pa.concat_arrays([part[i] for part in parts]).take(index) for i in range(len(schema))]
+
+
+class RowStorage:
+    """See the module's text.  Slots are reserved by the store that owns it."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._rows = Column(np.int64, -1)
+        self._chunks: list[_Chunk] = []
+        self._live = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self._rows.nbytes + sum(c.nbytes + c.slots.nbytes for c in self._chunks)
+
+    def reserve(self, slots: int) -> None:
+        self._rows.reserve(slots)
+
+    def read(self, slots: Int64s) -> list[Any]:
+        """Arrow arrays, one per column of the schema; null where the slot is -1 or holds no row."""
+        return _gather(self._chunks, self.schema, _rows_of(self._rows, slots))
+
+    def has(self, slots: Int64s) -> Any:
+        """bool[n]: the slot (not -1) holds a row."""
+        return self._rows.take(slots) >= 0
+
+    def write(self, slots: Int64s, columns: Sequence[Any]) -> None:
+        """Give distinct slots new rows."""
+        if len(slots) == 0:
+            return
+        columns = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+        # A slice or a column that shares a larger buffer would keep all of it alive.
+        columns = [pa.concat_arrays([c, pa.nulls(0, c.type)]) if c.offset or _wasteful(c) else c for c in columns]
+        self._live += int((self._rows.take(slots) < 0).sum())
+        last = self._chunks[-1] if self._chunks else None
+        base = 0 if last is None else last.base + len(last.slots)
+        self._chunks.append(_chunk(base, columns, slots.copy()))
+        self._rows.put(slots, np.arange(base, base + len(slots), dtype=np.int64))
+        self._tidy()
+
+    def remove(self, slots: Int64s) -> None:
+        self._live -= int((self._rows.take(slots) >= 0).sum())
+        self._rows.put(slots, -1)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        chunks = self._chunks
+        total = sum(len(c.slots) for c in chunks)
+        if total > 2 * self._live + 1024:
+            self._merge(0)
+        while len(chunks) > 1 and len(chunks[-2].slots) < 2 * len(chunks[-1].slots):
+            if chunks[-2].nbytes + chunks[-1].nbytes > _CHUNK_BYTES_MAX:
+                break
+            self._merge(len(chunks) - 2)
+
+    def _merge(self, first: int) -> None:
+        """Replace the chunks from ``first`` on by as few as there may be, without their garbage."""
+        old = self._chunks[first:]
+        del self._chunks[first:]
+        base = old[0].base
+        group: list[tuple[Sequence[Any], Int64s]] = []
+        size = 0
+        for chunk in [*old, None]:
+            if group and (chunk is None or size + chunk.nbytes > _CHUNK_BYTES_MAX):
+                slots = np.concatenate([s for _, s in group])
+                columns = [pa.concat_arrays([c[i] for c, _ in group]) for i in range(len(self.schema))]
+                if len(slots):
+                    rows = np.arange(base, base + len(slots), dtype=np.int64)
+                    moved = np.flatnonzero(self._rows.take(slots) != rows)
+                    if len(moved):
+                        self._rows.put(slots[moved], rows[moved])
+                    self._chunks.append(_chunk(base, columns, slots))
+                    base += len(slots)
+                group, size = [], 0
+            if chunk is not None:
+                live = self._rows.take(chunk.slots) == np.arange(chunk.base, chunk.base + len(chunk.slots))
+                if live.all():
+                    group.append((chunk.columns, chunk.slots))
+                else:
+                    mask = pa.array(live)
+                    group.append(([c.filter(mask) for c in chunk.columns], chunk.slots[live]))
+                size += chunk.nbytes
+
+    def freeze(self) -> FrozenRows:
+        return FrozenRows(self.schema, self._rows.freeze(), tuple(self._chunks))
+
+
+def _wasteful(array: Any) -> bool:
+    return bool(array.get_total_buffer_size() > 2 * array.nbytes + 4096)
+
+
+def _rows_of(column: Column | FrozenColumn, slots: Int64s) -> Int64s:
+    if len(slots) and int(slots.min()) < 0:
+        rows = np.full(len(slots), -1, np.int64)
+        held = np.flatnonzero(slots >= 0)
+        rows[held] = column.take(slots[held])
+        return rows
+    return column.take(slots)
+
+
+@dataclass(slots=True)
+class FrozenRows:
+    """The rows as they were."""
+
+    schema: pa.Schema
+    rows: FrozenColumn
+    chunks: tuple[_Chunk, ...]
+
+    def read(self, slots: Int64s) -> list[Any]:
+        return _gather(self.chunks, self.schema, _rows_of(self.rows, slots))
