@@ -27,3 +27,6 @@ UNREAD_ROWS_MAX: Final = 20_000_000
 
 SUBSCRIPTION_ROWS_MAX: Final = 10_000
 """Rows a push query holds for a slow reader before it waits (or drops, by choice)."""
+
+CHECKPOINT_CHANGES_MIN: Final = 500_000
+"""Changelog rows before a store is checkpointed: replaying them takes well under a second."""

@@ -13,7 +13,7 @@ If ``before`` is set, it holds the value columns before the change and ``before_
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -134,10 +134,16 @@ class Batch:
             headers=None if self.headers is None else self.headers.slice(start, length),
         )
 
-    def with_columns(self, schema: pa.Schema, key_count: int, columns: Sequence[Any], before: Sequence[Any] | None = None) -> Batch:
+    def with_columns(
+        self, schema: pa.Schema, key_count: int, columns: Sequence[Any], before: Sequence[Any] | None = None
+    ) -> Batch:
         """The same rows with other columns."""
         return replace(
-            self, schema=schema, key_count=key_count, columns=tuple(columns), before=None if before is None else tuple(before)
+            self,
+            schema=schema,
+            key_count=key_count,
+            columns=tuple(columns),
+            before=None if before is None else tuple(before),
         )
 
 
@@ -156,3 +162,45 @@ def empty_batch(schema: pa.Schema, key_count: int, *, windowed: bool = False, be
         window_starts=none if windowed else None,
         window_ends=none if windowed else None,
     )
+
+
+def concat(batches: Sequence[Batch]) -> Batch:
+    """All rows of batches of one shape, sorted by position (rows of equal position keep their order)."""
+    if len(batches) == 1:
+        return batches[0]
+    filled = [b for b in batches if len(b)]
+    if not filled:
+        return batches[0]
+    if len(filled) == 1:
+        return filled[0]
+    first = filled[0]
+    parts: dict[str, Any] = {}
+    for field in fields(Batch):
+        values = [getattr(b, field.name) for b in filled]
+        if field.name in ("schema", "key_count"):
+            parts[field.name] = values[0]
+        elif field.name in ("columns", "before"):
+            if all(v is None for v in values):
+                parts[field.name] = None
+            else:
+                parts[field.name] = tuple(pa.concat_arrays(list(pieces)) for pieces in zip(*values, strict=True))
+        elif field.name == "headers":
+            if all(v is None for v in values):
+                parts[field.name] = None
+            else:
+                kind = next(v.type for v in values if v is not None)
+                parts[field.name] = pa.concat_arrays(
+                    [pa.nulls(len(b), kind) if v is None else v for b, v in zip(filled, values)]
+                )
+        elif all(v is None for v in values):
+            parts[field.name] = None
+        else:
+            dtype = next(v.dtype for v in values if v is not None)
+            parts[field.name] = np.concatenate(
+                [np.zeros(len(b), dtype) if v is None else v for b, v in zip(filled, values)]
+            )
+    joined = replace(first, **parts)
+    order = np.argsort(joined.positions, kind="stable")
+    if (order == np.arange(len(order))).all():
+        return joined
+    return joined.take(order.astype(np.int64))

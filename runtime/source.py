@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..limits import DECODED_CHUNKS_MAX, STEP_BYTES_MAX
-from ..storage.log.protocol import FetchedRecords, Log
-from .batch import Batch, Bools, Int64s
+from ..storage.log.protocol import HEADERS, FetchedRecords, Log
+from .batch import Batch, Bools, Int64s, empty_batch
 from .dataflow import Source
-from .kernel import Failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,13 @@ class Chunk:
         records: as fetched.
         keys, values: one array per column of the source's schemas.
         nulls: bool[n], the record's value is null.
-        malformed: row -> (``key`` or ``value``, reason); those rows are null everywhere.
+        malformed: row -> (``key`` or ``value``, reason): rows that cannot be used.
         windows: int64[n] start and end of windowed keys, or None.
-        rows_asked: how many were asked for; fewer at hand means that the topic ended there.
+        timestamps: int64[n] ms, the event time: the record's, or what the source's TIMESTAMP column says.
     """
 
     records: FetchedRecords
+    timestamps: Int64s
     keys: tuple[Any, ...]
     values: tuple[Any, ...]
     nulls: Bools | None
@@ -114,7 +114,13 @@ def decode(source: Source, records: FetchedRecords) -> Chunk:
             malformed.update({int(r): ("value", m) for r, m in found if int(r) not in malformed})
     if nulls is not None and not nulls.any():
         nulls = None
-    return Chunk(records, keys, values, nulls, malformed, windows)
+    timestamps = records.timestamps
+    if source.timestamp is not None and n:
+        timestamps = _extract_timestamps(source, (*keys, *values), n, nulls, timestamps, malformed)
+    if source.is_table and keys:
+        for row in np.nonzero(all_null(keys, 0, n))[0].tolist():
+            malformed.setdefault(row, ("key", "the key of a table's record is null"))
+    return Chunk(records, timestamps, keys, values, nulls, malformed, windows)
 
 
 def _typed_values(values: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], Bools | None]:
@@ -168,18 +174,13 @@ def to_batch(
     """Rows start..stop-1 of a chunk as a batch at the given positions, without the bad ones."""
     length = stop - start
     records = chunk.records
-    timestamps = records.timestamps[start:stop]
+    timestamps = chunk.timestamps[start:stop]
     columns = [c.slice(start, length) for c in (*chunk.keys, *chunk.values)]
     schema = pa.schema([*source.key_schema, *source.value_schema])
     nulls = None if chunk.nulls is None else chunk.nulls[start:stop]
     bad: dict[int, tuple[str, str]] = {
         row - start: fault for row, fault in chunk.malformed.items() if start <= row < stop
     }
-    if source.is_table and chunk.keys:
-        for row in np.nonzero(all_null(chunk.keys, start, length))[0]:
-            bad.setdefault(int(row), ("key", "the key of a table's record is null"))
-    if source.timestamp is not None and length:
-        timestamps = _extract_timestamps(source, columns, length, nulls, timestamps, bad)
     if source.extras:
         fields = list(schema)
         for name, what in source.extras:
@@ -220,7 +221,12 @@ def all_null(columns: tuple[Any, ...], start: int, length: int) -> Bools:
 
 
 def _extract_timestamps(
-    source: Source, columns: list[Any], length: int, nulls: Bools | None, fallback: Int64s, bad: dict[int, tuple[str, str]]
+    source: Source,
+    columns: tuple[Any, ...],
+    length: int,
+    nulls: Bools | None,
+    fallback: Int64s,
+    bad: dict[int, tuple[str, str]],
 ) -> Int64s:
     """The event time of each row (reference section 6); rows without a valid one become bad.
 
@@ -260,12 +266,15 @@ def _extra(
         return pa.array(chunk.windows[0 if what == "WINDOWSTART" else 1][start:stop], pa.int64())
     headers = [None] * length if records.headers is None else records.headers.slice(start, length).to_pylist()
     if what == "HEADERS":
-        item = pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())])
-        return pa.array([h or [] for h in headers], pa.list_(item))
+        return pa.array([h or [] for h in headers], HEADERS)
     wanted = what.removeprefix("HEADER:")
     found = [next((h["VALUE"] for h in reversed(row or []) if h["KEY"] == wanted), None) for row in headers]
     return pa.array(found, pa.binary())
 
 
-def as_failures(bad: BadRows) -> Failures:
-    return Failures(bad.rows, bad.reasons)
+def empty_source_batch(source: Source) -> Batch:
+    """A batch of no rows, of the shape that `to_batch` gives."""
+    kinds = {"ROWPARTITION": pa.int32(), "HEADERS": HEADERS}
+    extras = [(n, pa.binary() if w.startswith("HEADER:") else kinds.get(w, pa.int64())) for n, w in source.extras]
+    schema = pa.schema([*source.key_schema, *source.value_schema, *(pa.field(n, t) for n, t in extras)])
+    return empty_batch(schema, len(source.key_schema), windowed=source.window is not None)

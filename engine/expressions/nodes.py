@@ -89,7 +89,9 @@ class AggregateCall(TypedExpression):
     @property
     def inputs(self) -> tuple[TypedExpression, ...]:
         return tuple(
-            a for a, name in zip(self.arguments, self.parameter_names, strict=True) if name not in self.overload.literals
+            a
+            for a, name in zip(self.arguments, self.parameter_names, strict=True)
+            if name not in self.overload.literals
         )
 
     @property
@@ -367,8 +369,10 @@ def text(expression: TypedExpression) -> str:
             return unit
         case AggregateCall(name=name, star=True):
             return f"{name}(*)"
-        case Call(name=name, arguments=arguments) | AggregateCall(name=name, arguments=arguments) | TableCall(
-            name=name, arguments=arguments
+        case (
+            Call(name=name, arguments=arguments)
+            | AggregateCall(name=name, arguments=arguments)
+            | TableCall(name=name, arguments=arguments)
         ):
             return f"{name}({', '.join(map(text, arguments))})"
         case LambdaNode(parameters=parameters, body=body):

@@ -178,7 +178,7 @@ class _SignatureParser:
     def type(self) -> TypePattern:
         token = self.take()
         if token == "(":
-            parameters = []
+            parameters: list[TypePattern] = []
             while self.peek() != ")":
                 if parameters:
                     self.take(",")
@@ -199,7 +199,7 @@ class _SignatureParser:
             self.take(">")
             return MapOf(key, value)
         if token == "STRUCT":
-            fields = []
+            fields: list[tuple[str, TypePattern]] = []
             self.take("<")
             while self.peek() != ">":
                 if fields:
@@ -291,7 +291,14 @@ class Registry:
         """All names, sorted."""
         return sorted({*self._functions, *(self._parent.names() if self._parent else ())})
 
-    def add(self, name: str, kind: Literal["SCALAR", "AGGREGATE", "TABLE"], meaning: str, overload: Any, category: str = "OTHER") -> None:
+    def add(
+        self,
+        name: str,
+        kind: Literal["SCALAR", "AGGREGATE", "TABLE"],
+        meaning: str,
+        overload: Any,
+        category: str = "OTHER",
+    ) -> None:
         """Add an overload, and the function if it is its first."""
         function = self._functions.setdefault(name.upper(), Function(name.upper(), kind, meaning, category=category))
         if function.kind != kind:
@@ -325,30 +332,47 @@ def scalar(
 
 
 def table_function(
-    name: str, meaning: str, *signatures: str, style: Style = "row", nulls: bool = False,
+    name: str,
+    meaning: str,
+    *signatures: str,
+    style: Style = "row",
+    nulls: bool = False,
     returns: Callable[[Sequence[t.SqlType], Sequence[Any]], t.SqlType] | None = None,
-    category: str = "TABLE", registry: Registry = BUILT_INS,
+    category: str = "TABLE",
+    registry: Registry = BUILT_INS,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a table function.  The signature's result is the type of one output row; the implementation returns a
     list (``row``) or a list array (``arrow``)."""
 
     def register(implementation: Callable[..., Any]) -> Callable[..., Any]:
         for text in signatures:
-            registry.add(name, "TABLE", meaning, Overload(parse_signature(text), implementation, style, nulls, returns), category)
+            registry.add(
+                name, "TABLE", meaning, Overload(parse_signature(text), implementation, style, nulls, returns), category
+            )
         return implementation
 
     return register
 
 
 def aggregate(
-    name: str, meaning: str, *signatures: str, literals: Sequence[str] = (),
-    category: str = "AGGREGATE", registry: Registry = BUILT_INS,
+    name: str,
+    meaning: str,
+    *signatures: str,
+    literals: Sequence[str] = (),
+    category: str = "AGGREGATE",
+    registry: Registry = BUILT_INS,
 ) -> Callable[[Callable[..., Aggregator]], Callable[..., Aggregator]]:
     """Register a factory of aggregators, see `AggregateOverload.make`."""
 
     def register(make: Callable[..., Aggregator]) -> Callable[..., Aggregator]:
         for text in signatures:
-            registry.add(name, "AGGREGATE", meaning, AggregateOverload(parse_signature(text), make, frozenset(literals)), category)
+            registry.add(
+                name,
+                "AGGREGATE",
+                meaning,
+                AggregateOverload(parse_signature(text), make, frozenset(literals)),
+                category,
+            )
         return make
 
     return register

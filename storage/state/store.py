@@ -55,6 +55,9 @@ class StateStore(Protocol):
     name: str
     """Unique within the operator's partition; stable across restarts; fit for a file name."""
 
+    def __len__(self) -> int:
+        """Keys (or rows) held."""
+
     @property
     def size_bytes(self) -> int:
         """Memory held, estimated."""

@@ -1,0 +1,184 @@
+"""The commit of a step, and recovery.
+
+The five steps (DESIGN section 6; docs/commit.md has them with what each crash leaves behind):
+
+1. Operators process a batch; outputs and state changes gather in a transaction.          (`queries`)
+2. They are appended to their partitions' segments.                                       (`storage.log`)
+3. The touched files are made durable.                                                    (`storage.log`)
+4. One commit record says that it happened: epoch, input positions, end offsets.          (`storage.log`)
+5. Readers see it.                                                                        (`storage.log`)
+
+A query's state changes travel in the same transaction as its outputs and its input positions, so all three always agree.
+Recovery of a store is its newest checkpoint plus the changelog after it; nothing is processed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from ..limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
+from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
+from ..storage.state.store import StateStore
+from .clock import now_ms
+
+CHANGELOG_PREFIX = "_changelog-"
+
+
+class Checkpoints(Protocol):
+    """Where checkpoints live; `storage.state.checkpoint` implements it on files."""
+
+    def save(self, query_id: str, name: str, partition: int, offset: int, table: pa.Table) -> None:
+        """Keep a store's contents as of changelog offset ``offset`` durably, and drop older checkpoints of it."""
+
+    def newest(self, query_id: str, name: str, partition: int) -> tuple[int, pa.Table] | None:
+        """The newest whole checkpoint: changelog offset and contents.
+
+        Raises:
+            StorageError: there is one, but it is damaged.
+        """
+
+    def delete(self, query_id: str) -> None:
+        """Drop all checkpoints of a query."""
+
+
+@dataclass(slots=True)
+class DurableStore:
+    """One store and its changelog.
+
+    Attributes:
+        name: ``<node>-<store>``, unique in the query.
+        changes: rows in the changelog since the newest checkpoint.
+    """
+
+    query_id: str
+    name: str
+    partition: int
+    partitions: int
+    store: StateStore
+    changes: int = 0
+    pending: Future[None] | None = None
+
+    @property
+    def topic(self) -> str:
+        return f"{CHANGELOG_PREFIX}{self.query_id}-{self.name}"
+
+
+@dataclass(slots=True)
+class StateKeeper:
+    """The durable side of all stores of a query (step 1's changes, checkpoints, recovery)."""
+
+    log: Log
+    checkpoints: Checkpoints
+    stores: list[DurableStore] = field(default_factory=list)
+    executor: Executor | None = None
+
+    def recover(self) -> None:
+        """Bring every store to the newest commit.
+
+        Raises:
+            StorageError: a checkpoint or a changelog is damaged.
+        """
+        topics = self.log.topics()
+        for durable in self.stores:
+            offset = 0
+            newest = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
+            if newest is not None:
+                offset, table = newest
+                durable.store.restore(table)
+            if durable.topic in topics:
+                for changes in self._changes(durable, offset):
+                    durable.changes += changes.num_rows
+                    durable.store.apply_changes(changes)
+            durable.store.discard_changes()
+
+    def _changes(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
+        end = self.log.end_offset(durable.topic, durable.partition)
+        offset = max(offset, self.log.start_offset(durable.topic, durable.partition))
+        while offset < end:
+            records = self.log.read(durable.topic, durable.partition, offset, rows_max=BATCH_ROWS_MAX)
+            offset = records.next_offset
+            if len(records):
+                yield pa.RecordBatch.from_struct_array(records.values)
+
+    def append_changes(self, transaction: Transaction) -> None:
+        """Add what changed since the last call to the step's transaction."""
+        for durable in self.stores:
+            changes = durable.store.drain_changes()
+            if changes is None or changes.num_rows == 0:
+                continue
+            durable.changes += changes.num_rows
+            self._ensure_topic(durable, changes.schema)
+            values = pa.StructArray.from_arrays(changes.columns, fields=list(changes.schema))
+            stamps = np.full(changes.num_rows, now_ms(), np.int64)
+            transaction.append(durable.topic, Records(None, values, stamps), durable.partition)
+
+    def _ensure_topic(self, durable: DurableStore, schema: pa.Schema) -> None:
+        if durable.topic not in self.log.topics():
+            config = TopicConfig(durable.partitions, pa.struct(list(schema)), internal=True)
+            self.log.create_topic(durable.topic, config)
+
+    def checkpoint_if_due(self) -> None:
+        """After a commit: checkpoint stores whose changelog has outgrown them, in the background."""
+        for durable in self.stores:
+            if durable.pending is not None:
+                if not durable.pending.done():
+                    continue
+                durable.pending.result()
+                durable.pending = None
+            if durable.changes >= max(CHECKPOINT_CHANGES_MIN, 2 * len(durable.store)):
+                self.checkpoint(durable)
+
+    def checkpoint(self, durable: DurableStore) -> None:
+        """Write a checkpoint as of the newest commit and let go of the changelog before it."""
+        offset = 0
+        if durable.topic in self.log.topics():
+            offset = self.log.end_offset(durable.topic, durable.partition)
+        table = durable.store.checkpoint()
+        durable.changes = 0
+
+        def write() -> None:
+            self.checkpoints.save(durable.query_id, durable.name, durable.partition, offset, table)
+            if durable.topic in self.log.topics():
+                self.log.delete_before(durable.topic, durable.partition, offset)
+
+        if self.executor is None:
+            write()
+        else:
+            durable.pending = self.executor.submit(write)
+
+    def settle(self) -> None:
+        """Wait for checkpoints that are being written."""
+        for durable in self.stores:
+            if durable.pending is not None:
+                durable.pending.result()
+                durable.pending = None
+
+    def forget(self) -> None:
+        """The query is gone: delete changelogs and checkpoints."""
+        self.settle()
+        topics = self.log.topics()
+        for topic in {d.topic for d in self.stores}:
+            if topic in topics:
+                self.log.delete_topic(topic)
+        for query_id in {d.query_id for d in self.stores}:
+            self.checkpoints.delete(query_id)
+
+
+class NoCheckpoints:
+    """For an engine in memory, whose state ends with it."""
+
+    def save(self, query_id: str, name: str, partition: int, offset: int, table: Any) -> None:
+        """Nothing to keep."""
+
+    def newest(self, query_id: str, name: str, partition: int) -> None:
+        """There is never one."""
+        return None
+
+    def delete(self, query_id: str) -> None:
+        """Nothing to drop."""

@@ -1,0 +1,248 @@
+"""Everything that runs in one engine: queries, subscriptions, the scheduler and the views.
+
+This is what engine calls once a statement is lowered; it sees dataflows, never SQL.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import DataError, StatementError
+from ..limits import BATCH_ROWS_MAX, UNREAD_ROWS_MAX
+from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
+from .batch import Batch
+from .commit import Checkpoints, NoCheckpoints
+from .dataflow import Dataflow, Sink, Source
+from .processing_log import TOPIC, VALUE_TYPE
+from .queries import QueryRun, Services
+from .scheduler import Scheduler
+from .source import DecodedTopics
+from .subscriptions import Subscription
+from .views import TableSnapshot, snapshots
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Where a write ended: a read ``after`` it waits until every query it reads from has taken that in."""
+
+    ends: Mapping[TopicPartition, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(commit: Commit) -> Token:
+        return Token(dict(commit.ends))
+
+    def __or__(self, other: Token) -> Token:
+        ends = dict(self.ends)
+        for place, end in other.ends.items():
+            ends[place] = max(end, ends.get(place, 0))
+        return Token(ends)
+
+
+class QueryHost:
+    """Runs queries over a log.  Thread-safe.
+
+    Args:
+        log: the log.
+        checkpoints: where state is checkpointed; None for an engine in memory.
+        threads: worker threads that step queries; 0 leaves all stepping to `drain`.
+        rows_max: rows a query takes in one step at most.
+    """
+
+    def __init__(
+        self, log: Log, checkpoints: Checkpoints | None, *, threads: int = 2, rows_max: int = BATCH_ROWS_MAX
+    ) -> None:
+        self.log = log
+        if TOPIC not in log.topics():
+            log.create_topic(TOPIC, TopicConfig(1, VALUE_TYPE))
+        self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="penstock-task") if threads > 1 else None
+        self._checkpointer = ThreadPoolExecutor(1, thread_name_prefix="penstock-checkpoint") if threads else None
+        self.services = Services(
+            log,
+            DecodedTopics(log),
+            checkpoints or NoCheckpoints(),
+            durable=checkpoints is not None,
+            pool=self._pool,
+            checkpointer=self._checkpointer,
+            rows_max=rows_max,
+        )
+        self._scheduler = Scheduler(log, threads)
+        self._threads = threads
+        self._runs: dict[str, QueryRun] = {}
+        self._transient = itertools.count(1)
+
+    # --- persistent queries ----------------------------------------------------------------
+
+    def start(self, query_id: str, dataflow: Dataflow, order: int, *, paused: bool = False) -> QueryRun:
+        """Start a persistent query, or resume it from what it committed."""
+        run = QueryRun(query_id, dataflow, self.services)
+        if paused:
+            run.pause()
+        self._runs[query_id] = run
+        self._scheduler.add(run, order)
+        return run
+
+    def replace(self, query_id: str, dataflow: Dataflow, order: int) -> QueryRun:
+        """Swap a query's dataflow; it goes on with its positions and state (CREATE OR REPLACE)."""
+        old = self._runs[query_id]
+        self._scheduler.remove(query_id)
+        with old.lock:
+            run = QueryRun(query_id, dataflow, self.services, inherit=old)
+            paused = old.state == "PAUSED"
+            old.state = "TERMINATED"
+        if paused:
+            run.pause()
+        self._runs[query_id] = run
+        self._scheduler.add(run, order)
+        return run
+
+    def terminate(self, query_id: str) -> None:
+        """Stop a persistent query and forget its state and positions."""
+        run = self._runs.pop(query_id)
+        self._scheduler.remove(query_id)
+        run.terminate()
+
+    def run(self, query_id: str) -> QueryRun:
+        """Raises: KeyError."""
+        return self._runs[query_id]
+
+    @property
+    def runs(self) -> Mapping[str, QueryRun]:
+        return dict(self._runs)
+
+    def resume(self, query_id: str) -> None:
+        self._runs[query_id].resume()
+        self._scheduler.wake()
+
+    def drain(self) -> None:
+        """Process all that can be processed, on this thread, query by query in order of creation.
+
+        Raises:
+            DataError: a query failed.
+        """
+        self._scheduler.drain()
+
+    # --- push queries ----------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        dataflow_for: Callable[[Callable[[Batch], None]], Dataflow],
+        columns: tuple[str, ...],
+        *,
+        limit: int | None = None,
+        overflow: Literal["block", "drop"] = "block",
+        to_rows: Callable[[Batch], list[tuple[Any, ...]]] | None = None,
+    ) -> Subscription:
+        """Start a transient query whose rows go to the returned subscription.
+
+        Args:
+            dataflow_for: makes the dataflow, given the function its `Tap` shall call.
+            columns: names of the rows' values.
+        """
+        number = next(self._transient)
+        query_id = f"transient_{number}"
+
+        def close() -> None:
+            self._scheduler.remove(query_id)
+            run.stop()
+
+        subscription = Subscription(
+            columns, limit=limit, overflow=overflow, on_close=close, on_room=self._scheduler.wake, to_rows=to_rows
+        )
+        run = _PushRun(query_id, dataflow_for(subscription.receive), self.services, subscription)
+        self._scheduler.add(run, 1_000_000_000 + number, ready=subscription.ready)
+        return subscription
+
+    # --- tables ----------------------------------------------------------------------------
+
+    def tables(self, queries: Mapping[str, str]) -> dict[str, TableSnapshot]:
+        """Consistent snapshots of the tables of the given queries: name -> query id."""
+        return snapshots({name: self._runs[query_id] for name, query_id in queries.items()})
+
+    def wait_for(self, token: Token, query_ids: Sequence[str], timeout_s: float | None = 30.0) -> None:
+        """Block until the given queries have taken in what ``token`` stands for, through all queries between.
+
+        Raises:
+            StatementError: the time is up, or a query on the way is paused.
+            DataError: a query on the way has failed.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        done: set[str] = set()
+        for query_id in query_ids:
+            self._wait_for(token, query_id, deadline, done)
+
+    def _wait_for(self, token: Token, query_id: str, deadline: float | None, done: set[str]) -> None:
+        if query_id in done:
+            return
+        done.add(query_id)
+        run = self._runs[query_id]
+        topics = {n.topic for n in run.dataflow.nodes if isinstance(n, Source)}
+        targets = {place: end for place, end in token.ends.items() if place[0] in topics}
+        for other_id, other in self._runs.items():
+            written = {n.topic for n in other.dataflow.nodes if isinstance(n, Sink)} & topics
+            if not written or other_id == query_id:
+                continue
+            self._wait_for(token, other_id, deadline, done)
+            for topic in written:
+                assert topic is not None
+                for partition in range(self.log.topics()[topic].partitions):
+                    end = self.log.end_offset(topic, partition)
+                    targets[topic, partition] = max(targets.get((topic, partition), 0), end)
+        self._wait_until(run, targets, deadline)
+
+    def _wait_until(self, run: QueryRun, targets: Mapping[TopicPartition, int], deadline: float | None) -> None:
+        while True:
+            epoch = self.log.epoch
+            if self._threads == 0:
+                while run.step():
+                    pass
+            positions = run.positions
+            if all(positions.get(place, end) >= end for place, end in targets.items()):
+                return
+            if run.state == "ERROR":
+                raise DataError(f"query {run.query_id} has failed: {run.error}")
+            if run.state != "RUNNING":
+                raise StatementError(
+                    f"query {run.query_id} is {run.state.lower()} and cannot take in what was written",
+                    suggestion=f"RESUME {run.query_id};",
+                )
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise StatementError(f"query {run.query_id} has not taken in what was written within the time given")
+            self.log.wait(epoch, 0.5 if left is None else min(left, 0.5))
+
+    def admit(self, topics: Sequence[str]) -> None:
+        """Make a producer wait while a running query that reads one of the topics is too far behind."""
+        if self._threads == 0:
+            return
+        wanted = set(topics)
+        readers = [
+            r for r in self._runs.values() if wanted & {n.topic for n in r.dataflow.nodes if isinstance(n, Source)}
+        ]
+        while any(r.state == "RUNNING" and r.lag > UNREAD_ROWS_MAX for r in readers):
+            self.log.wait(self.log.epoch, 0.5)
+
+    def close(self) -> None:
+        """Stop everything after the steps in hand; nothing committed is lost."""
+        self._scheduler.stop()
+        for run in self._scheduler.runs():
+            run.stop()
+        for pool in (self._pool, self._checkpointer):
+            if pool is not None:
+                pool.shutdown(wait=True)
+
+
+class _PushRun(QueryRun):
+    """A transient run that ends its subscription when it fails."""
+
+    def __init__(self, query_id: str, dataflow: Dataflow, services: Services, subscription: Subscription) -> None:
+        super().__init__(query_id, dataflow, services, persistent=False)
+        self._subscription = subscription
+
+    def fail(self, error: Exception) -> None:
+        super().fail(error)
+        self._subscription.fail(error)

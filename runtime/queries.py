@@ -1,0 +1,519 @@
+"""A running query: positions, tasks, and one step after the other, each committed as a whole."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import DataError, PenstockError, StorageError
+from ..limits import BATCH_ROWS_MAX
+from ..storage.log.protocol import Log, TopicPartition, Transaction
+from .batch import Batch, Int64s, concat
+from .commit import Checkpoints, DurableStore, NoCheckpoints, StateKeeper
+from .dataflow import Dataflow, Exchange, Sink, Source, Tap
+from .metrics import Account, Progress
+from .ordering import Queue, merge
+from .processing_log import (
+    DESERIALIZATION_ERROR,
+    RECORD_PROCESSING_ERROR,
+    SERIALIZATION_ERROR,
+    TOPIC,
+    Complaint,
+    ProcessingLog,
+)
+from .sink import SinkWriter
+from .source import BadRows, Chunk, DecodedTopics, all_null, empty_source_batch, to_batch
+from .task import Task, account_of, input_operators, stages
+
+State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
+_PARALLEL_ROWS_MIN = 2_000
+"""Rows of a step from which handing tasks to the pool pays for itself."""
+
+
+@dataclass(slots=True)
+class Services:
+    """What queries share.
+
+    Attributes:
+        durable: changelogs and checkpoints are kept (an engine in memory keeps none).
+        pool: runs the tasks of different partitions side by side; None runs them one after the other.
+        rows_max: rows a step takes at most.
+    """
+
+    log: Log
+    decoded: DecodedTopics
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    durable: bool = True
+    pool: Executor | None = None
+    checkpointer: Executor | None = None
+    rows_max: int = BATCH_ROWS_MAX
+
+
+@dataclass(slots=True)
+class _Input:
+    """One partition of one source, and where the query reads on."""
+
+    node: int
+    source: Source
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What a step took of one input: rows start..stop-1 of a chunk, at these positions."""
+
+    input: _Input
+    chunk: Chunk | None
+    start: int
+    stop: int
+    positions: Int64s
+    next_offset: int
+
+
+class QueryRun:
+    """One query, persistent or transient.  Thread-safe: ``lock`` is held during a step.
+
+    A persistent query commits its positions, state changes and outputs together and resumes where it stopped.  A
+    transient one (``persistent=False``) keeps nothing and starts where its sources say.
+    """
+
+    def __init__(
+        self,
+        query_id: str,
+        dataflow: Dataflow,
+        services: Services,
+        *,
+        persistent: bool = True,
+        inherit: QueryRun | None = None,
+    ) -> None:
+        self.query_id = query_id
+        self.dataflow = dataflow
+        self.persistent = persistent
+        self.lock = threading.RLock()
+        self.state: State = "RUNNING"
+        self.error: PenstockError | Exception | None = None
+        self.steps = 0
+        self._services = services
+        self._log = services.log
+        self._depths = stages(dataflow)
+        topics = self._log.topics()
+        sources = [node for node in dataflow.nodes if isinstance(node, Source)]
+        for source in sources:
+            if source.topic not in topics:
+                raise StorageError(f"query {query_id} reads topic {source.topic}, which does not exist")
+        self.partitions = max((topics[s.topic].partitions for s in sources), default=1)
+        self._inputs = [
+            _Input(number, node, partition, 0)
+            for number, node in enumerate(dataflow.nodes)
+            if isinstance(node, Source)
+            for partition in range(topics[node.topic].partitions)
+        ]
+        self._complaints = ProcessingLog()
+        self._account = Account()
+        self._build(inherit)
+
+    # --- life cycle ------------------------------------------------------------------------
+
+    def _build(self, inherit: QueryRun | None) -> None:
+        """Make tasks, recover their state and find the positions."""
+        topics = self._log.topics()
+        self._tasks = [Task(self.query_id, self.dataflow, p) for p in range(self.partitions)]
+        self._empty = {n: empty_source_batch(s) for n, s in enumerate(self.dataflow.nodes) if isinstance(s, Source)}
+        self._input_operators = input_operators(self.dataflow, self._tasks[0].operators)
+        self._writers = {
+            number: SinkWriter(node, self._log, topics[node.topic].partitions if node.topic else 1)
+            for number, node in enumerate(self.dataflow.nodes)
+            if isinstance(node, Sink)
+        }
+        keeper = StateKeeper(self._log, self._services.checkpoints, executor=self._services.checkpointer)
+        for task in self._tasks:
+            for number, operator in task.operators.items():
+                node = self.dataflow.nodes[number].name
+                for store in operator.stores:
+                    name = f"{node}-{store.name}"
+                    keeper.stores.append(DurableStore(self.query_id, name, task.partition, self.partitions, store))
+        self._keeper = keeper
+        committed: Mapping[TopicPartition, int] = {}
+        if inherit is not None:
+            self._adopt(inherit)
+            return
+        fresh = True
+        for source in {i.source.name for i in self._inputs}:
+            committed = self._log.positions(self._group(source)) if self.persistent else {}
+            for entry in self._inputs:
+                if entry.source.name != source:
+                    continue
+                place = (entry.source.topic, entry.partition)
+                if place in committed:
+                    entry.offset = committed[place]
+                    fresh = False
+                elif entry.source.from_beginning:
+                    entry.offset = self._log.start_offset(*place)
+                else:
+                    entry.offset = self._log.end_offset(*place)
+        if self.persistent:
+            if self._keeps_state and not fresh:
+                keeper.recover()
+            self._account = self._committed_account()
+            if fresh:
+                transaction = self._log.transaction()
+                self._set_positions(transaction, [])
+                transaction.commit()
+
+    def _adopt(self, old: QueryRun) -> None:
+        """Go on with the positions and the state of the query this one replaces (CREATE OR REPLACE)."""
+        offsets = {(i.source.topic, i.partition): i.offset for i in old._inputs}
+        for entry in self._inputs:
+            place = (entry.source.topic, entry.partition)
+            entry.offset = offsets.get(place, self._log.start_offset(*place))
+        previous = {(d.name, d.partition): d.store for d in old._keeper.stores}
+        old._keeper.settle()
+        if old._keeps_state:
+            old._keeper.forget()
+        for durable in self._keeper.stores:
+            store = previous.get((durable.name, durable.partition))
+            if store is not None:
+                durable.store.restore(store.checkpoint())
+                durable.store.discard_changes()
+                if self._keeps_state:
+                    self._keeper.checkpoint(durable)
+        self._keeper.settle()
+        self._account = old._account
+        transaction = self._log.transaction()
+        self._set_positions(transaction, [])
+        transaction.commit()
+
+    @property
+    def _keeps_state(self) -> bool:
+        return self.persistent and self._services.durable
+
+    def _group(self, source: str) -> str:
+        return f"{self.query_id}/{source}"
+
+    @property
+    def _counter_group(self) -> str:
+        return f"{self.query_id}#account"
+
+    def _committed_account(self) -> Account:
+        saved = {name: count for (name, _), count in self._log.positions(self._counter_group).items()}
+        return Account(**{k: saved.get(k, 0) for k in ("read", "filtered", "late", "bad", "written")})
+
+    def pause(self) -> None:
+        with self.lock:
+            if self.state == "RUNNING":
+                self.state = "PAUSED"
+
+    def resume(self) -> None:
+        """Go on after PAUSE; after an error, from the last commit."""
+        with self.lock:
+            if self.state == "ERROR":
+                self.error = None
+                self._build(None)
+            if self.state != "TERMINATED":
+                self.state = "RUNNING"
+
+    def stop(self) -> None:
+        """End it here; a persistent query can be started again from what it committed."""
+        with self.lock:
+            self.state = "TERMINATED"
+            self._keeper.settle()
+
+    def terminate(self) -> None:
+        """End it and forget its state and positions."""
+        with self.lock:
+            self.state = "TERMINATED"
+            if not self.persistent:
+                return
+            if self._services.durable:
+                self._keeper.forget()
+            for source in {i.source.name for i in self._inputs}:
+                self._log.delete_group(self._group(source))
+            self._log.delete_group(self._counter_group)
+
+    def fail(self, error: Exception) -> None:
+        """The query cannot go on.  What it committed stays; the step in hand did not happen."""
+        with self.lock:
+            self.state = "ERROR"
+            self.error = error
+
+    # --- reading what it does --------------------------------------------------------------
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """The next offset per input partition (the smaller one where two sources read the same topic)."""
+        with self.lock:
+            found: dict[TopicPartition, int] = {}
+            for entry in self._inputs:
+                place = (entry.source.topic, entry.partition)
+                found[place] = min(found.get(place, entry.offset), entry.offset)
+            return found
+
+    @property
+    def lag(self) -> int:
+        """Records that its inputs hold and it has not taken in."""
+        return sum(max(0, self._log.end_offset(i.source.topic, i.partition) - i.offset) for i in self._inputs)
+
+    @property
+    def account(self) -> Account:
+        return self._account
+
+    def progress(self) -> Progress:
+        stores = [d.store for d in self._keeper.stores]
+        return Progress(
+            self.state,
+            self.lag,
+            self._account,
+            sum(len(s) for s in stores),
+            sum(s.size_bytes for s in stores),
+            self.steps,
+            None if self.error is None else str(self.error),
+        )
+
+    def tasks(self) -> Sequence[Task]:
+        """One per partition; to be used with ``lock`` held."""
+        return self._tasks
+
+    # --- a step ----------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Take in the next records, if there are any.
+
+        Returns:
+            whether anything was taken in.
+
+        Raises:
+            DataError, StorageError: the query cannot go on; the caller marks it as failed.
+        """
+        with self.lock:
+            if self.state != "RUNNING":
+                return False
+            taken = self._take()
+            if not taken:
+                return False
+            batches = self._batches(taken)
+            self._run(batches)
+            self._commit(taken, batches)
+            self.steps += 1
+            return True
+
+    def _take(self) -> list[_Taken]:
+        """Choose this step's records: the next ones of all inputs, in order, at most ``rows_max``."""
+        rows_max = self._services.rows_max
+        places = list({(i.source.topic, i.partition) for i in self._inputs})
+        _, ends = self._log.end_offsets(places)
+        found: list[_Taken] = []
+        queues: list[Queue] = []
+        for entry in self._inputs:
+            end = ends[entry.source.topic, entry.partition]
+            if entry.offset >= end:
+                continue
+            chunk, row = self._services.decoded.fetch(entry.source, entry.partition, entry.offset, end, rows_max)
+            available = int(np.searchsorted(chunk.records.offsets, end))
+            stop = min(available, row + rows_max)
+            at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
+            found.append(_Taken(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
+            queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
+        if not found:
+            return []
+        merged = merge(queues, self.dataflow.order, rows_max)
+        for taken, count, positions in zip(found, merged.taken, merged.positions, strict=True):
+            assert taken.chunk is not None
+            whole = count == taken.stop - taken.start
+            taken.stop = taken.start + count
+            taken.positions = positions
+            if whole and taken.next_offset:
+                continue  # read to the end, gaps of compaction included
+            records = taken.chunk.records
+            if taken.stop == len(taken.chunk):
+                taken.next_offset = records.next_offset
+            else:
+                taken.next_offset = int(records.offsets[taken.stop])
+        return found
+
+    def _batches(self, taken: list[_Taken]) -> list[dict[int, Batch]]:
+        """Every task's source batches, by node number."""
+        batches: list[dict[int, Batch]] = [{} for _ in self._tasks]
+        read = bad_rows = 0
+        for item in taken:
+            assert item.chunk is not None
+            entry = item.input
+            batch, bad = to_batch(entry.source, entry.partition, item.chunk, item.start, item.stop, item.positions)
+            read += item.stop - item.start
+            batches[entry.partition][entry.node] = batch
+            if bad is not None:
+                bad_rows += len(bad.rows)
+                self._complain_about_input(item, bad)
+        self._account = self._account.plus(Account(read=read, bad=bad_rows))
+        for number, node in enumerate(self.dataflow.nodes):
+            if isinstance(node, Source):
+                for own in batches:
+                    if number not in own:
+                        own[number] = self._empty[number]
+        return batches
+
+    def _run(self, batches: list[dict[int, Batch]]) -> None:
+        """All stages, one after the other; the tasks of a stage side by side."""
+        rows = sum(len(b) for own in batches for b in own.values())
+        pool = self._services.pool if len(self._tasks) > 1 and rows >= _PARALLEL_ROWS_MIN else None
+        for stage in range(max(self._depths) + 1):
+            if stage:
+                self._exchange(stage, batches)
+            if pool is None:
+                for task, own in zip(self._tasks, batches, strict=True):
+                    task.run(stage, self._depths, own)
+            else:
+                running = [pool.submit(t.run, stage, self._depths, own) for t, own in zip(self._tasks, batches)]
+                for future in running:
+                    future.result()
+
+    def _exchange(self, stage: int, batches: list[dict[int, Batch]]) -> None:
+        """Hand the rows of this stage's exchanges to the partitions of their keys."""
+        for number, node in enumerate(self.dataflow.nodes):
+            if not isinstance(node, Exchange) or self._depths[number] != stage:
+                continue
+            count = len(self._tasks)
+            if count == 1:
+                batches[0][number] = batches[0][node.input]
+                continue
+            parts: list[list[Batch]] = [[] for _ in range(count)]
+            for origin, own in enumerate(batches):
+                batch = own[node.input]
+                if node.key_serde is None:
+                    parts[0].append(batch)
+                    for other in parts[1:]:
+                        other.append(batch.slice(0, 0))
+                    continue
+                key_schema = pa.schema(list(batch.schema)[: batch.key_count])
+                encoded = node.key_serde.encode(batch.keys, key_schema, all_null(batch.keys, 0, len(batch)))
+                placed = self._log.partitions_of(encoded.data, count)
+                placed = np.where(placed < 0, origin, placed)
+                for target in range(count):
+                    parts[target].append(batch.filter(placed == target))
+            for target, pieces in enumerate(parts):
+                batches[target][number] = concat(pieces)
+
+    def _commit(self, taken: list[_Taken], batches: list[dict[int, Batch]]) -> None:
+        """Outputs, state changes, positions and complaints in one transaction, then hand rows to subscriptions."""
+        transaction = self._log.transaction()
+        written = 0
+        for number, writer in self._writers.items():
+            before = writer.rows_out
+            for task, own in zip(self._tasks, batches, strict=True):
+                node = writer.sink.name
+
+                def complain(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, node: str = node) -> None:
+                    self._complain_at_sink(taken, node, side, rows, reasons, batch)
+
+                writer.write(transaction, own[number], task.partition, complain)
+            written += writer.rows_out - before
+        self._complain_about_reports(taken)
+        dropped = Account(written=written)
+        for task in self._tasks:
+            counted = [task.operators[n].context.counters for n in self._input_operators]
+            dropped = dropped.plus(account_of(counted))
+            for counters in counted:
+                counters.filtered = counters.late = counters.bad = 0
+        self._account = self._account.plus(dropped)
+        complaints = self._complaints.records()
+        if complaints is not None:
+            transaction.append(TOPIC, complaints, 0)
+        if self.persistent:
+            if self._services.durable:
+                self._keeper.append_changes(transaction)
+            self._set_positions(transaction, taken)
+            transaction.commit()
+        elif complaints is not None:
+            transaction.commit(durable=False)
+        else:
+            transaction.abort()
+        for item in taken:
+            item.input.offset = item.next_offset
+        if self._keeps_state:
+            self._keeper.checkpoint_if_due()
+        for number, node in enumerate(self.dataflow.nodes):
+            if isinstance(node, Tap):
+                rows = concat([own[number] for own in batches])
+                if len(rows):
+                    node.receive(rows)
+
+    def _set_positions(self, transaction: Transaction, taken: list[_Taken]) -> None:
+        moved = {id(item.input): item.next_offset for item in taken}
+        by_source: dict[str, dict[TopicPartition, int]] = {}
+        for entry in self._inputs:
+            places = by_source.setdefault(entry.source.name, {})
+            places[entry.source.topic, entry.partition] = moved.get(id(entry), entry.offset)
+        for source, places in by_source.items():
+            transaction.set_positions(self._group(source), places)
+        account = self._account
+        counts = {"read": account.read, "filtered": account.filtered, "late": account.late, "bad": account.bad}
+        counts["written"] = account.written
+        transaction.set_positions(self._counter_group, {(name, 0): count for name, count in counts.items()})
+
+    # --- complaints ------------------------------------------------------------------------
+
+    def _complain_about_input(self, item: _Taken, bad: BadRows) -> None:
+        assert item.chunk is not None
+        source = item.input.source
+        offsets = item.chunk.records.offsets[item.start + bad.rows]
+        for side in ("key", "value"):
+            rows = [i for i, s in enumerate(bad.sides) if s == side]
+            if rows:
+                self._complaints.add(
+                    Complaint(
+                        DESERIALIZATION_ERROR,
+                        f"processing.{self.query_id}.{source.name}",
+                        side,
+                        [source.topic] * len(rows),
+                        [item.input.partition] * len(rows),
+                        [int(offsets[i]) for i in rows],
+                        [bad.reasons[i] for i in rows],
+                    )
+                )
+
+    def _complain_about_reports(self, taken: list[_Taken]) -> None:
+        """Turn what operators reported into rows of the processing log, with the place of the input record."""
+        for task in self._tasks:
+            for report in task.reports:
+                positions = report.batch.positions[report.failures.rows]
+                self._complain(
+                    taken, RECORD_PROCESSING_ERROR, report.operator, None, positions, report.failures.reasons
+                )
+            task.reports = []
+
+    def _complain(
+        self,
+        taken: list[_Taken],
+        kind: int,
+        node: str,
+        side: str | None,
+        positions: Int64s,
+        reasons: Sequence[str],
+    ) -> None:
+        topics: list[str] = []
+        partitions: list[int] = []
+        offsets: list[int] = []
+        for position in positions.tolist():
+            topic, partition, offset = _place(taken, position)
+            topics.append(topic)
+            partitions.append(partition)
+            offsets.append(offset)
+        logger = f"processing.{self.query_id}.{node}"
+        self._complaints.add(Complaint(kind, logger, side, topics, partitions, offsets, list(reasons)))
+
+
+def _place(taken: list[_Taken], position: int) -> tuple[str, int, int]:
+    """Topic, partition and offset of the record at a position of the step."""
+    for item in taken:
+        index = int(np.searchsorted(item.positions, position))
+        if index < len(item.positions) and item.positions[index] == position:
+            assert item.chunk is not None
+            offset = int(item.chunk.records.offsets[item.start + index])
+            return item.input.source.topic, item.input.partition, offset
+    raise DataError(f"no record of this step has position {position}")

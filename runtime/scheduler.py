@@ -1,0 +1,151 @@
+"""Which query steps next.
+
+The core is deterministic: `Scheduler.drain` steps the queries one after the other in the order of their creation, each to
+the end of its input, on the calling thread.  With threads, workers do the same whenever a commit brought something new;
+a query is stepped by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+from ..errors import DataError, InternalError, PenstockError
+from ..storage.log.protocol import Log
+from .queries import QueryRun
+
+_LOGGER = logging.getLogger("penstock.scheduler")
+_IDLE_WAIT_S = 0.5
+"""How long an idle worker sleeps at most before it looks again whether it was told to stop."""
+
+
+class Scheduler:
+    """Steps runs, on the caller's thread or on its own.  Thread-safe."""
+
+    def __init__(self, log: Log, threads: int) -> None:
+        self._log = log
+        self._threads_wanted = threads
+        self._runs: dict[str, QueryRun] = {}
+        self._order: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._busy: set[str] = set()
+        self._hold = 0
+        self._workers: list[threading.Thread] = []
+        self._stopping = False
+        self._ready: dict[str, Callable[[], bool]] = {}
+
+    def add(self, run: QueryRun, order: int, ready: Callable[[], bool] | None = None) -> None:
+        """Schedule a run at its place in the order of creation; ``ready`` says whether it may step now."""
+        with self._lock:
+            self._runs[run.query_id] = run
+            self._order[run.query_id] = order
+            if ready is not None:
+                self._ready[run.query_id] = ready
+            while len(self._workers) < self._threads_wanted:
+                worker = threading.Thread(target=self._work, name=f"penstock-{len(self._workers)}", daemon=True)
+                self._workers.append(worker)
+                worker.start()
+            self._changed.notify_all()
+
+    def remove(self, query_id: str) -> None:
+        with self._lock:
+            self._runs.pop(query_id, None)
+            self._order.pop(query_id, None)
+            self._ready.pop(query_id, None)
+
+    def runs(self) -> list[QueryRun]:
+        """In order of creation."""
+        with self._lock:
+            return self._sorted()
+
+    def _sorted(self) -> list[QueryRun]:
+        return [self._runs[i] for i in sorted(self._runs, key=lambda i: self._order[i])]
+
+    def drain(self) -> None:
+        """Process all that can be processed, query by query, each to the end of its input; workers stand by meanwhile.
+
+        Raises:
+            DataError: a query failed (it is left in state ERROR).
+        """
+        with self._changed:
+            self._hold += 1
+            self._changed.wait_for(lambda: not self._busy)
+        try:
+            while True:
+                progressed = False
+                for run in self.runs():
+                    ready = self._ready.get(run.query_id)
+                    while (ready is None or ready()) and self._step(run):
+                        progressed = True
+                    if run.error is not None and run.state == "ERROR":
+                        raise run.error
+                if not progressed:
+                    return
+        finally:
+            with self._changed:
+                self._hold -= 1
+                self._changed.notify_all()
+
+    def _step(self, run: QueryRun) -> bool:
+        try:
+            return run.step()
+        except PenstockError as error:
+            run.fail(error)
+        except Exception as error:
+            # the boundary of a query's thread: whatever it is, the query stops and shows it
+            _LOGGER.exception("query %s stopped", run.query_id)
+            wrapped = InternalError(f"query {run.query_id} stopped: {type(error).__name__}: {error}")
+            wrapped.__cause__ = error
+            run.fail(wrapped)
+        if isinstance(run.error, DataError):
+            _LOGGER.error("query %s stopped: %s", run.query_id, run.error)
+        return False
+
+    def _work(self) -> None:
+        while True:
+            epoch = self._log.epoch
+            progressed = False
+            for run in self.runs():
+                if not self._claim(run):
+                    continue
+                try:
+                    progressed |= self._step(run)
+                finally:
+                    with self._changed:
+                        self._busy.discard(run.query_id)
+                        self._changed.notify_all()
+            with self._lock:
+                if self._stopping:
+                    return
+            if not progressed:
+                self._log.wait(epoch, _IDLE_WAIT_S)
+
+    def _claim(self, run: QueryRun) -> bool:
+        with self._lock:
+            if self._stopping or self._hold or run.query_id in self._busy or run.query_id not in self._runs:
+                return False
+            ready = self._ready.get(run.query_id)
+            if run.state != "RUNNING" or (ready is not None and not ready()):
+                return False
+            self._busy.add(run.query_id)
+            return True
+
+    def wake(self) -> None:
+        """Have idle workers look again (a paused query was resumed, a full subscription was read)."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End the workers after the steps in hand."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for worker in self._workers:
+            worker.join(timeout=10)
+
+
+def lagging(runs: Iterable[QueryRun]) -> list[str]:
+    """Ids of running queries that have not taken in everything."""
+    return [run.query_id for run in runs if run.state == "RUNNING" and run.lag > 0]

@@ -1,0 +1,147 @@
+"""Batches -> encoded records -> the step's transaction.
+
+Rows go to the partition of their key: murmur2 over the key bytes, for windowed keys over the bytes without the window, as
+Kafka Streams places them.  Rows without a key stay in the partition of the task that made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..storage.log.protocol import Log, Records, Transaction
+from .batch import Batch, Bools, Int64s
+from .dataflow import Sink
+from .source import all_null
+
+Complain = Callable[[str, Int64s, tuple[str, ...], Batch], None]
+"""``complain(side, rows, reasons, batch)``: rows that could not be written."""
+
+
+@dataclass(slots=True)
+class SinkWriter:
+    """Writes the batches of one sink.  ``rows_out`` counts what was written (or, without a topic, discarded)."""
+
+    sink: Sink
+    log: Log
+    partitions: int
+    rows_out: int = 0
+
+    def write(self, transaction: Transaction, batch: Batch, partition: int, complain: Complain) -> None:
+        """Encode and append a batch; rows that cannot be encoded are left out and complained about."""
+        n = len(batch)
+        if n == 0:
+            return
+        if self.sink.topic is None:
+            self.rows_out += n
+            return
+        keep = np.ones(n, np.bool_)
+        if self.sink.timestamp is not None:
+            batch, keep = self._stamp(batch, keep, complain)
+        keys, plain_keys = self._keys(batch, keep, complain)
+        values = self._values(batch, keep, complain)
+        headers = batch.headers
+        timestamps = batch.timestamps
+        if not keep.all():
+            mask = pa.array(keep)
+            keys = None if keys is None else keys.filter(mask)
+            plain_keys = None if plain_keys is None else plain_keys.filter(mask)
+            values = values.filter(mask)
+            headers = None if headers is None else headers.filter(mask)
+            timestamps = timestamps[keep]
+        if len(timestamps) == 0:
+            return
+        self.rows_out += len(timestamps)
+        self._append(transaction, Records(keys, values, timestamps, headers), plain_keys, partition)
+
+    def _append(self, transaction: Transaction, records: Records, plain_keys: Any | None, partition: int) -> None:
+        topic = self.sink.topic
+        assert topic is not None
+        if self.partitions == 1 or plain_keys is None:
+            transaction.append(topic, records, partition % self.partitions)
+            return
+        placed = self.log.partitions_of(plain_keys, self.partitions)
+        placed = np.where(placed < 0, partition % self.partitions, placed)
+        targets = np.unique(placed)
+        for target in targets.tolist():
+            if len(targets) == 1:
+                transaction.append(topic, records, target)
+                return
+            rows = np.nonzero(placed == target)[0]
+            index = pa.array(rows)
+            part = Records(
+                None if records.keys is None else records.keys.take(index),
+                records.values.take(index),
+                records.timestamps[rows],
+                None if records.headers is None else records.headers.take(index),
+            )
+            transaction.append(topic, part, target)
+
+    def _stamp(self, batch: Batch, keep: Bools, complain: Complain) -> tuple[Batch, Bools]:
+        """Take the record timestamp from the sink's TIMESTAMP column; a bad one skips the row."""
+        assert self.sink.timestamp is not None
+        values, failures = self.sink.timestamp(batch.columns, len(batch))
+        reasons = {} if failures is None else dict(zip(failures.rows.tolist(), failures.reasons))
+        missing = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        stamps = np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+        gone = batch.tombstone_mask()
+        stamps = np.where(gone, batch.timestamps, stamps)
+        wrong = (missing | (stamps < 0)) & ~gone
+        if wrong.any():
+            rows = np.nonzero(wrong)[0].astype(np.int64)
+            texts = tuple(reasons.get(int(r), "the sink's timestamp column is null or negative") for r in rows)
+            complain("value", rows, texts, batch)
+            keep = keep & ~wrong
+        columns = batch
+        return (
+            Batch(
+                columns.schema,
+                columns.key_count,
+                columns.columns,
+                stamps,
+                columns.positions,
+                columns.tombstones,
+                window_starts=columns.window_starts,
+                window_ends=columns.window_ends,
+                headers=columns.headers,
+            ),
+            keep,
+        )
+
+    def _keys(self, batch: Batch, keep: Bools, complain: Complain) -> tuple[Any | None, Any | None]:
+        """Key bytes as written, and without the window (both None for a keyless sink)."""
+        if self.sink.key_serde is None or batch.key_count == 0:
+            return None, None
+        schema = pa.schema(list(batch.schema)[: batch.key_count])
+        absent = all_null(batch.keys, 0, len(batch))
+        encoded = self.sink.key_serde.encode(batch.keys, schema, absent if absent.any() else None)
+        if encoded.malformed is not None:
+            complain("key", encoded.malformed.rows, encoded.malformed.reasons, batch)
+            keep[encoded.malformed.rows] = False
+        plain = encoded.data
+        if self.sink.window is None or batch.window_starts is None:
+            return plain, plain
+        assert batch.window_ends is not None
+        starts = batch.window_starts.astype(">i8")
+        if self.sink.window == "SESSION":
+            bounds = np.stack([batch.window_ends.astype(">i8"), starts], axis=1)
+        else:
+            bounds = starts.reshape(-1, 1)
+        tails = bounds.view(np.uint8).reshape(len(batch), -1)
+        joined = [None if key is None else key + tail.tobytes() for key, tail in zip(plain.to_pylist(), tails)]
+        return pa.array(joined, pa.binary()), plain
+
+    def _values(self, batch: Batch, keep: Bools, complain: Complain) -> Any:
+        fields = list(batch.schema)[batch.key_count :]
+        if self.sink.value_serde is None:
+            mask = None if batch.tombstones is None else pa.array(batch.tombstones)
+            return pa.StructArray.from_arrays(list(batch.values), fields=fields, mask=mask)
+        encoded = self.sink.value_serde.encode(batch.values, pa.schema(fields), batch.tombstones)
+        if encoded.malformed is not None:
+            complain("value", encoded.malformed.rows, encoded.malformed.reasons, batch)
+            keep[encoded.malformed.rows] = False
+        return encoded.data
