@@ -39,6 +39,9 @@ class Batch:
         window_starts: int64[n] ms, for rows with a windowed key.
         window_ends: int64[n] ms, exclusive for time windows, inclusive for sessions.
         headers: list<struct<KEY: string, VALUE: binary>>[n], or None if no row has any.
+        undo: bool[n], between a GROUP BY over a table and its aggregation only: the row is to be taken back from its
+            group instead of being added.  An undo row directly followed by an add row of the same group at the same
+            position is one change of that group.  None stands for "nowhere".
     """
 
     schema: pa.Schema
@@ -52,6 +55,7 @@ class Batch:
     window_starts: Int64s | None = None
     window_ends: Int64s | None = None
     headers: Any | None = None
+    undo: Bools | None = None
 
     def __len__(self) -> int:
         return len(self.timestamps)
@@ -90,6 +94,7 @@ class Batch:
             window_starts=pick(self.window_starts),
             window_ends=pick(self.window_ends),
             headers=None if self.headers is None else self.headers.take(index),
+            undo=pick(self.undo),
         )
 
     def filter(self, keep: Bools) -> Batch:
@@ -112,6 +117,7 @@ class Batch:
             window_starts=pick(self.window_starts),
             window_ends=pick(self.window_ends),
             headers=None if self.headers is None else self.headers.filter(mask),
+            undo=pick(self.undo),
         )
 
     def slice(self, start: int, stop: int) -> Batch:
@@ -132,6 +138,7 @@ class Batch:
             window_starts=pick(self.window_starts),
             window_ends=pick(self.window_ends),
             headers=None if self.headers is None else self.headers.slice(start, length),
+            undo=pick(self.undo),
         )
 
     def with_columns(

@@ -1,0 +1,88 @@
+"""WHERE and HAVING."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...errors import InternalError
+from ..batch import Batch, Bools
+from ..kernel import Kernel, as_mask
+from .base import Operator, OperatorContext
+from .columns import nulled, without_rows
+
+
+class Filter(Operator):
+    """Lets the rows pass for which a predicate is true.
+
+    On a stream, rows for which it is false, null or fails are dropped (a failure is reported), and so are tombstones.
+
+    On a table, a change passes if the row passes before it or after it.  A row that stops passing (or is deleted)
+    becomes a tombstone; one that passed neither before nor after leaves no trace.  The batch must carry ``before``
+    images, and those of the output are the rows that passed before.  The same rule serves a table's WHERE and HAVING.
+
+    Args:
+        predicate: a kernel with a bool result over the batch's columns.
+        table: the batches are changes of a table.
+    """
+
+    row_preserving = True
+
+    def __init__(self, context: OperatorContext, predicate: Kernel, *, table: bool = False) -> None:
+        super().__init__(context)
+        self._predicate = predicate
+        self._table = table
+
+    def process(self, inputs: Sequence[Batch]) -> Batch:
+        (batch,) = inputs
+        self.context.counters.rows_in += len(batch)
+        output = self._filter_table(batch) if self._table else self._filter_stream(batch)
+        self.context.counters.rows_out += len(output)
+        return output
+
+    def _filter_stream(self, batch: Batch) -> Batch:
+        if not len(batch):
+            return batch
+        keep, failed = self._passes(batch)
+        if keep.all():
+            return batch
+        self.context.counters.filtered += len(keep) - int(keep.sum()) - failed
+        output = batch.filter(keep)
+        return output if output.tombstones is None else replace(output, tombstones=None)
+
+    def _filter_table(self, batch: Batch) -> Batch:
+        if not len(batch):
+            return batch
+        if batch.before is None:
+            raise InternalError(f"{self.context.name}: a filter over a table needs the rows before each change")
+        before_columns = (*batch.keys, *batch.before)
+        passed = as_mask(self._predicate(before_columns, len(batch))) & ~batch.absent_before_mask()
+        passes, failed = self._passes(batch)
+        keep = passes | passed
+        self.context.counters.filtered += int(np.count_nonzero(~keep)) - failed
+        gone = ~passes
+        if gone.any():
+            columns = (*batch.keys, *(nulled(c, gone) for c in batch.values))
+            batch = replace(batch, columns=columns, tombstones=gone)
+        if not passed.all():
+            before = tuple(nulled(c, ~passed) for c in batch.before or ())
+            batch = replace(batch, before=before, before_absent=~passed)
+        return batch.filter(keep)
+
+    def _passes(self, batch: Batch) -> tuple[Bools, int]:
+        """Which rows pass now, and how many were dropped as bad because the predicate failed for them."""
+        evaluated = self._predicate(batch.columns, len(batch))
+        keep = as_mask(evaluated)
+        if batch.tombstones is not None:
+            keep = keep & ~batch.tombstones
+        failures = without_rows(evaluated.failures, batch.tombstones)
+        if failures is None or not len(failures.rows):
+            return keep, 0
+        if self._table:
+            # The change may still be passed on as a tombstone, so its record is not lost.
+            self.context.report(self.context.name, batch, failures, dropped=False)
+            return keep, 0
+        self.drop(batch, failures)
+        return keep, len(failures.rows)
