@@ -109,9 +109,7 @@ class StorageError(PenstockError):
         self.action = action
 
     def __str__(self) -> str:
-        place = (
-            "" if self.path is None else f" [{self.path}" + ("]" if self.offset is None else f" at byte {self.offset}]")
-        )
+        place = "" if self.path is None else f" [{self.path}" + ("]" if self.offset is None else f" at byte {self.offset}]")
         action = "" if self.action is None else f"\noperator action: {self.action}"
         return f"{self.message}{place}{action}"
 

@@ -203,9 +203,7 @@ def concat(batches: Sequence[Batch]) -> Batch:
             parts[field.name] = None
         else:
             dtype = next(v.dtype for v in values if v is not None)
-            parts[field.name] = np.concatenate(
-                [np.zeros(len(b), dtype) if v is None else v for b, v in zip(filled, values)]
-            )
+            parts[field.name] = np.concatenate([np.zeros(len(b), dtype) if v is None else v for b, v in zip(filled, values)])
     joined = replace(first, **parts)
     order = np.argsort(joined.positions, kind="stable")
     if (order == np.arange(len(order))).all():

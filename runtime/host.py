@@ -220,9 +220,7 @@ class QueryHost:
         if self._threads == 0:
             return
         wanted = set(topics)
-        readers = [
-            r for r in self._runs.values() if wanted & {n.topic for n in r.dataflow.nodes if isinstance(n, Source)}
-        ]
+        readers = [r for r in self._runs.values() if wanted & {n.topic for n in r.dataflow.nodes if isinstance(n, Source)}]
         while any(r.state == "RUNNING" and r.lag > UNREAD_ROWS_MAX for r in readers):
             self.log.wait(self.log.epoch, 0.5)
 

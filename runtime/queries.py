@@ -406,10 +406,10 @@ class QueryRun:
         for number, writer in self._writers.items():
             before = writer.rows_out
             for task, own in zip(self._tasks, batches, strict=True):
-                node = writer.sink.name
+                name = writer.sink.name
 
-                def complain(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, node: str = node) -> None:
-                    self._complain_at_sink(taken, node, side, rows, reasons, batch)
+                def complain(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
+                    self._complain(taken, SERIALIZATION_ERROR, name, side, batch.positions[rows], reasons)
 
                 writer.write(transaction, own[number], task.partition, complain)
             written += writer.rows_out - before
@@ -482,9 +482,7 @@ class QueryRun:
         for task in self._tasks:
             for report in task.reports:
                 positions = report.batch.positions[report.failures.rows]
-                self._complain(
-                    taken, RECORD_PROCESSING_ERROR, report.operator, None, positions, report.failures.reasons
-                )
+                self._complain(taken, RECORD_PROCESSING_ERROR, report.operator, None, positions, report.failures.reasons)
             task.reports = []
 
     def _complain(

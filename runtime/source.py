@@ -67,9 +67,7 @@ class DecodedTopics:
                     self._chunks.move_to_end(key)
                     return chunk, int(np.searchsorted(chunk.records.offsets, offset))
         fields = None if source.value_serde is not None else source.value_schema.names
-        records = self._log.read(
-            source.topic, partition, offset, rows_max=rows_max, bytes_max=STEP_BYTES_MAX, fields=fields
-        )
+        records = self._log.read(source.topic, partition, offset, rows_max=rows_max, bytes_max=STEP_BYTES_MAX, fields=fields)
         chunk = decode(source, records)
         with self._lock:
             kept = self._chunks.setdefault(key, [])
@@ -178,9 +176,7 @@ def to_batch(
     columns = [c.slice(start, length) for c in (*chunk.keys, *chunk.values)]
     schema = pa.schema([*source.key_schema, *source.value_schema])
     nulls = None if chunk.nulls is None else chunk.nulls[start:stop]
-    bad: dict[int, tuple[str, str]] = {
-        row - start: fault for row, fault in chunk.malformed.items() if start <= row < stop
-    }
+    bad: dict[int, tuple[str, str]] = {row - start: fault for row, fault in chunk.malformed.items() if start <= row < stop}
     if source.extras:
         fields = list(schema)
         for name, what in source.extras:

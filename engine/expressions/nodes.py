@@ -89,9 +89,7 @@ class AggregateCall(TypedExpression):
     @property
     def inputs(self) -> tuple[TypedExpression, ...]:
         return tuple(
-            a
-            for a, name in zip(self.arguments, self.parameter_names, strict=True)
-            if name not in self.overload.literals
+            a for a, name in zip(self.arguments, self.parameter_names, strict=True) if name not in self.overload.literals
         )
 
     @property
@@ -273,9 +271,7 @@ def walk(expression: TypedExpression) -> Iterator[TypedExpression]:
         yield from walk(child)
 
 
-def transform(
-    expression: TypedExpression, change: Callable[[TypedExpression], TypedExpression | None]
-) -> TypedExpression:
+def transform(expression: TypedExpression, change: Callable[[TypedExpression], TypedExpression | None]) -> TypedExpression:
     """Replace nodes, top down: where ``change`` gives a node, it takes the place of the old one and is not looked into."""
     changed = change(expression)
     if changed is not None:
@@ -300,9 +296,7 @@ def _rebuild(value: Any, change: Callable[[TypedExpression], TypedExpression | N
     return value
 
 
-def replace_columns(
-    expression: TypedExpression, change: Callable[[ColumnRef], TypedExpression | None]
-) -> TypedExpression:
+def replace_columns(expression: TypedExpression, change: Callable[[ColumnRef], TypedExpression | None]) -> TypedExpression:
     """Replace column references; ``None`` keeps one."""
     return transform(expression, lambda e: change(e) if isinstance(e, ColumnRef) else None)
 

@@ -75,9 +75,7 @@ class KeyedStore:
         self.key_schema = key_schema
         self.fields = tuple(fields)
         self.row_schema = pa.schema([]) if row_schema is None else row_schema
-        self.schema = pa.schema(
-            [*key_schema, *(pa.field(f.name, f.arrow) for f in self.fields), *self.row_schema], None
-        )
+        self.schema = pa.schema([*key_schema, *(pa.field(f.name, f.arrow) for f in self.fields), *self.row_schema], None)
         self.change_schema = pa.schema([*self.schema, pa.field(DELETED, pa.bool_())])
         self._expiry = expiry
         self._expiry_key = -1

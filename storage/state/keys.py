@@ -233,9 +233,7 @@ def equal(a: KeyView, a_rows: Int64s, b: KeyView, b_rows: Int64s) -> Bools:
         same &= left.take(a_rows) == right.take(b_rows)
     if a.nulls is not None or b.nulls is not None:
         zero = np.uint64(0)
-        same &= (zero if a.nulls is None else a.nulls.take(a_rows)) == (
-            zero if b.nulls is None else b.nulls.take(b_rows)
-        )
+        same &= (zero if a.nulls is None else a.nulls.take(a_rows)) == (zero if b.nulls is None else b.nulls.take(b_rows))
     for x, y in zip(a.texts, b.texts):
         lengths = x.lengths.take(a_rows)
         same &= lengths == y.lengths.take(b_rows)

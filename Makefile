@@ -1,0 +1,50 @@
+# Everything a newcomer or CI runs.  `make demo` and `make test` need nothing but Python 3.11+ and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+
+.PHONY: setup demo examples test check lint types conformance bless sim bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,demo]"
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/python examples/flights/demo.py
+
+examples: setup
+	$(BIN)/python -m pytest tests/examples -q
+
+test: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy -p penstock
+	$(BIN)/mypy tests/typing
+
+check: lint types
+
+conformance: setup
+	$(BIN)/python tests/conformance/gate.py
+
+bless: setup
+	$(BIN)/python -m pytest tests/golden -q --bless
+
+sim: setup
+	PENSTOCK_SIMULATIONS=2000 $(BIN)/python -m pytest tests/simulation -q
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .demo-data

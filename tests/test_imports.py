@@ -1,0 +1,88 @@
+"""Who may import whom (docs/style.md): the rooms' order, and only imports that work where penstock is installed."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("engine", "grammar", "repl", "runtime", "storage")
+COMMON = {"errors", "limits"}
+MAY_IMPORT = {
+    "grammar": set(),
+    "storage": set(),
+    "runtime": {"storage"},
+    "engine": {"grammar", "runtime", "storage"},
+    "repl": {"grammar", ""},
+}
+"""What a room may import besides itself and `COMMON`; "" is the door."""
+STORAGE_ISLANDS = ("log", "state", "formats")
+"""Folders of storage that do not know each other."""
+
+
+def imported_modules(path: Path) -> list[tuple[int, str]]:
+    """(line, dotted name below penstock) of every import of ours in a file; bare room imports come as ``!room``."""
+    package = path.relative_to(ROOT).parent.parts
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            module = ".".join((*base, *(node.module or "").split("."))).strip(".")
+            if node.module:
+                found.append((node.lineno, module))
+            else:
+                found.extend((node.lineno, ".".join((*base, a.name))) for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.extend(_absolute(node.lineno, node.module))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                found.extend(_absolute(node.lineno, alias.name))
+    return found
+
+
+def _absolute(line: int, name: str) -> list[tuple[int, str]]:
+    top, _, rest = name.partition(".")
+    if top == "penstock":
+        return [(line, rest)]
+    return [(line, f"!{name}")] if top in ROOMS else []
+
+
+def complaints() -> list[str]:
+    """One sentence per import that breaks a rule."""
+    found = []
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            place = path.relative_to(ROOT)
+            for line, module in imported_modules(path):
+                if module.startswith("!"):
+                    found.append(
+                        f"{place}:{line} imports {module[1:]}, which exists only in a checkout: use a relative import"
+                    )
+                    continue
+                target = module.split(".")[0]
+                if target == room or target in COMMON or target in MAY_IMPORT[room]:
+                    continue
+                found.append(f"{place}:{line} imports {module or 'the door'}: {room} may not know {target or 'it'}")
+            found.extend(_island_complaints(path))
+    return found
+
+
+def _island_complaints(path: Path) -> list[str]:
+    parts = path.relative_to(ROOT).parts
+    found = []
+    for line, module in imported_modules(path):
+        target = module.split(".")
+        if parts[0] == "storage" and len(parts) > 2 and parts[1] in STORAGE_ISLANDS:
+            others = set(STORAGE_ISLANDS) - {parts[1]}
+            if target[0] == "storage" and len(target) > 1 and target[1] in others:
+                found.append(
+                    f"{'/'.join(parts)}:{line} imports {module}: storage/{parts[1]} does not know storage/{target[1]}"
+                )
+        if parts[:2] == ("runtime", "operators") and target[0] == "storage" and target[:2] != ["storage", "state"]:
+            found.append(f"{'/'.join(parts)}:{line} imports {module}: operators see only storage/state")
+    return found
+
+
+def test_rooms_import_only_what_lies_below_them() -> None:
+    """Every import of ours points the way that docs/style.md says."""
+    assert complaints() == []

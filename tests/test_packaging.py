@@ -1,0 +1,57 @@
+"""The wheel holds what the checkout holds, and nothing else at the top of site-packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("engine", "grammar", "repl", "runtime", "storage")
+
+
+def declared_packages() -> set[str]:
+    """The packages that pyproject.toml names."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return set(settings["tool"]["setuptools"]["packages"])
+
+
+def test_every_folder_with_code_is_a_declared_package() -> None:
+    """A sub-package missing from pyproject.toml would be dropped from the wheel without a word."""
+    folders = {p.parent for room in ROOMS for p in (ROOT / room).rglob("*.py")}
+    names = {"penstock", *("penstock." + ".".join(f.relative_to(ROOT).parts) for f in folders)}
+    assert names == declared_packages()
+
+
+def test_no_other_module_lies_at_the_root() -> None:
+    """Any .py file at the root ships as a module of penstock."""
+    assert {p.name for p in ROOT.glob("*.py")} == {"__init__.py", "errors.py", "limits.py"}
+
+
+@pytest.mark.xdist_group("packaging")
+def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
+    """All modules, the grammar and py.typed are in the wheel; tests, examples and benchmarks are not."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-cache-dir",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    assert {n.split("/")[0] for n in names} == {"penstock"}
+    expected = {f"penstock/{p.name}" for p in ROOT.glob("*.py")}
+    expected |= {f"penstock/{p.relative_to(ROOT)}" for room in ROOMS for p in (ROOT / room).rglob("*.py")}
+    expected |= {f"penstock/grammar/{p.name}" for p in (ROOT / "grammar").glob("*.lark")}
+    assert names == {*expected, "penstock/py.typed"}
