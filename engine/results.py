@@ -1,0 +1,183 @@
+"""What `Database.execute` and `Database.sql` give back: one result object per statement.
+
+``kind`` names the statement in the words of the dialect (``create stream``, ``show streams``), so that whoever shows or
+translates a result need not parse its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..runtime.subscriptions import PushRow, Subscription
+from .schema import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Description", "Listing", "Message", "PushResult", "PushRow", "Result", "Table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A statement that changed something.
+
+    Attributes:
+        kind: ``create stream``, ``insert values``, ``terminate``, ``set``, ..
+        text: one sentence saying what happened.
+        statement: canonical text of the statement.
+        warning: nothing changed, and that is worth a word (IF NOT EXISTS).
+        details: facts for programs: ``query_id``, ``source``, ``topic``, ``type`` (as far as they apply).
+    """
+
+    kind: str
+    text: str
+    statement: str = ""
+    warning: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of things: SHOW .., DESCRIBE FUNCTION, PRINT without end.
+
+    Attributes:
+        kind: ``show streams``, ``show queries``, ..
+        columns: headings.
+        rows: plain Python values, one tuple per line.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    statement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Something described in full: DESCRIBE, EXPLAIN.
+
+    Attributes:
+        kind: ``describe source``, ``describe query``, ``explain``, ``describe function``.
+        title: the name of what is described.
+        sections: (heading, content) in order; the content is a text (a plan, a statement) or a `Listing`.
+        details: the same as facts for programs.
+    """
+
+    kind: str
+    title: str
+    sections: tuple[tuple[str, str | Listing], ...]
+    statement: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Table:
+    """The rows of a pull query, held as Arrow.
+
+    Attributes:
+        schema: the columns with their SQL types and roles; None for a query that DuckDB answered.
+        limit_reached: LIMIT cut the result.
+    """
+
+    def __init__(self, table: pa.Table, schema: Schema | None = None, *, limit_reached: bool = False) -> None:
+        self._table = table
+        self.schema = schema
+        self.limit_reached = limit_reached
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self._table.column_names)
+
+    def arrow(self) -> pa.Table:
+        """As a `pyarrow.Table`, without copying."""
+        return self._table
+
+    def df(self) -> Any:
+        """As a pandas DataFrame.  Raises: ImportError, if pandas is not installed."""
+        return self._table.to_pandas()
+
+    def pl(self) -> Any:
+        """As a polars DataFrame.  Raises: ImportError, if polars is not installed."""
+        import polars
+
+        return polars.from_arrow(self._table)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows as tuples of Python values."""
+        if not self._table.num_columns:
+            return [()] * self._table.num_rows
+        return list(zip(*(column.to_pylist() for column in self._table.columns), strict=True))
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        rows = self._table.slice(0, 1)
+        return next(iter(zip(*(c.to_pylist() for c in rows.columns), strict=True)), None)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """All rows as dicts."""
+        rows: list[dict[str, Any]] = self._table.to_pylist()
+        return rows
+
+    def show(self, rows_max: int = 20) -> None:
+        """Print the first rows as a table."""
+        print(self.text(rows_max))
+
+    def text(self, rows_max: int = 20) -> str:
+        """The first rows as a table of text."""
+        head = self._table.slice(0, rows_max)
+        cells = [[_cell(v) for v in column.to_pylist()] for column in head.columns]
+        shown = grid(self.columns, list(zip(*cells, strict=True)))
+        left = self._table.num_rows - head.num_rows
+        return shown + (f"\n({left} more rows)" if left > 0 else "")
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.fetchall())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Arrow PyCapsule stream: polars, DuckDB, pandas and others read it without a copy."""
+        return self._table.__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+@dataclass(slots=True)
+class PushResult:
+    """A running push query: iterate ``subscription`` for its rows."""
+
+    subscription: Subscription
+    schema: Schema
+    query_id: str | None = None
+
+    def __iter__(self) -> Iterator[PushRow]:
+        return iter(self.subscription)
+
+
+Result = Message | Listing | Description | Table | PushResult
+
+
+def _cell(value: Any) -> str:
+    return "NULL" if value is None else str(value)
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Headings, a rule, and rows of text in columns.
+
+    >>> print(grid(("A", "B"), [("1", "x"), ("22", "y")]))
+    A  | B
+    ---+--
+    1  | x
+    22 | y
+    """
+    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
+    lines = [" | ".join(name.ljust(w) for name, w in zip(columns, widths, strict=True)).rstrip()]
+    lines.append("-+-".join("-" * w for w in widths))
+    lines.extend(" | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
