@@ -1,0 +1,77 @@
+"""Text -> tokens, where the grammar's state does not matter; and the cut of a script into statements."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from ..errors import Span
+from .tables import tables
+
+Token = tuple[str, int, int]
+"""Group (see `Tables.token`), start and end."""
+
+
+class Lines:
+    """Where the lines of a text begin, to turn offsets into spans."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0]
+        find = text.find
+        at = find("\n")
+        while at >= 0:
+            self._starts.append(at + 1)
+            at = find("\n", at + 1)
+
+    def span(self, start: int, end: int) -> Span:
+        starts = self._starts
+        if len(starts) == 1:
+            return Span(start, end, 1, start + 1)
+        line = bisect_right(starts, start)
+        return Span(start, end, line, start - starts[line - 1] + 1)
+
+
+def tokens(text: str, position: int = 0) -> Iterator[Token]:
+    """The tokens from ``position`` on; the last one has the group ``end``."""
+    for match in tables().token.finditer(text, position):
+        group = match.lastgroup or "bad"
+        yield group, match.start(group), match.end(group)
+        if group == "end":
+            return
+
+
+def split(text: str) -> list[str]:
+    """The statements of a script, each with its semicolon if it has one; blanks around them are cut off.
+
+    The last text has no semicolon if the script ends within a statement: a shell should then ask for more.  Quotes and
+    comments are respected; an unclosed quote makes the rest of the text one incomplete statement.
+
+    >>> split("SHOW STREAMS; SELECT 'a;b' -- no; end")
+    ['SHOW STREAMS;', "SELECT 'a;b' -- no; end"]
+    """
+    parts: list[str] = []
+    begin: int | None = None
+    for group, start, end in tokens(text):
+        if begin is None and group != "end":
+            begin = start
+        if group == "bad" and text[start] in "'\"`":
+            break
+        if group == "symbol" and text[start:end] == ";":
+            if begin is not None:
+                parts.append(text[begin:end])
+            begin = None
+    rest = "" if begin is None else text[begin:].strip()
+    return [*parts, rest] if rest else parts
+
+
+def is_complete(text: str) -> bool:
+    """Whether a shell can run this: it is not in the midst of a statement, a quotation or a comment."""
+    last = ";"
+    for group, start, end in tokens(text):
+        if group == "bad" and text[start] in "'\"`":
+            return False
+        if group == "symbol" and text.startswith("/*", start):
+            return False
+        if group != "end":
+            last = text[start:end]
+    return last == ";"

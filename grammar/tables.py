@@ -1,0 +1,286 @@
+"""The grammar as tables: what lark's LALR generator makes of ``ksql.lark``, in the form that `parse` runs on.
+
+lark checks the grammar and builds the tables; our own loop runs them (`parse`).  That loop costs a fifth of lark's own,
+chooses keywords by the parser's state, and lets cached tables be used without importing lark at all.  The tables are kept
+in the user's cache directory, filed by lark version, layout of this file and hash of the grammar; a cache that is
+damaged, stale or not writable only costs the 0.2 s of building anew.
+
+Conventions of the grammar that this file turns into data:
+
+* A terminal whose pattern is a word in capitals, with or without a lookahead, is a keyword; priority 1 means reserved.
+* Terminals without letters are symbols.  All others are token classes.
+* Rules follow lark's meaning of ``?``, ``_``, ``->`` and ``!``; keywords and symbols are dropped without ``!``.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LAYOUT = 1
+"""Of the cached file: raise it whenever `_generate` gives other data for the same grammar."""
+
+STARTS = ("statement", "expression", "type")
+END = "$END"
+GRAMMAR_PATH = Path(__file__).with_name("ksql.lark")
+
+_WORD = re.compile(r"([A-Z]+)(\(\?=.*\))?")
+
+PASS, CALL, COLLECT = 0, 1, 2
+"""What a reduction does: hand on one child, call a method of the builder, or gather a list for the rule around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """A reading of a word as a keyword: it is one only if ``lookahead`` matches the text after it."""
+
+    terminal: str
+    reserved: bool
+    lookahead: re.Pattern[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A production.
+
+    Attributes:
+        origin: the nonterminal it makes.
+        length: how many symbols it takes from the stack.
+        action: `PASS`, `CALL` or `COLLECT`.
+        kept: for `PASS` the index of the child; else (index, whether the child is a list to be spliced in) of each.
+        method: the builder's method.
+    """
+
+    origin: str
+    length: int
+    action: int
+    kept: Any
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All of it.
+
+    Attributes:
+        actions: per state, terminal or nonterminal -> the next state (>= 0), or a reduction by rule ``~action`` (< 0).
+        starts, ends: first and accepting state by start symbol.
+        keywords: the readings of each word, upper case, with lookaheads first.
+        symbols: text -> terminal.
+        classes: token classes in order of precedence, name -> pattern.
+        token: matches blanks and comments and then one token, in a group with the class's name, or ``symbol``, ``end``
+            or ``bad``.
+    """
+
+    actions: Sequence[Mapping[str, int]]
+    rules: Sequence[Rule]
+    starts: Mapping[str, int]
+    ends: Mapping[str, int]
+    keywords: Mapping[str, tuple[Keyword, ...]]
+    symbols: Mapping[str, str]
+    classes: Mapping[str, str]
+    token: re.Pattern[str]
+
+    def is_reserved(self, word: str) -> bool:
+        """Whether the word (upper case) must be quoted to be a name."""
+        return any(k.reserved for k in self.keywords.get(word, ()))
+
+
+@functools.cache
+def tables() -> Tables:
+    """The grammar's tables, from the cache or built now; kept for the life of the process."""
+    grammar = GRAMMAR_PATH.read_text(encoding="utf-8")
+    path = _cache_path(grammar)
+    data = _read_cache(path)
+    if data is not None:
+        try:
+            return _assemble(data)
+        except (KeyError, TypeError, ValueError, IndexError, re.error):
+            pass  # a damaged file: build anew, and overwrite it
+    data = _generate(grammar)
+    _write_cache(path, data)
+    return _assemble(data)
+
+
+def _assemble(data: Any) -> Tables:
+    keywords: dict[str, list[Keyword]] = {}
+    for word, terminal, reserved, lookahead in data["keywords"]:
+        pattern = re.compile(lookahead, re.IGNORECASE) if lookahead else None
+        keywords.setdefault(word, []).append(Keyword(terminal, reserved, pattern))
+    classes: dict[str, str] = dict(data["classes"])
+    symbols: dict[str, str] = {**data["symbols"], ";": END}
+    blanks = r"(?:\s+|--[^\r\n]*|/\*(?s:.*?)\*/)*"
+    groups = [f"(?P<{name}>{pattern})" for name, pattern in classes.items()]
+    by_length = sorted(symbols, key=len, reverse=True)
+    groups.append(f"(?P<symbol>{'|'.join(map(re.escape, by_length))})")
+    groups += [r"(?P<end>\Z)", r"(?P<bad>(?s:.))"]
+    return Tables(
+        actions=data["actions"],
+        rules=[Rule(*rule) for rule in data["rules"]],
+        starts=data["starts"],
+        ends=data["ends"],
+        keywords={w: tuple(sorted(ks, key=lambda k: k.lookahead is None)) for w, ks in keywords.items()},
+        symbols=symbols,
+        classes=classes,
+        token=re.compile(blanks + "(?:" + "|".join(groups) + ")", re.IGNORECASE),
+    )
+
+
+def accepts(grammar: Tables, states: list[int], terminal: str) -> bool:
+    """Whether the parser, with this stack of states, would shift ``terminal`` (or, for `END`, be done)."""
+    stack = list(states)
+    while True:
+        action = grammar.actions[stack[-1]].get(terminal)
+        if action is None:
+            return False
+        if action >= 0:
+            return True
+        rule = grammar.rules[~action]
+        if rule.length:
+            del stack[-rule.length :]
+        target = grammar.actions[stack[-1]].get(rule.origin)
+        if target is None:
+            return False
+        stack.append(target)
+        if terminal == END and target in grammar.ends.values():
+            return True
+
+
+# --- building ------------------------------------------------------------------------------
+
+
+def _generate(grammar: str, log: Callable[[str], None] | None = None) -> Any:
+    """The tables as JSON data."""
+    import lark
+    from lark.parsers.lalr_analysis import Shift
+
+    parser: Any = lark.Lark(grammar, parser="lalr", lexer="basic", start=list(STARTS), maybe_placeholders=False)
+    table = parser.parser.parser._parse_table
+    keywords: list[tuple[str, str, bool, str | None]] = []
+    symbols: dict[str, str] = {}
+    classes: list[tuple[int, str, str]] = []
+    dropped: set[str] = set()
+    for order, terminal in enumerate(parser.terminals):
+        pattern = terminal.pattern.value
+        word = _WORD.fullmatch(pattern)
+        if word is not None:
+            keywords.append((word[1], terminal.name, terminal.priority > 0, word[2]))
+            dropped.add(terminal.name)
+        elif terminal.pattern.type == "str":
+            symbols[pattern] = terminal.name
+            dropped.add(terminal.name)
+        else:
+            place = grammar.find(f"\n{terminal.name}:")
+            classes.append((place if place >= 0 else order, terminal.name, pattern))
+    numbers = {rule: number for number, rule in enumerate(parser.rules)}
+    for rule in (r for row in table.states.values() for _, r in row.values() if hasattr(r, "origin")):
+        numbers.setdefault(rule, len(numbers))
+    rules = [_rule(rule, dropped) for rule in numbers]
+    actions = [
+        {
+            symbol: target if kind is Shift else ~numbers[target]
+            for symbol, (kind, target) in table.states[state].items()
+        }
+        for state in range(len(table.states))
+    ]
+    return {
+        "actions": actions,
+        "rules": rules,
+        "starts": table.start_states,
+        "ends": table.end_states,
+        "keywords": keywords,
+        "symbols": symbols,
+        "classes": [(name, pattern) for _, name, pattern in sorted(classes)],
+    }
+
+
+def _rule(rule: Any, dropped: set[str]) -> tuple[str, int, int, Any, str]:
+    origin = str(rule.origin.name)
+    kept = [
+        (index, not symbol.is_term and symbol.name.startswith("_"))
+        for index, symbol in enumerate(rule.expansion)
+        if rule.options.keep_all_tokens or symbol.name not in dropped
+    ]
+    if origin.startswith("_"):
+        return origin, len(rule.expansion), COLLECT, kept, ""
+    if len(kept) == 1 and not kept[0][1] and rule.options.expand1 and not rule.alias:
+        return origin, len(rule.expansion), PASS, kept[0][0], ""
+    if rule.alias == "same":
+        return origin, len(rule.expansion), PASS, kept[0][0], ""
+    return origin, len(rule.expansion), CALL, kept, rule.alias or origin
+
+
+def conflicts(grammar: str) -> list[str]:
+    """The shift/reduce conflicts that lark resolved silently, one line each."""
+    import logging
+
+    import lark
+
+    class _Collect(logging.Handler):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines: list[str] = []
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.lines.append(record.getMessage())
+
+    collect = _Collect()
+    level = lark.logger.level
+    lark.logger.addHandler(collect)
+    lark.logger.setLevel(logging.DEBUG)
+    try:
+        lark.Lark(grammar, parser="lalr", lexer="basic", start=list(STARTS), maybe_placeholders=False, debug=True)
+    finally:
+        lark.logger.removeHandler(collect)
+        lark.logger.setLevel(level)
+    return [line for line in collect.lines if "conflict" in line.lower()]
+
+
+# --- the cache -----------------------------------------------------------------------------
+
+
+def _cache_path(grammar: str) -> Path | None:
+    """Where the tables for this grammar are kept, or None if there is no place for them."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        base = os.path.expanduser("~/Library/Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not base or base.startswith("~"):
+        return None
+    version = importlib.metadata.version("lark")
+    digest = hashlib.sha256(f"{LAYOUT}\0{version}\0{grammar}".encode()).hexdigest()[:16]
+    return Path(base) / "penstock" / f"grammar-{digest}.json"
+
+
+def _read_cache(path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _write_cache(path: Path | None, data: Any) -> None:
+    """Write beside the place and rename, so that no reader ever sees half a file."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
+            json.dump(data, file, separators=(",", ":"))
+        os.replace(file.name, path)
+    except OSError:
+        return  # a cache that cannot be written is built anew next time

@@ -1,0 +1,70 @@
+"""Words and tokens as a shell sees them, read off the grammar: for completion and highlighting."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Literal
+
+from .lexer import tokens
+from .tables import accepts, tables
+
+TokenClass = Literal["keyword", "name", "quoted_name", "number", "text", "symbol", "comment", "error"]
+
+_CLASSES: dict[str, TokenClass] = {
+    "DIGIT_IDENTIFIER": "name",
+    "BACKTICKED": "quoted_name",
+    "DOUBLE_QUOTED": "quoted_name",
+    "INTEGER": "number",
+    "DECIMAL_NUMBER": "number",
+    "DOUBLE_NUMBER": "number",
+    "TEXT": "text",
+    "LAMBDA_OPEN": "symbol",
+    "symbol": "symbol",
+    "bad": "error",
+}
+
+
+@functools.cache
+def keywords() -> frozenset[str]:
+    """All words of the language, upper case."""
+    return frozenset(tables().keywords)
+
+
+@functools.cache
+def reserved_words() -> frozenset[str]:
+    """The keywords that must be quoted to be names."""
+    return frozenset(word for word in keywords() if tables().is_reserved(word))
+
+
+def non_reserved_words() -> frozenset[str]:
+    """The keywords that are names wherever the grammar takes no keyword."""
+    return keywords() - reserved_words()
+
+
+@functools.cache
+def statement_words() -> frozenset[str]:
+    """The keywords that a statement can begin with."""
+    grammar = tables()
+    start = [grammar.starts["statement"]]
+    terminals = {t for t in grammar.actions[start[0]] if accepts(grammar, start, t)}
+    return frozenset(w for w, readings in grammar.keywords.items() if any(k.terminal in terminals for k in readings))
+
+
+def classified(text: str) -> Iterator[tuple[int, int, TokenClass]]:
+    """Start, end and class of each token and comment of a text, in order; blanks are left out.
+
+    A word counts as a keyword wherever it stands, as highlighting has no parser state to ask.
+    """
+    last = 0
+    for group, start, end in tokens(text):
+        gap = text[last:start]
+        if gap and not gap.isspace():
+            yield last + len(gap) - len(gap.lstrip()), last + len(gap.rstrip()), "comment"
+        last = end
+        if group == "end":
+            return
+        if group == "IDENTIFIER":
+            yield start, end, "keyword" if text[start:end].upper() in keywords() else "name"
+        else:
+            yield start, end, _CLASSES[group]
