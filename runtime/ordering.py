@@ -5,7 +5,8 @@ Every record of a step gets a *position*, its rank in that order; positions are 
 * ``arrival``: as the log received them (the log has one total order over all topics).
 * ``timestamp``: the input whose next record has the smallest timestamp goes first, ties by arrival, as Kafka Streams
   does.  An input is a queue, so a record never overtakes an earlier one of its own input: taking heads of queues by
-  timestamp is the same as sorting by each queue's *running maximum* of timestamps, which needs no loop.
+  timestamp is the same as sorting by each queue's *running maximum* of timestamps, which needs no loop; the result does not
+depend on how the records are cut into steps.
 """
 
 from __future__ import annotations
@@ -59,14 +60,11 @@ def merge(queues: Sequence[Queue], order: Order, rows_max: int) -> Merged:
     if len(queues) == 1:
         taken = min(len(queues[0].timestamps), rows_max)
         return Merged((taken,), (np.arange(taken, dtype=np.int64),), taken)
-    if order == "arrival":
-        keys = [q.arrivals for q in queues]
-    else:
-        keys = [np.maximum.accumulate(q.timestamps) if len(q.timestamps) else q.timestamps for q in queues]
-    key = np.concatenate(keys)
-    arrival = np.concatenate([q.arrivals for q in queues])
-    queue = np.repeat(np.arange(len(queues)), [len(k) for k in keys])
-    ranking = np.lexsort((queue, arrival, key))
+    ranks = [_ranks(q, order) for q in queues]
+    key = np.concatenate([k for k, _ in ranks])
+    tie = np.concatenate([t for _, t in ranks])
+    queue = np.repeat(np.arange(len(queues)), [len(q.arrivals) for q in queues])
+    ranking = np.lexsort((queue, tie, key))  # stable: a queue keeps its order
     limit = min(len(ranking), rows_max)
     for number, candidate in enumerate(queues):
         if candidate.truncated and len(candidate.timestamps):
@@ -77,7 +75,20 @@ def merge(queues: Sequence[Queue], order: Order, rows_max: int) -> Merged:
     owner = queue[chosen]
     taken_each, positions = [], []
     for number in range(len(queues)):
-        ranks = np.nonzero(owner == number)[0].astype(np.int64)
-        taken_each.append(len(ranks))
-        positions.append(ranks)
+        mine = np.nonzero(owner == number)[0].astype(np.int64)
+        taken_each.append(len(mine))
+        positions.append(mine)
     return Merged(tuple(taken_each), tuple(positions), limit)
+
+
+def _ranks(queue: Queue, order: Order) -> tuple[Int64s, Int64s]:
+    """What a queue's records are sorted by, and what breaks ties.
+
+    By timestamp: a record older than one before it goes right after that one, so it shares its running maximum *and* its
+    arrival.
+    """
+    if order == "arrival" or not len(queue.timestamps):
+        return queue.arrivals, queue.arrivals
+    highest = np.maximum.accumulate(queue.timestamps)
+    leader = np.maximum.accumulate(np.where(queue.timestamps == highest, np.arange(len(highest)), 0))
+    return highest, queue.arrivals[leader]

@@ -20,10 +20,7 @@ def test_assign_finds_every_window_that_holds_the_row(shape: tuple[int, int], ti
     size, advance = shape
     rows, starts = TimeWindows(size, advance).assign(np.array(timestamps, np.int64))
     expected = [
-        (row, start)
-        for row, ts in enumerate(timestamps)
-        for start in range(0, 400, advance)
-        if start <= ts < start + size
+        (row, start) for row, ts in enumerate(timestamps) for start in range(0, 400, advance) if start <= ts < start + size
     ]
     assert list(zip(rows.tolist(), starts.tolist())) == expected
 
