@@ -121,9 +121,7 @@ class Builder:
         (or_replace, read_only), kind, if_not_exists, name, columns, properties, query = children
         span = self._span(start, end)
         if query is None:
-            return ast.CreateSource(
-                kind, name, columns or (), properties, or_replace, read_only, if_not_exists, span=span
-            )
+            return ast.CreateSource(kind, name, columns or (), properties, or_replace, read_only, if_not_exists, span=span)
         if read_only:
             suggestion = f"Write CREATE {kind} .. AS SELECT: only a plain source can be read-only."
             raise self._error(f"CREATE SOURCE {kind} takes no query", start, end, suggestion)

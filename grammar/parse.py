@@ -61,9 +61,7 @@ def parse_statement(text: str) -> ast.Statement:
     if not parsed:
         raise StatementError("there is no statement here", text=text)
     if len(parsed) > 1:
-        raise StatementError(
-            "one statement was expected, but another one follows", span=parsed[1].statement.span, text=text
-        )
+        raise StatementError("one statement was expected, but another one follows", span=parsed[1].statement.span, text=text)
     return parsed[0].statement
 
 
@@ -95,9 +93,7 @@ def _parse_whole(start: str, text: str) -> Any:
 
 def _check_length(text: str) -> None:
     if len(text) > STATEMENT_CHARS_MAX:
-        raise StatementError(
-            f"the text is {len(text):,} characters long; the limit is {STATEMENT_CHARS_MAX:,} characters"
-        )
+        raise StatementError(f"the text is {len(text):,} characters long; the limit is {STATEMENT_CHARS_MAX:,} characters")
 
 
 def _run(start: str, text: str, token: Token, stream: Iterator[Token], builder: Builder) -> tuple[Any, int]:

@@ -187,10 +187,7 @@ def _generate(grammar: str, log: Callable[[str], None] | None = None) -> Any:
         numbers.setdefault(rule, len(numbers))
     rules = [_rule(rule, dropped) for rule in numbers]
     actions = [
-        {
-            symbol: target if kind is Shift else ~numbers[target]
-            for symbol, (kind, target) in table.states[state].items()
-        }
+        {symbol: target if kind is Shift else ~numbers[target] for symbol, (kind, target) in table.states[state].items()}
         for state in range(len(table.states))
     ]
     return {
