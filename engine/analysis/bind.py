@@ -1,0 +1,620 @@
+"""AST expression -> typed expression: names, types, functions, and every rule about what goes with what.
+
+The rules that surprise (all ksqlDB's): logic is two-valued, a comparison with NULL is false and comparing with a NULL
+literal is refused; the branches of CASE must have one type; arithmetic on a NULL literal is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Protocol
+
+from ...errors import Span, StatementError, UnsupportedError
+from ...grammar import ast
+from .. import types as t
+from ..expressions import nodes as n
+from ..expressions.casts import can_cast
+from ..expressions.temporal_text import parse_timestamp
+from ..functions.registry import Function, LambdaOf, Registry, Special
+from ..schema import WINDOW_BOUNDS
+from .coercion import CAST_HINT, TEMPORAL, as_decimal, coerce, common_type, list_type, number_of
+from .overloads import Argument, choose, spread
+from .types import resolve_type
+
+TypedExpression = n.TypedExpression
+TIME_COLUMNS = ("ROWTIME", *WINDOW_BOUNDS)
+_UNITS = {
+    unit: unit.removesuffix("S")
+    for base in ("YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND")
+    for unit in (base, base + "S")
+}
+
+
+class Scope(Protocol):
+    """The columns that an expression can see."""
+
+    def resolve(self, ref: ast.NameRef) -> n.ColumnRef:
+        """The column a name means.
+
+        Raises:
+            StatementError: it means none, or several; with a suggestion.
+        """
+
+
+class NoColumns:
+    """The scope of INSERT VALUES and other places where only constants may stand."""
+
+    def resolve(self, ref: ast.NameRef) -> n.ColumnRef:
+        raise StatementError(f"only constants may stand here, and {ref.name} is a name", span=ref.span)
+
+
+def bind(
+    expression: ast.Expression, scope: Scope, functions: Registry, types: Mapping[str, t.SqlType] | None = None
+) -> TypedExpression:
+    """The typed form of an expression.
+
+    Args:
+        scope: its columns.
+        functions: the functions it may call.
+        types: custom types by name, for CAST.
+
+    Raises:
+        StatementError: with the span of the part that is wrong.
+    """
+    bound = _Binder(scope, functions, types or {}).bind(expression)
+    if n.is_untyped_null(bound):
+        raise StatementError(
+            "a bare NULL has no type", span=expression.span, suggestion="Write CAST(NULL AS STRING), or another type."
+        )
+    return bound
+
+
+def bind_to(
+    expression: ast.Expression,
+    target: t.SqlType,
+    scope: Scope,
+    functions: Registry,
+    types: Mapping[str, t.SqlType] | None = None,
+) -> TypedExpression:
+    """An expression where a value of ``target`` is asked for, with the leniency of INSERT VALUES.
+
+    Raises:
+        StatementError: see `bind`; or it does not fit the type.
+    """
+    bound = _Binder(scope, functions, types or {}).bind(expression)
+    return coerce(bound, target, lax=True)
+
+
+def bind_condition(
+    expression: ast.Expression,
+    scope: Scope,
+    functions: Registry,
+    types: Mapping[str, t.SqlType] | None = None,
+    *,
+    clause: str = "WHERE",
+) -> TypedExpression:
+    """An expression that must be BOOLEAN.
+
+    Raises:
+        StatementError: see `bind`; or it is of another type.
+    """
+    bound = bind(expression, scope, functions, types)
+    if bound.type != t.BOOLEAN:
+        raise StatementError(
+            f"{clause} needs a BOOLEAN, and {n.text(bound)} is {bound.type}",
+            span=expression.span,
+            suggestion="Compare it with something.",
+        )
+    return bound
+
+
+class _Binder:
+    def __init__(self, scope: Scope, functions: Registry, types: Mapping[str, t.SqlType]) -> None:
+        self._scope = scope
+        self._functions = functions
+        self._types = types
+        self._parameters: dict[str, t.SqlType] = {}
+
+    def bind(self, e: ast.Expression) -> TypedExpression:
+        """One node; a bare NULL comes back untyped."""
+        match e:
+            case ast.NullLiteral():
+                return n.Literal(None, untyped=True, type=t.STRING, span=e.span)
+            case ast.BooleanLiteral(value=truth):
+                return n.Literal(truth, type=t.BOOLEAN, span=e.span)
+            case ast.IntegerLiteral(value=whole):
+                small = -(2**31) <= whole < 2**31
+                return n.Literal(whole, type=t.INTEGER if small else t.BIGINT, span=e.span)
+            case ast.DecimalLiteral(text=digits):
+                return self._decimal(digits, e.span)
+            case ast.DoubleLiteral(value=real):
+                return n.Literal(real, type=t.DOUBLE, span=e.span)
+            case ast.StringLiteral(value=text):
+                return n.Literal(text, type=t.STRING, span=e.span)
+            case ast.NameRef():
+                return self._name(e)
+            case ast.IntervalUnit(unit=unit):
+                raise StatementError(f"{unit} is a unit of time, which only date functions take", span=e.span)
+            case ast.Dereference(base=base, field=field):
+                return self._dereference(self.bind(base), field, e.span)
+            case ast.Subscript():
+                return self._subscript(e)
+            case ast.FunctionCall():
+                return self._call(e)
+            case ast.Lambda():
+                raise StatementError("a lambda can only be the argument of a function that takes one", span=e.span)
+            case ast.Negate(operand=operand):
+                return self._negate(operand, e.span)
+            case ast.Plus(operand=operand):
+                return self._number(self.bind(operand), "+")
+            case ast.Arithmetic():
+                return self._arithmetic(e)
+            case ast.Comparison():
+                return self._comparison(e)
+            case ast.Logical(operator=operator, left=left, right=right):
+                sides = (self._boolean(left, operator), self._boolean(right, operator))
+                return n.Logical(operator, *sides, type=t.BOOLEAN, span=e.span)
+            case ast.Not(operand=operand):
+                return n.Not(self._boolean(operand, "NOT"), type=t.BOOLEAN, span=e.span)
+            case ast.IsNull(operand=operand, negated=negated):
+                inner = self.bind(operand)
+                inner = n.null(t.STRING, inner.span) if n.is_untyped_null(inner) else inner
+                return n.IsNull(inner, negated, type=t.BOOLEAN, span=e.span)
+            case ast.Between():
+                return self._between(e)
+            case ast.InList():
+                return self._in(e)
+            case ast.Like():
+                return self._like(e)
+            case ast.Case():
+                return self._case(e)
+            case ast.Cast():
+                return self._cast(e)
+            case ast.ArrayConstructor():
+                return self._array(e)
+            case ast.MapConstructor():
+                return self._map(e)
+            case ast.StructConstructor():
+                return self._struct(e)
+            case ast.AtTimeZone():
+                raise UnsupportedError(
+                    "AT TIME ZONE is not supported", span=e.span, suggestion="Use CONVERT_TZ(timestamp, from, to)."
+                )
+
+    # --- names -----------------------------------------------------------------------------
+
+    def _decimal(self, digits: str, span: Span) -> n.Literal:
+        value = Decimal(digits)
+        exponent = value.as_tuple().exponent
+        assert isinstance(exponent, int)
+        scale = max(-exponent, 0)
+        value = value.quantize(Decimal(1).scaleb(-scale)) if exponent > 0 else value
+        precision = max(len(value.as_tuple().digits), scale + 1 if abs(value) < 1 else 1)
+        try:
+            return n.Literal(value, type=t.Decimal(precision, scale), span=span)
+        except StatementError as error:
+            error.span = span
+            raise
+
+    def _name(self, ref: ast.NameRef) -> TypedExpression:
+        if ref.qualifier is None and ref.name in self._parameters:
+            return n.ParameterRef(ref.name, type=self._parameters[ref.name], span=ref.span)
+        try:
+            column = self._scope.resolve(ref)
+        except StatementError as error:
+            if error.span is None:
+                error.span = ref.span
+            raise
+        return replace(column, span=ref.span)
+
+    def _dereference(self, base: TypedExpression, field: str, span: Span) -> TypedExpression:
+        if not isinstance(base.type, t.Struct):
+            raise StatementError(
+                f"{n.text(base)} is {base.type}, and -> reads fields of a STRUCT only", span=span
+            )
+        type_ = base.type.field(field)
+        if type_ is None:
+            names = [name for name, _ in base.type.fields]
+            near = difflib.get_close_matches(field, names, 1)
+            same = [name for name in names if name.upper() == field.upper()]
+            raise StatementError(
+                f"{n.text(base)} has no field {field}",
+                span=span,
+                suggestion=f"Did you mean {t.quoted((same or near)[0])}?"
+                if same or near
+                else f"Its fields are {', '.join(names)}."
+                if names
+                else None,
+            )
+        return n.FieldAccess(base, field, type=type_, span=span)
+
+    def _subscript(self, e: ast.Subscript) -> TypedExpression:
+        base, index = self.bind(e.base), self.bind(e.index)
+        if isinstance(base.type, t.Array):
+            if n.is_untyped_null(index) or index.type not in (t.INTEGER, t.BIGINT):
+                raise StatementError(
+                    f"the index of an array is an INTEGER, and {n.text(index)} is not", span=e.index.span
+                )
+            return n.Subscript(base, index, type=base.type.item, span=e.span)
+        if isinstance(base.type, t.Map):
+            return n.Subscript(base, coerce(index, base.type.key), type=base.type.value, span=e.span)
+        raise StatementError(
+            f"{n.text(base)} is {base.type}, and [..] reads items of an ARRAY or a MAP only", span=e.span
+        )
+
+    # --- arithmetic ------------------------------------------------------------------------
+
+    def _number(self, operand: TypedExpression, operator: str) -> TypedExpression:
+        self._no_null(operand, operator)
+        if not t.is_numeric(operand.type):
+            raise StatementError(f"{operator} needs a number, and {n.text(operand)} is {operand.type}", span=operand.span)
+        return operand
+
+    def _no_null(self, operand: TypedExpression, operator: str) -> None:
+        if n.is_untyped_null(operand):
+            raise StatementError(f"{operator} cannot work on NULL", span=operand.span)
+
+    def _negate(self, operand: ast.Expression, span: Span) -> TypedExpression:
+        inner = self._number(self.bind(operand), "-")
+        return n.Negate(inner, type=inner.type, span=span)
+
+    def _arithmetic(self, e: ast.Arithmetic) -> TypedExpression:
+        left, right = self.bind(e.left), self.bind(e.right)
+        if e.operator == "||":
+            sides = [n.null(t.STRING, s.span) if n.is_untyped_null(s) else s for s in (left, right)]
+            for side in sides:
+                if side.type != t.STRING:
+                    raise StatementError(
+                        f"|| joins strings, and {n.text(side)} is {side.type}",
+                        span=side.span,
+                        suggestion=f"Write CAST({n.text(side)} AS STRING).",
+                    )
+            return n.Arithmetic("||", *sides, type=t.STRING, span=e.span)
+        self._no_null(left, e.operator)
+        self._no_null(right, e.operator)
+        if e.operator == "+" and left.type == right.type == t.STRING:
+            return n.Arithmetic("+", left, right, type=t.STRING, span=e.span)
+        if not (t.is_numeric(left.type) and t.is_numeric(right.type)):
+            raise StatementError(
+                f"{left.type} {e.operator} {right.type} is not possible: {n.text(left)} {e.operator} {n.text(right)}",
+                span=e.span,
+                suggestion=CAST_HINT,
+            )
+        try:
+            type_ = arithmetic_type(e.operator, left.type, right.type)
+        except StatementError as error:
+            error.span = error.span or e.span
+            raise
+        return n.Arithmetic(e.operator, left, right, type=type_, span=e.span)
+
+    # --- comparisons and logic -------------------------------------------------------------
+
+    def _boolean(self, e: ast.Expression, operator: str) -> TypedExpression:
+        bound = self.bind(e)
+        if n.is_untyped_null(bound):
+            return n.null(t.BOOLEAN, bound.span)
+        if bound.type != t.BOOLEAN:
+            raise StatementError(
+                f"{operator} needs BOOLEANs, and {n.text(bound)} is {bound.type}",
+                span=bound.span,
+                suggestion="Compare it with something.",
+            )
+        return bound
+
+    def _magic_time(self, e: ast.Expression, others: Sequence[ast.Expression]) -> ast.Expression:
+        """A string literal compared with ROWTIME or a window's bound, as milliseconds."""
+        if not isinstance(e, ast.StringLiteral):
+            return e
+        if not any(isinstance(o, ast.NameRef) and o.name in TIME_COLUMNS for o in others):
+            return e
+        try:
+            return ast.IntegerLiteral(parse_timestamp(e.value), span=e.span)
+        except ValueError as error:
+            raise StatementError(str(error), span=e.span) from None
+
+    def _comparison(self, e: ast.Comparison) -> TypedExpression:
+        left = self.bind(self._magic_time(e.left, (e.right,)))
+        right = self.bind(self._magic_time(e.right, (e.left,)))
+        return self._compare(e.operator, left, right, e.span)
+
+    def _compare(self, operator: n.ComparisonOperator, left: TypedExpression, right: TypedExpression, span: Span) -> n.Compare:
+        if n.is_untyped_null(left) or n.is_untyped_null(right):
+            if "DISTINCT" not in operator:
+                raise StatementError(
+                    f"a comparison with NULL is never true: {n.text(left)} {operator} {n.text(right)}",
+                    span=span,
+                    suggestion="Use IS NULL or IS NOT NULL.",
+                )
+            known = right if n.is_untyped_null(left) else left
+            type_ = t.STRING if n.is_untyped_null(known) else known.type
+            left, right = coerce(left, type_), coerce(right, type_)
+        left, right = self._comparable(operator, left, right, span)
+        return n.Compare(operator, left, right, type=t.BOOLEAN, span=span)
+
+    def _comparable(
+        self, operator: str, left: TypedExpression, right: TypedExpression, span: Span
+    ) -> tuple[TypedExpression, TypedExpression]:
+        a, b = left.type, right.type
+        equality = operator in ("=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")
+        if t.is_numeric(a) and t.is_numeric(b):
+            return left, right
+        if a == b and (equality or not (a == t.BOOLEAN or isinstance(a, t.Array | t.Map | t.Struct))):
+            return left, right
+        if isinstance(a, t.Array | t.Map | t.Struct) and equality:
+            common = common_type(a, b)
+            if common is not None:
+                return coerce(left, common), coerce(right, common)
+        pair = {a, b} if not isinstance(a, t.Array | t.Map | t.Struct | t.Decimal) else set()
+        if pair == {t.DATE, t.TIMESTAMP}:
+            return self._as(left, t.TIMESTAMP), self._as(right, t.TIMESTAMP)
+        if a == t.STRING and b in TEMPORAL:
+            return coerce(left, b), right
+        if b == t.STRING and a in TEMPORAL:
+            return left, coerce(right, a)
+        raise StatementError(
+            f"{n.text(left)} ({a}) cannot be compared with {n.text(right)} ({b}) by {operator}",
+            span=span,
+            suggestion=CAST_HINT,
+        )
+
+    def _as(self, e: TypedExpression, type_: t.SqlType) -> TypedExpression:
+        return e if e.type == type_ else n.Cast(e, implicit=True, type=type_, span=e.span)
+
+    def _between(self, e: ast.Between) -> TypedExpression:
+        operand = self.bind(e.operand)
+        low, high = (self.bind(self._magic_time(bound, (e.operand,))) for bound in (e.low, e.high))
+        for part in (operand, low, high):
+            if n.is_untyped_null(part):
+                raise StatementError("BETWEEN cannot work on NULL", span=part.span)
+        above = self._compare(">=", operand, low, e.span)
+        below = self._compare("<=", operand, high, e.span)
+        if above.left == below.left:
+            return n.Between(above.left, above.right, below.right, e.negated, type=t.BOOLEAN, span=e.span)
+        both = n.Logical("AND", above, below, type=t.BOOLEAN, span=e.span)
+        return n.Not(both, type=t.BOOLEAN, span=e.span) if e.negated else both
+
+    def _in(self, e: ast.InList) -> TypedExpression:
+        operand = self.bind(e.operand)
+        items = [self.bind(self._magic_time(item, (e.operand,))) for item in e.items]
+        if n.is_untyped_null(operand):
+            raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
+        common = list_type([operand, *items])
+        assert common is not None
+        found = tuple(coerce(item, common, lax=True) for item in items if not n.is_untyped_null(item))
+        return n.In(coerce(operand, common, lax=True), found, e.negated, type=t.BOOLEAN, span=e.span)
+
+    def _like(self, e: ast.Like) -> TypedExpression:
+        operand, pattern = self.bind(e.operand), self.bind(e.pattern)
+        for part in (operand, pattern):
+            if part.type != t.STRING:
+                raise StatementError(
+                    f"LIKE compares strings, and {n.text(part)} is {part.type}",
+                    span=part.span,
+                    suggestion=f"Write CAST({n.text(part)} AS STRING).",
+                )
+        if e.escape is not None and len(e.escape) != 1:
+            raise StatementError("ESCAPE takes one character", span=e.span)
+        operand, pattern = coerce(operand, t.STRING), coerce(pattern, t.STRING)
+        return n.Like(operand, pattern, e.escape, e.negated, type=t.BOOLEAN, span=e.span)
+
+    def _case(self, e: ast.Case) -> TypedExpression:
+        operand = None if e.operand is None else self.bind(e.operand)
+        conditions: list[TypedExpression] = []
+        for when, _ in e.branches:
+            if operand is None:
+                conditions.append(self._boolean(when, "WHEN"))
+            else:
+                assert e.operand is not None
+                value = self.bind(self._magic_time(when, (e.operand,)))
+                conditions.append(self._compare("=", operand, value, when.span))
+        results = [self.bind(then) for _, then in e.branches]
+        default = n.Literal(None, untyped=True, type=t.STRING, span=e.span) if e.default is None else self.bind(e.default)
+        typed = [r for r in (*results, default) if not n.is_untyped_null(r)]
+        if not typed:
+            raise StatementError(
+                "all results of the CASE are NULL", span=e.span, suggestion="CAST one of them to the type you want."
+            )
+        type_ = typed[0].type
+        for result in typed[1:]:
+            if result.type != type_:
+                raise StatementError(
+                    f"the results of a CASE have one type, and {n.text(result)} is {result.type}, not {type_}",
+                    span=result.span,
+                    suggestion=f"Write CAST({n.text(result)} AS {type_}).",
+                )
+        for part in (*conditions, *results, default):
+            if n.table_calls_of(part):
+                raise StatementError("a table function cannot stand inside CASE", span=part.span)
+        branches = tuple(zip(conditions, (coerce(r, type_) for r in results), strict=True))
+        return n.Case(branches, coerce(default, type_), type=type_, span=e.span)
+
+    def _cast(self, e: ast.Cast) -> TypedExpression:
+        operand, target = self.bind(e.operand), resolve_type(e.type, self._types)
+        if n.is_untyped_null(operand):
+            return n.null(target, e.span)
+        if operand.type == target:
+            return replace(operand, span=e.span)
+        if not can_cast(operand.type, target):
+            hint = None
+            if (operand.type, target) == (t.BYTES, t.STRING):
+                hint = "Use FROM_BYTES(bytes, 'utf8')."
+            elif operand.type == t.BIGINT and target in (t.TIMESTAMP, t.DATE):
+                hint = "Use FROM_UNIXTIME(milliseconds)."
+            elif operand.type == t.TIMESTAMP and target == t.BIGINT:
+                hint = "Use UNIX_TIMESTAMP(timestamp)."
+            raise StatementError(f"{operand.type} cannot be cast to {target}", span=e.span, suggestion=hint)
+        return n.Cast(operand, type=target, span=e.span)
+
+    # --- constructors ----------------------------------------------------------------------
+
+    def _array(self, e: ast.ArrayConstructor) -> TypedExpression:
+        items = [self.bind(item) for item in e.items]
+        type_ = list_type(items)
+        if type_ is None:
+            raise StatementError(
+                "an ARRAY needs an item that is not a bare NULL, to know its type",
+                span=e.span,
+                suggestion="Write CAST(NULL AS ..) for one of its items.",
+            )
+        return n.ArrayMake(tuple(coerce(i, type_, lax=True) for i in items), type=t.Array(type_), span=e.span)
+
+    def _map(self, e: ast.MapConstructor) -> TypedExpression:
+        keys, values = [self.bind(k) for k, _ in e.entries], [self.bind(v) for _, v in e.entries]
+        key, value = list_type(keys), list_type(values)
+        if key is None or value is None:
+            raise StatementError(
+                "a MAP needs a key and a value that are not bare NULLs, to know its types",
+                span=e.span,
+                suggestion="Write CAST(NULL AS ..) for one of them.",
+            )
+        entries = tuple((coerce(k, key, lax=True), coerce(v, value, lax=True)) for k, v in zip(keys, values, strict=True))
+        return n.MapMake(entries, type=t.Map(key, value), span=e.span)
+
+    def _struct(self, e: ast.StructConstructor) -> TypedExpression:
+        members: list[tuple[str, TypedExpression]] = []
+        for name, value in e.fields:
+            if any(name == known for known, _ in members):
+                raise StatementError(f"the STRUCT has two fields named {name}", span=e.span)
+            bound = self.bind(value)
+            if n.is_untyped_null(bound):
+                raise StatementError(
+                    f"the field {name} has no type",
+                    span=value.span,
+                    suggestion="Write CAST(NULL AS STRING), or another type.",
+                )
+            members.append((name, bound))
+        type_ = t.Struct(tuple((name, value.type) for name, value in members))
+        return n.StructMake(tuple(members), type=type_, span=e.span)
+
+    # --- functions -------------------------------------------------------------------------
+
+    def _call(self, e: ast.FunctionCall) -> TypedExpression:
+        function = self._functions.find(e.name)
+        if function is None:
+            near = difflib.get_close_matches(e.name.upper(), self._functions.names(), 3)
+            raise StatementError(
+                f"there is no function named {e.name.upper()}",
+                span=e.span,
+                suggestion=f"Did you mean {' or '.join(near)}?" if near else "SHOW FUNCTIONS lists them all.",
+            )
+        arguments = self._arguments(function, e)
+        chosen = choose(function, function.overloads, arguments, self._bind_lambda, e.span)
+        if function.kind == "AGGREGATE":
+            return self._aggregate(function, chosen.overload, chosen, e)
+        type_ = chosen.result
+        if type_ is None:
+            returns = chosen.overload.returns
+            if returns is None:
+                raise StatementError(f"{function.name} does not say what it returns", span=e.span)
+            try:
+                type_ = returns([a.type for a in chosen.arguments], [_literal_value(a) for a in chosen.arguments])
+            except ValueError as error:
+                raise StatementError(f"{function.name}: {error}", span=e.span) from None
+            except StatementError as error:
+                error.span = error.span or e.span
+                raise
+        if function.kind == "TABLE":
+            for argument in chosen.arguments:
+                if n.table_calls_of(argument):
+                    raise StatementError("a table function cannot take another one's rows", span=argument.span)
+            return n.TableCall(function.name, chosen.overload, chosen.arguments, type=type_, span=e.span)
+        return n.Call(function.name, chosen.overload, chosen.arguments, type=type_, span=e.span)
+
+    def _arguments(self, function: Function, e: ast.FunctionCall) -> list[Argument]:
+        signatures = [spread(o.signature, len(e.arguments)) for o in function.overloads]
+        arguments: list[Argument] = []
+        for place, argument in enumerate(e.arguments):
+            asked = [s[place].type for s in signatures if s is not None]
+            word = None
+            if isinstance(argument, ast.IntervalUnit):
+                word = argument.unit
+            elif isinstance(argument, ast.NameRef) and argument.qualifier is None:
+                word = argument.name
+            if word is not None and word.upper() in _UNITS and Special("UNIT") in asked:
+                arguments.append(n.UnitWord(_UNITS[word.upper()], type=t.STRING, span=argument.span))
+            elif isinstance(argument, ast.Lambda):
+                if asked and not any(isinstance(a, LambdaOf) for a in asked):
+                    raise StatementError(f"{function.name} takes no lambda here", span=argument.span)
+                arguments.append(argument)
+            else:
+                arguments.append(self.bind(argument))
+        return arguments
+
+    def _aggregate(self, function: Function, overload: Any, chosen: Any, e: ast.FunctionCall) -> TypedExpression:
+        for argument, parameter in zip(chosen.arguments, chosen.parameters, strict=True):
+            if n.aggregates_of(argument):
+                raise StatementError("an aggregate cannot take another one", span=argument.span)
+            if n.table_calls_of(argument):
+                raise StatementError("an aggregate cannot take a table function's rows", span=argument.span)
+            if parameter.name in overload.literals and not isinstance(argument, n.Literal):
+                raise StatementError(
+                    f"{function.name} needs a literal for {parameter.name}, not {n.text(argument)}", span=argument.span
+                )
+        type_ = chosen.result
+        if type_ is None:
+            try:
+                made = overload.make([a.type for a in chosen.arguments], [_literal_value(a) for a in chosen.arguments])
+            except ValueError as error:
+                raise StatementError(f"{function.name}: {error}", span=e.span) from None
+            type_ = t.from_arrow(made.result_type)
+        names = tuple(parameter.name for parameter in chosen.parameters)
+        return n.AggregateCall(
+            function.name, overload, chosen.arguments, names, star=e.star, type=type_, span=e.span
+        )
+
+    def _bind_lambda(self, e: ast.Lambda, parameters: tuple[tuple[str, t.SqlType], ...]) -> n.LambdaNode:
+        seen: set[str] = set()
+        for name, _ in parameters:
+            if name in seen or name in self._parameters:
+                raise StatementError(
+                    f"{name} already is a parameter here", span=e.span, suggestion="Give it another name."
+                )
+            seen.add(name)
+            try:
+                self._scope.resolve(ast.NameRef(name, span=e.span))
+            except StatementError:
+                continue
+            raise StatementError(
+                f"the lambda's parameter {name} is also a column", span=e.span, suggestion="Give it another name."
+            )
+        self._parameters |= dict(parameters)
+        try:
+            body = self.bind(e.body)
+        finally:
+            for name, _ in parameters:
+                del self._parameters[name]
+        if n.aggregates_of(body) or n.table_calls_of(body):
+            raise StatementError("a lambda can call neither aggregates nor table functions", span=e.body.span)
+        return n.LambdaNode(parameters, body, type=body.type, span=e.span)
+
+
+def _literal_value(argument: TypedExpression) -> Any:
+    if isinstance(argument, n.UnitWord):
+        return argument.unit
+    return argument.value if isinstance(argument, n.Literal) else None
+
+
+def arithmetic_type(operator: str, left: t.SqlType, right: t.SqlType) -> t.SqlType:
+    """The result type of arithmetic on two numbers.
+
+    Raises:
+        StatementError: a DECIMAL result has more digits than there are.
+    """
+    if t.DOUBLE in (left, right):
+        return t.DOUBLE
+    if not isinstance(left, t.Decimal) and not isinstance(right, t.Decimal):
+        return t.BIGINT if t.BIGINT in (left, right) else t.INTEGER
+    a, b = as_decimal(left), as_decimal(right)
+    p1, s1, p2, s2 = a.precision, a.scale, b.precision, b.scale
+    scale = max(s1, s2)
+    if operator in "+-":
+        return t.Decimal(scale + max(p1 - s1, p2 - s2) + 1, scale)
+    if operator == "*":
+        return t.Decimal(p1 + p2 + 1, s1 + s2)
+    if operator == "/":
+        scale = max(6, s1 + p2 + 1)
+        return t.Decimal(p1 - s1 + s2 + scale, scale)
+    return t.Decimal(min(p1 - s1, p2 - s2) + scale, scale)

@@ -1,0 +1,108 @@
+"""Dates, times and timestamps as text: ISO, and on the way in as little of it as one likes to write.
+
+A timestamp is ``yyyy[-MM[-dd[THH[:mm[:ss[.S..]]]]]]`` with an optional ``Z`` or ``+hh[:]mm``; what is left out is its
+smallest value, and the zone is UTC.  Digits past the millisecond are dropped.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+_DATE = re.compile(r"([+-]?\d{1,9})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
+_TIME = re.compile(r"(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?)?")
+_ZONE = re.compile(r"(Z|z|[+-]\d{2}(?::?\d{2})?)$")
+_TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?")
+DAY_MS = 86_400_000
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+def parse_date(text: str) -> int:
+    """Days since the epoch.
+
+    Raises:
+        ValueError: it is not a date.
+    """
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is not a date of the form yyyy-MM-dd")
+    year, month, day = (int(part or 1) for part in match.groups())
+    try:
+        return datetime.date(year, month, day).toordinal() - _EPOCH
+    except ValueError as error:
+        raise ValueError(f"'{text}' is not a date: {error}") from None
+
+
+def parse_time(text: str) -> int:
+    """Milliseconds of the day from ``HH:mm[:ss[.S..]]``.
+
+    Raises:
+        ValueError: it is not a time.
+    """
+    match = _TIME_OF_DAY.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is not a time of the form HH:mm:ss")
+    return _milliseconds(match, text)
+
+
+def _milliseconds(match: re.Match[str], text: str) -> int:
+    hour, minute, second = (int(part or 0) for part in match.groups()[:3])
+    if hour > 23 or minute > 59 or second > 59:
+        raise ValueError(f"'{text}' is not a time")
+    return ((hour * 60 + minute) * 60 + second) * 1000 + int((match[4] or "").ljust(3, "0")[:3])
+
+
+def parse_timestamp(text: str) -> int:
+    """Milliseconds since the epoch.
+
+    Raises:
+        ValueError: it is not a timestamp.
+    """
+    stripped = text.strip()
+    date_text, mark, time_text = stripped.partition("T")
+    zone_ms = 0
+    rest = time_text if mark else date_text
+    zone = _ZONE.search(rest) if mark else re.search(r"[Zz]$", rest)
+    if zone is not None:
+        rest = rest[: zone.start()]
+        word = zone[0]
+        if word not in "Zz":
+            digits = word[1:].replace(":", "").ljust(4, "0")
+            zone_ms = (int(digits[:2]) * 60 + int(digits[2:])) * 60_000 * (-1 if word[0] == "-" else 1)
+    if mark:
+        time_text = rest
+    else:
+        date_text = rest
+    try:
+        days = parse_date(date_text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a timestamp of the form yyyy-MM-ddTHH:mm:ss.SSS") from None
+    of_day = 0
+    if mark and time_text:
+        match = _TIME.fullmatch(time_text)
+        if match is None:
+            raise ValueError(f"'{text}' is not a timestamp of the form yyyy-MM-ddTHH:mm:ss.SSS")
+        of_day = _milliseconds(match, text)
+    return days * DAY_MS + of_day - zone_ms
+
+
+def format_date(days: int) -> str:
+    """``yyyy-MM-dd``; years outside 1..9999 fall back on the number of days."""
+    try:
+        return datetime.date.fromordinal(days + _EPOCH).isoformat()
+    except (ValueError, OverflowError):
+        return f"{days} days"
+
+
+def format_time(of_day_ms: int) -> str:
+    """``HH:mm`` or ``HH:mm:ss``: milliseconds are dropped, and seconds too when they are zero."""
+    minutes, second = divmod(of_day_ms // 1000, 60)
+    text = f"{minutes // 60:02}:{minutes % 60:02}"
+    return f"{text}:{second:02}" if second else text
+
+
+def format_timestamp(milliseconds: int) -> str:
+    """``yyyy-MM-ddTHH:mm:ss.SSS``."""
+    days, of_day_ms = divmod(milliseconds, DAY_MS)
+    seconds, rest = divmod(of_day_ms, 1000)
+    return f"{format_date(days)}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"
