@@ -1,0 +1,263 @@
+r"""DELIMITED: one line of comma-separated values per record.
+
+Reading follows commons-csv's default format: a value may stand in double quotes, doubled inside; blanks count unless
+they follow a closing quote; empty lines before the record and all lines after it are ignored.  The number of values
+must be that of the columns, and an empty one is null, quoted or not.
+
+Writing quotes a value only if it must: it holds the delimiter, a quote or a line end, begins with a character up to
+``#`` or ends with one up to the space; the first value of a line also when it begins with anything but a letter or
+digit of ASCII (hence ``"-1"``), or is empty.  Null is written as nothing.
+
+BYTES are base64; DATE is days, TIME and TIMESTAMP milliseconds; doubles have Java's notation; decimals all their
+digits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import StatementError
+from .base import Decoded, Encoded
+from .java_texts import double_texts, format_decimal
+from .text_values import format_base64, text_parser
+from .values import (
+    BadValue,
+    binary_array,
+    columns_of,
+    malformed,
+    nulls_of,
+    or_none,
+    plain_array,
+    reason_of,
+    row_count,
+    storage_type,
+    to_rows,
+    without,
+)
+
+_NAMED_DELIMITERS = {"SPACE": " ", "TAB": "\t"}
+
+
+def delimiter_of(text: str) -> str:
+    """The delimiter that a statement's KEY_DELIMITER or VALUE_DELIMITER means: one character, SPACE or TAB.
+
+    Raises:
+        StatementError: it is empty, blank or longer.
+    """
+    if text in _NAMED_DELIMITERS:
+        return _NAMED_DELIMITERS[text]
+    if text in ("", " ", "\t"):
+        raise StatementError("A delimiter cannot be blank", suggestion="For a blank or a tab write 'SPACE' or 'TAB'.")
+    if len(text) != 1:
+        raise StatementError(f"A delimiter is a single character, SPACE or TAB, not {text!r}")
+    if text in '"\r\n':
+        raise StatementError("A delimiter cannot be a quote or a line end")
+    return text
+
+
+def split_record(text: str, delimiter: str) -> list[str]:
+    """The values of the first record of a text.
+
+    Raises:
+        ValueError: there is none, a quote is not closed, or something other than the delimiter follows a closing quote.
+    """
+    start = 0
+    while start < len(text) and text[start] in "\r\n":
+        start += 1
+    if start == len(text):
+        raise ValueError("no values in the record")
+    if '"' not in text:
+        end = re.search(r"[\r\n]", text[start:])
+        return text[start : start + end.start() if end else None].split(delimiter)
+    values: list[str] = []
+    at, stop = start, len(text)
+    while True:
+        if at < stop and text[at] == '"':
+            value, at = _quoted(text, at, delimiter)
+        else:
+            first = at
+            while at < stop and text[at] != delimiter and text[at] not in "\r\n":
+                at += 1
+            value = text[first:at]
+        values.append(value)
+        if at >= stop or text[at] != delimiter:
+            return values
+        at += 1
+
+
+def _quoted(text: str, at: int, delimiter: str) -> tuple[str, int]:
+    """The value whose opening quote is at ``at``, and where it ends."""
+    pieces: list[str] = []
+    at += 1
+    while True:
+        close = text.find('"', at)
+        if close < 0:
+            raise ValueError("a quoted value is not closed")
+        pieces.append(text[at:close])
+        at = close + 1
+        if at < len(text) and text[at] == '"':
+            pieces.append('"')
+            at += 1
+            continue
+        while at < len(text) and text[at] not in "\r\n" and text[at] != delimiter:
+            if not text[at].isspace():
+                raise ValueError(f"character {text[at]!r} between a closing quote and the delimiter")
+            at += 1
+        return "".join(pieces), at
+
+
+class DelimitedSerde:
+    """The DELIMITED format."""
+
+    def __init__(self, delimiter: str = ",") -> None:
+        self._delimiter = delimiter
+        escaped = re.escape(delimiter)
+        self._quote_first = re.compile(rf'[^0-9A-Za-z]|[\s\S]*(?:[\r\n"{escaped}]|[\x00- ]\Z)')
+        self._quote_later = re.compile(rf'[\x00-#]|[\s\S]*(?:[\r\n"{escaped}]|[\x00- ]\Z)')
+
+    def decode(self, data: Any, schema: pa.Schema) -> Decoded:
+        """See `Serde.decode`; the columns must be all the values of a record."""
+        array = binary_array(data)
+        fast = _FastDecoder(self._delimiter).decode(array, schema)
+        if fast is None:
+            return self.decode_slow(array, schema)
+        columns, left = fast
+        null = nulls_of(array)
+        if not left.any():
+            return Decoded(columns, or_none(null), None)
+        rest = self.decode_slow(array.filter(pa.array(left)), schema)
+        rows = np.flatnonzero(left)
+        places = np.zeros(len(array), np.int64)
+        places[rows] = np.arange(len(rows))
+        choose = pa.array(left)
+        merged = tuple(pc.if_else(choose, slow.take(pa.array(places)), quick) for slow, quick in zip(rest.columns, columns))
+        bad = {} if rest.malformed is None else dict(zip(rows[rest.malformed.rows].tolist(), rest.malformed.reasons))
+        return Decoded(merged, or_none(null), malformed(bad))
+
+    def decode_slow(self, data: Any, schema: pa.Schema) -> Decoded:
+        """The rule, record by record; `decode` gives the same, sooner."""
+        parsers = [text_parser(field.type) for field in schema]
+        blobs = binary_array(data).to_pylist()
+        rows: list[Sequence[Any]] = []
+        blank = (None,) * len(parsers)
+        reasons: dict[int, str] = {}
+        for i, blob in enumerate(blobs):
+            row: Sequence[Any] = blank
+            if blob is not None:
+                try:
+                    row = self._record(blob, parsers, schema)
+                except BadValue as error:
+                    reasons[i] = reason_of(error)
+            rows.append(row)
+        null = np.array([blob is None for blob in blobs], np.bool_)
+        return Decoded(columns_of(rows, schema, reasons), or_none(null), malformed(reasons))
+
+    def _record(self, blob: bytes, parsers: list[Callable[[str], Any]], schema: pa.Schema) -> list[Any]:
+        values = split_record(blob.decode("utf-8", "replace"), self._delimiter)
+        if len(values) != len(parsers):
+            raise ValueError(f"{len(values)} values, where there are {len(parsers)} columns")
+        row: list[Any] = []
+        for value, parser, field in zip(values, parsers, schema):
+            try:
+                row.append(parser(value) if value else None)
+            except ValueError as error:
+                raise ValueError(f"`{field.name}`: {error}") from None
+        return row
+
+    def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
+        """See `Serde.encode`."""
+        if len(schema) == 0:
+            return Encoded(without(pa.array([b""] * row_count(columns, absent), pa.binary()), absent), None)
+        texts = [self._texts(plain_array(column), first=i == 0) for i, column in enumerate(columns)]
+        joined = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, self._delimiter)
+        return Encoded(without(joined.cast(pa.binary()), absent), None)
+
+    def _texts(self, column: Any, first: bool) -> Any:
+        """The values of a column as they stand between delimiters."""
+        type_ = column.type
+        if pa.types.is_integer(storage_type(type_)):
+            plain = column if storage_type(type_) == type_ else column.view(storage_type(type_))
+            texts = plain.cast(pa.string())
+            if first:
+                texts = pc.if_else(pc.less(plain, 0), pc.binary_join_element_wise('"', texts, '"', ""), texts)
+            return texts.fill_null("")
+        values: list[str | None]
+        if pa.types.is_boolean(type_):
+            return pc.if_else(column, "true", "false").fill_null("")
+        if pa.types.is_string(type_):
+            values = column.to_pylist()
+        elif pa.types.is_floating(type_):
+            values = double_texts(column.to_pylist())
+        elif pa.types.is_binary(type_):
+            values = [None if v is None else format_base64(v) for v in column.to_pylist()]
+        else:
+            values = [None if v is None else format_decimal(v) for v in to_rows(column)]
+        must_quote = (self._quote_first if first else self._quote_later).match
+        quoted = [
+            "" if v is None else '"' + v.replace('"', '""') + '"' if must_quote(v) or (first and not v) else v
+            for v in values
+        ]
+        return pa.array(quoted, pa.string())
+
+
+class _FastDecoder:
+    """Column by column, for records without quotes and line ends whose values have their usual form.
+
+    Everything else is left to `DelimitedSerde.decode_slow`: a record is either converted here exactly as there, or
+    left.
+    """
+
+    _USUAL: ClassVar[dict[Any, str | None]] = {
+        pa.int32(): r"^-?[0-9]{1,9}$",
+        pa.int64(): r"^-?[0-9]{1,18}$",
+        pa.float64(): r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$",
+        pa.bool_(): r"^(true|false)$",
+        pa.date32(): r"^-?[0-9]{1,9}$",
+        pa.timestamp("ms"): r"^-?[0-9]{1,18}$",
+        pa.time32("ms"): r"^[0-7]?[0-9]{1,7}$",
+        pa.string(): None,
+    }
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+
+    def decode(self, array: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], npt.NDArray[np.bool_]] | None:
+        """Columns, null where a record is null or left, and which are left; None if it cannot help at all."""
+        if len(array) < 32 or not len(schema) or any(field.type not in self._USUAL for field in schema):
+            return None
+        try:
+            text = array.cast(pa.string())
+        except pa.ArrowInvalid:
+            return None
+        usable = pc.invert(pc.match_substring_regex(text, '["\r\n]|^$')).fill_null(False)
+        parts = pc.split_pattern(text, self._delimiter)
+        usable = pc.and_(usable, pc.equal(pc.list_value_length(parts), len(schema))).fill_null(False)
+        chosen = parts.filter(usable)
+        values = chosen.flatten()
+        good = np.ones(len(chosen), np.bool_)
+        found = []
+        for i, field in enumerate(schema):
+            part = values.take(pa.array(np.arange(i, len(values), len(schema))))
+            part = pc.if_else(pc.equal(part, ""), pa.scalar(None, pa.string()), part)
+            pattern = self._USUAL[field.type]
+            if pattern is not None:
+                fits = pc.match_substring_regex(part, pattern)
+                good &= fits.fill_null(True).to_numpy(zero_copy_only=False)
+                part = pc.if_else(fits, part, pa.scalar(None, pa.string())).cast(storage_type(field.type))
+                if part.type != field.type:
+                    part = part.view(field.type)
+            found.append(part)
+        taken = usable.to_numpy(zero_copy_only=False)
+        places = np.zeros(len(array), np.int64)
+        places[taken] = np.arange(len(chosen))
+        where = pa.array(places, mask=~taken)
+        left = ~taken & ~nulls_of(array)
+        left[np.flatnonzero(taken)[~good]] = True
+        return tuple(part.take(where) for part in found), left

@@ -1,0 +1,123 @@
+"""Texts of numbers: what `Integer.parseInt`, `Double.parseDouble` and `new BigDecimal(String)` take, and nothing more.
+
+How doubles are written is in `java_numbers`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import lru_cache
+
+from .java_numbers import format_double
+
+__all__ = [
+    "INT32_MAX",
+    "INT32_MIN",
+    "INT64_MAX",
+    "INT64_MIN",
+    "fit_decimal",
+    "format_decimal",
+    "double_texts",
+    "parse_decimal",
+    "parse_double",
+    "parse_integer",
+    "wrap_integer",
+]
+
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+_INTEGER = re.compile(r"[+-]?\d+")
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,10})?", re.ASCII)
+_DOUBLE = re.compile(r"([+-]?)(?:(NaN|Infinity)|((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[fFdD]?)", re.ASCII)
+_HEX_DOUBLE = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+[fFdD]?", re.ASCII)
+_BLANKS = "".join(map(chr, range(0x21)))
+"""What `String.trim` removes: everything up to the space."""
+
+
+def double_texts(values: Iterable[float | None]) -> list[str | None]:
+    """Each double as Java writes it; None stays."""
+    return [None if x is None else repr(x) if 1e-3 <= x < 1e7 or -1e7 < x <= -1e-3 else format_double(x) for x in values]
+
+
+def format_decimal(value: Decimal) -> str:
+    """A decimal without exponent, all digits of its scale kept.
+
+    >>> format_decimal(Decimal("1E-7")), format_decimal(Decimal("10.00"))
+    ('0.0000001', '10.00')
+    """
+    return format(value, "f")
+
+
+def parse_integer(text: str, minimum: int = INT32_MIN, maximum: int = INT32_MAX) -> int:
+    """The integer a text stands for: digits with an optional sign, no blanks.
+
+    Raises:
+        ValueError: for any other text and for values out of range.
+    """
+    if len(text) > 64 or not _INTEGER.fullmatch(text):
+        raise ValueError(f"not an integer: {shown(text)}")
+    value = int(text)
+    if not minimum <= value <= maximum:
+        raise ValueError(f"integer out of range: {shown(text)}")
+    return value
+
+
+def parse_double(text: str) -> float:
+    """The double a text stands for: blanks around it, ``NaN``, ``Infinity``, a hexadecimal form and a suffix d or f go.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    trimmed = text.strip(_BLANKS)
+    match = _DOUBLE.fullmatch(trimmed)
+    if match is None:
+        if _HEX_DOUBLE.fullmatch(trimmed):
+            return float.fromhex(trimmed.rstrip("fFdD") if trimmed[-1] in "fFdD" else trimmed)
+        raise ValueError(f"not a number: {shown(text)}")
+    sign, special, digits = match.groups()
+    return float(sign + (special or digits))
+
+
+def parse_decimal(text: str) -> Decimal:
+    """The exact decimal a text stands for; no blanks, no NaN.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"not a number: {shown(text)}")
+    return Decimal(text)
+
+
+@lru_cache(maxsize=256)
+def _fitting(precision: int, scale: int) -> tuple[Decimal, Context]:
+    return Decimal(1).scaleb(-scale), Context(prec=precision, traps=[Inexact, InvalidOperation])
+
+
+def fit_decimal(value: Decimal | int, precision: int, scale: int) -> Decimal:
+    """The value with exactly ``scale`` digits after the point; nothing is rounded.
+
+    Raises:
+        ValueError: unless it fits ``precision`` digits and loses none.
+    """
+    quantum, context = _fitting(precision, scale)
+    try:
+        return Decimal(value).quantize(quantum, context=context)
+    except Inexact:
+        raise ValueError(f"{shown(str(value))} has more than {scale} digits after the point") from None
+    except InvalidOperation:
+        raise ValueError(f"{shown(str(value))} does not fit DECIMAL({precision}, {scale})") from None
+
+
+def wrap_integer(value: int, bits: int) -> int:
+    """The low ``bits`` bits as a signed integer: how Java narrows."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def shown(text: str, length: int = 40) -> str:
+    """A text as an error may show it: quoted and cut."""
+    return repr(text if len(text) <= length else text[: length - 3] + "...")

@@ -1,0 +1,227 @@
+"""What a JSON value means as a value of a SQL type: the rule of JSON, record by record.
+
+====================  ==============================================================================================
+BOOLEAN               ``true`` and ``false`` only
+INTEGER, BIGINT       a number, its fraction dropped and its high bits too (as Java narrows), or the text of an integer
+DOUBLE                a number, or the text of one
+DECIMAL(p, s)         a number or the text of one that fits without rounding
+STRING                anything: numbers and booleans as text, objects and arrays as JSON text
+BYTES                 base64 text
+DATE TIME TIMESTAMP   days, ms of the day, ms as BIGINT
+ARRAY, MAP            an array; an object, whose keys are texts of the key type
+STRUCT                an object; a field is found by its exact name, else by its name in upper case (the last one
+counts);
+                      unknown ones are ignored, missing ones are null
+====================  ==============================================================================================
+
+``null`` is null in every type.  Numbers are read exactly, never by way of a double.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from .java_texts import fit_decimal, parse_decimal, parse_double, parse_integer, wrap_integer
+from .text_values import check_date, check_time, parse_base64, text_parser
+from .values import type_name
+
+Reader = Callable[[Any], Any]
+"""Takes a parsed JSON value that is not null; raises `ValueError`."""
+
+_INTEGER_DIGITS_MAX = 4_000
+"""Python refuses longer integers by default; they are kept as decimals."""
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) < _INTEGER_DIGITS_MAX else Decimal(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_int=_integer, parse_constant=_refuse_constant)
+
+
+def parse_json(blob: bytes) -> Any:
+    """A parsed document; fractions are `Decimal` with all their digits.  Nothing but blanks gives None.
+
+    Raises:
+        ValueError: it is not UTF-8 or not JSON.
+    """
+    try:
+        text = blob.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start}") from None
+    if not text.strip(" \t\r\n"):
+        return None
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise ValueError("not JSON: nested too deeply") from None
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON text of a parsed value, digits kept."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{json_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(json_text, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def kind_of(value: Any) -> str:
+    """What a parsed value is, for messages."""
+    if isinstance(value, bool):
+        return "a boolean"
+    kinds = {dict: "an object", list: "an array", str: "a text", int: "a number", Decimal: "a number"}
+    return kinds.get(type(value), "null")
+
+
+def _mismatch(value: Any, type_: Any) -> NoReturn:
+    raise ValueError(f"{kind_of(value)} is no {type_name(type_)}")
+
+
+def reader(type_: Any) -> Reader:
+    """The reader of a type."""
+    if pa.types.is_decimal(type_):
+        return _decimal_reader(type_)
+    if pa.types.is_map(type_):
+        return _map_reader(type_)
+    if pa.types.is_list(type_):
+        return _array_reader(type_)
+    if pa.types.is_struct(type_):
+        return struct_reader(type_)
+    readers: dict[Any, Reader] = {
+        pa.bool_(): _boolean,
+        pa.int32(): _integer_reader(32, type_),
+        pa.int64(): _integer_reader(64, type_),
+        pa.float64(): _double,
+        pa.string(): _string,
+        pa.binary(): _bytes,
+        pa.date32(): _checked(_integer_reader(64, type_), check_date),
+        pa.time32("ms"): _checked(_integer_reader(64, type_), check_time),
+        pa.timestamp("ms"): _integer_reader(64, type_),
+    }
+    return readers[type_]
+
+
+def _boolean(value: Any) -> bool:
+    if value is True or value is False:
+        return value
+    _mismatch(value, pa.bool_())
+
+
+def _integer_reader(bits: int, type_: Any) -> Reader:
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def read(value: Any) -> int:
+        if type(value) is int:
+            return value if low <= value <= high else wrap_integer(value, bits)
+        if isinstance(value, Decimal):
+            if value.adjusted() > _INTEGER_DIGITS_MAX:
+                raise ValueError("the number is too large")
+            return wrap_integer(int(value), bits)
+        if isinstance(value, str):
+            return parse_integer(value, low, high)
+        _mismatch(value, type_)
+
+    return read
+
+
+def _checked(read: Reader, check: Callable[[int], int]) -> Reader:
+    return lambda value: check(read(value))
+
+
+def _double(value: Any) -> float:
+    if type(value) is int or isinstance(value, Decimal):
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf") if value > 0 else float("-inf")
+    if isinstance(value, str):
+        return parse_double(value)
+    _mismatch(value, pa.float64())
+
+
+def _decimal_reader(type_: Any) -> Reader:
+    precision, scale = type_.precision, type_.scale
+
+    def read(value: Any) -> Decimal:
+        if type(value) is int or isinstance(value, Decimal):
+            return fit_decimal(value, precision, scale)
+        if isinstance(value, str):
+            return fit_decimal(parse_decimal(value), precision, scale)
+        _mismatch(value, type_)
+
+    return read
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json_text(value)
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return parse_base64(value)
+    _mismatch(value, pa.binary())
+
+
+def _array_reader(type_: Any) -> Reader:
+    item = reader(type_.value_type)
+
+    def read(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            _mismatch(value, type_)
+        return [None if x is None else item(x) for x in value]
+
+    return read
+
+
+def _map_reader(type_: Any) -> Reader:
+    key, item = text_parser(type_.key_type), reader(type_.item_type)
+
+    def read(value: Any) -> dict[Any, Any]:
+        if not isinstance(value, dict):
+            _mismatch(value, type_)
+        return {key(k): None if x is None else item(x) for k, x in value.items()}
+
+    return read
+
+
+def struct_reader(fields: Any) -> Callable[[Any], dict[str, Any]]:
+    """The reader of an object, from a struct type or a schema: all its fields, in order."""
+    readers = [(field.name, reader(field.type)) for field in fields]
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError(f"{kind_of(value)} where an object should be")
+        upper: dict[str, Any] | None = None
+        row: dict[str, Any] = {}
+        for name, convert in readers:
+            if name in value:
+                found = value[name]
+            else:
+                if upper is None:
+                    upper = {k.upper(): v for k, v in value.items()}
+                found = upper.get(name)
+            if found is not None:
+                try:
+                    found = convert(found)
+                except ValueError as error:
+                    raise ValueError(f"`{name}`: {error}") from None
+            row[name] = found
+        return row
+
+    return read

@@ -1,0 +1,96 @@
+"""JSON texts of whole columns, put together by Arrow: each value becomes a text, each record a join of texts.
+
+Numbers have Java's notation (``1.0E10``); decimals stand without exponent and with all digits of their scale; NaN and
+the infinities are texts, as there is no number for them; BYTES are base64; DATE is days, TIME and TIMESTAMP
+milliseconds. A MAP whose keys are no STRINGs is an array of ``[key, value]`` pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .java_texts import double_texts, format_decimal
+from .text_values import format_base64
+from .values import plain_array, storage_type
+
+_MUST_ESCAPE = r'["\\\x00-\x1f]'
+_NON_FINITE = {"NaN": '"NaN"', "Infinity": '"Infinity"', "-Infinity": '"-Infinity"'}
+
+
+def json_column(column: Any) -> Any:
+    """string[n]: the JSON text of each value, ``null`` for null."""
+    array = plain_array(column)
+    type_ = array.type
+    if pa.types.is_map(type_):
+        return _map_texts(array)
+    if pa.types.is_list(type_):
+        return _wrapped_lists(array, json_column(array.values), "[", "]")
+    if pa.types.is_struct(type_):
+        texts = json_objects([field.name for field in type_], array.flatten(), len(array))
+        return pc.if_else(array.is_valid(), texts, "null")
+    return _primitive(array).fill_null("null")
+
+
+def json_objects(names: Sequence[str], columns: Sequence[Any], count: int) -> Any:
+    """string[n]: one object per row."""
+    pieces: list[Any] = []
+    for i, (name, column) in enumerate(zip(names, columns)):
+        pieces += [("," if i else "{") + quoted(name) + ":", json_column(column)]
+    if not pieces:
+        return pa.array(["{}"] * count, pa.string())
+    return pc.binary_join_element_wise(*pieces, "}", "")
+
+
+def quoted(text: str) -> str:
+    """A JSON text literal."""
+    return msgspec.json.encode(text).decode("utf-8")
+
+
+def _primitive(array: Any) -> Any:
+    type_ = array.type
+    stored = storage_type(type_)
+    if pa.types.is_integer(stored):
+        return (array if stored == type_ else array.view(stored)).cast(pa.string())
+    if pa.types.is_boolean(type_):
+        return pc.if_else(array, "true", "false")
+    if pa.types.is_string(type_):
+        return _strings(array)
+    if pa.types.is_floating(type_):
+        texts = double_texts(array.to_pylist())
+        finite = pc.is_finite(array).fill_null(True)
+        if not pc.all(finite).as_py():
+            texts = [None if t is None else _NON_FINITE.get(t, t) for t in texts]
+        return pa.array(texts, pa.string())
+    if pa.types.is_binary(type_):
+        return pa.array([None if v is None else f'"{format_base64(v)}"' for v in array.to_pylist()], pa.string())
+    return pa.array([None if v is None else format_decimal(v) for v in array.to_pylist()], pa.string())
+
+
+def _strings(array: Any) -> Any:
+    plain = pc.binary_join_element_wise('"', array, '"', "")
+    special = pc.match_substring_regex(array, _MUST_ESCAPE).fill_null(False)
+    if not pc.any(special).as_py():
+        return plain
+    escaped = pa.array([quoted(text) for text in array.filter(special).to_pylist()], pa.string())
+    return pc.replace_with_mask(plain, special, escaped)
+
+
+def _wrapped_lists(array: Any, texts: Any, opening: str, closing: str) -> Any:
+    """Joins the texts of the items of each list; ``array`` gives the offsets and the nulls."""
+    lists = pa.ListArray.from_arrays(pa.array(array.offsets.to_numpy().astype(np.int32)), texts)
+    joined = pc.binary_join(lists, ",")
+    return pc.if_else(array.is_valid(), pc.binary_join_element_wise(opening, joined, closing, ""), "null")
+
+
+def _map_texts(array: Any) -> Any:
+    values = json_column(array.items)
+    if pa.types.is_string(array.type.key_type):
+        return _wrapped_lists(array, pc.binary_join_element_wise(_strings(array.keys), values, ":"), "{", "}")
+    pairs = pc.binary_join_element_wise("[", json_column(array.keys), ",", values, "]", "")
+    return _wrapped_lists(array, pairs, "[", "]")

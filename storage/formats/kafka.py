@@ -1,0 +1,90 @@
+"""KAFKA: one primitive per record, as Kafka's own serialisers write it.
+
+=========  ===============================================
+INTEGER    4 bytes, big endian, two's complement
+BIGINT     8 bytes, the same
+DOUBLE     8 bytes, IEEE 754, big endian
+STRING     UTF-8; what is no UTF-8 reads as U+FFFD
+BYTES      as they are
+=========  ===============================================
+
+A null value is a null record, and so is the record of a null value.  A number of any other length is malformed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .base import Decoded, Encoded
+from .values import binary_array, binary_parts, malformed, nulls_of, or_none, plain_array, row_count, type_name, without
+
+_NUMBERS = {pa.int32(): ">i4", pa.int64(): ">i8", pa.float64(): ">f8"}
+
+
+class KafkaSerde:
+    """The KAFKA format; the schema has one column, or none if nothing of the records is wanted."""
+
+    def decode(self, data: Any, schema: pa.Schema) -> Decoded:
+        """See `Serde.decode`."""
+        array = binary_array(data)
+        null = nulls_of(array)
+        if len(schema) == 0:
+            return Decoded((), or_none(null), None)
+        type_ = schema.field(0).type
+        if type_ == pa.binary():
+            return Decoded((array,), or_none(null), None)
+        if type_ == pa.string():
+            return Decoded((_text(array),), or_none(null), None)
+        values, wrong = _numbers(array, null, _NUMBERS[type_])
+        column = pa.array(values.astype(values.dtype.newbyteorder("=")), type_, mask=null | wrong)
+        lengths = np.diff(binary_parts(array)[0]) if wrong.any() else None
+        reasons = (
+            {}
+            if lengths is None
+            else {
+                int(row): f"{type_name(type_)} takes {values.itemsize} bytes, not {lengths[row]}"
+                for row in np.flatnonzero(wrong)
+            }
+        )
+        return Decoded((column,), or_none(null), malformed(reasons))
+
+    def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
+        """See `Serde.encode`."""
+        if len(schema) == 0:
+            return Encoded(pa.nulls(row_count(columns, absent), pa.binary()), None)
+        column = plain_array(columns[0])
+        type_ = schema.field(0).type
+        if type_ in (pa.binary(), pa.string()):
+            return Encoded(without(column.cast(pa.binary()), absent), None)
+        null = nulls_of(column) if absent is None else nulls_of(column) | absent
+        numbers = column.fill_null(0).to_numpy(zero_copy_only=False).astype(_NUMBERS[type_])
+        fixed = pa.binary(numbers.itemsize)
+        validity = pa.array(~null).buffers()[1] if null.any() else None
+        packed = pa.Array.from_buffers(fixed, len(numbers), [validity, pa.py_buffer(numbers.tobytes())])
+        return Encoded(packed.cast(pa.binary()), None)
+
+
+def _numbers(array: Any, null: npt.NDArray[np.bool_], dtype: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """The big-endian numbers of the records, and which records have the wrong length (0 stands in for them)."""
+    size = np.dtype(dtype).itemsize
+    offsets, content = binary_parts(array)
+    lengths = np.diff(offsets)
+    if (lengths == size).all():
+        return content[offsets[0] : offsets[-1]].view(dtype), np.zeros(len(array), np.bool_)
+    right = (lengths == size) & ~null
+    values = np.zeros(len(array), dtype)
+    places = offsets[:-1][right][:, None] + np.arange(size)
+    values[right] = np.ascontiguousarray(content[places]).view(dtype)[:, 0]
+    return values, ~right & ~null
+
+
+def _text(array: Any) -> Any:
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([None if b is None else b.decode("utf-8", "replace") for b in array.to_pylist()], pa.string())

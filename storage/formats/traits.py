@@ -1,0 +1,187 @@
+"""What each format can do, as data: the engine's checks of statements read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ...errors import StatementError
+from .values import type_name
+
+KAFKA_TYPES = (pa.int32(), pa.int64(), pa.float64(), pa.string(), pa.binary())
+
+TypeCheck = Callable[[Any], str | None]
+"""Takes an Arrow type; says what of it the format does not support, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatTraits:
+    """What a format can do.
+
+    Attributes:
+        name: in upper case.
+        keys: may be the format of keys.
+        values: may be the format of values.
+        columns_max: columns of one side; None is any number.
+        wrap_settings: what WRAP_SINGLE_VALUE may be set to for a single value column.
+        wraps_value: whether a single value column stands in an object by default.  A single key column does if it must
+            (``wraps_key``).
+        wraps_key: see ``wraps_value``.
+        inference: columns can be taken from a schema registry, to which sinks register their schemas.
+        properties: what a statement may say more: ``delimiter``, ``schema_id``, ``full_name``,
+        ``nullable_representation``. inherited: the properties that a sink takes over from its source when both have
+        the same format. unsupported: see `TypeCheck`.
+        aggregates: the values of joined and grouped sources may have this format.
+    """
+
+    name: str
+    keys: bool = True
+    values: bool = True
+    columns_max: int | None = None
+    wrap_settings: frozenset[bool] = frozenset()
+    wraps_value: bool = True
+    wraps_key: bool = False
+    inference: bool = False
+    properties: frozenset[str] = frozenset()
+    inherited: frozenset[str] = frozenset()
+    unsupported: TypeCheck = lambda type_: None
+    aggregates: bool = True
+
+
+def _first(type_: Any, refuses: TypeCheck) -> str | None:
+    """The first part of a type, itself included, that ``refuses`` objects to."""
+    reason = refuses(type_)
+    if reason is not None:
+        return reason
+    if pa.types.is_map(type_):
+        return _first(type_.key_type, refuses) or _first(type_.item_type, refuses)
+    if pa.types.is_list(type_):
+        return _first(type_.value_type, refuses)
+    if pa.types.is_struct(type_):
+        return next(filter(None, (_first(field.type, refuses) for field in type_)), None)
+    return None
+
+
+def _not_kafka(type_: Any) -> str | None:
+    return None if type_ in KAFKA_TYPES else f"type {type_name(type_)}"
+
+
+def _nested(type_: Any) -> str | None:
+    return f"type {type_name(type_)}" if pa.types.is_nested(type_) else None
+
+
+def _keyed_by_other_than_string(type_: Any) -> str | None:
+    def refuses(part: Any) -> str | None:
+        if pa.types.is_map(part) and not pa.types.is_string(part.key_type):
+            return f"{type_name(part)}: the keys of a MAP must be STRING"
+        return None
+
+    return _first(type_, refuses)
+
+
+def _map_anywhere(type_: Any) -> str | None:
+    return _first(type_, lambda part: type_name(part) if pa.types.is_map(part) else None)
+
+
+_BOTH = frozenset((True, False))
+_BARE_ONLY = frozenset((False,))
+_WRAPPED_ONLY = frozenset((True,))
+_SCHEMA = frozenset(("schema_id", "full_name"))
+_PROTOBUF = frozenset(("nullable_representation",))
+
+FORMATS: dict[str, FormatTraits] = {
+    traits.name: traits
+    for traits in (
+        FormatTraits("ARROW"),
+        FormatTraits("NONE", columns_max=0, wraps_value=False),
+        FormatTraits(
+            "KAFKA",
+            columns_max=1,
+            wrap_settings=_BARE_ONLY,
+            wraps_value=False,
+            unsupported=_not_kafka,
+            aggregates=False,
+        ),
+        FormatTraits(
+            "DELIMITED",
+            wrap_settings=_BARE_ONLY,
+            wraps_value=False,
+            properties=frozenset(("delimiter",)),
+            inherited=frozenset(("delimiter",)),
+            unsupported=_nested,
+        ),
+        FormatTraits("JSON", wrap_settings=_BOTH, unsupported=_keyed_by_other_than_string),
+        FormatTraits(
+            "JSON_SR", wrap_settings=_BOTH, inference=True, properties=_SCHEMA, unsupported=_keyed_by_other_than_string
+        ),
+        FormatTraits("AVRO", wrap_settings=_BOTH, inference=True, properties=_SCHEMA),
+        FormatTraits(
+            "PROTOBUF",
+            wrap_settings=_WRAPPED_ONLY,
+            wraps_key=True,
+            inference=True,
+            properties=_SCHEMA | _PROTOBUF,
+            inherited=_PROTOBUF,
+            unsupported=_keyed_by_other_than_string,
+        ),
+        FormatTraits(
+            "PROTOBUF_NOSR",
+            wrap_settings=_WRAPPED_ONLY,
+            wraps_key=True,
+            properties=_PROTOBUF,
+            inherited=_PROTOBUF,
+            unsupported=_keyed_by_other_than_string,
+        ),
+    )
+}
+
+
+def format_traits(name: str) -> FormatTraits:
+    """The traits of a format, by its name in any case.
+
+    Raises:
+        StatementError: there is no such format.
+    """
+    traits = FORMATS.get(name.upper())
+    if traits is None:
+        raise StatementError(f"Unknown format: {name}", suggestion="Formats are " + ", ".join(FORMATS) + ".")
+    return traits
+
+
+def check_columns(name: str, schema: pa.Schema, is_key: bool) -> None:
+    """Whether the format can hold these columns.
+
+    Raises:
+        StatementError: says which column it cannot hold and why.
+    """
+    traits = format_traits(name)
+    side = "key" if is_key else "value"
+    if traits.columns_max is not None and len(schema) > traits.columns_max:
+        listed = ", ".join(f"`{field.name}` {type_name(field.type)}" for field in schema)
+        if traits.columns_max == 0:
+            raise StatementError(f"The {traits.name} format is for sides without columns; the {side} has {listed}")
+        raise StatementError(
+            f"The {traits.name} format holds a single column; the {side} has {listed}",
+            suggestion=f"Another {side.upper()}_FORMAT, JSON for one, holds several.",
+        )
+    for field in schema:
+        if is_key and (part := _map_anywhere(field.type)) is not None:
+            raise StatementError(f"Key column `{field.name}` holds a MAP ({part}), which has no order to be compared by")
+        if (what := traits.unsupported(field.type)) is not None:
+            raise StatementError(f"The {traits.name} format does not support column `{field.name}`: {what}")
+
+
+def check_wrapping(name: str, wrap: bool, columns: int) -> None:
+    """Whether WRAP_SINGLE_VALUE may be set so for a value of that many columns.
+
+    Raises:
+        StatementError: it may not.
+    """
+    traits = format_traits(name)
+    if wrap not in traits.wrap_settings:
+        raise StatementError(f"The {traits.name} format does not support WRAP_SINGLE_VALUE = {str(wrap).lower()}")
+    if columns != 1:
+        raise StatementError("WRAP_SINGLE_VALUE can only be set for a single value column")

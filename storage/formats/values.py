@@ -1,0 +1,258 @@
+"""Arrow columns <-> Python values of rows, for the formats that convert record by record.
+
+Values of rows: DATE int (days), TIME and TIMESTAMP int (ms), DECIMAL `Decimal`, BYTES bytes, ARRAY list, MAP and STRUCT
+dict (a struct has all its fields), others as Python has them.  Integers instead of `datetime` because SQL's range of
+dates is wider than Python's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .base import Decoded, Encoded, Malformed
+
+
+def binary_array(data: Any) -> Any:
+    """Any kind of binary or string data as one `pa.BinaryArray`."""
+    if isinstance(data, pa.ChunkedArray):
+        data = data.combine_chunks()
+        if isinstance(data, pa.ChunkedArray):
+            data = pa.concat_arrays(data.chunks) if data.num_chunks else pa.array([], data.type)
+    elif not isinstance(data, pa.Array):
+        data = pa.array(data, pa.binary())
+    return data if data.type == pa.binary() else data.cast(pa.binary())
+
+
+def binary_parts(array: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """int32[n + 1] and uint8: where each value of a `pa.BinaryArray` begins in the content, and the content."""
+    _, offsets, content = array.buffers()
+    starts = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
+    if not len(array):
+        starts = np.zeros(1, np.int32)
+    return starts, np.frombuffer(content, np.uint8) if content is not None else np.empty(0, np.uint8)
+
+
+def plain_array(column: Any) -> Any:
+    """A column as one array (chunks joined)."""
+    if isinstance(column, pa.ChunkedArray):
+        return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return column
+
+
+def is_nested(type_: Any) -> bool:
+    """Arrays, maps and structs are."""
+    return bool(pa.types.is_nested(type_))
+
+
+def type_name(type_: Any) -> str:
+    """The SQL name of an Arrow type, for messages."""
+    names = {
+        pa.bool_(): "BOOLEAN",
+        pa.int32(): "INTEGER",
+        pa.int64(): "BIGINT",
+        pa.float64(): "DOUBLE",
+        pa.string(): "STRING",
+        pa.binary(): "BYTES",
+        pa.date32(): "DATE",
+        pa.time32("ms"): "TIME",
+        pa.timestamp("ms"): "TIMESTAMP",
+    }
+    if type_ in names:
+        return names[type_]
+    if pa.types.is_decimal(type_):
+        return f"DECIMAL({type_.precision}, {type_.scale})"
+    if pa.types.is_map(type_):
+        return f"MAP<{type_name(type_.key_type)}, {type_name(type_.item_type)}>"
+    if pa.types.is_list(type_):
+        return f"ARRAY<{type_name(type_.value_type)}>"
+    if pa.types.is_struct(type_):
+        return f"STRUCT<{', '.join(f'`{f.name}` {type_name(f.type)}' for f in type_)}>"
+    return str(type_)
+
+
+def storage_type(type_: Any) -> Any:
+    """The type with dates and times replaced by the integers that stand for them, at every depth."""
+    if pa.types.is_date32(type_) or pa.types.is_time32(type_):
+        return pa.int32()
+    if pa.types.is_timestamp(type_):
+        return pa.int64()
+    if pa.types.is_map(type_):
+        return pa.map_(storage_type(type_.key_type), storage_type(type_.item_type))
+    if pa.types.is_list(type_):
+        return pa.list_(storage_type(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([pa.field(f.name, storage_type(f.type)) for f in type_])
+    return type_
+
+
+def to_rows(column: Any) -> list[Any]:
+    """The values of rows of a column."""
+    array = plain_array(column)
+    type_ = array.type
+    if pa.types.is_list(type_) or pa.types.is_map(type_):
+        offsets = array.offsets.to_numpy().tolist()
+        valid = array.is_valid().to_pylist()
+        if pa.types.is_list(type_):
+            items = to_rows(array.values)
+            return [items[a:b] if ok else None for a, b, ok in zip(offsets, offsets[1:], valid)]
+        keys, values = to_rows(array.keys), to_rows(array.items)
+        return [dict(zip(keys[a:b], values[a:b])) if ok else None for a, b, ok in zip(offsets, offsets[1:], valid)]
+    if pa.types.is_struct(type_):
+        names = [f.name for f in type_]
+        columns = [to_rows(child) for child in array.flatten()]
+        rows = zip(*columns) if columns else iter([()] * len(array))
+        return [dict(zip(names, row)) if ok else None for row, ok in zip(rows, array.is_valid().to_pylist())]
+    stored = storage_type(type_)
+    result: list[Any] = (array if stored == type_ else array.view(stored)).to_pylist()
+    return result
+
+
+def from_rows(values: Sequence[Any], type_: Any) -> Any:
+    """A column from values of rows.
+
+    Raises:
+        pa.ArrowException, ValueError, TypeError, OverflowError: a value does not fit the type.
+    """
+    if pa.types.is_list(type_) or pa.types.is_map(type_):
+        counts = np.fromiter((0 if v is None else len(v) for v in values), np.int64, len(values))
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+        null = np.fromiter((v is None for v in values), np.bool_, len(values))
+        mask = pa.array(null) if null.any() else None
+        if pa.types.is_list(type_):
+            items = from_rows([x for v in values if v is not None for x in v], type_.value_type)
+            return pa.ListArray.from_arrays(pa.array(offsets), items, type=type_, mask=mask)
+        keys = from_rows([k for v in values if v is not None for k in v], type_.key_type)
+        entries = from_rows([x for v in values if v is not None for x in v.values()], type_.item_type)
+        return map_array(offsets, keys, entries, type_, null)
+    if pa.types.is_struct(type_):
+        null = np.fromiter((v is None for v in values), np.bool_, len(values))
+        children = [from_rows([None if v is None else v.get(f.name) for v in values], f.type) for f in type_]
+        if not children:
+            return pa.array([None if n else {} for n in null], type_)
+        return pa.StructArray.from_arrays(children, fields=list(type_), mask=pa.array(null))
+    stored = storage_type(type_)
+    array = pa.array(values, stored)
+    return array if stored == type_ else array.view(type_)
+
+
+def map_array(offsets: npt.NDArray[np.int32], keys: Any, items: Any, type_: Any, null: npt.NDArray[np.bool_]) -> Any:
+    """A map column; `pa.MapArray.from_arrays` marks a null by a null offset, which this does from a mask."""
+    marked = pa.array(offsets, mask=np.append(null, False)) if null.any() else pa.array(offsets)
+    return pa.MapArray.from_arrays(marked, keys, items, type=type_)
+
+
+def nulls_of(array: Any) -> npt.NDArray[np.bool_]:
+    """bool[n]: the value is null."""
+    result: npt.NDArray[np.bool_] = array.is_null().to_numpy(zero_copy_only=False)
+    return result
+
+
+def malformed(reasons: dict[int, str]) -> Malformed | None:
+    """Failures by row, in the form of the contract."""
+    if not reasons:
+        return None
+    rows = sorted(reasons)
+    return Malformed(np.array(rows, dtype=np.int64), tuple(reasons[row] for row in rows))
+
+
+def or_none(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_] | None:
+    """The mask, or None if nothing is set."""
+    return mask if mask.any() else None
+
+
+def reason_of(error: BaseException) -> str:
+    """One line of text that names what is wrong."""
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
+
+BadValue = (ValueError, TypeError, OverflowError, RecursionError, ArithmeticError)
+"""What converting one record may raise because of its content; nothing wider is caught, so bugs surface elsewhere."""
+
+
+def decode_rows(
+    blobs: Sequence[bytes | None], schema: pa.Schema, decode_one: Callable[[bytes], Sequence[Any] | None]
+) -> Decoded:
+    """Decode record by record.
+
+    Args:
+        decode_one: values in the order of the schema, or None for a record that stands for null; raises `ValueError`
+            (and what `BadValue` names) for one that is malformed.
+    """
+    count = len(blobs)
+    blank: tuple[Any, ...] = (None,) * len(schema)
+    rows: list[Sequence[Any]] = [blank] * count
+    null = np.zeros(count, np.bool_)
+    reasons: dict[int, str] = {}
+    for i, blob in enumerate(blobs):
+        if blob is None:
+            null[i] = True
+            continue
+        try:
+            row = decode_one(blob)
+        except BadValue as error:
+            reasons[i] = reason_of(error)
+            continue
+        if row is None:
+            null[i] = True
+        else:
+            rows[i] = row
+    return Decoded(columns_of(rows, schema, reasons), or_none(null), malformed(reasons))
+
+
+def columns_of(rows: list[Sequence[Any]], schema: pa.Schema, reasons: dict[int, str]) -> tuple[Any, ...]:
+    """Columns from rows of values.  A row that Arrow refuses is added to ``reasons`` and becomes nulls in all
+    columns.
+    """
+    try:
+        return tuple(from_rows([row[c] for row in rows], field.type) for c, field in enumerate(schema))
+    except (pa.ArrowException, *BadValue):
+        blank: tuple[Any, ...] = (None,) * len(schema)
+        for i, row in enumerate(rows):
+            try:
+                for c, field in enumerate(schema):
+                    from_rows([row[c]], field.type)
+            except (pa.ArrowException, *BadValue) as error:
+                reasons[i] = reason_of(error)
+                rows[i] = blank
+        return tuple(from_rows([row[c] for row in rows], field.type) for c, field in enumerate(schema))
+
+
+def encode_rows(
+    columns: Sequence[Any],
+    absent: npt.NDArray[np.bool_] | None,
+    count: int,
+    encode_one: Callable[[tuple[Any, ...]], bytes | None],
+) -> Encoded:
+    """Encode record by record; ``encode_one`` raises `ValueError` and the like for a row that the format cannot
+    hold.
+    """
+    rows = list(zip(*map(to_rows, columns))) if columns else [()] * count
+    result: list[bytes | None] = [None] * count
+    reasons: dict[int, str] = {}
+    for i, row in enumerate(rows):
+        if absent is not None and absent[i]:
+            continue
+        try:
+            result[i] = encode_one(row)
+        except BadValue as error:
+            reasons[i] = reason_of(error)
+    return Encoded(pa.array(result, pa.binary()), malformed(reasons))
+
+
+def row_count(columns: Sequence[Any], absent: npt.NDArray[np.bool_] | None) -> int:
+    """How many rows there are to encode."""
+    return len(columns[0]) if len(columns) else (0 if absent is None else len(absent))
+
+
+def without(array: Any, absent: npt.NDArray[np.bool_] | None) -> Any:
+    """The array with nulls where ``absent`` is set."""
+    if absent is None or not absent.any():
+        return array
+    return pc.if_else(pa.array(~absent), array, pa.scalar(None, array.type))
