@@ -1,0 +1,96 @@
+"""The shell's backslash commands, registered by decorator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import StatementError
+
+if TYPE_CHECKING:
+    from .shell import Shell
+
+
+class Quit(Exception):
+    """The person wants to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``run(shell, argument)``; ``usage`` and ``meaning`` are what \\help shows."""
+
+    usage: str
+    meaning: str
+    run: Callable[[Shell, str], None]
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def command(*names: str, usage: str, meaning: str) -> Callable[[Callable[[Shell, str], None]], Callable[[Shell, str], None]]:
+    """Register a command under one or more names."""
+
+    def register(function: Callable[[Shell, str], None]) -> Callable[[Shell, str], None]:
+        for name in names:
+            COMMANDS[name] = Command(usage, meaning, function)
+        return function
+
+    return register
+
+
+@command("\\help", "\\?", usage="\\help", meaning="this list")
+def help_(shell: Shell, argument: str) -> None:
+    """List the commands, and how statements are ended."""
+    lines = {f"  {c.usage:<18} {c.meaning}" for c in COMMANDS.values()}
+    shell.write("\n".join(["Statements end with ';'. Ctrl-C ends a push query, Ctrl-D leaves.", *sorted(lines)]))
+
+
+@command("\\quit", "\\q", "\\exit", usage="\\quit", meaning="leave")
+def quit_(shell: Shell, argument: str) -> None:
+    """Leave the shell."""
+    raise Quit
+
+
+@command("\\streams", usage="\\streams", meaning="list the streams")
+def streams(shell: Shell, argument: str) -> None:
+    """SHOW STREAMS."""
+    shell.run("SHOW STREAMS;")
+
+
+@command("\\tables", usage="\\tables", meaning="list the tables")
+def tables(shell: Shell, argument: str) -> None:
+    """SHOW TABLES."""
+    shell.run("SHOW TABLES;")
+
+
+@command("\\queries", usage="\\queries", meaning="list the persistent queries")
+def queries(shell: Shell, argument: str) -> None:
+    """SHOW QUERIES."""
+    shell.run("SHOW QUERIES;")
+
+
+@command("\\d", usage="\\d NAME", meaning="describe a stream or table")
+def describe(shell: Shell, argument: str) -> None:
+    """DESCRIBE name, or list all sources."""
+    shell.run(f"DESCRIBE {argument};" if argument else "SHOW STREAMS; SHOW TABLES;")
+
+
+@command("\\i", usage="\\i FILE", meaning="run a script")
+def include(shell: Shell, argument: str) -> None:
+    """Run the statements of a file."""
+    try:
+        text = Path(argument).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise StatementError(f"cannot read the script {argument}: {problem}") from problem
+    shell.run(text)
+
+
+@command("\\time", usage="\\time STATEMENT", meaning="run a statement and say how long it took")
+def timed(shell: Shell, argument: str) -> None:
+    """Run and measure."""
+    began = time.perf_counter()
+    shell.run(argument if argument.rstrip().endswith(";") else argument + ";")
+    shell.write(f"({(time.perf_counter() - began) * 1000:.1f} ms)")

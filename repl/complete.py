@@ -1,0 +1,167 @@
+"""What could be typed next: a pure function of the text, the cursor and a picture of the catalog."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..grammar.words import keywords, reserved_words, statement_words
+
+Kind = Literal["keyword", "source", "column", "function", "query", "topic", "type", "command"]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names a statement can use: a picture of the catalog for completion.
+
+    Attributes:
+        sources: streams and tables, with their columns.
+        functions, queries, topics, types: plain names.
+    """
+
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    functions: Sequence[str] = ()
+    queries: Sequence[str] = ()
+    topics: Sequence[str] = ()
+    types: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """``text`` replaces the last ``length`` characters before the cursor."""
+
+    text: str
+    kind: Kind
+    length: int
+
+
+_WORD = re.compile(r"[A-Za-z0-9_@]*$|`[^`]*$")
+_PLAIN = re.compile(r"[A-Z_][A-Z0-9_@]*\Z")
+_AFTER_SOURCE = {"FROM", "JOIN", "INTO", "DESCRIBE", "STREAM", "TABLE"}
+_QUERY_ACTIONS = {"TERMINATE", "PAUSE", "RESUME", "EXPLAIN"}
+_TYPES = (
+    "BOOLEAN",
+    "INT",
+    "BIGINT",
+    "DOUBLE",
+    "DECIMAL",
+    "STRING",
+    "BYTES",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "ARRAY",
+    "MAP",
+    "STRUCT",
+)
+_SHOWABLE = ("STREAMS", "TABLES", "TOPICS", "QUERIES", "FUNCTIONS", "TYPES", "PROPERTIES", "VARIABLES", "ALL")
+
+
+def suggest(text: str, cursor: int, names: Names, commands: Iterable[str] = ()) -> list[Suggestion]:
+    """Suggestions for the word before the cursor, best first.
+
+    Args:
+        text: the whole input, which may hold several statements.
+        cursor: offset in ``text``.
+        commands: the shell's backslash commands.
+    """
+    before = _statement_before(text[:cursor])
+    if before is None:
+        return []
+    if before.lstrip().startswith("\\"):
+        start = before.lstrip()
+        return [Suggestion(c, "command", len(start)) for c in sorted(commands) if c.startswith(start)]
+    match = _WORD.search(before)
+    word = match.group(0) if match else ""
+    rest = before[: len(before) - len(word)]
+    owner = re.search(r"(`[^`]+`|[A-Za-z0-9_@]+)\.\Z", rest)
+    whole = before + text[cursor:].split(";", 1)[0]
+    if owner:
+        columns = _columns_of(owner.group(1), whole, names)
+        return _matching(word, [("column", c) for c in columns])
+    return _matching(word, _candidates(rest, whole, names))
+
+
+def _statement_before(text: str) -> str | None:
+    """The statement the cursor is in, up to it; None inside a text literal or a comment."""
+    start = position = 0
+    pattern = re.compile(r"'(?:[^']|'')*('|\Z)|`[^`]*(`|\Z)|--[^\n]*(\n|\Z)|/\*.*?(\*/|\Z)|;", re.S)
+    while (match := pattern.search(text, position)) is not None:
+        if match.group(0) == ";":
+            start = match.end()
+        elif match.end() == len(text) and not match.group(0).startswith("`"):
+            closed = match.group(0).endswith(("'", "*/")) and len(match.group(0)) > 1
+            if not closed:
+                return None
+        position = match.end()
+    return text[start:]
+
+
+def _candidates(rest: str, whole: str, names: Names) -> list[tuple[Kind, str]]:
+    words = re.findall(r"[A-Za-z_][A-Za-z0-9_]*|[(),=;]", rest.upper())
+    if not words:
+        return [("keyword", w) for w in sorted(statement_words())]
+    last = words[-1]
+    first = words[0]
+    if last in ("SHOW", "LIST"):
+        return [("keyword", w) for w in _SHOWABLE]
+    if last in _QUERY_ACTIONS:
+        return [("query", q) for q in names.queries] + _keywords(("ALL",) if last != "EXPLAIN" else ("SELECT", "CREATE"))
+    if last == "PRINT":
+        return [("topic", t) for t in names.topics]
+    if last in _AFTER_SOURCE and (first not in ("CREATE",) or last in ("FROM", "JOIN")):
+        extra = ("STREAM", "TABLE", "FUNCTION", "QUERY") if last == "DESCRIBE" else ()
+        return [("source", s) for s in names.sources] + _keywords(extra)
+    found: list[tuple[Kind, str]] = []
+    if "SELECT" in words or first == "INSERT":
+        for source in _sources_in(whole, names):
+            found += [("column", c) for c in names.sources[source]]
+        found += [("function", f) for f in names.functions]
+    if first == "CREATE" and "AS" not in words:
+        found += [("type", t) for t in (*_TYPES, *names.types)]
+    return found + _keywords(sorted(keywords()))
+
+
+def _keywords(words: Iterable[str]) -> list[tuple[Kind, str]]:
+    return [("keyword", w) for w in words]
+
+
+def _sources_in(statement: str, names: Names) -> list[str]:
+    """Sources named after FROM, JOIN or INTO anywhere in the statement; all sources if there is none."""
+    named = re.findall(r"\b(?:FROM|JOIN|INTO)\s+(`[^`]+`|[A-Za-z0-9_@]+)", statement, re.I)
+    found = [n for n in (_plain(m) for m in named) if n in names.sources]
+    return found or list(names.sources)
+
+
+def _columns_of(owner: str, statement: str, names: Names) -> Sequence[str]:
+    """The columns behind ``owner.``: a source or the alias of one."""
+    name = _plain(owner)
+    if name in names.sources:
+        return names.sources[name]
+    pattern = rf"\b(?:FROM|JOIN)\s+(`[^`]+`|[A-Za-z0-9_@]+)\s+(?:AS\s+)?{re.escape(owner)}\b"
+    match = re.search(pattern, statement, re.I)
+    return names.sources.get(_plain(match.group(1)), ()) if match else ()
+
+
+def _plain(name: str) -> str:
+    return name.strip("`") if name.startswith("`") else name.upper()
+
+
+def _matching(word: str, candidates: Sequence[tuple[Kind, str]]) -> list[Suggestion]:
+    wanted = word.strip("`").upper()
+    found = []
+    seen = set()
+    for kind, name in candidates:
+        if name.upper().startswith(wanted) and name not in seen:
+            seen.add(name)
+            found.append(Suggestion(_written(name, kind, word), kind, len(word)))
+    return found
+
+
+def _written(name: str, kind: Kind, word: str) -> str:
+    """As it has to be written: in backticks where needed, and in lower case if the person types lower case."""
+    if kind in ("source", "column") and (word.startswith("`") or not _PLAIN.match(name) or name in reserved_words()):
+        return "`" + name.replace("`", "``") + "`"
+    return name.lower() if kind != "topic" and word and word == word.lower() and word != word.upper() else name

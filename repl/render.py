@@ -1,0 +1,111 @@
+"""Results and errors as text for a terminal."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .. import DataError, PenstockError, StatementError, StorageError
+
+ROWS_SHOWN_MAX = 1_000
+"""Rows of a result that are printed; more are counted, and `sql()` gives them all."""
+
+
+def cell(value: Any) -> str:
+    """One value, as the dialect would write it."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, (bytes, bytearray)):
+        return "0x" + bytes(value).hex()
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds")
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}={cell(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(item, tuple) and len(item) == 2 for item in value):
+            return "{" + ", ".join(f"{cell(k)}={cell(v)}" for k, v in value) + "}"
+        return "[" + ", ".join(map(cell, value)) + "]"
+    return str(value)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = 120) -> str:
+    """A table with headings; where it would be wider than the terminal, one block of lines per row instead."""
+    cells = [[cell(value).replace("\n", "\\n") for value in row] for row in rows]
+    numeric = [all(isinstance(row[i], (int, float, decimal.Decimal)) or row[i] is None for row in rows) for i in range(len(columns))] if isinstance(rows, Sequence) else [False] * len(columns)  # fmt: skip
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    if sum(widths) + 3 * len(widths) > width and len(columns) > 1:
+        return vertical(columns, cells)
+
+    def line(values: Sequence[str]) -> str:
+        padded = [v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric, strict=True)]
+        return " | ".join(padded).rstrip()
+
+    rule = "-+-".join("-" * w for w in widths)
+    return "\n".join([line(list(columns)), rule, *map(line, cells)])
+
+
+def vertical(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Every row as a block of ``column: value`` lines."""
+    widest = max(map(len, columns), default=0)
+    blocks = []
+    for number, row in enumerate(cells, 1):
+        lines = [f"-[ row {number} ]-".ljust(30, "-")]
+        lines += [f"{name.rjust(widest)}: {value}" for name, value in zip(columns, row, strict=True)]
+        blocks.append("\n".join(lines))
+    return "\n".join(blocks)
+
+
+def result(outcome: Any, width: int = 120) -> str:
+    """The text of a result object (`penstock.Message`, `Listing`, `Description`, `Table`)."""
+    name = type(outcome).__name__
+    if name == "Message":
+        return str(outcome.text)
+    if name == "Listing":
+        return listing(outcome, width)
+    if name == "Description":
+        parts = [outcome.title] if outcome.title else []
+        for heading, content in outcome.sections:
+            body = content if isinstance(content, str) else listing(content, width)
+            parts.append(f"{heading}\n{_indented(body)}" if heading else body)
+        return "\n\n".join(parts)
+    rows = outcome.fetchall()
+    text = table(outcome.columns, rows[:ROWS_SHOWN_MAX], width)
+    more = f", {len(rows) - ROWS_SHOWN_MAX} of them not shown" if len(rows) > ROWS_SHOWN_MAX else ""
+    return f"{text}\n({len(rows)} {'row' if len(rows) == 1 else 'rows'}{more})"
+
+
+def listing(outcome: Any, width: int = 120) -> str:
+    """The text of a `penstock.Listing`."""
+    if not outcome.rows:
+        return "(none)"
+    return table(outcome.columns, outcome.rows, width)
+
+
+def _indented(text: str) -> str:
+    return "\n".join("  " + line for line in text.splitlines())
+
+
+def error(problem: PenstockError) -> str:
+    """An error, beginning with who should act."""
+    if isinstance(problem, StatementError):
+        return f"error: {problem}"
+    if isinstance(problem, DataError):
+        return f"data error: {problem}"
+    if isinstance(problem, StorageError):
+        return f"storage error: {problem}"
+    return f"internal error (please report it): {problem}"
+
+
+def push_line(columns: Sequence[str], values: Sequence[Any], tombstone: bool, missed: int) -> str:
+    """One row of a push query on one line."""
+    text = ", ".join(f"{name}={cell(value)}" for name, value in zip(columns, values, strict=True))
+    mark = "- " if tombstone else "+ "
+    return (f"({missed} rows were dropped: the reader was slow)\n" if missed else "") + mark + text

@@ -1,0 +1,105 @@
+"""Read, execute, print.  It knows no terminal: a list of lines can drive it, and a list can collect what it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import PenstockError
+from ..grammar.parse import split
+from . import render
+from .commands import COMMANDS, Quit
+from .complete import Names
+
+Write = Callable[[str], None]
+
+
+class Shell:
+    """One session over an open database.
+
+    Args:
+        database: what `penstock.connect` gave.
+        write: prints one piece of text, ended by a line end.
+        width: columns of the terminal.
+    """
+
+    def __init__(self, database: Any, write: Write, width: Callable[[], int] = lambda: 120) -> None:
+        self.database = database
+        self.write = write
+        self.width = width
+
+    def is_complete(self, text: str) -> bool:
+        """Whether ENTER should run the text: a backslash command, nothing, or statements ended by ``;``."""
+        stripped = text.strip()
+        return not stripped or stripped.startswith("\\") or (stripped.endswith(";") and _ends_statement(stripped))
+
+    def run(self, text: str) -> bool:
+        """Run commands or statements and print what comes of them.
+
+        Returns:
+            whether all went well.
+
+        Raises:
+            Quit: the person wants to leave.
+        """
+        stripped = text.strip()
+        if not stripped:
+            return True
+        try:
+            if stripped.startswith("\\"):
+                self._command(stripped)
+                return True
+            for statement in split(text):
+                for outcome in self.database.execute(statement):
+                    self.show(outcome)
+        except PenstockError as problem:
+            self.write(render.error(problem))
+            return False
+        return True
+
+    def show(self, outcome: Any) -> None:
+        """Print one result; the rows of a push query as they come, until Ctrl-C or its LIMIT."""
+        subscription = getattr(outcome, "subscription", None)
+        if subscription is None:
+            self.write(render.result(outcome, self.width()))
+            return
+        self.write("(rows as they come; Ctrl-C ends the query)")
+        count = 0
+        try:
+            for row in subscription:
+                self.write(render.push_line(subscription.columns, row.values, row.tombstone, row.missed))
+                count += 1
+        except KeyboardInterrupt:
+            pass
+        finally:
+            subscription.close()
+        ended = "limit reached, " if subscription.limit_reached else ""
+        self.write(f"({ended}{count} {'row' if count == 1 else 'rows'})")
+
+    def names(self) -> Names:
+        """The catalog as completion sees it."""
+        catalog = self.database.catalog
+        sources = {name: [c.name for c in source.schema] + ["ROWTIME"] for name, source in catalog.sources.items()}
+        return Names(
+            sources,
+            self.database.function_names(),
+            list(catalog.queries),
+            self.database.topic_names(),
+            list(catalog.types),
+        )
+
+    def _command(self, text: str) -> None:
+        name, _, argument = text.partition(" ")
+        command = COMMANDS.get(name)
+        if command is None:
+            self.write(f"there is no command {name}; \\help lists them")
+            return
+        command.run(self, argument.strip())
+
+
+def _ends_statement(text: str) -> bool:
+    """Whether the last ``;`` stands outside of texts, names and comments."""
+    return len(split(text + " SELECT")) > len(split(text))
+
+
+__all__ = ["Quit", "Shell"]
