@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import PenstockError
-from ..grammar.parse import split
+from ..grammar.lexer import split
 from . import render
 from .commands import COMMANDS, Quit
 from .complete import Names
@@ -31,7 +31,7 @@ class Shell:
     def is_complete(self, text: str) -> bool:
         """Whether ENTER should run the text: a backslash command, nothing, or statements ended by ``;``."""
         stripped = text.strip()
-        return not stripped or stripped.startswith("\\") or (stripped.endswith(";") and _ends_statement(stripped))
+        return stripped.startswith("\\") or all(statement.endswith(";") for statement in split(stripped))
 
     def run(self, text: str) -> bool:
         """Run commands or statements and print what comes of them.
@@ -95,11 +95,6 @@ class Shell:
             self.write(f"there is no command {name}; \\help lists them")
             return
         command.run(self, argument.strip())
-
-
-def _ends_statement(text: str) -> bool:
-    """Whether the last ``;`` stands outside of texts, names and comments."""
-    return len(split(text + " SELECT")) > len(split(text))
 
 
 __all__ = ["Quit", "Shell"]

@@ -212,9 +212,7 @@ class _Binder:
 
     def _dereference(self, base: TypedExpression, field: str, span: Span) -> TypedExpression:
         if not isinstance(base.type, t.Struct):
-            raise StatementError(
-                f"{n.text(base)} is {base.type}, and -> reads fields of a STRUCT only", span=span
-            )
+            raise StatementError(f"{n.text(base)} is {base.type}, and -> reads fields of a STRUCT only", span=span)
         type_ = base.type.field(field)
         if type_ is None:
             names = [name for name, _ in base.type.fields]
@@ -235,15 +233,11 @@ class _Binder:
         base, index = self.bind(e.base), self.bind(e.index)
         if isinstance(base.type, t.Array):
             if n.is_untyped_null(index) or index.type not in (t.INTEGER, t.BIGINT):
-                raise StatementError(
-                    f"the index of an array is an INTEGER, and {n.text(index)} is not", span=e.index.span
-                )
+                raise StatementError(f"the index of an array is an INTEGER, and {n.text(index)} is not", span=e.index.span)
             return n.Subscript(base, index, type=base.type.item, span=e.span)
         if isinstance(base.type, t.Map):
             return n.Subscript(base, coerce(index, base.type.key), type=base.type.value, span=e.span)
-        raise StatementError(
-            f"{n.text(base)} is {base.type}, and [..] reads items of an ARRAY or a MAP only", span=e.span
-        )
+        raise StatementError(f"{n.text(base)} is {base.type}, and [..] reads items of an ARRAY or a MAP only", span=e.span)
 
     # --- arithmetic ------------------------------------------------------------------------
 
@@ -320,7 +314,9 @@ class _Binder:
         right = self.bind(self._magic_time(e.right, (e.left,)))
         return self._compare(e.operator, left, right, e.span)
 
-    def _compare(self, operator: n.ComparisonOperator, left: TypedExpression, right: TypedExpression, span: Span) -> n.Compare:
+    def _compare(
+        self, operator: n.ComparisonOperator, left: TypedExpression, right: TypedExpression, span: Span
+    ) -> n.Compare:
         if n.is_untyped_null(left) or n.is_untyped_null(right):
             if "DISTINCT" not in operator:
                 raise StatementError(
@@ -561,17 +557,13 @@ class _Binder:
                 raise StatementError(f"{function.name}: {error}", span=e.span) from None
             type_ = t.from_arrow(made.result_type)
         names = tuple(parameter.name for parameter in chosen.parameters)
-        return n.AggregateCall(
-            function.name, overload, chosen.arguments, names, star=e.star, type=type_, span=e.span
-        )
+        return n.AggregateCall(function.name, overload, chosen.arguments, names, star=e.star, type=type_, span=e.span)
 
     def _bind_lambda(self, e: ast.Lambda, parameters: tuple[tuple[str, t.SqlType], ...]) -> n.LambdaNode:
         seen: set[str] = set()
         for name, _ in parameters:
             if name in seen or name in self._parameters:
-                raise StatementError(
-                    f"{name} already is a parameter here", span=e.span, suggestion="Give it another name."
-                )
+                raise StatementError(f"{name} already is a parameter here", span=e.span, suggestion="Give it another name.")
             seen.add(name)
             try:
                 self._scope.resolve(ast.NameRef(name, span=e.span))

@@ -209,9 +209,7 @@ def _alternatives(function: Function, matches: Sequence[Chosen[Any]]) -> str:
     return "\n".join(f"  {function.name}{match.overload.signature}" for match in matches)
 
 
-def _try(
-    overload: O, arguments: Sequence[Argument], bind_lambda: BindLambda, casts: bool, widen: bool
-) -> Chosen[O] | None:
+def _try(overload: O, arguments: Sequence[Argument], bind_lambda: BindLambda, casts: bool, widen: bool) -> Chosen[O] | None:
     parameters = spread(overload.signature, len(arguments))
     if parameters is None:
         return None

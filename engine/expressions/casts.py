@@ -117,7 +117,9 @@ def _emptied(array: Any, nulls: Any) -> Any:
     return array.take(pa.array(np.arange(len(array), dtype=np.int64), mask=nulls))
 
 
-def _cast_map(array: Any, source: tuple[t.SqlType, t.SqlType], target: tuple[t.SqlType, t.SqlType], type_: t.SqlType) -> Evaluated:
+def _cast_map(
+    array: Any, source: tuple[t.SqlType, t.SqlType], target: tuple[t.SqlType, t.SqlType], type_: t.SqlType
+) -> Evaluated:
     keys, items, lengths = map_parts(array)
     new_keys, new_items = cast_array(keys, source[0], target[0]), cast_array(items, source[1], target[1])
     failures = merge_failures(new_keys.failures, new_items.failures)

@@ -64,9 +64,7 @@ def tables(draw: st.DrawFn, nested: bool = True, max_rows: int = 6) -> tuple[pa.
     fields = draw(st.lists(st.tuples(NAMES, types(nested)), min_size=1, max_size=4, unique_by=lambda f: f[0]))
     schema = pa.schema(fields)
     count = draw(st.integers(0, max_rows))
-    columns = [
-        from_rows(draw(st.lists(values(field.type), min_size=count, max_size=count)), field.type) for field in schema
-    ]
+    columns = [from_rows(draw(st.lists(values(field.type), min_size=count, max_size=count)), field.type) for field in schema]
     return schema, columns
 
 

@@ -1,0 +1,125 @@
+"""The command line: ``penstock`` alone is the REPL, ``penstock run`` keeps a script's queries up."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import PenstockError, StatementError, __version__, connect
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of every sub-command."""
+    top = argparse.ArgumentParser(
+        prog="penstock",
+        description="Streaming SQL in one process: ksqlDB's dialect over a local log.",
+        epilog="Without a sub-command: the REPL, or the statements given by -e or -f.",
+    )
+    top.add_argument("--version", action="version", version=f"penstock {__version__}")
+    _common(top)
+    top.add_argument("-e", "--execute", metavar="SQL", action="append", help="run statements and leave (repeatable)")
+    top.add_argument("-f", "--file", metavar="FILE", action="append", help="run a script and leave (repeatable)")
+    commands = top.add_subparsers(dest="command", metavar="run")
+    run = commands.add_parser(
+        "run",
+        help="submit a script's statements as persistent queries and keep them up",
+        description="Submit a script's statements as persistent queries and keep them up, showing progress and lag, "
+        "until Ctrl-C. Started again with the same data directory, it resumes where it stopped.",
+    )
+    run.add_argument("script", help="a file of statements")
+    _common(run)
+    run.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between progress lines (1)")
+    run.add_argument("--until-idle", action="store_true", help="end as soon as all queries have taken in all there is")
+    return top
+
+
+def _common(arguments: argparse.ArgumentParser) -> None:
+    arguments.add_argument("-d", "--data", metavar="DIR", default=None, help="data directory (default: in memory only)")
+    arguments.add_argument(
+        "-s", "--set", metavar="NAME=VALUE", action="append", default=[], help="a property, as SET does (repeatable)"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0: all went well; 1: a statement or the storage failed; 2: wrong usage."""
+    options = parser().parse_args(arguments)
+    try:
+        settings = dict(_setting(text) for text in options.set)
+        if options.command == "run":
+            from .run import run_script
+
+            return run_script(Path(options.script), options.data, settings, options.interval, options.until_idle)
+        return _shell(options, settings)
+    except PenstockError as problem:
+        from . import render
+
+        print(render.error(problem), file=sys.stderr)
+        return 1
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise StatementError(f"--set takes NAME=VALUE, not {text}")
+    return name.strip(), value.strip()
+
+
+def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
+    from .shell import Quit, Shell
+
+    with connect(options.data, settings=settings) as database:
+        shell = Shell(database, _print, _width)
+        scripts = [_read(name) for name in options.file or ()] + list(options.execute or ())
+        if scripts or not sys.stdin.isatty():
+            texts = scripts or [sys.stdin.read()]
+            try:
+                return 0 if all(shell.run(_ended(text)) for text in texts) else 1
+            except Quit:
+                return 0
+        _interact(shell, database)
+    return 0
+
+
+def _interact(shell: Any, database: Any) -> None:
+    from .prompt import interact
+
+    _print(f"penstock {__version__}, {database.describe_state()}. \\help lists commands.")
+    interact(shell, history_path())
+
+
+def history_path() -> Path | None:
+    """Where the history of the prompt is kept."""
+    base = os.environ.get("XDG_STATE_HOME")
+    folder = Path(base) if base else Path.home() / ".local" / "state"
+    return folder / "penstock" / "history"
+
+
+def _ended(text: str) -> str:
+    """A script whose last statement lacks its semicolon gets it."""
+    stripped = text.rstrip()
+    return text if not stripped or stripped.endswith(";") or stripped.startswith("\\") else stripped + ";"
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise StatementError(f"cannot read the script {name}: {problem}") from problem
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((120, 40)).columns
+
+
+if __name__ == "__main__":
+    sys.exit(main())
