@@ -1,0 +1,220 @@
+"""What the joins have in common: keys, the order of two inputs, and the versions of a table's rows during a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ...storage.state.keyed_store import KeyedStore
+from ...storage.state.store import StateField
+from ..batch import Batch, Bools, Int64s
+
+JoinKind = Literal["INNER", "LEFT", "RIGHT", "FULL"]
+
+ROWTIME = StateField("rowtime", np.dtype(np.int64), pa.int64(), 0)
+"""The timestamp of a stored row."""
+
+WINDOW_BOUNDS = (pa.field("window_start", pa.int64()), pa.field("window_end", pa.int64()))
+"""The key columns that windowed rows have beside their key."""
+
+
+def store_keys(schema: pa.Schema, key_count: int, windowed: bool) -> pa.Schema:
+    """The key schema of a join's store: the key columns of ``schema``, and the window's bounds."""
+    return pa.schema([*list(schema)[:key_count], *(WINDOW_BOUNDS if windowed else ())])
+
+
+def keys_of(batch: Batch, windowed: bool) -> list[Any]:
+    """The columns that rows are joined on."""
+    if not windowed:
+        return list(batch.keys)
+    assert batch.window_starts is not None and batch.window_ends is not None
+    return [*batch.keys, pa.array(batch.window_starts), pa.array(batch.window_ends)]
+
+
+def present_keys(keys: Sequence[Any]) -> Bools | None:
+    """Where a key is not null (it is null if all its columns are); None stands for everywhere."""
+    if any(k.null_count == 0 for k in keys):
+        return None
+    present = np.zeros(len(keys[0]), np.bool_)
+    for key in keys:
+        present |= np.asarray(key.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+    return None if present.all() else present
+
+
+def with_value(batch: Batch) -> Bools | None:
+    """Where a row has a key and a value: what takes part in a join of streams.  None stands for everywhere."""
+    keep = present_keys(batch.keys) if batch.key_count else None
+    if batch.tombstones is not None and batch.tombstones.any():
+        keep = ~batch.tombstones if keep is None else keep & ~batch.tombstones
+    return keep
+
+
+def orders(left: Batch, right: Batch) -> tuple[Int64s, Int64s]:
+    """Each row's place (from 0) in the common order of both inputs; where positions are equal, the left is first."""
+    order = np.argsort(np.concatenate((left.positions, right.positions)), kind="stable")
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order), dtype=np.int64)
+    return places[: len(left)], places[len(left) :]
+
+
+def take(columns: Sequence[Any], rows: Int64s) -> list[Any]:
+    """Rows of columns, null where the row is -1."""
+    index = pa.array(rows, mask=rows < 0) if len(rows) and int(rows.min()) < 0 else pa.array(rows)
+    return [c.take(index) for c in columns]
+
+
+class Versions:
+    """The versions that the rows of a table have during a step.
+
+    Version g, below the number of groups, is what the store held for group g before the step; the batch's change r
+    makes version ``groups + r``.  Groups are numbers of distinct keys.
+
+    Attributes:
+        exists: bool by version.
+        timestamps: int64 by version.
+    """
+
+    def __init__(
+        self,
+        store: KeyedStore,
+        group_keys: Sequence[Any],
+        groups: Int64s,
+        places: Int64s,
+        columns: Sequence[Any],
+        timestamps: Int64s,
+        tombstones: Bools,
+    ) -> None:
+        """
+        Args:
+            store: keeps the rows; it has the field `ROWTIME`.
+            group_keys: the key of each group.
+            groups: the group of each change, in processing order.
+            places: the place of each change in the step, ascending.
+            columns: the row after each change.
+            timestamps, tombstones: of each change.
+        """
+        self._store = store
+        self._group_keys = group_keys
+        self._groups = groups
+        self._columns = columns
+        self._span = int(places[-1]) + 1 if len(places) else 1
+        self.count = len(group_keys[0])
+        self.slots = store.slots(group_keys)
+        held = self.slots >= 0
+        stored = np.zeros(self.count, np.int64)
+        stored[held] = store.read(ROWTIME.name, self.slots[held])
+        self.exists: Bools = np.concatenate((held, ~tombstones))
+        self.timestamps: Int64s = np.concatenate((stored, timestamps))
+        self._all: list[Any] | None = None
+        order = np.argsort(groups, kind="stable")
+        self._order = order
+        self._sorted_groups = groups[order]
+        self._instants = self._sorted_groups * self._span + places[order]
+
+    def before(self, groups: Int64s, places: Int64s) -> Int64s:
+        """The version that each group has just before a place (group -1: version -1)."""
+        instants = groups * self._span + np.minimum(places, self._span)
+        at = np.searchsorted(self._instants, instants) - 1
+        versions = groups.copy()
+        if len(self._order):
+            hit = (at >= 0) & (groups >= 0)
+            hit &= self._sorted_groups[at] == groups
+            versions[hit] = self.count + self._order[at[hit]]
+        return versions
+
+    def previous(self) -> Int64s:
+        """The version that each change replaces."""
+        versions = np.empty(len(self._order), np.int64)
+        versions[self._order[1:]] = self.count + self._order[:-1]
+        first = np.ones(len(self._order), np.bool_)
+        first[1:] = self._sorted_groups[1:] != self._sorted_groups[:-1]
+        versions[self._order[first]] = self._sorted_groups[first]
+        return versions
+
+    def take(self, versions: Int64s) -> list[Any]:
+        """The columns of versions; null for version -1 and for those that do not exist."""
+        if self._all is None:
+            stored = self._store.read_rows(self.slots)
+            self._all = [pa.concat_arrays([s, c]) for s, c in zip(stored, self._columns)] if self.count else stored
+        if not len(self.exists):
+            return [pa.nulls(len(versions), f.type) for f in self._store.row_schema]
+        return take(self._all, np.where((versions >= 0) & self.exists[versions], versions, -1))
+
+    def write(self) -> None:
+        """Bring the store to the state after the step.  Call it last: it ends the use of stored versions."""
+        if len(self._order) == 0:
+            return
+        last = np.ones(len(self._order), np.bool_)
+        last[:-1] = self._sorted_groups[1:] != self._sorted_groups[:-1]
+        rows = self._order[last]
+        groups = self._groups[rows]
+        exists = self.exists[self.count + rows]
+        gone = self.slots[groups[~exists]]
+        self._store.remove(gone[gone >= 0])
+        rows, groups = rows[exists], groups[exists]
+        slots, _ = self._store.insert(take(self._group_keys, groups))
+        self._store.write(ROWTIME.name, slots, self.timestamps[self.count + rows])
+        self._store.write_rows(slots, take(self._columns, rows))
+
+
+def caused_by(left: Batch, right: Batch, source: Int64s, name: str) -> Any:
+    """A NumPy attribute (positions, ..) of the rows that caused others: row numbers of the left batch, then the right."""
+    return np.concatenate((getattr(left, name), getattr(right, name)))[source]
+
+
+def joined_batch(
+    schema: pa.Schema,
+    key_count: int,
+    left: Batch,
+    right: Batch,
+    source: Int64s,
+    timestamps: Int64s,
+    values: Sequence[Any],
+    windowed: bool,
+) -> Batch:
+    """A batch of joined rows: key, window and headers from the row that caused each, and the given values."""
+    both = [pa.concat_arrays(pair) for pair in zip(left.keys, right.keys)]
+    headers = None
+    if left.headers is not None or right.headers is not None:
+        type_ = (left.headers if left.headers is not None else right.headers).type
+        halves = [pa.nulls(len(b), type_) if b.headers is None else b.headers for b in (left, right)]
+        headers = pa.concat_arrays(halves).take(pa.array(source))
+    return Batch(
+        schema,
+        key_count,
+        tuple([*take(both, source), *values]),
+        timestamps,
+        caused_by(left, right, source, "positions"),
+        window_starts=caused_by(left, right, source, "window_starts") if windowed else None,
+        window_ends=caused_by(left, right, source, "window_ends") if windowed else None,
+        headers=headers,
+    )
+
+
+def last_of_each(batch: Batch, groups: Int64s) -> Batch:
+    """Only the last row of each group (with the ``before`` of its first), for tables without every update.
+
+    A row that was not there before the step nor is after it leaves no trace.
+    """
+    if len(batch) == 0:
+        return batch
+    rows = np.arange(len(batch), dtype=np.int64)
+    count = int(groups.max()) + 1
+    first = np.empty(count, np.int64)
+    last = np.full(count, -1, np.int64)
+    first[groups[::-1]] = rows[::-1]
+    last[groups] = rows
+    keep = np.sort(last[last >= 0])
+    if len(keep) == len(batch):
+        return batch
+    result = batch.take(keep)
+    if batch.before is None:
+        return result
+    origin = first[groups[keep]]
+    absent = batch.absent_before_mask()[origin]
+    result = replace(result, before=tuple(take(batch.before, origin)), before_absent=absent)
+    return result.filter(~(absent & result.tombstone_mask()))

@@ -1,0 +1,79 @@
+"""The head of a table's dataflow: turns upserts into changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from ...storage.state.index import factorize
+from ...storage.state.keyed_store import KeyedStore
+from ...storage.state.store import StateStore
+from ..batch import Batch
+from ..kernel import Failures
+from .base import Operator, OperatorContext
+from .joining import ROWTIME, Versions, keys_of, last_of_each, present_keys, store_keys
+
+
+class TableSource(Operator):
+    """Materialises a table's topic: its rows by key, so that changes know what was there before.
+
+    Rows are applied in the order they come (an older ROWTIME still overwrites) and passed on with ``before`` images.  A
+    row without a key is bad and dropped.  A tombstone for a row that does not exist is passed on with no row before.
+
+    State: ``table``, holding per key the field ``rowtime`` (the ROWTIME of the last change) and the value columns; pull
+    queries read it.
+    """
+
+    def __init__(
+        self,
+        context: OperatorContext,
+        schema: pa.Schema,
+        key_count: int,
+        *,
+        before: bool = True,
+        windowed: bool = False,
+    ) -> None:
+        """
+        Args:
+            schema: of the input and the output, the key columns first.
+            before: give the output ``before`` images; without, the operator only materialises.
+            windowed: rows have window bounds, which belong to the key.
+        """
+        super().__init__(context)
+        self._windowed = windowed
+        self._before = before
+        values = pa.schema(list(schema)[key_count:])
+        self._table = KeyedStore("table", store_keys(schema, key_count, windowed), [ROWTIME], values)
+
+    @property
+    def stores(self) -> Sequence[StateStore]:
+        return (self._table,)
+
+    def process(self, inputs: Sequence[Batch]) -> Batch:
+        (batch,) = inputs
+        present = present_keys(batch.keys)
+        if present is not None:
+            rows = np.flatnonzero(~present)
+            self.drop(batch, Failures(rows, ("the key of a table's row is null",) * len(rows)))
+            batch = batch.filter(present)
+        keys = keys_of(batch, self._windowed)
+        groups, first_rows = factorize(keys)
+        index = pa.array(first_rows)
+        places = np.arange(len(batch), dtype=np.int64)
+        versions = Versions(
+            self._table,
+            [k.take(index) for k in keys],
+            groups,
+            places,
+            batch.values,
+            batch.timestamps,
+            batch.tombstone_mask(),
+        )
+        if self._before:
+            previous = versions.previous()
+            batch = replace(batch, before=tuple(versions.take(previous)), before_absent=~versions.exists[previous])
+        versions.write()
+        return batch if self.context.every_update else last_of_each(batch, groups)
