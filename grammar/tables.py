@@ -22,12 +22,12 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LAYOUT = 1
+LAYOUT = 2
 """Of the cached file: raise it whenever `_generate` gives other data for the same grammar."""
 
 STARTS = ("statement", "expression", "type")
@@ -107,7 +107,7 @@ def tables() -> Tables:
             return _assemble(data)
         except (KeyError, TypeError, ValueError, IndexError, re.error):
             pass  # a damaged file: build anew, and overwrite it
-    data = _generate(grammar)
+    data = json.loads(json.dumps(_generate(grammar)))  # as the cache gives it back: lists, no tuples
     _write_cache(path, data)
     return _assemble(data)
 
@@ -159,12 +159,22 @@ def accepts(grammar: Tables, states: list[int], terminal: str) -> bool:
 # --- building ------------------------------------------------------------------------------
 
 
-def _generate(grammar: str, log: Callable[[str], None] | None = None) -> Any:
+def _generate(grammar: str) -> Any:
     """The tables as JSON data."""
     import lark
     from lark.parsers.lalr_analysis import Shift
 
-    parser: Any = lark.Lark(grammar, parser="lalr", lexer="basic", start=list(STARTS), maybe_placeholders=False)
+    class _KeepAll:
+        """Keeps terminals that no rule uses: words that are reserved without being used yet."""
+
+        always_accept = re.findall(r"^([A-Z_]+)(?:\.1)?:", grammar, re.MULTILINE)
+
+        def process(self, stream: Any) -> Any:
+            return stream
+
+    parser: Any = lark.Lark(
+        grammar, parser="lalr", lexer="basic", start=list(STARTS), maybe_placeholders=False, postlex=_KeepAll()
+    )
     table = parser.parser.parser._parse_table
     keywords: list[tuple[str, str, bool, str | None]] = []
     symbols: dict[str, str] = {}
