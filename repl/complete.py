@@ -41,21 +41,8 @@ _WORD = re.compile(r"[A-Za-z0-9_@]*$|`[^`]*$")
 _PLAIN = re.compile(r"[A-Z_][A-Z0-9_@]*\Z")
 _AFTER_SOURCE = {"FROM", "JOIN", "INTO", "DESCRIBE", "STREAM", "TABLE"}
 _QUERY_ACTIONS = {"TERMINATE", "PAUSE", "RESUME", "EXPLAIN"}
-_TYPES = (
-    "BOOLEAN",
-    "INT",
-    "BIGINT",
-    "DOUBLE",
-    "DECIMAL",
-    "STRING",
-    "BYTES",
-    "DATE",
-    "TIME",
-    "TIMESTAMP",
-    "ARRAY",
-    "MAP",
-    "STRUCT",
-)
+_PRIMITIVES = ("BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP")
+_TYPES = (*_PRIMITIVES, "ARRAY", "MAP", "STRUCT")
 _SHOWABLE = ("STREAMS", "TABLES", "TOPICS", "QUERIES", "FUNCTIONS", "TYPES", "PROPERTIES", "VARIABLES", "ALL")
 
 

@@ -38,8 +38,9 @@ def cell(value: Any) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = 120) -> str:
     """A table with headings; where it would be wider than the terminal, one block of lines per row instead."""
+    rows = list(rows)
     cells = [[cell(value).replace("\n", "\\n") for value in row] for row in rows]
-    numeric = [all(isinstance(row[i], (int, float, decimal.Decimal)) or row[i] is None for row in rows) for i in range(len(columns))] if isinstance(rows, Sequence) else [False] * len(columns)  # fmt: skip
+    numeric = [all(_is_number(row[i]) for row in rows) for i in range(len(columns))]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
     if sum(widths) + 3 * len(widths) > width and len(columns) > 1:
         return vertical(columns, cells)
@@ -50,6 +51,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = 12
 
     rule = "-+-".join("-" * w for w in widths)
     return "\n".join([line(list(columns)), rule, *map(line, cells)])
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a cell is shown flush right (NULL goes with the others)."""
+    return value is None or (isinstance(value, (int, float, decimal.Decimal)) and not isinstance(value, bool))
 
 
 def vertical(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
