@@ -30,3 +30,14 @@ SUBSCRIPTION_ROWS_MAX: Final = 10_000
 
 CHECKPOINT_CHANGES_MIN: Final = 500_000
 """Changelog rows before a store is checkpointed: replaying them takes well under a second."""
+OPEN_FILES_MAX: Final = 400
+"""Descriptors of files kept open: well below the 1,024 that many systems allow a process; maps may hold as many again."""
+
+FRAME_ROWS_MAX: Final = 65_536
+"""Rows in one frame of the log: what a query takes in one step, so that a read seldom decodes more than it returns."""
+
+FRAME_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""Bytes in the body of one frame: its length field has 32 bits, Arrow's binary arrays end at 2 GiB."""
+
+READ_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Bytes one read of the log puts together: keeps joined columns below Arrow's 2 GiB and memory in bounds."""

@@ -1,0 +1,402 @@
+"""How a commit happens.  The five steps of docs/commit.md, and what a crash leaves behind after each.
+
+1. The transaction gathers and encodes its records, in memory and in its own thread.
+   *Crash here =>* nothing was written, nothing happened.
+2. Its frames are appended to their segments, beyond the length that counts.
+   *Crash here =>* the bytes lie beyond the recorded length: recovery cuts them off, nothing happened.
+3. The touched segments are synced, in parallel.  A segment that got few bytes is not: its bytes travel inside the commit
+   record instead, so that a small commit needs one sync and not one per file.  Such segments are synced when the journal
+   is rolled.
+   *Crash here =>* as after 2.
+4. The commit record (epoch, new length and end of every touched partition, positions, sequences) is appended to the
+   journal and synced.  **This is the instant at which it happened.**
+   *Crash before the sync is through =>* the record is whole on disk, then it happened; or torn, then it is cut and nothing
+   happened.  *Crash after =>* it happened: recovery applies the record and writes the bytes it carries to their segments.
+5. The manifest takes the record in: readers see all of it.  *Crash here =>* as after 4.
+
+Transactions that come while another is being synced wait in a queue; the next one in takes all of them through the steps
+together, with one sync (group commit).  A relaxed commit does 1, 2 and 5; 3 and 4 follow with the next commit that is
+durable, or after a few milliseconds, always in order of epochs: a crash loses the newest relaxed commits, whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...errors import StorageError
+from ..files import File, Files
+from ..layout import JOURNALS, TOPICS, journal_path, topic_directory
+from .journal import Journal
+from .manifest import Appended, Committed, Entry, Manifest, SegmentState
+from .partition import Partition
+from .protocol import Commit
+from .segment import Segment, segment_header
+from .settings import LogSettings
+
+if TYPE_CHECKING:
+    from .local import LocalLog
+    from .transaction import LocalTransaction
+
+__all__ = ["Committer"]
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """A transaction on its way through the steps."""
+
+    transaction: LocalTransaction
+    durable: bool
+    result: Commit | None = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An entry that the journal does not have yet, and the bytes it stands for (in the order of ``appended``)."""
+
+    entry: Entry
+    writes: list[tuple[Segment, list[Any]]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Tail:
+    """Where the next frame of a partition goes, while a group is planned."""
+
+    partition: Partition
+    segment: Segment | None
+    position: int
+    end: int
+    fresh: bool = False
+
+
+class Committer:
+    """The one writer of the log.  ``write_lock`` is held by whoever leads a group or changes topics or segments."""
+
+    def __init__(
+        self, log: LocalLog, files: Files, journal: Journal, manifest: Manifest, settings: LogSettings
+    ) -> None:
+        self.write_lock = threading.RLock()
+        self._log = log
+        self._files = files
+        self._journal = journal
+        self._manifest = manifest
+        self._settings = settings
+        self._queue: list[_Waiter] = []
+        self._queue_guard = threading.Lock()
+        self._unflushed: list[_Pending] = []
+        self._unflushed_bytes = 0
+        self._dirty: set[Segment] = set()
+        self._new_names: set[str] = set()
+        self._failure: StorageError | None = None
+        self._pool: ThreadPoolExecutor | None = None
+
+    # ------------------------------------------------------------------------------------------------ transactions
+
+    def commit(self, transaction: LocalTransaction, durable: bool) -> Commit:
+        """Take a transaction through the steps, alone or in a group.
+
+        Raises:
+            StorageError: it did not happen.
+        """
+        waiter = _Waiter(transaction, durable)
+        with self._queue_guard:
+            self._queue.append(waiter)
+        with self.write_lock:
+            if waiter.result is None and waiter.error is None:
+                with self._queue_guard:
+                    group, self._queue = self._queue, []
+                self._lead(group)
+        if waiter.error is not None:
+            raise waiter.error
+        assert waiter.result is not None
+        return waiter.result
+
+    def _lead(self, group: list[_Waiter]) -> None:
+        try:
+            self._commit_group(group)
+        except StorageError as error:
+            if len(group) > 1 and self._failure is None:
+                for waiter in group:  # one may be at fault: each for itself
+                    self._lead([waiter])
+            else:
+                for waiter in group:
+                    waiter.error = error
+        except BaseException as error:
+            for waiter in group:
+                waiter.error = waiter.error or error
+            self._failure = self._failure or StorageError(f"the log stopped: {error}", path=self._files.root)
+
+    def _commit_group(self, group: list[_Waiter]) -> None:
+        self._check_running()
+        plan = _Plan(self._manifest, self._log, self._settings)
+        committed: list[tuple[_Waiter, _Pending | None, Commit]] = []
+        for waiter in group:
+            pending, result = plan.add(waiter.transaction)
+            committed.append((waiter, pending, result))
+        self._new_names.update(t.partition.directory for t in plan.tails.values() if t.fresh)
+        for segment, (file, position, chunks) in plan.writes.items():  # step 2
+            self._dirty.add(segment)
+            file.write(position, *chunks)
+        before = len(self._unflushed), self._unflushed_bytes
+        self._unflushed.extend(p for _, p, _ in committed if p is not None)
+        self._unflushed_bytes += sum(sum(len(c) for c in chunks) for _, _, chunks in plan.writes.values())
+        try:
+            if any(w.durable for w, p, _ in committed) or self._unflushed_bytes > self._settings.relaxed_bytes_max:
+                self._flush()  # steps 3 and 4
+        except BaseException:
+            del self._unflushed[before[0] :]
+            self._unflushed_bytes = before[1]
+            raise
+        entries = [p.entry for _, p, _ in committed if p is not None]
+        if entries:
+            self._log.publish(entries)  # step 5
+        for waiter, _, result in committed:
+            waiter.result = result
+        if self._unflushed:
+            self._log.housekeeper.wake()
+        if self._journal.end > self._settings.journal_bytes_max:
+            self._roll_when_possible()
+
+    # ------------------------------------------------------------------------------------------- topics and segments
+
+    def record(self, entry: Entry) -> None:
+        """Journal something other than a transaction, durably, and let it be seen.  Called under ``write_lock``.
+
+        Raises:
+            StorageError: it did not happen.
+        """
+        self._check_running()
+        self._unflushed.append(_Pending(entry))
+        try:
+            self._flush()
+        except BaseException:
+            self._unflushed.pop()
+            raise
+        self._log.publish([entry])
+
+    def directory_made(self, path: str) -> None:
+        """A name in this directory is new: sync it before something durable depends on it."""
+        self._new_names.add(path)
+
+    def forget(self, partition: Partition) -> None:
+        """The partition's files go: they need no sync any more."""
+        self._dirty = {s for s in self._dirty if not s.path.startswith(partition.directory + "/")}
+        gone = topic_directory(partition.topic, partition.topic_id)
+        self._new_names = {n for n in self._new_names if n != gone and not n.startswith(gone + "/")}
+
+    def forget_segments(self, segments: set[Segment]) -> None:
+        """These segments' files go."""
+        self._dirty -= segments
+
+    # ---------------------------------------------------------------------------------------------------- steps 3, 4
+
+    def flush(self) -> None:
+        """Make relaxed commits durable.
+
+        Raises:
+            StorageError: they are visible, but not durable.
+        """
+        with self.write_lock:
+            if self._unflushed:
+                self._check_running()
+                self._flush()
+
+    def _flush(self) -> None:
+        if not self._unflushed:
+            return
+        try:
+            self._embed_or_sync()
+            self._journal.append([p.entry for p in self._unflushed])  # step 4
+            self._guarded(self._journal.sync)
+        except StorageError:
+            raise
+        except BaseException as error:  # interrupted: the journal may hold what its caller gives up
+            self._failure = self._failure or StorageError(f"the log stopped: {error!r}", path=self._files.root)
+            raise
+        self._unflushed = []
+        self._unflushed_bytes = 0
+
+    def _embed_or_sync(self) -> None:
+        """Step 3: every byte is either synced or rides in the commit record."""
+        sizes: dict[Segment, int] = {}
+        for pending in self._unflushed:
+            for segment, chunks in pending.writes:
+                sizes[segment] = sizes.get(segment, 0) + sum(len(c) for c in chunks)
+        large = [s for s, size in sizes.items() if size > self._settings.embedded_bytes_max]
+        if large:
+            tasks = [s.file.sync for s in large]
+            tasks += [lambda d=d: self._files.sync_directory(d) for d in sorted(self._new_names)]  # type: ignore[misc]
+            self._guarded(*tasks)
+            self._new_names.clear()
+            self._dirty.difference_update(large)
+        synced = set(large)
+        for pending in self._unflushed:
+            if isinstance(pending.entry, Committed):
+                for part, (segment, chunks) in zip(pending.entry.appended, pending.writes, strict=True):
+                    part.data = None if segment in synced else b"".join(chunks)
+
+    def _guarded(self, *syncs: Any) -> None:
+        """Sync several files at once.  After a failure the log takes no more commits: what the disk has is unknown."""
+        try:
+            if len(syncs) == 1:
+                syncs[0]()
+                return
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._settings.sync_threads, "penstock-sync")
+            for future in [self._pool.submit(s) for s in syncs]:
+                future.result()
+        except BaseException as error:
+            self._failure = StorageError(
+                f"the log takes no more commits: {error}",
+                path=self._files.root,
+                action="check the disk, then close and open the database: it opens with the last commit that is durable",
+            )
+            raise
+
+    def _check_running(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    # ----------------------------------------------------------------------------------------------------- the journal
+
+    def _roll_when_possible(self) -> None:
+        """Roll the journal; if there is no room for a new one, go on with the old one."""
+        try:
+            self.roll()
+        except StorageError as error:
+            if self._failure is None and self._files.exists(journal_path(self._journal.number + 1)):
+                self._failure = error  # the new one may count after a crash: nothing may go to the old one
+            self._settings.journal_bytes_max *= 2
+
+    def roll(self) -> None:
+        """Start a new journal from the present state, so that opening stays quick.
+
+        Crash before the new journal has its name => the old one counts.  After => the new one does; the old is removed.
+        """
+        with self.write_lock:
+            self.flush()
+            self._check_running()
+            syncs = [s.file.sync for s in self._dirty]
+            syncs += [lambda d=d: self._files.sync_directory(d) for d in sorted(self._new_names)]  # type: ignore[misc]
+            if syncs:
+                self._guarded(*syncs)
+            self._dirty.clear()
+            self._new_names.clear()
+            old = self._journal
+            self._journal = Journal.create(self._files, old.number + 1, self._manifest)
+            old.close()
+            self._files.remove(journal_path(old.number))
+
+    def close(self) -> None:
+        """Make everything durable and give up the journal."""
+        with self.write_lock:
+            try:
+                if self._failure is None:
+                    self.flush()
+            finally:
+                self._failure = self._failure or StorageError("the database is closed", path=self._files.root)
+                self._journal.close()
+                if self._pool is not None:
+                    self._pool.shutdown()
+
+
+class _Plan:
+    """Where a group's frames go.  Nothing outside changes until the group is through."""
+
+    def __init__(self, manifest: Manifest, log: LocalLog, settings: LogSettings) -> None:
+        self.tails: dict[tuple[str, int], _Tail] = {}
+        self.writes: dict[Segment, tuple[File, int, list[Any]]] = {}
+        self._log = log
+        self._segment_bytes_max = settings.segment_bytes_max
+        self._epoch = manifest.epoch
+        self._arrival = manifest.next_arrival
+        self._sequences: dict[str, int] = {}
+        self._manifest = manifest
+
+    def add(self, transaction: LocalTransaction) -> tuple[_Pending | None, Commit]:
+        """Give a transaction its epoch, arrivals, offsets and places; None if there is nothing to do.
+
+        Raises:
+            StorageError: a topic is gone.
+        """
+        prepared = transaction.prepared
+        for part in prepared:
+            topic = self._log.topic(part.topic)
+            if topic.id != part.topic_id:
+                raise StorageError(f"the topic {part.topic!r} was deleted and created again during a transaction")
+            part.encode(topic.config.value_type)
+        for producer, sequence in transaction.sequences.items():
+            last = self._sequences.get(producer, self._manifest.sequences.get(producer))
+            if last is not None and sequence <= last:
+                return None, Commit(self._epoch, {})  # a retry of what has happened
+        if not prepared and not transaction.positions and not transaction.sequences:
+            return None, Commit(self._epoch, {})
+        self._epoch += 1
+        self._sequences.update(transaction.sequences)
+        pending = _Pending(
+            Committed(
+                self._epoch,
+                self._arrival + transaction.rows,
+                [],
+                {g: [(t, p, o) for (t, p), o in at.items()] for g, at in transaction.positions.items()},
+                dict(transaction.sequences),
+            )
+        )
+        for part in prepared:
+            for frame in part.frames:
+                self._place(pending, part.topic, part.partition, part.value_type, frame)
+        self._arrival += transaction.rows
+        ends = {(p.topic, p.partition): self.tails[p.topic, p.partition].end for p in prepared}
+        return pending, Commit(self._epoch, ends)
+
+    def _place(self, pending: _Pending, topic: str, number: int, value_type: Any | None, frame: Any) -> None:
+        tail = self.tails.get((topic, number))
+        if tail is None:
+            tail = self.tails[topic, number] = self._tail(topic, number)
+        segment = tail.segment
+        full = segment is not None and tail.position + frame.size > self._segment_bytes_max
+        chunks: list[Any] = []
+        if segment is None or full or segment.value_type != value_type:
+            segment = tail.segment = tail.partition.segment_of(SegmentState(tail.end, 0, 0, tail.end, 0))
+            file = segment.create(value_type)
+            tail.position = 0
+            tail.fresh = True
+            self.writes[segment] = (file, 0, [])
+            chunks.append(segment_header(topic, number, tail.end, value_type))
+        elif segment not in self.writes:
+            self.writes[segment] = (segment.file, tail.position, [])
+        chunks.append(frame.header(self._epoch, tail.end, self._arrival + frame.first_arrival))
+        chunks.append(frame.body)
+        length = sum(len(c) for c in chunks)
+        assert isinstance(pending.entry, Committed)
+        end = tail.end + frame.offset_span
+        pending.entry.appended.append(
+            Appended(
+                topic, number, segment.base_offset, segment.generation, tail.position, length, end, frame.timestamp_max
+            )
+        )
+        pending.writes.append((segment, chunks))
+        self.writes[segment][2].extend(chunks)
+        tail.position += length
+        tail.end = end
+
+    def _tail(self, topic: str, number: int) -> _Tail:
+        partition = self._log.topic(topic).partitions[number]
+        state = partition.state
+        last = state.segments[-1] if state.segments else None
+        if last is None or last.sealed:
+            return _Tail(partition, None, 0, state.end)
+        return _Tail(partition, partition.segment_of(last), last.length, state.end)
+
+
+def make_directories(files: Files, committer: Committer, partitions: list[Partition]) -> None:
+    """The directories of a new topic."""
+    for partition in partitions:
+        files.make_directory(partition.directory)
+    if partitions:
+        parent = topic_directory(partitions[0].topic, partitions[0].topic_id)
+        for path in (parent, TOPICS, JOURNALS.rpartition("/")[0]):
+            committer.directory_made(path)

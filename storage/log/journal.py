@@ -1,0 +1,218 @@
+"""The commit journal: the file whose newest whole record says what has happened.
+
+A journal is named by its number (the highest counts): ``log/journal/00000000000000000007.journal``.  It starts with 16 bytes,
+then come records, each at a multiple of 8; zeros follow up to the end of the file, which grows in steps so that a commit
+need not change the file's size::
+
+     0  8s   "PENJRNL1"
+     8  u64  number
+
+     0  u32  magic        0x4a4e4550
+     4  u32  crc          crc32c of bytes 8..32 and the payload
+     8  u32  length       bytes in the payload
+    12  u32  previous     the crc of the record before (0 for the first): a chain, so that leftovers of a failed write behind
+                          a good record are not taken for the next one
+    16  u64  durable_to   bytes of this file that were known durable when the record was written
+    24  u64  write        counts writes, failed ones too: the same entry written again has another crc
+    32       payload      msgpack: the first is a `Manifest`, the others are entries; see `manifest`
+
+A crash leaves any part of what was written after the last sync, in any order.  So a record that is wrong is a torn tail,
+and cut, unless some whole record behind it says that this place was durable already: then it is damage, and reported.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import msgspec
+from crc32c import crc32c
+
+from ...errors import StorageError
+from ..files import File, Files
+from ..layout import JOURNALS, journal_path
+from .manifest import Committed, Entry, GroupDeleted, Manifest, SegmentsReplaced, TopicDefined, TopicDeleted
+
+__all__ = ["Journal", "newest_journal"]
+
+_FILE = struct.Struct("<8sQ")
+_FILE_MAGIC = b"PENJRNL1"
+_RECORD = struct.Struct("<IIIIQQ")
+_MAGIC = 0x4A4E4550
+_MAGIC_BYTES = struct.pack("<I", _MAGIC)
+_GROW_MIN = 256 * 1024
+_GROW_MAX = 4 * 1024 * 1024
+
+_encoder = msgspec.msgpack.Encoder()
+_manifest_decoder = msgspec.msgpack.Decoder(Manifest)
+_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(
+    Committed | TopicDefined | TopicDeleted | GroupDeleted | SegmentsReplaced
+)
+
+_ACTION = "restore the database from a backup; nothing after this place can be trusted"
+
+
+def newest_journal(files: Files) -> int | None:
+    """The number of the journal that counts; None in a new database."""
+    numbers = [int(n.removesuffix(".journal")) for n in files.list(JOURNALS) if n.endswith(".journal")]
+    return max(numbers, default=None)
+
+
+class Journal:
+    """One journal file, open for appending.  Used under the log's write lock."""
+
+    def __init__(self, file: File, number: int) -> None:
+        self.number = number
+        self.end = _FILE.size
+        """Where the next record goes."""
+        self._file = file
+        self._capacity = 0
+        self._previous = 0
+        self._durable_to = 0
+        self._writes = 0
+
+    @classmethod
+    def create(cls, files: Files, number: int, manifest: Manifest) -> Journal:
+        """A new journal that starts with ``manifest``.  On return it is durable and the one that counts.
+
+        Raises:
+            StorageError: nothing has changed.
+        """
+        path = journal_path(number)
+        temporary = path + ".tmp"
+        file = files.open(temporary, create=True)
+        try:
+            file.truncate(0)
+            journal = cls(file, number)
+            file.write(0, _FILE.pack(_FILE_MAGIC, number))
+            journal._write([_encoder.encode(manifest)])
+            file.sync()
+        finally:
+            file.close()
+        files.rename(temporary, path)
+        files.sync_directory(JOURNALS)
+        journal._file = files.open(path)
+        journal._durable_to = journal.end
+        return journal
+
+    @classmethod
+    def load(cls, files: Files, number: int) -> tuple[Journal, Manifest, list[Entry], int]:
+        """Read a journal: itself, the state it starts with, what happened since, and bytes cut as a torn tail.
+
+        Raises:
+            StorageError: it is damaged.
+        """
+        file = files.open(journal_path(number))
+        size = file.size()
+        data = file.read(0, size)
+        if len(data) < _FILE.size or _FILE.unpack_from(data) != (_FILE_MAGIC, number):
+            raise StorageError("the commit journal's start is damaged", path=file.path, offset=0, action=_ACTION)
+        journal = cls(file, number)
+        journal._capacity = size
+        payloads: list[memoryview] = []
+        while True:
+            found = _record_at(data, journal.end)
+            if found is None or found[1] != journal._previous:
+                break
+            crc, _, durable_to, write, payload = found
+            payloads.append(payload)
+            journal._previous = crc
+            journal._writes = write
+            journal._durable_to = durable_to
+            journal.end += _padded(_RECORD.size + len(payload))
+        torn = journal._check_tail(data)
+        if not payloads:
+            raise StorageError(
+                "the commit journal's first record is damaged", path=file.path, offset=journal.end, action=_ACTION
+            )
+        try:
+            manifest = _manifest_decoder.decode(payloads[0])
+            entries = [_entry_decoder.decode(p) for p in payloads[1:]]
+        except msgspec.DecodeError as error:
+            raise StorageError(
+                f"the commit journal cannot be understood ({error})",
+                path=file.path,
+                action="open it with the Penstock that wrote it",
+            ) from error
+        return journal, manifest, entries, torn
+
+    def _check_tail(self, data: memoryview) -> int:
+        """What stands behind the last whole record: returns its length up to the last byte that is not zero.
+
+        Raises:
+            StorageError: a record behind says that this was durable.
+        """
+        tail = bytes(data[self.end :])
+        place = tail.find(_MAGIC_BYTES)
+        while place >= 0:
+            if place % 8 == self.end % 8:
+                found = _record_at(data, self.end + place)
+                if found is not None and found[2] > self.end:
+                    raise StorageError(
+                        "a record of the commit journal is damaged, and later ones are whole",
+                        path=self._file.path,
+                        offset=self.end,
+                        action=_ACTION,
+                    )
+            place = tail.find(_MAGIC_BYTES, place + 1)
+        return len(tail.rstrip(b"\0"))
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Write the entries, without syncing; all or (after an error) none of them will be read.
+
+        Raises:
+            StorageError: the disk is full or failing.
+        """
+        self._write([_encoder.encode(e) for e in entries])
+
+    def _write(self, payloads: Sequence[bytes]) -> None:
+        self._writes += 1
+        previous, end = self._previous, self.end
+        chunks: list[bytes] = []
+        for payload in payloads:
+            rest = struct.pack("<IIQQ", len(payload), previous, self._durable_to, self._writes)
+            previous = crc32c(payload, crc32c(rest))
+            chunks += (_MAGIC_BYTES, struct.pack("<I", previous), rest, payload)
+            length = _RECORD.size + len(payload)
+            chunks.append(bytes(_padded(length) - length))
+            end += _padded(length)
+        self._reserve(end)
+        self._file.write(self.end, b"".join(chunks))
+        self._previous, self.end = previous, end
+
+    def _reserve(self, end: int) -> None:
+        """Have zeros in the file up to ``end`` and beyond: syncing a write inside the file is cheaper than a growing one."""
+        if end > self._capacity:
+            capacity = max(end, self._capacity + min(max(self._capacity, _GROW_MIN), _GROW_MAX))
+            start = max(self._capacity, self.end)
+            self._file.write(start, bytes(capacity - start))
+            self._capacity = capacity
+
+    def sync(self) -> None:
+        """Make everything written durable.
+
+        Raises:
+            StorageError: whether it is durable is unknown.
+        """
+        self._file.sync()
+        self._durable_to = self.end
+
+    def close(self) -> None:
+        """Give up the file."""
+        self._file.close()
+
+
+def _padded(length: int) -> int:
+    return -(-length // 8) * 8
+
+
+def _record_at(data: memoryview, position: int) -> tuple[int, int, int, int, memoryview] | None:
+    """crc, previous, durable_to, write and payload of a whole record at ``position``; None if there is none."""
+    if position + _RECORD.size > len(data):
+        return None
+    magic, crc, length, previous, durable_to, write = _RECORD.unpack_from(data, position)
+    if magic != _MAGIC or position + _RECORD.size + length > len(data):
+        return None
+    if crc32c(data[position + 8 : position + _RECORD.size + length]) != crc:
+        return None
+    return crc, previous, durable_to, write, data[position + _RECORD.size : position + _RECORD.size + length]

@@ -1,0 +1,198 @@
+"""One partition: its segments in order, and reading across them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import StorageError
+from ...limits import READ_BYTES_MAX
+from ..files import Files
+from ..layout import partition_directory, segment_path
+from .manifest import PartitionState, SegmentState
+from .protocol import FetchedRecords
+from .record import FrameHeader, concat_fetched, rows_of, slice_frame
+from .segment import Segment
+
+__all__ = ["Partition", "View", "empty_records"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What readers see of a partition: replaced as a whole, so that reading takes no lock."""
+
+    start: int
+    end: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(slots=True)
+class _Run:
+    """Neighbouring frames of one segment that have the same columns: decoded together."""
+
+    segment: Segment
+    headers: list[FrameHeader]
+    batches: list[Any]
+
+
+class Partition:
+    """The segments of one partition.  Written under the log's write lock; read by anybody."""
+
+    def __init__(self, files: Files, topic: str, topic_id: int, number: int, state: PartitionState) -> None:
+        self.files = files
+        self.topic = topic
+        self.topic_id = topic_id
+        self.number = number
+        self.state = state
+        self.directory = partition_directory(topic, topic_id, number)
+        self._segments: dict[tuple[int, int], Segment] = {}
+        self._last_frame: tuple[Segment, int, FrameHeader, Any] | None = None
+        self.view = View(0, 0, ())
+        self.refresh()
+
+    def segment_of(self, state: SegmentState) -> Segment:
+        """The open segment for a state, or a new one for a file that is being written."""
+        key = (state.base, state.generation)
+        segment = self._segments.get(key)
+        if segment is None:
+            path = segment_path(self.topic, self.topic_id, self.number, *key)
+            segment = self._segments[key] = Segment(self.files, path, *key, state.length)
+        return segment
+
+    def refresh(self) -> None:
+        """Make the state what readers see."""
+        if len(self.view.segments) == len(self.state.segments) and self.view.segments:
+            last, shown = self.state.segments[-1], self.view.segments[-1]
+            if (last.base, last.generation) == (shown.base_offset, shown.generation) and not self._swapped:
+                shown.committed = last.length
+                self.view = View(self.state.start, self.state.end, self.view.segments)
+                return
+        self._swapped = False
+        segments = []
+        for state in self.state.segments:
+            segment = self.segment_of(state)
+            segment.committed = state.length
+            segments.append(segment)
+        self.view = View(self.state.start, self.state.end, tuple(segments))
+
+    _swapped = False
+
+    def swapped(self) -> None:
+        """Segments were removed or replaced: show the new ones, forget the others."""
+        self._swapped = True
+        live = {(s.base, s.generation) for s in self.state.segments}
+        self.refresh()
+        self._last_frame = None
+        for key in [k for k in self._segments if k not in live]:
+            self._segments.pop(key).close()
+
+    def close(self) -> None:
+        """Give up all handles."""
+        self._last_frame = None
+        for segment in self._segments.values():
+            segment.close()
+
+    def read(
+        self, offset: int, rows_max: int, bytes_max: int | None, fields: Sequence[str] | None, wanted_type: Any | None
+    ) -> FetchedRecords:
+        """See `protocol.Log.read`; ``wanted_type`` is the topic's present value type."""
+        while True:
+            view = self.view
+            try:
+                return self._read(view, offset, rows_max, bytes_max, fields, wanted_type)
+            except StorageError:
+                if self.view.segments == view.segments:
+                    raise  # otherwise retention or compaction took a file away under us: look again
+
+    def _read(
+        self,
+        view: View,
+        offset: int,
+        rows_max: int,
+        bytes_max: int | None,
+        fields: Sequence[str] | None,
+        wanted_type: Any | None,
+    ) -> FetchedRecords:
+        offset = max(offset, view.start)
+        if offset >= view.end or rows_max <= 0:
+            return empty_records(wanted_type, fields, offset)
+        runs = self._collect(view, offset, rows_max, min(bytes_max or READ_BYTES_MAX, READ_BYTES_MAX))
+        if not runs:
+            return empty_records(wanted_type, fields, view.end)
+        return concat_fetched([rows_of(r.headers, r.batches, r.segment.value_type, wanted_type, fields) for r in runs])
+
+    def _collect(self, view: View, offset: int, rows_left: int, bytes_left: int) -> list[_Run]:
+        runs: list[_Run] = []
+        first = max(0, bisect_right(view.segments, offset, key=lambda s: s.base_offset) - 1)
+        for segment in view.segments[first:]:
+            index = segment.index()
+            for frame in range(index.frame_of_offset(offset), len(index)):
+                if index.base_offsets[frame] >= view.end:
+                    return runs
+                header, batch = self._frame(segment, index.positions[frame])
+                if header.end_offset <= offset:
+                    continue
+                rows = rows_left
+                if header.body_length > bytes_left:
+                    rows = max(0 if runs else 1, min(rows, header.rows * bytes_left // header.body_length))
+                    if rows == 0:
+                        return runs
+                    bytes_left = 0
+                header, batch = slice_frame(header, batch, offset, rows)
+                if header.rows == 0:
+                    continue  # compaction took what the offset asked for and all behind it in this frame
+                if runs and runs[-1].segment is segment and runs[-1].headers[-1].flags == header.flags:
+                    runs[-1].headers.append(header)
+                    runs[-1].batches.append(batch)
+                else:
+                    runs.append(_Run(segment, [header], [batch]))
+                rows_left -= header.rows
+                bytes_left -= header.body_length
+                if rows_left <= 0 or bytes_left <= 0:
+                    return runs
+        return runs
+
+    def _frame(self, segment: Segment, position: int) -> tuple[FrameHeader, Any]:
+        """A checked frame; the last one is remembered for readers who take it in small pieces."""
+        last = self._last_frame
+        if last is not None and last[0] is segment and last[1] == position:
+            return last[2], last[3]
+        header, batch = segment.frame(position)
+        self._last_frame = (segment, position, header, batch)
+        return header, batch
+
+    def offset_for_time(self, timestamp_ms: int) -> int:
+        """The first offset whose record is not before the time; the end offset if none is."""
+        view = self.view
+        states = {(s.base, s.generation): s.timestamp_max for s in tuple(self.state.segments)}
+        for segment in view.segments:
+            latest = states.get((segment.base_offset, segment.generation))
+            if latest is not None and latest < timestamp_ms:
+                continue
+            index = segment.index()
+            frame = index.frame_of_time(timestamp_ms)
+            while frame is not None and frame < len(index):
+                offset = max(index.base_offsets[frame], view.start)
+                records = self.read(
+                    offset, rows_max=1 << 16, bytes_max=None, fields=None, wanted_type=segment.value_type
+                )
+                late = np.flatnonzero(records.timestamps >= timestamp_ms)
+                if len(late):
+                    return min(int(records.offsets[late[0]]), view.end)
+                if records.next_offset <= offset:
+                    break
+                frame = max(frame + 1, index.frame_of_offset(records.next_offset))
+        return view.end
+
+
+def empty_records(value_type: Any | None, fields: Sequence[str] | None, next_offset: int) -> FetchedRecords:
+    """No rows."""
+    kind = pa.binary() if value_type is None else value_type
+    if value_type is not None and fields is not None:
+        kind = pa.struct([value_type.field(name) for name in fields])
+    return FetchedRecords(None, pa.array([], kind), np.zeros(0, np.int64), next_offset=next_offset)

@@ -1,0 +1,123 @@
+"""Opening a log: the commit steps read backwards.
+
+The newest journal's manifest and the entries behind it say what has happened.  Then the files are made to agree:
+
+* bytes that rode in commit records are written to their segments (again);
+* every segment is cut to its recorded length: what lies beyond was not committed;
+* files and directories that the manifest does not know are removed: they are from topics, segments and rewrites that were
+  not committed, or were deleted;
+* if anything was replayed, the journal is rolled.
+
+A segment shorter than recorded, a missing one, or a journal damaged before its tail is a `StorageError`.  A crash while
+recovering changes nothing: the same is done again.
+"""
+
+from __future__ import annotations
+
+from ...errors import StorageError
+from ..files import Files
+from ..layout import JOURNALS, TOPICS, journal_path, partition_directory, segment_path, topic_directory
+from .journal import Journal, newest_journal
+from .manifest import Committed, Manifest
+
+__all__ = ["recover"]
+
+
+def recover(files: Files) -> tuple[Journal, Manifest]:
+    """The journal to go on with, and the state of the log, with all files in agreement.
+
+    Raises:
+        StorageError: something is damaged or missing.
+    """
+    files.make_directory(JOURNALS)
+    files.make_directory(TOPICS)
+    number = newest_journal(files)
+    if number is None:
+        return _start(files)
+    journal, manifest, entries, torn = Journal.load(files, number)
+    carried: dict[str, list[tuple[int, bytes]]] = {}
+    for entry in entries:
+        if isinstance(entry, Committed):
+            for part in entry.appended:
+                if part.data is not None:
+                    topic = manifest.topics[part.topic]
+                    path = segment_path(part.topic, topic.id, part.partition, part.base, part.generation)
+                    carried.setdefault(path, []).append((part.position, part.data))
+        manifest.apply(entry)
+    changed = _settle_segments(files, manifest, carried)
+    _remove_strangers(files, manifest)
+    if entries or torn or changed:
+        journal.close()
+        journal = Journal.create(files, number + 1, manifest)
+    for name in files.list(JOURNALS):
+        if f"{JOURNALS}/{name}" != journal_path(journal.number):
+            files.remove(f"{JOURNALS}/{name}")
+    return journal, manifest
+
+
+def _start(files: Files) -> tuple[Journal, Manifest]:
+    if any(files.list(f"{TOPICS}/{name}") for name in files.list(TOPICS)):
+        raise StorageError(
+            "the commit journal is missing",
+            path=f"{files.root}/{JOURNALS}",
+            action="restore it from a backup; without it nobody knows what was committed",
+        )
+    manifest = Manifest()
+    for path in (JOURNALS.rpartition("/")[0], ""):
+        files.sync_directory(path)
+    return Journal.create(files, 1, manifest), manifest
+
+
+def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[tuple[int, bytes]]]) -> bool:
+    changed = False
+    named: set[str] = set()
+    for name, topic in manifest.topics.items():
+        for partition, state in enumerate(topic.partitions):
+            directory = partition_directory(name, topic.id, partition)
+            if not files.exists(directory):
+                files.make_directory(directory)
+                named.update((topic_directory(name, topic.id), TOPICS))
+            for segment in state.segments:
+                path = segment_path(name, topic.id, partition, segment.base, segment.generation)
+                pieces = carried.get(path, [])
+                file = files.open(path, create=bool(pieces))
+                try:
+                    for position, data in pieces:
+                        file.write(position, data)
+                    size = file.size()
+                    if size < segment.length:
+                        raise StorageError(
+                            f"a segment has {size} bytes, the journal says {segment.length}",
+                            path=file.path,
+                            offset=size,
+                            action="restore the file from a backup, or delete the topic",
+                        )
+                    if size > segment.length:
+                        file.truncate(segment.length)
+                    if pieces or size > segment.length:
+                        file.sync()
+                        changed = True
+                    if pieces:
+                        named.add(directory)
+                finally:
+                    file.close()
+    for directory in sorted(named):
+        files.sync_directory(directory)
+    return changed
+
+
+def _remove_strangers(files: Files, manifest: Manifest) -> None:
+    topics = {
+        topic_directory(name, topic.id).rpartition("/")[2]: (name, topic) for name, topic in manifest.topics.items()
+    }
+    for entry in files.list(TOPICS):
+        if entry not in topics:
+            files.remove_directory(f"{TOPICS}/{entry}")
+            continue
+        name, topic = topics[entry]
+        for partition, state in enumerate(topic.partitions):
+            directory = partition_directory(name, topic.id, partition)
+            known = {segment_path(name, topic.id, partition, s.base, s.generation) for s in state.segments}
+            for file in files.list(directory):
+                if f"{directory}/{file}" not in known:
+                    files.remove(f"{directory}/{file}")
