@@ -30,6 +30,7 @@ SUBSCRIPTION_ROWS_MAX: Final = 10_000
 
 CHECKPOINT_CHANGES_MIN: Final = 500_000
 """Changelog rows before a store is checkpointed: replaying them takes well under a second."""
+
 OPEN_FILES_MAX: Final = 400
 """Descriptors of files kept open: well below the 1,024 that many systems allow a process; maps may hold as many again."""
 

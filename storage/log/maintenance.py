@@ -188,7 +188,7 @@ def _rewrite(
     *,
     cleaned: bool,
 ) -> None:
-    """Write the records of sealed segments again, those that ``keep`` names or all, and let them take the old ones' place."""
+    """Write the records of sealed segments again, those that ``keep`` names or all; they take the old ones' place."""
     writer = _Writer(log, files, partition, config, states[0].base, max(s.generation for s in states) + 1, cleaned)
     row = 0
     try:
