@@ -1,0 +1,220 @@
+"""The conformance kit's view of Penstock: one in-memory engine per case, stepped by hand, with the clock at 0.
+
+The kit's rules that differ from Penstock's defaults are settings here, not special cases: every topic has one physical
+partition, records are taken in order of arrival, every update is emitted, nothing runs in the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from adapter import (  # the kit's module
+    Done,
+    Format,
+    ProcessingError,
+    Record,
+    Row,
+    Rows,
+    Schema,
+    Source,
+    StatementError,
+    Topic,
+    TopicInfo,
+    Window,
+)
+
+import penstock
+from penstock.engine.catalog import DataSource, FormatInfo
+from penstock.engine.results import Description, Listing, Message, PushResult, Table
+from penstock.runtime.clock import ManualClock
+
+from . import nodes, test_functions
+
+_SILENT = {"insert values", "set", "unset", "define", "undefine"}
+"""Statements that a server answers with nothing."""
+
+
+class PenstockAdapter:
+    """See the kit's `Adapter` for the contract of every method."""
+
+    def __init__(self) -> None:
+        self._database: Any = None
+        self._topics: dict[str, Topic] = {}
+
+    def start(self, config: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+        """An engine in memory, with the case's settings."""
+        settings = {**{k: _text(v) for k, v in config.items()}, **{k: _text(v) for k, v in properties.items()}}
+        self._database = penstock.connect(
+            None,
+            threads=0,
+            clock=ManualClock(0),
+            one_partition=True,
+            registry=test_functions.registry(),
+            settings={
+                "processing.order": "arrival",
+                "cache.max.bytes.buffering": "0",
+                "ksql.persistence.default.format.value": "",
+                **{k: v for k, v in settings.items() if k not in _NOT_OURS},
+            },
+        )
+
+    def create_topic(self, topic: Topic) -> None:
+        """A topic of bytes, and its schemas under the ids given."""
+        self._topics[topic.name] = topic
+        self._database.create_topic(topic.name, partitions=topic.partitions, replicas=topic.replicas)
+        for side, schema in (("key", topic.key_schema), ("value", topic.value_schema)):
+            if schema is not None:
+                self._register(f"{topic.name}-{side}", schema)
+
+    def _register(self, subject: str, schema: Schema) -> None:
+        for name, reference in schema.references:
+            self._register(name, reference)
+        references = [(name, name) for name, _ in schema.references]
+        self._database.schema_registry.register(
+            subject, schema.text, schema.format, references=references, schema_id=schema.id, check=False
+        )
+
+    def execute(self, sql: str) -> Done | Rows:
+        """One statement."""
+        try:
+            (outcome,) = self._database.execute(sql)
+        except penstock.UnsupportedError as error:
+            raise StatementError(str(error), unsupported=True) from error
+        except penstock.StatementError as error:
+            raise StatementError(str(error)) from error
+        if isinstance(outcome, Table):
+            return self._pulled(outcome)
+        if isinstance(outcome, PushResult):
+            return self._pushed(outcome)
+        if isinstance(outcome, Message) and outcome.kind in _SILENT:
+            return Done(None)
+        return Done(_entity(outcome, sql))
+
+    def _pulled(self, table: Table) -> Rows:
+        assert table.schema is not None
+        rows = [Row([nodes.result_node(v, c.type) for v, c in zip(row, table.schema)]) for row in table.fetchall()]
+        final = table.final_message
+        return Rows(str(table.schema), rows, None, final)
+
+    def _pushed(self, result: PushResult) -> Rows:
+        rows = Rows(str(result.schema), (), result.query_id)
+
+        def read() -> Iterable[Row]:
+            self._database.drain()
+            while (row := result.subscription.poll(0)) is not None:
+                values = [nodes.result_node(v, c.type) for v, c in zip(row.values, result.schema)]
+                yield Row(values, row.tombstone)
+            if result.subscription.limit_reached:
+                rows.final_message = "Limit Reached"
+            result.subscription.close()
+
+        rows.rows = read()
+        return rows
+
+    def produce(self, record: Record) -> None:
+        """Append one record, in the formats of the source on that topic."""
+        source = self._source_on(record.topic)
+        topic = self._topics.get(record.topic)
+        key, value = nodes.encode_record(self._database, source, topic, record)
+        self._database.produce(
+            record.topic, key=key, value=value, timestamp=record.timestamp, headers=record.headers, partition=0
+        )
+
+    def drain(self) -> None:
+        """Process all there is."""
+        try:
+            self._database.drain()
+        except penstock.PenstockError as error:
+            raise ProcessingError(str(error)) from error
+
+    def read(self, topic: str) -> Sequence[Record]:
+        """All records of a topic, decoded."""
+        source = self._source_on(topic)
+        found = []
+        for raw in self._database.consume(topic, offset=0):
+            key, value, window = nodes.decode_record(self._database, source, topic, raw)
+            bounds = None if window is None else Window(*window)
+            headers = tuple((name, data) for name, data in raw.headers)
+            found.append(Record(topic, key, value, raw.timestamp, bounds, headers))
+        return found
+
+    def _source_on(self, topic: str) -> DataSource | None:
+        sources = [s for s in self._database.catalog.sources.values() if s.topic == topic]
+        return sources[0] if sources else None
+
+    def sources(self) -> Iterable[Source]:
+        """The catalog."""
+        for source in self._database.catalog.sources.values():
+            if source.name == "KSQL_PROCESSING_LOG":
+                continue
+            yield Source(
+                source.name,
+                source.kind,
+                str(source.schema),
+                source.topic,
+                _format(source.key_format, source),
+                _format(source.value_format),
+                source.read_only,
+                source.timestamp_column,
+                source.timestamp_format,
+            )
+
+    def topics(self) -> Iterable[TopicInfo]:
+        """All topics that sources stand on, with their registered schemas."""
+        registry = self._database.schema_registry
+        for name in self._database.topic_names():
+            source = self._source_on(name)
+            if source is None:
+                continue
+            key = registry.latest(f"{name}-key")
+            value = registry.latest(f"{name}-value")
+            yield TopicInfo(
+                name,
+                _format(source.key_format, source),
+                _format(source.value_format),
+                None if key is None else key.text,
+                None if value is None else value.text,
+            )
+
+    def stop(self) -> None:
+        """Close the engine."""
+        if self._database is not None:
+            self._database.close()
+
+
+_NOT_OURS = {
+    "ksql.new.query.planner.enabled",
+    "ksql.windowed.session.key.legacy",
+    "use.exact.numeric.comparison",
+    "ksql.query.pull.interpreter.enabled",
+    "ksql.query.push.v2.registry.installed",
+    "ksql.query.push.v2.new.latest.delay.ms",
+    "ksql.streams.topology.optimization",
+    "ksql.streams.default.timestamp.extractor",
+    "ksql.streams.__emit.interval.ms.kstreams.windowed.aggregation__",
+}
+"""Switches of ksqlDB's harness and of its Java internals, which no user of Penstock has."""
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _format(info: FormatInfo, source: DataSource | None = None) -> Format:
+    window = source.window if source is not None else None
+    return Format(
+        info.name,
+        dict(info.properties),
+        info.features,
+        None if window is None else window.type,
+        None if window is None else window.size_ms,
+    )
+
+
+def _entity(outcome: Message | Listing | Description, sql: str) -> Mapping[str, Any]:
+    """What a server would answer."""
+    if isinstance(outcome, Message):
+        kind = "warning_entity" if outcome.warning else "currentStatus"
+        return {"@type": kind, "statementText": sql.strip(), "message": outcome.text}
+    return {"@type": outcome.kind, "statementText": sql.strip()}
