@@ -1,0 +1,193 @@
+"""GROUP BY, HAVING and aggregates (sections 6 and 7 of the reference).
+
+A grouped SELECT list is split in two: the aggregates with their arguments, evaluated over the source, and what is made of
+their results and the group keys, evaluated over the aggregation's output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ...errors import StatementError
+from ..expressions.nodes import (
+    AggregateCall,
+    ColumnRef,
+    TableCall,
+    TypedExpression,
+    aggregates_of,
+    columns_of,
+    table_calls_of,
+    text,
+    transform,
+    walk,
+)
+from ..schema import WINDOW_BOUNDS
+from ..types import BIGINT
+from .keys import check_key_type
+from .resolved import Named, WindowSpec
+
+
+def fresh_name(prefix: str, taken: set[str]) -> str:
+    """``prefix``, or with the first number that makes it new; it is added to ``taken``."""
+    name, n = prefix, 0
+    while name in taken:
+        n += 1
+        name = f"{prefix}_{n}"
+    taken.add(name)
+    return name
+
+
+def group_keys(expressions: Sequence[TypedExpression], taken: set[str]) -> tuple[Named, ...]:
+    """The columns that GROUP BY expressions become; columns keep their names.
+
+    Raises:
+        StatementError: an aggregate, a table function, a repeated expression, or a type that cannot be a key.
+    """
+    keys: list[Named] = []
+    for expression in expressions:
+        for node in walk(expression):
+            if isinstance(node, AggregateCall | TableCall):
+                kind = "an aggregate" if isinstance(node, AggregateCall) else "a table function"
+                raise StatementError(
+                    f"GROUP BY cannot use {node.name}, which is {kind}",
+                    span=node.span,
+                    suggestion="Compute it in a query of its own, and group that.",
+                )
+        if any(k.expression == expression for k in keys):
+            raise StatementError(f"GROUP BY lists {text(expression)} twice", span=expression.span)
+        check_key_type(text(expression), expression.type, expression.span)
+        name = expression.name if isinstance(expression, ColumnRef) else fresh_name("KEY", taken)
+        keys.append(Named(name, expression))
+    return tuple(keys)
+
+
+class Aggregates:
+    """The distinct aggregates of a query, and the column each becomes."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
+        self._names: dict[AggregateCall, str] = {}
+
+    def name(self, call: AggregateCall) -> str:
+        found = self._names.get(call)
+        if found is None:
+            found = self._names[call] = fresh_name("AGG", self._taken)
+        return found
+
+    @property
+    def calls(self) -> tuple[tuple[str, AggregateCall], ...]:
+        return tuple((name, call) for call, name in self._names.items())
+
+
+def check_calls(expressions: Iterable[TypedExpression]) -> None:
+    """Section 7: aggregates are not nested, and do not go together with table functions.
+
+    Raises:
+        StatementError: they are, or do.
+    """
+    for expression in expressions:
+        for call in aggregates_of(expression):
+            for argument in call.arguments:
+                inner = aggregates_of(argument)
+                if inner:
+                    raise StatementError(
+                        f"aggregates cannot be nested: {inner[0].name} stands inside {call.name}",
+                        span=inner[0].span,
+                        suggestion="Aggregate the result of another query.",
+                    )
+        for table_call in table_calls_of(expression):
+            raise StatementError(
+                f"the table function {table_call.name} cannot stand in an aggregating query",
+                span=table_call.span,
+                suggestion="Explode in a stream of its own, and aggregate that.",
+            )
+
+
+def check_undoable(calls: Sequence[tuple[str, AggregateCall]]) -> None:
+    """Section 7: over a table, aggregates must be able to take rows back.
+
+    Raises:
+        StatementError: naming those that are not.
+    """
+    stubborn = [c for _, c in calls if not c.overload.make(c.argument_types, c.literals).can_undo]
+    if stubborn:
+        names = list(dict.fromkeys(c.name for c in stubborn))
+        raise StatementError(
+            f"{', '.join(names)} cannot aggregate a table, only a stream: rows of a table change, "
+            f"and {'they' if len(names) > 1 else 'it'} cannot take a row back",
+            span=stubborn[0].span,
+            suggestion="Declare a stream over the table's topic and aggregate that, or use COLLECT_LIST.",
+        )
+
+
+def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSpec | None) -> None:
+    """Session windows merge, so their aggregates must.
+
+    Raises:
+        StatementError: naming one that cannot.
+    """
+    if window is None or window.type != "SESSION":
+        return
+    for _, call in calls:
+        if not call.overload.make(call.argument_types, call.literals).can_merge:
+            raise StatementError(f"{call.name} cannot be used in session windows: it cannot be merged", span=call.span)
+
+
+def over_groups(
+    expression: TypedExpression, keys: Sequence[Named], aggregates: Aggregates, clause: str, *, windowed: bool
+) -> TypedExpression:
+    """An expression of SELECT or HAVING over the aggregation's output.
+
+    ``SUM(a) + LEN(b)`` grouped by ``LEN(b)`` becomes ``AGG + KEY``.
+
+    Raises:
+        StatementError: it uses a column that is neither grouped nor aggregated.
+    """
+    by_expression = {k.expression: k for k in keys}
+
+    def change(node: TypedExpression) -> TypedExpression | None:
+        key = by_expression.get(node)
+        if key is not None:
+            return ColumnRef(key.name, type=node.type, span=node.span)
+        if isinstance(node, AggregateCall):
+            return ColumnRef(aggregates.name(node), type=node.type, span=node.span)
+        if isinstance(node, ColumnRef) and windowed and node.name in WINDOW_BOUNDS:
+            return node
+        if isinstance(node, ColumnRef):
+            raise StatementError(
+                f"the {clause} expression {text(expression)} uses {text(node)}, which is neither in GROUP BY nor inside an "
+                "aggregate",
+                span=node.span if node.span.end else expression.span,
+                suggestion=f"Add it to GROUP BY, or aggregate it: LATEST_BY_OFFSET({text(node)}).",
+            )
+        return None
+
+    return transform(expression, change)
+
+
+def window_bounds(windowed: bool) -> tuple[ColumnRef, ...]:
+    """The columns a windowed aggregation adds after its aggregates."""
+    return tuple(ColumnRef(name, type=BIGINT) for name in WINDOW_BOUNDS) if windowed else ()
+
+
+def argument_columns(keys: Sequence[Named], calls: Sequence[tuple[str, AggregateCall]]) -> tuple[Named, ...]:
+    """The distinct arguments of all aggregates as columns beside the keys; a column keeps its name where it can.
+
+    They must not be confused with a key column of that name, which is why all names are made here.
+    """
+    taken = {k.name for k in keys} | {name for name, _ in calls}
+    for _, call in calls:
+        taken |= {c.name for argument in call.inputs for c in columns_of(argument)}
+    found: dict[TypedExpression, str] = {}
+    used = {k.name for k in keys}
+    for _, call in calls:
+        for argument in call.inputs:
+            if argument in found:
+                continue
+            if isinstance(argument, ColumnRef) and argument.name not in used:
+                name = argument.name
+            else:
+                name = fresh_name("ARG", taken)
+            used.add(name)
+            found[argument] = name
+    return tuple(Named(name, argument) for argument, name in found.items())

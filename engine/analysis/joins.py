@@ -1,0 +1,253 @@
+"""JOIN: what may be joined with what, on what, and the key of the result (section 8 of the reference).
+
+Joins are left-deep in the order of the text.  ``left_key`` below is what is known of the key so far: the columns that are
+equal to it, best first (none once an outer join made it synthetic).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ..expressions.nodes import ColumnRef, TypedExpression, aggregates_of, columns_of, table_calls_of
+from .durations import milliseconds
+from .keys import check_key_type
+from .projection import Bind
+from .resolved import JoinKind, ResolvedJoin, SourceKind
+from .scope import SYNTHETIC_KEY, FromSource, Scope
+
+LEGACY_GRACE_MS = 24 * 60 * 60 * 1000
+"""What Kafka Streams keeps of a join's past when no GRACE PERIOD is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What has been joined so far."""
+
+    sources: tuple[FromSource, ...]
+    kind: SourceKind
+    key: tuple[ColumnRef, ...]
+    equivalents: tuple[ColumnRef, ...]
+
+
+def resolve_joins(joins: Sequence[ast.Join], sources: Sequence[FromSource], bind: Bind) -> tuple[ResolvedJoin, ...]:
+    """The joins of a query; ``sources`` holds FROM's source and then one per join.
+
+    Raises:
+        StatementError: a join that section 8 does not have.
+    """
+    first = sources[0]
+    keys = tuple(c.ref() for c in first.keys)
+    side = _Side((first,), first.source.kind, keys, keys if len(keys) == 1 else ())
+    synthetic = synthetic_key_name(sources)
+    found: list[ResolvedJoin] = []
+    for join, right in zip(joins, sources[1:], strict=True):
+        resolved = _resolve(join, side, right, bind, synthetic, whole=tuple(sources))
+        found.append(resolved)
+        side = _Side(
+            (*side.sources, right),
+            side.kind,
+            resolved.key,
+            resolved.equivalents,
+        )
+    return tuple(found)
+
+
+def synthetic_key_name(sources: Sequence[FromSource]) -> str:
+    """ROWKEY, or ROWKEY_1, .. where a source has a column of that name."""
+    taken = {name for s in sources for c in s.columns for name in (c.name, c.internal)}
+    name, n = SYNTHETIC_KEY, 0
+    while name in taken:
+        n += 1
+        name = f"{SYNTHETIC_KEY}_{n}"
+    return name
+
+
+def _resolve(
+    join: ast.Join, left: _Side, right: FromSource, bind: Bind, synthetic: str, whole: tuple[FromSource, ...]
+) -> ResolvedJoin:
+    left_on, right_on = _sides(join, left, right, bind, whole)
+    _check_types(join, left_on, right_on)
+    kind = _kind(join, left, right, left_on, right_on)
+    _check_windows(join, left, right, left_on, right_on)
+    before_ms, after_ms, grace_ms = _within(join, kind)
+    if kind == "FOREIGN_KEY":
+        return ResolvedJoin(join.type, kind, right, left_on, right_on, left.key, left.equivalents)
+    key = ColumnRef(synthetic, type=left_on.type, span=join.on.span)
+    equivalents = _equivalents(join, left, left_on, right_on)
+    return ResolvedJoin(join.type, kind, right, left_on, right_on, (key,), equivalents, before_ms, after_ms, grace_ms)
+
+
+def _sides(
+    join: ast.Join, left: _Side, right: FromSource, bind: Bind, whole: tuple[FromSource, ...]
+) -> tuple[TypedExpression, TypedExpression]:
+    """ON is one equality, with the new source on one side and one that is already joined on the other."""
+    on = join.on
+    if isinstance(on, ast.Logical):
+        raise StatementError(
+            "a join has a single condition, not several",
+            span=on.span,
+            suggestion="Join on one equality and put the rest into WHERE.",
+        )
+    if not isinstance(on, ast.Comparison) or on.operator != "=":
+        raise StatementError("a join condition is an equality: ON a.x = b.y", span=on.span)
+    scope = Scope(whole, "JOIN ON")
+    first, second = bind(on.left, scope), bind(on.right, scope)
+    alias_of = {c.internal: s.alias for s in whole for c in s.columns}
+    first_alias = _single_source(first, alias_of, on.left.span)
+    second_alias = _single_source(second, alias_of, on.right.span)
+    if first_alias == second_alias:
+        raise StatementError(
+            f"both sides of the join condition are about {first_alias}; one must be about another source", span=on.span
+        )
+    if right.alias not in (first_alias, second_alias):
+        raise StatementError(
+            f"the join condition must use {right.alias}, the source that is joined; it is about {first_alias} and"
+            f" {second_alias}",
+            span=on.span,
+        )
+    if second_alias == right.alias:
+        other, sides = first_alias, (first, second)
+    else:
+        other, sides = second_alias, (second, first)
+    if other not in {s.alias for s in left.sources}:
+        raise StatementError(f"{other} is not joined yet when {right.alias} is", span=on.span, suggestion="Reorder the joins.")
+    return sides
+
+
+def _single_source(expression: TypedExpression, alias_of: dict[str, str], span: Span) -> str:
+    if aggregates_of(expression) or table_calls_of(expression):
+        raise StatementError("a join condition cannot use aggregates or table functions", span=span)
+    aliases = {alias_of[c.name] for c in columns_of(expression)}
+    if len(aliases) != 1:
+        found = "no source" if not aliases else " and ".join(sorted(aliases))
+        raise StatementError(
+            f"each side of a join condition must be about exactly one source, this one is about {found}", span=span
+        )
+    return aliases.pop()
+
+
+def _check_types(join: ast.Join, left_on: TypedExpression, right_on: TypedExpression) -> None:
+    """The types must be the same; nothing is coerced."""
+    if left_on.type != right_on.type:
+        raise StatementError(
+            f"the two sides of the join condition have different types: {left_on.type} and {right_on.type}",
+            span=join.on.span,
+            suggestion=f"CAST one of them, for example CAST(.. AS {right_on.type}).",
+        )
+    check_key_type("the join condition", left_on.type, join.on.span)
+
+
+def _kind(
+    join: ast.Join, left: _Side, right: FromSource, left_on: TypedExpression, right_on: TypedExpression
+) -> JoinKind:
+    if left.kind == "STREAM" and right.source.kind == "STREAM":
+        return "STREAM_STREAM"
+    if left.kind == "STREAM":
+        _check_stream_table(join, right, right_on)
+        return "STREAM_TABLE"
+    if right.source.kind == "STREAM":
+        raise StatementError(
+            f"a table cannot be joined with the stream {right.alias}, only a stream with a table",
+            span=join.span,
+            suggestion="Swap them: name the stream first.",
+        )
+    return _table_table(join, left, right, left_on, right_on)
+
+
+def _is_primary_key(source: FromSource, expression: TypedExpression) -> bool:
+    return len(source.keys) == 1 and expression == source.keys[0].ref()
+
+
+def _check_stream_table(join: ast.Join, right: FromSource, right_on: TypedExpression) -> None:
+    if join.type in ("RIGHT", "FULL"):
+        raise StatementError(
+            f"a stream and a table have INNER and LEFT joins only, not {join.type}",
+            span=join.span,
+            suggestion="Use LEFT JOIN.",
+        )
+    if not _is_primary_key(right, right_on):
+        raise StatementError(
+            f"a stream joins a table on the table's primary key, which is {_key_text(right)}", span=join.on.span
+        )
+
+
+def _key_text(source: FromSource) -> str:
+    names = ", ".join(f"{source.alias}.{c.name}" for c in source.keys)
+    return names if len(source.keys) == 1 else f"({names}); a key of several columns cannot be joined on"
+
+
+def _table_table(
+    join: ast.Join, left: _Side, right: FromSource, left_on: TypedExpression, right_on: TypedExpression
+) -> JoinKind:
+    if not _is_primary_key(right, right_on):
+        raise StatementError(
+            f"a table is joined on the primary key of the right-hand table, which is {_key_text(right)}",
+            span=join.on.span,
+            suggestion="Swap the tables if the condition uses the other one's primary key.",
+        )
+    if left_on in left.equivalents:
+        return "TABLE_TABLE"
+    if len(left.sources) > 1:
+        raise StatementError(
+            "a foreign-key join must be the first join of several",
+            span=join.on.span,
+            suggestion="Write it to a table of its own first.",
+        )
+    if join.type not in ("INNER", "LEFT"):
+        raise StatementError(
+            f"foreign-key joins are INNER and LEFT joins only, not {join.type}", span=join.span, suggestion="Use LEFT JOIN."
+        )
+    return "FOREIGN_KEY"
+
+
+def _check_windows(
+    join: ast.Join, left: _Side, right: FromSource, left_on: TypedExpression, right_on: TypedExpression
+) -> None:
+    """Windowed sources join only their like, on the key they have."""
+    windows = [s.source.window for s in (*left.sources, right)]
+    if not any(windows):
+        return
+    classes = {None if w is None else "session" if w.type == "SESSION" else "time" for w in windows}
+    if len(classes) > 1:
+        found = " with ".join(sorted("no" if c is None else c for c in classes))
+        raise StatementError(
+            f"windowed sources can only be joined with sources of the same kind of windows, not {found} windows",
+            span=join.span,
+        )
+    if left_on not in left.equivalents or not _is_primary_key(right, right_on):
+        raise StatementError(
+            "windowed sources can only be joined on their keys: they cannot be repartitioned", span=join.on.span
+        )
+
+
+def _within(join: ast.Join, kind: JoinKind) -> tuple[int, int, int | None]:
+    within = join.within
+    if kind != "STREAM_STREAM":
+        if within is not None:
+            raise StatementError("WITHIN is for joins of two streams", span=within.span, suggestion="Leave it out.")
+        return 0, 0, None
+    if within is None:
+        raise StatementError(
+            "a join of two streams needs a WITHIN clause", span=join.span, suggestion="For example: WITHIN 1 HOUR ON .."
+        )
+    before = milliseconds(within.before)
+    after = before if within.after is None else milliseconds(within.after)
+    grace = None if within.grace_period is None else milliseconds(within.grace_period)
+    return before, after, grace
+
+
+def _equivalents(
+    join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression
+) -> tuple[ColumnRef, ...]:
+    """The columns that are equal to the result's key: both sides of ON, and what was equal to the left one before.
+
+    A FULL join has none: either side may be missing.
+    """
+    if join.type == "FULL":
+        return ()
+    before = left.equivalents if left_on in left.equivalents else ()
+    candidates = [*before, left_on, right_on]
+    return tuple(dict.fromkeys(c for c in candidates if isinstance(c, ColumnRef)))

@@ -1,0 +1,174 @@
+"""The SELECT list: expanding stars, and naming columns (sections 3, 5 and 8 of the reference)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ..expressions.nodes import ColumnRef, FieldAccess, TypedExpression, text
+from ..schema import RESERVED_NAMES
+from ..types import Struct
+from .resolved import Named
+from .scope import Scope, SourceColumn
+
+Bind = Callable[[ast.Expression, Scope], TypedExpression]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A column of the expanded SELECT list.  ``star`` says that it comes from ``*``; ``name`` is final once given."""
+
+    expression: TypedExpression
+    name: str | None
+    span: Span
+    star: bool = False
+
+
+def expand(
+    select: Sequence[ast.SelectItem],
+    scope: Scope,
+    bind: Bind,
+    *,
+    persistent: bool,
+    partition_by: Sequence[Named] | None,
+) -> tuple[Item, ...]:
+    """The items of a SELECT list, stars expanded, not yet named (but for aliases and columns of stars)."""
+    items: list[Item] = []
+    for item in select:
+        match item:
+            case ast.SelectStar(qualifier=None):
+                items += _star(item, scope, persistent, partition_by, select, bind)
+            case ast.SelectStar(qualifier=qualifier):
+                items += _source_star(item, str(qualifier), scope, persistent)
+            case ast.SelectStructStar(base=base):
+                items += _struct_star(item, bind(base, scope))
+            case ast.SelectExpression(expression=expression, alias=alias):
+                if alias in RESERVED_NAMES:
+                    raise StatementError(
+                        f"{alias} is a reserved name, it cannot be an alias",
+                        span=item.span,
+                        suggestion=f"Call it something else, {alias}_ for example.",
+                    )
+                items.append(Item(bind(expression, scope), alias, expression.span))
+    return tuple(items)
+
+
+def _star(
+    item: ast.SelectStar,
+    scope: Scope,
+    persistent: bool,
+    partition_by: Sequence[Named] | None,
+    select: Sequence[ast.SelectItem],
+    bind: Bind,
+) -> list[Item]:
+    """``*``: keys then values of every source; a synthetic key comes first.
+
+    With PARTITION BY, ``*`` is what stands there then: the new key, the other values, the old key; in a join with the
+    sources' pseudo columns between the latter two (section 5, as ksqlDB has it).
+    """
+    columns: list[SourceColumn] = []
+    if scope.synthetic_key is not None:
+        columns.append(scope.synthetic_key)
+    for source in scope.sources:
+        bounds = () if persistent else source.bounds
+        if partition_by is None:
+            columns += [*source.keys, *bounds, *source.values]
+        elif len(scope.sources) > 1:
+            columns += [*source.values, *source.pseudo, *source.keys]
+        else:
+            columns += [*source.values, *source.keys]
+    items = [_item(c, item.span, scope) for c in columns]
+    if not partition_by:
+        return items
+    explicit = {bind(i.expression, scope) for i in select if isinstance(i, ast.SelectExpression)}
+    keys = [k for k in partition_by if k.expression not in explicit]
+    taken = {k.expression for k in partition_by}
+    by_name = {c.internal: c for s in scope.sources for c in s.columns}
+    first = [
+        _item(by_name[k.expression.name], item.span, scope)
+        if isinstance(k.expression, ColumnRef) and k.expression.name in by_name
+        else Item(k.expression, None, item.span, star=True)
+        for k in keys
+    ]
+    return first + [i for i in items if i.expression not in taken]
+
+
+def _source_star(item: ast.SelectStar, qualifier: str, scope: Scope, persistent: bool) -> list[Item]:
+    source = next((s for s in scope.sources if s.alias == qualifier), None)
+    if source is None:
+        raise StatementError(
+            f"{qualifier} is not the name or alias of a stream or table of this query",
+            span=item.span,
+            suggestion=f"The query reads {', '.join(s.alias for s in scope.sources)}.",
+        )
+    bounds = () if persistent else source.bounds
+    return [_item(c, item.span, scope) for c in (*source.keys, *bounds, *source.values)]
+
+
+def _item(column: SourceColumn, span: Span, scope: Scope) -> Item:
+    """Section 8: in a join, ``*`` prefixes every column with its source's alias."""
+    return Item(column.ref(span), column.internal if len(scope.sources) > 1 else column.name, span, star=True)
+
+
+def _struct_star(item: ast.SelectStructStar, base: TypedExpression) -> list[Item]:
+    if not isinstance(base.type, Struct):
+        raise StatementError(
+            f"->* needs a STRUCT, but {text(base)} is {base.type}", span=item.span, suggestion="Select it as it is."
+        )
+    return [Item(FieldAccess(base, f, type=type_, span=item.span), None, item.span) for f, type_ in base.type.fields]
+
+
+def name_items(items: Sequence[Item], scope: Scope) -> tuple[Item, ...]:
+    """Every item with its name: the alias; a column's name, prefixed where several sources have it; a struct's field;
+    else KSQL_COL_n (section 5).
+
+    Raises:
+        StatementError: two columns of one name.
+    """
+    taken = {i.name for i in items if i.name is not None} | {c.name for s in scope.sources for c in s.columns}
+    columns = {c.internal: c for s in scope.sources for c in s.columns}
+    generated = _generated_names(taken)
+    fields: dict[str, int] = {}
+    named: list[Item] = []
+    for item in items:
+        name = item.name
+        if name is None:
+            match item.expression:
+                case ColumnRef(name=internal) if internal in columns:
+                    name = _column_name(columns[internal], scope)
+                case ColumnRef(name=internal):
+                    name = internal
+                case FieldAccess(field=name):
+                    fields[name] = fields.get(name, -1) + 1
+                    name = f"{name}_{fields[name]}" if fields[name] else name
+                case _:
+                    name = next(generated)
+        named.append(replace(item, name=name))
+    _check_distinct(named)
+    return tuple(named)
+
+
+def _generated_names(taken: set[str]) -> Iterator[str]:
+    """KSQL_COL_0, KSQL_COL_1, .. without the names that are taken."""
+    return (name for name in (f"KSQL_COL_{n}" for n in count()) if name not in taken)
+
+
+def _column_name(column: SourceColumn, scope: Scope) -> str:
+    """Section 8: prefixed only if the name exists in more than one source."""
+    sources = [s for s in scope.sources if s.find(column.name) is not None]
+    return column.internal if len(sources) > 1 else column.name
+
+
+def _check_distinct(items: Sequence[Item]) -> None:
+    seen: dict[str | None, Item] = {}
+    for item in items:
+        other = seen.setdefault(item.name, item)
+        if other is not item:
+            raise StatementError(
+                f"the SELECT list has two columns called {item.name}",
+                span=item.span,
+                suggestion=f"Give one an alias: {text(item.expression)} AS {item.name}_2.",
+            )

@@ -1,0 +1,241 @@
+"""Which names are visible where, and what they stand for.
+
+Inside a plan every column has one *internal* name: that of the source's column in a query over one source, and
+``ALIAS_COLUMN`` in a join, as ksqlDB does it, so that expressions are bound once and hold for every node above the sources.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ..catalog import Catalog, DataSource
+from ..expressions.nodes import ColumnRef
+from ..schema import PSEUDO_COLUMNS, WINDOW_BOUNDS
+from ..types import BIGINT, INTEGER, SqlType
+
+SYNTHETIC_KEY = "ROWKEY"
+_PSEUDO_TYPES: dict[str, SqlType] = {"ROWTIME": BIGINT, "ROWPARTITION": INTEGER, "ROWOFFSET": BIGINT}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """A column of a source in FROM, or the synthetic key of a join.
+
+    Attributes:
+        alias: of the source; empty for the synthetic key and for the bounds of the query's own windows.
+        name: as users write it.
+        internal: its name in plans.
+        role: KEY and VALUE columns are in ``*`` (header columns are values), PSEUDO and BOUND ones by name only.
+        extra: for what is not stored in the record's key or value: the runtime source's word for it.
+    """
+
+    alias: str
+    name: str
+    internal: str
+    type: SqlType
+    role: Literal["KEY", "VALUE", "PSEUDO", "BOUND"]
+    extra: str | None = None
+
+    def ref(self, span: Span = ast.NO_SPAN) -> ColumnRef:
+        return ColumnRef(self.internal, type=self.type, span=span)
+
+
+@dataclass(frozen=True, slots=True)
+class FromSource:
+    """A source in FROM or JOIN under its alias; columns in schema order, pseudo columns last."""
+
+    alias: str
+    source: DataSource
+    columns: tuple[SourceColumn, ...]
+    span: Span = ast.NO_SPAN
+
+    @property
+    def keys(self) -> tuple[SourceColumn, ...]:
+        return tuple(c for c in self.columns if c.role == "KEY")
+
+    @property
+    def values(self) -> tuple[SourceColumn, ...]:
+        return tuple(c for c in self.columns if c.role == "VALUE")
+
+    @property
+    def pseudo(self) -> tuple[SourceColumn, ...]:
+        return tuple(c for c in self.columns if c.role == "PSEUDO")
+
+    @property
+    def bounds(self) -> tuple[SourceColumn, ...]:
+        return tuple(c for c in self.columns if c.role == "BOUND")
+
+    def find(self, name: str) -> SourceColumn | None:
+        return next((c for c in self.columns if c.name == name), None)
+
+
+def from_sources(catalog: Catalog, references: Sequence[ast.SourceRef]) -> tuple[FromSource, ...]:
+    """The sources of FROM and JOIN, in the order of the text.
+
+    Raises:
+        StatementError: an unknown source, two of one alias, or one source twice (section 8).
+    """
+    joined = len(references) > 1
+    found: list[FromSource] = []
+    for reference in references:
+        try:
+            source = catalog.source(reference.name)
+        except StatementError as error:
+            error.span = reference.span
+            raise
+        alias = reference.alias or reference.name
+        _check_not_repeated(source, alias, reference, found)
+        found.append(FromSource(alias, source, _columns(source, alias, joined), reference.span))
+    if joined:
+        _check_internal_names(found)
+    return tuple(found)
+
+
+def _check_not_repeated(source: DataSource, alias: str, reference: ast.SourceRef, found: Sequence[FromSource]) -> None:
+    """Section 8: self-joins, and the same source twice in an n-way join, are refused."""
+    for other in found:
+        if other.source.name == source.name:
+            raise StatementError(
+                f"{source.name} is joined more than once; a source can take part in a join only once",
+                span=reference.span,
+                suggestion=f"Copy it first (CREATE STREAM {source.name}_2 AS SELECT * FROM {source.name}) and join that."
+                if source.kind == "STREAM"
+                else None,
+            )
+        if other.alias == alias:
+            raise StatementError(
+                f"two sources of the join are called {alias}", span=reference.span, suggestion="Give one another alias."
+            )
+
+
+def _columns(source: DataSource, alias: str, joined: bool) -> tuple[SourceColumn, ...]:
+    def column(
+        name: str, type_: SqlType, role: Literal["KEY", "VALUE", "PSEUDO", "BOUND"], extra: str | None = None
+    ) -> SourceColumn:
+        return SourceColumn(alias, name, f"{alias}_{name}" if joined else name, type_, role, extra)
+
+    columns: list[SourceColumn] = []
+    for c in source.schema:
+        extra = "HEADERS" if c.role == "HEADERS" else f"HEADER:{c.header}" if c.role == "HEADER" else None
+        columns.append(column(c.name, c.type, "KEY" if c.role == "KEY" else "VALUE", extra))
+    if source.window is not None:
+        columns += [column(name, BIGINT, "BOUND", name) for name in WINDOW_BOUNDS]
+    columns += [column(name, _PSEUDO_TYPES[name], "PSEUDO", name) for name in PSEUDO_COLUMNS]
+    return tuple(columns)
+
+
+def _check_internal_names(sources: Sequence[FromSource]) -> None:
+    """``A_B.C`` and ``A.B_C`` would get one name in the plan (and in ``SELECT *``)."""
+    seen: dict[str, SourceColumn] = {}
+    for source in sources:
+        for column in source.columns:
+            other = seen.setdefault(column.internal, column)
+            if other is not column:
+                raise StatementError(
+                    f"{other.alias}.{other.name} and {column.alias}.{column.name} would both be called {column.internal}"
+                    " in the join",
+                    span=source.span,
+                    suggestion="Give one of the sources another alias.",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that a clause of a query can use.
+
+    Attributes:
+        sources: in the order of FROM and JOIN.
+        clause: for messages: ``SELECT``, ``WHERE``, ``GROUP BY``, ..
+        synthetic_key: the key that a join made up, where it did.
+        window: the query groups into windows: ``allowed`` where their bounds can be named, ``refused`` elsewhere.
+    """
+
+    sources: tuple[FromSource, ...]
+    clause: str = "SELECT"
+    synthetic_key: SourceColumn | None = None
+    window: Literal["none", "allowed", "refused"] = "none"
+
+    def at(self, clause: str) -> Scope:
+        return replace(self, clause=clause)
+
+    def resolve(self, reference: ast.NameRef) -> ColumnRef:
+        """The column that a name stands for.
+
+        Raises:
+            StatementError: unknown or ambiguous, with what could have been meant.
+        """
+        return self.column(reference).ref(reference.span)
+
+    def column(self, reference: ast.NameRef) -> SourceColumn:
+        """See `resolve`."""
+        if reference.qualifier is not None:
+            return self._qualified(reference, reference.qualifier)
+        own = self._own_bound(reference)
+        if own is not None:
+            return own
+        if self.synthetic_key is not None and reference.name == self.synthetic_key.name:
+            return self.synthetic_key
+        found = [c for s in self.sources for c in s.columns if c.name == reference.name]
+        if not found:
+            raise self._unknown(reference)
+        if len(found) > 1:
+            choices = " or ".join(f"{c.alias}.{c.name}" for c in found)
+            raise StatementError(
+                f"{self.clause} column {reference.name} is ambiguous: several sources have one",
+                span=reference.span,
+                suggestion=f"Write {choices}.",
+            )
+        return found[0]
+
+    def _qualified(self, reference: ast.NameRef, qualifier: str) -> SourceColumn:
+        source = next((s for s in self.sources if s.alias == qualifier), None)
+        if source is None:
+            near = difflib.get_close_matches(qualifier, [s.alias for s in self.sources], 1)
+            raise StatementError(
+                f"{qualifier} is not the name or alias of a stream or table of this query",
+                span=reference.span,
+                suggestion=f"Did you mean {near[0]}?" if near else self._aliases(),
+            )
+        own = self._own_bound(reference)
+        if own is not None:
+            return own
+        found = source.find(reference.name)
+        if found is None:
+            raise self._unknown(reference)
+        return found
+
+    def _own_bound(self, reference: ast.NameRef) -> SourceColumn | None:
+        """Section 6: the bounds of the query's windows stand in the SELECT list only."""
+        if self.window == "none" or reference.name not in WINDOW_BOUNDS:
+            return None
+        if self.window == "refused":
+            raise StatementError(
+                f"{reference.name} can be used in the SELECT list of a windowed aggregation only, outside of aggregates",
+                span=reference.span,
+                suggestion="Filter the result in a pull query, or in a stream over its topic.",
+            )
+        return SourceColumn("", reference.name, reference.name, BIGINT, "BOUND")
+
+    def _unknown(self, reference: ast.NameRef) -> StatementError:
+        written = reference.name if reference.qualifier is None else f"{reference.qualifier}.{reference.name}"
+        names = {c.name for s in self.sources for c in s.columns if reference.qualifier in (None, s.alias)}
+        near = difflib.get_close_matches(reference.name, sorted(names), 1) or [
+            n for n in sorted(names) if n.upper() == reference.name.upper()
+        ]
+        if near:
+            hint: str | None = f"Did you mean {near[0] if near[0] == near[0].upper() else f'`{near[0]}`'}?"
+        elif self.clause in ("GROUP BY", "PARTITION BY", "WHERE", "HAVING"):
+            hint = f"{self.clause} sees the columns of the sources, not the aliases of the SELECT list."
+        elif reference.name in WINDOW_BOUNDS:
+            hint = "Only windowed sources, and the SELECT list of a windowed aggregation, have window bounds."
+        else:
+            hint = None
+        return StatementError(f"{self.clause} column {written} does not exist", span=reference.span, suggestion=hint)
+
+    def _aliases(self) -> str:
+        return f"The query reads {', '.join(s.alias for s in self.sources)}."

@@ -1,0 +1,320 @@
+"""What a persistent query writes to: the sink's topic, formats, partitions and timestamps (sections 3, 5, 6 and 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ...storage.formats import FormatTraits, check_columns, check_wrapping, format_traits
+from ..catalog import UNWRAP_SINGLES, WRAP_SINGLES, Catalog, DataSource, FormatInfo
+from ..expressions.nodes import TypedExpression
+from ..schema import Column, Schema
+from ..types import BIGINT, STRING, TIMESTAMP, to_arrow
+from .coercion import can_coerce, coerce
+from .resolved import Output, ResolvedQuery, ResolvedSink, SourceKind
+from .with_clause import CREATE_AS, INSERT_INTO, WithClause
+
+DEFAULT_KEY_FORMAT = "ksql.persistence.default.format.key"
+DEFAULT_VALUE_FORMAT = "ksql.persistence.default.format.value"
+WRAP_SINGLE_VALUES = "ksql.persistence.wrap.single.values"
+TOPIC_PREFIX = "ksql.output.topic.name.prefix"
+SINK_PARTITIONS = "ksql.sink.partitions"
+SINK_REPLICAS = "ksql.sink.replicas"
+
+
+@dataclass(frozen=True, slots=True)
+class SinkRequest:
+    """What the statement says of the sink: CREATE STREAM|TABLE AS, or (``insert``) INSERT INTO."""
+
+    kind: SourceKind
+    name: str
+    properties: tuple[ast.Property, ...] = ()
+    insert: bool = False
+
+
+def resolve_sink(
+    query: ResolvedQuery, request: SinkRequest, catalog: Catalog, properties: Mapping[str, str], span: Span
+) -> ResolvedQuery:
+    """The query with its sink, and with the casts an INSERT needs.
+
+    Raises:
+        StatementError: the result does not fit the statement, the formats or the existing stream.
+    """
+    if request.insert:
+        return _insert(query, request, catalog, span)
+    _check_kind(query, request, span)
+    clause = WithClause(request.properties, CREATE_AS)
+    left = query.sources[0].source
+    key_format, value_format = _formats(query, clause, left, properties)
+    topic = clause.text("KAFKA_TOPIC") or properties.get(TOPIC_PREFIX, "") + request.name
+    timestamp_column, timestamp_format = timestamp(clause, query.schema)
+    legacy_partitions, legacy_replicas = properties.get(SINK_PARTITIONS), properties.get(SINK_REPLICAS)
+    partitions = clause.integer("PARTITIONS", 1) or (int(legacy_partitions) if legacy_partitions else left.partitions)
+    replicas = clause.integer("REPLICAS", -1) or (int(legacy_replicas) if legacy_replicas else 1)
+    cleanup = clause.text("CLEANUP_POLICY")
+    if cleanup is not None and cleanup.lower() not in ("delete", "compact", "compact,delete", "delete,compact"):
+        raise StatementError(
+            f"CLEANUP_POLICY must be delete, compact or 'compact,delete', not {cleanup!r}",
+            span=clause.span("CLEANUP_POLICY"),
+        )
+    if cleanup is None and query.kind == "TABLE":
+        cleanup = "compact" if query.window is None else "compact,delete"
+    sink = ResolvedSink(
+        request.name,
+        request.kind,
+        query.schema,
+        topic,
+        key_format,
+        value_format,
+        partitions,
+        replicas,
+        clause.integer("RETENTION_MS", -1),
+        None if cleanup is None else cleanup.lower(),
+        query.window,
+        timestamp_column,
+        timestamp_format,
+    )
+    return replace(query, sink=sink)
+
+
+def _check_kind(query: ResolvedQuery, request: SinkRequest, span: Span) -> None:
+    """Section 3: the kind of the result must be the statement's."""
+    if query.kind != request.kind:
+        raise StatementError(
+            f"the query gives a {query.kind.lower()}, not a {request.kind.lower()}",
+            span=span,
+            suggestion=f"Write CREATE {query.kind} {request.name} AS SELECT ..",
+        )
+
+
+# --- formats -------------------------------------------------------------------------------
+
+
+def _formats(
+    query: ResolvedQuery, clause: WithClause, left: DataSource, properties: Mapping[str, str]
+) -> tuple[FormatInfo, FormatInfo]:
+    """Both default to those of the left-most source; a new key on a source without key takes the configured format."""
+    schema = query.schema
+    both = clause.text("FORMAT")
+    key_name = clause.text("KEY_FORMAT") or both
+    value_name = clause.text("VALUE_FORMAT") or both
+    if not schema.keys:
+        if clause.text("KEY_FORMAT") is not None and format_traits(str(key_name)).name != "NONE":
+            raise StatementError(
+                "the stream has no key, so it takes no KEY_FORMAT",
+                span=clause.span("KEY_FORMAT"),
+                suggestion="Leave KEY_FORMAT out.",
+            )
+        key = FormatInfo("NONE")
+    else:
+        default = left.key_format
+        if default.name == "NONE":
+            default = FormatInfo(properties.get(DEFAULT_KEY_FORMAT, "KAFKA").upper())
+        key = side_format("KEY", key_name, default, clause)
+        key = replace(key, features=key_features(key.name, len(schema.keys)))
+    value = side_format("VALUE", value_name, left.value_format, clause)
+    columns = [c for c in schema.values if c.role == "VALUE"]
+    value = replace(value, features=value_features(value.name, len(columns), clause, properties))
+    check_format(key.name, schema.keys, is_key=True, span=clause.span("KEY_FORMAT") or clause.span("FORMAT"))
+    check_format(value.name, columns, is_key=False, span=clause.span("VALUE_FORMAT") or clause.span("FORMAT"))
+    return key, value
+
+
+def side_format(side: str, name: str | None, default: FormatInfo, clause: WithClause) -> FormatInfo:
+    """The format of one side with the properties the WITH clause gives it, or inherits from ``default``.
+
+    Raises:
+        StatementError: an unknown format, or a property it does not have.
+    """
+    traits = format_traits(default.name if name is None else name)
+    properties: dict[str, str] = {}
+    if traits.name == default.name:
+        inherited = {"delimiter", "nullableRepresentation", "unwrapPrimitives"}
+        properties = {k: v for k, v in default.properties.items() if k in inherited}
+    given = {
+        "delimiter": clause.delimiter(f"{side}_DELIMITER"),
+        "schemaId": clause.text(f"{side}_SCHEMA_ID"),
+        "fullSchemaName": clause.text(f"{side}_SCHEMA_FULL_NAME")
+        or (clause.text("VALUE_AVRO_SCHEMA_FULL_NAME") if side == "VALUE" else None),
+        "nullableRepresentation": clause.text(f"{side}_PROTOBUF_NULLABLE_REPRESENTATION"),
+    }
+    words = {
+        "delimiter": ("delimiter", f"{side}_DELIMITER"),
+        "schemaId": ("schema_id", f"{side}_SCHEMA_ID"),
+        "fullSchemaName": ("full_name", f"{side}_SCHEMA_FULL_NAME"),
+        "nullableRepresentation": ("nullable_representation", f"{side}_PROTOBUF_NULLABLE_REPRESENTATION"),
+    }
+    for key, value in given.items():
+        if value is None:
+            continue
+        word, written = words[key]
+        if word not in traits.properties:
+            raise StatementError(f"the {traits.name} format has no {written}", span=clause.span(written))
+        properties[key] = value
+    return FormatInfo(traits.name, properties)
+
+
+def key_features(name: str, columns: int) -> frozenset[str]:
+    """Section 10: a single key column is always bare, which is a feature where the format could wrap it."""
+    traits = format_traits(name)
+    if columns == 1 and len(traits.wrap_settings) > 1:
+        return frozenset((UNWRAP_SINGLES,))
+    return frozenset()
+
+
+def value_features(name: str, columns: int, clause: WithClause, properties: Mapping[str, str]) -> frozenset[str]:
+    """Section 10: WRAP_SINGLE_VALUE, or the configured default, for a single value column.
+
+    Raises:
+        StatementError: it is set where it means nothing, or to what the format cannot do.
+    """
+    traits = format_traits(name)
+    wrap = clause.boolean("WRAP_SINGLE_VALUE")
+    if wrap is not None:
+        try:
+            check_wrapping(name, wrap, columns)
+        except StatementError as error:
+            error.span = clause.span("WRAP_SINGLE_VALUE")
+            raise
+        return _features(traits, wrap)
+    configured = properties.get(WRAP_SINGLE_VALUES)
+    if configured is None or columns != 1:
+        return frozenset()
+    wrap = configured.lower() == "true"
+    return _features(traits, wrap) if wrap in traits.wrap_settings else frozenset()
+
+
+def _features(traits: FormatTraits, wrap: bool) -> frozenset[str]:
+    if len(traits.wrap_settings) < 2:
+        return frozenset()
+    return frozenset((WRAP_SINGLES if wrap else UNWRAP_SINGLES,))
+
+
+def check_format(name: str, columns: tuple[Column, ...] | list[Column], *, is_key: bool, span: Span | None) -> None:
+    """Whether a format can hold these columns.
+
+    Raises:
+        StatementError: says which it cannot hold.
+    """
+    try:
+        check_columns(name, pa.schema([(c.name, to_arrow(c.type)) for c in columns]), is_key)
+    except StatementError as error:
+        error.span = error.span or span
+        raise
+
+
+# --- timestamps ----------------------------------------------------------------------------
+
+
+def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | None]:
+    """Section 6: the column that gives the records' timestamps, and its format.
+
+    Raises:
+        StatementError: no such column, or one of a type that is no time.
+    """
+    written, format_ = clause.text("TIMESTAMP"), clause.text("TIMESTAMP_FORMAT")
+    if written is None:
+        if format_ is not None:
+            raise StatementError("TIMESTAMP_FORMAT needs TIMESTAMP", span=clause.span("TIMESTAMP_FORMAT"))
+        return None, None
+    column = schema.find(_identifier(written)) or schema.find(written)
+    if column is None:
+        raise StatementError(
+            f"TIMESTAMP names {written}, which is not a column",
+            span=clause.span("TIMESTAMP"),
+            suggestion=f"The columns are {', '.join(schema.names)}.",
+        )
+    if column.type == STRING:
+        if format_ is None:
+            raise StatementError(
+                f"TIMESTAMP column {column.name} is a STRING, which needs a TIMESTAMP_FORMAT",
+                span=clause.span("TIMESTAMP"),
+                suggestion="For example: TIMESTAMP_FORMAT = 'yyyy-MM-dd''T''HH:mm:ss'.",
+            )
+    elif column.type not in (BIGINT, TIMESTAMP):
+        raise StatementError(
+            f"TIMESTAMP column {column.name} must be BIGINT, TIMESTAMP or STRING, not {column.type}",
+            span=clause.span("TIMESTAMP"),
+        )
+    elif format_ is not None:
+        raise StatementError(
+            f"TIMESTAMP_FORMAT is for STRING columns; {column.name} is {column.type}", span=clause.span("TIMESTAMP_FORMAT")
+        )
+    return column.name, format_
+
+
+def _identifier(written: str) -> str:
+    """A name in a string: in backticks as it is, else in upper case."""
+    if len(written) > 1 and written[0] == written[-1] == "`":
+        return written[1:-1].replace("``", "`")
+    return written.upper()
+
+
+# --- INSERT INTO .. SELECT -----------------------------------------------------------------
+
+
+def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: Span) -> ResolvedQuery:
+    """Section 3: an existing stream, whose columns the result must have."""
+    WithClause(request.properties, INSERT_INTO)
+    target = catalog.source(request.name)
+    if target.kind != "STREAM":
+        raise StatementError(
+            f"{target.name} is a table; INSERT INTO .. SELECT writes to streams only", span=span, suggestion="Use CREATE TABLE AS."
+        )
+    if target.read_only:
+        raise StatementError(f"{target.name} is read-only: it was made by CREATE SOURCE", span=span)
+    if any(c.role in ("HEADERS", "HEADER") for c in target.schema):
+        raise StatementError(f"{target.name} has header columns, which cannot be written", span=span)
+    if query.kind != "STREAM":
+        raise StatementError(
+            f"the query gives a table, which cannot be inserted into the stream {target.name}",
+            span=span,
+            suggestion="Use CREATE TABLE AS SELECT.",
+        )
+    if query.window != target.window and (query.window is None) != (target.window is None):
+        raise StatementError(f"the query and {target.name} do not have the same windows", span=span)
+    outputs = _fitted(query, target, span)
+    sink = ResolvedSink(
+        target.name,
+        "STREAM",
+        target.schema,
+        target.topic,
+        target.key_format,
+        target.value_format,
+        target.partitions,
+        window=target.window,
+        timestamp_column=target.timestamp_column,
+        timestamp_format=target.timestamp_format,
+        insert=True,
+    )
+    return replace(query, outputs=outputs, sink=sink)
+
+
+def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[Output, ...]:
+    """The outputs with the implicit casts to the target's types.
+
+    Raises:
+        StatementError: names, order, key or types do not fit.
+    """
+    given, wanted = query.schema, target.schema
+    fits = len(given) == len(wanted) and all(
+        a.name == b.name and a.role == b.role and (a.type == b.type or (b.role == "VALUE" and can_coerce(a.type, b.type)))
+        for a, b in zip(given, wanted, strict=True)
+    )
+    if not fits:
+        raise StatementError(
+            f"the columns of the query do not fit {target.name}: it gives {given}, but the stream has {wanted}",
+            span=span,
+            suggestion="Names, order, key and types must be the same; use aliases and CAST.",
+        )
+    return tuple(
+        Output(column, _cast(output.expression, column)) for output, column in zip(query.outputs, wanted, strict=True)
+    )
+
+
+def _cast(expression: TypedExpression, column: Column) -> TypedExpression:
+    return expression if expression.type == column.type else coerce(expression, column.type)

@@ -1,0 +1,172 @@
+"""WITH (name = value, ..): the properties a statement may have, read with their types (section 3 of the reference)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ..catalog import WindowInfo
+from .durations import UNIT_MS
+
+FORMAT_PROPERTIES = frozenset(
+    {
+        "FORMAT",
+        "KEY_FORMAT",
+        "VALUE_FORMAT",
+        "KEY_DELIMITER",
+        "VALUE_DELIMITER",
+        "WRAP_SINGLE_VALUE",
+        "KEY_SCHEMA_ID",
+        "VALUE_SCHEMA_ID",
+        "KEY_SCHEMA_FULL_NAME",
+        "VALUE_SCHEMA_FULL_NAME",
+        "VALUE_AVRO_SCHEMA_FULL_NAME",
+        "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+        "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
+    }
+)
+TOPIC_PROPERTIES = frozenset({"KAFKA_TOPIC", "PARTITIONS", "REPLICAS", "RETENTION_MS", "CLEANUP_POLICY"})
+TIME_PROPERTIES = frozenset({"TIMESTAMP", "TIMESTAMP_FORMAT"})
+WINDOW_PROPERTIES = frozenset({"WINDOW_TYPE", "WINDOW_SIZE"})
+
+CREATE_SOURCE = FORMAT_PROPERTIES | TOPIC_PROPERTIES | TIME_PROPERTIES | WINDOW_PROPERTIES | {"SOURCED_BY_CONNECTOR"}
+CREATE_AS = FORMAT_PROPERTIES | TOPIC_PROPERTIES | TIME_PROPERTIES
+INSERT_INTO = frozenset({"QUERY_ID"})
+
+_DELIMITERS = {"SPACE": " ", "TAB": "\t"}
+
+
+class WithClause:
+    """The properties of one statement.
+
+    Args:
+        allowed: the names that this kind of statement knows.
+
+    Raises:
+        StatementError: an unknown or repeated property, or FORMAT beside KEY_FORMAT or VALUE_FORMAT.
+    """
+
+    def __init__(self, properties: Sequence[ast.Property], allowed: frozenset[str]) -> None:
+        self._values: dict[str, ast.Property] = {}
+        for item in properties:
+            name = item.name.upper()
+            if name not in allowed:
+                near = difflib.get_close_matches(name, sorted(allowed), 1)
+                raise StatementError(
+                    f"the WITH clause of this statement has no property {item.name}",
+                    span=item.span,
+                    suggestion=f"Did you mean {near[0]}?" if near else f"It knows {', '.join(sorted(allowed))}.",
+                )
+            if name in self._values:
+                raise StatementError(f"the WITH clause has {name} twice", span=item.span)
+            self._values[name] = item
+        for side in ("KEY_FORMAT", "VALUE_FORMAT"):
+            if side in self._values and "FORMAT" in self._values:
+                raise StatementError(
+                    f"FORMAT sets the formats of key and value, so it excludes {side}",
+                    span=self.span(side),
+                    suggestion="Use FORMAT alone, or KEY_FORMAT and VALUE_FORMAT.",
+                )
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def span(self, name: str) -> Span | None:
+        """Where a property stands, if it does."""
+        found = self._values.get(name)
+        return None if found is None else found.span
+
+    def text(self, name: str) -> str | None:
+        """A property's text; numbers and booleans are given as text, too."""
+        found = self._values.get(name)
+        if found is None:
+            return None
+        match found.value:
+            case ast.StringLiteral(value=value):
+                return value
+            case ast.IntegerLiteral(value=number):
+                return str(number)
+            case ast.BooleanLiteral(value=truth):
+                return "true" if truth else "false"
+            case ast.DecimalLiteral(text=digits):
+                return digits
+        raise StatementError(f"{name} must be a literal", span=found.span)
+
+    def integer(self, name: str, least: int = 0) -> int | None:
+        """A whole number, written as such or as text.
+
+        Raises:
+            StatementError: it is none, or below ``least``.
+        """
+        written = self.text(name)
+        if written is None:
+            return None
+        try:
+            value = int(written)
+        except ValueError:
+            raise StatementError(f"{name} must be a whole number, not {written!r}", span=self.span(name)) from None
+        if value < least:
+            raise StatementError(f"{name} must be at least {least}, not {value}", span=self.span(name))
+        return value
+
+    def boolean(self, name: str) -> bool | None:
+        """Raises: StatementError, unless it is true or false."""
+        written = self.text(name)
+        if written is None:
+            return None
+        if written.lower() not in ("true", "false"):
+            raise StatementError(f"{name} must be true or false, not {written!r}", span=self.span(name))
+        return written.lower() == "true"
+
+    def delimiter(self, name: str) -> str | None:
+        """One character, or SPACE or TAB."""
+        written = self.text(name)
+        if written is None:
+            return None
+        found = _DELIMITERS.get(written.upper(), written)
+        if len(found) != 1:
+            raise StatementError(
+                f"{name} must be a single character, SPACE or TAB, not {written!r}", span=self.span(name)
+            )
+        return found
+
+    def window(self) -> WindowInfo | None:
+        """WINDOW_TYPE and WINDOW_SIZE.
+
+        Raises:
+            StatementError: a size without a type, a time window without a size, or a session window with one.
+        """
+        written = self.text("WINDOW_TYPE")
+        if written is None:
+            if "WINDOW_SIZE" in self:
+                raise StatementError("WINDOW_SIZE needs a WINDOW_TYPE", span=self.span("WINDOW_SIZE"))
+            return None
+        match written.upper():
+            case "SESSION":
+                if "WINDOW_SIZE" in self:
+                    raise StatementError("session windows have no WINDOW_SIZE", span=self.span("WINDOW_SIZE"))
+                return WindowInfo("SESSION")
+            case "TUMBLING" | "HOPPING" as type_:
+                size = self._window_size()
+                return WindowInfo("TUMBLING" if type_ == "TUMBLING" else "HOPPING", size)
+        raise StatementError(
+            f"WINDOW_TYPE must be TUMBLING, HOPPING or SESSION, not {written!r}", span=self.span("WINDOW_TYPE")
+        )
+
+    def _window_size(self) -> int:
+        written = self.text("WINDOW_SIZE")
+        if written is None:
+            raise StatementError(
+                "time windows need a WINDOW_SIZE",
+                span=self.span("WINDOW_TYPE"),
+                suggestion="For example: WINDOW_SIZE = '30 SECONDS'.",
+            )
+        parts = written.split()
+        unit = None if len(parts) != 2 else UNIT_MS.get(parts[1].upper().removesuffix("S"))
+        if unit is None or not parts[0].isdigit() or int(parts[0]) == 0:
+            raise StatementError(
+                f"WINDOW_SIZE must be a duration such as '30 SECONDS', not {written!r}", span=self.span("WINDOW_SIZE")
+            )
+        return int(parts[0]) * unit

@@ -1,0 +1,332 @@
+"""`ResolvedQuery` -> plan: one function per clause, in the order in which a query is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...errors import StatementError
+from ..analysis import grouping as g
+from ..analysis.resolved import Grouping, Named, ResolvedJoin, ResolvedQuery
+from ..analysis.scope import FromSource, SourceColumn
+from ..catalog import DataSource, FormatInfo
+from ..expressions.nodes import ColumnRef, TypedExpression, columns_of
+from ..schema import Column, Schema
+from . import nodes as p
+
+
+def build(query: ResolvedQuery) -> p.PlanNode:
+    """The plan of a query, before any rewriting.
+
+    Raises:
+        StatementError: the sources of a join are not partitioned alike and cannot be made so (section 8).
+    """
+    node = _from(query)
+    if query.where is not None:
+        node = filtered(node, query.where)
+    if query.table_calls:
+        node = _explode(node, query)
+    if query.partition_by is not None:
+        node = _partition_by(node, query)
+    if query.grouping is not None:
+        node = _group(node, query.grouping, key_format(query))
+        if query.grouping.having is not None:
+            node = filtered(node, query.grouping.having)
+        if query.emit == "FINAL" and query.grouping.window is not None:
+            node = p.Suppress(
+                input=node, spec=query.grouping.window, schema=node.schema, kind=node.kind, window=node.window
+            )
+    node = p.Project(
+        input=node,
+        expressions=tuple(o.expression for o in query.outputs),
+        schema=query.schema,
+        kind=query.kind,
+        window=query.window,
+    )
+    if query.sink is not None:
+        return p.Write(input=node, sink=query.sink, schema=node.schema, kind=node.kind, window=node.window)
+    return p.Output(
+        input=node,
+        select_order=query.select_order,
+        limit=query.limit,
+        schema=node.schema,
+        kind=node.kind,
+        window=node.window,
+    )
+
+
+def build_source_table(source: DataSource) -> p.PlanNode:
+    """CREATE SOURCE TABLE: the query that keeps the table's rows for pull queries."""
+    columns = tuple(
+        p.ScanColumn(
+            c, c.name, "HEADERS" if c.role == "HEADERS" else f"HEADER:{c.header}" if c.role == "HEADER" else None
+        )
+        for c in _scan_order(source)
+    )
+    schema = Schema(tuple(c.column for c in columns))
+    scan = p.Scan(source=source, alias=source.name, columns=columns, schema=schema, kind="TABLE", window=source.window)
+    table = p.Materialise(input=scan, schema=schema, kind="TABLE", window=source.window)
+    if schema == source.schema:
+        return table
+    return p.Project(
+        input=table,
+        expressions=tuple(ColumnRef(c.name, type=c.type) for c in source.schema),
+        schema=source.schema,
+        kind="TABLE",
+        window=source.window,
+    )
+
+
+def _scan_order(source: DataSource) -> tuple[Column, ...]:
+    """Keys, values, then header columns: the order of a runtime source's batches."""
+    schema = source.schema
+    headers = tuple(c for c in schema if c.role in ("HEADERS", "HEADER"))
+    return (*schema.keys, *(c for c in schema.values if c not in headers), *headers)
+
+
+def key_format(query: ResolvedQuery) -> FormatInfo:
+    """How a query's new keys are serialised inside: as in its sink, else as in its first keyed source."""
+    if query.sink is not None and query.sink.key_format.name != "NONE" and query.sink.schema.keys:
+        return query.sink.key_format
+    return next(
+        (s.source.key_format for s in query.sources if s.source.key_format.name not in ("NONE", "KAFKA")),
+        FormatInfo("JSON"),
+    )
+
+
+# --- FROM and JOIN -------------------------------------------------------------------------
+
+
+def scan(source: FromSource) -> p.Scan:
+    """All columns of a source, pseudo columns included; a rule prunes what nothing reads."""
+
+    def of(column: SourceColumn) -> p.ScanColumn:
+        role = "KEY" if column.role == "KEY" else "VALUE"
+        return p.ScanColumn(Column(column.internal, column.type, role), column.name, column.extra)  # type: ignore[arg-type]
+
+    stored = [c for c in source.columns if c.extra is None]
+    extras = [c for c in source.columns if c.extra is not None]
+    columns = tuple(of(c) for c in (*stored, *extras))
+    return p.Scan(
+        source=source.source,
+        alias=source.alias,
+        columns=columns,
+        schema=Schema(tuple(c.column for c in columns)),
+        kind=source.source.kind,
+        window=source.source.window,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """What has been joined so far.
+
+    Attributes:
+        equal: names of the columns that hold the value of the rows' key (see `ResolvedJoin.equivalents`).
+        partitions, format: how the rows lie in partitions.
+        own_key: the key is a column that a join made, not one of a source.
+    """
+
+    node: p.PlanNode
+    sources: tuple[FromSource, ...]
+    equal: frozenset[str]
+    partitions: int
+    format: FormatInfo
+    own_key: bool = False
+
+
+def _from(query: ResolvedQuery) -> p.PlanNode:
+    first = query.sources[0]
+    equal = frozenset(c.internal for c in first.keys) if len(first.keys) == 1 else frozenset()
+    joined = _Joined(scan(first), (first,), equal, first.source.partitions, first.source.key_format)
+    for join in query.joins:
+        joined = _foreign_key_join(joined, join) if join.kind == "FOREIGN_KEY" else _join(joined, join)
+    return joined.node
+
+
+def _join(left: _Joined, join: ResolvedJoin) -> _Joined:
+    right, other = join.right, join.right.source
+    left_moves = not (isinstance(join.left_on, ColumnRef) and join.left_on.name in left.equal)
+    right_moves = [join.right_on] != [c.ref() for c in right.keys]
+    partitions, format_ = left.partitions, left.format
+    left_exchange, right_exchange = left_moves, right_moves
+    if left_moves and not right_moves:
+        partitions, format_ = other.partitions, other.key_format
+    elif left_moves and right_moves:
+        partitions = max(left.partitions, other.partitions)
+        format_ = next((f for f in (left.format, other.key_format) if f.name != "NONE"), FormatInfo("JSON"))
+    elif not right_moves:
+        _check_co_partitioned(left, right)
+        right_exchange = not _same_bytes(format_, other.key_format)
+    own = left.node.schema.keys
+    on = ColumnRef(own[0].name, type=own[0].type) if not left_moves and left.own_key else join.left_on
+    left_side = _join_input(left.node, on, join, left_moves, format_ if left_exchange else None, hidden=left.own_key)
+    right_side = _join_input(scan(right), join.right_on, join, right_moves, format_ if right_exchange else None)
+    (key,) = join.key
+    schema = Schema((Column(key.name, key.type, "KEY"), *left_side.schema.values, *right_side.schema.values))
+    node = _join_node(left_side, right_side, join, schema)
+    equal = frozenset(c.name for c in join.equivalents)
+    return _Joined(node, (*left.sources, right), equal, partitions, format_, own_key=True)
+
+
+def _check_co_partitioned(left: _Joined, right: FromSource) -> None:
+    """Section 8: what is not repartitioned must have the same number of partitions."""
+    if left.partitions != right.source.partitions:
+        names = " and ".join(s.source.name for s in left.sources)
+        raise StatementError(
+            f"{names} has {left.partitions} partitions and {right.source.name} has {right.source.partitions}; a join needs"
+            " the same number on both sides",
+            span=right.span,
+            suggestion=f"Copy one of them with as many: CREATE {right.source.kind} .. WITH (PARTITIONS={left.partitions})"
+            f" AS SELECT * FROM {right.source.name}.",
+        )
+
+
+def _same_bytes(left: FormatInfo, right: FormatInfo) -> bool:
+    """Whether two formats serialise a key to the same bytes, and so place it in the same partition."""
+    return left.name == right.name and left.properties == right.properties
+
+
+def _join_input(
+    node: p.PlanNode,
+    on: TypedExpression,
+    join: ResolvedJoin,
+    moves: bool,
+    exchange: FormatInfo | None,
+    *,
+    hidden: bool = False,
+) -> p.PlanNode:
+    """A side of a join under the join's key, with all its columns as values (the old key's, too, unless ``hidden``)."""
+    (key,) = join.key
+    carried = node.schema.values if hidden else node.schema.columns
+    schema = Schema((Column(key.name, key.type, "KEY"), *(Column(c.name, c.type) for c in carried)))
+    expressions = (on, *(ColumnRef(c.name, type=c.type) for c in carried))
+    side: p.PlanNode
+    if moves:
+        side = p.Rekey(input=node, expressions=expressions, schema=schema, kind=node.kind, window=node.window)
+    else:
+        side = p.Project(input=node, expressions=expressions, schema=schema, kind=node.kind, window=node.window)
+    if exchange is None:
+        return side
+    return p.Repartition(input=side, format=exchange, schema=schema, kind=node.kind, window=node.window)
+
+
+def _join_node(left: p.PlanNode, right: p.PlanNode, join: ResolvedJoin, schema: Schema) -> p.PlanNode:
+    match join.kind:
+        case "STREAM_STREAM":
+            return p.StreamStreamJoin(
+                left=left,
+                right=right,
+                type=join.type,
+                before_ms=join.before_ms,
+                after_ms=join.after_ms,
+                grace_ms=join.grace_ms,
+                schema=schema,
+                kind="STREAM",
+                window=left.window,
+            )
+        case "STREAM_TABLE":
+            return p.StreamTableJoin(
+                left=left, right=right, type="INNER" if join.type == "INNER" else "LEFT", schema=schema, kind="STREAM"
+            )
+    return p.TableTableJoin(left=left, right=right, type=join.type, schema=schema, kind="TABLE")
+
+
+def _foreign_key_join(left: _Joined, join: ResolvedJoin) -> _Joined:
+    """The right side's key becomes a value, too, so that it can be selected; the result keeps the left side's key."""
+    right = scan(join.right)
+    key = right.schema.keys[0]
+    name = g.fresh_name("KEY", set(left.node.schema.names) | set(right.schema.names))
+    schema = Schema((Column(name, key.type, "KEY"), *(Column(c.name, c.type) for c in right.schema)))
+    side = p.Project(
+        input=right,
+        expressions=(ColumnRef(key.name, type=key.type), *(ColumnRef(c.name, type=c.type) for c in right.schema)),
+        schema=schema,
+        kind="TABLE",
+    )
+    node = p.ForeignKeyJoin(
+        left=left.node,
+        right=side,
+        type="INNER" if join.type == "INNER" else "LEFT",
+        foreign_key=join.left_on,
+        schema=Schema((*left.node.schema, *schema.values)),
+        kind="TABLE",
+    )
+    return _Joined(node, (*left.sources, join.right), left.equal, left.partitions, left.format)
+
+
+# --- WHERE, HAVING, table functions, PARTITION BY --------------------------------------------
+
+
+def filtered(node: p.PlanNode, predicate: TypedExpression) -> p.Filter:
+    return p.Filter(input=node, predicate=predicate, schema=node.schema, kind=node.kind, window=node.window)
+
+
+def _explode(node: p.PlanNode, query: ResolvedQuery) -> p.PlanNode:
+    schema = Schema((*node.schema, *(Column(name, call.type) for name, call in query.table_calls)))
+    return p.Explode(input=node, calls=query.table_calls, schema=schema, kind=node.kind, window=node.window)
+
+
+def _partition_by(node: p.PlanNode, query: ResolvedQuery) -> p.PlanNode:
+    """Section 5: a column that becomes the key is no value any more, the old key becomes one."""
+    keys: Sequence[Named] = query.partition_by or ()
+    moved = {k.name for k in keys}
+    values = [c for c in node.schema if c.name not in moved]
+    schema = Schema(
+        (
+            *(Column(k.name, k.expression.type, "KEY") for k in keys),
+            *(Column(c.name, c.type) for c in values),
+        )
+    )
+    expressions = (*(k.expression for k in keys), *(ColumnRef(c.name, type=c.type) for c in values))
+    rekeyed = p.Rekey(input=node, expressions=expressions, schema=schema, kind="STREAM")
+    if not keys:
+        return rekeyed
+    return p.Repartition(input=rekeyed, format=key_format(query), schema=schema, kind="STREAM")
+
+
+# --- GROUP BY --------------------------------------------------------------------------------
+
+
+def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo) -> p.PlanNode:
+    arguments = g.argument_columns(grouping.keys, grouping.aggregates)
+    key_columns = tuple(Column(k.name, k.expression.type, "KEY") for k in grouping.keys)
+    schema = Schema((*key_columns, *(Column(a.name, a.expression.type) for a in arguments)))
+    same_key = _groups_by_key(node, grouping)
+    grouped: p.PlanNode = p.GroupBy(
+        input=node, keys=grouping.keys, arguments=arguments, schema=schema, kind=node.kind, window=node.window
+    )
+    if not same_key:
+        grouped = p.Repartition(
+            input=grouped, format=None if grouping.is_global else format_, schema=schema, kind=node.kind
+        )
+    names = {a.expression: a.name for a in arguments}
+    aggregates = tuple(
+        p.AggregateColumn(name, call, tuple(names[i] for i in call.inputs)) for name, call in grouping.aggregates
+    )
+    values = tuple(Column(a.name, a.call.type) for a in aggregates)
+    spec = grouping.window
+    if spec is None:
+        return p.Aggregate(
+            input=grouped, aggregates=aggregates, schema=Schema((*key_columns, *values)), kind="TABLE", window=node.window
+        )
+    bounds = tuple(Column(b.name, b.type) for b in g.window_bounds(True))
+    schema = Schema((*key_columns, *values, *bounds))
+    if spec.type == "SESSION":
+        return p.SessionAggregate(
+            input=grouped, aggregates=aggregates, spec=spec, bounds=True, schema=schema, kind="TABLE", window=spec.info
+        )
+    return p.WindowAggregate(
+        input=grouped, aggregates=aggregates, spec=spec, bounds=True, schema=schema, kind="TABLE", window=spec.info
+    )
+
+
+def _groups_by_key(node: p.PlanNode, grouping: Grouping) -> bool:
+    """Section 5: grouping by the key as it is needs no repartition."""
+    keys = node.schema.keys
+    return bool(keys) and [k.expression for k in grouping.keys] == [ColumnRef(c.name, type=c.type) for c in keys]
+
+
+def columns_read(expressions: Sequence[TypedExpression]) -> frozenset[str]:
+    """The names of all columns that expressions read."""
+    return frozenset(c.name for e in expressions for c in columns_of(e))
