@@ -113,7 +113,9 @@ def _sides(
     else:
         other, sides = second_alias, (second, first)
     if other not in {s.alias for s in left.sources}:
-        raise StatementError(f"{other} is not joined yet when {right.alias} is", span=on.span, suggestion="Reorder the joins.")
+        raise StatementError(
+            f"{other} is not joined yet when {right.alias} is", span=on.span, suggestion="Reorder the joins."
+        )
     return sides
 
 
@@ -140,9 +142,7 @@ def _check_types(join: ast.Join, left_on: TypedExpression, right_on: TypedExpres
     check_key_type("the join condition", left_on.type, join.on.span)
 
 
-def _kind(
-    join: ast.Join, left: _Side, right: FromSource, left_on: TypedExpression, right_on: TypedExpression
-) -> JoinKind:
+def _kind(join: ast.Join, left: _Side, right: FromSource, left_on: TypedExpression, right_on: TypedExpression) -> JoinKind:
     if left.kind == "STREAM" and right.source.kind == "STREAM":
         return "STREAM_STREAM"
     if left.kind == "STREAM":
@@ -239,9 +239,7 @@ def _within(join: ast.Join, kind: JoinKind) -> tuple[int, int, int | None]:
     return before, after, grace
 
 
-def _equivalents(
-    join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression
-) -> tuple[ColumnRef, ...]:
+def _equivalents(join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression) -> tuple[ColumnRef, ...]:
     """The columns that are equal to the result's key: both sides of ON, and what was equal to the left one before.
 
     A FULL join has none: either side may be missing.

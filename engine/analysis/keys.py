@@ -109,7 +109,8 @@ def place_keys(
             raise StatementError(
                 "the projection has no value columns, only the key",
                 span=items[0].span,
-                suggestion=f"Add a column, or a copy of the key: AS_VALUE({text(items[0].expression)}) AS {items[0].name}_2.",
+                suggestion="Add a column, or a copy of the key: "
+                f"AS_VALUE({text(items[0].expression)}) AS {items[0].name}_2.",
             )
     order = sorted(chosen, key=lambda place: rule.keys.index(chosen[place]))
     order += [i for i in range(len(items)) if i not in chosen]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ...errors import StatementError
 from ...grammar import ast
+from ...storage.formats import format_traits
 from ..catalog import Catalog, WindowInfo
 from ..expressions.nodes import (
     AggregateCall,
@@ -37,7 +38,7 @@ from .joins import resolve_joins
 from .keys import KeyRule, ResultKey, check_key_type, join_key, place_keys, source_key
 from .projection import Item, expand, name_items
 from .resolved import Grouping, Named, Output, ResolvedJoin, ResolvedQuery, SourceKind, WindowSpec
-from .scope import FromSource, Scope, SourceColumn, from_sources
+from .scope import Scope, SourceColumn, from_sources
 from .sink import SinkRequest, resolve_sink
 
 DEFAULT_GRACE_MS = 24 * 60 * 60 * 1000
@@ -90,9 +91,7 @@ class _Analysis:
         grouped = self._is_grouped(scope)
         partition_by = self._partition_by(scope)
         select_scope = replace(scope, window="allowed") if query.window is not None else scope
-        items = expand(
-            query.select, select_scope, self.bind, persistent=self.persistent, partition_by=partition_by
-        )
+        items = expand(query.select, select_scope, self.bind, persistent=self.persistent, partition_by=partition_by)
         _check_values(items)
         items = name_items(items, scope)
         grouping: Grouping | None = None
@@ -140,11 +139,12 @@ class _Analysis:
                     suggestion=f"Declare a stream over its topic: CREATE STREAM .. WITH (KAFKA_TOPIC="
                     f"'{source.source.topic}', WINDOW_TYPE='{source.source.window.type}', ..).",
                 )
-        formats = [s.source for s in self.sources if s.source.value_format.name == "KAFKA"]
+        formats = [s.source for s in self.sources if not format_traits(s.source.value_format.name).aggregates]
         if formats and (self.query.joins or self.query.group_by):
             what = "JOIN" if self.query.joins else "GROUP BY"
             raise StatementError(
-                f"{', '.join(s.name for s in formats)}: values in the KAFKA format cannot be used with {what}",
+                f"{', '.join(s.name for s in formats)}: values in the {formats[0].value_format.name} format cannot be used"
+                f" with {what}",
                 span=self.query.source.span,
                 suggestion="Copy the source in another format first.",
             )
@@ -161,9 +161,7 @@ class _Analysis:
                 suggestion="GROUP BY already makes its expressions the key.",
             )
         if query.window is not None and not query.group_by:
-            raise StatementError(
-                "WINDOW needs GROUP BY", span=query.window.span, suggestion="Windows are for aggregations."
-            )
+            raise StatementError("WINDOW needs GROUP BY", span=query.window.span, suggestion="Windows are for aggregations.")
         if query.having is not None and not query.group_by:
             raise StatementError("HAVING needs GROUP BY", span=query.having.span, suggestion="Use WHERE.")
         if query.window is not None and self._from_table():
@@ -274,7 +272,7 @@ class _Analysis:
             raise StatementError("PARTITION BY cannot use aggregates or table functions", span=expression.span)
         return bound
 
-    def _check_repartition(self, place: ast.Expression) -> None:
+    def _check_repartition(self, place: ast.Node) -> None:
         """Section 6: windowed sources are not repartitioned."""
         for source in self.sources:
             if source.source.window is not None:
@@ -300,8 +298,7 @@ class _Analysis:
         aggregates = g.Aggregates(self.taken)
         windowed = self._own_windows()
         items = tuple(
-            replace(i, expression=g.over_groups(i.expression, keys, aggregates, "SELECT", windowed=windowed))
-            for i in items
+            replace(i, expression=g.over_groups(i.expression, keys, aggregates, "SELECT", windowed=windowed)) for i in items
         )
         if having is not None:
             having = g.over_groups(having, keys, aggregates, "HAVING", windowed=False)
@@ -315,7 +312,7 @@ class _Analysis:
             g.check_undoable(aggregates.calls)
         g.check_mergeable(aggregates.calls, window)
         if self.sources[0].source.window is not None and bound != [c.ref() for c in self.sources[0].keys]:
-            self._check_repartition(query.group_by[0] if query.group_by else query.source)  # type: ignore[arg-type]
+            self._check_repartition(query.group_by[0] if query.group_by else query.source)
         if not keys:
             constant = Named(g.fresh_name("KEY", self.taken), Literal(0, type=INTEGER))
             return Grouping((constant,), aggregates.calls, window, having, is_global=True), items
@@ -392,9 +389,7 @@ def _partitioned(items: tuple[Item, ...], keys: tuple[Named, ...]) -> tuple[tupl
 def _predicate(expression: TypedExpression, clause: str, *, aggregates: bool = False) -> TypedExpression:
     """WHERE and HAVING are BOOLEAN; only HAVING has aggregates."""
     if expression.type != BOOLEAN:
-        raise StatementError(
-            f"{clause} needs a BOOLEAN, but {text(expression)} is {expression.type}", span=expression.span
-        )
+        raise StatementError(f"{clause} needs a BOOLEAN, but {text(expression)} is {expression.type}", span=expression.span)
     for node in walk(expression):
         if isinstance(node, TableCall) or (isinstance(node, AggregateCall) and not aggregates):
             kind = "table function" if isinstance(node, TableCall) else "aggregate"

@@ -263,7 +263,9 @@ def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: 
     target = catalog.source(request.name)
     if target.kind != "STREAM":
         raise StatementError(
-            f"{target.name} is a table; INSERT INTO .. SELECT writes to streams only", span=span, suggestion="Use CREATE TABLE AS."
+            f"{target.name} is a table; INSERT INTO .. SELECT writes to streams only",
+            span=span,
+            suggestion="Use CREATE TABLE AS.",
         )
     if target.read_only:
         raise StatementError(f"{target.name} is read-only: it was made by CREATE SOURCE", span=span)

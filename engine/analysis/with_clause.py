@@ -127,9 +127,7 @@ class WithClause:
             return None
         found = _DELIMITERS.get(written.upper(), written)
         if len(found) != 1:
-            raise StatementError(
-                f"{name} must be a single character, SPACE or TAB, not {written!r}", span=self.span(name)
-            )
+            raise StatementError(f"{name} must be a single character, SPACE or TAB, not {written!r}", span=self.span(name))
         return found
 
     def window(self) -> WindowInfo | None:

@@ -33,9 +33,7 @@ def build(query: ResolvedQuery) -> p.PlanNode:
         if query.grouping.having is not None:
             node = filtered(node, query.grouping.having)
         if query.emit == "FINAL" and query.grouping.window is not None:
-            node = p.Suppress(
-                input=node, spec=query.grouping.window, schema=node.schema, kind=node.kind, window=node.window
-            )
+            node = p.Suppress(input=node, spec=query.grouping.window, schema=node.schema, kind=node.kind, window=node.window)
     node = p.Project(
         input=node,
         expressions=tuple(o.expression for o in query.outputs),
@@ -58,9 +56,7 @@ def build(query: ResolvedQuery) -> p.PlanNode:
 def build_source_table(source: DataSource) -> p.PlanNode:
     """CREATE SOURCE TABLE: the query that keeps the table's rows for pull queries."""
     columns = tuple(
-        p.ScanColumn(
-            c, c.name, "HEADERS" if c.role == "HEADERS" else f"HEADER:{c.header}" if c.role == "HEADER" else None
-        )
+        p.ScanColumn(c, c.name, "HEADERS" if c.role == "HEADERS" else f"HEADER:{c.header}" if c.role == "HEADER" else None)
         for c in _scan_order(source)
     )
     schema = Schema(tuple(c.column for c in columns))
@@ -292,14 +288,16 @@ def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo) -> p.PlanN
     arguments = g.argument_columns(grouping.keys, grouping.aggregates)
     key_columns = tuple(Column(k.name, k.expression.type, "KEY") for k in grouping.keys)
     schema = Schema((*key_columns, *(Column(a.name, a.expression.type) for a in arguments)))
-    same_key = _groups_by_key(node, grouping)
     grouped: p.PlanNode = p.GroupBy(
         input=node, keys=grouping.keys, arguments=arguments, schema=schema, kind=node.kind, window=node.window
     )
-    if not same_key:
-        grouped = p.Repartition(
-            input=grouped, format=None if grouping.is_global else format_, schema=schema, kind=node.kind
-        )
+    grouped = p.Repartition(
+        input=grouped,
+        format=None if grouping.is_global else format_,
+        schema=schema,
+        kind=node.kind,
+        window=node.window,
+    )
     names = {a.expression: a.name for a in arguments}
     aggregates = tuple(
         p.AggregateColumn(name, call, tuple(names[i] for i in call.inputs)) for name, call in grouping.aggregates
@@ -319,12 +317,6 @@ def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo) -> p.PlanN
     return p.WindowAggregate(
         input=grouped, aggregates=aggregates, spec=spec, bounds=True, schema=schema, kind="TABLE", window=spec.info
     )
-
-
-def _groups_by_key(node: p.PlanNode, grouping: Grouping) -> bool:
-    """Section 5: grouping by the key as it is needs no repartition."""
-    keys = node.schema.keys
-    return bool(keys) and [k.expression for k in grouping.keys] == [ColumnRef(c.name, type=c.type) for c in keys]
 
 
 def columns_read(expressions: Sequence[TypedExpression]) -> frozenset[str]:

@@ -1,0 +1,108 @@
+"""Plan -> indented text: what EXPLAIN shows, and what golden tests compare.
+
+One line per node, the sink first, each below the node it feeds: what it does, then in brackets the columns it gives, keys
+marked.  State, windows and repartitions are spelled out, since they are what a query costs.
+"""
+
+from __future__ import annotations
+
+from ..analysis.resolved import WindowSpec
+from ..catalog import FormatInfo
+from ..expressions.nodes import ColumnRef, TypedExpression, text
+from ..schema import Schema
+from . import nodes as p
+
+
+def explain(plan: p.PlanNode) -> str:
+    """The plan as text, without a line feed at its end."""
+    return "\n".join(_lines(plan, 0))
+
+
+def _lines(node: p.PlanNode, depth: int) -> list[str]:
+    lines = [f"{'  ' * depth}{describe(node)}"]
+    for input_ in node.inputs:
+        lines += _lines(input_, depth + 1)
+    return lines
+
+
+def describe(node: p.PlanNode) -> str:
+    """One node in one line."""
+    return f"{_what(node)} [{_columns(node.schema)}]"
+
+
+def _columns(schema: Schema) -> str:
+    return ", ".join(f"{c.name} {c.type}{' KEY' if c.role == 'KEY' else ''}" for c in schema)
+
+
+def _what(node: p.PlanNode) -> str:
+    match node:
+        case p.Scan():
+            alias = "" if node.alias == node.source.name else f" AS {node.alias}"
+            state = ", state: table" if node.materialised else ""
+            return f"Scan {node.kind.lower()} {node.source.name}{alias} (topic {node.source.topic}{state})"
+        case p.Filter():
+            return f"Filter {text(node.predicate)}"
+        case p.Project():
+            return f"Project {_computed(node.schema, node.expressions)}".rstrip()
+        case p.Explode():
+            return f"Explode {', '.join(f'{n} := {text(c)}' for n, c in node.calls)}"
+        case p.Rekey():
+            count = len(node.schema.keys)
+            return f"Rekey by {', '.join(map(text, node.expressions[:count])) or 'NULL'}"
+        case p.GroupBy():
+            return f"GroupBy {', '.join(text(k.expression) for k in node.keys)}"
+        case p.Repartition(format=None):
+            return "Repartition to one partition"
+        case p.Repartition(format=format_):
+            return f"Repartition by {', '.join(c.name for c in node.schema.keys)} ({_format(format_)})"
+        case p.Aggregate():
+            return f"Aggregate {_aggregates(node.aggregates)} (state: groups)"
+        case p.WindowAggregate():
+            return f"WindowAggregate {_aggregates(node.aggregates)} {_window(node.spec)} (state: windows)"
+        case p.SessionAggregate():
+            return f"SessionAggregate {_aggregates(node.aggregates)} {_window(node.spec)} (state: sessions)"
+        case p.Suppress():
+            return "Suppress until windows close (state: open windows)"
+        case p.StreamStreamJoin():
+            grace = "" if node.grace_ms is None else f" grace {node.grace_ms} ms"
+            within = f"within ({node.before_ms}, {node.after_ms}) ms"
+            return f"StreamStreamJoin {node.type} {within}{grace} (state: left, right)"
+        case p.StreamTableJoin():
+            return f"StreamTableJoin {node.type} (state: table)"
+        case p.TableTableJoin():
+            return f"TableTableJoin {node.type} (state: left, right)"
+        case p.ForeignKeyJoin():
+            return f"ForeignKeyJoin {node.type} on {text(node.foreign_key)} (state: left, right)"
+        case p.Materialise():
+            return "Materialise (state: table)"
+        case p.Write():
+            sink = node.sink
+            formats = f"key {_format(sink.key_format)}, value {_format(sink.value_format)}"
+            return f"Write {sink.kind.lower()} {sink.name} (topic {sink.topic}, {formats})"
+        case p.Output():
+            return "Output" if node.limit is None else f"Output, at most {node.limit} rows"
+    raise AssertionError(f"no text for {type(node).__name__}")
+
+
+def _computed(schema: Schema, expressions: tuple[TypedExpression, ...]) -> str:
+    """Only what is not just taken over."""
+    parts = [
+        f"{column.name} := {text(expression)}"
+        for column, expression in zip(schema, expressions, strict=True)
+        if not (isinstance(expression, ColumnRef) and expression.name == column.name)
+    ]
+    return ", ".join(parts)
+
+
+def _aggregates(columns: tuple[p.AggregateColumn, ...]) -> str:
+    return ", ".join(f"{c.name} := {text(c.call)}" for c in columns)
+
+
+def _window(spec: WindowSpec) -> str:
+    advance = f" advance {spec.advance_ms} ms" if spec.type == "HOPPING" else ""
+    size = "gap" if spec.type == "SESSION" else "size"
+    return f"{spec.type} {size} {spec.size_ms} ms{advance} grace {spec.grace_ms} ms retention {spec.retention_ms} ms"
+
+
+def _format(format_: FormatInfo | None) -> str:
+    return "NONE" if format_ is None else format_.name

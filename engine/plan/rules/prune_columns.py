@@ -1,0 +1,84 @@
+"""What nothing reads is not carried along, and not decoded by the scan.
+
+Before: ``Project ID, N`` over ``Scan S [ID, V, NAME, N, ROWTIME, ROWPARTITION, ROWOFFSET]``.
+After: ``Project ID, N`` over ``Scan S [ID, N]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...expressions.nodes import TypedExpression
+from ...schema import WINDOW_BOUNDS, Column, Schema
+from .. import nodes as p
+from ..build import columns_read
+
+Names = frozenset[str]
+
+
+def prune_columns(plan: p.PlanNode) -> p.PlanNode:
+    """Drop the columns that no node above reads; keys always stay."""
+    return _prune(plan, frozenset(plan.schema.names))
+
+
+def _prune(node: p.PlanNode, needed: Names) -> p.PlanNode:
+    """The node with at least the ``needed`` columns and its keys."""
+    match node:
+        case p.Write() | p.Output() | p.Materialise():
+            return replace(node, input=_prune(node.input, frozenset(node.input.schema.names)))
+        case p.Project() | p.Rekey():
+            kept = [(c, e) for c, e in zip(node.schema, node.expressions, strict=True) if _stays(c, needed)]
+            expressions = tuple(e for _, e in kept)
+            schema = Schema(tuple(c for c, _ in kept))
+            return replace(node, input=_prune(node.input, columns_read(expressions)), expressions=expressions, schema=schema)
+        case p.Filter():
+            return _like_input(node, needed | columns_read((node.predicate,)))
+        case p.Suppress() | p.Repartition():
+            return _like_input(node, needed)
+        case p.Explode():
+            arguments: tuple[TypedExpression, ...] = tuple(call for _, call in node.calls)
+            made = frozenset(name for name, _ in node.calls)
+            input_ = _prune(node.input, (needed - made) | columns_read(arguments))
+            columns = tuple(c for c in node.schema if c.name in made)
+            return replace(node, input=input_, schema=Schema((*input_.schema, *columns)))
+        case p.GroupBy():
+            return replace(node, input=_prune(node.input, columns_read(node.expressions)))
+        case p.Aggregate():
+            return replace(node, input=_prune(node.input, frozenset(node.input.schema.names)))
+        case p.WindowAggregate() | p.SessionAggregate():
+            input_ = _prune(node.input, frozenset(node.input.schema.names))
+            if needed.isdisjoint(WINDOW_BOUNDS):
+                schema = Schema(tuple(c for c in node.schema if c.name not in WINDOW_BOUNDS))
+                return replace(node, input=input_, bounds=False, schema=schema)
+            return replace(node, input=input_)
+        case p.StreamStreamJoin() | p.StreamTableJoin() | p.TableTableJoin():
+            left, right = _prune(node.left, needed), _prune(node.right, needed)
+            schema = Schema((*node.schema.keys, *left.schema.values, *right.schema.values))
+            return replace(node, left=left, right=right, schema=schema)
+        case p.ForeignKeyJoin():
+            left = _prune(node.left, needed | columns_read((node.foreign_key,)))
+            right = _prune(node.right, needed)
+            return replace(node, left=left, right=right, schema=Schema((*left.schema, *right.schema.values)))
+        case p.Scan():
+            scanned = tuple(c for c in node.columns if _scanned(c, node, needed))
+            return replace(node, columns=scanned, schema=Schema(tuple(c.column for c in scanned)))
+    return node
+
+
+def _stays(column: Column, needed: Names) -> bool:
+    return column.role == "KEY" or column.name in needed
+
+
+def _like_input(node: p.Filter | p.Suppress | p.Repartition, needed: Names) -> p.PlanNode:
+    input_ = _prune(node.input, needed)
+    return replace(node, input=input_, schema=input_.schema)
+
+
+def _scanned(column: p.ScanColumn, scan: p.Scan, needed: Names) -> bool:
+    """Besides what is read: the key, and the column that gives the records' time.
+
+    A materialised table keeps all its columns, so that a replaced query finds what it needs in the old one's store.
+    """
+    if _stays(column.column, needed) or column.source_name == scan.source.timestamp_column:
+        return True
+    return scan.materialised and column.extra is None
