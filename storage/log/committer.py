@@ -75,9 +75,7 @@ class _Tail:
 class Committer:
     """The one writer of the log.  ``write_lock`` is held by whoever leads a group or changes topics or segments."""
 
-    def __init__(
-        self, log: LocalLog, files: Files, journal: Journal, manifest: Manifest, settings: LogSettings
-    ) -> None:
+    def __init__(self, log: LocalLog, files: Files, journal: Journal, manifest: Manifest, settings: LogSettings) -> None:
         self.write_lock = threading.RLock()
         self._log = log
         self._files = files
@@ -374,9 +372,7 @@ class _Plan:
         assert isinstance(pending.entry, Committed)
         end = tail.end + frame.offset_span
         pending.entry.appended.append(
-            Appended(
-                topic, number, segment.base_offset, segment.generation, tail.position, length, end, frame.timestamp_max
-            )
+            Appended(topic, number, segment.base_offset, segment.generation, tail.position, length, end, frame.timestamp_max)
         )
         pending.writes.append((segment, chunks))
         self.writes[segment][2].extend(chunks)

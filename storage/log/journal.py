@@ -1,8 +1,8 @@
 """The commit journal: the file whose newest whole record says what has happened.
 
-A journal is named by its number (the highest counts): ``log/journal/00000000000000000007.journal``.  It starts with 16 bytes,
-then come records, each at a multiple of 8; zeros follow up to the end of the file, which grows in steps so that a
-commit need not change the file's size::
+A journal is named by its number (the highest counts): ``log/journal/00000000000000000007.journal``.  It starts with
+16 bytes, then come records, each at a multiple of 8; zeros follow up to the end of the file, which grows in steps so
+that a commit need not change the file's size::
 
      0  8s   "PENJRNL1"
      8  u64  number

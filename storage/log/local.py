@@ -106,9 +106,7 @@ class LocalLog:
         if not name:
             raise StorageError("a topic needs a name")
         if config.value_type is not None and fields_hold_dictionaries(config.value_type):
-            raise StorageError(
-                f"the value type of the topic {name!r} has a dictionary inside, which frames cannot hold"
-            )
+            raise StorageError(f"the value type of the topic {name!r} has a dictionary inside, which frames cannot hold")
         with self.committer.write_lock:
             if name in self._topics:
                 raise StorageError(f"the topic {name!r} exists")
@@ -192,19 +190,19 @@ class LocalLog:
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Step 5: let the entries be seen.  Called by the committer, under its write lock."""
-        for entry in entries:
-            self._manifest.apply(entry)
-            match entry:
-                case Committed():
-                    for topic, number in {(p.topic, p.partition) for p in entry.appended}:
-                        self._topics[topic].partitions[number].refresh()
-                case TopicDefined():
-                    self._open_topic(entry.name)
-                case TopicDeleted():
-                    del self._topics[entry.name]
-                case SegmentsReplaced():
-                    self._topics[entry.topic].partitions[entry.partition].swapped()
-        with self._changed:
+        with self._changed:  # whoever asks for several ends sees all of a commit or nothing
+            for entry in entries:
+                self._manifest.apply(entry)
+                match entry:
+                    case Committed():
+                        for topic, number in {(p.topic, p.partition) for p in entry.appended}:
+                            self._topics[topic].partitions[number].refresh()
+                    case TopicDefined():
+                        self._open_topic(entry.name)
+                    case TopicDeleted():
+                        del self._topics[entry.name]
+                    case SegmentsReplaced():
+                        self._topics[entry.topic].partitions[entry.partition].swapped()
             self._arrival_end = self._manifest.next_arrival
             self._epoch = self._manifest.epoch
             self._changed.notify_all()
@@ -240,6 +238,11 @@ class LocalLog:
     def end_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.end_offset`."""
         return self._partition(topic, partition).view.end
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
+        """See `protocol.Log.end_offsets`."""
+        with self._changed:
+            return self._epoch, {(topic, number): self._partition(topic, number).view.end for topic, number in partitions}
 
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """See `protocol.Log.offset_for_time`."""
@@ -290,7 +293,7 @@ class LocalLog:
 
     @property
     def arrival_end(self) -> int:
-        """See `protocol.Log.arrival_end`."""
+        """The arrival that the next record will get."""
         return self._arrival_end
 
     def wait(self, epoch: int, timeout_s: float | None) -> int:

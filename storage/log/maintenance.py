@@ -35,9 +35,7 @@ _MERGED_FRAME_BYTES = 4 * 1024 * 1024
 """Size at which a merged frame is closed: large enough for scans, small enough to be read for one row."""
 
 
-def maintain_partition(
-    log: LocalLog, files: Files, partition: Partition, config: TopicConfig, now_ms: int | None
-) -> None:
+def maintain_partition(log: LocalLog, files: Files, partition: Partition, config: TopicConfig, now_ms: int | None) -> None:
     """Do what is due for one partition."""
     if "delete" in config.cleanup_policy:
         _retain(log, files, partition, config, now_ms)
@@ -109,9 +107,7 @@ def _mark(log: LocalLog, partition: Partition, state: SegmentState) -> None:
             state.base, state.generation, state.length, state.end, state.timestamp_max, True, True, state.cleaned
         )
         key = (state.base, state.generation)
-        log.committer.record(
-            SegmentsReplaced(partition.topic, partition.number, partition.state.start, [key], [marked])
-        )
+        log.committer.record(SegmentsReplaced(partition.topic, partition.number, partition.state.start, [key], [marked]))
 
 
 def _compact(
@@ -249,9 +245,7 @@ class _Writer:
         self._file.write(0, header)
         oldest = -(2**63)
         self._states.append(
-            SegmentState(
-                base, self._generation, len(header), base, oldest, sealed=True, merged=True, cleaned=self._cleaned
-            )
+            SegmentState(base, self._generation, len(header), base, oldest, sealed=True, merged=True, cleaned=self._cleaned)
         )
 
     def add(self, records: FetchedRecords, keep: npt.NDArray[np.bool_] | None) -> None:

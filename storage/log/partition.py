@@ -178,9 +178,7 @@ class Partition:
             frame = index.frame_of_time(timestamp_ms)
             while frame is not None and frame < len(index):
                 offset = max(index.base_offsets[frame], view.start)
-                records = self.read(
-                    offset, rows_max=1 << 16, bytes_max=None, fields=None, wanted_type=segment.value_type
-                )
+                records = self.read(offset, rows_max=1 << 16, bytes_max=None, fields=None, wanted_type=segment.value_type)
                 late = np.flatnonzero(records.timestamps >= timestamp_ms)
                 if len(late):
                     return min(int(records.offsets[late[0]]), view.end)

@@ -24,9 +24,7 @@ def murmur2(keys: Any) -> npt.NDArray[np.uint32]:
         return np.zeros(0, np.uint32)
     offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + n + 1].astype(np.int64)
     data_buffer = keys.buffers()[2]
-    data = (
-        np.frombuffer(data_buffer, np.uint8) if data_buffer is not None and data_buffer.size else np.zeros(0, np.uint8)
-    )
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None and data_buffer.size else np.zeros(0, np.uint8)
     # Whole words and the tail are read as 4 bytes wherever they start; 4 more bytes keep that inside the array.
     first, last = int(offsets[0]), int(offsets[-1])
     padded = np.zeros(last - first + 4, np.uint8)

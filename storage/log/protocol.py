@@ -178,14 +178,6 @@ class Log(Protocol):
     def epoch(self) -> int:
         """Of the newest visible commit."""
 
-    @property
-    def arrival_end(self) -> int:
-        """The arrival that the next record will get.  Everything below it is visible in every partition.
-
-        Whoever reads several partitions in order of arrival asks for it first and leaves rows at or above it for later:
-        a commit between two reads would otherwise show its half.
-        """
-
     def wait(self, epoch: int, timeout_s: float | None) -> int:
         """Block until a commit newer than ``epoch`` is visible, or the time is up; returns the newest epoch."""
 

@@ -181,9 +181,7 @@ def _array(column: Any, wanted: Any, what: str) -> Any:
     if column.type == wanted:
         return column
     if wanted == pa.binary() and (
-        pa.types.is_string(column.type)
-        or pa.types.is_large_string(column.type)
-        or pa.types.is_large_binary(column.type)
+        pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type)
     ):
         return column.cast(wanted)
     raise StorageError(f"{what} have the type {column.type}, the topic takes {wanted}")
@@ -445,9 +443,7 @@ def _typed_values(
         bitmap = None if tombstones is None else pc.invert(tombstones)
         buffer = None if bitmap is None or bitmap.offset else bitmap.buffers()[1]
         return pa.Array.from_buffers(pa.struct([]), n, [buffer])
-    arrays = [
-        stored[i] if i < len(stored) else pa.nulls(n, field.type) for i, field in zip(chosen, wanted, strict=True)
-    ]
+    arrays = [stored[i] if i < len(stored) else pa.nulls(n, field.type) for i, field in zip(chosen, wanted, strict=True)]
     nullable = [f.with_nullable(True) for f in wanted]
     return pa.StructArray.from_arrays(arrays, fields=nullable, mask=tombstones)
 

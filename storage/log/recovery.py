@@ -107,9 +107,7 @@ def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[t
 
 
 def _remove_strangers(files: Files, manifest: Manifest) -> None:
-    topics = {
-        topic_directory(name, topic.id).rpartition("/")[2]: (name, topic) for name, topic in manifest.topics.items()
-    }
+    topics = {topic_directory(name, topic.id).rpartition("/")[2]: (name, topic) for name, topic in manifest.topics.items()}
     for entry in files.list(TOPICS):
         if entry not in topics:
             files.remove_directory(f"{TOPICS}/{entry}")

@@ -139,11 +139,7 @@ class Segment:
         while index.end_position < committed:
             position = index.end_position
             header = parse_header(data, position)
-            if (
-                header is None
-                or header.base_offset <= previous
-                or position + HEADER_BYTES + header.body_length > committed
-            ):
+            if header is None or header.base_offset <= previous or position + HEADER_BYTES + header.body_length > committed:
                 raise self._damage("the header of a frame is damaged", position)
             previous = header.base_offset
             index.add(header)

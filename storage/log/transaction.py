@@ -45,8 +45,7 @@ class Prepared:
         if value_type != self.value_type:
             values = self.records.values
             missing = [
-                pa.nulls(len(values), value_type.field(i).type)
-                for i in range(values.type.num_fields, value_type.num_fields)
+                pa.nulls(len(values), value_type.field(i).type) for i in range(values.type.num_fields, value_type.num_fields)
             ]
             values = pa.StructArray.from_arrays(values.flatten() + missing, type=value_type, mask=values.is_null())
             self.records = Records(self.records.keys, values, self.records.timestamps, self.records.headers)

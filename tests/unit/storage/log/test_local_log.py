@@ -130,9 +130,7 @@ def test_altered_topics_read_old_frames_with_null_fields(log: LocalLog) -> None:
     rows = log.read("people", 0, 0, rows_max=9).values.to_pylist()
     assert [r["city"] for r in rows] == [None, None, "x"]
     assert [r["name"] for r in rows] == ["ann", "bo", "c"]
-    assert log.read("people", 0, 0, rows_max=9, fields=["city"]).values.to_pylist() == [
-        {"city": r["city"]} for r in rows
-    ]
+    assert log.read("people", 0, 0, rows_max=9, fields=["city"]).values.to_pylist() == [{"city": r["city"]} for r in rows]
     with pytest.raises(StorageError):
         log.alter_topic("people", TopicConfig(value_type=PERSON))
 
@@ -245,3 +243,15 @@ def test_wait_returns_the_newest_epoch(log: LocalLog) -> None:
     put(log, "blobs", blobs(b"a"), 0)
     assert log.wait(0, 10) == 1
     assert log.wait(1, 0.001) == 1
+
+
+def test_end_offsets_are_as_of_one_commit(log: LocalLog) -> None:
+    """The ends of several partitions come with the epoch they belong to."""
+    transaction = log.transaction()
+    transaction.append("blobs", blobs(b"a", b"b"), 0)
+    transaction.append("people", people("x"))
+    transaction.commit()
+    assert log.end_offsets([("blobs", 0), ("blobs", 1), ("people", 0)]) == (
+        1,
+        {("blobs", 0): 2, ("blobs", 1): 0, ("people", 0): 1},
+    )
