@@ -6,7 +6,7 @@ Runtime never sees SQL: a test can plug in a lambda.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -53,29 +53,41 @@ A table function is a kernel with a list result: one output row per item, null l
 """
 
 
-@dataclass(frozen=True, slots=True)
 class Segments:
     """The rows of a batch by group, worked out once and shared by all aggregators of an operator.
 
     Attributes:
         groups: int64[n], the dense number (0..count-1) of each row's group, rows in processing order.
-        count: the number of groups.
-        order: int64[n], row numbers sorted by group, processing order kept within each.
-        starts: int64[count], where each group begins in ``order`` (no group is empty).
+        count: the number of groups; each has a row.
+        sequence: the number of the first row in the life of the operator: row i of the batch is row ``sequence + i``.
+            States that merge (sessions) can keep it to know which of them saw a row first.
     """
 
-    groups: Int64s
-    count: int
-    order: Int64s = field(init=False)
-    starts: Int64s = field(init=False)
+    __slots__ = ("_order", "_starts", "count", "groups", "sequence")
 
-    def __post_init__(self) -> None:
-        order = np.argsort(self.groups, kind="stable").astype(np.int64, copy=False)
-        counts = np.bincount(self.groups, minlength=self.count)
-        starts = np.zeros(self.count, np.int64)
-        np.cumsum(counts[:-1], out=starts[1:])
-        object.__setattr__(self, "order", order)
-        object.__setattr__(self, "starts", starts)
+    def __init__(self, groups: Int64s, count: int, sequence: int = 0) -> None:
+        self.groups = groups
+        self.count = count
+        self.sequence = sequence
+        self._order: Int64s | None = None
+        self._starts: Int64s | None = None
+
+    @property
+    def order(self) -> Int64s:
+        """int64[n]: row numbers sorted by group, processing order kept within each."""
+        if self._order is None:
+            # NumPy's stable sort of 16-bit numbers is a radix sort, several times quicker than that of wider ones.
+            narrow = self.groups.astype(np.uint16) if self.count <= 1 << 16 else self.groups
+            self._order = np.argsort(narrow, kind="stable").astype(np.int64, copy=False)
+        return self._order
+
+    @property
+    def starts(self) -> Int64s:
+        """int64[count]: where each group begins in ``order``."""
+        if self._starts is None:
+            counts = np.bincount(self.groups, minlength=self.count)
+            self._starts = np.cumsum(counts) - counts
+        return self._starts
 
 
 State = list[npt.NDArray[Any]]
@@ -85,13 +97,25 @@ State = list[npt.NDArray[Any]]
 class Aggregator(Protocol):
     """An aggregate function over many groups at once.  It keeps no state of its own: state goes in and comes out."""
 
-    fields: tuple[StateField, ...]
-    result_type: Any
-    """Arrow type of the result."""
-    can_undo: bool
-    """Whether ``scan`` accepts undone rows (aggregates over tables need it)."""
-    can_merge: bool
-    """Whether ``merge`` works (session windows need it)."""
+    @property
+    def fields(self) -> tuple[StateField, ...]:
+        """What a group's state consists of."""
+
+    @property
+    def result_type(self) -> Any:
+        """Arrow type of the result."""
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether ``scan`` accepts undone rows (aggregates over tables need it)."""
+
+    @property
+    def can_merge(self) -> bool:
+        """Whether ``merge`` works (session windows need it)."""
+
+    @property
+    def nested_state(self) -> bool:
+        """Whether ksqlDB keeps the state in an ARRAY, MAP or STRUCT, which flat value formats cannot hold."""
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -106,7 +130,8 @@ class Aggregator(Protocol):
 
         Returns:
             each group's state after the batch (arrays of length ``segments.count``) and, if ``every``, the state of the
-            row's group right after each row (arrays of length n, rows in processing order), else None.
+            row's group right after each row (arrays of length n, rows in processing order), else None.  Those are for
+            ``result`` only, never stored: parts of a state that do not show in the result may be left out of date.
 
         Raises:
             DataError: the aggregate cannot go on (a DECIMAL SUM overflows): the query fails, as in ksqlDB.

@@ -1,0 +1,446 @@
+"""The aggregates that run as segmented scans: COUNT, SUM, SUM_LIST, AVG, MIN, MAX, STDDEV_SAMP, STDDEV_SAMPLE, CORRELATION.
+
+No Python runs per row.  NULL arguments are skipped; undo is the exact inverse of adding for whole numbers and decimals, and
+what floating-point subtraction gives for DOUBLE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import DataError
+from ...limits import DECIMAL_PRECISION_MAX
+from ...runtime.batch import Bools, Int64s
+from ...runtime.kernel import Segments, State, StateField
+from .. import types as t
+from .aggregate_values import (
+    Codec,
+    from_objects,
+    mask_of_nulls,
+    object_array,
+    to_objects,
+)
+from .segmented import final_sums, final_values, running_sums, running_values
+
+Values = npt.NDArray[Any]
+
+_INT64: Final = np.dtype(np.int64)
+_FLOAT64: Final = np.dtype(np.float64)
+_EXACT: Final = Context(prec=2 * DECIMAL_PRECISION_MAX)
+
+
+def _count_field() -> StateField:
+    return StateField("COUNT", _INT64, pa.int64(), 0)
+
+
+def signs(present: Bools, undo: Bools | None) -> Int64s:
+    """1 for rows to add, -1 for rows to take back, 0 where there is no value."""
+    if undo is None:
+        return present.astype(np.int64)
+    return np.where(present, np.where(undo, -1, 1), 0)
+
+
+def add_up(segments: Segments, initial: Values, values: Values, every: bool) -> tuple[Values, Values | None]:
+    """Sums after the batch and, if wanted, after every row; whole numbers wrap at 64 bits."""
+    if values.dtype == _INT64:
+        if every:
+            running = running_sums(segments, initial, values)
+            return last_of(segments, running), running
+        return final_sums(segments, initial, values), None
+    if every:
+        running = running_values(np.add, segments, initial, values)
+        return last_of(segments, running), running
+    return final_values(np.add, segments, initial, values), None
+
+
+def last_of(segments: Segments, running: Values) -> Values:
+    """Each group's last value of a running result."""
+    ends = np.append(segments.starts[1:], len(segments.order)) - 1
+    return running[segments.order[ends]] if segments.count else running[:0]
+
+
+class Count:
+    """COUNT(*) without arguments, else how many arguments were not NULL."""
+
+    result_type: ClassVar[Any] = pa.int64()
+    can_undo = True
+    can_merge = True
+    nested_state = False
+
+    def __init__(self) -> None:
+        self.fields = (_count_field(),)
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        length = len(segments.groups)
+        if arguments:
+            steps = signs(~mask_of_nulls(arguments[0]), undo)
+        elif undo is not None:
+            steps = np.where(undo, -1, 1)
+        elif not every:
+            return [state[0] + np.bincount(segments.groups, minlength=segments.count)], None
+        else:
+            steps = np.ones(length, np.int64)
+        final, running = add_up(segments, state[0], steps, every)
+        return [final], None if running is None else [running]
+
+    def merge(self, left: State, right: State) -> State:
+        return [left[0] + right[0]]
+
+    def result(self, state: State) -> Any:
+        return pa.array(state[0])
+
+
+class Sum:
+    """SUM of INT, BIGINT (both wrap) or DOUBLE; 0 for no values."""
+
+    can_undo = True
+    can_merge = True
+    nested_state = False
+
+    def __init__(self, type_: t.SqlType) -> None:
+        self.result_type = t.to_arrow(type_)
+        self._narrow = type_ == t.INTEGER
+        self._dtype = _FLOAT64 if type_ == t.DOUBLE else _INT64
+        dtype = np.dtype(np.int32) if self._narrow else self._dtype
+        self.fields = (StateField("SUM", dtype, self.result_type, dtype.type(0)),)
+
+    def _steps(self, arguments: Sequence[Any], undo: Bools | None) -> Values:
+        array = arguments[0]
+        if array.null_count:
+            array = array.fill_null(0)
+        values = np.asarray(array.to_numpy(zero_copy_only=False), self._dtype)
+        return values if undo is None else np.where(undo, -values, values)
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        steps = self._steps(arguments, undo)
+        final, running = add_up(segments, state[0].astype(self._dtype, copy=False), steps, every)
+        if self._narrow:
+            final = final.astype(np.int32)  # wraps, as adding in 32 bits does
+            running = None if running is None else running.astype(np.int32)
+        return [final], None if running is None else [running]
+
+    def merge(self, left: State, right: State) -> State:
+        return [left[0] + right[0]]
+
+    def result(self, state: State) -> Any:
+        return pa.array(state[0])
+
+
+class SumList(Sum):
+    """SUM of the sums of arrays; NULL items and NULL arrays count for nothing."""
+
+    def _steps(self, arguments: Sequence[Any], undo: Bools | None) -> Values:
+        array = arguments[0]
+        lengths = np.asarray(array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+        items = array.flatten()
+        if items.null_count:
+            items = items.fill_null(0)
+        sums = np.zeros(len(array), self._dtype)
+        rows = np.repeat(np.arange(len(array)), lengths)
+        np.add.at(sums, rows, np.asarray(items.to_numpy(zero_copy_only=False), self._dtype))
+        return sums if undo is None else np.where(undo, -sums, sums)
+
+
+class SumDecimal:
+    """SUM of DECIMAL: exact, of the argument's type; a sum with too many digits stops the query."""
+
+    can_undo = True
+    can_merge = True
+    nested_state = False
+
+    def __init__(self, type_: t.Decimal) -> None:
+        self._codec = Codec(type_)
+        self._type = type_
+        self.result_type = self._codec.result
+        self._limit = 10**type_.precision
+        initial = 0 if self._codec.fixed else Decimal(0).scaleb(-type_.scale)
+        self.fields = (StateField("SUM", self._codec.dtype, self._codec.arrow, initial),)
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        array = arguments[0]
+        nulls = mask_of_nulls(array)
+        if self._codec.fixed:
+            values = np.where(nulls, 0, self._codec.decode(array))
+            initial = state[0]
+        else:
+            values = self._digits(to_objects(array))
+            initial = self._digits(state[0].tolist())
+        if undo is not None:
+            values = np.where(undo, -values, values)
+        # Every running sum is looked at: one that is too large stops the query even if a later row makes up for it.
+        scan = running_sums if self._codec.fixed else _running_objects
+        running = scan(segments, initial, values)
+        self._check(running)
+        if not self._codec.fixed:
+            running = object_array([self._decimal(v) for v in running.tolist()])
+        return [last_of(segments, running)], [running] if every else None
+
+    def _check(self, sums: Values) -> None:
+        # Fixed sums are exact up to the first one that is too large: two numbers below 10**18 add up without wrapping.
+        if len(sums) and bool(((sums >= self._limit) | (sums <= -self._limit)).any()):
+            raise DataError(f"SUM is out of the range of its type {self._type}")
+
+    def _digits(self, values: list[Any]) -> Values:
+        """Decimals as whole numbers of their last digit, which add up without rounding."""
+        scale = self._type.scale
+        return object_array([0 if v is None else int(v.scaleb(scale, _EXACT)) for v in values])
+
+    def _decimal(self, digits: int) -> Decimal:
+        return Decimal(digits).scaleb(-self._type.scale, _EXACT)
+
+    def merge(self, left: State, right: State) -> State:
+        if self._codec.fixed:
+            merged = left[0] + right[0]
+            self._check(merged)
+            return [merged]
+        sums = self._digits(left[0].tolist()) + self._digits(right[0].tolist())
+        self._check(sums)
+        return [object_array([self._decimal(v) for v in sums.tolist()])]
+
+    def result(self, state: State) -> Any:
+        return self._codec.encode(state[0], np.ones(len(state[0]), np.bool_))
+
+
+class Average:
+    """AVG: sum / count in DOUBLE, 0.0 for no values.  Whole numbers are summed in 64 bits, which wrap."""
+
+    result_type: ClassVar[Any] = pa.float64()
+    can_undo = True
+    can_merge = True
+    nested_state = True
+
+    def __init__(self, type_: t.SqlType) -> None:
+        self._dtype = _FLOAT64 if type_ == t.DOUBLE else _INT64
+        arrow = pa.float64() if type_ == t.DOUBLE else pa.int64()
+        self.fields = (StateField("SUM", self._dtype, arrow, self._dtype.type(0)), _count_field())
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        array = arguments[0]
+        steps = signs(~mask_of_nulls(array), undo)
+        if array.null_count:
+            array = array.fill_null(0)
+        values = np.asarray(array.to_numpy(zero_copy_only=False), self._dtype)
+        if undo is not None:
+            values = np.where(undo, -values, values)
+        sums, running_sum = add_up(segments, state[0], values, every)
+        counts, running_count = add_up(segments, state[1], steps, every)
+        if running_sum is None or running_count is None:
+            return [sums, counts], None
+        return [sums, counts], [running_sum, running_count]
+
+    def merge(self, left: State, right: State) -> State:
+        return [left[0] + right[0], left[1] + right[1]]
+
+    def result(self, state: State) -> Any:
+        sums, counts = state
+        averages = np.zeros(len(sums), np.float64)
+        np.divide(sums, counts, out=averages, where=counts != 0)
+        return pa.array(averages)
+
+
+class Extreme:
+    """MIN and MAX; NULL for no values.  Text and bytes compare by their bytes, NaN is above all numbers."""
+
+    can_undo = False
+    can_merge = True
+    nested_state = False
+
+    def __init__(self, type_: t.SqlType, *, largest: bool) -> None:
+        self._codec = Codec(type_)
+        self._largest = largest
+        self.result_type = self._codec.result
+        self.fields = (
+            StateField("VALUE", self._codec.dtype, self._codec.arrow, self._codec.initial),
+            StateField("PRESENT", np.dtype(np.bool_), pa.bool_(), False),
+        )
+        self._operation: np.ufunc = np.maximum if largest else np.minimum
+        self._neutral: Any = None
+        if self._codec.dtype == _FLOAT64:
+            # NaN is the greatest: the maximum keeps it, the minimum takes anything else before it.
+            self._neutral = -np.inf if largest else np.nan
+            self._operation = np.maximum if largest else np.fmin
+        elif self._codec.fixed:
+            limits = np.iinfo(self._codec.dtype)
+            self._neutral = limits.min if largest else limits.max
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        if undo is not None:
+            raise ValueError("MIN and MAX cannot take rows back")
+        if not self._codec.fixed:
+            return self._scan_ranks(state, segments, arguments[0], every)
+        nulls = mask_of_nulls(arguments[0])
+        values = self._codec.decode(arguments[0])
+        if nulls.any():
+            values = np.where(nulls, self._codec.dtype.type(self._neutral), values)
+        initial = np.where(state[1], state[0], self._codec.dtype.type(self._neutral))
+        return self._fold(segments, initial, values, state[1], ~nulls, every)
+
+    def _fold(
+        self, segments: Segments, initial: Values, values: Values, had: Bools, present: Bools, every: bool
+    ) -> tuple[State, State | None]:
+        if not every:
+            final = final_values(self._operation, segments, initial, values)
+            return [final, final_values(np.logical_or, segments, had, present)], None
+        running = running_values(self._operation, segments, initial, values)
+        seen = running_sums(segments, had.astype(np.int64), present.astype(np.int64)) > 0
+        return [last_of(segments, running), last_of(segments, seen)], [running, seen]
+
+    def _scan_ranks(self, state: State, segments: Segments, array: Any, every: bool) -> tuple[State, State | None]:
+        """By rank among the values of the batch and the states: ranks are whole numbers, which fold quickly."""
+        known = from_objects([v if p else None for v, p in zip(state[0].tolist(), state[1].tolist())], self.result_type)
+        values = pa.concat_arrays([known, array])
+        present = ~mask_of_nulls(values)
+        ranks = np.asarray(pc.rank(values, sort_keys="ascending", tiebreaker="dense").to_numpy(), np.int64)
+        limits = np.iinfo(np.int64)
+        ranks[~present] = limits.min if self._largest else limits.max
+        by_rank = np.zeros(len(ranks) + 1, np.int64)
+        rows = np.flatnonzero(present)
+        by_rank[ranks[rows]] = rows
+        operation: np.ufunc = np.maximum if self._largest else np.minimum
+        count = segments.count
+        if every:
+            folded = running_values(operation, segments, ranks[:count], ranks[count:])
+            seen = running_sums(segments, present[:count].astype(np.int64), present[count:].astype(np.int64)) > 0
+            running: State | None = [self._ranked(values, by_rank, folded, seen), seen]
+            last, last_seen = last_of(segments, folded), last_of(segments, seen)
+        else:
+            last = final_values(operation, segments, ranks[:count], ranks[count:])
+            last_seen = final_values(np.logical_or, segments, present[:count], present[count:])
+            running = None
+        return [self._ranked(values, by_rank, last, last_seen), last_seen], running
+
+    @staticmethod
+    def _ranked(values: Any, by_rank: Int64s, ranks: Values, present: Bools) -> Values:
+        rows = by_rank[np.where(present, ranks, 0)]
+        return object_array(to_objects(values.take(pa.array(rows, mask=~present))))
+
+    def merge(self, left: State, right: State) -> State:
+        if self._codec.fixed:
+            neutral = self._codec.dtype.type(self._neutral)
+            folded = self._operation(np.where(left[1], left[0], neutral), np.where(right[1], right[0], neutral))
+            return [folded, left[1] | right[1]]
+        values = [
+            (max if self._largest else min)(a, b) if p and q else (a if p else b)
+            for a, p, b, q in zip(left[0].tolist(), left[1].tolist(), right[0].tolist(), right[1].tolist())
+        ]
+        return [object_array(values), left[1] | right[1]]
+
+    def result(self, state: State) -> Any:
+        return self._codec.encode(state[0], state[1])
+
+
+class Deviation:
+    """STDDEV_SAMPLE, or with ``root=False`` STDDEV_SAMP, which in ksqlDB is the sample variance; 0.0 below two values.
+
+    The squared deviations are updated value by value (Youngs and Cramer): M2 += (n v - sum)^2 / (n (n - 1)).
+    """
+
+    result_type: ClassVar[Any] = pa.float64()
+    can_undo = True
+    can_merge = True
+    nested_state = True
+
+    def __init__(self, type_: t.SqlType, *, root: bool) -> None:
+        self._root = root
+        self._dtype = _FLOAT64 if type_ == t.DOUBLE else _INT64
+        arrow = pa.float64() if type_ == t.DOUBLE else pa.int64()
+        self.fields = (
+            StateField("SUM", self._dtype, arrow, self._dtype.type(0)),
+            _count_field(),
+            StateField("M2", _FLOAT64, pa.float64(), 0.0),
+        )
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        array = arguments[0]
+        steps = signs(~mask_of_nulls(array), undo)
+        if array.null_count:
+            array = array.fill_null(0)
+        values = np.asarray(array.to_numpy(zero_copy_only=False), self._dtype)
+        signed = values if undo is None else np.where(undo, -values, values)
+        sums, running_sum = add_up(segments, state[0], signed, True)
+        counts, running_count = add_up(segments, state[1], steps, True)
+        assert running_sum is not None and running_count is not None
+        # With the value among them, there are n values that sum up to ``total``: after adding it, before taking it back.
+        n, total = running_count, running_sum
+        if undo is not None:
+            taken = steps < 0
+            n = np.where(taken, n + 1, n)
+            total = np.where(taken, total + values, total)
+        increments = np.zeros(len(values), np.float64)
+        deviation = (n * values - total).astype(np.float64)
+        np.divide(deviation * deviation, n * (n - 1), out=increments, where=(steps != 0) & (n > 1))
+        increments *= steps
+        squares, running_squares = add_up(segments, state[2], increments, every)
+        if running_squares is None:
+            return [sums, counts, squares], None
+        return [sums, counts, squares], [running_sum, running_count, running_squares]
+
+    def merge(self, left: State, right: State) -> State:
+        n, m = left[1].astype(np.float64), right[1].astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = left[0] / n - right[0] / m
+            between = np.where((n > 0) & (m > 0), gap * gap * n * m / (n + m), 0.0)
+        return [left[0] + right[0], left[1] + right[1], left[2] + right[2] + between]
+
+    def result(self, state: State) -> Any:
+        variance = np.zeros(len(state[2]), np.float64)
+        np.divide(state[2], state[1] - 1, out=variance, where=state[1] > 1)
+        # Taking rows back may leave a rounding error below zero.
+        return pa.array(np.sqrt(np.maximum(variance, 0.0)) if self._root else variance)
+
+
+class Correlation:
+    """CORRELATION: Pearson's coefficient of the rows in which neither is NULL; NaN where it is undefined."""
+
+    result_type: ClassVar[Any] = pa.float64()
+    can_undo = True
+    can_merge = True
+    nested_state = True
+
+    def __init__(self) -> None:
+        names = ("SUM_X", "SUM_Y", "SUM_XX", "SUM_YY", "SUM_XY")
+        self.fields = (*(StateField(n, _FLOAT64, pa.float64(), 0.0) for n in names), _count_field())
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        steps = signs(~(mask_of_nulls(arguments[0]) | mask_of_nulls(arguments[1])), undo)
+        x, y = (np.asarray(a.fill_null(0).to_numpy(zero_copy_only=False), np.float64) for a in arguments)
+        x, y = (np.where(steps == 0, 0.0, v) for v in (x, y))
+        sums = [add_up(segments, s, v * steps, every) for s, v in zip(state, (x, y, x * x, y * y, x * y))]
+        sums.append(add_up(segments, state[5], steps, every))
+        running = [r for _, r in sums if r is not None]
+        return [f for f, _ in sums], running if every else None
+
+    def merge(self, left: State, right: State) -> State:
+        return [a + b for a, b in zip(left, right)]
+
+    def result(self, state: State) -> Any:
+        sum_x, sum_y, sum_xx, sum_yy, sum_xy, n = state
+        with np.errstate(divide="ignore", invalid="ignore"):
+            covariance = n * sum_xy - sum_x * sum_y
+            spread = np.sqrt((n * sum_xx - sum_x * sum_x) * (n * sum_yy - sum_y * sum_y))
+            return pa.array(covariance / spread)
+
+
+def _running_objects(segments: Segments, initial: Values, values: Values) -> Values:
+    return running_values(np.add, segments, initial, values)

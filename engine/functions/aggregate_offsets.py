@@ -1,0 +1,84 @@
+"""EARLIEST_BY_OFFSET and LATEST_BY_OFFSET of one value, without Python per row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...runtime.batch import Bools, Int64s
+from ...runtime.kernel import Segments, State, StateField
+from .. import types as t
+from .aggregate_values import Codec, mask_of_nulls, object_array, to_objects
+from .segmented import final_first, final_last, running_last
+
+
+class OneByOffset:
+    """The first or the last value in processing order, NULLs skipped unless ``ignore_nulls`` is off.
+
+    The state keeps when its value was seen, so that of two merged sessions the one that saw its value first (or last) wins.
+    """
+
+    can_undo = False
+    can_merge = True
+    nested_state = True
+
+    def __init__(self, type_: t.SqlType, *, latest: bool, ignore_nulls: bool) -> None:
+        self._codec = Codec(type_)
+        self._latest = latest
+        self._ignore_nulls = ignore_nulls
+        self.result_type = self._codec.result
+        self.fields = (
+            StateField("SEQUENCE", np.dtype(np.int64), pa.int64(), -1),
+            StateField("VALUE", self._codec.dtype, self._codec.arrow, self._codec.initial),
+            StateField("PRESENT", np.dtype(np.bool_), pa.bool_(), False),
+        )
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        array = arguments[0]
+        present = ~mask_of_nulls(array)
+        seen = present if self._ignore_nulls else np.ones(len(present), np.bool_)
+        if self._latest:
+            final = final_last(segments, seen)
+            running = running_last(segments, seen) if every else None
+        else:
+            seen = seen & (state[0] < 0)[segments.groups]
+            final = final_first(segments, seen)
+            running = self._running_first(segments, final) if every else None
+        after = self._taken(state, segments, array, present, np.arange(segments.count), final)
+        if running is None:
+            return after, None
+        return after, self._taken(state, segments, array, present, segments.groups, running)
+
+    @staticmethod
+    def _running_first(segments: Segments, first: Int64s) -> Int64s:
+        rows = first[segments.groups]
+        return np.where(rows <= np.arange(len(rows)), rows, -1)
+
+    def _taken(self, state: State, segments: Segments, array: Any, present: Bools, groups: Int64s, rows: Int64s) -> State:
+        """The state of each group, or, where ``rows`` names one, of the group having seen that row."""
+        new = rows >= 0
+        picked = np.where(new, rows, 0)
+        if len(array) == 0:
+            return [s[groups] for s in state]
+        sequences = np.where(new, segments.sequence + rows, state[0][groups])
+        if self._codec.fixed:
+            values = np.where(new, self._codec.decode(array)[picked], state[1][groups])
+        else:
+            fresh = object_array(to_objects(array.take(pa.array(rows, mask=~new))))
+            values = np.where(new, fresh, state[1][groups])
+        return [sequences, values, np.where(new, present[picked], state[2][groups])]
+
+    def merge(self, left: State, right: State) -> State:
+        if self._latest:
+            take_left = left[0] >= right[0]
+        else:
+            take_left = (right[0] < 0) | ((left[0] >= 0) & (left[0] <= right[0]))
+        return [np.where(take_left, a, b) for a, b in zip(left, right)]
+
+    def result(self, state: State) -> Any:
+        return self._codec.encode(state[1], state[2])

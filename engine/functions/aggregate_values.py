@@ -1,0 +1,143 @@
+"""SQL values inside aggregate states: as NumPy numbers where a type has a fixed width, else as Python objects.
+
+Instants and days travel as the numbers that Arrow holds for them, also inside ARRAY, MAP and STRUCT: Python's dates end in
+the year 9999, SQL's do not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .. import types as t
+
+Values = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+
+_DTYPES: Final[dict[t.SqlType, np.dtype[Any]]] = {
+    t.BOOLEAN: np.dtype(np.bool_),
+    t.INTEGER: np.dtype(np.int32),
+    t.BIGINT: np.dtype(np.int64),
+    t.DOUBLE: np.dtype(np.float64),
+    t.DATE: np.dtype(np.int32),
+    t.TIME: np.dtype(np.int32),
+    t.TIMESTAMP: np.dtype(np.int64),
+}
+
+
+def plain_type(type_: Any) -> Any:
+    """The Arrow type with temporal types replaced by the integers they are stored as."""
+    if pa.types.is_temporal(type_):
+        return pa.int64() if type_.bit_width == 64 else pa.int32()
+    if pa.types.is_map(type_):
+        return pa.map_(plain_type(type_.key_type), plain_type(type_.item_type))
+    if pa.types.is_list(type_):
+        return pa.list_(plain_type(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([pa.field(f.name, plain_type(f.type)) for f in type_])
+    return type_
+
+
+def to_objects(array: Any) -> list[Any]:
+    """Python values; MAP is a list of pairs, temporal values are ints."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    plain = plain_type(array.type)
+    values: list[Any] = (array if plain == array.type else array.cast(plain)).to_pylist()
+    return values
+
+
+def from_objects(values: list[Any], type_: Any) -> Any:
+    """The Arrow array of values in the form that `to_objects` gives."""
+    plain = plain_type(type_)
+    array = pa.array(values, plain)
+    return array if plain == type_ else array.cast(type_)
+
+
+def object_array(values: list[Any]) -> Values:
+    """A NumPy array holding the values as they are (NumPy would make a matrix of lists of one length)."""
+    return np.fromiter(values, object, len(values))
+
+
+def hashable(value: Any) -> Any:
+    """Something that hashes, and equals another such thing exactly if SQL finds the values the same (NaN is itself)."""
+    if isinstance(value, float) and value != value:
+        return ("NaN",)
+    if isinstance(value, list):
+        return tuple(hashable(v) for v in value)
+    if isinstance(value, tuple):
+        return ("pair", *(hashable(v) for v in value))
+    if isinstance(value, dict):
+        return ("struct", *(hashable(v) for v in value.values()))
+    if isinstance(value, bool):
+        return ("boolean", value)
+    return value
+
+
+def mask_of_nulls(array: Any) -> Bools:
+    """bool[n]: where the array is null."""
+    if array.null_count == 0:
+        return np.zeros(len(array), np.bool_)
+    return np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
+
+
+class Codec:
+    """How the values of one SQL type are kept in a state: ``dtype`` and, for checkpoints, ``arrow``.
+
+    DECIMAL up to 18 digits is kept as its unscaled int64.
+    """
+
+    def __init__(self, type_: t.SqlType) -> None:
+        self.sql = type_
+        self.result = t.to_arrow(type_)
+        self.small_decimal = isinstance(type_, t.Decimal) and type_.precision <= 18
+        self.dtype = np.dtype(np.int64) if self.small_decimal else _DTYPES.get(type_, np.dtype(object))
+        self.arrow = pa.int64() if self.small_decimal else plain_type(self.result)
+        self.initial: Any = None if self.dtype == object else self.dtype.type(0)
+
+    @property
+    def fixed(self) -> bool:
+        return self.dtype != object
+
+    def decode(self, array: Any) -> Values:
+        """A column as an array of ``dtype``; what stands in null rows has no meaning."""
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        if not self.fixed:
+            return object_array(to_objects(array))
+        if self.small_decimal:
+            return unscaled(array)
+        if pa.types.is_temporal(array.type):
+            array = array.view(self.arrow)
+        if array.null_count:
+            array = array.fill_null(False if self.sql == t.BOOLEAN else 0)
+        return np.asarray(array.to_numpy(zero_copy_only=False), self.dtype)
+
+    def encode(self, values: Values, present: Bools) -> Any:
+        """The column of values, null where not present."""
+        if not self.fixed:
+            return from_objects([v if p else None for v, p in zip(values.tolist(), present.tolist())], self.result)
+        mask = None if present.all() else ~present
+        if self.small_decimal:
+            return from_unscaled(values, self.result, mask)
+        array = pa.array(values, mask=mask)
+        return array.view(self.result) if pa.types.is_temporal(self.result) else array
+
+
+def unscaled(array: Any) -> npt.NDArray[np.int64]:
+    """The digits of a decimal128 column of at most 18 digits, as int64: the low words, which hold all of them."""
+    words = np.frombuffer(array.buffers()[1], np.int64)
+    values: npt.NDArray[np.int64] = words[2 * array.offset : 2 * (array.offset + len(array)) : 2]
+    return values
+
+
+def from_unscaled(values: npt.NDArray[np.int64], type_: Any, mask: Bools | None = None) -> Any:
+    """The inverse of `unscaled`; ``mask`` is where it is null."""
+    words = np.empty(2 * len(values), np.int64)
+    words[0::2] = values
+    words[1::2] = values >> 63
+    validity = None if mask is None else pa.array(~mask).buffers()[1]
+    return pa.Array.from_buffers(type_, len(values), [validity, pa.py_buffer(words)])

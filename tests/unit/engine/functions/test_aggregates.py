@@ -1,0 +1,505 @@
+"""Aggregators against one row at a time in plain Python, however the rows are cut into batches."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.engine import types as t
+from penstock.engine.functions import aggregate  # noqa: F401  (registers the functions)
+from penstock.engine.functions.aggregate_distinct import EXACT_MAX, CountDistinct
+from penstock.engine.functions.aggregate_objects import UserAggregator
+from penstock.engine.functions.registry import BUILT_INS
+from penstock.errors import DataError, StatementError
+from penstock.runtime.kernel import Segments
+
+
+def make(name: str, *types: t.SqlType, literals: Sequence[Any] = ()) -> Any:
+    """The aggregator of a call with these argument types; trailing literals."""
+    function = BUILT_INS.find(name)
+    assert function is not None
+    return function.overloads[0].make(types, [*[None] * (len(types) - len(literals)), *literals])
+
+
+class Groups:
+    """Drives an aggregator over batches, keeping states as a store would."""
+
+    def __init__(self, aggregator: Any, count: int) -> None:
+        self.aggregator = aggregator
+        self.seen = 0
+        self.state = []
+        for field in aggregator.fields:
+            column = np.empty(count, field.dtype)
+            for i in range(count):
+                column[i] = field.initial
+            self.state.append(column)
+
+    def feed(
+        self, groups: Sequence[int], arguments: Sequence[Any], undo: Sequence[bool] | None = None, every: bool = True
+    ) -> list[Any]:
+        """Take a batch in; the result after each row, or of all groups in the end."""
+        numbers = np.array(groups, np.int64)
+        distinct, dense = np.unique(numbers, return_inverse=True)
+        segments = Segments(dense.astype(np.int64), len(distinct), self.seen)
+        self.seen += len(numbers)
+        before = [s[distinct].tolist() for s in self.state]
+        taken = None if undo is None or not any(undo) else np.array(undo, np.bool_)
+        final, running = self.aggregator.scan([s[distinct] for s in self.state], segments, arguments, taken, every)
+        assert [s[distinct].tolist() for s in self.state] == before or "nan" in str(before)
+        for column, field, new in zip(self.state, self.aggregator.fields, final):
+            assert new.dtype == field.dtype
+            column[distinct] = new
+        if running is None:
+            return []
+        result = self.aggregator.result(running)
+        assert result.type == self.aggregator.result_type
+        return result.to_pylist()
+
+    def results(self) -> list[Any]:
+        return self.aggregator.result(self.state).to_pylist()
+
+
+@dataclass(frozen=True)
+class Case:
+    """``fold`` gives the result for all values of a group so far; ``undo``: rows may be taken back."""
+
+    name: str
+    make: Callable[[], Any]
+    types: tuple[pa.DataType, ...]
+    values: st.SearchStrategy[Any]
+    fold: Callable[[list[Any]], Any]
+    undo: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def some(values: list[Any]) -> list[Any]:
+    return [v for v in values if v is not None]
+
+
+def wrap(value: int, bits: int) -> int:
+    return (value + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+
+
+def float_sum(values: list[float]) -> float:
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
+def latest(values: list[Any]) -> Any:
+    return values[-1] if values else None
+
+
+def distinct(values: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def attr(values: list[Any]) -> Any:
+    return values[0] if len(set(values)) == 1 else None
+
+
+def counted(values: list[Any]) -> list[tuple[Any, int]]:
+    return [(v, values.count(v)) for v in distinct(values)]
+
+
+def close(value: float) -> Any:
+    return pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True)
+
+
+INTS = st.none() | st.integers(-5, 5) | st.sampled_from([2**31 - 1, -(2**31)])
+LONGS = st.none() | st.integers(-5, 5) | st.sampled_from([2**63 - 1, -(2**63), 2**53 + 1])
+SMALL = st.none() | st.integers(-9, 9)
+DOUBLES = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([0.1, 0.2, 1e300, -1e-300])
+TEXT = st.none() | st.text("abcé\U0001f600", max_size=3)
+DAYS = st.none() | st.integers(-(10**6), 10**7)
+MONEY = st.none() | st.decimals(-100, 100, places=2)
+
+CASES = [
+    Case("COUNT(*)", lambda: make("COUNT"), (), st.none(), len, undo=True),
+    Case("COUNT", lambda: make("COUNT", t.STRING), (pa.string(),), TEXT, lambda v: len(some(v)), undo=True),
+    Case("SUM INT", lambda: make("SUM", t.INTEGER), (pa.int32(),), INTS, lambda v: wrap(sum(some(v)), 32), undo=True),
+    Case("SUM BIGINT", lambda: make("SUM", t.BIGINT), (pa.int64(),), LONGS, lambda v: wrap(sum(some(v)), 64), undo=True),
+    Case("SUM DOUBLE", lambda: make("SUM", t.DOUBLE), (pa.float64(),), DOUBLES, lambda v: float_sum(some(v))),
+    Case(
+        "SUM DECIMAL(9, 2)",
+        lambda: make("SUM", t.Decimal(9, 2)),
+        (pa.decimal128(9, 2),),
+        MONEY,
+        lambda v: sum(some(v), Decimal("0.00")),
+        undo=True,
+    ),
+    Case(
+        "SUM DECIMAL(40, 2)",
+        lambda: make("SUM", t.Decimal(40, 2)),
+        (pa.decimal256(40, 2),),
+        MONEY,
+        lambda v: sum(some(v), Decimal("0.00")),
+        undo=True,
+    ),
+    Case(
+        "SUM_LIST",
+        lambda: make("SUM_LIST", t.Array(t.INTEGER)),
+        (pa.list_(pa.int32()),),
+        st.none() | st.lists(INTS, max_size=3),
+        lambda v: wrap(sum(x for items in some(v) for x in some(items)), 32),
+        undo=True,
+    ),
+    Case(
+        "AVG",
+        lambda: make("AVG", t.INTEGER),
+        (pa.int32(),),
+        INTS,
+        lambda v: sum(some(v)) / len(some(v)) if some(v) else 0.0,
+        undo=True,
+    ),
+    Case("MIN INT", lambda: make("MIN", t.INTEGER), (pa.int32(),), INTS, lambda v: min(some(v), default=None)),
+    Case("MAX BIGINT", lambda: make("MAX", t.BIGINT), (pa.int64(),), LONGS, lambda v: max(some(v), default=None)),
+    Case("MIN DOUBLE", lambda: make("MIN", t.DOUBLE), (pa.float64(),), DOUBLES, lambda v: min(some(v), default=None)),
+    Case("MAX DOUBLE", lambda: make("MAX", t.DOUBLE), (pa.float64(),), DOUBLES, lambda v: max(some(v), default=None)),
+    Case("MAX STRING", lambda: make("MAX", t.STRING), (pa.string(),), TEXT, lambda v: max(some(v), default=None)),
+    Case(
+        "MIN DECIMAL(9, 2)",
+        lambda: make("MIN", t.Decimal(9, 2)),
+        (pa.decimal128(9, 2),),
+        MONEY,
+        lambda v: min(some(v), default=None),
+    ),
+    Case(
+        "MAX DECIMAL(40, 2)",
+        lambda: make("MAX", t.Decimal(40, 2)),
+        (pa.decimal256(40, 2),),
+        MONEY,
+        lambda v: max(some(v), default=None),
+    ),
+    Case("COLLECT_LIST", lambda: make("COLLECT_LIST", t.STRING), (pa.string(),), TEXT, list),
+    Case("COLLECT_SET", lambda: make("COLLECT_SET", t.STRING), (pa.string(),), TEXT, distinct),
+    Case(
+        "COUNT_DISTINCT STRING",
+        lambda: make("COUNT_DISTINCT", t.STRING),
+        (pa.string(),),
+        TEXT,
+        lambda v: len(set(some(v))),
+    ),
+    Case(
+        "COUNT_DISTINCT BIGINT",
+        lambda: make("COUNT_DISTINCT", t.BIGINT),
+        (pa.int64(),),
+        LONGS,
+        lambda v: len(set(some(v))),
+    ),
+    Case(
+        "LATEST_BY_OFFSET",
+        lambda: make("LATEST_BY_OFFSET", t.STRING),
+        (pa.string(),),
+        TEXT,
+        lambda v: latest(some(v)),
+    ),
+    Case(
+        "LATEST_BY_OFFSET with nulls",
+        lambda: make("LATEST_BY_OFFSET", t.INTEGER, t.BOOLEAN, literals=[False]),
+        (pa.int32(),),
+        INTS,
+        latest,
+    ),
+    Case(
+        "EARLIEST_BY_OFFSET",
+        lambda: make("EARLIEST_BY_OFFSET", t.DOUBLE),
+        (pa.float64(),),
+        DOUBLES,
+        lambda v: next(iter(some(v)), None),
+    ),
+    Case(
+        "EARLIEST_BY_OFFSET with nulls",
+        lambda: make("EARLIEST_BY_OFFSET", t.STRING, t.BOOLEAN, literals=[False]),
+        (pa.string(),),
+        TEXT,
+        lambda v: v[0] if v else None,
+    ),
+    Case(
+        "LATEST_BY_OFFSET 2",
+        lambda: make("LATEST_BY_OFFSET", t.STRING, t.INTEGER, literals=[2]),
+        (pa.string(),),
+        TEXT,
+        lambda v: some(v)[-2:],
+    ),
+    Case(
+        "EARLIEST_BY_OFFSET 2 with nulls",
+        lambda: make("EARLIEST_BY_OFFSET", t.INTEGER, t.INTEGER, t.BOOLEAN, literals=[2, False]),
+        (pa.int32(),),
+        INTS,
+        lambda v: v[:2],
+    ),
+    Case(
+        "TOPK",
+        lambda: make("TOPK", t.INTEGER, t.INTEGER, literals=[3]),
+        (pa.int32(),),
+        INTS,
+        lambda v: sorted(some(v), reverse=True)[:3],
+    ),
+    Case(
+        "TOPKDISTINCT",
+        lambda: make("TOPKDISTINCT", t.STRING, t.INTEGER, literals=[3]),
+        (pa.string(),),
+        TEXT,
+        lambda v: sorted(set(some(v)), reverse=True)[:3],
+    ),
+    Case("HISTOGRAM", lambda: make("HISTOGRAM", t.STRING), (pa.string(),), TEXT, lambda v: counted(some(v))),
+    Case("ATTR", lambda: make("ATTR", t.STRING), (pa.string(),), TEXT, attr, undo=True),
+    Case(
+        "STDDEV_SAMP",
+        lambda: make("STDDEV_SAMP", t.INTEGER),
+        (pa.int32(),),
+        SMALL,
+        lambda v: close(statistics.variance(some(v)) if len(some(v)) > 1 else 0.0),
+        undo=True,
+    ),
+    Case(
+        "STDDEV_SAMPLE",
+        lambda: make("STDDEV_SAMPLE", t.DOUBLE),
+        (pa.float64(),),
+        SMALL,
+        lambda v: close(statistics.stdev(map(float, some(v))) if len(some(v)) > 1 else 0.0),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_running_results_are_those_of_one_row_at_a_time(case: Case, data: st.DataObject) -> None:
+    """After every row, the result is that of the group's rows so far, for any cut into batches."""
+    rows = data.draw(st.lists(st.tuples(st.integers(0, 2), case.values, st.booleans()), max_size=12))
+    cuts = data.draw(st.sets(st.integers(0, len(rows))))
+    kept: dict[int, list[Any]] = {0: [], 1: [], 2: []}
+    expected, groups, values, undo = [], [], [], []
+    for group, value, back in rows:
+        taken = case.undo and back and bool(kept[group])
+        if taken:
+            value = kept[group].pop()
+        else:
+            kept[group].append(value)
+        expected.append(case.fold(kept[group]))
+        groups.append(group)
+        values.append(value)
+        undo.append(taken)
+    bounds = [0, *sorted(cuts), len(rows)]
+    running, final = Groups(case.make(), 3), Groups(case.make(), 3)
+    got: list[Any] = []
+    for start, stop in zip(bounds, bounds[1:]):
+        if start == stop:
+            continue
+        arguments = [pa.array(values[start:stop], type_) for type_ in case.types]
+        got += running.feed(groups[start:stop], arguments, undo[start:stop])
+        final.feed(groups[start:stop], arguments, undo[start:stop], every=False)
+    assert got == expected
+    last = [case.fold(kept[g]) for g in range(3)]
+    assert running.results() == last
+    assert final.results() == last
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "OFFSET" not in c.name], ids=str)
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_merging_two_states_is_seeing_the_rows_of_both(case: Case, data: st.DataObject) -> None:
+    """The earlier session's rows come first; an untouched state changes nothing."""
+    left = data.draw(st.lists(case.values, max_size=6))
+    right = data.draw(st.lists(case.values, max_size=6))
+    aggregator = case.make()
+    states = Groups(aggregator, 3)
+    for group, values in ((0, left), (1, right)):
+        if values:
+            states.feed([group] * len(values), [pa.array(values, type_) for type_ in case.types])
+    first, second, empty = ([s[i : i + 1] for s in states.state] for i in range(3))
+    both = case.fold([*left, *right])
+    if isinstance(both, float):
+        both = close(both)
+    assert aggregator.result(aggregator.merge(first, second)).to_pylist() == [both]
+    alone = aggregator.result(first).to_pylist()
+    assert aggregator.result(aggregator.merge(empty, first)).to_pylist() == alone
+
+
+@pytest.mark.parametrize("n", [None, 2])
+def test_merged_sessions_go_by_processing_order(n: int | None) -> None:
+    """EARLIEST and LATEST look at when a row was processed, not at which session is earlier."""
+    types = (t.INTEGER,) if n is None else (t.INTEGER, t.INTEGER)
+    literals = [] if n is None else [n]
+    for name, expected in (("EARLIEST_BY_OFFSET", [30, 10]), ("LATEST_BY_OFFSET", [10, 31])):
+        states = Groups(make(name, *types, literals=literals), 2)
+        states.feed([1, 0, 1], [pa.array([30, 10, 31], pa.int32())])
+        merged = states.aggregator.merge([s[:1] for s in states.state], [s[1:] for s in states.state])
+        got = states.aggregator.result(merged).to_pylist()[0]
+        assert got == (expected if n else expected[0 if name.startswith("E") else 1])
+
+
+def test_double_sums_add_in_order_also_in_long_segments() -> None:
+    """Large groups are scanned by another path than small ones: both round like one addition after another."""
+    generator = np.random.default_rng(7)
+    values = generator.normal(size=5000) * 10.0 ** generator.integers(-8, 8, 5000)
+    groups = generator.choice([0, 0, 0, 1, 2, 3, 4], 5000)
+    groups[-20:] = range(5, 25)
+    states = Groups(make("SUM", t.DOUBLE), 25)
+    got = states.feed(groups.tolist(), [pa.array(values)])
+    sums = [0.0] * 25
+    expected = []
+    for group, value in zip(groups.tolist(), values.tolist()):
+        sums[group] += value
+        expected.append(sums[group])
+    assert got == expected
+    fast = Groups(make("SUM", t.DOUBLE), 25)
+    fast.feed(groups.tolist(), [pa.array(values)], every=False)
+    assert fast.results() == sums
+
+
+def test_decimal_overflow_stops_the_query_even_if_a_later_row_makes_up_for_it() -> None:
+    """A running sum with too many digits is an error, in both modes and above 18 digits."""
+    for type_, arrow in ((t.Decimal(3, 1), pa.decimal128(3, 1)), (t.Decimal(40, 0), pa.decimal256(40, 0))):
+        large = Decimal("99.9") if type_.precision == 3 else Decimal("9" * 40)
+        for every in (True, False):
+            with pytest.raises(DataError):
+                Groups(make("SUM", type_), 1).feed(
+                    [0, 0, 0], [pa.array([large, large, large.copy_negate()], arrow)], every=every
+                )
+
+
+def test_nan_is_above_all_numbers() -> None:
+    """MAX and TOPK take NaN first, MIN takes it only if there is nothing else."""
+    nan = math.nan
+    column = [pa.array([nan, 1.0, -math.inf])]
+    assert str(Groups(make("MAX", t.DOUBLE), 1).feed([0, 0, 0], column)) == "[nan, nan, nan]"
+    assert str(Groups(make("MIN", t.DOUBLE), 1).feed([0, 0, 0], column)) == "[nan, 1.0, -inf]"
+    top = Groups(make("TOPK", t.DOUBLE, t.INTEGER, literals=[2]), 1).feed([0, 0, 0], [pa.array([1.0, nan, 2.0])])
+    assert str(top[-1]) == "[nan, 2.0]"
+
+
+def test_topk_with_columns_gives_structs() -> None:
+    """Ties keep their order of arrival; a NULL sort value is skipped, a NULL in another column is kept."""
+    states = Groups(make("TOPK", t.DOUBLE, t.STRING, t.DATE, t.INTEGER, literals=[2]), 1)
+    states.feed(
+        [0] * 4,
+        [
+            pa.array([1.0, 2.0, None, 2.0]),
+            pa.array(["a", "b", "c", None]),
+            pa.array([1, 2, 3, None], pa.int32()).cast(pa.date32()),
+        ],
+    )
+    assert [tuple(x.values())[:2] for x in states.results()[0]] == [(2.0, "b"), (2.0, None)]
+
+
+def test_instants_beyond_pythons_calendar_survive() -> None:
+    """TIMESTAMPs and DATEs are numbers inside states, also nested ones."""
+    instants = pa.array([10**15, None, 5], pa.int64()).cast(pa.timestamp("ms"))
+    for name, expected in (("MAX", [10**15] * 3), ("LATEST_BY_OFFSET", [10**15, 10**15, 5])):
+        states = Groups(make(name, t.TIMESTAMP), 1)
+        aggregator = states.aggregator
+        segments = Segments(np.zeros(3, np.int64), 1)
+        _, running = aggregator.scan(states.state, segments, [instants], None, True)
+        assert aggregator.result(running).cast(pa.int64()).to_pylist() == expected
+    states = Groups(make("COLLECT_LIST", t.TIMESTAMP), 1)
+    final, _ = states.aggregator.scan(states.state, Segments(np.zeros(3, np.int64), 1), [instants], None, False)
+    assert states.aggregator.result(final).cast(pa.list_(pa.int64())).to_pylist() == [[10**15, None, 5]]
+
+
+def test_collect_list_takes_back_the_last_equal_item() -> None:
+    """Also where the items are arrays; what is not there is no error."""
+    states = Groups(make("COLLECT_LIST", t.Array(t.INTEGER)), 1)
+    column = pa.array([[1], [2], [1], [1], [3]], pa.list_(pa.int32()))
+    got = states.feed([0] * 5, [column], [False, False, False, True, True])
+    assert got[-2:] == [[[1], [2]], [[1], [2]]]
+
+
+def test_count_distinct_estimates_within_its_error_when_there_are_many() -> None:
+    """Exact up to the limit, then within 4 % and never far from monotonic; a merge is the union."""
+    aggregator = CountDistinct()
+    states = Groups(aggregator, 2)
+    states.feed([0] * EXACT_MAX, [pa.array(range(EXACT_MAX))], every=False)
+    assert states.results()[0] == EXACT_MAX
+    states.feed([0] * 20_000, [pa.array(range(20_000))], every=False)
+    assert states.results()[0] == pytest.approx(20_000, rel=0.04)
+    states.feed([1] * 20_000, [pa.array(range(10_000, 30_000))], every=False)
+    merged = aggregator.merge([s[:1] for s in states.state], [s[1:] for s in states.state])
+    assert aggregator.result(merged).to_pylist()[0] == pytest.approx(30_000, rel=0.04)
+
+
+def test_correlation_is_duckdbs() -> None:
+    """Pearson's coefficient of the rows without NULL; undefined is NaN."""
+    x = [1.5, -1.0, -4.5, None, 3.0, 2.5]
+    y = [8.0, -2.0, -1.0, 3.0, None, 7.5]
+    states = Groups(make("CORRELATION", t.DOUBLE, t.DOUBLE), 1)
+    got = states.feed([0] * 6, [pa.array(x), pa.array(y)])
+    table = pa.table({"x": x, "y": y})
+    assert table.num_rows == 6
+    expected = duckdb.sql('SELECT corr(x, y) FROM "table"').fetchall()[0]
+    assert got[-1] == pytest.approx(expected[0])
+    assert math.isnan(got[0])
+    assert got[1] == 1.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), SMALL), min_size=1, max_size=30))
+def test_final_values_are_duckdbs(rows: list[tuple[int, int | None]]) -> None:
+    """COUNT, SUM, AVG, MIN, MAX and COUNT_DISTINCT over a finished input equal GROUP BY in DuckDB."""
+    data = pa.table({"g": [g for g, _ in rows], "v": pa.array([v for _, v in rows], pa.int64())})
+    oracle = duckdb.sql(
+        "SELECT g, count(v), coalesce(sum(v), 0)::BIGINT, coalesce(avg(v), 0), min(v), max(v), count(DISTINCT v)"
+        " FROM data GROUP BY g ORDER BY g"
+    ).fetchall()
+    names = ("COUNT", "SUM", "AVG", "MIN", "MAX", "COUNT_DISTINCT")
+    columns = []
+    for name in names:
+        states = Groups(make(name, t.BIGINT), 4)
+        states.feed([g for g, _ in rows], [data["v"].combine_chunks()], every=False)
+        columns.append(states.results())
+    for g, *expected in oracle:
+        assert [c[g] for c in columns] == expected
+
+
+def test_a_python_aggregate_keeps_its_own_state_per_group() -> None:
+    """initialize runs for each group; aggregate gets the values and then the state; map makes the result."""
+    longest = UserAggregator(
+        t.Struct((("BEST", t.STRING),)),
+        t.STRING,
+        lambda: {"BEST": ""},
+        lambda value, state: state if value is None else {"BEST": max(state["BEST"], value, key=len)},
+        merge=lambda a, b: {"BEST": max(a["BEST"], b["BEST"], key=len)},
+        map=lambda state: state["BEST"],
+    )
+    states = Groups(longest, 3)
+    got = states.feed([0, 1, 0, 0], [pa.array(["aa", "b", None, "ccc"])])
+    assert got == ["aa", "b", "aa", "ccc"]
+    merged = longest.merge([s[:1] for s in states.state], [s[1:2] for s in states.state])
+    assert longest.result(merged).to_pylist() == ["ccc"]
+    assert states.results()[2] == ""
+    assert not longest.can_undo
+
+
+def test_literal_arguments_must_make_sense() -> None:
+    """k and n are whole numbers above 0."""
+    with pytest.raises(StatementError, match="k must be"):
+        make("TOPK", t.INTEGER, t.INTEGER, literals=[0])
+    with pytest.raises(StatementError, match="the number of values"):
+        make("LATEST_BY_OFFSET", t.INTEGER, t.INTEGER, literals=[None])
+
+
+def test_all_eighteen_aggregates_are_registered() -> None:
+    """Reference section 7, by name."""
+    names = """COUNT SUM SUM_LIST AVG MIN MAX COLLECT_LIST COLLECT_SET COUNT_DISTINCT EARLIEST_BY_OFFSET LATEST_BY_OFFSET
+        TOPK TOPKDISTINCT HISTOGRAM CORRELATION STDDEV_SAMP STDDEV_SAMPLE ATTR""".split()
+    assert len(names) == 18
+    for name in names:
+        function = BUILT_INS.find(name)
+        assert function is not None
+        assert function.kind == "AGGREGATE"
