@@ -166,6 +166,15 @@ def caused_by(left: Batch, right: Batch, source: Int64s, name: str) -> Any:
     return np.concatenate((getattr(left, name), getattr(right, name)))[source]
 
 
+def headers_of(left: Batch, right: Batch, source: Int64s) -> Any | None:
+    """The headers of the rows that caused others; None if no row has any."""
+    known = [b.headers for b in (left, right) if b.headers is not None]
+    if not known:
+        return None
+    halves = [pa.nulls(len(b), known[0].type) if b.headers is None else b.headers for b in (left, right)]
+    return pa.concat_arrays(halves).take(pa.array(source))
+
+
 def joined_batch(
     schema: pa.Schema,
     key_count: int,
@@ -178,20 +187,15 @@ def joined_batch(
 ) -> Batch:
     """A batch of joined rows: key, window and headers from the row that caused each, and the given values."""
     both = [pa.concat_arrays(pair) for pair in zip(left.keys, right.keys)]
-    headers = None
-    if left.headers is not None or right.headers is not None:
-        type_ = (left.headers if left.headers is not None else right.headers).type
-        halves = [pa.nulls(len(b), type_) if b.headers is None else b.headers for b in (left, right)]
-        headers = pa.concat_arrays(halves).take(pa.array(source))
     return Batch(
         schema,
         key_count,
-        tuple([*take(both, source), *values]),
+        (*take(both, source), *values),
         timestamps,
         caused_by(left, right, source, "positions"),
         window_starts=caused_by(left, right, source, "window_starts") if windowed else None,
         window_ends=caused_by(left, right, source, "window_ends") if windowed else None,
-        headers=headers,
+        headers=headers_of(left, right, source),
     )
 
 

@@ -37,7 +37,7 @@ class Column:
 
     def _filled(self, dtype: np.dtype[Any], rows: int) -> npt.NDArray[Any]:
         rows = -(-rows // BLOCK_ROWS) * BLOCK_ROWS
-        if dtype != object and self._initial == 0:
+        if not dtype.hasobject and self._initial == 0:
             return np.zeros(rows, dtype)
         values = np.empty(rows, dtype)
         values.fill(self._initial)
@@ -73,7 +73,7 @@ class Column:
 
     def reset(self, rows: Int64s) -> None:
         """Give rows their initial value again."""
-        if self.values.dtype == object:
+        if self.values.dtype.hasobject:
             values = np.empty(len(rows), object)
             values.fill(self._initial)
             self.put(rows, values)

@@ -29,7 +29,7 @@ DELETED: Final = "deleted"
 
 def to_arrow(values: npt.NDArray[Any], type_: Any) -> Any:
     """A field's values as the Arrow type it is kept in."""
-    if values.dtype == object:
+    if values.dtype.hasobject:
         return pa.array(values.tolist(), type_)
     if pa.types.is_temporal(type_):
         return pa.array(values, pa.int64() if values.dtype.itemsize == 8 else pa.int32()).view(type_)
@@ -41,7 +41,7 @@ def from_arrow(array: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """The inverse of `to_arrow`."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    if dtype == object:
+    if dtype.hasobject:
         values = np.empty(len(array), object)
         for i, value in enumerate(array.to_pylist()):
             values[i] = value
@@ -244,7 +244,7 @@ class KeyedStore:
             slots = self.slots(gone.columns[: len(self.key_schema)])
             self._remove(self.group(slots[slots >= 0])[1])
             changes = changes.filter(pa.array(~deleted))
-        self._load(changes.columns)
+        self._load(changes.columns[: len(self.schema)])
 
     def _load(self, columns: Sequence[Any]) -> None:
         """Write rows with distinct keys, unrecorded."""

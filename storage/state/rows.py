@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -34,11 +34,21 @@ def _chunk(base: int, columns: Sequence[Any], slots: Int64s) -> _Chunk:
     return _Chunk(base, tuple(columns), slots, sum(c.nbytes for c in columns))
 
 
-def _gather(chunks: Sequence[_Chunk], schema: pa.Schema, rows: Int64s) -> list[Any]:
-    """The rows of the given numbers; null where the number is -1."""
+class Chunk(Protocol):
+    """Rows numbered from ``base`` on."""
+
+    @property
+    def base(self) -> int: ...
+
+    @property
+    def columns(self) -> tuple[Any, ...]: ...
+
+
+def gather(chunks: Sequence[Chunk], schema: pa.Schema, rows: Int64s) -> list[Any]:
+    """The rows of the given numbers, out of chunks with ascending bases; null where the number is -1."""
     bases = np.array([c.base for c in chunks], np.int64)
     which = np.searchsorted(bases, rows, "right") - 1
-    hit = np.flatnonzero(np.bincount(which + 1, minlength=len(chunks) + 1)[1:]) if len(rows) else []
+    hit: Int64s = np.flatnonzero(np.bincount(which + 1, minlength=len(chunks) + 1)[1:])
     if len(hit) == 0:
         return [pa.nulls(len(rows), f.type) for f in schema]
     if len(hit) == 1:
@@ -77,7 +87,7 @@ class RowStorage:
 
     def read(self, slots: Int64s) -> list[Any]:
         """Arrow arrays, one per column of the schema; null where the slot is -1 or holds no row."""
-        return _gather(self._chunks, self.schema, _rows_of(self._rows, slots))
+        return gather(self._chunks, self.schema, _rows_of(self._rows, slots))
 
     def has(self, slots: Int64s) -> Any:
         """bool[n]: the slot (not -1) holds a row."""
@@ -166,4 +176,4 @@ class FrozenRows:
     chunks: tuple[_Chunk, ...]
 
     def read(self, slots: Int64s) -> list[Any]:
-        return _gather(self.chunks, self.schema, _rows_of(self.rows, slots))
+        return gather(self.chunks, self.schema, _rows_of(self.rows, slots))

@@ -1,0 +1,372 @@
+"""The join of two streams within a window of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from ...storage.state.interval_store import NEVER, IntervalStore, Matches
+from ...storage.state.keyed_store import KeyedStore
+from ...storage.state.order import key_ranks
+from ...storage.state.scalar_store import ScalarStore
+from ...storage.state.store import StateStore
+from ..batch import Batch, Bools, Int64s
+from .base import Operator, OperatorContext
+from .joining import ROWTIME, WINDOW_BOUNDS, JoinKind, headers_of, keys_of, orders, store_keys, take, with_value
+
+LEGACY_GRACE_MS: Final = 24 * 3_600_000
+"""How long rows are kept where the statement has no GRACE PERIOD, as Kafka Streams' ``JoinWindows.of`` does."""
+
+_NEVER_PLACE: Final = 1 << 62
+
+
+@dataclass(slots=True)
+class _Side:
+    """One input's rows of a step that take part in the join.
+
+    Attributes:
+        places: of each row in the step's order.
+        first_row: the number of the first one; the others count on.
+        matches: what each row (``queries``) found in the other side's buffer.
+        found: whether it found any.
+    """
+
+    batch: Batch
+    keys: list[Any]
+    places: Int64s
+    first_row: int
+    matches: Matches
+    found: Bools
+
+
+@dataclass(slots=True)
+class _Padded:
+    """Rows that are put out without a match.
+
+    Attributes:
+        triggers: the place of the row that causes it, for each.
+    """
+
+    triggers: Int64s
+    timestamps: Int64s
+    rows: Int64s
+    columns: list[Any]
+    """Key columns (with window bounds), then values."""
+
+
+class StreamStreamJoin(Operator):
+    """Joins rows of two streams (inputs 0 and 1) with equal keys whose timestamps are near each other.
+
+    A left row L and a right row R match if ``L.ts - before <= R.ts <= L.ts + after``::
+
+                    R.ts of matches
+               |<---- before ----|---- after ---->|
+        -------+-----------------L----------------+------> time
+
+    Each row, when it comes, is matched with the rows of the other side that came before it and are still kept, in the
+    order of their timestamps; the pair's timestamp is the larger one.  A row without a key or a value is filtered (it
+    moves stream time).
+
+    A side keeps rows while ``ts > largest ts of that side - (before + after + grace)``.  Lateness is not looked at
+    otherwise: a late row is matched with whatever is kept.
+
+    Rows of an outer side that find no match when they come:
+
+    * without GRACE: are put out padded with nulls at once, and again in each later match;
+    * with GRACE: if their window is over already (``ts + after < stream time``), they are put out padded at once; else
+      they are set aside, and put out padded when a row that is not out of order moves stream time beyond ``ts + after +
+      grace``, before that row's own matches, ordered by timestamp, right side first, then key.  One that is matched
+      before is not put out padded.  For rows of the right side it is ``before`` instead of ``after``.
+
+    Stream time is the largest timestamp of either side.
+
+    State: ``left`` and ``right``, the rows kept; ``left_unmatched`` and ``right_unmatched``, those set aside; ``times``.
+    """
+
+    def __init__(
+        self,
+        context: OperatorContext,
+        kind: JoinKind,
+        schema: pa.Schema,
+        key_count: int,
+        left: pa.Schema,
+        right: pa.Schema,
+        *,
+        before_ms: int,
+        after_ms: int,
+        grace_ms: int | None,
+        windowed: bool = False,
+    ) -> None:
+        """
+        Args:
+            kind: RIGHT mirrors LEFT, windows included.  (ksqlDB runs it as a LEFT join of swapped inputs without swapping
+                ``before`` and ``after``: who wants that swaps them here.)
+            schema: the output: the key columns, ``len(left)`` columns and ``len(right)`` columns, under any names.
+            key_count: how many key columns the output and both inputs have; the inputs are joined on all of them.
+            left, right: the value columns of the inputs; types must be as in ``schema``.
+            before_ms, after_ms: the window, see the class.
+            grace_ms: None if the statement has no GRACE PERIOD.
+            windowed: rows of both inputs have window bounds, which are joined on too.
+        """
+        super().__init__(context)
+        self._schema = schema
+        self._key_count = key_count
+        self._windowed = windowed
+        self._outer = kind in ("LEFT", "FULL"), kind in ("RIGHT", "FULL")
+        self._eager = grace_ms is None
+        grace_ms = LEGACY_GRACE_MS if grace_ms is None else grace_ms
+        self._retention_ms = max(1, before_ms + after_ms + grace_ms)
+        # How far before and after a row of either side its matches may be.
+        self._reach = (before_ms, after_ms), (after_ms, before_ms)
+        self._closes_ms = after_ms + grace_ms, before_ms + grace_ms
+        keys = store_keys(schema, key_count, windowed)
+        self._buffers = tuple(
+            IntervalStore(name, keys, values, self._retention_ms) for name, values in (("left", left), ("right", right))
+        )
+        self._unmatched = tuple(
+            KeyedStore(
+                f"{name}_unmatched",
+                pa.schema([("row", pa.int64())]),
+                [ROWTIME],
+                pa.schema([*_anonymous(keys, "k"), *_anonymous(values, "v")]),
+                expiry=ROWTIME.name,
+            )
+            for name, values in (("left", left), ("right", right))
+        )
+        self._times = ScalarStore("times", {"stream_time": NEVER, "left_rows": 0, "right_rows": 0})
+
+    @property
+    def stores(self) -> Sequence[StateStore]:
+        return (*self._buffers, *self._unmatched, self._times)
+
+    def process(self, inputs: Sequence[Batch]) -> Batch:
+        total = len(inputs[0]) + len(inputs[1])
+        all_places = orders(inputs[0], inputs[1])
+        timestamps = np.empty(total, np.int64)
+        valid = np.ones(total, np.bool_)
+        batches: list[Batch] = []
+        places: list[Int64s] = []
+        for batch, place in zip(inputs, all_places):
+            timestamps[place] = batch.timestamps
+            keep = with_value(batch)
+            if keep is not None:
+                self.count_filtered(keep)
+                valid[place] = keep
+                batch, place = batch.filter(keep), place[keep]
+            batches.append(batch)
+            places.append(place)
+        stream_times = np.maximum.accumulate(np.maximum(timestamps, self._times["stream_time"]))
+        sides = self._match(batches, places, total)
+        padded: list[list[_Padded]] = [[], []]
+        if any(self._outer):
+            # A row in order is one that stream time is taken from.
+            clock = np.flatnonzero(valid & (timestamps == stream_times))
+            for side in (0, 1):
+                if self._outer[side]:
+                    padded[side] = self._pad(side, sides, stream_times, clock)
+        output = self._assemble(sides, padded, total)
+        for side, own in enumerate(sides):
+            self._buffers[side].settle()
+            self._times["left_rows" if side == 0 else "right_rows"] = own.first_row + len(own.batch)
+        if total:
+            self._times["stream_time"] = int(stream_times[-1])
+        return output
+
+    def _match(self, batches: list[Batch], places: list[Int64s], total: int) -> list[_Side]:
+        """Buffer the step's rows, and find what each row matches of the rows that came before it."""
+        sides: list[_Side] = []
+        observed: list[Int64s] = []
+        none = np.zeros(0, np.int64)
+        for side, (batch, place) in enumerate(zip(batches, places)):
+            buffer = self._buffers[side]
+            seen = np.full(total, NEVER, np.int64)
+            seen[place] = batch.timestamps
+            seen = np.maximum.accumulate(np.maximum(seen, buffer.observed_ms))
+            observed.append(seen)
+            first = self._times["left_rows" if side == 0 else "right_rows"]
+            keys = keys_of(batch, self._windowed)
+            kept = np.flatnonzero(batch.timestamps > seen[place] - self._retention_ms)
+            rows = first + np.arange(len(batch), dtype=np.int64)
+            if len(kept) == len(batch):
+                buffer.append(keys, batch.timestamps, rows, batch.values)
+            else:
+                buffer.append(take(keys, kept), batch.timestamps[kept], rows[kept], take(batch.values, kept))
+            sides.append(_Side(batch, keys, place, first, Matches(none, none, none, none), np.zeros(len(batch), bool)))
+        for side, own in enumerate(sides):
+            other = sides[1 - side]
+            before, after = self._reach[side]
+            times = own.batch.timestamps
+            # What the other side no longer kept at that moment is out of reach.
+            low = np.maximum(times - before, observed[1 - side][own.places] - self._retention_ms + 1)
+            matches = self._buffers[1 - side].find(own.keys, low, times + after)
+            new = np.flatnonzero(matches.rows >= other.first_row)
+            if len(new):
+                came = other.places[matches.rows[new] - other.first_row]
+                keep = np.ones(len(matches.rows), np.bool_)
+                keep[new] = came < own.places[matches.queries[new]]
+                matches = matches.filter(keep)
+            own.matches = matches
+            own.found[matches.queries] = True
+        return sides
+
+    def _pad(self, side: int, sides: list[_Side], stream_times: Int64s, clock: Int64s) -> list[_Padded]:
+        """The rows of an outer side that are put out padded in this step; sets others aside."""
+        own, other = sides[side], sides[1 - side]
+        rows = np.flatnonzero(~own.found)
+        times = own.batch.timestamps[rows]
+        at_once = np.ones(len(rows), np.bool_)
+        if not self._eager:
+            at_once = times + self._reach[side][1] < stream_times[own.places[rows]]
+
+        def padded(rows: Int64s, triggers: Int64s) -> _Padded:
+            columns = take([*own.keys, *own.batch.values], rows)
+            return _Padded(triggers, own.batch.timestamps[rows], own.first_row + rows, columns)
+
+        parts = [padded(rows[at_once], own.places[rows[at_once]])]
+        if self._eager:
+            return parts
+        aside = self._unmatched[side]
+        # The first match in this step of each row of this side, by row number.
+        matched, first_match = _first_of_each(other.matches.rows, other.places[other.matches.queries])
+        clock_times = stream_times[clock]
+
+        def when(rows: Int64s, times: Int64s) -> tuple[Int64s, Int64s]:
+            """The places at which rows are matched, and at which their time is up."""
+            at = np.minimum(np.searchsorted(matched, rows), max(0, len(matched) - 1))
+            match = np.full(len(rows), _NEVER_PLACE, np.int64)
+            if len(matched):
+                hit = matched[at] == rows
+                match[hit] = first_match[at[hit]]
+            tick = np.searchsorted(clock_times, times + self._closes_ms[side], "right")
+            close = np.append(clock, _NEVER_PLACE)[tick]
+            return match, close
+
+        if len(clock):
+            due = aside.expired(int(clock_times[-1]) - self._closes_ms[side])
+            numbers = np.asarray(aside.keys_of(due)[0], np.int64)
+            due_times = aside.read(ROWTIME.name, due)
+            match, close = when(numbers, due_times)
+            out = close <= match
+            parts.append(_Padded(close[out], due_times[out], numbers[out], aside.read_rows(due[out])))
+            aside.remove(due)
+        slots = aside.slots([pa.array(matched)])
+        aside.remove(slots[slots >= 0])
+
+        waiting = rows[~at_once]
+        match, close = when(own.first_row + waiting, own.batch.timestamps[waiting])
+        out = (close <= match) & (close < _NEVER_PLACE)
+        parts.append(padded(waiting[out], close[out]))
+        still = waiting[(match == _NEVER_PLACE) & (close == _NEVER_PLACE)]
+        slots, _ = aside.insert([pa.array(own.first_row + still)])
+        aside.write(ROWTIME.name, slots, own.batch.timestamps[still])
+        aside.write_rows(slots, take([*own.keys, *own.batch.values], still))
+        return parts
+
+    def _assemble(self, sides: list[_Side], padded: list[list[_Padded]], total: int) -> Batch:
+        """Bring pairs and padded rows into the order of the rows that cause them."""
+        key_width = len(sides[0].keys)
+        # Pools of columns to take from, per side: the step's rows, then what they matched, then what is padded.
+        pools: list[list[list[Any]]] = [[], []]
+        keys: list[list[Any]] = [sides[0].keys, sides[1].keys]
+        sources = np.empty(total, np.int64)
+        used = [len(sides[0].batch), len(sides[1].batch)]
+        key_used = used[0] + used[1]
+        events: list[list[Int64s]] = []
+        for side, own in enumerate(sides):
+            sources[own.places] = np.arange(len(own.batch), dtype=np.int64) + (used[0] if side else 0)
+            pools[side].append(list(own.batch.values))
+        before = [(side, part, number) for side in (0, 1) for number, part in enumerate(padded[side]) if len(part.triggers)]
+        late = [(side, part) for side, part, number in before if number > 0]
+        if late:
+            order = _late_order(late, key_width)
+            key_rows, values = [], []
+            for side, part in late:
+                n = len(part.triggers)
+                key_rows.append(np.arange(key_used, key_used + n, dtype=np.int64))
+                values.append((side, np.arange(used[side], used[side] + n, dtype=np.int64)))
+                key_used += n
+                used[side] += n
+                keys.append(part.columns[:key_width])
+                pools[side].append(part.columns[key_width:])
+            lefts = np.concatenate([v if s == 0 else np.full(len(v), -1) for s, v in values])[order]
+            rights = np.concatenate([v if s == 1 else np.full(len(v), -1) for s, v in values])[order]
+            triggers = np.concatenate([p.triggers for _, p in late])[order]
+            times = np.concatenate([p.timestamps for _, p in late])[order]
+            events.append([triggers, triggers * 2, times, np.concatenate(key_rows)[order], lefts, rights])
+        for side, own in enumerate(sides):
+            matches, offset = own.matches, len(sides[0].batch) if side else 0
+            n = len(matches.queries)
+            if n:
+                found = np.arange(used[1 - side], used[1 - side] + n, dtype=np.int64)
+                used[1 - side] += n
+                pools[1 - side].append(self._buffers[1 - side].columns(matches))
+                triggers = own.places[matches.queries]
+                times = np.maximum(own.batch.timestamps[matches.queries], matches.timestamps)
+                pair = (matches.queries, found) if side == 0 else (found, matches.queries)
+                events.append([triggers, triggers * 2 + 1, times, matches.queries + offset, *pair])
+            for at_once in padded[side][:1]:
+                queries = at_once.rows - own.first_row
+                none = np.full(len(queries), -1, np.int64)
+                pair = (queries, none) if side == 0 else (none, queries)
+                triggers = at_once.triggers
+                events.append([triggers, triggers * 2 + 1, at_once.timestamps, queries + offset, *pair])
+        if events:
+            triggers, ranks, times, key_rows_, lefts, rights = (np.concatenate([e[i] for e in events]) for i in range(6))
+            order = np.argsort(ranks, kind="stable")
+        else:
+            triggers = times = key_rows_ = lefts = rights = order = np.zeros(0, np.int64)
+        key_columns = take([_concat(c) for c in zip(*keys)], key_rows_[order])
+        values_ = [
+            c
+            for pool, rows in ((pools[0], lefts[order]), (pools[1], rights[order]))
+            for c in take([_concat(c) for c in zip(*pool)], rows)
+        ]
+        return self._batch(sides, key_columns, values_, sources[triggers[order]], times[order])
+
+    def _batch(self, sides: list[_Side], keys: list[Any], values: list[Any], sources: Int64s, timestamps: Int64s) -> Batch:
+        left, right = sides[0].batch, sides[1].batch
+        count = self._key_count
+        starts, ends = (
+            (np.asarray(k, np.int64) for k in keys[count : count + len(WINDOW_BOUNDS)]) if self._windowed else (None, None)
+        )
+        return Batch(
+            self._schema,
+            count,
+            (*keys[:count], *values),
+            timestamps,
+            np.concatenate((left.positions, right.positions))[sources],
+            window_starts=starts,
+            window_ends=ends,
+            headers=headers_of(left, right, sources),
+        )
+
+
+def _anonymous(schema: pa.Schema, prefix: str) -> list[Any]:
+    """The schema's fields under names that cannot clash."""
+    return [pa.field(f"{prefix}{i}", f.type) for i, f in enumerate(schema)]
+
+
+def _concat(arrays: Sequence[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(list(arrays))
+
+
+def _first_of_each(rows: Int64s, places: Int64s) -> tuple[Int64s, Int64s]:
+    """The distinct rows, ascending, and the smallest place of each."""
+    order = np.lexsort((places, rows))
+    rows, places = rows[order], places[order]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = rows[1:] != rows[:-1]
+    return rows[first], places[first]
+
+
+def _late_order(parts: Sequence[tuple[int, _Padded]], key_width: int) -> Int64s:
+    """The order in which rows that were set aside are put out: by timestamp, right side first, key, row number."""
+    sides = np.concatenate([np.full(len(p.triggers), side) for side, p in parts])
+    keys = [pa.concat_arrays([p.columns[i] for _, p in parts]) for i in range(key_width)]
+    times = np.concatenate([p.timestamps for _, p in parts])
+    rows = np.concatenate([p.rows for _, p in parts])
+    return np.lexsort((rows, *reversed(key_ranks(keys)), -sides, times))

@@ -1,0 +1,89 @@
+"""A few named numbers, such as an operator's stream time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+
+class ScalarStore:
+    """Satisfies `StateStore`.  Changes and checkpoints are one row with a column per name.
+
+    Args:
+        name: see `StateStore.name`.
+        initial: the names and their first values (int64).
+    """
+
+    def __init__(self, name: str, initial: Mapping[str, int]) -> None:
+        self.name = name
+        self.schema = pa.schema([(n, pa.int64()) for n in initial])
+        self._initial = dict(initial)
+        self._values = dict(initial)
+        self._changed = False
+
+    def __getitem__(self, name: str) -> int:
+        return self._values[name]
+
+    def __setitem__(self, name: str, value: int) -> None:
+        if self._values[name] != value:
+            self._values[name] = int(value)
+            self._changed = True
+
+    def __len__(self) -> int:
+        return 1
+
+    @property
+    def size_bytes(self) -> int:
+        return 8 * len(self._values)
+
+    def _batch(self) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([pa.array([v], pa.int64()) for v in self._values.values()], schema=self.schema)
+
+    def drain_changes(self) -> pa.RecordBatch | None:
+        """See `StateStore`."""
+        if not self._changed:
+            return None
+        self._changed = False
+        return self._batch()
+
+    def apply_changes(self, changes: pa.RecordBatch) -> None:
+        """See `StateStore`."""
+        for row in changes.to_pylist():
+            self._values.update(row)
+
+    def discard_changes(self) -> None:
+        """See `StateStore`."""
+        self._changed = False
+
+    def checkpoint(self) -> pa.Table:
+        """See `StateStore`."""
+        return pa.Table.from_batches([self._batch()])
+
+    def restore(self, table: pa.Table) -> None:
+        """See `StateStore`."""
+        self._values = dict(self._initial)
+        self._changed = False
+        for row in table.to_pylist():
+            self._values.update(row)
+
+    def snapshot(self) -> ScalarSnapshot:
+        """See `StateStore`."""
+        return ScalarSnapshot(self.checkpoint())
+
+
+class ScalarSnapshot:
+    """The numbers as they were; satisfies `Snapshot`."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def table(self) -> pa.Table:
+        """One row."""
+        return self._table
+
+    def lookup(self, keys: Sequence[Any]) -> pa.Table:
+        """The row, once per key asked for: there is no key column."""
+        return self._table.take(np.zeros(len(keys[0]) if keys else 0, np.int64))
