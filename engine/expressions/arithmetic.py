@@ -1,0 +1,207 @@
+"""Arithmetic, a column at a time, with Java's results.
+
+Integers wrap around, their division truncates towards zero and the remainder has the dividend's sign; division by zero
+fails.  DOUBLE follows IEEE 754 (1/0 is infinite).  DECIMAL is exact: a quotient with more digits than its type fails.
+A NULL operand fails, except that ``+`` of strings takes it as the text ``null`` (as Java does) and ``||`` as no text.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...limits import DECIMAL_PRECISION_MAX
+from ...runtime.kernel import Failures
+from .. import types as t
+from . import nodes as n
+from .casts import cast_array
+from .frames import Evaluator, Frame, Value, strict
+from .values import failures_at, failures_of, from_numpy, merge_failures, null_mask, to_numpy
+
+_ARROW_CALLS = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
+
+
+def null_failures(operands: list[Any], length: int, reason: str) -> Failures | None:
+    """Failures of the rows where an operand (array or scalar) is null."""
+    missing: Any = None
+    for operand in operands:
+        if isinstance(operand, pa.Scalar):
+            if not operand.is_valid:
+                return failures_at(np.arange(length), reason)
+        elif operand.null_count:
+            mask = null_mask(operand)
+            missing = mask if missing is None else missing | mask
+    return None if missing is None else failures_at(np.flatnonzero(missing), reason)
+
+
+def as_type(data: Any, source: t.SqlType, target: t.SqlType) -> Any:
+    """An array or scalar in a wider numeric type."""
+    if source == target:
+        return data
+    if isinstance(data, pa.Scalar):
+        return cast_array(pa.array([data.as_py()], data.type), source, target).values[0]
+    return cast_array(data, source, target).values
+
+
+def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Evaluator:
+    """``left operator right``."""
+    label = f"{n.text(e)}: NULL has no arithmetic"
+    if e.type == t.STRING:
+        return _compile_concatenation(left, right, "null" if e.operator == "+" else "")
+    work = _operand_types(e)
+    wide = isinstance(e.type, t.Decimal) and e.type.precision > 38
+
+    def evaluate(frame: Frame) -> Value:
+        a, b = left(frame), right(frame)
+        parts = (a, b)
+        x, y = as_type(a.data, e.left.type, work[0]), as_type(b.data, e.right.type, work[1])
+        if a.is_scalar and b.is_scalar:
+            x = frame.array(x)
+        nulls = null_failures([x, y], frame.length, label)
+        if e.operator in _ARROW_CALLS:
+            if wide:
+                x, y = _widened(x, work[0]), _widened(y, work[1])
+            result = _ARROW_CALLS[e.operator](x, y)
+            if result.type != t.to_arrow(e.type):
+                result = pc.cast(result, t.to_arrow(e.type))
+            return strict(result, parts, nulls)
+        x, y = frame.array(x), frame.array(y)
+        if isinstance(e.type, t.Decimal):
+            result, own = _divide_decimals(e, x, y)
+        elif e.type == t.DOUBLE:
+            result, own = _divide_doubles(e.operator, x, y), None
+        else:
+            result, own = _divide_integers(e, x, y)
+        return strict(result, parts, merge_failures(nulls, own))
+
+    return evaluate
+
+
+def _operand_types(e: n.Arithmetic) -> tuple[t.SqlType, t.SqlType]:
+    if not isinstance(e.type, t.Decimal):
+        return e.type, e.type
+
+    def exact(type_: t.SqlType) -> t.Decimal:
+        if isinstance(type_, t.Decimal):
+            return type_
+        return t.Decimal(10 if type_ == t.INTEGER else 19, 0)
+
+    return exact(e.left.type), exact(e.right.type)
+
+
+def _widened(data: Any, type_: t.Decimal) -> Any:
+    """The same decimals in 256 bits: Arrow gives results of more than 38 digits to such operands only."""
+    wide = pa.decimal256(type_.precision, type_.scale)
+    return data if data.type == wide else data.cast(wide)
+
+
+def _divide_integers(e: n.Arithmetic, x: Any, y: Any) -> tuple[Any, Failures | None]:
+    arrow = t.to_arrow(e.type)
+    dtype = np.int32 if e.type == t.INTEGER else np.int64
+    a, b = to_numpy(x, dtype), to_numpy(y, dtype)
+    nulls = null_mask(x) | null_mask(y)
+    zero = b == 0
+    divisor = np.where(zero, dtype(1), b)
+    with np.errstate(all="ignore"):
+        remainder = np.fmod(a, divisor)
+        result = remainder if e.operator == "%" else (a - remainder) // divisor
+    own = failures_at(np.flatnonzero(zero & ~nulls), f"{n.text(e)}: division by zero")
+    return from_numpy(result.astype(dtype, copy=False), nulls | zero, arrow), own
+
+
+def _divide_doubles(operator: str, x: Any, y: Any) -> Any:
+    a, b = to_numpy(x, np.float64), to_numpy(y, np.float64)
+    with np.errstate(all="ignore"):
+        result = a / b if operator == "/" else np.fmod(a, b)
+    return from_numpy(result, null_mask(x) | null_mask(y), pa.float64())
+
+
+def _divide_decimals(e: n.Arithmetic, x: Any, y: Any) -> tuple[Any, Failures | None]:
+    assert isinstance(e.type, t.Decimal)
+    failed: dict[int, str] = {}
+    values: list[Decimal | None] = []
+    work = divide_decimal if e.operator == "/" else remainder_decimal
+    for row, (a, b) in enumerate(zip(x.to_pylist(), y.to_pylist(), strict=True)):
+        result = None
+        if a is not None and b is not None:
+            try:
+                result = work(a, b, e.type)
+            except ArithmeticError as error:
+                failed[row] = f"{n.text(e)}: {error}"
+        values.append(result)
+    return pa.array(values, t.to_arrow(e.type)), failures_of(failed)
+
+
+def _unscaled(value: Decimal) -> tuple[int, int]:
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    number = int("".join(map(str, digits)))
+    return (-number if sign else number), -exponent
+
+
+def divide_decimal(a: Decimal, b: Decimal, type_: t.Decimal) -> Decimal:
+    """The exact quotient.
+
+    Raises:
+        ArithmeticError: division by zero, or the quotient needs more digits than the type has.
+    """
+    if not b:
+        raise ArithmeticError("division by zero")
+    x, s1 = _unscaled(a)
+    y, s2 = _unscaled(b)
+    shift = type_.scale + s2 - s1
+    quotient, rest = divmod(x * 10**shift, y) if shift >= 0 else divmod(x, y * 10**-shift)
+    if rest:
+        raise ArithmeticError(f"{a} / {b} is not exact in {type_}")
+    with localcontext() as context:
+        context.prec = 2 * DECIMAL_PRECISION_MAX
+        result = Decimal(quotient).scaleb(-type_.scale)
+    if len(result.as_tuple().digits) > type_.precision:
+        raise ArithmeticError(f"{a} / {b} does not fit {type_}")
+    return result
+
+
+def remainder_decimal(a: Decimal, b: Decimal, type_: t.Decimal) -> Decimal:
+    """The exact remainder, with the sign of ``a``.
+
+    Raises:
+        ArithmeticError: division by zero, or the whole quotient has more digits than the type.
+    """
+    if not b:
+        raise ArithmeticError("division by zero")
+    x, s1 = _unscaled(a)
+    y, s2 = _unscaled(b)
+    scale = max(s1, s2)
+    x, y = x * 10 ** (scale - s1), y * 10 ** (scale - s2)
+    quotient, rest = divmod(abs(x), abs(y))
+    if len(str(quotient)) > type_.precision:
+        raise ArithmeticError(f"{a} % {b}: the quotient does not fit {type_.precision} digits")
+    with localcontext() as context:
+        context.prec = 2 * DECIMAL_PRECISION_MAX
+        return Decimal(-rest if x < 0 else rest).scaleb(-scale).quantize(Decimal(1).scaleb(-type_.scale))
+
+
+def _compile_concatenation(left: Evaluator, right: Evaluator, for_null: str) -> Evaluator:
+    def evaluate(frame: Frame) -> Value:
+        a, b = left(frame), right(frame)
+        x = frame.array(a.data) if a.is_scalar and b.is_scalar else a.data
+        joined = pc.binary_join_element_wise(x, b.data, "", null_handling="replace", null_replacement=for_null)
+        return strict(joined, (a, b))
+
+    return evaluate
+
+
+def compile_negation(e: n.Negate, operand: Evaluator) -> Evaluator:
+    """``-operand``."""
+    label = f"{n.text(e)}: NULL has no arithmetic"
+
+    def evaluate(frame: Frame) -> Value:
+        value = operand(frame)
+        data = frame.array(value.data)
+        return strict(pc.negate(data), (value,), null_failures([data], frame.length, label))
+
+    return evaluate

@@ -1,0 +1,247 @@
+"""Calls of functions: lifting row functions over columns, handing columns to Arrow functions, and running lambdas."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import InternalError
+from ...runtime.batch import Int64s
+from ...runtime.kernel import Evaluated, Failures
+from .. import types as t
+from . import nodes as n
+from .frames import Evaluator, Frame, Value, strict
+from .values import failures_of, from_python, merge_failures, null_mask, restrict_failures, to_python, whole
+
+Compile = Callable[[n.TypedExpression], Evaluator]
+
+
+class CompiledLambda:
+    """A `LambdaKernel`: a lambda's body over elements, with the columns of the rows they belong to."""
+
+    def __init__(self, frame: Frame, names: Sequence[str], body: Evaluator) -> None:
+        self._frame = frame
+        self._names = names
+        self._body = body
+
+    def __call__(self, parameters: Sequence[Any], rows: Int64s) -> Evaluated:
+        inner = self._frame.subset(
+            np.asarray(rows, np.int64), dict(zip(self._names, map(whole, parameters), strict=True))
+        )
+        value = self._body(inner)
+        return Evaluated(inner.array(value.data), value.failures)
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception as the reason of a failure."""
+    text = str(error)
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+
+
+def compile_call(e: n.Call | n.TableCall, compile_argument: Compile, compile_body: Compile) -> Evaluator:
+    """A scalar function, or a table function (whose value is a list per row)."""
+    type_ = t.Array(e.type) if isinstance(e, n.TableCall) else e.type
+    arrow = t.to_arrow(type_)
+    lambdas = {
+        i: ([name for name, _ in a.parameters], compile_body(a.body))
+        for i, a in enumerate(e.arguments)
+        if isinstance(a, n.LambdaNode)
+    }
+    words = {i: a.unit for i, a in enumerate(e.arguments) if isinstance(a, n.UnitWord)}
+    plain = {i: compile_argument(a) for i, a in enumerate(e.arguments) if i not in lambdas and i not in words}
+    if e.overload.style == "row" and lambdas:
+        raise InternalError(f"{e.name}: a row function cannot take a lambda")
+
+    def evaluate(frame: Frame) -> Value:
+        values = {i: evaluator(frame) for i, evaluator in plain.items()}
+        if not frame.length:
+            return Value(pa.nulls(0, arrow))
+        if e.overload.style == "row":
+            columns = [
+                itertools.repeat(words[i], frame.length) if i in words else _python(values[i], a.type, frame)
+                for i, a in enumerate(e.arguments)
+            ]
+            result, own = _by_row(e, columns, frame.length, type_)
+        else:
+            kernels = {i: CompiledLambda(frame, names, body) for i, (names, body) in lambdas.items()}
+            result, own = _by_column(e, values, words, kernels, frame, arrow)
+        return strict(result, list(values.values()), own)
+
+    return evaluate
+
+
+def _python(value: Value, type_: t.SqlType, frame: Frame) -> Any:
+    if value.is_scalar:
+        return itertools.repeat(to_python(pa.repeat(value.data, 1), type_)[0], frame.length)
+    return to_python(value.data, type_)
+
+
+def _by_row(
+    e: n.Call | n.TableCall, columns: Sequence[Any], length: int, type_: t.SqlType
+) -> tuple[Any, Failures | None]:
+    """A row function over Python values; an exception fails its row."""
+    function, nulls = e.overload.implementation, e.overload.nulls
+    results: list[Any] = []
+    failed: dict[int, str] = {}
+    rows = zip(*columns, strict=True) if columns else itertools.repeat((), length)
+    for row, arguments in enumerate(rows):
+        result = None
+        if nulls or None not in arguments:
+            try:
+                result = function(*arguments)
+            except Exception as error:
+                failed[row] = f"{e.name}: {reason_of(error)}"
+        results.append(result)
+    array, unheld = from_python(results, type_)
+    return array, merge_failures(failures_of(failed), unheld)
+
+
+def _by_column(
+    e: n.Call | n.TableCall,
+    values: dict[int, Value],
+    words: dict[int, str],
+    kernels: dict[int, CompiledLambda],
+    frame: Frame,
+    arrow: Any,
+) -> tuple[Any, Failures | None]:
+    """An Arrow function; if it raises, it is asked row by row to find out which rows it cannot take."""
+    scalars_only = all(v.is_scalar for v in values.values())
+    arguments: list[Any] = []
+    for i in range(len(e.arguments)):
+        if i in words:
+            arguments.append(pa.scalar(words[i]))
+        elif i in kernels:
+            arguments.append(kernels[i])
+        else:
+            arguments.append(frame.array(values[i].data) if scalars_only else values[i].data)
+    function = e.overload.implementation
+    try:
+        return _settled(function(*arguments), frame.length, arrow)
+    except Exception as error:
+        if kernels or frame.length == 1:
+            rows = range(frame.length)
+            return pa.nulls(frame.length, arrow), failures_of(dict.fromkeys(rows, f"{e.name}: {reason_of(error)}"))
+    parts: list[Any] = []
+    failed: dict[int, str] = {}
+    for row in range(frame.length):
+        slices = [a.slice(row, 1) if isinstance(a, pa.Array) else a for a in arguments]
+        try:
+            part, own = _settled(function(*slices), 1, arrow)
+            if own is not None:
+                failed[row] = own.reasons[0]
+        except Exception as error:
+            part = pa.nulls(1, arrow)
+            failed[row] = f"{e.name}: {reason_of(error)}"
+        parts.append(part)
+    return pa.concat_arrays(parts), failures_of(failed)
+
+
+def _settled(result: Any, length: int, arrow: Any) -> tuple[Any, Failures | None]:
+    values, failures = result if isinstance(result, tuple) else (result, None)
+    values = whole(values)
+    if isinstance(values, pa.Scalar):
+        values = pa.repeat(values, length)
+    elif not isinstance(values, pa.Array):
+        values = pa.array(values)
+    if len(values) != length:
+        raise ValueError(f"it gave {len(values)} values for {length} rows")
+    if values.type != arrow:
+        values = values.cast(arrow)
+    return values, failures
+
+
+def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], default: Evaluator, lazy: bool) -> Evaluator:
+    """``CASE``: a branch counts only for the rows that come to it and meet its condition.
+
+    Args:
+        lazy: pick these rows before evaluating; else all rows are evaluated and the others' failures forgotten.
+    """
+    label = "WHEN over NULL"
+    arrow = t.to_arrow(e.type)
+
+    def evaluate_all(frame: Frame) -> Value:
+        open_ = np.ones(frame.length, np.bool_)
+        failures: Failures | None = None
+        reports: Failures | None = None
+        conditions: list[Any] = []
+        results: list[Any] = []
+        for condition, result in (*branches, (None, default)):
+            taken = open_
+            if condition is not None:
+                met = condition(frame)
+                data = frame.array(met.data)
+                failures, reports = _case_failures(failures, reports, met, open_)
+                unknown = null_mask(data) & open_
+                if unknown.any():
+                    found = {int(r): label for r in np.flatnonzero(unknown)}
+                    failures = merge_failures(failures, failures_of(found))
+                truth = np.asarray(data.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+                taken = open_ & truth
+                open_ = open_ & ~truth & ~unknown
+                conditions.append(pa.array(taken))
+            value = result(frame)
+            failures, reports = _case_failures(failures, reports, value, taken)
+            results.append(value.data)
+        data = frame.array(results[-1])
+        for condition_array, result_data in zip(reversed(conditions), reversed(results[:-1]), strict=True):
+            data = pc.if_else(condition_array, result_data, data)
+        return strict(data, (Value(data, failures, reports),))
+
+    def evaluate_lazily(frame: Frame) -> Value:
+        rows = np.arange(frame.length, dtype=np.int64)
+        failed: list[Failures | None] = []
+        reports: list[Failures | None] = []
+        pieces: list[Any] = []
+        places: list[Int64s] = []
+
+        def take(evaluator: Evaluator, picked: Int64s) -> Any:
+            inner = frame.subset(picked)
+            value = evaluator(inner)
+            failed.append(_renumbered(value.failures, picked))
+            reports.append(_renumbered(value.guarded, picked))
+            return inner.array(value.data)
+
+        for condition, result in branches:
+            if not len(rows):
+                break
+            data = take(condition, rows)
+            unknown = null_mask(data)
+            if unknown.any():
+                failed.append(failures_of({int(r): label for r in rows[unknown]}))
+            truth = np.asarray(data.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+            if truth.any():
+                pieces.append(take(result, rows[truth]))
+                places.append(rows[truth])
+            rows = rows[~truth & ~unknown]
+        if len(rows):
+            pieces.append(take(default, rows))
+            places.append(rows)
+        if not pieces:
+            return Value(pa.nulls(frame.length, arrow), merge_failures(*failed), merge_failures(*reports))
+        where = np.full(frame.length, -1, np.int64)
+        together = np.concatenate(places)
+        where[together] = np.arange(len(together))
+        missing = where < 0
+        index = pa.array(np.where(missing, 0, where), mask=missing)
+        data = pa.concat_arrays(pieces).take(index)
+        return strict(data, (Value(data, merge_failures(*failed), merge_failures(*reports)),))
+
+    return evaluate_lazily if lazy else evaluate_all
+
+
+def _renumbered(failures: Failures | None, rows: Int64s) -> Failures | None:
+    return None if failures is None else Failures(rows[failures.rows], failures.reasons)
+
+
+def _case_failures(
+    failures: Failures | None, reports: Failures | None, value: Value, relevant: Any
+) -> tuple[Failures | None, Failures | None]:
+    return (
+        merge_failures(failures, restrict_failures(value.failures, relevant)),
+        merge_failures(reports, restrict_failures(value.guarded, relevant)),
+    )

@@ -1,0 +1,290 @@
+"""Comparisons and logic, a column at a time.
+
+Two-valued: a comparison with a NULL operand is false (so NOT of it is true).  AND, OR and NOT over a NULL boolean fail;
+AND and OR do not look at their right side where the left one decides.  LIKE over NULL fails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...runtime.batch import Bools
+from .. import types as t
+from . import nodes as n
+from .arithmetic import as_type, null_failures
+from .frames import Evaluator, Frame, Value, on_rows, strict
+from .values import blank, failures_of, merge_failures, null_mask, restrict_failures, to_python
+
+Comparer = Callable[[Any, Any], Any]
+_ARROW_CALLS = {"=": pc.equal, "<>": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
+_PYTHON_CALLS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": lambda a, b: bool(a == b),
+    "<>": lambda a, b: bool(a != b),
+    "<": lambda a, b: bool(a < b),
+    "<=": lambda a, b: bool(a <= b),
+    ">": lambda a, b: bool(a > b),
+    ">=": lambda a, b: bool(a >= b),
+}
+
+
+def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any, Any, int], Any]:
+    """``compare(x, y, length)`` for arrays or scalars (not both) -> bool array without nulls: false where one is null.
+
+    ``operator`` is one of ``= <> < <= > >=``.
+    """
+    nested = isinstance(left, t.Array | t.Map | t.Struct)
+    wide = isinstance(left, t.Decimal) and isinstance(right, t.Decimal) and max(left.precision, right.precision) > 38
+    if nested or wide:
+        call = _PYTHON_CALLS[operator]
+
+        def by_row(x: Any, y: Any, length: int) -> Any:
+            xs = to_python(_array(x, length), left)
+            ys = to_python(_array(y, length), right)
+            return pa.array([a is not None and b is not None and call(a, b) for a, b in zip(xs, ys, strict=True)], pa.bool_())
+
+        return by_row
+    real = t.DOUBLE in (left, right)
+    arrow = _ARROW_CALLS[operator]
+
+    def compare(x: Any, y: Any, length: int) -> Any:
+        if real:
+            x, y = as_type(x, left, t.DOUBLE), as_type(y, right, t.DOUBLE)
+            # Java's <> is "less or greater": false for NaN.
+            result = pc.or_(pc.less(x, y), pc.greater(x, y)) if operator == "<>" else arrow(x, y)
+        else:
+            result = arrow(x, y)
+        if isinstance(result, pa.Scalar):
+            result = pa.repeat(result, length)
+        return result.fill_null(False) if result.null_count else result
+
+    return compare
+
+
+def _array(data: Any, length: int) -> Any:
+    return pa.repeat(data, length) if isinstance(data, pa.Scalar) else data
+
+
+def _is_null(data: Any, length: int) -> Any:
+    if isinstance(data, pa.Scalar):
+        return pa.repeat(pa.scalar(not data.is_valid), length)
+    return pc.is_null(data)
+
+
+def compile_comparison(e: n.Compare, left: Evaluator, right: Evaluator) -> Evaluator:
+    """``left operator right``."""
+    if "DISTINCT" in e.operator:
+        differ = comparer("<>", e.left.type, e.right.type)
+        negated = e.operator == "IS NOT DISTINCT FROM"
+
+        def evaluate(frame: Frame) -> Value:
+            a, b = left(frame), right(frame)
+            one_null = pc.xor(_is_null(a.data, frame.length), _is_null(b.data, frame.length))
+            result = pc.or_(one_null, differ(a.data, b.data, frame.length))
+            return strict(pc.invert(result) if negated else result, (a, b))
+
+        return evaluate
+    compare = comparer(e.operator, e.left.type, e.right.type)
+
+    def evaluate_plain(frame: Frame) -> Value:
+        a, b = left(frame), right(frame)
+        return strict(compare(a.data, b.data, frame.length), (a, b))
+
+    return evaluate_plain
+
+
+def compile_between(e: n.Between, operand: Evaluator, low: Evaluator, high: Evaluator) -> Evaluator:
+    """``operand BETWEEN low AND high``; where it is below ``low``, ``high`` does not matter."""
+    above = comparer(">=", e.operand.type, e.low.type)
+    below = comparer("<=", e.operand.type, e.high.type)
+
+    def evaluate(frame: Frame) -> Value:
+        value, least, most = operand(frame), low(frame), high(frame)
+        first = above(value.data, least.data, frame.length)
+        result = pc.and_(first, below(value.data, most.data, frame.length))
+        if most.failures is not None:
+            most = Value(most.data, restrict_failures(most.failures, _truth(first)), most.guarded)
+        return strict(pc.invert(result) if e.negated else result, (value, least, most))
+
+    return evaluate
+
+
+def _truth(array: Any) -> Bools:
+    """bool[n]: nulls are false."""
+    if array.null_count:
+        array = array.fill_null(False)
+    return np.asarray(array.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constants: Sequence[Any] | None) -> Evaluator:
+    """``operand IN (items)``; items after the one that matched do not matter.
+
+    Args:
+        constants: the items' scalars, if all are constant.
+    """
+    if constants is not None and not isinstance(e.operand.type, t.Array | t.Map | t.Struct | t.Decimal):
+        wanted = pa.array([c.as_py() for c in constants if c.is_valid], t.to_arrow(e.operand.type))
+
+        def evaluate_set(frame: Frame) -> Value:
+            value = operand(frame)
+            found = pc.is_in(frame.array(value.data), value_set=wanted)
+            return strict(pc.invert(found) if e.negated else found, (value,))
+
+        return evaluate_set
+    compare = [comparer("=", e.operand.type, item.type) for item in e.items]
+
+    def evaluate(frame: Frame) -> Value:
+        value = operand(frame)
+        found = np.zeros(frame.length, np.bool_)
+        failures = value.failures
+        reports = value.guarded
+        for item, equal in zip(items, compare, strict=True):
+            other = item(frame)
+            failures = merge_failures(failures, restrict_failures(other.failures, ~found))
+            reports = merge_failures(reports, other.guarded)
+            found |= _truth(equal(value.data, other.data, frame.length))
+        result = pa.array(~found if e.negated else found)
+        return Value(blank(result, failures), failures, reports)
+
+    return evaluate
+
+
+# --- logic ---------------------------------------------------------------------------------
+
+
+def is_cheap(e: n.TypedExpression) -> bool:
+    """Whether evaluating it where it is not needed costs less than picking the rows where it is."""
+    return not any(isinstance(part, n.Call | n.Case | n.Cast | n.Like) for part in n.walk(e))
+
+
+def compile_logical(e: n.Logical, left: Evaluator, right: Evaluator) -> Evaluator:
+    """``left AND|OR right``."""
+    conjunction = e.operator == "AND"
+    label = f"{e.operator} over NULL"
+    lazy = not is_cheap(e.right)
+
+    def evaluate(frame: Frame) -> Value:
+        a = left(frame)
+        x = frame.array(a.data)
+        failures = merge_failures(a.failures, null_failures([x], frame.length, label))
+        truth = _truth(x)
+        needed = truth.copy() if conjunction else ~truth
+        if failures is not None:
+            needed[failures.rows] = False
+        if lazy and not needed.all():
+            b, rows = on_rows(right, frame, needed)
+            y = np.zeros(frame.length, np.bool_)
+            y[rows] = _truth(b.data)
+            missing = np.zeros(frame.length, np.bool_)
+            missing[rows] = null_mask(b.data)
+        else:
+            b = right(frame)
+            data = frame.array(b.data)
+            y, missing = _truth(data), null_mask(data) & needed
+        failures = merge_failures(failures, restrict_failures(b.failures, needed))
+        if missing.any():
+            failures = merge_failures(failures, null_failures([pa.array(missing, mask=missing)], frame.length, label))
+        result = pa.array(truth & y if conjunction else truth | (y & needed))
+        return Value(blank(result, failures), failures, merge_failures(a.guarded, b.guarded))
+
+    return evaluate
+
+
+def compile_not(operand: Evaluator) -> Evaluator:
+    """``NOT operand``."""
+
+    def evaluate(frame: Frame) -> Value:
+        value = operand(frame)
+        data = frame.array(value.data)
+        return strict(pc.invert(data), (value,), null_failures([data], frame.length, "NOT over NULL"))
+
+    return evaluate
+
+
+def compile_is_null(e: n.IsNull, operand: Evaluator) -> Evaluator:
+    """``operand IS [NOT] NULL``."""
+
+    def evaluate(frame: Frame) -> Value:
+        value = operand(frame)
+        missing = _is_null(value.data, frame.length)
+        return strict(pc.invert(missing) if e.negated else missing, (value,))
+
+    return evaluate
+
+
+# --- LIKE ----------------------------------------------------------------------------------
+
+_ANY = "[^\n\r\u0085\u2028\u2029]"
+"""What ``_`` stands for: any character but a line's end, as in Java's regular expressions."""
+
+
+@lru_cache(maxsize=1024)
+def like_pattern(pattern: str, escape: str | None) -> str:
+    """The regular expression (RE2's and Python's) of a LIKE pattern.
+
+    Raises:
+        ValueError: it ends in the escape character.
+    """
+    parts: list[str] = []
+    literal = False
+    for character in pattern:
+        if literal:
+            parts.append(re.escape(character))
+            literal = False
+        elif character == escape:
+            literal = True
+        elif character == "%":
+            parts.append(_ANY + "*")
+        elif character == "_":
+            parts.append(_ANY)
+        else:
+            parts.append(re.escape(character))
+    if literal:
+        raise ValueError("a LIKE pattern cannot end in its escape character")
+    return "".join(parts)
+
+
+def compile_like(e: n.Like, operand: Evaluator, pattern: Evaluator) -> Evaluator:
+    """``operand LIKE pattern``."""
+    label = "LIKE over NULL"
+
+    def evaluate(frame: Frame) -> Value:
+        value, wanted = operand(frame), pattern(frame)
+        data = frame.array(value.data)
+        nulls = null_failures([data, wanted.data], frame.length, label)
+        own = None
+        if wanted.is_scalar and wanted.data.is_valid:
+            try:
+                regex = like_pattern(wanted.data.as_py(), e.escape)
+            except ValueError as error:
+                own = failures_of(dict.fromkeys(range(frame.length), str(error)))
+                result = pa.nulls(frame.length, pa.bool_())
+            else:
+                result = pc.match_substring_regex(data, pattern=f"\\A(?:{regex})\\z")
+        else:
+            result, own = _like_by_row(data.to_pylist(), frame.array(wanted.data).to_pylist(), e.escape)
+        if e.negated:
+            result = pc.invert(result)
+        return strict(result, (value, wanted), merge_failures(nulls, own))
+
+    return evaluate
+
+
+def _like_by_row(texts: list[str | None], patterns: list[str | None], escape: str | None) -> tuple[Any, Any]:
+    failed: dict[int, str] = {}
+    found: list[bool | None] = []
+    for row, (text, pattern) in enumerate(zip(texts, patterns, strict=True)):
+        matched = None
+        if text is not None and pattern is not None:
+            try:
+                matched = re.fullmatch(like_pattern(pattern, escape), text) is not None
+            except ValueError as error:
+                failed[row] = str(error)
+        found.append(matched)
+    return pa.array(found, pa.bool_()), failures_of(failed)

@@ -1,0 +1,226 @@
+"""Typed expression -> Kernel: one function over columns per expression.
+
+Constant parts are evaluated once, when compiling (volatile functions and parts that fail are left for later); a part
+that stands in an expression several times is evaluated once per batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ...errors import InternalError, StatementError
+from ...runtime.batch import Bools
+from ...runtime.kernel import Evaluated, Kernel
+from .. import types as t
+from . import nodes as n
+from .arithmetic import compile_arithmetic, compile_negation
+from .calls import compile_call, compile_case
+from .casts import cast_array
+from .comparison import (
+    compile_between,
+    compile_comparison,
+    compile_in,
+    compile_is_null,
+    compile_like,
+    compile_logical,
+    compile_not,
+    is_cheap,
+)
+from .frames import Evaluator, Frame, Value, guarded, strict
+from .structures import compile_array, compile_field, compile_map, compile_struct, compile_subscript
+from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy, to_python
+
+
+def compile_expression(expression: n.TypedExpression, schema: pa.Schema, *, report_guarded: bool = False) -> Kernel:
+    """A kernel that gives the expression's values for batches of ``schema``.
+
+    A `TableCall` gives a list array, its rows' output.
+
+    Args:
+        report_guarded: report failures inside of guarded parts (CAST, items of constructors, calls as arguments) as well,
+            whose rows may have a value all the same.  Without it, every row that is reported is null.
+    """
+    evaluator = _Compiler(expression, schema).compile(expression)
+    type_ = t.Array(expression.type) if isinstance(expression, n.TableCall) else expression.type
+    arrow = t.to_arrow(type_)
+
+    def kernel(columns: Sequence[Any], length: int) -> Evaluated:
+        if not length:
+            return Evaluated(pa.nulls(0, arrow))
+        frame = Frame(columns, length)
+        value = evaluator(frame)
+        data = frame.array(value.data)
+        reports = value.guarded
+        if reports is not None and not report_guarded:
+            reports = restrict_failures(reports, null_mask(data))
+        return Evaluated(data, merge_failures(value.failures, reports))
+
+    return kernel
+
+
+def compile_predicate(expression: n.TypedExpression, schema: pa.Schema) -> Kernel:
+    """A kernel that says for which rows a BOOLEAN expression is true; rows that failed are false, and reported.
+
+    Raises:
+        StatementError: it is not BOOLEAN.
+    """
+    if expression.type != t.BOOLEAN:
+        raise StatementError(f"{n.text(expression)} is {expression.type}, where BOOLEAN is needed", span=expression.span)
+    evaluator = _Compiler(expression, schema).compile(expression)
+
+    def kernel(columns: Sequence[Any], length: int) -> Evaluated:
+        if not length:
+            return Evaluated(pa.nulls(0, pa.bool_()))
+        frame = Frame(columns, length)
+        value = evaluator(frame)
+        data = frame.array(value.data)
+        if data.null_count:
+            data = data.fill_null(False)
+        failures = value.failures
+        if value.guarded is not None:
+            untrue: Bools = ~to_numpy(data, bool)
+            failures = merge_failures(failures, restrict_failures(value.guarded, untrue))
+        return Evaluated(data, failures)
+
+    return kernel
+
+
+def evaluate_constant(expression: n.TypedExpression) -> Any:
+    """The Python value of an expression without columns, as INSERT VALUES needs it.
+
+    Raises:
+        StatementError: it has columns, or fails.
+    """
+    if not n.is_constant(expression):
+        raise StatementError(f"{n.text(expression)} is not constant", span=expression.span)
+    result = compile_expression(expression, pa.schema([]))([], 1)
+    if result.failures is not None:
+        raise StatementError(
+            f"{n.text(expression)} cannot be evaluated: {result.failures.reasons[0]}", span=expression.span
+        )
+    return to_python(result.values, expression.type)[0]
+
+
+class _Compiler:
+    def __init__(self, root: n.TypedExpression, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._counts = Counter(e for e in n.walk(root) if n.children(e))
+        self._slots: dict[n.TypedExpression, int] = {}
+
+    def compile(self, e: n.TypedExpression) -> Evaluator:
+        """An evaluator of one node and all below it."""
+        constant = self._fold(e)
+        if constant is not None:
+            return constant
+        evaluator = self._node(e)
+        if self._counts[e] < 2 or n.is_volatile(e):
+            return evaluator
+        slot = self._slots.setdefault(e, len(self._slots))
+
+        def once(frame: Frame) -> Value:
+            found = frame.memo.get(slot)
+            if found is None:
+                found = frame.memo[slot] = evaluator(frame)
+            return found
+
+        return once
+
+    def _fold(self, e: n.TypedExpression) -> Evaluator | None:
+        if isinstance(e, n.Literal):
+            scalar = from_python([e.value], e.type)[0][0]
+        elif isinstance(e, n.UnitWord | n.LambdaNode) or not n.is_constant(e) or n.is_volatile(e):
+            return None
+        else:
+            frame = Frame((), 1)
+            value = self._node(e)(frame)
+            if value.failures is not None or value.guarded is not None:
+                return None
+            scalar = frame.array(value.data)[0]
+        constant = Value(scalar)
+        return lambda frame: constant
+
+    def _guarded(self, e: n.TypedExpression) -> Evaluator:
+        return guarded(self.compile(e))
+
+    def _argument(self, e: n.TypedExpression) -> Evaluator:
+        """Calls and dereferences guard themselves as arguments; arithmetic and comparisons do not."""
+        inner = e.operand if isinstance(e, n.Cast) and e.implicit else e
+        if isinstance(inner, n.Call | n.FieldAccess | n.Subscript):
+            return self._guarded(e)
+        return self.compile(e)
+
+    def _node(self, e: n.TypedExpression) -> Evaluator:
+        match e:
+            case n.ColumnRef():
+                return self._column(e)
+            case n.ParameterRef(name=name):
+                return lambda frame: Value(frame.parameter(name))
+            case n.Call() | n.TableCall():
+                return compile_call(e, self._argument, self.compile)
+            case n.Negate(operand=operand):
+                return compile_negation(e, self.compile(operand))
+            case n.Arithmetic(left=left, right=right):
+                return compile_arithmetic(e, self.compile(left), self.compile(right))
+            case n.Compare(left=left, right=right):
+                return compile_comparison(e, self.compile(left), self.compile(right))
+            case n.Logical(left=left, right=right):
+                return compile_logical(e, self.compile(left), self.compile(right))
+            case n.Not(operand=operand):
+                return compile_not(self.compile(operand))
+            case n.IsNull(operand=operand):
+                return compile_is_null(e, self.compile(operand))
+            case n.Between(operand=operand, low=low, high=high):
+                return compile_between(e, self.compile(operand), self.compile(low), self.compile(high))
+            case n.In():
+                return self._in(e)
+            case n.Like(operand=operand, pattern=pattern):
+                return compile_like(e, self.compile(operand), self.compile(pattern))
+            case n.Case(branches=branches, default=default):
+                parts = [part for branch in branches for part in branch] + [default]
+                compiled = [(self.compile(c), self.compile(r)) for c, r in branches]
+                return compile_case(e, compiled, self.compile(default), not all(map(is_cheap, parts)))
+            case n.Cast():
+                return self._cast(e)
+            case n.Subscript(base=base, index=index):
+                return compile_subscript(e, self.compile(base), self.compile(index))
+            case n.FieldAccess(base=base):
+                return compile_field(e, self.compile(base))
+            case n.ArrayMake(items=items):
+                return compile_array(e, [self._guarded(item) for item in items])
+            case n.MapMake(entries=entries):
+                keys, values = [self._guarded(k) for k, _ in entries], [self._guarded(v) for _, v in entries]
+                return compile_map(e, keys, values)
+            case n.StructMake(fields=fields):
+                return compile_struct(e, [self._guarded(value) for _, value in fields])
+        raise InternalError(f"{type(e).__name__} cannot be compiled: {n.text(e)}")
+
+    def _column(self, e: n.ColumnRef) -> Evaluator:
+        index = self._schema.get_field_index(e.name)
+        if index < 0:
+            raise InternalError(f"column {e.name} is not in {self._schema.names}")
+        return lambda frame: Value(frame.column(index))
+
+    def _in(self, e: n.In) -> Evaluator:
+        items = [self.compile(item) for item in e.items]
+        constants: list[Any] | None = None
+        if all(isinstance(item, n.Literal) for item in e.items):
+            constants = [item(Frame((), 1)).data for item in items]
+        return compile_in(e, self.compile(e.operand), items, constants)
+
+    def _cast(self, e: n.Cast) -> Evaluator:
+        operand = self.compile(e.operand)
+        source, target, label = e.operand.type, e.type, n.text(e)
+
+        def evaluate(frame: Frame) -> Value:
+            value = operand(frame)
+            result = cast_array(frame.array(value.data), source, target)
+            own = result.failures
+            if own is not None:
+                own = type(own)(own.rows, tuple(f"{label}: {reason}" for reason in own.reasons))
+            return strict(blank(result.values, own), (value,), own)
+
+        return evaluate if e.implicit else guarded(evaluate)

@@ -1,0 +1,108 @@
+"""What compiled expressions work on: a frame of rows, and the value of an expression over it.
+
+A value is an array as long as the frame, or a scalar that stands for all rows.  Where evaluation failed the value is null
+and ``failures`` says why; the failure goes on to whatever uses the value, unless that guards its parts (CAST, items of
+constructors, calls as arguments): then the null alone goes on, and the failure is kept in ``guarded`` for the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from ...runtime.batch import Bools, Int64s
+from ...runtime.kernel import Failures
+from .values import blank, map_failures, merge_failures, whole
+
+
+class Value(NamedTuple):
+    """See the module's text.  ``data`` is a `pyarrow.Array` or a `pyarrow.Scalar`."""
+
+    data: Any
+    failures: Failures | None = None
+    guarded: Failures | None = None
+
+    @property
+    def is_scalar(self) -> bool:
+        return isinstance(self.data, pa.Scalar)
+
+
+class Frame:
+    """Rows to evaluate over: a batch's columns, or some rows of another frame, or the elements a lambda runs over.
+
+    Columns of derived frames are taken from their parent when first read.
+    """
+
+    __slots__ = ("_columns", "_parent", "_parameters", "_rows", "length", "memo")
+
+    def __init__(self, columns: Sequence[Any], length: int) -> None:
+        self._columns: dict[int, Any] = {i: whole(c) for i, c in enumerate(columns)}
+        self._parameters: dict[str, Any] = {}
+        self._parent: Frame | None = None
+        self._rows: Any = None
+        self.length = length
+        self.memo: dict[int, Value] = {}
+
+    def subset(self, rows: Int64s, parameters: Mapping[str, Any] | None = None) -> Frame:
+        """A frame of the given rows (repeats allowed), with parameters of a lambda of that length, if any."""
+        derived = Frame((), len(rows))
+        derived._parent = self
+        derived._rows = pa.array(rows, pa.int64())
+        derived._parameters = dict(parameters or {})
+        return derived
+
+    def column(self, index: int) -> Any:
+        found = self._columns.get(index)
+        if found is None:
+            assert self._parent is not None
+            found = self._columns[index] = self._parent.column(index).take(self._rows)
+        return found
+
+    def parameter(self, name: str) -> Any:
+        found = self._parameters.get(name)
+        if found is None:
+            assert self._parent is not None
+            found = self._parameters[name] = self._parent.parameter(name).take(self._rows)
+        return found
+
+    def array(self, data: Any) -> Any:
+        """A value's data as an array of the frame's length."""
+        return pa.repeat(data, self.length) if isinstance(data, pa.Scalar) else data
+
+
+Evaluator = Callable[[Frame], Value]
+
+
+def guarded(evaluator: Evaluator) -> Evaluator:
+    """Failures end here: what is left of them is a null, and a report."""
+
+    def evaluate(frame: Frame) -> Value:
+        value = evaluator(frame)
+        if value.failures is None:
+            return value
+        return Value(value.data, None, merge_failures(value.guarded, value.failures))
+
+    return evaluate
+
+
+def strict(data: Any, parts: Sequence[Value], own: Failures | None = None) -> Value:
+    """The value of something that fails where any of its parts does; ``own`` are failures of its own."""
+    failures = merge_failures(*(p.failures for p in parts), own)
+    reports = merge_failures(*(p.guarded for p in parts))
+    return Value(data if failures is None else blank(data, failures), failures, reports)
+
+
+def on_rows(evaluator: Evaluator, frame: Frame, rows: Bools) -> tuple[Value, Int64s]:
+    """An evaluation on some rows only.
+
+    Returns:
+        the value over those rows, with failures numbered as in ``frame``, and the row numbers.
+    """
+    picked = np.flatnonzero(rows).astype(np.int64, copy=False)
+    inner = frame.subset(picked)
+    value = evaluator(inner)
+    data = inner.array(value.data)
+    return Value(data, map_failures(value.failures, picked), map_failures(value.guarded, picked)), picked

@@ -1,0 +1,159 @@
+"""Arrays, maps and structs: making them, and reading items and fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...runtime.kernel import Failures
+from .. import types as t
+from . import nodes as n
+from .arithmetic import null_failures
+from .frames import Evaluator, Frame, Value, strict
+from .values import (
+    from_python,
+    list_parts,
+    make_lists,
+    make_maps,
+    make_structs,
+    map_parts,
+    merge_failures,
+    null_mask,
+    parents_of,
+    to_numpy,
+    to_python,
+)
+
+
+def compile_subscript(e: n.Subscript, base: Evaluator, index: Evaluator) -> Evaluator:
+    """``base[index]``: null for a null base, an index out of range or zero, and a key that is not there."""
+    if isinstance(e.base.type, t.Map):
+        return _compile_map_lookup(base, index)
+
+    def evaluate(frame: Frame) -> Value:
+        b, i = base(frame), index(frame)
+        items, lengths = list_parts(frame.array(b.data))
+        places = frame.array(i.data)
+        at = to_numpy(places, np.int64)
+        at = np.where(at >= 0, at - 1, lengths + at)
+        outside = (at < 0) | (at >= lengths) | null_mask(places)
+        starts = np.cumsum(lengths) - lengths
+        result = items.take(pa.array(np.where(outside, 0, starts + at), pa.int64(), mask=outside))
+        nulls = null_failures([places], frame.length, f"{n.text(e)}: the index is NULL")
+        return strict(result, (b, i), nulls)
+
+    return evaluate
+
+
+def _compile_map_lookup(base: Evaluator, index: Evaluator) -> Evaluator:
+    def evaluate(frame: Frame) -> Value:
+        b, i = base(frame), index(frame)
+        keys, items, lengths = map_parts(frame.array(b.data))
+        parents = parents_of(lengths)
+        wanted = i.data if i.is_scalar else i.data.take(pa.array(parents))
+        matches = pc.equal(keys, wanted)
+        if matches.null_count:
+            matches = matches.fill_null(False)
+        hits = np.flatnonzero(np.asarray(matches.to_numpy(zero_copy_only=False), np.bool_))
+        places = np.full(frame.length, -1, np.int64)
+        # Of equal keys the last one counts: NumPy keeps the last of repeated assignments.
+        places[parents[hits]] = hits
+        missing = places < 0
+        result = items.take(pa.array(np.where(missing, 0, places), mask=missing))
+        return strict(result, (b, i))
+
+    return evaluate
+
+
+def compile_field(e: n.FieldAccess, base: Evaluator) -> Evaluator:
+    """``base->field``: null for a null base."""
+    assert isinstance(e.base.type, t.Struct)
+    place = [name for name, _ in e.base.type.fields].index(e.field)
+
+    def evaluate(frame: Frame) -> Value:
+        value = base(frame)
+        return strict(pc.struct_field(frame.array(value.data), [place]), (value,))
+
+    return evaluate
+
+
+def compile_array(e: n.ArrayMake, items: Sequence[Evaluator]) -> Evaluator:
+    """``ARRAY[items]``; the items guard themselves."""
+    arrow = t.to_arrow(e.type)
+    count = len(items)
+
+    def evaluate(frame: Frame) -> Value:
+        values = [item(frame) for item in items]
+        flat = _interleave([frame.array(v.data) for v in values], frame.length)
+        lengths = np.full(frame.length, count, np.int64)
+        return strict(make_lists(flat, lengths, None, arrow), values)
+
+    return evaluate
+
+
+def _interleave(columns: list[Any], length: int) -> Any:
+    """First items of all columns, second items of all columns, and so on."""
+    if len(columns) == 1:
+        return columns[0]
+    order = np.arange(len(columns) * length, dtype=np.int64).reshape(len(columns), length).T.ravel()
+    return pa.concat_arrays(columns).take(pa.array(order))
+
+
+def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluator]) -> Evaluator:
+    """``MAP(key := value, ..)``: of equal keys the last one stays, a NULL key is the text ``null``."""
+    assert isinstance(e.type, t.Map)
+    key_type, item_type, arrow = e.type.key, e.type.value, t.to_arrow(e.type)
+    count = len(keys)
+
+    def evaluate(frame: Frame) -> Value:
+        key_values = [key(frame) for key in keys]
+        item_values = [item(frame) for item in items]
+        columns = [frame.array(v.data) for v in key_values]
+        missing: Failures | None = None
+        if key_type == t.STRING:
+            columns = [c.fill_null("null") if c.null_count else c for c in columns]
+        else:
+            missing = null_failures(columns, frame.length, f"{n.text(e)}: a key is NULL")
+        flat_keys = _interleave(columns, frame.length)
+        flat_items = _interleave([frame.array(v.data) for v in item_values], frame.length)
+        if missing is None and _distinct(columns):
+            lengths = np.full(frame.length, count, np.int64)
+            result = make_maps(flat_keys, flat_items, lengths, None, arrow)
+        else:
+            result = _by_row(to_python(flat_keys, key_type), to_python(flat_items, item_type), count, e.type)
+        return strict(result, [*key_values, *item_values], missing)
+
+    return evaluate
+
+
+def _distinct(columns: list[Any]) -> bool:
+    """Whether no row has the same key twice."""
+    for i, left in enumerate(columns):
+        for right in columns[:i]:
+            if pc.any(pc.equal(left, right)).as_py():
+                return False
+    return True
+
+
+def _by_row(keys: list[Any], items: list[Any], count: int, type_: t.Map) -> Any:
+    rows: list[dict[Any, Any] | None] = []
+    for start in range(0, len(keys), count):
+        entries = dict(zip(keys[start : start + count], items[start : start + count], strict=True))
+        rows.append(None if None in entries else entries)
+    return from_python(rows, type_)[0]
+
+
+def compile_struct(e: n.StructMake, members: Sequence[Evaluator]) -> Evaluator:
+    """``STRUCT(name := value, ..)``; the values guard themselves."""
+    arrow = t.to_arrow(e.type)
+
+    def evaluate(frame: Frame) -> Value:
+        values = [member(frame) for member in members]
+        made = make_structs([frame.array(v.data) for v in values], None, arrow, frame.length)
+        return Value(made, None, merge_failures(*(v.guarded for v in values)))
+
+    return evaluate
