@@ -20,7 +20,7 @@ from ..expressions.casts import can_cast
 from ..expressions.temporal_text import parse_timestamp
 from ..functions.registry import Function, LambdaOf, Registry, Special
 from ..schema import WINDOW_BOUNDS
-from .coercion import CAST_HINT, TEMPORAL, as_decimal, coerce, common_type, list_type, number_of
+from .coercion import CAST_HINT, TEMPORAL, as_decimal, coerce, common_type, list_type
 from .overloads import Argument, choose, spread
 from .types import resolve_type
 

@@ -86,7 +86,7 @@ def can_coerce(source: t.SqlType, target: t.SqlType) -> bool:
         case t.Decimal(), _:
             return target == t.DOUBLE
     if source in _RANK and target in _RANK:
-        return _RANK[source] <= _RANK[target]  # type: ignore[index]
+        return _RANK[source] <= _RANK[target]
     return source == t.STRING and (target in TEMPORAL or target == t.BYTES)
 
 
@@ -154,7 +154,7 @@ def number_of(text: str) -> n.Literal | None:
         return None
     if not value.is_finite() or abs(value.adjusted()) > DECIMAL_PRECISION_MAX or "_" in text:
         return None
-    sign, digits, exponent = value.as_tuple()
+    _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
     if exponent >= 0:
         whole = int(value)
@@ -291,8 +291,10 @@ def _widen(type_: t.SqlType, item: n.TypedExpression) -> t.SqlType:
     if widened is not None:
         return widened
     if isinstance(item, n.Literal):
+        if item.value is None:
+            return type_
         if item.type == t.STRING and t.is_numeric(type_):
-            number = number_of(item.value) if item.value is not None else None
+            number = number_of(item.value)
             if number is None:
                 raise _bad(item.value, type_, item.span)
             widened = common_type(type_, number.type)

@@ -36,14 +36,14 @@ BindLambda = Callable[[ast.Lambda, tuple[tuple[str, t.SqlType], ...]], n.LambdaN
 Argument = n.TypedExpression | ast.Lambda
 """Lambdas are bound late: the types of their parameters come from the other arguments."""
 
-O = TypeVar("O", Overload, AggregateOverload)
+OverloadT = TypeVar("OverloadT", Overload, AggregateOverload)
 
 
 @dataclass(slots=True)
-class Chosen(Generic[O]):
+class Chosen(Generic[OverloadT]):
     """An overload with the arguments it is called with, and the parameter each belongs to."""
 
-    overload: O
+    overload: OverloadT
     arguments: tuple[n.TypedExpression, ...]
     parameters: tuple[Parameter, ...]
     result: t.SqlType | None
@@ -151,8 +151,8 @@ def _rank(signature: Signature) -> tuple[int, int, int]:
 
 
 def choose(
-    function: Function, overloads: Sequence[O], arguments: Sequence[Argument], bind_lambda: BindLambda, span: Span
-) -> Chosen[O]:
+    function: Function, overloads: Sequence[OverloadT], arguments: Sequence[Argument], bind_lambda: BindLambda, span: Span
+) -> Chosen[OverloadT]:
     """See the module's text.
 
     Args:
@@ -164,7 +164,7 @@ def choose(
     """
     trouble: StatementError | None = None
     for casts, widen in ((False, False), (True, False), (True, True)):
-        matches: list[Chosen[O]] = []
+        matches: list[Chosen[OverloadT]] = []
         for overload in overloads:
             try:
                 found = _try(overload, arguments, bind_lambda, casts, widen)
@@ -209,7 +209,9 @@ def _alternatives(function: Function, matches: Sequence[Chosen[Any]]) -> str:
     return "\n".join(f"  {function.name}{match.overload.signature}" for match in matches)
 
 
-def _try(overload: O, arguments: Sequence[Argument], bind_lambda: BindLambda, casts: bool, widen: bool) -> Chosen[O] | None:
+def _try(
+    overload: OverloadT, arguments: Sequence[Argument], bind_lambda: BindLambda, casts: bool, widen: bool
+) -> Chosen[OverloadT] | None:
     parameters = spread(overload.signature, len(arguments))
     if parameters is None:
         return None
@@ -223,7 +225,9 @@ def _try(overload: O, arguments: Sequence[Argument], bind_lambda: BindLambda, ca
                 return None
         elif isinstance(parameter.type, LambdaOf):
             return None
-        elif not n.is_untyped_null(argument) and not types.accepts(parameter.type, argument.type):
+        elif n.is_untyped_null(argument):
+            continue
+        elif not types.accepts(parameter.type, argument.type):
             return None
     lambdas = _lambdas(arguments, parameters, types, bind_lambda)
     if lambdas is None:

@@ -93,8 +93,9 @@ def _operand_types(e: n.Arithmetic) -> tuple[t.SqlType, t.SqlType]:
     return exact(e.left.type), exact(e.right.type)
 
 
-def _widened(data: Any, type_: t.Decimal) -> Any:
+def _widened(data: Any, type_: t.SqlType) -> Any:
     """The same decimals in 256 bits: Arrow gives results of more than 38 digits to such operands only."""
+    assert isinstance(type_, t.Decimal)
     wide = pa.decimal256(type_.precision, type_.scale)
     return data if data.type == wide else data.cast(wide)
 

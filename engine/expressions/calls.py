@@ -30,9 +30,7 @@ class CompiledLambda:
         self._body = body
 
     def __call__(self, parameters: Sequence[Any], rows: Int64s) -> Evaluated:
-        inner = self._frame.subset(
-            np.asarray(rows, np.int64), dict(zip(self._names, map(whole, parameters), strict=True))
-        )
+        inner = self._frame.subset(np.asarray(rows, np.int64), dict(zip(self._names, map(whole, parameters), strict=True)))
         value = self._body(inner)
         return Evaluated(inner.array(value.data), value.failures)
 
@@ -81,9 +79,7 @@ def _python(value: Value, type_: t.SqlType, frame: Frame) -> Any:
     return to_python(value.data, type_)
 
 
-def _by_row(
-    e: n.Call | n.TableCall, columns: Sequence[Any], length: int, type_: t.SqlType
-) -> tuple[Any, Failures | None]:
+def _by_row(e: n.Call | n.TableCall, columns: Sequence[Any], length: int, type_: t.SqlType) -> tuple[Any, Failures | None]:
     """A row function over Python values; an exception fails its row."""
     function, nulls = e.overload.implementation, e.overload.nulls
     results: list[Any] = []

@@ -326,7 +326,8 @@ def _between_numbers(array: Any, source: t.SqlType, target: t.SqlType) -> Any:
 
 
 def _wrap(value: int, bits: int) -> int:
-    return (value + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
+    half = 1 << (bits - 1)
+    return (value + half) % (2 * half) - half
 
 
 def _to_decimal(array: Any, source: t.SqlType, target: t.Decimal) -> Evaluated:

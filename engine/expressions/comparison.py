@@ -23,7 +23,14 @@ from .frames import Evaluator, Frame, Value, on_rows, strict
 from .values import blank, failures_of, merge_failures, null_mask, restrict_failures, to_python
 
 Comparer = Callable[[Any, Any], Any]
-_ARROW_CALLS = {"=": pc.equal, "<>": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
+_ARROW_CALLS = {
+    "=": pc.equal,
+    "<>": pc.not_equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+}
 _PYTHON_CALLS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda a, b: bool(a == b),
     "<>": lambda a, b: bool(a != b),
@@ -47,7 +54,9 @@ def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any,
         def by_row(x: Any, y: Any, length: int) -> Any:
             xs = to_python(_array(x, length), left)
             ys = to_python(_array(y, length), right)
-            return pa.array([a is not None and b is not None and call(a, b) for a, b in zip(xs, ys, strict=True)], pa.bool_())
+            return pa.array(
+                [a is not None and b is not None and call(a, b) for a, b in zip(xs, ys, strict=True)], pa.bool_()
+            )
 
         return by_row
     real = t.DOUBLE in (left, right)

@@ -99,9 +99,7 @@ def evaluate_constant(expression: n.TypedExpression) -> Any:
         raise StatementError(f"{n.text(expression)} is not constant", span=expression.span)
     result = compile_expression(expression, pa.schema([]))([], 1)
     if result.failures is not None:
-        raise StatementError(
-            f"{n.text(expression)} cannot be evaluated: {result.failures.reasons[0]}", span=expression.span
-        )
+        raise StatementError(f"{n.text(expression)} cannot be evaluated: {result.failures.reasons[0]}", span=expression.span)
     return to_python(result.values, expression.type)[0]
 
 

@@ -36,7 +36,7 @@ class Frame:
     Columns of derived frames are taken from their parent when first read.
     """
 
-    __slots__ = ("_columns", "_parent", "_parameters", "_rows", "length", "memo")
+    __slots__ = ("_columns", "_parameters", "_parent", "_rows", "length", "memo")
 
     def __init__(self, columns: Sequence[Any], length: int) -> None:
         self._columns: dict[int, Any] = {i: whole(c) for i, c in enumerate(columns)}

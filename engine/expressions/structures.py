@@ -105,8 +105,9 @@ def _interleave(columns: list[Any], length: int) -> Any:
 
 def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluator]) -> Evaluator:
     """``MAP(key := value, ..)``: of equal keys the last one stays, a NULL key is the text ``null``."""
-    assert isinstance(e.type, t.Map)
-    key_type, item_type, arrow = e.type.key, e.type.value, t.to_arrow(e.type)
+    type_ = e.type
+    assert isinstance(type_, t.Map)
+    key_type, item_type, arrow = type_.key, type_.value, t.to_arrow(type_)
     count = len(keys)
 
     def evaluate(frame: Frame) -> Value:
@@ -124,7 +125,7 @@ def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluat
             lengths = np.full(frame.length, count, np.int64)
             result = make_maps(flat_keys, flat_items, lengths, None, arrow)
         else:
-            result = _by_row(to_python(flat_keys, key_type), to_python(flat_items, item_type), count, e.type)
+            result = _by_row(to_python(flat_keys, key_type), to_python(flat_items, item_type), count, type_)
         return strict(result, [*key_values, *item_values], missing)
 
     return evaluate

@@ -35,6 +35,10 @@ def format_double(value: float) -> str:
     if fraction == "0":
         fraction = ""
     digits = whole + fraction
+    if len(digits.strip("0")) == 1:
+        # Java looks for the nearest of two digits at least: the smallest double is 4.9E-324, not 5.0E-324.
+        mantissa, _, exponent_text = f"{magnitude:.1e}".partition("e")
+        return f"{sign}{mantissa}E{int(exponent_text)}"
     exponent += len(whole) - 1
     stripped = digits.lstrip("0")
     exponent -= len(digits) - len(stripped)
