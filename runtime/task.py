@@ -81,7 +81,6 @@ class Task:
                 output = operator.process([batches[i] for i in node.inputs])
             except DataError as error:
                 raise DataError(f"query {self.query_id}, operator {node.name}: {error}") from error
-            operator.context.counters.rows_out += len(output)
             batches[number] = output
         for number, node in enumerate(self.dataflow.nodes):
             if isinstance(node, (Sink, Tap)) and depths[number] == stage:
