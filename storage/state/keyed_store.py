@@ -17,7 +17,7 @@ import pyarrow as pa
 from ...errors import InternalError
 from .columns import Column, FrozenColumn, Int64s
 from .expiry import ExpiryQueue
-from .index import FrozenIndex, HashIndex
+from .index import FrozenIndex, HashIndex, factorize
 from .rows import FrozenRows, RowStorage
 from .store import StateField
 
@@ -237,7 +237,12 @@ class KeyedStore:
         return batch if batch.num_rows else None
 
     def apply_changes(self, changes: pa.RecordBatch) -> None:
-        """See `StateStore`."""
+        """See `StateStore`.  Of several changes of a key, the last one counts."""
+        groups, firsts = factorize(changes.columns[: len(self.key_schema)])
+        if len(firsts) < changes.num_rows:
+            last = np.zeros(len(firsts), np.int64)
+            last[groups] = np.arange(changes.num_rows)  # of equal groups, the last assignment stays
+            changes = changes.take(pa.array(np.sort(last)))
         deleted = np.asarray(changes.column(len(self.schema)).to_numpy(zero_copy_only=False), np.bool_)
         if deleted.any():
             gone = changes.filter(pa.array(deleted))

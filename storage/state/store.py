@@ -66,7 +66,8 @@ class StateStore(Protocol):
         """What changed since the last call, or None.  The schema is the store's own and constant."""
 
     def apply_changes(self, changes: pa.RecordBatch) -> None:
-        """Replay a batch that ``drain_changes`` gave, without recording it as a change again."""
+        """Replay what ``drain_changes`` gave (the batches of several steps may come as one, in order), without recording
+        it as a change again."""
 
     def discard_changes(self) -> None:
         """Forget what changed (after a restore)."""

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from penstock.storage.formats.base import Decoded
 from penstock.storage.formats.delimited import DelimitedSerde
 from penstock.storage.formats.json import JsonSerde

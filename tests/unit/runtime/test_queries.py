@@ -16,13 +16,13 @@ from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
 from penstock.runtime.operators.table_source import TableSource
 from penstock.runtime.processing_log import TOPIC
+from penstock.storage.files import MemoryFiles
 from penstock.storage.formats import make_serde
 from penstock.storage.formats.base import SerdeOptions
 from penstock.storage.layout import prepare
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
-from penstock.storage.files import MemoryFiles
 
 KEY = pa.schema([("K", pa.int64())])
 VALUE = pa.schema([("V", pa.int64())])
@@ -56,7 +56,11 @@ def rows_of(log: LocalLog, topic: str = "out") -> list[tuple[int | None, int | N
     found = []
     for partition in range(log.topics()[topic].partitions):
         records = log.read(topic, partition, 0, rows_max=1_000_000)
-        keys = key_serde().decode(records.keys, KEY).columns[0].to_pylist() if records.keys is not None else [None] * len(records)
+        keys = (
+            key_serde().decode(records.keys, KEY).columns[0].to_pylist()
+            if records.keys is not None
+            else [None] * len(records)
+        )
         found += list(zip(keys, [None if v is None else v["V"] for v in records.values.to_pylist()], strict=True))
     return found
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+
 from penstock.errors import StatementError
 from penstock.storage.formats import make_serde
 from penstock.storage.formats.base import SerdeOptions

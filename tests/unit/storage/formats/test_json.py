@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from penstock.storage.formats import make_serde
 from penstock.storage.formats.base import SerdeOptions
 from penstock.storage.formats.values import to_rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from penstock.storage.formats import make_serde
 from penstock.storage.formats.base import SerdeOptions
 
