@@ -71,7 +71,7 @@ class _Run:
 
     @property
     def nbytes(self) -> int:
-        return 4 * int(self.slots.nbytes) + sum(c.nbytes for c in self.columns)
+        return 4 * int(self.slots.nbytes) + int(sum(c.nbytes for c in self.columns))
 
     def _low(self, timestamps: Int64s) -> Int64s:
         if self._times is not None:

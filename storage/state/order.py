@@ -15,8 +15,8 @@ from .columns import Int64s
 def key_ranks(columns: Sequence[Any]) -> list[Int64s]:
     """For each key column, numbers that sort as its bytes do in the KAFKA format.
 
-    Integers and doubles are big-endian there, so negative ones come last; texts sort by their bytes.  Keys of other
-    types keep the order they are given in.
+    Integers and doubles are big-endian there, so negative ones come last; texts sort by their bytes.  Keys of types that
+    the KAFKA format does not have sort by their values' Python text.
     """
     ranks: list[Int64s] = []
     for column in columns:
@@ -29,4 +29,7 @@ def key_ranks(columns: Sequence[Any]) -> list[Int64s]:
             bits = column.fill_null(0).view(pa.int64() if width == 64 else pa.int32()) if width >= 32 else column
             numbers = np.asarray(bits.fill_null(0), np.int64)
             ranks.append((numbers.view(np.uint64) ^ np.uint64(1 << 63)).view(np.int64))
+        else:
+            texts = pa.array([repr(v).encode() for v in column.to_pylist()], pa.binary())
+            ranks.append(np.asarray(pc.rank(texts, tiebreaker="dense"), np.int64))
     return ranks
