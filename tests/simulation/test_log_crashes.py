@@ -1,0 +1,95 @@
+"""The log on disks that fail: whatever happens, it shows exactly what was committed.
+
+``PENSTOCK_SIMULATION_SECONDS=600 pytest tests/simulation`` goes on with new seeds for that long.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from log_workload import Run  # noqa: E402
+
+from penstock.storage.faulty_files import Crash, FaultyFiles  # noqa: E402
+
+SECONDS = float(os.environ.get("PENSTOCK_SIMULATION_SECONDS", "0"))
+
+
+def crash_once(seed: int, crash_at: int | None, events: int) -> int:
+    """Run until the crash (or the end), then recover, through more crashes if chance wants; returns the operations."""
+    chance = random.Random(seed)
+    files = FaultyFiles(seed, crash_at)
+    run = Run(seed, files)
+    try:
+        run.run(events)
+        return files.operations
+    except Crash:
+        pass
+    while True:
+        run.files = run.files.after_crash(chance.randrange(30) if chance.random() < 0.5 else None)
+        try:
+            run.recover()
+            break
+        except Crash:
+            continue
+    run.files.crash_at = None
+    run.run(5)
+    return files.operations
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_crash_at_every_operation_leaves_a_committed_prefix(seed: int) -> None:
+    """Whenever the process dies, the next one finds whole transactions, and all that were durable."""
+    operations = crash_once(seed, None, 25)
+    for crash_at in range(operations):
+        try:
+            crash_once(seed, crash_at, 25)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, crash at operation {crash_at}: {error}") from error
+
+
+def test_random_crashes_leave_a_committed_prefix() -> None:
+    """The same with many workloads and one crash each."""
+    deadline = time.monotonic() + SECONDS
+    for seed in itertools.count(100):
+        if seed >= 200 and time.monotonic() >= deadline:
+            break
+        try:
+            crash_once(seed, random.Random(seed).randrange(200), 40)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+def test_failing_writes_and_syncs_change_nothing_or_stop_the_log() -> None:
+    """A full disk fails a commit and leaves the log usable; a failed sync stops it until it is opened again."""
+    deadline = time.monotonic() + SECONDS
+    for seed in itertools.count(1000):
+        if seed >= 1060 and time.monotonic() >= deadline:
+            break
+        chance = random.Random(seed)
+        files = FaultyFiles(seed)
+        run = Run(seed, files)
+        try:
+            run.run(5)
+            files = run.files
+            files.full_chance = chance.choice((0.0, 0.05, 0.3))
+            files.sync_fails_chance = chance.choice((0.0, 0.05))
+            files.crash_at = files.operations + chance.randrange(300)
+            run.log = None
+            run.files = files.after_crash(None)
+            run.recover()
+            run.files.full_chance, run.files.sync_fails_chance = files.full_chance, files.sync_fails_chance
+            run.run(30)
+        except Crash:
+            run.files = run.files.after_crash(None)
+            run.recover()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
