@@ -325,7 +325,12 @@ def read_all(log: LocalLog, name: str, partition: int, rows_max: int) -> list[Ro
         n = len(read)
         keys = [None] * n if read.keys is None else read.keys.to_pylist()
         rows += zip(
-            read.offsets.tolist(), read.arrivals.tolist(), read.timestamps.tolist(), keys, read.values.to_pylist(), strict=True
+            read.offsets.tolist(),
+            read.arrivals.tolist(),
+            read.timestamps.tolist(),
+            keys,
+            read.values.to_pylist(),
+            strict=True,
         )
         if n == 0:
             assert offset >= log.end_offset(name, partition) or read.next_offset >= log.end_offset(name, partition)
