@@ -16,9 +16,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from log_workload import Run  # noqa: E402
+from log_workload import Run
 
-from penstock.storage.faulty_files import Crash, FaultyFiles  # noqa: E402
+from penstock.storage.faulty_files import Crash, FaultyFiles
 
 SECONDS = float(os.environ.get("PENSTOCK_SIMULATION_SECONDS", "0"))
 
