@@ -3,8 +3,8 @@
 Stream time, windows and joins never look here: they go by the timestamps of records.  What does look here are the
 timestamps of records inserted without one, ``UNIX_TIMESTAMP()`` and ``UNIX_DATE()``, and the pacing of background work.
 
-The clock in force is a context variable: a database runs its queries inside ``with use_clock(its clock):``, and a worker
-thread (which starts with an empty context) does the same on entry.  Outside of any such block it is the system's clock.
+The clock in force is a context variable: a database runs its queries inside ``with use_clock(its clock):``, and a
+worker thread (which starts with an empty context) does the same on entry.  Elsewhere it is the system's clock.
 """
 
 from __future__ import annotations

@@ -1,1 +1,43 @@
+"""SQL's functions: the registry, and one module for each subject.
 
+Importing this package, or the registry, is cheap; `load_built_ins` imports the modules that define the functions.
+"""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+from importlib.util import find_spec
+
+from .registry import BUILT_INS, Registry
+
+_MODULES = (
+    "numeric",
+    "text",
+    "masks",
+    "regexp",
+    "bytes",
+    "collection",
+    "lambdas",
+    "json_text",
+    "temporal",
+    "url",
+    "null",
+    "table",
+    "aggregate",
+)
+_lock = threading.Lock()
+_loaded = False
+
+
+def load_built_ins() -> Registry:
+    """The registry of the built-in functions, filled on the first call."""
+    global _loaded
+    if not _loaded:
+        with _lock:
+            if not _loaded:
+                for module in _MODULES:
+                    if find_spec(f"{__name__}.{module}") is not None:
+                        import_module(f".{module}", __name__)
+                _loaded = True
+    return BUILT_INS

@@ -1,0 +1,147 @@
+"""Helpers for functions written over whole Arrow columns (the ``arrow`` style of the registry)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...runtime.kernel import Evaluated, Failures
+
+Floats = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def flat(column: Any) -> Any:
+    """A column as one `pyarrow.Array` (compute functions sometimes return chunks)."""
+    if isinstance(column, pa.ChunkedArray):
+        return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    return column
+
+
+def is_literal(argument: Any) -> bool:
+    """Whether an argument is one value for all rows."""
+    return isinstance(argument, pa.Scalar)
+
+
+def length_of(arguments: Sequence[Any]) -> int:
+    """The number of rows of a call (at least one argument is a column)."""
+    return next(len(a) for a in arguments if isinstance(a, (pa.Array, pa.ChunkedArray)))
+
+
+def spread(argument: Any, length: int) -> Any:
+    """An argument as an array: a literal is repeated."""
+    return pa.repeat(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
+
+
+def nulls(type_: Any, length: int) -> Any:
+    return pa.nulls(length, type_)
+
+
+def null_mask(array: Any) -> Bools:
+    """bool[n], true where the array is null."""
+    if array.null_count == 0:
+        return np.zeros(len(array), np.bool_)
+    return np.asarray(pc.is_null(array).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def int64s(array: Any) -> Int64s:
+    """Integers, dates, times and timestamps as int64[n], with 0 for null."""
+    if pa.types.is_temporal(array.type):
+        array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
+    if array.null_count:
+        array = array.fill_null(0)
+    return np.asarray(array.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
+
+
+def floats(array: Any) -> Floats:
+    """Numbers as float64[n], with 0 for null."""
+    if array.null_count:
+        array = array.fill_null(0)
+    return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+
+
+def from_numpy(values: npt.NDArray[Any], type_: Any, missing: Bools | None = None) -> Any:
+    """An Arrow array of a type from numbers (days or milliseconds, for temporal types), null where ``missing``."""
+    mask = missing if missing is not None and missing.any() else None
+    if pa.types.is_temporal(type_):
+        narrow = pa.int32() if type_.bit_width == 32 else pa.int64()
+        return pa.array(values.astype(narrow.to_pandas_dtype()), narrow, mask=mask).view(type_)
+    return pa.array(values, type_, mask=mask)
+
+
+def with_nulls(array: Any, missing: Bools) -> Any:
+    """The array, null where ``missing``, too."""
+    if not missing.any():
+        return array
+    return flat(pc.if_else(pa.array(~missing), array, pa.scalar(None, array.type)))
+
+
+def fail(values: Any, failed: Bools, reason: str) -> Evaluated:
+    """``values`` with the failed rows null, and all of them for one reason."""
+    rows = np.flatnonzero(failed)
+    if len(rows) == 0:
+        return Evaluated(values)
+    return Evaluated(with_nulls(values, failed), Failures(rows, (reason,) * len(rows)))
+
+
+def row_by_row(function: Callable[..., Any], type_: Any, *arguments: Any, calls_with_nulls: bool = False) -> Evaluated:
+    """Evaluate a Python function for each row: the slow way, for what the fast way of a function does not cover.
+
+    Arguments are given as `pyarrow` converts them, results must suit ``type_``; errors fail their row.
+    """
+    length = length_of(arguments)
+    columns = [a.to_pylist() if isinstance(a, pa.Array) else [a.as_py()] * length for a in map(flat, arguments)]
+    results: list[Any] = [None] * length
+    rows: list[int] = []
+    reasons: list[str] = []
+    for row, values in enumerate(zip(*columns)):
+        if not calls_with_nulls and None in values:
+            continue
+        try:
+            results[row] = function(*values)
+        except (ValueError, ArithmeticError, OverflowError, LookupError, TypeError) as error:
+            rows.append(row)
+            reasons.append(str(error) or type(error).__name__)
+    failures = Failures(np.asarray(rows, np.int64), tuple(reasons)) if rows else None
+    return Evaluated(pa.array(results, type_), failures)
+
+
+def all_ascii(array: Any) -> bool:
+    """Whether a string array holds ASCII only, so that bytes, characters and UTF-16 units are the same."""
+    data = text_bytes(array)
+    return not len(data) or int(data.max()) < 0x80
+
+
+def has_no_pairs(array: Any) -> bool:
+    """Whether a string array holds no character beyond U+FFFF, so that characters and UTF-16 units are the same."""
+    data = text_bytes(array)
+    return not len(data) or int(data.max()) < 0xF0
+
+
+def text_bytes(array: Any) -> npt.NDArray[np.uint8]:
+    """The bytes of all items of a string or binary array, one after the other (of null items too)."""
+    if len(array) == 0:
+        return np.zeros(0, np.uint8)
+    buffers = array.buffers()
+    if buffers[2] is None:
+        return np.zeros(0, np.uint8)
+    offsets = text_offsets(array)
+    return np.frombuffer(buffers[2], np.uint8)[offsets[0] : offsets[-1]]
+
+
+def text_offsets(array: Any) -> npt.NDArray[np.int32]:
+    """The n + 1 offsets of a string or binary array into its data buffer."""
+    if len(array) == 0:
+        return np.zeros(1, np.int32)
+    return np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
+
+
+def unit_word(unit: Any) -> str:
+    """A UNIT argument as its singular word (DAY, HOUR, ..)."""
+    return str(unit.as_py() if isinstance(unit, pa.Scalar) else unit)

@@ -1,0 +1,73 @@
+"""Functions about null, and AS_VALUE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .columns import flat, length_of, null_mask, spread, with_nulls
+from .registry import scalar
+
+CATEGORY = "CONDITIONAL"
+
+
+@scalar(
+    "COALESCE",
+    "The first argument that is not null.",
+    "(first T, rest T...) -> T",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+def coalesce(*arguments: Any) -> Any:
+    if len(arguments) == 1:
+        return arguments[0]
+    length = length_of(arguments)
+    return flat(pc.coalesce(*(spread(a, length) if pa.types.is_nested(a.type) else a for a in arguments)))
+
+
+@scalar(
+    "IFNULL",
+    "The first argument, or the second where the first is null.",
+    "(value T, alternative T) -> T",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+def ifnull(value: Any, alternative: Any) -> Any:
+    return coalesce(value, alternative)
+
+
+@scalar(
+    "NULLIF",
+    "Null where the two arguments are equal, else the first.",
+    "(value T, other T) -> T",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+def nullif(value: Any, other: Any) -> Any:
+    length = length_of((value, other))
+    values = spread(value, length)
+    if pa.types.is_nested(values.type):
+        others = spread(other, length).to_pylist()
+        same = np.fromiter((a is not None and a == b for a, b in zip(values.to_pylist(), others)), np.bool_, length)
+    else:
+        equal = flat(pc.equal(values, other))
+        same = np.asarray(equal.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+    return with_nulls(values, same & ~null_mask(values))
+
+
+@scalar(
+    "AS_VALUE",
+    "A copy of a key column among the value columns.",
+    "(key T) -> T",
+    style="arrow",
+    nulls=True,
+    category="OTHER",
+)
+def as_value(key: Any) -> Any:
+    return key

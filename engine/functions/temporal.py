@@ -1,0 +1,287 @@
+"""Dates, times and timestamps: arithmetic, text, time zones, and the wall clock (read through `runtime.clock`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...runtime.clock import now_ms
+from ...runtime.kernel import Evaluated, Failures
+from . import java_time
+from .calendar import DAY_MS
+from .columns import fail, from_numpy, int64s, is_literal, length_of, null_mask, row_by_row, spread, unit_word
+from .java_time_columns import format_timestamps, parse_timestamps
+from .registry import scalar
+from .zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
+
+CATEGORY = "DATE / TIME"
+
+UNIT_MS = {"DAY": DAY_MS, "HOUR": 3_600_000, "MINUTE": 60_000, "SECOND": 1000, "MILLISECOND": 1}
+
+
+def unit_ms(unit: Any) -> int:
+    """Milliseconds of a unit word, singular or plural.  Raises: ValueError, for units without a fixed length."""
+    word = unit_word(unit).upper()
+    found = UNIT_MS.get(word) or UNIT_MS.get(word.removesuffix("S"))
+    if found is None:
+        raise ValueError(f"{word} is not a unit: it must be DAYS, HOURS, MINUTES, SECONDS or MILLISECONDS")
+    return found
+
+
+# --- adding and subtracting ----------------------------------------------------------------
+
+
+def _define_sum(name: str, type_: str, meaning: str, sign: int, combine: Callable[[Any, Any], Any]) -> None:
+    parameter = type_.lower()
+
+    def function(unit: Any, amount: Any, value: Any) -> Evaluated:
+        length = length_of((unit, amount, value))
+        amounts, values = spread(amount, length), spread(value, length)
+        missing = null_mask(amounts) | null_mask(values)
+        if isinstance(unit, pa.Array):
+            factor: Any = np.array([unit_ms(u) for u in unit.to_pylist()], np.int64)
+        else:
+            factor = unit_ms(unit)
+        with np.errstate(over="ignore"):
+            result = combine(int64s(values), int64s(amounts) * factor * sign)
+        if pa.types.is_date32(values.type):
+            missing_too = (result > np.iinfo(np.int32).max) | (result < np.iinfo(np.int32).min)
+            safe = np.where(missing_too, 0, result)
+            return fail(from_numpy(safe, values.type, missing), missing_too & ~missing, "the date is out of range")
+        return Evaluated(from_numpy(result, values.type, missing))
+
+    scalar(name, meaning, f"(unit UNIT, amount INT, {parameter} {type_}) -> {type_}", style="arrow", category=CATEGORY)(
+        function
+    )
+
+
+def _add_to_date(days: Any, amount_ms: Any) -> Any:
+    return (days * DAY_MS + amount_ms) // DAY_MS
+
+
+def _add_to_time(time_ms: Any, amount_ms: Any) -> Any:
+    return (time_ms + amount_ms) % DAY_MS
+
+
+_define_sum("DATEADD", "DATE", "The date so many units later, cut to whole days.", 1, _add_to_date)
+_define_sum("DATESUB", "DATE", "The date so many units earlier, cut to whole days.", -1, _add_to_date)
+_define_sum("TIMEADD", "TIME", "The time so many units later, going round at midnight.", 1, _add_to_time)
+_define_sum("TIMESUB", "TIME", "The time so many units earlier, going round at midnight.", -1, _add_to_time)
+_define_sum("TIMESTAMPADD", "TIMESTAMP", "The timestamp so many units later.", 1, np.add)
+_define_sum("TIMESTAMPSUB", "TIMESTAMP", "The timestamp so many units earlier.", -1, np.add)
+
+
+# --- numbers -------------------------------------------------------------------------------
+
+_UNIX_DATE = "The days since 1970-01-01 of a date (default: today, by the wall clock)."
+_UNIX_TIMESTAMP = "The milliseconds since 1970-01-01 of a timestamp (default: now, by the wall clock)."
+
+
+@scalar("UNIX_DATE", _UNIX_DATE, "() -> INT", volatile=True, category=CATEGORY)
+def today() -> int:
+    return now_ms() // DAY_MS
+
+
+@scalar("UNIX_DATE", _UNIX_DATE, "(date DATE) -> INT", style="arrow", category=CATEGORY)
+def unix_date(date: Any) -> Any:
+    return date.view(pa.int32())
+
+
+@scalar("UNIX_TIMESTAMP", _UNIX_TIMESTAMP, "() -> BIGINT", volatile=True, category=CATEGORY)
+def now() -> int:
+    return now_ms()
+
+
+@scalar("UNIX_TIMESTAMP", _UNIX_TIMESTAMP, "(timestamp TIMESTAMP) -> BIGINT", style="arrow", category=CATEGORY)
+def unix_timestamp(timestamp: Any) -> Any:
+    return timestamp.view(pa.int64())
+
+
+@scalar(
+    "FROM_UNIXTIME",
+    "The timestamp of milliseconds since 1970-01-01.",
+    "(milliseconds BIGINT) -> TIMESTAMP",
+    style="arrow",
+    category=CATEGORY,
+)
+def from_unixtime(milliseconds: Any) -> Any:
+    return milliseconds.view(pa.timestamp("ms"))
+
+
+@scalar("FROM_DAYS", "The date of days since 1970-01-01.", "(days INT) -> DATE", style="arrow", category=CATEGORY)
+def from_days(days: Any) -> Any:
+    return days.view(pa.date32())
+
+
+# --- text of dates and times ---------------------------------------------------------------
+
+_DATE_PATTERN = "in a pattern such as 'yyyy-MM-dd'"
+
+
+@scalar("FORMAT_DATE", f"A date as text, {_DATE_PATTERN}.", "(date DATE, format STRING) -> STRING", category=CATEGORY)
+@scalar(
+    "DATETOSTRING",
+    f"Days since 1970-01-01 as text, {_DATE_PATTERN}; FORMAT_DATE replaces it.",
+    "(days INT, format STRING) -> STRING",
+    category=CATEGORY,
+)
+def format_date(days: int, pattern: str) -> str:
+    return java_time.format_local(pattern, days * DAY_MS, allowed=java_time.DATE_LETTERS)
+
+
+@scalar(
+    "FORMAT_TIME",
+    "A time as text, in a pattern such as 'HH:mm:ss'.",
+    "(time TIME, format STRING) -> STRING",
+    category=CATEGORY,
+)
+def format_time(time_ms: int, pattern: str) -> str:
+    return java_time.format_local(pattern, time_ms, allowed=java_time.TIME_LETTERS)
+
+
+@scalar(
+    "PARSE_DATE", f"The date of a text, {_DATE_PATTERN}.", "(text STRING, format STRING) -> DATE", category=CATEGORY
+)
+@scalar(
+    "STRINGTODATE",
+    f"The days since 1970-01-01 of a text, {_DATE_PATTERN}; PARSE_DATE replaces it.",
+    "(text STRING, format STRING) -> INT",
+    category=CATEGORY,
+)
+def parse_date(text: str, pattern: str) -> int:
+    return java_time.parse_date(pattern, text)
+
+
+@scalar(
+    "PARSE_TIME",
+    "The time of a text, in a pattern such as 'HH:mm:ss'.",
+    "(text STRING, format STRING) -> TIME",
+    category=CATEGORY,
+)
+def parse_time(text: str, pattern: str) -> int:
+    return java_time.parse_time(pattern, text)
+
+
+# --- text of timestamps --------------------------------------------------------------------
+
+_TIMESTAMP_PATTERN = "in a pattern such as 'yyyy-MM-dd HH:mm:ss'"
+
+
+def _zone(argument: Any, default: Zone) -> Zone | None:
+    """The zone that all rows share; None if each has its own.  Raises: ValueError, for an unknown one."""
+    if argument is None:
+        return default
+    return zone_of(argument.as_py()) if is_literal(argument) and argument.is_valid else None
+
+
+def _all_failed(arguments: tuple[Any, ...], type_: Any, reason: str) -> Evaluated:
+    """Every row without a null argument fails for the same reason."""
+    length = length_of(arguments)
+    missing = np.zeros(length, np.bool_)
+    for argument in arguments:
+        missing |= null_mask(spread(argument, length))
+    rows = np.flatnonzero(~missing)
+    failures = Failures(rows, (reason,) * len(rows)) if len(rows) else None
+    return Evaluated(pa.nulls(length, type_), failures)
+
+
+def _parse(text: Any, pattern: Any, zone: Any, default: Zone, type_: Any) -> Evaluated:
+    arguments = (text, pattern) if zone is None else (text, pattern, zone)
+    try:
+        shared = _zone(zone, default)
+        if shared is not None and is_literal(pattern) and pattern.is_valid and isinstance(text, pa.Array):
+            values, missing, failures = parse_timestamps(text, pattern.as_py(), shared)
+            return Evaluated(from_numpy(values, type_, missing), failures)
+    except ValueError as error:
+        return _all_failed(arguments, type_, str(error))
+    numbers = row_by_row(
+        lambda text, pattern, name=None: java_time.parse_timestamp(pattern, default if name is None else name)(text),
+        pa.int64(),
+        *arguments,
+    )
+    return Evaluated(numbers.values.view(type_), numbers.failures)
+
+
+def _format(instant: Any, pattern: Any, zone: Any, default: Zone) -> Evaluated:
+    arguments = (instant, pattern) if zone is None else (instant, pattern, zone)
+    try:
+        shared = _zone(zone, default)
+        if shared is not None and is_literal(pattern) and pattern.is_valid and isinstance(instant, pa.Array):
+            return format_timestamps(instant, pattern.as_py(), shared)
+    except ValueError as error:
+        return _all_failed(arguments, pa.string(), str(error))
+    length = length_of(arguments)
+    instants = spread(instant, length)
+    instants = instants if instants.type == pa.int64() else instants.view(pa.int64())
+    return row_by_row(
+        lambda ms, pattern, name=None: java_time.format_timestamp(
+            pattern, ms, default if name is None else zone_of(name)
+        ),
+        pa.string(),
+        instants,
+        *arguments[1:],
+    )
+
+
+_ZONED = ("(text STRING, format STRING)", "(text STRING, format STRING, zone STRING)")
+
+
+@scalar(
+    "PARSE_TIMESTAMP",
+    f"The timestamp of a text, {_TIMESTAMP_PATTERN}, read in a time zone (default UTC).",
+    *(f"{parameters} -> TIMESTAMP" for parameters in _ZONED),
+    style="arrow",
+    category=CATEGORY,
+)
+def parse_timestamp(text: Any, pattern: Any, zone: Any = None) -> Evaluated:
+    return _parse(text, pattern, zone, UTC_ZONE, pa.timestamp("ms"))
+
+
+@scalar(
+    "STRINGTOTIMESTAMP",
+    f"The milliseconds since 1970-01-01 of a text, {_TIMESTAMP_PATTERN}, in a time zone (default: this machine's); "
+    "PARSE_TIMESTAMP replaces it.",
+    *(f"{parameters} -> BIGINT" for parameters in _ZONED),
+    style="arrow",
+    category=CATEGORY,
+)
+def string_to_timestamp(text: Any, pattern: Any, zone: Any = None) -> Evaluated:
+    return _parse(text, pattern, zone, SYSTEM_ZONE, pa.int64())
+
+
+@scalar(
+    "FORMAT_TIMESTAMP",
+    f"A timestamp as text, {_TIMESTAMP_PATTERN}, in a time zone (default UTC).",
+    "(timestamp TIMESTAMP, format STRING) -> STRING",
+    "(timestamp TIMESTAMP, format STRING, zone STRING) -> STRING",
+    style="arrow",
+    category=CATEGORY,
+)
+def format_timestamp(timestamp: Any, pattern: Any, zone: Any = None) -> Evaluated:
+    return _format(timestamp, pattern, zone, UTC_ZONE)
+
+
+@scalar(
+    "TIMESTAMPTOSTRING",
+    f"Milliseconds since 1970-01-01 as text, {_TIMESTAMP_PATTERN}, in a time zone (default: this machine's); "
+    "FORMAT_TIMESTAMP replaces it.",
+    "(milliseconds BIGINT, format STRING) -> STRING",
+    "(milliseconds BIGINT, format STRING, zone STRING) -> STRING",
+    style="arrow",
+    category=CATEGORY,
+)
+def timestamp_to_string(milliseconds: Any, pattern: Any, zone: Any = None) -> Evaluated:
+    return _format(milliseconds, pattern, zone, SYSTEM_ZONE)
+
+
+@scalar(
+    "CONVERT_TZ",
+    "The timestamp of the same wall-clock time, moved by the difference of two time zones at that instant.",
+    "(timestamp TIMESTAMP, from STRING, to STRING) -> TIMESTAMP",
+    category=CATEGORY,
+)
+def convert_tz(timestamp_ms: int, from_zone: str, to_zone: str) -> int:
+    return timestamp_ms + zone_of(to_zone).offset_ms(timestamp_ms) - zone_of(from_zone).offset_ms(timestamp_ms)

@@ -1,0 +1,385 @@
+"""Text: case, cutting, joining, searching, padding, splitting.  Positions and lengths count UTF-16 units, as in Java.
+
+Several functions take BYTES as well, and count bytes then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...runtime.kernel import Evaluated
+from .columns import (
+    all_ascii,
+    flat,
+    from_numpy,
+    has_no_pairs,
+    is_literal,
+    length_of,
+    null_mask,
+    row_by_row,
+    spread,
+    text_bytes,
+    text_offsets,
+)
+from .java_text import from_units, to_units
+from .registry import scalar
+
+CATEGORY = "STRING"
+
+_BLANKS = "".join(map(chr, range(33)))
+"""What TRIM takes away: all characters up to the space, as Java's ``String.trim``."""
+
+
+# --- case ----------------------------------------------------------------------------------
+
+
+def _define_case(name: str, meaning: str, ascii_kernel: Callable[[Any], Any], function: Callable[[str], str]) -> None:
+    def change(text: Any) -> Any:
+        if all_ascii(text):
+            return flat(ascii_kernel(text))
+        return pa.array([None if s is None else function(s) for s in text.to_pylist()], pa.string())
+
+    scalar(name, meaning, "(text STRING) -> STRING", style="arrow", category=CATEGORY)(change)
+
+
+_define_case("LCASE", "The text in lower case.", pc.ascii_lower, str.lower)
+_define_case("UCASE", "The text in upper case.", pc.ascii_upper, str.upper)
+
+
+@scalar(
+    "INITCAP",
+    "Each word (up to white space) with a capital first and small letters after it.",
+    "(text STRING) -> STRING",
+    category=CATEGORY,
+)
+def initcap(text: str) -> str:
+    return re.sub(r"\S+", lambda word: word[0][:1].upper() + word[0][1:].lower(), text)
+
+
+@scalar(
+    "TRIM",
+    "The text without spaces and control characters at its ends.",
+    "(text STRING) -> STRING",
+    style="arrow",
+    category=CATEGORY,
+)
+def trim(text: Any) -> Any:
+    return flat(pc.utf8_trim(text, characters=_BLANKS))
+
+
+# --- length and parts ----------------------------------------------------------------------
+
+
+@scalar(
+    "LEN",
+    "The length in UTF-16 units, or in bytes.",
+    "(text STRING) -> INT",
+    "(text BYTES) -> INT",
+    style="arrow",
+    category=CATEGORY,
+)
+def length(text: Any) -> Any:
+    if pa.types.is_binary(text.type) or all_ascii(text):
+        return flat(pc.binary_length(text))
+    characters = flat(pc.utf8_length(text))
+    if has_no_pairs(text):
+        return characters
+    offsets = text_offsets(text)
+    long_before = np.concatenate(([0], np.cumsum(text_bytes(text) >= 0xF0)))
+    begins = offsets - offsets[0]
+    pairs = long_before[begins[1:]] - long_before[begins[:-1]]
+    return flat(pc.add(characters, from_numpy(pairs.astype(np.int32), pa.int32(), null_mask(text))))
+
+
+def _part(text: Any, start: int, size: int | None = None) -> Any:
+    """A slice of a str or bytes by SQL's rules: from 1, or from the end if negative, clamped to what there is."""
+    begin = max(len(text) + start, 0) if start < 0 else max(min(start - 1, len(text)), 0)
+    return text[begin:] if size is None else text[begin : max(begin + size, begin)]
+
+
+def _part_of_text(text: str, start: int, size: int | None = None) -> str:
+    return from_units(_part(to_units(text), start, size))
+
+
+_SUBSTRING = "The part from a position (from 1; negative: from the end), of at most a length."
+
+
+@scalar(
+    "SUBSTRING",
+    _SUBSTRING,
+    "(text STRING, start INT) -> STRING",
+    "(text STRING, start INT, length INT) -> STRING",
+    style="arrow",
+    category=CATEGORY,
+)
+def substring(text: Any, start: Any, size: Any = None) -> Any:
+    """Fast where start and length are literals and characters are UTF-16 units."""
+    literals = is_literal(start) and start.is_valid and (size is None or (is_literal(size) and size.is_valid))
+    if literals and isinstance(text, pa.Array) and has_no_pairs(text):
+        begin = start.as_py()
+        count = None if size is None else max(size.as_py(), 0)
+        if begin > 0 or count is None:
+            begin = begin - 1 if begin > 0 else begin
+            return flat(pc.utf8_slice_codeunits(text, begin, None if count is None else begin + count))
+        if begin == 0:
+            return flat(pc.utf8_slice_codeunits(text, 0, count))
+    arguments = (text, start) if size is None else (text, start, size)
+    return row_by_row(_part_of_text, pa.string(), *arguments)
+
+
+@scalar(
+    "SUBSTRING",
+    _SUBSTRING,
+    "(bytes BYTES, start INT) -> BYTES",
+    "(bytes BYTES, start INT, length INT) -> BYTES",
+    category=CATEGORY,
+)
+def substring_of_bytes(data: bytes, start: int, size: int | None = None) -> bytes:
+    return bytes(_part(data, start, size))
+
+
+# --- joining -------------------------------------------------------------------------------
+
+_CONCAT = "The arguments one after the other, nulls left out."
+_CONCAT_WS = "The arguments joined by a separator, nulls left out."
+
+
+@scalar("CONCAT", _CONCAT, "(first STRING, rest STRING...) -> STRING", style="arrow", nulls=True, category=CATEGORY)
+@scalar("CONCAT", _CONCAT, "(first BYTES, rest BYTES...) -> BYTES", style="arrow", nulls=True, category=CATEGORY)
+def concat(*parts: Any) -> Any:
+    kind = parts[0].type
+    return _join(parts, pa.scalar("" if pa.types.is_string(kind) else b"", kind))
+
+
+@scalar(
+    "CONCAT_WS",
+    _CONCAT_WS,
+    "(separator STRING, first STRING, rest STRING...) -> STRING",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+@scalar(
+    "CONCAT_WS",
+    _CONCAT_WS,
+    "(separator BYTES, first BYTES, rest BYTES...) -> BYTES",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+def concat_ws(separator: Any, *parts: Any) -> Any:
+    """A null separator makes the result null."""
+    return _join(parts, separator)
+
+
+def _join(parts: tuple[Any, ...], separator: Any) -> Any:
+    """Null literals are taken out first: Arrow 26 gives too few rows for them."""
+    length = length_of((*parts, separator))
+    left = [part for part in parts if not isinstance(part, pa.Scalar) or part.is_valid]
+    if not any(isinstance(part, pa.Array) for part in left):
+        left.append(pa.nulls(length, parts[0].type))
+    return flat(pc.binary_join_element_wise(*left, separator, null_handling="skip"))
+
+
+# --- replacing and searching ---------------------------------------------------------------
+
+
+@scalar(
+    "REPLACE",
+    "The text with all occurrences of one piece replaced by another.",
+    "(text STRING, old STRING, new STRING) -> STRING",
+    style="arrow",
+    category=CATEGORY,
+)
+def replace(text: Any, old: Any, new: Any) -> Evaluated:
+    if is_literal(old) and is_literal(new) and isinstance(text, pa.Array) and old.as_py() and new.is_valid:
+        return Evaluated(flat(pc.replace_substring(text, pattern=old.as_py(), replacement=new.as_py())))
+    return row_by_row(str.replace, pa.string(), text, old, new)
+
+
+@scalar(
+    "INSTR",
+    "The position (from 1) of an occurrence of a piece, searched from a position (negative: backwards); 0 for none.",
+    "(text STRING, piece STRING) -> INT",
+    "(text STRING, piece STRING, position INT) -> INT",
+    "(text STRING, piece STRING, position INT, occurrence INT) -> INT",
+    nulls=True,
+    category=CATEGORY,
+)
+def instr(text: str | None, piece: str | None, position: int | None = 1, occurrence: int | None = 1) -> int:
+    """Occurrences may overlap.  Any null gives 0."""
+    if text is None or piece is None or not position or occurrence is None or occurrence < 1:
+        return 0
+    units, wanted = to_units(text), to_units(piece)
+    if position > 0:
+        found = position - 2
+        for _ in range(occurrence):
+            found = units.find(wanted, found + 1)
+            if found < 0:
+                return 0
+        return found + 1
+    start = len(units) + position
+    for _ in range(occurrence):
+        if start < 0:
+            return 0
+        start = units.rfind(wanted, 0, start + len(wanted)) - 1
+        if start < -1:
+            return 0
+    return start + 2
+
+
+# --- padding -------------------------------------------------------------------------------
+
+_LPAD = "The text padded on the left, or cut, to a length."
+_RPAD = "The text padded on the right, or cut, to a length."
+
+
+def _pad(text: Any, size: int, padding: Any, left: bool) -> Any:
+    if size < 0 or not padding:
+        return None
+    missing = size - len(text)
+    if missing <= 0:
+        return text[:size]
+    fill = (padding * (missing // len(padding) + 1))[:missing]
+    return fill + text if left else text + fill
+
+
+def _define_pad(name: str, meaning: str, left: bool) -> None:
+    def pad_text(text: str, size: int, padding: str) -> str | None:
+        padded = _pad(to_units(text), size, to_units(padding), left)
+        return None if padded is None else from_units(padded)
+
+    def pad_bytes(data: bytes, size: int, padding: bytes) -> bytes | None:
+        return None if (padded := _pad(data, size, padding, left)) is None else bytes(padded)
+
+    scalar(name, meaning, "(text STRING, length INT, padding STRING) -> STRING", category=CATEGORY)(pad_text)
+    scalar(name, meaning, "(bytes BYTES, length INT, padding BYTES) -> BYTES", category=CATEGORY)(pad_bytes)
+
+
+_define_pad("LPAD", _LPAD, left=True)
+_define_pad("RPAD", _RPAD, left=False)
+
+
+# --- splitting -----------------------------------------------------------------------------
+
+_SPLIT = "The pieces between delimiters, empty ones included; the single characters (or bytes), for an empty delimiter."
+
+
+@scalar("SPLIT", _SPLIT, "(text STRING, delimiter STRING) -> ARRAY<STRING>", style="arrow", category=CATEGORY)
+@scalar("SPLIT", _SPLIT, "(bytes BYTES, delimiter BYTES) -> ARRAY<BYTES>", style="arrow", category=CATEGORY)
+def split(text: Any, delimiter: Any) -> Evaluated:
+    kind = pa.list_(text.type)
+    if is_literal(delimiter) and delimiter.as_py() and isinstance(text, pa.Array):
+        return Evaluated(flat(pc.split_pattern(text, pattern=delimiter.as_py())).cast(kind))
+    return row_by_row(_pieces, kind, text, delimiter)
+
+
+def _pieces(text: Any, delimiter: Any) -> list[Any]:
+    if delimiter:
+        return list(text.split(delimiter))
+    if isinstance(text, bytes):
+        return [text[i : i + 1] for i in range(len(text))] or [b""]
+    return [from_units(unit) for unit in to_units(text)] or [""]
+
+
+@scalar(
+    "SPLIT_TO_MAP",
+    "Keys and values read from text such as a=1;b=2; the last of equal keys counts.",
+    "(text STRING, entry_delimiter STRING, value_delimiter STRING) -> MAP<STRING, STRING>",
+    category=CATEGORY,
+)
+def split_to_map(text: str, entry_delimiter: str, value_delimiter: str) -> dict[str, str] | None:
+    """Entries without a value delimiter are left out.  Empty or equal delimiters give null."""
+    if not entry_delimiter or not value_delimiter or entry_delimiter == value_delimiter:
+        return None
+    entries = (entry.split(value_delimiter) for entry in text.split(entry_delimiter) if entry)
+    return {pieces[0]: pieces[1] for pieces in entries if len(pieces) > 1}
+
+
+# --- choosing ------------------------------------------------------------------------------
+
+
+@scalar(
+    "ELT",
+    "The text at a position (from 1) among the arguments; null out of range.",
+    "(position INT, texts STRING...) -> STRING",
+    nulls=True,
+    category=CATEGORY,
+)
+def elt(position: int | None, *texts: str | None) -> str | None:
+    return texts[position - 1] if position is not None and 1 <= position <= len(texts) else None
+
+
+@scalar(
+    "FIELD",
+    "The position (from 1) of the first argument among the others; 0 if it is not there, or null.",
+    "(text STRING, texts STRING...) -> INT",
+    nulls=True,
+    category=CATEGORY,
+)
+def field(text: str | None, *texts: str | None) -> int:
+    return texts.index(text) + 1 if text is not None and text in texts else 0
+
+
+# --- characters, hashes, identifiers -------------------------------------------------------
+
+_CHR = "The character of a code point, given as a number or as \\uXXXX; null if there is none."
+_ESCAPE = re.compile(r"\\(u+([0-9A-Fa-f]{4})|u|[0-7]{1,3}|.|$)", re.DOTALL)
+_ESCAPED = {"b": "\b", "n": "\n", "t": "\t", "f": "\f", "r": "\r"}
+
+
+@scalar("CHR", _CHR, "(code INT) -> STRING", category=CATEGORY)
+def character(code: int) -> str | None:
+    if not 0 <= code <= 0x10FFFF:
+        return None
+    return from_units(chr(code))
+
+
+@scalar("CHR", _CHR, "(code STRING) -> STRING", category=CATEGORY)
+def character_of_escape(code: str) -> str | None:
+    """Raises: ValueError, for a ``\\u`` without four hexadecimal digits."""
+    if len(code) < 6 or not code.startswith("\\u"):
+        return None
+    return from_units(_ESCAPE.sub(_unescape, code))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    escape = match[1]
+    if match[2]:
+        return chr(int(match[2], 16))
+    if escape == "u":
+        raise ValueError(r"\u must be followed by four hexadecimal digits")
+    if escape[:1] in set("01234567"):
+        return chr(int(escape, 8))
+    return _ESCAPED.get(escape, escape)
+
+
+@scalar(
+    "MD5",
+    "The MD5 digest of the text in UTF-8, in lower-case hexadecimal.",
+    "(text STRING) -> STRING",
+    category=CATEGORY,
+)
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+_UUID = "A random UUID, or the UUID of 16 bytes."
+
+
+@scalar("UUID", _UUID, "() -> STRING", volatile=True, category=CATEGORY)
+def random_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+@scalar("UUID", _UUID, "(bytes BYTES) -> STRING", category=CATEGORY)
+def uuid_of_bytes(data: bytes) -> str | None:
+    return str(uuid.UUID(bytes=data)) if len(data) == 16 else None

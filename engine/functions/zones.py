@@ -1,0 +1,189 @@
+"""Time zones as Java names them: regions (``Europe/London``), offsets (``+0200``, ``-05:30``) and ``UTC+2``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+_OFFSET = re.compile(r"([+-])(\d\d?)(?::(\d\d)(?::(\d\d))?|(\d\d)(\d\d)?)?")
+_EPOCH = datetime(1970, 1, 1)
+_FIRST_MS = int((datetime(1, 1, 3) - _EPOCH).total_seconds() * 1000)
+_LAST_MS = int((datetime(9999, 12, 29) - _EPOCH).total_seconds() * 1000)
+"""Between these instants Python's calendar can tell; outside, the zone's nearest offset is used."""
+
+_LONG_NAMES = {
+    "UTC": "Coordinated Universal Time",
+    "GMT": "Greenwich Mean Time",
+    "BST": "British Summer Time",
+    "IST": "India Standard Time",
+    "WET": "Western European Standard Time",
+    "WEST": "Western European Summer Time",
+    "CET": "Central European Standard Time",
+    "CEST": "Central European Summer Time",
+    "EET": "Eastern European Standard Time",
+    "EEST": "Eastern European Summer Time",
+    "MSK": "Moscow Standard Time",
+    "JST": "Japan Standard Time",
+    "KST": "Korean Standard Time",
+    "AEST": "Australian Eastern Standard Time",
+    "AEDT": "Australian Eastern Daylight Time",
+    "NZST": "New Zealand Standard Time",
+    "NZDT": "New Zealand Daylight Time",
+    "EST": "Eastern Standard Time",
+    "EDT": "Eastern Daylight Time",
+    "CST": "Central Standard Time",
+    "CDT": "Central Daylight Time",
+    "MST": "Mountain Standard Time",
+    "MDT": "Mountain Daylight Time",
+    "PST": "Pacific Standard Time",
+    "PDT": "Pacific Daylight Time",
+    "AKST": "Alaska Standard Time",
+    "AKDT": "Alaska Daylight Time",
+    "HST": "Hawaii-Aleutian Standard Time",
+}
+_REGIONS = {
+    "GMT": "GMT",
+    "BST": "Europe/London",
+    "IST": "Asia/Kolkata",
+    "WET": "Europe/Lisbon",
+    "WEST": "Europe/Lisbon",
+    "CET": "Europe/Paris",
+    "CEST": "Europe/Paris",
+    "EET": "Europe/Athens",
+    "EEST": "Europe/Athens",
+    "MSK": "Europe/Moscow",
+    "JST": "Asia/Tokyo",
+    "KST": "Asia/Seoul",
+    "AEST": "Australia/Sydney",
+    "AEDT": "Australia/Sydney",
+    "NZST": "Pacific/Auckland",
+    "NZDT": "Pacific/Auckland",
+    "EST": "America/New_York",
+    "EDT": "America/New_York",
+    "CST": "America/Chicago",
+    "CDT": "America/Chicago",
+    "MST": "America/Denver",
+    "MDT": "America/Denver",
+    "PST": "America/Los_Angeles",
+    "PDT": "America/Los_Angeles",
+    "AKST": "America/Anchorage",
+    "AKDT": "America/Anchorage",
+    "HST": "Pacific/Honolulu",
+}
+"""Which region a short name in text stands for (they are ambiguous; these are the usual readings)."""
+
+
+class Zone:
+    """A time zone.
+
+    Attributes:
+        name: its identifier.
+        fixed_ms: its offset from UTC, if it always has the same one.
+    """
+
+    def __init__(self, name: str, info: tzinfo | None, fixed_ms: int | None = None) -> None:
+        self.name = name
+        self.fixed_ms = fixed_ms
+        self._info = info
+
+    def _at(self, instant_ms: int) -> datetime:
+        instant = min(max(instant_ms, _FIRST_MS), _LAST_MS)
+        return (_EPOCH + timedelta(milliseconds=instant)).replace(tzinfo=UTC).astimezone(self._info)
+
+    def offset_ms(self, instant_ms: int) -> int:
+        """The offset from UTC at an instant."""
+        if self.fixed_ms is not None:
+            return self.fixed_ms
+        return _milliseconds(self._at(instant_ms).utcoffset())
+
+    def to_instant(self, local_ms: int) -> int:
+        """The instant of a local time (given as if it were UTC).
+
+        A time that occurs twice is its first occurrence; one that a change of clocks leaves out moves on by the gap.
+        """
+        if self.fixed_ms is not None:
+            return local_ms - self.fixed_ms
+        local = _EPOCH + timedelta(milliseconds=min(max(local_ms, _FIRST_MS), _LAST_MS))
+        zoned = local.astimezone() if self._info is None else local.replace(tzinfo=self._info)
+        return local_ms - _milliseconds(zoned.utcoffset())
+
+    def short_name(self, instant_ms: int) -> str:
+        """``PDT``; the identifier where a zone has no such name."""
+        if self.fixed_ms is not None:
+            return self.name
+        name = self._at(instant_ms).tzname() or ""
+        return name if name.isalpha() else self.name
+
+    def long_name(self, instant_ms: int) -> str:
+        """``Pacific Daylight Time``; the identifier where we know no such name."""
+        return _LONG_NAMES.get(self.short_name(instant_ms), self.name)
+
+
+def _milliseconds(offset: timedelta | None) -> int:
+    return 0 if offset is None else int(offset.total_seconds() * 1000)
+
+
+UTC_ZONE = Zone("UTC", UTC, 0)
+SYSTEM_ZONE = Zone("SYSTEM", None)
+"""The zone this machine is set to."""
+
+
+def offset_of(text: str) -> int | None:
+    """The milliseconds of an offset such as ``+2``, ``+0200`` or ``-05:30:00``; None if it is none."""
+    match = _OFFSET.fullmatch(text)
+    if match is None:
+        return None
+    hours, minutes, seconds = int(match[2]), int(match[3] or match[5] or 0), int(match[4] or match[6] or 0)
+    if hours > 18 or minutes > 59 or seconds > 59:
+        return None
+    return (-1 if match[1] == "-" else 1) * ((hours * 60 + minutes) * 60 + seconds) * 1000
+
+
+def offset_name(offset_ms: int) -> str:
+    """``+02:00``; ``Z`` for none."""
+    if offset_ms == 0:
+        return "Z"
+    minutes, seconds = divmod(abs(offset_ms) // 1000, 60)
+    end = f":{seconds:02}" if seconds else ""
+    return f"{'-' if offset_ms < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}{end}"
+
+
+def fixed_zone(offset_ms: int, name: str | None = None) -> Zone:
+    return Zone(name or offset_name(offset_ms), timezone(timedelta(milliseconds=offset_ms)), offset_ms)
+
+
+@lru_cache(maxsize=1024)
+def zone_of(name: str) -> Zone:
+    """The zone of an identifier.  Raises: ValueError, for one that does not exist."""
+    if name in ("UTC", "GMT", "UT"):
+        return Zone(name, UTC, 0)
+    prefix = next((p for p in ("UTC", "GMT", "UT") if name.startswith(p)), "")
+    if name in ("Z", "z"):
+        return fixed_zone(0)
+    offset = offset_of(name[len(prefix) :])
+    if offset is not None:
+        return fixed_zone(offset, f"{prefix}{offset_name(offset)}" if prefix and offset else prefix or None)
+    try:
+        return Zone(name, ZoneInfo(name))
+    except (OSError, ValueError, LookupError) as error:
+        raise ValueError(f"unknown time zone {name!r}") from error
+
+
+def zone_of_text(text: str) -> Zone:
+    """The zone that a text means: a short name, a long name or an identifier."""
+    upper = text.upper()
+    if upper in _REGIONS:
+        return zone_of(_REGIONS[upper])
+    for short, long in _LONG_NAMES.items():
+        if long.upper() == upper:
+            return zone_of(_REGIONS.get(short, short))
+    return zone_of(upper if upper in ("UTC", "UT", "Z") else text)
+
+
+ZONE_TEXT = "|".join(
+    [re.escape(name) for name in sorted(_LONG_NAMES.values(), key=len, reverse=True)]
+    + [r"[A-Za-z][A-Za-z0-9~/._]+(?:[+-]\d{1,2}(?::?\d\d)?)?", r"[+-]\d\d?(?::?\d\d){0,2}", "Z"]
+)
+"""A regular expression of what may name a zone in a text."""
