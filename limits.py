@@ -42,5 +42,6 @@ FRAME_BYTES_MAX: Final = 1024 * 1024 * 1024
 
 READ_BYTES_MAX: Final = 256 * 1024 * 1024
 """Bytes one read of the log puts together: keeps joined columns below Arrow's 2 GiB and memory in bounds."""
+
 SERIES_ITEMS_MAX: Final = 10_000_000
 """Items of one GENERATE_SERIES: beyond it a typing error would take the machine's memory."""

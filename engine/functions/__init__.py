@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from importlib import import_module
-from importlib.util import find_spec
 
 from .registry import BUILT_INS, Registry
 
@@ -37,7 +36,6 @@ def load_built_ins() -> Registry:
         with _lock:
             if not _loaded:
                 for module in _MODULES:
-                    if find_spec(f"{__name__}.{module}") is not None:
-                        import_module(f".{module}", __name__)
+                    import_module(f".{module}", __name__)
                 _loaded = True
     return BUILT_INS
