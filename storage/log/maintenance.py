@@ -155,8 +155,9 @@ def _scan(segment: Segment, config: TopicConfig) -> Iterator[FetchedRecords]:
     def decoded() -> FetchedRecords:
         return rows_of(headers, batches, segment.value_type, config.value_type, None)
 
+    data = segment.data()
     for position in tuple(index.positions):
-        header, batch = segment.frame(position)
+        header, batch = segment.frame(position, data)
         if headers and headers[0].flags != header.flags:
             parts.append(decoded())
             headers, batches = [], []

@@ -131,10 +131,11 @@ class Partition:
         first = max(0, bisect_right(view.segments, offset, key=lambda s: s.base_offset) - 1)
         for segment in view.segments[first:]:
             index = segment.index()
+            data = segment.data()
             for frame in range(index.frame_of_offset(offset), len(index)):
                 if index.base_offsets[frame] >= view.end:
                     return runs
-                header, batch = self._frame(segment, index.positions[frame])
+                header, batch = self._frame(segment, index.positions[frame], data)
                 if header.end_offset <= offset:
                     continue
                 rows = rows_left
@@ -157,12 +158,12 @@ class Partition:
                     return runs
         return runs
 
-    def _frame(self, segment: Segment, position: int) -> tuple[FrameHeader, Any]:
+    def _frame(self, segment: Segment, position: int, data: memoryview) -> tuple[FrameHeader, Any]:
         """A checked frame; the last one is remembered for readers who take it in small pieces."""
         last = self._last_frame
         if last is not None and last[0] is segment and last[1] == position:
             return last[2], last[3]
-        header, batch = segment.frame(position)
+        header, batch = segment.frame(position, data)
         self._last_frame = (segment, position, header, batch)
         return header, batch
 

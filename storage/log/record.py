@@ -31,9 +31,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntFlag
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -66,15 +65,15 @@ _HEADER = struct.Struct("<IIIIQqqqqqII")
 _DELTA_MAX = 2**32 - 1
 
 
-class Flags(IntFlag):
-    """Columns of a body, in this order; the value's columns follow."""
+class Flags:
+    """Columns of a body, in this order; the value's columns follow.  (Plain numbers: an IntFlag is slow per frame.)"""
 
-    KEYS = 1
-    TIMESTAMPS = 2
-    HEADERS = 4
-    OFFSETS = 8
-    ARRIVALS = 16
-    TOMBSTONES = 32
+    KEYS: Final = 1
+    TIMESTAMPS: Final = 2
+    HEADERS: Final = 4
+    OFFSETS: Final = 8
+    ARRIVALS: Final = 16
+    TOMBSTONES: Final = 32
 
 
 _FLAG_FIELDS = (
@@ -451,14 +450,14 @@ def _typed_values(
 def slice_frame(header: FrameHeader, batch: Any, offset: int, rows_max: int) -> tuple[FrameHeader, Any]:
     """The rows from ``offset`` on, at most ``rows_max``, with a header that fits; without copying.  May have no rows."""
     flags = header.flags
+    if offset <= header.base_offset and header.rows <= rows_max:
+        return header, batch
     places = {flag: i for i, flag in enumerate(f for f, _ in _FLAG_FIELDS if flags & f)}
     deltas = batch.column(places[Flags.OFFSETS]).to_numpy() if flags & Flags.OFFSETS else None
     start = max(0, offset - header.base_offset)
     if deltas is not None:
         start = int(np.searchsorted(deltas, start))
     stop = min(header.rows, start + rows_max)
-    if start == 0 and stop == header.rows:
-        return header, batch
     if start >= stop:
         return header._replace(rows=0), batch.slice(0, 0)
     if stop < header.rows:

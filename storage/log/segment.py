@@ -144,18 +144,21 @@ class Segment:
             previous = header.base_offset
             index.add(header)
 
-    def frame(self, position: int) -> tuple[FrameHeader, Any]:
-        """The frame at ``position``: its header and its body as an Arrow record batch, without copying.
+    def data(self) -> memoryview:
+        """All visible bytes, mapped, not read."""
+        return self.file.read(0, self.committed)
+
+    def frame(self, position: int, data: memoryview) -> tuple[FrameHeader, Any]:
+        """The frame at ``position`` in `data`: its header and its body as an Arrow record batch, without copying.
 
         Raises:
             StorageError: a checksum is wrong.
         """
-        file = self.file
-        packed = file.read(position, HEADER_BYTES)
-        header = parse_header(packed)
+        header = parse_header(data, position)
         if header is None:
             raise self._damage("the header of a frame is damaged", position)
-        body = file.read(position + HEADER_BYTES, header.body_length)
+        start = position + HEADER_BYTES
+        body = data[start : start + header.body_length]
         if len(body) != header.body_length or crc32c(body) != header.body_crc:
             raise self._damage("the checksum of a frame is wrong", position + HEADER_BYTES)
         return header, pa.ipc.read_record_batch(pa.py_buffer(body), frame_schema(self.value_type, header.flags))
