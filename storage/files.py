@@ -38,6 +38,10 @@ _WRITE_BUFFERS_MAX = 512
 """Buffers handed to one pwritev call: the kernel takes at most 1024."""
 
 
+_MAP_AHEAD_MIN = 256 * 1024
+"""Bytes to which a growing file is extended at least when it is mapped again."""
+
+
 class File(Protocol):
     """One open file.  Thread-safe, but two writers of the same bytes must agree among themselves."""
 
@@ -275,6 +279,13 @@ class RealFiles(_ReplaceByRename):
 
 
 class _RealFile:
+    """One file of the machine, read through a map.
+
+    A map holds a descriptor for as long as somebody holds memory of it.  So a file that is read again after it has grown
+    is extended (without using space) and mapped ahead of what is written: a growing segment needs a dozen maps in its
+    life, not one per commit.  ``close`` takes the extension back; after a crash recovery cuts it.
+    """
+
     def __init__(self, files: RealFiles, path: str) -> None:
         self.path = path
         self._files = files
@@ -282,6 +293,8 @@ class _RealFile:
         self._descriptor: int | None = None
         self._map: mmap.mmap | None = None
         self._mapped = 0
+        self._extended_from: int | None = None
+        """If the file was extended for mapping: how long it is really."""
 
     def open(self, create: bool) -> None:
         flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | (os.O_CREAT if create else 0)
@@ -310,6 +323,10 @@ class _RealFile:
         """Close the descriptor for now; maps that are still referenced stay valid."""
         with self._guard:
             if self._descriptor is not None:
+                if self._extended_from is not None:
+                    with suppress(OSError):  # only a tail of zeros is at stake
+                        os.ftruncate(self._descriptor, self._extended_from)
+                    self._extended_from = None
                 os.close(self._descriptor)
                 self._descriptor = None
             self._map = None
@@ -326,19 +343,29 @@ class _RealFile:
 
     def size(self) -> int:
         with self._use("ask for the size of the file") as descriptor:
-            return os.fstat(descriptor).st_size
+            return os.fstat(descriptor).st_size if self._extended_from is None else self._extended_from
 
     def read(self, position: int, length: int) -> memoryview:
+        if length <= 0:
+            return memoryview(b"")
         with self._use("read the file") as descriptor:
             if position + length > self._mapped:
                 size = os.fstat(descriptor).st_size
                 if size == 0:
                     return memoryview(b"")
-                if size != self._mapped:
+                if size > self._mapped:
+                    if self._mapped:
+                        if self._extended_from is None:
+                            self._extended_from = size
+                        size = max(_MAP_AHEAD_MIN, 1 << size.bit_length())
+                        os.ftruncate(descriptor, size)
                     self._map = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
                     self._mapped = size
             assert self._map is not None
-            return memoryview(self._map)[position : position + length]
+            end = position + length
+            if self._extended_from is not None:
+                end = min(end, self._extended_from)
+            return memoryview(self._map)[position:end]
 
     def write(self, position: int, *chunks: Any) -> None:
         with self._use("write the file") as descriptor:
@@ -353,6 +380,8 @@ class _RealFile:
                         written += count
                         rest = rest[count:]
                 position += expected
+                if self._extended_from is not None:
+                    self._extended_from = max(self._extended_from, position)
 
     def sync(self) -> None:
         with self._use("sync the file") as descriptor:
@@ -368,6 +397,7 @@ class _RealFile:
         with self._use("truncate the file") as descriptor:
             self._map = None
             self._mapped = 0
+            self._extended_from = None
             os.ftruncate(descriptor, size)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,8 @@ class LocalLog:
             StorageError: it is open elsewhere, or damaged.
         """
         files = open_directory(path)
+        if path is None:  # memory needs no sync, so nothing is gained by copying appends into the journal
+            settings = replace(settings or LogSettings(), embedded_bytes_max=0)
         try:
             return cls(files, settings, clock_ms, owns_files=True)
         except BaseException:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import StorageError
-from ...limits import READ_BYTES_MAX
+from ...limits import FRAME_ROWS_MAX, READ_BYTES_MAX
 from ..files import Files
 from ..layout import partition_directory, segment_path
 from .manifest import PartitionState, SegmentState
@@ -179,7 +179,8 @@ class Partition:
             frame = index.frame_of_time(timestamp_ms)
             while frame is not None and frame < len(index):
                 offset = max(index.base_offsets[frame], view.start)
-                records = self.read(offset, rows_max=1 << 16, bytes_max=None, fields=None, wanted_type=segment.value_type)
+                kind = segment.value_type
+                records = self.read(offset, FRAME_ROWS_MAX, None, None if kind is None else [], kind)
                 late = np.flatnonzero(records.timestamps >= timestamp_ms)
                 if len(late):
                     return min(int(records.offsets[late[0]]), view.end)
