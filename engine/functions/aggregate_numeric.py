@@ -19,6 +19,7 @@ from ...errors import DataError
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
+from ...runtime.segmented import final_sums, final_values, running_sums, running_values
 from .. import types as t
 from .aggregate_values import (
     Codec,
@@ -27,7 +28,6 @@ from .aggregate_values import (
     object_array,
     to_objects,
 )
-from .segmented import final_sums, final_values, running_sums, running_values
 
 Values = npt.NDArray[Any]
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
+from ...runtime.segmented import final_first, final_last, running_last
 from .. import types as t
 from .aggregate_values import Codec, mask_of_nulls, object_array, to_objects
-from .segmented import final_first, final_last, running_last
 
 
 class OneByOffset:

@@ -23,6 +23,7 @@ from penstock.engine.functions.aggregate_objects import UserAggregator
 from penstock.engine.functions.registry import BUILT_INS
 from penstock.errors import DataError, StatementError
 from penstock.runtime.kernel import Segments
+import itertools
 
 
 def make(name: str, *types: t.SqlType, literals: Sequence[Any] = ()) -> Any:
@@ -299,7 +300,7 @@ def test_running_results_are_those_of_one_row_at_a_time(case: Case, data: st.Dat
     bounds = [0, *sorted(cuts), len(rows)]
     running, final = Groups(case.make(), 3), Groups(case.make(), 3)
     got: list[Any] = []
-    for start, stop in zip(bounds, bounds[1:]):
+    for start, stop in itertools.pairwise(bounds):
         if start == stop:
             continue
         arguments = [pa.array(values[start:stop], type_) for type_ in case.types]

@@ -90,7 +90,7 @@ class Recorder:
         self.reports.append((failures.rows.tolist(), failures.reasons, dropped))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build() -> Any:
     """The functions of this module, for tests (which cannot import it)."""
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime.batch import Int64s
-from ...runtime.kernel import Segments
+from .batch import Int64s
+from .kernel import Segments
 
 Values = npt.NDArray[Any]
 

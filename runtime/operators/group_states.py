@@ -1,0 +1,324 @@
+"""Aggregate states by group in a store: what all aggregations share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...storage.state.keyed_store import KeyedStore, from_arrow
+from ...storage.state.store import StateField
+from ..batch import Batch, Bools, Int64s
+from ..kernel import Aggregator, Segments, State
+from ..segmented import running_values
+
+ROWTIME: Final = "ROWTIME"
+"""The field with the largest timestamp of a group's rows."""
+WINDOWSTART: Final = "WINDOWSTART"
+WINDOWEND: Final = "WINDOWEND"
+NO_TIME: Final = -(1 << 62)
+"""Before all timestamps, and still far from where adding a window's size would wrap."""
+
+_ONE_GROUP: Final = pa.field("GROUP", pa.int32())
+"""The key of an aggregation without GROUP BY."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateCall:
+    """An aggregator and the columns of the input batch that are its arguments (literal ones are in the aggregator)."""
+
+    aggregator: Aggregator
+    arguments: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Updates:
+    """What `GroupStates.update` changed, one entry for each row that puts something out.
+
+    Attributes:
+        rows: their numbers in the update's input, ascending.
+        results: one Arrow array per call.
+        timestamps: the largest timestamp of the group's rows so far.
+        before, before_absent: the results before, and where the group had no row before; None if not asked for.
+    """
+
+    rows: Int64s
+    results: list[Any]
+    timestamps: Int64s
+    before: list[Any] | None
+    before_absent: Bools | None
+
+
+class GroupStates:
+    """A keyed store with the states of several aggregators.
+
+    Args:
+        name: the store's name.
+        key_schema: the group's key, with WINDOWSTART last where there are windows; empty for one group of all rows.
+        extra: further fields of the store.
+        expiry: see `KeyedStore`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        key_schema: pa.Schema,
+        calls: Sequence[AggregateCall],
+        extra: Sequence[StateField] = (),
+        expiry: str | None = None,
+    ) -> None:
+        self.calls = tuple(calls)
+        self.names = field_names(calls)
+        fields = [
+            StateField(name, f.dtype, f.arrow, f.initial)
+            for call, names in zip(self.calls, self.names)
+            for f, name in zip(call.aggregator.fields, names)
+        ]
+        self._one_group = len(key_schema) == 0
+        keys = pa.schema([_ONE_GROUP]) if self._one_group else key_schema
+        self.store = KeyedStore(name, keys, [*fields, *extra], expiry=expiry)
+
+    def keys(self, keys: Sequence[Any], length: int) -> list[Any]:
+        """The store's key columns for a batch's."""
+        return [pa.array(np.zeros(length, np.int32))] if self._one_group else list(keys)
+
+    def read(self, slots: Int64s) -> list[State]:
+        """Each call's states."""
+        return [[self.store.read(n, slots) for n in names] for names in self.names]
+
+    def write(self, slots: Int64s, states: Sequence[State]) -> None:
+        for names, state in zip(self.names, states):
+            for name, values in zip(names, state):
+                self.store.write(name, slots, values)
+
+    def initial(self, count: int) -> list[State]:
+        """Each call's states for groups without rows."""
+        return [[filled(f.initial, f.dtype, count) for f in call.aggregator.fields] for call in self.calls]
+
+    def results(self, states: Sequence[State]) -> list[Any]:
+        return [call.aggregator.result(state) for call, state in zip(self.calls, states)]
+
+    def scan(
+        self,
+        states: Sequence[State],
+        segments: Segments,
+        arguments: Sequence[Sequence[Any]],
+        undo: Bools | None,
+        every: bool,
+    ) -> tuple[list[State], list[State] | None]:
+        """`Aggregator.scan` for every call."""
+        scanned = [
+            call.aggregator.scan(state, segments, columns, undo, every)
+            for call, state, columns in zip(self.calls, states, arguments)
+        ]
+        return [final for final, _ in scanned], [running or [] for _, running in scanned] if every else None
+
+    def arguments(self, columns: Sequence[Any]) -> list[list[Any]]:
+        """Each call's argument columns."""
+        return [[columns[i] for i in call.arguments] for call in self.calls]
+
+    def update(
+        self,
+        keys: Sequence[Any],
+        columns: Sequence[Any],
+        timestamps: Int64s,
+        *,
+        every: bool,
+        before: bool,
+        undo: Bools | None = None,
+        positions: Int64s | None = None,
+        emit: bool = True,
+    ) -> Updates | None:
+        """Take rows into their groups; needs the extra field ROWTIME.
+
+        Args:
+            keys: the key columns, windows included.
+            columns: what `AggregateCall.arguments` counts.
+            every: an update per row, else one per group, at its last row.
+            before: results before are wanted.
+            undo, positions: see `Batch`; an undo row and the add row that follows it in its group make one update.
+            emit: whether updates are wanted at all.
+        """
+        length = len(timestamps)
+        slots, is_new = self.store.insert(self.keys(keys, length))
+        groups, distinct = self.store.group(slots)
+        segments = Segments(groups, len(distinct))
+        initial = self.read(distinct)
+        every = every and emit
+        final, running = self.scan(initial, segments, self.arguments(columns), undo, every)
+        times = self.store.read(ROWTIME, distinct)
+        latest = times.copy()
+        np.maximum.at(latest, groups, timestamps)
+        self.write(distinct, final)
+        self.store.write(ROWTIME, distinct, latest)
+        if not emit:
+            return None
+        group_is_new = np.zeros(len(distinct), np.bool_)
+        group_is_new[groups[is_new]] = True
+        if running is None:
+            last = np.empty(len(distinct), np.int64)
+            last[groups] = np.arange(length)
+            rows = np.sort(last)
+            at = groups[rows]
+            index = pa.array(at)
+            results = [r.take(index) for r in self.results(final)]
+            previous = [r.take(index) for r in self.results(initial)] if before else None
+            return Updates(rows, results, latest[at], previous, group_is_new[at] if before else None)
+        emitted = _not_followed_up(undo, groups, positions)
+        rows = np.arange(length, dtype=np.int64) if emitted is None else np.flatnonzero(emitted)
+        results = self.results(running)
+        previous = absent = None
+        if before:
+            prior = _previous(segments, emitted)
+            index = pa.array(np.where(prior < 0, groups, prior + len(distinct))[rows])
+            previous = [pa.concat_arrays([i, r]).take(index) for i, r in zip(self.results(initial), results)]
+            absent = ((prior < 0) & group_is_new[groups])[rows]
+        if emitted is not None:
+            results = [r.take(pa.array(rows)) for r in results]
+        return Updates(rows, results, running_maxima(segments, times, timestamps)[rows], previous, absent)
+
+
+def field_names(calls: Sequence[AggregateCall]) -> list[list[str]]:
+    """The store's names of each call's fields."""
+    return [[f"AGGREGATE_{i}_{f.name}" for f in call.aggregator.fields] for i, call in enumerate(calls)]
+
+
+def filled(value: Any, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
+    """An array of one value, which may be a list or tuple."""
+    return np.fromiter(repeat(value, count), dtype, count)
+
+
+def running_maxima(segments: Segments, initial: Int64s, timestamps: Int64s) -> Int64s:
+    """The largest timestamp of each row's group up to the row; mostly timestamps rise and need no scan."""
+    if len(timestamps) < 2 or bool((timestamps[1:] >= timestamps[:-1]).all()):
+        return np.maximum(initial[segments.groups], timestamps)
+    return running_values(np.maximum, segments, initial, timestamps)
+
+
+def _not_followed_up(undo: Bools | None, groups: Int64s, positions: Int64s | None) -> Bools | None:
+    """Rows that put an update out: not an undo row whose change goes on, in its group, with the row after it."""
+    if undo is None or positions is None or not undo.any():
+        return None
+    emitted = np.ones(len(groups), np.bool_)
+    emitted[:-1] = ~(undo[:-1] & ~undo[1:] & (groups[1:] == groups[:-1]) & (positions[1:] == positions[:-1]))
+    return emitted
+
+
+def _previous(segments: Segments, emitted: Bools | None) -> Int64s:
+    """int64[n]: for each emitted row the last emitted row before it in its group, -1 if there is none."""
+    order = segments.order if emitted is None else segments.order[emitted[segments.order]]
+    previous = np.full(len(segments.groups), -1, np.int64)
+    same = segments.groups[order[1:]] == segments.groups[order[:-1]]
+    previous[order[1:][same]] = order[:-1][same]
+    return previous
+
+
+def output_batch(
+    batch: Batch,
+    schema: pa.Schema,
+    key_count: int,
+    rows: Int64s,
+    results: Sequence[Any],
+    timestamps: Int64s,
+    extras: Sequence[str],
+    *,
+    bounds: tuple[Int64s, Int64s] | None = None,
+    tombstones: Bools | None = None,
+    before: Sequence[Any] | None = None,
+    before_absent: Bools | None = None,
+    before_timestamps: Int64s | None = None,
+) -> Batch:
+    """The batch an aggregation puts out: the keys of ``rows`` of its input, results, and the columns named in ``extras``."""
+    whole = len(rows) == len(batch) and bool((rows == np.arange(len(rows))).all())
+    index = None if whole else pa.array(rows)
+    keys = batch.keys if index is None else tuple(k.take(index) for k in batch.keys)
+    times = {ROWTIME: timestamps}
+    if bounds is not None:
+        times |= {WINDOWSTART: bounds[0], WINDOWEND: bounds[1]}
+    values = [*results, *(pa.array(times[name], mask=tombstones) for name in extras)]
+    if before is not None:
+        if before_timestamps is not None:
+            times[ROWTIME] = before_timestamps
+        before = [*before, *(pa.array(times[name], mask=before_absent) for name in extras)]
+    return Batch(
+        schema,
+        key_count,
+        (*keys, *values),
+        timestamps,
+        batch.positions[rows],
+        tombstones=tombstones,
+        before=None if before is None else tuple(before),
+        before_absent=before_absent,
+        window_starts=None if bounds is None else bounds[0],
+        window_ends=None if bounds is None else bounds[1],
+    )
+
+
+def closed_batch(
+    batch: Batch,
+    schema: pa.Schema,
+    key_count: int,
+    rows: Int64s,
+    states: GroupStates,
+    slots: Int64s,
+    timestamps: Int64s,
+    bounds: tuple[Int64s, Int64s],
+    extras: Sequence[str],
+    *,
+    before: bool,
+) -> Batch:
+    """Final results: the windows in ``slots``, each put out at the row of ``batch`` that closed it."""
+    times = {ROWTIME: timestamps, WINDOWSTART: bounds[0], WINDOWEND: bounds[1]}
+    values = [*states.results(states.read(slots)), *(pa.array(times[name]) for name in extras)]
+    nothing = tuple(pa.nulls(len(slots), v.type) for v in values)
+    return Batch(
+        schema,
+        key_count,
+        (*states.store.keys_of(slots)[:key_count], *values),
+        timestamps,
+        batch.positions[rows],
+        before=nothing if before else None,
+        before_absent=np.ones(len(slots), np.bool_) if before else None,
+        window_starts=bounds[0],
+        window_ends=bounds[1],
+    )
+
+
+def view_transform(
+    schema: pa.Schema, key_count: int, calls: Sequence[AggregateCall], *, size_ms: int | None = None, session: bool = False
+) -> Callable[[pa.Table], pa.Table]:
+    """What `View.transform` is for an aggregation's store: its rows as key columns, WINDOWSTART and WINDOWEND if it is
+    windowed, aggregate results, and ROWTIME.
+
+    Args:
+        schema, key_count, calls: as the operator got them (only the columns of keys and calls are looked at).
+        size_ms: for time windows.
+        session: for sessions.
+    """
+    names = field_names(calls)
+
+    def transform(table: pa.Table) -> pa.Table:
+        table = table.combine_chunks()
+        keys = [table.column(i) for i in range(key_count)]
+        results = []
+        for call, fields in zip(calls, names):
+            state = [from_arrow(table.column(n), f.dtype) for f, n in zip(call.aggregator.fields, fields)]
+            results.append(call.aggregator.result(state))
+        bounds = []
+        if size_ms is not None:
+            bounds = [table.column(WINDOWSTART), pc.add(table.column(WINDOWSTART), size_ms)]
+        elif session:
+            bounds = [table.column(WINDOWSTART), table.column(WINDOWEND)]
+        rowtime = table.column(WINDOWEND if session else ROWTIME)
+        bound_fields = [pa.field(n, pa.int64()) for n in (WINDOWSTART, WINDOWEND)] if bounds else []
+        value_fields = [schema.field(key_count + i) for i in range(len(results))]
+        fields = [*(schema.field(i) for i in range(key_count)), *bound_fields, *value_fields, pa.field(ROWTIME, pa.int64())]
+        return pa.Table.from_arrays([*keys, *bounds, *results, rowtime], schema=pa.schema(fields))
+
+    return transform

@@ -1,0 +1,351 @@
+"""GROUP BY over session windows.
+
+Rows of a group no further than the gap apart are one session; a row may also join two.  Gap 5, rows at 0, 9 and then 5::
+
+    0 *----.                      session [0, 0]
+    9          .----*----.        session [9, 9]
+    5      .----*----.            tombstones for [0, 0] and [9, 9], then session [0, 9]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...storage.state.keyed_store import KeyedStore
+from ...storage.state.scalar_store import ScalarStore
+from ...storage.state.store import StateField, StateStore
+from ..batch import Batch, Int64s, empty_batch
+from ..kernel import Segments
+from ..windows import SessionWindows, running_stream_times
+from .base import Operator, OperatorContext
+from .group_states import (
+    NO_TIME,
+    WINDOWEND,
+    WINDOWSTART,
+    AggregateCall,
+    GroupStates,
+    closed_batch,
+    output_batch,
+    running_maxima,
+)
+from .session_merges import Session, SessionRows, merge_one_by_one, sessions_in_order
+from .session_output import Emissions
+from .suppress import ClosingWindows, emission_order
+
+STORE = "sessions"
+STREAM_TIME = "STREAM_TIME"
+ROWS_SEEN = "ROWS_SEEN"
+LATEST = "LATEST"
+EARLIER = "EARLIER"
+
+
+class SessionAggregate(Operator):
+    """Keeps one row per group and session.
+
+    A row joins the sessions it touches (a distance of exactly the gap does) into one.  It is late, and counted, if the
+    end of the joined session is below ``stream time - grace - gap``, where stream time includes the row.
+
+    EMIT CHANGES puts out, for every row, a tombstone for each session it changed, under that session's old bounds, and
+    then the new session.  (No tombstone for a row that falls on a session of a single instant: the bounds stay.)  If only
+    the last update of a step is wanted, it puts out tombstones for bounds that are no more and sessions as they ended up.
+    EMIT FINAL (``final``) puts each session out once, at the first row with stream time - grace - gap above its end.
+
+    The output's timestamp is the session's end.  A session can be joined, and is kept in the store, as long as its end is
+    above stream time - ``retention_ms``; with ``final`` it can be joined as long as it is not put out.
+
+    Two stores: ``sessions``, by group and start, and ``latest``, which knows the starts of each group's sessions, the
+    latest apart, because in-order input touches only that one.
+
+    Args:
+        schema: group keys, one column per call, then ``extras``.
+        key_count: of the input, and of the schema; at least 1.
+        calls: the aggregates; all must be able to merge.
+        retention_ms: at least gap + grace, which is also the default.
+        final: EMIT FINAL.
+        before: the output carries ``before`` images (HAVING needs them).
+        extras: which of ROWTIME, WINDOWSTART and WINDOWEND the output has as columns.
+    """
+
+    def __init__(
+        self,
+        context: OperatorContext,
+        schema: pa.Schema,
+        key_count: int,
+        calls: Sequence[AggregateCall],
+        windows: SessionWindows,
+        *,
+        retention_ms: int | None = None,
+        final: bool = False,
+        before: bool = False,
+        extras: Sequence[str] = (),
+    ) -> None:
+        super().__init__(context)
+        self._schema = schema
+        self._key_count = key_count
+        self._windows = windows
+        self._open_ms = windows.gap_ms + windows.grace_ms
+        self._retention_ms = max(retention_ms or 0, self._open_ms)
+        self._visible_ms = self._open_ms if final else self._retention_ms
+        self._final = final
+        self._before = before
+        self._extras = tuple(extras)
+        keys = [schema.field(i) for i in range(key_count)]
+        end = StateField(WINDOWEND, np.dtype(np.int64), pa.int64(), NO_TIME)
+        self._states = GroupStates(
+            STORE, pa.schema([*keys, pa.field(WINDOWSTART, pa.int64())]), calls, [end], expiry=WINDOWEND
+        )
+        self._latest = KeyedStore(
+            "latest",
+            pa.schema(keys),
+            [
+                StateField(LATEST, np.dtype(np.int64), pa.int64(), NO_TIME),
+                StateField(EARLIER, np.dtype(object), pa.list_(pa.int64()), None),
+            ],
+        )
+        self._scalars = ScalarStore("time", {STREAM_TIME: NO_TIME, ROWS_SEEN: 0})
+        self._closing = ClosingWindows(self._states.store, self._ends)
+
+    @property
+    def stores(self) -> Sequence[StateStore]:
+        return (self._states.store, self._latest, self._scalars)
+
+    def _ends(self, slots: Int64s) -> Int64s:
+        return self._states.store.read(WINDOWEND, slots)
+
+    def process(self, inputs: Sequence[Batch]) -> Batch:
+        (batch,) = inputs
+        counters = self.context.counters
+        counters.rows_in += len(batch)
+        if not len(batch):
+            return empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
+        time_before = self._scalars[STREAM_TIME]
+        times = running_stream_times(batch.timestamps, time_before)
+        emissions = self._take_in(batch, times)
+        self._scalars[STREAM_TIME] = int(times[-1])
+        self._scalars[ROWS_SEEN] += len(batch)
+        if self._final:
+            output = self._close(batch, times, time_before)
+        else:
+            output = self._output(batch, emissions)
+        self._expire(int(times[-1]))
+        counters.rows_out += len(output)
+        return output
+
+    # Taking rows in
+
+    def _take_in(self, batch: Batch, times: Int64s) -> Emissions:
+        latest_slots, _ = self._latest.insert(batch.keys)
+        groups, group_slots = self._latest.group(latest_slots)
+        segments = Segments(groups, len(group_slots), self._scalars[ROWS_SEEN])
+        starts = self._latest.read(LATEST, group_slots)
+        keys = self._latest.keys_of(group_slots)
+        slots = self._states.store.slots([*keys, pa.array(starts)])
+        known = slots >= 0
+        ends = np.full(len(slots), NO_TIME, np.int64)
+        ends[known] = self._states.store.read(WINDOWEND, slots[known])
+        in_order = sessions_in_order(
+            segments,
+            batch.timestamps,
+            running_maxima(segments, ends, batch.timestamps),
+            times,
+            starts,
+            ends,
+            self._windows,
+            self._visible_ms,
+        )
+        emissions = Emissions(self._states, self.context.every_update and not self._final)
+        arguments = self._states.arguments(batch.columns)
+        if len(in_order.rows):
+            self._take_in_order(in_order, segments, arguments, keys, group_slots, slots, emissions)
+        if len(in_order.other_groups):
+            self._take_in_others(in_order.other_groups, batch, times, segments, arguments, keys, group_slots, emissions)
+        return emissions
+
+    def _take_in_order(
+        self,
+        found: SessionRows,
+        segments: Segments,
+        arguments: list[list[Any]],
+        keys: list[Any],
+        group_slots: Int64s,
+        slots: Int64s,
+        emissions: Emissions,
+    ) -> None:
+        """Groups whose rows only extend the latest session or begin later ones: all at once."""
+        store = self._states.store
+        count = len(found.starts)
+        initial = self._states.initial(count)
+        known = np.flatnonzero(found.continues)
+        for state, old in zip(initial, self._states.read(slots[found.groups[known]])):
+            for column, values in zip(state, old):
+                column[known] = values
+        if len(found.rows) < len(segments.groups):
+            index = pa.array(found.rows)
+            arguments = [[column.take(index) for column in columns] for columns in arguments]
+        by_session = Segments(found.sessions, count, segments.sequence)
+        final, running = self._states.scan(initial, by_session, arguments, None, emissions.every)
+        session_slots = np.empty(count, np.int64)
+        session_slots[known] = slots[found.groups[known]]
+        new = np.flatnonzero(~found.continues)
+        new_keys = [k.take(pa.array(found.groups[new])) for k in keys]
+        session_slots[new], _ = store.insert([*new_keys, pa.array(found.starts[new])])
+        self._states.write(session_slots, final)
+        store.write(WINDOWEND, session_slots, found.ends)
+        self._note_starts(found, group_slots)
+        if not self._final:
+            emissions.add_in_order(found, initial, final, running)
+
+    def _note_starts(self, found: SessionRows, group_slots: Int64s) -> None:
+        """The last new session of each group becomes its latest, what was latest before an earlier one."""
+        new = np.flatnonzero(~found.continues)
+        groups = found.groups[new]
+        last = np.empty(len(new), np.bool_)
+        last[-1:] = True
+        last[:-1] = groups[1:] != groups[:-1]
+        slots = group_slots[groups[last]]
+        before = self._latest.read(LATEST, slots)
+        self._latest.write(LATEST, slots, found.starts[new[last]])
+        firsts = np.flatnonzero(np.append(True, last[:-1])) if len(new) else new
+        lasts = np.flatnonzero(last)
+        pushed = np.flatnonzero((before != NO_TIME) | (lasts > firsts))
+        if not len(pushed):
+            return
+        earlier = self._latest.read(EARLIER, slots[pushed])
+        for i, (group, old) in enumerate(zip(pushed.tolist(), earlier.tolist())):
+            starts = [] if before[group] == NO_TIME else [int(before[group])]
+            starts += found.starts[new[firsts[group] : lasts[group]]].tolist()
+            earlier[i] = [*(old or ()), *starts]
+        self._latest.write(EARLIER, slots[pushed], earlier)
+
+    def _take_in_others(
+        self,
+        groups: Int64s,
+        batch: Batch,
+        times: Int64s,
+        segments: Segments,
+        arguments: list[list[Any]],
+        keys: list[Any],
+        group_slots: Int64s,
+        emissions: Emissions,
+    ) -> None:
+        """Groups with rows that are late or reach earlier sessions: row by row."""
+        store = self._states.store
+        bounds = np.append(segments.starts, len(segments.order))
+        latest = self._latest.read(LATEST, group_slots[groups])
+        earlier = self._latest.read(EARLIER, group_slots[groups])
+        for i, group in enumerate(groups.tolist()):
+            starts = [*(earlier[i] or ()), *([] if latest[i] == NO_TIME else [int(latest[i])])]
+            key = [k.slice(group, 1) for k in keys]
+            repeated = [k.take(pa.array(np.zeros(len(starts), np.int64))) for k in key]
+            slots = store.slots([*repeated, pa.array(starts, pa.int64())])
+            ends = store.read(WINDOWEND, slots)
+            states = self._states.read(slots)
+            sessions = [
+                Session(start, int(ends[n]), [[c[n : n + 1] for c in state] for state in states])
+                for n, start in enumerate(starts)
+            ]
+            rows = segments.order[bounds[group] : bounds[group + 1]]
+            merged, late = merge_one_by_one(
+                self._states,
+                sessions,
+                rows,
+                batch.timestamps,
+                times,
+                arguments,
+                segments.sequence,
+                self._windows,
+                self._visible_ms,
+                emissions,
+            )
+            self.context.counters.late += late
+            kept = {s.start for s in merged}
+            store.remove(slots[[n for n, start in enumerate(starts) if start not in kept]])
+            changed = [s for s in merged if s.changed]
+            if changed:
+                repeated = [k.take(pa.array(np.zeros(len(changed), np.int64))) for k in key]
+                slots, _ = store.insert([*repeated, pa.array([s.start for s in changed], pa.int64())])
+                self._states.write(slots, _stacked([s.states for s in changed]))
+                store.write(WINDOWEND, slots, np.array([s.end for s in changed], np.int64))
+            self._write_starts(group_slots[group : group + 1], sorted(kept))
+
+    def _write_starts(self, slot: Int64s, starts: list[int]) -> None:
+        if not starts:
+            self._latest.remove(slot)
+            return
+        earlier = np.empty(1, object)
+        earlier[0] = starts[:-1] or None
+        self._latest.write(LATEST, slot, np.array(starts[-1:], np.int64))
+        self._latest.write(EARLIER, slot, earlier)
+
+    # Putting sessions out
+
+    def _output(self, batch: Batch, emissions: Emissions) -> Batch:
+        e = emissions.collected()
+        results = [r.take(e.result_index) for r in e.results]
+        before = [r.take(e.before_index) for r in e.results] if self._before else None
+        return output_batch(
+            batch,
+            self._schema,
+            self._key_count,
+            e.rows,
+            results,
+            e.ends,
+            self._extras,
+            bounds=(e.starts, e.ends),
+            tombstones=e.tombstones if e.tombstones.any() else None,
+            before=before,
+            before_absent=e.before_absent if self._before else None,
+        )
+
+    def _close(self, batch: Batch, times: Int64s, time_before: int) -> Batch:
+        """The sessions that this batch's rows close, each at the row that does it."""
+        slots = self._closing.closed(int(times[-1]) - self._open_ms, time_before - self._open_ms)
+        store = self._states.store
+        ends = self._ends(slots)
+        keys = store.keys_of(slots)
+        starts = np.asarray(keys[-1].to_numpy(), np.int64)
+        rows = np.searchsorted(times, self._windows.closing_times(ends))
+        order = emission_order(rows, [ends, starts], keys[: self._key_count])
+        slots, starts, ends, rows = slots[order], starts[order], ends[order], rows[order]
+        return closed_batch(
+            batch,
+            self._schema,
+            self._key_count,
+            rows,
+            self._states,
+            slots,
+            ends,
+            (starts, ends),
+            self._extras,
+            before=self._before,
+        )
+
+    def _expire(self, stream_time: int) -> None:
+        """Remove sessions that can neither be joined nor read any more."""
+        oldest = stream_time - self._retention_ms + (0 if self._final else 1)
+        slots = self._closing.expired(oldest) if self._final else self._states.store.expired(oldest)
+        if not len(slots):
+            return
+        keys = self._states.store.keys_of(slots)
+        starts = np.asarray(keys[-1].to_numpy(), np.int64)
+        latest_slots = self._latest.slots(keys[:-1])
+        was_latest = self._latest.read(LATEST, latest_slots) == starts
+        self._states.store.remove(slots)
+        # Sessions of a group end in the order they start, so with its latest all of them are gone.
+        gone = latest_slots[was_latest]
+        left = np.flatnonzero(~was_latest & ~np.isin(latest_slots, gone))
+        self._latest.remove(gone)
+        for n in left.tolist():
+            slot = latest_slots[n : n + 1]
+            earlier = self._latest.read(EARLIER, slot)
+            earlier[0] = [s for s in earlier[0] if s != starts[n]] or None
+            self._latest.write(EARLIER, slot, earlier)
+
+
+def _stacked(states: list[list[list[Any]]]) -> list[list[Any]]:
+    """States of single sessions as columns: by call, by field."""
+    return [[np.concatenate(columns) for columns in zip(*call)] for call in zip(*states)]

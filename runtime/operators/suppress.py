@@ -1,0 +1,53 @@
+"""EMIT FINAL: which windows stream time has closed, and at which row.
+
+As in Kafka Streams since 3.3, a windowed aggregation itself holds its results back and puts a window out when it closes:
+right after the row whose timestamp moved stream time there, windows in order of time and then of their keys.  A window puts
+out exactly one row, and nothing happens without a new row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...storage.state.expiry import ExpiryQueue
+from ...storage.state.keyed_store import KeyedStore
+from ...storage.state.order import key_ranks
+from ..batch import Int64s
+
+
+class ClosingWindows:
+    """Hands out each window of a store when it closes, and again when it expires.
+
+    The store expires by an instant of the window (its start, or a session's end) which decides when it closes.
+
+    Args:
+        instants: that instant of live slots.
+    """
+
+    def __init__(self, store: KeyedStore, instants: Callable[[Int64s], Int64s]) -> None:
+        self._store = store
+        self._instants = instants
+        self._kept = ExpiryQueue(instants)
+
+    def closed(self, before: int, already: int) -> Int64s:
+        """Slots of the windows with an instant below ``before`` that are not known as closed yet.
+
+        After a restart the store hands out windows again that had closed before: those below ``already``.
+        """
+        slots = self._store.expired(before)
+        instants = self._instants(slots)
+        self._kept.add(slots, instants)
+        return slots[instants >= already]
+
+    def expired(self, before: int) -> Int64s:
+        """Slots of closed windows with an instant below ``before``, each once; the caller removes them."""
+        return self._kept.due(before)
+
+
+def emission_order(rows: Int64s, instants: Sequence[Int64s], keys: Sequence[Any]) -> Int64s:
+    """The order in which closing windows are put out: by the row that closes them, by their instants, by their keys."""
+    order: Int64s = np.lexsort([*reversed(key_ranks(keys)), *reversed(instants), rows])
+    return order

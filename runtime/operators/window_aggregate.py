@@ -1,0 +1,170 @@
+"""GROUP BY over tumbling and hopping windows.
+
+A row at 7 in windows of 10 that advance by 5, grace 5::
+
+    0    5   7  10   15   20
+    |--------*---|                [0, 10)   takes rows while stream time < 15
+         |---*--------|           [5, 15)   takes rows while stream time < 20
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...storage.state.scalar_store import ScalarStore
+from ...storage.state.store import StateStore
+from ..batch import Batch, Int64s, empty_batch
+from ..windows import TimeWindows, running_stream_times
+from .aggregate import rowtime_field
+from .base import Operator, OperatorContext
+from .group_states import NO_TIME, ROWTIME, WINDOWSTART, AggregateCall, GroupStates, closed_batch, output_batch
+from .suppress import ClosingWindows, emission_order
+
+STORE = "windows"
+STREAM_TIME = "STREAM_TIME"
+
+
+class WindowAggregate(Operator):
+    """Keeps one row per group and window.
+
+    A row counts for every window that holds its timestamp and is still open: ``end > stream time - grace``, where stream
+    time, the largest timestamp so far, includes the row.  A row that no window takes is late; it is counted and no more.
+
+    EMIT CHANGES puts out the updated window for every row and window, ascending by start.  EMIT FINAL (``final``) puts
+    each window out once, at the row that closes it.  As in ksqlDB that is only done for windows still retained then:
+    a window that starts more than ``retention_ms`` before the latest window of the closing row is lost, unless
+    ``emit_expired`` is set.  (So with the default retention, input that pauses for longer than a window loses windows.)
+
+    The output's timestamp is the largest of the window's rows.  A window is removed from the store when it starts more
+    than ``retention_ms`` before the latest window.
+
+    Args:
+        schema: group keys, one column per call, then ``extras``.
+        key_count: of the input, and of the schema.
+        calls: the aggregates.
+        retention_ms: at least size + grace, which is also the default.
+        final: EMIT FINAL.
+        emit_expired: see above.
+        before: the output carries ``before`` images (HAVING needs them).
+        extras: which of ROWTIME, WINDOWSTART and WINDOWEND the output has as columns.
+    """
+
+    def __init__(
+        self,
+        context: OperatorContext,
+        schema: pa.Schema,
+        key_count: int,
+        calls: Sequence[AggregateCall],
+        windows: TimeWindows,
+        *,
+        retention_ms: int | None = None,
+        final: bool = False,
+        emit_expired: bool = False,
+        before: bool = False,
+        extras: Sequence[str] = (),
+    ) -> None:
+        super().__init__(context)
+        self._schema = schema
+        self._key_count = key_count
+        self._windows = windows
+        self._retention_ms = max(retention_ms or 0, windows.size_ms + windows.grace_ms)
+        self._final = final
+        self._emit_expired = emit_expired
+        self._before = before
+        self._extras = tuple(extras)
+        keys = pa.schema([*(schema.field(i) for i in range(key_count)), pa.field(WINDOWSTART, pa.int64())])
+        self._states = GroupStates(STORE, keys, calls, [rowtime_field()], expiry=WINDOWSTART)
+        self._scalars = ScalarStore("time", {STREAM_TIME: NO_TIME})
+        self._closing = ClosingWindows(self._states.store, self._starts)
+
+    @property
+    def stores(self) -> Sequence[StateStore]:
+        return (self._states.store, self._scalars)
+
+    def _starts(self, slots: Int64s) -> Int64s:
+        return np.asarray(self._states.store.keys_of(slots)[-1].to_numpy(), np.int64)
+
+    def process(self, inputs: Sequence[Batch]) -> Batch:
+        (batch,) = inputs
+        self.context.counters.rows_in += len(batch)
+        time_before = self._scalars[STREAM_TIME]
+        times = running_stream_times(batch.timestamps, time_before)
+        rows, starts = self._windows.assign(batch.timestamps)
+        accepted = self._windows.accepted(starts, times[rows])
+        if not accepted.all():
+            rows, starts = rows[accepted], starts[accepted]
+        used = int(np.count_nonzero(rows[1:] != rows[:-1])) + 1 if len(rows) else 0
+        self.context.counters.late += len(batch) - used
+        output = self._update(batch, rows, starts)
+        if len(batch):
+            self._scalars[STREAM_TIME] = int(times[-1])
+            if self._final:
+                output = self._close(batch, times, time_before)
+            self._expire(int(times[-1]))
+        self.context.counters.rows_out += len(output)
+        return output
+
+    def _update(self, batch: Batch, rows: Int64s, starts: Int64s) -> Batch:
+        """Take in one entry per pair of row and window."""
+        columns: Sequence[Any] = batch.columns
+        timestamps = batch.timestamps
+        if len(rows) != len(batch) or bool((rows != np.arange(len(rows))).any()):
+            index = pa.array(rows)
+            columns = [c.take(index) for c in columns]
+            timestamps = timestamps[rows]
+        updates = self._states.update(
+            [*columns[: self._key_count], pa.array(starts)],
+            columns,
+            timestamps,
+            every=self.context.every_update,
+            before=self._before,
+            emit=not self._final,
+        )
+        if updates is None:
+            return empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
+        starts = starts[updates.rows]
+        return output_batch(
+            batch,
+            self._schema,
+            self._key_count,
+            rows[updates.rows],
+            updates.results,
+            updates.timestamps,
+            self._extras,
+            bounds=(starts, self._windows.ends(starts)),
+            before=updates.before,
+            before_absent=updates.before_absent,
+        )
+
+    def _close(self, batch: Batch, times: Int64s, time_before: int) -> Batch:
+        """The windows that this batch's rows close, each at the row that does it."""
+        length_ms = self._windows.size_ms + self._windows.grace_ms
+        slots = self._closing.closed(int(times[-1]) - length_ms + 1, time_before - length_ms + 1)
+        starts = self._starts(slots)
+        rows = np.searchsorted(times, self._windows.closing_times(starts))
+        if not self._emit_expired:
+            retained = starts >= self._windows.latest_starts(times[rows]) - self._retention_ms
+            slots, starts, rows = slots[retained], starts[retained], rows[retained]
+        order = emission_order(rows, [starts], self._states.store.keys_of(slots)[: self._key_count])
+        slots, starts, rows = slots[order], starts[order], rows[order]
+        return closed_batch(
+            batch,
+            self._schema,
+            self._key_count,
+            rows,
+            self._states,
+            slots,
+            self._states.store.read(ROWTIME, slots),
+            (starts, self._windows.ends(starts)),
+            self._extras,
+            before=self._before,
+        )
+
+    def _expire(self, stream_time: int) -> None:
+        oldest = stream_time - stream_time % self._windows.advance_ms - self._retention_ms
+        slots = self._closing.expired(oldest) if self._final else self._states.store.expired(oldest)
+        self._states.store.remove(slots)
