@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .engine.functions.user import udaf, udf, udtf
     from .errors import DataError, InternalError, PenstockError, StatementError, StorageError, UnsupportedError
 
 _HOMES = {
@@ -21,6 +22,9 @@ _HOMES = {
     "StatementError": "errors",
     "StorageError": "errors",
     "UnsupportedError": "errors",
+    "udaf": "engine.functions.user",
+    "udf": "engine.functions.user",
+    "udtf": "engine.functions.user",
 }
 
 __all__ = [
@@ -30,6 +34,9 @@ __all__ = [
     "StatementError",
     "StorageError",
     "UnsupportedError",
+    "udaf",
+    "udf",
+    "udtf",
 ]
 
 

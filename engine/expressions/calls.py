@@ -116,15 +116,23 @@ def _by_column(
         else:
             arguments.append(frame.array(values[i].data) if scalars_only else values[i].data)
     function = e.overload.implementation
+    if not arguments:
+        # Without an argument the function cannot know how many values are wanted: it is asked for one at a time.
+        return _row_by_row(e, arguments, frame.length, arrow)
     try:
         return _settled(function(*arguments), frame.length, arrow)
     except Exception as error:
         if kernels or frame.length == 1:
             rows = range(frame.length)
             return pa.nulls(frame.length, arrow), failures_of(dict.fromkeys(rows, f"{e.name}: {reason_of(error)}"))
+    return _row_by_row(e, arguments, frame.length, arrow)
+
+
+def _row_by_row(e: n.Call | n.TableCall, arguments: Sequence[Any], length: int, arrow: Any) -> tuple[Any, Failures | None]:
+    function = e.overload.implementation
     parts: list[Any] = []
     failed: dict[int, str] = {}
-    for row in range(frame.length):
+    for row in range(length):
         slices = [a.slice(row, 1) if isinstance(a, pa.Array) else a for a in arguments]
         try:
             part, own = _settled(function(*slices), 1, arrow)

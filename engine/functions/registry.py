@@ -287,6 +287,10 @@ class Registry:
         found = self._functions.get(name.upper())
         return found if found is not None or self._parent is None else self._parent.find(name)
 
+    def own(self, name: str) -> Function | None:
+        """The function of that name if it is registered here, not in a parent."""
+        return self._functions.get(name.upper())
+
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted({*self._functions, *(self._parent.names() if self._parent else ())})

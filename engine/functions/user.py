@@ -1,0 +1,471 @@
+"""Python functions as SQL functions: ``@penstock.udf``, ``@penstock.udtf``, ``@penstock.udaf``.
+
+::
+
+    @penstock.udf
+    def tax(amount: float, rate: float = 0.2) -> float:           # TAX(DOUBLE) and TAX(DOUBLE, DOUBLE)
+        return amount * rate
+
+    @penstock.udf(signature="(x DOUBLE) -> DOUBLE", vectorized=True)
+    def logistic(x):                                              # pyarrow arrays in, an array out
+        return 1 / (1 + np.exp(-x.to_numpy(zero_copy_only=False)))
+
+    @penstock.udtf
+    def words(text: str) -> Iterator[str]:                        # one row per item
+        yield from text.split()
+
+    @penstock.udaf
+    class Longest:
+        def initialize(self) -> str: return ""
+        def aggregate(self, state: str, text: str) -> str: return max(state, text, key=len)
+        def merge(self, left: str, right: str) -> str: ...        # for session windows
+        def undo(self, state: str, text: str) -> str: ...         # for tables
+        def map(self, state: str) -> str: ...                     # state -> result
+
+Types come from the annotations (see `user_types`) or from a signature's text.  A NULL argument gives NULL without a call,
+unless a parameter's annotation admits None (or ``nulls`` says so).  An exception makes the row NULL and goes to the
+processing log with its text; in an aggregate it stops the query.
+
+Functions are registered for the whole process, and seen by every database in it; defining one again with the same
+parameters replaces it, for queries started after that.  A query that uses one needs it to be registered when the database
+is opened again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar, overload
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import DataError
+from ...runtime.batch import Bools
+from ...runtime.kernel import Evaluated, Failures, Segments, State, StateField
+from .. import types as t
+from .aggregate_values import object_array
+from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registry, Signature, parse_signature
+from .user_types import Shape, Shaper, as_sql, pattern_of, shape_of
+
+USER_FUNCTIONS = Registry(BUILT_INS)
+"""The functions of this process's user, before the built-in ones of the same name."""
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+ClassT = TypeVar("ClassT", bound=type)
+Signatures = str | Sequence[str] | None
+Kind = Literal["SCALAR", "AGGREGATE", "TABLE"]
+
+
+@overload
+def udf(function: FunctionT, /) -> FunctionT: ...
+@overload
+def udf(
+    *,
+    name: str | None = None,
+    signature: Signatures = None,
+    vectorized: bool = False,
+    nulls: bool | None = None,
+    volatile: bool = False,
+    meaning: str = "",
+) -> Callable[[FunctionT], FunctionT]: ...
+def udf(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    signature: Signatures = None,
+    vectorized: bool = False,
+    nulls: bool | None = None,
+    volatile: bool = False,
+    meaning: str = "",
+) -> Any:
+    """Register a scalar function; it stays callable from Python.
+
+    Args:
+        name: in SQL; the function's own name if left out.
+        signature: ``"(a BIGINT, rest STRING...) -> DOUBLE"``, or several; read off the annotations if left out.
+        vectorized: call it with one `pyarrow.Array` per argument, for an array (or anything Arrow can read) as long.
+            It sees NULLs.
+        nulls: call it with None for NULL; if left out, when an annotation admits None.
+        volatile: it may give another value each time it is called with the same arguments.
+        meaning: a line for DESCRIBE FUNCTION; the docstring's first line if left out.
+
+    Raises:
+        TypeError: a type cannot be read off the annotations.
+        ValueError: the name or the signature is malformed, or the name is that of a function of another kind.
+    """
+
+    def register(function: Any) -> Any:
+        for shapes in _shapes(function, signature):
+            call = _Vectorized(function, shapes) if vectorized else _RowByRow(function, shapes, nulls, table=False)
+            _add(name, "SCALAR", meaning, function, Overload(shapes.signature, call, "arrow", volatile=volatile))
+        return function
+
+    return register if function is None else register(function)
+
+
+@overload
+def udtf(function: FunctionT, /) -> FunctionT: ...
+@overload
+def udtf(
+    *, name: str | None = None, signature: Signatures = None, nulls: bool | None = None, meaning: str = ""
+) -> Callable[[FunctionT], FunctionT]: ...
+def udtf(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    signature: Signatures = None,
+    nulls: bool | None = None,
+    meaning: str = "",
+) -> Any:
+    """Register a table function: it returns or yields one item per output row.
+
+    A signature's result is the type of one row; an annotation's is the list of them.  The rest is as for `udf`.
+    """
+
+    def register(function: Any) -> Any:
+        for shapes in _shapes(function, signature, rows=True):
+            call = _RowByRow(function, shapes, nulls, table=True)
+            _add(name, "TABLE", meaning, function, Overload(shapes.signature, call, "arrow"))
+        return function
+
+    return register if function is None else register(function)
+
+
+@overload
+def udaf(cls: ClassT, /) -> ClassT: ...
+@overload
+def udaf(
+    *, name: str | None = None, signature: str | None = None, state: str | None = None, meaning: str = ""
+) -> Callable[[ClassT], ClassT]: ...
+def udaf(
+    cls: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    signature: str | None = None,
+    state: str | None = None,
+    meaning: str = "",
+) -> Any:
+    """Register an aggregate: a class with ``initialize`` and ``aggregate``, and where it can ``merge``, ``undo``, ``map``.
+
+    A state is a value that is replaced, never changed in place, and has a SQL type: it is kept in checkpoints.
+
+    Args:
+        signature: of the arguments and the result; read off ``aggregate`` and ``map`` if left out.
+        state: the state's SQL type; read off ``aggregate``'s result if left out.
+
+    Raises:
+        TypeError, ValueError: as for `udf`; or a method is missing.
+    """
+
+    def register(cls: Any) -> Any:
+        for method in ("initialize", "aggregate"):
+            if not callable(getattr(cls, method, None)):
+                raise TypeError(f"{cls.__name__} needs a method {method}")
+        shapes, state_shape = _aggregate_shapes(cls, signature, state)
+
+        def make(types: Sequence[t.SqlType], literals: Sequence[Any]) -> UserAggregator:
+            return UserAggregator(cls, shapes, state_shape)
+
+        _add(name, "AGGREGATE", meaning, cls, AggregateOverload(shapes.signature, make))
+        return cls
+
+    return register if cls is None else register(cls)
+
+
+# --- signatures ----------------------------------------------------------------------------
+
+
+class _Shapes:
+    """A signature with what its values are turned into."""
+
+    def __init__(self, signature: Signature, parameters: Sequence[Shape], result: Shape) -> None:
+        self.signature = signature
+        self.parameters = parameters
+        self.result = result
+
+    def of(self, count: int) -> list[Shape]:
+        """The shape of each of ``count`` arguments."""
+        place = next((i for i, p in enumerate(self.signature.parameters) if p.variadic), None)
+        if place is None:
+            return list(self.parameters)
+        repeats = count - len(self.parameters) + 1
+        return [*self.parameters[:place], *[self.parameters[place]] * repeats, *self.parameters[place + 1 :]]
+
+
+def _from_text(text: str) -> _Shapes:
+    signature = parse_signature(text)
+    return _Shapes(signature, [Shape(p.type) for p in signature.parameters], Shape(signature.result))
+
+
+def _shapes(function: Any, signature: Signatures, rows: bool = False) -> list[_Shapes]:
+    if isinstance(signature, str):
+        return [_from_text(signature)]
+    if signature is not None:
+        return [_from_text(text) for text in signature]
+    hints = typing.get_type_hints(function, include_extras=True)
+    if "return" not in hints:
+        raise TypeError(f"{function.__name__} has no result annotation; annotate it or give a signature")
+    result = shape_of(hints["return"], f"the result of {function.__name__}")
+    if rows:
+        item = _item(result)
+        if item is None:
+            raise TypeError(f"{function.__name__} gives rows: annotate its result as list[..] or Iterator[..]")
+        result = Shape(item, False, result.inward, result.outward)
+    return _by_parameters(function, hints, result)
+
+
+def _item(result: Shape) -> Any:
+    pattern = result.pattern
+    return getattr(pattern, "item", None)
+
+
+def _by_parameters(function: Any, hints: dict[str, Any], result: Shape, skip: int = 0) -> list[_Shapes]:
+    """One signature, and one more without each parameter that has a default, from the last on."""
+    parameters: list[Parameter] = []
+    shapes: list[Shape] = []
+    found: list[_Shapes] = []
+    for parameter in list(inspect.signature(function).parameters.values())[skip:]:
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
+            raise TypeError(f"{function.__name__}: SQL has no keyword arguments, and {parameter.name} is one")
+        if parameter.name not in hints:
+            raise TypeError(f"{function.__name__}: {parameter.name} has no annotation; annotate it or give a signature")
+        if parameter.default is not parameter.empty:
+            found.append(_Shapes(Signature(tuple(parameters), result.pattern), tuple(shapes), result))
+        shape = shape_of(hints[parameter.name], f"{function.__name__}({parameter.name})")
+        parameters.append(Parameter(parameter.name, shape.pattern, parameter.kind == parameter.VAR_POSITIONAL))
+        shapes.append(shape)
+    found.append(_Shapes(Signature(tuple(parameters), result.pattern), tuple(shapes), result))
+    return found
+
+
+def _aggregate_shapes(cls: Any, signature: str | None, state: str | None) -> tuple[_Shapes, Shape]:
+    hints = typing.get_type_hints(cls.aggregate, include_extras=True)
+    if state is not None:
+        state_shape = Shape(pattern_of(state))
+    elif "return" in hints:
+        state_shape = shape_of(hints["return"], f"the state of {cls.__name__}")
+    else:
+        raise TypeError(f"{cls.__name__}.aggregate has no result annotation; annotate it or give the state's type")
+    if as_sql(state_shape.pattern) is None:
+        raise TypeError(f"{cls.__name__}: the state needs one SQL type, not {state_shape.pattern}")
+    if signature is not None:
+        return _from_text(signature), state_shape
+    result = state_shape
+    if callable(getattr(cls, "map", None)):
+        mapped = typing.get_type_hints(cls.map, include_extras=True)
+        if "return" not in mapped:
+            raise TypeError(f"{cls.__name__}.map has no result annotation")
+        result = shape_of(mapped["return"], f"the result of {cls.__name__}")
+    return _by_parameters(cls.aggregate, hints, result, skip=2)[-1], state_shape
+
+
+def _add(name: str | None, kind: Kind, meaning: str, what: Any, made: Any) -> None:
+    name = (name or what.__name__).upper()
+    if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) is None:
+        raise ValueError(f"{name!r} cannot be called from SQL: give a name of letters, digits and _")
+    if not meaning:
+        meaning = (inspect.getdoc(what) or "").partition("\n")[0]
+    existing = USER_FUNCTIONS.own(name)
+    if existing is not None and existing.kind == kind:
+        types = [(p.type, p.variadic) for p in made.signature.parameters]
+        existing.overloads = [
+            o for o in existing.overloads if [(p.type, p.variadic) for p in o.signature.parameters] != types
+        ]
+    USER_FUNCTIONS.add(name, kind, meaning, made, category="USER")
+
+
+# --- calls ---------------------------------------------------------------------------------
+
+
+def _columns(arguments: Sequence[Any]) -> list[Any]:
+    """Scalars made as long as the arrays (there is one, unless there are no arguments)."""
+    length = next((len(a) for a in arguments if isinstance(a, pa.Array)), 1)
+    return [pa.repeat(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
+
+
+class _Vectorized:
+    """Calls a function with whole columns."""
+
+    def __init__(self, function: Any, shapes: _Shapes) -> None:
+        self._function = function
+        self._type = as_sql(shapes.result.pattern)
+
+    def __call__(self, *arguments: Any) -> Any:
+        result = self._function(*_columns(arguments))
+        if isinstance(result, pa.Array | pa.ChunkedArray | pa.Scalar) or self._type is None:
+            return result
+        if isinstance(result, np.ndarray | list | tuple):
+            return pa.array(result, t.to_arrow(self._type))
+        return pa.chunked_array(result) if hasattr(result, "__arrow_c_stream__") else pa.array(result)
+
+
+class _RowByRow:
+    """Calls a function for each row; an exception fails the row."""
+
+    def __init__(self, function: Any, shapes: _Shapes, nulls: bool | None, table: bool) -> None:
+        self._function = function
+        self._shapes = shapes
+        self._nulls = any(s.nullable for s in shapes.parameters) if nulls is None else nulls
+        self._table = table
+        type_ = as_sql(shapes.result.pattern)
+        self._type = None if type_ is None else t.to_arrow(t.Array(type_) if table else type_)
+
+    def __call__(self, *arguments: Any) -> Evaluated:
+        columns = _columns(arguments)
+        length = len(columns[0]) if columns else 1
+        shapes = self._shapes.of(len(columns))
+        rows = zip(*(_shaped(c, s.inward) for c, s in zip(columns, shapes, strict=True)), strict=True)
+        results: list[Any] = []
+        failed: dict[int, str] = {}
+        outward = self._shapes.result.outward
+        for row, values in enumerate(rows if columns else [()] * length):
+            result = None
+            if self._nulls or None not in values:
+                try:
+                    result = self._function(*values)
+                    if self._table and result is not None:
+                        result = list(result)
+                    if outward is not None and result is not None:
+                        result = outward(result)
+                except Exception as error:
+                    failed[row] = f"{type(error).__name__}: {error}"
+                    result = None
+            results.append(result)
+        return self._array(results, failed)
+
+    def _array(self, results: list[Any], failed: dict[int, str]) -> Evaluated:
+        try:
+            array = pa.array(results, self._type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            for row, result in enumerate(results):
+                try:
+                    pa.array([result], self._type)
+                except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+                    failed[row] = f"it returned {result!r}: {error}"
+                    results[row] = None
+            array = pa.array(results, self._type)
+        if not failed:
+            return Evaluated(array)
+        rows = sorted(failed)
+        return Evaluated(array, Failures(np.array(rows, np.int64), tuple(failed[r] for r in rows)))
+
+
+def _shaped(column: Any, inward: Shaper) -> list[Any]:
+    values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
+    return values if inward is None else [None if v is None else inward(v) for v in values]
+
+
+# --- aggregates ----------------------------------------------------------------------------
+
+
+class UserAggregator:
+    """An `Aggregator` over a user's class: one Python value of state per group, replaced row by row."""
+
+    def __init__(self, cls: Any, shapes: _Shapes, state: Shape) -> None:
+        self._it = cls()
+        self._shapes = shapes
+        self._state = state
+        self._name = cls.__name__
+        state_type, result_type = as_sql(state.pattern), as_sql(shapes.result.pattern)
+        if state_type is None or result_type is None:
+            raise ValueError(f"{cls.__name__}: the state and the result need one SQL type")
+        self._has_map = _holds_map(state_type)
+        self.result_type = t.to_arrow(result_type)
+        self.can_undo = callable(getattr(cls, "undo", None))
+        self.can_merge = callable(getattr(cls, "merge", None))
+        self.nested_state = isinstance(state_type, t.Array | t.Map | t.Struct)
+        initial = self._closed(self._it.initialize())
+        self.fields = (StateField("STATE", np.dtype(object), t.to_arrow(state_type), initial),)
+
+    def _opened(self, stored: Any) -> Any:
+        """The user's state from the stored one; lists and dicts are copied, in case it is changed in place after all."""
+        if stored is None:
+            return None
+        if self._has_map:
+            stored = _with_dicts(stored, self._state.pattern)
+        if self._state.inward is not None:
+            return self._state.inward(stored)
+        return stored.copy() if isinstance(stored, list | dict) else stored
+
+    def _closed(self, state: Any) -> Any:
+        if state is None:
+            return None
+        if self._state.outward is not None:
+            return self._state.outward(state)
+        return state.copy() if isinstance(state, list | dict) else state
+
+    def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return method(*arguments)
+        except Exception as error:
+            raise DataError(f"the aggregate {self._name} failed: {type(error).__name__}: {error}") from error
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        shapes = self._shapes.of(len(arguments))
+        columns = [_shaped(a, s.inward) for a, s in zip(arguments, shapes, strict=True)]
+        rows = list(zip(*columns, strict=True)) if columns else [()] * len(segments.groups)
+        skips = [not s.nullable for s in shapes]
+        taken = None if undo is None else undo.tolist()
+        current = [self._opened(s) for s in state[0].tolist()]
+        running: list[Any] = []
+        for row, group in enumerate(segments.groups.tolist()):
+            values = rows[row]
+            if not any(v is None and skip for v, skip in zip(values, skips, strict=True)):
+                method = self._it.undo if taken is not None and taken[row] else self._it.aggregate
+                current[group] = self._call(method, current[group], *values)
+            if every:
+                running.append(self._closed(current[group]))
+        final = object_array([self._closed(s) for s in current])
+        return [final], [object_array(running)] if every else None
+
+    def merge(self, left: State, right: State) -> State:
+        pairs = zip(left[0].tolist(), right[0].tolist(), strict=True)
+        merged = [self._call(self._it.merge, self._opened(a), self._opened(b)) for a, b in pairs]
+        return [object_array([self._closed(s) for s in merged])]
+
+    def result(self, state: State) -> Any:
+        to_result = getattr(self._it, "map", None)
+        outward = self._shapes.result.outward
+        results: list[Any] = []
+        for stored in state[0].tolist():
+            value = self._opened(stored)
+            if to_result is not None:
+                value = self._call(to_result, value)
+            results.append(value if outward is None or value is None else outward(value))
+        try:
+            return pa.array(results, self.result_type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"the aggregate {self._name} gave a result that is no {self.result_type}: {error}") from error
+
+
+def _holds_map(type_: t.SqlType) -> bool:
+    match type_:
+        case t.Map():
+            return True
+        case t.Array(item):
+            return _holds_map(item)
+        case t.Struct(fields):
+            return any(_holds_map(f) for _, f in fields)
+    return False
+
+
+def _with_dicts(value: Any, pattern: Any) -> Any:
+    """A stored value with its maps as dicts: from a checkpoint they come back as lists of pairs."""
+    if value is None:
+        return None
+    match pattern:
+        case t.Map(_, item):
+            return {k: _with_dicts(v, item) for k, v in (value.items() if isinstance(value, dict) else value)}
+        case t.Array(item):
+            return [_with_dicts(v, item) for v in value]
+        case t.Struct(fields):
+            return {name: _with_dicts(value[name], f) for name, f in fields}
+    return value
