@@ -294,6 +294,8 @@ class Committer:
             try:
                 if self._failure is None:
                     self.flush()
+                    if self._journal.end > self._settings.journal_bytes_max // 64:
+                        self._roll_when_possible()  # the next open has little to replay
             finally:
                 self._failure = self._failure or StorageError("the database is closed", path=self._files.root)
                 self._journal.close()
