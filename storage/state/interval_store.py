@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from .columns import Column, Int64s
 from .index import FrozenIndex, HashIndex
+from .keyed_store import distinct_schema
 from .rows import gather
 
 NEVER: Final = -(1 << 62)
@@ -109,7 +110,10 @@ class IntervalStore:
         self.key_schema = key_schema
         self.row_schema = row_schema
         self.retention_ms = retention_ms
-        self.schema = pa.schema([*key_schema, pa.field("rowtime", pa.int64()), pa.field("row", pa.int64()), *row_schema])
+        self.schema = distinct_schema(
+            [*key_schema, pa.field("rowtime", pa.int64()), pa.field("row", pa.int64()), *row_schema]
+        )
+        self._row_column = self.schema.names[len(key_schema) + 1]
         self._clear()
 
     def _clear(self) -> None:
@@ -233,7 +237,7 @@ class IntervalStore:
 
     def checkpoint(self) -> pa.Table:
         """See `StateStore`.  Rows are in the order of their numbers."""
-        return self.snapshot().table().sort_by("row")
+        return self.snapshot().table().sort_by(self._row_column)
 
     def restore(self, table: pa.Table) -> None:
         """See `StateStore`."""

@@ -27,6 +27,19 @@ DELETED: Final = "deleted"
 """The last column of change batches: the key is gone."""
 
 
+def distinct_schema(fields: Sequence[Any]) -> pa.Schema:
+    """A schema of fields, those whose name was there before under another one (stores go by the place of a column)."""
+    seen: set[str] = set()
+    distinct: list[Any] = []
+    for field in fields:
+        name = field.name
+        while name in seen:
+            name += "'"
+        seen.add(name)
+        distinct.append(field.with_name(name))
+    return pa.schema(distinct)
+
+
 def to_arrow(values: npt.NDArray[Any], type_: Any) -> Any:
     """A field's values as the Arrow type it is kept in."""
     if values.dtype.hasobject:
@@ -75,8 +88,9 @@ class KeyedStore:
         self.key_schema = key_schema
         self.fields = tuple(fields)
         self.row_schema = pa.schema([]) if row_schema is None else row_schema
-        self.schema = pa.schema([*key_schema, *(pa.field(f.name, f.arrow) for f in self.fields), *self.row_schema], None)
-        self.change_schema = pa.schema([*self.schema, pa.field(DELETED, pa.bool_())])
+        fields_ = [pa.field(f.name, f.arrow) for f in self.fields]
+        self.schema = distinct_schema([*key_schema, *fields_, *self.row_schema])
+        self.change_schema = distinct_schema([*self.schema, pa.field(DELETED, pa.bool_())])
         self._expiry = expiry
         self._expiry_key = -1
         if expiry is not None and expiry not in {f.name for f in self.fields}:
