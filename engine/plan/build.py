@@ -241,14 +241,20 @@ def _foreign_key_join(left: _Joined, join: ResolvedJoin) -> _Joined:
         kind="TABLE",
     )
     node = p.ForeignKeyJoin(
-        left=left.node,
-        right=side,
+        left=_gathered(left.node),
+        right=_gathered(side),
         type="INNER" if join.type == "INNER" else "LEFT",
         foreign_key=join.left_on,
         schema=Schema((*left.node.schema, *schema.values)),
         kind="TABLE",
     )
-    return _Joined(node, (*left.sources, join.right), left.equal, left.partitions, left.format)
+    spread = p.Repartition(input=node, format=left.format, schema=node.schema, kind="TABLE")
+    return _Joined(spread, (*left.sources, join.right), left.equal, left.partitions, left.format)
+
+
+def _gathered(node: p.PlanNode) -> p.PlanNode:
+    """Foreign keys point across partitions, so both sides meet in one."""
+    return p.Repartition(input=node, format=None, schema=node.schema, kind=node.kind)
 
 
 # --- WHERE, HAVING, table functions, PARTITION BY --------------------------------------------

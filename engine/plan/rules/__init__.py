@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ..nodes import PlanNode
 from .drop_repartitions import drop_repartitions
+from .materialise_tables import materialise_tables
 from .merge_projections import merge_projections
 from .prune_columns import prune_columns
 from .push_filters import push_filters
@@ -19,6 +20,7 @@ Rule = Callable[[PlanNode], PlanNode]
 RULES: tuple[Rule, ...] = (
     push_filters,  # first, while each clause still has a node of its own
     drop_repartitions,
+    materialise_tables,  # before pruning, which spares what is kept
     prune_columns,
     merge_projections,  # last: pruning leaves projections that do nothing
 )

@@ -77,8 +77,10 @@ def _like_input(node: p.Filter | p.Suppress | p.Repartition, needed: Names) -> p
 def _scanned(column: p.ScanColumn, scan: p.Scan, needed: Names) -> bool:
     """Besides what is read: the key, and the column that gives the records' time.
 
-    A materialised table keeps all its columns, so that a replaced query finds what it needs in the old one's store.
+    A materialised table keeps all its columns, so that a replaced query finds what it needs in the old one's store.  Other
+    formats than ARROW are decoded whole: a record is malformed if any column of it is, read or not (section 11 of the
+    reference).
     """
     if _stays(column.column, needed) or column.source_name == scan.source.timestamp_column:
         return True
-    return scan.materialised and column.extra is None
+    return column.extra is None and (scan.materialised or scan.source.value_format.name != "ARROW")

@@ -1,0 +1,339 @@
+"""Plan -> `runtime.dataflow.Dataflow`: one case per node; the only file that names both plan nodes and operators.
+
+Operators get compiled kernels and Arrow schemas, never SQL.  Names of nodes are stable: a state is filed under its
+operator's name, which depends on the stateful operators of the plan only, so that a query which is replaced by one with
+other filters or projections finds its state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import InternalError, UnsupportedError
+from ..grammar import ast
+from ..runtime import dataflow as d
+from ..runtime.batch import Batch
+from ..runtime.kernel import Evaluated, Failures, Kernel
+from ..runtime.operators.base import Operator, OperatorContext
+from ..runtime.operators.explode import Explode
+from ..runtime.operators.filter import Filter
+from ..runtime.operators.project import Project
+from ..runtime.operators.rekey import GroupBy, PartitionBy
+from ..runtime.operators.stream_table_join import StreamTableJoin
+from ..runtime.operators.table_source import TableSource
+from ..runtime.operators.table_table_join import TableTableJoin
+from ..storage.formats.base import Serde
+from .analysis.bind import bind
+from .analysis.scope import FromSource, Scope, SourceColumn
+from .catalog import DataSource, FormatInfo
+from .expressions.compile import compile_expression, compile_predicate
+from .expressions.nodes import TypedExpression
+from .functions.registry import Registry
+from .plan import nodes as p
+from .plan.build import columns_read
+from .plan.rules.materialise_tables import wants_before
+from .schema import Column, Schema
+from .stored_tables import StoredTable
+from .types import TIMESTAMP
+
+MakeSerde = Callable[[FormatInfo, bool, str, int], Serde | None]
+"""``(format, is key, topic, number of columns)`` -> serde; None for typed (ARROW) values and for NONE keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoweringContext:
+    """What lowering needs besides the plan.
+
+    Attributes:
+        properties: settings by lower-case name (section 12 of the reference), overrides of the statement included.
+        receive: takes the batches of a push query.
+    """
+
+    functions: Registry
+    make_serde: MakeSerde
+    properties: Mapping[str, str] = field(default_factory=dict)
+    receive: Callable[[Batch], None] | None = None
+
+
+def lower(plan: p.PlanNode, context: LoweringContext) -> d.Dataflow:
+    """The dataflow of an optimised plan.
+
+    Raises:
+        StatementError: a timestamp format that cannot be read.
+        UnsupportedError: what the plan has and no operator does.
+    """
+    return _Lowering(context).run(plan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lowered:
+    """A node of the dataflow by its number, and the store its rows can be read from."""
+
+    number: int
+    stored: StoredTable | None = None
+
+
+class _Lowering:
+    def __init__(self, context: LoweringContext) -> None:
+        self._context = context
+        self._nodes: list[d.Node] = []
+        self._names: dict[str, int] = {}
+        self._partitions = 1
+
+    def run(self, plan: p.PlanNode) -> d.Dataflow:
+        root = self._lower(plan, before=False)
+        properties = self._context.properties
+        return d.Dataflow(
+            tuple(self._nodes),
+            self._partitions,
+            order="arrival" if properties.get("processing.order", "timestamp").lower() == "arrival" else "timestamp",
+            every_update=properties.get("cache.max.bytes.buffering", "10000000").strip() == "0",
+            max_task_idle_ms=int(properties.get("max.task.idle.ms", "0")),
+            view=None if root.stored is None else root.stored.view(),
+            properties=dict(properties),
+        )
+
+    # --- nodes -----------------------------------------------------------------------------
+
+    def _lower(self, node: p.PlanNode, *, before: bool) -> _Lowered:
+        """Add a node and those below it; ``before``: its changes must carry the rows before them."""
+        match node:
+            case p.Scan():
+                return self._scan(node, before)
+            case p.Write():
+                return self._write(node)
+            case p.Output():
+                return self._output(node)
+        inputs = [self._lower(i, before=wants_before(node, before=before)) for i in node.inputs]
+        match node:
+            case p.Filter():
+                return self._filter(node, inputs[0])
+            case p.Project():
+                return self._project(node, inputs[0])
+            case p.Explode():
+                return self._explode(node, inputs[0])
+            case p.Rekey():
+                return self._rekey(node, inputs[0])
+            case p.GroupBy():
+                return self._group_by(node, inputs[0])
+            case p.Repartition():
+                return self._repartition(node, inputs[0])
+            case p.Materialise():
+                return self._table(node, self._name("result"), inputs[0], before)
+            case p.StreamTableJoin():
+                return self._stream_table_join(node, inputs)
+            case p.TableTableJoin():
+                return self._table_table_join(node, inputs, before)
+        raise UnsupportedError(f"{type(node).__name__} cannot be run yet")
+
+    def _scan(self, node: p.Scan, before: bool) -> _Lowered:
+        source = node.source
+        stored = [c for c in node.columns if c.extra is None]
+        keys = [c for c in stored if c.column.role == "KEY"]
+        values = [c for c in stored if c.column.role != "KEY"]
+        formats = f"{source.key_format} {source.value_format}"
+        from_beginning = source.kind == "TABLE" or self._from_beginning()
+        self._partitions = max(self._partitions, source.partitions)
+        head = self._add(
+            d.Source(
+                self._name(f"source-{node.alias}"),
+                source.topic,
+                source.kind == "TABLE",
+                self._serde(source.key_format, True, source.topic, len(keys)) if keys else None,
+                _source_schema(keys),
+                self._serde(source.value_format, False, source.topic, len(values)),
+                _source_schema(values),
+                tuple((c.source_name, str(c.extra)) for c in node.columns if c.extra is not None),
+                self._timestamp(source.timestamp_column, source.timestamp_format, node),
+                None if source.window is None else source.window.type,
+                None if source.window is None else source.window.size_ms,
+                from_beginning,
+                f"{source.name} {formats}",
+            )
+        )
+        if not node.materialised:
+            return _Lowered(head)
+        return self._table(node, self._name(f"table-{node.alias}"), _Lowered(head), before)
+
+    def _table(self, node: p.PlanNode, name: str, input_: _Lowered, before: bool) -> _Lowered:
+        schema, key_count, windowed = node.schema.arrow(), len(node.schema.keys), node.window is not None
+
+        def make(context: OperatorContext) -> Operator:
+            return TableSource(context, schema, key_count, before=before, windowed=windowed)
+
+        number = self._add(d.Step(name, (input_.number,), make))
+        return _Lowered(number, StoredTable.of_rows(name, "table", node.schema, windowed=windowed))
+
+    def _filter(self, node: p.Filter, input_: _Lowered) -> _Lowered:
+        predicate = compile_predicate(node.predicate, node.input.schema.arrow())
+        table = node.kind == "TABLE"
+        number = self._step("filter", (input_,), lambda c: Filter(c, predicate, table=table))
+        return _Lowered(number, None if input_.stored is None else input_.stored.filtered(predicate))
+
+    def _project(self, node: p.Project, input_: _Lowered) -> _Lowered:
+        kernels = _kernels(node.expressions, node.input.schema)
+        schema, key_count = node.schema.arrow(), len(node.schema.keys)
+        number = self._step("project", (input_,), lambda c: Project(c, schema, key_count, kernels))
+        return _Lowered(number, None if input_.stored is None else input_.stored.projected(node.schema, kernels))
+
+    def _explode(self, node: p.Explode, input_: _Lowered) -> _Lowered:
+        kernels = _kernels([call for _, call in node.calls], node.input.schema)
+        schema, key_count = node.schema.arrow(), len(node.schema.keys)
+        return _Lowered(self._step("explode", (input_,), lambda c: Explode(c, schema, key_count, kernels)))
+
+    def _rekey(self, node: p.Rekey, input_: _Lowered) -> _Lowered:
+        kernels = _kernels(node.expressions, node.input.schema)
+        schema, key_count = node.schema.arrow(), len(node.schema.keys)
+        old_keys = {c.name for c in node.input.schema.keys}
+        from_keys = columns_read(node.expressions[:key_count]) <= old_keys
+        number = self._step(
+            "rekey", (input_,), lambda c: PartitionBy(c, schema, key_count, kernels, tombstones_have_keys=from_keys)
+        )
+        return _Lowered(number)
+
+    def _group_by(self, node: p.GroupBy, input_: _Lowered) -> _Lowered:
+        kernels = _kernels(node.expressions, node.input.schema)
+        schema, key_count, table = node.schema.arrow(), len(node.schema.keys), node.kind == "TABLE"
+        return _Lowered(self._step("group", (input_,), lambda c: GroupBy(c, schema, key_count, kernels, table=table)))
+
+    def _repartition(self, node: p.Repartition, input_: _Lowered) -> _Lowered:
+        serde = None
+        if node.format is not None:
+            serde = self._serde(node.format, True, "", len(node.schema.keys))
+        number = self._add(d.Exchange(self._name("repartition"), input_.number, serde))
+        return _Lowered(number, input_.stored)
+
+    def _stream_table_join(self, node: p.StreamTableJoin, inputs: Sequence[_Lowered]) -> _Lowered:
+        schema, key_count = node.schema.arrow(), len(node.schema.keys)
+        left, right = _values(node.left.schema), _values(node.right.schema)
+        kind, windowed = node.type, node.left.window is not None
+
+        def make(context: OperatorContext) -> Operator:
+            return StreamTableJoin(context, kind, schema, key_count, left, right, windowed=windowed)
+
+        return _Lowered(self._step("stream-table-join", inputs, make))
+
+    def _table_table_join(self, node: p.TableTableJoin, inputs: Sequence[_Lowered], before: bool) -> _Lowered:
+        schema, key_count = node.schema.arrow(), len(node.schema.keys)
+        left, right = _values(node.left.schema), _values(node.right.schema)
+        kind, windowed = node.type, node.left.window is not None
+
+        def make(context: OperatorContext) -> Operator:
+            return TableTableJoin(context, kind, schema, key_count, left, right, before=before, windowed=windowed)
+
+        return _Lowered(self._step("table-table-join", inputs, make))
+
+    def _write(self, node: p.Write) -> _Lowered:
+        sink = node.sink
+        input_ = self._lower(node.input, before=False)
+        values = [c for c in sink.schema.values if c.role == "VALUE"]
+        keys = sink.schema.keys
+        self._add(
+            d.Sink(
+                self._name("sink"),
+                input_.number,
+                sink.topic,
+                self._serde(sink.key_format, True, sink.topic, len(keys)) if keys else None,
+                self._serde(sink.value_format, False, sink.topic, len(values)),
+                self._sink_timestamp(node),
+                None if sink.window is None else sink.window.type,
+                node.kind == "TABLE",
+            )
+        )
+        return _Lowered(len(self._nodes) - 1, input_.stored)
+
+    def _output(self, node: p.Output) -> _Lowered:
+        input_ = self._lower(node.input, before=False)
+        if self._context.receive is None:
+            raise InternalError("a push query was lowered without anyone to receive its rows")
+        return _Lowered(self._add(d.Tap(self._name("output"), input_.number, self._context.receive)))
+
+    # --- helpers ---------------------------------------------------------------------------
+
+    def _add(self, node: d.Node) -> int:
+        self._nodes.append(node)
+        return len(self._nodes) - 1
+
+    def _step(self, name: str, inputs: Sequence[_Lowered], make: Callable[[OperatorContext], Operator]) -> int:
+        return self._add(d.Step(self._name(name), tuple(i.number for i in inputs), make))
+
+    def _name(self, kind: str) -> str:
+        """``filter``, ``filter-2``, ..: numbered by kind, so that stateless nodes do not rename stateful ones."""
+        count = self._names[kind] = self._names.get(kind, 0) + 1
+        return kind if count == 1 else f"{kind}-{count}"
+
+    def _serde(self, format_: FormatInfo, is_key: bool, topic: str, columns: int) -> Serde | None:
+        return self._context.make_serde(format_, is_key, topic, columns)
+
+    def _from_beginning(self) -> bool:
+        return self._context.properties.get("auto.offset.reset", "latest").lower() == "earliest"
+
+    def _timestamp(self, column: str | None, format_: str | None, node: p.Scan) -> Kernel | None:
+        if column is None:
+            return None
+        schema = Schema(tuple(Column(c.source_name, c.column.type) for c in node.columns))
+        return timestamp_kernel(column, format_, schema, self._context.functions)
+
+    def _sink_timestamp(self, node: p.Write) -> Kernel | None:
+        sink = node.sink
+        if sink.timestamp_column is None:
+            return None
+        return timestamp_kernel(sink.timestamp_column, sink.timestamp_format, node.input.schema, self._context.functions)
+
+
+def _source_schema(columns: Sequence[p.ScanColumn]) -> pa.Schema:
+    """Under the names that the records have."""
+    return Schema(tuple(replace(c.column, name=c.source_name) for c in columns)).arrow()
+
+
+def _values(schema: Schema) -> pa.Schema:
+    return Schema(schema.values).arrow()
+
+
+def _kernels(expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:
+    arrow = schema.arrow()
+    return tuple(compile_expression(e, arrow) for e in expressions)
+
+
+def timestamp_kernel(name: str, format_: str | None, schema: Schema, functions: Registry) -> Kernel:
+    """Section 6 of the reference: the time of a record from its column: BIGINT ms, TIMESTAMP, or STRING with a format.
+
+    A negative time fails, like one that cannot be read.
+    """
+    column = schema.find(name)
+    if column is None:
+        raise InternalError(f"the timestamp column {name} is not among {', '.join(schema.names)}")
+    source = FromSource(
+        "",
+        DataSource("", "STREAM", schema, "", FormatInfo("NONE"), FormatInfo("NONE")),
+        tuple(SourceColumn("", c.name, c.name, c.type, "VALUE") for c in schema),
+    )
+    reference: ast.Expression = ast.NameRef(name)
+    if format_ is not None:
+        reference = ast.FunctionCall("PARSE_TIMESTAMP", (reference, ast.StringLiteral(format_)))
+    expression = bind(reference, Scope((source,), "TIMESTAMP"), functions)
+    inner = compile_expression(expression, schema.arrow())
+    is_timestamp = expression.type == TIMESTAMP
+
+    def kernel(columns: Sequence[Any], length: int) -> Evaluated:
+        values, failures = inner(columns, length)
+        times = values.cast(pa.int64()) if is_timestamp else values
+        negative = np.flatnonzero(pc.less(times, 0).fill_null(False).to_numpy(zero_copy_only=False))
+        if len(negative):
+            mask = np.zeros(length, np.bool_)
+            mask[negative] = True
+            times = pc.if_else(pa.array(mask), pa.scalar(None, pa.int64()), times)
+            reasons = {int(r): "the timestamp is negative" for r in negative}
+            if failures is not None:
+                reasons.update(zip(failures.rows.tolist(), failures.reasons, strict=True))
+            rows = np.array(sorted(reasons), np.int64)
+            failures = Failures(rows, tuple(reasons[int(r)] for r in rows))
+        return Evaluated(times, failures)
+
+    return kernel

@@ -1,0 +1,125 @@
+"""Reading a table from the store of an operator: what pull queries see of a running query.
+
+A store holds rows as its operator needs them.  A `StoredTable` says how to make of them the rows of the plan node that has
+the store, and collects the filters and projections that stand between that node and the sink; together they are the
+`View` through which a snapshot of the store becomes the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from ..runtime.batch import Bools
+from ..runtime.dataflow import View
+from ..runtime.kernel import Kernel, as_mask
+from .schema import WINDOW_BOUNDS, Schema
+
+ROWTIME = "ROWTIME"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """Rows of a plan node: its columns (keys first), the bounds of windowed ones, and each row's ROWTIME."""
+
+    columns: tuple[Any, ...]
+    rowtime: Any
+    window_start: Any | None = None
+    window_end: Any | None = None
+
+    def filter(self, keep: Bools) -> StoredRows:
+        mask = pa.array(keep)
+
+        def pick(array: Any) -> Any:
+            return None if array is None else array.filter(mask)
+
+        return StoredRows(
+            tuple(c.filter(mask) for c in self.columns),
+            pick(self.rowtime),
+            pick(self.window_start),
+            pick(self.window_end),
+        )
+
+
+Read = Callable[[pa.Table], StoredRows]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """A table that can be read from a store.
+
+    Attributes:
+        node, store: the operator's node, and the store in it.
+        schema: of the rows that ``read`` gives.
+        read: the store's rows -> rows of the table.
+    """
+
+    node: str
+    store: str
+    schema: Schema
+    windowed: bool
+    read: Read
+
+    @staticmethod
+    def of_rows(node: str, store: str, schema: Schema, *, windowed: bool) -> StoredTable:
+        """A store of whole rows: key columns, (window_start, window_end,) rowtime, value columns."""
+        keys = len(schema.keys)
+
+        def read(table: pa.Table) -> StoredRows:
+            columns = [_whole(c) for c in table.columns]
+            bounds = columns[keys : keys + 2] if windowed else [None, None]
+            rest = columns[keys + 2 :] if windowed else columns[keys:]
+            return StoredRows((*columns[:keys], *rest[1:]), rest[0], bounds[0], bounds[1])
+
+        return StoredTable(node, store, schema, windowed, read)
+
+    def filtered(self, predicate: Kernel) -> StoredTable:
+        """Only the rows for which the predicate is true."""
+        read = self.read
+
+        def filtered(table: pa.Table) -> StoredRows:
+            rows = read(table)
+            return rows.filter(as_mask(predicate(rows.columns, len(rows.rowtime))))
+
+        return replace(self, read=filtered)
+
+    def projected(self, schema: Schema, kernels: Sequence[Kernel]) -> StoredTable:
+        """Other columns."""
+        read = self.read
+
+        def projected(table: pa.Table) -> StoredRows:
+            rows = read(table)
+            length = len(rows.rowtime)
+            return replace(rows, columns=tuple(_whole(k(rows.columns, length).values) for k in kernels))
+
+        return replace(self, schema=schema, read=projected)
+
+    def view(self) -> View:
+        """The contract between this and `runtime.views`."""
+        read, schema, windowed = self.read, view_schema(self.schema, windowed=self.windowed), self.windowed
+        keys = len(self.schema.keys)
+
+        def transform(table: pa.Table) -> pa.Table:
+            rows = read(table)
+            bounds = (rows.window_start, rows.window_end) if windowed else ()
+            return pa.table([*rows.columns[:keys], *bounds, *rows.columns[keys:], rows.rowtime], schema=schema)
+
+        return View(self.node, self.store, transform, schema, keys, windowed)
+
+
+def view_schema(schema: Schema, *, windowed: bool) -> pa.Schema:
+    """What pull queries see of a table: keys, (window bounds,) values, ROWTIME.
+
+    A result column may be called like a pseudo column only in a transient query, which has no view.
+    """
+    arrow = list(schema.arrow())
+    keys = len(schema.keys)
+    bounds = [pa.field(name, pa.int64()) for name in WINDOW_BOUNDS] if windowed else []
+    return pa.schema([*arrow[:keys], *bounds, *arrow[keys:], pa.field(ROWTIME, pa.int64())])
+
+
+def _whole(array: Any) -> Any:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
