@@ -20,14 +20,20 @@ from ..grammar import ast
 from ..runtime import dataflow as d
 from ..runtime.batch import Batch
 from ..runtime.kernel import Evaluated, Failures, Kernel
+from ..runtime.operators.aggregate import Aggregate
 from ..runtime.operators.base import Operator, OperatorContext
 from ..runtime.operators.explode import Explode
 from ..runtime.operators.filter import Filter
+from ..runtime.operators.foreign_key_join import ForeignKeyJoin
+from ..runtime.operators.group_states import AggregateCall, view_transform
 from ..runtime.operators.project import Project
 from ..runtime.operators.rekey import GroupBy, PartitionBy
+from ..runtime.operators.stream_stream_join import StreamStreamJoin
 from ..runtime.operators.stream_table_join import StreamTableJoin
 from ..runtime.operators.table_source import TableSource
 from ..runtime.operators.table_table_join import TableTableJoin
+from ..runtime.operators.window_aggregate import WindowAggregate
+from ..runtime.windows import TimeWindows
 from ..storage.formats.base import Serde
 from .analysis.bind import bind
 from .analysis.scope import FromSource, Scope, SourceColumn
@@ -126,8 +132,16 @@ class _Lowering:
                 return self._repartition(node, inputs[0])
             case p.Materialise():
                 return self._table(node, self._name("result"), inputs[0], before)
+            case p.Aggregate():
+                return self._aggregate(node, inputs[0], before)
+            case p.WindowAggregate():
+                return self._window_aggregate(node, inputs[0], before)
+            case p.StreamStreamJoin():
+                return self._stream_stream_join(node, inputs)
             case p.StreamTableJoin():
                 return self._stream_table_join(node, inputs)
+            case p.ForeignKeyJoin():
+                return self._foreign_key_join(node, inputs, before)
             case p.TableTableJoin():
                 return self._table_table_join(node, inputs, before)
         raise UnsupportedError(f"{type(node).__name__} cannot be run yet")
@@ -208,6 +222,87 @@ class _Lowering:
             serde = self._serde(node.format, True, "", len(node.schema.keys))
         number = self._add(d.Exchange(self._name("repartition"), input_.number, serde))
         return _Lowered(number, input_.stored)
+
+    def _aggregate(self, node: p.Aggregate, input_: _Lowered, before: bool) -> _Lowered:
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node)
+        name = self._name("aggregate")
+
+        def make(context: OperatorContext) -> Operator:
+            return Aggregate(context, schema, key_count, calls, before=before)
+
+        transform = view_transform(schema, key_count, calls)
+        number = self._add(d.Step(name, (input_.number,), make))
+        return _Lowered(number, StoredTable.of_groups(name, "groups", node.schema, transform, windowed=False))
+
+    def _window_aggregate(self, node: p.WindowAggregate, input_: _Lowered, before: bool) -> _Lowered:
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node)
+        spec, final, extras = node.spec, node.final, _bounds(node)
+        windows = TimeWindows(spec.size_ms, spec.advance_ms, spec.grace_ms)
+        name = self._name("aggregate")
+
+        def make(context: OperatorContext) -> Operator:
+            return WindowAggregate(
+                context,
+                schema,
+                key_count,
+                calls,
+                windows,
+                retention_ms=spec.retention_ms,
+                final=final,
+                before=before,
+                extras=extras,
+            )
+
+        transform = view_transform(schema, key_count, calls, size_ms=spec.size_ms)
+        number = self._add(d.Step(name, (input_.number,), make))
+        return _Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True))
+
+    def _stream_stream_join(self, node: p.StreamStreamJoin, inputs: Sequence[_Lowered]) -> _Lowered:
+        """RIGHT runs as ksqlDB runs it: as a LEFT join of swapped inputs with the window as it is (section 8)."""
+        schema, key_count = node.schema.arrow(), len(node.schema.keys)
+        left, right = _values(node.left.schema), _values(node.right.schema)
+        kind, windowed, grace_ms = node.type, node.left.window is not None, node.grace_ms
+        before_ms, after_ms = node.before_ms, node.after_ms
+        if kind == "RIGHT":
+            before_ms, after_ms = after_ms, before_ms
+
+        def make(context: OperatorContext) -> Operator:
+            return StreamStreamJoin(
+                context,
+                kind,
+                schema,
+                key_count,
+                left,
+                right,
+                before_ms=before_ms,
+                after_ms=after_ms,
+                grace_ms=grace_ms,
+                windowed=windowed,
+            )
+
+        return _Lowered(self._step("stream-stream-join", inputs, make))
+
+    def _foreign_key_join(self, node: p.ForeignKeyJoin, inputs: Sequence[_Lowered], before: bool) -> _Lowered:
+        schema, key_count = node.schema.arrow(), len(node.schema.keys)
+        left, right = _values(node.left.schema), _values(node.right.schema)
+        right_keys = Schema(node.right.schema.keys).arrow()
+        kernels = _kernels((node.foreign_key,), node.left.schema)
+        kind = node.type
+
+        def make(context: OperatorContext) -> Operator:
+            return ForeignKeyJoin(
+                context,
+                kind,
+                schema,
+                key_count,
+                left,
+                right,
+                right_keys=right_keys,
+                foreign_key=kernels,
+                before=before,
+            )
+
+        return _Lowered(self._step("foreign-key-join", inputs, make))
 
     def _stream_table_join(self, node: p.StreamTableJoin, inputs: Sequence[_Lowered]) -> _Lowered:
         schema, key_count = node.schema.arrow(), len(node.schema.keys)
@@ -294,6 +389,22 @@ def _source_schema(columns: Sequence[p.ScanColumn]) -> pa.Schema:
 
 def _values(schema: Schema) -> pa.Schema:
     return Schema(schema.values).arrow()
+
+
+def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate) -> tuple[AggregateCall, ...]:
+    """The aggregators over the columns of the `GroupBy` below."""
+    columns = node.input.schema
+    return tuple(
+        AggregateCall(
+            a.call.overload.make(a.call.argument_types, a.call.literals), tuple(columns.index(n) for n in a.arguments)
+        )
+        for a in node.aggregates
+    )
+
+
+def _bounds(node: p.WindowAggregate | p.SessionAggregate) -> tuple[str, ...]:
+    """Which window bounds are columns of the result."""
+    return tuple(c.name for c in node.schema.values[len(node.aggregates) :])
 
 
 def _kernels(expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:

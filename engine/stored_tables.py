@@ -76,6 +76,27 @@ class StoredTable:
 
         return StoredTable(node, store, schema, windowed, read)
 
+    @staticmethod
+    def of_groups(
+        node: str, store: str, schema: Schema, transform: Callable[[pa.Table], pa.Table], *, windowed: bool
+    ) -> StoredTable:
+        """A store of aggregates; ``transform`` gives keys, (WINDOWSTART, WINDOWEND,) results and ROWTIME of its rows.
+
+        ``schema`` has the keys, the results, and then those window bounds that are columns of the rows.
+        """
+        keys = len(schema.keys)
+        bound_names = [c.name for c in schema.values if c.name in WINDOW_BOUNDS] if windowed else []
+
+        def read(table: pa.Table) -> StoredRows:
+            columns = [_whole(c) for c in transform(table).columns]
+            bounds = dict(zip(WINDOW_BOUNDS, columns[keys : keys + 2])) if windowed else {}
+            results = columns[keys + len(bounds) : -1]
+            extras = [bounds[name] for name in bound_names]
+            start, end = (bounds.get(name) for name in WINDOW_BOUNDS)
+            return StoredRows((*columns[:keys], *results, *extras), columns[-1], start, end)
+
+        return StoredTable(node, store, schema, windowed, read)
+
     def filtered(self, predicate: Kernel) -> StoredTable:
         """Only the rows for which the predicate is true."""
         read = self.read

@@ -29,11 +29,9 @@ def build(query: ResolvedQuery) -> p.PlanNode:
     if query.partition_by is not None:
         node = _partition_by(node, query)
     if query.grouping is not None:
-        node = _group(node, query.grouping, key_format(query))
+        node = _group(node, query.grouping, key_format(query), final=query.emit == "FINAL")
         if query.grouping.having is not None:
             node = filtered(node, query.grouping.having)
-        if query.emit == "FINAL" and query.grouping.window is not None:
-            node = p.Suppress(input=node, spec=query.grouping.window, schema=node.schema, kind=node.kind, window=node.window)
     node = p.Project(
         input=node,
         expressions=tuple(o.expression for o in query.outputs),
@@ -290,7 +288,7 @@ def _partition_by(node: p.PlanNode, query: ResolvedQuery) -> p.PlanNode:
 # --- GROUP BY --------------------------------------------------------------------------------
 
 
-def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo) -> p.PlanNode:
+def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo, *, final: bool) -> p.PlanNode:
     arguments = g.argument_columns(grouping.keys, grouping.aggregates)
     key_columns = tuple(Column(k.name, k.expression.type, "KEY") for k in grouping.keys)
     schema = Schema((*key_columns, *(Column(a.name, a.expression.type) for a in arguments)))
@@ -318,10 +316,10 @@ def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo) -> p.PlanN
     schema = Schema((*key_columns, *values, *bounds))
     if spec.type == "SESSION":
         return p.SessionAggregate(
-            input=grouped, aggregates=aggregates, spec=spec, bounds=True, schema=schema, kind="TABLE", window=spec.info
+            input=grouped, aggregates=aggregates, spec=spec, final=final, schema=schema, kind="TABLE", window=spec.info
         )
     return p.WindowAggregate(
-        input=grouped, aggregates=aggregates, spec=spec, bounds=True, schema=schema, kind="TABLE", window=spec.info
+        input=grouped, aggregates=aggregates, spec=spec, final=final, schema=schema, kind="TABLE", window=spec.info
     )
 
 

@@ -58,11 +58,9 @@ def _what(node: p.PlanNode) -> str:
         case p.Aggregate():
             return f"Aggregate {_aggregates(node.aggregates)} (state: groups)"
         case p.WindowAggregate():
-            return f"WindowAggregate {_aggregates(node.aggregates)} {_window(node.spec)} (state: windows)"
+            return f"WindowAggregate {_aggregates(node.aggregates)} {_window(node.spec, node.final)} (state: windows)"
         case p.SessionAggregate():
-            return f"SessionAggregate {_aggregates(node.aggregates)} {_window(node.spec)} (state: sessions)"
-        case p.Suppress():
-            return "Suppress until windows close (state: open windows)"
+            return f"SessionAggregate {_aggregates(node.aggregates)} {_window(node.spec, node.final)} (state: sessions)"
         case p.StreamStreamJoin():
             grace = "" if node.grace_ms is None else f" grace {node.grace_ms} ms"
             within = f"within ({node.before_ms}, {node.after_ms}) ms"
@@ -98,10 +96,11 @@ def _aggregates(columns: tuple[p.AggregateColumn, ...]) -> str:
     return ", ".join(f"{c.name} := {text(c.call)}" for c in columns)
 
 
-def _window(spec: WindowSpec) -> str:
+def _window(spec: WindowSpec, final: bool) -> str:
     advance = f" advance {spec.advance_ms} ms" if spec.type == "HOPPING" else ""
     size = "gap" if spec.type == "SESSION" else "size"
-    return f"{spec.type} {size} {spec.size_ms} ms{advance} grace {spec.grace_ms} ms retention {spec.retention_ms} ms"
+    once = ", each once when it closes" if final else ""
+    return f"{spec.type} {size} {spec.size_ms} ms{advance} grace {spec.grace_ms} ms retention {spec.retention_ms} ms{once}"
 
 
 def _format(format_: FormatInfo | None) -> str:

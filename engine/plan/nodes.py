@@ -145,11 +145,15 @@ class Aggregate(_Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowAggregate(_Unary):
-    """One row per group and tumbling or hopping window; ``bounds`` adds WINDOWSTART and WINDOWEND as columns."""
+    """One row per group and tumbling or hopping window.  The schema: group keys, aggregates, then those of WINDOWSTART and
+    WINDOWEND that are read above.
+
+    ``final``: EMIT FINAL, only the last row of every window, once it is closed.
+    """
 
     aggregates: tuple[AggregateColumn, ...]
     spec: WindowSpec
-    bounds: bool
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,14 +162,7 @@ class SessionAggregate(_Unary):
 
     aggregates: tuple[AggregateColumn, ...]
     spec: WindowSpec
-    bounds: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suppress(_Unary):
-    """EMIT FINAL: only the last row of every window, once it is closed."""
-
-    spec: WindowSpec
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

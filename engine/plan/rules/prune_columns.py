@@ -33,7 +33,7 @@ def _prune(node: p.PlanNode, needed: Names) -> p.PlanNode:
             return replace(node, input=_prune(node.input, columns_read(expressions)), expressions=expressions, schema=schema)
         case p.Filter():
             return _like_input(node, needed | columns_read((node.predicate,)))
-        case p.Suppress() | p.Repartition():
+        case p.Repartition():
             return _like_input(node, needed)
         case p.Explode():
             arguments: tuple[TypedExpression, ...] = tuple(call for _, call in node.calls)
@@ -47,10 +47,8 @@ def _prune(node: p.PlanNode, needed: Names) -> p.PlanNode:
             return replace(node, input=_prune(node.input, frozenset(node.input.schema.names)))
         case p.WindowAggregate() | p.SessionAggregate():
             input_ = _prune(node.input, frozenset(node.input.schema.names))
-            if needed.isdisjoint(WINDOW_BOUNDS):
-                schema = Schema(tuple(c for c in node.schema if c.name not in WINDOW_BOUNDS))
-                return replace(node, input=input_, bounds=False, schema=schema)
-            return replace(node, input=input_)
+            schema = Schema(tuple(c for c in node.schema if c.name not in WINDOW_BOUNDS or c.name in needed))
+            return replace(node, input=input_, schema=schema)
         case p.StreamStreamJoin() | p.StreamTableJoin() | p.TableTableJoin():
             left, right = _prune(node.left, needed), _prune(node.right, needed)
             schema = Schema((*node.schema.keys, *left.schema.values, *right.schema.values))
@@ -69,7 +67,7 @@ def _stays(column: Column, needed: Names) -> bool:
     return column.role == "KEY" or column.name in needed
 
 
-def _like_input(node: p.Filter | p.Suppress | p.Repartition, needed: Names) -> p.PlanNode:
+def _like_input(node: p.Filter | p.Repartition, needed: Names) -> p.PlanNode:
     input_ = _prune(node.input, needed)
     return replace(node, input=input_, schema=input_.schema)
 
