@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import InternalError, UnsupportedError
+from ..errors import InternalError
 from ..grammar import ast
 from ..runtime import dataflow as d
 from ..runtime.batch import Batch
@@ -28,12 +28,13 @@ from ..runtime.operators.foreign_key_join import ForeignKeyJoin
 from ..runtime.operators.group_states import AggregateCall, view_transform
 from ..runtime.operators.project import Project
 from ..runtime.operators.rekey import GroupBy, PartitionBy
+from ..runtime.operators.session_aggregate import SessionAggregate
 from ..runtime.operators.stream_stream_join import StreamStreamJoin
 from ..runtime.operators.stream_table_join import StreamTableJoin
 from ..runtime.operators.table_source import TableSource
 from ..runtime.operators.table_table_join import TableTableJoin
 from ..runtime.operators.window_aggregate import WindowAggregate
-from ..runtime.windows import TimeWindows
+from ..runtime.windows import SessionWindows, TimeWindows
 from ..storage.formats.base import Serde
 from .analysis.bind import bind
 from .analysis.scope import FromSource, Scope, SourceColumn
@@ -72,7 +73,6 @@ def lower(plan: p.PlanNode, context: LoweringContext) -> d.Dataflow:
 
     Raises:
         StatementError: a timestamp format that cannot be read.
-        UnsupportedError: what the plan has and no operator does.
     """
     return _Lowering(context).run(plan)
 
@@ -136,6 +136,8 @@ class _Lowering:
                 return self._aggregate(node, inputs[0], before)
             case p.WindowAggregate():
                 return self._window_aggregate(node, inputs[0], before)
+            case p.SessionAggregate():
+                return self._session_aggregate(node, inputs[0], before)
             case p.StreamStreamJoin():
                 return self._stream_stream_join(node, inputs)
             case p.StreamTableJoin():
@@ -144,7 +146,7 @@ class _Lowering:
                 return self._foreign_key_join(node, inputs, before)
             case p.TableTableJoin():
                 return self._table_table_join(node, inputs, before)
-        raise UnsupportedError(f"{type(node).__name__} cannot be run yet")
+        raise InternalError(f"no operator for {type(node).__name__}")
 
     def _scan(self, node: p.Scan, before: bool) -> _Lowered:
         source = node.source
@@ -256,6 +258,29 @@ class _Lowering:
         transform = view_transform(schema, key_count, calls, size_ms=spec.size_ms)
         number = self._add(d.Step(name, (input_.number,), make))
         return _Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True))
+
+    def _session_aggregate(self, node: p.SessionAggregate, input_: _Lowered, before: bool) -> _Lowered:
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node)
+        spec, final, extras = node.spec, node.final, _bounds(node)
+        windows = SessionWindows(spec.size_ms, spec.grace_ms)
+        name = self._name("aggregate")
+
+        def make(context: OperatorContext) -> Operator:
+            return SessionAggregate(
+                context,
+                schema,
+                key_count,
+                calls,
+                windows,
+                retention_ms=spec.retention_ms,
+                final=final,
+                before=before,
+                extras=extras,
+            )
+
+        transform = view_transform(schema, key_count, calls, session=True)
+        number = self._add(d.Step(name, (input_.number,), make))
+        return _Lowered(number, StoredTable.of_groups(name, "sessions", node.schema, transform, windowed=True))
 
     def _stream_stream_join(self, node: p.StreamStreamJoin, inputs: Sequence[_Lowered]) -> _Lowered:
         """RIGHT runs as ksqlDB runs it: as a LEFT join of swapped inputs with the window as it is (section 8)."""

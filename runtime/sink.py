@@ -126,12 +126,10 @@ class SinkWriter:
         if self.sink.window is None or batch.window_starts is None:
             return plain, plain
         assert batch.window_ends is not None
-        starts = batch.window_starts.astype(">i8")
+        bounds = batch.window_starts.reshape(-1, 1)
         if self.sink.window == "SESSION":
-            bounds = np.stack([batch.window_ends.astype(">i8"), starts], axis=1)
-        else:
-            bounds = starts.reshape(-1, 1)
-        tails = bounds.view(np.uint8).reshape(len(batch), -1)
+            bounds = np.stack([batch.window_ends, batch.window_starts], axis=1)
+        tails = np.ascontiguousarray(bounds, ">i8").view(np.uint8).reshape(len(batch), -1)
         joined = [None if key is None else key + tail.tobytes() for key, tail in zip(plain.to_pylist(), tails)]
         return pa.array(joined, pa.binary()), plain
 

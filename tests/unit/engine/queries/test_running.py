@@ -161,3 +161,35 @@ def test_insert_into_casts(any_batch: Any) -> None:
     bench.produce("S", [(1, {"V": 1}, 1)])
     bench.drain()
     assert bench.rows("TARGET") == [(1, {"V": 1.0}, 1)]
+
+
+def test_session_windows(any_batch: Any) -> None:
+    """A row between two sessions joins them; the old bounds get tombstones."""
+    bench = any_batch
+    bench.source("CREATE STREAM S (ID INT KEY, V INT)")
+    run = bench.run(
+        "CREATE TABLE O AS SELECT ID, COUNT(*) AS N, WINDOWEND AS WE FROM S WINDOW SESSION (5 MILLISECONDS) GROUP BY ID"
+    )
+    bench.produce("S", [(1, {"V": 1}, 0), (1, {"V": 1}, 9), (1, {"V": 1}, 5)])
+    bench.drain()
+    assert bench.rows("O") == [
+        ((1, 0, 0), {"N": 1, "WE": 0}, 0),
+        ((1, 9, 9), {"N": 1, "WE": 9}, 9),
+        ((1, 0, 0), None, 0),
+        ((1, 9, 9), None, 9),
+        ((1, 0, 9), {"N": 3, "WE": 9}, 9),
+    ]
+    assert bench.table(run) == [{"ID": 1, "WINDOWSTART": 0, "WINDOWEND": 9, "N": 3, "WE": 9, "ROWTIME": 9}]
+
+
+def test_emit_final(any_batch: Any) -> None:
+    """One row per window, when a later row closes it."""
+    bench = any_batch
+    bench.source("CREATE STREAM S (ID INT KEY, V INT)")
+    bench.run(
+        "CREATE TABLE O AS SELECT ID, SUM(V) AS T FROM S WINDOW TUMBLING (SIZE 10 MILLISECONDS, GRACE PERIOD 5 MILLISECONDS)"
+        " GROUP BY ID EMIT FINAL"
+    )
+    bench.produce("S", [(1, {"V": 1}, 3), (1, {"V": 2}, 12), (1, {"V": 4}, 9), (1, {"V": 8}, 15)])
+    bench.drain()
+    assert bench.rows("O") == [((1, 0), {"T": 5}, 9)]
