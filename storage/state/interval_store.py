@@ -150,6 +150,8 @@ class IntervalStore:
         """All rows (expired ones too) of each key with a timestamp from ``low`` to ``high``, both included."""
         slots = self._index.find(keys)
         asked = np.flatnonzero((slots >= 0) & (low <= high))
+        # Searches that go in the order of the runs are several times faster.
+        asked = asked[np.argsort(slots[asked], kind="stable")]
         slots, low, high = slots[asked], low[asked], high[asked]
         parts: list[tuple[Int64s, Int64s, Int64s, Int64s]] = []
         for run in self._runs:
@@ -162,10 +164,14 @@ class IntervalStore:
         if not parts:
             none = np.zeros(0, np.int64)
             return Matches(none, none, none, none)
-        if len(parts) == 1:
-            return Matches(*parts[0])
         queries, timestamps, rows, places = (np.concatenate([p[i] for p in parts]) for i in range(4))
-        order = np.lexsort((rows, timestamps, queries))
+        # Runs are in the order of their row numbers, so a stable sort need not look at these.
+        origin = int(timestamps.min())
+        time_bits = (int(timestamps.max()) - origin).bit_length()
+        if time_bits + len(keys[0]).bit_length() < 64:
+            order = np.argsort((queries << time_bits) | (timestamps - origin), kind="stable")
+        else:
+            order = np.lexsort((timestamps, queries))
         return Matches(queries[order], timestamps[order], rows[order], places[order])
 
     def columns(self, matches: Matches) -> list[Any]:
