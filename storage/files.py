@@ -262,6 +262,11 @@ class RealFiles(_ReplaceByRename):
             os.close(self._lock_descriptor)  # lets go of the lock
             self._lock_descriptor = None
 
+    def __del__(self) -> None:
+        if self._lock_descriptor is not None:
+            with suppress(OSError):
+                os.close(self._lock_descriptor)
+
     def _touch(self, file: _RealFile) -> None:
         """``file`` was opened or used: keep it, and close the one that was used longest ago if there are too many."""
         with self._guard:

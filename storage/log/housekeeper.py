@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ class Housekeeper:
     """Starts with the first ``wake``: a log that is only read, or used without background work, has no thread."""
 
     def __init__(self, log: LocalLog, clock_ms: Callable[[], int] | None) -> None:
-        self._log = log
+        self._log = weakref.ref(log)  # a log that was dropped without being closed is not kept alive by its thread
+        self._settings = log.settings
         self._clock_ms = clock_ms
         self._woken = threading.Event()
         self._stopped = threading.Event()
@@ -32,7 +34,7 @@ class Housekeeper:
 
     def wake(self) -> None:
         """There are relaxed commits.  Called under the write lock."""
-        if not self._log.settings.background:
+        if not self._settings.background:
             return
         self._woken.set()
         if self._thread is None:
@@ -50,23 +52,29 @@ class Housekeeper:
             self._thread.join()
 
     def _run(self) -> None:
-        settings = self._log.settings
+        settings = self._settings
         maintained_s = time.monotonic()
         while not self._stopped.is_set():
             if self._woken.wait(settings.maintenance_interval_s):
                 self._stopped.wait(settings.relaxed_delay_s)  # commits that come meanwhile share the sync
                 self._woken.clear()
-                self._try(self._log.flush, "make relaxed commits durable")
+                self._try(lambda log: log.flush(), "make relaxed commits durable")
             if not self._stopped.is_set() and time.monotonic() - maintained_s >= settings.maintenance_interval_s:
-                now_ms = None if self._clock_ms is None else self._clock_ms()
-                self._try(lambda now=now_ms: self._log.maintain(now), "maintain the log")  # type: ignore[misc]
+                self._try(self._maintain, "maintain the log")
                 maintained_s = time.monotonic()
 
-    def _try(self, work: Callable[[], None], doing: str) -> None:
+    def _maintain(self, log: LocalLog) -> None:
+        log.maintain(None if self._clock_ms is None else self._clock_ms())
+
+    def _try(self, work: Callable[[LocalLog], None], doing: str) -> None:
         """Storage errors here have no caller to go to: they are logged, and a later commit meets them again."""
+        log = self._log()
+        if log is None:
+            self._stopped.set()
+            return
         try:
-            work()
+            work(log)
         except StorageError as error:
             if not self._stopped.is_set():
                 _logger.error("cannot %s: %s", doing, error)
-                self._stopped.wait(self._log.settings.maintenance_interval_s)
+                self._stopped.wait(self._settings.maintenance_interval_s)

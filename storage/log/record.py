@@ -58,6 +58,7 @@ __all__ = [
     "rows_of",
     "slice_frame",
     "take_records",
+    "widen",
 ]
 
 HEADER_BYTES = 72
@@ -183,11 +184,28 @@ def _array(column: Any, wanted: Any, what: str) -> Any:
         pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type)
     ):
         return column.cast(wanted)
+    if pa.types.is_struct(column.type) and pa.types.is_struct(wanted):
+        fields = [column.type.field(i) for i in range(column.type.num_fields)]
+        expected = [wanted.field(i) for i in range(min(len(fields), wanted.num_fields))]
+        if [(f.name, f.type) for f in fields] == [(f.name, f.type) for f in expected]:
+            return widen(column, wanted)
     raise StorageError(f"{what} have the type {column.type}, the topic takes {wanted}")
 
 
+def widen(values: Any, wanted: Any) -> Any:
+    """Structs whose fields are the first of ``wanted``'s as structs of that type: the other fields are null.
+
+    A writer who has not noticed that a topic was altered goes on, as does one whose fields differ in being nullable.
+    """
+    n = len(values)
+    missing = [pa.nulls(n, wanted.field(i).type) for i in range(values.type.num_fields, wanted.num_fields)]
+    nullable = pa.struct([f.with_nullable(True) for f in wanted])
+    mask = values.is_null() if values.null_count else None
+    return pa.StructArray.from_arrays(values.flatten() + missing, fields=list(nullable), mask=mask)
+
+
 def normalise(records: Records, value_type: Any | None) -> Records:
-    """The same records with every column one array of the type the topic takes.
+    """The same records with every column one array of the type the topic takes (or one that `widen` makes it).
 
     Raises:
         StorageError: another type, or columns of different lengths.

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ...errors import InternalError, StorageError
 from .partitioner import partitions_of
 from .protocol import Commit, Int64s, Records, TopicPartition
-from .record import PreparedFrame, concat_records, encode_frames, normalise, take_records
+from .record import PreparedFrame, concat_records, encode_frames, normalise, take_records, widen
 
 if TYPE_CHECKING:
     from .local import LocalLog
@@ -43,11 +43,7 @@ class Prepared:
         if self.frames and value_type == self.value_type:
             return
         if value_type != self.value_type:
-            values = self.records.values
-            missing = [
-                pa.nulls(len(values), value_type.field(i).type) for i in range(values.type.num_fields, value_type.num_fields)
-            ]
-            values = pa.StructArray.from_arrays(values.flatten() + missing, type=value_type, mask=values.is_null())
+            values = widen(self.records.values, value_type)
             self.records = Records(self.records.keys, values, self.records.timestamps, self.records.headers)
             self.value_type = value_type
         self.frames = encode_frames(self.records, self.arrivals, value_type)
