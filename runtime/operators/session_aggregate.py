@@ -9,6 +9,7 @@ Rows of a group no further than the gap apart are one session; a row may also jo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -337,13 +338,18 @@ class SessionAggregate(Operator):
         self._states.store.remove(slots)
         # Sessions of a group end in the order they start, so with its latest all of them are gone.
         gone = latest_slots[was_latest]
-        left = np.flatnonzero(~was_latest & ~np.isin(latest_slots, gone))
         self._latest.remove(gone)
-        for n in left.tolist():
-            slot = latest_slots[n : n + 1]
-            earlier = self._latest.read(EARLIER, slot)
-            earlier[0] = [s for s in earlier[0] if s != starts[n]] or None
-            self._latest.write(EARLIER, slot, earlier)
+        left = np.flatnonzero(~was_latest & ~np.isin(latest_slots, gone))
+        if not len(left):
+            return
+        # For the same reason, those of the earlier ones that are gone are the first of their list.
+        numbers, slots = self._latest.group(latest_slots[left])
+        newest = np.full(len(slots), NO_TIME, np.int64)
+        np.maximum.at(newest, numbers, starts[left])
+        earlier = self._latest.read(EARLIER, slots)
+        for n, (known, start) in enumerate(zip(earlier.tolist(), newest.tolist())):
+            earlier[n] = known[bisect_right(known, start) :] or None
+        self._latest.write(EARLIER, slots, earlier)
 
 
 def _stacked(states: list[list[list[Any]]]) -> list[list[Any]]:
