@@ -247,18 +247,23 @@ class _Parser:
                     result.append(f"(?:{self._expression(inner)})?")
                 case Field(letter, count):
                     if count == 5 and letter in "MLEecQqG":
-                        raise ValueError(
-                            f"bad pattern {self.pattern!r}: {letter * 5} is ambiguous, it cannot be parsed"
-                        )
+                        raise ValueError(f"bad pattern {self.pattern!r}: {letter * 5} is ambiguous, it cannot be parsed")
                     if letter in "WF":
                         raise ValueError(f"bad pattern {self.pattern!r}: {letter} is supported for output only")
                     self._fields.append(part)
                     result.append(f"({_field_pattern(part)})")
         return "".join(result)
 
-    def fields(self, text: str) -> dict[str, int | Zone]:
-        """Values by letter (variants of one field under one letter).  Raises: ValueError."""
-        match = self._matcher.fullmatch(text)
+    def fields(self, text: str, whole: bool = True) -> dict[str, int | Zone]:
+        """Values by letter (variants of one field under one letter).
+
+        Args:
+            whole: the pattern covers the whole text; else more may follow.
+
+        Raises:
+            ValueError: the text does not match, or says two things about one field.
+        """
+        match = self._matcher.fullmatch(text) if whole else self._matcher.match(text)
         if match is None:
             raise ValueError(f"{text!r} does not match the pattern {self.pattern!r}")
         values: dict[str, int | Zone] = {}
@@ -380,9 +385,16 @@ def parse(pattern: str, text: str) -> Parsed:
     return _resolved(_parser(pattern).fields(text), text)
 
 
-def parse_date(pattern: str, text: str) -> int:
-    """Days since the epoch.  Raises: ValueError, also where the text holds a time of day."""
-    fields = _parser(pattern).fields(text)
+def parse_date(pattern: str, text: str, whole: bool = True) -> int:
+    """Days since the epoch.
+
+    Args:
+        whole: the pattern covers the whole text; else more may follow.
+
+    Raises:
+        ValueError: also where the pattern holds a time of day.
+    """
+    fields = _parser(pattern).fields(text, whole)
     if not TIME_LETTERS.isdisjoint(fields):
         raise ValueError(f"a date's pattern must not hold a time: {pattern!r}")
     return _resolved(fields, text).days

@@ -93,34 +93,39 @@ def _mask(missing: Bools, reasons: dict[int, str]) -> Any:
     return mask
 
 
-def _lists(values: Any, lengths: Int64s, missing: Bools) -> Any:
-    """A list array of consecutive runs of ``values``; the rows ``missing`` are null (they have no elements)."""
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), flat(values), mask=pa.array(missing))
+def _lists(values: Any, rows: Int64s, missing: Bools) -> Any:
+    """A list array of the values that belong to each row (ascending); the rows ``missing`` are null."""
+    values = flat(values)
+    kept = ~missing[rows]
+    if not kept.all():
+        values, rows = values.filter(pa.array(kept)), rows[kept]
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=len(missing))))).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(missing))
 
 
 def _maps(keys: Any, values: Any, elements: _Elements, reasons: dict[int, str]) -> Any:
-    """A map array; of equal keys in a row the last counts.  Adds rows with a null key to ``reasons``."""
+    """A map array of the entries of each row.
+
+    Like ksqlDB, which builds these maps with a collector that refuses them, null keys, null values and equal keys in one
+    row make the row fail: it is added to ``reasons``.
+    """
     keys, values = flat(keys), flat(values)
     for row in elements.rows[null_mask(keys)].tolist():
-        reasons.setdefault(row, "a map cannot have a null key")
+        reasons.setdefault(row, "a null key cannot go into the new map")
+    for row in elements.rows[null_mask(values)].tolist():
+        reasons.setdefault(row, "a null value cannot go into the new map")
+    seen: set[tuple[int, Any]] = set()
+    for entry in zip(elements.rows.tolist(), keys.to_pylist()):
+        if entry in seen:
+            reasons.setdefault(entry[0], f"the key {entry[1]} cannot go into the new map twice")
+        seen.add(entry)
     missing = _mask(elements.missing, reasons)
-    texts = keys.to_pylist()
-    last: dict[tuple[int, Any], int] = {}
-    for place, (row, key) in enumerate(zip(elements.rows.tolist(), texts)):
-        if not missing[row]:
-            last[row, key] = place
-    places = np.fromiter(last.values(), np.int64, len(last))
-    lengths = (
-        np.bincount(elements.rows[places], minlength=len(missing)) if len(places) else np.zeros(len(missing), np.int64)
-    )
-    index = pa.array(places)
+    places = np.flatnonzero(~missing[elements.rows])
+    lengths = np.bincount(elements.rows[places], minlength=len(missing))
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    keys, values = keys.take(index), values.take(index)
-    if not missing.any():
-        return pa.MapArray.from_arrays(pa.array(offsets), keys, values)
-    gaps = pa.array(offsets, mask=np.append(missing, False))
-    return pa.MapArray.from_arrays(gaps, keys, values)
+    gaps = pa.array(offsets, mask=np.append(missing, False)) if missing.any() else pa.array(offsets)
+    index = pa.array(places)
+    return pa.MapArray.from_arrays(gaps, keys.take(index), values.take(index))
 
 
 # --- TRANSFORM -----------------------------------------------------------------------------
@@ -133,7 +138,7 @@ def transform_array(items: Any, item: LambdaKernel) -> Evaluated:
     elements = _elements(items)
     result = item(elements.columns, elements.rows)
     reasons = _failed_rows(elements.rows, result)
-    return Evaluated(_lists(result.values, elements.lengths, _mask(elements.missing, reasons)), _failures(reasons))
+    return Evaluated(_lists(result.values, elements.rows, _mask(elements.missing, reasons)), _failures(reasons))
 
 
 @scalar(
@@ -169,14 +174,11 @@ def _kept(elements: _Elements, result: Evaluated) -> tuple[Bools, dict[int, str]
 def filter_array(items: Any, condition: LambdaKernel) -> Evaluated:
     elements = _elements(items)
     keep, reasons = _kept(elements, condition(elements.columns, elements.rows))
-    lengths = np.bincount(elements.rows[keep], minlength=len(items))
     values = elements.columns[0].filter(pa.array(keep))
-    return Evaluated(_lists(values, lengths, _mask(elements.missing, reasons)), _failures(reasons))
+    return Evaluated(_lists(values, elements.rows[keep], _mask(elements.missing, reasons)), _failures(reasons))
 
 
-@scalar(
-    "FILTER", _FILTER, "(map MAP<K, V>, condition (K, V) => BOOLEAN) -> MAP<K, V>", style="arrow", category=CATEGORY
-)
+@scalar("FILTER", _FILTER, "(map MAP<K, V>, condition (K, V) => BOOLEAN) -> MAP<K, V>", style="arrow", category=CATEGORY)
 def filter_map(map_: Any, condition: LambdaKernel) -> Evaluated:
     elements = _elements(map_)
     keep, reasons = _kept(elements, condition(elements.columns, elements.rows))
@@ -192,9 +194,7 @@ def filter_map(map_: Any, condition: LambdaKernel) -> Evaluated:
 _REDUCE = "A state, begun with a value and changed by a lambda for each item or entry in turn."
 
 
-@scalar(
-    "REDUCE", _REDUCE, "(items ARRAY<T>, state S, next (S, T) => S) -> S", style="arrow", nulls=True, category=CATEGORY
-)
+@scalar("REDUCE", _REDUCE, "(items ARRAY<T>, state S, next (S, T) => S) -> S", style="arrow", nulls=True, category=CATEGORY)
 @scalar(
     "REDUCE",
     _REDUCE,
@@ -233,9 +233,7 @@ def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
     return Evaluated(_in_row_order(finished_rows, finished_states, states.type, length, reasons), _failures(reasons))
 
 
-def _in_row_order(
-    rows: Sequence[Int64s], states: Sequence[Any], type_: Any, length: int, reasons: dict[int, str]
-) -> Any:
+def _in_row_order(rows: Sequence[Int64s], states: Sequence[Any], type_: Any, length: int, reasons: dict[int, str]) -> Any:
     if length == 0:
         return pa.array([], type_)
     order = np.empty(length, np.int64)

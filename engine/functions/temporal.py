@@ -142,16 +142,19 @@ def format_time(time_ms: int, pattern: str) -> str:
     return java_time.format_local(pattern, time_ms, allowed=java_time.TIME_LETTERS)
 
 
-@scalar(
-    "PARSE_DATE", f"The date of a text, {_DATE_PATTERN}.", "(text STRING, format STRING) -> DATE", category=CATEGORY
-)
+@scalar("PARSE_DATE", f"The date of a text, {_DATE_PATTERN}.", "(text STRING, format STRING) -> DATE", category=CATEGORY)
+def parse_date(text: str, pattern: str) -> int:
+    """What follows the date in the text is passed over, as in ksqlDB."""
+    return java_time.parse_date(pattern, text, whole=False)
+
+
 @scalar(
     "STRINGTODATE",
     f"The days since 1970-01-01 of a text, {_DATE_PATTERN}; PARSE_DATE replaces it.",
     "(text STRING, format STRING) -> INT",
     category=CATEGORY,
 )
-def parse_date(text: str, pattern: str) -> int:
+def string_to_date(text: str, pattern: str) -> int:
     return java_time.parse_date(pattern, text)
 
 
@@ -217,9 +220,7 @@ def _format(instant: Any, pattern: Any, zone: Any, default: Zone) -> Evaluated:
     instants = spread(instant, length)
     instants = instants if instants.type == pa.int64() else instants.view(pa.int64())
     return row_by_row(
-        lambda ms, pattern, name=None: java_time.format_timestamp(
-            pattern, ms, default if name is None else zone_of(name)
-        ),
+        lambda ms, pattern, name=None: java_time.format_timestamp(pattern, ms, default if name is None else zone_of(name)),
         pa.string(),
         instants,
         *arguments[1:],

@@ -25,7 +25,6 @@ from .columns import (
     length_of,
     null_mask,
     row_by_row,
-    spread,
     text_bytes,
     text_offsets,
 )

@@ -12,8 +12,13 @@ import pyarrow as pa
 import pytest
 
 from penstock.engine import types as t
+from penstock.engine.analysis.bind import bind
+from penstock.engine.expressions.compile import compile_expression
+from penstock.engine.expressions.nodes import ColumnRef
 from penstock.engine.functions import load_built_ins
 from penstock.engine.functions import registry as r
+from penstock.errors import StatementError
+from penstock.grammar.parse import parse_expression
 from penstock.runtime.kernel import Evaluated
 
 
@@ -60,9 +65,7 @@ def matches(pattern: r.TypePattern, type_: Any, bindings: Bindings) -> bool:
         case r.ArrayOf(item):
             return isinstance(type_, t.Array) and matches(item, type_.item, bindings)
         case r.MapOf(key, value):
-            return (
-                isinstance(type_, t.Map) and matches(key, type_.key, bindings) and matches(value, type_.value, bindings)
-            )
+            return isinstance(type_, t.Map) and matches(key, type_.key, bindings) and matches(value, type_.value, bindings)
         case r.LambdaOf():
             return type_ == "LAMBDA"
     return bool(pattern == type_)
@@ -273,3 +276,35 @@ def fails_fixture() -> Callable[..., str]:
 def as_lambda_fixture() -> Callable[..., Any]:
     """`as_lambda`: a Python function as a lambda's kernel."""
     return as_lambda
+
+
+class _Columns:
+    """A scope of columns by name."""
+
+    def __init__(self, types: dict[str, t.SqlType]) -> None:
+        self._types = types
+
+    def resolve(self, ref: Any) -> Any:
+        if ref.name not in self._types:
+            raise StatementError(f"no column {ref.name}")
+        return ColumnRef(ref.name, type=self._types[ref.name])
+
+
+@pytest.fixture
+def functions() -> Callable[..., Any]:
+    """``functions(sql, row, columns)``: an expression with the built-ins, compiled and evaluated; "failed" if it fails."""
+
+    def evaluate(sql: str, row: tuple[Any, ...], columns: dict[str, str]) -> Any:
+        types = {name: sql_type(text) for name, text in columns.items()}
+        bound = bind(parse_expression(sql), _Columns(types), load_built_ins())
+        arrays = [to_array([value] * 2, type_) for value, type_ in zip(row, types.values())]
+        schema = pa.schema([(name, t.to_arrow(type_)) for name, type_ in types.items()])
+        result = compile_expression(bound, schema)(arrays, 2)
+        if result.failures is not None:
+            assert result.failures.rows.tolist() == [0, 1]
+            return "failed"
+        first, second = to_values(result.values)
+        assert first == second
+        return first
+
+    return evaluate
