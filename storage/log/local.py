@@ -1,7 +1,8 @@
 """The log on this machine: `protocol.Log` over segments and a commit journal.
 
 Reading takes no lock: each partition shows a `View` that commits replace.  Writing goes through the `Committer`, whose
-write lock also guards topics and segments.  Lock order: write lock, then the guards inside segments and files.
+write lock also guards topics and segments.  Lock order: maintenance, write lock, ``_changed`` (held while the manifest
+changes), then the guards inside segments and files.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class LocalLog:
         self._epoch = self._manifest.epoch
         self._arrival_end = self._manifest.next_arrival
         self._closed = False
+        self._maintenance = threading.Lock()
         self.committer = Committer(self, files, journal, self._manifest, self.settings)
         self.housekeeper = Housekeeper(self, clock_ms)
 
@@ -258,13 +260,13 @@ class LocalLog:
 
     def positions(self, group: str) -> Mapping[TopicPartition, int]:
         """See `protocol.Log.positions`."""
-        with self.committer.write_lock:
+        with self._changed:
             remembered = self._manifest.groups.get(group, {})
             return {(topic, partition): at for topic, places in remembered.items() for partition, at in places.items()}
 
     def groups(self) -> list[str]:
         """The names of all consumer groups."""
-        with self.committer.write_lock:
+        with self._changed:
             return sorted(self._manifest.groups)
 
     def lag(self, group: str) -> Mapping[TopicPartition, int]:
@@ -283,7 +285,7 @@ class LocalLog:
 
     def last_sequence(self, producer_id: str) -> int | None:
         """See `protocol.Log.last_sequence`."""
-        with self.committer.write_lock:
+        with self._changed:
             return self._manifest.sequences.get(producer_id)
 
     # -------------------------------------------------------------------------------------------- time and housekeeping
@@ -336,8 +338,8 @@ class LocalLog:
         Raises:
             StorageError: a file is damaged, or the disk is full.
         """
-        for topic in list(self._topics.values()):
-            for partition in topic.partitions:
+        with self._maintenance:  # two rewrites of one segment would write the same file
+            for partition, topic in [(p, t) for t in dict(self._topics).values() for p in t.partitions]:
                 maintain_partition(self, self._files, partition, topic.config, now_ms)
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...errors import StorageError
 from ...limits import FRAME_ROWS_MAX
 from ..files import Files
 from ..layout import segment_path
@@ -36,7 +37,20 @@ _MERGED_FRAME_BYTES = 4 * 1024 * 1024
 
 
 def maintain_partition(log: LocalLog, files: Files, partition: Partition, config: TopicConfig, now_ms: int | None) -> None:
-    """Do what is due for one partition."""
+    """Do what is due for one partition.
+
+    Raises:
+        StorageError: a file is damaged, or the disk is full.
+    """
+    seen = partition.view.segments
+    try:
+        _maintain(log, files, partition, config, now_ms)
+    except StorageError:
+        if not _is_gone(log, partition) and partition.view.segments[: len(seen)] == seen:
+            raise  # otherwise the files went away under us, which is not an error: next time
+
+
+def _maintain(log: LocalLog, files: Files, partition: Partition, config: TopicConfig, now_ms: int | None) -> None:
     if "delete" in config.cleanup_policy:
         _retain(log, files, partition, config, now_ms)
     sealed = [s for s in tuple(partition.state.segments) if s.sealed]
