@@ -294,7 +294,7 @@ class _Analysis:
         keys = g.group_keys(bound, self.taken)
         g.check_calls([*(i.expression for i in items), *([] if having is None else [having])])
         self._check_window_arguments(items, having)
-        window = None if query.window is None else window_spec(query.window)
+        window = None if query.window is None else window_spec(query.window, final=query.emit == "FINAL")
         aggregates = g.Aggregates(self.taken)
         windowed = self._own_windows()
         items = tuple(
@@ -410,11 +410,12 @@ def _check_values(items: tuple[Item, ...]) -> None:
             )
 
 
-def window_spec(window: ast.Window) -> WindowSpec:
+def window_spec(window: ast.Window, *, final: bool = False) -> WindowSpec:
     """Section 6: sizes, GRACE PERIOD and RETENTION.
 
     Without GRACE PERIOD a window takes rows until a day after its start (at least while it is open), or for as long as
-    RETENTION keeps it, if that is shorter.
+    RETENTION keeps it, if that is shorter.  With EMIT FINAL (``final``) it then closes at its end: there is no grace that
+    was not asked for.
 
     Raises:
         StatementError: a size or advance of zero, an advance above the size, a retention that is too short.
@@ -432,6 +433,8 @@ def window_spec(window: ast.Window) -> WindowSpec:
     retention = None if window.retention is None else milliseconds(window.retention)
     if window.grace_period is not None:
         grace = milliseconds(window.grace_period)
+    elif final:
+        grace = 0
     else:
         grace = max(DEFAULT_GRACE_MS - size, 0)
         if retention is not None and retention >= size:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -307,82 +307,3 @@ class SomeByOffset(ObjectAggregator):
 
     def value(self, state: Any) -> Any:
         return [entry["VALUE"] for entry in state]
-
-
-class UserAggregator(ObjectAggregator):
-    """An aggregate function written in Python (`penstock.udaf`).
-
-    Args:
-        initialize: gives the state of a group without rows.
-        aggregate: called with the arguments' values and then the state; returns the new state.
-        merge: two states to one (session windows), if there is such a function.
-        map: state to result; None gives the state itself.
-        undo: like ``aggregate``, taking the row back (table sources), if there is such a function.
-        state_type, result_type: SQL types.
-
-    Trap: states are shared with snapshots, so the functions must return new states and leave the old ones as they are.
-    What they raise stops the query.
-    """
-
-    def __init__(
-        self,
-        state_type: t.SqlType,
-        result_type: t.SqlType,
-        initialize: Callable[[], Any],
-        aggregate: Callable[..., Any],
-        merge: Callable[[Any, Any], Any] | None = None,
-        map: Callable[[Any], Any] | None = None,
-        undo: Callable[..., Any] | None = None,
-    ) -> None:
-        super().__init__(t.to_arrow(result_type), t.to_arrow(state_type), None)
-        self.nested_state = isinstance(state_type, t.Array | t.Map | t.Struct)
-        self.can_undo = undo is not None
-        self.can_merge = merge is not None
-        # A group without rows is told apart by a flag, so that ``initialize`` runs for each group, not once.
-        self.fields = (*self.fields, StateField("STARTED", np.dtype(np.bool_), pa.bool_(), False))
-        self._initialize = initialize
-        self._aggregate = aggregate
-        self._merge = merge
-        self._map = map
-        self._undo = undo
-        self._is_map = isinstance(state_type, t.Map)
-
-    def open(self, state: Any) -> Any:
-        return [dict(state) if self._is_map and state is not None else state]
-
-    def add(self, working: Any, values: Sequence[Any], sequence: int) -> None:
-        working[0] = self._aggregate(*values, working[0])
-
-    def take_back(self, working: Any, values: Sequence[Any]) -> None:
-        if self._undo is None:
-            raise ValueError("this aggregate function has no undo")
-        working[0] = self._undo(*values, working[0])
-
-    def close(self, working: Any) -> Any:
-        return working[0]
-
-    def merge_one(self, left: Any, right: Any) -> Any:
-        if self._merge is None:
-            raise ValueError("this aggregate function has no merge")
-        return self._merge(self.open(left)[0], self.open(right)[0])
-
-    def value(self, state: Any) -> Any:
-        return state if self._map is None else self._map(self.open(state)[0])
-
-    def _started(self, state: State) -> State:
-        values = [s if started else self._initialize() for s, started in zip(state[0].tolist(), state[1].tolist())]
-        return [object_array(values)]
-
-    def scan(
-        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
-    ) -> tuple[State, State | None]:
-        final, running = super().scan(self._started(state), segments, arguments, undo, every)
-        flags = np.ones(segments.count, np.bool_)
-        return [*final, flags], None if running is None else [*running, np.ones(len(segments.groups), np.bool_)]
-
-    def merge(self, left: State, right: State) -> State:
-        merged = super().merge(self._started(left), self._started(right))
-        return [*merged, np.ones(len(left[0]), np.bool_)]
-
-    def result(self, state: State) -> Any:
-        return super().result(self._started(state))

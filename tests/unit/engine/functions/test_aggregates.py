@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from penstock.engine import types as t
 from penstock.engine.functions import aggregate  # noqa: F401  (registers the functions)
 from penstock.engine.functions.aggregate_distinct import EXACT_MAX, CountDistinct
-from penstock.engine.functions.aggregate_objects import UserAggregator
 from penstock.engine.functions.registry import BUILT_INS
 from penstock.errors import DataError, StatementError
 from penstock.runtime.kernel import Segments
@@ -466,25 +465,6 @@ def test_final_values_are_duckdbs(rows: list[tuple[int, int | None]]) -> None:
         columns.append(states.results())
     for g, *expected in oracle:
         assert [c[g] for c in columns] == expected
-
-
-def test_a_python_aggregate_keeps_its_own_state_per_group() -> None:
-    """initialize runs for each group; aggregate gets the values and then the state; map makes the result."""
-    longest = UserAggregator(
-        t.Struct((("BEST", t.STRING),)),
-        t.STRING,
-        lambda: {"BEST": ""},
-        lambda value, state: state if value is None else {"BEST": max(state["BEST"], value, key=len)},
-        merge=lambda a, b: {"BEST": max(a["BEST"], b["BEST"], key=len)},
-        map=lambda state: state["BEST"],
-    )
-    states = Groups(longest, 3)
-    got = states.feed([0, 1, 0, 0], [pa.array(["aa", "b", None, "ccc"])])
-    assert got == ["aa", "b", "aa", "ccc"]
-    merged = longest.merge([s[:1] for s in states.state], [s[1:2] for s in states.state])
-    assert longest.result(merged).to_pylist() == ["ccc"]
-    assert states.results()[2] == ""
-    assert not longest.can_undo
 
 
 def test_literal_arguments_must_make_sense() -> None:
