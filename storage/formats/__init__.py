@@ -6,14 +6,11 @@ schemas (AVRO, PROTOBUF, JSON_SR) take a `SchemaRegistry`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...errors import InternalError, StatementError
 from .base import Serde, SerdeOptions
+from .schema_inference import infer_columns, schema_of_columns
+from .schema_registry import EmbeddedRegistry, RegisteredSchema, SchemaReference, SchemaRegistry, SchemaText
 from .traits import FORMATS, FormatTraits, check_columns, check_wrapping, format_traits
-
-if TYPE_CHECKING:
-    from .schema_registry import SchemaRegistry
 
 __all__ = [
     "FORMATS",
@@ -21,7 +18,14 @@ __all__ = [
     "check_columns",
     "check_wrapping",
     "format_traits",
+    "EmbeddedRegistry",
+    "RegisteredSchema",
+    "SchemaReference",
+    "SchemaRegistry",
+    "SchemaText",
+    "infer_columns",
     "make_serde",
+    "schema_of_columns",
 ]
 
 
@@ -40,8 +44,6 @@ def make_serde(name: str, options: SerdeOptions, registry: SchemaRegistry | None
     wrap = options.wrap
     if wrap is None:
         wrap = traits.wraps_key if options.is_key else traits.wraps_value
-    if traits.inference and registry is None:
-        raise StatementError(f"The {traits.name} format needs a schema registry")
     match traits.name:
         case "NONE":
             from .none import NoneSerde
@@ -63,5 +65,27 @@ def make_serde(name: str, options: SerdeOptions, registry: SchemaRegistry | None
             from .arrow_key import ArrowKeySerde
 
             return ArrowKeySerde()
+        case "AVRO":
+            from .avro import AvroSerde
+
+            return AvroSerde(_known(registry), options, wrap)
+        case "JSON_SR":
+            from .json_sr import JsonSchemaSerde
+
+            return JsonSchemaSerde(_known(registry), options, wrap)
+        case "PROTOBUF":
+            from .protobuf import ProtobufSerde
+
+            return ProtobufSerde(_known(registry), options)
+        case "PROTOBUF_NOSR":
+            from .protobuf import BareProtobufSerde
+
+            return BareProtobufSerde(options)
         case _:
             raise InternalError("ARROW values are stored as columns and have no serde")
+
+
+def _known(registry: SchemaRegistry | None) -> SchemaRegistry:
+    if registry is None:
+        raise StatementError("The format needs a schema registry")
+    return registry

@@ -117,7 +117,9 @@ FORMATS: dict[str, FormatTraits] = {
         FormatTraits(
             "JSON_SR", wrap_settings=_BOTH, inference=True, properties=_SCHEMA, unsupported=_keyed_by_other_than_string
         ),
-        FormatTraits("AVRO", wrap_settings=_BOTH, inference=True, properties=_SCHEMA),
+        FormatTraits(
+            "AVRO", wrap_settings=_BOTH, inference=True, properties=_SCHEMA, unsupported=_keyed_by_other_than_string
+        ),
         FormatTraits(
             "PROTOBUF",
             wrap_settings=_WRAPPED_ONLY,

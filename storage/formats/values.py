@@ -38,6 +38,19 @@ def binary_parts(array: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint
     return starts, np.frombuffer(content, np.uint8) if content is not None else np.empty(0, np.uint8)
 
 
+def without_prefix(array: Any, size: int) -> Any:
+    """A `pa.BinaryArray` without nulls, the first bytes of every value cut off (none may be shorter).
+
+    `pyarrow.compute.binary_slice` does this, but fails in Arrow 26 ("Negative buffer resize").
+    """
+    offsets, content = binary_parts(array)
+    kept = np.ones(offsets[-1] - offsets[0], np.bool_)
+    kept[(offsets[:-1] - offsets[0])[:, None] + np.arange(size)] = False
+    rest = content[offsets[0] : offsets[-1]][kept]
+    starts = (offsets - offsets[0] - np.arange(len(offsets)) * size).astype(np.int32)
+    return pa.Array.from_buffers(pa.binary(), len(array), [None, pa.py_buffer(starts.tobytes()), pa.py_buffer(rest)])
+
+
 def plain_array(column: Any) -> Any:
     """A column as one array (chunks joined)."""
     if isinstance(column, pa.ChunkedArray):

@@ -1,0 +1,213 @@
+"""AVRO: Avro's binary encoding after the header with the schema's id.
+
+`avro_schema` says how types correspond.  fastavro encodes and decodes; it is imported when the format is first used.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ...errors import StatementError
+from .avro_schema import (
+    AvroReader,
+    Names,
+    avro_schema,
+    full_name_of,
+    parse_avro,
+    unscaled_bytes,
+    without_logical_types,
+)
+from .coercion import coercion, struct_coercion
+from .extras import needed
+from .schema_registry import SchemaText, resolve
+from .schema_serde import ReadRow, SchemaSerde, WriteRow
+
+Convert = Callable[[Any], Any]
+
+
+class AvroSerde(SchemaSerde):
+    """The AVRO format."""
+
+    type = "AVRO"
+
+    def schema_of(self, schema: pa.Schema) -> SchemaText:
+        """See `SchemaSerde.schema_of`."""
+        tree = avro_schema(schema, self.wrapped(schema), self._options.full_name)
+        return SchemaText("AVRO", json.dumps(tree, separators=(",", ":")))
+
+    def _parsed(self, written: SchemaText) -> tuple[Any, Names, Any]:
+        """The schema, its named types, and the schema as fastavro wants it."""
+        fastavro = needed("fastavro", "avro")
+        tree, names = parse_avro(written.text), Names()
+        known: dict[str, Any] = {}
+        try:
+            for reference in reversed(resolve(self._registry, written).values()):
+                referred = parse_avro(reference.text)
+                names.add(referred)
+                fastavro.parse_schema(without_logical_types(referred), named_schemas=known)
+            names.add(tree)
+            parsed = fastavro.parse_schema(without_logical_types(tree), named_schemas=known)
+        except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
+            raise StatementError(f"Not an Avro schema: {error}") from None
+        return tree, names, parsed
+
+    def reader(self, written: SchemaText, schema: pa.Schema) -> ReadRow:
+        """See `SchemaSerde.reader`."""
+        fastavro = needed("fastavro", "avro")
+        tree, names, parsed = self._parsed(written)
+        natural, convert = AvroReader(names).natural(tree)
+        wrapped = self.wrapped(schema)
+        if natural is None or (wrapped and not pa.types.is_struct(natural)):
+            raise ValueError("the schema of the record is no Avro record")
+        if wrapped:
+            coerce: Convert | None = struct_coercion(list(natural), list(schema))
+        else:
+            coerce = coercion(natural, schema.field(0).type)
+        read_datum = fastavro.schemaless_reader
+        failures = (EOFError, IndexError, KeyError, AttributeError, StopIteration, MemoryError)
+
+        def read(rest: memoryview) -> Sequence[Any] | None:
+            try:
+                value = read_datum(io.BytesIO(rest), parsed, None, return_record_name=True, return_record_name_override=True)
+            except failures as error:
+                raise ValueError(f"not a record of its Avro schema: {error}") from None
+            if value is None:
+                return None
+            if convert is not None:
+                value = convert(value)
+            if coerce is not None:
+                value = coerce(value)
+            return list(value.values()) if wrapped else [value]
+
+        return read
+
+    def writer(self, written: SchemaText, schema: pa.Schema) -> WriteRow:
+        """See `SchemaSerde.writer`."""
+        fastavro = needed("fastavro", "avro")
+        tree, names, parsed = self._parsed(written)
+        wrapped = self.wrapped(schema)
+        adapt = _AvroWriter(names).adapt(tree, pa.struct(list(schema)) if wrapped else schema.field(0).type, "")
+        columns = [field.name for field in schema]
+        write_datum = fastavro.schemaless_writer
+
+        def write(row: tuple[Any, ...]) -> bytes:
+            value = dict(zip(columns, row)) if wrapped else row[0]
+            buffer = io.BytesIO()
+            try:
+                write_datum(buffer, parsed, adapt(value))
+            except (AttributeError, KeyError, IndexError) as error:
+                raise ValueError(f"the row does not fit its Avro schema: {error}") from None
+            return buffer.getvalue()
+
+        return write
+
+
+class _AvroWriter:
+    """Makes of values of rows what fastavro writes with a given schema."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def adapt(self, schema: Any, type_: Any, namespace: str) -> Convert:
+        """The conversion of values of an Arrow type.
+
+        Raises:
+            StatementError: the schema cannot hold the type.
+        """
+        if isinstance(schema, list):
+            return self._union(schema, type_, namespace)
+        if isinstance(schema, str):
+            if schema in ("null", "boolean", "int", "long", "float", "double", "bytes", "string"):
+                return _plain
+            schema, full = self._names.find(schema, namespace)
+            return self.adapt({**schema, "name": full}, type_, full.rpartition(".")[0])
+        kind = schema["type"]
+        if not isinstance(kind, str):
+            return self.adapt(kind, type_, namespace)
+        if kind in ("record", "error"):
+            return self._record(schema, type_, full_name_of(schema, namespace).rpartition(".")[0])
+        if kind == "array" and pa.types.is_map(type_):
+            entry = self.adapt(schema["items"], pa.struct([("key", type_.key_type), ("value", type_.item_type)]), namespace)
+            return lambda entries: [entry({"key": k, "value": v}) for k, v in entries.items()]
+        if kind == "array" and pa.types.is_list(type_):
+            item = self.adapt(schema["items"], type_.value_type, namespace)
+            return lambda values: [item(v) for v in values]
+        if kind == "map" and pa.types.is_map(type_):
+            value = self.adapt(schema["values"], type_.item_type, namespace)
+            return lambda entries: {k: value(v) for k, v in entries.items()}
+        if kind in ("array", "map"):
+            raise StatementError(f"The Avro schema has an {kind} where the column has {type_}")
+        if pa.types.is_decimal(type_):
+            scale = int(schema.get("scale", 0))
+            if scale < type_.scale:
+                raise StatementError(f"The Avro schema has a decimal of scale {scale} where the column has {type_}")
+            size = schema.get("size")
+            return lambda v: _padded(unscaled_bytes(v, scale), size)
+        return _plain
+
+    def _record(self, schema: Any, type_: Any, namespace: str) -> Convert:
+        if not pa.types.is_struct(type_):
+            raise StatementError(f"The Avro schema has a record where the column has {type_}")
+        exact = {field.name: field for field in type_}
+        upper = {field.name.upper(): field for field in type_}
+        steps: list[tuple[str, str, Convert]] = []
+        for field in schema["fields"]:
+            source = exact.get(field["name"]) or upper.get(field["name"].upper())
+            if source is not None:
+                steps.append((field["name"], source.name, self.adapt(field["type"], source.type, namespace)))
+
+        def convert(row: dict[str, Any]) -> dict[str, Any]:
+            result = {}
+            for name, source, step in steps:
+                value = row[source]
+                result[name] = None if value is None else step(value)
+            return result
+
+        return convert
+
+    def _union(self, branches: list[Any], type_: Any, namespace: str) -> Convert:
+        others = [branch for branch in branches if branch != "null"]
+        if len(others) == 1:
+            step = self.adapt(others[0], type_, namespace)
+            return lambda value: None if value is None else step(value)
+        natural, _ = AvroReader(self._names).natural(branches, namespace)
+        if pa.types.is_struct(type_) and natural is not None and type_.num_fields == natural.num_fields:
+            steps = [
+                (field.name, self.adapt(branch, field.type, namespace), self._record_name(branch, namespace))
+                for field, branch in zip(type_, others)
+            ]
+            return lambda value: None if value is None else _chosen(value, steps)
+        return _plain
+
+    def _record_name(self, branch: Any, namespace: str) -> str | None:
+        """The full name of a record of a union, which tells fastavro which one is meant."""
+        if isinstance(branch, str) and branch not in ("boolean", "int", "long", "float", "double", "bytes", "string"):
+            return self._names.find(branch, namespace)[1]
+        if isinstance(branch, dict) and branch["type"] == "record":
+            return full_name_of(branch, namespace)
+        return None
+
+
+def _plain(value: Any) -> Any:
+    return value
+
+
+def _padded(unscaled: bytes, size: int | None) -> bytes:
+    if size is None:
+        return unscaled
+    if len(unscaled) > size:
+        raise ValueError(f"the decimal takes {len(unscaled)} bytes, the schema has {size}")
+    return (b"\xff" if unscaled[0] & 0x80 else b"\x00") * (size - len(unscaled)) + unscaled
+
+
+def _chosen(value: dict[str, Any], steps: list[tuple[str, Convert, str | None]]) -> Any:
+    for name, step, record in steps:
+        if value[name] is not None:
+            datum = step(value[name])
+            return datum if record is None else (record, datum)
+    return None

@@ -1,0 +1,80 @@
+"""JSON_SR: a JSON document after the header with the id of its JSON Schema.
+
+Documents are read as JSON is (`json_reader`), whatever their schema says; the schema is for others, and for inference.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .base import Decoded, Encoded, SerdeOptions
+from .json import JsonSerde
+from .json_schema import json_schema
+from .schema_registry import SchemaRegistry, SchemaText
+from .schema_serde import HEADER_BYTES, header, subject_of
+from .values import binary_array, binary_parts, malformed, nulls_of, without_prefix
+
+
+class JsonSchemaSerde:
+    """The JSON_SR format."""
+
+    def __init__(self, registry: SchemaRegistry, options: SerdeOptions, wrap: bool) -> None:
+        self._registry = registry
+        self._options = options
+        self._wrap = wrap
+        self._json = JsonSerde(wrap)
+        self._written: tuple[pa.Schema, bytes] | None = None
+
+    def schema_of(self, schema: pa.Schema) -> SchemaText:
+        """The JSON Schema that the columns give."""
+        tree = json_schema(schema, self._wrap or len(schema) != 1)
+        return SchemaText("JSON", json.dumps(tree, separators=(",", ":")))
+
+    def register(self, schema: pa.Schema) -> int:
+        """The id of the schema that records with these columns are written with; registered if it is not fixed.
+
+        Raises:
+            StatementError: the registry does not take it.
+        """
+        if self._options.schema_id is not None:
+            return self._options.schema_id
+        subject = subject_of(self._options.topic, self._options.is_key)
+        return self._registry.register(subject, self.schema_of(schema))
+
+    def decode(self, data: Any, schema: pa.Schema) -> Decoded:
+        """See `Serde.decode`."""
+        array = binary_array(data)
+        offsets, content = binary_parts(array)
+        null = nulls_of(array)
+        long_enough = (np.diff(offsets) >= HEADER_BYTES) & ~null
+        framed = long_enough.copy()
+        framed[long_enough] = content[offsets[:-1][long_enough]] == 0
+        rests = without_prefix(array.filter(pa.array(framed)), HEADER_BYTES)
+        places = pa.array(np.cumsum(framed) - 1, mask=~framed)
+        decoded = self._json.decode(rests.take(places), schema)
+        wrong = np.flatnonzero(~framed & ~null)
+        if not len(wrong):
+            return decoded
+        reasons = {int(row): "the record does not begin with 0 and a schema id" for row in wrong}
+        if decoded.malformed is not None:
+            reasons.update(zip(decoded.malformed.rows.tolist(), decoded.malformed.reasons))
+        nulls = decoded.nulls
+        if nulls is not None:
+            nulls = nulls & (framed | null)
+            nulls = nulls if nulls.any() else None
+        return Decoded(decoded.columns, nulls, malformed(reasons))
+
+    def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
+        """See `Serde.encode`."""
+        if self._written is None or not self._written[0].equals(schema):
+            self._written = (schema, header(self.register(schema)))
+        documents = self._json.encode(columns, schema, absent)
+        prefix = pa.scalar(self._written[1], pa.binary())
+        return Encoded(pc.binary_join_element_wise(prefix, documents.data, b""), documents.malformed)
