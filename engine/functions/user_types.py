@@ -153,7 +153,7 @@ def _record(annotation: Any, place: str) -> Shape:
     shapes = {name: shape_of(hints[name], f"{place}.{name}") for name in names}
     fields = tuple((name.upper(), shape.pattern) for name, shape in shapes.items())
     pattern = as_sql(StructOf(fields)) or StructOf(fields)
-    make: Callable[..., Any] = annotation if dataclasses.is_dataclass(annotation) else dict
+    make: Any = annotation if dataclasses.is_dataclass(annotation) else dict
 
     def part(shaper: Shaper, value: Any) -> Any:
         return value if shaper is None or value is None else shaper(value)
