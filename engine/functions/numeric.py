@@ -61,6 +61,16 @@ def _fit(value: Decimal, precision: int, scale: int) -> Decimal:
     return result
 
 
+def _wider(value: Any) -> Any:
+    """DECIMALs with a digit more, in which rounding cannot overflow (Arrow would not notice).
+
+    Raises: pa.ArrowInvalid, if there is no such type.
+    """
+    if value.type.precision >= DECIMAL_PRECISION_MAX:
+        raise pa.ArrowInvalid("no wider DECIMAL")
+    return value.cast(t.to_arrow(t.Decimal(value.type.precision + 1, value.type.scale)))
+
+
 # --- same type in and out ------------------------------------------------------------------
 
 _ANY_NUMBER = ("(value INT) -> INT", "(value BIGINT) -> BIGINT", "(value DOUBLE) -> DOUBLE")
@@ -78,7 +88,10 @@ def _define_edge(name: str, meaning: str, kernel: Callable[[Any], Any], rounding
 
     def decimals(value: Any) -> Evaluated:
         type_ = value.type
-        return row_by_row(lambda v: _fit(_rescaled(v, 0, rounding), type_.precision, type_.scale), type_, value)
+        try:
+            return Evaluated(flat(kernel(_wider(value))).cast(type_))
+        except pa.ArrowInvalid:
+            return row_by_row(lambda v: _fit(_rescaled(v, 0, rounding), type_.precision, type_.scale), type_, value)
 
     scalar(name, meaning, *_ANY_NUMBER, style="arrow", category=CATEGORY)(numbers)
     scalar(name, meaning, "(value DECIMAL) -> *", style="arrow", returns=_same, category=CATEGORY)(decimals)
@@ -133,10 +146,17 @@ def trunc_decimal(value: Any) -> Evaluated:
     return _whole_decimals(value, _down)
 
 
+_ARROW_MODES: dict[Callable[[Decimal, int], Decimal], str] = {_half_up: "half_up", _down: "towards_zero"}
+"""Arrow's names; its ``half_up`` goes towards positive infinity, as ours does."""
+
+
 def _whole_decimals(value: Any, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
     precision = max(1, value.type.precision - value.type.scale)
     type_ = t.to_arrow(t.Decimal(precision, 0))
-    return row_by_row(lambda v: _fit(rounding(v, 0), precision, 0), type_, value)
+    try:
+        return Evaluated(flat(pc.round(_wider(value), 0, _ARROW_MODES[rounding])).cast(type_))
+    except pa.ArrowInvalid:
+        return row_by_row(lambda v: _fit(rounding(v, 0), precision, 0), type_, value)
 
 
 @scalar("ROUND", _ROUND, "(value DECIMAL, places INT) -> *", style="arrow", returns=_same, category=CATEGORY)
@@ -155,6 +175,15 @@ def _decimals_to_places(value: Any, places: Any, rounding: Callable[[Decimal, in
     def one(number: Decimal, places: int) -> Decimal:
         return _fit(number if places >= type_.scale else rounding(number, places), type_.precision, type_.scale)
 
+    if isinstance(places, pa.Scalar) and places.is_valid and isinstance(value, pa.Array):
+        count = places.as_py()
+        if count >= type_.scale:
+            return Evaluated(value)
+        if count > type_.scale - type_.precision:
+            try:
+                return Evaluated(flat(pc.round(_wider(value), count, _ARROW_MODES[rounding])).cast(type_))
+            except pa.ArrowInvalid:
+                pass
     return row_by_row(one, type_, value, places)
 
 
@@ -272,16 +301,12 @@ def _pair_signatures(first: str, second: str) -> tuple[str, ...]:
     return tuple(f"({first} {type_}, {second} {type_}) -> DOUBLE" for type_ in ("INT", "BIGINT", "DOUBLE"))
 
 
-@scalar(
-    "ATAN2", "The angle in radians of the point (x, y).", *_pair_signatures("y", "x"), style="arrow", category=CATEGORY
-)
+@scalar("ATAN2", "The angle in radians of the point (x, y).", *_pair_signatures("y", "x"), style="arrow", category=CATEGORY)
 def atan2(y: Any, x: Any) -> Any:
     return flat(pc.atan2(y.cast(pa.float64()), x.cast(pa.float64())))
 
 
-@scalar(
-    "POWER", "The base raised to the exponent.", *_pair_signatures("base", "exponent"), style="arrow", category=CATEGORY
-)
+@scalar("POWER", "The base raised to the exponent.", *_pair_signatures("base", "exponent"), style="arrow", category=CATEGORY)
 def power(base: Any, exponent: Any) -> Any:
     return flat(pc.power(base.cast(pa.float64()), exponent.cast(pa.float64())))
 
@@ -320,9 +345,7 @@ def pi() -> float:
     return math.pi
 
 
-@scalar(
-    "RANDOM", "A random number from 0 (inclusive) to 1 (exclusive).", "() -> DOUBLE", volatile=True, category=CATEGORY
-)
+@scalar("RANDOM", "A random number from 0 (inclusive) to 1 (exclusive).", "() -> DOUBLE", volatile=True, category=CATEGORY)
 def random_number() -> float:
     return random.random()
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.engine import types as t
-from penstock.engine.functions.numeric import round_double_places
+from penstock.engine.functions.numeric import round_decimal_places, round_double_places, trunc_decimal_places
 
 One = Callable[..., Any]
 INT_MIN = -(2**31)
@@ -94,8 +95,6 @@ def test_round_to_places(one: One, value: float, places: int, expected: float) -
 )
 def test_round_to_places_is_decimal_rounding(values: list[float], places: int) -> None:
     """The quick way agrees with rounding each number's text as a decimal."""
-    import pyarrow as pa
-
     result = round_double_places(pa.array(values), pa.scalar(places)).values.to_pylist()
     unit = Decimal(1).scaleb(-places)
     for value, rounded in zip(values, result):
@@ -170,3 +169,30 @@ def test_geo_distance(one: One, fails: One) -> None:
     assert one("GEO_DISTANCE", four + ";STRING", *points, "miles") == pytest.approx(5365.6597, abs=1e-3)
     assert one("GEO_DISTANCE", four, None, *points[1:]) is None
     assert "latitude" in fails("GEO_DISTANCE", four, 91.0, 0.0, 0.0, 0.0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.decimals(-999, 999, places=3), min_size=1), st.integers(-4, 4), st.sampled_from(["ROUND", "TRUNC"]))
+def test_decimals_to_places(values: list[Decimal], places: int, name: str) -> None:
+    """DECIMAL(7,3) rounded, or cut, by whole columns equals exact arithmetic on each."""
+    function = round_decimal_places if name == "ROUND" else trunc_decimal_places
+    column = pa.array(values, pa.decimal128(7, 3))
+    quick, slow = function(column, pa.scalar(places)), function(column, pa.array([places] * len(values)))
+    assert quick == slow
+    unit = Decimal(1).scaleb(-places)
+    if name == "ROUND":
+        expected = [((v / unit + Decimal("0.5")).to_integral_value(ROUND_FLOOR)) * unit for v in values]
+    else:
+        expected = [Decimal(int(v / unit)) * unit for v in values]
+    assert quick.values.to_pylist() == (values if places >= 3 else expected)
+    assert quick.failures is None
+
+
+def test_rounding_beyond_the_digits_fails_alone(call: One) -> None:
+    """A row whose rounded value needs a digit more fails; its neighbours do not."""
+    outcome = call("ROUND", ["DECIMAL(2,1)"], (Decimal("9.9"),), (Decimal("1.2"),))
+    assert outcome.values == [None, Decimal(1)] and list(outcome.failures) == [0]
+    large = Decimal("12345678987654321.2345678987654321")
+    assert call("ROUND", ["DECIMAL(33,16)"], (large,)).values == [Decimal(12345678987654321)]
+    assert call("ROUND", ["DECIMAL(33,16)", "INT"], (large, -2)).values == [Decimal("12345678987654300.0000000000000000")]
+    assert call("ROUND", ["DECIMAL(76,1)", "INT"], (Decimal("1.5"), 0)).values == [Decimal("2.0")]
