@@ -1,8 +1,8 @@
 """A vectorised hash index: key columns -> slots.
 
-Open addressing with linear probing over a table of 64-bit entries: the upper half of the key's hash, and its slot.  All
-rows of a batch probe at once, in passes: those that found their key or an empty entry are done, the rest look one entry
-further.  New keys claim empty entries in the same manner: the first row of a key in the batch wins, later rows of the
+Open addressing over a table of 64-bit entries: the upper half of the key's hash, and its slot.  All rows of a batch probe
+at once, in passes: those that found their key or an empty entry are done, the rest look a stride further that their hash
+gives (equal strides would make clusters, and every pass has a fixed cost).  New keys claim empty entries in the same manner: the first row of a key in the batch wins, later rows of the
 key find that the winner's key is theirs.  The table doubles when it is half full, so the cost per key is amortised.
 
 Entries of removed keys become tombstones until the table is next rebuilt; their slots are reused.
@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .columns import BLOCK_ROWS, Column, FrozenColumn, Int64s
-from .keys import FrozenKeys, Keys, KeyView, StoredKeys, encode, equal
+from .keys import FrozenKeys, Keys, KeyView, StoredKeys, Words, encode, equal
 
 Bools = npt.NDArray[np.bool_]
 
@@ -33,38 +33,51 @@ _CLAIM_ROWS_MIN: Final = 4096
 """Rows that may claim entries at once, at least: repeats among them are not known yet, and the table has room for all."""
 
 
-def _find(table: Column | FrozenColumn, stored: KeyView, keys: Keys, rows: Int64s | None) -> tuple[Int64s, Int64s]:
+def _further(at: Int64s, hashes: Words, mask: int) -> Int64s:
+    """The next entries to look at; strides are odd, so all entries are looked at in turn."""
+    return (at + ((hashes >> _TAG_SHIFT).view(np.int64) | 1)) & mask
+
+
+def _find(
+    table: Column | FrozenColumn, stored: KeyView, slot_count: int, keys: Keys, rows: Int64s | None
+) -> tuple[Int64s, Int64s]:
     """The slot of each row's key (-1 if missing) and the entry at which its search ended.
 
     ``rows``: which rows of ``keys`` to look for; None for all.
     """
     hashes = keys.hashes if rows is None else keys.hashes[rows]
-    count = len(hashes)
-    mask = np.uint64(len(table) - 1)
-    at = (hashes & mask).view(np.int64)
-    slots = np.full(count, -1, np.int64)
-    pending: Int64s | None = None
-    while True:
-        now = at if pending is None else at[pending]
-        wanted = hashes if pending is None else hashes[pending]
+    mask = len(table) - 1
+    at = hashes.view(np.int64) & mask
+    if slot_count == 0:
+        # Nothing was ever entered, so every search ends where it begins.
+        return np.full(len(hashes), -1, np.int64), at
+    # First all rows at once, without numbering them: where the entry is another key's, what is compared is of no use and
+    # its result is not used.
+    entries = table.take(at)
+    slots = (entries & _SLOT).view(np.int64)
+    # Hashes are positive, so neither an empty entry nor a tombstone has the tag of one.
+    same = (entries ^ hashes) <= _SLOT
+    same &= equal(stored, np.minimum(slots, slot_count - 1), keys, rows)
+    if same.all():
+        return slots, at
+    slots[~same] = -1
+    on = entries != _EMPTY
+    on &= ~same
+    pending = np.flatnonzero(on)
+    while len(pending):
+        wanted = hashes[pending]
+        now = at[pending] = _further(at[pending], wanted, mask)
         entries = table.take(now)
-        # Hashes are positive, so neither an empty entry nor a tombstone has the tag of one.
         hit = np.flatnonzero((entries ^ wanted) <= _SLOT)
-        which = hit if pending is None else pending[hit]
-        found = (entries[hit] & _SLOT).view(np.int64)
-        same = equal(stored, found, keys, which if rows is None else rows[which])
-        if same.all():
-            slots[which] = found
-        else:
-            slots[which[same]] = found[same]
-        if len(hit) == len(entries) and same.all():
-            return slots, at
         on = entries != _EMPTY
-        on[hit[same]] = False
-        pending = np.flatnonzero(on) if pending is None else pending[on]
-        if len(pending) == 0:
-            return slots, at
-        at[pending] = (at[pending] + 1) & (len(table) - 1)
+        if len(hit):
+            which = pending[hit]
+            found = (entries[hit] & _SLOT).view(np.int64)
+            same = equal(stored, found, keys, which if rows is None else rows[which])
+            slots[which[same]] = found[same]
+            on[hit[same]] = False
+        pending = pending[on]
+    return slots, at
 
 
 def _claim(table: Column, keys: Keys, rows: Int64s, at: Int64s, slot_of: Int64s) -> Int64s:
@@ -76,13 +89,15 @@ def _claim(table: Column, keys: Keys, rows: Int64s, at: Int64s, slot_of: Int64s)
     mask = len(table) - 1
     won = np.zeros(len(rows), np.bool_)
     pending = np.arange(len(rows), dtype=np.int64)
-    tags = keys.hashes[rows] & _TAG
+    hashes = keys.hashes[rows]
+    tags = hashes & _TAG
     while len(pending):
         places = at[pending]
         free = table.take(places) == _EMPTY
         if not free.all():
             # Rows with the same key move on together, so none of them can miss the entry that another one got.
-            at[pending[~free]] = (places[~free] + 1) & mask
+            taken = pending[~free]
+            at[taken] = _further(places[~free], hashes[taken], mask)
             trying, places = pending[free], places[free]
         else:
             trying = pending
@@ -97,8 +112,8 @@ def _claim(table: Column, keys: Keys, rows: Int64s, at: Int64s, slot_of: Int64s)
         repeat = equal(keys, rows[trying[lost]], keys, rows[winner[lost]])
         slot_of[trying[lost[repeat]]] = winner[lost[repeat]]
         further = trying[lost[~repeat]]
-        at[further] = (at[further] + 1) & mask
-        pending = further if free.all() else np.sort(np.concatenate((further, pending[~free])))
+        at[further] = _further(at[further], hashes[further], mask)
+        pending = further if free.all() else np.sort(np.concatenate((further, taken)))
     return np.flatnonzero(won)
 
 
@@ -147,12 +162,12 @@ class HashIndex:
 
     def find(self, keys: Sequence[Any]) -> Int64s:
         """The slot of each key, -1 where it is missing."""
-        return _find(self._table, self.keys.view(), encode(keys), None)[0]
+        return _find(self._table, self.keys.view(), self.slot_count, encode(keys), None)[0]
 
     def insert(self, keys: Sequence[Any]) -> tuple[Int64s, Bools]:
         """The slot of each key, given a new one if it was missing; and where a new key occurs first."""
         encoded = encode(keys)
-        slots, at = _find(self._table, self.keys.view(), encoded, None)
+        slots, at = _find(self._table, self.keys.view(), self.slot_count, encoded, None)
         is_new = np.zeros(len(slots), np.bool_)
         missing = np.flatnonzero(slots < 0)
         at = at[missing]
@@ -160,14 +175,14 @@ class HashIndex:
             # New keys are entered by and by, lest many repeats of few keys make the table grow.
             chunk = missing[: max(_CLAIM_ROWS_MIN, len(self))]
             if self._reserve(len(chunk)):
-                at = _find(self._table, self.keys.view(), encoded, chunk)[1]
+                at = _find(self._table, self.keys.view(), self.slot_count, encoded, chunk)[1]
             else:
                 at = at[: len(chunk)]
             slots[chunk], fresh = self._enter(encoded, chunk, at)
             is_new[chunk[fresh]] = True
             missing = missing[len(chunk) :]
             if len(missing):
-                slots[missing], at = _find(self._table, self.keys.view(), encoded, missing)
+                slots[missing], at = _find(self._table, self.keys.view(), self.slot_count, encoded, missing)
                 still = slots[missing] < 0
                 missing, at = missing[still], at[still]
         return slots, is_new
@@ -214,7 +229,8 @@ class HashIndex:
             free = table.take(at) == _EMPTY
             table[at[free]] = entries[free]
             lost = np.flatnonzero(table.take(at) != entries)
-            at, entries = (at[lost] + 1) & (len(table) - 1), entries[lost]
+            entries = entries[lost]
+            at = _further(at[lost], entries, len(table) - 1)
         self._table.replace(table)
         self._tombstones = 0
         return True
@@ -230,7 +246,7 @@ class HashIndex:
         while len(pending):
             miss = self._table.take(at[pending]) != entries[pending]
             pending = pending[miss]
-            at[pending] = (at[pending] + 1) & (len(self._table) - 1)
+            at[pending] = _further(at[pending], hashes[pending], len(self._table) - 1)
         self._table.put(at, _TOMBSTONE)
         self._tombstones += len(slots)
         self.live.put(slots, False)
@@ -251,7 +267,7 @@ class FrozenIndex:
     slot_count: int
 
     def find(self, keys: Sequence[Any]) -> Int64s:
-        return _find(self.table, self.keys.view, encode(keys), None)[0]
+        return _find(self.table, self.keys.view, self.slot_count, encode(keys), None)[0]
 
     def slots(self) -> Int64s:
         """All that hold a key."""

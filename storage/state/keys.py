@@ -226,19 +226,23 @@ def encode(columns: Sequence[Any]) -> Keys:
     return Keys(words, texts, nulls, hashes, nested)
 
 
-def equal(a: KeyView, a_rows: Int64s, b: KeyView, b_rows: Int64s) -> Bools:
-    """Whether the keys of parallel rows are equal."""
+def _pick(values: Readable, rows: Int64s | None) -> Any:
+    return values if rows is None else values.take(rows)
+
+
+def equal(a: KeyView, a_rows: Int64s, b: KeyView, b_rows: Int64s | None) -> Bools:
+    """Whether the keys of parallel rows are equal; ``b_rows``: None stands for all of a batch's rows."""
     same = np.ones(len(a_rows), np.bool_)
     for left, right in zip(a.words, b.words):
-        same &= left.take(a_rows) == right.take(b_rows)
+        same &= left.take(a_rows) == _pick(right, b_rows)
     if a.nulls is not None or b.nulls is not None:
         zero = np.uint64(0)
-        same &= (zero if a.nulls is None else a.nulls.take(a_rows)) == (zero if b.nulls is None else b.nulls.take(b_rows))
+        same &= (zero if a.nulls is None else a.nulls.take(a_rows)) == (zero if b.nulls is None else _pick(b.nulls, b_rows))
     for x, y in zip(a.texts, b.texts):
         lengths = x.lengths.take(a_rows)
-        same &= lengths == y.lengths.take(b_rows)
+        same &= lengths == _pick(y.lengths, b_rows)
         counts = (lengths + 7) >> 3
-        x_starts, y_starts = x.starts.take(a_rows), y.starts.take(b_rows)
+        x_starts, y_starts = x.starts.take(a_rows), _pick(y.starts, b_rows)
         rows: Int64s | None = None if same.all() else np.flatnonzero(same)
         for w in range(min(int(counts.max(initial=0)), _TEXT_WORDS_MAX)):
             if rows is None:
