@@ -1,0 +1,251 @@
+"""Properties: which there are, what they do here, and the layers they are set in.
+
+A property is *in effect* (it changes what Penstock does) or *always met* (Penstock does at least what any value asks for,
+so setting it is allowed and changes nothing).  Whatever ksqlDB has and Penstock has not is refused by name: nothing is
+accepted and ignored.  Layers, later ones win: default, database (`connect`), session (SET).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import StatementError, UnsupportedError
+
+Kind = Literal["text", "integer", "boolean"]
+STREAMS_PREFIX = "ksql.streams."
+_INT_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A property that can be set.
+
+    Attributes:
+        default: its value when nobody sets it.
+        in_effect: see the module's text.
+        choices: the values it can take; empty for any of its kind.
+        least: of an integer.
+    """
+
+    name: str
+    kind: Kind
+    default: str
+    meaning: str
+    in_effect: bool = True
+    choices: tuple[str, ...] = ()
+    least: int = 0
+
+
+def _only(name: str, value: str, meaning: str) -> Property:
+    return Property(name, "boolean", value, meaning, choices=(value,))
+
+
+_BOTH = ("true", "false")
+PROPERTIES: dict[str, Property] = {
+    p.name: p
+    for p in (
+        Property(
+            "auto.offset.reset", "text", "latest", "where new queries start to read streams", choices=("latest", "earliest")
+        ),
+        Property(
+            "processing.order",
+            "text",
+            "timestamp",
+            "how records of several inputs are ordered: by timestamp, or as the log received them",
+            choices=("timestamp", "arrival"),
+        ),
+        Property(
+            "processing.guarantee",
+            "text",
+            "exactly_once_v2",
+            "every step is committed as a whole: exactly once, which meets all guarantees",
+            in_effect=False,
+            choices=("exactly_once_v2", "exactly_once", "exactly_once_beta", "at_least_once"),
+        ),
+        Property(
+            "commit.interval.ms",
+            "integer",
+            "2000",
+            "the longest time between commits; here every step is committed at once",
+            in_effect=False,
+        ),
+        Property(
+            "cache.max.bytes.buffering",
+            "integer",
+            "10000000",
+            "0: every update of a table is emitted; else the last one per key and step",
+        ),
+        Property("max.task.idle.ms", "integer", "0", "how long a query waits for an input that has no record"),
+        Property("ksql.service.id", "text", "default_", "a name for this engine, shown by SHOW PROPERTIES"),
+        Property("ksql.output.topic.name.prefix", "text", "", "put before the topic names of CREATE .. AS SELECT"),
+        Property("ksql.persistence.default.format.key", "text", "KAFKA", "KEY_FORMAT of statements without one"),
+        Property("ksql.persistence.default.format.value", "text", "ARROW", "VALUE_FORMAT of statements without one"),
+        Property(
+            "ksql.persistence.wrap.single.values",
+            "text",
+            "",
+            "WRAP_SINGLE_VALUE of statements without it; empty: the format decides",
+            choices=("", *_BOTH),
+        ),
+        Property("ksql.sink.partitions", "text", "", "PARTITIONS of CREATE .. AS SELECT without it; empty: the source's"),
+        Property("ksql.sink.replicas", "text", "", "REPLICAS of CREATE .. AS SELECT without it; empty: the source's"),
+        Property("ksql.functions.collect_list.limit", "integer", str(_INT_MAX), "items COLLECT_LIST keeps"),
+        Property("ksql.functions.collect_set.limit", "integer", str(_INT_MAX), "items COLLECT_SET keeps"),
+        Property("ksql.insert.into.values.enabled", "boolean", "true", "whether INSERT INTO .. VALUES is allowed"),
+        Property("ksql.create.or.replace.enabled", "boolean", "true", "whether CREATE OR REPLACE is allowed"),
+        Property("ksql.variable.substitution.enable", "boolean", "true", "whether ${variables} are replaced"),
+        Property("ksql.query.persistent.active.limit", "integer", str(_INT_MAX), "persistent queries at most"),
+        Property("ksql.max.push.queries", "integer", "100", "push queries at most at the same time"),
+        Property("ksql.query.pull.table.scan.enabled", "boolean", "true", "whether pull queries may read whole tables"),
+        Property("ksql.query.pull.range.scan.enabled", "boolean", "true", "whether pull queries may read ranges of keys"),
+        Property("ksql.query.pull.limit.clause.enabled", "boolean", "true", "whether pull queries may have a LIMIT"),
+        Property("ksql.query.pull.stream.enabled", "boolean", "true", "whether pull queries may read streams"),
+        Property("ksql.assert.topic.default.timeout.ms", "integer", "1000", "how long ASSERT TOPIC waits"),
+        Property("ksql.assert.schema.default.timeout.ms", "integer", "1000", "how long ASSERT SCHEMA waits"),
+        Property("ksql.properties.overrides.denylist", "text", "", "names that SET refuses, separated by commas"),
+        _only("ksql.headers.columns.enabled", "true", "whether sources may have header columns"),
+        _only("ksql.suppress.enabled", "true", "whether EMIT FINAL is allowed"),
+        _only("ksql.lambdas.enabled", "true", "whether lambdas are allowed"),
+        _only("ksql.nested.error.set.null", "true", "whether nested expressions that fail become NULL on their own"),
+        Property(
+            "ksql.timestamp.throw.on.invalid",
+            "boolean",
+            "false",
+            "whether a record without a valid timestamp fails the query",
+            choices=("false",),
+        ),
+        Property("penstock.threads", "integer", "2", "threads that run queries; 0 leaves all work to drain()"),
+        Property("penstock.rows.per.step", "integer", "65536", "records a query takes in one step at most", least=1),
+    )
+}
+
+_REFUSED = {
+    "num.stream.threads": "set penstock.threads for the whole engine",
+    "num.standby.replicas": "there is one process, and its state is on disk",
+    "state.dir": "state lives in the database's directory",
+    "ksql.schema.registry.url": "schemas live in the database",
+    "ksql.connect.url": "there is no Kafka Connect",
+    "ksql.extension.dir": "register functions with @penstock.udf",
+    "ksql.udfs.enabled": "functions registered with @penstock.udf are always there",
+    "ksql.queries.file": "run a script with execute() or `penstock run`",
+    "ksql.query.push.v2.enabled": "there is one kind of push query",
+    "ksql.hidden.topics": "internal topics are always hidden",
+    "ksql.readonly.topics": "internal topics are always read-only",
+    "ksql.fail.on.deserialization.error": "bad records never stop a query, they go to the processing log",
+    "ksql.query.pull.enable.standby.reads": "there are no standbys",
+    "listeners": "there is no server",
+    "bootstrap.servers": "the log is the database's own",
+}
+_REFUSED_PREFIXES = ("ksql.", "producer.", "consumer.", "rocksdb.", "ssl.", "sasl.")
+
+
+def canonical_name(name: str) -> str:
+    """The name of a property without the prefix that ksqlDB puts before those of Kafka Streams."""
+    trimmed = name.strip()
+    return trimmed[len(STREAMS_PREFIX) :] if trimmed.startswith(STREAMS_PREFIX) else trimmed
+
+
+def check(name: str, value: object) -> tuple[str, str]:
+    """A property's canonical name and value.
+
+    Raises:
+        StatementError: there is no such property, or the value does not fit it.
+        UnsupportedError: ksqlDB has it, Penstock has not.
+    """
+    name = canonical_name(name)
+    found = PROPERTIES.get(name)
+    if found is None:
+        raise _unknown(name)
+    text = str(value).lower() if isinstance(value, bool) else str(value).strip()
+    if found.kind == "boolean" or found.choices:
+        text = text.lower()
+    if found.kind == "integer":
+        try:
+            number = int(text)
+        except ValueError:
+            raise StatementError(f"{name} must be a whole number, not {text!r}") from None
+        if number < found.least:
+            raise StatementError(f"{name} must be at least {found.least}, not {number}")
+        return name, str(number)
+    if found.kind == "boolean" and text not in _BOTH:
+        raise StatementError(f"{name} must be true or false, not {text!r}")
+    if found.choices and text not in found.choices:
+        if found.kind == "boolean":
+            raise UnsupportedError(f"{name} = {text} is not supported: it is always {found.default}")
+        listed = ", ".join(c or "empty" for c in found.choices)
+        raise StatementError(f"{name} must be one of {listed}, not {text!r}")
+    return name, text
+
+
+def _unknown(name: str) -> StatementError:
+    reason = _REFUSED.get(name)
+    if reason is not None:
+        return UnsupportedError(f"Penstock has no property {name}: {reason}")
+    near = difflib.get_close_matches(name, PROPERTIES, 1, 0.75)
+    if near:
+        return StatementError(f"there is no property {name}", suggestion=f"Did you mean {near[0]}?")
+    if name.startswith(_REFUSED_PREFIXES):
+        return UnsupportedError(f"Penstock has no property {name}", suggestion="SHOW PROPERTIES; lists those it has.")
+    return StatementError(f"there is no property {name}", suggestion="SHOW PROPERTIES; lists them.")
+
+
+class Settings(Mapping[str, str]):
+    """The values in force, by name; a mapping over all properties.
+
+    Args:
+        database: what `connect` was given.
+
+    Raises:
+        StatementError: see `check`.
+    """
+
+    def __init__(self, database: Mapping[str, object] | None = None) -> None:
+        self._database = dict(check(name, value) for name, value in (database or {}).items())
+        self._session: dict[str, str] = {}
+
+    def set(self, name: str, value: object) -> None:
+        """SET.  Raises: StatementError."""
+        name, text = check(name, value)
+        denied = {n.strip() for n in self["ksql.properties.overrides.denylist"].split(",")}
+        if name in denied:
+            raise StatementError(f"{name} may not be set here: ksql.properties.overrides.denylist names it")
+        self._session[name] = text
+
+    def unset(self, name: str) -> None:
+        """UNSET.  Raises: StatementError, for a property that does not exist."""
+        name = canonical_name(name)
+        if name not in PROPERTIES:
+            raise _unknown(name)
+        self._session.pop(name, None)
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What was set, in the database or the session, and differs from the default."""
+        chosen = {**self._database, **self._session}
+        return {name: value for name, value in chosen.items() if value != PROPERTIES[name].default}
+
+    def level(self, name: str) -> str:
+        """Where a value comes from: DEFAULT, DATABASE or SESSION."""
+        return "SESSION" if name in self._session else "DATABASE" if name in self._database else "DEFAULT"
+
+    def over(self, overrides: Mapping[str, str]) -> dict[str, str]:
+        """The values in force when the given ones were set: for statements replayed from the journal."""
+        return {name: overrides.get(name, p.default) for name, p in PROPERTIES.items()}
+
+    def integer(self, name: str) -> int:
+        return int(self[name])
+
+    def boolean(self, name: str) -> bool:
+        return self[name] == "true"
+
+    def __getitem__(self, name: str) -> str:
+        return self._session.get(name, self._database.get(name, PROPERTIES[name].default))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PROPERTIES)
+
+    def __len__(self) -> int:
+        return len(PROPERTIES)
