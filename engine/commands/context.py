@@ -1,0 +1,188 @@
+"""What commands work on: the parts of an open database, and the few steps that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...errors import StatementError
+from ...grammar import ast
+from ...runtime.clock import Clock
+from ...runtime.dataflow import Dataflow
+from ...runtime.host import QueryHost
+from ...storage.log.protocol import Log, TopicConfig
+from ..analysis.query import QueryContext
+from ..analysis.resolved import ResolvedQuery
+from ..analysis.sink import SinkRequest
+from ..catalog import Catalog, DataSource, FormatInfo
+from ..functions.registry import Registry
+from ..plan.nodes import PlanNode
+from ..schema import Schema
+from ..serdes import value_type
+from ..settings import Settings
+from .journal import Journal
+
+if TYPE_CHECKING:
+    from ...storage.formats.schema_registry import SchemaRegistry
+
+LOGICAL_PARTITIONS = "partitions"
+REPLICAS = "replicas"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A persistent query as it was planned: kept to explain it and to compare it with its replacement."""
+
+    query_id: str
+    plan: PlanNode
+    dataflow: Dataflow
+    order: int
+    resolved: ResolvedQuery | None = None
+
+
+@dataclass(slots=True)
+class Engine:
+    """The parts of an open database.  Commands run one at a time, under the database's lock.
+
+    Attributes:
+        schemas: the schema registry.
+        one_partition: every topic has one physical partition, whatever is asked for (SHOW and the rules of joins see
+            what was asked for); makes results independent of how keys are spread.
+        catalog: replaced, never changed.
+        planned: persistent queries by id.
+        replaying: the journal is being replayed: nothing is written, and queries are started only at its end.
+    """
+
+    log: Log
+    host: QueryHost
+    functions: Registry
+    settings: Settings
+    journal: Journal
+    clock: Clock
+    schemas: SchemaRegistry | None = None
+    one_partition: bool = False
+    catalog: Catalog = field(default_factory=Catalog)
+    variables: dict[str, str] = field(default_factory=dict)
+    planned: dict[str, Planned] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    replaying: bool = False
+    replayed_offset: int = 0
+    replayed_properties: Mapping[str, str] = field(default_factory=dict)
+
+    # --- the journal -----------------------------------------------------------------------
+
+    @property
+    def statement_number(self) -> int:
+        """The number that the statement in hand has, or will have once it is journaled."""
+        return self.replayed_offset if self.replaying else self.journal.next_offset
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """The settings that count for the statement in hand; empty values are left out."""
+        values = self.settings.over(self.replayed_properties) if self.replaying else dict(self.settings)
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def overrides(self) -> Mapping[str, str]:
+        """Those of the settings that differ from their defaults: kept with a query."""
+        return self.replayed_properties if self.replaying else self.settings.overrides
+
+    def make_durable(self, statement: str) -> None:
+        """Journal the statement in hand; from here on it counts.  Raises: StorageError."""
+        if not self.replaying:
+            self.journal.append(statement, self.settings.overrides)
+
+    # --- analysis --------------------------------------------------------------------------
+
+    def query_context(self, sink: SinkRequest | None = None, catalog: Catalog | None = None) -> QueryContext:
+        return QueryContext(catalog or self.catalog, self.functions, self.properties, sink)
+
+    # --- topics ----------------------------------------------------------------------------
+
+    def topic(self, name: str) -> TopicConfig | None:
+        return self.log.topics().get(name)
+
+    def partitions(self, name: str) -> int:
+        """How many partitions a topic was asked to have."""
+        config = self.log.topics()[name]
+        return int(config.properties.get(LOGICAL_PARTITIONS, config.partitions))
+
+    def replicas(self, name: str) -> int:
+        return int(self.log.topics()[name].properties.get(REPLICAS, "1"))
+
+    def check_topic(self, name: str, format_: FormatInfo, schema: Schema) -> None:
+        """Whether an existing topic can hold a source's values.
+
+        Raises:
+            StatementError: it holds typed columns of another shape, or bytes where columns are wanted.
+        """
+        config = self.log.topics()[name]
+        wanted = value_type(format_, schema)
+        if config.value_type is None and wanted is None:
+            return
+        if config.value_type is None:
+            raise StatementError(
+                f"the topic {name} holds bytes, not the typed values of the ARROW format",
+                suggestion="Say which VALUE_FORMAT its records have, JSON for example.",
+            )
+        if wanted is None:
+            raise StatementError(
+                f"the topic {name} holds typed values, which have the format ARROW, not {format_.name}",
+                suggestion="Write VALUE_FORMAT = 'ARROW'.",
+            )
+        have = {f.name: f.type for f in config.value_type}
+        for item in wanted:
+            if have.get(item.name) != item.type:
+                held = f"as {have[item.name]}" if item.name in have else "not at all"
+                raise StatementError(f"the topic {name} holds the column {item.name} {held}, not as {item.type}")
+
+    def create_topic(self, name: str, config: TopicConfig, replicas: int = 1) -> None:
+        """Create a topic; what was asked for is kept where the physical topic differs."""
+        properties: dict[str, str] = dict(config.properties)
+        if replicas != 1:
+            properties[REPLICAS] = str(replicas)
+        partitions = config.partitions
+        if self.one_partition and partitions != 1:
+            properties[LOGICAL_PARTITIONS] = str(partitions)
+            partitions = 1
+        self.log.create_topic(
+            name,
+            TopicConfig(
+                partitions,
+                config.value_type,
+                config.cleanup_policy,
+                config.retention_ms,
+                config.retention_bytes,
+                config.internal,
+                properties,
+            ),
+        )
+
+    # --- sources ---------------------------------------------------------------------------
+
+    def readers(self, name: str) -> list[str]:
+        """Ids of the queries that read a source."""
+        return [q.id for q in self.catalog.queries.values() if name in q.sources]
+
+    def writers(self, name: str) -> list[str]:
+        """Ids of the queries that write to a source."""
+        return [q.id for q in self.catalog.queries.values() if q.sink == name and q.kind != "CST"]
+
+    def view_of(self, source: DataSource) -> str | None:
+        """The query that keeps a table's rows for pull queries, if one does."""
+        if source.query_id is None or source.query_id not in self.planned:
+            return None
+        return source.query_id if self.planned[source.query_id].dataflow.view is not None else None
+
+
+def unsupported_connectors(statement: Any) -> StatementError:
+    """The refusal of everything about Kafka Connect."""
+    from ...errors import UnsupportedError
+
+    span = statement.span if isinstance(statement, ast.Node) else None
+    return UnsupportedError(
+        "connectors are not supported: there is no Kafka Connect here",
+        span=span,
+        suggestion="Load data with insert(), produce() or `penstock import`.",
+    )

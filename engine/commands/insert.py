@@ -1,0 +1,122 @@
+"""INSERT INTO .. VALUES: one row, from constant expressions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import StatementError
+from ...grammar import ast
+from ...grammar.unparse import unparse
+from ...runtime.clock import now_ms
+from ..analysis.bind import NoColumns, bind_to
+from ..catalog import DataSource
+from ..expressions.compile import compile_expression
+from ..expressions.temporal_text import parse_timestamp
+from ..results import Message
+from ..types import BIGINT, SqlType, to_arrow
+from . import records
+from .context import Engine
+
+_UNSETTABLE = ("ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND")
+
+
+def insert_values(engine: Engine, statement: ast.InsertValues) -> Message:
+    """Write one row.  ROWTIME may be among the columns; without it the wall clock gives it.
+
+    Raises:
+        StatementError: the row does not fit the source; nothing was written.
+    """
+    if engine.properties.get("ksql.insert.into.values.enabled") == "false":
+        raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
+    try:
+        source = engine.catalog.source(statement.target)
+        records.check_writable(source)
+    except StatementError as error:
+        error.span = error.span or statement.span
+        raise
+    names = _columns(source, statement)
+    arrays: dict[str, Any] = {}
+    timestamp = now_ms()
+    for name, expression in zip(names, statement.values, strict=True):
+        if name == "ROWTIME":
+            timestamp = _rowtime(engine, expression)
+            continue
+        column = source.schema.find(name)
+        assert column is not None
+        arrays[name] = _evaluate(engine, expression, column.type)
+    _check_key(source, arrays, statement)
+    if timestamp < 0:
+        raise StatementError(f"ROWTIME cannot be negative: {timestamp}", span=statement.span)
+    made = records.to_records(engine, source, arrays, np.array([timestamp], np.int64))
+    token = records.write(engine, source.topic, made, partition=0 if made.keys is None else None)
+    return Message(
+        "insert values", f"1 row inserted into {source.name}", unparse(statement), details={"source": source.name, "token": token}
+    )
+
+
+def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]:
+    """The columns that the values are for, in their order.  Raises: StatementError."""
+    own = tuple(c.name for c in source.schema)
+    names = statement.columns or own
+    if not statement.columns and len(statement.values) == len(own) + 1:
+        names = own  # the message below says what is wrong
+    if len(names) != len(statement.values):
+        raise StatementError(
+            f"there are {len(names)} columns, but {len(statement.values)} values",
+            span=statement.span,
+            suggestion=f"The columns are {', '.join(names)}.",
+        )
+    seen: set[str] = set()
+    for name in names:
+        if name in _UNSETTABLE:
+            raise StatementError(f"{name} cannot be set", span=statement.span)
+        if name != "ROWTIME" and name not in own:
+            raise StatementError(
+                f"{source.name} has no column {name}", span=statement.span, suggestion=f"It has {', '.join(own)}."
+            )
+        if name in seen:
+            raise StatementError(f"the column {name} is given twice", span=statement.span)
+        seen.add(name)
+    return names
+
+
+def _evaluate(engine: Engine, expression: ast.Expression, type_: SqlType) -> Any:
+    """An array of the expression's one value.  Raises: StatementError."""
+    if isinstance(expression, ast.NullLiteral):
+        return pa.nulls(1, to_arrow(type_))
+    bound = bind_to(expression, type_, NoColumns(), engine.functions, engine.catalog.types)
+    evaluated = compile_expression(bound, pa.schema([]))([], 1)
+    if evaluated.failures is not None and len(evaluated.failures.rows):
+        raise StatementError(f"the value cannot be computed: {evaluated.failures.reasons[0]}", span=expression.span)
+    values = evaluated.values
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if isinstance(values, pa.Scalar):
+        values = pa.array([values.as_py()], to_arrow(type_))
+    return values
+
+
+def _rowtime(engine: Engine, expression: ast.Expression) -> int:
+    if isinstance(expression, ast.StringLiteral):
+        try:
+            return int(parse_timestamp(expression.value))
+        except ValueError as error:
+            raise StatementError(f"ROWTIME must be a time, not '{expression.value}'", span=expression.span) from error
+    value = _evaluate(engine, expression, BIGINT)[0].as_py()
+    if value is None:
+        raise StatementError("ROWTIME cannot be NULL", span=expression.span)
+    return int(value)
+
+
+def _check_key(source: DataSource, arrays: dict[str, Any], statement: ast.InsertValues) -> None:
+    """A table's row needs its whole key."""
+    if source.kind != "TABLE":
+        return
+    for column in source.schema.keys:
+        if column.name not in arrays or arrays[column.name].null_count:
+            raise StatementError(
+                f"{source.name} is a table, and the row has no value for its key {column.name}", span=statement.span
+            )

@@ -1,0 +1,95 @@
+"""The statement journal: which statements are durable, and how they come back when a database is opened.
+
+Every statement that changes the catalog is one record of the log topic `TOPIC`, as JSON::
+
+    {"statement": "CREATE STREAM S (A INTEGER) WITH (...)",     canonical text, with inferred columns filled in
+     "properties": {"auto.offset.reset": "earliest"},           what was set and differs from the default
+     "clock": 1700000000000}                                    when it was executed
+
+A query's number is the offset of its statement, as in ksqlDB.  A statement is written after everything that can refuse
+it has been tried and before anything visible happens, so:
+
+crash before the record is durable => the statement was not executed; a topic it may have created is empty and stays.
+crash after it => opening replays it: the catalog is rebuilt and the query is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ...errors import StorageError
+from ...runtime.clock import now_ms
+from ...storage.log.protocol import Log, Records, TopicConfig
+
+TOPIC = "_penstock-statements"
+_READ_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """A durable statement: its offset, canonical text, and the properties it was executed with."""
+
+    offset: int
+    statement: str
+    properties: Mapping[str, str]
+
+
+class Journal:
+    """Used under the database's lock."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        if TOPIC not in log.topics():
+            log.create_topic(TOPIC, TopicConfig(internal=True))
+
+    @property
+    def next_offset(self) -> int:
+        """The number of the next durable statement."""
+        return self._log.end_offset(TOPIC, 0)
+
+    def append(self, statement: str, properties: Mapping[str, str]) -> int:
+        """Make a statement durable and return its offset.
+
+        Raises:
+            StorageError: it could not be written; the statement did not happen.
+        """
+        now = now_ms()
+        entry = {"statement": statement, "properties": dict(properties), "clock": now}
+        transaction = self._log.transaction()
+        transaction.append(
+            TOPIC,
+            Records(None, pa.array([msgspec.json.encode(entry)], pa.binary()), np.array([now], np.int64)),
+            0,
+        )
+        commit = transaction.commit()
+        return commit.ends[TOPIC, 0] - 1
+
+    def entries(self) -> Iterator[JournalEntry]:
+        """All durable statements, oldest first.
+
+        Raises:
+            StorageError: a record is not what `append` writes.
+        """
+        offset, end = self._log.start_offset(TOPIC, 0), self.next_offset
+        while offset < end:
+            records = self._log.read(TOPIC, 0, offset, rows_max=_READ_ROWS)
+            for place, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
+                yield self._entry(place, value)
+            offset = records.next_offset
+
+    def _entry(self, offset: int, value: Any) -> JournalEntry:
+        try:
+            entry = msgspec.json.decode(value)
+            return JournalEntry(offset, entry["statement"], entry["properties"])
+        except (msgspec.DecodeError, KeyError, TypeError) as error:
+            raise StorageError(
+                f"the statement journal holds something else than a statement at offset {offset}: {error}",
+                path=TOPIC,
+                action="restore the database's directory from a copy",
+            ) from error

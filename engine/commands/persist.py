@@ -1,0 +1,312 @@
+"""Persistent queries: CREATE .. AS SELECT, INSERT INTO .. SELECT, and TERMINATE, PAUSE, RESUME."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ...errors import PenstockError, Span, StatementError
+from ...grammar import ast
+from ...grammar.unparse import quote, unparse
+from ...runtime.dataflow import Dataflow
+from ...storage.log.protocol import TopicConfig
+from ..analysis.resolved import ResolvedQuery, ResolvedSink
+from ..analysis.sink import SinkRequest
+from ..analysis.with_clause import INSERT_INTO, WithClause
+from ..catalog import DataSource, QueryEntry
+from ..results import Message
+from ..serdes import value_type
+from .context import Engine, Planned
+from .planning import PlannedQuery, plan_query, plan_source_table, to_dataflow
+from .upgrade import check_upgrade
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class NewQuery:
+    """A query that is ready to be started."""
+
+    entry: QueryEntry
+    planned: PlannedQuery
+    dataflow: Dataflow
+    replaces: bool = False
+
+
+# --- CREATE .. AS SELECT -------------------------------------------------------------------
+
+
+def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
+    """Make a stream or table that a query keeps up to date.
+
+    Raises:
+        StatementError: the query or the sink breaks a rule; nothing was changed.
+    """
+    from .define import check_name
+
+    kind, name = statement.kind, statement.name
+    text = unparse(statement)
+    word = f"create {kind.lower()} as select"
+    check_name(name, statement.span)
+    existing = engine.catalog.sources.get(name)
+    if existing is not None and statement.if_not_exists:
+        return Message(word, f"{existing.kind.lower()} {name} exists already; nothing was changed", text, warning=True)
+    _check_free(engine, statement, existing)
+    planned = plan_query(engine, statement.query, SinkRequest(kind, name, statement.properties))
+    assert planned.resolved is not None and planned.resolved.sink is not None
+    sink = planned.resolved.sink
+    _check_topic(engine, sink, statement)
+    number = engine.statement_number
+    short: Literal["CSAS", "CTAS"] = "CSAS" if kind == "STREAM" else "CTAS"
+    entry = QueryEntry(f"{short}_{name}_{number}", short, text, _sources(planned.resolved), name, number, engine.overrides)
+    if existing is not None:
+        old = engine.catalog.queries[str(existing.query_id)]
+        entry = replace(entry, id=old.id, order=old.order)
+    else:
+        _check_limit(engine, statement.span)
+    source = _source(engine, sink, entry)
+    if existing is not None:
+        _check_replacement(engine, existing, source, planned.resolved, statement.span)
+    dataflow = to_dataflow(engine, planned.plan)
+    if not engine.replaying:
+        _ensure_topic(engine, sink, source, existing)
+    engine.make_durable(text)
+    _start_or_undo(engine, NewQuery(entry, planned, dataflow, existing is not None), f"DROP {kind} {quote(name)}")
+    engine.catalog = engine.catalog.with_source(source)
+    verb = "replaced" if existing is not None else "created"
+    return Message(
+        word,
+        f"{kind.lower()} {name} {verb}, filled by the query {entry.id}",
+        text,
+        details={"source": name, "query_id": entry.id, "topic": sink.topic},
+    )
+
+
+def _check_free(engine: Engine, statement: ast.CreateAsSelect, existing: DataSource | None) -> None:
+    from .define import check_may_replace
+
+    if existing is None:
+        return
+    kind, name, span = statement.kind, statement.name, statement.span
+    if not statement.or_replace:
+        raise StatementError(
+            f"there is a {existing.kind.lower()} named {name} already",
+            span=span,
+            suggestion=f"Use CREATE OR REPLACE {kind}, or another name.",
+        )
+    if existing.read_only:
+        raise StatementError(f"{name}: a read-only source cannot be replaced", span=span)
+    check_may_replace(engine, existing, kind, span)
+    if existing.query_id is None or existing.query_id not in engine.catalog.queries:
+        raise StatementError(
+            f"{name} is not filled by a query and cannot be replaced by one", span=span, suggestion="DROP it first."
+        )
+
+
+def _check_limit(engine: Engine, span: Span) -> None:
+    limit = int(engine.properties["ksql.query.persistent.active.limit"])
+    if not engine.replaying and len(engine.catalog.queries) >= limit:
+        raise StatementError(
+            f"there are {len(engine.catalog.queries)} persistent queries, and ksql.query.persistent.active.limit is {limit}",
+            span=span,
+            suggestion="TERMINATE one first.",
+        )
+
+
+def _sources(resolved: ResolvedQuery) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(s.source.name for s in resolved.sources))
+
+
+def _source(engine: Engine, sink: ResolvedSink, entry: QueryEntry) -> DataSource:
+    exists = engine.topic(sink.topic) is not None
+    return DataSource(
+        sink.name,
+        sink.kind,
+        sink.schema,
+        sink.topic,
+        sink.key_format,
+        sink.value_format,
+        engine.partitions(sink.topic) if exists else sink.partitions,
+        sink.window,
+        sink.timestamp_column,
+        sink.timestamp_format,
+        query_id=entry.id,
+        statement=entry.statement,
+    )
+
+
+def _check_topic(engine: Engine, sink: ResolvedSink, statement: ast.CreateAsSelect) -> None:
+    """An existing topic must be able to take the result.  Raises: StatementError."""
+    if engine.topic(sink.topic) is None:
+        return
+    given = next((p for p in statement.properties if p.name.upper() == "PARTITIONS"), None)
+    have = engine.partitions(sink.topic)
+    if given is not None and have != sink.partitions:
+        raise StatementError(
+            f"the topic {sink.topic} exists already, with {have} partitions and not {sink.partitions}",
+            span=given.span,
+            suggestion="Leave PARTITIONS out, or choose another KAFKA_TOPIC.",
+        )
+    if statement.name not in engine.catalog.sources:
+        engine.check_topic(sink.topic, sink.value_format, sink.schema)
+
+
+def _ensure_topic(engine: Engine, sink: ResolvedSink, source: DataSource, existing: DataSource | None) -> None:
+    from .define import widen_topic
+
+    if engine.topic(sink.topic) is None:
+        policy = (sink.cleanup_policy or "delete").replace("delete,compact", "compact,delete")
+        retention = sink.retention_ms if sink.retention_ms is not None and sink.retention_ms >= 0 else None
+        config = TopicConfig(sink.partitions, value_type(sink.value_format, sink.schema), policy, retention)  # type: ignore[arg-type]
+        engine.create_topic(sink.topic, config, sink.replicas)
+    elif existing is not None:
+        widen_topic(engine, source)
+
+
+def _check_replacement(
+    engine: Engine, existing: DataSource, source: DataSource, resolved: ResolvedQuery, span: Span
+) -> None:
+    from .define import check_columns_extend, check_same_place
+
+    check_same_place(existing, source, span)
+    check_columns_extend(existing, source, span)
+    old = engine.planned[str(existing.query_id)].resolved
+    if old is not None:
+        check_upgrade(existing.name, old, resolved, span)
+
+
+# --- INSERT INTO .. SELECT -----------------------------------------------------------------
+
+
+def insert_select(engine: Engine, statement: ast.InsertSelect) -> Message:
+    """Have a query write to an existing stream.  Raises: StatementError."""
+    text = unparse(statement)
+    clause = WithClause(statement.properties, INSERT_INTO)
+    target = engine.catalog.sources.get(statement.target)
+    if target is None:
+        engine.catalog.source(statement.target)  # raises, with near misses
+        raise AssertionError
+    planned = plan_query(
+        engine, statement.query, SinkRequest(target.kind, target.name, statement.properties, insert=True)
+    )
+    assert planned.resolved is not None
+    number = engine.statement_number
+    wanted = clause.text("QUERY_ID")
+    query_id = f"INSERTQUERY_{number}" if wanted is None else wanted.upper()
+    if query_id in engine.catalog.queries:
+        raise StatementError(f"there is a query with the id {query_id} already", span=clause.span("QUERY_ID"))
+    if wanted is not None and not query_id.replace("_", "").isalnum():
+        raise StatementError(
+            f"{wanted!r} cannot be the id of a query", span=clause.span("QUERY_ID"), suggestion="Use letters, digits and _."
+        )
+    _check_limit(engine, statement.span)
+    entry = QueryEntry(query_id, "INSERT", text, _sources(planned.resolved), target.name, number, engine.overrides)
+    dataflow = to_dataflow(engine, planned.plan)
+    engine.make_durable(text)
+    _start_or_undo(engine, NewQuery(entry, planned, dataflow), f"TERMINATE {quote(query_id)}")
+    details = {"source": target.name, "query_id": query_id, "topic": target.topic}
+    return Message("insert into select", f"the query {query_id} inserts into {target.name}", text, details=details)
+
+
+# --- starting and ending -------------------------------------------------------------------
+
+
+def new_source_table_query(engine: Engine, source: DataSource, entry: QueryEntry) -> NewQuery:
+    """The query that materialises a SOURCE TABLE."""
+    planned = plan_source_table(source)
+    return NewQuery(entry, planned, to_dataflow(engine, planned.plan))
+
+
+def start(engine: Engine, query: NewQuery) -> None:
+    """Enter a query into the catalog and run it (when replaying, it is run at the end of the replay)."""
+    entry = query.entry
+    if not engine.replaying:
+        if query.replaces:
+            engine.host.replace(entry.id, query.dataflow, entry.order)
+        else:
+            engine.host.start(entry.id, query.dataflow, entry.order)
+    engine.planned[entry.id] = Planned(entry.id, query.planned.plan, query.dataflow, entry.order, query.planned.resolved)
+    engine.catalog = engine.catalog.with_query(entry)
+
+
+def _start_or_undo(engine: Engine, query: NewQuery, undo: str) -> None:
+    """Start a journaled query; if it cannot be started, journal the statement that takes it back."""
+    try:
+        start(engine, query)
+    except PenstockError:
+        if not query.replaces:
+            engine.make_durable(undo)
+        raise
+
+
+def end(engine: Engine, query_id: str) -> None:
+    """Stop a query and forget it, its state and its positions; the source it filled stays."""
+    entry = engine.catalog.queries.get(query_id)
+    if entry is None:
+        return
+    engine.planned.pop(query_id, None)
+    engine.paused.discard(query_id)
+    catalog = engine.catalog.without_query(query_id)
+    source = catalog.sources.get(entry.sink)
+    if source is not None and source.query_id == query_id:
+        catalog = catalog.with_source(replace(source, query_id=None))
+    engine.catalog = catalog
+    if not engine.replaying:
+        engine.host.terminate(query_id)
+
+
+def start_replayed(engine: Engine) -> None:
+    """Run the queries that the journal left, in order of creation."""
+    for planned in sorted(engine.planned.values(), key=lambda p: p.order):
+        engine.host.start(
+            planned.query_id, planned.dataflow, planned.order, paused=planned.query_id in engine.paused
+        )
+
+
+# --- TERMINATE, PAUSE, RESUME --------------------------------------------------------------
+
+
+def control(engine: Engine, statement: ast.ControlQuery) -> Message:
+    """Raises: StatementError, for an unknown query, or one that this cannot be done to."""
+    action, text = statement.action, unparse(statement)
+    if statement.query_id is None:
+        chosen = [q for q in engine.catalog.queries.values() if q.kind != "CST" or action != "TERMINATE"]
+    else:
+        chosen = [find_query(engine, statement.query_id, statement.span)]
+        if action == "TERMINATE" and chosen[0].kind == "CST":
+            raise StatementError(
+                f"{chosen[0].id} keeps the rows of the table {chosen[0].sink} and ends with it",
+                span=statement.span,
+                suggestion=f"DROP TABLE {chosen[0].sink};",
+            )
+    engine.make_durable(text)
+    for entry in chosen:
+        if action == "TERMINATE":
+            end(engine, entry.id)
+        elif action == "PAUSE":
+            engine.paused.add(entry.id)
+            if not engine.replaying:
+                engine.host.run(entry.id).pause()
+        else:
+            engine.paused.discard(entry.id)
+            if not engine.replaying:
+                engine.host.resume(entry.id)
+    done = {"TERMINATE": "terminated", "PAUSE": "paused", "RESUME": "resumed"}[action]
+    listed = ", ".join(q.id for q in chosen) or "no query"
+    return Message(action.lower(), f"{listed} {done}", text, details={"query_id": listed} if chosen else {})
+
+
+def find_query(engine: Engine, query_id: str, span: Span) -> QueryEntry:
+    """A persistent query by its id.  Raises: StatementError, naming near misses."""
+    found = engine.catalog.queries.get(query_id)
+    if found is None:
+        import difflib
+
+        near = difflib.get_close_matches(query_id, engine.catalog.queries, 1)
+        raise StatementError(
+            f"there is no persistent query {query_id}",
+            span=span,
+            suggestion=f"Did you mean {near[0]}?" if near else "SHOW QUERIES; lists them.",
+        )
+    return found

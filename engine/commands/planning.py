@@ -1,0 +1,48 @@
+"""AST query -> plan -> dataflow: the stations of engine, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...grammar import ast
+from ...runtime.batch import Batch
+from ...runtime.dataflow import Dataflow
+from ..analysis.query import analyse
+from ..analysis.resolved import ResolvedQuery
+from ..analysis.sink import SinkRequest
+from ..catalog import Catalog, DataSource
+from ..lowering import LoweringContext, lower
+from ..plan.build import build, build_source_table
+from ..plan.nodes import PlanNode
+from ..plan.rules import optimise
+from ..serdes import serde_maker
+from .context import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedQuery:
+    """``resolved`` is None for the query of a SOURCE TABLE."""
+
+    resolved: ResolvedQuery | None
+    plan: PlanNode
+
+
+def plan_query(
+    engine: Engine, query: ast.Query, sink: SinkRequest | None = None, catalog: Catalog | None = None
+) -> PlannedQuery:
+    """Analyse and plan.  Raises: StatementError."""
+    resolved = analyse(query, engine.query_context(sink, catalog))
+    return PlannedQuery(resolved, optimise(build(resolved)))
+
+
+def plan_source_table(source: DataSource) -> PlannedQuery:
+    """The query that keeps a SOURCE TABLE's rows."""
+    return PlannedQuery(None, optimise(build_source_table(source)))
+
+
+def to_dataflow(engine: Engine, plan: PlanNode, receive: Callable[[Batch], None] | None = None) -> Dataflow:
+    """Lower a plan.  Raises: StatementError, UnsupportedError."""
+    return lower(
+        plan, LoweringContext(engine.functions, serde_maker(engine.schemas), dict(engine.properties), receive)
+    )

@@ -1,0 +1,101 @@
+"""Columns -> the records of a source: what INSERT VALUES and `Database.insert` write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...errors import StatementError
+from ...runtime.host import Token
+from ...storage.log.protocol import Records
+from ..catalog import DataSource
+from ..serdes import key_schema, serdes_of, stored_values, value_schema
+from ..types import to_arrow
+from .context import Engine
+
+
+def check_writable(source: DataSource) -> None:
+    """Section 3, INSERT VALUES.  Raises: StatementError, for a source that rows cannot be written to."""
+    if source.read_only:
+        raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE")
+    if source.window is not None:
+        raise StatementError(f"{source.name} is windowed, and rows cannot be inserted into windows")
+    if any(c.role in ("HEADERS", "HEADER") for c in source.schema):
+        raise StatementError(f"{source.name} has header columns, which cannot be written")
+
+
+def to_records(
+    engine: Engine, source: DataSource, columns: Mapping[str, Any], timestamps: npt.NDArray[np.int64]
+) -> Records:
+    """Encode rows for a source's topic.
+
+    Args:
+        columns: Arrow arrays of the source's types, by name; missing ones are null.
+        timestamps: int64[n] ms.
+
+    Raises:
+        StatementError: a row cannot be written in the source's formats.
+    """
+    n = len(timestamps)
+    key_serde, value_serde = serdes_of(source, engine.schemas)
+
+    def column(name: str, type_: Any) -> Any:
+        return columns[name] if name in columns else pa.nulls(n, type_)
+
+    keys = None
+    if key_serde is not None:
+        schema = key_schema(source.schema)
+        arrays = [column(f.name, f.type) for f in schema]
+        absent = np.ones(n, np.bool_)
+        for array in arrays:
+            absent &= np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        encoded = key_serde.encode(arrays, schema, absent if absent.any() else None)
+        _refuse(encoded.malformed, source, "key")
+        keys = encoded.data
+    schema = value_schema(source.schema)
+    arrays = [column(f.name, f.type) for f in schema]
+    if value_serde is None:
+        values = _typed(engine, source, columns, n)
+    else:
+        encoded = value_serde.encode(arrays, schema, None)
+        _refuse(encoded.malformed, source, "value")
+        values = encoded.data
+    return Records(keys, values, timestamps)
+
+
+def _typed(engine: Engine, source: DataSource, columns: Mapping[str, Any], n: int) -> Any:
+    """The struct array of a typed topic, which may have more fields than this source."""
+    wanted = engine.log.topics()[source.topic].value_type
+    own = {c.name for c in stored_values(source.schema)}
+    arrays = [
+        columns[f.name] if f.name in own and f.name in columns else pa.nulls(n, f.type) for f in wanted or ()
+    ]
+    if not arrays:
+        return pa.array([{}] * n, wanted)
+    return pa.StructArray.from_arrays(arrays, fields=list(wanted))
+
+
+def _refuse(malformed: Any, source: DataSource, side: str) -> None:
+    if malformed is not None and len(malformed.rows):
+        format_ = source.key_format if side == "key" else source.value_format
+        raise StatementError(
+            f"row {int(malformed.rows[0]) + 1} cannot be written to {source.name}: its {side} does not fit "
+            f"{format_.name}: {malformed.reasons[0]}"
+        )
+
+
+def write(engine: Engine, topic: str, records: Records, *, partition: int | None = None, durable: bool = True) -> Token:
+    """Append records in a commit of their own.  Raises: StorageError."""
+    engine.host.admit([topic])
+    transaction = engine.log.transaction()
+    transaction.append(topic, records, partition)
+    return Token.of(transaction.commit(durable))
+
+
+def arrow_types(source: DataSource) -> dict[str, Any]:
+    """The Arrow types of all columns that can be written, keys first."""
+    return {c.name: to_arrow(c.type) for c in source.schema if c.role in ("KEY", "VALUE")}

@@ -1,0 +1,75 @@
+"""Sources -> serdes: what a source's formats mean for the bytes in its topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..storage.formats import make_serde
+from ..storage.formats.base import Serde, SerdeOptions
+from .catalog import UNWRAP_SINGLES, WRAP_SINGLES, DataSource, FormatInfo
+from .schema import Column, Schema
+from .types import to_arrow
+
+if TYPE_CHECKING:
+    from ..storage.formats.schema_registry import SchemaRegistry
+
+
+def serde_maker(registry: SchemaRegistry | None) -> Callable[[FormatInfo, bool, str, int], Serde | None]:
+    """``(format, is key, topic, number of columns)`` -> serde, as lowering asks for them.
+
+    None stands for typed (``ARROW``) values, and for keys of a source without key columns.
+    """
+
+    def make(format_: FormatInfo, is_key: bool, topic: str, columns: int) -> Serde | None:
+        if format_.name == "ARROW" and not is_key:
+            return None
+        if is_key and (format_.name == "NONE" or columns == 0):
+            return None
+        return make_serde(format_.name, _options(format_, topic, is_key), registry)
+
+    return make
+
+
+def _options(format_: FormatInfo, topic: str, is_key: bool) -> SerdeOptions:
+    properties = format_.properties
+    wrap = True if WRAP_SINGLES in format_.features else False if UNWRAP_SINGLES in format_.features else None
+    schema_id = properties.get("schemaId")
+    return SerdeOptions(
+        is_key=is_key,
+        wrap=wrap,
+        delimiter=properties.get("delimiter", ","),
+        topic=topic,
+        schema_id=None if schema_id is None else int(schema_id),
+        full_name=properties.get("fullSchemaName"),
+        properties=dict(properties),
+    )
+
+
+def serdes_of(source: DataSource, registry: SchemaRegistry | None) -> tuple[Serde | None, Serde | None]:
+    """A source's key and value serdes."""
+    make = serde_maker(registry)
+    key = make(source.key_format, True, source.topic, len(source.schema.keys))
+    return key, make(source.value_format, False, source.topic, len(stored_values(source.schema)))
+
+
+def stored_values(schema: Schema) -> tuple[Column, ...]:
+    """The columns that a record's value holds: all but keys and headers."""
+    return tuple(c for c in schema if c.role == "VALUE")
+
+
+def value_type(format_: FormatInfo, schema: Schema) -> Any | None:
+    """The ``value_type`` of the topic: a struct of the value columns for ``ARROW``, else None."""
+    return pa.struct(list(value_schema(schema))) if format_.name == "ARROW" else None
+
+
+def key_schema(schema: Schema) -> pa.Schema:
+    """The key columns' names and Arrow types."""
+    return pa.schema([(c.name, to_arrow(c.type)) for c in schema.keys])
+
+
+def value_schema(schema: Schema) -> pa.Schema:
+    """The stored value columns' names and Arrow types."""
+    return pa.schema([(c.name, to_arrow(c.type)) for c in stored_values(schema)])
