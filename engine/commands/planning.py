@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...grammar import ast
@@ -41,8 +41,12 @@ def plan_source_table(source: DataSource) -> PlannedQuery:
     return PlannedQuery(None, optimise(build_source_table(source)))
 
 
-def to_dataflow(engine: Engine, plan: PlanNode, receive: Callable[[Batch], None] | None = None) -> Dataflow:
-    """Lower a plan.  Raises: StatementError, UnsupportedError."""
-    return lower(
-        plan, LoweringContext(engine.functions, serde_maker(engine.schemas), dict(engine.properties), receive)
-    )
+def to_dataflow(
+    engine: Engine,
+    plan: PlanNode,
+    receive: Callable[[Batch], None] | None = None,
+    properties: Mapping[str, str] | None = None,
+) -> Dataflow:
+    """Lower a plan, with the settings in force or the given ones.  Raises: StatementError, UnsupportedError."""
+    chosen = dict(engine.properties if properties is None else properties)
+    return lower(plan, LoweringContext(engine.functions, serde_maker(engine.schemas), chosen, receive))
