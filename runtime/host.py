@@ -74,6 +74,7 @@ class QueryHost:
         self._threads = threads
         self._runs: dict[str, QueryRun] = {}
         self._transient = itertools.count(1)
+        self._subscribed: set[str] = set()
 
     # --- persistent queries ----------------------------------------------------------------
 
@@ -147,15 +148,23 @@ class QueryHost:
         query_id = f"transient_{number}"
 
         def close() -> None:
+            self._subscribed.discard(query_id)
             self._scheduler.remove(query_id)
             run.stop()
 
         subscription = Subscription(
             columns, limit=limit, overflow=overflow, on_close=close, on_room=self._scheduler.wake, to_rows=to_rows
         )
+        subscription.query_id = query_id
         run = _PushRun(query_id, dataflow_for(subscription.receive), self.services, subscription)
+        self._subscribed.add(query_id)
         self._scheduler.add(run, 1_000_000_000 + number, ready=subscription.ready)
         return subscription
+
+    @property
+    def subscriptions(self) -> int:
+        """Push queries that are not closed."""
+        return len(self._subscribed)
 
     # --- tables ----------------------------------------------------------------------------
 

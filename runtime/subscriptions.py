@@ -53,6 +53,8 @@ class Subscription:
         to_rows: Callable[[Batch], list[tuple[Any, ...]]] | None = None,
     ) -> None:
         self.columns = columns
+        self.query_id = ""
+        """Of the transient query that fills it; set by whoever starts that."""
         self.limit_reached = limit == 0
         self._limit = limit
         self._overflow = overflow

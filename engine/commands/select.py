@@ -22,7 +22,7 @@ from ..analysis.query import analyse
 from ..analysis.resolved import ResolvedQuery
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression, compile_predicate
-from ..expressions.nodes import ColumnRef, Compare, InList, Logical, TypedExpression, columns_of, walk
+from ..expressions.nodes import ColumnRef, Compare, In, Logical, TypedExpression, columns_of, walk
 from ..expressions.nodes import Literal as Constant
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
@@ -249,7 +249,7 @@ def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
             return column.name, [constant.value]
         case Compare(operator="=", left=Constant() as constant, right=ColumnRef() as column) if column.type == constant.type:
             return column.name, [constant.value]
-        case InList(operand=ColumnRef() as column, items=items) if all(
+        case In(operand=ColumnRef() as column, items=items) if all(
             isinstance(i, Constant) and i.type == column.type for i in items
         ):
             values = [i.value for i in items if isinstance(i, Constant) and i.value is not None]
@@ -286,7 +286,7 @@ def _key_condition(condition: TypedExpression, names: set[str]) -> tuple[str, st
                 columns = [e for e in walk(one) if isinstance(e, ColumnRef)]
                 if len(columns) == 1 and columns[0].name in names and not columns_of(other):
                     return columns[0].name, "=" if operator == "=" else "range"
-        case InList(operand=ColumnRef(name=name)) if name in names:
+        case In(operand=ColumnRef(name=name)) if name in names:
             return name, "="
         case Logical(operator="OR", left=left, right=right):
             a, b = _key_condition(left, names), _key_condition(right, names)

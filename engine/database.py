@@ -1,0 +1,503 @@
+"""The composition root: opens a directory, replays its statements, executes new ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import StatementError, StorageError
+from ..grammar import ast
+from ..grammar.parse import ParsedStatement, parse, parse_statement, split
+from ..grammar.substitute import substitute
+from ..runtime import processing_log
+from ..runtime.clock import SYSTEM_CLOCK, Clock, now_ms, use_clock
+from ..runtime.host import QueryHost, Token
+from ..runtime.metrics import Progress
+from ..runtime.subscriptions import Subscription
+from ..storage.layout import open_directory
+from ..storage.log.local import LocalLog
+from ..storage.log.protocol import Records, TopicConfig
+from ..storage.state.checkpoint import CheckpointFiles
+from .catalog import Catalog, DataSource, FormatInfo
+from .commands import adhoc, persist, records, select
+from .commands.context import Engine
+from .commands.dispatch import execute, read_script
+from .commands.journal import Journal
+from .functions import load_built_ins
+from .functions.registry import Registry
+from .intake import columns_of
+from .plan.explain import explain as plan_text
+from .results import Message, PushResult, Result, Table
+from .schema import Column, Schema
+from .settings import Settings
+from .types import from_arrow
+
+__all__ = ["Database", "QueryHandle", "RawRecord", "connect"]
+
+PROCESSING_LOG = "KSQL_PROCESSING_LOG"
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A record as the log holds it: ``value`` is bytes, or a dict for typed topics; headers are (name, bytes) pairs."""
+
+    key: bytes | None
+    value: Any
+    timestamp: int
+    headers: tuple[tuple[str, bytes | None], ...]
+    partition: int
+    offset: int
+
+
+def connect(
+    path: str | Path | None = None,
+    *,
+    settings: Mapping[str, object] | None = None,
+    threads: int | None = None,
+    clock: Clock | None = None,
+    one_partition: bool = False,
+    registry: Registry | None = None,
+    **properties: object,
+) -> Database:
+    """Open a database, or make a new one.
+
+    Args:
+        path: its directory; None keeps everything in memory.
+        settings: properties by name, as SET takes them.
+        threads: worker threads that run queries; 0 leaves all work to `Database.drain` (default: the property
+            ``penstock.threads``, 2).
+        clock: where the present time comes from.
+        one_partition: give every topic one physical partition, so that results do not depend on how keys are spread.
+        registry: the functions; by default the built-in ones and those registered with decorators.
+        properties: further settings, with ``_`` for the dots: ``auto_offset_reset="earliest"``.
+
+    Raises:
+        StatementError: a setting does not exist, or has a value that it cannot have.
+        StorageError: the directory is damaged, of another version, or open elsewhere.
+    """
+    named = {name.replace("_", "."): value for name, value in properties.items()}
+    chosen = Settings({**named, **(settings or {})})
+    return Database(path, chosen, threads, clock or SYSTEM_CLOCK, one_partition, registry)
+
+
+class Database:
+    """An open database.  Thread-safe; close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        settings: Settings,
+        threads: int | None,
+        clock: Clock,
+        one_partition: bool,
+        registry: Registry | None,
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._closed = False
+        functions = registry if registry is not None else Registry(load_built_ins())
+        with use_clock(clock):
+            files = open_directory(path)
+            try:
+                log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
+            except BaseException:
+                files.close()
+                raise
+            try:
+                host = QueryHost(
+                    log,
+                    None if path is None else CheckpointFiles(files),
+                    threads=settings.integer("penstock.threads") if threads is None else threads,
+                    rows_max=settings.integer("penstock.rows.per.step"),
+                )
+                self._engine = Engine(log, host, functions, settings, Journal(log), clock, one_partition=one_partition)
+                self._engine.catalog = self._engine.catalog.with_source(_processing_log())
+                self._replay()
+            except BaseException:
+                log.close()
+                raise
+
+    def _replay(self) -> None:
+        """Rebuild the catalog from the journal and start the queries that are left."""
+        engine = self._engine
+        engine.replaying = True
+        try:
+            for entry in engine.journal.entries():
+                engine.replayed_offset, engine.replayed_properties = entry.offset, entry.properties
+                try:
+                    execute(engine, parse_statement(entry.statement))
+                except StatementError as error:
+                    raise StorageError(
+                        f"statement {entry.offset} of the journal cannot be replayed: {error.message}: {entry.statement}",
+                        action="register the functions it uses before connect(), or open it with the version that made it",
+                    ) from error
+            persist.start_replayed(engine)
+        finally:
+            engine.replaying = False
+
+    # --- statements ------------------------------------------------------------------------
+
+    def execute(self, text: str) -> list[Result]:
+        """Execute a script, statement by statement, and return one result for each.
+
+        Syntax errors are found before anything is executed.  A statement that fails has changed nothing; those before it
+        stay executed.
+
+        Raises:
+            StatementError: a statement is wrong, at the place that the error shows.
+            StorageError: the disk failed.
+        """
+        results: list[Result] = []
+        with self._lock, use_clock(self._clock):
+            self._check_open()
+            for parsed, source in self._parsed(text):
+                if isinstance(parsed.statement, ast.RunScript):
+                    results.extend(self.execute(read_script(parsed.statement)))
+                    continue
+                try:
+                    results.append(execute(self._engine, parsed.statement))
+                except StatementError as error:
+                    raise error.located(source)
+        return results
+
+    def _parsed(self, text: str) -> list[tuple[ParsedStatement, str]]:
+        """The statements of a script with the text each one's spans point into, variables replaced."""
+        if "${" not in text or not self._engine.settings.boolean("ksql.variable.substitution.enable"):
+            return [(parsed, text) for parsed in parse(text)]
+        variables = dict(self._engine.variables)
+        found: list[tuple[ParsedStatement, str]] = []
+        for piece in split(text):
+            replaced = substitute(piece, variables)
+            for parsed in parse(replaced):
+                found.append((parsed, replaced))
+                if isinstance(parsed.statement, ast.Define):
+                    variables[parsed.statement.name] = parsed.statement.value
+                elif isinstance(parsed.statement, ast.Undefine):
+                    variables.pop(parsed.statement.name, None)
+        return found
+
+    def sql(
+        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> Table:
+        """Answer one SELECT over tables and streams: the dialect's pull queries, and any SELECT that DuckDB can run.
+
+        Args:
+            after: what `insert` gave: wait until every table that the query names has taken it in.
+            parameters: values for ``?`` or ``$name`` (DuckDB's).
+
+        Raises:
+            StatementError: the query is wrong, asks for what is locked, or has not taken in ``after`` in time.
+        """
+        with use_clock(self._clock):
+            self._check_open()
+            query = None if parameters is not None else _pull_query(text)
+            if after is not None:
+                self.wait(after, [] if query is None else [query.source.name])
+            if query is None:
+                return adhoc.query(self._engine, text, parameters)
+            try:
+                return select.pull(self._engine, query)
+            except StatementError as refused:
+                try:
+                    return adhoc.query(self._engine, text)
+                except StatementError:
+                    raise refused.located(text) from None
+
+    def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
+        """Block until the named tables (all, if none is named) have taken in a write.
+
+        Raises:
+            StatementError: the time is up, or a query on the way is paused.
+            DataError: a query on the way has failed.
+        """
+        catalog = self._engine.catalog
+        wanted = [catalog.sources[n].query_id for n in names if n in catalog.sources] if names else list(catalog.queries)
+        self._engine.host.wait_for(token, [q for q in wanted if q is not None and q in catalog.queries], timeout_s)
+
+    def subscribe(self, text: str, *, overflow: Literal["block", "drop"] = "block") -> Subscription:
+        """The rows of a push query, as they come: iterate it, also with ``async for``.
+
+        Args:
+            overflow: what happens when it is read too slowly: the query waits, or drops rows and says how many.
+
+        Raises:
+            StatementError: it is no push query, or it is wrong.
+        """
+        with self._lock, use_clock(self._clock):
+            self._check_open()
+            query = parse_statement(text)
+            if not isinstance(query, ast.Query) or query.emit is None:
+                raise StatementError(
+                    "subscribe() takes a push query", span=query.span, text=text, suggestion="Write SELECT .. EMIT CHANGES."
+                )
+            try:
+                return select.push(self._engine, query, overflow).subscription
+            except StatementError as error:
+                raise error.located(text)
+
+    # --- data ------------------------------------------------------------------------------
+
+    def insert(self, source: str, rows: Any, *, durable: bool = True) -> Token:
+        """Append rows to a stream or table, all of them in one commit.
+
+        Args:
+            rows: dicts, or an Arrow table, pandas or polars frame, or whatever has ``__arrow_c_stream__``; columns are
+                found by name, a column ``rowtime`` (ms or timestamps) gives the timestamps.
+            durable: return when it is on disk; False: as soon as it is visible.
+
+        Returns:
+            a token for ``sql(.., after=token)``.
+
+        Raises:
+            StatementError: there is no such source, or a row does not fit it; nothing was written.
+        """
+        with use_clock(self._clock):
+            self._check_open()
+            engine = self._engine
+            target = engine.catalog.sources.get(source) or engine.catalog.source(source.upper())
+            records.check_writable(target)
+            arrays, timestamps = columns_of(rows, target, now_ms())
+            if len(timestamps) == 0:
+                return Token()
+            for column in target.schema.keys if target.kind == "TABLE" else ():
+                if column.name not in arrays or arrays[column.name].null_count:
+                    raise StatementError(f"{target.name} is a table, and a row has no value for its key {column.name}")
+            made = records.to_records(engine, target, arrays, timestamps)
+            return records.write(engine, target.topic, made, durable=durable)
+
+    def produce(
+        self,
+        topic: str,
+        *,
+        key: bytes | None = None,
+        value: Any = None,
+        timestamp: int | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
+        durable: bool = True,
+    ) -> Token:
+        """Append one record as it is.
+
+        Args:
+            value: bytes, or a dict for a topic of typed values; None is a tombstone.
+            timestamp: ms since the epoch; by default now.
+            partition: by default that of the key.
+
+        Raises:
+            StatementError: there is no such topic, or the value is not what it holds.
+        """
+        with use_clock(self._clock):
+            self._check_open()
+            config = self._engine.topic(topic)
+            if config is None:
+                raise StatementError(f"there is no topic {topic}")
+            try:
+                values = pa.array([value], pa.binary() if config.value_type is None else config.value_type)
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                raise StatementError(f"the topic {topic} cannot hold this value: {error}") from error
+            stamps = np.array([now_ms() if timestamp is None else timestamp], np.int64)
+            extra = pa.array([[{"KEY": k, "VALUE": v} for k, v in headers]], _headers_type()) if headers else None
+            made = Records(None if key is None else pa.array([key], pa.binary()), values, stamps, extra)
+            return records.write(self._engine, topic, made, partition=partition, durable=durable)
+
+    def consume(self, topic: str, *, offset: int = 0, partition: int | None = None) -> Iterator[RawRecord]:
+        """The records that a topic holds now, from an offset on, partition by partition.
+
+        Raises:
+            StatementError: there is no such topic.
+        """
+        self._check_open()
+        config = self._engine.topic(topic)
+        if config is None:
+            raise StatementError(f"there is no topic {topic}")
+        for number in range(config.partitions) if partition is None else [partition]:
+            yield from self._records(topic, number, offset)
+
+    def _records(self, topic: str, partition: int, offset: int) -> Iterator[RawRecord]:
+        log = self._engine.log
+        place, end = max(offset, log.start_offset(topic, partition)), log.end_offset(topic, partition)
+        while place < end:
+            found = log.read(topic, partition, place, rows_max=10_000)
+            count = len(found)
+            keys = [None] * count if found.keys is None else found.keys.to_pylist()
+            headers = [None] * count if found.headers is None else found.headers.to_pylist()
+            values = found.values.to_pylist()
+            for i in range(count):
+                pairs = tuple((h["KEY"], h["VALUE"]) for h in headers[i] or ())
+                yield RawRecord(keys[i], values[i], int(found.timestamps[i]), pairs, partition, int(found.offsets[i]))
+            place = found.next_offset
+
+    def create_topic(self, name: str, *, partitions: int = 1, replicas: int = 1) -> None:
+        """Make a topic of bytes.  Raises: StorageError, if it exists."""
+        self._check_open()
+        self._engine.create_topic(name, TopicConfig(partitions), replicas)
+
+    def drain(self) -> None:
+        """Process everything that is there, query by query in order of creation, on this thread.
+
+        Raises:
+            DataError: a query failed.
+        """
+        with use_clock(self._clock):
+            self._check_open()
+            self._engine.host.drain()
+
+    # --- looking ---------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """Sources, types and queries, as of now."""
+        return self._engine.catalog
+
+    @property
+    def settings(self) -> Settings:
+        return self._engine.settings
+
+    @property
+    def functions(self) -> Registry:
+        return self._engine.functions
+
+    @property
+    def schema_registry(self) -> Any:
+        """The schemas of AVRO, PROTOBUF and JSON_SR topics."""
+        return self._engine.schemas
+
+    @property
+    def queries(self) -> Mapping[str, QueryHandle]:
+        """The persistent queries by id."""
+        return {query_id: QueryHandle(self, query_id) for query_id in self._engine.catalog.queries}
+
+    def topic_names(self) -> list[str]:
+        """Topics that are not internal, sorted."""
+        return sorted(name for name, config in self._engine.log.topics().items() if not config.internal)
+
+    def function_names(self) -> list[str]:
+        return self._engine.functions.names()
+
+    def describe_state(self) -> str:
+        """One line for a prompt: where it is, and how much there is."""
+        catalog = self._engine.catalog
+        streams = sum(s.kind == "STREAM" and s.name != PROCESSING_LOG for s in catalog.sources.values())
+        tables = sum(s.kind == "TABLE" for s in catalog.sources.values())
+        place = "in memory" if self.path is None else str(self.path)
+        counts = [(streams, "stream"), (tables, "table"), (len(catalog.queries), "query")]
+        words = [f"{n} {w if n == 1 else 'queries' if w == 'query' else w + 's'}" for n, w in counts]
+        return f"{place}: {', '.join(words)}"
+
+    # --- life cycle ------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StatementError("the database is closed")
+
+    def close(self) -> None:
+        """Stop the queries after the steps in hand and close the log.  Nothing committed is lost."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._engine.host.close()
+            self._engine.log.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<penstock.Database {'closed' if self._closed else self.describe_state()}>"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryHandle:
+    """A persistent query of an open database."""
+
+    database: Database
+    id: str
+
+    @property
+    def state(self) -> str:
+        """RUNNING, PAUSED or ERROR."""
+        return self.progress().state
+
+    @property
+    def lag(self) -> int:
+        """Records of its inputs that it has not taken in."""
+        return self.progress().lag
+
+    @property
+    def statement(self) -> str:
+        return self.database.catalog.queries[self.id].statement
+
+    def progress(self) -> Progress:
+        """What it has read, used, dropped and written, and how far it is.  Raises: KeyError, once it is terminated."""
+        return self.database._engine.host.run(self.id).progress()
+
+    def explain(self) -> str:
+        """Its plan."""
+        return plan_text(self.database._engine.planned[self.id].plan)
+
+    def pause(self) -> Message:
+        return self._control("PAUSE")
+
+    def resume(self) -> Message:
+        return self._control("RESUME")
+
+    def terminate(self) -> Message:
+        return self._control("TERMINATE")
+
+    def _control(self, action: str) -> Message:
+        (message,) = self.database.execute(f"{action} `{self.id}`;")
+        assert isinstance(message, Message)
+        return message
+
+
+def _pull_query(text: str) -> ast.Query | None:
+    """The text as one of the dialect's pull queries, or None if it is something else.
+
+    Raises:
+        StatementError: it is another statement of the dialect.
+    """
+    try:
+        statement = parse_statement(text)
+    except StatementError:
+        return None
+    if not isinstance(statement, ast.Query):
+        raise StatementError("sql() takes a SELECT", span=statement.span, text=text, suggestion="Use execute().")
+    if statement.emit is not None:
+        raise StatementError(
+            "this is a push query, which has no end", span=statement.span, text=text, suggestion="Use subscribe()."
+        )
+    beyond = statement.joins or statement.window or statement.group_by or statement.having or statement.partition_by
+    return None if beyond else statement
+
+
+def _headers_type() -> Any:
+    return pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())]))
+
+
+def _processing_log() -> DataSource:
+    """The stream over the processing log, which is there in every database."""
+    columns = tuple(Column(f.name, from_arrow(f.type)) for f in processing_log.VALUE_TYPE)
+    return DataSource(
+        PROCESSING_LOG,
+        "STREAM",
+        Schema(columns),
+        processing_log.TOPIC,
+        FormatInfo("NONE"),
+        FormatInfo("ARROW"),
+        read_only=True,
+        statement="(made by the engine)",
+    )
+
+
+__all__ += ["PushResult"]
