@@ -12,16 +12,32 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .engine.database import Database, QueryHandle, RawRecord, connect
     from .engine.functions.user import udaf, udf, udtf
+    from .engine.results import Description, Listing, Message, PushResult, PushRow, Table
     from .errors import DataError, InternalError, PenstockError, StatementError, StorageError, UnsupportedError
+    from .runtime.host import Token
+    from .runtime.subscriptions import Subscription
 
 _HOMES = {
     "DataError": "errors",
+    "Database": "engine.database",
+    "Description": "engine.results",
     "InternalError": "errors",
+    "Listing": "engine.results",
+    "Message": "engine.results",
     "PenstockError": "errors",
+    "PushResult": "engine.results",
+    "PushRow": "engine.results",
+    "QueryHandle": "engine.database",
+    "RawRecord": "engine.database",
     "StatementError": "errors",
     "StorageError": "errors",
+    "Subscription": "runtime.subscriptions",
+    "Table": "engine.results",
+    "Token": "runtime.host",
     "UnsupportedError": "errors",
+    "connect": "engine.database",
     "udaf": "engine.functions.user",
     "udf": "engine.functions.user",
     "udtf": "engine.functions.user",
@@ -29,11 +45,23 @@ _HOMES = {
 
 __all__ = [
     "DataError",
+    "Database",
+    "Description",
     "InternalError",
+    "Listing",
+    "Message",
     "PenstockError",
+    "PushResult",
+    "PushRow",
+    "QueryHandle",
+    "RawRecord",
     "StatementError",
     "StorageError",
+    "Subscription",
+    "Table",
+    "Token",
     "UnsupportedError",
+    "connect",
     "udaf",
     "udf",
     "udtf",

@@ -34,7 +34,7 @@ from .functions import load_built_ins
 from .functions.registry import Registry
 from .intake import columns_of
 from .plan.explain import explain as plan_text
-from .results import Message, PushResult, Result, Table
+from .results import Message, Result, Table
 from .schema import Column, Schema
 from .settings import Settings
 from .types import from_arrow
@@ -165,7 +165,7 @@ class Database:
                 try:
                     results.append(execute(self._engine, parsed.statement))
                 except StatementError as error:
-                    raise error.located(source)
+                    raise error.located(source) from error.__cause__
         return results
 
     def _parsed(self, text: str) -> list[tuple[ParsedStatement, str]]:
@@ -241,7 +241,7 @@ class Database:
             try:
                 return select.push(self._engine, query, overflow).subscription
             except StatementError as error:
-                raise error.located(text)
+                raise error.located(text) from error.__cause__
 
     # --- data ------------------------------------------------------------------------------
 
@@ -498,6 +498,3 @@ def _processing_log() -> DataSource:
         read_only=True,
         statement="(made by the engine)",
     )
-
-
-__all__ += ["PushResult"]

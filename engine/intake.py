@@ -19,9 +19,7 @@ from .catalog import DataSource
 from .types import Array, Map, SqlType, Struct, to_arrow
 
 
-def columns_of(
-    rows: Any, source: DataSource, now_ms: int
-) -> tuple[dict[str, Any], npt.NDArray[np.int64]]:
+def columns_of(rows: Any, source: DataSource, now_ms: int) -> tuple[dict[str, Any], npt.NDArray[np.int64]]:
     """Arrow arrays by column name, and the timestamps (``now_ms`` for rows without one).
 
     Raises:
@@ -32,9 +30,7 @@ def columns_of(
     if table is not None:
         names = {name: _match(name, own, source) for name in table.column_names}
         count = table.num_rows
-        arrays = {
-            found: _cast(table.column(name), own[found], found) for name, found in names.items() if found != "ROWTIME"
-        }
+        arrays = {found: _cast(table.column(name), own[found], found) for name, found in names.items() if found != "ROWTIME"}
         given = next((table.column(name) for name, found in names.items() if found == "ROWTIME"), None)
         times = None if given is None else _whole(given)
     else:

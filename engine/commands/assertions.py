@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ...errors import StatementError, UnsupportedError
 from ...grammar import ast
@@ -34,7 +35,9 @@ def assert_topic(engine: Engine, statement: ast.AssertTopic) -> Message:
 
     _wait(engine, problem, statement.timeout, "topic", statement)
     state = "exists" if statement.exists else "does not exist"
-    return Message("assert topic", f"topic {statement.topic} {state}", unparse(statement), details={"topic": statement.topic})
+    return Message(
+        "assert topic", f"topic {statement.topic} {state}", unparse(statement), details={"topic": statement.topic}
+    )
 
 
 def assert_schema(engine: Engine, statement: ast.AssertSchema) -> Message:
@@ -56,7 +59,7 @@ def assert_schema(engine: Engine, statement: ast.AssertSchema) -> Message:
 
 
 def _schema_exists(engine: Engine, subject: str | None, schema_id: int | None) -> bool:
-    schemas = engine.schemas
+    schemas: Any = engine.schemas
     if schemas is None:
         return False
     if subject is not None:

@@ -46,7 +46,10 @@ def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
     existing = engine.catalog.sources.get(name)
     if existing is not None and statement.if_not_exists:
         return Message(
-            f"create {kind.lower()}", f"{existing.kind.lower()} {name} exists already; nothing was changed", text, warning=True
+            f"create {kind.lower()}",
+            f"{existing.kind.lower()} {name} exists already; nothing was changed",
+            text,
+            warning=True,
         )
     _check_replaceable(engine, statement, existing)
     made = define(engine, statement)
@@ -63,7 +66,9 @@ def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
     if query is not None:
         persist.start(engine, query)
     verb = "replaced" if existing is not None else "created"
-    return Message(f"create {kind.lower()}", f"{kind.lower()} {name} {verb}", text, details={"source": name, "topic": source.topic})
+    return Message(
+        f"create {kind.lower()}", f"{kind.lower()} {name} {verb}", text, details={"source": name, "topic": source.topic}
+    )
 
 
 def check_name(name: str, span: Span) -> None:
@@ -100,7 +105,9 @@ def check_may_replace(engine: Engine, existing: DataSource, kind: str, span: Spa
     if engine.properties.get("ksql.create.or.replace.enabled") == "false":
         raise StatementError("CREATE OR REPLACE is switched off by ksql.create.or.replace.enabled", span=span)
     if existing.kind != kind:
-        raise StatementError(f"{existing.name} is a {existing.kind.lower()}, so it cannot be replaced by a {kind.lower()}", span=span)
+        raise StatementError(
+            f"{existing.name} is a {existing.kind.lower()}, so it cannot be replaced by a {kind.lower()}", span=span
+        )
 
 
 def _check_upgrade(old: DataSource, new: DataSource, statement: ast.CreateSource) -> None:
@@ -120,7 +127,9 @@ def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
     for what, before, after in same:
         if before != after:
             raise StatementError(
-                f"{old.name} cannot be replaced: its {what} would change", span=span, suggestion="DROP it and create it anew."
+                f"{old.name} cannot be replaced: its {what} would change",
+                span=span,
+                suggestion="DROP it and create it anew.",
             )
 
 
@@ -183,9 +192,7 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
     if not schema.keys and clause.text("KEY_FORMAT") is None and not (both and both.upper() == "NONE"):
         key_format = FormatInfo("NONE") if key_name is None else key_format
     stored = [c for c in schema if c.role == "VALUE"]
-    value_format = replace(
-        value_format, features=value_features(value_format.name, len(stored), clause, properties)
-    )
+    value_format = replace(value_format, features=value_features(value_format.name, len(stored), clause, properties))
     if schema.keys:
         key_format = replace(key_format, features=key_features(key_format.name, len(schema.keys)))
         check_format(key_format.name, schema.keys, is_key=True, span=clause.span("KEY_FORMAT") or statement.span)
@@ -234,7 +241,8 @@ def _topic_config(clause: WithClause, partitions: int, value_format: FormatInfo,
     cleanup = (clause.text("CLEANUP_POLICY") or "delete").lower().replace(" ", "")
     if cleanup not in _CLEANUP:
         raise StatementError(
-            f"CLEANUP_POLICY must be delete, compact or 'compact,delete', not {cleanup!r}", span=clause.span("CLEANUP_POLICY")
+            f"CLEANUP_POLICY must be delete, compact or 'compact,delete', not {cleanup!r}",
+            span=clause.span("CLEANUP_POLICY"),
         )
     return TopicConfig(
         partitions,
@@ -384,7 +392,9 @@ def drop(engine: Engine, statement: ast.DropSource) -> Message:
     engine.catalog = engine.catalog.without_source(source.name)
     if statement.delete_topic and not engine.replaying and engine.topic(source.topic) is not None:
         engine.log.delete_topic(source.topic)
-    return Message(f"drop {kind}", f"{kind} {source.name} dropped", text, details={"source": source.name, "topic": source.topic})
+    return Message(
+        f"drop {kind}", f"{kind} {source.name} dropped", text, details={"source": source.name, "topic": source.topic}
+    )
 
 
 def _check_unused(engine: Engine, source: DataSource, span: Span) -> None:

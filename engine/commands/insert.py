@@ -53,7 +53,10 @@ def insert_values(engine: Engine, statement: ast.InsertValues) -> Message:
     made = records.to_records(engine, source, arrays, np.array([timestamp], np.int64))
     token = records.write(engine, source.topic, made, partition=0 if made.keys is None else None)
     return Message(
-        "insert values", f"1 row inserted into {source.name}", unparse(statement), details={"source": source.name, "token": token}
+        "insert values",
+        f"1 row inserted into {source.name}",
+        unparse(statement),
+        details={"source": source.name, "token": token},
     )
 
 

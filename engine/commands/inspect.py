@@ -236,7 +236,9 @@ def _describe_function(engine: Engine, name: str, span: Span, text: str) -> Desc
             span=span,
             suggestion=f"Did you mean {' or '.join(near)}?" if near else "SHOW FUNCTIONS; lists them.",
         )
-    signatures = Listing("signatures", ("Signature",), tuple((f"{function.name}{_signature(o)}",) for o in function.overloads))
+    signatures = Listing(
+        "signatures", ("Signature",), tuple((f"{function.name}{_signature(o)}",) for o in function.overloads)
+    )
     sections: tuple[tuple[str, str | Listing], ...] = (
         ("Type", function.kind),
         ("Meaning", function.meaning),

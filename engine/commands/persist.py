@@ -187,9 +187,7 @@ def insert_select(engine: Engine, statement: ast.InsertSelect) -> Message:
     if target is None:
         engine.catalog.source(statement.target)  # raises, with near misses
         raise AssertionError
-    planned = plan_query(
-        engine, statement.query, SinkRequest(target.kind, target.name, statement.properties, insert=True)
-    )
+    planned = plan_query(engine, statement.query, SinkRequest(target.kind, target.name, statement.properties, insert=True))
     assert planned.resolved is not None
     number = engine.statement_number
     wanted = clause.text("QUERY_ID")
@@ -259,9 +257,7 @@ def end(engine: Engine, query_id: str) -> None:
 def start_replayed(engine: Engine) -> None:
     """Run the queries that the journal left, in order of creation."""
     for planned in sorted(engine.planned.values(), key=lambda p: p.order):
-        engine.host.start(
-            planned.query_id, planned.dataflow, planned.order, paused=planned.query_id in engine.paused
-        )
+        engine.host.start(planned.query_id, planned.dataflow, planned.order, paused=planned.query_id in engine.paused)
 
 
 # --- TERMINATE, PAUSE, RESUME --------------------------------------------------------------

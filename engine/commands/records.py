@@ -28,9 +28,7 @@ def check_writable(source: DataSource) -> None:
         raise StatementError(f"{source.name} has header columns, which cannot be written")
 
 
-def to_records(
-    engine: Engine, source: DataSource, columns: Mapping[str, Any], timestamps: npt.NDArray[np.int64]
-) -> Records:
+def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:
     """Encode rows for a source's topic.
 
     Args:
@@ -69,11 +67,9 @@ def to_records(
 
 def _typed(engine: Engine, source: DataSource, columns: Mapping[str, Any], n: int) -> Any:
     """The struct array of a typed topic, which may have more fields than this source."""
-    wanted = engine.log.topics()[source.topic].value_type
+    wanted: Any = engine.log.topics()[source.topic].value_type
     own = {c.name for c in stored_values(source.schema)}
-    arrays = [
-        columns[f.name] if f.name in own and f.name in columns else pa.nulls(n, f.type) for f in wanted or ()
-    ]
+    arrays = [columns[f.name] if f.name in own and f.name in columns else pa.nulls(n, f.type) for f in wanted]
     if not arrays:
         return pa.array([{}] * n, wanted)
     return pa.StructArray.from_arrays(arrays, fields=list(wanted))

@@ -34,9 +34,7 @@ from .planning import plan_query, to_dataflow
 # --- push ----------------------------------------------------------------------------------
 
 
-def push(
-    engine: Engine, query: ast.Query, overflow: Literal["block", "drop"] = "block"
-) -> PushResult:
+def push(engine: Engine, query: ast.Query, overflow: Literal["block", "drop"] = "block") -> PushResult:
     """Start a push query.
 
     Raises:
@@ -122,7 +120,9 @@ def _check_clauses(engine: Engine, query: ast.Query) -> None:
                 suggestion="Add EMIT CHANGES for a push query, or use sql(), where any SQL can be asked.",
             )
     if query.limit is not None and engine.properties["ksql.query.pull.limit.clause.enabled"] == "false":
-        raise StatementError("LIMIT in pull queries is switched off by ksql.query.pull.limit.clause.enabled", span=query.span)
+        raise StatementError(
+            "LIMIT in pull queries is switched off by ksql.query.pull.limit.clause.enabled", span=query.span
+        )
 
 
 def _source(engine: Engine, query: ast.Query) -> DataSource:
