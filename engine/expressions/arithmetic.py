@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Failures
 from .. import types as t
+from ..functions.aggregate_values import unscaled
 from . import nodes as n
 from .casts import cast_array
 from .frames import Evaluator, Frame, Value, strict
@@ -123,6 +124,8 @@ def _divide_doubles(operator: str, x: Any, y: Any) -> Any:
 
 def _divide_decimals(e: n.Arithmetic, x: Any, y: Any) -> tuple[Any, Failures | None]:
     assert isinstance(e.type, t.Decimal)
+    if e.operator == "/" and e.type.precision <= 38 and max(x.type.precision, y.type.precision) <= 18:
+        return _divide_short_decimals(e, x, y, e.type)
     failed: dict[int, str] = {}
     values: list[Decimal | None] = []
     work = divide_decimal if e.operator == "/" else remainder_decimal
@@ -135,6 +138,31 @@ def _divide_decimals(e: n.Arithmetic, x: Any, y: Any) -> tuple[Any, Failures | N
                 failed[row] = f"{n.text(e)}: {error}"
         values.append(result)
     return pa.array(values, t.to_arrow(e.type)), failures_of(failed)
+
+
+def _divide_short_decimals(e: n.Arithmetic, x: Any, y: Any, type_: t.Decimal) -> tuple[Any, Failures | None]:
+    """The same over the digits as integers, several times quicker, where these fit 64 bits."""
+    factor = 10 ** (type_.scale + y.type.scale - x.type.scale)
+    nulls = null_mask(x) | null_mask(y)
+    quotients = [0] * len(x)
+    failed: dict[int, str] = {}
+    for row, (a, b, missing) in enumerate(zip(unscaled(x).tolist(), unscaled(y).tolist(), nulls.tolist(), strict=True)):
+        if missing:
+            continue
+        if not b:
+            failed[row] = f"{n.text(e)}: division by zero"
+            continue
+        quotient, rest = divmod(a * factor, b)
+        if rest:
+            failed[row] = f"{n.text(e)}: {x[row].as_py()} / {y[row].as_py()} is not exact in {type_}"
+        else:
+            quotients[row] = quotient
+    if failed:
+        nulls[list(failed)] = True
+    words = b"".join([q.to_bytes(16, "little", signed=True) for q in quotients])
+    validity = pa.array(~nulls).buffers()[1] if nulls.any() else None
+    arrow = t.to_arrow(type_)
+    return pa.Array.from_buffers(arrow, len(x), [validity, pa.py_buffer(words)]), failures_of(failed)
 
 
 def _unscaled(value: Decimal) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated, Failures
 from ...storage.formats.java_numbers import format_double, format_doubles
 from .. import types as t
+from ..functions.aggregate_values import from_unscaled
 from .temporal_text import DAY_MS, format_date, format_time, format_timestamp, parse_date, parse_time, parse_timestamp
 from .values import (
     failures_at,
@@ -347,8 +348,32 @@ def _to_decimal(array: Any, source: t.SqlType, target: t.Decimal) -> Evaluated:
         wide = pa.decimal256(min(19 + target.scale, DECIMAL_PRECISION_MAX), target.scale)
         if 19 + target.scale <= DECIMAL_PRECISION_MAX:
             return Evaluated(pc.cast(pc.cast(pc.cast(array, pa.int64()), wide), arrow), failures)
+    elif source == t.DOUBLE and target.precision <= 15:
+        return _doubles_to_decimal(array, target)
     elif isinstance(source, t.Decimal) and target.scale >= source.scale and room >= source.precision - source.scale:
         return Evaluated(pc.cast(array, arrow))
+    return _to_decimal_by_row(array, target)
+
+
+def _doubles_to_decimal(array: Any, target: t.Decimal) -> Evaluated:
+    """Where the scaled double is clearly on one side of a half its nearest integer is the answer; the few others (ties,
+    which depend on the shortest decimal text of the double, and numbers that do not fit) are taken one by one."""
+    numbers = to_numpy(array, np.float64)
+    with np.errstate(all="ignore"):
+        scaled = numbers * 10.0**target.scale
+        nearest = np.rint(scaled)
+        clear = (np.abs(nearest) < 10.0**target.precision) & (np.abs(np.abs(scaled - nearest) - 0.5) > 1e-3)
+    result = from_unscaled(np.where(clear, nearest, 0).astype(np.int64), t.to_arrow(target), null_mask(array) | ~clear)
+    rest = np.flatnonzero(~clear & ~null_mask(array))
+    if not len(rest):
+        return Evaluated(result)
+    exact = _to_decimal_by_row(array.take(pa.array(rest)), target)
+    where = np.arange(len(array), dtype=np.int64)
+    where[rest] = len(array) + np.arange(len(rest))
+    return Evaluated(pa.concat_arrays([result, exact.values]).take(pa.array(where)), map_failures(exact.failures, rest))
+
+
+def _to_decimal_by_row(array: Any, target: t.Decimal) -> Evaluated:
     values: list[Decimal | None] = []
     failed: dict[int, str] = {}
     for row, value in enumerate(array.to_pylist()):
@@ -362,7 +387,7 @@ def _to_decimal(array: Any, source: t.SqlType, target: t.Decimal) -> Evaluated:
             except ValueError as error:
                 failed[row] = str(error)
         values.append(settled)
-    return Evaluated(pa.array(values, arrow), failures_of(failed))
+    return Evaluated(pa.array(values, t.to_arrow(target)), failures_of(failed))
 
 
 def _between_times(array: Any, source: t.SqlType, target: t.SqlType) -> Any:

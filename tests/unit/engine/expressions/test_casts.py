@@ -122,6 +122,15 @@ def test_casts_that_are_refused(source: t.SqlType, target: t.SqlType) -> None:
     assert not can_cast(source, target)
 
 
+def test_doubles_round_as_their_text_says(bench: Any) -> None:
+    """Half up on the shortest text of the double: 0.285 becomes 0.29 although it is a little less than that."""
+    values = [0.285, -0.285, 1.005, 2.5, 0.004999999, 0.005, None, 99999.994, 99999.995, -1e9, float("nan"), 12345.67]
+    result = bench.run("CAST(A AS DECIMAL(7,2))", values, A="DOUBLE")
+    expected = ["0.29", "-0.29", "1.01", "2.50", "0.00", "0.01", None, "99999.99", None, None, None, "12345.67"]
+    assert result.values == [None if e is None else D(e) for e in expected]
+    assert sorted(result.failed) == [8, 9, 10]
+
+
 def test_casts_that_fail_are_null_and_say_why(bench: Any) -> None:
     """The reason names the cast and the text."""
     result = bench.run("CAST(A AS INT)", ["z"], A="STRING")
