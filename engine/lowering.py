@@ -41,6 +41,7 @@ from .analysis.scope import FromSource, Scope, SourceColumn
 from .catalog import DataSource, FormatInfo
 from .expressions.compile import compile_expression, compile_predicate
 from .expressions.nodes import TypedExpression
+from .functions.aggregate import configured
 from .functions.registry import Registry
 from .plan import nodes as p
 from .plan.build import columns_read
@@ -226,7 +227,7 @@ class _Lowering:
         return _Lowered(number, input_.stored)
 
     def _aggregate(self, node: p.Aggregate, input_: _Lowered, before: bool) -> _Lowered:
-        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node)
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.properties)
         name = self._name("aggregate")
 
         def make(context: OperatorContext) -> Operator:
@@ -237,7 +238,7 @@ class _Lowering:
         return _Lowered(number, StoredTable.of_groups(name, "groups", node.schema, transform, windowed=False))
 
     def _window_aggregate(self, node: p.WindowAggregate, input_: _Lowered, before: bool) -> _Lowered:
-        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node)
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.properties)
         spec, final, extras = node.spec, node.final, _bounds(node)
         windows = TimeWindows(spec.size_ms, spec.advance_ms, spec.grace_ms)
         name = self._name("aggregate")
@@ -260,7 +261,7 @@ class _Lowering:
         return _Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True))
 
     def _session_aggregate(self, node: p.SessionAggregate, input_: _Lowered, before: bool) -> _Lowered:
-        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node)
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.properties)
         spec, final, extras = node.spec, node.final, _bounds(node)
         windows = SessionWindows(spec.size_ms, spec.grace_ms)
         name = self._name("aggregate")
@@ -416,12 +417,15 @@ def _values(schema: Schema) -> pa.Schema:
     return Schema(schema.values).arrow()
 
 
-def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate) -> tuple[AggregateCall, ...]:
+def _calls(
+    node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, properties: Mapping[str, str]
+) -> tuple[AggregateCall, ...]:
     """The aggregators over the columns of the `GroupBy` below."""
     columns = node.input.schema
     return tuple(
         AggregateCall(
-            a.call.overload.make(a.call.argument_types, a.call.literals), tuple(columns.index(n) for n in a.arguments)
+            configured(a.call.name, a.call.overload.make(a.call.argument_types, a.call.literals), properties),
+            tuple(columns.index(n) for n in a.arguments),
         )
         for a in node.aggregates
     )

@@ -7,7 +7,7 @@ KAFKA) cannot hold, so that it refuses the function for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import StatementError
@@ -24,6 +24,24 @@ Literals = Sequence[Any]
 
 _ORDERED = ("INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "DATE", "TIME", "TIMESTAMP", "BYTES")
 """What MIN, MAX and TOPK can compare."""
+
+
+def configured(name: str, aggregator: Aggregator, properties: Mapping[str, str]) -> Aggregator:
+    """The aggregator as the properties ``ksql.functions.<name>.*`` want it: COLLECT_LIST and COLLECT_SET have a ``limit``.
+
+    Raises:
+        StatementError: a limit that is not a whole number.
+    """
+    if isinstance(aggregator, CollectList | CollectSet):
+        key = f"ksql.functions.{name.lower()}.limit"
+        text = str(properties.get(key, "-1"))
+        try:
+            limit = int(text)
+        except ValueError:
+            raise StatementError(f"{key} must be a whole number, not {text}") from None
+        if limit >= 0:
+            return aggregator.limited(limit)
+    return aggregator
 
 
 def _result(word: str) -> str:

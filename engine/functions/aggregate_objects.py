@@ -100,7 +100,12 @@ class CollectList(ObjectAggregator):
     def __init__(self, type_: t.SqlType, limit: int | None = None) -> None:
         result = pa.list_(t.to_arrow(type_))
         super().__init__(result, result, [])
+        self._type = type_
         self._limit = limit
+
+    def limited(self, limit: int) -> CollectList:
+        """The same, stopping at ``limit`` items."""
+        return CollectList(self._type, limit)
 
     def open(self, state: Any) -> Any:
         return list(state)
@@ -129,7 +134,12 @@ class CollectSet(ObjectAggregator):
     def __init__(self, type_: t.SqlType, limit: int | None = None) -> None:
         result = pa.list_(t.to_arrow(type_))
         super().__init__(result, result, [])
+        self._type = type_
         self._limit = limit
+
+    def limited(self, limit: int) -> CollectSet:
+        """The same, stopping at ``limit`` items."""
+        return CollectSet(self._type, limit)
 
     def open(self, state: Any) -> Any:
         return {hashable(v): v for v in state}

@@ -63,17 +63,19 @@ def object_array(values: list[Any]) -> Values:
 
 
 def hashable(value: Any) -> Any:
-    """Something that hashes, and equals another such thing exactly if SQL finds the values the same (NaN is itself)."""
+    """Something that hashes, and equals another such thing exactly if SQL finds the values (of one type) the same.
+
+    NaN is itself; the pairs of a MAP have no order.
+    """
     if isinstance(value, float) and value != value:
         return ("NaN",)
     if isinstance(value, list):
-        return tuple(hashable(v) for v in value)
+        items = [hashable(v) for v in value]
+        return ("map", *sorted(items, key=repr)) if value and isinstance(value[0], tuple) else tuple(items)
     if isinstance(value, tuple):
         return ("pair", *(hashable(v) for v in value))
     if isinstance(value, dict):
         return ("struct", *(hashable(v) for v in value.values()))
-    if isinstance(value, bool):
-        return ("boolean", value)
     return value
 
 

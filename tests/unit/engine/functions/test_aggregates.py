@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -17,12 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.engine import types as t
-from penstock.engine.functions import aggregate  # noqa: F401  (registers the functions)
+from penstock.engine.functions import aggregate
 from penstock.engine.functions.aggregate_distinct import EXACT_MAX, CountDistinct
 from penstock.engine.functions.registry import BUILT_INS
 from penstock.errors import DataError, StatementError
 from penstock.runtime.kernel import Segments
-import itertools
 
 
 def make(name: str, *types: t.SqlType, literals: Sequence[Any] = ()) -> Any:
@@ -465,6 +465,29 @@ def test_final_values_are_duckdbs(rows: list[tuple[int, int | None]]) -> None:
         columns.append(states.results())
     for g, *expected in oracle:
         assert [c[g] for c in columns] == expected
+
+
+@pytest.mark.parametrize("name", ["COLLECT_LIST", "COLLECT_SET"])
+def test_collections_stop_growing_at_their_limit(name: str) -> None:
+    """``ksql.functions.<name>.limit``; without it, or below 0, there is none."""
+    key = f"ksql.functions.{name.lower()}.limit"
+    for properties, size in (({key: "2"}, 2), ({key: "-1"}, 3), ({}, 3)):
+        aggregator = aggregate.configured(name, make(name, t.INTEGER), properties)
+        states = Groups(aggregator, 1)
+        states.feed([0, 0, 0], [pa.array([1, 2, 3], pa.int32())])
+        assert states.results() == [[1, 2, 3][:size]]
+    with pytest.raises(StatementError, match="must be a whole number"):
+        aggregate.configured(name, make(name, t.INTEGER), {key: "many"})
+
+
+def test_maps_with_the_same_pairs_are_the_same_value() -> None:
+    """COLLECT_SET, COUNT_DISTINCT and ATTR compare maps without regard to the order of their pairs."""
+    type_ = t.Map(t.STRING, t.INTEGER)
+    maps = pa.array([[("a", 1), ("b", 2)], [("b", 2), ("a", 1)], [("a", 1)]], pa.map_(pa.string(), pa.int32()))
+    for name, expected in (("COLLECT_SET", [1, 1, 2]), ("COUNT_DISTINCT", [1, 1, 2])):
+        got = Groups(make(name, type_), 1).feed([0, 0, 0], [maps])
+        assert [len(v) if name == "COLLECT_SET" else v for v in got] == expected
+    assert Groups(make("ATTR", type_), 1).feed([0, 0, 0], [maps])[1:] == [[("a", 1), ("b", 2)], None]
 
 
 def test_literal_arguments_must_make_sense() -> None:
