@@ -32,6 +32,7 @@ from .commands.dispatch import execute, read_script
 from .commands.journal import Journal
 from .functions import load_built_ins
 from .functions.registry import Registry
+from .functions.user import USER_FUNCTIONS
 from .intake import columns_of
 from .plan.explain import explain as plan_text
 from .results import Message, Result, Table
@@ -103,7 +104,8 @@ class Database:
         self._clock = clock
         self._lock = threading.RLock()
         self._closed = False
-        functions = registry if registry is not None else Registry(load_built_ins())
+        load_built_ins()
+        functions = registry if registry is not None else Registry(USER_FUNCTIONS)
         with use_clock(clock):
             files = open_directory(path)
             try:
