@@ -182,6 +182,18 @@ def test_session_windows(any_batch: Any) -> None:
     assert bench.table(run) == [{"ID": 1, "WINDOWSTART": 0, "WINDOWEND": 9, "N": 3, "WE": 9, "ROWTIME": 9}]
 
 
+def test_emit_final_has_no_grace_of_its_own(any_batch: Any) -> None:
+    """Without GRACE PERIOD, EMIT CHANGES waits a day for late rows, EMIT FINAL closes a window at its end."""
+    bench = any_batch
+    bench.source("CREATE STREAM S (ID INT KEY, V INT)")
+    bench.run(
+        "CREATE TABLE O AS SELECT ID, SUM(V) AS T FROM S WINDOW TUMBLING (SIZE 10 MILLISECONDS) GROUP BY ID EMIT FINAL"
+    )
+    bench.produce("S", [(1, {"V": 1}, 3), (1, {"V": 2}, 10), (1, {"V": 4}, 9)])
+    bench.drain()
+    assert bench.rows("O") == [((1, 0), {"T": 1}, 3)]
+
+
 def test_emit_final(any_batch: Any) -> None:
     """One row per window, when a later row closes it."""
     bench = any_batch
