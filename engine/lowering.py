@@ -61,12 +61,14 @@ class LoweringContext:
     Attributes:
         properties: settings by lower-case name (section 12 of the reference), overrides of the statement included.
         receive: takes the batches of a push query.
+        partitions: how many the log's topics really have, where that differs from what the catalog says.
     """
 
     functions: Registry
     make_serde: MakeSerde
     properties: Mapping[str, str] = field(default_factory=dict)
     receive: Callable[[Batch], None] | None = None
+    partitions: int | None = None
 
 
 def lower(plan: p.PlanNode, context: LoweringContext) -> d.Dataflow:
@@ -98,7 +100,7 @@ class _Lowering:
         properties = self._context.properties
         return d.Dataflow(
             tuple(self._nodes),
-            self._partitions,
+            self._context.partitions or self._partitions,
             order="arrival" if properties.get("processing.order", "timestamp").lower() == "arrival" else "timestamp",
             every_update=properties.get("cache.max.bytes.buffering", "10000000").strip() == "0",
             max_task_idle_ms=int(properties.get("max.task.idle.ms", "0")),

@@ -86,9 +86,12 @@ def _holds_map(type_: SqlType) -> bool:
 
 
 def place_keys(
-    items: Sequence[Item], rule: KeyRule, *, persistent: bool, result: str
+    items: Sequence[Item], rule: KeyRule, *, persistent: bool, strict: bool, result: str
 ) -> tuple[tuple[Output, ...], tuple[int, ...]]:
     """The result's columns, keys first in the order of the rows' key, and each SELECT item's place among them.
+
+    Args:
+        strict: no key column may be missing.
 
     Raises:
         StatementError: a persistent query's projection lacks a key column, has one twice, or has no value column.
@@ -102,7 +105,7 @@ def place_keys(
         else:
             chosen[place] = key
     if persistent:
-        if missing:
+        if missing and strict:
             raise _missing_keys(missing, rule, result, items)
         _check_once(items, chosen)
         if len(chosen) == len(items):

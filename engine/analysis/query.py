@@ -41,6 +41,9 @@ from .resolved import Grouping, Named, Output, ResolvedJoin, ResolvedQuery, Sour
 from .scope import Scope, SourceColumn, from_sources
 from .sink import SinkRequest, resolve_sink
 
+NEW_PLANNER = "ksql.new.query.planner.enabled"
+"""Section 5: with it, a persistent query may leave its key out."""
+
 DEFAULT_GRACE_MS = 24 * 60 * 60 * 1000
 """Section 6: without GRACE PERIOD, a window takes late rows until a day after its start."""
 
@@ -105,7 +108,8 @@ class _Analysis:
             if partition_by is not None:
                 items, rule = _partitioned(items, partition_by)
         name = "the query" if self.context.sink is None else self.context.sink.name
-        outputs, select_order = place_keys(items, rule, persistent=self.persistent, result=name)
+        strict = self.persistent and self.context.properties.get(NEW_PLANNER, "false").lower() != "true"
+        outputs, select_order = place_keys(items, rule, persistent=self.persistent, strict=strict, result=name)
         self._check_reserved(items, outputs, select_order)
         kind: SourceKind = "TABLE" if grouping is not None else self._joined_kind()
         self._check_emit(grouping)

@@ -11,10 +11,10 @@ from ...errors import Span, StatementError
 from ...grammar import ast
 from ...storage.formats import FormatTraits, check_columns, check_wrapping, format_traits
 from ..catalog import UNWRAP_SINGLES, WRAP_SINGLES, Catalog, DataSource, FormatInfo
-from ..expressions.nodes import TypedExpression
+from ..expressions.nodes import Cast, TypedExpression
 from ..schema import Column, Schema
-from ..types import BIGINT, STRING, TIMESTAMP, to_arrow
-from .coercion import can_coerce, coerce
+from ..types import BIGINT, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, to_arrow
+from .coercion import can_coerce
 from .resolved import Output, ResolvedQuery, ResolvedSink, SourceKind
 from .with_clause import CREATE_AS, INSERT_INTO, WithClause
 
@@ -304,7 +304,7 @@ def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[Outpu
     """
     given, wanted = query.schema, target.schema
     fits = len(given) == len(wanted) and all(
-        a.name == b.name and a.role == b.role and (a.type == b.type or (b.role == "VALUE" and can_coerce(a.type, b.type)))
+        a.name == b.name and a.role == b.role and (a.type == b.type or (b.role == "VALUE" and _widens(a.type, b.type)))
         for a, b in zip(given, wanted, strict=True)
     )
     if not fits:
@@ -318,5 +318,12 @@ def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[Outpu
     )
 
 
+def _widens(given: SqlType, wanted: SqlType) -> bool:
+    """Implicit casts; a whole number goes into any DECIMAL, where a value that is too large becomes NULL."""
+    return can_coerce(given, wanted) or (given in (INTEGER, BIGINT) and isinstance(wanted, Decimal))
+
+
 def _cast(expression: TypedExpression, column: Column) -> TypedExpression:
-    return expression if expression.type == column.type else coerce(expression, column.type)
+    if expression.type == column.type:
+        return expression
+    return Cast(expression, implicit=True, type=column.type, span=expression.span)
