@@ -49,7 +49,7 @@ def resolve_sink(
     _check_kind(query, request, span)
     clause = WithClause(request.properties, CREATE_AS)
     left = query.sources[0].source
-    key_format, value_format = _formats(query, clause, left, properties)
+    key_format, value_format = _formats(query, clause, left, properties, span)
     topic = clause.text("KAFKA_TOPIC") or properties.get(TOPIC_PREFIX, "") + request.name
     timestamp_column, timestamp_format = timestamp(clause, query.schema)
     legacy_partitions, legacy_replicas = properties.get(SINK_PARTITIONS), properties.get(SINK_REPLICAS)
@@ -95,7 +95,7 @@ def _check_kind(query: ResolvedQuery, request: SinkRequest, span: Span) -> None:
 
 
 def _formats(
-    query: ResolvedQuery, clause: WithClause, left: DataSource, properties: Mapping[str, str]
+    query: ResolvedQuery, clause: WithClause, left: DataSource, properties: Mapping[str, str], span: Span
 ) -> tuple[FormatInfo, FormatInfo]:
     """Both default to those of the left-most source; a new key on a source without key takes the configured format."""
     schema = query.schema
@@ -119,8 +119,8 @@ def _formats(
     value = side_format("VALUE", value_name, left.value_format, clause)
     columns = [c for c in schema.values if c.role == "VALUE"]
     value = replace(value, features=value_features(value.name, len(columns), clause, properties))
-    check_format(key.name, schema.keys, is_key=True, span=clause.span("KEY_FORMAT") or clause.span("FORMAT"))
-    check_format(value.name, columns, is_key=False, span=clause.span("VALUE_FORMAT") or clause.span("FORMAT"))
+    check_format(key.name, schema.keys, is_key=True, span=clause.span("KEY_FORMAT") or clause.span("FORMAT") or span)
+    check_format(value.name, columns, is_key=False, span=clause.span("VALUE_FORMAT") or clause.span("FORMAT") or span)
     return key, value
 
 

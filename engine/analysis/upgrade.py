@@ -20,7 +20,8 @@ def check_columns(name: str, old: Schema, new: Schema, span: Span) -> None:
     """
     if old.keys != new.keys:
         raise StatementError(
-            f"the key of {name} cannot change: it is {Schema(old.keys)}, and would be {Schema(new.keys) or 'none'}", span=span
+            f"the key of {name} cannot change: it is {Schema(old.keys)}, and would be {Schema(new.keys) or 'none'}",
+            span=span,
         )
     kept = new.values[: len(old.values)]
     lost = [c for i, c in enumerate(old.values) if i >= len(kept) or kept[i] != c]
