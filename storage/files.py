@@ -94,7 +94,7 @@ class Files(Protocol):
         """Names in a directory, sorted; empty if there is no such directory."""
 
     def make_directory(self, path: str) -> None:
-        """Create a directory and what it stands in, where missing."""
+        """Create a directory and what it stands in, where missing; durable on return."""
 
     def rename(self, source: str, target: str) -> None:
         """Move a file, replacing ``target`` in one instant."""
@@ -164,6 +164,19 @@ def _storage_error(error: OSError, doing: str, path: str) -> StorageError:
     return StorageError(f"cannot {doing}: {error.strerror or error}", path=path, action=action)
 
 
+def _sync_directory(full: str) -> None:
+    if sys.platform == "win32":
+        return  # names are durable with the file there, and directories cannot be opened
+    try:
+        descriptor = os.open(full, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _storage_error(error, "sync the directory", full) from error
+
+
 class RealFiles(_ReplaceByRename):
     """A directory of the machine.
 
@@ -198,10 +211,18 @@ class RealFiles(_ReplaceByRename):
             raise _storage_error(error, "list the directory", self._full(path)) from error
 
     def make_directory(self, path: str) -> None:
+        full = self._full(path)
+        created = []
+        missing = full
+        while not os.path.isdir(missing):
+            created.append(missing)
+            missing = os.path.dirname(missing)
         try:
-            os.makedirs(self._full(path), exist_ok=True)
+            os.makedirs(full, exist_ok=True)
         except OSError as error:
-            raise _storage_error(error, "create the directory", self._full(path)) from error
+            raise _storage_error(error, "create the directory", full) from error
+        for directory in created:
+            _sync_directory(os.path.dirname(directory))
 
     def rename(self, source: str, target: str) -> None:
         try:
@@ -226,16 +247,7 @@ class RealFiles(_ReplaceByRename):
             raise _storage_error(error, "remove the directory", self._full(path)) from error
 
     def sync_directory(self, path: str) -> None:
-        if sys.platform == "win32":
-            return  # names are durable with the file there, and directories cannot be opened
-        try:
-            descriptor = os.open(self._full(path), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise _storage_error(error, "sync the directory", self._full(path)) from error
+        _sync_directory(self._full(path))
 
     def lock(self, path: str) -> None:
         full = self._full(path)

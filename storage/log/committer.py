@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import StorageError
 from ..files import File, Files
-from ..layout import JOURNALS, TOPICS, journal_path, topic_directory
+from ..layout import journal_path
 from .journal import Journal
 from .manifest import Appended, Committed, Entry, Manifest, SegmentState
 from .partition import Partition
@@ -88,6 +88,7 @@ class Committer:
         self._unflushed_bytes = 0
         self._dirty: set[Segment] = set()
         self._new_names: set[str] = set()
+        """Directories with names of segments that are not durable yet."""
         self._failure: StorageError | None = None
         self._pool: ThreadPoolExecutor | None = None
 
@@ -175,15 +176,10 @@ class Committer:
             raise
         self._log.publish([entry])
 
-    def directory_made(self, path: str) -> None:
-        """A name in this directory is new: sync it before something durable depends on it."""
-        self._new_names.add(path)
-
     def forget(self, partition: Partition) -> None:
         """The partition's files go: they need no sync any more."""
         self._dirty = {s for s in self._dirty if not s.path.startswith(partition.directory + "/")}
-        gone = topic_directory(partition.topic, partition.topic_id)
-        self._new_names = {n for n in self._new_names if n != gone and not n.startswith(gone + "/")}
+        self._new_names.discard(partition.directory)
 
     def forget_segments(self, segments: set[Segment]) -> None:
         """These segments' files go."""
@@ -388,13 +384,3 @@ class _Plan:
         if last is None or last.sealed:
             return _Tail(partition, None, 0, state.end)
         return _Tail(partition, partition.segment_of(last), last.length, state.end)
-
-
-def make_directories(files: Files, committer: Committer, partitions: list[Partition]) -> None:
-    """The directories of a new topic."""
-    for partition in partitions:
-        files.make_directory(partition.directory)
-    if partitions:
-        parent = topic_directory(partitions[0].topic, partitions[0].topic_id)
-        for path in (parent, TOPICS, JOURNALS.rpartition("/")[0]):
-            committer.directory_made(path)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from ...errors import StorageError
 from ..files import Files
-from ..layout import open_directory, topic_directory
-from .committer import Committer, make_directories
+from ..layout import open_directory, partition_directory, topic_directory
+from .committer import Committer
 from .housekeeper import Housekeeper
 from .maintenance import maintain_partition
 from .manifest import Committed, Entry, GroupDeleted, SegmentsReplaced, TopicDefined, TopicDeleted, config_of, state_of
@@ -115,8 +115,8 @@ class LocalLog:
             if name in self._topics:
                 raise StorageError(f"the topic {name!r} exists")
             state = state_of(config, self._manifest.next_topic_id, config.partitions)
-            partitions = [Partition(self._files, name, state.id, i, p) for i, p in enumerate(state.partitions)]
-            make_directories(self._files, self.committer, partitions)
+            for number in range(config.partitions):
+                self._files.make_directory(partition_directory(name, state.id, number))
             self.committer.record(TopicDefined(name, state))
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:

@@ -34,17 +34,24 @@ def recover(files: Files) -> tuple[Journal, Manifest]:
     number = newest_journal(files)
     if number is None:
         return _start(files)
+    # The process before us may have been killed, or stopped by a failed sync: names that we see need not be durable.
+    files.sync_directory(JOURNALS)
     journal, manifest, entries, torn = Journal.load(files, number)
     carried: dict[str, list[tuple[int, bytes]]] = {}
+    touched: set[str] = set()
     for entry in entries:
         if isinstance(entry, Committed):
             for part in entry.appended:
+                topic = manifest.topics[part.topic]
+                touched.add(partition_directory(part.topic, topic.id, part.partition))
                 if part.data is not None:
-                    topic = manifest.topics[part.topic]
                     path = segment_path(part.topic, topic.id, part.partition, part.base, part.generation)
                     carried.setdefault(path, []).append((part.position, part.data))
         manifest.apply(entry)
     changed = _settle_segments(files, manifest, carried)
+    for directory in sorted(touched):
+        if files.exists(directory):
+            files.sync_directory(directory)
     _remove_strangers(files, manifest)
     if entries or torn or changed:
         journal.close()
@@ -63,20 +70,15 @@ def _start(files: Files) -> tuple[Journal, Manifest]:
             action="restore it from a backup; without it nobody knows what was committed",
         )
     manifest = Manifest()
-    for path in (JOURNALS.rpartition("/")[0], ""):
-        files.sync_directory(path)
     return Journal.create(files, 1, manifest), manifest
 
 
 def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[tuple[int, bytes]]]) -> bool:
     changed = False
-    named: set[str] = set()
     for name, topic in manifest.topics.items():
         for partition, state in enumerate(topic.partitions):
             directory = partition_directory(name, topic.id, partition)
-            if not files.exists(directory):
-                files.make_directory(directory)
-                named.update((topic_directory(name, topic.id), TOPICS))
+            files.make_directory(directory)
             for segment in state.segments:
                 path = segment_path(name, topic.id, partition, segment.base, segment.generation)
                 pieces = carried.get(path, [])
@@ -97,12 +99,8 @@ def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[t
                     if pieces or size > segment.length:
                         file.sync()
                         changed = True
-                    if pieces:
-                        named.add(directory)
                 finally:
                     file.close()
-    for directory in sorted(named):
-        files.sync_directory(directory)
     return changed
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,8 @@ class Run:
         Raises:
             Crash: the process died on the way.
         """
-        self.open()
+        if self.log is None:
+            self.open()
         for _ in range(events):
             before = deepcopy(self.state)
             try:
@@ -124,9 +125,11 @@ class Run:
             self.check(exactly=self.state)
             return
         self.pinned = False
-        self.log = None
-        self.files = self.files.after_crash(None)
+        failing = self.files
+        self.files = failing.after_crash()
         self.recover()
+        self.files.crash_at = None if failing.crash_at is None else failing.crash_at - failing.operations
+        self.files.full_chance, self.files.sync_fails_chance = failing.full_chance, failing.sync_fails_chance
 
     def recover(self) -> None:
         """Open after a crash, and find the state that is there."""
@@ -191,7 +194,7 @@ class Run:
             return
         kind = self.chance.choice((None, pa.struct([("x", pa.int64())])))
         policy = self.chance.choice(("delete", "compact"))
-        config = TopicConfig(self.chance.randint(1, 3), kind, policy)
+        config = TopicConfig(self.chance.randint(1, 3), kind, policy, retention_bytes=self.chance.choice((None, 1500)))
         self.state.topics[name] = TopicModel(config, [[] for _ in range(config.partitions)], [0] * config.partitions)
         self.log.create_topic(name, config)
         self.happened(True)
@@ -203,7 +206,7 @@ class Run:
             kind = topic.config.value_type
             if kind is not None:
                 kind = pa.struct([*kind, pa.field(f"x{kind.num_fields}", pa.int64())])
-                config = TopicConfig(topic.config.partitions, kind, topic.config.cleanup_policy)
+                config = replace(topic.config, value_type=kind)
                 rows = [
                     [(o, a, t, k, None if v is None else {f.name: v.get(f.name) for f in kind}) for o, a, t, k, v in part]
                     for part in topic.rows
@@ -244,6 +247,9 @@ class Run:
         assert self.log is not None
         self.log.maintain(0)
         self.check(exactly=self.state)
+        for name, topic in self.state.topics.items():
+            for partition in range(topic.config.partitions):  # what retention dropped stays dropped
+                topic.starts[partition] = self.log.start_offset(name, partition)
 
     def flush(self) -> None:
         """Relaxed commits become durable."""
@@ -282,7 +288,7 @@ class Run:
         if (log.epoch, log.arrival_end) != (state.epoch, state.arrival):
             return f"epoch and arrival {log.epoch, log.arrival_end}, not {state.epoch, state.arrival}"
         if log.topics() != {name: t.config for name, t in state.topics.items()}:
-            return f"topics {log.topics()}"
+            return f"topics {log.topics()}, not {[t.config for t in state.topics.values()]}"
         if dict(log.positions("g")) != state.positions.get("g", {}):
             return f"positions {log.positions('g')}, not {state.positions}"
         if log.last_sequence("p") != state.sequences.get("p"):
@@ -301,9 +307,11 @@ class Run:
         end = rows[-1][0] + 1 if rows else 0
         if log.end_offset(name, partition) != end:
             return f"end {log.end_offset(name, partition)}, not {end}"
-        if log.start_offset(name, partition) != topic.starts[partition]:
-            return f"start {log.start_offset(name, partition)}, not {topic.starts[partition]}"
-        expected = [r for r in rows if r[0] >= topic.starts[partition]]
+        start = log.start_offset(name, partition)
+        retained = topic.config.retention_bytes is not None and topic.config.cleanup_policy == "delete"
+        if start < topic.starts[partition] or (start > topic.starts[partition] and not retained) or start > end:
+            return f"start {start}, not {topic.starts[partition]}"
+        expected = [r for r in rows if r[0] >= start]
         shown = read_all(log, name, partition, self.chance.choice((1, 7, 1000)))
         if topic.config.cleanup_policy == "delete":
             return None if shown == expected else f"rows {shown}, not {expected}"
