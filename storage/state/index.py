@@ -1,9 +1,10 @@
 """A vectorised hash index: key columns -> slots.
 
-Open addressing over a table of 64-bit entries: the upper half of the key's hash, and its slot.  All rows of a batch probe
-at once, in passes: those that found their key or an empty entry are done, the rest look a stride further that their hash
-gives (equal strides would make clusters, and every pass has a fixed cost).  New keys claim empty entries in the same manner: the first row of a key in the batch wins, later rows of the
-key find that the winner's key is theirs.  The table doubles when it is half full, so the cost per key is amortised.
+Open addressing over a table of 64-bit entries: the upper half of the key's hash, and its slot.  All rows of a batch
+probe at once, in passes: those that found their key or an empty entry are done, the rest look a stride further that their
+hash gives (equal strides would make clusters, and every pass has a fixed cost).  New keys claim empty entries in the same
+manner: the first row of a key in the batch wins, later rows of the key find that the winner's key is theirs.  The table
+doubles when it is half full, so the cost per key is amortised.
 
 Entries of removed keys become tombstones until the table is next rebuilt; their slots are reused.
 """
