@@ -25,11 +25,12 @@ from adapter import (  # the kit's module
 )
 
 import penstock
+from penstock.engine.database import connect
 from penstock.engine.catalog import DataSource, FormatInfo
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
 from penstock.runtime.clock import ManualClock
 
-from . import nodes, test_functions
+from . import functions, nodes
 
 _SILENT = {"insert values", "set", "unset", "define", "undefine"}
 """Statements that a server answers with nothing."""
@@ -45,12 +46,12 @@ class PenstockAdapter:
     def start(self, config: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         """An engine in memory, with the case's settings."""
         settings = {**{k: _text(v) for k, v in config.items()}, **{k: _text(v) for k, v in properties.items()}}
-        self._database = penstock.connect(
+        self._database = connect(
             None,
             threads=0,
             clock=ManualClock(0),
             one_partition=True,
-            registry=test_functions.registry(),
+            registry=functions.registry(),
             settings={
                 "processing.order": "arrival",
                 "cache.max.bytes.buffering": "0",
@@ -94,8 +95,7 @@ class PenstockAdapter:
     def _pulled(self, table: Table) -> Rows:
         assert table.schema is not None
         rows = [Row([nodes.result_node(v, c.type) for v, c in zip(row, table.schema)]) for row in table.fetchall()]
-        final = table.final_message
-        return Rows(str(table.schema), rows, None, final)
+        return Rows(str(table.schema), rows, None, "Limit Reached" if table.limit_reached else None)
 
     def _pushed(self, result: PushResult) -> Rows:
         rows = Rows(str(result.schema), (), result.query_id)
@@ -184,6 +184,8 @@ class PenstockAdapter:
 
 
 _NOT_OURS = {
+    "ksql.query.push.v2.enabled",
+    "ksql.schema.registry.url",
     "ksql.new.query.planner.enabled",
     "ksql.windowed.session.key.legacy",
     "use.exact.numeric.comparison",
