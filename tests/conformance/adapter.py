@@ -62,6 +62,8 @@ class PenstockAdapter:
 
     def create_topic(self, topic: Topic) -> None:
         """A topic of bytes, and its schemas under the ids given."""
+        if topic.name in self._topics:
+            return
         self._topics[topic.name] = topic
         self._database.create_topic(topic.name, partitions=topic.partitions, replicas=topic.replicas)
         for side, schema in (("key", topic.key_schema), ("value", topic.value_schema)):
@@ -167,8 +169,8 @@ class PenstockAdapter:
             source = self._source_on(name)
             if source is None:
                 continue
-            key = registry.latest(f"{name}-key")
-            value = registry.latest(f"{name}-value")
+            key = None if registry is None else registry.latest(f"{name}-key")
+            value = None if registry is None else registry.latest(f"{name}-value")
             yield TopicInfo(
                 name,
                 _format(source.key_format, source),
@@ -184,6 +186,7 @@ class PenstockAdapter:
 
 
 _NOT_OURS = {
+    "ksql.functions.substring.legacy.args",
     "ksql.query.push.v2.enabled",
     "ksql.schema.registry.url",
     "ksql.new.query.planner.enabled",
