@@ -431,8 +431,6 @@ class _Binder:
         operand, target = self.bind(e.operand), resolve_type(e.type, self._types)
         if n.is_untyped_null(operand):
             return n.null(target, e.span)
-        if operand.type == target:
-            return replace(operand, span=e.span)
         if not can_cast(operand.type, target):
             hint = None
             if (operand.type, target) == (t.BYTES, t.STRING):

@@ -156,6 +156,10 @@ def number_of(text: str) -> n.Literal | None:
         return None
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
+    if exponent >= 0 and not text.strip().lstrip("+-").isdigit():
+        # As in ksqlDB, what is written with a point or an exponent is a DECIMAL, even if it is whole.
+        whole = int(value)
+        return n.Literal(Decimal(whole), type=t.Decimal(len(str(abs(whole))), 0))
     if exponent >= 0:
         whole = int(value)
         if -(2**31) <= whole < 2**31:

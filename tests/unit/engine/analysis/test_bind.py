@@ -42,6 +42,8 @@ COLUMNS = {
         ("S + 'x'", "STRING"),
         ("ARRAY[1, L]", "ARRAY<BIGINT>"),
         ("ARRAY[I, 1.5]", "DECIMAL(11, 1)"),
+        ("ARRAY[I, '3']", "ARRAY<INTEGER>"),
+        ("ARRAY[I, '2e1', L]", "ARRAY<DECIMAL(19, 0)>"),
         ("MAP('a' := 1)", "MAP<STRING, INTEGER>"),
         ("STRUCT(a := 1, `b` := S)", "STRUCT<`A` INTEGER, `b` STRING>"),
         ("AI[1]", "INTEGER"),
