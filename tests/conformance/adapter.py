@@ -29,6 +29,7 @@ from penstock.engine.database import connect
 from penstock.engine.catalog import DataSource, FormatInfo
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
 from penstock.runtime.clock import ManualClock
+from penstock.storage.formats.schema_registry import WIRE_NAMES, SchemaReference, SchemaText
 
 from . import functions, nodes
 
@@ -73,10 +74,10 @@ class PenstockAdapter:
     def _register(self, subject: str, schema: Schema) -> None:
         for name, reference in schema.references:
             self._register(name, reference)
-        references = [(name, name) for name, _ in schema.references]
-        self._database.schema_registry.register(
-            subject, schema.text, schema.format, references=references, schema_id=schema.id, check=False
-        )
+        registry = self._database.schema_registry
+        references = tuple(SchemaReference(name, name, registry.latest(name).version) for name, _ in schema.references)
+        text = SchemaText(WIRE_NAMES[schema.format.upper()], schema.text, references)
+        registry.register(subject, text, id=schema.id)
 
     def execute(self, sql: str) -> Done | Rows:
         """One statement."""
@@ -175,8 +176,8 @@ class PenstockAdapter:
                 name,
                 _format(source.key_format, source),
                 _format(source.value_format),
-                None if key is None else key.text,
-                None if value is None else value.text,
+                None if key is None else key.schema.text,
+                None if value is None else value.schema.text,
             )
 
     def stop(self) -> None:
