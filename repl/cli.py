@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import PenstockError, StatementError, __version__, connect
+from .. import __version__
+from ..errors import PenstockError, StatementError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,6 +70,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
+    from .. import connect
     from .shell import Quit, Shell
 
     with connect(options.data, settings=settings) as database:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import StatementError
+from ..errors import StatementError
 
 if TYPE_CHECKING:
     from .shell import Shell

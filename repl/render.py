@@ -7,7 +7,7 @@ import decimal
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .. import DataError, PenstockError, StatementError, StorageError
+from ..errors import DataError, PenstockError, StatementError, StorageError
 
 ROWS_SHOWN_MAX = 1_000
 """Rows of a result that are printed; more are counted, and `sql()` gives them all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import PenstockError
+from ..errors import PenstockError
 from ..grammar.lexer import split
 from . import render
 from .commands import COMMANDS, Quit
