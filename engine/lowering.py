@@ -367,6 +367,7 @@ class _Lowering:
                 self._sink_timestamp(node),
                 None if sink.window is None else sink.window.type,
                 node.kind == "TABLE",
+                _nulls_are_a_key(node),
             )
         )
         return _Lowered(len(self._nodes) - 1, input_.stored)
@@ -436,6 +437,14 @@ def _calls(
 def _bounds(node: p.WindowAggregate | p.SessionAggregate) -> tuple[str, ...]:
     """Which window bounds are columns of the result."""
     return tuple(c.name for c in node.schema.values[len(node.aggregates) :])
+
+
+def _nulls_are_a_key(node: p.Write) -> bool:
+    """Section 5: PARTITION BY several columns makes a key also of rows in which all of them are NULL."""
+    below = node.input
+    while isinstance(below, p.Project | p.Repartition):
+        below = below.input
+    return isinstance(below, p.Rekey) and len(below.schema.keys) > 1
 
 
 def _kernels(expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:

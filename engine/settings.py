@@ -99,6 +99,12 @@ PROPERTIES: dict[str, Property] = {
         Property("ksql.variable.substitution.enable", "boolean", "true", "whether ${variables} are replaced"),
         Property("ksql.query.persistent.active.limit", "integer", str(_INT_MAX), "persistent queries at most"),
         Property("ksql.max.push.queries", "integer", "100", "push queries at most at the same time"),
+        Property(
+            "ksql.new.query.planner.enabled",
+            "boolean",
+            "false",
+            "whether a persistent query may leave its key out of the SELECT list",
+        ),
         Property("ksql.query.pull.table.scan.enabled", "boolean", "true", "whether pull queries may read whole tables"),
         Property("ksql.query.pull.range.scan.enabled", "boolean", "true", "whether pull queries may read ranges of keys"),
         Property("ksql.query.pull.limit.clause.enabled", "boolean", "true", "whether pull queries may have a LIMIT"),

@@ -92,6 +92,8 @@ class Sink:
         timestamp: a kernel giving the record's timestamp (int64 ms); None takes the row's.
         window: keys are written with the row's window bounds appended (see `Source.window`).
         is_table: rows are changes of a table.
+        nulls_are_a_key: a key of several columns that are all null is a key all the same (as PARTITION BY makes it), not
+            the absence of one.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Sink:
     timestamp: Kernel | None = None
     window: WindowType | None = None
     is_table: bool = False
+    nulls_are_a_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class SinkWriter:
         if self.sink.key_serde is None or batch.key_count == 0:
             return None, None
         schema = pa.schema(list(batch.schema)[: batch.key_count])
-        absent = all_null(batch.keys, 0, len(batch))
+        absent = all_null(batch.keys, 0, len(batch)) if not self.sink.nulls_are_a_key else np.zeros(len(batch), np.bool_)
         encoded = self.sink.key_serde.encode(batch.keys, schema, absent if absent.any() else None)
         if encoded.malformed is not None:
             complain("key", encoded.malformed.rows, encoded.malformed.reasons, batch)

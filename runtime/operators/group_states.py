@@ -257,6 +257,7 @@ def output_batch(
         before_absent=before_absent,
         window_starts=None if bounds is None else bounds[0],
         window_ends=None if bounds is None else bounds[1],
+        headers=None if batch.headers is None else batch.headers.take(pa.array(rows)),
     )
 
 

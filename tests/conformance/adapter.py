@@ -190,7 +190,6 @@ _NOT_OURS = {
     "ksql.functions.substring.legacy.args",
     "ksql.query.push.v2.enabled",
     "ksql.schema.registry.url",
-    "ksql.new.query.planner.enabled",
     "ksql.windowed.session.key.legacy",
     "use.exact.numeric.comparison",
     "ksql.query.pull.interpreter.enabled",

@@ -205,3 +205,16 @@ def test_emit_final(any_batch: Any) -> None:
     bench.produce("S", [(1, {"V": 1}, 3), (1, {"V": 2}, 12), (1, {"V": 4}, 9), (1, {"V": 8}, 15)])
     bench.drain()
     assert bench.rows("O") == [((1, 0), {"T": 5}, 9)]
+
+
+def test_partition_by_several_columns(any_batch: Any) -> None:
+    """Their key exists also where all of them are NULL."""
+    bench = any_batch
+    bench.source("CREATE STREAM S (ID INT KEY, A INT, B INT)")
+    bench.run("CREATE STREAM O WITH (KEY_FORMAT='JSON') AS SELECT * FROM S PARTITION BY A, B")
+    bench.produce("S", [(1, {"A": 1, "B": 2}, 1), (2, {"A": None, "B": None}, 2), (3, None, 3)])
+    bench.drain()
+    (topic,) = [bench.catalog.source("O").topic]
+    assert bench.log.read(topic, 0, 0, rows_max=10).keys.to_pylist() == [b'{"A":1,"B":2}', b'{"A":null,"B":null}'] + [
+        b'{"A":null,"B":null}'
+    ]
