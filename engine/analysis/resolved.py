@@ -7,7 +7,7 @@ re-partitioning and table functions leave.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..catalog import FormatInfo, WindowInfo
@@ -156,5 +156,5 @@ class ResolvedQuery:
 
     @property
     def select_schema(self) -> tuple[Column, ...]:
-        """The result's columns in the order of the SELECT list."""
-        return tuple(self.outputs[i].column for i in self.select_order)
+        """The result's columns in the order of the SELECT list, as push queries show them: none is marked as key."""
+        return tuple(replace(self.outputs[i].column, role="VALUE") for i in self.select_order)
