@@ -210,7 +210,7 @@ class _Lowering:
         kernels = _kernels(node.expressions, node.input.schema)
         schema, key_count = node.schema.arrow(), len(node.schema.keys)
         old_keys = {c.name for c in node.input.schema.keys}
-        from_keys = columns_read(node.expressions[:key_count]) <= old_keys
+        from_keys = [columns_read((e,)) <= old_keys for e in node.expressions[:key_count]]
         number = self._step(
             "rekey", (input_,), lambda c: PartitionBy(c, schema, key_count, kernels, tombstones_have_keys=from_keys)
         )

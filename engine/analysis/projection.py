@@ -12,7 +12,7 @@ from ..expressions.nodes import ColumnRef, FieldAccess, TypedExpression, text
 from ..schema import RESERVED_NAMES
 from ..types import Struct
 from .resolved import Named
-from .scope import Scope, SourceColumn
+from .scope import FromSource, Scope, SourceColumn
 
 Bind = Callable[[ast.Expression, Scope], TypedExpression]
 
@@ -73,7 +73,7 @@ def _star(
     if scope.synthetic_key is not None:
         columns.append(scope.synthetic_key)
     for source in scope.sources:
-        bounds = () if persistent else source.bounds
+        bounds = _shown_bounds(source, scope, persistent)
         if partition_by is None:
             columns += [*source.keys, *bounds, *source.values]
         elif len(scope.sources) > 1:
@@ -104,8 +104,14 @@ def _source_star(item: ast.SelectStar, qualifier: str, scope: Scope, persistent:
             span=item.span,
             suggestion=f"The query reads {', '.join(s.alias for s in scope.sources)}.",
         )
-    bounds = () if persistent else source.bounds
+    bounds = _shown_bounds(source, scope, persistent)
     return [_item(c, item.span, scope) for c in (*source.keys, *bounds, *source.values)]
+
+
+def _shown_bounds(source: FromSource, scope: Scope, persistent: bool) -> tuple[SourceColumn, ...]:
+    """Section 4: ``*`` has the window bounds of windowed sources, but for a persistent query over one source, where their
+    names are reserved."""
+    return source.bounds if len(scope.sources) > 1 or not persistent else ()
 
 
 def _item(column: SourceColumn, span: Span, scope: Scope) -> Item:

@@ -19,12 +19,13 @@ class PartitionBy(Operator):
     """Gives the rows of a stream a new key; no row is dropped.
 
     A key that is null or fails (which is reported) stays null: the row goes on without a key.  A tombstone keeps its
-    null value; its key is null too, unless the new key depends on the old key columns alone.
+    null value; its key columns are null, too, but for those that depend on the old key columns alone.
 
     Args:
         schema: the output's columns, the first ``key_count`` being the new key (0 for PARTITION BY NULL).
         kernels: one for each output column, over the input batch's columns.
-        tombstones_have_keys: the key kernels read key columns only, so that a tombstone has a new key, too.
+        tombstones_have_keys: which key kernels read key columns only, so that a tombstone has that key column, too (one
+            answer for all, or one for each).
     """
 
     row_preserving = True
@@ -36,13 +37,14 @@ class PartitionBy(Operator):
         key_count: int,
         kernels: Sequence[Kernel],
         *,
-        tombstones_have_keys: bool = False,
+        tombstones_have_keys: bool | Sequence[bool] = False,
     ) -> None:
         super().__init__(context)
         self._schema = schema
         self._key_count = key_count
         self._kernels = tuple(kernels)
-        self._tombstones_have_keys = tombstones_have_keys
+        answers = [tombstones_have_keys] * key_count if isinstance(tombstones_have_keys, bool) else tombstones_have_keys
+        self._tombstones_have_keys = tuple(answers)
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         (batch,) = inputs
@@ -52,7 +54,7 @@ class PartitionBy(Operator):
         keys, key_failures = evaluate(self._kernels[: self._key_count], batch.columns, len(batch))
         values, value_failures = evaluate(self._kernels[self._key_count :], batch.columns, len(batch))
         dead = batch.tombstones
-        if not self._tombstones_have_keys:
+        if not all(self._tombstones_have_keys):
             key_failures, value_failures = [], [*key_failures, *value_failures]
         alive = [f for f in (without_rows(f, dead) for f in value_failures) if f is not None]
         failures = merged([*key_failures, *alive])
@@ -60,8 +62,7 @@ class PartitionBy(Operator):
             self.context.report(self.context.name, batch, failures, dropped=False)
         if dead is not None and dead.any():
             values = [nulled(v, dead) for v in values]
-            if not self._tombstones_have_keys:
-                keys = [nulled(k, dead) for k in keys]
+            keys = [k if kept else nulled(k, dead) for k, kept in zip(keys, self._tombstones_have_keys, strict=True)]
         return batch.with_columns(self._schema, self._key_count, (*keys, *values))
 
 
