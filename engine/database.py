@@ -37,6 +37,7 @@ from .intake import columns_of
 from .plan.explain import explain as plan_text
 from .results import Message, Result, Table
 from .schema import Column, Schema
+from .schema_log import open_registry
 from .settings import Settings
 from .types import from_arrow
 
@@ -120,7 +121,7 @@ class Database:
                     threads=settings.integer("penstock.threads") if threads is None else threads,
                     rows_max=settings.integer("penstock.rows.per.step"),
                 )
-                self._engine = Engine(log, host, functions, settings, Journal(log), clock, one_partition=one_partition)
+                self._engine = Engine(log, host, functions, settings, Journal(log), clock, open_registry(log), one_partition)
                 self._engine.catalog = self._engine.catalog.with_source(_processing_log())
                 self._replay()
             except BaseException:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ...errors import Span, StatementError
 from ...grammar import ast
 from ...storage.formats import FormatTraits, check_columns, check_wrapping, format_traits
+from ...storage.formats.avro_schema import key_full_name
 from ..catalog import UNWRAP_SINGLES, WRAP_SINGLES, Catalog, DataSource, FormatInfo
 from ..expressions.nodes import Cast, TypedExpression
 from ..schema import Column, Schema
@@ -49,7 +50,7 @@ def resolve_sink(
     _check_kind(query, request, span)
     clause = WithClause(request.properties, CREATE_AS)
     left = query.sources[0].source
-    key_format, value_format = _formats(query, clause, left, properties, span)
+    key_format, value_format = _formats(request.name, query, clause, left, properties, span)
     topic = clause.text("KAFKA_TOPIC") or properties.get(TOPIC_PREFIX, "") + request.name
     timestamp_column, timestamp_format = timestamp(clause, query.schema)
     legacy_partitions, legacy_replicas = properties.get(SINK_PARTITIONS), properties.get(SINK_REPLICAS)
@@ -95,7 +96,7 @@ def _check_kind(query: ResolvedQuery, request: SinkRequest, span: Span) -> None:
 
 
 def _formats(
-    query: ResolvedQuery, clause: WithClause, left: DataSource, properties: Mapping[str, str], span: Span
+    name: str, query: ResolvedQuery, clause: WithClause, left: DataSource, properties: Mapping[str, str], span: Span
 ) -> tuple[FormatInfo, FormatInfo]:
     """Both default to those of the left-most source; a new key on a source without key takes the configured format."""
     schema = query.schema
@@ -116,6 +117,8 @@ def _formats(
             default = FormatInfo(properties.get(DEFAULT_KEY_FORMAT, "KAFKA").upper())
         key = side_format("KEY", key_name, default, clause)
         key = replace(key, features=key_features(key.name, len(schema.keys)))
+        if key.name == "AVRO" and "fullSchemaName" not in key.properties:
+            key = replace(key, properties={**key.properties, "fullSchemaName": key_full_name(name)})
     value = side_format("VALUE", value_name, left.value_format, clause)
     columns = [c for c in schema.values if c.role == "VALUE"]
     value = replace(value, features=value_features(value.name, len(columns), clause, properties))
@@ -154,7 +157,11 @@ def side_format(side: str, name: str | None, default: FormatInfo, clause: WithCl
         word, written = words[key]
         if word not in traits.properties:
             raise StatementError(f"the {traits.name} format has no {written}", span=clause.span(written))
-        properties[key] = value
+        if key == "fullSchemaName" and not value.strip():
+            raise StatementError(f"{written} is empty", span=clause.span(written))
+        properties[key] = value.lower() if key == "nullableRepresentation" else value
+    if traits.name == "PROTOBUF":
+        properties.setdefault("unwrapPrimitives", "true")
     return FormatInfo(traits.name, properties)
 
 

@@ -20,7 +20,7 @@ from ..serdes import value_type
 from ..types import BYTES, HEADERS_TYPE
 from . import persist
 from .context import Engine
-from .inference import infer
+from .inference import delete_schemas, infer, register_schemas
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _CLEANUP = {
@@ -61,6 +61,7 @@ def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
         source = replace(source, query_id=query.entry.id)
     if not engine.replaying:
         _ensure_topic(engine, made, existing)
+        register_schemas(engine, source)
     engine.make_durable(unparse(made.statement))
     engine.catalog = engine.catalog.with_source(source)
     if query is not None:
@@ -392,6 +393,7 @@ def drop(engine: Engine, statement: ast.DropSource) -> Message:
     engine.catalog = engine.catalog.without_source(source.name)
     if statement.delete_topic and not engine.replaying and engine.topic(source.topic) is not None:
         engine.log.delete_topic(source.topic)
+        delete_schemas(engine, source.topic)
     return Message(
         f"drop {kind}", f"{kind} {source.name} dropped", text, details={"source": source.name, "topic": source.topic}
     )

@@ -1,12 +1,18 @@
-"""Columns that a statement leaves out, taken from the schema registry (section 10)."""
+"""Columns that a statement leaves out, taken from the schema registry; schemas that statements put there (section 10)."""
 
 from __future__ import annotations
 
-from ...errors import StatementError
+from dataclasses import replace
+from typing import Any
+
+from ...errors import DataError, Span, StatementError
 from ...grammar import ast
-from ...storage.formats import format_traits
+from ...storage.formats import RegisteredSchema, SchemaText, format_traits, infer_columns
+from ...storage.formats.schema_serde import subject_of
+from .. import types as t
 from ..analysis.with_clause import WithClause
-from ..catalog import FormatInfo
+from ..catalog import DataSource, FormatInfo
+from ..serdes import key_schema, serdes_of, value_schema
 from .context import Engine
 
 
@@ -20,23 +26,110 @@ def infer(
 ) -> ast.CreateSource:
     """The statement with the columns of both sides filled in.
 
+    Names are put in upper case, unless a schema id says exactly which schema is meant.
+
     Raises:
         StatementError: a side is declared and also taken from a schema id; or a schema is asked for and there is none.
     """
-    has_keys = any(c.role in ("KEY", "PRIMARY KEY") for c in statement.columns)
-    has_values = any(c.role == "VALUE" for c in statement.columns)
-    for side, declared in (("KEY", has_keys), ("VALUE", has_values)):
+    if engine.replaying:  # The journal has the statement with its columns.
+        return statement
+    columns = statement.columns
+    for side, format_ in (("KEY", key_format), ("VALUE", value_format)):
+        roles = ("KEY", "PRIMARY KEY") if side == "KEY" else ("VALUE",)
+        declared = any(c.role in roles for c in statement.columns)
         if f"{side}_SCHEMA_ID" in clause and declared:
             raise StatementError(
                 f"{side}_SCHEMA_ID says where the {side.lower()} columns come from, so they cannot be listed",
                 span=clause.span(f"{side}_SCHEMA_ID"),
                 suggestion=f"Leave out the list of {side.lower()} columns, or {side}_SCHEMA_ID.",
             )
-    traits = format_traits(value_format.name)
-    if not has_values and traits.inference and engine.schemas is None:
+        if not declared and format_traits(format_.name).inference:
+            found = _columns(engine, statement, clause, topic, side, format_)
+            columns = (*found, *columns) if side == "KEY" else (*columns, *found)
+    return replace(statement, columns=columns)
+
+
+def _columns(
+    engine: Engine, statement: ast.CreateSource, clause: WithClause, topic: str, side: str, format_: FormatInfo
+) -> tuple[ast.ColumnDefinition, ...]:
+    registry, is_key = engine.schemas, side == "KEY"
+    schema_id = format_.properties.get("schemaId")
+    schema: SchemaText | None = None
+    if registry is not None and schema_id is not None:
+        try:
+            schema = registry.by_id(int(schema_id))
+        except DataError as error:
+            raise StatementError(str(error), span=clause.span(f"{side}_SCHEMA_ID")) from None
+    elif registry is not None:
+        latest: RegisteredSchema | None = registry.latest(subject_of(topic, is_key))
+        schema = None if latest is None else latest.schema
+    if registry is None or schema is None:
         raise StatementError(
-            f"{statement.name} lists no value columns, and there is no schema for the topic {topic}",
+            f"{statement.name} lists no {side.lower()} columns, and no schema is registered as {subject_of(topic, is_key)}",
             span=statement.span,
-            suggestion="List the columns.",
+            suggestion="List the columns, or register a schema.",
         )
-    return statement
+    wrapped = format_.name == "PROTOBUF" if is_key else clause.boolean("WRAP_SINGLE_VALUE") is not False
+    fields = infer_columns(
+        registry,
+        schema,
+        is_key=is_key,
+        wrapped=wrapped,
+        full_name=format_.properties.get("fullSchemaName") if format_.name == "PROTOBUF" else None,
+    )
+    role: Any = "VALUE" if not is_key else "KEY" if statement.kind == "STREAM" else "PRIMARY KEY"
+    upper = schema_id is None
+    return tuple(
+        ast.ColumnDefinition(
+            field.name.upper() if upper else field.name,
+            _type(t.from_arrow(field.type), upper, statement.span),
+            role,
+            span=statement.span,
+        )
+        for field in fields
+    )
+
+
+def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
+    """A type as a statement writes it; names of fields in upper case if asked for."""
+    match type_:
+        case t.Decimal(precision, scale):
+            return ast.TypeName("DECIMAL", (precision, scale), span=span)
+        case t.Array(item):
+            return ast.ArrayType(_type(item, upper, span), span=span)
+        case t.Map(key, value):
+            return ast.MapType(_type(key, upper, span), _type(value, upper, span), span=span)
+        case t.Struct(fields):
+            named = tuple((n.upper() if upper else n, _type(field, upper, span)) for n, field in fields)
+            return ast.StructType(named, span=span)
+        case _:
+            return ast.TypeName(str(type_), span=span)
+
+
+def register_schemas(engine: Engine, source: DataSource) -> None:
+    """Register the schemas of a source's columns for the sides whose format has schemas and no fixed one.
+
+    A source over a topic that has schemas leaves them as they are: they say what its writers write.
+
+    Raises:
+        StatementError: a schema cannot be expressed, or is not compatible with the subject's older ones.
+    """
+    if engine.replaying or engine.schemas is None:
+        return
+    serdes: tuple[Any, Any] = serdes_of(source, engine.schemas)
+    for is_key, format_, schema, serde in (
+        (True, source.key_format, key_schema(source.schema), serdes[0]),
+        (False, source.value_format, value_schema(source.schema), serdes[1]),
+    ):
+        if serde is None or not len(schema) or not format_traits(format_.name).inference:
+            continue
+        if source.query_id is None and engine.schemas.latest(subject_of(source.topic, is_key)) is not None:
+            continue
+        serde.register(schema)
+
+
+def delete_schemas(engine: Engine, topic: str) -> None:
+    """Remove the subjects of a topic that is deleted."""
+    if engine.schemas is not None and not engine.replaying:
+        for is_key in (True, False):
+            engine.schemas.delete_subject(subject_of(topic, is_key))

@@ -17,6 +17,7 @@ from ..catalog import DataSource, QueryEntry
 from ..results import Message
 from ..serdes import value_type
 from .context import Engine, Planned
+from .inference import register_schemas
 from .planning import PlannedQuery, plan_query, plan_source_table, to_dataflow
 from .upgrade import check_upgrade
 
@@ -71,6 +72,7 @@ def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
     dataflow = to_dataflow(engine, planned.plan)
     if not engine.replaying:
         _ensure_topic(engine, sink, source, existing)
+        register_schemas(engine, source)
     engine.make_durable(text)
     _start_or_undo(engine, NewQuery(entry, planned, dataflow, existing is not None), f"DROP {kind} {quote(name)}")
     engine.catalog = engine.catalog.with_source(source)

@@ -56,7 +56,8 @@ def make_serde(name: str, options: SerdeOptions, registry: SchemaRegistry | None
         case "DELIMITED":
             from .delimited import DelimitedSerde, delimiter_of
 
-            return DelimitedSerde(delimiter_of(options.delimiter))
+            # A statement writes SPACE and TAB; whoever has read it may hand over the character.
+            return DelimitedSerde(options.delimiter if options.delimiter in " \t" else delimiter_of(options.delimiter))
         case "JSON":
             from .json import JsonSerde
 
