@@ -81,12 +81,16 @@ class Table:
     Attributes:
         schema: the columns with their SQL types and roles; None for a query that DuckDB answered.
         limit_reached: LIMIT cut the result.
+        final_message: what a server would say after the last row: why a stream was not read further; None for tables.
     """
 
-    def __init__(self, table: pa.Table, schema: Schema | None = None, *, limit_reached: bool = False) -> None:
+    def __init__(
+        self, table: pa.Table, schema: Schema | None = None, *, limit_reached: bool = False, final_message: str | None = None
+    ) -> None:
         self._table = table
         self.schema = schema
         self.limit_reached = limit_reached
+        self.final_message = final_message
 
     @property
     def columns(self) -> tuple[str, ...]:

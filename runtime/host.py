@@ -137,15 +137,17 @@ class QueryHost:
         limit: int | None = None,
         overflow: Literal["block", "drop"] = "block",
         to_rows: Callable[[Batch], list[tuple[Any, ...]]] | None = None,
+        prefix: str = "transient",
     ) -> Subscription:
         """Start a transient query whose rows go to the returned subscription.
 
         Args:
             dataflow_for: makes the dataflow, given the function its `Tap` shall call.
             columns: names of the rows' values.
+            prefix: of the query's id.
         """
         number = next(self._transient)
-        query_id = f"transient_{number}"
+        query_id = f"{prefix}_{number}"
 
         def close() -> None:
             self._subscribed.discard(query_id)

@@ -5,7 +5,7 @@ Here the dialect's own rules hold (section 9).  What `Database.sql` allows beyon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,19 +15,19 @@ import pyarrow as pa
 from ...errors import StatementError
 from ...grammar import ast
 from ...runtime.batch import Batch
-from ...runtime.dataflow import Dataflow
+from ...runtime.dataflow import Dataflow, Source
 from ...runtime.kernel import as_mask
 from ...runtime.queries import QueryRun
 from ..analysis.query import analyse
 from ..analysis.resolved import ResolvedQuery
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression, compile_predicate
-from ..expressions.nodes import ColumnRef, Compare, In, Logical, TypedExpression, columns_of, walk
+from ..expressions.nodes import Arithmetic, Call, ColumnRef, Compare, In, Logical, TypedExpression, columns_of
 from ..expressions.nodes import Literal as Constant
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
 from ..serdes import key_schema, serdes_of
-from ..types import BYTES, STRING, to_arrow
+from ..types import BYTES, STRING, is_numeric, to_arrow
 from .context import Engine
 from .planning import plan_query, to_dataflow
 
@@ -50,22 +50,71 @@ def push(engine: Engine, query: ast.Query, overflow: Literal["block", "drop"] = 
     planned = plan_query(engine, query)
     resolved = planned.resolved
     assert resolved is not None
+    columns = tuple(replace(c, role="VALUE", header=None) for c in resolved.select_schema)
+    latest = _only_latest(engine, resolved)
+
+    def dataflow_for(receive: Callable[[Batch], None]) -> Dataflow:
+        dataflow = to_dataflow(engine, planned.plan, _events_only(receive) if resolved.kind == "STREAM" else receive)
+        return _from_the_end(dataflow) if latest else dataflow
+
+    subscription = engine.host.subscribe(
+        dataflow_for,
+        tuple(c.name for c in columns),
+        limit=resolved.limit,
+        overflow=overflow,
+        to_rows=_row_maker(resolved),
+        prefix="SCALABLE_PUSH_QUERY" if latest else "transient",
+    )
+    return PushResult(subscription, Schema(columns), subscription.query_id)
+
+
+def _events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
+    """Section 11: a record of a stream without a value is no row."""
+
+    def events(batch: Batch) -> None:
+        receive(batch if batch.tombstones is None else batch.filter(~batch.tombstones))
+
+    return events
+
+
+def _only_latest(engine: Engine, resolved: ResolvedQuery) -> bool:
+    """Section 9, push version 2: over the result of one persistent query, filtered and projected, from now on."""
+    if engine.properties["ksql.query.push.v2.enabled"] != "true" or resolved.joins or resolved.grouping is not None:
+        return False
+    if resolved.partition_by is not None or resolved.table_calls:
+        return False
+    source = resolved.sources[0].source
+    return len({*engine.writers(source.name)}) == 1 and engine.properties["auto.offset.reset"] == "latest"
+
+
+def _from_the_end(dataflow: Dataflow) -> Dataflow:
+    nodes = tuple(replace(n, from_beginning=False) if isinstance(n, Source) else n for n in dataflow.nodes)
+    return replace(dataflow, nodes=nodes)
+
+
+def _row_maker(resolved: ResolvedQuery) -> Callable[[Batch], list[tuple[Any, ...]]]:
+    """Batches -> rows in the order of the SELECT list; a tombstone of a windowed table still shows its window."""
     order = resolved.select_order
-    columns = resolved.select_schema
+    bounds = [_bound(resolved.outputs[place].expression) for place in order]
 
     def to_rows(batch: Batch) -> list[tuple[Any, ...]]:
         if not order:
             return [()] * len(batch)
-        return list(zip(*(batch.columns[place].to_pylist() for place in order), strict=True))
+        columns: list[list[Any]] = []
+        for place, bound in zip(order, bounds, strict=True):
+            window = batch.window_starts if bound == "WINDOWSTART" else batch.window_ends
+            if bound is not None and window is not None:
+                columns.append(window.tolist())
+            else:
+                columns.append(batch.columns[place].to_pylist())
+        return list(zip(*columns, strict=True))
 
-    subscription = engine.host.subscribe(
-        lambda receive: to_dataflow(engine, planned.plan, receive),
-        tuple(c.name for c in columns),
-        limit=resolved.limit,
-        overflow=overflow,
-        to_rows=to_rows,
-    )
-    return PushResult(subscription, Schema(tuple(columns)), subscription.query_id)
+    return to_rows
+
+
+def _bound(expression: TypedExpression) -> str | None:
+    """WINDOWSTART or WINDOWEND, if the expression is one of them as it is."""
+    return expression.name if isinstance(expression, ColumnRef) and expression.name in WINDOW_BOUNDS else None
 
 
 # --- pull ----------------------------------------------------------------------------------
@@ -86,6 +135,7 @@ def pull(engine: Engine, query: ast.Query) -> Table:
             span=query.span,
             suggestion="Add EMIT CHANGES for a push query, or use sql().",
         )
+    _check_columns(resolved)
     if source.kind == "STREAM":
         return _pull_stream(engine, query, resolved)
     view = engine.view_of(source)
@@ -95,7 +145,7 @@ def pull(engine: Engine, query: ast.Query) -> Table:
             span=query.source.span,
             suggestion=f"CREATE TABLE .. AS SELECT * FROM {source.name}; makes one that can.",
         )
-    _check_columns(resolved, query)
+    _check_key_values(query.where, source)
     keys = _bound_keys(resolved.where, source)
     _check_scan(engine, resolved, source, keys, query)
     snapshot = engine.host.tables({source.name: view})[source.name]
@@ -138,15 +188,36 @@ def _source(engine: Engine, query: ast.Query) -> DataSource:
     return source
 
 
-def _check_columns(resolved: ResolvedQuery, query: ast.Query) -> None:
-    """Section 4: a table's rows have no partition and no offset."""
+def _check_columns(resolved: ResolvedQuery) -> None:
+    """Section 4: a pull query does not know where a row came from."""
     expressions = [o.expression for o in resolved.outputs]
     if resolved.where is not None:
         expressions.append(resolved.where)
     for expression in expressions:
         for column in columns_of(expression):
             if column.name in ("ROWPARTITION", "ROWOFFSET"):
-                raise StatementError(f"{column.name} is not known of the rows of a table", span=column.span)
+                raise StatementError(
+                    f"a pull query has no {column.name}", span=column.span, suggestion="Add EMIT CHANGES for a push query."
+                )
+
+
+def _check_key_values(where: ast.Expression | None, source: DataSource) -> None:
+    """Section 9: a key is looked up by values of its own type, and never by NULL.  Raises: StatementError."""
+    keys = {c.name: c.type for c in source.schema.keys}
+    stack: list[Any] = [] if where is None else [where]
+    while stack:
+        node = stack.pop()
+        match node:
+            case ast.InList(operand=ast.NameRef(name=name), items=items) if name in keys:
+                for item in items:
+                    if isinstance(item, ast.NullLiteral):
+                        raise StatementError(f"the key {name} is never NULL", span=item.span)
+                    if isinstance(item, ast.StringLiteral) and is_numeric(keys[name]):
+                        raise StatementError(f"the key {name} is {keys[name]}, and '{item.value}' is text", span=item.span)
+            case ast.Logical(left=left, right=right):
+                stack += [left, right]
+            case ast.Not(operand=operand):
+                stack.append(operand)
 
 
 def _pull_stream(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> Table:
@@ -154,18 +225,18 @@ def _pull_stream(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> T
     pieces: list[Batch] = []
     properties = {**engine.properties, "auto.offset.reset": "earliest"}
     planned = plan_query(engine, query)
-    dataflow: Dataflow = to_dataflow(engine, planned.plan, pieces.append, properties)
+    dataflow = to_dataflow(engine, planned.plan, _events_only(pieces.append), properties)
     run = QueryRun("pull", dataflow, engine.host.services, persistent=False)
     taken, limit = 0, resolved.limit
     while (limit is None or taken < limit) and run.step():
         taken = sum(len(p) for p in pieces)
-    columns = resolved.select_schema
+    columns = tuple(replace(c, role="VALUE", header=None) for c in resolved.select_schema)
     schema = pa.schema([(c.name, to_arrow(c.type)) for c in columns])
     arrays = [
         pa.chunked_array([p.columns[place] for p in pieces], schema.field(i).type)
         for i, place in enumerate(resolved.select_order)
     ]
-    return _limited(_table(arrays, schema), Schema(tuple(columns)), limit)
+    return _limited(_table(arrays, schema), Schema(columns), limit, "Query Completed")
 
 
 def _answer(rows: pa.Table, resolved: ResolvedQuery, source: DataSource) -> Table:
@@ -208,10 +279,16 @@ def _table(arrays: list[Any], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _limited(table: pa.Table, schema: Schema, limit: int | None) -> Table:
+def _limited(table: pa.Table, schema: Schema, limit: int | None, final_message: str | None = None) -> Table:
+    """The first rows.  Streams say whether they were read to their end: see `Table.final_message`."""
     if limit is None or table.num_rows < limit:
-        return Table(table, schema)
-    return Table(table.slice(0, limit), schema, limit_reached=True)
+        return Table(table, schema, final_message=final_message)
+    return Table(
+        table.slice(0, limit),
+        schema,
+        limit_reached=True,
+        final_message=None if final_message is None else "Limit Reached",
+    )
 
 
 # --- which rows are wanted -----------------------------------------------------------------
@@ -260,37 +337,64 @@ def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
 def _check_scan(
     engine: Engine, resolved: ResolvedQuery, source: DataSource, keys: list[Any] | None, query: ast.Query
 ) -> None:
-    """Whether the query may read the whole table, or a range of it, if it does not name keys.  Raises: StatementError."""
-    if keys is not None or engine.properties["ksql.query.pull.table.scan.enabled"] == "true":
+    """Without table scans, every alternative of WHERE must name each key column once, or a range of the only one.
+
+    Raises:
+        StatementError: it does not.
+    """
+    if engine.properties["ksql.query.pull.table.scan.enabled"] == "true":
         return
-    names = {c.name for c in source.schema.keys}
-    named = {found[0] for c in _conjuncts(resolved.where) if (found := _key_condition(c, names)) is not None}
-    exact = {found[0] for c in _conjuncts(resolved.where) if (found := _key_condition(c, names)) and found[1] == "="}
-    if names and names <= exact:
-        return
-    ranged = engine.properties["ksql.query.pull.range.scan.enabled"] == "true"
-    if ranged and len(names) == 1 and named == names and source.schema.keys[0].type in (STRING, BYTES):
+    names = [c.name for c in source.schema.keys]
+    alternatives = [[]] if resolved.where is None else _alternatives(resolved.where)
+    ranged = (
+        engine.properties["ksql.query.pull.range.scan.enabled"] == "true"
+        and len(alternatives) == len(names) == 1
+        and source.schema.keys[0].type in (STRING, BYTES)
+    )
+    for alternative in alternatives:
+        found = [f for condition in alternative if (f := _key_condition(condition, names)) is not None]
+        if sorted(name for name, _ in found) != sorted(names) or any(how == "other" for _, how in found):
+            break
+        if any(how == "range" for _, how in found) and not ranged:
+            break
+    else:
         return
     raise StatementError(
         "this query reads the whole table, which ksql.query.pull.table.scan.enabled forbids",
         span=query.span,
-        suggestion=f"Compare {', '.join(sorted(names))} with a constant.",
+        suggestion=f"Compare {', '.join(names)} with a constant, once.",
     )
 
 
-def _key_condition(condition: TypedExpression, names: set[str]) -> tuple[str, str] | None:
-    """The key column that a condition compares with something constant, and how."""
-    match condition:
-        case Compare(left=left, right=right, operator=operator):
-            for one, other in ((left, right), (right, left)):
-                columns = [e for e in walk(one) if isinstance(e, ColumnRef)]
-                if len(columns) == 1 and columns[0].name in names and not columns_of(other):
-                    return columns[0].name, "=" if operator == "=" else "range"
-        case In(operand=ColumnRef(name=name)) if name in names:
-            return name, "="
+def _alternatives(expression: TypedExpression) -> list[list[TypedExpression]]:
+    """The disjunctive normal form: alternatives, each a list of conditions."""
+    match expression:
         case Logical(operator="OR", left=left, right=right):
-            a, b = _key_condition(left, names), _key_condition(right, names)
-            return a if a is not None and a == b else None
+            return _alternatives(left) + _alternatives(right)
+        case Logical(operator="AND", left=left, right=right):
+            return [[*a, *b] for a in _alternatives(left) for b in _alternatives(right)]
+    return [[expression]]
+
+
+def _key_condition(condition: TypedExpression, names: list[str]) -> tuple[str, str] | None:
+    """The key column that a condition is about, and how: ``=`` (also IN), ``range`` or ``other``."""
+    if isinstance(condition, In):
+        operand = condition.operand
+        if isinstance(operand, ColumnRef) and operand.name in names:
+            return operand.name, "other" if condition.negated else "="
+        return None
+    if not isinstance(condition, Compare):
+        return None
+    for one, other in ((condition.left, condition.right), (condition.right, condition.left)):
+        named = [c.name for c in columns_of(one) if c.name in names]
+        if not named:
+            continue
+        direct = not isinstance(one, (Arithmetic, Call)) and not columns_of(other)
+        if not direct:
+            return named[0], "other"
+        if condition.operator == "=":
+            return named[0], "="
+        return named[0], "range" if condition.operator in ("<", "<=", ">", ">=") else "other"
     return None
 
 
