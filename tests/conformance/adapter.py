@@ -100,7 +100,7 @@ class PenstockAdapter:
     def _pulled(self, table: Table) -> Rows:
         assert table.schema is not None
         rows = [Row([nodes.result_node(v, c.type) for v, c in zip(row, table.schema)]) for row in table.fetchall()]
-        return Rows(str(table.schema), rows, None, "Limit Reached" if table.limit_reached else None)
+        return Rows(str(table.schema), rows, None, table.final_message)
 
     def _pushed(self, result: PushResult) -> Rows:
         rows = Rows(str(result.schema), (), result.query_id)
@@ -190,7 +190,6 @@ class PenstockAdapter:
 
 _NOT_OURS = {
     "ksql.functions.substring.legacy.args",
-    "ksql.query.push.v2.enabled",
     "ksql.schema.registry.url",
     "ksql.windowed.session.key.legacy",
     "use.exact.numeric.comparison",
