@@ -22,6 +22,11 @@
         def undo(self, state: str, text: str) -> str: ...         # for tables
         def map(self, state: str) -> str: ...                     # state -> result
 
+    @penstock.udaf
+    class Join:                                                   # JOIN(STRING, separator STRING)
+        def __init__(self, separator: str) -> None: ...           # the last arguments of a call, which must be literals
+        ...
+
 Types come from the annotations (see `user_types`) or from a signature's text.  A NULL argument gives NULL without a call,
 unless a parameter's annotation admits None (or ``nulls`` says so).  An exception makes the row NULL and goes to the
 processing log with its text; in an aggregate it stops the query.
@@ -37,24 +42,26 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
 
-from ...errors import DataError
+from ...errors import DataError, StatementError
 from ...runtime.batch import Bools
 from ...runtime.kernel import Evaluated, Failures, Segments, State, StateField
 from .. import types as t
 from .aggregate_values import object_array
 from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registry, Signature, parse_signature
-from .user_types import Shape, Shaper, as_sql, pattern_of, shape_of
+from .user_types import Shape, Shaper, as_sql, bind_variables, pattern_of, shape_of
 
 USER_FUNCTIONS = Registry(BUILT_INS)
 """The functions of this process's user, before the built-in ones of the same name."""
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 ClassT = TypeVar("ClassT", bound=type)
+ThingT = TypeVar("ThingT")
 Signatures = str | Sequence[str] | None
 Kind = Literal["SCALAR", "AGGREGATE", "TABLE"]
 
@@ -140,7 +147,12 @@ def udtf(
 def udaf(cls: ClassT, /) -> ClassT: ...
 @overload
 def udaf(
-    *, name: str | None = None, signature: str | None = None, state: str | None = None, meaning: str = ""
+    *,
+    name: str | None = None,
+    signature: str | None = None,
+    state: str | None = None,
+    nulls: bool | None = None,
+    meaning: str = "",
 ) -> Callable[[ClassT], ClassT]: ...
 def udaf(
     cls: Any = None,
@@ -149,15 +161,18 @@ def udaf(
     name: str | None = None,
     signature: str | None = None,
     state: str | None = None,
+    nulls: bool | None = None,
     meaning: str = "",
 ) -> Any:
     """Register an aggregate: a class with ``initialize`` and ``aggregate``, and where it can ``merge``, ``undo``, ``map``.
 
-    A state is a value that is replaced, never changed in place, and has a SQL type: it is kept in checkpoints.
+    A state is a value that is replaced, never changed in place, and has a SQL type: it is kept in checkpoints.  The
+    parameters of the class itself, if it has any, are the last ones in SQL and take literals only.
 
     Args:
-        signature: of the arguments and the result; read off ``aggregate`` and ``map`` if left out.
+        signature: of the arguments and the result; read off ``aggregate``, ``__init__`` and ``map`` if left out.
         state: the state's SQL type; read off ``aggregate``'s result if left out.
+        nulls: take in rows with NULL arguments, as None; if left out, those whose annotations admit it.
 
     Raises:
         TypeError, ValueError: as for `udf`; or a method is missing.
@@ -167,12 +182,9 @@ def udaf(
         for method in ("initialize", "aggregate"):
             if not callable(getattr(cls, method, None)):
                 raise TypeError(f"{cls.__name__} needs a method {method}")
-        shapes, state_shape = _aggregate_shapes(cls, signature, state)
-
-        def make(types: Sequence[t.SqlType], literals: Sequence[Any]) -> UserAggregator:
-            return UserAggregator(cls, shapes, state_shape)
-
-        _add(name, "AGGREGATE", meaning, cls, AggregateOverload(shapes.signature, make))
+        definition = _definition(cls, signature, state, nulls)
+        signature_ = definition.shapes.signature
+        _add(name, "AGGREGATE", meaning, cls, AggregateOverload(signature_, definition.make, definition.literals))
         return cls
 
     return register if cls is None else register(cls)
@@ -191,11 +203,20 @@ class _Shapes:
 
     def of(self, count: int) -> list[Shape]:
         """The shape of each of ``count`` arguments."""
-        place = next((i for i, p in enumerate(self.signature.parameters) if p.variadic), None)
-        if place is None:
-            return list(self.parameters)
-        repeats = count - len(self.parameters) + 1
-        return [*self.parameters[:place], *[self.parameters[place]] * repeats, *self.parameters[place + 1 :]]
+        return _spread(self.parameters, self.signature, count)
+
+    def spread(self, count: int) -> list[Parameter]:
+        """The parameter of each of ``count`` arguments."""
+        return _spread(self.signature.parameters, self.signature, count)
+
+
+def _spread(things: Sequence[ThingT], signature: Signature, count: int) -> list[ThingT]:
+    """Things parallel to the parameters, made parallel to ``count`` arguments."""
+    place = next((i for i, p in enumerate(signature.parameters) if p.variadic), None)
+    if place is None:
+        return list(things)
+    repeats = count - len(things) + 1
+    return [*things[:place], *[things[place]] * repeats, *things[place + 1 :]]
 
 
 def _from_text(text: str) -> _Shapes:
@@ -244,7 +265,37 @@ def _by_parameters(function: Any, hints: dict[str, Any], result: Shape, skip: in
     return found
 
 
-def _aggregate_shapes(cls: Any, signature: str | None, state: str | None) -> tuple[_Shapes, Shape]:
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """An aggregate as its class describes it.
+
+    Attributes:
+        shapes: of all arguments, those of ``aggregate`` first, then those of the class itself.
+        literals: the names of the latter.
+        state: may have type variables, which the arguments of a use settle.
+    """
+
+    cls: Any
+    shapes: _Shapes
+    literals: frozenset[str]
+    state: Shape
+    nulls: bool | None
+
+    def make(self, types: Sequence[t.SqlType], literals: Sequence[Any]) -> UserAggregator:
+        """The aggregator of one use."""
+        split = [p.name in self.literals for p in self.shapes.spread(len(types))]
+        variables: dict[str, t.SqlType] = {}
+        for shape, type_ in zip(self.shapes.of(len(types)), types, strict=True):
+            bind_variables(shape.pattern, type_, variables)
+        inputs = [s for s, literal in zip(self.shapes.of(len(types)), split, strict=True) if not literal]
+        try:
+            it = self.cls(*(value for value, literal in zip(literals, split, strict=True) if literal))
+        except Exception as error:
+            raise StatementError(f"{self.cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
+        return UserAggregator(it, inputs, self.shapes.result, self.state, variables, self.nulls)
+
+
+def _definition(cls: Any, signature: str | None, state: str | None, nulls: bool | None) -> _Definition:
     hints = typing.get_type_hints(cls.aggregate, include_extras=True)
     if state is not None:
         state_shape = Shape(pattern_of(state))
@@ -252,17 +303,31 @@ def _aggregate_shapes(cls: Any, signature: str | None, state: str | None) -> tup
         state_shape = shape_of(hints["return"], f"the state of {cls.__name__}")
     else:
         raise TypeError(f"{cls.__name__}.aggregate has no result annotation; annotate it or give the state's type")
-    if as_sql(state_shape.pattern) is None:
-        raise TypeError(f"{cls.__name__}: the state needs one SQL type, not {state_shape.pattern}")
+    own = [] if cls.__init__ is object.__init__ else list(inspect.signature(cls.__init__).parameters.values())[1:]
     if signature is not None:
-        return _from_text(signature), state_shape
-    result = state_shape
-    if callable(getattr(cls, "map", None)):
-        mapped = typing.get_type_hints(cls.map, include_extras=True)
-        if "return" not in mapped:
-            raise TypeError(f"{cls.__name__}.map has no result annotation")
-        result = shape_of(mapped["return"], f"the result of {cls.__name__}")
-    return _by_parameters(cls.aggregate, hints, result, skip=2)[-1], state_shape
+        shapes = _from_text(signature)
+    else:
+        result = state_shape
+        if callable(getattr(cls, "map", None)):
+            mapped = typing.get_type_hints(cls.map, include_extras=True)
+            if "return" not in mapped:
+                raise TypeError(f"{cls.__name__}.map has no result annotation")
+            result = shape_of(mapped["return"], f"the result of {cls.__name__}")
+        shapes = _by_parameters(cls.aggregate, hints, result, skip=2)[-1]
+        if own:
+            last = _by_parameters(cls.__init__, typing.get_type_hints(cls.__init__, include_extras=True), result, 1)[-1]
+            parameters = (*shapes.signature.parameters, *last.signature.parameters)
+            shapes = _Shapes(Signature(parameters, result.pattern), (*shapes.parameters, *last.parameters), result)
+    names = [p.name for p in shapes.signature.parameters]
+    if len(set(names)) < len(names) or sum(p.variadic for p in shapes.signature.parameters) > 1:
+        raise TypeError(f"{cls.__name__}: the parameters need names of their own, and one of them at most takes any number")
+    variables: dict[str, t.SqlType] = {}
+    for shape in shapes.parameters:
+        bind_variables(shape.pattern, t.STRING, variables)
+    for what, shape in (("state", state_shape), ("result", shapes.result)):
+        if as_sql(shape.pattern, variables) is None:
+            raise TypeError(f"{cls.__name__}: the {what} needs one SQL type, not {shape.pattern}")
+    return _Definition(cls, shapes, frozenset(names[len(names) - len(own) :]), state_shape, nulls)
 
 
 def _add(name: str | None, kind: Kind, meaning: str, what: Any, made: Any) -> None:
@@ -365,20 +430,31 @@ def _shaped(column: Any, inward: Shaper) -> list[Any]:
 
 
 class UserAggregator:
-    """An `Aggregator` over a user's class: one Python value of state per group, replaced row by row."""
+    """An `Aggregator` over an object of a user's class: one Python value of state per group, replaced row by row."""
 
-    def __init__(self, cls: Any, shapes: _Shapes, state: Shape) -> None:
-        self._it = cls()
-        self._shapes = shapes
+    def __init__(
+        self,
+        it: Any,
+        inputs: Sequence[Shape],
+        result: Shape,
+        state: Shape,
+        variables: dict[str, t.SqlType],
+        nulls: bool | None,
+    ) -> None:
+        self._it = it
+        self._inputs = inputs
+        self._skips = [not s.nullable if nulls is None else not nulls for s in inputs]
+        self._result = result
         self._state = state
-        self._name = cls.__name__
-        state_type, result_type = as_sql(state.pattern), as_sql(shapes.result.pattern)
+        self._name = type(it).__name__
+        state_type, result_type = as_sql(state.pattern, variables), as_sql(result.pattern, variables)
         if state_type is None or result_type is None:
-            raise ValueError(f"{cls.__name__}: the state and the result need one SQL type")
+            raise ValueError(f"{self._name}: the state and the result need one SQL type")
+        self._state_type = state_type
         self._has_map = _holds_map(state_type)
         self.result_type = t.to_arrow(result_type)
-        self.can_undo = callable(getattr(cls, "undo", None))
-        self.can_merge = callable(getattr(cls, "merge", None))
+        self.can_undo = callable(getattr(it, "undo", None))
+        self.can_merge = callable(getattr(it, "merge", None))
         self.nested_state = isinstance(state_type, t.Array | t.Map | t.Struct)
         initial = self._closed(self._it.initialize())
         self.fields = (StateField("STATE", np.dtype(object), t.to_arrow(state_type), initial),)
@@ -388,7 +464,7 @@ class UserAggregator:
         if stored is None:
             return None
         if self._has_map:
-            stored = _with_dicts(stored, self._state.pattern)
+            stored = _with_dicts(stored, self._state_type)
         if self._state.inward is not None:
             return self._state.inward(stored)
         return stored.copy() if isinstance(stored, list | dict) else stored
@@ -409,10 +485,9 @@ class UserAggregator:
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
-        shapes = self._shapes.of(len(arguments))
-        columns = [_shaped(a, s.inward) for a, s in zip(arguments, shapes, strict=True)]
+        columns = [_shaped(a, s.inward) for a, s in zip(arguments, self._inputs, strict=True)]
         rows = list(zip(*columns, strict=True)) if columns else [()] * len(segments.groups)
-        skips = [not s.nullable for s in shapes]
+        skips = self._skips
         taken = None if undo is None else undo.tolist()
         current = [self._opened(s) for s in state[0].tolist()]
         running: list[Any] = []
@@ -433,7 +508,7 @@ class UserAggregator:
 
     def result(self, state: State) -> Any:
         to_result = getattr(self._it, "map", None)
-        outward = self._shapes.result.outward
+        outward = self._result.outward
         results: list[Any] = []
         for stored in state[0].tolist():
             value = self._opened(stored)

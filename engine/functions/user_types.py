@@ -22,9 +22,10 @@ import dataclasses
 import datetime
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from .. import types as t
@@ -108,23 +109,41 @@ def pattern_of(text: str) -> TypePattern:
     return as_sql(pattern) or pattern
 
 
-def as_sql(pattern: TypePattern) -> t.SqlType | None:
-    """The SQL type of a pattern without variables, else None."""
+def as_sql(pattern: TypePattern, variables: Mapping[str, t.SqlType] = MappingProxyType({})) -> t.SqlType | None:
+    """The SQL type of a pattern, or None if it has variables other than those given."""
     match pattern:
+        case Variable(name):
+            return variables.get(name)
         case ArrayOf(item):
-            inner = as_sql(item)
+            inner = as_sql(item, variables)
             return None if inner is None else t.Array(inner)
         case MapOf(key, value):
-            k, v = as_sql(key), as_sql(value)
+            k, v = as_sql(key, variables), as_sql(value, variables)
             return None if k is None or v is None else t.Map(k, v)
         case StructOf(fields):
-            parts = [(name, as_sql(p)) for name, p in fields]
+            parts = [(name, as_sql(p, variables)) for name, p in fields]
             if any(p is None for _, p in parts):
                 return None
             return t.Struct(tuple((name, p) for name, p in parts if p is not None))
         case t.Primitive() | t.Decimal() | t.Array() | t.Map() | t.Struct():
             return pattern
     return None
+
+
+def bind_variables(pattern: TypePattern, type_: t.SqlType, variables: dict[str, t.SqlType]) -> None:
+    """Add what the pattern's variables stand for in a type that fits it; a type of another shape stands for all of them."""
+    match pattern:
+        case Variable(name):
+            variables.setdefault(name, type_)
+        case ArrayOf(item):
+            bind_variables(item, type_.item if isinstance(type_, t.Array) else type_, variables)
+        case MapOf(key, value):
+            bind_variables(key, type_.key if isinstance(type_, t.Map) else type_, variables)
+            bind_variables(value, type_.value if isinstance(type_, t.Map) else type_, variables)
+        case StructOf(fields):
+            known = dict(type_.fields) if isinstance(type_, t.Struct) else {}
+            for name, part in fields:
+                bind_variables(part, known.get(name, type_), variables)
 
 
 def _array(item: TypePattern) -> TypePattern:

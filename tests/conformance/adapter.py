@@ -47,12 +47,12 @@ class PenstockAdapter:
     def start(self, config: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         """An engine in memory, with the case's settings."""
         settings = {**{k: _text(v) for k, v in config.items()}, **{k: _text(v) for k, v in properties.items()}}
+        functions.register()
         self._database = connect(
             None,
             threads=0,
             clock=ManualClock(0),
             one_partition=True,
-            registry=functions.registry(),
             settings={
                 "processing.order": "arrival",
                 "cache.max.bytes.buffering": "0",

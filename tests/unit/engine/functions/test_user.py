@@ -285,6 +285,75 @@ def test_aggregates_with_maps_survive_checkpoints(name: str) -> None:
     assert it.result(final).to_pylist(maps_as_pydicts="lossy") == [{"x": 2, "y": 1}]
 
 
+class _Joined:
+    """Texts joined by a separator, which is a literal of the call."""
+
+    def __init__(self, separator: str, *ends: str) -> None:
+        if not separator:
+            raise ValueError("the separator is empty")
+        self._separator = separator
+        self._ends = ends
+
+    def initialize(self) -> str:
+        return self._separator.join(self._ends)
+
+    def aggregate(self, state: str, first: str | None, *texts: str | None) -> str:
+        return self._separator.join([state, *(t or "-" for t in (first, *texts))])
+
+
+def _run_aggregate(sql: str, *columns: Any) -> list[Any]:
+    call, it = _aggregator(sql, pa.schema([(chr(65 + i), c.type) for i, c in enumerate(columns)]))
+    state = np.empty(1, object)
+    state[0] = it.fields[0].initial
+    after, _ = it.scan([state], Segments(np.zeros(len(columns[0]), np.int64), 1), columns, None, False)
+    values: list[Any] = it.result(after).to_pylist(maps_as_pydicts="lossy")
+    assert t.to_arrow(call.type) == it.result_type
+    return values
+
+
+def test_the_class_of_an_aggregate_takes_literals(name: str) -> None:
+    """Parameters of the class are the last arguments; a column or a value it refuses there is a statement's error."""
+
+    @penstock.udaf(
+        name=name, signature="(first STRING, separator STRING, ends STRING...) -> STRING", state="STRING", nulls=True
+    )
+    class Joined(_Joined):
+        pass
+
+    column = pa.array(["a", None, "b"])
+    assert _run_aggregate(f"{name}(A, '+')", column) == ["+a+-+b"]
+    assert _run_aggregate(f"{name}(A, '+', 'x', 'y')", column) == ["x+y+a+-+b"]
+    with pytest.raises(StatementError, match="needs a literal for separator"):
+        _aggregator(f"{name}(A, B)", pa.schema([("A", pa.string()), ("B", pa.string())]))
+    with pytest.raises(StatementError, match="the separator is empty"):
+        _aggregator(f"{name}(A, '')", pa.schema([("A", pa.string())]))
+
+
+def test_an_aggregate_can_have_only_one_open_end(name: str) -> None:
+    """Two lists of any length could not be told apart."""
+    with pytest.raises(TypeError, match="takes any number"):
+        penstock.udaf(name=name)(_Joined)
+
+
+def test_generic_aggregates_take_their_types_from_the_call(name: str) -> None:
+    """A type variable of the state or the result is what the arguments make it, maps and decimals included."""
+
+    @penstock.udaf(name=name)
+    class Firsts:
+        def initialize(self) -> Any:
+            return []
+
+        def aggregate(self, state: list[T], first: T, *others: Any) -> list[T]:
+            return [*state, first]
+
+    some = pa.array([1, None, 3], pa.int32())
+    assert _run_aggregate(f"{name}(A)", pa.array([Decimal("1.50"), None, Decimal("2.25")], pa.decimal128(5, 2))) == [
+        [Decimal("1.50"), Decimal("2.25")]
+    ]
+    maps = pa.array([[("k", 1)], [("k", 2)], [("k", 3)]], pa.map_(pa.string(), pa.int64()))
+    assert _run_aggregate(f"{name}(A, B)", maps, some) == [[{"k": 1}, {"k": 3}]]
+
+
 def test_a_failing_aggregate_is_a_data_error(name: str) -> None:
     """An exception in an aggregate stops the query, with the aggregate's name."""
 
