@@ -8,10 +8,11 @@ from typing import Any
 from ...errors import DataError, Span, StatementError
 from ...grammar import ast
 from ...storage.formats import RegisteredSchema, SchemaText, format_traits, infer_columns
+from ...storage.formats.schema_inference import required_fields
 from ...storage.formats.schema_serde import subject_of
 from .. import types as t
 from ..analysis.with_clause import WithClause
-from ..catalog import DataSource, FormatInfo
+from ..catalog import UNWRAP_SINGLES, DataSource, FormatInfo
 from ..serdes import key_schema, serdes_of, value_schema
 from .context import Engine
 
@@ -123,9 +124,43 @@ def register_schemas(engine: Engine, source: DataSource) -> None:
     ):
         if serde is None or not len(schema) or not format_traits(format_.name).inference:
             continue
+        if "schemaId" in format_.properties:
+            if source.query_id is not None:
+                _check_fixed(engine, source, format_, schema, is_key)
+            continue
         if source.query_id is None and engine.schemas.latest(subject_of(source.topic, is_key)) is not None:
             continue
         serde.register(schema)
+
+
+def _check_fixed(engine: Engine, source: DataSource, format_: FormatInfo, schema: Any, is_key: bool) -> None:
+    """Section 10: a fixed schema begins with the sink's columns, names, types and order; its other fields are optional.
+
+    Raises:
+        StatementError: it does not.
+    """
+    assert engine.schemas is not None
+    side = "key" if is_key else "value"
+    try:
+        text = engine.schemas.by_id(int(format_.properties["schemaId"]))
+    except DataError as error:
+        raise StatementError(str(error)) from None
+    bare = UNWRAP_SINGLES in format_.features and len(schema) == 1
+    full_name = format_.properties.get("fullSchemaName") if format_.name == "PROTOBUF" else None
+    fields = infer_columns(engine.schemas, text, is_key=is_key, wrapped=not bare, full_name=full_name)
+    found = [(f.name, t.from_arrow(f.type)) for f in fields]
+    wanted = [(found[0][0] if bare else f.name, t.from_arrow(f.type)) for f in schema]
+    shown = ", ".join(f"{t.quoted(name)} {type_}" for name, type_ in found)
+    if found[: len(wanted)] != wanted:
+        raise StatementError(
+            f"the {side} columns of {source.name} are not those of schema {format_.properties['schemaId']}: {shown}",
+            suggestion="Names, types and order must be the schema's.",
+        )
+    missing = [name for name, _ in found[len(wanted) :] if name in required_fields(text)]
+    if missing:
+        raise StatementError(
+            f"schema {format_.properties['schemaId']} needs fields that are no {side} columns: {', '.join(missing)}"
+        )
 
 
 def delete_schemas(engine: Engine, topic: str) -> None:

@@ -46,6 +46,24 @@ def infer_columns(
     return pa.schema(list(natural))
 
 
+def required_fields(schema: SchemaText) -> frozenset[str]:
+    """The fields of a schema's record that a writer must give: no default, not nullable (protobuf has none)."""
+    if schema.type == "AVRO":
+        from .avro_schema import parse_avro
+
+        tree = parse_avro(schema.text)
+        fields = tree.get("fields", ()) if isinstance(tree, dict) else ()
+        return frozenset(
+            f["name"] for f in fields if "default" not in f and not (isinstance(f["type"], list) and "null" in f["type"])
+        )
+    if schema.type == "JSON":
+        from .json_schema import parse_json_schema
+
+        tree = parse_json_schema(schema.text)
+        return frozenset(tree.get("required", ())) if isinstance(tree, dict) else frozenset()
+    return frozenset()
+
+
 def natural_type(registry: SchemaRegistry, schema: SchemaText, full_name: str | None = None) -> Any:
     """The Arrow type of a whole schema: what its values are without any column asking for something else.
 

@@ -1,0 +1,89 @@
+"""Statements and the schema registry: inference, registration, fixed schemas, durability."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import penstock
+from penstock.errors import StatementError
+from penstock.storage.formats import SchemaText
+
+
+@pytest.fixture
+def database() -> Iterator[Any]:
+    """A database in memory that processes on demand."""
+    with penstock.connect(None, threads=0) as opened:
+        yield opened
+
+
+def record(*fields: tuple[str, Any]) -> SchemaText:
+    """An Avro record."""
+    tree = {"type": "record", "name": "R", "fields": [{"name": name, "type": type_} for name, type_ in fields]}
+    return SchemaText("AVRO", json.dumps(tree))
+
+
+def test_columns_come_from_the_registry(database: Any) -> None:
+    """Names are put in upper case, those of fields too; a single key is ROWKEY."""
+    nested = {"type": "record", "name": "N", "fields": [{"name": "x", "type": "long"}]}
+    database.schema_registry.register("t-value", record(("a", "int"), ("n", nested)))
+    database.schema_registry.register("t-key", SchemaText("AVRO", '"string"'))
+    database.execute("CREATE STREAM s WITH (KAFKA_TOPIC='t', FORMAT='AVRO', PARTITIONS=1);")
+    assert str(database.catalog.sources["S"].schema) == ("`ROWKEY` STRING KEY, `A` INTEGER, `N` STRUCT<`X` BIGINT>")
+
+
+def test_a_schema_id_keeps_names(database: Any) -> None:
+    """With an id names are as in the schema, and columns may not be listed."""
+    database.schema_registry.register("any", record(("a", "int")), id=7)
+    database.execute("CREATE STREAM s WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID=7, PARTITIONS=1);")
+    assert str(database.catalog.sources["S"].schema) == "`a` INTEGER"
+    with pytest.raises(StatementError):
+        database.execute("CREATE STREAM r (b INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID=7);")
+
+
+def test_nothing_to_infer_from(database: Any) -> None:
+    """Without columns and without a schema the statement is refused."""
+    with pytest.raises(StatementError, match="t-value"):
+        database.execute("CREATE STREAM s WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO', PARTITIONS=1);")
+
+
+def test_statements_register_schemas(database: Any) -> None:
+    """Sources over new topics and sinks of queries register what their columns give."""
+    database.execute("CREATE STREAM s (k INT KEY, a INT) WITH (KAFKA_TOPIC='t', FORMAT='AVRO', PARTITIONS=1);")
+    database.execute("CREATE STREAM my_sink AS SELECT * FROM s;")
+    registry = database.schema_registry
+    assert registry.subjects() == ["MY_SINK-key", "MY_SINK-value", "t-key", "t-value"]
+    assert json.loads(registry.latest("MY_SINK-value").schema.text)["fields"][0]["name"] == "A"
+    database.execute("DROP STREAM my_sink DELETE TOPIC;")
+    assert registry.subjects() == ["t-key", "t-value"]
+
+
+def test_fixed_schemas_of_sinks(database: Any) -> None:
+    """A sink's fixed schema begins with its columns; what follows must be optional."""
+    registry = database.schema_registry
+    registry.register("more", record(("A", "int"), ("B", ["null", "int"])), id=11)
+    registry.register("needs", record(("A", "int"), ("C", "int")), id=12)
+    registry.register("other", record(("A", "string")), id=13)
+    database.execute("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=1);")
+    template = "CREATE STREAM o{0} WITH (VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID={0}) AS SELECT * FROM s;"
+    database.execute(template.format(11))
+    for wrong in (12, 13, 99):
+        with pytest.raises(StatementError):
+            database.execute(template.format(wrong))
+
+
+def test_schemas_are_durable(tmp_path: Path) -> None:
+    """Schemas, ids and inferred columns are there again after opening, even if the schema has moved on."""
+    with penstock.connect(tmp_path / "d", threads=0) as database:
+        database.schema_registry.register("t-value", record(("a", "int")), id=5)
+        database.execute("CREATE STREAM s WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID=5, PARTITIONS=1);")
+        database.schema_registry.set_level("NONE")
+        database.schema_registry.register("t-value", record(("z", "string")))
+    with penstock.connect(tmp_path / "d", threads=0) as database:
+        assert str(database.catalog.sources["S"].schema) == "`a` INTEGER"
+        latest = database.schema_registry.latest("t-value")
+        assert (latest.version, latest.id, database.schema_registry.level()) == (2, 6, "NONE")
