@@ -76,8 +76,7 @@ def run_select(sql: str, tables: Mapping[str, Callable[[], pa.Table]], parameter
     try:
         for name, make in tables.items():
             connection.register(name, make())
-        result = connection.execute(sql, parameters) if parameters is not None else connection.execute(sql)
-        return result.to_arrow_table()
+        return connection.sql(sql, params=parameters).to_arrow_table()
     except duckdb.Error as error:
         raise StatementError(f"DuckDB refuses this query: {_first_line(error)}", text=sql) from error
     finally:
