@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -369,3 +370,12 @@ def test_inference_gives_back_the_columns(name: str) -> None:
         ]
     )
     assert infer_columns(EmbeddedRegistry(), schema_of_columns(name, schema)) == schema
+
+
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the optional package the error says what to install."""
+    monkeypatch.setitem(sys.modules, "fastavro", None)
+    serde = make_serde("AVRO", SerdeOptions(topic="t"), EmbeddedRegistry())
+    with pytest.raises(StatementError) as failure:
+        serde.encode([pa.array([1], pa.int32())], pa.schema([("A", pa.int32())]), None)
+    assert "penstock[avro]" in str(failure.value)
