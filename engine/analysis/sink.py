@@ -11,6 +11,7 @@ from ...errors import Span, StatementError
 from ...grammar import ast
 from ...storage.formats import FormatTraits, check_columns, check_wrapping, format_traits
 from ...storage.formats.avro_schema import key_full_name
+from ...storage.formats.delimited import delimiter_of
 from ..catalog import UNWRAP_SINGLES, WRAP_SINGLES, Catalog, DataSource, FormatInfo
 from ..expressions.nodes import Cast, TypedExpression
 from ..schema import Column, Schema
@@ -139,11 +140,11 @@ def side_format(side: str, name: str | None, default: FormatInfo, clause: WithCl
         inherited = {"delimiter", "nullableRepresentation", "unwrapPrimitives"}
         properties = {k: v for k, v in default.properties.items() if k in inherited}
     given = {
-        "delimiter": clause.delimiter(f"{side}_DELIMITER"),
+        "delimiter": _delimiter(clause, f"{side}_DELIMITER"),
         "schemaId": clause.text(f"{side}_SCHEMA_ID"),
         "fullSchemaName": clause.text(f"{side}_SCHEMA_FULL_NAME")
         or (clause.text("VALUE_AVRO_SCHEMA_FULL_NAME") if side == "VALUE" else None),
-        "nullableRepresentation": clause.text(f"{side}_PROTOBUF_NULLABLE_REPRESENTATION"),
+        "nullableRepresentation": _nullable(clause, f"{side}_PROTOBUF_NULLABLE_REPRESENTATION"),
     }
     words = {
         "delimiter": ("delimiter", f"{side}_DELIMITER"),
@@ -163,6 +164,25 @@ def side_format(side: str, name: str | None, default: FormatInfo, clause: WithCl
     if traits.name == "PROTOBUF":
         properties.setdefault("unwrapPrimitives", "true")
     return FormatInfo(traits.name, properties)
+
+
+def _delimiter(clause: WithClause, name: str) -> str | None:
+    """As it is written: one character, SPACE or TAB."""
+    written = clause.text(name)
+    if written is not None:
+        try:
+            delimiter_of(written)
+        except StatementError as error:
+            error.span = clause.span(name)
+            raise
+    return written
+
+
+def _nullable(clause: WithClause, name: str) -> str | None:
+    written = clause.text(name)
+    if written is not None and written.upper() not in ("OPTIONAL", "WRAPPER"):
+        raise StatementError(f"{name} must be OPTIONAL or WRAPPER, not {written!r}", span=clause.span(name))
+    return None if written is None else written.lower()
 
 
 def key_features(name: str, columns: int) -> frozenset[str]:

@@ -35,8 +35,6 @@ CREATE_SOURCE = FORMAT_PROPERTIES | TOPIC_PROPERTIES | TIME_PROPERTIES | WINDOW_
 CREATE_AS = FORMAT_PROPERTIES | TOPIC_PROPERTIES | TIME_PROPERTIES
 INSERT_INTO = frozenset({"QUERY_ID"})
 
-_DELIMITERS = {"SPACE": " ", "TAB": "\t"}
-
 
 class WithClause:
     """The properties of one statement.
@@ -119,16 +117,6 @@ class WithClause:
         if written.lower() not in ("true", "false"):
             raise StatementError(f"{name} must be true or false, not {written!r}", span=self.span(name))
         return written.lower() == "true"
-
-    def delimiter(self, name: str) -> str | None:
-        """One character, or SPACE or TAB."""
-        written = self.text(name)
-        if written is None:
-            return None
-        found = _DELIMITERS.get(written.upper(), written)
-        if len(found) != 1:
-            raise StatementError(f"{name} must be a single character, SPACE or TAB, not {written!r}", span=self.span(name))
-        return found
 
     def window(self) -> WindowInfo | None:
         """WINDOW_TYPE and WINDOW_SIZE.
