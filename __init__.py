@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .engine.database import Database, QueryHandle, RawRecord, connect
     from .engine.functions.user import udaf, udf, udtf
-    from .engine.results import Description, Listing, Message, PushResult, PushRow, Table
+    from .engine.results import Description, Listing, Message, PushResult, PushRow, Submitted, Table
     from .errors import DataError, InternalError, PenstockError, StatementError, StorageError, UnsupportedError
     from .runtime.host import Token
     from .runtime.subscriptions import Subscription
@@ -33,6 +33,7 @@ _HOMES = {
     "RawRecord": "engine.database",
     "StatementError": "errors",
     "StorageError": "errors",
+    "Submitted": "engine.results",
     "Subscription": "runtime.subscriptions",
     "Table": "engine.results",
     "Token": "runtime.host",
@@ -57,6 +58,7 @@ __all__ = [
     "RawRecord",
     "StatementError",
     "StorageError",
+    "Submitted",
     "Subscription",
     "Table",
     "Token",

@@ -16,6 +16,7 @@ from ..errors import StatementError, StorageError
 from ..grammar import ast
 from ..grammar.parse import ParsedStatement, parse, parse_statement, split
 from ..grammar.substitute import substitute
+from ..grammar.unparse import unparse
 from ..runtime import processing_log
 from ..runtime.clock import SYSTEM_CLOCK, Clock, now_ms, use_clock
 from ..runtime.host import QueryHost, Token
@@ -30,12 +31,13 @@ from .commands import adhoc, persist, records, select
 from .commands.context import Engine
 from .commands.dispatch import execute, read_script
 from .commands.journal import Journal
+from .commands.submit import Submission
 from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
 from .intake import columns_of
 from .plan.explain import explain as plan_text
-from .results import Message, Result, Table
+from .results import Message, Result, Submitted, Table
 from .schema import Column, Schema
 from .schema_log import open_registry
 from .settings import Settings
@@ -171,6 +173,42 @@ class Database:
                     raise error.located(source) from error.__cause__
         return results
 
+    def submit(self, text: str, name: str) -> Submitted:
+        """Execute a script's statements, each of them once ever, however often the script is submitted under this name.
+
+        A script that was submitted before may have grown at its end.  Its statements are compared in canonical form, so
+        comments and layout may change.  SET, UNSET, DEFINE and UNDEFINE, which change the session only, are executed
+        every time.  A statement and the note that it was executed are one commit, so a crash repeats nothing.
+
+        Raises:
+            StatementError: a statement is wrong, or one that was submitted before was changed or is gone; the statements
+                before it are submitted.
+            StorageError: the disk failed.
+        """
+        with self._lock, use_clock(self._clock):
+            self._check_open()
+            submission = Submission(self._engine, name)
+            known: list[str] = []
+            results: list[Result] = []
+            self._submit(submission, text, known, results)
+            submission.finish()
+            return Submitted(name, tuple(known), tuple(results))
+
+    def _submit(self, submission: Submission, text: str, known: list[str], results: list[Result]) -> None:
+        for parsed, source in self._parsed(text):
+            statement = parsed.statement
+            if isinstance(statement, ast.RunScript):
+                self._submit(submission, read_script(statement), known, results)
+                continue
+            try:
+                outcome = submission.submit(statement, lambda s=statement: execute(self._engine, s))  # type: ignore[misc]
+            except StatementError as error:
+                raise error.located(source) from error.__cause__
+            if outcome is None:
+                known.append(unparse(statement))
+            else:
+                results.append(outcome)
+
     def _parsed(self, text: str) -> list[tuple[ParsedStatement, str]]:
         """The statements of a script with the text each one's spans point into, variables replaced."""
         if "${" not in text or not self._engine.settings.boolean("ksql.variable.substitution.enable"):
@@ -248,13 +286,24 @@ class Database:
 
     # --- data ------------------------------------------------------------------------------
 
-    def insert(self, source: str, rows: Any, *, durable: bool = True) -> Token:
+    def insert(
+        self,
+        source: str,
+        rows: Any,
+        *,
+        durable: bool = True,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
         """Append rows to a stream or table, all of them in one commit.
 
         Args:
             rows: dicts, or an Arrow table, pandas or polars frame, or whatever has ``__arrow_c_stream__``; columns are
                 found by name, a column ``rowtime`` (ms or timestamps) gives the timestamps.
             durable: return when it is on disk; False: as soon as it is visible.
+            producer, sequence: who writes, and a number that rises from one insert of this producer to its next.  An
+                insert whose number is not above `last_sequence` is a retry and writes nothing: after a crash, a loader
+                repeats what it does not know to have happened.
 
         Returns:
             a token for ``sql(.., after=token)``.
@@ -274,7 +323,12 @@ class Database:
                 if column.name not in arrays or arrays[column.name].null_count:
                     raise StatementError(f"{target.name} is a table, and a row has no value for its key {column.name}")
             made = records.to_records(engine, target, arrays, timestamps)
-            return records.write(engine, target.topic, made, durable=durable)
+            return records.write(engine, target.topic, made, durable=durable, producer=producer, sequence=sequence)
+
+    def last_sequence(self, producer: str) -> int | None:
+        """The sequence number of a producer's last commit; None if it never wrote."""
+        self._check_open()
+        return self._engine.log.last_sequence(producer)
 
     def produce(
         self,
@@ -286,6 +340,8 @@ class Database:
         headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int | None = None,
         durable: bool = True,
+        producer: str | None = None,
+        sequence: int | None = None,
     ) -> Token:
         """Append one record as it is.
 
@@ -293,6 +349,7 @@ class Database:
             value: bytes, or a dict for a topic of typed values; None is a tombstone.
             timestamp: ms since the epoch; by default now.
             partition: by default that of the key.
+            producer, sequence: as with `insert`.
 
         Raises:
             StatementError: there is no such topic, or the value is not what it holds.
@@ -309,7 +366,9 @@ class Database:
             stamps = np.array([now_ms() if timestamp is None else timestamp], np.int64)
             extra = pa.array([[{"KEY": k, "VALUE": v} for k, v in headers]], _headers_type()) if headers else None
             made = Records(None if key is None else pa.array([key], pa.binary()), values, stamps, extra)
-            return records.write(self._engine, topic, made, partition=partition, durable=durable)
+            return records.write(
+                self._engine, topic, made, partition=partition, durable=durable, producer=producer, sequence=sequence
+            )
 
     def consume(self, topic: str, *, offset: int = 0, partition: int | None = None) -> Iterator[RawRecord]:
         """The records that a topic holds now, from an offset on, partition by partition.

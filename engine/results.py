@@ -16,7 +16,7 @@ from .schema import Schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Description", "Listing", "Message", "PushResult", "PushRow", "Result", "Table"]
+__all__ = ["Description", "Listing", "Message", "PushResult", "PushRow", "Result", "Submitted", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,21 @@ class PushResult:
 
     def __iter__(self) -> Iterator[PushRow]:
         return iter(self.subscription)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What `Database.submit` did.
+
+    Attributes:
+        name: of the script.
+        known: statements that had been submitted before and were passed over (canonical texts).
+        results: of the statements executed now (SET and DEFINE among them).
+    """
+
+    name: str
+    known: tuple[str, ...]
+    results: tuple[Result, ...]
 
 
 Result = Message | Listing | Description | Table | PushResult

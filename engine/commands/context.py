@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from ...grammar import ast
 from ...runtime.clock import Clock
 from ...runtime.dataflow import Dataflow
 from ...runtime.host import QueryHost
-from ...storage.log.protocol import Log, TopicConfig
+from ...storage.log.protocol import Log, TopicConfig, Transaction
 from ..analysis.query import QueryContext
 from ..analysis.resolved import ResolvedQuery
 from ..analysis.sink import SinkRequest
@@ -52,6 +52,7 @@ class Engine:
         catalog: replaced, never changed.
         planned: persistent queries by id.
         replaying: the journal is being replayed: nothing is written, and queries are started only at its end.
+        witness: adds to the commit that makes the statement in hand happen a note that it did (see `submit`).
     """
 
     log: Log
@@ -69,6 +70,7 @@ class Engine:
     replaying: bool = False
     replayed_offset: int = 0
     replayed_properties: Mapping[str, str] = field(default_factory=dict)
+    witness: Callable[[Transaction], None] | None = None
 
     # --- the journal -----------------------------------------------------------------------
 
@@ -91,7 +93,7 @@ class Engine:
     def make_durable(self, statement: str) -> None:
         """Journal the statement in hand; from here on it counts.  Raises: StorageError."""
         if not self.replaying:
-            self.journal.append(statement, self.settings.overrides)
+            self.journal.append(statement, self.settings.overrides, self.witness)
 
     # --- analysis --------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ def insert_values(engine: Engine, statement: ast.InsertValues) -> Message:
     if timestamp < 0:
         raise StatementError(f"ROWTIME cannot be negative: {timestamp}", span=statement.span)
     made = records.to_records(engine, source, arrays, np.array([timestamp], np.int64))
-    token = records.write(engine, source.topic, made, partition=0 if made.keys is None else None)
+    token = records.write(engine, source.topic, made, partition=0 if made.keys is None else None, also=engine.witness)
     return Message(
         "insert values",
         f"1 row inserted into {source.name}",

@@ -15,7 +15,7 @@ crash after it => opening replays it: the catalog is rebuilt and the query is st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from ...errors import StorageError
 from ...runtime.clock import now_ms
-from ...storage.log.protocol import Log, Records, TopicConfig
+from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
 
 TOPIC = "_penstock-statements"
 _READ_ROWS = 10_000
@@ -53,8 +53,13 @@ class Journal:
         """The number of the next durable statement."""
         return self._log.end_offset(TOPIC, 0)
 
-    def append(self, statement: str, properties: Mapping[str, str]) -> int:
+    def append(
+        self, statement: str, properties: Mapping[str, str], also: Callable[[Transaction], None] | None = None
+    ) -> int:
         """Make a statement durable and return its offset.
+
+        Args:
+            also: adds to the transaction what shall happen with it or not at all.
 
         Raises:
             StorageError: it could not be written; the statement did not happen.
@@ -67,6 +72,8 @@ class Journal:
             Records(None, pa.array([msgspec.json.encode(entry)], pa.binary()), np.array([now], np.int64)),
             0,
         )
+        if also is not None:
+            also(transaction)
         commit = transaction.commit()
         return commit.ends[TOPIC, 0] - 1
 

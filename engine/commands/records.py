@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...errors import StatementError
 from ...runtime.host import Token
-from ...storage.log.protocol import Records
+from ...storage.log.protocol import Records, Transaction
 from ..catalog import DataSource
 from ..serdes import key_schema, serdes_of, stored_values, value_schema
 from ..types import to_arrow
@@ -84,12 +84,44 @@ def _refuse(malformed: Any, source: DataSource, side: str) -> None:
         )
 
 
-def write(engine: Engine, topic: str, records: Records, *, partition: int | None = None, durable: bool = True) -> Token:
-    """Append records in a commit of their own.  Raises: StorageError."""
+def write(
+    engine: Engine,
+    topic: str,
+    records: Records,
+    *,
+    partition: int | None = None,
+    durable: bool = True,
+    also: Callable[[Transaction], None] | None = None,
+    producer: str | None = None,
+    sequence: int | None = None,
+) -> Token:
+    """Append records in a commit of their own.
+
+    Args:
+        also: adds to the transaction what shall happen with it or not at all.
+        producer, sequence: who writes, and a number that rises from write to write; a number that is not above the
+            producer's last one is a retry, which writes nothing.
+
+    Raises:
+        StatementError: only one of producer and sequence is given.
+        StorageError: the disk failed; nothing was written.
+    """
+    if (producer is None) != (sequence is None):
+        raise StatementError("producer and sequence go together")
     engine.host.admit([topic])
     transaction = engine.log.transaction()
     transaction.append(topic, records, partition)
-    return Token.of(transaction.commit(durable))
+    if also is not None:
+        also(transaction)
+    if producer is None or sequence is None:
+        return Token.of(transaction.commit(durable))
+    transaction.set_sequence(producer, sequence)
+    commit = transaction.commit(durable)
+    if commit.ends:
+        return Token.of(commit)
+    # A retry: the first attempt lies somewhere before the present ends.
+    places = [(topic, number) for number in range(engine.log.topics()[topic].partitions)]
+    return Token(dict(engine.log.end_offsets(places)[1]))
 
 
 def arrow_types(source: DataSource) -> dict[str, Any]:

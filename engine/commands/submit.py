@@ -1,0 +1,146 @@
+"""Scripts that are submitted under a name, every statement of them once.
+
+A script may be submitted again: after a crash, a restart, or with new statements at its end.  What was submitted before is
+recognised by its canonical text and its place, and is not executed again.  The note that a statement has been executed is
+a record of the log topic `TOPIC`, written in the very commit that makes the statement happen, be it a journaled statement
+or an INSERT .. VALUES::
+
+    {"script": "shop", "number": 3, "statement": "CREATE STREAM ..."}
+
+crash before that commit => the statement did not happen, and is executed when the script is submitted again.
+crash after it => it happened, and is passed over.
+
+SET, UNSET, DEFINE and UNDEFINE change the session only, so they are executed every time.  Statements that write nothing
+(SHOW, a pull query) get their note when they are through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ...errors import StatementError, StorageError
+from ...grammar import ast
+from ...grammar.unparse import unparse
+from ...runtime.clock import now_ms
+from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
+from ..results import Result
+from .context import Engine
+
+TOPIC = "_penstock-submissions"
+_READ_ROWS = 10_000
+_SESSION_ONLY = (ast.SetProperty, ast.UnsetProperty, ast.Define, ast.Undefine)
+
+
+def submitted(log: Log, name: str) -> list[str]:
+    """The canonical texts of the statements that were submitted under a name, in order.
+
+    Raises:
+        StorageError: a note is not what this module writes.
+    """
+    found: list[str] = []
+    if TOPIC not in log.topics():
+        return found
+    offset, end = log.start_offset(TOPIC, 0), log.end_offset(TOPIC, 0)
+    while offset < end:
+        records = log.read(TOPIC, 0, offset, rows_max=_READ_ROWS)
+        for place, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
+            try:
+                note = msgspec.json.decode(value)
+                if note["script"] == name:
+                    del found[note["number"] :]
+                    found.extend([] if note["statement"] is None else [note["statement"]])
+            except (msgspec.DecodeError, KeyError, TypeError) as error:
+                raise StorageError(
+                    f"the notes on submitted scripts hold something else at offset {place}: {error}",
+                    path=TOPIC,
+                    action="restore the database's directory from a copy",
+                ) from error
+        offset = records.next_offset
+    return found
+
+
+class Submission:
+    """One run over a script under its name.  Used under the database's lock."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._name = name
+        self._before = submitted(engine.log, name)
+        self._number = 0
+        if TOPIC not in engine.log.topics():
+            engine.log.create_topic(TOPIC, TopicConfig(internal=True))
+
+    def submit(self, statement: ast.Statement, execute: Callable[[], Result]) -> Result | None:
+        """Execute the script's next statement, unless that was done before (then None).
+
+        Raises:
+            StatementError: another statement was submitted in this place; or the statement is wrong.
+        """
+        if isinstance(statement, _SESSION_ONLY):
+            return execute()
+        if isinstance(statement, ast.Query) and statement.emit is not None:
+            raise StatementError(
+                "a push query has no end and cannot be submitted",
+                span=statement.span,
+                suggestion="Make it a CREATE STREAM .. AS SELECT, or read it with subscribe().",
+            )
+        text, number = unparse(statement), self._number
+        self._number += 1
+        if number < len(self._before):
+            if text != self._before[number]:
+                raise StatementError(
+                    f"statement {number + 1} of {self._name} is not the one that was submitted before, which is: "
+                    f"{self._before[number]}",
+                    span=statement.span,
+                    suggestion="Put that back and add new statements at the end, or start with an empty directory.",
+                )
+            return None
+        noted = False
+
+        def note(transaction: Transaction) -> None:
+            nonlocal noted
+            if not noted:
+                transaction.append(TOPIC, _note(self._name, number, text), 0)
+            noted = True
+
+        self._engine.witness = note
+        try:
+            outcome = execute()
+        except BaseException:
+            if noted:  # the statement was journaled and then taken back
+                self._commit(_note(self._name, number, None))
+            raise
+        finally:
+            self._engine.witness = None
+        if not noted:
+            self._commit(_note(self._name, number, text))
+        return outcome
+
+    def finish(self) -> int:
+        """Check that nothing is missing, and return how many statements there are.
+
+        Raises:
+            StatementError: the script has lost statements from its end.
+        """
+        if self._number < len(self._before):
+            raise StatementError(
+                f"{self._name} has {self._number} statements, but {len(self._before)} were submitted before; the next is: "
+                f"{self._before[self._number]}",
+                suggestion="Put it back; TERMINATE and DROP at the end of the script end what is not wanted any more.",
+            )
+        return self._number
+
+    def _commit(self, note: Records) -> None:
+        transaction = self._engine.log.transaction()
+        transaction.append(TOPIC, note, 0)
+        transaction.commit()
+
+
+def _note(name: str, number: int, statement: str | None) -> Records:
+    entry: dict[str, Any] = {"script": name, "number": number, "statement": statement}
+    return Records(None, pa.array([msgspec.json.encode(entry)], pa.binary()), np.array([now_ms()], np.int64))
