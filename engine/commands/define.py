@@ -205,7 +205,7 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
     config: TopicConfig | None = None
     if exists:
         have = engine.partitions(topic)
-        if written and partitions is not None and partitions != have:
+        if written and partitions is not None and partitions != have and not engine.one_partition:
             raise StatementError(
                 f"the topic {topic} has {have} partitions, not {partitions}",
                 span=clause.span("PARTITIONS"),
@@ -227,7 +227,7 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
         topic,
         key_format,
         value_format,
-        engine.partitions(topic) if exists else partitions or 1,
+        engine.partitions(topic) if exists and not (engine.one_partition and partitions) else partitions or 1,
         window,
         timestamp_column,
         timestamp_format,

@@ -21,7 +21,7 @@ from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated, Failures
 from ...storage.formats.java_numbers import format_double, format_doubles
 from .. import types as t
-from ..functions.aggregate_values import from_unscaled
+from ..functions.aggregate_values import from_unscaled, unscaled
 from .temporal_text import DAY_MS, format_date, format_time, format_timestamp, parse_date, parse_time, parse_timestamp
 from .values import (
     failures_at,
@@ -307,10 +307,13 @@ def _from_text(array: Any, target: t.SqlType) -> Evaluated:
 
 def _between_numbers(array: Any, source: t.SqlType, target: t.SqlType) -> Any:
     if target == t.DOUBLE:
-        if isinstance(source, t.Decimal) and source.precision > 15:
+        if not isinstance(source, t.Decimal):
+            return pc.cast(array, pa.float64(), safe=False)
+        if source.precision > 15:
             values = [None if v is None else float(v) for v in array.to_pylist()]
             return pa.array(values, pa.float64())
-        return pc.cast(array, pa.float64(), safe=False)
+        # Both are exact as DOUBLE, so the quotient is the nearest DOUBLE; Arrow multiplies by 0.1, which is not exact.
+        return from_numpy(unscaled(array) / float(10**source.scale), null_mask(array), pa.float64())
     dtype, bits = (np.int32, 32) if target == t.INTEGER else (np.int64, 64)
     nulls = null_mask(array)
     if source in _INTEGERS:

@@ -1,7 +1,7 @@
 """Dates, times and timestamps as text: ISO, and on the way in as little of it as one likes to write.
 
 A timestamp is ``yyyy[-MM[-dd[THH[:mm[:ss[.S..]]]]]]`` with an optional ``Z`` or ``+hh[:]mm``; what is left out is its
-smallest value, and the zone is UTC.  Digits past the millisecond are dropped.
+smallest value, and the zone is UTC.  Digits past the millisecond are dropped; ``T24`` is the end of the day.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def parse_timestamp(text: str) -> int:
         match = _TIME.fullmatch(time_text)
         if match is None:
             raise ValueError(f"'{text}' is not a timestamp of the form yyyy-MM-ddTHH:mm:ss.SSS")
-        of_day = _milliseconds(match, text)
+        of_day = DAY_MS if time_text.rstrip(":0.") == "24" else _milliseconds(match, text)
     return days * DAY_MS + of_day - zone_ms
 
 
