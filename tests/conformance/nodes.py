@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from adapter import Record, Topic, dump_json, load_json  # the kit's module
+
 from penstock.engine import types as t
 from penstock.engine.catalog import DataSource, FormatInfo
 from penstock.engine.schema import Column
