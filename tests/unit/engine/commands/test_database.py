@@ -298,22 +298,50 @@ def test_run_script(db: Database, tmp_path: Path) -> None:
     assert len(db.execute(f"RUN SCRIPT '{script}'; SHOW STREAMS;")) == 3
 
 
-def test_looking_around(db: Database) -> None:
-    """Every SHOW and DESCRIBE gives a listing or a description of what there is."""
-    db.execute(ORDERS + SPEND + "CREATE TYPE t AS INT;")
-    for text in (
-        "SHOW STREAMS; SHOW TABLES; LIST TOPICS; SHOW ALL TOPICS EXTENDED; SHOW QUERIES; SHOW FUNCTIONS; SHOW TYPES;"
-        "SHOW PROPERTIES; SHOW VARIABLES; PRINT orders FROM BEGINNING LIMIT 1;"
-    ).split(";")[:-1]:
-        (result,) = db.execute(text)
-        assert isinstance(result, Listing) and all(len(row) == len(result.columns) for row in result.rows), text
-    for text in (
-        "DESCRIBE orders; DESCRIBE spend EXTENDED; DESCRIBE STREAMS EXTENDED; SHOW TABLES EXTENDED; SHOW QUERIES EXTENDED;"
-        "DESCRIBE FUNCTION sum; DESCRIBE QUERY ctas_spend_1; EXPLAIN ctas_spend_1; EXPLAIN SELECT * FROM orders EMIT CHANGES;"
-        f"EXPLAIN {SPEND.replace('spend', 'other')}"
-    ).split(";")[:-1]:
-        (result,) = db.execute(text)
-        assert isinstance(result, Description) and result.sections, text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SHOW STREAMS;",
+        "SHOW TABLES;",
+        "LIST TOPICS;",
+        "SHOW ALL TOPICS EXTENDED;",
+        "SHOW QUERIES;",
+        "SHOW FUNCTIONS;",
+        "SHOW TYPES;",
+        "SHOW PROPERTIES;",
+        "SHOW VARIABLES;",
+        "PRINT orders FROM BEGINNING LIMIT 1;",
+    ],
+)
+def test_listings(db: Database, text: str) -> None:
+    """Every SHOW gives rows as wide as its headings."""
+    db.execute(ORDERS + SPEND + "CREATE TYPE t AS INT; DEFINE v = 'x';")
+    db.insert("orders", [{"id": 1}])
+    (result,) = db.execute(text)
+    assert isinstance(result, Listing) and result.rows
+    assert all(len(row) == len(result.columns) for row in result.rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DESCRIBE orders;",
+        "DESCRIBE spend EXTENDED;",
+        "DESCRIBE STREAMS EXTENDED;",
+        "SHOW TABLES EXTENDED;",
+        "SHOW QUERIES EXTENDED;",
+        "DESCRIBE FUNCTION sum;",
+        "DESCRIBE QUERY ctas_spend_1;",
+        "EXPLAIN ctas_spend_1;",
+        "EXPLAIN SELECT * FROM orders EMIT CHANGES;",
+        "EXPLAIN " + SPEND.replace("spend", "other"),
+    ],
+)
+def test_descriptions(db: Database, text: str) -> None:
+    """Every DESCRIBE and EXPLAIN gives sections."""
+    db.execute(ORDERS + SPEND)
+    (result,) = db.execute(text)
+    assert isinstance(result, Description) and result.sections
 
 
 def test_explain_runs_nothing(db: Database) -> None:
