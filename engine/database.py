@@ -412,6 +412,18 @@ class Database:
             self._check_open()
             self._engine.host.drain()
 
+    def wait_idle(self, timeout_s: float | None = None) -> bool:
+        """Block until all running queries have taken in everything there is.
+
+        Paused and failed queries are not waited for.
+
+        Returns:
+            whether it came to that before the time was up.
+        """
+        with use_clock(self._clock):
+            self._check_open()
+            return self._engine.host.wait_idle(timeout_s)
+
     # --- looking ---------------------------------------------------------------------------
 
     @property

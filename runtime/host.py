@@ -226,6 +226,25 @@ class QueryHost:
                 raise StatementError(f"query {run.query_id} has not taken in what was written within the time given")
             self.log.wait(epoch, 0.5 if left is None else min(left, 0.5))
 
+    def wait_idle(self, timeout_s: float | None = None) -> bool:
+        """Block until all running queries have taken in all there is; paused and failed ones are not waited for.
+
+        Returns:
+            whether it came to that before the time was up.
+        """
+        if self._threads == 0:
+            self.drain()
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            epoch = self.log.epoch
+            behind = any(run.state == "RUNNING" and run.lag for run in list(self._runs.values()))
+            if not behind and self.log.epoch == epoch:
+                return True
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            self.log.wait(epoch, 0.05 if left is None else min(left, 0.05))
+
     def admit(self, topics: Sequence[str]) -> None:
         """Make a producer wait while a running query that reads one of the topics is too far behind."""
         if self._threads == 0:

@@ -1,0 +1,109 @@
+"""How far the persistent queries are: one table that is redrawn in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+COLUMNS = ("QUERY", "STATE", "READ", "USED", "FILTERED", "LATE", "BAD", "WRITTEN", "LAG", "ROWS/S")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The progress of all queries at one time: ``queries`` maps ids to what `QueryHandle.progress` gave."""
+
+    at_s: float
+    queries: Mapping[str, Any]
+
+
+def sample(database: Any) -> Sample:
+    """What all persistent queries of a database have done by now."""
+    found = {}
+    for query_id, handle in database.queries.items():
+        try:
+            found[query_id] = handle.progress()
+        except KeyError:  # terminated while we looked
+            continue
+    return Sample(time.monotonic(), found)
+
+
+def rows_of(now: Sample, before: Sample | None) -> list[tuple[Any, ...]]:
+    """One row per query, under `COLUMNS`; the rate is that since ``before``."""
+    rows = []
+    for query_id, progress in now.queries.items():
+        account = progress.account
+        earlier = before.queries.get(query_id) if before is not None else None
+        rate = 0
+        if before is not None and earlier is not None and now.at_s > before.at_s:
+            rate = round((account.read - earlier.account.read) / (now.at_s - before.at_s))
+        counts = (account.read, account.used, account.filtered, account.late, account.bad, account.written)
+        rows.append((query_id, progress.state, *counts, progress.lag, rate))
+    return rows
+
+
+class Display:
+    """Shows samples.
+
+    Args:
+        out: where to; a terminal gets one table that is redrawn, anything else a line for each query that moved.
+        width: columns of the terminal.
+    """
+
+    def __init__(self, out: TextIO, width: Callable[[], int] = lambda: 120) -> None:
+        self._out = out
+        self._width = width
+        self._redraws = out.isatty()
+        self._drawn = 0
+        self._shown: dict[str, tuple[Any, ...]] = {}
+        self._last: Sample | None = None
+        self._errors: set[str] = set()
+
+    def show(self, now: Sample, extra: Sequence[str] = ()) -> None:
+        """Show a sample, and in a terminal ``extra`` lines below it."""
+        rows = rows_of(now, self._last)
+        self._last = now
+        if self._redraws:
+            self._redraw(rows, extra)
+        else:
+            self._lines(rows)
+        for query_id, progress in now.queries.items():
+            if progress.error is not None and query_id not in self._errors:
+                self._errors.add(query_id)
+                self._drawn = 0
+                self._out.write(f"{query_id} has failed: {progress.error}\n")
+        self._out.flush()
+
+    def _redraw(self, rows: list[tuple[Any, ...]], extra: Sequence[str]) -> None:
+        width = self._width()
+        written = [(*row[:2], *(f"{count:,}" for count in row[2:])) for row in rows]
+        lines = [line[: width - 1] for line in (*right_aligned(COLUMNS, written, 2), *extra)]
+        up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
+        self._out.write(up + "\n".join(lines) + "\n")
+        self._drawn = len(lines)
+
+    def _lines(self, rows: list[tuple[Any, ...]]) -> None:
+        for row in rows:
+            if self._shown.get(row[0]) != row[:-1]:
+                self._shown[row[0]] = row[:-1]
+                counts = " ".join(f"{name.lower()}={value}" for name, value in zip(COLUMNS[2:], row[2:], strict=True))
+                self._out.write(f"{row[0]} {row[1]} {counts}\n")
+
+    def release(self) -> None:
+        """What is drawn stays; the next table is drawn below it."""
+        self._drawn = 0
+
+
+def right_aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Lines of a table without rules, all but the first ``left`` columns flush right."""
+    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
+
+    def line(values: Sequence[str]) -> str:
+        padded = [v.ljust(w) if i < left else v.rjust(w) for i, (v, w) in enumerate(zip(values, widths, strict=True))]
+        return "  ".join(padded).rstrip()
+
+    return [line(columns), *map(line, rows)]
+
+
+__all__ = ["COLUMNS", "Display", "Sample", "right_aligned", "rows_of", "sample"]
