@@ -1,0 +1,15 @@
+"""Settings that all tests share."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("penstock", deadline=None, print_blob=True)
+"""No deadline: tests do not assert on time, and a shared machine has slow moments."""
+
+settings.register_profile("ci", parent=settings.get_profile("penstock"), derandomize=True)
+"""In CI the same examples every time: a red run is the change's, and can be run again."""
+
+settings.load_profile("ci" if os.environ.get("CI") else "penstock")
