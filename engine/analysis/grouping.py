@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import pyarrow as pa
+
 from ...errors import StatementError
+from ...storage.formats.traits import format_traits
 from ..expressions.nodes import (
     AggregateCall,
     ColumnRef,
@@ -25,6 +28,9 @@ from ..schema import WINDOW_BOUNDS
 from ..types import BIGINT
 from .keys import check_key_type
 from .resolved import Named, WindowSpec
+
+
+_SOME_NESTED_TYPE = pa.list_(pa.int32())
 
 
 def fresh_name(prefix: str, taken: set[str]) -> str:
@@ -117,6 +123,24 @@ def check_undoable(calls: Sequence[tuple[str, AggregateCall]]) -> None:
             f"and {'they' if len(names) > 1 else 'it'} cannot take a row back",
             span=stubborn[0].span,
             suggestion="Declare a stream over the table's topic and aggregate that, or use COLLECT_LIST.",
+        )
+
+
+def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str) -> None:
+    """Section 7: the states of aggregates go by the value format of the (left-most) source, which must hold their types.
+
+    Raises:
+        StatementError: naming the aggregates with nested states, if the format knows flat values only.
+    """
+    if format_traits(format_name).unsupported(_SOME_NESTED_TYPE) is None:
+        return
+    nested = [c for _, c in calls if c.overload.make(c.argument_types, c.literals).nested_state]
+    if nested:
+        names = ", ".join(dict.fromkeys(c.name for c in nested))
+        raise StatementError(
+            f"{names} cannot aggregate a source of {format_name} values: what it keeps is nested, and {format_name} is flat",
+            span=nested[0].span,
+            suggestion="Copy the source in another format first, JSON for example.",
         )
 
 

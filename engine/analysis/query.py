@@ -314,6 +314,7 @@ class _Analysis:
             )
         if self._joined_kind() == "TABLE":
             g.check_undoable(aggregates.calls)
+        g.check_states(aggregates.calls, self.sources[0].source.value_format.name)
         g.check_mergeable(aggregates.calls, window)
         if self.sources[0].source.window is not None and bound != [c.ref() for c in self.sources[0].keys]:
             self._check_repartition(query.group_by[0] if query.group_by else query.source)

@@ -1,7 +1,8 @@
-"""The conformance kit's view of Penstock: one in-memory engine per case, stepped by hand, with the clock at 0.
+"""The conformance kit's view of Penstock: one in-memory engine per case, stepped by hand.
 
 The kit's rules that differ from Penstock's defaults are settings here, not special cases: every topic has one physical
-partition, records are taken in order of arrival, every update is emitted, nothing runs in the background.
+partition, records are taken in order of arrival, every update is emitted, nothing runs in the background.  The clock stands still, at a day that functions which tell the
+time can be asked about.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from penstock.storage.formats.schema_registry import WIRE_NAMES, SchemaReference
 
 from . import functions, nodes
 
+_NOW_MS = 1_700_000_000_000
 _SILENT = {"insert values", "set", "unset", "define", "undefine"}
 """Statements that a server answers with nothing."""
 
@@ -54,7 +56,7 @@ class PenstockAdapter:
         self._database = connect(
             None,
             threads=0,
-            clock=ManualClock(0),
+            clock=ManualClock(_NOW_MS),
             one_partition=self._one_partition,
             settings={
                 "processing.order": "arrival",
