@@ -170,10 +170,11 @@ class _Lowering:
                 _source_schema(values),
                 tuple((c.source_name, str(c.extra)) for c in node.columns if c.extra is not None),
                 self._timestamp(source.timestamp_column, source.timestamp_format, node),
-                None if source.window is None else source.window.type,
-                None if source.window is None else source.window.size_ms,
-                from_beginning,
-                f"{source.name} {formats}",
+                needs_timestamps=self._context.properties.get("ksql.timestamp.throw.on.invalid", "false") == "true",
+                window=None if source.window is None else source.window.type,
+                window_size_ms=None if source.window is None else source.window.size_ms,
+                from_beginning=from_beginning,
+                shared_key=f"{source.name} {formats}",
             )
         )
         if not node.materialised:

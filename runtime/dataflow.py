@@ -38,6 +38,7 @@ class Source:
         extras: further columns, each (name, what): ``ROWTIME``, ``ROWPARTITION``, ``ROWOFFSET``, ``WINDOWSTART``,
             ``WINDOWEND``, ``HEADERS`` or ``HEADER:key``.
         timestamp: a kernel over the batch's columns giving int64 ms; null or failed drops the row as bad.
+        needs_timestamps: such a row fails the query instead, once all records before it are processed.
         window: the key is windowed: its bytes end in the window's start (time windows, 8 bytes) or in its end and start
             (sessions, 8 bytes each), big-endian, as Kafka Streams writes windowed keys.
         window_size_ms: for time windows.
@@ -55,6 +56,7 @@ class Source:
     value_schema: pa.Schema
     extras: tuple[tuple[str, str], ...] = ()
     timestamp: Kernel | None = None
+    needs_timestamps: bool = False
     window: WindowType | None = None
     window_size_ms: int | None = None
     from_beginning: bool = True

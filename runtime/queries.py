@@ -28,7 +28,7 @@ from .processing_log import (
     ProcessingLog,
 )
 from .sink import SinkWriter
-from .source import BadRows, Chunk, DecodedTopics, all_null, empty_source_batch, to_batch
+from .source import TIMESTAMP_SIDE, BadRows, Chunk, DecodedTopics, all_null, empty_source_batch, to_batch
 from .task import Task, account_of, input_operators, stages
 
 State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
@@ -323,7 +323,9 @@ class QueryRun:
         if not found:
             return []
         merged = merge(queues, self.dataflow.order, rows_max)
-        for taken, count, positions in zip(found, merged.taken, merged.positions, strict=True):
+        ranks = self._before_failure(found, merged.positions)
+        for taken, positions in zip(found, ranks, strict=True):
+            count = len(positions)
             assert taken.chunk is not None
             whole = count == taken.stop - taken.start
             taken.stop = taken.start + count
@@ -336,6 +338,31 @@ class QueryRun:
             else:
                 taken.next_offset = int(records.offsets[taken.stop])
         return found
+
+    def _before_failure(self, found: list[_Taken], ranks: Sequence[Int64s]) -> Sequence[Int64s]:
+        """The ranks of the records before the first one whose timestamp its source needs and that has none.
+
+        Raises:
+            DataError: that is the very first one, so the query cannot go on.
+        """
+        failed: list[tuple[int, _Taken, int]] = []
+        for taken, positions in zip(found, ranks, strict=True):
+            if not taken.input.source.needs_timestamps or taken.chunk is None:
+                continue
+            stop = taken.start + len(positions)
+            faults = taken.chunk.malformed.items()
+            rows = [r for r, (side, _) in faults if side == TIMESTAMP_SIDE and taken.start <= r < stop]
+            if rows:
+                failed.append((int(positions[min(rows) - taken.start]), taken, min(rows)))
+        if not failed:
+            return ranks
+        first, taken, row = min(failed, key=lambda f: f[0])
+        if first == 0:
+            assert taken.chunk is not None
+            place = f"{taken.input.source.topic}, partition {taken.input.partition}"
+            offset = int(taken.chunk.records.offsets[row])
+            raise DataError(f"{place}, offset {offset}: {taken.chunk.malformed[row][1]}")
+        return [positions[: int(np.searchsorted(positions, first))] for positions in ranks]
 
     def _batches(self, taken: list[_Taken]) -> list[dict[int, Batch]]:
         """Every task's source batches, by node number."""
@@ -463,7 +490,7 @@ class QueryRun:
         source = item.input.source
         offsets = item.chunk.records.offsets[item.start + bad.rows]
         for side in ("key", "value"):
-            rows = [i for i, s in enumerate(bad.sides) if s == side]
+            rows = [i for i, s in enumerate(bad.sides) if ("key" if s == "key" else "value") == side]
             if rows:
                 self._complaints.add(
                     Complaint(

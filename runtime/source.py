@@ -22,6 +22,10 @@ from .batch import Batch, Bools, Int64s, empty_batch
 from .dataflow import Source
 
 
+TIMESTAMP_SIDE = "timestamp"
+"""The side at fault, where a record can be read but has no valid event time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Decoded records of one partition, in offset order.
@@ -30,7 +34,7 @@ class Chunk:
         records: as fetched.
         keys, values: one array per column of the source's schemas.
         nulls: bool[n], the record's value is null.
-        malformed: row -> (``key`` or ``value``, reason): rows that cannot be used.
+        malformed: row -> (``key``, ``value`` or ``timestamp``, reason): rows that cannot be used.
         windows: int64[n] start and end of windowed keys, or None.
         timestamps: int64[n] ms, the event time: the record's, or what the source's TIMESTAMP column says.
     """
@@ -241,7 +245,7 @@ def _extract_timestamps(
         reason = reasons.get(row) or (
             "the timestamp column is null" if missing[row] else f"the timestamp {extracted[row]} is negative"
         )
-        bad.setdefault(row, ("value", reason))
+        bad.setdefault(row, (TIMESTAMP_SIDE, reason))
     return extracted
 
 

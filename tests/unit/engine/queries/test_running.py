@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from penstock.engine.catalog import FormatInfo
+from penstock.errors import DataError, StatementError
+
 
 def test_filter_and_project(any_batch: Any) -> None:
     """WHERE drops rows, SELECT makes new columns; a record without a value passes a projection only."""
@@ -216,3 +221,33 @@ def test_partition_by_several_columns(any_batch: Any) -> None:
     bench.drain()
     keys = bench.log.read(bench.catalog.source("O").topic, 0, 0, rows_max=10).keys.to_pylist()
     assert keys == [b'{"A":1,"B":2}', b'{"A":null,"B":null}', b'{"A":null,"B":null}']
+
+
+def test_a_missing_timestamp_can_fail_the_query(any_batch: Any) -> None:
+    """What came before the record is processed, whatever the steps; without the setting the record is skipped."""
+    for strict in (True, False):
+        bench = type(any_batch)(rows_max=any_batch.rows_max)
+        bench.properties["ksql.timestamp.throw.on.invalid"] = str(strict).lower()
+        bench.source("CREATE STREAM S (ID INT KEY, DAY STRING)", timestamp_column="DAY", timestamp_format="yyyy-MM-dd")
+        run = bench.run("CREATE STREAM O AS SELECT * FROM S")
+        rows = [{"DAY": "1970-01-02"}, {"DAY": "1970-01-03"}, {"DAY": "soon"}, {"DAY": "1970-01-04"}]
+        bench.produce("S", [(i, row, 0) for i, row in enumerate(rows)])
+        if strict:
+            with pytest.raises(DataError, match="s, partition 0, offset 2"):
+                bench.drain()
+            assert run.state == "ERROR"
+        else:
+            bench.drain()
+        expected = [(0, rows[0], 86_400_000), (1, rows[1], 2 * 86_400_000), (3, rows[3], 3 * 86_400_000)]
+        assert bench.rows("O") == (expected[:2] if strict else expected)
+
+
+@pytest.mark.parametrize("call", ["CORRELATION(V, V)", "AVG(V)", "STDDEV_SAMPLE(V)", "COUNT_DISTINCT(V)"])
+def test_flat_values_cannot_hold_nested_states(bench: Any, call: str) -> None:
+    """An aggregate that keeps more than one number needs a source format that holds it; COUNT and SUM do not."""
+    bench.source("CREATE STREAM S (ID INT KEY, V INT)", value_format=FormatInfo("DELIMITED"))
+    bench.source("CREATE STREAM J (ID INT KEY, V INT)", value_format=FormatInfo("JSON"))
+    with pytest.raises(StatementError, match="nested"):
+        bench.resolve(f"CREATE TABLE O AS SELECT ID, {call} FROM S GROUP BY ID")
+    bench.resolve(f"CREATE TABLE O AS SELECT ID, {call} FROM J GROUP BY ID")
+    bench.resolve("CREATE TABLE O AS SELECT ID, COUNT(*), SUM(V), MAX(V) FROM S GROUP BY ID")
