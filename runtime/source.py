@@ -21,7 +21,6 @@ from ..storage.log.protocol import HEADERS, FetchedRecords, Log
 from .batch import Batch, Bools, Int64s, empty_batch
 from .dataflow import Source
 
-
 TIMESTAMP_SIDE = "timestamp"
 """The side at fault, where a record can be read but has no valid event time."""
 

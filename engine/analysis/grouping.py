@@ -29,7 +29,6 @@ from ..types import BIGINT
 from .keys import check_key_type
 from .resolved import Named, WindowSpec
 
-
 _SOME_NESTED_TYPE = pa.list_(pa.int32())
 
 

@@ -1,8 +1,8 @@
 """The conformance kit's view of Penstock: one in-memory engine per case, stepped by hand.
 
 The kit's rules that differ from Penstock's defaults are settings here, not special cases: every topic has one physical
-partition, records are taken in order of arrival, every update is emitted, nothing runs in the background.  The clock stands still, at a day that functions which tell the
-time can be asked about.
+partition, records are taken in order of arrival, every update is emitted, nothing runs in the background.  The clock
+stands still, at a day that functions which tell the time can be asked about.
 """
 
 from __future__ import annotations
