@@ -35,7 +35,6 @@ from .commands.submit import Submission
 from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
-from .intake import columns_of
 from .plan.explain import explain as plan_text
 from .results import Message, Result, Submitted, Table
 from .schema import Column, Schema
@@ -311,19 +310,32 @@ class Database:
         Raises:
             StatementError: there is no such source, or a row does not fit it; nothing was written.
         """
+        return self.insert_many({source: rows}, durable=durable, producer=producer, sequence=sequence)
+
+    def insert_many(
+        self,
+        rows: Mapping[str, Any],
+        *,
+        durable: bool = True,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """Append rows to several streams and tables in one commit: all of it happens, or none.
+
+        Args:
+            rows: by source, each as `insert` takes them.
+            durable, producer, sequence: as with `insert`.
+
+        Raises:
+            StatementError: as with `insert`; nothing was written.
+        """
         with use_clock(self._clock):
             self._check_open()
-            engine = self._engine
-            target = engine.catalog.sources.get(source) or engine.catalog.source(source.upper())
-            records.check_writable(target)
-            arrays, timestamps = columns_of(rows, target, now_ms())
-            if len(timestamps) == 0:
+            made = [records.from_python(self._engine, source, given) for source, given in rows.items()]
+            parts = [part for part in made if len(part[1])]
+            if not parts and producer is None:
                 return Token()
-            for column in target.schema.keys if target.kind == "TABLE" else ():
-                if column.name not in arrays or arrays[column.name].null_count:
-                    raise StatementError(f"{target.name} is a table, and a row has no value for its key {column.name}")
-            made = records.to_records(engine, target, arrays, timestamps)
-            return records.write(engine, target.topic, made, durable=durable, producer=producer, sequence=sequence)
+            return records.write_all(self._engine, parts, durable=durable, producer=producer, sequence=sequence)
 
     def last_sequence(self, producer: str) -> int | None:
         """The sequence number of a producer's last commit; None if it never wrote."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import StatementError
+from ...runtime.clock import now_ms
 from ...runtime.host import Token
 from ...storage.log.protocol import Records, Transaction
 from ..catalog import DataSource
+from ..intake import columns_of
 from ..serdes import key_schema, serdes_of, stored_values, value_schema
 from ..types import to_arrow
 from .context import Engine
@@ -84,6 +86,21 @@ def _refuse(malformed: Any, source: DataSource, side: str) -> None:
         )
 
 
+def from_python(engine: Engine, name: str, rows: Any) -> tuple[str, Records, None]:
+    """Rows as `Database.insert` takes them -> topic, records, no partition in particular.
+
+    Raises:
+        StatementError: there is no such source, or a row does not fit it.
+    """
+    target = engine.catalog.sources.get(name) or engine.catalog.source(name.upper())
+    check_writable(target)
+    arrays, timestamps = columns_of(rows, target, now_ms())
+    for column in target.schema.keys if target.kind == "TABLE" and len(timestamps) else ():
+        if column.name not in arrays or arrays[column.name].null_count:
+            raise StatementError(f"{target.name} is a table, and a row has no value for its key {column.name}")
+    return target.topic, to_records(engine, target, arrays, timestamps), None
+
+
 def write(
     engine: Engine,
     topic: str,
@@ -95,9 +112,23 @@ def write(
     producer: str | None = None,
     sequence: int | None = None,
 ) -> Token:
-    """Append records in a commit of their own.
+    """Append records in a commit of their own: see `write_all`."""
+    return write_all(engine, [(topic, records, partition)], durable=durable, also=also, producer=producer, sequence=sequence)
+
+
+def write_all(
+    engine: Engine,
+    parts: Sequence[tuple[str, Records, int | None]],
+    *,
+    durable: bool = True,
+    also: Callable[[Transaction], None] | None = None,
+    producer: str | None = None,
+    sequence: int | None = None,
+) -> Token:
+    """Append to any number of topics in one commit.
 
     Args:
+        parts: topic, records, and the partition (None: that of each record's key).
         also: adds to the transaction what shall happen with it or not at all.
         producer, sequence: who writes, and a number that rises from write to write; a number that is not above the
             producer's last one is a retry, which writes nothing.
@@ -108,9 +139,11 @@ def write(
     """
     if (producer is None) != (sequence is None):
         raise StatementError("producer and sequence go together")
-    engine.host.admit([topic])
+    topics = list(dict.fromkeys(topic for topic, _, _ in parts))
+    engine.host.admit(topics)
     transaction = engine.log.transaction()
-    transaction.append(topic, records, partition)
+    for topic, records, partition in parts:
+        transaction.append(topic, records, partition)
     if also is not None:
         also(transaction)
     if producer is None or sequence is None:
@@ -120,7 +153,8 @@ def write(
     if commit.ends:
         return Token.of(commit)
     # A retry: the first attempt lies somewhere before the present ends.
-    places = [(topic, number) for number in range(engine.log.topics()[topic].partitions)]
+    known = engine.log.topics()
+    places = [(topic, number) for topic in topics for number in range(known[topic].partitions)]
     return Token(dict(engine.log.end_offsets(places)[1]))
 
 

@@ -124,3 +124,18 @@ def test_a_retried_insert_writes_nothing(tmp_path: Path) -> None:
         assert database.sql("SELECT * FROM counts;", after=token).fetchall() == [("pen", 2)]
         with pytest.raises(penstock.StatementError, match="go together"):
             database.insert("orders", row, producer="loader")
+
+
+def test_insert_many_is_one_commit() -> None:
+    """Rows for several sources become visible together; if one row does not fit, none is written."""
+    with penstock.connect(threads=0) as database:
+        database.submit(SCRIPT, "shop")
+        database.execute("CREATE TABLE items (item STRING PRIMARY KEY, price INT) WITH (KAFKA_TOPIC='i', PARTITIONS=1);")
+        good = {"orders": [{"id": 2, "item": "cap"}], "items": [{"item": "cap", "price": 3}]}
+        before = database._engine.log.epoch
+        token = database.insert_many(good, producer="loader", sequence=1)
+        assert database._engine.log.epoch == before + 1
+        assert set(token.ends) == {("orders", 0), ("i", 0)}
+        with pytest.raises(penstock.StatementError, match="no value for its key"):
+            database.insert_many({"orders": [{"id": 3, "item": "cap"}], "items": [{"price": 3}]})
+        assert rows(database, "SELECT * FROM counts;") == [("cap", 1), ("pen", 1)]
