@@ -134,8 +134,9 @@ class Database:
         engine = self._engine
         engine.replaying = True
         try:
+            last = engine.journal.next_offset - 1
             for entry in engine.journal.entries():
-                engine.replayed_offset, engine.replayed_properties = entry.offset, entry.properties
+                engine.replayed, engine.unfinished = entry, entry.offset == last
                 try:
                     execute(engine, parse_statement(entry.statement))
                 except StatementError as error:

@@ -14,9 +14,9 @@ Recovery of a store is its newest checkpoint plus the changelog after it; nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,6 +42,9 @@ class Checkpoints(Protocol):
         Raises:
             StorageError: there is one, but it is damaged.
         """
+
+    def queries(self) -> Sequence[str]:
+        """The queries that have checkpoints."""
 
     def delete(self, query_id: str) -> None:
         """Drop all checkpoints of a query."""
@@ -90,12 +93,26 @@ class StateKeeper:
             newest = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
             if newest is not None:
                 offset, table = newest
-                durable.store.restore(table)
+                durable.store.restore(as_schema(table, durable.store.schema))
             if durable.topic in topics:
                 for changes in self._changes(durable, offset):
                     durable.changes += changes.num_rows
-                    durable.store.apply_changes(changes)
+                    durable.store.apply_changes(as_schema(changes, durable.store.change_schema))
             durable.store.discard_changes()
+
+    def adopt(self, old: StateKeeper) -> None:
+        """Go on with the state of the query that this one replaces: from memory, and under the same names on disk.
+
+        Nothing is written, so there is no moment at which a crash could lose it: the changelog and the checkpoints go on
+        to hold it, with the columns that they were written with.
+        """
+        previous = {(d.name, d.partition): d for d in old.stores}
+        for durable in self.stores:
+            before = previous.get((durable.name, durable.partition))
+            if before is not None:
+                durable.store.restore(as_schema(before.store.checkpoint(), durable.store.schema))
+                durable.store.discard_changes()
+                durable.changes = before.changes
 
     def _changes(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
         end = self.log.end_offset(durable.topic, durable.partition)
@@ -113,15 +130,25 @@ class StateKeeper:
             if changes is None or changes.num_rows == 0:
                 continue
             durable.changes += changes.num_rows
-            self._ensure_topic(durable, changes.schema)
+            changes = as_schema(changes, self._ensure_topic(durable, changes.schema))
             values = pa.StructArray.from_arrays(changes.columns, fields=list(changes.schema))
             stamps = np.full(changes.num_rows, now_ms(), np.int64)
             transaction.append(durable.topic, Records(None, values, stamps), durable.partition)
 
-    def _ensure_topic(self, durable: DurableStore, schema: pa.Schema) -> None:
-        if durable.topic not in self.log.topics():
+    def _ensure_topic(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
+        """Have a changelog that can hold the changes; returns its columns, which may be more than theirs."""
+        config = self.log.topics().get(durable.topic)
+        if config is None:
             config = TopicConfig(durable.partitions, pa.struct(list(schema)), internal=True)
             self.log.create_topic(durable.topic, config)
+            return schema
+        have = list(config.value_type or [])
+        names = {f.name for f in have}
+        added = [f for f in schema if f.name not in names]
+        if added:  # the query was replaced by one that keeps more columns
+            have += added
+            self.log.alter_topic(durable.topic, replace(config, value_type=pa.struct(have)))
+        return pa.schema(have)
 
     def checkpoint_if_due(self) -> None:
         """After a commit: checkpoint stores whose changelog has outgrown them, in the background."""
@@ -170,6 +197,18 @@ class StateKeeper:
             self.checkpoints.delete(query_id)
 
 
+def as_schema(rows: Any, schema: pa.Schema) -> Any:
+    """The columns of a table or batch by name, as ``schema`` wants them; null where there is none.
+
+    A query that was replaced (CREATE OR REPLACE) finds state with the columns of the one before.
+    """
+    if rows.schema.equals(schema):
+        return rows
+    have = set(rows.schema.names)
+    columns = [rows.column(f.name) if f.name in have else pa.nulls(rows.num_rows, f.type) for f in schema]
+    return type(rows).from_arrays(columns, schema=schema)
+
+
 class NoCheckpoints:
     """For an engine in memory, whose state ends with it."""
 
@@ -179,6 +218,10 @@ class NoCheckpoints:
     def newest(self, query_id: str, name: str, partition: int) -> None:
         """There is never one."""
         return None
+
+    def queries(self) -> Sequence[str]:
+        """There are never any."""
+        return ()
 
     def delete(self, query_id: str) -> None:
         """Nothing to drop."""

@@ -16,7 +16,7 @@ from ..errors import DataError, StatementError
 from ..limits import BATCH_ROWS_MAX, UNREAD_ROWS_MAX
 from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
 from .batch import Batch
-from .commit import Checkpoints, NoCheckpoints
+from .commit import CHANGELOG_PREFIX, Checkpoints, NoCheckpoints
 from .dataflow import Dataflow, Sink, Source
 from .processing_log import TOPIC, VALUE_TYPE
 from .queries import QueryRun, Services
@@ -106,6 +106,24 @@ class QueryHost:
         run = self._runs.pop(query_id)
         self._scheduler.remove(query_id)
         run.terminate()
+
+    def forget_others(self) -> None:
+        """Delete changelogs, positions and checkpoints of queries that are gone.
+
+        A crash between a statement that ends (or replaces) a query and the end of its work leaves them behind.  Called
+        when all queries that there are have been started.
+        """
+        groups = {group for run in self._runs.values() for group in run.groups}
+        changelogs = {topic for run in self._runs.values() for topic in run.changelogs}
+        for topic in self.log.topics():
+            if topic.startswith(CHANGELOG_PREFIX) and topic not in changelogs:
+                self.log.delete_topic(topic)
+        for group in self.log.groups():
+            if group not in groups:
+                self.log.delete_group(group)
+        for query_id in self.services.checkpoints.queries():
+            if query_id not in self._runs:
+                self.services.checkpoints.delete(query_id)
 
     def run(self, query_id: str) -> QueryRun:
         """Raises: KeyError."""

@@ -39,7 +39,10 @@ VALUE_TYPE = pa.struct([("LOGGER", pa.string()), ("LEVEL", pa.string()), ("TIME"
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """Bad records of one cause: parallel sequences; ``kind`` is one of the module's constants."""
+    """Bad records of one cause: parallel sequences; ``kind`` is one of the module's constants.
+
+    ``positions`` are the records' places in the step: the log shows a step's complaints in that order.
+    """
 
     kind: int
     logger: str
@@ -48,11 +51,16 @@ class Complaint:
     partitions: Sequence[int]
     offsets: Sequence[int]
     reasons: Sequence[str]
+    positions: Sequence[int]
 
 
 @dataclass(slots=True)
 class ProcessingLog:
-    """Gathers a step's complaints; `records` turns them into log records for the step's commit."""
+    """Gathers a step's complaints; `records` turns them into log records for the step's commit.
+
+    They come in the order of the records' positions, so that the way the input is cut into steps cannot be seen here
+    either.
+    """
 
     complaints: list[Complaint] = field(default_factory=list)
 
@@ -63,7 +71,8 @@ class ProcessingLog:
         """The rows to append to `TOPIC`, or None; the complaints are forgotten."""
         if not self.complaints:
             return None
-        rows = []
+        rows: list[dict[str, object]] = []
+        positions: list[int] = []
         now = now_ms()
         for complaint in self.complaints:
             for topic, partition, offset, reason in zip(
@@ -78,5 +87,7 @@ class ProcessingLog:
                 else:
                     message["recordProcessingError"] = place
                 rows.append({"LOGGER": complaint.logger, "LEVEL": "ERROR", "TIME": now, "MESSAGE": message})
+            positions.extend(complaint.positions)
         self.complaints = []
+        rows = [rows[i] for i in sorted(range(len(rows)), key=positions.__getitem__)]
         return Records(None, pa.array(rows, VALUE_TYPE), np.full(len(rows), now, np.int64))

@@ -115,7 +115,6 @@ class QueryRun:
             if isinstance(node, Source)
             for partition in range(topics[node.topic].partitions)
         ]
-        self._complaints = ProcessingLog()
         self._account = Account()
         self._build(inherit)
 
@@ -140,6 +139,7 @@ class QueryRun:
                     name = f"{node}-{store.name}"
                     keeper.stores.append(DurableStore(self.query_id, name, task.partition, self.partitions, store))
         self._keeper = keeper
+        self._complaints = ProcessingLog()
         committed: Mapping[TopicPartition, int] = {}
         if inherit is not None:
             self._adopt(inherit)
@@ -173,18 +173,8 @@ class QueryRun:
         for entry in self._inputs:
             place = (entry.source.topic, entry.partition)
             entry.offset = offsets.get(place, self._log.start_offset(*place))
-        previous = {(d.name, d.partition): d.store for d in old._keeper.stores}
         old._keeper.settle()
-        if old._keeps_state:
-            old._keeper.forget()
-        for durable in self._keeper.stores:
-            store = previous.get((durable.name, durable.partition))
-            if store is not None:
-                durable.store.restore(store.checkpoint())
-                durable.store.discard_changes()
-                if self._keeps_state:
-                    self._keeper.checkpoint(durable)
-        self._keeper.settle()
+        self._keeper.adopt(old._keeper)
         self._account = old._account
         transaction = self._log.transaction()
         self._set_positions(transaction, [])
@@ -196,6 +186,16 @@ class QueryRun:
 
     def _group(self, source: str) -> str:
         return f"{self.query_id}/{source}"
+
+    @property
+    def groups(self) -> list[str]:
+        """The consumer groups under which its positions and its account are kept."""
+        return [*(self._group(i.source.name) for i in self._inputs), self._counter_group]
+
+    @property
+    def changelogs(self) -> list[str]:
+        """The topics that hold the changes of its stores."""
+        return [d.topic for d in self._keeper.stores]
 
     @property
     def _counter_group(self) -> str:
@@ -501,6 +501,7 @@ class QueryRun:
                         [item.input.partition] * len(rows),
                         [int(offsets[i]) for i in rows],
                         [bad.reasons[i] for i in rows],
+                        [int(item.positions[bad.rows[i]]) for i in rows],
                     )
                 )
 
@@ -530,7 +531,7 @@ class QueryRun:
             partitions.append(partition)
             offsets.append(offset)
         logger = f"processing.{self.query_id}.{node}"
-        self._complaints.add(Complaint(kind, logger, side, topics, partitions, offsets, list(reasons)))
+        self._complaints.add(Complaint(kind, logger, side, topics, partitions, offsets, list(reasons), positions.tolist()))
 
 
 def _place(taken: list[_Taken], position: int) -> tuple[str, int, int]:

@@ -25,6 +25,7 @@ from .files import Files, MemoryFiles, RealFiles
 __all__ = [
     "FORMAT_VERSION",
     "JOURNALS",
+    "STATE",
     "TOPICS",
     "journal_path",
     "open_directory",
@@ -39,6 +40,7 @@ _FORMAT = "format"
 _LOCK = "lock"
 JOURNALS = "log/journal"
 TOPICS = "log/topics"
+STATE = "state"
 
 
 def open_directory(path: str | Path | None) -> Files:
@@ -120,4 +122,4 @@ def segment_path(name: str, topic_id: int, partition: int, base_offset: int, gen
 
 def state_directory(query: str) -> str:
     """Where the checkpoints of a query's state go."""
-    return f"state/{quote(query, safe='')}"
+    return f"{STATE}/{quote(query, safe='')}"

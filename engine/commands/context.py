@@ -21,7 +21,7 @@ from ..plan.nodes import PlanNode
 from ..schema import Schema
 from ..serdes import value_type
 from ..settings import Settings
-from .journal import Journal
+from .journal import Journal, JournalEntry
 
 if TYPE_CHECKING:
     from ...storage.formats.schema_registry import SchemaRegistry
@@ -52,6 +52,8 @@ class Engine:
         catalog: replaced, never changed.
         planned: persistent queries by id.
         replaying: the journal is being replayed: nothing is written, and queries are started only at its end.
+        replayed: the entry in hand.
+        unfinished: it is the last one, so what it does to topics may not have been done.
         witness: adds to the commit that makes the statement in hand happen a note that it did (see `submit`).
     """
 
@@ -68,8 +70,8 @@ class Engine:
     planned: dict[str, Planned] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
     replaying: bool = False
-    replayed_offset: int = 0
-    replayed_properties: Mapping[str, str] = field(default_factory=dict)
+    replayed: JournalEntry = field(default_factory=lambda: JournalEntry(0, "", {}))
+    unfinished: bool = False
     witness: Callable[[Transaction], None] | None = None
 
     # --- the journal -----------------------------------------------------------------------
@@ -77,23 +79,38 @@ class Engine:
     @property
     def statement_number(self) -> int:
         """The number that the statement in hand has, or will have once it is journaled."""
-        return self.replayed_offset if self.replaying else self.journal.next_offset
+        return self.replayed.offset if self.replaying else self.journal.next_offset
 
     @property
     def properties(self) -> Mapping[str, str]:
         """The settings that count for the statement in hand; empty values are left out."""
-        values = self.settings.over(self.replayed_properties) if self.replaying else dict(self.settings)
+        values = self.settings.over(self.replayed.properties) if self.replaying else dict(self.settings)
         return {name: value for name, value in values.items() if value}
 
     @property
     def overrides(self) -> Mapping[str, str]:
         """Those of the settings that differ from their defaults: kept with a query."""
-        return self.replayed_properties if self.replaying else self.settings.overrides
+        return self.replayed.properties if self.replaying else self.settings.overrides
 
-    def make_durable(self, statement: str) -> None:
-        """Journal the statement in hand; from here on it counts.  Raises: StorageError."""
+    def make_durable(self, statement: str, source: DataSource | None = None, deleted: str | None = None) -> None:
+        """Journal the statement in hand; from here on it counts.
+
+        Args:
+            source: what it defines.
+            deleted: the topic that it deletes.
+
+        Raises:
+            StorageError: it could not be written; the statement did not happen.
+        """
         if not self.replaying:
-            self.journal.append(statement, self.settings.overrides, self.witness)
+            topic = None if source is None else (source.topic, source.partitions)
+            gone = None if deleted is None else (deleted, self.log.topic_id(deleted))
+            self.journal.append(statement, self.settings.overrides, topic, gone, self.witness)
+
+    @property
+    def changes_topics(self) -> bool:
+        """Whether the statement in hand is to create or alter its topic: in a replay, only what may be unfinished is."""
+        return not self.replaying or self.unfinished
 
     # --- analysis --------------------------------------------------------------------------
 
@@ -109,6 +126,21 @@ class Engine:
         """How many partitions a topic was asked to have."""
         config = self.log.topics()[name]
         return int(config.properties.get(LOGICAL_PARTITIONS, config.partitions))
+
+    def partitions_found(self, name: str) -> int | None:
+        """How many partitions a topic has, or had when the statement in hand was executed; None if there is none."""
+        if self.replaying:
+            recorded = self.replayed.topic
+            return recorded[1] if recorded is not None and recorded[0] == name else None
+        return None if self.topic(name) is None else self.partitions(name)
+
+    def topic_to_delete(self, name: str) -> str | None:
+        """The topic, if it is there; in a replay, if it is still the one that the statement was to delete."""
+        if self.topic(name) is None:
+            return None
+        if self.replaying and self.replayed.deleted != (name, self.log.topic_id(name)):
+            return None
+        return name
 
     def replicas(self, name: str) -> int:
         return int(self.log.topics()[name].properties.get(REPLICAS, "1"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from ...errors import Span, StatementError, UnsupportedError
+from ...errors import PenstockError, Span, StatementError, UnsupportedError
 from ...grammar import ast
-from ...grammar.unparse import unparse
+from ...grammar.unparse import quote, unparse
 from ...storage.formats import format_traits
 from ...storage.log.protocol import TopicConfig
 from ..analysis.sink import check_format, key_features, side_format, timestamp, value_features
@@ -59,10 +61,11 @@ def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
     query = _materialising_query(engine, source, text) if statement.read_only and kind == "TABLE" else None
     if query is not None:
         source = replace(source, query_id=query.entry.id)
-    if not engine.replaying:
-        _ensure_topic(engine, made, existing)
-        register_schemas(engine, source)
-    engine.make_durable(unparse(made.statement))
+    register_schemas(engine, source)
+    engine.make_durable(unparse(made.statement), source)
+    if engine.changes_topics:
+        with undone_by(engine, None if existing is not None else f"DROP {kind} {quote(name)}"):
+            _ensure_topic(engine, made, existing)
     engine.catalog = engine.catalog.with_source(source)
     if query is not None:
         persist.start(engine, query)
@@ -70,6 +73,17 @@ def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
     return Message(
         f"create {kind.lower()}", f"{kind.lower()} {name} {verb}", text, details={"source": name, "topic": source.topic}
     )
+
+
+@contextmanager
+def undone_by(engine: Engine, statement: str | None) -> Iterator[None]:
+    """If what follows a journaled statement fails, journal the one that takes it back."""
+    try:
+        yield
+    except PenstockError:
+        if statement is not None:
+            engine.make_durable(statement)
+        raise
 
 
 def check_name(name: str, span: Span) -> None:
@@ -201,10 +215,8 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
     timestamp_column, timestamp_format = timestamp(clause, schema)
     partitions = clause.integer("PARTITIONS", 1)
     replicas = clause.integer("REPLICAS", -1)
-    exists = engine.topic(topic) is not None
-    config: TopicConfig | None = None
-    if exists:
-        have = engine.partitions(topic)
+    have = engine.partitions_found(topic)
+    if have is not None and not engine.replaying:
         if written and partitions is not None and partitions != have and not engine.one_partition:
             raise StatementError(
                 f"the topic {topic} has {have} partitions, not {partitions}",
@@ -212,14 +224,15 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
                 suggestion="Leave PARTITIONS out: the topic exists already.",
             )
         engine.check_topic(topic, value_format, schema)
-    elif partitions is None:
+    if have is None and partitions is None:
         raise StatementError(
             f"there is no topic {topic}",
             span=clause.span("KAFKA_TOPIC"),
             suggestion="Add PARTITIONS to have it created: PARTITIONS = 1.",
         )
-    else:
-        config = _topic_config(clause, partitions, value_format, schema)
+    kept = have is not None and (engine.replaying or not engine.one_partition or not partitions)
+    count = have if have is not None and kept else partitions or 1
+    config = _topic_config(clause, count, value_format, schema) if engine.topic(topic) is None else None
     source = DataSource(
         statement.name,
         statement.kind,
@@ -227,7 +240,7 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
         topic,
         key_format,
         value_format,
-        engine.partitions(topic) if exists and not (engine.one_partition and partitions) else partitions or 1,
+        count,
         window,
         timestamp_column,
         timestamp_format,
@@ -369,9 +382,9 @@ def alter(engine: Engine, statement: ast.AlterSource) -> Message:
     check_format(source.value_format.name, stored, is_key=False, span=statement.span)
     if source.value_format.features and len(stored) > 1:
         altered = replace(altered, value_format=replace(source.value_format, features=frozenset()))
-    if not engine.replaying:
-        widen_topic(engine, altered)
     engine.make_durable(text)
+    if engine.changes_topics:
+        widen_topic(engine, altered)
     engine.catalog = engine.catalog.with_source(altered)
     listed = ", ".join(c.name for c in statement.add)
     return Message(f"alter {source.kind.lower()}", f"{source.kind.lower()} {source.name} altered: added {listed}", text)
@@ -387,13 +400,16 @@ def drop(engine: Engine, statement: ast.DropSource) -> Message:
     _check_unused(engine, source, statement.span)
     if statement.delete_topic and source.read_only:
         raise StatementError(f"{source.name} is read-only: its topic cannot be deleted with it", span=statement.span)
-    engine.make_durable(text)
+    deleted = engine.topic_to_delete(source.topic) if statement.delete_topic else None
+    if deleted is not None and not engine.replaying:
+        _check_topic_unused(engine, source, statement.span)
+    engine.make_durable(text, deleted=deleted)
     if source.query_id is not None:
         persist.end(engine, source.query_id)
     engine.catalog = engine.catalog.without_source(source.name)
-    if statement.delete_topic and not engine.replaying and engine.topic(source.topic) is not None:
-        engine.log.delete_topic(source.topic)
-        delete_schemas(engine, source.topic)
+    if deleted is not None:
+        engine.log.delete_topic(deleted)
+        delete_schemas(engine, deleted)
     return Message(
         f"drop {kind}", f"{kind} {source.name} dropped", text, details={"source": source.name, "topic": source.topic}
     )
@@ -415,6 +431,17 @@ def _check_unused(engine: Engine, source: DataSource, span: Span) -> None:
             f"{source.name} cannot be dropped: the queries {', '.join(others)} read or write it",
             span=span,
             suggestion="TERMINATE them first.",
+        )
+
+
+def _check_topic_unused(engine: Engine, source: DataSource, span: Span) -> None:
+    """A topic goes only with the last source over it.  Raises: StatementError."""
+    others = sorted(s.name for s in engine.catalog.sources.values() if s.topic == source.topic and s.name != source.name)
+    if others:
+        raise StatementError(
+            f"the topic {source.topic} cannot be deleted: {', '.join(others)} reads it too",
+            span=span,
+            suggestion="DROP without DELETE TOPIC, or drop the others first.",
         )
 
 

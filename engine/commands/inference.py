@@ -165,6 +165,6 @@ def _check_fixed(engine: Engine, source: DataSource, format_: FormatInfo, schema
 
 def delete_schemas(engine: Engine, topic: str) -> None:
     """Remove the subjects of a topic that is deleted."""
-    if engine.schemas is not None and not engine.replaying:
+    if engine.schemas is not None and engine.changes_topics:
         for is_key in (True, False):
             engine.schemas.delete_subject(subject_of(topic, is_key))

@@ -4,13 +4,19 @@ Every statement that changes the catalog is one record of the log topic `TOPIC`,
 
     {"statement": "CREATE STREAM S (A INTEGER) WITH (...)",     canonical text, with inferred columns filled in
      "properties": {"auto.offset.reset": "earliest"},           what was set and differs from the default
-     "clock": 1700000000000}                                    when it was executed
+     "clock": 1700000000000,                                    when it was executed
+     "topic": ["s", 3],                                         the topic of the source it defines, and its partitions
+     "deleted": ["s", 12]}                                      the topic that it deletes, and the number of that topic
 
 A query's number is the offset of its statement, as in ksqlDB.  A statement is written after everything that can refuse
 it has been tried and before anything visible happens, so:
 
-crash before the record is durable => the statement was not executed; a topic it may have created is empty and stays.
-crash after it => opening replays it: the catalog is rebuilt and the query is started.
+crash before the record is durable => the statement was not executed, and nothing was changed.
+crash after it => opening replays it: the catalog is rebuilt, the query is started, and what the statement had not yet done
+to topics is done (only the last statement can be unfinished: each one ends before the next).
+
+What a statement found when it was executed may be gone at the replay: its topic may have been deleted since, or created
+again with other partitions.  So nothing that depends on topics is checked again; the record says what was true.
 """
 
 from __future__ import annotations
@@ -33,11 +39,18 @@ _READ_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A durable statement: its offset, canonical text, and the properties it was executed with."""
+    """A durable statement: its offset, canonical text, and the properties it was executed with.
+
+    Attributes:
+        topic: of the source it defines, with its partitions; None for other statements.
+        deleted: the topic it deletes, and that topic's number in the log.
+    """
 
     offset: int
     statement: str
     properties: Mapping[str, str]
+    topic: tuple[str, int] | None = None
+    deleted: tuple[str, int] | None = None
 
 
 class Journal:
@@ -54,9 +67,14 @@ class Journal:
         return self._log.end_offset(TOPIC, 0)
 
     def append(
-        self, statement: str, properties: Mapping[str, str], also: Callable[[Transaction], None] | None = None
+        self,
+        statement: str,
+        properties: Mapping[str, str],
+        topic: tuple[str, int] | None = None,
+        deleted: tuple[str, int] | None = None,
+        also: Callable[[Transaction], None] | None = None,
     ) -> int:
-        """Make a statement durable and return its offset.
+        """Make a statement durable and return its offset; for the other arguments see `JournalEntry`.
 
         Args:
             also: adds to the transaction what shall happen with it or not at all.
@@ -65,7 +83,11 @@ class Journal:
             StorageError: it could not be written; the statement did not happen.
         """
         now = now_ms()
-        entry = {"statement": statement, "properties": dict(properties), "clock": now}
+        entry: dict[str, object] = {"statement": statement, "properties": dict(properties), "clock": now}
+        if topic is not None:
+            entry["topic"] = topic
+        if deleted is not None:
+            entry["deleted"] = deleted
         transaction = self._log.transaction()
         transaction.append(
             TOPIC,
@@ -93,8 +115,9 @@ class Journal:
     def _entry(self, offset: int, value: Any) -> JournalEntry:
         try:
             entry = msgspec.json.decode(value)
-            return JournalEntry(offset, entry["statement"], entry["properties"])
-        except (msgspec.DecodeError, KeyError, TypeError) as error:
+            places = [None if entry.get(p) is None else (str(entry[p][0]), int(entry[p][1])) for p in ("topic", "deleted")]
+            return JournalEntry(offset, entry["statement"], entry["properties"], *places)
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise StorageError(
                 f"the statement journal holds something else than a statement at offset {offset}: {error}",
                 path=TOPIC,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...errors import PenstockError, Span, StatementError
+from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.unparse import quote, unparse
 from ...runtime.dataflow import Dataflow
@@ -44,7 +44,7 @@ def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
     Raises:
         StatementError: the query or the sink breaks a rule; nothing was changed.
     """
-    from .define import check_name
+    from .define import check_name, undone_by
 
     kind, name = statement.kind, statement.name
     text = unparse(statement)
@@ -70,11 +70,12 @@ def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
     if existing is not None:
         _check_replacement(engine, existing, source, planned.resolved, statement.span)
     dataflow = to_dataflow(engine, planned.plan)
-    if not engine.replaying:
-        _ensure_topic(engine, sink, source, existing)
-        register_schemas(engine, source)
-    engine.make_durable(text)
-    _start_or_undo(engine, NewQuery(entry, planned, dataflow, existing is not None), f"DROP {kind} {quote(name)}")
+    register_schemas(engine, source)
+    engine.make_durable(text, source)
+    with undone_by(engine, None if existing is not None else f"DROP {kind} {quote(name)}"):
+        if engine.changes_topics:
+            _ensure_topic(engine, sink, source, existing)
+        start(engine, NewQuery(entry, planned, dataflow, existing is not None))
     engine.catalog = engine.catalog.with_source(source)
     verb = "replaced" if existing is not None else "created"
     return Message(
@@ -121,7 +122,7 @@ def _sources(resolved: ResolvedQuery) -> tuple[str, ...]:
 
 
 def _source(engine: Engine, sink: ResolvedSink, entry: QueryEntry) -> DataSource:
-    exists = engine.topic(sink.topic) is not None
+    found = engine.partitions_found(sink.topic)
     return DataSource(
         sink.name,
         sink.kind,
@@ -129,7 +130,7 @@ def _source(engine: Engine, sink: ResolvedSink, entry: QueryEntry) -> DataSource
         sink.topic,
         sink.key_format,
         sink.value_format,
-        engine.partitions(sink.topic) if exists else sink.partitions,
+        sink.partitions if found is None else found,
         sink.window,
         sink.timestamp_column,
         sink.timestamp_format,
@@ -140,7 +141,7 @@ def _source(engine: Engine, sink: ResolvedSink, entry: QueryEntry) -> DataSource
 
 def _check_topic(engine: Engine, sink: ResolvedSink, statement: ast.CreateAsSelect) -> None:
     """An existing topic must be able to take the result.  Raises: StatementError."""
-    if engine.topic(sink.topic) is None:
+    if engine.replaying or engine.topic(sink.topic) is None:
         return
     given = next((p for p in statement.properties if p.name.upper() == "PARTITIONS"), None)
     have = engine.partitions(sink.topic)
@@ -160,7 +161,7 @@ def _ensure_topic(engine: Engine, sink: ResolvedSink, source: DataSource, existi
     if engine.topic(sink.topic) is None:
         policy = (sink.cleanup_policy or "delete").replace("delete,compact", "compact,delete")
         retention = sink.retention_ms if sink.retention_ms is not None and sink.retention_ms >= 0 else None
-        config = TopicConfig(sink.partitions, value_type(sink.value_format, sink.schema), policy, retention)  # type: ignore[arg-type]
+        config = TopicConfig(source.partitions, value_type(sink.value_format, sink.schema), policy, retention)  # type: ignore[arg-type]
         engine.create_topic(sink.topic, config, sink.replicas)
     elif existing is not None:
         widen_topic(engine, source)
@@ -183,6 +184,8 @@ def _check_replacement(
 
 def insert_select(engine: Engine, statement: ast.InsertSelect) -> Message:
     """Have a query write to an existing stream.  Raises: StatementError."""
+    from .define import undone_by
+
     text = unparse(statement)
     clause = WithClause(statement.properties, INSERT_INTO)
     target = engine.catalog.sources.get(statement.target)
@@ -204,7 +207,8 @@ def insert_select(engine: Engine, statement: ast.InsertSelect) -> Message:
     entry = QueryEntry(query_id, "INSERT", text, _sources(planned.resolved), target.name, number, engine.overrides)
     dataflow = to_dataflow(engine, planned.plan)
     engine.make_durable(text)
-    _start_or_undo(engine, NewQuery(entry, planned, dataflow), f"TERMINATE {quote(query_id)}")
+    with undone_by(engine, f"TERMINATE {quote(query_id)}"):
+        start(engine, NewQuery(entry, planned, dataflow))
     details = {"source": target.name, "query_id": query_id, "topic": target.topic}
     return Message("insert into select", f"the query {query_id} inserts into {target.name}", text, details=details)
 
@@ -230,16 +234,6 @@ def start(engine: Engine, query: NewQuery) -> None:
     engine.catalog = engine.catalog.with_query(entry)
 
 
-def _start_or_undo(engine: Engine, query: NewQuery, undo: str) -> None:
-    """Start a journaled query; if it cannot be started, journal the statement that takes it back."""
-    try:
-        start(engine, query)
-    except PenstockError:
-        if not query.replaces:
-            engine.make_durable(undo)
-        raise
-
-
 def end(engine: Engine, query_id: str) -> None:
     """Stop a query and forget it, its state and its positions; the source it filled stays."""
     entry = engine.catalog.queries.get(query_id)
@@ -257,9 +251,10 @@ def end(engine: Engine, query_id: str) -> None:
 
 
 def start_replayed(engine: Engine) -> None:
-    """Run the queries that the journal left, in order of creation."""
+    """Run the queries that the journal left, in order of creation, and clear away what ended ones left behind."""
     for planned in sorted(engine.planned.values(), key=lambda p: p.order):
         engine.host.start(planned.query_id, planned.dataflow, planned.order, paused=planned.query_id in engine.paused)
+    engine.host.forget_others()
 
 
 # --- TERMINATE, PAUSE, RESUME --------------------------------------------------------------

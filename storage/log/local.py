@@ -153,6 +153,10 @@ class LocalLog:
         """See `protocol.Log.topics`."""
         return {name: topic.config for name, topic in dict(self._topics).items()}
 
+    def topic_id(self, name: str) -> int:
+        """See `protocol.Log.topic_id`."""
+        return self.topic(name).id
+
     def topic(self, name: str) -> Topic:
         """An open topic.
 
@@ -265,7 +269,7 @@ class LocalLog:
             return {(topic, partition): at for topic, places in remembered.items() for partition, at in places.items()}
 
     def groups(self) -> list[str]:
-        """The names of all consumer groups."""
+        """See `protocol.Log.groups`."""
         with self._changed:
             return sorted(self._manifest.groups)
 

@@ -132,6 +132,9 @@ class Log(Protocol):
     def topics(self) -> Mapping[str, TopicConfig]:
         """All topics by name, internal ones included."""
 
+    def topic_id(self, name: str) -> int:
+        """A topic's number; one that is deleted and created again gets another.  Raises: StorageError, if there is none."""
+
     def transaction(self) -> Transaction: ...
 
     def read(
@@ -166,6 +169,9 @@ class Log(Protocol):
 
     def positions(self, group: str) -> Mapping[TopicPartition, int]:
         """A consumer group's committed positions; empty for an unknown one."""
+
+    def groups(self) -> Sequence[str]:
+        """The names of all consumer groups."""
 
     def delete_group(self, group: str) -> None: ...
 

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import struct
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 from crc32c import crc32c
 
 from ...errors import StorageError
 from ..files import Files
-from ..layout import state_directory
+from ..layout import STATE, state_directory
 
 _MAGIC: Final = b"PSTKCHK1"
 _HEADER: Final = struct.Struct("<8sQQI")
@@ -111,6 +111,10 @@ class CheckpointFiles:
             return decode(file.read(0, file.size()), f"{self._files.root}/{path}")
         finally:
             file.close()
+
+    def queries(self) -> list[str]:
+        """The queries that have checkpoints, or had some."""
+        return [unquote(name) for name in self._files.list(STATE)]
 
     def delete(self, query_id: str) -> None:
         """Remove all checkpoints of a query."""

@@ -113,6 +113,7 @@ class IntervalStore:
         self.schema = distinct_schema(
             [*key_schema, pa.field("rowtime", pa.int64()), pa.field("row", pa.int64()), *row_schema]
         )
+        self.change_schema = self.schema
         self._row_column = self.schema.names[len(key_schema) + 1]
         self._clear()
 

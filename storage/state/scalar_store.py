@@ -20,6 +20,7 @@ class ScalarStore:
     def __init__(self, name: str, initial: Mapping[str, int]) -> None:
         self.name = name
         self.schema = pa.schema([(n, pa.int64()) for n in initial])
+        self.change_schema = self.schema
         self._initial = dict(initial)
         self._values = dict(initial)
         self._changed = False

@@ -55,6 +55,12 @@ class StateStore(Protocol):
     name: str
     """Unique within the operator's partition; stable across restarts; fit for a file name."""
 
+    schema: pa.Schema
+    """Of a checkpoint; column names are distinct."""
+
+    change_schema: pa.Schema
+    """Of what ``drain_changes`` gives."""
+
     def __len__(self) -> int:
         """Keys (or rows) held."""
 

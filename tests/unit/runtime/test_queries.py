@@ -153,6 +153,9 @@ class KeptCheckpoints:
     def newest(self, query_id: str, name: str, partition: int) -> tuple[int, Any] | None:
         return self.kept.get((query_id, name, partition))
 
+    def queries(self) -> list[str]:
+        return [query_id for query_id, _, _ in self.kept]
+
     def delete(self, query_id: str) -> None:
         self.kept = {k: v for k, v in self.kept.items() if k[0] != query_id}
 
@@ -248,3 +251,39 @@ def test_threads_process_in_the_background_and_tokens_wait() -> None:
     host.wait_for(token, ["Q"], timeout_s=10)
     assert rows_of(log) == [(1, 1)]
     host.close()
+
+
+def test_a_replaced_query_reads_state_that_had_other_columns() -> None:
+    """Stores are matched by the names of their columns: in memory, from a checkpoint, and from the changelog."""
+    log = make_log(partitions=2)
+    checkpoints = KeptCheckpoints()
+
+    def keeping(*names: str) -> Dataflow:
+        values = pa.schema([(n, pa.int64()) for n in names])
+        table = pa.schema([*KEY, *values])
+        read = Source("S", "in", True, key_serde(), KEY, None, values)
+        step = Step("Table", (0,), lambda context: TableSource(context, table, 1))
+        return Dataflow((read, step, Sink("Sink", 1, None, key_serde(), None, is_table=True)), 2)
+
+    def contents(run: Any) -> list[dict[str, Any]]:
+        tables = [task.operators[1].stores[0].snapshot().table() for task in run.tasks()]
+        return sorted(pa.concat_tables(tables).drop_columns(["rowtime"]).to_pylist(), key=lambda row: row["K"])
+
+    log.alter_topic("in", TopicConfig(2, pa.struct([*VALUE, pa.field("W", pa.int64())])))
+    host = QueryHost(log, checkpoints, threads=0)
+    host.start("Q", keeping("V"), 1)
+    produce(log, [(k, k) for k in range(3)])
+    host.drain()
+    replaced = host.replace("Q", keeping("W", "V"), 1)
+    expected = [{"K": k, "W": None, "V": k} for k in range(3)]
+    assert contents(replaced) == expected
+    assert contents(QueryHost(log, checkpoints, threads=0).start("Q", keeping("W", "V"), 1)) == expected
+    produce(log, [(1, 10)])
+    host.drain()
+    expected[1] = {"K": 1, "W": None, "V": 10}
+    assert contents(replaced) == expected
+    assert contents(QueryHost(log, checkpoints, threads=0).start("Q", keeping("W", "V"), 1)) == expected
+    for durable in replaced._keeper.stores:
+        replaced._keeper.checkpoint(durable)
+    narrower = QueryHost(log, checkpoints, threads=0).start("Q", keeping("V"), 1)
+    assert contents(narrower) == [{"K": k, "V": v["V"]} for k, v in enumerate(expected)]
