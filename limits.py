@@ -19,8 +19,8 @@ STEP_BYTES_MAX: Final = 64 * 1024 * 1024
 DECIMAL_PRECISION_MAX: Final = 76
 """Digits of a DECIMAL: what Arrow's widest decimal holds."""
 
-DECODED_CHUNKS_MAX: Final = 64
-"""Stretches of topics kept decoded for several queries at once; two per (topic, partition, columns)."""
+DECODED_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Bytes of decoded records that are kept for several queries to share; the least recently read go first."""
 
 UNREAD_ROWS_MAX: Final = 20_000_000
 """Rows a producer may be ahead of the slowest running query of an in-memory log before insert() waits."""

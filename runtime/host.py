@@ -145,6 +145,15 @@ class QueryHost:
         """
         self._scheduler.drain()
 
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic from the log, and what is kept of it in memory.
+
+        Raises:
+            StorageError: it does not exist.
+        """
+        self.log.delete_topic(topic)
+        self.services.decoded.forget(topic)
+
     # --- push queries ----------------------------------------------------------------------
 
     def subscribe(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..storage.log.protocol import Log, Records, Transaction
 from .batch import Batch, Bools, Int64s
@@ -129,9 +130,7 @@ class SinkWriter:
         bounds = batch.window_starts.reshape(-1, 1)
         if self.sink.window == "SESSION":
             bounds = np.stack([batch.window_ends, batch.window_starts], axis=1)
-        tails = np.ascontiguousarray(bounds, ">i8").view(np.uint8).reshape(len(batch), -1)
-        joined = [None if key is None else key + tail.tobytes() for key, tail in zip(plain.to_pylist(), tails)]
-        return pa.array(joined, pa.binary()), plain
+        return _with_tails(plain, np.ascontiguousarray(bounds, ">i8")), plain
 
     def _values(self, batch: Batch, keep: Bools, complain: Complain) -> Any:
         fields = list(batch.schema)[batch.key_count :]
@@ -143,3 +142,10 @@ class SinkWriter:
             complain("value", encoded.malformed.rows, encoded.malformed.reasons, batch)
             keep[encoded.malformed.rows] = False
         return encoded.data
+
+
+def _with_tails(keys: Any, bounds: Any) -> Any:
+    """binary[n] keys with the bytes of n rows of big-endian numbers behind them; null keys stay null."""
+    width = bounds.itemsize * bounds.shape[1]
+    tails = pa.Array.from_buffers(pa.binary(width), len(bounds), [None, pa.py_buffer(bounds)]).cast(pa.binary())
+    return pc.binary_join_element_wise(keys, tails, pa.scalar(b"", pa.binary()))

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..limits import DECODED_CHUNKS_MAX, STEP_BYTES_MAX
+from ..limits import DECODED_BYTES_MAX, STEP_BYTES_MAX
 from ..storage.log.protocol import HEADERS, FetchedRecords, Log
 from .batch import Batch, Bools, Int64s, empty_batch
 from .dataflow import Source
@@ -49,6 +49,21 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.records)
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the columns take (or, mapped from the log, keep in use)."""
+        return int(sum(column.nbytes for column in (*self.keys, *self.values)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A chunk that answers for offsets first..after-1."""
+
+    first: int
+    after: int
+    chunk: Chunk
+    size_bytes: int
+
 
 class DecodedTopics:
     """Fetches and decodes; keeps the most recent chunks.  Thread-safe."""
@@ -56,7 +71,8 @@ class DecodedTopics:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._chunks: OrderedDict[Hashable, list[tuple[int, int, Chunk]]] = OrderedDict()
+        self._chunks: OrderedDict[Hashable, list[_Kept]] = OrderedDict()
+        self._bytes = 0
 
     def fetch(self, source: Source, partition: int, offset: int, end: int, rows_max: int) -> tuple[Chunk, int]:
         """Records from ``offset`` on, below ``end``, as a chunk and the row in it where ``offset`` is.
@@ -65,27 +81,33 @@ class DecodedTopics:
         """
         key = (source.topic, partition, source.shared_key, source.key_schema, source.value_schema, source.window)
         with self._lock:
-            for first, after, chunk in self._chunks.get(key, ()):
-                if first <= offset < after and len(chunk):
+            for kept in self._chunks.get(key, ()):
+                if kept.first <= offset < kept.after and len(kept.chunk):
                     self._chunks.move_to_end(key)
-                    return chunk, int(np.searchsorted(chunk.records.offsets, offset))
+                    return kept.chunk, int(np.searchsorted(kept.chunk.records.offsets, offset))
         fields = None if source.value_serde is not None else source.value_schema.names
         records = self._log.read(source.topic, partition, offset, rows_max=rows_max, bytes_max=STEP_BYTES_MAX, fields=fields)
         chunk = decode(source, records)
         with self._lock:
-            kept = self._chunks.setdefault(key, [])
-            kept.append((offset, records.next_offset, chunk))
-            del kept[:-2]  # the stretch being read and the one before it
-            self._chunks.move_to_end(key)
-            while len(self._chunks) > DECODED_CHUNKS_MAX:
-                self._chunks.popitem(last=False)
+            self._keep(key, _Kept(offset, records.next_offset, chunk, chunk.size_bytes))
         return chunk, 0
 
+    def _keep(self, key: Hashable, kept: _Kept) -> None:
+        mine = self._chunks.setdefault(key, [])
+        mine.append(kept)
+        self._bytes += kept.size_bytes
+        while len(mine) > 2:  # the stretch being read and the one before it
+            self._bytes -= mine.pop(0).size_bytes
+        self._chunks.move_to_end(key)
+        while len(self._chunks) > 1 and self._bytes > DECODED_BYTES_MAX:
+            _, oldest = self._chunks.popitem(last=False)
+            self._bytes -= sum(k.size_bytes for k in oldest)
+
     def forget(self, topic: str) -> None:
-        """Drop what is kept of a topic (it was deleted)."""
+        """Drop what is kept of a topic: it is being deleted, and another one may come by its name."""
         with self._lock:
             for key in [k for k in self._chunks if isinstance(k, tuple) and k[0] == topic]:
-                del self._chunks[key]
+                self._bytes -= sum(k.size_bytes for k in self._chunks.pop(key))
 
 
 def decode(source: Source, records: FetchedRecords) -> Chunk:
@@ -143,21 +165,22 @@ def _typed_values(values: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], Bool
 def _split_windowed(keys: Any, source: Source) -> tuple[Any, tuple[Int64s, Int64s]]:
     """Key bytes without the window, and the window's bounds (0, 0 for a null key)."""
     width = 16 if source.window == "SESSION" else 8
+    if isinstance(keys, pa.ChunkedArray):
+        keys = keys.combine_chunks()
+    lengths = pc.fill_null(pc.binary_length(keys), 0)
+    whole = np.asarray(pc.greater_equal(lengths, width).to_numpy(zero_copy_only=False), np.bool_)
+    plain = pc.if_else(pa.array(whole), pc.binary_slice(keys, 0, -width), pa.scalar(None, pa.binary()))
     starts = np.zeros(len(keys), np.int64)
     ends = np.zeros(len(keys), np.int64)
-    plain: list[bytes | None] = []
-    for row, key in enumerate(keys.to_pylist()):
-        if key is None or len(key) < width:
-            plain.append(None)
-            continue
-        tail = np.frombuffer(key, ">i8", offset=len(key) - width)
-        if width == 16:
-            ends[row], starts[row] = tail[0], tail[1]
-        else:
-            starts[row] = tail[0]
-            ends[row] = min(int(tail[0]) + (source.window_size_ms or 0), 2**63 - 1)
-        plain.append(key[:-width])
-    return pa.array(plain, pa.binary()), (starts, ends)
+    tails = pc.binary_slice(keys.filter(pa.array(whole)), -width)
+    bounds = np.frombuffer(b"".join(tails.to_pylist()), ">i8").reshape(-1, width // 8).astype(np.int64)
+    if width == 16:
+        ends[whole], starts[whole] = bounds[:, 0], bounds[:, 1]
+    else:
+        starts[whole] = bounds[:, 0]
+        size_ms = source.window_size_ms or 0
+        ends[whole] = np.minimum(bounds[:, 0], np.iinfo(np.int64).max - size_ms) + size_ms
+    return plain, (starts, ends)
 
 
 @dataclass(frozen=True, slots=True)

@@ -408,7 +408,7 @@ def drop(engine: Engine, statement: ast.DropSource) -> Message:
         persist.end(engine, source.query_id)
     engine.catalog = engine.catalog.without_source(source.name)
     if deleted is not None:
-        engine.log.delete_topic(deleted)
+        engine.host.delete_topic(deleted)
         delete_schemas(engine, deleted)
     return Message(
         f"drop {kind}", f"{kind} {source.name} dropped", text, details={"source": source.name, "topic": source.topic}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,6 @@ from penstock.runtime.operators.rekey import with_undo
 from penstock.runtime.operators.session_aggregate import SessionAggregate
 from penstock.runtime.operators.window_aggregate import WindowAggregate
 from penstock.runtime.windows import SessionWindows, TimeWindows
-import itertools
 
 INPUT = pa.schema([("K", pa.string()), ("V", pa.int64())])
 RESULTS = [("N", pa.int64()), ("S", pa.int64()), ("L", pa.list_(pa.int64())), ("E", pa.int64())]
