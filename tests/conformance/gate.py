@@ -2,7 +2,8 @@
 
 The kit is no part of this project: it is looked for in ``PENSTOCK_SHARED`` or in ``../shared`` beside the checkout, and
 where there is none the gate says so and passes.  ``floors.json`` holds, per group of cases, how many must pass.
-``--raise`` writes today's numbers there (it never lowers one).
+``--raise`` writes today's numbers there (it never lowers one).  Last come the logs at all sizes of steps (`batch_sizes`),
+for which there is no floor: they must be equal.
 """
 
 from __future__ import annotations
@@ -53,16 +54,18 @@ GROUPS: dict[str, tuple[str, Callable[[Case], bool]]] = {
 """Group -> the mode it is run in, and which cases belong to it."""
 
 
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT / ".typing"), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path}
+
+
 def run(folder: Path, mode: str, jobs: int, arguments: Sequence[str] = ()) -> list[Case]:
     """Play all cases in one mode."""
     with tempfile.TemporaryDirectory() as place:
         report = Path(place) / "report.json"
         command = [sys.executable, str(folder / "run.py"), "--adapter", ADAPTER, "--mode", mode]
         command += ["--jobs", str(jobs), "--report", str(report), *arguments]
-        path = os.pathsep.join([str(ROOT / ".typing"), os.environ.get("PYTHONPATH", "")])
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, text=True, check=False)
         if not report.exists():
             raise SystemExit(done.stdout)
         cases: list[Case] = json.loads(report.read_text(encoding="utf-8"))["results"]
@@ -93,6 +96,8 @@ def main() -> int:
         floors[name] = max(floor, passed)
     if options.lift:
         FLOORS.write_text(json.dumps(floors, indent=2) + "\n", encoding="utf-8")
+    sizes = [sys.executable, "-m", "tests.conformance.batch_sizes", "--jobs", str(options.jobs)]
+    failed |= subprocess.run(sizes, cwd=ROOT, env=_environment(), check=False).returncode != 0
     return 1 if failed else 0
 
 
