@@ -189,7 +189,12 @@ class KeyedStore:
         self._columns[field].put(slots, values)
         if field == self._expiry and self._due is not None:
             self._due.add(slots, values.astype(np.int64, copy=False))
-        self._changed.append(slots)
+        self._note_change(slots)
+
+    def _note_change(self, slots: Int64s) -> None:
+        """Distinct slots changed.  The fields of a state are mostly written with one and the same array: noted once."""
+        if not self._changed or self._changed[-1] is not slots:
+            self._changed.append(slots)
 
     def read_rows(self, slots: Int64s) -> list[Any]:
         """Arrow arrays, one per column of the row schema; null where the slot is -1."""
@@ -201,7 +206,7 @@ class KeyedStore:
         """Set the rows of distinct, live slots."""
         if len(slots) and self._rows is not None:
             self._rows.write(slots, columns)
-            self._changed.append(slots)
+            self._note_change(slots)
 
     def _expiry_values(self, slots: Int64s) -> Int64s:
         if self._expiry_key < 0:
@@ -235,7 +240,10 @@ class KeyedStore:
         if not self._changed and not self._removed:
             return None
         changed = np.concatenate([*self._changed, np.zeros(0, np.int64)])
-        changed = self.group(changed[self._index.live.take(changed)])[1]
+        if self._removed:
+            changed = changed[self._index.live.take(changed)]
+        if len(self._changed) > 1:
+            changed = self.group(changed)[1]
         columns = self._table(changed)
         deleted = [pa.array(np.zeros(len(changed), np.bool_))]
         if self._removed:
