@@ -34,7 +34,9 @@ AUCTION_COLUMNS = (
 )
 PERSON_COLUMNS = "id BIGINT, name STRING, email STRING, city STRING, state STRING, date_time BIGINT"
 
-_NAMES = pa.array([f"{a} {b}" for a in ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn") for b in ("Ash", "Birch", "Cedar", "Elm")])
+_NAMES = pa.array(
+    [f"{a} {b}" for a in ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn") for b in ("Ash", "Birch", "Cedar", "Elm")]
+)
 _CITIES = pa.array(["Bend", "Boise", "Kent", "Phoenix", "Portland", "Seattle"])
 _STATES = pa.array(["AZ", "CA", "ID", "OR", "WA", "WY"])
 _CHANNELS = pa.array(["Google", "Facebook", "Baidu", "Apple", *(f"channel-{i}" for i in range(10_000))])

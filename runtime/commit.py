@@ -123,13 +123,22 @@ class StateKeeper:
             if len(records):
                 yield pa.RecordBatch.from_struct_array(records.values)
 
-    def append_changes(self, transaction: Transaction) -> None:
-        """Add what changed since the last call to the step's transaction."""
+    def drain_changes(self, *, kept: bool) -> list[tuple[DurableStore, pa.RecordBatch]]:
+        """What changed since the last call, by store; nothing if no state is ``kept``, which lets go of the changes."""
+        drained: list[tuple[DurableStore, pa.RecordBatch]] = []
         for durable in self.stores:
-            changes = durable.store.drain_changes()
-            if changes is None or changes.num_rows == 0:
+            if not kept:
+                durable.store.discard_changes()
                 continue
-            durable.changes += changes.num_rows
+            changes = durable.store.drain_changes()
+            if changes is not None and changes.num_rows:
+                durable.changes += changes.num_rows
+                drained.append((durable, changes))
+        return drained
+
+    def append_changes(self, transaction: Transaction, drained: list[tuple[DurableStore, pa.RecordBatch]]) -> None:
+        """Add drained changes to the step's transaction."""
+        for durable, changes in drained:
             changes = as_schema(changes, self._ensure_topic(durable, changes.schema))
             values = pa.StructArray.from_arrays(changes.columns, fields=list(changes.schema))
             stamps = np.full(changes.num_rows, now_ms(), np.int64)
@@ -150,15 +159,23 @@ class StateKeeper:
             self.log.alter_topic(durable.topic, replace(config, value_type=pa.struct(have)))
         return pa.schema(have)
 
+    @property
+    def due(self) -> bool:
+        """A store's changelog has outgrown it, and no checkpoint of it is being written."""
+        return any(self._due(durable) for durable in self.stores)
+
+    def _due(self, durable: DurableStore) -> bool:
+        if durable.pending is not None:
+            if not durable.pending.done():
+                return False
+            durable.pending.result()
+            durable.pending = None
+        return durable.changes >= max(CHECKPOINT_CHANGES_MIN, 2 * len(durable.store))
+
     def checkpoint_if_due(self) -> None:
         """After a commit: checkpoint stores whose changelog has outgrown them, in the background."""
         for durable in self.stores:
-            if durable.pending is not None:
-                if not durable.pending.done():
-                    continue
-                durable.pending.result()
-                durable.pending = None
-            if durable.changes >= max(CHECKPOINT_CHANGES_MIN, 2 * len(durable.store)):
+            if self._due(durable):
                 self.checkpoint(durable)
 
     def checkpoint(self, durable: DurableStore) -> None:

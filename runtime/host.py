@@ -61,12 +61,14 @@ class QueryHost:
             log.create_topic(TOPIC, TopicConfig(1, VALUE_TYPE))
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="penstock-task") if threads > 1 else None
         self._checkpointer = ThreadPoolExecutor(1, thread_name_prefix="penstock-checkpoint") if threads else None
+        self._committer = ThreadPoolExecutor(threads, thread_name_prefix="penstock-commit") if threads else None
         self.services = Services(
             log,
             DecodedTopics(log),
             checkpoints or NoCheckpoints(),
             durable=checkpoints is not None,
             pool=self._pool,
+            committer=self._committer,
             checkpointer=self._checkpointer,
             rows_max=rows_max,
         )
@@ -286,7 +288,7 @@ class QueryHost:
         self._scheduler.stop()
         for run in self._scheduler.runs():
             run.stop()
-        for pool in (self._pool, self._checkpointer):
+        for pool in (self._pool, self._committer, self._checkpointer):
             if pool is not None:
                 pool.shutdown(wait=True)
 

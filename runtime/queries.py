@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,7 +29,8 @@ from .processing_log import (
     ProcessingLog,
 )
 from .sink import SinkWriter
-from .source import TIMESTAMP_SIDE, BadRows, Chunk, DecodedTopics, all_null, empty_source_batch, to_batch
+from .source import TIMESTAMP_SIDE, BadRows, DecodedTopics, all_null, empty_source_batch, to_batch
+from .step import Input, Outcome, Taken, place_of
 from .task import Task, account_of, input_operators, stages
 
 State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
@@ -43,6 +45,7 @@ class Services:
     Attributes:
         durable: changelogs and checkpoints are kept (an engine in memory keeps none).
         pool: runs the tasks of different partitions side by side; None runs them one after the other.
+        committer: commits large steps while the next one is computed; None commits every step at its end.
         rows_max: rows a step takes at most.
     """
 
@@ -51,34 +54,17 @@ class Services:
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
     durable: bool = True
     pool: Executor | None = None
+    committer: Executor | None = None
     checkpointer: Executor | None = None
     rows_max: int = BATCH_ROWS_MAX
 
 
-@dataclass(slots=True)
-class _Input:
-    """One partition of one source, and where the query reads on."""
-
-    node: int
-    source: Source
-    partition: int
-    offset: int
-
-
-@dataclass(slots=True)
-class _Taken:
-    """What a step took of one input: rows start..stop-1 of a chunk, at these positions."""
-
-    input: _Input
-    chunk: Chunk | None
-    start: int
-    stop: int
-    positions: Int64s
-    next_offset: int
-
-
 class QueryRun:
     """One query, persistent or transient.  Thread-safe: ``lock`` is held during a step.
+
+    Where much is waiting, the commit of a step runs beside the computation of the next one (one at most, in order).  What
+    others see, positions, account and state, is what is committed: whoever asks for the state waits for a commit that is
+    under way.
 
     A persistent query commits its positions, state changes and outputs together and resumes where it stopped.  A
     transient one (``persistent=False``) keeps nothing and starts where its sources say.
@@ -110,12 +96,13 @@ class QueryRun:
                 raise StorageError(f"query {query_id} reads topic {source.topic}, which does not exist")
         self.partitions = max((topics[s.topic].partitions for s in sources), default=1)
         self._inputs = [
-            _Input(number, node, partition, 0)
+            Input(number, node, partition, 0)
             for number, node in enumerate(dataflow.nodes)
             if isinstance(node, Source)
             for partition in range(topics[node.topic].partitions)
         ]
         self._account = Account()
+        self._committing: Future[None] | None = None
         self._build(inherit)
 
     # --- life cycle ------------------------------------------------------------------------
@@ -158,26 +145,28 @@ class QueryRun:
                     entry.offset = self._log.start_offset(*place)
                 else:
                     entry.offset = self._log.end_offset(*place)
+                entry.committed = entry.offset
         if self.persistent:
             if self._keeps_state and not fresh:
                 keeper.recover()
             self._account = self._committed_account()
             if fresh:
                 transaction = self._log.transaction()
-                self._set_positions(transaction, [])
+                self._set_positions(transaction, [], self._account)
                 transaction.commit()
 
     def _adopt(self, old: QueryRun) -> None:
         """Go on with the positions and the state of the query this one replaces (CREATE OR REPLACE)."""
+        old._settle()
         offsets = {(i.source.topic, i.partition): i.offset for i in old._inputs}
         for entry in self._inputs:
             place = (entry.source.topic, entry.partition)
-            entry.offset = offsets.get(place, self._log.start_offset(*place))
+            entry.offset = entry.committed = offsets.get(place, self._log.start_offset(*place))
         old._keeper.settle()
         self._keeper.adopt(old._keeper)
         self._account = old._account
         transaction = self._log.transaction()
-        self._set_positions(transaction, [])
+        self._set_positions(transaction, [], self._account)
         transaction.commit()
 
     @property
@@ -208,6 +197,7 @@ class QueryRun:
     def pause(self) -> None:
         with self.lock:
             if self.state == "RUNNING":
+                self._settle()
                 self.state = "PAUSED"
 
     def resume(self) -> None:
@@ -223,6 +213,7 @@ class QueryRun:
         """End it here; a persistent query can be started again from what it committed."""
         with self.lock:
             self.state = "TERMINATED"
+            self._settle(failed=True)
             self._keeper.settle()
 
     def terminate(self) -> None:
@@ -231,6 +222,7 @@ class QueryRun:
             self.state = "TERMINATED"
             if not self.persistent:
                 return
+            self._settle(failed=True)
             if self._services.durable:
                 self._keeper.forget()
             for source in {i.source.name for i in self._inputs}:
@@ -240,6 +232,7 @@ class QueryRun:
     def fail(self, error: Exception) -> None:
         """The query cannot go on.  What it committed stays; the step in hand did not happen."""
         with self.lock:
+            self._settle(failed=True)
             self.state = "ERROR"
             self.error = error
 
@@ -252,13 +245,13 @@ class QueryRun:
             found: dict[TopicPartition, int] = {}
             for entry in self._inputs:
                 place = (entry.source.topic, entry.partition)
-                found[place] = min(found.get(place, entry.offset), entry.offset)
+                found[place] = min(found.get(place, entry.committed), entry.committed)
             return found
 
     @property
     def lag(self) -> int:
         """Records that its inputs hold and it has not taken in."""
-        return sum(max(0, self._log.end_offset(i.source.topic, i.partition) - i.offset) for i in self._inputs)
+        return sum(max(0, self._log.end_offset(i.source.topic, i.partition) - i.committed) for i in self._inputs)
 
     @property
     def account(self) -> Account:
@@ -277,7 +270,8 @@ class QueryRun:
         )
 
     def tasks(self) -> Sequence[Task]:
-        """One per partition; to be used with ``lock`` held."""
+        """One per partition, with their state as committed; to be used with ``lock`` held."""
+        self._settle()
         return self._tasks
 
     # --- a step ----------------------------------------------------------------------------
@@ -296,19 +290,69 @@ class QueryRun:
                 return False
             taken = self._take()
             if not taken:
-                return False
-            batches = self._batches(taken)
-            self._run(batches)
-            self._commit(taken, batches)
+                return self._settle()
+            outcome = self._compute(taken)
+            self._settle()
+            if self._commits_aside(taken):
+                assert self._services.committer is not None
+                self._committing = self._services.committer.submit(copy_context().run, self._commit, outcome)
+            else:
+                self._commit(outcome)
+                if self._keeps_state:
+                    self._keeper.checkpoint_if_due()
             self.steps += 1
             return True
 
-    def _take(self) -> list[_Taken]:
+    def _commits_aside(self, taken: list[Taken]) -> bool:
+        """Whether the next step may be computed while this one is committed: it is large, more is waiting, and no
+        checkpoint, which needs state and commit to agree, is due."""
+        if self._services.committer is None or not self.persistent or self._keeper.due:
+            return False
+        return sum(len(t.positions) for t in taken) >= _PARALLEL_ROWS_MIN and any(
+            self._log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in taken
+        )
+
+    def _settle(self, *, failed: bool = False) -> bool:
+        """Wait for the commit that is under way; false if there is none.
+
+        Args:
+            failed: the query has failed or ends anyway; whether this commit happened shows in the log.
+
+        Raises:
+            StorageError: the commit did not happen, and the query has failed.
+        """
+        committing, self._committing = self._committing, None
+        if committing is None:
+            return False
+        wait([committing])
+        error = committing.exception()
+        if error is not None and not failed:
+            self.fail(error if isinstance(error, Exception) else StorageError(f"a commit was interrupted: {error!r}"))
+            raise error
+        return True
+
+    def _compute(self, taken: list[Taken]) -> Outcome:
+        """Run the operators over what was taken and gather what is to be committed."""
+        batches, account = self._batches(taken)
+        self._run(batches)
+        self._complain_about_reports(taken)
+        for task in self._tasks:
+            counted = [task.operators[n].context.counters for n in self._input_operators]
+            account = account.plus(account_of(counted))
+            for counters in counted:
+                counters.filtered = counters.late = counters.bad = 0
+        changes = self._keeper.drain_changes(kept=self._keeps_state)
+        complaints, self._complaints = self._complaints, ProcessingLog()
+        for item in taken:
+            item.input.offset = item.next_offset
+        return Outcome(taken, batches, changes, account, complaints)
+
+    def _take(self) -> list[Taken]:
         """Choose this step's records: the next ones of all inputs, in order, at most ``rows_max``."""
         rows_max = self._services.rows_max
         places = list({(i.source.topic, i.partition) for i in self._inputs})
         _, ends = self._log.end_offsets(places)
-        found: list[_Taken] = []
+        found: list[Taken] = []
         queues: list[Queue] = []
         for entry in self._inputs:
             end = ends[entry.source.topic, entry.partition]
@@ -318,7 +362,7 @@ class QueryRun:
             available = int(np.searchsorted(chunk.records.offsets, end))
             stop = min(available, row + rows_max)
             at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
-            found.append(_Taken(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
+            found.append(Taken(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
             queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
         if not found:
             return []
@@ -339,13 +383,13 @@ class QueryRun:
                 taken.next_offset = int(records.offsets[taken.stop])
         return found
 
-    def _before_failure(self, found: list[_Taken], ranks: Sequence[Int64s]) -> Sequence[Int64s]:
+    def _before_failure(self, found: list[Taken], ranks: Sequence[Int64s]) -> Sequence[Int64s]:
         """The ranks of the records before the first one whose timestamp its source needs and that has none.
 
         Raises:
             DataError: that is the very first one, so the query cannot go on.
         """
-        failed: list[tuple[int, _Taken, int]] = []
+        failed: list[tuple[int, Taken, int]] = []
         for taken, positions in zip(found, ranks, strict=True):
             if not taken.input.source.needs_timestamps or taken.chunk is None:
                 continue
@@ -364,8 +408,8 @@ class QueryRun:
             raise DataError(f"{place}, offset {offset}: {taken.chunk.malformed[row][1]}")
         return [positions[: int(np.searchsorted(positions, first))] for positions in ranks]
 
-    def _batches(self, taken: list[_Taken]) -> list[dict[int, Batch]]:
-        """Every task's source batches, by node number."""
+    def _batches(self, taken: list[Taken]) -> tuple[list[dict[int, Batch]], Account]:
+        """Every task's source batches, by node number, and how many rows were read and bad."""
         batches: list[dict[int, Batch]] = [{} for _ in self._tasks]
         read = bad_rows = 0
         for item in taken:
@@ -377,13 +421,12 @@ class QueryRun:
             if bad is not None:
                 bad_rows += len(bad.rows)
                 self._complain_about_input(item, bad)
-        self._account = self._account.plus(Account(read=read, bad=bad_rows))
         for number, node in enumerate(self.dataflow.nodes):
             if isinstance(node, Source):
                 for own in batches:
                     if number not in own:
                         own[number] = self._empty[number]
-        return batches
+        return batches, Account(read=read, bad=bad_rows)
 
     def _run(self, batches: list[dict[int, Batch]]) -> None:
         """All stages, one after the other; the tasks of a stage side by side."""
@@ -426,8 +469,9 @@ class QueryRun:
             for target, pieces in enumerate(parts):
                 batches[target][number] = concat(pieces)
 
-    def _commit(self, taken: list[_Taken], batches: list[dict[int, Batch]]) -> None:
+    def _commit(self, outcome: Outcome) -> None:
         """Outputs, state changes, positions and complaints in one transaction, then hand rows to subscriptions."""
+        taken, batches, complaints = outcome.taken, outcome.batches, outcome.complaints
         transaction = self._log.transaction()
         written = 0
         for number, writer in self._writers.items():
@@ -436,56 +480,46 @@ class QueryRun:
                 name = writer.sink.name
 
                 def complain(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
-                    self._complain(taken, SERIALIZATION_ERROR, name, side, batch.positions[rows], reasons)
+                    self._complain(complaints, taken, SERIALIZATION_ERROR, name, side, batch.positions[rows], reasons)
 
                 writer.write(transaction, own[number], task.partition, complain)
             written += writer.rows_out - before
-        self._complain_about_reports(taken)
-        dropped = Account(written=written)
-        for task in self._tasks:
-            counted = [task.operators[n].context.counters for n in self._input_operators]
-            dropped = dropped.plus(account_of(counted))
-            for counters in counted:
-                counters.filtered = counters.late = counters.bad = 0
-        self._account = self._account.plus(dropped)
-        complaints = self._complaints.records()
-        if complaints is not None:
-            transaction.append(TOPIC, complaints, 0)
+        account = self._account.plus(outcome.account).plus(Account(written=written))
+        rows = complaints.records()
+        if rows is not None:
+            transaction.append(TOPIC, rows, 0)
         if self.persistent:
-            if self._services.durable:
-                self._keeper.append_changes(transaction)
-            self._set_positions(transaction, taken)
+            self._keeper.append_changes(transaction, outcome.changes)
+            self._set_positions(transaction, taken, account)
             transaction.commit()
-        elif complaints is not None:
+        elif rows is not None:
             transaction.commit(durable=False)
         else:
             transaction.abort()
+        self._account = account
         for item in taken:
-            item.input.offset = item.next_offset
-        if self._keeps_state:
-            self._keeper.checkpoint_if_due()
+            item.input.committed = item.next_offset
         for number, node in enumerate(self.dataflow.nodes):
             if isinstance(node, Tap):
-                rows = concat([own[number] for own in batches])
-                if len(rows):
-                    node.receive(rows)
+                output = concat([own[number] for own in batches])
+                if len(output):
+                    node.receive(output)
 
-    def _set_positions(self, transaction: Transaction, taken: list[_Taken]) -> None:
+    def _set_positions(self, transaction: Transaction, taken: list[Taken], account: Account) -> None:
         moved = {id(item.input): item.next_offset for item in taken}
         by_source: dict[str, dict[TopicPartition, int]] = {}
         for entry in self._inputs:
             places = by_source.setdefault(entry.source.name, {})
-            places[entry.source.topic, entry.partition] = moved.get(id(entry), entry.offset)
+            places[entry.source.topic, entry.partition] = moved.get(id(entry), entry.committed)
         for source, places in by_source.items():
             transaction.set_positions(self._group(source), places)
-        account = self._account
         counts = {"read": account.read, "filtered": account.filtered, "late": account.late, "bad": account.bad}
         counts["written"] = account.written
         transaction.set_positions(self._counter_group, {(name, 0): count for name, count in counts.items()})
 
     # --- complaints ------------------------------------------------------------------------
 
-    def _complain_about_input(self, item: _Taken, bad: BadRows) -> None:
+    def _complain_about_input(self, item: Taken, bad: BadRows) -> None:
         assert item.chunk is not None
         source = item.input.source
         offsets = item.chunk.records.offsets[item.start + bad.rows]
@@ -505,17 +539,26 @@ class QueryRun:
                     )
                 )
 
-    def _complain_about_reports(self, taken: list[_Taken]) -> None:
+    def _complain_about_reports(self, taken: list[Taken]) -> None:
         """Turn what operators reported into rows of the processing log, with the place of the input record."""
         for task in self._tasks:
             for report in task.reports:
                 positions = report.batch.positions[report.failures.rows]
-                self._complain(taken, RECORD_PROCESSING_ERROR, report.operator, None, positions, report.failures.reasons)
+                self._complain(
+                    self._complaints,
+                    taken,
+                    RECORD_PROCESSING_ERROR,
+                    report.operator,
+                    None,
+                    positions,
+                    report.failures.reasons,
+                )
             task.reports = []
 
     def _complain(
         self,
-        taken: list[_Taken],
+        complaints: ProcessingLog,
+        taken: list[Taken],
         kind: int,
         node: str,
         side: str | None,
@@ -526,20 +569,9 @@ class QueryRun:
         partitions: list[int] = []
         offsets: list[int] = []
         for position in positions.tolist():
-            topic, partition, offset = _place(taken, position)
+            topic, partition, offset = place_of(taken, position)
             topics.append(topic)
             partitions.append(partition)
             offsets.append(offset)
         logger = f"processing.{self.query_id}.{node}"
-        self._complaints.add(Complaint(kind, logger, side, topics, partitions, offsets, list(reasons), positions.tolist()))
-
-
-def _place(taken: list[_Taken], position: int) -> tuple[str, int, int]:
-    """Topic, partition and offset of the record at a position of the step."""
-    for item in taken:
-        index = int(np.searchsorted(item.positions, position))
-        if index < len(item.positions) and item.positions[index] == position:
-            assert item.chunk is not None
-            offset = int(item.chunk.records.offsets[item.start + index])
-            return item.input.source.topic, item.input.partition, offset
-    raise DataError(f"no record of this step has position {position}")
+        complaints.add(Complaint(kind, logger, side, topics, partitions, offsets, list(reasons), positions.tolist()))

@@ -1,0 +1,178 @@
+"""Commits that run beside the computation of the next step: order, positions, state, and a commit that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from penstock.errors import StorageError
+from penstock.runtime.commit import NoCheckpoints
+from penstock.runtime.dataflow import Dataflow, Sink, Source, Step
+from penstock.runtime.operators.table_source import TableSource
+from penstock.runtime.processing_log import TOPIC, VALUE_TYPE
+from penstock.runtime.queries import QueryRun, Services
+from penstock.runtime.source import DecodedTopics
+from penstock.storage.files import MemoryFiles
+from penstock.storage.formats import make_serde
+from penstock.storage.formats.base import SerdeOptions
+from penstock.storage.layout import prepare
+from penstock.storage.log.local import LocalLog
+from penstock.storage.log.protocol import Records, TopicConfig
+from penstock.storage.log.settings import LogSettings
+
+KEY = pa.schema([("K", pa.int64())])
+VALUE = pa.schema([("V", pa.int64())])
+ROWS_PER_STEP = 2_500
+ROWS = 4 * ROWS_PER_STEP
+
+
+class Transaction:
+    """Passes everything on; its commit waits for ``gate`` and fails if told so."""
+
+    def __init__(self, inner: Any, log: Log) -> None:
+        self._inner = inner
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def commit(self, durable: bool = True) -> Any:
+        self._log.gate.wait(10)
+        self._log.commits += 1
+        if self._log.commits in self._log.failing:
+            self._inner.abort()
+            raise StorageError("no space left")
+        return self._inner.commit(durable)
+
+
+class Log:
+    """A log whose commits can be held up and made to fail."""
+
+    def __init__(self) -> None:
+        self._inner = LocalLog(prepare(MemoryFiles()), LogSettings(background=False))
+        self.gate = Event()
+        self.gate.set()
+        self.commits = 0
+        self.failing: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def transaction(self) -> Any:
+        return Transaction(self._inner.transaction(), self)
+
+
+@pytest.fixture
+def log() -> Log:
+    made = Log()
+    made.create_topic(TOPIC, TopicConfig(1, VALUE_TYPE))
+    for name in ("in", "out"):
+        made.create_topic(name, TopicConfig(1, pa.struct(list(VALUE))))
+    keys = pa.array(np.arange(ROWS) % 700)
+    encoded = make_serde("KAFKA", SerdeOptions(is_key=True)).encode([keys], KEY, None)
+    values = pa.StructArray.from_arrays([pa.array(np.arange(ROWS))], fields=list(VALUE))
+    transaction = made.transaction()
+    transaction.append("in", Records(encoded.data, values, np.arange(ROWS)), 0)
+    transaction.commit()
+    return made
+
+
+@pytest.fixture
+def committer() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def start(log: Log, committer: ThreadPoolExecutor | None) -> QueryRun:
+    """A query that keeps a table of the input and writes its changes."""
+    serde = make_serde("KAFKA", SerdeOptions(is_key=True))
+    schema = pa.schema([*KEY, *VALUE])
+    dataflow = Dataflow(
+        (
+            Source("S", "in", True, serde, KEY, None, VALUE),
+            Step("Table", (0,), lambda context: TableSource(context, schema, 1)),
+            Sink("Sink", 1, "out", serde, None, is_table=True),
+        ),
+        1,
+        every_update=True,
+    )
+    services = Services(log, DecodedTopics(log), NoCheckpoints(), committer=committer, rows_max=ROWS_PER_STEP)  # type: ignore[arg-type]
+    return QueryRun("Q", dataflow, services)
+
+
+def written(log: Log) -> list[int]:
+    """The values in the output topic."""
+    return [v["V"] for v in log.read("out", 0, 0, rows_max=10 * ROWS).values.to_pylist()]
+
+
+def table_of(run: QueryRun) -> dict[int, int]:
+    """What the query's store holds."""
+    with run.lock:
+        (task,) = run.tasks()
+        rows = task.operators[1].stores[0].snapshot().table().to_pylist()
+    return {row["K"]: row["V"] for row in rows}
+
+
+def test_the_output_is_that_of_commits_at_the_end_of_each_step(log: Log, committer: ThreadPoolExecutor) -> None:
+    """Output, account and positions do not depend on where the commits run."""
+    run = start(log, committer)
+    while run.step():
+        pass
+    assert written(log) == list(range(ROWS))
+    assert (run.account.read, run.account.written, run.lag) == (ROWS, ROWS, 0)
+    assert log.positions("Q/S") == {("in", 0): ROWS}
+
+
+def test_positions_and_lag_count_what_is_committed(log: Log, committer: ThreadPoolExecutor) -> None:
+    """While a commit is under way its rows are not yet taken in."""
+    run = start(log, committer)
+    log.gate.clear()
+    assert run.step()
+    assert (run.positions, run.lag) == ({("in", 0): 0}, ROWS)
+    log.gate.set()
+    assert len(table_of(run)) == 700
+    assert run.positions == {("in", 0): ROWS_PER_STEP}
+
+
+def test_pausing_waits_for_the_commit(log: Log, committer: ThreadPoolExecutor) -> None:
+    """A paused query has nothing under way, and takes nothing in."""
+    run = start(log, committer)
+    run.step()
+    run.pause()
+    assert log.positions("Q/S") == {("in", 0): ROWS_PER_STEP}
+    assert not run.step()
+
+
+def test_a_commit_that_fails_stops_the_query_and_what_was_computed_on_it_is_forgotten(
+    log: Log, committer: ThreadPoolExecutor
+) -> None:
+    """The step after it does not happen either; resumed, the query goes on from the last good commit."""
+    run = start(log, committer)
+    log.failing = {log.commits + 2}
+    with pytest.raises(StorageError, match="no space"):
+        while run.step():
+            pass
+    assert run.state == "ERROR"
+    assert written(log) == list(range(ROWS_PER_STEP))
+    run.resume()
+    while run.step():
+        pass
+    assert written(log) == list(range(ROWS))
+    assert run.account.read == ROWS
+    assert table_of(run) == {k: max(v for v in range(k, ROWS, 700)) for k in range(700)}
+
+
+def test_a_reader_of_the_state_is_told_that_the_commit_failed(log: Log, committer: ThreadPoolExecutor) -> None:
+    """State that was never committed is not handed out."""
+    run = start(log, committer)
+    log.failing = {log.commits + 1}
+    run.step()
+    with pytest.raises(StorageError, match="no space"):
+        table_of(run)
+    assert run.state == "ERROR"
