@@ -56,6 +56,7 @@ class Display:
         self._width = width
         self._redraws = out.isatty()
         self._drawn = 0
+        self._widths = [len(name) for name in COLUMNS]
         self._shown: dict[str, tuple[Any, ...]] = {}
         self._last: Sample | None = None
         self._errors: set[str] = set()
@@ -78,10 +79,19 @@ class Display:
     def _redraw(self, rows: list[tuple[Any, ...]], extra: Sequence[str]) -> None:
         width = self._width()
         written = [(*row[:2], *(f"{count:,}" for count in row[2:])) for row in rows]
-        lines = [line[: width - 1] for line in (*right_aligned(COLUMNS, written, 2), *extra)]
+        lines = [line[: width - 1] for line in (*self._aligned(written), *extra)]
         up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
         self._out.write(up + "\n".join(lines) + "\n")
         self._drawn = len(lines)
+
+    def _aligned(self, rows: list[tuple[str, ...]]) -> list[str]:
+        """Lines of a table without rules, counts flush right; columns never become narrower again."""
+        lines = [COLUMNS, *rows]
+        self._widths = [max(have, *(len(line[i]) for line in lines)) for i, have in enumerate(self._widths)]
+        return [
+            "  ".join(v.ljust(w) if i < 2 else v.rjust(w) for i, (v, w) in enumerate(zip(line, self._widths, strict=True)))
+            for line in lines
+        ]
 
     def _lines(self, rows: list[tuple[Any, ...]]) -> None:
         for row in rows:
@@ -95,15 +105,4 @@ class Display:
         self._drawn = 0
 
 
-def right_aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Lines of a table without rules, all but the first ``left`` columns flush right."""
-    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
-
-    def line(values: Sequence[str]) -> str:
-        padded = [v.ljust(w) if i < left else v.rjust(w) for i, (v, w) in enumerate(zip(values, widths, strict=True))]
-        return "  ".join(padded).rstrip()
-
-    return [line(columns), *map(line, rows)]
-
-
-__all__ = ["COLUMNS", "Display", "Sample", "right_aligned", "rows_of", "sample"]
+__all__ = ["COLUMNS", "Display", "Sample", "rows_of", "sample"]

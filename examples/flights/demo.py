@@ -13,12 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-import penstock
 import pyarrow as pa
-from penstock.repl.progress import Display, sample
-
 from check import differences
 from data import batches
+
+import penstock
+from penstock.repl.progress import Display, sample
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / ".demo-data"
