@@ -25,6 +25,9 @@ DECODED_BYTES_MAX: Final = 256 * 1024 * 1024
 UNREAD_ROWS_MAX: Final = 20_000_000
 """Rows a producer may be ahead of the slowest running query of an in-memory log before insert() waits."""
 
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
+"""Bytes of one answer that DuckDB gives: a forgotten join condition must not take the machine's memory."""
+
 SUBSCRIPTION_ROWS_MAX: Final = 10_000
 """Rows a push query holds for a slow reader before it waits (or drops, by choice)."""
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StatementError
+from ..limits import ANSWER_BYTES_MAX
+from .pull_check import duckdb_span, tables_named
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,6 +26,8 @@ _LOCKDOWN: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",
     "threads": "1",
 }
+_READ_ROWS = 65_536
+"""Rows of an answer that are looked at together."""
 _names = threading.local()
 
 
@@ -49,19 +53,18 @@ def table_names(sql: str) -> set[str]:
     """The tables a SELECT names, as written.
 
     Raises:
-        StatementError: it is not exactly one SELECT that DuckDB can parse.
+        StatementError: it is not exactly one SELECT that DuckDB can parse, or asks for what is locked.
     """
     import duckdb
 
     try:
-        statements = duckdb.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise StatementError(
-                "only one SELECT statement can be run here", suggestion="Use execute() for other statements."
-            )
-        return set(_namer().get_table_names(sql))
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise StatementError("the query holds half of a surrogate pair, which is no character") from error
+    try:
+        return tables_named(_namer(), sql)
     except duckdb.Error as error:
-        raise StatementError(f"DuckDB cannot read this query: {_first_line(error)}", text=sql) from error
+        raise _wrong("DuckDB cannot read this query", error, sql) from error
 
 
 def run_select(sql: str, tables: Mapping[str, Callable[[], pa.Table]], parameters: object = None) -> Any:
@@ -71,16 +74,39 @@ def run_select(sql: str, tables: Mapping[str, Callable[[], pa.Table]], parameter
         StatementError: the statement is wrong, or asks for something that is locked.
     """
     import duckdb
+    import pyarrow as pa
 
     connection = _connection()
     try:
         for name, make in tables.items():
             connection.register(name, make())
-        return connection.sql(sql, params=parameters).to_arrow_table()
+        return _whole(connection.sql(sql, params=parameters).to_arrow_reader(_READ_ROWS), sql)
     except duckdb.Error as error:
-        raise StatementError(f"DuckDB refuses this query: {_first_line(error)}", text=sql) from error
+        raise _wrong("DuckDB refuses this query", error, sql) from error
+    except (pa.ArrowException, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        # a parameter that DuckDB cannot take, or a result that Arrow cannot hold
+        raise StatementError(f"this query cannot be answered: {_first_line(error)}", text=sql) from error
     finally:
         connection.close()
+
+
+def _whole(reader: pa.RecordBatchReader, sql: str) -> pa.Table:
+    """All batches of an answer.  Raises: StatementError, if it grows too large."""
+    import pyarrow as pa
+
+    batches, size = [], 0
+    for batch in reader:
+        batches.append(batch)
+        size += batch.nbytes
+        if size > ANSWER_BYTES_MAX:
+            raise StatementError(
+                f"the answer is larger than {ANSWER_BYTES_MAX:,} bytes", text=sql, suggestion="Aggregate, or add a LIMIT."
+            )
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def _wrong(what: str, error: Exception, sql: str) -> StatementError:
+    return StatementError(f"{what}: {_first_line(error)}", span=duckdb_span(str(error), sql), text=sql)
 
 
 def _first_line(error: Exception) -> str:

@@ -28,6 +28,7 @@ def query(engine: Engine, text: str, parameters: object = None) -> Table:
     """
     named = duckdb_pull.table_names(text)
     found = {name: _source(engine, name) for name in named}
+    _check_distinct(found)
     views = {name: v for name, source in found.items() if (v := engine.view_of(source)) is not None}
     snapshots = engine.host.tables(views) if views else {}
     tables: dict[str, Callable[[], pa.Table]] = {}
@@ -36,11 +37,19 @@ def query(engine: Engine, text: str, parameters: object = None) -> Table:
     return Table(duckdb_pull.run_select(text, tables, parameters))
 
 
+def _check_distinct(found: dict[str, DataSource]) -> None:
+    """DuckDB does not see the difference between names in upper and in lower case.  Raises: StatementError."""
+    seen: dict[str, str] = {}
+    for source in found.values():
+        other = seen.setdefault(source.name.lower(), source.name)
+        if other != source.name:
+            raise StatementError(f"{other} and {source.name} differ in case only, so one query cannot name both")
+
+
 def _source(engine: Engine, name: str) -> DataSource:
-    plain = name.split(".")[-1].strip('"')
-    source = engine.catalog.sources.get(plain) or engine.catalog.sources.get(plain.upper())
+    source = engine.catalog.sources.get(name) or engine.catalog.sources.get(name.upper())
     if source is None:
-        return engine.catalog.source(plain.upper())  # raises, with near misses
+        return engine.catalog.source(name.upper())  # raises, with near misses
     if source.kind == "TABLE" and engine.view_of(source) is None:
         raise StatementError(
             f"{source.name} is a table that no query keeps, so it cannot be asked",
