@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .engine.results import Description, Listing, Message, PushResult, PushRow, Submitted, Table
     from .errors import DataError, InternalError, PenstockError, StatementError, StorageError, UnsupportedError
     from .runtime.host import Token
-    from .runtime.subscriptions import Subscription
+    from .runtime.subscriptions import PushBatch, Subscription
 
 _HOMES = {
     "DataError": "errors",
@@ -27,6 +27,7 @@ _HOMES = {
     "Listing": "engine.results",
     "Message": "engine.results",
     "PenstockError": "errors",
+    "PushBatch": "runtime.subscriptions",
     "PushResult": "engine.results",
     "PushRow": "engine.results",
     "QueryHandle": "engine.database",
@@ -52,6 +53,7 @@ __all__ = [
     "Listing",
     "Message",
     "PenstockError",
+    "PushBatch",
     "PushResult",
     "PushRow",
     "QueryHandle",

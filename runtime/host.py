@@ -165,7 +165,7 @@ class QueryHost:
         *,
         limit: int | None = None,
         overflow: Literal["block", "drop"] = "block",
-        to_rows: Callable[[Batch], list[tuple[Any, ...]]] | None = None,
+        to_columns: Callable[[Batch], Sequence[Any]] = lambda batch: batch.columns,
         prefix: str = "transient",
     ) -> Subscription:
         """Start a transient query whose rows go to the returned subscription.
@@ -184,7 +184,7 @@ class QueryHost:
             run.stop()
 
         subscription = Subscription(
-            columns, limit=limit, overflow=overflow, on_close=close, on_room=self._scheduler.wake, to_rows=to_rows
+            columns, limit=limit, overflow=overflow, on_close=close, on_room=self._scheduler.wake, to_columns=to_columns
         )
         subscription.query_id = query_id
         run = _PushRun(query_id, dataflow_for(subscription.receive), self.services, subscription)

@@ -34,6 +34,8 @@ class Scheduler:
         self._hold = 0
         self._workers: list[threading.Thread] = []
         self._stopping = False
+        self._version = 0
+        """Counts what workers should look at again for, other than commits."""
         self._ready: dict[str, Callable[[], bool]] = {}
 
     def add(self, run: QueryRun, order: int, ready: Callable[[], bool] | None = None) -> None:
@@ -47,7 +49,7 @@ class Scheduler:
                 worker = threading.Thread(target=self._work, name=f"penstock-{len(self._workers)}", daemon=True)
                 self._workers.append(worker)
                 worker.start()
-            self._changed.notify_all()
+        self.wake()
 
     def remove(self, query_id: str) -> None:
         with self._lock:
@@ -86,7 +88,7 @@ class Scheduler:
         finally:
             with self._changed:
                 self._hold -= 1
-                self._changed.notify_all()
+            self.wake()
 
     def _step(self, run: QueryRun) -> bool:
         try:
@@ -105,7 +107,7 @@ class Scheduler:
 
     def _work(self) -> None:
         while True:
-            epoch = self._log.epoch
+            epoch, version = self._log.epoch, self._version
             progressed = False
             for run in self.runs():
                 if not self._claim(run):
@@ -120,7 +122,7 @@ class Scheduler:
                 if self._stopping:
                     return
             if not progressed:
-                self._log.wait(epoch, _IDLE_WAIT_S)
+                self._log.wait(epoch, _IDLE_WAIT_S, lambda seen=version: self._version != seen)  # type: ignore[misc]
 
     def _claim(self, run: QueryRun) -> bool:
         with self._lock:
@@ -133,15 +135,17 @@ class Scheduler:
             return True
 
     def wake(self) -> None:
-        """Have idle workers look again (a paused query was resumed, a full subscription was read)."""
+        """Have idle workers look again (a query was added or resumed, a full subscription was read)."""
         with self._changed:
+            self._version += 1
             self._changed.notify_all()
+        self._log.wake()
 
     def stop(self) -> None:
         """End the workers after the steps in hand."""
         with self._changed:
             self._stopping = True
-            self._changed.notify_all()
+        self.wake()
         for worker in self._workers:
             worker.join(timeout=10)
 

@@ -10,12 +10,14 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from ..limits import SUBSCRIPTION_ROWS_MAX
-from .batch import Batch
+from .batch import Batch, Bools, Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,42 @@ class PushRow:
     missed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PushBatch:
+    """Rows of a push query as columns.
+
+    Attributes:
+        columns: one Arrow array per column of the subscription.
+        timestamps: int64[n], ROWTIME in ms.
+        tombstones: bool[n], the row of that key was deleted (only for tables).
+        missed: rows dropped before these because the reader was slow.
+    """
+
+    columns: pa.RecordBatch
+    timestamps: Int64s
+    tombstones: Bools
+    missed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A batch that was not read, or not to its end; its rows are made when the first one is asked for."""
+
+    batch: Batch
+    missed: int
+    start: int = 0
+    rows: list[tuple[Any, ...]] | None = None
+    tombstones: Bools | None = None
+
+
 class Subscription:
     """An iterator (also ``async for``) over the rows of a push query.  Thread-safe.
 
-    Iteration ends when LIMIT is reached, when the query ends, or after ``close()``.
+    Iteration ends when LIMIT is reached, when the query ends, or after ``close()``.  `batches` gives the same rows as Arrow
+    columns, many at a time and without a Python object for each.
     """
 
     def __init__(
@@ -50,7 +84,7 @@ class Subscription:
         rows_max: int = SUBSCRIPTION_ROWS_MAX,
         on_close: Callable[[], None] = lambda: None,
         on_room: Callable[[], None] = lambda: None,
-        to_rows: Callable[[Batch], list[tuple[Any, ...]]] | None = None,
+        to_columns: Callable[[Batch], Sequence[Any]] = lambda batch: batch.columns,
     ) -> None:
         self.columns = columns
         self.query_id = ""
@@ -61,8 +95,9 @@ class Subscription:
         self._rows_max = rows_max
         self._on_close = on_close
         self._on_room = on_room
-        self._to_rows = to_rows or _rows
-        self._rows: deque[PushRow] = deque()
+        self._to_columns = to_columns
+        self._held: deque[_Held] = deque()
+        self._held_rows = 0
         self._condition = threading.Condition()
         self._received = 0
         self._missed = 0
@@ -75,7 +110,7 @@ class Subscription:
         with self._condition:
             if self._closed:
                 return False
-            return self._overflow == "drop" or len(self._rows) < self._rows_max
+            return self._overflow == "drop" or self._held_rows < self._rows_max
 
     def receive(self, batch: Batch) -> None:
         """Take a batch from the running query."""
@@ -84,15 +119,15 @@ class Subscription:
                 return
             if self._limit is not None:
                 batch = batch.slice(0, min(len(batch), self._limit - self._received))
-            if self._overflow == "drop" and len(self._rows) + len(batch) > self._rows_max:
-                room = max(0, self._rows_max - len(self._rows))
+            missed = self._missed
+            if self._overflow == "drop" and self._held_rows + len(batch) > self._rows_max:
+                room = max(0, self._rows_max - self._held_rows)
                 self._missed += len(batch) - room
                 batch = batch.slice(0, room)
-            tombstones = batch.tombstone_mask()
-            for number, values in enumerate(self._to_rows(batch)):
-                row = PushRow(values, bool(tombstones[number]), int(batch.timestamps[number]), self._missed)
-                self._missed = 0
-                self._rows.append(row)
+            if len(batch):
+                self._held.append(_Held(batch, missed))
+                self._held_rows += len(batch)
+                self._missed -= missed
             self._received += len(batch)
             if self._limit is not None and self._received >= self._limit:
                 self.limit_reached = True
@@ -117,27 +152,71 @@ class Subscription:
             PenstockError: the query failed.
         """
         with self._condition:
-            deadline = None if timeout_s is None else time.monotonic() + timeout_s
-            while not self._rows:
-                if self._error is not None:
-                    raise self._error
-                if self._closed or self._ended or self.limit_reached:
-                    return None
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return None
-                self._condition.wait(left)
-            row = self._rows.popleft()
-            wake = len(self._rows) == self._rows_max // 2
+            if not self._await(timeout_s):
+                return None
+            held, number = self._held[0], self._held[0].start
+            if held.rows is None:
+                columns = [column.to_pylist() for column in self._to_columns(held.batch)]
+                held.rows = list(zip(*columns, strict=True)) if columns else [()] * len(held.batch)
+                held.tombstones = held.batch.tombstone_mask()
+            assert held.tombstones is not None
+            missed = 0 if number else held.missed
+            row = PushRow(held.rows[number], bool(held.tombstones[number]), int(held.batch.timestamps[number]), missed)
+            held.start += 1
+            if held.start == len(held.batch):
+                self._held.popleft()
+            wake = self._took(1)
         if wake:
             self._on_room()
         return row
+
+    def poll_batch(self, timeout_s: float | None = 0.0) -> PushBatch | None:
+        """Like `poll`, but all rows that came together."""
+        with self._condition:
+            if not self._await(timeout_s):
+                return None
+            held = self._held.popleft()
+            wake = self._took(len(held.batch) - held.start)
+        if wake:
+            self._on_room()
+        batch = held.batch.slice(held.start, len(held.batch)) if held.start else held.batch
+        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in self._to_columns(batch)]
+        columns = pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
+        return PushBatch(columns, batch.timestamps, batch.tombstone_mask(), 0 if held.start else held.missed)
+
+    def _await(self, timeout_s: float | None) -> bool:
+        """Wait for a row, with the condition held."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self._held:
+            if self._error is not None:
+                raise self._error
+            if self._closed or self._ended or self.limit_reached:
+                return False
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            self._condition.wait(left)
+        return True
+
+    def _took(self, rows: int) -> bool:
+        """Note that rows were read; whether that made room for more."""
+        half = self._rows_max // 2
+        before, self._held_rows = self._held_rows, self._held_rows - rows
+        return self._held_rows <= half < before
+
+    def batches(self) -> Iterator[PushBatch]:
+        """The rows as Arrow columns, as they come."""
+        try:
+            while (batch := self.poll_batch(None)) is not None:
+                yield batch
+        finally:
+            self.close()
 
     @property
     def finished(self) -> bool:
         """No row is left and none will come."""
         with self._condition:
-            return not self._rows and (self._closed or self._ended or self.limit_reached or self._error is not None)
+            return not self._held and (self._closed or self._ended or self.limit_reached or self._error is not None)
 
     def close(self) -> None:
         """Stop the query and end all iteration."""
@@ -145,7 +224,8 @@ class Subscription:
             if self._closed and not self.limit_reached:
                 return
             self._closed = True
-            self._rows.clear()
+            self._held.clear()
+            self._held_rows = 0
             self._condition.notify_all()
         self._on_close()
 
@@ -170,10 +250,3 @@ class Subscription:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _rows(batch: Batch) -> list[tuple[Any, ...]]:
-    """All columns of a batch as Python tuples."""
-    if not batch.columns:
-        return [()] * len(batch)
-    return list(zip(*(column.to_pylist() for column in batch.columns), strict=True))

@@ -62,7 +62,7 @@ def push(engine: Engine, query: ast.Query, overflow: Literal["block", "drop"] = 
         tuple(c.name for c in columns),
         limit=resolved.limit,
         overflow=overflow,
-        to_rows=_row_maker(resolved),
+        to_columns=_column_maker(resolved),
         prefix="SCALABLE_PUSH_QUERY" if latest else "transient",
     )
     return PushResult(subscription, Schema(columns), subscription.query_id)
@@ -92,24 +92,22 @@ def _from_the_end(dataflow: Dataflow) -> Dataflow:
     return replace(dataflow, nodes=nodes)
 
 
-def _row_maker(resolved: ResolvedQuery) -> Callable[[Batch], list[tuple[Any, ...]]]:
-    """Batches -> rows in the order of the SELECT list; a tombstone of a windowed table still shows its window."""
+def _column_maker(resolved: ResolvedQuery) -> Callable[[Batch], list[Any]]:
+    """Batches -> columns in the order of the SELECT list; a tombstone of a windowed table still shows its window."""
     order = resolved.select_order
     bounds = [_bound(resolved.outputs[place].expression) for place in order]
 
-    def to_rows(batch: Batch) -> list[tuple[Any, ...]]:
-        if not order:
-            return [()] * len(batch)
-        columns: list[list[Any]] = []
+    def to_columns(batch: Batch) -> list[Any]:
+        columns: list[Any] = []
         for place, bound in zip(order, bounds, strict=True):
             window = batch.window_starts if bound == "WINDOWSTART" else batch.window_ends
             if bound is not None and window is not None:
-                columns.append(window.tolist())
+                columns.append(pa.array(window))
             else:
-                columns.append(batch.columns[place].to_pylist())
-        return list(zip(*columns, strict=True))
+                columns.append(batch.columns[place])
+        return columns
 
-    return to_rows
+    return to_columns
 
 
 def _bound(expression: TypedExpression) -> str | None:

@@ -304,11 +304,16 @@ class LocalLog:
         """The arrival that the next record will get."""
         return self._arrival_end
 
-    def wait(self, epoch: int, timeout_s: float | None) -> int:
+    def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
         """See `protocol.Log.wait`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._epoch > epoch or self._closed, timeout_s)
+            self._changed.wait_for(lambda: self._epoch > epoch or self._closed or (until is not None and until()), timeout_s)
             return self._epoch
+
+    def wake(self) -> None:
+        """See `protocol.Log.wake`."""
+        with self._changed:
+            self._changed.notify_all()
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """See `protocol.Log.delete_before`."""

@@ -6,7 +6,7 @@ transaction appends to any number of partitions and moves any number of groups' 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -184,8 +184,12 @@ class Log(Protocol):
     def epoch(self) -> int:
         """Of the newest visible commit."""
 
-    def wait(self, epoch: int, timeout_s: float | None) -> int:
-        """Block until a commit newer than ``epoch`` is visible, or the time is up; returns the newest epoch."""
+    def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
+        """Block until a commit newer than ``epoch`` is visible, ``until`` holds (it is asked at every commit and `wake`),
+        or the time is up; returns the newest epoch."""
+
+    def wake(self) -> None:
+        """Have everyone who waits look again whether what they wait for holds."""
 
     def partitions_of(self, keys: Any, partitions: int) -> npt.NDArray[np.int32]:
         """murmur2(key) % partitions for binary[n] keys, as Kafka's default partitioner places them; -1 for null keys."""
