@@ -46,5 +46,17 @@ FRAME_BYTES_MAX: Final = 1024 * 1024 * 1024
 READ_BYTES_MAX: Final = 256 * 1024 * 1024
 """Bytes one read of the log puts together: keeps joined columns below Arrow's 2 GiB and memory in bounds."""
 
+REGISTRY_ATTEMPTS_MAX: Final = 5
+"""Times a schema registry server is asked when it is away or busy: with pauses that double, it has 1.5 s to come back."""
+
+REGISTRY_PAUSE_MS: Final = 100
+"""The first pause between two of these attempts."""
+
+REGISTRY_TIMEOUT_S: Final = 10.0
+"""How long one answer of a registry server may take: it takes milliseconds, and a statement should not hang."""
+
+REGISTRY_ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of one answer of a registry server: schemas have kilobytes; what is larger is not a registry."""
+
 SERIES_ITEMS_MAX: Final = 10_000_000
 """Items of one GENERATE_SERIES: beyond it a typing error would take the machine's memory."""

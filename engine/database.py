@@ -116,13 +116,14 @@ class Database:
                 files.close()
                 raise
             try:
+                schemas = open_registry(log, settings["ksql.schema.registry.url"])
                 host = QueryHost(
                     log,
                     None if path is None else CheckpointFiles(files),
                     threads=settings.integer("penstock.threads") if threads is None else threads,
                     rows_max=settings.integer("penstock.rows.per.step"),
                 )
-                self._engine = Engine(log, host, functions, settings, Journal(log), clock, open_registry(log), one_partition)
+                self._engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, one_partition)
                 self._engine.catalog = self._engine.catalog.with_source(_processing_log())
                 self._replay()
             except BaseException:

@@ -1,29 +1,57 @@
-"""The schema registry of a database: its records live in a topic of the log, as a registry server keeps them."""
+"""The schema registry of a database: a topic of its log, as a registry server keeps its schemas, or such a server.
+
+The topic ``_schemas`` says which: a property marks it once a server holds the schemas.  The ids in records mean something
+in one registry only, so a database is never opened with another one unnoticed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
+from ..errors import DataError, StatementError
 from ..runtime.clock import now_ms
-from ..storage.formats import EmbeddedRegistry
+from ..storage.formats import EmbeddedRegistry, SchemaRegistry
+from ..storage.formats.remote_registry import RemoteRegistry
 from ..storage.log.protocol import Log, Records, TopicConfig
 
 TOPIC = "_schemas"
+URL_PROPERTY = "ksql.schema.registry.url"
+_SERVER = "kept.by"
 _READ_ROWS = 10_000
 
 
-def open_registry(log: Log) -> EmbeddedRegistry:
+def open_registry(log: Log, url: str = "") -> SchemaRegistry:
     """The registry with all schemas registered so far; a registration is durable when it returns.
 
+    Args:
+        url: of a registry server; none keeps the schemas in the log.
+
     Raises:
-        StorageError: the topic cannot be read or made.
+        StatementError: the schemas of this database are not where ``url`` says.
+        StorageError: the topic cannot be read or made; the server is needed and does not answer.
     """
     if TOPIC not in log.topics():
         log.create_topic(TOPIC, TopicConfig(internal=True))
+    config = log.topics()[TOPIC]
+    if not url:
+        if _SERVER in config.properties:
+            raise StatementError(
+                "the schemas of this database are kept by a schema registry server",
+                suggestion=f"Give its URL to connect() as {URL_PROPERTY}.",
+            )
+        return _embedded(log)
+    remote = RemoteRegistry(url)
+    _check_same(_embedded(log), remote)
+    if _SERVER not in config.properties:
+        log.alter_topic(TOPIC, replace(config, properties={**config.properties, _SERVER: "server"}))
+    return remote
 
+
+def _embedded(log: Log) -> EmbeddedRegistry:
     def append(key: bytes, value: bytes | None) -> None:
         transaction = log.transaction()
         keys, values = pa.array([key], pa.binary()), pa.array([value], pa.binary())
@@ -31,6 +59,24 @@ def open_registry(log: Log) -> EmbeddedRegistry:
         transaction.commit()
 
     return EmbeddedRegistry(_records(log), append)
+
+
+def _check_same(own: EmbeddedRegistry, remote: RemoteRegistry) -> None:
+    """Ids that records of this database may carry must mean the same at the server.
+
+    Raises:
+        StatementError: one does not.
+    """
+    for schema_id, schema in own.schemas().items():
+        try:
+            same = remote.by_id(schema_id).same_as(schema)
+        except DataError:
+            same = False
+        if not same:
+            raise StatementError(
+                f"this database has schemas of its own, and schema id {schema_id} is another one at the registry server",
+                suggestion=f"Open it without {URL_PROPERTY}, or import its schemas there under their ids.",
+            )
 
 
 def _records(log: Log) -> Iterator[tuple[bytes, bytes | None]]:

@@ -8,11 +8,13 @@ accepted and ignored.  Layers, later ones win: default, database (`connect`), se
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import StatementError, UnsupportedError
+from ..storage.formats.schema_registry import LEVELS
 
 Kind = Literal["text", "integer", "boolean"]
 STREAMS_PREFIX = "ksql.streams."
@@ -28,6 +30,7 @@ class Property:
         in_effect: see the module's text.
         choices: the values it can take; empty for any of its kind.
         least: of an integer.
+        at_connect: belongs to the database and its place: given to `connect` only, and kept with no statement or query.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Property:
     in_effect: bool = True
     choices: tuple[str, ...] = ()
     least: int = 0
+    at_connect: bool = False
 
 
 def _only(name: str, value: str, meaning: str) -> Property:
@@ -128,6 +132,22 @@ PROPERTIES: dict[str, Property] = {
             "false",
             "whether a record whose TIMESTAMP column holds no valid time fails the query",
         ),
+        Property(
+            "ksql.schema.registry.url",
+            "text",
+            "",
+            "the schema registry server: http://[user:password@]host:8081, several with commas; empty: schemas live in the "
+            "database",
+            at_connect=True,
+        ),
+        Property(
+            "penstock.schema.compatibility",
+            "text",
+            "",
+            "the level of compatibility that statements give to the subjects they register schemas under; empty: the "
+            "registry's, BACKWARD unless it was changed",
+            choices=("", *(level.lower() for level in LEVELS)),
+        ),
         Property("penstock.threads", "integer", "2", "threads that run queries; 0 leaves all work to drain()"),
         Property("penstock.rows.per.step", "integer", "65536", "records a query takes in one step at most", least=1),
     )
@@ -137,7 +157,6 @@ _REFUSED = {
     "num.stream.threads": "set penstock.threads for the whole engine",
     "num.standby.replicas": "there is one process, and its state is on disk",
     "state.dir": "state lives in the database's directory",
-    "ksql.schema.registry.url": "schemas live in the database",
     "ksql.connect.url": "there is no Kafka Connect",
     "ksql.extension.dir": "register functions with @penstock.udf",
     "ksql.udfs.enabled": "functions registered with @penstock.udf are always there",
@@ -149,6 +168,7 @@ _REFUSED = {
     "listeners": "there is no server",
     "bootstrap.servers": "the log is the database's own",
 }
+_PASSWORD = re.compile(r"(://[^/@:,]*:)[^/@,]*@")
 _REFUSED_PREFIXES = ("ksql.", "producer.", "consumer.", "rocksdb.", "ssl.", "sasl.")
 
 
@@ -219,6 +239,8 @@ class Settings(Mapping[str, str]):
     def set(self, name: str, value: object) -> None:
         """SET.  Raises: StatementError."""
         name, text = check(name, value)
+        if PROPERTIES[name].at_connect:
+            raise StatementError(f"{name} cannot be set in a session", suggestion="Give it to connect().")
         denied = {n.strip() for n in self["ksql.properties.overrides.denylist"].split(",")}
         if name in denied:
             raise StatementError(f"{name} may not be set here: ksql.properties.overrides.denylist names it")
@@ -235,7 +257,15 @@ class Settings(Mapping[str, str]):
     def overrides(self) -> dict[str, str]:
         """What was set, in the database or the session, and differs from the default."""
         chosen = {**self._database, **self._session}
-        return {name: value for name, value in chosen.items() if value != PROPERTIES[name].default}
+        return {
+            name: value
+            for name, value in chosen.items()
+            if value != PROPERTIES[name].default and not PROPERTIES[name].at_connect
+        }
+
+    def shown(self, name: str) -> str:
+        """A value as it may be printed: without the passwords of URLs."""
+        return _PASSWORD.sub(r"\1***@", self[name])
 
     def level(self, name: str) -> str:
         """Where a value comes from: DEFAULT, DATABASE or SESSION."""

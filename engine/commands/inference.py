@@ -128,9 +128,30 @@ def register_schemas(engine: Engine, source: DataSource) -> None:
             if source.query_id is not None:
                 _check_fixed(engine, source, format_, schema, is_key)
             continue
-        if source.query_id is None and engine.schemas.latest(subject_of(source.topic, is_key)) is not None:
+        subject = subject_of(source.topic, is_key)
+        if source.query_id is None and engine.schemas.latest(subject) is not None:
             continue
+        _register(engine, subject, serde, schema)
+
+
+def _register(engine: Engine, subject: str, serde: Any, schema: Any) -> None:
+    """Register a schema, at the level that ``penstock.schema.compatibility`` gives the subject.
+
+    Raises:
+        StatementError: it is not compatible; the subject keeps the level it had.
+    """
+    registry, wanted = engine.schemas, engine.properties.get("penstock.schema.compatibility")
+    assert registry is not None
+    if wanted is None or registry.level(subject) == wanted.upper():
         serde.register(schema)
+        return
+    before = registry.own_level(subject)
+    registry.set_level(wanted, subject)
+    try:
+        serde.register(schema)
+    except StatementError:
+        registry.set_level(before, subject)
+        raise
 
 
 def _check_fixed(engine: Engine, source: DataSource, format_: FormatInfo, schema: Any, is_key: bool) -> None:

@@ -43,7 +43,13 @@ def show(engine: Engine, statement: ast.Show) -> Result:
             return Listing("show types", ("Type", "Schema"), rows, text)
         case "PROPERTIES":
             shown = tuple(
-                (name, engine.settings[name], engine.settings.level(name), "yes" if p.in_effect else "always met", p.meaning)
+                (
+                    name,
+                    engine.settings.shown(name),
+                    engine.settings.level(name),
+                    "yes" if p.in_effect else "always met",
+                    p.meaning,
+                )
                 for name, p in sorted(PROPERTIES.items())
             )
             return Listing("show properties", ("Property", "Value", "Level", "In effect", "Meaning"), shown, text)

@@ -110,8 +110,11 @@ class SchemaRegistry(Protocol):
     def level(self, subject: str | None = None) -> str:
         """The level of compatibility of a subject, or the default one."""
 
-    def set_level(self, level: str, subject: str | None = None) -> None:
-        """Set the level of a subject, or the default.
+    def own_level(self, subject: str) -> str | None:
+        """The level that was set for a subject; None if the default counts."""
+
+    def set_level(self, level: str | None, subject: str | None = None) -> None:
+        """Set the level of a subject, or the default; None goes back to the default, or to BACKWARD.
 
         Raises:
             StatementError: there is no such level.
@@ -135,6 +138,14 @@ def resolve(registry: SchemaRegistry, schema: SchemaText) -> dict[str, SchemaTex
             found[reference.name] = registry.version(reference.subject, reference.version).schema
             waiting += found[reference.name].references
     return found
+
+
+def incompatible(subject: str, problems: Iterable[str], level: str) -> StatementError:
+    """The refusal of a schema as the next version of a subject."""
+    return StatementError(
+        f"the schema cannot be the next version of subject {subject}: " + "; ".join(problems),
+        suggestion=f"The subject's level of compatibility is {level}.",
+    )
 
 
 def _normal(type_: str, text: str) -> str:
@@ -183,10 +194,7 @@ class EmbeddedRegistry:
                     return known
             problems = self.problems(subject, schema)
             if problems:
-                raise StatementError(
-                    f"The schema is not a valid next version of subject {subject}: " + "; ".join(problems),
-                    suggestion=f"The subject's level of compatibility is {self.level(subject)}.",
-                )
+                raise incompatible(subject, problems, self.level(subject))
             chosen = self._choose_id(schema, id)
             self._write(
                 {"keytype": "SCHEMA", "subject": subject, "version": entry.last_version + 1, "magic": 1},
@@ -263,14 +271,26 @@ class EmbeddedRegistry:
             entry = self._subjects.get(subject) if subject is not None else None
             return entry.level if entry is not None and entry.level is not None else self._level
 
-    def set_level(self, level: str, subject: str | None = None) -> None:
+    def own_level(self, subject: str) -> str | None:
+        """See `SchemaRegistry.own_level`."""
+        with self._lock:
+            entry = self._subjects.get(subject)
+            return None if entry is None else entry.level
+
+    def set_level(self, level: str | None, subject: str | None = None) -> None:
         """See `SchemaRegistry.set_level`."""
-        if level.upper() not in LEVELS:
+        if level is not None and level.upper() not in LEVELS:
             raise StatementError(
                 f"There is no level of compatibility {level}", suggestion="Levels are " + ", ".join(LEVELS) + "."
             )
+        value = None if level is None else {"compatibilityLevel": level.upper()}
         with self._lock:
-            self._write({"keytype": "CONFIG", "subject": subject, "magic": 0}, {"compatibilityLevel": level.upper()})
+            self._write({"keytype": "CONFIG", "subject": subject, "magic": 0}, value)
+
+    def schemas(self) -> dict[int, SchemaText]:
+        """All schemas by id."""
+        with self._lock:
+            return dict(self._schemas)
 
     def problems(self, subject: str, schema: SchemaText) -> list[str]:
         """See `SchemaRegistry.problems`."""
@@ -284,9 +304,9 @@ class EmbeddedRegistry:
             older = [self.version(subject, version).schema for version in reversed(versions)]
             return incompatibilities(self, schema, older, level.removesuffix("_TRANSITIVE"))
 
-    def _write(self, key: dict[str, Any], value: dict[str, Any]) -> None:
+    def _write(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
         key_bytes = json.dumps(key, separators=(",", ":")).encode()
-        value_bytes = json.dumps(value, separators=(",", ":")).encode()
+        value_bytes = None if value is None else json.dumps(value, separators=(",", ":")).encode()
         if self._append is not None:
             self._append(key_bytes, value_bytes)
         self._apply(key_bytes, value_bytes)

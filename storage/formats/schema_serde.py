@@ -115,24 +115,40 @@ class SchemaSerde(ABC):
         """See `Serde.decode`."""
         if self._read_schema is None or not self._read_schema.equals(schema):
             self._read_schema, self._readers = schema, {}
+        # An unknown schema may be registered later, so what is wrong with one holds for this batch only.
+        unreadable: dict[int, str] = {}
 
         def decode_one(blob: bytes) -> Sequence[Any] | None:
             schema_id, rest = split_header(blob)
             read = self._readers.get(schema_id)
             if read is None:
+                if schema_id in unreadable:
+                    raise ValueError(unreadable[schema_id])
                 try:
-                    written = self._registry.by_id(schema_id)
-                    if written.type != self.type:
-                        raise ValueError(f"schema id {schema_id} is of type {written.type}, not {self.type}")
-                    read = self.reader(written, schema)
-                except DataError as error:
-                    raise ValueError(str(error)) from None
-                except StatementError as error:
-                    raise ValueError(error.message) from None
-                self._readers[schema_id] = read
+                    read = self._readers[schema_id] = self._reader_of(schema_id, schema)
+                except (ValueError, RecursionError) as error:
+                    unreadable[schema_id] = str(error)
+                    raise
             return read(rest)
 
         return decode_rows(binary_array(data).to_pylist(), schema, decode_one)
+
+    def _reader_of(self, schema_id: int, schema: pa.Schema) -> ReadRow:
+        """What reads records of a schema id.
+
+        Raises:
+            ValueError: there is no such schema, or it and the columns do not go together.
+            StorageError: the registry does not answer; the record may be sound, so nobody may skip it.
+        """
+        try:
+            written = self._registry.by_id(schema_id)
+            if written.type != self.type:
+                raise ValueError(f"schema id {schema_id} is of type {written.type}, not {self.type}")
+            return self.reader(written, schema)
+        except DataError as error:
+            raise ValueError(str(error)) from None
+        except StatementError as error:
+            raise ValueError(error.message) from None
 
     def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
         """See `Serde.encode`.  Unwrapped, a null column is a null record."""

@@ -87,3 +87,66 @@ def test_schemas_are_durable(tmp_path: Path) -> None:
         assert str(database.catalog.sources["S"].schema) == "`a` INTEGER"
         latest = database.schema_registry.latest("t-value")
         assert (latest.version, latest.id, database.schema_registry.level()) == (2, 6, "NONE")
+
+
+SOURCE = "CREATE STREAM s (k INT KEY, a INT, b STRING) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=1);"
+
+
+def test_an_incompatible_replacement_is_refused(database: Any) -> None:
+    """CREATE OR REPLACE follows the level of the subject: the reasons are given, the old query stays."""
+    database.execute(SOURCE + "CREATE STREAM o WITH (VALUE_FORMAT='JSON_SR') AS SELECT k, a FROM s;")
+    before = database.catalog.sources["O"]
+    replacement = "CREATE OR REPLACE STREAM o WITH (VALUE_FORMAT='JSON_SR') AS SELECT k, a, b FROM s;"
+    with pytest.raises(StatementError, match="O-value") as refused:
+        database.execute(replacement)
+    assert "B" in refused.value.message and "BACKWARD" in str(refused.value)
+    assert database.catalog.sources["O"] is before and database.queries[before.query_id].state == "RUNNING"
+    assert database.schema_registry.own_level("O-value") is None
+    database.execute("SET 'penstock.schema.compatibility' = 'NONE';" + replacement)
+    assert database.schema_registry.versions("O-value") == [1, 2]
+    assert database.schema_registry.own_level("O-value") == "NONE"
+
+
+def test_the_level_is_a_setting(database: Any) -> None:
+    """Subjects get the level that is set when a statement registers schemas under them; a refused one keeps its own."""
+    registry = database.schema_registry
+    database.execute(SOURCE)
+    database.execute("SET 'penstock.schema.compatibility' = 'full_transitive';")
+    database.execute("CREATE STREAM o WITH (VALUE_FORMAT='AVRO') AS SELECT k, a FROM s;")
+    assert registry.own_level("O-value") == "FULL_TRANSITIVE" and registry.level() == "BACKWARD"
+    registry.register("P-value", record(("A", "string")))
+    registry.set_level("BACKWARD", "P-value")
+    with pytest.raises(StatementError, match="P-value"):
+        database.execute("CREATE STREAM p WITH (VALUE_FORMAT='AVRO') AS SELECT k, a FROM s;")
+    assert registry.own_level("P-value") == "BACKWARD" and "P" not in database.topic_names()
+    with pytest.raises(StatementError, match="full_transitive"):
+        database.execute("SET 'penstock.schema.compatibility' = 'sideways';")
+
+
+def test_appended_columns_are_compatible(database: Any) -> None:
+    """AVRO and PROTOBUF sinks may get further columns: their fields are optional."""
+    database.execute(SOURCE)
+    for format_ in ("AVRO", "PROTOBUF"):
+        create = f"STREAM o_{format_} WITH (VALUE_FORMAT='{format_}') AS SELECT"
+        database.execute(f"CREATE {create} k, a FROM s; CREATE OR REPLACE {create} k, a, b FROM s;")
+        assert database.schema_registry.versions(f"O_{format_}-value") == [1, 2]
+
+
+def test_unknown_schema_ids_are_bad_records(database: Any) -> None:
+    """A record with the id of no schema goes to the processing log, and the query goes on; so does a broken one."""
+    database.execute("SET 'auto.offset.reset' = 'earliest';")
+    database.execute(
+        "CREATE STREAM s (k INT KEY, a INT) WITH (KAFKA_TOPIC='t', KEY_FORMAT='KAFKA', VALUE_FORMAT='AVRO', PARTITIONS=1);"
+        "CREATE TABLE sums AS SELECT k, SUM(a) AS total FROM s GROUP BY k;"
+    )
+    database.insert("s", [{"k": 1, "a": 2}])
+    for value in (b"\0\0\0\1\0" + b"\2\4", b"\0\0\0\0\1", b"\7", b"", b"\0\0\0\0\1\2\4trailing"):
+        database.produce("t", key=b"\0\0\0\1", value=value)
+    database.insert("s", [{"k": 1, "a": 3}])
+    database.drain()
+    (query,) = database.queries.values()
+    assert query.state == "RUNNING"
+    logged = database.sql("SELECT * FROM KSQL_PROCESSING_LOG").fetchall()
+    assert "schema id 256 is not in the registry" in str(logged)
+    assert len(logged) == 4
+    assert database.sql("SELECT total FROM sums").fetchall() == [(7,)]

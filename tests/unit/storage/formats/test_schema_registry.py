@@ -1,18 +1,14 @@
-"""The embedded schema registry and its checks of compatibility; the client against a small server."""
+"""The embedded schema registry and its checks of compatibility."""
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from penstock.errors import DataError, StatementError, StorageError
+from penstock.errors import DataError, StatementError
 from penstock.storage.formats import EmbeddedRegistry, SchemaReference, SchemaText
-from penstock.storage.formats.remote_registry import RemoteRegistry
 
 
 def avro(*fields: dict[str, Any]) -> SchemaText:
@@ -184,85 +180,13 @@ def test_levels_are_checked() -> None:
         EmbeddedRegistry().set_level("SIDEWAYS")
 
 
-class _Server(http.server.BaseHTTPRequestHandler):
-    """As much of a registry server as the client asks for, over an embedded one."""
-
+def test_a_level_can_be_taken_back() -> None:
+    """A subject without a level of its own has the default one, and the default goes back to BACKWARD."""
     registry = EmbeddedRegistry()
-
-    def _answer(self, code: int, body: Any) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _body(self) -> Any:
-        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-
-    def do_GET(self) -> None:
-        match self.path.strip("/").split("/"):
-            case ["subjects"]:
-                self._answer(200, self.registry.subjects())
-            case ["schemas", "ids", id_] if id_ == "1":
-                schema = self.registry.by_id(1)
-                self._answer(200, {"schema": schema.text})
-            case ["subjects", subject, "versions", "latest"] if self.registry.latest(subject):
-                latest = self.registry.latest(subject)
-                assert latest is not None
-                self._answer(
-                    200, {"subject": subject, "version": latest.version, "id": latest.id, "schema": latest.schema.text}
-                )
-            case ["config"]:
-                self._answer(200, {"compatibilityLevel": "BACKWARD"})
-            case ["broken"] | ["config", _]:
-                self._answer(500 if self.path == "/broken" else 404, {"error_code": 40401, "message": "no"})
-            case _:
-                self._answer(404, {"error_code": 40403, "message": "not found"})
-
-    def do_POST(self) -> None:
-        body = self._body()
-        subject = self.path.split("/")[2]
-        try:
-            self._answer(200, {"id": self.registry.register(subject, SchemaText(body["schemaType"], body["schema"]))})
-        except StatementError as error:
-            self._answer(409, {"error_code": 409, "message": error.message})
-
-    def log_message(self, *args: Any) -> None:
-        """Be quiet."""
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    """The URL of a server."""
-    _Server.registry = EmbeddedRegistry()
-    instance = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server)
-    thread = threading.Thread(target=instance.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{instance.server_port}"
-    instance.shutdown()
-    thread.join()
-    instance.server_close()
-
-
-def test_remote_registry(server: str) -> None:
-    """The client speaks the registry's protocol and turns its refusals into our errors."""
-    remote = RemoteRegistry(server)
-    assert remote.latest("s") is None
-    assert remote.register("s", avro(A)) == 1
-    assert remote.register("s", avro(A)) == 1
-    assert remote.by_id(1) == avro(A)
-    latest = remote.latest("s")
-    assert latest is not None and latest.schema == avro(A)
-    assert remote.subjects() == ["s"] and remote.level("s") == "BACKWARD"
-    with pytest.raises(StatementError):
-        remote.register("s", avro(A, C))
-    with pytest.raises(DataError):
-        remote.by_id(5)
-
-
-def test_remote_registry_that_is_not_there() -> None:
-    """A registry that does not answer is the operator's business; a bad URL the author's."""
-    with pytest.raises(StorageError):
-        RemoteRegistry("http://127.0.0.1:1").subjects()
-    with pytest.raises(StatementError):
-        RemoteRegistry("nonsense")
+    registry.set_level("FULL", "s")
+    registry.set_level("none")
+    assert (registry.own_level("s"), registry.level("s")) == ("FULL", "FULL")
+    registry.set_level(None, "s")
+    assert (registry.own_level("s"), registry.level("s")) == (None, "NONE")
+    registry.set_level(None)
+    assert registry.level("s") == "BACKWARD"
