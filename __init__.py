@@ -15,11 +15,21 @@ if TYPE_CHECKING:
     from .engine.database import Database, QueryHandle, RawRecord, connect
     from .engine.functions.user import udaf, udf, udtf
     from .engine.results import Description, Listing, Message, PushResult, PushRow, Submitted, Table
-    from .errors import DataError, InternalError, PenstockError, StatementError, StorageError, UnsupportedError
+    from .engine.script_tests import read_tests, run_test
+    from .errors import (
+        AssertionFailedError,
+        DataError,
+        InternalError,
+        PenstockError,
+        StatementError,
+        StorageError,
+        UnsupportedError,
+    )
     from .runtime.host import Token
     from .runtime.subscriptions import PushBatch, Subscription
 
 _HOMES = {
+    "AssertionFailedError": "errors",
     "DataError": "errors",
     "Database": "engine.database",
     "Description": "engine.results",
@@ -40,12 +50,15 @@ _HOMES = {
     "Token": "runtime.host",
     "UnsupportedError": "errors",
     "connect": "engine.database",
+    "run_test": "engine.script_tests",
+    "read_tests": "engine.script_tests",
     "udaf": "engine.functions.user",
     "udf": "engine.functions.user",
     "udtf": "engine.functions.user",
 }
 
 __all__ = [
+    "AssertionFailedError",
     "DataError",
     "Database",
     "Description",
@@ -66,6 +79,8 @@ __all__ = [
     "Token",
     "UnsupportedError",
     "connect",
+    "run_test",
+    "read_tests",
     "udaf",
     "udf",
     "udtf",

@@ -2,6 +2,7 @@
 
 * `StatementError`: the author of a statement (it has a place in the text, and often a suggestion).
 * `UnsupportedError`: a `StatementError` for what the dialect has and Penstock refuses by name.
+* `AssertionFailedError`: a `StatementError` for an ASSERT that does not hold.
 * `DataError`: the owner of the data (one record, or a query that cannot go on because of one).
 * `StorageError`: the operator of the machine (a file, an offset, what to do).
 * `InternalError`: us.  It is a bug.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "AssertionFailedError",
     "DataError",
     "InternalError",
     "PenstockError",
@@ -45,6 +47,9 @@ class StatementError(PenstockError):
         text: the statement (or script) that ``span`` points into.
         suggestion: what to write instead.
         expected: for syntax errors, what could have stood there.
+
+    Attributes:
+        path: of the script that the text is from, if it is from one.
     """
 
     def __init__(
@@ -62,17 +67,22 @@ class StatementError(PenstockError):
         self.text = text
         self.suggestion = suggestion
         self.expected = expected
+        self.path: str | None = None
 
-    def located(self, text: str) -> StatementError:
-        """The same error, with the text its span points into (kept if it has one)."""
+    def located(self, text: str, path: str | None = None) -> StatementError:
+        """The same error, with the text its span points into and that text's script (kept if it has them)."""
         if self.text is None:
             self.text = text
+        if self.path is None:
+            self.path = path
         return self
 
     def __str__(self) -> str:
-        parts = [self.message]
+        place = "" if self.path is None else f"{self.path}: "
+        parts = [place + self.message]
         if self.span is not None and self.text is not None:
-            parts[0] = f"line {self.span.line}, column {self.span.column}: {self.message}"
+            place = "" if self.path is None else f"{self.path}, "
+            parts[0] = f"{place}line {self.span.line}, column {self.span.column}: {self.message}"
             parts.append(underline(self.text, self.span))
         if self.expected:
             parts.append("expected: " + ", ".join(self.expected))
@@ -83,6 +93,10 @@ class StatementError(PenstockError):
 
 class UnsupportedError(StatementError):
     """The dialect has this, Penstock does not (yet): it is refused, never accepted and ignored."""
+
+
+class AssertionFailedError(StatementError):
+    """An ASSERT statement does not hold."""
 
 
 class DataError(PenstockError):

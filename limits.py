@@ -60,3 +60,6 @@ REGISTRY_ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 
 SERIES_ITEMS_MAX: Final = 10_000_000
 """Items of one GENERATE_SERIES: beyond it a typing error would take the machine's memory."""
+
+SCRIPT_DEPTH_MAX: Final = 20
+"""Scripts that run each other by RUN SCRIPT, one inside of the other."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..errors import StatementError, StorageError
 from ..grammar import ast
-from ..grammar.parse import ParsedStatement, parse, parse_statement, split
+from ..grammar.parse import parse, parse_statement, split
 from ..grammar.substitute import substitute
 from ..grammar.unparse import unparse
 from ..runtime import processing_log
@@ -29,7 +29,7 @@ from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import Catalog, DataSource, FormatInfo
 from .commands import adhoc, persist, records, select
 from .commands.context import Engine
-from .commands.dispatch import execute, read_script
+from .commands.dispatch import Script, execute, read_script
 from .commands.journal import Journal
 from .commands.submit import Submission
 from .functions import load_built_ins
@@ -39,12 +39,13 @@ from .plan.explain import explain as plan_text
 from .results import Message, Result, Submitted, Table
 from .schema import Column, Schema
 from .schema_log import open_registry
-from .settings import Settings
+from .settings import Settings, canonical_name
 from .types import from_arrow
 
 __all__ = ["Database", "QueryHandle", "RawRecord", "connect"]
 
 PROCESSING_LOG = "KSQL_PROCESSING_LOG"
+_SUBSTITUTION = "ksql.variable.substitution.enable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,35 +152,74 @@ class Database:
 
     # --- statements ------------------------------------------------------------------------
 
-    def execute(self, text: str) -> list[Result]:
+    def execute(self, text: str, *, path: str | Path | None = None) -> list[Result]:
         """Execute a script, statement by statement, and return one result for each.
 
         Syntax errors are found before anything is executed.  A statement that fails has changed nothing; those before it
         stay executed.
 
+        Args:
+            path: the file that the script is from: errors name it, and RUN SCRIPT looks for files beside it (without it:
+                in the current directory).
+
         Raises:
             StatementError: a statement is wrong, at the place that the error shows.
             StorageError: the disk failed.
         """
-        results: list[Result] = []
-        with self._lock, use_clock(self._clock):
-            self._check_open()
-            for parsed, source in self._parsed(text):
-                if isinstance(parsed.statement, ast.RunScript):
-                    results.extend(self.execute(read_script(parsed.statement)))
-                    continue
-                try:
-                    results.append(execute(self._engine, parsed.statement))
-                except StatementError as error:
-                    raise error.located(source) from error.__cause__
-        return results
+        with self._lock:
+            return list(self.steps(text, path=path))
 
-    def submit(self, text: str, name: str) -> Submitted:
+    def steps(self, text: str, *, path: str | Path | None = None) -> Iterator[Result]:
+        """Like `execute`, with each result as soon as its statement is executed and before the next one is.
+
+        Raises:
+            StatementError, StorageError: see `execute`.
+        """
+        statements = self._statements(text, None if path is None else Path(path))
+        while True:
+            with self._lock, use_clock(self._clock):
+                self._check_open()
+                step = next(statements, None)
+                if step is None:
+                    return
+                statement, script = step
+                try:
+                    result = execute(self._engine, statement)
+                except StatementError as error:
+                    raise script.locate(error) from error.__cause__
+            yield result
+
+    def _statements(
+        self, text: str, path: Path | None, around: tuple[Path, ...] = ()
+    ) -> Iterator[tuple[ast.Statement, Script]]:
+        """A script's statements, those of the scripts that it runs in their places.  Raises: StatementError."""
+        parsed = self._parsed(text)
+        while True:
+            try:
+                statement, source = next(parsed)
+            except StopIteration:
+                return
+            except StatementError as error:
+                raise error.located(text, None if path is None else str(path)) from error.__cause__
+            script = Script(source, path)
+            if not isinstance(statement, ast.RunScript):
+                yield statement, script
+                continue
+            try:
+                inner, content = read_script(statement, path, around)
+            except StatementError as error:
+                raise script.locate(error) from error.__cause__
+            yield from self._statements(content, inner, (*around, inner.resolve()))
+
+    def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
         """Execute a script's statements, each of them once ever, however often the script is submitted under this name.
 
         A script that was submitted before may have grown at its end.  Its statements are compared in canonical form, so
         comments and layout may change.  SET, UNSET, DEFINE and UNDEFINE, which change the session only, are executed
         every time.  A statement and the note that it was executed are one commit, so a crash repeats nothing.
+
+        Args:
+            path: the script's file, see `execute`.
 
         Raises:
             StatementError: a statement is wrong, or one that was submitted before was changed or is gone; the statements
@@ -191,40 +231,49 @@ class Database:
             submission = Submission(self._engine, name)
             known: list[str] = []
             results: list[Result] = []
-            self._submit(submission, text, known, results)
+            for statement, script in self._statements(text, None if path is None else Path(path)):
+                try:
+                    outcome = submission.submit(statement, lambda s=statement: execute(self._engine, s))  # type: ignore[misc]
+                except StatementError as error:
+                    raise script.locate(error) from error.__cause__
+                if outcome is None:
+                    known.append(unparse(statement))
+                else:
+                    results.append(outcome)
             submission.finish()
             return Submitted(name, tuple(known), tuple(results))
 
-    def _submit(self, submission: Submission, text: str, known: list[str], results: list[Result]) -> None:
-        for parsed, source in self._parsed(text):
-            statement = parsed.statement
-            if isinstance(statement, ast.RunScript):
-                self._submit(submission, read_script(statement), known, results)
-                continue
-            try:
-                outcome = submission.submit(statement, lambda s=statement: execute(self._engine, s))  # type: ignore[misc]
-            except StatementError as error:
-                raise error.located(source) from error.__cause__
-            if outcome is None:
-                known.append(unparse(statement))
-            else:
-                results.append(outcome)
+    def _parsed(self, text: str) -> Iterator[tuple[ast.Statement, str]]:
+        """The statements of a script with the text each one's spans point into, variables replaced.
 
-    def _parsed(self, text: str) -> list[tuple[ParsedStatement, str]]:
-        """The statements of a script with the text each one's spans point into, variables replaced."""
-        if "${" not in text or not self._engine.settings.boolean("ksql.variable.substitution.enable"):
-            return [(parsed, text) for parsed in parse(text)]
-        variables = dict(self._engine.variables)
-        found: list[tuple[ParsedStatement, str]] = []
-        for piece in split(text):
-            replaced = substitute(piece, variables)
-            for parsed in parse(replaced):
-                found.append((parsed, replaced))
-                if isinstance(parsed.statement, ast.Define):
-                    variables[parsed.statement.name] = parsed.statement.value
-                elif isinstance(parsed.statement, ast.Undefine):
-                    variables.pop(parsed.statement.name, None)
-        return found
+        Everything up to the next RUN SCRIPT is parsed before the first statement is handed out; what comes after it may
+        use the variables that the other script defines.
+        """
+        if "${" not in text:
+            yield from [(parsed.statement, text) for parsed in parse(text)]
+            return
+        pieces = _with_places(text)
+        while pieces:
+            variables = dict(self._engine.variables)
+            replacing = self._engine.settings.boolean(_SUBSTITUTION)
+            ready: list[tuple[ast.Statement, str]] = []
+            while pieces:
+                piece = pieces.pop(0)
+                replaced = substitute(piece, variables) if replacing else piece
+                for parsed in parse(replaced):
+                    ready.append((parsed.statement, replaced))
+                    match parsed.statement:
+                        case ast.Define(name=name, value=value):
+                            variables[name.upper()] = value
+                        case ast.Undefine(name=name):
+                            variables.pop(name.upper(), None)
+                        case ast.SetProperty(name=name, value=value) if canonical_name(name) == _SUBSTITUTION:
+                            replacing = value.strip().lower() == "true"
+                        case ast.UnsetProperty(name=name) if canonical_name(name) == _SUBSTITUTION:
+                            replacing = True
+                if ready and isinstance(ready[-1][0], ast.RunScript):
+                    break
+            yield from ready
 
     def sql(
         self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
@@ -567,6 +616,18 @@ def _pull_query(text: str) -> ast.Query | None:
         )
     beyond = statement.joins or statement.window or statement.group_by or statement.having or statement.partition_by
     return None if beyond else statement
+
+
+def _with_places(text: str) -> list[str]:
+    """The statements of a script, each with blanks before it that put it on its line and column."""
+    found: list[str] = []
+    position = 0
+    for piece in split(text):
+        position = text.index(piece, position)
+        before = text[:position]
+        found.append("\n" * before.count("\n") + " " * (position - before.rfind("\n") - 1) + piece)
+        position += len(piece)
+    return found
 
 
 def _headers_type() -> Any:

@@ -148,6 +148,12 @@ PROPERTIES: dict[str, Property] = {
             "registry's, BACKWARD unless it was changed",
             choices=("", *(level.lower() for level in LEVELS)),
         ),
+        Property(
+            "penstock.topic.auto.create",
+            "boolean",
+            "false",
+            "whether CREATE STREAM and CREATE TABLE make a topic that is not there, with one partition",
+        ),
         Property("penstock.threads", "integer", "2", "threads that run queries; 0 leaves all work to drain()"),
         Property("penstock.rows.per.step", "integer", "65536", "records a query takes in one step at most", least=1),
     )

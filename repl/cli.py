@@ -1,4 +1,5 @@
-"""The command line: ``penstock`` alone is the REPL, ``penstock run`` keeps a script's queries up."""
+"""The command line: ``penstock`` alone is the REPL, ``penstock run`` keeps a script's queries up,
+``penstock test`` runs tests written as SQL."""
 
 from __future__ import annotations
 
@@ -35,11 +36,28 @@ def parser() -> argparse.ArgumentParser:
     _common(run)
     run.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between progress lines (1)")
     run.add_argument("--until-idle", action="store_true", help="end as soon as all queries have taken in all there is")
+    tests = commands.add_parser(
+        "test",
+        help="run tests written as SQL",
+        description="Run the tests of SQL files: each begins with a line '--@test: its name', has an engine of its own, "
+        "writes rows with INSERT and checks results with ASSERT.",
+    )
+    tests.add_argument("files", nargs="+", metavar="FILE", help="files of tests, or directories with *.sql files")
+    tests.add_argument("-k", metavar="TEXT", dest="chosen", help="only tests whose name contains this")
+    tests.add_argument("-q", "--quiet", action="store_true", help="show failures only")
+    tests.add_argument(
+        "--ksqldb-messages", action="store_true", help="compare messages also where a ksqlDB error class is expected"
+    )
+    _settings(tests)
     return top
 
 
 def _common(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("-d", "--data", metavar="DIR", default=None, help="data directory (default: in memory only)")
+    _settings(arguments)
+
+
+def _settings(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "-s", "--set", metavar="NAME=VALUE", action="append", default=[], help="a property, as SET does (repeatable)"
     )
@@ -54,6 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .run import run_script
 
             return run_script(Path(options.script), options.data, settings, options.interval, options.until_idle)
+        if options.command == "test":
+            from .script_tests import run_tests
+
+            return run_tests(
+                options.files,
+                settings,
+                _print,
+                chosen=options.chosen,
+                foreign_messages=options.ksqldb_messages,
+                quiet=options.quiet,
+            )
         return _shell(options, settings)
     except PenstockError as problem:
         from . import render

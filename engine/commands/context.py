@@ -54,6 +54,7 @@ class Engine:
         replaying: the journal is being replayed: nothing is written, and queries are started only at its end.
         replayed: the entry in hand.
         unfinished: it is the last one, so what it does to topics may not have been done.
+        asserted: per topic, the arrival of the record that the last ASSERT VALUES looked at.
         witness: adds to the commit that makes the statement in hand happen a note that it did (see `submit`).
     """
 
@@ -69,6 +70,7 @@ class Engine:
     variables: dict[str, str] = field(default_factory=dict)
     planned: dict[str, Planned] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    asserted: dict[str, int] = field(default_factory=dict)
     replaying: bool = False
     replayed: JournalEntry = field(default_factory=lambda: JournalEntry(0, "", {}))
     unfinished: bool = False

@@ -216,14 +216,16 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
     partitions = clause.integer("PARTITIONS", 1)
     replicas = clause.integer("REPLICAS", -1)
     have = engine.partitions_found(topic)
-    if have is not None and not engine.replaying:
-        if written and partitions is not None and partitions != have and not engine.one_partition:
+    if have is not None and written and not engine.replaying:
+        if partitions is not None and partitions != have and not engine.one_partition:
             raise StatementError(
                 f"the topic {topic} has {have} partitions, not {partitions}",
                 span=clause.span("PARTITIONS"),
                 suggestion="Leave PARTITIONS out: the topic exists already.",
             )
         engine.check_topic(topic, value_format, schema)
+    if not written or properties.get("penstock.topic.auto.create") == "true":  # ASSERT compares, and creates nothing
+        partitions = partitions or 1
     if have is None and partitions is None:
         raise StatementError(
             f"there is no topic {topic}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import StatementError
 from ...grammar import ast
+from ...limits import SCRIPT_DEPTH_MAX
 from ..results import Result
 from . import assertions, define, insert, inspect, persist, printing, select, settings
 from .context import Engine, unsupported_connectors
@@ -63,17 +65,47 @@ def execute(engine: Engine, statement: ast.Statement) -> Result:
             return assertions.assert_topic(engine, statement)
         case ast.AssertSchema():
             return assertions.assert_schema(engine, statement)
-        case ast.AssertValues() | ast.AssertSource():
-            return assertions.refuse_test_assertion(statement)
+        case ast.AssertValues():
+            return assertions.assert_values(engine, statement)
+        case ast.AssertSource():
+            return assertions.assert_source(engine, statement)
         case ast.CreateConnector() | ast.DropConnector():
             raise unsupported_connectors(statement)
         case ast.RunScript():
             raise StatementError("RUN SCRIPT cannot stand inside of another statement", span=statement.span)
 
 
-def read_script(statement: ast.RunScript) -> str:
-    """The text of RUN SCRIPT's file.  Raises: StatementError."""
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The text that a statement's spans point into, and the file it is from, if it is from one."""
+
+    text: str
+    path: Path | None
+
+    def locate(self, error: StatementError) -> StatementError:
+        """The error with its place."""
+        return error.located(self.text, None if self.path is None else str(self.path))
+
+
+def read_script(statement: ast.RunScript, path: Path | None, around: tuple[Path, ...]) -> tuple[Path, str]:
+    """The file of RUN SCRIPT and its text.
+
+    Args:
+        path: of the script that the statement stands in: the file is looked for beside it.
+        around: the resolved paths of the scripts that run this one, outermost first.
+
+    Raises:
+        StatementError: it cannot be read, or it would run itself.
+    """
+    found = Path(statement.path).expanduser()
+    if path is not None and not found.is_absolute():
+        found = path.parent / found
+    if found.resolve() in around or (path is not None and found.resolve() == path.resolve()):
+        raise StatementError(f"the script {found} would run itself", span=statement.span)
+    if len(around) >= SCRIPT_DEPTH_MAX:
+        raise StatementError(f"scripts run each other more than {SCRIPT_DEPTH_MAX} levels deep", span=statement.span)
     try:
-        return Path(statement.path).expanduser().read_text(encoding="utf-8")
+        return found, found.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise StatementError(f"the script {statement.path} cannot be read: {error}", span=statement.span) from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StatementError(f"the script {found} cannot be read: {reason}", span=statement.span) from error

@@ -42,11 +42,11 @@ def insert_values(engine: Engine, statement: ast.InsertValues) -> Message:
     timestamp = now_ms()
     for name, expression in zip(names, statement.values, strict=True):
         if name == "ROWTIME":
-            timestamp = _rowtime(engine, expression)
+            timestamp = rowtime(engine, expression)
             continue
         column = source.schema.find(name)
         assert column is not None
-        arrays[name] = _evaluate(engine, expression, column.type)
+        arrays[name] = evaluate(engine, expression, column.type)
     _check_key(source, arrays, statement)
     if timestamp < 0:
         raise StatementError(f"ROWTIME cannot be negative: {timestamp}", span=statement.span)
@@ -86,7 +86,7 @@ def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]
     return names
 
 
-def _evaluate(engine: Engine, expression: ast.Expression, type_: SqlType) -> Any:
+def evaluate(engine: Engine, expression: ast.Expression, type_: SqlType) -> Any:
     """An array of the expression's one value.  Raises: StatementError."""
     if isinstance(expression, ast.NullLiteral):
         return pa.nulls(1, to_arrow(type_))
@@ -102,13 +102,14 @@ def _evaluate(engine: Engine, expression: ast.Expression, type_: SqlType) -> Any
     return values
 
 
-def _rowtime(engine: Engine, expression: ast.Expression) -> int:
+def rowtime(engine: Engine, expression: ast.Expression) -> int:
+    """A ROWTIME in ms, given as a number or as the text of a time.  Raises: StatementError."""
     if isinstance(expression, ast.StringLiteral):
         try:
             return int(parse_timestamp(expression.value))
         except ValueError as error:
             raise StatementError(f"ROWTIME must be a time, not '{expression.value}'", span=expression.span) from error
-    value = _evaluate(engine, expression, BIGINT)[0].as_py()
+    value = evaluate(engine, expression, BIGINT)[0].as_py()
     if value is None:
         raise StatementError("ROWTIME cannot be NULL", span=expression.span)
     return int(value)

@@ -1,0 +1,207 @@
+"""Tests written as SQL: what `penstock test` runs.
+
+A file holds tests one after the other.  A test begins with its name, may say how it ends, and goes on to the next name::
+
+    --@test: orders are summed up per customer
+    CREATE STREAM orders (customer STRING KEY, total INT) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON');
+    CREATE TABLE spend AS SELECT customer, SUM(total) AS total FROM orders GROUP BY customer;
+    INSERT INTO orders (customer, total) VALUES ('ann', 5);
+    ASSERT VALUES spend (customer, total) VALUES ('ann', 5);
+
+    --@test: a table needs its key
+    --@expected.error: StatementError
+    --@expected.message: PRIMARY KEY
+    CREATE TABLE t (a INT) WITH (KAFKA_TOPIC = 't');
+
+A file without a name is one test, called as the file is.  Each test has an engine of its own, in memory: every topic has
+one partition and is made when a statement names it, every update is emitted, the clock stands at 0, and each statement
+is processed to its end before the next one.  Queries read what is written after their creation, unless the test sets
+``auto.offset.reset``.
+
+``expected.error`` names one of Penstock's error classes, or of ksqlDB's: ``AssertionError`` is then a failed ASSERT and
+any other one a statement that is rejected.  ``expected.message`` is a text that the message must contain, in any case.
+Where ``expected.error`` is one of ksqlDB's classes the message has ksqlDB's wording, which is compared on request only.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import errors
+from ..errors import AssertionFailedError, PenstockError, Span, StatementError, UnsupportedError
+from ..grammar.lexer import Lines, tokens
+from ..runtime.clock import ManualClock
+from .database import Database, connect
+from .functions.registry import Registry
+from .results import PushResult
+
+_DIRECTIVE = re.compile(r"^--@([\w.]+):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_KNOWN = ("test", "expected.error", "expected.message")
+_SETTINGS = {
+    "processing.order": "arrival",
+    "cache.max.bytes.buffering": "0",
+    "penstock.topic.auto.create": "true",
+    "penstock.threads": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptTest:
+    """One test of a file.
+
+    Attributes:
+        line: of its name.
+        text: its statements, on the lines that they have in the file.
+        error, message: how it is expected to end; None: it runs through.
+    """
+
+    name: str
+    path: Path | None
+    line: int
+    text: str
+    error: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TestOutcome:
+    """What became of a test; ``failure`` is None if it passed.  ``line`` is where it failed."""
+
+    __test__ = False
+
+    test: ScriptTest
+    failure: str | None
+    line: int
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return self.failure is None
+
+
+@dataclass(slots=True)
+class _Draft:
+    name: str
+    line: int
+    start: int
+    told: dict[str, str] = field(default_factory=dict)
+
+
+def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
+    """The tests of a file.
+
+    Raises:
+        StatementError: it has a directive that does not exist or stands in the wrong place, or no test.
+    """
+    lines = Lines(text)
+    whole = path.stem if path is not None else "script"
+    drafts = [_Draft(whole, 1, 0)]
+    for found in _directives(text):
+        span = lines.span(found.start(), found.end())
+        name, value = found[1], found[2]
+        if name == "test":
+            drafts.append(_Draft(value, span.line, found.start()))
+        elif name not in _KNOWN:
+            raise _located(f"there is no directive {name}", span, text, path, f"There are {', '.join(_KNOWN)}.")
+        elif name in drafts[-1].told:
+            raise _located(f"{name} is given twice", span, text, path)
+        else:
+            drafts[-1].told[name] = value
+    drafts = drafts[1:] or drafts
+    made: list[ScriptTest] = []
+    for number, draft in enumerate(drafts):
+        end = drafts[number + 1].start if number + 1 < len(drafts) else len(text)
+        # blank lines keep the statements on the lines that they have in the file
+        body = "\n" * text.count("\n", 0, draft.start) + text[draft.start : end]
+        made.append(
+            ScriptTest(
+                draft.name, path, draft.line, body, draft.told.get("expected.error"), draft.told.get("expected.message")
+            )
+        )
+    return made
+
+
+def _directives(text: str) -> Iterator[re.Match[str]]:
+    """Lines that begin with ``--@`` and are no part of a quoted text."""
+    quoted = [(start, end) for _, start, end in tokens(text) if text[start : start + 1] in ("'", '"', "`")]
+    for found in _DIRECTIVE.finditer(text):
+        if not any(start < found.start() < end for start, end in quoted):
+            yield found
+
+
+def _located(message: str, span: Span, text: str, path: Path | None, suggestion: str | None = None) -> StatementError:
+    error = StatementError(message, span=span, text=text, suggestion=suggestion)
+    return error.located(text, None if path is None else str(path))
+
+
+def run_test(
+    test: ScriptTest,
+    settings: Mapping[str, object] | None = None,
+    *,
+    foreign_messages: bool = False,
+    registry: Callable[[], Registry] | None = None,
+) -> TestOutcome:
+    """Run one test in an engine of its own.
+
+    Args:
+        settings: properties that hold from its start.
+        foreign_messages: compare the wording also where it is ksqlDB's.
+        registry: makes the functions that the test may use.
+    """
+    began = time.perf_counter()
+    failure, line = _run(test, settings or {}, foreign_messages, None if registry is None else registry())
+    return TestOutcome(test, failure, line, time.perf_counter() - began)
+
+
+def _run(
+    test: ScriptTest, settings: Mapping[str, object], foreign_messages: bool, registry: Registry | None
+) -> tuple[str | None, int]:
+    """The failure and its line."""
+    try:
+        with connect(
+            None, clock=ManualClock(0), one_partition=True, registry=registry, settings={**_SETTINGS, **settings}
+        ) as database:
+            _execute(database, test)
+    except PenstockError as error:
+        span = error.span if isinstance(error, StatementError) else None
+        own = isinstance(error, StatementError) and error.path == (None if test.path is None else str(test.path))
+        line = span.line if span is not None and own else test.line
+        if own and isinstance(error, StatementError):
+            error.path = None  # the report names the file
+        return _compared(test, error, foreign_messages), line
+    if test.error is None and test.message is None:
+        return None, test.line
+    wanted = test.error or f"an error that says: {test.message}"
+    return f"it ran through, but {wanted} was expected", test.line
+
+
+def _execute(database: Database, test: ScriptTest) -> None:
+    for result in database.steps(test.text, path=test.path):
+        if isinstance(result, PushResult):
+            result.subscription.close()
+        database.drain()
+
+
+def _compared(test: ScriptTest, error: PenstockError, foreign_messages: bool) -> str | None:
+    """Why an error is not the expected one, or None."""
+    if test.error is None and test.message is None:
+        return str(error)
+    name = (test.error or "PenstockError").rsplit(".", 1)[-1]
+    own = getattr(errors, name, None)
+    if own is not None:
+        wanted: type[PenstockError] = own
+        fits = isinstance(error, wanted)
+    elif name == "AssertionError":
+        fits = isinstance(error, AssertionFailedError)
+    else:
+        fits = not isinstance(error, UnsupportedError)
+    if not fits:
+        return f"expected {test.error}, but there was {type(error).__name__}: {error}"
+    compare = test.message is not None and (own is not None or foreign_messages)
+    if compare and str(test.message).lower() not in str(error).lower():
+        return f"expected an error that says: {test.message}\nbut it says: {error}"
+    return None

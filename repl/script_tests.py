@@ -1,0 +1,74 @@
+"""``penstock test``: runs tests written as SQL and reports on them; `penstock.engine.script_tests` says how they look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import StatementError
+
+Write = Callable[[str], None]
+
+
+def run_tests(
+    paths: Sequence[str],
+    settings: Mapping[str, str],
+    write: Write,
+    *,
+    chosen: str | None = None,
+    foreign_messages: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Run the tests of files (of all ``*.sql`` files where a path is a directory) and report on them.
+
+    Args:
+        chosen: run only tests whose name contains this.
+        foreign_messages: compare the wording of errors also where it is ksqlDB's.
+        quiet: report failures and the closing line only.
+
+    Returns:
+        the exit code: 0 if all passed, 1 if one failed, 5 if there was none to run.
+
+    Raises:
+        StatementError: a file cannot be read, or is no file of tests.
+    """
+    from .. import read_tests, run_test
+
+    began = time.perf_counter()
+    passed, failures = 0, []
+    for path in _files(paths):
+        for test in read_tests(_read(path), path):
+            if chosen is not None and chosen.lower() not in test.name.lower():
+                continue
+            outcome = run_test(test, settings, foreign_messages=foreign_messages)
+            if outcome.passed:
+                passed += 1
+                if not quiet:
+                    write(f"pass  {path}:{test.line}  {test.name}")
+            else:
+                failures.append(outcome)
+                write(f"FAIL  {path}:{outcome.line}  {test.name}")
+    for outcome in failures:
+        write(f"\n{outcome.test.path}:{outcome.line}: {outcome.test.name}\n{_indented(str(outcome.failure))}")
+    write(f"\n{passed} passed, {len(failures)} failed in {time.perf_counter() - began:.2f} s")
+    return 1 if failures else 0 if passed else 5
+
+
+def _files(paths: Sequence[str]) -> list[Path]:
+    found: list[Path] = []
+    for name in paths:
+        path = Path(name)
+        found += sorted(path.rglob("*.sql")) if path.is_dir() else [path]
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise StatementError(f"cannot read the tests in {path}: {problem}") from problem
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + line for line in text.splitlines())
