@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import PenstockError
-from ..grammar.lexer import split
+from ..grammar.lexer import is_complete, split
 from . import render
 from .commands import COMMANDS, Quit
 from .complete import Names
@@ -31,7 +31,7 @@ class Shell:
     def is_complete(self, text: str) -> bool:
         """Whether ENTER should run the text: a backslash command, nothing, or statements ended by ``;``."""
         stripped = text.strip()
-        return stripped.startswith("\\") or all(statement.endswith(";") for statement in split(stripped))
+        return stripped.startswith("\\") or is_complete(stripped)
 
     def run(self, text: str) -> bool:
         """Run commands or statements and print what comes of them.
@@ -70,7 +70,7 @@ class Shell:
                 self.write(render.push_line(subscription.columns, row.values, row.tombstone, row.missed))
                 count += 1
         except KeyboardInterrupt:
-            pass
+            self.write("")  # the terminal has shown ^C
         finally:
             subscription.close()
         ended = "limit reached, " if subscription.limit_reached else ""

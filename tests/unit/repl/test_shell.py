@@ -1,0 +1,107 @@
+"""The shell, driven by a list of inputs and read from a list of what it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import penstock
+from penstock.repl.cli import main
+from penstock.repl.commands import COMMANDS, Quit
+from penstock.repl.shell import Shell
+
+SETUP = "CREATE STREAM orders (id INT KEY, item STRING) WITH (KAFKA_TOPIC='o', PARTITIONS=1);"
+
+
+@pytest.fixture
+def database() -> Iterator[Any]:
+    with penstock.connect(settings={"auto.offset.reset": "earliest"}) as opened:
+        yield opened
+
+
+def printed(database: Any, *inputs: str) -> str:
+    """What the shell prints for these inputs."""
+    lines: list[str] = []
+    shell = Shell(database, lines.append)
+    for text in inputs:
+        shell.run(text)
+    return "\n".join(lines)
+
+
+def test_results_are_tables(database: Any) -> None:
+    """Numbers flush right, NULL by name, and how many rows there are."""
+    text = printed(
+        database,
+        SETUP,
+        "INSERT INTO orders VALUES (1, 'pen'); INSERT INTO orders (id) VALUES (20);",
+        "SELECT * FROM orders;",
+    )
+    assert text.splitlines()[-5:] == ["ID | ITEM", "---+-----", " 1 | pen", "20 | NULL", "(2 rows)"]
+
+
+def test_errors_are_underlined(database: Any) -> None:
+    """With a suggestion; statements after the wrong one are not run."""
+    text = printed(database, SETUP, "SELECT itm FROM orders; DROP STREAM orders;")
+    lines = text.splitlines()
+    assert "SELECT itm FROM orders;" in lines[2]
+    assert lines[3].strip() == "^^^"
+    assert "Did you mean ITEM?" in text
+    assert "ORDERS" in database.catalog.sources
+
+
+def test_a_push_query_ends_at_its_limit(database: Any) -> None:
+    """Its rows are printed as they come; the query is closed."""
+    text = printed(database, SETUP, "INSERT INTO orders VALUES (1, 'pen');", "SELECT * FROM orders EMIT CHANGES LIMIT 1;")
+    assert text.splitlines()[-2:] == ["+ ID=1, ITEM=pen", "(limit reached, 1 row)"]
+    assert database._engine.host.subscriptions == 0
+
+
+def test_what_enter_runs(database: Any) -> None:
+    """Statements ended by a semicolon and backslash commands; a semicolon in a text or a comment ends nothing."""
+    shell = Shell(database, print)
+    complete = ["", "SHOW TABLES;", "SELECT ';' FROM s;", "\\d", "SHOW TABLES; SHOW STREAMS; "]
+    incomplete = ["SHOW TABLES", "SELECT ';", "SHOW TABLES -- ;", "SHOW TABLES; SHOW"]
+    assert [shell.is_complete(text) for text in complete] == [True] * len(complete)
+    assert [shell.is_complete(text) for text in incomplete] == [False] * len(incomplete)
+
+
+def test_backslash_commands(database: Any, tmp_path: Path) -> None:
+    """They list, describe, run scripts, and measure; an unknown one is named."""
+    script = tmp_path / "more.sql"
+    script.write_text("INSERT INTO orders VALUES (7, 'ink');", encoding="utf-8")
+    text = printed(database, SETUP, "\\streams", "\\d orders", f"\\i {script}", "\\time SELECT * FROM orders", "\\nothing")
+    assert "ORDERS" in text
+    assert " 7 | ink" in text
+    assert " ms)" in text
+    assert "there is no command \\nothing" in text
+    assert all(name in printed(database, "\\help") for name in COMMANDS if name not in ("\\?", "\\q", "\\exit"))
+
+
+def test_quit_leaves(database: Any) -> None:
+    """By raising Quit through run()."""
+    with pytest.raises(Quit):
+        printed(database, "\\q")
+
+
+def test_completion_sees_the_catalog(database: Any) -> None:
+    """Sources with their columns, functions and topics."""
+    printed(database, SETUP)
+    names = Shell(database, print).names()
+    assert list(names.sources["ORDERS"]) == ["ID", "ITEM", "ROWTIME"]
+    assert "COUNT" in names.functions
+    assert "o" in names.topics
+
+
+def test_command_line_statements(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """-f and -e run in this order, a missing last semicolon is added, and the exit code tells of failure."""
+    script = tmp_path / "s.sql"
+    script.write_text(SETUP, encoding="utf-8")
+    arguments = ["-f", str(script), "-e", "INSERT INTO orders VALUES (1, 'pen')", "-e", "SELECT item FROM orders"]
+    assert main(arguments) == 0
+    assert "pen" in capsys.readouterr().out
+    assert main(["-e", "SELECT 1 FROM nowhere"]) == 1
+    assert main(["-s", "auto.offset.reset=sometimes", "-e", "SHOW TABLES"]) == 1
+    assert "auto.offset.reset must be one of" in capsys.readouterr().err
