@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtime.subscriptions import PushRow, Subscription
 from .schema import Schema
+from .types import from_arrow, to_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Description", "Listing", "Message", "PushResult", "PushRow", "Result", "Submitted", "Table"]
+__all__ = ["Description", "Listing", "Message", "ProtobufRows", "PushResult", "PushRow", "Result", "Submitted", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,19 @@ class Description:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ProtobufRows:
+    """Rows as protobuf messages.
+
+    Attributes:
+        schema: the ``.proto`` text; its first message is the rows'.
+        messages: the bytes of each row.  NULL is not written, so a primitive reads back as its default.
+    """
+
+    schema: str
+    messages: tuple[bytes, ...]
+
+
 class Table:
     """The rows of a pull query, held as Arrow.
 
@@ -109,6 +123,25 @@ class Table:
         import polars
 
         return polars.from_arrow(self._table)
+
+    def protobuf(self) -> ProtobufRows:
+        """As protobuf messages, one per row, with the schema that reads them.
+
+        Raises:
+            StatementError: a column's name or type has no counterpart in protobuf, or the package is not installed.
+        """
+        from ..storage.formats.protobuf_rows import messages_of
+
+        names = self.columns if self.schema is None else tuple(column.name for column in self.schema)
+        types = (
+            [to_arrow(from_arrow(field.type)) for field in self._table.schema]
+            if self.schema is None
+            else [to_arrow(column.type) for column in self.schema]
+        )
+        columns = [
+            column.combine_chunks().cast(type_, safe=False) for column, type_ in zip(self._table.columns, types, strict=True)
+        ]
+        return ProtobufRows(*messages_of(columns, list(zip(names, types, strict=True))))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """All rows as tuples of Python values."""

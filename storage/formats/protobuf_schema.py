@@ -100,14 +100,20 @@ _SCALARS = {
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def proto_schema(schema: pa.Schema, full_name: str | None, nullable: Nullable = "NONE") -> str:
+def proto_schema(
+    schema: pa.Schema, full_name: str | None, nullable: Nullable = "NONE", *, maps_as_entries: bool = False
+) -> str:
     """The ``.proto`` text of columns.
+
+    Args:
+        maps_as_entries: a MAP is a repeated message of ``key`` and ``value``, which has the same bytes as a map and allows
+            keys and values of all types.
 
     Raises:
         StatementError: a name or a type has no counterpart in protobuf.
     """
     package, _, name = (full_name or DEFAULT_MESSAGE).rpartition(".")
-    writer = _Writer(nullable)
+    writer = _Writer(nullable, maps_as_entries)
     body = writer.message(name, list(schema), 0)
     head = ['syntax = "proto3";']
     if package:
@@ -119,8 +125,9 @@ def proto_schema(schema: pa.Schema, full_name: str | None, nullable: Nullable = 
 
 
 class _Writer:
-    def __init__(self, nullable: Nullable) -> None:
+    def __init__(self, nullable: Nullable, maps_as_entries: bool) -> None:
         self._nullable = nullable
+        self._maps_as_entries = maps_as_entries
         self._messages = 1
         self.imports: set[str] = set()
 
@@ -143,6 +150,12 @@ class _Writer:
     def _field(self, type_: Any, nested: list[str], depth: int) -> tuple[str, str, str]:
         """Label, type and options of a field."""
         if pa.types.is_map(type_):
+            if self._maps_as_entries:
+                self._messages += 1
+                name = f"ConnectDefault{self._messages}Entry"
+                entry = [pa.field("key", type_.key_type), pa.field("value", type_.item_type)]
+                nested.append(self.message(name, entry, depth))
+                return "repeated ", name, ""
             if not pa.types.is_string(type_.key_type):
                 raise StatementError(
                     f"The PROTOBUF format does not support {type_name(type_)}: the keys of a MAP must be STRING"

@@ -14,6 +14,7 @@ from adapter import (  # the kit's module
     Done,
     Format,
     ProcessingError,
+    ProtoRows,
     Record,
     Row,
     Rows,
@@ -33,6 +34,7 @@ from penstock.runtime.clock import ManualClock
 from penstock.storage.formats.schema_registry import WIRE_NAMES, SchemaReference, SchemaText
 
 from . import functions, nodes
+from .proto_texts import proto_texts
 
 _NOW_MS = 1_700_000_000_000
 _SILENT = {"insert values", "set", "unset", "define", "undefine"}
@@ -106,6 +108,15 @@ class PenstockAdapter:
         assert table.schema is not None
         rows = [Row([nodes.result_node(v, c.type) for v, c in zip(row, table.schema)]) for row in table.fetchall()]
         return Rows(str(table.schema), rows, None, table.final_message)
+
+    def execute_proto(self, sql: str) -> ProtoRows:
+        """A pull query's rows as protobuf, in text notation."""
+        try:
+            (outcome,) = self._database.execute(sql)
+        except penstock.StatementError as error:
+            raise StatementError(str(error)) from error
+        rows = outcome.protobuf()
+        return ProtoRows(rows.schema, proto_texts(rows.schema, rows.messages), outcome.final_message)
 
     def _pushed(self, result: PushResult) -> Rows:
         rows = Rows(str(result.schema), (), result.query_id)

@@ -1,0 +1,59 @@
+"""Rows of a result as protobuf messages, as a server's protobuf answers have them.
+
+The schema is that of the PROTOBUF format, but a MAP is a repeated message of ``key`` and ``value``: the same bytes, and
+keys and values may have any type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from .protobuf import message_writer
+from .protobuf_schema import load_messages, proto_schema
+from .schema_registry import SchemaText
+from .values import to_rows
+
+
+def messages_of(columns: Sequence[Any], fields: Sequence[tuple[str, Any]]) -> tuple[str, tuple[bytes, ...]]:
+    """The schema's text, and the message of each row.
+
+    Args:
+        columns: Arrow arrays.
+        fields: their names and types.
+
+    Raises:
+        StatementError: a name or a type has no counterpart in protobuf.
+    """
+    text = proto_schema(pa.schema(list(fields)), None, maps_as_entries=True)
+    entries = pa.schema([(name, _with_entries(type_)) for name, type_ in fields])
+    write = message_writer(load_messages(SchemaText("PROTOBUF", text), {}).by_name(None), entries)
+    values = [[_to_entries(value, type_) for value in to_rows(column)] for column, (_, type_) in zip(columns, fields)]
+    return text, tuple(write(row) for row in zip(*values))
+
+
+def _with_entries(type_: Any) -> Any:
+    """The type with its maps as arrays of entries, at every depth."""
+    if pa.types.is_map(type_):
+        return pa.list_(pa.struct([("key", _with_entries(type_.key_type)), ("value", _with_entries(type_.item_type))]))
+    if pa.types.is_list(type_):
+        return pa.list_(_with_entries(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([(field.name, _with_entries(field.type)) for field in type_])
+    return type_
+
+
+def _to_entries(value: Any, type_: Any) -> Any:
+    """The value in such a type."""
+    if value is None or not pa.types.is_nested(type_):
+        return value
+    if pa.types.is_map(type_):
+        return [
+            {"key": _to_entries(key, type_.key_type), "value": _to_entries(item, type_.item_type)}
+            for key, item in value.items()
+        ]
+    if pa.types.is_list(type_):
+        return [_to_entries(item, type_.value_type) for item in value]
+    return {field.name: _to_entries(value[field.name], field.type) for field in type_}
