@@ -63,9 +63,9 @@ class Shell:
         if subscription is None:
             self.write(render.result(outcome, self.width()))
             return
-        self.write("(rows as they come; Ctrl-C ends the query)")
         count = 0
         try:
+            self.write("(rows as they come; Ctrl-C ends the query)")
             for row in subscription:
                 self.write(render.push_line(subscription.columns, row.values, row.tombstone, row.missed))
                 count += 1
