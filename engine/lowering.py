@@ -47,6 +47,7 @@ from .plan import nodes as p
 from .plan.build import columns_read
 from .plan.rules.materialise_tables import wants_before
 from .schema import Column, Schema
+from .serdes import nulls_read_back
 from .stored_tables import StoredTable
 from .types import TIMESTAMP
 
@@ -371,7 +372,10 @@ class _Lowering:
                 _nulls_are_a_key(node),
             )
         )
-        return _Lowered(len(self._nodes) - 1, input_.stored)
+        stored = input_.stored
+        if stored is not None and (nulls := nulls_read_back(sink.value_format)) is not None:
+            stored = stored.with_values(nulls)
+        return _Lowered(len(self._nodes) - 1, stored)
 
     def _output(self, node: p.Output) -> _Lowered:
         input_ = self._lower(node.input, before=False)

@@ -48,6 +48,20 @@ def _options(format_: FormatInfo, topic: str, is_key: bool) -> SerdeOptions:
     )
 
 
+def nulls_read_back(format_: FormatInfo) -> Callable[[Any], Any] | None:
+    """What turns a value column into what readers of the topic find in it; None where the format keeps nulls.
+
+    A table that is written as protobuf looks the same to a pull query and to a reader of its topic.
+    """
+    if format_.name not in ("PROTOBUF", "PROTOBUF_NOSR") or "schemaId" in format_.properties:
+        return None
+    from ..storage.formats.protobuf import nullable_of
+    from ..storage.formats.protobuf_nulls import read_back
+
+    nullable = nullable_of(SerdeOptions(properties=dict(format_.properties)))
+    return lambda column: read_back(column, nullable)
+
+
 def serdes_of(source: DataSource, registry: SchemaRegistry | None) -> tuple[Serde | None, Serde | None]:
     """A source's key and value serdes."""
     make = serde_maker(registry)

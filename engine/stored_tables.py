@@ -118,6 +118,16 @@ class StoredTable:
 
         return replace(self, schema=schema, read=projected)
 
+    def with_values(self, convert: Callable[[Any], Any]) -> StoredTable:
+        """Value columns as the topic has them, where its format cannot keep them as they are."""
+        read, keys = self.read, len(self.schema.keys)
+
+        def converted(table: pa.Table) -> StoredRows:
+            rows = read(table)
+            return replace(rows, columns=(*rows.columns[:keys], *(convert(column) for column in rows.columns[keys:])))
+
+        return replace(self, read=converted)
+
     def view(self) -> View:
         """The contract between this and `runtime.views`."""
         read, schema, windowed = self.read, view_schema(self.schema, windowed=self.windowed), self.windowed

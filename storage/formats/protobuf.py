@@ -270,7 +270,9 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _read_date(value: Any) -> int:
+def _read_date(value: Any) -> int | None:
+    if not (value.year or value.month or value.day):
+        return None  # A message that nothing was written to, as a null item of an ARRAY leaves it.
     days: int = datetime.date(value.year, value.month, value.day).toordinal() - _EPOCH_ORDINAL
     return days
 

@@ -150,3 +150,18 @@ def test_unknown_schema_ids_are_bad_records(database: Any) -> None:
     assert "schema id 256 is not in the registry" in str(logged)
     assert len(logged) == 4
     assert database.sql("SELECT total FROM sums").fetchall() == [(7,)]
+
+
+def test_pull_queries_see_what_protobuf_keeps(database: Any) -> None:
+    """A table written as protobuf has no NULL in a primitive column, for pull queries as for readers of the topic."""
+    database.execute("SET 'auto.offset.reset' = 'earliest';")
+    database.execute("CREATE TABLE t (k INT PRIMARY KEY, a INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=1);")
+    body = "AS SELECT k, a, a + 1 AS b FROM t;"
+    database.execute(f"CREATE TABLE bare WITH (VALUE_FORMAT='PROTOBUF') {body}")
+    database.execute(
+        f"CREATE TABLE marked WITH (VALUE_FORMAT='PROTOBUF', VALUE_PROTOBUF_NULLABLE_REPRESENTATION='OPTIONAL') {body}"
+    )
+    database.insert("t", [{"k": 1, "a": None}, {"k": 2, "a": 5}])
+    database.drain()
+    assert sorted(database.sql("SELECT * FROM bare").fetchall()) == [(1, 0, 0), (2, 5, 6)]
+    assert sorted(database.sql("SELECT * FROM marked").fetchall()) == [(1, None, None), (2, 5, 6)]
