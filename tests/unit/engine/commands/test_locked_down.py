@@ -135,7 +135,7 @@ def test_what_a_pull_query_may_do(db: Database, text: str) -> None:
 def test_an_error_of_duckdb_shows_its_place(db: Database) -> None:
     """The message is one line of DuckDB's, with the place in the statement."""
     with pytest.raises(StatementError) as caught:
-        db.sql("SELECT N,\n       CAST('a' AS INT) FROM T")
+        db.sql("SELECT N,\n       CAST('a' AS INT) FROM T JOIN S USING (ID)")
     assert caught.value.span is not None
     assert (caught.value.span.line, caught.value.span.column) == (2, 8)
 
