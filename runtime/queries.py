@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from ..errors import DataError, PenstockError, StorageError
+from ..errors import DataError, PenstockError, StatementError, StorageError
 from ..limits import BATCH_ROWS_MAX
 from ..storage.log.protocol import Log, TopicPartition, Transaction
 from .batch import Batch, Int64s, concat
@@ -31,7 +31,7 @@ from .processing_log import (
 from .sink import SinkWriter
 from .source import TIMESTAMP_SIDE, BadRows, DecodedTopics, all_null, empty_source_batch, to_batch
 from .step import Input, Outcome, Taken, place_of
-from .task import Task, account_of, input_operators, stages
+from .task import Task, account_of, input_nodes, stages
 
 State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
 _PARALLEL_ROWS_MIN = 2_000
@@ -112,7 +112,7 @@ class QueryRun:
         topics = self._log.topics()
         self._tasks = [Task(self.query_id, self.dataflow, p) for p in range(self.partitions)]
         self._empty = {n: empty_source_batch(s) for n, s in enumerate(self.dataflow.nodes) if isinstance(s, Source)}
-        self._input_operators = input_operators(self.dataflow, self._tasks[0].operators)
+        self._input_nodes = input_nodes(self.dataflow, self._tasks[0].operators)
         self._writers = {
             number: SinkWriter(node, self._log, topics[node.topic].partitions if node.topic else 1)
             for number, node in enumerate(self.dataflow.nodes)
@@ -127,6 +127,7 @@ class QueryRun:
                     keeper.stores.append(DurableStore(self.query_id, name, task.partition, self.partitions, store))
         self._keeper = keeper
         self._complaints = ProcessingLog()
+        self._half_done = False
         committed: Mapping[TopicPartition, int] = {}
         if inherit is not None:
             self._adopt(inherit)
@@ -201,13 +202,31 @@ class QueryRun:
                 self.state = "PAUSED"
 
     def resume(self) -> None:
-        """Go on after PAUSE; after an error, from the last commit."""
+        """Go on after PAUSE; after an error, from the last commit.
+
+        Raises:
+            StatementError: see `check_resumable`.
+        """
         with self.lock:
+            self.check_resumable()
             if self.state == "ERROR":
-                self.error = None
                 self._build(None)
+                self.error = None
             if self.state != "TERMINATED":
                 self.state = "RUNNING"
+
+    def check_resumable(self) -> None:
+        """Raises: StatementError, if the query has failed and its state, kept in memory only, is lost with the failed step."""
+        if self.state == "ERROR" and not self._recoverable:
+            raise StatementError(
+                f"query {self.query_id} has failed, and its state was in memory only: {self.error}",
+                suggestion="DROP what it fills and create it again, or keep the database in a directory.",
+            )
+
+    @property
+    def _recoverable(self) -> bool:
+        """Whether the state as of the last commit can be had again after a step that failed."""
+        return self._keeps_state or not self._keeper.stores
 
     def stop(self) -> None:
         """End it here; a persistent query can be started again from what it committed."""
@@ -235,6 +254,7 @@ class QueryRun:
             self._settle(failed=True)
             self.state = "ERROR"
             self.error = error
+            self._half_done = True
 
     # --- reading what it does --------------------------------------------------------------
 
@@ -270,8 +290,16 @@ class QueryRun:
         )
 
     def tasks(self) -> Sequence[Task]:
-        """One per partition, with their state as committed; to be used with ``lock`` held."""
+        """One per partition, with their state as committed; to be used with ``lock`` held.
+
+        Raises:
+            DataError: the query has failed, and its state as of the last commit was in memory only.
+        """
         self._settle()
+        if self._half_done:  # the step that failed may have changed a part of the state
+            if not self._recoverable:
+                raise DataError(f"query {self.query_id} has failed, and its table was in memory only: {self.error}")
+            self._build(None)
         return self._tasks
 
     # --- a step ----------------------------------------------------------------------------
@@ -337,7 +365,7 @@ class QueryRun:
         self._run(batches)
         self._complain_about_reports(taken)
         for task in self._tasks:
-            counted = [task.operators[n].context.counters for n in self._input_operators]
+            counted = [task.operators[n].context.counters for n in self._input_nodes if n in task.operators]
             account = account.plus(account_of(counted))
             for counters in counted:
                 counters.filtered = counters.late = counters.bad = 0
@@ -473,7 +501,7 @@ class QueryRun:
         """Outputs, state changes, positions and complaints in one transaction, then hand rows to subscriptions."""
         taken, batches, complaints = outcome.taken, outcome.batches, outcome.complaints
         transaction = self._log.transaction()
-        written = 0
+        written = bad = 0
         for number, writer in self._writers.items():
             before = writer.rows_out
             for task, own in zip(self._tasks, batches, strict=True):
@@ -484,7 +512,9 @@ class QueryRun:
 
                 writer.write(transaction, own[number], task.partition, complain)
             written += writer.rows_out - before
-        account = self._account.plus(outcome.account).plus(Account(written=written))
+            if number in self._input_nodes:
+                bad += sum(len(own[number]) for own in batches) - (writer.rows_out - before)
+        account = self._account.plus(outcome.account).plus(Account(written=written, bad=bad))
         rows = complaints.records()
         if rows is not None:
             transaction.append(TOPIC, rows, 0)

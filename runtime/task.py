@@ -87,8 +87,8 @@ class Task:
                 batches[number] = batches[node.input]
 
 
-def input_operators(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset[int]:
-    """Numbers of the operators that see source rows one to one, so that what they drop is input (see `Account`).
+def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset[int]:
+    """Numbers of the operators and sinks that see source rows one to one, so that what they drop is input (see `Account`).
 
     An operator that is not row preserving itself (an aggregate, a join) still drops input rows as late or bad if what
     it sees is one to one.
@@ -105,6 +105,8 @@ def input_operators(dataflow: Dataflow, operators: dict[int, Operator]) -> froze
             found.add(number)
             if operators[number].row_preserving:
                 plain.add(number)
+        elif isinstance(node, Sink) and node.input in plain:
+            found.add(number)
     return frozenset(found)
 
 

@@ -273,6 +273,9 @@ def control(engine: Engine, statement: ast.ControlQuery) -> Message:
                 span=statement.span,
                 suggestion=f"DROP TABLE {chosen[0].sink};",
             )
+    if action == "RESUME" and not engine.replaying:
+        for entry in chosen:
+            engine.host.run(entry.id).check_resumable()
     engine.make_durable(text)
     for entry in chosen:
         if action == "TERMINATE":

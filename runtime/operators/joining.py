@@ -12,6 +12,8 @@ import pyarrow as pa
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.store import StateField
 from ..batch import Batch, Bools, Int64s
+from ..kernel import Failures
+from .base import Operator
 
 JoinKind = Literal["INNER", "LEFT", "RIGHT", "FULL"]
 
@@ -45,11 +47,20 @@ def present_keys(keys: Sequence[Any]) -> Bools | None:
     return None if present.all() else present
 
 
-def with_value(batch: Batch) -> Bools | None:
-    """Where a row has a key and a value: what takes part in a join of streams.  None stands for everywhere."""
+def takes_part(operator: Operator, batch: Batch) -> Bools | None:
+    """Where a row of a stream has a key and a value, as joins need.  None stands for everywhere.
+
+    Those without a value are counted as filtered, those without a key are dropped as bad.
+    """
     keep = present_keys(batch.keys) if batch.key_count else None
-    if batch.tombstones is not None and batch.tombstones.any():
-        keep = ~batch.tombstones if keep is None else keep & ~batch.tombstones
+    gone = batch.tombstones if batch.tombstones is not None and batch.tombstones.any() else None
+    if keep is not None:
+        unkeyed = np.flatnonzero(~keep if gone is None else ~keep & ~gone)
+        if len(unkeyed):
+            operator.drop(batch, Failures(unkeyed, ("the key of the join is NULL",) * len(unkeyed)))
+    if gone is not None:
+        operator.count_filtered(~gone)
+        keep = ~gone if keep is None else keep & ~gone
     return keep
 
 

@@ -16,7 +16,7 @@ from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateStore
 from ..batch import Batch, Bools, Int64s
 from .base import Operator, OperatorContext
-from .joining import ROWTIME, WINDOW_BOUNDS, JoinKind, headers_of, keys_of, orders, store_keys, take, with_value
+from .joining import ROWTIME, WINDOW_BOUNDS, JoinKind, headers_of, keys_of, orders, store_keys, take, takes_part
 
 LEGACY_GRACE_MS: Final = 24 * 3_600_000
 """How long rows are kept where the statement has no GRACE PERIOD, as Kafka Streams' ``JoinWindows.of`` does."""
@@ -68,11 +68,12 @@ class StreamStreamJoin(Operator):
         -------+-----------------L----------------+------> time
 
     Each row, when it comes, is matched with the rows of the other side that came before it and are still kept, in the
-    order of their timestamps; the pair's timestamp is the larger one.  A row without a key or a value is filtered (it
-    moves stream time).
+    order of their timestamps; the pair's timestamp is the larger one.  A row without a value is filtered, one without a
+    key is bad (both move stream time).
 
     A side keeps rows while ``ts > largest ts of that side - (before + after + grace)``.  Lateness is not looked at
-    otherwise: a late row is matched with whatever is kept.
+    otherwise: a late row is matched with whatever is kept.  One of an inner side that is not kept and finds nothing
+    counts as late.
 
     Rows of an outer side that find no match when they come:
 
@@ -152,9 +153,8 @@ class StreamStreamJoin(Operator):
         places: list[Int64s] = []
         for batch, place in zip(inputs, all_places):
             timestamps[place] = batch.timestamps
-            keep = with_value(batch)
+            keep = takes_part(self, batch)
             if keep is not None:
-                self.count_filtered(keep)
                 valid[place] = keep
                 batch, place = batch.filter(keep), place[keep]
             batches.append(batch)
@@ -211,6 +211,10 @@ class StreamStreamJoin(Operator):
                 matches = matches.filter(keep)
             own.matches = matches
             own.found[matches.queries] = True
+            if not self._outer[side]:
+                # Too late to be kept for rows to come, and none came before.
+                expired = times <= observed[side][own.places] - self._retention_ms
+                self.context.counters.late += int(np.count_nonzero(expired & ~own.found))
         return sides
 
     def _pad(self, side: int, sides: list[_Side], stream_times: Int64s, clock: Int64s) -> list[_Padded]:

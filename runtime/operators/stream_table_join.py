@@ -13,7 +13,7 @@ from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.store import StateStore
 from ..batch import Batch
 from .base import Operator, OperatorContext
-from .joining import ROWTIME, Versions, joined_batch, keys_of, orders, present_keys, store_keys, with_value
+from .joining import ROWTIME, Versions, joined_batch, keys_of, orders, present_keys, store_keys, takes_part
 
 
 class StreamTableJoin(Operator):
@@ -21,7 +21,7 @@ class StreamTableJoin(Operator):
 
     Only rows of the stream give output; a change of the table shows in later lookups.  A row of the stream sees the
     changes of smaller positions.  INNER: no row for it, no output; LEFT: nulls.  The output has the stream row's
-    timestamp, position, window and headers.  Rows of the stream without a key or a value are filtered, with LEFT too;
+    timestamp, position, window and headers.  Rows of the stream without a value are filtered and those without a key are bad, with LEFT too;
     changes of the table without a key are left out.
 
     State: ``table``, the table's rows by key; a deleted row is freed.
@@ -58,9 +58,8 @@ class StreamTableJoin(Operator):
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         stream, table = inputs
-        keep = with_value(stream)
+        keep = takes_part(self, stream)
         if keep is not None:
-            self.count_filtered(keep)
             stream = stream.filter(keep)
         present = present_keys(table.keys)
         if present is not None:

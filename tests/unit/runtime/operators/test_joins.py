@@ -452,3 +452,21 @@ def test_headers_are_those_of_the_row_that_causes_the_output() -> None:
     join = StreamTableJoin(OperatorContext("join"), "LEFT", JOINED, 1, VALUES, VALUES)
     output = join.process([stream, batch(SIDE, [(0, 1, "t", 1)])])
     assert output.headers is not None and output.headers.to_pylist() == headers.to_pylist()
+
+
+@pytest.mark.parametrize("kind", ["INNER", "LEFT"])
+def test_what_becomes_of_rows_that_a_join_cannot_use(kind: Any) -> None:
+    """Without a value: filtered; without a key: bad and reported; too late to be kept, with nothing to match: late."""
+    reports: list[Any] = []
+
+    def report(operator: str, batch: Batch, failures: Failures, *, dropped: bool) -> None:
+        reports.append((failures.rows.tolist(), dropped))
+
+    context = OperatorContext("Join", report=report)
+    join = StreamStreamJoin(context, kind, JOINED, 1, VALUES, VALUES, before_ms=5, after_ms=5, grace_ms=0)
+    left = [(0, 1, "a", 100), (1, None, "b", 100), (2, 1, None, 100), (3, None, None, 100), (5, 1, "late", 80)]
+    join.process([batch(SIDE, left), batch(SIDE, [(4, 2, "x", 70)])])
+    counters = context.counters
+    late = 1 if kind == "INNER" else 0  # LEFT puts it out, padded
+    assert (counters.filtered, counters.bad, counters.late) == (2, 1, late)
+    assert reports == [([1], True)]
