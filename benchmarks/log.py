@@ -1,16 +1,14 @@
-"""How fast the log is: commits, appends, scans, opening.
+"""How fast the log is on its own: commits, appends, scans, opening.
 
-``python benchmarks/log.py [directory]`` prints one line per measurement; the default directory is a temporary one.
-It takes about ten seconds.  Latencies are p50 and p99 over all commits, rows a second are over the whole run.
+Latencies are over all commits, rows a second over the whole run, which takes about ten seconds whatever the options say.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ import pyarrow as pa
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
+
+from .measure import Measurement, Options, Yardstick, percentile, rate, timed, workload
 
 ORDER = pa.struct([("id", pa.int64()), ("customer", pa.string()), ("amount", pa.float64())])
 
@@ -39,27 +39,16 @@ def commit(log: LocalLog, records: Records, partition: int | None = 0, durable: 
     transaction.commit(durable)
 
 
-def report(name: str, value: str) -> None:
-    """One line."""
-    print(f"{name:<52}{value:>32}")
-
-
-def latencies(work: Callable[[], Any], times: int) -> str:
+def latencies(name: str, work: Callable[[], Any], times: int, yardstick: Yardstick) -> Iterator[Measurement]:
     """p50 and p99 of a piece of work."""
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    taken.sort()
-    return f"p50 {taken[times // 2] * 1e3:.2f} ms, p99 {taken[times * 99 // 100] * 1e3:.2f} ms"
+    taken = [timed(work) * 1e3 for _ in range(times)]
+    yield Measurement(f"log: {name}, p50", percentile(taken, 0.5), "ms", yardstick=yardstick)
+    yield Measurement(f"log: {name}, p99", percentile(taken, 0.99), "ms", yardstick=yardstick)
 
 
-def rate(rows: int, work: Callable[[], Any]) -> str:
-    """Rows a second."""
-    start = time.perf_counter()
-    work()
-    return f"{rows / (time.perf_counter() - start):,.0f} rows/s"
+def speed(name: str, rows: int, work: Callable[[], Any]) -> Measurement:
+    """Rows a second of a piece of work."""
+    return Measurement(f"log: {name}", rate(rows, timed(work)), "M rows/s")
 
 
 def scan(log: LocalLog, topic: str, fields: list[str] | None = None, rows_max: int = 65_536) -> int:
@@ -85,40 +74,42 @@ def grouped(log: LocalLog, record: Records, threads: int, each: int) -> None:
         worker.join()
 
 
-def main(directory: Path) -> None:
-    """All measurements, in a new database below ``directory``."""
-    path = directory / "bench-log"
+@workload
+def log(options: Options) -> Iterator[Measurement]:
+    """Commits, appends and scans of a log in a temporary directory."""
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
+        path = Path(directory) / "log"
+        yield from _measure(path)
+        start = time.perf_counter()
+        opened = LocalLog.open(path)
+        yield Measurement("log: open", (time.perf_counter() - start) * 1e3, "ms", yardstick="fsync")
+        opened.close()
+
+
+def _measure(path: Path) -> Iterator[Measurement]:
     log = LocalLog.open(path, LogSettings(maintenance_interval_s=3600))
     for topic in ("orders", "large", "split", "small"):
         log.create_topic(topic, TopicConfig(4 if topic == "split" else 1, ORDER))
     one, many = orders(1), orders(10_000)
-    report("durable commit of 1 record", latencies(lambda: commit(log, one), 1000))
-    report("durable commit of 1 record, 8 threads", rate(8 * 200, lambda: grouped(log, one, 8, 200)))
-    report("durable commit of 10,000 records", latencies(lambda: commit(log, many), 100))
-    report("relaxed commit of 1 record", latencies(lambda: commit(log, one, durable=False, topic="small"), 10_000))
+    yield from latencies("durable commit of 1 record", lambda: commit(log, one), 1000, "fsync")
+    yield speed("durable commits of 1 record, 8 threads", 8 * 200, lambda: grouped(log, one, 8, 200))
+    yield from latencies("durable commit of 10,000 records", lambda: commit(log, many), 100, "fsync")
+    yield from latencies(
+        "relaxed commit of 1 record", lambda: commit(log, one, durable=False, topic="small"), 10_000, "duckdb"
+    )
     log.flush()
-    report(
+    yield speed(
         "append, frames of 10,000, each durable",
-        rate(2_000_000, lambda: [commit(log, many, topic="large") for _ in range(200)]),
+        2_000_000,
+        lambda: [commit(log, many, topic="large") for _ in range(200)],
     )
-    report(
+    yield speed(
         "append, split by key over 4 partitions",
-        rate(500_000, lambda: [commit(log, many, None, topic="split") for _ in range(50)]),
+        500_000,
+        lambda: [commit(log, many, None, topic="split") for _ in range(50)],
     )
-    report("scan, frames of 10,000", rate(2_000_000, lambda: scan(log, "large")))
-    report("scan, one field of three", rate(2_000_000, lambda: scan(log, "large", ["id"])))
-    report("read 10,000 one-record frames at once", rate(10_000, lambda: log.read("small", 0, 0, rows_max=10_000)))
-    report("read one record of a large frame", latencies(lambda: log.read("large", 0, 5000, rows_max=1), 1000))
+    yield speed("scan, frames of 10,000", 2_000_000, lambda: scan(log, "large"))
+    yield speed("scan, one field of three", 2_000_000, lambda: scan(log, "large", ["id"]))
+    yield speed("read 10,000 one-record frames at once", 10_000, lambda: log.read("small", 0, 0, rows_max=10_000))
+    yield from latencies("read one record of a large frame", lambda: log.read("large", 0, 5000, rows_max=1), 1000, "duckdb")
     log.close()
-    start = time.perf_counter()
-    log = LocalLog.open(path)
-    report("open", f"{(time.perf_counter() - start) * 1e3:.1f} ms")
-    log.close()
-
-
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as temporary:
-            main(Path(temporary))

@@ -1,0 +1,1 @@
+"""Named workloads, measured through the public API: ``python -m benchmarks``, or ``make bench``."""
