@@ -14,7 +14,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .engine.database import Database, QueryHandle, RawRecord, connect
     from .engine.functions.user import udaf, udf, udtf
-    from .engine.results import Description, Listing, Message, PushResult, PushRow, Submitted, Table
+    from .engine.results import (
+        Description,
+        Listing,
+        Message,
+        PrintedRecord,
+        PrintResult,
+        PushResult,
+        PushRow,
+        Submitted,
+        Table,
+    )
     from .engine.script_tests import read_tests, run_test
     from .errors import (
         AssertionFailedError,
@@ -38,6 +48,8 @@ _HOMES = {
     "Message": "engine.results",
     "PenstockError": "errors",
     "PushBatch": "runtime.subscriptions",
+    "PrintResult": "engine.results",
+    "PrintedRecord": "engine.results",
     "PushResult": "engine.results",
     "PushRow": "engine.results",
     "QueryHandle": "engine.database",
@@ -67,6 +79,8 @@ __all__ = [
     "Message",
     "PenstockError",
     "PushBatch",
+    "PrintResult",
+    "PrintedRecord",
     "PushResult",
     "PushRow",
     "QueryHandle",

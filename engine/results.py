@@ -6,18 +6,32 @@ translates a result need not parse its text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.subscriptions import PushRow, Subscription
+from ..runtime.topic_tail import TopicRecord, TopicTail
 from .schema import Schema
 from .types import from_arrow, to_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Description", "Listing", "Message", "ProtobufRows", "PushResult", "PushRow", "Result", "Submitted", "Table"]
+__all__ = [
+    "Description",
+    "Listing",
+    "Message",
+    "PrintResult",
+    "PrintedRecord",
+    "ProtobufRows",
+    "PushResult",
+    "PushRow",
+    "Result",
+    "Submitted",
+    "Table",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list of things: SHOW .., DESCRIBE FUNCTION, PRINT without end.
+    """A list of things: SHOW .., DESCRIBE FUNCTION.
 
     Attributes:
         kind: ``show streams``, ``show queries``, ..
@@ -198,6 +212,85 @@ class PushResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PrintedRecord:
+    """A record as PRINT shows it.
+
+    Attributes:
+        key_format, value_format: a guess at what the bytes are: JSON, KAFKA_STRING, AVRO (schema 3), ..; ``none`` for null.
+        timestamp: ms.
+        key, value: as text.
+    """
+
+    key_format: str
+    value_format: str
+    timestamp: int
+    key: str
+    value: str
+    partition: int
+    offset: int
+    headers: tuple[tuple[str, str | None], ...] = ()
+
+    def __str__(self) -> str:
+        parts = [
+            f"rowtime: {instant(self.timestamp)}",
+            f"key: {self.key}",
+            f"value: {self.value}",
+            f"partition: {self.partition}",
+        ]
+        if self.headers:
+            parts.append("headers: " + ", ".join(f"{n}={'<null>' if v is None else v}" for n, v in self.headers))
+        return ", ".join(parts)
+
+
+@dataclass(slots=True)
+class PrintResult:
+    """What PRINT gives: iterate it for the records (`PrintedRecord`), those to come included, until LIMIT or ``close()``."""
+
+    tail: TopicTail
+    topic: str
+    _read: Callable[[TopicRecord], PrintedRecord]
+    statement: str = ""
+
+    def poll(self, timeout_s: float | None = 0.0) -> PrintedRecord | None:
+        """The next record, waiting for it at most so long (None waits for ever); None if there is none or it is over."""
+        record = self.tail.poll(timeout_s)
+        return None if record is None else self._read(record)
+
+    def lines(self) -> Iterator[str]:
+        """What a person reads: the formats when they are first known or change, and a line per record."""
+        shown: dict[str, str] = {}
+        for record in self:
+            for side, format_ in (("Key", record.key_format), ("Value", record.value_format)):
+                if format_ != "none" and shown.get(side) != format_:
+                    shown[side] = format_
+                    yield f"{side} format: {format_}"
+            yield str(record)
+
+    def close(self) -> None:
+        """End all iteration."""
+        self.tail.close()
+
+    def __iter__(self) -> Iterator[PrintedRecord]:
+        return map(self._read, self.tail)
+
+
+def instant(timestamp_ms: int) -> str:
+    """Milliseconds as a time of UTC; as they are where no calendar has them.
+
+    >>> instant(1500)
+    '1970-01-01T00:00:01.500Z'
+    """
+    try:
+        moment = _EPOCH + datetime.timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        return f"{timestamp_ms} ms"
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+_EPOCH = datetime.datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """What `Database.submit` did.
 
@@ -212,7 +305,7 @@ class Submitted:
     results: tuple[Result, ...]
 
 
-Result = Message | Listing | Description | Table | PushResult
+Result = Message | Listing | Description | Table | PushResult | PrintResult
 
 
 def _cell(value: Any) -> str:

@@ -59,6 +59,9 @@ class Shell:
 
     def show(self, outcome: Any) -> None:
         """Print one result; the rows of a push query as they come, until Ctrl-C or its LIMIT."""
+        if hasattr(outcome, "lines"):
+            self._print(outcome)
+            return
         subscription = getattr(outcome, "subscription", None)
         if subscription is None:
             self.write(render.result(outcome, self.width()))
@@ -75,6 +78,22 @@ class Shell:
             subscription.close()
         ended = "limit reached, " if subscription.limit_reached else ""
         self.write(f"({ended}{count} {'row' if count == 1 else 'rows'})")
+
+    def _print(self, printed: Any) -> None:
+        """The records of PRINT as they come, until Ctrl-C or its LIMIT."""
+        if not printed.tail.limited:
+            self.write("(records as they come; Ctrl-C ends)")
+        count = 0
+        try:
+            for line in printed.lines():
+                self.write(line)
+                count += line.startswith("rowtime: ")
+        except KeyboardInterrupt:
+            pass
+        finally:
+            printed.close()
+        ended = "limit reached, " if printed.tail.limit_reached else ""
+        self.write(f"({ended}{count} {'record' if count == 1 else 'records'})")
 
     def names(self) -> Names:
         """The catalog as completion sees it."""

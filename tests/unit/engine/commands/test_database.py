@@ -175,7 +175,6 @@ def test_wrong_statements_change_nothing(db: Database, text: str, says: str) -> 
         "ALTER SYSTEM 'a'='b';",
         "SET 'num.stream.threads'='4';",
         "SET 'ksql.suppress.enabled'='false';",
-        "PRINT orders;",
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(db: Database, text: str) -> None:
@@ -309,7 +308,6 @@ def test_run_script(db: Database, tmp_path: Path) -> None:
         "SHOW TYPES;",
         "SHOW PROPERTIES;",
         "SHOW VARIABLES;",
-        "PRINT orders FROM BEGINNING LIMIT 1;",
     ],
 )
 def test_listings(db: Database, text: str) -> None:

@@ -1,0 +1,161 @@
+"""The records of a topic as they are, in the order of their arrival over all partitions, and then those to come.
+
+Unlike a subscription it has no query behind it: the reader itself reads the log, and waits for its commits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..storage.log.protocol import FetchedRecords, Log
+
+_READ_ROWS = 1_000
+_WAIT_S = 0.2
+"""How long one look for new records waits: how soon ``close()`` from another thread is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRecord:
+    """A record of the log: ``key`` is bytes, ``value`` bytes or (typed topics) a dict; None where there is none."""
+
+    key: bytes | None
+    value: Any
+    timestamp: int
+    headers: tuple[tuple[str, bytes | None], ...]
+    partition: int
+    offset: int
+
+
+class TopicTail:
+    """An iterator over a topic's records.  It ends after ``limit`` records, when the topic is deleted, or by ``close()``.
+
+    Args:
+        from_beginning: begin with the oldest record, not with the next one to come.
+        every: give every n-th record only, beginning with the first.
+    """
+
+    def __init__(
+        self, log: Log, topic: str, *, from_beginning: bool = False, every: int = 1, limit: int | None = None
+    ) -> None:
+        self.topic = topic
+        self.limited = limit is not None
+        self.limit_reached = limit == 0
+        self._log = log
+        self._every = every
+        self._limit = limit
+        self._seen = 0
+        self._given = 0
+        self._closed = threading.Event()
+        self._ready: deque[TopicRecord] = deque()
+        count = log.topics()[topic].partitions
+        place = log.start_offset if from_beginning else log.end_offset
+        self._offsets = [place(topic, partition) for partition in range(count)]
+
+    def poll(self, timeout_s: float | None = 0.0) -> TopicRecord | None:
+        """The next record, waiting for it at most so long (None waits for ever); None if there is none or it is over.
+
+        Raises:
+            StorageError: the log is damaged.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self.finished:
+            epoch = self._log.epoch
+            if not self._ready:
+                self._fetch()
+            while self._ready:
+                record = self._ready.popleft()
+                self._seen += 1
+                if (self._seen - 1) % self._every:
+                    continue
+                self._given += 1
+                self.limit_reached = self._limit is not None and self._given >= self._limit
+                return record
+            left = _WAIT_S if deadline is None else min(_WAIT_S, deadline - time.monotonic())
+            if left <= 0:
+                return None
+            if not self._behind():
+                self._log.wait(epoch, left)
+        return None
+
+    def _behind(self) -> bool:
+        return self.topic in self._log.topics() and any(
+            offset < self._log.end_offset(self.topic, partition) for partition, offset in enumerate(self._offsets)
+        )
+
+    def _fetch(self) -> None:
+        """Read on: of each partition what arrived before everything that any of them holds unread."""
+        if self.topic not in self._log.topics():
+            self.close()
+            return
+        _, ends = self._log.end_offsets([(self.topic, p) for p in range(len(self._offsets))])
+        pieces: list[tuple[int, FetchedRecords]] = []
+        whole_until = 2**63 - 1
+        for partition, offset in enumerate(self._offsets):
+            end = ends[self.topic, partition]
+            if offset >= end:
+                continue
+            records = self._log.read(self.topic, partition, offset, rows_max=_READ_ROWS)
+            pieces.append((partition, records))
+            if records.next_offset < end and len(records):
+                whole_until = min(whole_until, int(records.arrivals[-1]))
+            elif not len(records):
+                self._offsets[partition] = max(records.next_offset, end)
+        found: list[tuple[int, TopicRecord]] = []
+        for partition, records in pieces:
+            for arrival, record in _records(partition, records):
+                if arrival <= whole_until and record.offset < ends[self.topic, partition]:
+                    found.append((arrival, record))
+                    self._offsets[partition] = record.offset + 1
+        found.sort(key=lambda pair: pair[0])
+        self._ready.extend(record for _, record in found)
+
+    @property
+    def finished(self) -> bool:
+        """No record will come."""
+        return self.limit_reached or self._closed.is_set()
+
+    def close(self) -> None:
+        """End all iteration."""
+        self._closed.set()
+
+    def __iter__(self) -> Iterator[TopicRecord]:
+        try:
+            while (record := self.poll(None)) is not None:
+                yield record
+        finally:
+            self.close()
+
+    async def __aiter__(self) -> AsyncIterator[TopicRecord]:
+        import asyncio
+
+        try:
+            while not self.finished:
+                record = await asyncio.to_thread(self.poll, _WAIT_S)
+                if record is not None:
+                    yield record
+        finally:
+            self.close()
+
+    def __enter__(self) -> TopicTail:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _records(partition: int, records: FetchedRecords) -> Iterator[tuple[int, TopicRecord]]:
+    count = len(records)
+    keys = [None] * count if records.keys is None else records.keys.to_pylist()
+    headers = [None] * count if records.headers is None else records.headers.to_pylist()
+    values = records.values.to_pylist()
+    for i in range(count):
+        pairs = tuple((h["KEY"], h["VALUE"]) for h in headers[i] or ())
+        yield (
+            int(records.arrivals[i]),
+            TopicRecord(keys[i], values[i], int(records.timestamps[i]), pairs, partition, int(records.offsets[i])),
+        )
