@@ -1,0 +1,133 @@
+"""The documented usage of penstock, checked by mypy --strict (`make types`); it is never run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import penstock
+
+version: str = penstock.__version__
+
+
+def open_and_execute(directory: Path) -> None:
+    """A database is a context manager; settings by name or as keywords."""
+    with penstock.connect(directory, settings={"auto.offset.reset": "earliest"}, threads=2) as database:
+        results: list[penstock.Message | penstock.Listing | penstock.Description | penstock.Table | penstock.PushResult] = (
+            database.execute("SHOW STREAMS;")
+        )
+        for result in results:
+            if isinstance(result, penstock.Message):
+                print(result.kind, result.text, result.details.get("query_id"))
+            elif isinstance(result, penstock.Listing):
+                print(result.columns, result.rows)
+            elif isinstance(result, penstock.Description):
+                print(result.title, result.sections)
+            elif isinstance(result, penstock.PushResult):
+                for pushed in result:
+                    print(pushed.values, pushed.tombstone)
+        submitted: penstock.Submitted = database.submit("CREATE TYPE t AS INT;", "shop.sql")
+        print(submitted.known, submitted.results)
+    memory: penstock.Database = penstock.connect(auto_offset_reset="earliest")
+    memory.close()
+
+
+def write_and_read(database: penstock.Database) -> None:
+    """Rows in, a token out, and a read that waits for it."""
+    token: penstock.Token = database.insert("orders", [{"id": 1, "item": "pen"}])
+    token = token | database.insert_many({"orders": [], "items": []}, producer="loader", sequence=1)
+    last: int | None = database.last_sequence("loader")
+    table: penstock.Table = database.sql("SELECT * FROM counts", after=token, parameters=None)
+    rows: list[tuple[object, ...]] = table.fetchall()
+    first: tuple[object, ...] | None = table.fetchone()
+    dicts: list[dict[str, object]] = table.to_dicts()
+    names: tuple[str, ...] = table.columns
+    table.show()
+    idle: bool = database.wait_idle(1.0)
+    database.wait(token, ["counts"], timeout_s=5)
+    print(last, rows, first, dicts, names, idle, len(table), table.df(), table.pl(), table.arrow())
+
+
+def push(database: penstock.Database) -> None:
+    """A push query is a loop."""
+    with database.subscribe("SELECT * FROM counts EMIT CHANGES;", overflow="drop") as rows:
+        for row in rows:
+            pushed: penstock.PushRow = row
+            print(pushed.values, pushed.tombstone, pushed.missed)
+
+
+async def push_async(database: penstock.Database) -> None:
+    """An asynchronous one as well."""
+    subscription: penstock.Subscription = database.subscribe("SELECT * FROM counts EMIT CHANGES;")
+    async for row in subscription:
+        print(row.values)
+
+
+def raw(database: penstock.Database) -> None:
+    """The log below the streams."""
+    database.create_topic("raw", partitions=2)
+    database.produce("raw", key=b"k", value=b"v", timestamp=0, headers=[("name", b"value")])
+    for record in database.consume("raw", offset=0):
+        found: penstock.RawRecord = record
+        print(found.key, found.value, found.timestamp, found.partition, found.offset)
+
+
+def queries(database: penstock.Database) -> None:
+    """Persistent queries by id."""
+    handles: Mapping[str, penstock.QueryHandle] = database.queries
+    handle = handles["CTAS_COUNTS_1"]
+    lag: int = handle.lag
+    plan: str = handle.explain()
+    message: penstock.Message = handle.pause()
+    handle.resume()
+    handle.terminate()
+    print(lag, plan, message, handle.state, handle.statement, handle.progress().account.used)
+
+
+def errors(database: penstock.Database) -> None:
+    """One family, by who must act."""
+    try:
+        database.execute("SELECT")
+    except penstock.UnsupportedError as refused:
+        print(refused)
+    except penstock.StatementError as wrong:
+        print(wrong.message, wrong.span, wrong.suggestion)
+    except penstock.StorageError as damaged:
+        print(damaged.path, damaged.action)
+    except (penstock.DataError, penstock.InternalError) as other:
+        problem: penstock.PenstockError = other
+        print(problem)
+
+
+@penstock.udf
+def shout(text: str) -> str:
+    """A scalar function; it stays what it is in Python."""
+    return text.upper() + "!"
+
+
+@penstock.udf(name="HALF", signature="(x BIGINT) -> DOUBLE", nulls=False)
+def half(x: int) -> float:
+    return x / 2
+
+
+@penstock.udtf
+def letters(text: str) -> list[str]:
+    """One row per letter."""
+    return list(text)
+
+
+@penstock.udaf
+class Longest:
+    """The longest text of a group."""
+
+    def initialize(self) -> str:
+        return ""
+
+    def aggregate(self, state: str, text: str) -> str:
+        return max(state, text, key=len)
+
+
+loud: str = shout("hello")
+halves: float = half(3)
+split_up: list[str] = letters("abc")
+longest: str = Longest().aggregate("", "a")
