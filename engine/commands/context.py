@@ -220,5 +220,5 @@ def unsupported_connectors(statement: Any) -> StatementError:
     return UnsupportedError(
         "connectors are not supported: there is no Kafka Connect here",
         span=span,
-        suggestion="Load data with insert(), produce() or `penstock import`.",
+        suggestion="Load data with insert(), insert_many() or produce().",
     )
