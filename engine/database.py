@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -109,27 +110,24 @@ class Database:
         self._closed = False
         load_built_ins()
         functions = registry if registry is not None else Registry(USER_FUNCTIONS)
-        with use_clock(clock):
+        with use_clock(clock), ExitStack() as undo:
             files = open_directory(path)
-            try:
-                log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
-            except BaseException:
-                files.close()
-                raise
-            try:
-                schemas = open_registry(log, settings["ksql.schema.registry.url"])
-                host = QueryHost(
-                    log,
-                    None if path is None else CheckpointFiles(files),
-                    threads=settings.integer("penstock.threads") if threads is None else threads,
-                    rows_max=settings.integer("penstock.rows.per.step"),
-                )
-                self._engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, one_partition)
-                self._engine.catalog = self._engine.catalog.with_source(_processing_log())
-                self._replay()
-            except BaseException:
-                log.close()
-                raise
+            undo.callback(files.close)
+            log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
+            undo.pop_all()
+            undo.callback(log.close)
+            schemas = open_registry(log, settings["ksql.schema.registry.url"])
+            host = QueryHost(
+                log,
+                None if path is None else CheckpointFiles(files),
+                threads=settings.integer("penstock.threads") if threads is None else threads,
+                rows_max=settings.integer("penstock.rows.per.step"),
+            )
+            undo.callback(host.close)
+            self._engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, one_partition)
+            self._engine.catalog = self._engine.catalog.with_source(_processing_log())
+            self._replay()
+            undo.pop_all()
 
     def _replay(self) -> None:
         """Rebuild the catalog from the journal and start the queries that are left."""

@@ -162,7 +162,7 @@ class _Lowering:
         self._partitions = max(self._partitions, source.partitions)
         head = self._add(
             d.Source(
-                self._name(f"source-{node.alias}"),
+                self._name(f"source-{source.name}"),
                 source.topic,
                 source.kind == "TABLE",
                 self._serde(source.key_format, True, source.topic, len(keys)) if keys else None,
@@ -180,7 +180,7 @@ class _Lowering:
         )
         if not node.materialised:
             return _Lowered(head)
-        return self._table(node, self._name(f"table-{node.alias}"), _Lowered(head), before)
+        return self._table(node, self._name(f"table-{source.name}"), _Lowered(head), before)
 
     def _table(self, node: p.PlanNode, name: str, input_: _Lowered, before: bool) -> _Lowered:
         schema, key_count, windowed = node.schema.arrow(), len(node.schema.keys), node.window is not None

@@ -14,6 +14,7 @@ Recovery of a store is its newest checkpoint plus the changelog after it; nothin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,9 @@ from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
 from ..storage.state.store import StateStore
 from .clock import now_ms
 
+_LOGGER = logging.getLogger("penstock.commit")
 CHANGELOG_PREFIX = "_changelog-"
+"""Of the topics that hold the changes of stores."""
 
 
 class Checkpoints(Protocol):
@@ -168,8 +171,8 @@ class StateKeeper:
         if durable.pending is not None:
             if not durable.pending.done():
                 return False
-            durable.pending.result()
-            durable.pending = None
+            pending, durable.pending = durable.pending, None
+            pending.result()
         return durable.changes >= max(CHECKPOINT_CHANGES_MIN, 2 * len(durable.store))
 
     def checkpoint_if_due(self) -> None:
@@ -197,15 +200,27 @@ class StateKeeper:
             durable.pending = self.executor.submit(write)
 
     def settle(self) -> None:
-        """Wait for checkpoints that are being written."""
+        """Wait for checkpoints that are being written.
+
+        Raises:
+            StorageError: one could not be written.
+        """
         for durable in self.stores:
             if durable.pending is not None:
-                durable.pending.result()
-                durable.pending = None
+                pending, durable.pending = durable.pending, None
+                pending.result()
+
+    def abandon(self) -> None:
+        """Wait for checkpoints that are being written, and go on without those that fail: the changelog has it all."""
+        for durable in self.stores:
+            pending, durable.pending = durable.pending, None
+            error = None if pending is None else pending.exception()
+            if error is not None:
+                _LOGGER.warning("no checkpoint of %s, partition %d: %s", durable.topic, durable.partition, error)
 
     def forget(self) -> None:
         """The query is gone: delete changelogs and checkpoints."""
-        self.settle()
+        self.abandon()
         topics = self.log.topics()
         for topic in {d.topic for d in self.stores}:
             if topic in topics:

@@ -76,7 +76,7 @@ class QueryHost:
         self._threads = threads
         self._runs: dict[str, QueryRun] = {}
         self._transient = itertools.count(1)
-        self._subscribed: set[str] = set()
+        self._subscriptions: dict[str, Subscription] = {}
 
     # --- persistent queries ----------------------------------------------------------------
 
@@ -92,8 +92,7 @@ class QueryHost:
     def replace(self, query_id: str, dataflow: Dataflow, order: int) -> QueryRun:
         """Swap a query's dataflow; it goes on with its positions and state (CREATE OR REPLACE)."""
         old = self._runs[query_id]
-        self._scheduler.remove(query_id)
-        with old.lock:
+        with old.lock:  # no step can come between; if the new one cannot start, the old one goes on
             run = QueryRun(query_id, dataflow, self.services, inherit=old)
             paused = old.state == "PAUSED"
             old.state = "TERMINATED"
@@ -179,7 +178,7 @@ class QueryHost:
         query_id = f"{prefix}_{number}"
 
         def close() -> None:
-            self._subscribed.discard(query_id)
+            self._subscriptions.pop(query_id, None)
             self._scheduler.remove(query_id)
             run.stop()
 
@@ -188,14 +187,14 @@ class QueryHost:
         )
         subscription.query_id = query_id
         run = _PushRun(query_id, dataflow_for(subscription.receive), self.services, subscription)
-        self._subscribed.add(query_id)
+        self._subscriptions[query_id] = subscription
         self._scheduler.add(run, 1_000_000_000 + number, ready=subscription.ready)
         return subscription
 
     @property
     def subscriptions(self) -> int:
         """Push queries that are not closed."""
-        return len(self._subscribed)
+        return len(self._subscriptions)
 
     # --- tables ----------------------------------------------------------------------------
 
@@ -206,8 +205,10 @@ class QueryHost:
     def wait_for(self, token: Token, query_ids: Sequence[str], timeout_s: float | None = 30.0) -> None:
         """Block until the given queries have taken in what ``token`` stands for, through all queries between.
 
+        Where queries write in a circle (INSERT INTO), what goes round once more is not waited for.
+
         Raises:
-            StatementError: the time is up, or a query on the way is paused.
+            StatementError: the time is up, or a query on the way is paused or has been terminated.
             DataError: a query on the way has failed.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -219,10 +220,12 @@ class QueryHost:
         if query_id in done:
             return
         done.add(query_id)
-        run = self._runs[query_id]
+        run = self._runs.get(query_id)
+        if run is None:
+            raise StatementError(f"the query {query_id} has been terminated")
         topics = {n.topic for n in run.dataflow.nodes if isinstance(n, Source)}
         targets = {place: end for place, end in token.ends.items() if place[0] in topics}
-        for other_id, other in self._runs.items():
+        for other_id, other in self.runs.items():
             written = {n.topic for n in other.dataflow.nodes if isinstance(n, Sink)} & topics
             if not written or other_id == query_id:
                 continue
@@ -238,13 +241,14 @@ class QueryHost:
         while True:
             epoch = self.log.epoch
             if self._threads == 0:
-                while run.step():
-                    pass
+                self._scheduler.drain_one(run)
             positions = run.positions
             if all(positions.get(place, end) >= end for place, end in targets.items()):
                 return
             if run.state == "ERROR":
                 raise DataError(f"query {run.query_id} has failed: {run.error}")
+            if run.state == "TERMINATED":
+                raise StatementError(f"the query {run.query_id} has been terminated")
             if run.state != "RUNNING":
                 raise StatementError(
                     f"query {run.query_id} is {run.state.lower()} and cannot take in what was written",
@@ -253,7 +257,8 @@ class QueryHost:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise StatementError(f"query {run.query_id} has not taken in what was written within the time given")
-            self.log.wait(epoch, 0.5 if left is None else min(left, 0.5))
+            # a commit is visible a moment before the query counts it: look again soon
+            self.log.wait(epoch, 0.05 if left is None else min(left, 0.05))
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """Block until all running queries have taken in all there is; paused and failed ones are not waited for.
@@ -266,7 +271,7 @@ class QueryHost:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             epoch = self.log.epoch
-            behind = any(run.state == "RUNNING" and run.lag for run in list(self._runs.values()))
+            behind = any(run.state == "RUNNING" and run.lag for run in self.runs.values())
             if not behind and self.log.epoch == epoch:
                 return True
             left = None if deadline is None else deadline - time.monotonic()
@@ -279,15 +284,18 @@ class QueryHost:
         if self._threads == 0:
             return
         wanted = set(topics)
-        readers = [r for r in self._runs.values() if wanted & {n.topic for n in r.dataflow.nodes if isinstance(n, Source)}]
+        readers = [r for r in self.runs.values() if wanted & {n.topic for n in r.dataflow.nodes if isinstance(n, Source)}]
         while any(r.state == "RUNNING" and r.lag > UNREAD_ROWS_MAX for r in readers):
             self.log.wait(self.log.epoch, 0.5)
 
     def close(self) -> None:
-        """Stop everything after the steps in hand; nothing committed is lost."""
+        """Stop everything after the steps in hand; nothing committed is lost.  Readers of push queries get what is there,
+        then their end."""
         self._scheduler.stop()
         for run in self._scheduler.runs():
             run.stop()
+        for subscription in list(self._subscriptions.values()):
+            subscription.end()
         for pool in (self._pool, self._committer, self._checkpointer):
             if pool is not None:
                 pool.shutdown(wait=True)

@@ -54,8 +54,9 @@ class Merged:
 def merge(queues: Sequence[Queue], order: Order, rows_max: int) -> Merged:
     """Order the records of all queues and take the first ones, at most ``rows_max``.
 
-    Where a queue is truncated, only what is certain to come no later than its unseen records is taken; at least one
-    record is taken if there is any.
+    Where a queue is truncated, only what is certain to come no later than its unseen records is taken.  So nothing is
+    taken where a truncated queue has no record at hand (compaction left a gap there); else at least one record is, if
+    there is any.
     """
     if len(queues) == 1:
         taken = min(len(queues[0].timestamps), rows_max)
@@ -67,7 +68,9 @@ def merge(queues: Sequence[Queue], order: Order, rows_max: int) -> Merged:
     ranking = np.lexsort((queue, tie, key))  # stable: a queue keeps its order
     limit = min(len(ranking), rows_max)
     for number, candidate in enumerate(queues):
-        if candidate.truncated and len(candidate.timestamps):
+        if candidate.truncated and not len(candidate.timestamps):
+            limit = 0
+        elif candidate.truncated:
             # whatever follows in this queue ranks behind its last record at hand; others may rank between them
             last = int(np.nonzero(queue[ranking] == number)[0][-1])
             limit = min(limit, last + 1)

@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from ..errors import DataError, PenstockError, StatementError, StorageError
+from ..errors import DataError, InternalError, PenstockError, StatementError, StorageError
 from ..limits import BATCH_ROWS_MAX
 from ..storage.log.protocol import Log, TopicPartition, Transaction
 from .batch import Batch, Int64s, concat
+from .clock import now_ms
 from .commit import Checkpoints, DurableStore, NoCheckpoints, StateKeeper
 from .dataflow import Dataflow, Exchange, Sink, Source, Tap
 from .metrics import Account, Progress
@@ -103,6 +104,9 @@ class QueryRun:
         ]
         self._account = Account()
         self._committing: Future[None] | None = None
+        self._waiting_since: dict[int, int] = {}
+        self._dirty = False
+        """A step began and did not commit: the operators' state in memory is not that of any commit."""
         self._build(inherit)
 
     # --- life cycle ------------------------------------------------------------------------
@@ -127,7 +131,6 @@ class QueryRun:
                     keeper.stores.append(DurableStore(self.query_id, name, task.partition, self.partitions, store))
         self._keeper = keeper
         self._complaints = ProcessingLog()
-        self._half_done = False
         committed: Mapping[TopicPartition, int] = {}
         if inherit is not None:
             self._adopt(inherit)
@@ -159,10 +162,13 @@ class QueryRun:
     def _adopt(self, old: QueryRun) -> None:
         """Go on with the positions and the state of the query this one replaces (CREATE OR REPLACE)."""
         old._settle()
-        offsets = {(i.source.topic, i.partition): i.offset for i in old._inputs}
+        old._restore()
+        offsets = {(i.source.name, i.source.topic, i.partition): i.offset for i in old._inputs}
+        by_topic = old.positions
         for entry in self._inputs:
             place = (entry.source.topic, entry.partition)
-            entry.offset = entry.committed = offsets.get(place, self._log.start_offset(*place))
+            offset = offsets.get((entry.source.name, *place), by_topic.get(place))
+            entry.offset = entry.committed = self._log.start_offset(*place) if offset is None else offset
         old._keeper.settle()
         self._keeper.adopt(old._keeper)
         self._account = old._account
@@ -206,18 +212,19 @@ class QueryRun:
 
         Raises:
             StatementError: see `check_resumable`.
+            StorageError: its state cannot be read.
         """
         with self.lock:
             self.check_resumable()
             if self.state == "ERROR":
-                self._build(None)
+                self._restore()
                 self.error = None
             if self.state != "TERMINATED":
                 self.state = "RUNNING"
 
     def check_resumable(self) -> None:
         """Raises: StatementError, if the query has failed and its state, kept in memory only, is lost with the failed step."""
-        if self.state == "ERROR" and not self._recoverable:
+        if self.state == "ERROR" and self._dirty and not self._recoverable:
             raise StatementError(
                 f"query {self.query_id} has failed, and its state was in memory only: {self.error}",
                 suggestion="DROP what it fills and create it again, or keep the database in a directory.",
@@ -225,15 +232,31 @@ class QueryRun:
 
     @property
     def _recoverable(self) -> bool:
-        """Whether the state as of the last commit can be had again after a step that failed."""
-        return self._keeps_state or not self._keeper.stores
+        """Whether the state as of the last commit can be had again after a step that broke off."""
+        return self.persistent and (self._keeps_state or not self._keeper.stores)
+
+    def _restore(self) -> None:
+        """Where a step broke off, go back to the last commit: what it did to the operators is not used again.
+
+        Raises:
+            DataError: the state was in memory only.
+            StorageError: it cannot be read.
+        """
+        if not self._dirty:
+            return
+        if not self._recoverable:
+            reason = "it was interrupted" if self.error is None else str(self.error)
+            raise DataError(f"query {self.query_id} broke off inside a step, and its state was in memory only: {reason}")
+        self._keeper.abandon()
+        self._build(None)
+        self._dirty = False
 
     def stop(self) -> None:
         """End it here; a persistent query can be started again from what it committed."""
         with self.lock:
             self.state = "TERMINATED"
             self._settle(failed=True)
-            self._keeper.settle()
+            self._keeper.abandon()
 
     def terminate(self) -> None:
         """End it and forget its state and positions."""
@@ -254,7 +277,6 @@ class QueryRun:
             self._settle(failed=True)
             self.state = "ERROR"
             self.error = error
-            self._half_done = True
 
     # --- reading what it does --------------------------------------------------------------
 
@@ -293,43 +315,60 @@ class QueryRun:
         """One per partition, with their state as committed; to be used with ``lock`` held.
 
         Raises:
-            DataError: the query has failed, and its state as of the last commit was in memory only.
+            DataError, StorageError: the query has failed, and there is no such state any more, see `resume`.
         """
         self._settle()
-        if self._half_done:  # the step that failed may have changed a part of the state
-            if not self._recoverable:
-                raise DataError(f"query {self.query_id} has failed, and its table was in memory only: {self.error}")
-            self._build(None)
+        self._restore()
         return self._tasks
 
     # --- a step ----------------------------------------------------------------------------
 
-    def step(self) -> bool:
+    def step(self, *, patient: bool = False) -> bool:
         """Take in the next records, if there are any.
+
+        Args:
+            patient: where one input has records and another has none, wait for that one as long as
+                ``Dataflow.max_task_idle_ms`` says, by taking in nothing.
 
         Returns:
             whether anything was taken in.
 
         Raises:
-            DataError, StorageError: the query cannot go on; the caller marks it as failed.
+            DataError, StorageError, InternalError: the query cannot go on, and is in state ERROR.
         """
         with self.lock:
             if self.state != "RUNNING":
                 return False
-            taken = self._take()
-            if not taken:
-                return self._settle()
-            outcome = self._compute(taken)
-            self._settle()
-            if self._commits_aside(taken):
-                assert self._services.committer is not None
-                self._committing = self._services.committer.submit(copy_context().run, self._commit, outcome)
-            else:
-                self._commit(outcome)
-                if self._keeps_state:
-                    self._keeper.checkpoint_if_due()
-            self.steps += 1
-            return True
+            try:
+                return self._step(patient)
+            except PenstockError as error:
+                self.fail(error)
+                raise
+            except Exception as error:
+                # the boundary of a query: whatever it is, the query stops and shows it
+                wrapped = InternalError(f"query {self.query_id} stopped: {type(error).__name__}: {error}")
+                self.fail(wrapped)
+                raise wrapped from error
+
+    def _step(self, patient: bool) -> bool:
+        self._restore()
+        taken = self._take(patient)
+        if not taken:
+            return self._settle()
+        self._dirty = True
+        outcome = self._compute(taken)
+        self._settle()
+        if self._commits_aside(taken):
+            assert self._services.committer is not None
+            self._committing = self._services.committer.submit(copy_context().run, self._commit, outcome)
+            self._dirty = False
+        else:
+            self._commit(outcome)
+            self._dirty = False
+            if self._keeps_state:
+                self._keeper.checkpoint_if_due()
+        self.steps += 1
+        return True
 
     def _commits_aside(self, taken: list[Taken]) -> bool:
         """Whether the next step may be computed while this one is committed: it is large, more is waiting, and no
@@ -349,11 +388,14 @@ class QueryRun:
         Raises:
             StorageError: the commit did not happen, and the query has failed.
         """
-        committing, self._committing = self._committing, None
+        committing = self._committing
         if committing is None:
             return False
         wait([committing])
+        self._committing = None
         error = committing.exception()
+        if error is not None:
+            self._dirty = True
         if error is not None and not failed:
             self.fail(error if isinstance(error, Exception) else StorageError(f"a commit was interrupted: {error!r}"))
             raise error
@@ -375,16 +417,38 @@ class QueryRun:
             item.input.offset = item.next_offset
         return Outcome(taken, batches, changes, account, complaints)
 
-    def _take(self) -> list[Taken]:
+    @property
+    def patience_s(self) -> float | None:
+        """How long it will go on waiting for an input that has no records; None if it does not wait."""
+        now = now_ms()
+        ends = [since + self.dataflow.max_task_idle_ms for since in list(self._waiting_since.values())]
+        return min(((end - now) / 1000 for end in ends if end > now), default=None)
+
+    def _partitions_to_wait_for(self, ends: Mapping[TopicPartition, int]) -> set[int]:
+        """Partitions with an input that has no records while another one has: the next record may still come there."""
+        idle_ms = self.dataflow.max_task_idle_ms
+        if idle_ms == 0 or self.dataflow.order == "arrival":
+            return set()
+        filled: dict[int, set[bool]] = {}
+        for entry in self._inputs:
+            has_records = entry.offset < ends[entry.source.topic, entry.partition]
+            filled.setdefault(entry.partition, set()).add(has_records)
+        half = {partition for partition, kinds in filled.items() if len(kinds) == 2}
+        now = now_ms()
+        self._waiting_since = {partition: self._waiting_since.get(partition, now) for partition in half}
+        return {partition for partition, since in self._waiting_since.items() if now - since < idle_ms}
+
+    def _take(self, patient: bool) -> list[Taken]:
         """Choose this step's records: the next ones of all inputs, in order, at most ``rows_max``."""
         rows_max = self._services.rows_max
         places = list({(i.source.topic, i.partition) for i in self._inputs})
         _, ends = self._log.end_offsets(places)
         found: list[Taken] = []
         queues: list[Queue] = []
+        held = self._partitions_to_wait_for(ends) if patient else set()
         for entry in self._inputs:
             end = ends[entry.source.topic, entry.partition]
-            if entry.offset >= end:
+            if entry.offset >= end or entry.partition in held:
                 continue
             chunk, row = self._services.decoded.fetch(entry.source, entry.partition, entry.offset, end, rows_max)
             available = int(np.searchsorted(chunk.records.offsets, end))
@@ -467,7 +531,10 @@ class QueryRun:
                 for task, own in zip(self._tasks, batches, strict=True):
                     task.run(stage, self._depths, own)
             else:
-                running = [pool.submit(t.run, stage, self._depths, own) for t, own in zip(self._tasks, batches)]
+                running = [  # each in a context of its own, for the clock in force
+                    pool.submit(copy_context().run, t.run, stage, self._depths, own) for t, own in zip(self._tasks, batches)
+                ]
+                wait(running)  # all of them, also where one fails: none may run on behind the back of a restart
                 for future in running:
                     future.result()
 

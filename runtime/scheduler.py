@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextvars import copy_context
 
-from ..errors import DataError, InternalError, PenstockError
+from ..errors import InternalError, PenstockError
 from ..storage.log.protocol import Log
 from .queries import QueryRun
 
@@ -21,7 +22,10 @@ _IDLE_WAIT_S = 0.5
 
 
 class Scheduler:
-    """Steps runs, on the caller's thread or on its own.  Thread-safe."""
+    """Steps runs, on the caller's thread or on its own.  Thread-safe.
+
+    Workers start with the first `add`, and see the clock that is in force there.
+    """
 
     def __init__(self, log: Log, threads: int) -> None:
         self._log = log
@@ -46,7 +50,8 @@ class Scheduler:
             if ready is not None:
                 self._ready[run.query_id] = ready
             while len(self._workers) < self._threads_wanted:
-                worker = threading.Thread(target=self._work, name=f"penstock-{len(self._workers)}", daemon=True)
+                name = f"penstock-{len(self._workers)}"
+                worker = threading.Thread(target=copy_context().run, args=(self._work,), name=name, daemon=True)
                 self._workers.append(worker)
                 worker.start()
         self.wake()
@@ -69,51 +74,49 @@ class Scheduler:
         """Process all that can be processed, query by query, each to the end of its input; workers stand by meanwhile.
 
         Raises:
-            DataError: a query failed (it is left in state ERROR).
+            DataError, StorageError, InternalError: a query is in state ERROR; the others went on to the end.
         """
         with self._changed:
             self._hold += 1
             self._changed.wait_for(lambda: not self._busy)
         try:
-            while True:
+            progressed = True
+            while progressed:
                 progressed = False
                 for run in self.runs():
                     ready = self._ready.get(run.query_id)
                     while (ready is None or ready()) and self._step(run):
                         progressed = True
-                    if run.error is not None and run.state == "ERROR":
-                        raise run.error
-                if not progressed:
-                    return
+            for run in self.runs():
+                if run.error is not None and run.state == "ERROR":
+                    raise run.error
         finally:
             with self._changed:
                 self._hold -= 1
             self.wake()
 
-    def _step(self, run: QueryRun) -> bool:
+    def drain_one(self, run: QueryRun) -> None:
+        """Step one query to the end of its input, on this thread; a failure shows in its state."""
+        while self._step(run):
+            pass
+
+    def _step(self, run: QueryRun, *, patient: bool = False) -> bool:
         try:
-            return run.step()
+            return run.step(patient=patient)
         except PenstockError as error:
-            run.fail(error)
-        except Exception as error:
-            # the boundary of a query's thread: whatever it is, the query stops and shows it
-            _LOGGER.exception("query %s stopped", run.query_id)
-            wrapped = InternalError(f"query {run.query_id} stopped: {type(error).__name__}: {error}")
-            wrapped.__cause__ = error
-            run.fail(wrapped)
-        if isinstance(run.error, DataError):
-            _LOGGER.error("query %s stopped: %s", run.query_id, run.error)
-        return False
+            _LOGGER.error("query %s stopped: %s", run.query_id, error, exc_info=isinstance(error, InternalError))
+            return False
 
     def _work(self) -> None:
         while True:
             epoch, version = self._log.epoch, self._version
             progressed = False
-            for run in self.runs():
+            runs = self.runs()
+            for run in runs:
                 if not self._claim(run):
                     continue
                 try:
-                    progressed |= self._step(run)
+                    progressed |= self._step(run, patient=True)
                 finally:
                     with self._changed:
                         self._busy.discard(run.query_id)
@@ -122,11 +125,13 @@ class Scheduler:
                 if self._stopping:
                     return
             if not progressed:
-                self._log.wait(epoch, _IDLE_WAIT_S, lambda seen=version: self._version != seen)  # type: ignore[misc]
+                patience = [s for run in runs if run.state == "RUNNING" and (s := run.patience_s) is not None]
+                wait_s = min([_IDLE_WAIT_S, *patience])
+                self._log.wait(epoch, wait_s, lambda seen=version: self._version != seen)  # type: ignore[misc]
 
     def _claim(self, run: QueryRun) -> bool:
         with self._lock:
-            if self._stopping or self._hold or run.query_id in self._busy or run.query_id not in self._runs:
+            if self._stopping or self._hold or run.query_id in self._busy or self._runs.get(run.query_id) is not run:
                 return False
             ready = self._ready.get(run.query_id)
             if run.state != "RUNNING" or (ready is not None and not ready()):
@@ -148,8 +153,3 @@ class Scheduler:
         self.wake()
         for worker in self._workers:
             worker.join(timeout=10)
-
-
-def lagging(runs: Iterable[QueryRun]) -> list[str]:
-    """Ids of running queries that have not taken in everything."""
-    return [run.query_id for run in runs if run.state == "RUNNING" and run.lag > 0]

@@ -108,7 +108,7 @@ class Subscription:
     def ready(self) -> bool:
         """Whether the query may hand over more."""
         with self._condition:
-            if self._closed:
+            if self._closed or self.limit_reached:
                 return False
             return self._overflow == "drop" or self._held_rows < self._rows_max
 
@@ -218,6 +218,11 @@ class Subscription:
         with self._condition:
             return not self._held and (self._closed or self._ended or self.limit_reached or self._error is not None)
 
+    def _over(self) -> bool:
+        """No row is left, none will come, and no error is to be told."""
+        with self._condition:
+            return not self._held and self._error is None and (self._closed or self._ended or self.limit_reached)
+
     def close(self) -> None:
         """Stop the query and end all iteration."""
         with self._condition:
@@ -238,10 +243,12 @@ class Subscription:
 
     async def __aiter__(self) -> AsyncIterator[PushRow]:
         try:
-            while not self.finished:
-                row = await asyncio.to_thread(self.poll, 0.2)
+            while True:
+                row = await asyncio.to_thread(self.poll, 0.2)  # raises what the query failed with
                 if row is not None:
                     yield row
+                elif self._over():
+                    return
         finally:
             self.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -10,6 +11,7 @@ import pytest
 
 from penstock.engine.database import Database, connect
 from penstock.errors import StatementError, StorageError
+from penstock.runtime.host import QueryHost
 
 SETTINGS = {"auto.offset.reset": "earliest", "processing.order": "arrival", "cache.max.bytes.buffering": "0"}
 
@@ -117,3 +119,32 @@ def test_a_replaced_query_keeps_its_state(tmp_path: Path) -> None:
     with opened(tmp_path) as db:
         assert not [name for name in db._engine.log.topics() if name.startswith("_changelog")]
         assert db._engine.log.groups() == []
+
+
+def test_a_replaced_query_keeps_its_state_under_another_alias(tmp_path: Path) -> None:
+    """What a source is called in the statement names neither state nor positions."""
+    with opened(tmp_path) as db:
+        db.execute(
+            "CREATE TABLE T (ID INT PRIMARY KEY, A INT) WITH (KAFKA_TOPIC='t', PARTITIONS=1, VALUE_FORMAT='JSON');"
+            "CREATE TABLE U AS SELECT ID, A FROM T;"
+        )
+        db.insert("T", [{"ID": i, "A": i} for i in range(3)])
+        db.drain()
+        db.execute("CREATE OR REPLACE TABLE U AS SELECT X.ID, X.A FROM T X;")
+        positions = {g: db._engine.log.positions(g) for g in db._engine.log.groups()}
+        assert len(positions) == 2
+        assert sorted(db.sql("SELECT ID, A FROM U;").fetchall()) == [(0, 0), (1, 1), (2, 2)]
+    with opened(tmp_path) as db:
+        assert sorted(db.sql("SELECT ID, A FROM U;").fetchall()) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_a_database_that_cannot_be_opened_leaves_nothing_running(tmp_path: Path) -> None:
+    """Queries that were started before the failure are stopped, and the directory can be opened again."""
+    with connect(tmp_path, settings=SETTINGS) as db:
+        db.execute(stream("A", "a", 1) + "CREATE STREAM B AS SELECT * FROM A;")
+    before = set(threading.enumerate())
+    with mock.patch.object(QueryHost, "forget_others", broken), pytest.raises(StorageError):
+        connect(tmp_path, settings=SETTINGS)
+    assert {t.name for t in set(threading.enumerate()) - before} == set()
+    with connect(tmp_path, settings=SETTINGS) as db:
+        assert db.wait_idle(10)

@@ -64,3 +64,9 @@ def test_cutting_into_steps_changes_nothing(
         taken.extend((n, row) for _, n, row in step)
         heads = [h + count for h, count in zip(heads, merged.taken)]
     assert taken == one_by_one(queues, order)
+
+
+def test_a_queue_whose_next_records_are_unknown_holds_up_all() -> None:
+    """A truncated queue with no record at hand may hold the smallest one behind a gap: nothing is taken before it."""
+    merged = merge([as_queue([(1, 0), (2, 1)]), as_queue([], truncated=True)], "timestamp", 10)
+    assert merged.taken == (0, 0)

@@ -137,9 +137,17 @@ def test_without_from_beginning_only_new_records_are_shown() -> None:
         result = printed(db, "PRINT s;")
         assert result.poll(0) is None
         found: list[Any] = []
-        reader = threading.Thread(target=lambda: found.extend(r.value for r in result))
+        read = threading.Event()
+
+        def read_all() -> None:
+            for record in result:
+                found.append(record.value)
+                read.set()
+
+        reader = threading.Thread(target=read_all)
         reader.start()
         db.insert("s", [{"v": "new"}])
+        assert read.wait(30)
         db.execute("DROP STREAM s DELETE TOPIC;")
         reader.join(30)
         assert found == ["new"] and result.tail.finished
