@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,27 +99,40 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
-    from .. import connect
+    scripts = [_read(name) for name in options.file or ()] + list(options.execute or ())
+    if not scripts and sys.stdin.isatty():
+        return _interact(lambda: _connect(options, settings))
     from .shell import Quit, Shell
 
-    with connect(options.data, settings=settings) as database:
+    with _connect(options, settings) as database:
         shell = Shell(database, _print, _width)
-        scripts = [_read(name) for name in options.file or ()] + list(options.execute or ())
-        if scripts or not sys.stdin.isatty():
-            texts = scripts or [sys.stdin.read()]
-            try:
-                return 0 if all(shell.run(_ended(text)) for text in texts) else 1
-            except Quit:
-                return 0
-        _interact(shell, database)
-    return 0
+        texts = scripts or [sys.stdin.read()]
+        try:
+            return 0 if all(shell.run(_ended(text)) for text in texts) else 1
+        except Quit:
+            return 0
 
 
-def _interact(shell: Any, database: Any) -> None:
+def _connect(options: argparse.Namespace, settings: dict[str, str]) -> Any:
+    from .. import connect
+
+    return connect(options.data, settings=settings)
+
+
+def _interact(connect: Callable[[], Any]) -> int:
+    """The prompt; the engine is loaded and the database opened while the person reads it."""
+    from .opening import Opening
+
+    opening = Opening(connect)
     from .prompt import interact
+    from .shell import Shell
 
-    _print(f"penstock {__version__}, {database.describe_state()}. \\help lists commands.")
-    interact(shell, history_path())
+    _print(f"penstock {__version__}. \\help lists commands.")
+    try:
+        interact(Shell(opening.database, _print, _width), history_path(), opening)
+    finally:
+        opening.database().close()
+    return 0
 
 
 def history_path() -> Path | None:

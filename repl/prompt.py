@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,13 +16,17 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
 
+from ..errors import PenstockError
 from .commands import COMMANDS
 from .complete import suggest
 from .highlight import STYLE, SqlLexer
+from .opening import Opening
 from .shell import Quit, Shell
 
 _PROMPT = "penstock> "
 _MORE = "     ...> "
+_DRAWN_S = 0.02
+"""When the prompt has been drawn: loading the engine before that would hold it up."""
 
 
 class SqlCompleter(Completer):
@@ -47,7 +52,7 @@ def history_at(path: Path | None) -> History:
     return FileHistory(str(path))
 
 
-def session(shell: Shell, history: Path | None) -> PromptSession[str]:
+def session(shell: Shell, history: Path | None, opening: Opening | None = None) -> PromptSession[str]:
     """The prompt: ENTER runs what is complete and else begins a new line."""
     keys = KeyBindings()
 
@@ -60,7 +65,8 @@ def session(shell: Shell, history: Path | None) -> PromptSession[str]:
             buffer.insert_text("\n")
 
     def toolbar() -> str:
-        return f" {shell.database.describe_state()}   \\help for help "
+        state = "opening .." if opening is not None and not opening.done else shell.database.describe_state()
+        return f" {state}   \\help for help "
 
     style = Style.from_dict({f"sql.{name}": value for name, value in STYLE.items()})
     return PromptSession(
@@ -79,12 +85,24 @@ def session(shell: Shell, history: Path | None) -> PromptSession[str]:
     )
 
 
-def interact(shell: Shell, history: Path | None) -> None:
-    """Read and run until the person leaves.  Ctrl-C empties the line, Ctrl-D leaves."""
-    prompt = session(shell, history)
+def interact(shell: Shell, history: Path | None, opening: Opening | None = None) -> None:
+    """Read and run until the person leaves.  Ctrl-C empties the line, Ctrl-D leaves.
+
+    Args:
+        opening: the database is still being opened; the prompt ends with what that raises.
+
+    Raises:
+        PenstockError: the database cannot be opened.
+    """
+    prompt = session(shell, history, opening)
+
+    def watch() -> None:
+        if opening is not None and not opening.done:
+            prompt.app.create_background_task(_announce(prompt, opening))
+
     while True:
         try:
-            text = prompt.prompt()
+            text = prompt.prompt(pre_run=watch)
         except KeyboardInterrupt:
             continue
         except EOFError:
@@ -95,6 +113,16 @@ def interact(shell: Shell, history: Path | None) -> None:
             return
         except KeyboardInterrupt:
             shell.write("(interrupted)")
+
+
+async def _announce(prompt: PromptSession[str], opening: Opening) -> None:
+    """Open the database once the prompt is drawn; redraw the toolbar then, or end the prompt if it cannot be opened."""
+    await asyncio.sleep(_DRAWN_S)
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, opening.database)
+        prompt.app.invalidate()
+    except PenstockError as problem:
+        prompt.app.exit(exception=problem)
 
 
 def terminal_width() -> int:

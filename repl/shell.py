@@ -18,15 +18,22 @@ class Shell:
     """One session over an open database.
 
     Args:
-        database: what `penstock.connect` gave.
+        database: what `penstock.connect` gave, or a function that gives it (called when it is first needed).
         write: prints one piece of text, ended by a line end.
         width: columns of the terminal.
     """
 
     def __init__(self, database: Any, write: Write, width: Callable[[], int] = lambda: 120) -> None:
-        self.database = database
+        self._database = database
         self.write = write
         self.width = width
+
+    @property
+    def database(self) -> Any:
+        """The open database.  Raises: what opening it raised."""
+        if callable(self._database):
+            self._database = self._database()
+        return self._database
 
     def is_complete(self, text: str) -> bool:
         """Whether ENTER should run the text: a backslash command, nothing, or statements ended by ``;``."""

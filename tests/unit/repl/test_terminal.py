@@ -21,7 +21,7 @@ ASKS_CURSOR = b"\x1b[6n"
 class Terminal:
     """A child process behind a pseudo terminal."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *arguments: str) -> None:
         self.pid, self._descriptor = pty.fork()
         if self.pid == 0:
             environment = {
@@ -32,7 +32,7 @@ class Terminal:
                 "XDG_STATE_HOME": str(home),
                 "PYTHONPATH": str(Path(penstock.__file__).parent / ".typing"),
             }
-            os.execve(sys.executable, [sys.executable, "-m", "penstock.repl.cli"], environment)
+            os.execve(sys.executable, [sys.executable, "-m", "penstock.repl.cli", *arguments], environment)
         self.seen = b""
 
     def type(self, text: str) -> None:
@@ -101,3 +101,11 @@ def test_ctrl_c_at_the_prompt_empties_the_line(terminal: Terminal) -> None:
     terminal.expect("penstock>")
     terminal.type("\\q\r")
     assert terminal.end() == 0
+
+
+def test_a_database_that_cannot_be_opened_ends_the_prompt(tmp_path: Path) -> None:
+    """With the reason and exit code 1, though the prompt was there first."""
+    with penstock.connect(tmp_path / "db"):
+        opened = Terminal(tmp_path, "-d", str(tmp_path / "db"))
+        opened.expect("storage error")
+        assert opened.end() == 1
