@@ -223,7 +223,7 @@ class QueryRun:
                 self.state = "RUNNING"
 
     def check_resumable(self) -> None:
-        """Raises: StatementError, if the query has failed and its state, kept in memory only, is lost with the failed step."""
+        """Raises: StatementError, if the query has failed and its state, in memory only, is lost with the failed step."""
         if self.state == "ERROR" and self._dirty and not self._recoverable:
             raise StatementError(
                 f"query {self.query_id} has failed, and its state was in memory only: {self.error}",

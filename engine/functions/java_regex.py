@@ -114,9 +114,7 @@ def replacement(template: str, pattern: re.Pattern[str]) -> Callable[[re.Match[s
             position += 1
             if group > pattern.groups:
                 raise ValueError(f"the replacement names group {group}, but the pattern has {pattern.groups}")
-            while (
-                template[position : position + 1].isdecimal() and group * 10 + int(template[position]) <= pattern.groups
-            ):
+            while template[position : position + 1].isdecimal() and group * 10 + int(template[position]) <= pattern.groups:
                 group = group * 10 + int(template[position])
                 position += 1
             parts.append(group)
@@ -239,13 +237,7 @@ class _Translator:
         character = self._take()
         match character:
             case ".":
-                return (
-                    r"[\s\S]"
-                    if "s" in self._flags
-                    else r"[^\n]"
-                    if "d" in self._flags
-                    else r"[^\n\r\u0085\u2028\u2029]"
-                )
+                return r"[\s\S]" if "s" in self._flags else r"[^\n]" if "d" in self._flags else r"[^\n\r\u0085\u2028\u2029]"
             case "^":
                 return (
                     r"(?:\A|(?<=\n)(?!\Z)|(?<=\r)(?!\n)(?!\Z)|(?<=[\u0085\u2028\u2029])(?!\Z))"

@@ -164,9 +164,7 @@ def format_timestamps(instants: Any, pattern: str, zone: Zone = UTC_ZONE) -> Eva
         local = values + fixed_ms
         if int(local.min()) >= _YEAR_1_MS and int(local.max()) < _YEAR_10000_MS:
             return Evaluated(_format_layout(local, layout, missing))
-    texts = [
-        None if gone else format_timestamp(pattern, ms, zone) for ms, gone in zip(values.tolist(), missing.tolist())
-    ]
+    texts = [None if gone else format_timestamp(pattern, ms, zone) for ms, gone in zip(values.tolist(), missing.tolist())]
     return Evaluated(pa.array(texts, pa.string()))
 
 
@@ -191,9 +189,7 @@ def _format_layout(local: Int64s, layout: _Layout, missing: Bools) -> Any:
     for column, code in layout.literals:
         matrix[:, column] = code
     for letter, column, width in layout.digits:
-        number = (
-            time_ms % 1000 * 10 ** max(width - 3, 0) // 10 ** max(3 - width, 0) if letter == "S" else values[letter]
-        )
+        number = time_ms % 1000 * 10 ** max(width - 3, 0) // 10 ** max(3 - width, 0) if letter == "S" else values[letter]
         for position in range(column + width - 1, column - 1, -1):
             matrix[:, position] = number % 10 + 48
             number = number // 10

@@ -158,10 +158,7 @@ def is_json_string(text: str | None) -> bool:
 @scalar(
     "JSON_ARRAY_CONTAINS",
     "Whether a JSON array holds a value.",
-    *(
-        f"(json STRING, value {type_}) -> BOOLEAN"
-        for type_ in ("STRING", "INT", "BIGINT", "DOUBLE", "DECIMAL", "BOOLEAN")
-    ),
+    *(f"(json STRING, value {type_}) -> BOOLEAN" for type_ in ("STRING", "INT", "BIGINT", "DOUBLE", "DECIMAL", "BOOLEAN")),
     nulls=True,
     category=CATEGORY,
 )
@@ -256,9 +253,7 @@ def to_json_string(value: Any) -> Any:
 
 def _plain(array: Any) -> Any:
     return (
-        array.cast(_plain_type(array.type))
-        if pa.types.is_temporal(array.type) or pa.types.is_nested(array.type)
-        else array
+        array.cast(_plain_type(array.type)) if pa.types.is_temporal(array.type) or pa.types.is_nested(array.type) else array
     )
 
 
@@ -286,11 +281,7 @@ def write_typed(value: Any, type_: Any) -> str:
         return "{" + ",".join(f"{write(key)}:{write_typed(item, type_.item_type)}" for key, item in entries) + "}"
     if pa.types.is_struct(type_):
         fields = sorted(type_, key=lambda field: str(field.name))
-        return (
-            "{"
-            + ",".join(f"{write(field.name)}:{write_typed(value[field.name], field.type)}" for field in fields)
-            + "}"
-        )
+        return "{" + ",".join(f"{write(field.name)}:{write_typed(value[field.name], field.type)}" for field in fields) + "}"
     if pa.types.is_list(type_):
         return f"[{','.join(write_typed(item, type_.value_type) for item in value)}]"
     return _write_primitive(value, type_)

@@ -72,9 +72,7 @@ _define(
     "The text with its last characters masked.",
     lambda u, n, m: u[: _from_end(u, n)] + _masked(u[_from_end(u, n) :], m),
 )
-_define(
-    "MASK_KEEP_LEFT", "The text with all but its first characters masked.", lambda u, n, m: u[:n] + _masked(u[n:], m)
-)
+_define("MASK_KEEP_LEFT", "The text with all but its first characters masked.", lambda u, n, m: u[:n] + _masked(u[n:], m))
 _define(
     "MASK_KEEP_RIGHT",
     "The text with all but its last characters masked.",
