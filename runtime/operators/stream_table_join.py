@@ -22,8 +22,7 @@ class StreamTableJoin(Operator):
     Only rows of the stream give output; a change of the table shows in later lookups.  A row of the stream sees the
     changes of smaller positions.  INNER: no row for it, no output; LEFT: nulls.  The output has the stream row's
     timestamp, position, window and headers.  Rows of the stream without a value are filtered and those without a key are
-    bad, with LEFT too;
-    changes of the table without a key are left out.
+    bad, with LEFT too; changes of the table without a key are left out.
 
     State: ``table``, the table's rows by key; a deleted row is freed.
     """
