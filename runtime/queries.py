@@ -571,13 +571,13 @@ class QueryRun:
         written = bad = 0
         for number, writer in self._writers.items():
             before = writer.rows_out
-            for task, own in zip(self._tasks, batches, strict=True):
-                name = writer.sink.name
+            name = writer.sink.name
 
-                def complain(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
-                    self._complain(complaints, taken, SERIALIZATION_ERROR, name, side, batch.positions[rows], reasons)
+            def complain(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
+                self._complain(taken, SERIALIZATION_ERROR, name, side, batch.positions[rows], reasons)
 
-                writer.write(transaction, own[number], task.partition, complain)
+            parts = [(own[number], task.partition) for task, own in zip(self._tasks, batches, strict=True)]
+            writer.write(transaction, parts, complain)
             written += writer.rows_out - before
             if number in self._input_nodes:
                 bad += sum(len(own[number]) for own in batches) - (writer.rows_out - before)

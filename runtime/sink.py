@@ -6,7 +6,7 @@ Kafka Streams places them.  Rows without a key stay in the partition of the task
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,46 @@ Complain = Callable[[str, Int64s, tuple[str, ...], Batch], None]
 """``complain(side, rows, reasons, batch)``: rows that could not be written."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Records of one task, their positions, and the partition of all of them or of each."""
+
+    records: Records
+    positions: Int64s
+    targets: int | Int64s
+
+
+def _joined(parts: Sequence[_Encoded]) -> _Encoded:
+    """The records of several tasks in the order of their positions."""
+    positions = np.concatenate([e.positions for e in parts])
+    targets = np.concatenate([np.broadcast_to(np.asarray(e.targets, np.int64), len(e.positions)) for e in parts])
+    order = np.argsort(positions, kind="stable").astype(np.int64)
+    records = Records(
+        _concatenated([e.records.keys for e in parts], parts),
+        _concatenated([e.records.values for e in parts], parts),
+        np.concatenate([e.records.timestamps for e in parts]),
+        _concatenated([e.records.headers for e in parts], parts),
+    )
+    return _Encoded(_taken(records, order), positions[order], targets[order])
+
+
+def _concatenated(arrays: Sequence[Any], parts: Sequence[_Encoded]) -> Any | None:
+    kind = next((a.type for a in arrays if a is not None), None)
+    if kind is None:
+        return None
+    return pa.concat_arrays([pa.nulls(len(e.positions), kind) if a is None else a for a, e in zip(arrays, parts)])
+
+
+def _taken(records: Records, rows: Int64s) -> Records:
+    index = pa.array(rows)
+    return Records(
+        None if records.keys is None else records.keys.take(index),
+        records.values.take(index),
+        records.timestamps[rows],
+        None if records.headers is None else records.headers.take(index),
+    )
+
+
 @dataclass(slots=True)
 class SinkWriter:
     """Writes the batches of one sink.  ``rows_out`` counts what was written (or, without a topic, discarded)."""
@@ -32,55 +72,56 @@ class SinkWriter:
     partitions: int
     rows_out: int = 0
 
-    def write(self, transaction: Transaction, batch: Batch, partition: int, complain: Complain) -> None:
-        """Encode and append a batch; rows that cannot be encoded are left out and complained about."""
-        n = len(batch)
-        if n == 0:
-            return
+    def write(self, transaction: Transaction, parts: Sequence[tuple[Batch, int]], complain: Complain) -> None:
+        """Encode and append what the tasks made, each a batch and the task's partition.
+
+        Rows of several tasks that meet in one partition are appended in the order of their positions, as if the step had
+        been cut anywhere.  Rows that cannot be encoded are left out and complained about.
+        """
+        parts = [(batch, partition) for batch, partition in parts if len(batch)]
         if self.sink.topic is None:
-            self.rows_out += n
+            self.rows_out += sum(len(batch) for batch, _ in parts)
             return
-        keep = np.ones(n, np.bool_)
+        encoded = [e for e in (self._encode(batch, partition, complain) for batch, partition in parts) if len(e.records)]
+        self.rows_out += sum(len(e.records) for e in encoded)
+        if len(encoded) > 1 and len({e.targets for e in encoded if isinstance(e.targets, int)}) < len(encoded):
+            encoded = [_joined(encoded)]
+        for one in encoded:
+            self._append(transaction, one)
+
+    def _encode(self, batch: Batch, partition: int, complain: Complain) -> _Encoded:
+        keep = np.ones(len(batch), np.bool_)
         if self.sink.timestamp is not None:
             batch, keep = self._stamp(batch, keep, complain)
         keys, plain_keys = self._keys(batch, keep, complain)
         values = self._values(batch, keep, complain)
-        headers = batch.headers
-        timestamps = batch.timestamps
+        headers, timestamps, positions = batch.headers, batch.timestamps, batch.positions
         if not keep.all():
             mask = pa.array(keep)
             keys = None if keys is None else keys.filter(mask)
             plain_keys = None if plain_keys is None else plain_keys.filter(mask)
             values = values.filter(mask)
             headers = None if headers is None else headers.filter(mask)
-            timestamps = timestamps[keep]
-        if len(timestamps) == 0:
-            return
-        self.rows_out += len(timestamps)
-        self._append(transaction, Records(keys, values, timestamps, headers), plain_keys, partition)
+            timestamps, positions = timestamps[keep], positions[keep]
+        return _Encoded(Records(keys, values, timestamps, headers), positions, self._targets(plain_keys, partition))
 
-    def _append(self, transaction: Transaction, records: Records, plain_keys: Any | None, partition: int) -> None:
-        topic = self.sink.topic
-        assert topic is not None
-        if self.partitions == 1 or plain_keys is None:
-            transaction.append(topic, records, partition % self.partitions)
-            return
+    def _targets(self, plain_keys: Any | None, partition: int) -> int | Int64s:
+        """The partition of all rows, or that of each."""
+        home = partition % self.partitions
+        if self.partitions == 1 or plain_keys is None or not len(plain_keys):
+            return home
         placed = self.log.partitions_of(plain_keys, self.partitions)
-        placed = np.where(placed < 0, partition % self.partitions, placed)
-        targets = np.unique(placed)
-        for target in targets.tolist():
-            if len(targets) == 1:
-                transaction.append(topic, records, target)
-                return
-            rows = np.nonzero(placed == target)[0]
-            index = pa.array(rows)
-            part = Records(
-                None if records.keys is None else records.keys.take(index),
-                records.values.take(index),
-                records.timestamps[rows],
-                None if records.headers is None else records.headers.take(index),
-            )
-            transaction.append(topic, part, target)
+        placed = np.where(placed < 0, home, placed).astype(np.int64)
+        return int(placed[0]) if (placed == placed[0]).all() else placed
+
+    def _append(self, transaction: Transaction, encoded: _Encoded) -> None:
+        topic, targets = self.sink.topic, encoded.targets
+        assert topic is not None
+        if isinstance(targets, int):
+            transaction.append(topic, encoded.records, targets)
+            return
+        for target in np.unique(targets).tolist():
+            transaction.append(topic, _taken(encoded.records, np.nonzero(targets == target)[0]), target)
 
     def _stamp(self, batch: Batch, keep: Bools, complain: Complain) -> tuple[Batch, Bools]:
         """Take the record timestamp from the sink's TIMESTAMP column; a bad one skips the row."""
