@@ -574,7 +574,7 @@ class QueryRun:
             name = writer.sink.name
 
             def complain(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
-                self._complain(taken, SERIALIZATION_ERROR, name, side, batch.positions[rows], reasons)
+                self._complain(complaints, taken, SERIALIZATION_ERROR, name, side, batch.positions[rows], reasons)
 
             parts = [(own[number], task.partition) for task, own in zip(self._tasks, batches, strict=True)]
             writer.write(transaction, parts, complain)

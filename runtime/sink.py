@@ -32,25 +32,45 @@ class _Encoded:
     targets: int | Int64s
 
 
-def _joined(parts: Sequence[_Encoded]) -> _Encoded:
-    """The records of several tasks in the order of their positions."""
-    positions = np.concatenate([e.positions for e in parts])
-    targets = np.concatenate([np.broadcast_to(np.asarray(e.targets, np.int64), len(e.positions)) for e in parts])
-    order = np.argsort(positions, kind="stable").astype(np.int64)
+def _by_partition(parts: Sequence[_Encoded]) -> list[tuple[int, Records, Int64s]]:
+    """The records for each partition in the order of their positions, with their ranks in that of all of them."""
+    order = np.argsort(np.concatenate([e.positions for e in parts]), kind="stable")
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    pieces: dict[int, list[tuple[Records, Int64s]]] = {}
+    first = 0
+    for one in parts:
+        own = ranks[first : first + len(one.positions)]
+        first += len(own)
+        if isinstance(one.targets, int):
+            pieces.setdefault(one.targets, []).append((one.records, own))
+            continue
+        for target in np.unique(one.targets).tolist():
+            rows = np.nonzero(one.targets == target)[0]
+            pieces.setdefault(target, []).append((_taken(one.records, rows), own[rows]))
+    return [(target, *_merged(found)) for target, found in sorted(pieces.items())]
+
+
+def _merged(parts: Sequence[tuple[Records, Int64s]]) -> tuple[Records, Int64s]:
+    """The records of several parts by rank."""
+    if len(parts) == 1:
+        return parts[0]
     records = Records(
-        _concatenated([e.records.keys for e in parts], parts),
-        _concatenated([e.records.values for e in parts], parts),
-        np.concatenate([e.records.timestamps for e in parts]),
-        _concatenated([e.records.headers for e in parts], parts),
+        _concatenated([r.keys for r, _ in parts], parts),
+        _concatenated([r.values for r, _ in parts], parts),
+        np.concatenate([r.timestamps for r, _ in parts]),
+        _concatenated([r.headers for r, _ in parts], parts),
     )
-    return _Encoded(_taken(records, order), positions[order], targets[order])
+    ranks = np.concatenate([ranks for _, ranks in parts])
+    order = np.argsort(ranks)
+    return _taken(records, order), ranks[order]
 
 
-def _concatenated(arrays: Sequence[Any], parts: Sequence[_Encoded]) -> Any | None:
+def _concatenated(arrays: Sequence[Any], parts: Sequence[tuple[Records, Int64s]]) -> Any | None:
     kind = next((a.type for a in arrays if a is not None), None)
     if kind is None:
         return None
-    return pa.concat_arrays([pa.nulls(len(e.positions), kind) if a is None else a for a, e in zip(arrays, parts)])
+    return pa.concat_arrays([pa.nulls(len(r), kind) if a is None else a for a, (r, _) in zip(arrays, parts)])
 
 
 def _taken(records: Records, rows: Int64s) -> Records:
@@ -75,8 +95,8 @@ class SinkWriter:
     def write(self, transaction: Transaction, parts: Sequence[tuple[Batch, int]], complain: Complain) -> None:
         """Encode and append what the tasks made, each a batch and the task's partition.
 
-        Rows of several tasks that meet in one partition are appended in the order of their positions, as if the step had
-        been cut anywhere.  Rows that cannot be encoded are left out and complained about.
+        The records of all tasks arrive in the order of their positions, whatever partitions they go to, so that nobody can
+        see how the input was cut into steps.  Rows that cannot be encoded are left out and complained about.
         """
         parts = [(batch, partition) for batch, partition in parts if len(batch)]
         if self.sink.topic is None:
@@ -84,10 +104,10 @@ class SinkWriter:
             return
         encoded = [e for e in (self._encode(batch, partition, complain) for batch, partition in parts) if len(e.records)]
         self.rows_out += sum(len(e.records) for e in encoded)
-        if len(encoded) > 1 and len({e.targets for e in encoded if isinstance(e.targets, int)}) < len(encoded):
-            encoded = [_joined(encoded)]
-        for one in encoded:
-            self._append(transaction, one)
+        if len(encoded) == 1 and isinstance(encoded[0].targets, int):
+            transaction.append(self.sink.topic, encoded[0].records, encoded[0].targets)
+        elif encoded:
+            transaction.append_ranked(self.sink.topic, _by_partition(encoded))
 
     def _encode(self, batch: Batch, partition: int, complain: Complain) -> _Encoded:
         keep = np.ones(len(batch), np.bool_)
@@ -111,17 +131,8 @@ class SinkWriter:
         if self.partitions == 1 or plain_keys is None or not len(plain_keys):
             return home
         placed = self.log.partitions_of(plain_keys, self.partitions)
-        placed = np.where(placed < 0, home, placed).astype(np.int64)
-        return int(placed[0]) if (placed == placed[0]).all() else placed
-
-    def _append(self, transaction: Transaction, encoded: _Encoded) -> None:
-        topic, targets = self.sink.topic, encoded.targets
-        assert topic is not None
-        if isinstance(targets, int):
-            transaction.append(topic, encoded.records, targets)
-            return
-        for target in np.unique(targets).tolist():
-            transaction.append(topic, _taken(encoded.records, np.nonzero(targets == target)[0]), target)
+        placed = np.where(placed < 0, home, placed)
+        return int(placed[0]) if (placed == placed[0]).all() else np.asarray(placed, np.int64)
 
     def _stamp(self, batch: Batch, keep: Bools, complain: Complain) -> tuple[Batch, Bools]:
         """Take the record timestamp from the sink's TIMESTAMP column; a bad one skips the row."""

@@ -96,6 +96,17 @@ class Transaction(Protocol):
             StorageError: unknown topic or partition; values of another type than the topic's.
         """
 
+    def append_ranked(self, topic: str, parts: Sequence[tuple[int, Records, Int64s]]) -> None:
+        """Append to several partitions (each named once) records that arrive in an order of their own.
+
+        Args:
+            parts: partition, records, and ascending ranks: those of all parts together are 0..total-1, and that is the
+                order of arrival.
+
+        Raises:
+            StorageError: as for ``append``.
+        """
+
     def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """Where a consumer group reads on once this is committed."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...errors import InternalError, StorageError
 from .partitioner import partitions_of
-from .protocol import Commit, Int64s, Records, TopicPartition
+from .protocol import Commit, Int64s, Records, TopicConfig, TopicPartition
 from .record import PreparedFrame, concat_records, encode_frames, normalise, take_records, widen
 
 if TYPE_CHECKING:
@@ -64,14 +64,9 @@ class LocalTransaction:
 
     def append(self, topic: str, records: Records, partition: int | None = None) -> None:
         """See `protocol.Transaction.append`."""
-        self._check_open()
-        known = self._log.topic(topic)
-        count = known.config.partitions
-        if partition is not None and not 0 <= partition < count:
-            raise StorageError(f"the topic {topic!r} has the partitions 0 to {count - 1}, not {partition}")
-        if self._topic_ids.setdefault(topic, known.id) != known.id:
-            raise StorageError(f"the topic {topic!r} was deleted and created again during a transaction")
-        records = normalise(records, known.config.value_type)
+        config = self._config(topic, partition)
+        count = config.partitions
+        records = normalise(records, config.value_type)
         n = len(records)
         if n == 0:
             return
@@ -91,6 +86,25 @@ class LocalTransaction:
                 self._parts.setdefault((topic, number), []).append(_Part(records, arrivals))
             elif len(rows):
                 self._parts.setdefault((topic, number), []).append(_Part(take_records(records, rows), arrivals[rows]))
+
+    def append_ranked(self, topic: str, parts: Sequence[tuple[int, Records, Int64s]]) -> None:
+        """See `protocol.Transaction.append_ranked`."""
+        first = self.rows
+        for partition, records, ranks in parts:
+            records = normalise(records, self._config(topic, partition).value_type)
+            if len(records):
+                self._parts.setdefault((topic, partition), []).append(_Part(records, first + ranks))
+                self.rows += len(records)
+
+    def _config(self, topic: str, partition: int | None) -> TopicConfig:
+        self._check_open()
+        known = self._log.topic(topic)
+        count = known.config.partitions
+        if partition is not None and not 0 <= partition < count:
+            raise StorageError(f"the topic {topic!r} has the partitions 0 to {count - 1}, not {partition}")
+        if self._topic_ids.setdefault(topic, known.id) != known.id:
+            raise StorageError(f"the topic {topic!r} was deleted and created again during a transaction")
+        return known.config
 
     def _place(self, topic: str, records: Records, count: int) -> Any:
         if records.keys is None:

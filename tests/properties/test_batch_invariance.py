@@ -31,6 +31,7 @@ STATELESS = """
 CREATE STREAM FILTERED AS SELECT K, V + 1 AS W, UCASE(N) AS N FROM A WHERE V > 0 AND N <> 'b';
 CREATE STREAM REKEYED AS SELECT * FROM A PARTITION BY N;
 CREATE STREAM REKEYED_TWICE AS SELECT N, V / 2 AS H, K AS K FROM A PARTITION BY N, V / 2;
+CREATE STREAM STAMPED WITH (TIMESTAMP='T') AS SELECT N, CAST(V AS BIGINT) AS T FROM A PARTITION BY N;
 CREATE STREAM UNKEYED AS SELECT * FROM A PARTITION BY NULL;
 CREATE STREAM EXPLODED AS SELECT K, EXPLODE(ARRAY[V, V / (V - 1)]) AS I, EXPLODE(SPLIT(N, 'a')) AS P FROM A;
 CREATE TABLE PROJECTED AS SELECT K, V * 2 AS W, N FROM T WHERE V <> 2;
@@ -81,6 +82,14 @@ CREATE TABLE MAYBE_REFERRED AS SELECT T.K AS K, T.N AS TN, U.N AS UN FROM T LEFT
 CREATE TABLE COUNTED AS SELECT U.N AS N, COUNT(*) AS C, SUM(T.V) AS S FROM T JOIN U ON T.K = U.K GROUP BY U.N;
 """
 
+CHAINED = """
+CREATE STREAM C1 AS SELECT N, V, K AS K FROM A PARTITION BY N;
+CREATE STREAM C2 AS SELECT V, N AS N FROM C1 PARTITION BY V;
+CREATE TABLE C3 AS SELECT K, COLLECT_LIST(N) AS L FROM C1 GROUP BY K;
+CREATE TABLE C4 AS SELECT 1 AS ONE, COLLECT_LIST(N) AS L, LATEST_BY_OFFSET(V, 3) AS V FROM C2 GROUP BY 1;
+CREATE STREAM C5 AS SELECT C1.N AS N, C1.K AS K, A.V AS V FROM C1 LEFT JOIN A WITHIN 5 SECONDS ON C1.N = A.N;
+"""
+
 small = st.one_of(st.none(), st.integers(-2, 4))
 values = st.one_of(
     st.none(),
@@ -110,11 +119,11 @@ def logs(statements: str, records: Any, rows_max: int, order: str, partitions: i
 
 @pytest.mark.parametrize(
     "statements",
-    [STATELESS, AGGREGATING, WINDOWED, STREAM_JOINS, TABLE_JOINS],
-    ids=["stateless", "aggregating", "windowed", "stream joins", "table joins"],
+    [STATELESS, AGGREGATING, WINDOWED, STREAM_JOINS, TABLE_JOINS, CHAINED],
+    ids=["stateless", "aggregating", "windowed", "stream joins", "table joins", "chained"],
 )
 @given(records=inputs, order=st.sampled_from(["arrival", "timestamp"]), partitions=st.sampled_from([1, 3]))
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_steps_cannot_be_seen(statements: str, records: Any, order: str, partitions: int) -> None:
     """Steps of one, three and all records write the same records to every topic."""
     singly = logs(statements, records, 1, order, partitions)

@@ -251,3 +251,13 @@ def test_flat_values_cannot_hold_nested_states(bench: Any, call: str) -> None:
         bench.resolve(f"CREATE TABLE O AS SELECT ID, {call} FROM S GROUP BY ID")
     bench.resolve(f"CREATE TABLE O AS SELECT ID, {call} FROM J GROUP BY ID")
     bench.resolve("CREATE TABLE O AS SELECT ID, COUNT(*), SUM(V), MAX(V) FROM S GROUP BY ID")
+
+
+def test_a_sink_skips_rows_without_a_timestamp(any_batch: Any) -> None:
+    """A row whose TIMESTAMP column is null or negative is not written, and counted as bad nowhere else."""
+    bench = any_batch
+    bench.source("CREATE STREAM S (ID INT KEY, AT_MS BIGINT)")
+    bench.run("CREATE STREAM O WITH (TIMESTAMP='AT_MS') AS SELECT * FROM S")
+    bench.produce("S", [(1, {"AT_MS": 7}, 0), (2, {"AT_MS": None}, 0), (3, {"AT_MS": -1}, 0), (4, {"AT_MS": 9}, 0)])
+    bench.drain()
+    assert bench.rows("O") == [(1, {"AT_MS": 7}, 7), (4, {"AT_MS": 9}, 9)]
