@@ -108,3 +108,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"penstock.{home}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
