@@ -18,6 +18,7 @@ from .avro_schema import (
     Names,
     avro_schema,
     full_name_of,
+    has_weightless_items,
     parse_avro,
     unscaled_bytes,
     without_logical_types,
@@ -61,6 +62,8 @@ class AvroSerde(SchemaSerde):
         fastavro = needed("fastavro", "avro")
         tree, names, parsed = self._parsed(written)
         natural, convert = AvroReader(names).natural(tree)
+        if has_weightless_items(names, [tree, *({**named, "name": full} for full, named in names.types.items())]):
+            raise ValueError("the schema has an ARRAY whose items take no bytes, so a short record could be of any length")
         wrapped = self.wrapped(schema)
         if natural is None or (wrapped and not pa.types.is_struct(natural)):
             raise ValueError("the schema of the record is no Avro record")

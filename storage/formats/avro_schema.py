@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from ...errors import StatementError
 from ...limits import DECIMAL_PRECISION_MAX
+from .text_values import check_time
 from .values import type_name
 
 NAMESPACE = "io.confluent.ksql.avro_schemas"
@@ -150,6 +151,43 @@ class Names:
         raise StatementError(f"The Avro schema uses type {name}, which it does not define")
 
 
+def has_weightless_items(names: Names, schema: Any, namespace: str = "") -> bool:
+    """Whether an array's items take no bytes: a few bytes could then stand for more items than memory holds."""
+    if isinstance(schema, list):
+        return any(has_weightless_items(names, branch, namespace) for branch in schema)
+    if isinstance(schema, str):
+        # A named type is looked at where it is defined.
+        return False
+    kind = schema["type"]
+    if kind in ("record", "error"):
+        inner = full_name_of(schema, namespace).rpartition(".")[0]
+        return any(has_weightless_items(names, field["type"], inner) for field in schema["fields"])
+    if kind == "array":
+        items = schema["items"]
+        return _is_weightless(names, items, namespace) or has_weightless_items(names, items, namespace)
+    if kind == "map":
+        return has_weightless_items(names, schema["values"], namespace)
+    return kind not in ("enum", "fixed") and has_weightless_items(names, kind, namespace)
+
+
+def _is_weightless(names: Names, schema: Any, namespace: str) -> bool:
+    """Whether values of a schema take no bytes."""
+    if isinstance(schema, list):
+        return False  # The branch takes one.
+    if isinstance(schema, str):
+        if schema in _SQL or schema == "null":
+            return schema == "null"
+        schema, full = names.find(schema, namespace)
+        namespace = full.rpartition(".")[0]
+    kind = schema["type"]
+    if kind in ("record", "error"):
+        inner = full_name_of(schema, namespace).rpartition(".")[0]
+        return all(_is_weightless(names, field["type"], inner) for field in schema["fields"])
+    if kind == "fixed":
+        return int(schema["size"]) == 0
+    return kind not in ("array", "map", "enum") and _is_weightless(names, kind, namespace)
+
+
 def full_name_of(schema: Mapping[str, Any], namespace: str) -> str:
     """The full name of a named type."""
     name: str = schema["name"]
@@ -213,6 +251,8 @@ class AvroReader:
         if schema.get("logicalType") == "decimal" and kind == "bytes":
             return _decimal(schema)
         logical = _LOGICAL.get((kind, schema.get("logicalType", "")))
+        if logical == pa.time32("ms"):
+            return logical, check_time
         return (logical, None) if logical is not None else self.natural(kind, namespace)
 
     def _named(self, schema: Any, full: str) -> tuple[Any, Convert | None]:

@@ -14,12 +14,14 @@ counts);
                       unknown ones are ignored, missing ones are null
 ====================  ==============================================================================================
 
-``null`` is null in every type.  Numbers are read exactly, never by way of a double.
+``null`` is null in every type.  Numbers are read exactly, never by way of a double.  A byte order mark before the document
+is passed over; anything after it makes the record malformed (ksqlDB drops what follows the document unseen).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -32,6 +34,8 @@ from .values import type_name
 
 Reader = Callable[[Any], Any]
 """Takes a parsed JSON value that is not null; raises `ValueError`."""
+
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 _INTEGER_DIGITS_MAX = 4_000
 """Python refuses longer integers by default; they are kept as decimals."""
@@ -58,6 +62,7 @@ def parse_json(blob: bytes) -> Any:
         text = blob.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start}") from None
+    text = text.removeprefix("\ufeff")
     if not text.strip(" \t\r\n"):
         return None
     try:
@@ -167,9 +172,10 @@ def _decimal_reader(type_: Any) -> Reader:
 
 
 def _string(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json_text(value)
+    text = value if isinstance(value, str) else json_text(value)
+    if not text.isascii() and _HALF_A_PAIR.search(text):
+        raise ValueError("the text has half of a surrogate pair, which is no character")
+    return text
 
 
 def _bytes(value: Any) -> bytes:

@@ -223,5 +223,5 @@ def defaulted(value: Any, type_: Any, optional: bool, inside: bool) -> Any:
     if pa.types.is_decimal(type_):
         return Decimal(0).scaleb(-type_.scale) if inside else None
     if pa.types.is_temporal(type_):
-        return (-719163 if pa.types.is_date(type_) else 0) if inside else None
+        return 0 if inside and not pa.types.is_date(type_) else None
     return {pa.bool_(): False, pa.float64(): 0.0, pa.string(): "", pa.binary(): b""}.get(type_, 0)

@@ -167,3 +167,45 @@ def test_keys_are_bare_by_default_and_objects_if_several() -> None:
     double = pa.schema([("K", pa.string()), ("L", pa.int32())])
     columns = [pa.array(["a"]), pa.array([1], pa.int32())]
     assert key.encode(columns, double, None).data.to_pylist() == [b'{"K":"a","L":1}']
+
+
+@pytest.mark.parametrize(
+    ("document", "value"),
+    [
+        ('{"C":1}\n \t', 1),
+        ('\ufeff{"C":1}', 1),
+        ('{"C":1,"C":2}', 2),
+        ('{"C":1.9}', 1),
+        ('{"C":-0.0}', 0),
+        ('{"C":2e1}', 20),
+        ('{"C":99999999999}', 1215752191),
+        ('{"C":"7"}', 7),
+    ],
+)
+def test_odd_documents(document: str, value: int) -> None:
+    """What is around and in a document that still is JSON: blanks, a byte order mark, a key twice, any kind of number."""
+    decoded = SERDE.decode(pa.array([document.encode()]), pa.schema([("C", pa.int32())]))
+    assert decoded.malformed is None and decoded.columns[0].to_pylist() == [value]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"C":1} x',
+        '{"C":1}{"C":2}',
+        '{"C":1}\0',
+        '{"C":NaN}',
+        '{"C":Infinity}',
+        '{"C":01}',
+        '{"C":+1}',
+        '{"C":.5}',
+        '{"C":1,}',
+    ]
+    + ["{'C':1}", '{"C":1e1000000000}', '{"S":"\\ud800"}', '{"S":"\t"}', "nul", '{"C":" 1"}'],
+)
+def test_documents_that_are_not_json(document: str) -> None:
+    """Each is malformed, for the record alone."""
+    data = pa.array([b'{"C":1}', document.encode(), b'{"C":2}'])
+    decoded = SERDE.decode(data, pa.schema([("C", pa.int32()), ("S", pa.string())]))
+    assert decoded.malformed is not None and decoded.malformed.rows.tolist() == [1]
+    assert decoded.columns[0].to_pylist() == [1, None, 2]
