@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("engine", "grammar", "repl", "runtime", "storage")
 COMMON = {"errors", "limits"}
@@ -18,6 +20,23 @@ MAY_IMPORT = {
 """What a room may import besides itself and `COMMON`; "" is the door."""
 REPL_MAY_READ = {"grammar.words", "grammar.lexer"}
 """The only parts of grammar that repl knows: how text is cut into words, not what it means."""
+ORDER = {
+    "grammar": "ast tables lexer build substitute syntax_errors words parse unparse",
+    "storage": "files faulty_files layout formats log state",
+    "runtime": (
+        "clock batch metrics kernel windows ordering segmented operators dataflow processing_log source sink topic_tail "
+        "subscriptions pull_check pull task commit step queries scheduler views host"
+    ),
+    "engine": (
+        "types schema settings catalog functions expressions analysis plan schema_log serdes intake stored_tables lowering "
+        "results commands database script_tests"
+    ),
+    "engine/commands": (
+        "journal upgrade context inference planning printing reading records replacement settings submit insert persist "
+        "select adhoc define inspect assertions dispatch"
+    ),
+}
+"""Inside these folders, what may import whom: each file or folder only what stands before it."""
 STORAGE_ISLANDS = ("log", "state", "formats")
 """Folders of storage that do not know each other."""
 
@@ -79,6 +98,45 @@ def complaints() -> list[str]:
     return found
 
 
+def order_complaints(folder: str) -> list[str]:
+    """One sentence per import inside a folder that does not go back in its `ORDER`, and per file that has no place there."""
+    order = ORDER[folder].split()
+    prefix = folder.replace("/", ".") + "."
+    found = [
+        f"{folder}/{path.name} has no place in the order of {folder}"
+        for path in sorted((ROOT / folder).iterdir())
+        if path.stem not in (*order, "__init__", "__pycache__") and (path.suffix == ".py" or path.is_dir())
+    ]
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        own = path.relative_to(ROOT / folder).parts[0].removesuffix(".py")
+        for line, module in imported_modules(path):
+            other = module.removeprefix(prefix).split(".")[0]
+            if own not in order or not module.startswith(prefix) or other in (own, "__init__"):
+                continue
+            if other not in order or order.index(other) > order.index(own):
+                found.append(f"{path.relative_to(ROOT)}:{line} imports {module}: {own} comes before {other}")
+    return found
+
+
+def loops() -> list[tuple[str, ...]]:
+    """Modules that need each other when they are imported.
+
+    What is imported for annotations only, or inside a function (optional packages), is not counted.
+    """
+    needs: dict[str, set[str]] = {}
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            at_import = {node.lineno for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            needs[name] = {module for line, module in imported_modules(path) if line in at_import} - {name}
+    settled: set[str] = set()
+    while ready := {name for name in needs if name not in settled and needs[name] & set(needs) <= settled}:
+        settled |= ready
+    left = {name: needs[name] & (set(needs) - settled) for name in needs if name not in settled}
+    return [(name, *sorted(others)) for name, others in sorted(left.items())]
+
+
 def _island_complaints(path: Path) -> list[str]:
     parts = path.relative_to(ROOT).parts
     found = []
@@ -98,6 +156,17 @@ def _island_complaints(path: Path) -> list[str]:
 def test_rooms_import_only_what_lies_below_them() -> None:
     """Every import of ours points the way that docs/style.md says."""
     assert complaints() == []
+
+
+@pytest.mark.parametrize("folder", ORDER)
+def test_inside_a_room_imports_go_one_way(folder: str) -> None:
+    """Every import inside a folder goes back in its order, and every file has its place in it."""
+    assert order_complaints(folder) == []
+
+
+def test_no_two_modules_need_each_other() -> None:
+    """Two files that need each other are one file, or a third is missing."""
+    assert loops() == []
 
 
 def test_importing_from_the_package_itself_is_importing_the_door() -> None:

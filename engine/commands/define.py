@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from ...errors import PenstockError, Span, StatementError, UnsupportedError
+from ...errors import Span, StatementError, UnsupportedError
 from ...grammar import ast
 from ...grammar.unparse import quote, unparse
 from ...storage.formats import format_traits
@@ -23,8 +20,8 @@ from ..types import BYTES, HEADERS_TYPE
 from . import persist
 from .context import Engine
 from .inference import delete_schemas, infer, register_schemas
+from .replacement import check_columns_extend, check_may_replace, check_name, check_same_place, undone_by, widen_topic
 
-_SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _CLEANUP = {
     "delete": "delete",
     "compact": "compact",
@@ -75,25 +72,6 @@ def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
     )
 
 
-@contextmanager
-def undone_by(engine: Engine, statement: str | None) -> Iterator[None]:
-    """If what follows a journaled statement fails, journal the one that takes it back."""
-    try:
-        yield
-    except PenstockError:
-        if statement is not None:
-            engine.make_durable(statement)
-        raise
-
-
-def check_name(name: str, span: Span) -> None:
-    """Section 1: what a source may be called.  Raises: StatementError."""
-    if not _SOURCE_NAME.fullmatch(name):
-        raise StatementError(
-            f"a stream or table cannot be called {name}", span=span, suggestion="Use letters, digits, _ and - only."
-        )
-
-
 def _check_replaceable(engine: Engine, statement: ast.CreateSource, existing: DataSource | None) -> None:
     kind, name, span = statement.kind, statement.name, statement.span
     if statement.or_replace and (statement.read_only or (existing is not None and existing.read_only)):
@@ -115,51 +93,9 @@ def _check_replaceable(engine: Engine, statement: ast.CreateSource, existing: Da
         )
 
 
-def check_may_replace(engine: Engine, existing: DataSource, kind: str, span: Span) -> None:
-    """What holds for every CREATE OR REPLACE.  Raises: StatementError."""
-    if engine.properties.get("ksql.create.or.replace.enabled") == "false":
-        raise StatementError("CREATE OR REPLACE is switched off by ksql.create.or.replace.enabled", span=span)
-    if existing.kind != kind:
-        raise StatementError(
-            f"{existing.name} is a {existing.kind.lower()}, so it cannot be replaced by a {kind.lower()}", span=span
-        )
-
-
 def _check_upgrade(old: DataSource, new: DataSource, statement: ast.CreateSource) -> None:
     check_same_place(old, new, statement.span)
     check_columns_extend(old, new, statement.span)
-
-
-def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
-    """Section 3, CREATE OR REPLACE: topic, formats, windows and timestamps must stay.  Raises: StatementError."""
-    same = (
-        ("topic", old.topic, new.topic),
-        ("key format", old.key_format, new.key_format),
-        ("value format", old.value_format, new.value_format),
-        ("window", old.window, new.window),
-        ("timestamp column", (old.timestamp_column, old.timestamp_format), (new.timestamp_column, new.timestamp_format)),
-    )
-    for what, before, after in same:
-        if before != after:
-            raise StatementError(
-                f"{old.name} cannot be replaced: its {what} would change",
-                span=span,
-                suggestion="DROP it and create it anew.",
-            )
-
-
-def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
-    """Section 3, CREATE OR REPLACE: keys stay, value columns keep place and type, new ones come last."""
-    if old.schema.keys != new.schema.keys:
-        raise StatementError(f"{old.name} cannot be replaced: its key would change", span=span)
-    before, after = old.schema.values, new.schema.values
-    for index, column in enumerate(before):
-        if index >= len(after) or after[index] != column:
-            raise StatementError(
-                f"{old.name} cannot be replaced: the column {column} would change or go away",
-                span=span,
-                suggestion="Keep all value columns, and add new ones at the end.",
-            )
 
 
 # --- the definition itself -----------------------------------------------------------------
@@ -273,21 +209,6 @@ def _ensure_topic(engine: Engine, made: _Definition, existing: DataSource | None
         engine.create_topic(made.source.topic, made.topic, made.replicas)
     elif existing is not None:
         widen_topic(engine, made.source)
-
-
-def widen_topic(engine: Engine, source: DataSource) -> None:
-    """Let a topic of typed values hold the source's new columns."""
-    config = engine.log.topics()[source.topic]
-    wanted = value_type(source.value_format, source.schema)
-    if wanted is None or config.value_type is None:
-        return
-    have = list(config.value_type)
-    names = {f.name for f in have}
-    added = [f for f in wanted if f.name not in names]
-    if added:
-        import pyarrow as pa
-
-        engine.log.alter_topic(source.topic, replace(config, value_type=pa.struct([*have, *added])))
 
 
 def _schema(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> Schema:

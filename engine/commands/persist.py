@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from ...errors import Span, StatementError
 from ...grammar import ast
@@ -19,10 +20,8 @@ from ..serdes import value_type
 from .context import Engine, Planned
 from .inference import register_schemas
 from .planning import PlannedQuery, plan_query, plan_source_table, to_dataflow
+from .replacement import check_columns_extend, check_may_replace, check_name, check_same_place, undone_by, widen_topic
 from .upgrade import check_upgrade
-
-if TYPE_CHECKING:
-    from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,6 @@ def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
     Raises:
         StatementError: the query or the sink breaks a rule; nothing was changed.
     """
-    from .define import check_name, undone_by
-
     kind, name = statement.kind, statement.name
     text = unparse(statement)
     word = f"create {kind.lower()} as select"
@@ -87,8 +84,6 @@ def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
 
 
 def _check_free(engine: Engine, statement: ast.CreateAsSelect, existing: DataSource | None) -> None:
-    from .define import check_may_replace
-
     if existing is None:
         return
     kind, name, span = statement.kind, statement.name, statement.span
@@ -156,8 +151,6 @@ def _check_topic(engine: Engine, sink: ResolvedSink, statement: ast.CreateAsSele
 
 
 def _ensure_topic(engine: Engine, sink: ResolvedSink, source: DataSource, existing: DataSource | None) -> None:
-    from .define import widen_topic
-
     if engine.topic(sink.topic) is None:
         policy = (sink.cleanup_policy or "delete").replace("delete,compact", "compact,delete")
         retention = sink.retention_ms if sink.retention_ms is not None and sink.retention_ms >= 0 else None
@@ -170,8 +163,6 @@ def _ensure_topic(engine: Engine, sink: ResolvedSink, source: DataSource, existi
 def _check_replacement(
     engine: Engine, existing: DataSource, source: DataSource, resolved: ResolvedQuery, span: Span
 ) -> None:
-    from .define import check_columns_extend, check_same_place
-
     check_same_place(existing, source, span)
     check_columns_extend(existing, source, span)
     old = engine.planned[str(existing.query_id)].resolved
@@ -184,8 +175,6 @@ def _check_replacement(
 
 def insert_select(engine: Engine, statement: ast.InsertSelect) -> Message:
     """Have a query write to an existing stream.  Raises: StatementError."""
-    from .define import undone_by
-
     text = unparse(statement)
     clause = WithClause(statement.properties, INSERT_INTO)
     target = engine.catalog.sources.get(statement.target)
@@ -297,8 +286,6 @@ def find_query(engine: Engine, query_id: str, span: Span) -> QueryEntry:
     """A persistent query by its id.  Raises: StatementError, naming near misses."""
     found = engine.catalog.queries.get(query_id)
     if found is None:
-        import difflib
-
         near = difflib.get_close_matches(query_id, engine.catalog.queries, 1)
         raise StatementError(
             f"there is no persistent query {query_id}",
