@@ -39,8 +39,8 @@ def startup(options: Options) -> Iterator[Measurement]:
     yield Measurement(f"parse of {len(STATEMENT)} characters", statistics.median(parses), "ms", 1.0, "python")
 
 
-def _prompt_ms() -> float:
-    """Start the REPL in a terminal and wait for its prompt."""
+def _prompt_ms() -> tuple[float, float]:
+    """Start the REPL in a terminal and wait for its prompt; milliseconds of waiting, and of processor time."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as home:
         environment = {**os.environ, "TERM": "xterm", "HOME": home, "PROMPT_TOOLKIT_NO_CPR": "1"}
         start = time.perf_counter()
@@ -56,7 +56,10 @@ def _prompt_ms() -> float:
                     seen += os.read(terminal, 65536)
             if b"penstock>" not in seen:
                 raise RuntimeError(f"no prompt came: {seen[-400:]!r}")
-            return (time.perf_counter() - start) * 1e3
+            waited = (time.perf_counter() - start) * 1e3
+            with open(f"/proc/{child}/stat") as stat:
+                ticks = stat.read().rpartition(")")[2].split()[11:13]
+            return waited, sum(map(int, ticks)) * 1e3 / os.sysconf("SC_CLK_TCK")
         finally:
             os.close(terminal)
             os.kill(child, 9)
