@@ -46,13 +46,15 @@ _ITEMS = pa.array([f"item {i * 7919 % 100_003}" for i in range(4096)])
 
 
 def _time(event: Int64s) -> Int64s:
-    return START_MS + event // EVENTS_PER_MS
+    times: Int64s = START_MS + event // EVENTS_PER_MS
+    return times
 
 
 def _person(rng: np.random.Generator, newest: Int64s) -> Int64s:
     """One of the persons who are active when the newest has the number ``newest`` (some are yet to come)."""
     active = np.minimum(newest + 1, PERSONS_ACTIVE)
-    return newest + 1 - active + (rng.random(len(newest)) * (active + 10)).astype(np.int64)
+    chosen: Int64s = newest + 1 - active + (rng.random(len(newest)) * (active + 10)).astype(np.int64)
+    return chosen
 
 
 def _pick(rng: np.random.Generator, values: Any, n: int) -> Any:
@@ -60,7 +62,8 @@ def _pick(rng: np.random.Generator, values: Any, n: int) -> Any:
 
 
 def _prices(rng: np.random.Generator, n: int) -> Int64s:
-    return np.rint(100 * 10.0 ** (6 * rng.random(n))).astype(np.int64)
+    prices: Int64s = np.rint(100 * 10.0 ** (6 * rng.random(n))).astype(np.int64)
+    return prices
 
 
 def bid_block(block: int, seed: int = 1, strings: bool = True) -> pa.Table:

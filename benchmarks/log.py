@@ -51,6 +51,11 @@ def speed(name: str, rows: int, work: Callable[[], Any]) -> Measurement:
     return Measurement(f"log: {name}", rate(rows, timed(work)), "M rows/s")
 
 
+def repeated(times: int, work: Callable[[], Any]) -> None:
+    for _ in range(times):
+        work()
+
+
 def scan(log: LocalLog, topic: str, fields: list[str] | None = None, rows_max: int = 65_536) -> int:
     """Read a partition from its start to its end."""
     offset = rows = 0
@@ -101,12 +106,12 @@ def _measure(path: Path) -> Iterator[Measurement]:
     yield speed(
         "append, frames of 10,000, each durable",
         2_000_000,
-        lambda: [commit(log, many, topic="large") for _ in range(200)],
+        lambda: repeated(200, lambda: commit(log, many, topic="large")),
     )
     yield speed(
         "append, split by key over 4 partitions",
         500_000,
-        lambda: [commit(log, many, None, topic="split") for _ in range(50)],
+        lambda: repeated(50, lambda: commit(log, many, None, topic="split")),
     )
     yield speed("scan, frames of 10,000", 2_000_000, lambda: scan(log, "large"))
     yield speed("scan, one field of three", 2_000_000, lambda: scan(log, "large", ["id"]))

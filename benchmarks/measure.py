@@ -8,11 +8,11 @@ it: two runs are compared by figure / yardstick.
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -113,9 +113,28 @@ def end_query(db: penstock.Database, name: str) -> None:
     db.execute(f"TERMINATE `{query_id}`;")
 
 
-def memory_peak_mb() -> float:
-    """Of this process since its start."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+class MemoryPeak:
+    """Watches how much memory of its own this process holds (files that are mapped, such as the log's, are the kernel's to
+    take back at any time and do not count)."""
+
+    def __init__(self) -> None:
+        self._peak_kb = 0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            self._peak_kb = max(self._peak_kb, _held_kb())
+            time.sleep(0.02)
+
+    def take_mb(self) -> float:
+        """The peak since the last call."""
+        peak, self._peak_kb = max(self._peak_kb, _held_kb()), 0
+        return peak / 1024
+
+
+def _held_kb() -> int:
+    with open("/proc/self/status") as status:
+        return next((int(line.split()[1]) for line in status if line.startswith("RssAnon:")), 0)
 
 
 def percentile(values: list[float], share: float) -> float:

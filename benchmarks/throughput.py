@@ -11,7 +11,7 @@ import pyarrow as pa
 import penstock
 
 from . import bids
-from .measure import Measurement, Options, database, end_query, memory_peak_mb, rate, timed, until_taken_in, workload
+from .measure import Measurement, MemoryPeak, Options, database, end_query, rate, timed, until_taken_in, workload
 
 FILTER_MIN_PRICE = 1_000_000
 
@@ -42,9 +42,10 @@ def insert_payments(db: penstock.Database, rows: int, keys: int) -> penstock.Tok
 @workload
 def stateless(options: Options) -> Iterator[Measurement]:
     """Filter and projection: into a push query whose rows are counted and dropped, and into streams."""
-    rows = options.rows
+    rows, memory = options.rows, MemoryPeak()
     with database() as db:
         token = insert_bids(db, rows)
+        memory.take_mb()
         expected = sum(int((np.asarray(b["price"]) > FILTER_MIN_PRICE).sum()) for b in bids.bids(rows, strings=False))
         select = f"SELECT auction, bidder, price * 2 AS price FROM bids WHERE price > {FILTER_MIN_PRICE} EMIT CHANGES"
 
@@ -64,13 +65,13 @@ def stateless(options: Options) -> Iterator[Measurement]:
         seconds = until_taken_in(db, token, f"CREATE STREAM copied AS SELECT {columns} FROM bids EMIT CHANGES;")
         end_query(db, "COPIED")
         yield Measurement("projection of all rows into a stream", rate(rows, seconds), "M rows/s")
-        yield Measurement("memory peak, stateless", memory_peak_mb(), "MB", yardstick="none")
+        yield Measurement("memory peak, stateless", memory.take_mb(), "MB", yardstick="none")
 
 
 @workload
 def aggregate(options: Options) -> Iterator[Measurement]:
     """COUNT and SUM by 100,000 evenly spread keys, and by the bidders of the auction (skewed)."""
-    rows = options.rows
+    rows, memory = options.rows, MemoryPeak()
     with database() as db:
         token = insert_payments(db, rows, 100_000)
         seconds = until_taken_in(db, token, TOTALS)
@@ -85,7 +86,7 @@ def aggregate(options: Options) -> Iterator[Measurement]:
             "CREATE TABLE per_bidder AS SELECT bidder, COUNT(*) AS n, SUM(price) AS total FROM bids GROUP BY bidder;",
         )
         yield Measurement("COUNT and SUM by bidder", rate(rows, seconds), "M rows/s")
-        yield Measurement("memory peak, aggregation", memory_peak_mb(), "MB", yardstick="none")
+        yield Measurement("memory peak, aggregation", memory.take_mb(), "MB", yardstick="none")
 
 
 def _every_account(db: penstock.Database, keys: int) -> penstock.Token:
@@ -125,7 +126,7 @@ def state(options: Options) -> Iterator[Measurement]:
     ``evenly spread``: payments go to all accounts.  Then a step changes 65,536 accounts instead of 10,000, and writes 6.5
     times as many changes; every update is emitted (caching off) in both.
     """
-    rows = options.rows
+    rows, memory = options.rows, MemoryPeak()
     small = _cost_ns(10_000, 10_000, rows, {})
     large = _cost_ns(10_000_000, 10_000, rows, {})
     yield Measurement("state of 10 k keys", small, "ns/row", yardstick="none")
@@ -137,7 +138,7 @@ def state(options: Options) -> Iterator[Measurement]:
     yield Measurement("state of 10 k keys, every update", small, "ns/row", yardstick="none")
     yield Measurement("state of 10 M keys, evenly spread, every update", large, "ns/row", yardstick="none")
     yield Measurement("10 M keys / 10 k keys, evenly spread", large / small, "x", None, "none")
-    yield Measurement("memory peak, 10 M keys", memory_peak_mb(), "MB", yardstick="none")
+    yield Measurement("memory peak, 10 M keys", memory.take_mb(), "MB", yardstick="none")
 
 
 @workload
