@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..errors import DataError, PenstockError, StatementError, StorageError
 
+FOLDED_WIDTH_MIN = 24
+"""Characters below which a folded column would be hard to read."""
 ROWS_SHOWN_MAX = 1_000
 """Rows of a result that are printed; more are counted, and `sql()` gives them all."""
 
@@ -37,20 +40,37 @@ def cell(value: Any) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = 120) -> str:
-    """A table with headings; where it would be wider than the terminal, one block of lines per row instead."""
+    """A table with headings.
+
+    Where it would be wider than the terminal, its widest column of texts is folded; if that column would become too
+    narrow, there is one block of lines per row instead.
+    """
     rows = list(rows)
     cells = [[cell(value).replace("\n", "\\n") for value in row] for row in rows]
     numeric = [all(_is_number(row[i]) for row in rows) for i in range(len(columns))]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
-    if sum(widths) + 3 * len(widths) > width and len(columns) > 1:
-        return vertical(columns, cells)
+    folded = max(range(len(columns)), key=lambda i: -1 if numeric[i] else widths[i], default=0)
+    beyond = sum(widths) + 3 * len(widths) - 3 - width
+    if beyond > 0 and len(columns) > 1:
+        if numeric[folded] or widths[folded] - beyond < FOLDED_WIDTH_MIN:
+            return vertical(columns, cells)
+        widths[folded] -= beyond
 
     def line(values: Sequence[str]) -> str:
         padded = [v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric, strict=True)]
         return " | ".join(padded).rstrip()
 
     rule = "-+-".join("-" * w for w in widths)
-    return "\n".join([line(list(columns)), rule, *map(line, cells)])
+    lines = [line(part) for row in cells for part in _folded(row, folded, widths[folded])] if columns else []
+    return "\n".join([line(list(columns)), rule, *lines])
+
+
+def _folded(row: list[str], column: int, width: int) -> Iterator[list[str]]:
+    """The lines that a row takes when one of its cells is folded to a width."""
+    pieces = (textwrap.wrap(row[column], width) or [""]) if len(row[column]) > width else [row[column]]
+    yield [*row[:column], pieces[0], *row[column + 1 :]]
+    for piece in pieces[1:]:
+        yield [piece if i == column else "" for i in range(len(row))]
 
 
 def _is_number(value: Any) -> bool:
