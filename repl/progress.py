@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,9 @@ class Display:
         width = self._width()
         written = [(*row[:2], *(f"{count:,}" for count in row[2:])) for row in rows]
         lines = [line[: width - 1] for line in (*self._aligned(written), *extra)]
+        height = shutil.get_terminal_size((120, 40)).lines
+        if len(lines) >= height:  # what has scrolled away cannot be redrawn
+            lines = [*lines[: height - 2], f".. and {len(lines) - height + 2} more"]
         up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
         self._out.write(up + "\n".join(lines) + "\n")
         self._drawn = len(lines)
