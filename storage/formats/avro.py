@@ -58,9 +58,36 @@ class AvroSerde(SchemaSerde):
         return tree, names, parsed
 
     def reader(self, written: SchemaText, schema: pa.Schema) -> ReadRow:
-        """See `SchemaSerde.reader`."""
+        """See `SchemaSerde.reader`.
+
+        Columns are read out of the fields that were written, and one that was not is null.  A source with a fixed schema
+        reads older and newer records as Avro resolves them to it: with its defaults, aliases and promotions.
+        """
+        plain = self._reading(written, None, schema)
+        if self._options.schema_id is None:
+            return plain
+        wanted = self._registry.by_id(self._options.schema_id)
+        if wanted.same_as(written):
+            return plain
+        resolved = self._reading(written, wanted, schema)
+        unresolvable = needed("fastavro.read", "avro").SchemaResolutionError
+
+        def read(rest: memoryview) -> Sequence[Any] | None:
+            try:
+                return resolved(rest)
+            except unresolvable:
+                return plain(rest)
+
+        return read
+
+    def _reading(self, written: SchemaText, wanted: SchemaText | None, schema: pa.Schema) -> ReadRow:
+        """What reads records of a schema, resolved to another one if that is given."""
         fastavro = needed("fastavro", "avro")
         tree, names, parsed = self._parsed(written)
+        target = None
+        if wanted is not None:
+            tree, names, target = self._parsed(wanted)
+            _mend_defaults(target)
         natural, convert = AvroReader(names).natural(tree)
         if has_weightless_items(names, [tree, *({**named, "name": full} for full, named in names.types.items())]):
             raise ValueError("the schema has an ARRAY whose items take no bytes, so a short record could be of any length")
@@ -76,7 +103,9 @@ class AvroSerde(SchemaSerde):
 
         def read(rest: memoryview) -> Sequence[Any] | None:
             try:
-                value = read_datum(io.BytesIO(rest), parsed, None, return_record_name=True, return_record_name_override=True)
+                value = read_datum(
+                    io.BytesIO(rest), parsed, target, return_record_name=True, return_record_name_override=True
+                )
             except failures as error:
                 raise ValueError(f"not a record of its Avro schema: {error}") from None
             if value is None:
@@ -108,6 +137,23 @@ class AvroSerde(SchemaSerde):
             return buffer.getvalue()
 
         return write
+
+
+def _mend_defaults(schema: Any) -> None:
+    """Defaults of bytes are texts in a schema, one character for each byte; fastavro hands them over as they are."""
+    if isinstance(schema, list):
+        for branch in schema:
+            _mend_defaults(branch)
+    elif isinstance(schema, dict):
+        for field in schema.get("fields", ()):
+            kind = field["type"][0] if isinstance(field["type"], list) else field["type"]
+            kind = kind["type"] if isinstance(kind, dict) else kind
+            if kind in ("bytes", "fixed") and isinstance(field.get("default"), str):
+                field["default"] = field["default"].encode("latin-1", "replace")
+        for inner in ("type", "items", "values"):
+            _mend_defaults(schema.get(inner))
+        for field in schema.get("fields", ()):
+            _mend_defaults(field["type"])
 
 
 class _AvroWriter:

@@ -8,8 +8,8 @@ INTEGER                INTEGER; DATE (days), TIME (ms)
 BIGINT                 INTEGER, BIGINT, DATE, TIME, TIMESTAMP (ms)
 DOUBLE                 INTEGER, BIGINT, DOUBLE
 DECIMAL                DECIMAL and integers that fit without rounding
-STRING                 STRING, numbers and booleans as text
-BYTES                  BYTES
+STRING                 STRING, numbers and booleans as text, BYTES that are UTF-8
+BYTES                  BYTES, STRING as UTF-8
 DATE, TIME, TIMESTAMP  themselves, INTEGER (DATE, TIME), BIGINT (TIMESTAMP)
 ARRAY, MAP             element by element
 STRUCT                 fields by exact name, else by name in any case; missing ones are null
@@ -76,6 +76,8 @@ def _primitive(written: Any, wanted: Any) -> Coerce | None:
         return (lambda v: fit_decimal(v, precision, scale)) if integer or pa.types.is_decimal(written) else None
     if wanted == pa.string():
         return _to_text(written)
+    if wanted == pa.binary():
+        return str.encode if written == pa.string() else None
     if wanted == pa.date32():
         return _same if written == pa.int32() else None
     if wanted == pa.time32("ms"):
@@ -94,6 +96,8 @@ def _to_text(written: Any) -> Coerce | None:
         return format_double
     if pa.types.is_decimal(written):
         return format_decimal
+    if written == pa.binary():
+        return lambda v: bytes(v).decode()
     return None
 
 

@@ -200,8 +200,13 @@ def test_odd_documents(document: str, value: int) -> None:
         '{"C":+1}',
         '{"C":.5}',
         '{"C":1,}',
-    ]
-    + ["{'C':1}", '{"C":1e1000000000}', '{"S":"\\ud800"}', '{"S":"\t"}', "nul", '{"C":" 1"}'],
+        "{'C':1}",
+        '{"C":1e1000000000}',
+        '{"S":"\\ud800"}',
+        '{"S":"\t"}',
+        "nul",
+        '{"C":" 1"}',
+    ],
 )
 def test_documents_that_are_not_json(document: str) -> None:
     """Each is malformed, for the record alone."""
