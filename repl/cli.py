@@ -89,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(render.error(problem), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _setting(text: str) -> tuple[str, str]:

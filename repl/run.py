@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from ..errors import StatementError
 from . import render
 from .progress import Display, sample
 
+_PATIENCE_S = 2.0
+"""How long after Ctrl-C another one still means the same."""
 _LOOK_S = 0.05
 """How often an ``--until-idle`` run looks whether everything is taken in."""
 
@@ -74,12 +77,16 @@ def _width() -> int:
 
 @contextmanager
 def _stopping() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second SIGINT interrupts."""
+    """An event that SIGINT and SIGTERM set; one that comes much later, because ending takes long, interrupts."""
     stop = threading.Event()
+    asked_s = 0.0
 
     def ask(number: int, frame: object) -> None:
-        if stop.is_set():
+        nonlocal asked_s
+        if stop.is_set() and time.monotonic() - asked_s > _PATIENCE_S:
             raise KeyboardInterrupt
+        if not stop.is_set():
+            asked_s = time.monotonic()
         stop.set()
 
     if threading.current_thread() is not threading.main_thread():

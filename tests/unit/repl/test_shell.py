@@ -105,3 +105,13 @@ def test_command_line_statements(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert main(["-e", "SELECT 1 FROM nowhere"]) == 1
     assert main(["-s", "auto.offset.reset=sometimes", "-e", "SHOW TABLES"]) == 1
     assert "auto.offset.reset must be one of" in capsys.readouterr().err
+
+
+def test_selects_that_only_duckdb_can_run(database: Any) -> None:
+    """ORDER BY, CTEs and the like work at the prompt too; an error is told in the dialect's words where it has some."""
+    inserts = "INSERT INTO orders VALUES (1, 'pen'); INSERT INTO orders VALUES (2, 'ink');"
+    text = printed(database, SETUP, inserts, "SELECT item FROM orders ORDER BY item;")
+    assert text.splitlines()[-3:] == ["ink", "pen", "(2 rows)"]
+    assert "2 | " in printed(database, "WITH o AS (FROM orders) SELECT count(*), max(item) FROM o;")
+    assert "Did you mean ITEM?" in printed(database, "SELECT itm FROM orders;")
+    assert "DuckDB" in printed(database, "WITH o AS (FROM orders) SELECT nothing FROM o;")
