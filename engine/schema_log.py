@@ -15,7 +15,6 @@ import pyarrow as pa
 from ..errors import DataError, StatementError
 from ..runtime.clock import now_ms
 from ..storage.formats import EmbeddedRegistry, SchemaRegistry
-from ..storage.formats.remote_registry import RemoteRegistry
 from ..storage.log.protocol import Log, Records, TopicConfig
 
 TOPIC = "_schemas"
@@ -44,6 +43,9 @@ def open_registry(log: Log, url: str = "") -> SchemaRegistry:
                 suggestion=f"Give its URL to connect() as {URL_PROPERTY}.",
             )
         return _embedded(log)
+    # Here, because it takes Python's HTTP client, which nothing else needs.
+    from ..storage.formats.remote_registry import RemoteRegistry
+
     remote = RemoteRegistry(url)
     _check_same(_embedded(log), remote)
     if _SERVER not in config.properties:
@@ -61,7 +63,7 @@ def _embedded(log: Log) -> EmbeddedRegistry:
     return EmbeddedRegistry(_records(log), append)
 
 
-def _check_same(own: EmbeddedRegistry, remote: RemoteRegistry) -> None:
+def _check_same(own: EmbeddedRegistry, remote: SchemaRegistry) -> None:
     """Ids that records of this database may carry must mean the same at the server.
 
     Raises:

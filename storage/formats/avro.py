@@ -23,9 +23,10 @@ from .avro_schema import (
     unscaled_bytes,
     without_logical_types,
 )
+from .base import SerdeOptions
 from .coercion import coercion, struct_coercion
 from .extras import needed
-from .schema_registry import SchemaText, resolve
+from .schema_registry import SchemaRegistry, SchemaText, resolve
 from .schema_serde import ReadRow, SchemaSerde, WriteRow
 
 Convert = Callable[[Any], Any]
@@ -35,6 +36,10 @@ class AvroSerde(SchemaSerde):
     """The AVRO format."""
 
     type = "AVRO"
+
+    def __init__(self, registry: SchemaRegistry, options: SerdeOptions, wrap: bool) -> None:
+        needed("fastavro", "avro")  # A statement says so, not its query's first record.
+        super().__init__(registry, options, wrap)
 
     def schema_of(self, schema: pa.Schema) -> SchemaText:
         """See `SchemaSerde.schema_of`."""

@@ -77,6 +77,7 @@ class ProtobufSerde(SchemaSerde):
     type = "PROTOBUF"
 
     def __init__(self, registry: SchemaRegistry, options: SerdeOptions) -> None:
+        needed("google.protobuf.descriptor_pb2", "protobuf")  # A statement says so, not its query's first record.
         super().__init__(registry, options, wrap=True)
         self._nullable = nullable_of(options)
 

@@ -102,7 +102,7 @@ ROWS = (
 
 def test_avro_versions_side_by_side(database: Any) -> None:
     """Fields added, removed, reordered, promoted: columns come from the newest version, missing ones are NULL."""
-    for fields, row in ROWS[:2]:
+    for fields, _ in ROWS[:2]:
         database.schema_registry.register("t-value", SchemaText("AVRO", json.dumps(avro(fields))))
     database.create_topic("t")
     database.execute("CREATE STREAM s WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO');")
