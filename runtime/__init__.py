@@ -1,1 +1,1 @@
-
+"""Time and progress: batches, operators, steps, commits.  Nothing here knows SQL."""

@@ -1,6 +1,6 @@
 """The commit of a step, and recovery.
 
-The five steps (DESIGN section 6; docs/commit.md has them with what each crash leaves behind):
+The five steps (docs/commit.md has them with what each crash leaves behind):
 
 1. Operators process a batch; outputs and state changes gather in a transaction.          (`queries`)
 2. They are appended to their partitions' segments.                                       (`storage.log`)

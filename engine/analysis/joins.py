@@ -184,7 +184,7 @@ def _table_table(
 ) -> JoinKind:
     if not _is_primary_key(right, right_on):
         raise StatementError(
-            f"a table is joined on the primary key of the right-hand table, which is {_key_text(right)}",
+            f"the condition must use the primary key of the right-hand table, which is {_key_text(right)}",
             span=join.on.span,
             suggestion="Swap the tables if the condition uses the other one's primary key.",
         )
@@ -214,13 +214,11 @@ def _check_windows(
     if len(classes) > 1:
         found = " with ".join(sorted("no" if c is None else c for c in classes))
         raise StatementError(
-            f"windowed sources can only be joined with sources of the same kind of windows, not {found} windows",
+            f"a join of windowed sources needs the same kind of windows on both sides, not {found} windows",
             span=join.span,
         )
     if left_on not in left.equivalents or not _is_primary_key(right, right_on):
-        raise StatementError(
-            "windowed sources can only be joined on their keys: they cannot be repartitioned", span=join.on.span
-        )
+        raise StatementError("windowed sources cannot be repartitioned, so they join on their keys only", span=join.on.span)
 
 
 def _within(join: ast.Join, kind: JoinKind) -> tuple[int, int, int | None]:
