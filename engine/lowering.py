@@ -35,6 +35,7 @@ from ..runtime.operators.table_source import TableSource
 from ..runtime.operators.table_table_join import TableTableJoin
 from ..runtime.operators.window_aggregate import WindowAggregate
 from ..runtime.windows import SessionWindows, TimeWindows
+from ..storage.formats import format_traits
 from ..storage.formats.base import Serde
 from .analysis.bind import bind
 from .analysis.scope import FromSource, Scope, SourceColumn
@@ -224,10 +225,13 @@ class _Lowering:
         return _Lowered(self._step("group", (input_,), lambda c: GroupBy(c, schema, key_count, kernels, table=table)))
 
     def _repartition(self, node: p.Repartition, input_: _Lowered) -> _Lowered:
+        """Formats with schema ids place by the JSON of the key: no topic is met as it lies (see `plan.build`), so no id is
+        needed, and none is to be registered for bytes that are not kept."""
         serde = None
         if node.format is not None:
-            serde = self._serde(node.format, True, "", len(node.schema.keys))
-        number = self._add(d.Exchange(self._name("repartition"), input_.number, serde))
+            plain = FormatInfo("JSON") if format_traits(node.format.name).inference else node.format
+            serde = self._serde(plain, True, "", len(node.schema.keys))
+        number = self._add(d.Exchange(self._name("repartition"), input_.number, serde, node.partitions))
         return _Lowered(number, input_.stored)
 
     def _aggregate(self, node: p.Aggregate, input_: _Lowered, before: bool) -> _Lowered:

@@ -78,11 +78,16 @@ class Exchange:
 
     ``key_serde`` encodes the batch's key columns to the bytes whose murmur2 hash chooses the partition; None moves all
     rows to partition 0 (a global aggregate, a foreign-key join).
+
+    Attributes:
+        partitions: over how many partitions rows are spread, at most: those of the topic that they are to meet.  None
+            spreads them over all.
     """
 
     name: str
     input: int
     key_serde: Serde | None
+    partitions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

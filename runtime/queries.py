@@ -557,7 +557,8 @@ class QueryRun:
                     continue
                 key_schema = pa.schema(list(batch.schema)[: batch.key_count])
                 encoded = node.key_serde.encode(batch.keys, key_schema, all_null(batch.keys, 0, len(batch)))
-                placed = self._log.partitions_of(encoded.data, count)
+                spread = count if node.partitions is None else min(node.partitions, count)
+                placed = self._log.partitions_of(encoded.data, spread)
                 placed = np.where(placed < 0, origin, placed)
                 for target in range(count):
                     parts[target].append(batch.filter(placed == target))

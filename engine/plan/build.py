@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import StatementError
+from ...storage.formats import format_traits
 from ..analysis import grouping as g
 from ..analysis.resolved import Grouping, Named, ResolvedJoin, ResolvedQuery
 from ..analysis.scope import FromSource, SourceColumn
 from ..catalog import DataSource, FormatInfo
 from ..expressions.nodes import ColumnRef, TypedExpression, columns_of
 from ..schema import Column, Schema
+from ..types import to_arrow
 from . import nodes as p
 
 
@@ -119,6 +121,7 @@ class _Joined:
         equal: names of the columns that hold the value of the rows' key (see `ResolvedJoin.equivalents`).
         partitions, format: how the rows lie in partitions.
         own_key: the key is a column that a join made, not one of a source.
+        default: the format of new keys, where no source has one.
     """
 
     node: p.PlanNode
@@ -126,41 +129,75 @@ class _Joined:
     equal: frozenset[str]
     partitions: int
     format: FormatInfo
+    default: FormatInfo
     own_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """How the rows of both sides of a join come together: who moves, and how all of them then lie."""
+
+    left_exchange: bool
+    right_exchange: bool
+    partitions: int
+    format: FormatInfo
 
 
 def _from(query: ResolvedQuery) -> p.PlanNode:
     first = query.sources[0]
     equal = frozenset(c.internal for c in first.keys) if len(first.keys) == 1 else frozenset()
-    joined = _Joined(scan(first), (first,), equal, first.source.partitions, first.source.key_format)
+    joined = _Joined(scan(first), (first,), equal, first.source.partitions, first.source.key_format, key_format(query))
     for join in query.joins:
         joined = _foreign_key_join(joined, join) if join.kind == "FOREIGN_KEY" else _join(joined, join)
     return joined.node
 
 
 def _join(left: _Joined, join: ResolvedJoin) -> _Joined:
-    right, other = join.right, join.right.source
+    right = join.right
     left_moves = not (isinstance(join.left_on, ColumnRef) and join.left_on.name in left.equal)
     right_moves = [join.right_on] != [c.ref() for c in right.keys]
-    partitions, format_ = left.partitions, left.format
-    left_exchange, right_exchange = left_moves, right_moves
-    if left_moves and not right_moves:
-        partitions, format_ = other.partitions, other.key_format
-    elif left_moves and right_moves:
-        partitions = max(left.partitions, other.partitions)
-        format_ = next((f for f in (left.format, other.key_format) if f.name != "NONE"), FormatInfo("JSON"))
-    elif not right_moves:
-        _check_co_partitioned(left, right)
-        right_exchange = not _same_bytes(format_, other.key_format)
+    meeting = _meeting(left, join, left_moves=left_moves, right_moves=right_moves)
     own = left.node.schema.keys
     on = ColumnRef(own[0].name, type=own[0].type) if not left_moves and left.own_key else join.left_on
-    left_side = _join_input(left.node, on, join, left_moves, format_ if left_exchange else None, hidden=left.own_key)
-    right_side = _join_input(scan(right), join.right_on, join, right_moves, format_ if right_exchange else None)
+    left_side = _join_input(
+        left.node, on, join, left_moves, meeting if meeting.left_exchange else None, hidden=left.own_key
+    )
+    right_side = _join_input(scan(right), join.right_on, join, right_moves, meeting if meeting.right_exchange else None)
     (key,) = join.key
     schema = Schema((Column(key.name, key.type, "KEY"), *left_side.schema.values, *right_side.schema.values))
     node = _join_node(left_side, right_side, join, schema)
     equal = frozenset(c.name for c in join.equivalents)
-    return _Joined(node, (*left.sources, right), equal, partitions, format_, own_key=True)
+    return _Joined(node, (*left.sources, right), equal, meeting.partitions, meeting.format, left.default, own_key=True)
+
+
+def _meeting(left: _Joined, join: ResolvedJoin, *, left_moves: bool, right_moves: bool) -> _Meeting:
+    """Section 8: rows of one key meet only if both sides place them by the same bytes over the same number of partitions.
+
+    The side that keeps its key sets the format, the left one if both do; the other side moves to it.  Keys in a format
+    with schema ids always move, on both sides: the ids are part of the bytes, and differ from topic to topic.
+
+    Raises:
+        StatementError: neither side has a new key, and they have different numbers of partitions.
+    """
+    other = join.right.source
+    if not left_moves:
+        format_ = left.format
+    elif not right_moves:
+        format_ = other.key_format
+    else:
+        format_ = next((f for f in (left.format, other.key_format) if f.name != "NONE"), left.default)
+    if left_moves and right_moves and format_traits(format_.name).unsupported(to_arrow(join.left_on.type)) is not None:
+        format_ = FormatInfo("JSON")
+    if not left_moves and not right_moves:
+        _check_co_partitioned(left, join.right)
+    has_ids = format_traits(format_.name).inference
+    left_exchange = left_moves or (has_ids and not left.own_key) or not _same_bytes(left.format, format_)
+    right_exchange = right_moves or has_ids or not _same_bytes(other.key_format, format_)
+    if left_exchange and right_exchange:
+        partitions = max(left.partitions, other.partitions)
+    else:
+        partitions = other.partitions if left_exchange else left.partitions
+    return _Meeting(left_exchange, right_exchange, partitions, format_)
 
 
 def _check_co_partitioned(left: _Joined, right: FromSource) -> None:
@@ -178,7 +215,7 @@ def _check_co_partitioned(left: _Joined, right: FromSource) -> None:
 
 def _same_bytes(left: FormatInfo, right: FormatInfo) -> bool:
     """Whether two formats serialise a key to the same bytes, and so place it in the same partition."""
-    return left.name == right.name and left.properties == right.properties
+    return left.name == right.name and left.properties == right.properties and left.features == right.features
 
 
 def _join_input(
@@ -186,7 +223,7 @@ def _join_input(
     on: TypedExpression,
     join: ResolvedJoin,
     moves: bool,
-    exchange: FormatInfo | None,
+    exchange: _Meeting | None,
     *,
     hidden: bool = False,
 ) -> p.PlanNode:
@@ -202,7 +239,14 @@ def _join_input(
         side = p.Project(input=node, expressions=expressions, schema=schema, kind=node.kind, window=node.window)
     if exchange is None:
         return side
-    return p.Repartition(input=side, format=exchange, schema=schema, kind=node.kind, window=node.window)
+    return p.Repartition(
+        input=side,
+        format=exchange.format,
+        partitions=exchange.partitions,
+        schema=schema,
+        kind=node.kind,
+        window=node.window,
+    )
 
 
 def _join_node(left: p.PlanNode, right: p.PlanNode, join: ResolvedJoin, schema: Schema) -> p.PlanNode:
@@ -246,8 +290,10 @@ def _foreign_key_join(left: _Joined, join: ResolvedJoin) -> _Joined:
         schema=Schema((*left.node.schema, *schema.values)),
         kind="TABLE",
     )
-    spread = p.Repartition(input=node, format=left.format, schema=node.schema, kind="TABLE")
-    return _Joined(spread, (*left.sources, join.right), left.equal, left.partitions, left.format)
+    spread = p.Repartition(
+        input=node, format=left.format, partitions=left.partitions, schema=node.schema, kind="TABLE"
+    )
+    return _Joined(spread, (*left.sources, join.right), left.equal, left.partitions, left.format, left.default)
 
 
 def _gathered(node: p.PlanNode) -> p.PlanNode:

@@ -122,9 +122,17 @@ class GroupBy(_Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repartition(_Unary):
-    """Moves rows to the partition of their key; ``format`` is how the key is serialised for that, None for all to one."""
+    """Moves rows to the partition of their key.
+
+    Attributes:
+        format: how the key is serialised for that: rows that are to meet must be placed by the same bytes.  None for all
+            to one.
+        partitions: over how many they are spread, where they are to meet rows that stay where they are; None for any
+            number.
+    """
 
     format: FormatInfo | None
+    partitions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
