@@ -159,9 +159,7 @@ def _join(left: _Joined, join: ResolvedJoin) -> _Joined:
     meeting = _meeting(left, join, left_moves=left_moves, right_moves=right_moves)
     own = left.node.schema.keys
     on = ColumnRef(own[0].name, type=own[0].type) if not left_moves and left.own_key else join.left_on
-    left_side = _join_input(
-        left.node, on, join, left_moves, meeting if meeting.left_exchange else None, hidden=left.own_key
-    )
+    left_side = _join_input(left.node, on, join, left_moves, meeting if meeting.left_exchange else None, hidden=left.own_key)
     right_side = _join_input(scan(right), join.right_on, join, right_moves, meeting if meeting.right_exchange else None)
     (key,) = join.key
     schema = Schema((Column(key.name, key.type, "KEY"), *left_side.schema.values, *right_side.schema.values))
@@ -290,9 +288,7 @@ def _foreign_key_join(left: _Joined, join: ResolvedJoin) -> _Joined:
         schema=Schema((*left.node.schema, *schema.values)),
         kind="TABLE",
     )
-    spread = p.Repartition(
-        input=node, format=left.format, partitions=left.partitions, schema=node.schema, kind="TABLE"
-    )
+    spread = p.Repartition(input=node, format=left.format, partitions=left.partitions, schema=node.schema, kind="TABLE")
     return _Joined(spread, (*left.sources, join.right), left.equal, left.partitions, left.format, left.default)
 
 
