@@ -296,9 +296,8 @@ def read_stream(database: Database, name: str) -> list[Any]:
             found[record.key].append(
                 (record.value if record.value is None else tuple(record.value.items()), record.timestamp)
             )
-    return sorted(((key, values) for key, values in found.items() if key is not None), key=repr) + [
-        sorted(Counter(found[None]).items(), key=repr)
-    ]
+    keyed = sorted(((key, values) for key, values in found.items() if key is not None), key=repr)
+    return [*keyed, sorted(Counter(found[None]).items(), key=repr)]
 
 
 @pytest.mark.parametrize("name", CASES)
