@@ -7,15 +7,16 @@ from pathlib import Path
 
 import penstock
 
+Result = (
+    penstock.Message | penstock.Listing | penstock.Description | penstock.Table | penstock.PushResult | penstock.PrintResult
+)
 version: str = penstock.__version__
 
 
 def open_and_execute(directory: Path) -> None:
     """A database is a context manager; settings by name or as keywords."""
     with penstock.connect(directory, settings={"auto.offset.reset": "earliest"}, threads=2) as database:
-        results: list[penstock.Message | penstock.Listing | penstock.Description | penstock.Table | penstock.PushResult] = (
-            database.execute("SHOW STREAMS;")
-        )
+        results: list[Result] = database.execute("SHOW STREAMS;")
         for result in results:
             if isinstance(result, penstock.Message):
                 print(result.kind, result.text, result.details.get("query_id"))
