@@ -55,8 +55,8 @@ class SessionAggregate(Operator):
     the last update of a step is wanted, it puts out tombstones for bounds that are no more and sessions as they ended up.
     EMIT FINAL (``final``) puts each session out once, at the first row with stream time - grace - gap above its end.
 
-    The output's timestamp is the session's end.  A session can be joined, and is kept in the store, as long as its end is
-    above stream time - ``retention_ms``; with ``final`` it can be joined as long as it is not put out.
+    The output's timestamp is the session's end.  A session can be joined by a row, and is kept in the store, as long as
+    its end is above stream time before that row - ``retention_ms``; with ``final`` as long as it is not put out.
 
     Two stores: ``sessions``, by group and start, and ``latest``, which knows the starts of each group's sessions, the
     latest apart, because in-order input touches only that one.
@@ -148,6 +148,8 @@ class SessionAggregate(Operator):
         known = slots >= 0
         ends = np.full(len(slots), NO_TIME, np.int64)
         ends[known] = self._states.store.read(WINDOWEND, slots[known])
+        # The row itself hides no session from itself: what counts is stream time before it, as in Kafka Streams' stores.
+        hidden_until = np.append(max(self._scalars[STREAM_TIME], NO_TIME + self._visible_ms), times[:-1]) - self._visible_ms
         in_order = sessions_in_order(
             segments,
             batch.timestamps,
@@ -156,14 +158,15 @@ class SessionAggregate(Operator):
             starts,
             ends,
             self._windows,
-            self._visible_ms,
+            hidden_until,
         )
         emissions = Emissions(self._states, self.context.every_update and not self._final)
         arguments = self._states.arguments(batch.columns)
         if len(in_order.rows):
             self._take_in_order(in_order, segments, arguments, keys, group_slots, slots, emissions)
         if len(in_order.other_groups):
-            self._take_in_others(in_order.other_groups, batch, times, segments, arguments, keys, group_slots, emissions)
+            others = in_order.other_groups
+            self._take_in_others(others, batch, times, hidden_until, segments, arguments, keys, group_slots, emissions)
         return emissions
 
     def _take_in_order(
@@ -227,6 +230,7 @@ class SessionAggregate(Operator):
         groups: Int64s,
         batch: Batch,
         times: Int64s,
+        hidden_until: Int64s,
         segments: Segments,
         arguments: list[list[Any]],
         keys: list[Any],
@@ -259,7 +263,7 @@ class SessionAggregate(Operator):
                 arguments,
                 segments.sequence,
                 self._windows,
-                self._visible_ms,
+                hidden_until,
                 emissions,
             )
             self.context.counters.late += late

@@ -57,7 +57,7 @@ def sessions_in_order(
     starts: Int64s,
     ends: Int64s,
     windows: SessionWindows,
-    visible_ms: int,
+    hidden_until: Int64s,
 ) -> SessionRows:
     """Find the sessions of all groups, and the groups for which that needs care.
 
@@ -66,7 +66,7 @@ def sessions_in_order(
             of the row's session.
         times: stream time after each row.
         starts, ends: per group, the bounds of its latest session, `NO_TIME` if it has none.
-        visible_ms: sessions that end this much before stream time cannot be joined.
+        hidden_until: per row; sessions that end at or before it cannot be joined.
     """
     order, group_starts = segments.order, segments.starts
     groups = segments.groups[order]
@@ -84,7 +84,7 @@ def sessions_in_order(
     in_group = before >= group_starts[groups]
     start_before = np.where(in_group, ts[before], starts[groups])
     reaches_back = touches & (ts < start_before)
-    hidden = touches & (end_before <= now - visible_ms)
+    hidden = touches & (end_before <= hidden_until[order])
     late = ~windows.accepted(end_after, now)
     careful = reaches_back | hidden | late
     other = np.zeros(segments.count, np.bool_)
@@ -149,7 +149,7 @@ def merge_one_by_one(
     arguments: Sequence[Sequence[Any]],
     sequence: int,
     windows: SessionWindows,
-    visible_ms: int,
+    hidden_until: Int64s,
     emissions: Emissions,
 ) -> tuple[list[Session], int]:
     """Take the rows of one group in.
@@ -164,7 +164,7 @@ def merge_one_by_one(
     late = 0
     for row in rows.tolist():
         ts, now = int(timestamps[row]), int(times[row])
-        joined = [s for s in sessions if s.end > now - visible_ms and windows.touches(s.start, s.end, ts)]
+        joined = [s for s in sessions if s.end > hidden_until[row] and windows.touches(s.start, s.end, ts)]
         start = min([ts, *(s.start for s in joined)])
         end = max([ts, *(s.end for s in joined)])
         if end < now - windows.grace_ms - windows.gap_ms:

@@ -261,3 +261,18 @@ def test_a_sink_skips_rows_without_a_timestamp(any_batch: Any) -> None:
     bench.produce("S", [(1, {"AT_MS": 7}, 0), (2, {"AT_MS": None}, 0), (3, {"AT_MS": -1}, 0), (4, {"AT_MS": 9}, 0)])
     bench.drain()
     assert bench.rows("O") == [(1, {"AT_MS": 7}, 7), (4, {"AT_MS": 9}, 9)]
+
+
+@pytest.mark.parametrize("emit", ["CHANGES", "FINAL"])
+def test_a_row_a_gap_after_its_session_joins_it(any_batch: Any, emit: str) -> None:
+    """Also without grace, and though the row itself moves stream time to where the session ends to be kept."""
+    bench = any_batch
+    bench.source("CREATE STREAM S (ID INT KEY, V INT)")
+    bench.run(
+        "CREATE TABLE O AS SELECT ID, COUNT(*) AS N FROM S WINDOW SESSION (1 SECOND, GRACE PERIOD 0 SECONDS)"
+        f" GROUP BY ID EMIT {emit}"
+    )
+    bench.produce("S", [(1, {"V": 1}, 1000), (1, {"V": 2}, 2000), (2, {"V": 3}, 9000)])
+    bench.drain()
+    joined = ((1, 1000, 2000), {"N": 2}, 2000)
+    assert (joined in bench.rows("O")) and ((1, 1000, 1000), {"N": 1}, 1000) not in bench.rows("O")[1:]

@@ -267,12 +267,12 @@ def sessions_reference(
         return (*fold(session[2])[:3], session[4])
 
     for position, (key, ts, value) in enumerate(rows):
-        stream_time = max(stream_time, ts)
+        before_row, stream_time = stream_time, max(stream_time, ts)
         sessions = state.setdefault(key, [])
         joined = [
             s
             for s in sorted(sessions)
-            if s[1] > stream_time - visible and s[0] - windows.gap_ms <= ts <= s[1] + windows.gap_ms
+            if s[1] > before_row - visible and s[0] - windows.gap_ms <= ts <= s[1] + windows.gap_ms
         ]
         start = min([ts, *(s[0] for s in joined)])
         end = max([ts, *(s[1] for s in joined)])
