@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: dict[str, Any] = {}
     for name in options.names or workload.workloads:
         for line in _median([_run(name, options.rows) for _ in range(options.repeat)]):
-            found[line["name"]] = line
-            kept &= _show(line, recorded.get("figures", {}).get(line["name"]))
+            found[line["name"]] = {**line, "rows": options.rows, "repeat": options.repeat}
+            kept &= _show(line, recorded.get("figures", {}).get(line["name"]), options.rows)
     if options.record:
         figures = {**recorded.get("figures", {}), **found}
         about = {
@@ -97,15 +97,15 @@ def _median(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return lines
 
 
-def _show(line: dict[str, Any], before: dict[str, Any] | None) -> bool:
-    """Print a figure; whether its promise is kept."""
+def _show(line: dict[str, Any], before: dict[str, Any] | None, rows: int) -> bool:
+    """Print a figure; whether its promise is kept.  Only runs of as many rows are compared."""
     measured = Measurement(line["name"], line["value"], line["unit"], line["target"])
     promise = ""
     if measured.target is not None:
         sign = ">=" if measured.unit in HIGHER_IS_BETTER else "<="
         promise = f"{sign} {measured.target:g} {'' if measured.met else '!'}"
     change = ""
-    if before is not None:
+    if before is not None and before["rows"] == rows:
         now, then = line["value"] / line["yardstick"], before["value"] / before["yardstick"]
         change = f"x {now / then:.2f}" if then else ""
     spread = f"{line['lowest']:>9.2f}{line['highest']:>9.2f}"

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import StatementError
+from .avro_columns import plain_fields, read_columns, readable, writable, write_columns
 from .avro_schema import (
     AvroReader,
     Names,
@@ -27,7 +28,7 @@ from .base import SerdeOptions
 from .coercion import coercion, struct_coercion
 from .extras import needed
 from .schema_registry import SchemaRegistry, SchemaText, resolve
-from .schema_serde import ReadRow, SchemaSerde, WriteRow
+from .schema_serde import ReadColumns, ReadRow, SchemaSerde, WriteColumns, WriteRow
 
 Convert = Callable[[Any], Any]
 
@@ -112,7 +113,8 @@ class AvroSerde(SchemaSerde):
                     io.BytesIO(rest), parsed, target, return_record_name=True, return_record_name_override=True
                 )
             except failures as error:
-                raise ValueError(f"not a record of its Avro schema: {error}") from None
+                reason = str(error).partition(" from <")[0]  # without the address of what fastavro read from
+                raise ValueError(f"not a record of its Avro schema: {reason}") from None
             if value is None:
                 return None
             if convert is not None:
@@ -122,6 +124,23 @@ class AvroSerde(SchemaSerde):
             return list(value.values()) if wrapped else [value]
 
         return read
+
+    def column_reader(self, written: SchemaText, schema: pa.Schema) -> ReadColumns | None:
+        """See `SchemaSerde.column_reader`: for records of plain fields that need no coercion and no resolution."""
+        fixed = self._options.schema_id
+        if fixed is not None and not self._registry.by_id(fixed).same_as(written):
+            return None
+        fields = plain_fields(parse_avro(written.text))
+        if fields is None or not self.wrapped(schema) or not readable(fields, schema):
+            return None
+        return lambda content, begins, ends: read_columns(fields, schema, content, begins, ends)
+
+    def column_writer(self, written: SchemaText, schema: pa.Schema, prefix: bytes) -> WriteColumns | None:
+        """See `SchemaSerde.column_writer`."""
+        fields = plain_fields(parse_avro(written.text))
+        if fields is None or not self.wrapped(schema) or not writable(fields, schema):
+            return None
+        return lambda columns: write_columns(fields, columns, schema.names, prefix)
 
     def writer(self, written: SchemaText, schema: pa.Schema) -> WriteRow:
         """See `SchemaSerde.writer`."""

@@ -17,15 +17,26 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import DataError, StatementError
-from .base import Decoded, Encoded, SerdeOptions
+from .base import Decoded, Encoded, Malformed, SerdeOptions
 from .schema_registry import SchemaRegistry, SchemaText
-from .values import binary_array, decode_rows, encode_rows, nulls_of, row_count
+from .values import binary_array, binary_parts, decode_rows, encode_rows, nulls_of, row_count
+
+Int64s = npt.NDArray[np.int64]
 
 HEADER_BYTES = 5
 """The magic byte and the id."""
 
 ReadRow = Callable[[memoryview], Sequence[Any] | None]
 """What follows a record's header -> values of rows; None for null; raises `ValueError`."""
+
+ReadColumns = Callable[[npt.NDArray[np.uint8], Int64s, Int64s], tuple[list[Any], npt.NDArray[np.bool_]] | None]
+"""Content, and where the records in it begin and end -> the columns, and the rows that must be read one by one."""
+
+WriteColumns = Callable[[Sequence[Any]], Any | None]
+"""Columns -> binary[n], headers included; None where rows must be written one by one."""
+
+COLUMNWISE_ROWS_MIN = 32
+"""Below, reading and writing row by row is quicker."""
 
 WriteRow = Callable[[tuple[Any, ...]], bytes | None]
 """Values of rows -> what follows the header; None for null; raises `ValueError`."""
@@ -69,8 +80,9 @@ class SchemaSerde(ABC):
         self._options = options
         self._wrap = wrap
         self._readers: dict[int, ReadRow] = {}
+        self._column_readers: dict[int, ReadColumns | None] = {}
         self._read_schema: pa.Schema | None = None
-        self._writer: tuple[pa.Schema, bytes, WriteRow] | None = None
+        self._writer: tuple[pa.Schema, bytes, WriteRow, WriteColumns | None] | None = None
 
     @abstractmethod
     def schema_of(self, schema: pa.Schema) -> SchemaText:
@@ -114,7 +126,7 @@ class SchemaSerde(ABC):
     def decode(self, data: Any, schema: pa.Schema) -> Decoded:
         """See `Serde.decode`."""
         if self._read_schema is None or not self._read_schema.equals(schema):
-            self._read_schema, self._readers = schema, {}
+            self._read_schema, self._readers, self._column_readers = schema, {}, {}
         # An unknown schema may be registered later, so what is wrong with one holds for this batch only.
         unreadable: dict[int, str] = {}
 
@@ -131,7 +143,64 @@ class SchemaSerde(ABC):
                     raise
             return read(rest)
 
-        return decode_rows(binary_array(data).to_pylist(), schema, decode_one)
+        array = binary_array(data)
+        fast = self._read_columns(array, schema) if len(array) >= COLUMNWISE_ROWS_MIN else None
+        if fast is None:
+            return decode_rows(array.to_pylist(), schema, decode_one)
+        columns, rest = fast
+        if not len(rest):
+            return Decoded(columns, None, None)
+        slow = decode_rows(array.take(pa.array(rest)).to_pylist(), schema, decode_one)
+        nulls = None
+        if slow.nulls is not None:
+            nulls = np.zeros(len(array), np.bool_)
+            nulls[rest] = slow.nulls
+        bad = None if slow.malformed is None else Malformed(rest[slow.malformed.rows], slow.malformed.reasons)
+        place = np.arange(len(array))
+        place[rest] = len(array) + np.arange(len(rest))
+        index = pa.array(place)
+        merged = tuple(pa.concat_arrays([a, b]).take(index) for a, b in zip(columns, slow.columns, strict=True))
+        return Decoded(merged, nulls, bad)
+
+    def _read_columns(self, array: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], Int64s] | None:
+        """The columns of records that have the schema id of most of them, and the rows that must be read one by one."""
+        starts, content = binary_parts(array)
+        begins, ends = starts[:-1].astype(np.int64), starts[1:].astype(np.int64)
+        whole = ends - begins > HEADER_BYTES
+        if array.null_count:
+            whole &= np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+        first = int(whole.argmax())
+        if not whole[first]:
+            return None
+        prefix = content[begins[first] : begins[first] + HEADER_BYTES]
+        if prefix[0] != 0:
+            return None
+        for place, byte in enumerate(prefix):
+            whole &= content[np.minimum(begins + place, len(content) - 1)] == byte
+        schema_id = int.from_bytes(prefix.tobytes()[1:], "big")
+        if schema_id not in self._column_readers:
+            try:
+                written = self._registry.by_id(schema_id)
+                read = self.column_reader(written, schema) if written.type == self.type else None
+            except (DataError, StatementError, ValueError, RecursionError):
+                return None  # the rows say so, one by one
+            self._column_readers[schema_id] = read
+        read = self._column_readers[schema_id]
+        if read is None:
+            return None
+        found = read(content, np.where(whole, begins + HEADER_BYTES, 0), np.where(whole, ends, 0))
+        if found is None:
+            return None
+        columns, odd = found
+        return tuple(columns), np.flatnonzero(odd | ~whole)
+
+    def column_reader(self, written: SchemaText, schema: pa.Schema) -> ReadColumns | None:
+        """What reads many records of a schema at once; None where that cannot be done.  Raises as `reader` does."""
+        return None
+
+    def column_writer(self, written: SchemaText, schema: pa.Schema, prefix: bytes) -> WriteColumns | None:
+        """What writes many records at once; None where that cannot be done.  Raises as `writer` does."""
+        return None
 
     def _reader_of(self, schema_id: int, schema: pa.Schema) -> ReadRow:
         """What reads records of a schema id.
@@ -154,8 +223,13 @@ class SchemaSerde(ABC):
         """See `Serde.encode`.  Unwrapped, a null column is a null record."""
         if self._writer is None or not self._writer[0].equals(schema):
             schema_id = self.register(schema)
-            self._writer = (schema, header(schema_id), self.writer(self._registry.by_id(schema_id), schema))
-        _, prefix, write = self._writer
+            written, first = self._registry.by_id(schema_id), header(schema_id)
+            self._writer = (schema, first, self.writer(written, schema), self.column_writer(written, schema, first))
+        _, prefix, write, write_columns = self._writer
+        if write_columns is not None and absent is None and len(columns) and len(columns[0]) >= COLUMNWISE_ROWS_MIN:
+            data = write_columns(columns)
+            if data is not None:
+                return Encoded(data, None)
 
         def encode_one(row: tuple[Any, ...]) -> bytes | None:
             rest = write(row)

@@ -1,0 +1,277 @@
+"""Avro records of plain fields, all records of a batch at once.
+
+A record whose fields are null, boolean, int, long, float, double, bytes or string, or a union of null and one of these, has
+no nesting, so NumPy can walk all records of a batch together, field by field: where each record's next field begins is an
+array of positions.  What is unusual about single records (a length that reaches beyond the end, a varint that is too long,
+a branch that does not exist) is not judged here: such rows are given back, to be read one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .values import binary_array, binary_parts
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
+
+_ARROW: Final[dict[str, Any]] = {
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float64(),
+    "double": pa.float64(),
+    "bytes": pa.binary(),
+    "string": pa.string(),
+}
+_VARINT_BYTES_MAX: Final = 10
+_PADDING: Final = 16
+"""Bytes behind the last record that a field at its very end may look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainField:
+    """A field of a record: its primitive type, and the place of null in its union (None: it is no union)."""
+
+    name: str
+    kind: str
+    null: int | None
+
+
+def plain_fields(schema: Any) -> list[PlainField] | None:
+    """The fields of a record schema, or None if one of them is not plain (or it is no record)."""
+    if not isinstance(schema, dict) or schema.get("type") != "record" or not schema["fields"]:
+        return None
+    fields = []
+    for field in schema["fields"]:
+        kind, null = field["type"], None
+        if isinstance(kind, list):
+            if len(kind) != 2 or kind.count("null") != 1:
+                return None
+            null = kind.index("null")
+            kind = kind[1 - null]
+        if not isinstance(kind, str) or kind not in _ARROW:
+            return None
+        fields.append(PlainField(field["name"], kind, null))
+    return fields
+
+
+def readable(fields: Sequence[PlainField], wanted: pa.Schema) -> bool:
+    """Whether every wanted column is a field of the same name and type, so that nothing has to be coerced."""
+    types = {field.name: _ARROW[field.kind] for field in fields}
+    return len(types) == len(fields) and all(types.get(column.name) == column.type for column in wanted)
+
+
+def writable(fields: Sequence[PlainField], columns: pa.Schema) -> bool:
+    """Whether the columns are the record's fields, in its types."""
+    types = {column.name: column.type for column in columns}
+    return (
+        len(types) == len(columns) == len(fields)
+        and all(field.kind != "float" for field in fields)
+        and all(types.get(field.name) == _ARROW[field.kind] for field in fields)
+    )
+
+
+def read_columns(
+    fields: Sequence[PlainField], wanted: pa.Schema, content: Bytes, begins: Int64s, ends: Int64s
+) -> tuple[list[Any], Bools] | None:
+    """The wanted columns of records at ``content[begins:ends]``, and bool[n]: rows to be read in another way.
+
+    None if that holds for all rows (a text among them is no UTF-8).
+    """
+    data = np.concatenate((content, np.zeros(_PADDING, np.uint8)))
+    at = begins.astype(np.int64)
+    odd = at >= ends
+    at = np.where(odd, ends, at)
+    found: dict[str, Any] = {}
+    for field in fields:
+        null = np.zeros(len(at), np.bool_)
+        if field.null is not None:
+            branch = data[at]
+            null = branch == 2 * field.null
+            odd |= ~null & (branch != 2 * (1 - field.null))
+            at = at + 1
+        array, at = _read(field.kind, data, at, ends, null, odd, field.name in wanted.names)
+        over = at > ends
+        odd |= over
+        at = np.where(over, ends, at)
+        if array is not None:
+            found[field.name] = array
+    columns = [found[column.name] for column in wanted]
+    try:
+        for column in columns:
+            column.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    return columns, odd
+
+
+def _read(
+    kind: str, data: Bytes, at: Int64s, ends: Int64s, null: Bools, odd: Bools, wanted: bool
+) -> tuple[Any | None, Int64s]:
+    """A field's values (None if they are not wanted) and where the next field begins; marks odd rows."""
+    mask = null if null.any() else None
+    if kind in ("double", "float"):
+        width = 8 if kind == "double" else 4
+        at = np.minimum(at, len(data) - width)
+        values = np.ndarray((len(data) - width + 1,), f"<f{width}", data, 0, (1,))[at].astype(np.float64)
+        return pa.array(values, mask=mask, from_pandas=False) if wanted else None, at + np.where(null, 0, width)
+    if kind == "boolean":
+        bits = data[at]
+        odd |= ~null & (bits > 1)
+        return pa.array(bits == 1, mask=mask) if wanted else None, at + ~null
+    numbers, widths = _varints(data, at, odd, null)
+    at = at + widths
+    if kind == "long":
+        return pa.array(numbers, mask=mask) if wanted else None, at
+    if kind == "int":
+        odd |= (numbers < -(1 << 31)) | (numbers >= 1 << 31)
+        return pa.array(numbers.astype(np.int32), mask=mask) if wanted else None, at
+    lengths = numbers
+    wrong = (lengths < 0) | (lengths > ends - at)
+    odd |= wrong
+    lengths = np.where(wrong, 0, lengths)
+    array = None
+    if wanted:
+        bounds = np.concatenate(([0], np.cumsum(lengths)))
+        text = data[_spread(at, bounds, lengths)]
+        validity = None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little"))
+        buffers = [validity, pa.py_buffer(bounds.astype(np.int32)), pa.py_buffer(text)]
+        array = pa.Array.from_buffers(_ARROW[kind], len(at), buffers)
+    return array, at + lengths
+
+
+def _spread(begins: Int64s, bounds: Int64s, lengths: Int64s) -> Int64s:
+    """The numbers begins[r] .. begins[r] + lengths[r] - 1 of all rows, one after the other."""
+    return np.repeat(begins - bounds[:-1], lengths) + np.arange(bounds[-1])
+
+
+def _varints(data: Bytes, at: Int64s, odd: Bools, null: Bools) -> tuple[Int64s, Int64s]:
+    """Zigzag numbers and how many bytes they take; 0 and 0 where ``null``."""
+    first = data[at]
+    raw = (first & 0x7F).astype(np.uint64)
+    widths = np.ones(len(at), np.int64)
+    rows = np.flatnonzero((first >= 0x80) & ~null)
+    for place in range(1, _VARINT_BYTES_MAX):
+        if not len(rows):
+            break
+        more = data[np.minimum(at[rows] + place, len(data) - 1)]
+        raw[rows] |= (more & 0x7F).astype(np.uint64) << np.uint64(7 * place)
+        widths[rows] += 1
+        if place == _VARINT_BYTES_MAX - 1:
+            odd[rows[more > 1]] = True
+        rows = rows[more >= 0x80]
+    numbers = (raw >> np.uint64(1)).view(np.int64) ^ -(raw & np.uint64(1)).view(np.int64)
+    if null.any():
+        numbers[null] = 0
+        widths[null] = 0
+    return numbers, widths
+
+
+# --- writing -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Piece:
+    """What one field puts into each record: ``null`` rows put in nothing but the branch."""
+
+    field: PlainField
+    null: Bools
+    sizes: Int64s
+    numbers: npt.NDArray[np.uint64] | None = None
+    widths: Int64s | None = None
+    content: Bytes | None = None
+    begins: Int64s | None = None
+    lengths: Int64s | None = None
+
+
+def write_columns(fields: Sequence[PlainField], columns: Sequence[Any], names: Sequence[str], header: bytes) -> Any | None:
+    """binary[n]: the records, each behind the header; None if a column has a null that its field cannot hold."""
+    by_name = dict(zip(names, columns, strict=True))
+    count = len(columns[0])
+    pieces = []
+    for field in fields:
+        piece = _piece(field, by_name[field.name])
+        if piece is None:
+            return None
+        pieces.append(piece)
+    sizes = np.full(count, len(header), np.int64)
+    for piece in pieces:
+        sizes += piece.sizes
+    bounds = np.concatenate(([0], np.cumsum(sizes)))
+    if bounds[-1] >= 1 << 31:
+        return None
+    out = np.empty(int(bounds[-1]), np.uint8)
+    at = bounds[:-1].copy()
+    for byte in header:
+        out[at] = byte
+        at += 1
+    for piece in pieces:
+        _put(out, at, piece)
+        at += piece.sizes
+    return pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(bounds.astype(np.int32)), pa.py_buffer(out)])
+
+
+def _piece(field: PlainField, column: Any) -> _Piece | None:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    null = np.zeros(len(array), np.bool_)
+    if array.null_count:
+        if field.null is None:
+            return None
+        null = np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    branch = 0 if field.null is None else 1
+    if field.kind == "double":
+        values = np.ascontiguousarray(array.fill_null(0).to_numpy(zero_copy_only=False), "<f8")
+        return _Piece(field, null, branch + np.where(null, 0, 8), content=values.view(np.uint8).reshape(-1, 8))
+    if field.kind == "boolean":
+        bits = np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), np.uint8)
+        return _Piece(field, null, branch + np.where(null, 0, 1), content=bits.reshape(-1, 1))
+    if field.kind in ("int", "long"):
+        signed = np.asarray(array.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+        numbers, widths = _zigzag(signed, null)
+        return _Piece(field, null, branch + widths, numbers, widths)
+    offsets, content = binary_parts(binary_array(array))
+    begins, lengths = offsets[:-1].astype(np.int64), np.where(null, 0, np.diff(offsets)).astype(np.int64)
+    numbers, widths = _zigzag(lengths, null)
+    return _Piece(field, null, branch + widths + lengths, numbers, widths, content, begins, lengths)
+
+
+def _zigzag(signed: Int64s, null: Bools) -> tuple[npt.NDArray[np.uint64], Int64s]:
+    """Zigzag numbers and how many bytes each takes (0 where ``null``)."""
+    numbers = ((signed << 1) ^ (signed >> 63)).view(np.uint64)
+    widths = np.ones(len(signed), np.int64)
+    largest = int(numbers.max(initial=0))
+    for place in range(1, _VARINT_BYTES_MAX):
+        if largest < 1 << (7 * place):
+            break
+        widths += numbers >= np.uint64(1 << (7 * place))
+    widths[null] = 0
+    return numbers, widths
+
+
+def _put(out: Bytes, at: Int64s, piece: _Piece) -> None:
+    """Write a field of all records, each at its place."""
+    if piece.field.null is not None:
+        out[at] = np.where(piece.null, 2 * piece.field.null, 2 * (1 - piece.field.null))
+        at = at + 1
+    if piece.numbers is None or piece.widths is None:
+        assert piece.content is not None
+        rows = np.flatnonzero(~piece.null)
+        for place in range(piece.content.shape[1]):
+            out[at[rows] + place] = piece.content[rows, place]
+        return
+    for place in range(int(piece.widths.max(initial=0))):
+        rows = np.flatnonzero(piece.widths > place)
+        low = ((piece.numbers[rows] >> np.uint64(7 * place)) & np.uint64(0x7F)).astype(np.uint8)
+        out[at[rows] + place] = low | np.where(piece.widths[rows] > place + 1, 0x80, 0).astype(np.uint8)
+    if piece.content is not None and piece.begins is not None and piece.lengths is not None:
+        bounds = np.concatenate(([0], np.cumsum(piece.lengths)))
+        source = piece.content[_spread(piece.begins, bounds, piece.lengths)]
+        out[_spread(at + piece.widths, bounds, piece.lengths)] = source
