@@ -60,6 +60,8 @@ class DurableStore:
     Attributes:
         name: ``<node>-<store>``, unique in the query.
         changes: rows in the changelog since the newest checkpoint.
+        pending: the checkpoint that is being written.
+        columns: of the changelog, once it is known to hold the store's changes.
     """
 
     query_id: str
@@ -69,6 +71,7 @@ class DurableStore:
     store: StateStore
     changes: int = 0
     pending: Future[None] | None = None
+    columns: pa.Schema | None = None
 
     @property
     def topic(self) -> str:
@@ -149,6 +152,12 @@ class StateKeeper:
 
     def _ensure_topic(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
         """Have a changelog that can hold the changes; returns its columns, which may be more than theirs."""
+        if durable.columns is not None:
+            return durable.columns
+        durable.columns = self._topic_for(durable, schema)
+        return durable.columns
+
+    def _topic_for(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
         config = self.log.topics().get(durable.topic)
         if config is None:
             config = TopicConfig(durable.partitions, pa.struct(list(schema)), internal=True)

@@ -16,22 +16,15 @@ from ..errors import DataError, InternalError, PenstockError, StatementError, St
 from ..limits import BATCH_ROWS_MAX
 from ..storage.log.protocol import Log, TopicPartition, Transaction
 from .batch import Batch, Int64s, concat
-from .clock import now_ms
 from .commit import Checkpoints, DurableStore, NoCheckpoints, StateKeeper
+from .complaints import complain, complain_about_input, complain_about_reports
 from .dataflow import Dataflow, Exchange, Sink, Source, Tap
+from .inputs import Inputs
 from .metrics import Account, Progress
-from .ordering import Queue, merge
-from .processing_log import (
-    DESERIALIZATION_ERROR,
-    RECORD_PROCESSING_ERROR,
-    SERIALIZATION_ERROR,
-    TOPIC,
-    Complaint,
-    ProcessingLog,
-)
+from .processing_log import SERIALIZATION_ERROR, TOPIC, ProcessingLog
 from .sink import SinkWriter
-from .source import TIMESTAMP_SIDE, BadRows, DecodedTopics, all_null, empty_source_batch, to_batch
-from .step import Input, Outcome, Taken, place_of
+from .source import DecodedTopics, all_null, empty_source_batch, to_batch
+from .step import Outcome, Taken
 from .task import Task, account_of, input_nodes, stages
 
 State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
@@ -96,15 +89,9 @@ class QueryRun:
             if source.topic not in topics:
                 raise StorageError(f"query {query_id} reads topic {source.topic}, which does not exist")
         self.partitions = max((topics[s.topic].partitions for s in sources), default=1)
-        self._inputs = [
-            Input(number, node, partition, 0)
-            for number, node in enumerate(dataflow.nodes)
-            if isinstance(node, Source)
-            for partition in range(topics[node.topic].partitions)
-        ]
+        self._inputs = Inputs(dataflow, self._log, services.decoded, services.rows_max)
         self._account = Account()
         self._committing: Future[None] | None = None
-        self._waiting_since: dict[int, int] = {}
         self._dirty = False
         """A step began and did not commit: the operators' state in memory is not that of any commit."""
         self._build(inherit)
@@ -284,16 +271,17 @@ class QueryRun:
     def positions(self) -> dict[TopicPartition, int]:
         """The next offset per input partition (the smaller one where two sources read the same topic)."""
         with self.lock:
-            found: dict[TopicPartition, int] = {}
-            for entry in self._inputs:
-                place = (entry.source.topic, entry.partition)
-                found[place] = min(found.get(place, entry.committed), entry.committed)
-            return found
+            return self._inputs.positions
 
     @property
     def lag(self) -> int:
         """Records that its inputs hold and it has not taken in."""
-        return sum(max(0, self._log.end_offset(i.source.topic, i.partition) - i.committed) for i in self._inputs)
+        return self._inputs.lag
+
+    @property
+    def patience_s(self) -> float | None:
+        """How long it will go on waiting for an input that has no records; None if it does not wait."""
+        return self._inputs.patience_s
 
     @property
     def account(self) -> Account:
@@ -352,7 +340,7 @@ class QueryRun:
 
     def _step(self, patient: bool) -> bool:
         self._restore()
-        taken = self._take(patient)
+        taken = self._inputs.take(patient=patient)
         if not taken:
             return self._settle()
         self._dirty = True
@@ -405,7 +393,7 @@ class QueryRun:
         """Run the operators over what was taken and gather what is to be committed."""
         batches, account = self._batches(taken)
         self._run(batches)
-        self._complain_about_reports(taken)
+        complain_about_reports(self._complaints, self.query_id, self._tasks, taken)
         for task in self._tasks:
             counted = [task.operators[n].context.counters for n in self._input_nodes if n in task.operators]
             account = account.plus(account_of(counted))
@@ -416,89 +404,6 @@ class QueryRun:
         for item in taken:
             item.input.offset = item.next_offset
         return Outcome(taken, batches, changes, account, complaints)
-
-    @property
-    def patience_s(self) -> float | None:
-        """How long it will go on waiting for an input that has no records; None if it does not wait."""
-        now = now_ms()
-        ends = [since + self.dataflow.max_task_idle_ms for since in list(self._waiting_since.values())]
-        return min(((end - now) / 1000 for end in ends if end > now), default=None)
-
-    def _partitions_to_wait_for(self, ends: Mapping[TopicPartition, int]) -> set[int]:
-        """Partitions with an input that has no records while another one has: the next record may still come there."""
-        idle_ms = self.dataflow.max_task_idle_ms
-        if idle_ms == 0 or self.dataflow.order == "arrival":
-            return set()
-        filled: dict[int, set[bool]] = {}
-        for entry in self._inputs:
-            has_records = entry.offset < ends[entry.source.topic, entry.partition]
-            filled.setdefault(entry.partition, set()).add(has_records)
-        half = {partition for partition, kinds in filled.items() if len(kinds) == 2}
-        now = now_ms()
-        self._waiting_since = {partition: self._waiting_since.get(partition, now) for partition in half}
-        return {partition for partition, since in self._waiting_since.items() if now - since < idle_ms}
-
-    def _take(self, patient: bool) -> list[Taken]:
-        """Choose this step's records: the next ones of all inputs, in order, at most ``rows_max``."""
-        rows_max = self._services.rows_max
-        places = list({(i.source.topic, i.partition) for i in self._inputs})
-        _, ends = self._log.end_offsets(places)
-        found: list[Taken] = []
-        queues: list[Queue] = []
-        held = self._partitions_to_wait_for(ends) if patient else set()
-        for entry in self._inputs:
-            end = ends[entry.source.topic, entry.partition]
-            if entry.offset >= end or entry.partition in held:
-                continue
-            chunk, row = self._services.decoded.fetch(entry.source, entry.partition, entry.offset, end, rows_max)
-            available = int(np.searchsorted(chunk.records.offsets, end))
-            stop = min(available, row + rows_max)
-            at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
-            found.append(Taken(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
-            queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
-        if not found:
-            return []
-        merged = merge(queues, self.dataflow.order, rows_max)
-        ranks = self._before_failure(found, merged.positions)
-        for taken, positions in zip(found, ranks, strict=True):
-            count = len(positions)
-            assert taken.chunk is not None
-            whole = count == taken.stop - taken.start
-            taken.stop = taken.start + count
-            taken.positions = positions
-            if whole and taken.next_offset:
-                continue  # read to the end, gaps of compaction included
-            records = taken.chunk.records
-            if taken.stop == len(taken.chunk):
-                taken.next_offset = records.next_offset
-            else:
-                taken.next_offset = int(records.offsets[taken.stop])
-        return found
-
-    def _before_failure(self, found: list[Taken], ranks: Sequence[Int64s]) -> Sequence[Int64s]:
-        """The ranks of the records before the first one whose timestamp its source needs and that has none.
-
-        Raises:
-            DataError: that is the very first one, so the query cannot go on.
-        """
-        failed: list[tuple[int, Taken, int]] = []
-        for taken, positions in zip(found, ranks, strict=True):
-            if not taken.input.source.needs_timestamps or taken.chunk is None:
-                continue
-            stop = taken.start + len(positions)
-            faults = taken.chunk.malformed.items()
-            rows = [r for r, (side, _) in faults if side == TIMESTAMP_SIDE and taken.start <= r < stop]
-            if rows:
-                failed.append((int(positions[min(rows) - taken.start]), taken, min(rows)))
-        if not failed:
-            return ranks
-        first, taken, row = min(failed, key=lambda f: f[0])
-        if first == 0:
-            assert taken.chunk is not None
-            place = f"{taken.input.source.topic}, partition {taken.input.partition}"
-            offset = int(taken.chunk.records.offsets[row])
-            raise DataError(f"{place}, offset {offset}: {taken.chunk.malformed[row][1]}")
-        return [positions[: int(np.searchsorted(positions, first))] for positions in ranks]
 
     def _batches(self, taken: list[Taken]) -> tuple[list[dict[int, Batch]], Account]:
         """Every task's source batches, by node number, and how many rows were read and bad."""
@@ -512,7 +417,7 @@ class QueryRun:
             batches[entry.partition][entry.node] = batch
             if bad is not None:
                 bad_rows += len(bad.rows)
-                self._complain_about_input(item, bad)
+                complain_about_input(self._complaints, self.query_id, item, bad)
         for number, node in enumerate(self.dataflow.nodes):
             if isinstance(node, Source):
                 for own in batches:
@@ -574,11 +479,12 @@ class QueryRun:
             before = writer.rows_out
             name = writer.sink.name
 
-            def complain(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
-                self._complain(complaints, taken, SERIALIZATION_ERROR, name, side, batch.positions[rows], reasons)
+            def unwritten(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
+                positions = batch.positions[rows]
+                complain(complaints, self.query_id, taken, SERIALIZATION_ERROR, name, side, positions, reasons)
 
             parts = [(own[number], task.partition) for task, own in zip(self._tasks, batches, strict=True)]
-            writer.write(transaction, parts, complain)
+            writer.write(transaction, parts, unwritten)
             written += writer.rows_out - before
             if number in self._input_nodes:
                 bad += sum(len(own[number]) for own in batches) - (writer.rows_out - before)
@@ -614,62 +520,3 @@ class QueryRun:
         counts = {"read": account.read, "filtered": account.filtered, "late": account.late, "bad": account.bad}
         counts["written"] = account.written
         transaction.set_positions(self._counter_group, {(name, 0): count for name, count in counts.items()})
-
-    # --- complaints ------------------------------------------------------------------------
-
-    def _complain_about_input(self, item: Taken, bad: BadRows) -> None:
-        assert item.chunk is not None
-        source = item.input.source
-        offsets = item.chunk.records.offsets[item.start + bad.rows]
-        for side in ("key", "value"):
-            rows = [i for i, s in enumerate(bad.sides) if ("key" if s == "key" else "value") == side]
-            if rows:
-                self._complaints.add(
-                    Complaint(
-                        DESERIALIZATION_ERROR,
-                        f"processing.{self.query_id}.{source.name}",
-                        side,
-                        [source.topic] * len(rows),
-                        [item.input.partition] * len(rows),
-                        [int(offsets[i]) for i in rows],
-                        [bad.reasons[i] for i in rows],
-                        [int(item.positions[bad.rows[i]]) for i in rows],
-                    )
-                )
-
-    def _complain_about_reports(self, taken: list[Taken]) -> None:
-        """Turn what operators reported into rows of the processing log, with the place of the input record."""
-        for task in self._tasks:
-            for report in task.reports:
-                positions = report.batch.positions[report.failures.rows]
-                self._complain(
-                    self._complaints,
-                    taken,
-                    RECORD_PROCESSING_ERROR,
-                    report.operator,
-                    None,
-                    positions,
-                    report.failures.reasons,
-                )
-            task.reports = []
-
-    def _complain(
-        self,
-        complaints: ProcessingLog,
-        taken: list[Taken],
-        kind: int,
-        node: str,
-        side: str | None,
-        positions: Int64s,
-        reasons: Sequence[str],
-    ) -> None:
-        topics: list[str] = []
-        partitions: list[int] = []
-        offsets: list[int] = []
-        for position in positions.tolist():
-            topic, partition, offset = place_of(taken, position)
-            topics.append(topic)
-            partitions.append(partition)
-            offsets.append(offset)
-        logger = f"processing.{self.query_id}.{node}"
-        complaints.add(Complaint(kind, logger, side, topics, partitions, offsets, list(reasons), positions.tolist()))

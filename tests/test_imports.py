@@ -25,7 +25,7 @@ ORDER = {
     "storage": "files faulty_files layout formats log state",
     "runtime": (
         "clock batch metrics kernel windows ordering segmented operators dataflow processing_log source sink topic_tail "
-        "subscriptions pull_check pull task commit step queries scheduler views host"
+        "subscriptions pull_check pull task commit step inputs complaints queries scheduler views host"
     ),
     "engine": (
         "types schema settings catalog functions expressions analysis plan schema_log serdes intake stored_tables lowering "

@@ -82,6 +82,7 @@ class Committer:
         self._journal = journal
         self._manifest = manifest
         self._settings = settings
+        self._journal_bytes_max = settings.journal_bytes_max
         self._queue: list[_Waiter] = []
         self._queue_guard = threading.Lock()
         self._unflushed: list[_Pending] = []
@@ -156,7 +157,7 @@ class Committer:
             waiter.result = result
         if self._unflushed:
             self._log.housekeeper.wake()
-        if self._journal.end > self._settings.journal_bytes_max:
+        if self._journal.end > self._journal_bytes_max:
             self._roll_when_possible()
 
     # ------------------------------------------------------------------------------------------- topics and segments
@@ -263,7 +264,7 @@ class Committer:
         except StorageError as error:
             if self._failure is None and self._files.exists(journal_path(self._journal.number + 1)):
                 self._failure = error  # the new one may count after a crash: nothing may go to the old one
-            self._settings.journal_bytes_max *= 2
+            self._journal_bytes_max *= 2
 
     def roll(self) -> None:
         """Start a new journal from the present state, so that opening stays quick.
@@ -290,7 +291,7 @@ class Committer:
             try:
                 if self._failure is None:
                     self.flush()
-                    if self._journal.end > self._settings.journal_bytes_max // 64:
+                    if self._journal.end > self._journal_bytes_max // 64:
                         self._roll_when_possible()  # the next open has little to replay
             finally:
                 self._failure = self._failure or StorageError("the database is closed", path=self._files.root)
