@@ -63,3 +63,6 @@ SERIES_ITEMS_MAX: Final = 10_000_000
 
 SCRIPT_DEPTH_MAX: Final = 20
 """Scripts that run each other by RUN SCRIPT, one inside of the other."""
+
+PADDED_CHARS_MAX: Final = 16 * 1024 * 1024
+"""Characters (or bytes) that LPAD and RPAD fill up to: a column of longer ones would not fit into Arrow's 2 GiB."""

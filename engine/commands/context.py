@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...errors import StatementError
+from ...errors import Span, StatementError
 from ...grammar import ast
 from ...runtime.clock import Clock
 from ...runtime.dataflow import Dataflow
@@ -21,6 +21,7 @@ from ..plan.nodes import PlanNode
 from ..schema import Schema
 from ..serdes import value_type
 from ..settings import Settings
+from ..types import from_arrow
 from .journal import Journal, JournalEntry
 
 if TYPE_CHECKING:
@@ -147,8 +148,11 @@ class Engine:
     def replicas(self, name: str) -> int:
         return int(self.log.topics()[name].properties.get(REPLICAS, "1"))
 
-    def check_topic(self, name: str, format_: FormatInfo, schema: Schema) -> None:
+    def check_topic(self, name: str, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool = False) -> None:
         """Whether an existing topic can hold a source's values.
+
+        Args:
+            grows: columns that the topic has not may be added to it.
 
         Raises:
             StatementError: it holds typed columns of another shape, or bytes where columns are wanted.
@@ -160,18 +164,24 @@ class Engine:
         if config.value_type is None:
             raise StatementError(
                 f"the topic {name} holds bytes, not the typed values of the ARROW format",
+                span=span,
                 suggestion="Say which VALUE_FORMAT its records have, JSON for example.",
             )
         if wanted is None:
             raise StatementError(
                 f"the topic {name} holds typed values, which have the format ARROW, not {format_.name}",
+                span=span,
                 suggestion="Write VALUE_FORMAT = 'ARROW'.",
             )
         have = {f.name: f.type for f in config.value_type}
         for item in wanted:
-            if have.get(item.name) != item.type:
-                held = f"as {have[item.name]}" if item.name in have else "not at all"
-                raise StatementError(f"the topic {name} holds the column {item.name} {held}, not as {item.type}")
+            if have.get(item.name) != item.type and not (grows and item.name not in have):
+                held = f"as {from_arrow(have[item.name])}" if item.name in have else "not at all"
+                raise StatementError(
+                    f"the topic {name} holds the column {item.name} {held}, not as {from_arrow(item.type)}",
+                    span=span,
+                    suggestion="Choose another name for the column, or another KAFKA_TOPIC.",
+                )
 
     def create_topic(self, name: str, config: TopicConfig, replicas: int = 1) -> None:
         """Create a topic; what was asked for is kept where the physical topic differs."""

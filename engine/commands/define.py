@@ -159,7 +159,9 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
                 span=clause.span("PARTITIONS"),
                 suggestion="Leave PARTITIONS out: the topic exists already.",
             )
-        engine.check_topic(topic, value_format, schema)
+        old = engine.catalog.sources.get(statement.name) if written else None
+        grows = old is not None and old.topic == topic  # CREATE OR REPLACE adds columns
+        engine.check_topic(topic, value_format, schema, clause.span("KAFKA_TOPIC") or statement.span, grows=grows)
     if not written or properties.get("penstock.topic.auto.create") == "true":  # ASSERT compares, and creates nothing
         partitions = partitions or 1
     if have is None and partitions is None:
@@ -305,6 +307,8 @@ def alter(engine: Engine, statement: ast.AlterSource) -> Message:
     check_format(source.value_format.name, stored, is_key=False, span=statement.span)
     if source.value_format.features and len(stored) > 1:
         altered = replace(altered, value_format=replace(source.value_format, features=frozenset()))
+    if not engine.replaying:
+        engine.check_topic(source.topic, altered.value_format, altered.schema, statement.span, grows=True)
     engine.make_durable(text)
     if engine.changes_topics:
         widen_topic(engine, altered)

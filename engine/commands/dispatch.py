@@ -17,9 +17,18 @@ def execute(engine: Engine, statement: ast.Statement) -> Result:
     """Execute one statement; if it fails, nothing has changed.
 
     Raises:
-        StatementError: the statement is wrong, or (UnsupportedError) Penstock has not got it.
+        StatementError: the statement is wrong, or (UnsupportedError) Penstock has not got it; it has a place, at least the
+            whole statement.
         StorageError: it could not be made durable.
     """
+    try:
+        return _execute(engine, statement)
+    except StatementError as error:
+        error.span = error.span or statement.span
+        raise
+
+
+def _execute(engine: Engine, statement: ast.Statement) -> Result:
     match statement:
         case ast.Query(emit=None):
             return select.pull(engine, statement)

@@ -146,8 +146,8 @@ def _check_topic(engine: Engine, sink: ResolvedSink, statement: ast.CreateAsSele
             span=given.span,
             suggestion="Leave PARTITIONS out, or choose another KAFKA_TOPIC.",
         )
-    if statement.name not in engine.catalog.sources:
-        engine.check_topic(sink.topic, sink.value_format, sink.schema)
+    grows = statement.name in engine.catalog.sources
+    engine.check_topic(sink.topic, sink.value_format, sink.schema, statement.span, grows=grows)
 
 
 def _ensure_topic(engine: Engine, sink: ResolvedSink, source: DataSource, existing: DataSource | None) -> None:

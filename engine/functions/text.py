@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...limits import PADDED_CHARS_MAX
 from ...runtime.kernel import Evaluated
 from .columns import (
     all_ascii,
@@ -250,6 +251,8 @@ def _pad(text: Any, size: int, padding: Any, left: bool) -> Any:
     missing = size - len(text)
     if missing <= 0:
         return text[:size]
+    if size > PADDED_CHARS_MAX:
+        raise ValueError(f"a length of {size} is above the limit of {PADDED_CHARS_MAX}")
     fill = (padding * (missing // len(padding) + 1))[:missing]
     return fill + text if left else text + fill
 

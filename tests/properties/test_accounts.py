@@ -167,7 +167,7 @@ JOINS = {
 @pytest.mark.parametrize("kind", ["INNER", "LEFT"])
 @pytest.mark.parametrize("join", JOINS)
 def test_joins_account_for_both_sides(join: str, kind: str) -> None:
-    """Every row of both inputs is used, filtered, late or bad; those without a key are logged; also if it restarts."""
+    """Every row of both inputs is used, filtered, late or bad; rows without a key are bad and logged."""
     rows: list[tuple[str, Any, Any, int]] = []
     for i in range(120):
         topic = ("l", "r", "t", "u")[i % 4]
