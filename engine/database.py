@@ -10,22 +10,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import numpy as np
-import pyarrow as pa
-
 from ..errors import StatementError, StorageError
 from ..grammar import ast
 from ..grammar.parse import parse, parse_statement, split
 from ..grammar.substitute import substitute
 from ..grammar.unparse import unparse
+from ..limits import PARTITIONS_MAX
 from ..runtime import processing_log
+from ..runtime.batch import python_values
 from ..runtime.clock import SYSTEM_CLOCK, Clock, now_ms, use_clock
 from ..runtime.host import QueryHost, Token
 from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
 from ..storage.layout import open_directory
 from ..storage.log.local import LocalLog
-from ..storage.log.protocol import Records, TopicConfig
+from ..storage.log.protocol import TopicConfig
 from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import Catalog, DataSource, FormatInfo
 from .commands import adhoc, persist, records, select
@@ -173,6 +172,7 @@ class Database:
         Raises:
             StatementError, StorageError: see `execute`.
         """
+        _check_text(text)
         statements = self._statements(text, None if path is None else Path(path))
         while True:
             with self._lock, use_clock(self._clock):
@@ -226,6 +226,7 @@ class Database:
         """
         with self._lock, use_clock(self._clock):
             self._check_open()
+            _check_text(text)
             submission = Submission(self._engine, name)
             known: list[str] = []
             results: list[Result] = []
@@ -287,6 +288,7 @@ class Database:
         """
         with use_clock(self._clock):
             self._check_open()
+            _check_text(text)
             query = None if parameters is not None else _pull_query(text)
             if after is not None:
                 self.wait(after, [] if query is None else [query.source.name])
@@ -322,6 +324,7 @@ class Database:
         """
         with self._lock, use_clock(self._clock):
             self._check_open()
+            _check_text(text)
             query = parse_statement(text)
             if not isinstance(query, ast.Query) or query.emit is None:
                 raise StatementError(
@@ -420,13 +423,9 @@ class Database:
             config = self._engine.topic(topic)
             if config is None:
                 raise StatementError(f"there is no topic {topic}")
-            try:
-                values = pa.array([value], pa.binary() if config.value_type is None else config.value_type)
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                raise StatementError(f"the topic {topic} cannot hold this value: {error}") from error
-            stamps = np.array([now_ms() if timestamp is None else timestamp], np.int64)
-            extra = pa.array([[{"KEY": k, "VALUE": v} for k, v in headers]], _headers_type()) if headers else None
-            made = Records(None if key is None else pa.array([key], pa.binary()), values, stamps, extra)
+            made = records.raw(topic, config, key, value, now_ms() if timestamp is None else timestamp, headers)
+            if partition is not None and partition not in range(config.partitions):
+                raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, not {partition!r}")
             return records.write(
                 self._engine, topic, made, partition=partition, durable=durable, producer=producer, sequence=sequence
             )
@@ -435,12 +434,14 @@ class Database:
         """The records that a topic holds now, from an offset on, partition by partition.
 
         Raises:
-            StatementError: there is no such topic.
+            StatementError: there is no such topic or partition.
         """
         self._check_open()
         config = self._engine.topic(topic)
         if config is None:
             raise StatementError(f"there is no topic {topic}")
+        if not isinstance(offset, int) or (partition is not None and partition not in range(config.partitions)):
+            raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, offsets are numbers")
         for number in range(config.partitions) if partition is None else [partition]:
             yield from self._records(topic, number, offset)
 
@@ -452,15 +453,24 @@ class Database:
             count = len(found)
             keys = [None] * count if found.keys is None else found.keys.to_pylist()
             headers = [None] * count if found.headers is None else found.headers.to_pylist()
-            values = found.values.to_pylist()
+            values = python_values(found.values)
             for i in range(count):
                 pairs = tuple((h["KEY"], h["VALUE"]) for h in headers[i] or ())
                 yield RawRecord(keys[i], values[i], int(found.timestamps[i]), pairs, partition, int(found.offsets[i]))
             place = found.next_offset
 
     def create_topic(self, name: str, *, partitions: int = 1, replicas: int = 1) -> None:
-        """Make a topic of bytes.  Raises: StorageError, if it exists."""
+        """Make a topic of bytes.
+
+        Raises:
+            StatementError: it exists, or cannot have so many partitions.
+            StorageError: the disk failed.
+        """
         self._check_open()
+        if not name or self._engine.topic(name) is not None:
+            raise StatementError(f"there is a topic {name} already" if name else "a topic needs a name")
+        if not 1 <= partitions <= PARTITIONS_MAX:
+            raise StatementError(f"a topic has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
         self._engine.create_topic(name, TopicConfig(partitions), replicas)
 
     def drain(self) -> None:
@@ -628,8 +638,9 @@ def _with_places(text: str) -> list[str]:
     return found
 
 
-def _headers_type() -> Any:
-    return pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())]))
+def _check_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise StatementError(f"a statement is text, not {type(text).__name__}")
 
 
 def _processing_log() -> DataSource:

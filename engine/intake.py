@@ -7,6 +7,7 @@ by their exact name, then in upper case, as the dialect folds names; ``rowtime``
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from ..errors import StatementError
 from .catalog import DataSource
-from .types import Array, Map, SqlType, Struct, to_arrow
+from .types import TIME, Array, Map, SqlType, Struct, to_arrow
 
 
 def columns_of(rows: Any, source: DataSource, now_ms: int) -> tuple[dict[str, Any], npt.NDArray[np.int64]]:
@@ -25,32 +26,61 @@ def columns_of(rows: Any, source: DataSource, now_ms: int) -> tuple[dict[str, An
     Raises:
         StatementError: a column that the source has not, or a value that does not fit its type.
     """
-    table = _arrow(rows)
+    try:
+        table = _arrow(rows)
+    except _UNFIT as error:
+        raise StatementError(f"rows cannot be taken from this {type(rows).__name__}: {error}") from error
     own = {c.name: c.type for c in source.schema if c.role in ("KEY", "VALUE")}
     if table is not None:
-        names = {name: _match(name, own, source) for name in table.column_names}
+        places: dict[str, int] = {}
+        for place, name in enumerate(table.column_names):
+            found = _match(name, own, source)
+            if places.setdefault(found, place) != place:
+                raise StatementError(f"the column {found} of {source.name} is given twice")
         count = table.num_rows
-        arrays = {found: _cast(table.column(name), own[found], found) for name, found in names.items() if found != "ROWTIME"}
-        given = next((table.column(name) for name, found in names.items() if found == "ROWTIME"), None)
-        times = None if given is None else _whole(given)
+        given = places.pop("ROWTIME", None)
+        arrays = {found: _cast(table.column(place), own[found], found) for found, place in places.items()}
+        times = None if given is None else _whole(table.column(given))
     else:
         dicts = list(rows)
         count = len(dicts)
-        seen: dict[str, str] = {}
-        for row in dicts:
-            if not isinstance(row, Mapping):
-                raise StatementError(f"a row must be a dict, not {type(row).__name__}")
-            for name in row:
-                if name not in seen:
-                    seen[name] = _match(name, own, source)
-        arrays = {
-            found: _from_python([row.get(name) for row in dicts], own[found], found)
-            for name, found in seen.items()
-            if found != "ROWTIME"
-        }
-        name = next((n for n, found in seen.items() if found == "ROWTIME"), None)
-        times = None if name is None else pa.array([row.get(name) for row in dicts])
+        values = _by_column(dicts, own, source)
+        times = values.pop("ROWTIME", None)
+        arrays = {found: _from_python(given, own[found], found) for found, given in values.items()}
+    for found, array in arrays.items():
+        _check_times(array, own[found], found)
     return arrays, _timestamps(times, count, now_ms)
+
+
+def _check_times(array: Any, type_: SqlType, name: str) -> None:
+    """Arrow takes any number for a time of day.  Raises: StatementError, for one that is none."""
+    if type_ == TIME and len(array) > array.null_count:
+        bounds = pc.min_max(array.view(pa.int32()))
+        if bounds["min"].as_py() < 0 or bounds["max"].as_py() >= _DAY_MS:
+            raise StatementError(f"a value for the column {name} is no time of day")
+
+
+def _by_column(rows: list[Any], own: Mapping[str, SqlType], source: DataSource) -> dict[str, list[Any]]:
+    """The values of dicts by column; a column may have different spellings in different rows."""
+    spellings: dict[str, list[Any]] = {}
+    known: dict[Any, str] = {}
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise StatementError(f"a row must be a dict, not {type(row).__name__}")
+        for name in row:
+            if name not in known:
+                known[name] = _match(name, own, source)
+                spellings.setdefault(known[name], []).append(name)
+    values: dict[str, list[Any]] = {}
+    for found, names in spellings.items():
+        if len(names) > 1 and any(sum(n in row for n in names) > 1 for row in rows):
+            raise StatementError(f"the column {found} of {source.name} is given twice in a row")
+        values[found] = [row.get(names[0]) if len(names) == 1 else _first(row, names) for row in rows]
+    return values
+
+
+def _first(row: Mapping[Any, Any], names: list[Any]) -> Any:
+    return next((row[name] for name in names if name in row), None)
 
 
 def _arrow(rows: Any) -> Any | None:
@@ -73,11 +103,16 @@ def _arrow(rows: Any) -> Any | None:
     return None
 
 
-def _match(name: str, own: Mapping[str, SqlType], source: DataSource) -> str:
-    for candidate in (name, name.upper()):
+def _match(name: Any, own: Mapping[str, SqlType], source: DataSource) -> str:
+    for candidate in (name, name.upper()) if isinstance(name, str) else ():
         if candidate in own or candidate == "ROWTIME":
-            return candidate
+            return str(candidate)
     raise StatementError(f"{source.name} has no column {name}", suggestion=f"It has {', '.join(own)}.")
+
+
+_DAY_MS = 24 * 60 * 60 * 1000
+_UNFIT = (ValueError, TypeError, OverflowError, NotImplementedError, AttributeError, LookupError)
+"""What a value of the wrong kind raises: Arrow's errors are among them, and those of odd Python objects."""
 
 
 def _whole(column: Any) -> Any:
@@ -94,7 +129,7 @@ def _cast(column: Any, type_: SqlType, name: str) -> Any:
         if _nested(type_):
             return _from_python(array.to_pylist(), type_, name)
         return _whole(array.cast(wanted))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+    except _UNFIT as error:
         raise StatementError(f"the column {name} is {type_}, and {array.type} does not fit it: {error}") from error
 
 
@@ -104,15 +139,14 @@ def _nested(type_: SqlType) -> bool:
 
 def _from_python(values: list[Any], type_: SqlType, name: str) -> Any:
     wanted = to_arrow(type_)
-    if _nested(type_):
-        values = [_shaped(value, type_) for value in values]
     try:
-        return pa.array(values, wanted)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        pass  # such as text for a DATE: what Arrow infers may still be cast
-    try:
+        if _nested(type_):
+            values = [_shaped(value, type_) for value in values]
+        with suppress(*_UNFIT):
+            return pa.array(values, wanted)
+        # such as text for a DATE: what Arrow infers may still be cast
         return _whole(pa.array(values).cast(wanted))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+    except _UNFIT as error:
         raise StatementError(f"a value for the column {name} does not fit {type_}: {error}") from error
 
 
@@ -139,6 +173,13 @@ def _shaped(value: Any, type_: SqlType) -> Any:
 def _timestamps(times: Any | None, count: int, now_ms: int) -> npt.NDArray[np.int64]:
     if times is None:
         return np.full(count, now_ms, np.int64)
+    try:
+        return _milliseconds(times if isinstance(times, pa.Array) else pa.array(times), now_ms)
+    except _UNFIT as error:
+        raise StatementError(f"rowtime must be milliseconds or a timestamp: {error}") from error
+
+
+def _milliseconds(times: Any, now_ms: int) -> npt.NDArray[np.int64]:
     if pa.types.is_timestamp(times.type):
         times = times.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
     elif not pa.types.is_integer(times.type):

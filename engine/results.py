@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..runtime.batch import python_values
 from ..runtime.subscriptions import PushRow, Subscription
 from ..runtime.topic_tail import TopicRecord, TopicTail
 from .schema import Schema
@@ -161,17 +162,16 @@ class Table:
         """All rows as tuples of Python values."""
         if not self._table.num_columns:
             return [()] * self._table.num_rows
-        return list(zip(*(column.to_pylist() for column in self._table.columns), strict=True))
+        return list(zip(*(python_values(column) for column in self._table.columns), strict=True))
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """The first row, or None."""
         rows = self._table.slice(0, 1)
-        return next(iter(zip(*(c.to_pylist() for c in rows.columns), strict=True)), None)
+        return next(iter(zip(*(python_values(c) for c in rows.columns), strict=True)), None)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """All rows as dicts."""
-        rows: list[dict[str, Any]] = self._table.to_pylist()
-        return rows
+        return [dict(zip(self.columns, row, strict=True)) for row in self.fetchall()]
 
     def show(self, rows_max: int = 20) -> None:
         """Print the first rows as a table."""
@@ -180,7 +180,7 @@ class Table:
     def text(self, rows_max: int = 20) -> str:
         """The first rows as a table of text."""
         head = self._table.slice(0, rows_max)
-        cells = [[_cell(v) for v in column.to_pylist()] for column in head.columns]
+        cells = [[_cell(v) for v in python_values(column)] for column in head.columns]
         shown = grid(self.columns, list(zip(*cells, strict=True)))
         left = self._table.num_rows - head.num_rows
         return shown + (f"\n({left} more rows)" if left > 0 else "")

@@ -209,3 +209,29 @@ def concat(batches: Sequence[Batch]) -> Batch:
     if (order == np.arange(len(order))).all():
         return joined
     return joined.take(order.astype(np.int64))
+
+
+def python_values(array: Any) -> list[Any]:
+    """The values of an Arrow array as Python objects.
+
+    Python's dates and times end with the year 9999 and begin with the year 1; what lies beyond comes as the number that it
+    is: days for DATE, milliseconds for TIMESTAMP.
+    """
+    try:
+        values: list[Any] = array.to_pylist()
+    except (OverflowError, ValueError):
+        return [_python_value(scalar) for scalar in array]
+    return values
+
+
+def _python_value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        if isinstance(scalar, pa.StructScalar):
+            return {name: _python_value(scalar[name]) for name in scalar}
+        if isinstance(scalar, pa.MapScalar):
+            return [(_python_value(pair["key"]), _python_value(pair["value"])) for pair in scalar.values]
+        if isinstance(scalar, pa.ListScalar):
+            return [_python_value(item) for item in scalar.values]
+        return scalar.value

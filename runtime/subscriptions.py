@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from ..limits import SUBSCRIPTION_ROWS_MAX
-from .batch import Batch, Bools, Int64s
+from .batch import Batch, Bools, Int64s, python_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Subscription:
                 return None
             held, number = self._held[0], self._held[0].start
             if held.rows is None:
-                columns = [column.to_pylist() for column in self._to_columns(held.batch)]
+                columns = [python_values(column) for column in self._to_columns(held.batch)]
                 held.rows = list(zip(*columns, strict=True)) if columns else [()] * len(held.batch)
                 held.tombstones = held.batch.tombstone_mask()
             assert held.tombstones is not None

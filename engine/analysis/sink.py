@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from ...errors import Span, StatementError
 from ...grammar import ast
+from ...limits import PARTITIONS_MAX
 from ...storage.formats import FormatTraits, check_columns, check_wrapping, format_traits
 from ...storage.formats.avro_schema import key_full_name
 from ...storage.formats.delimited import delimiter_of
@@ -55,8 +56,9 @@ def resolve_sink(
     topic = clause.text("KAFKA_TOPIC") or properties.get(TOPIC_PREFIX, "") + request.name
     timestamp_column, timestamp_format = timestamp(clause, query.schema)
     legacy_partitions, legacy_replicas = properties.get(SINK_PARTITIONS), properties.get(SINK_REPLICAS)
-    partitions = clause.integer("PARTITIONS", 1) or (int(legacy_partitions) if legacy_partitions else left.partitions)
-    replicas = clause.integer("REPLICAS", -1) or (int(legacy_replicas) if legacy_replicas else 1)
+    partitions = clause.integer("PARTITIONS", 1, PARTITIONS_MAX) or _setting(SINK_PARTITIONS, legacy_partitions)
+    partitions = partitions or left.partitions
+    replicas = clause.integer("REPLICAS", -1) or _setting(SINK_REPLICAS, legacy_replicas) or 1
     cleanup = clause.text("CLEANUP_POLICY")
     if cleanup is not None and cleanup.lower() not in ("delete", "compact", "compact,delete", "delete,compact"):
         raise StatementError(
@@ -354,3 +356,12 @@ def _cast(expression: TypedExpression, column: Column) -> TypedExpression:
     if expression.type == column.type:
         return expression
     return Cast(expression, implicit=True, type=column.type, span=expression.span)
+
+
+def _setting(name: str, value: str | None) -> int | None:
+    """A setting that counts something; None if it is not set.  Raises: StatementError."""
+    if not value:
+        return None
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= PARTITIONS_MAX:
+        raise StatementError(f"{name} must be a number from 1 to {PARTITIONS_MAX}, not {value!r}", suggestion="SET it anew.")
+    return int(value)

@@ -92,11 +92,11 @@ class WithClause:
                 return digits
         raise StatementError(f"{name} must be a literal", span=found.span)
 
-    def integer(self, name: str, least: int = 0) -> int | None:
+    def integer(self, name: str, least: int = 0, most: int = 2**63 - 1) -> int | None:
         """A whole number, written as such or as text.
 
         Raises:
-            StatementError: it is none, or below ``least``.
+            StatementError: it is none, or below ``least``, or above ``most``.
         """
         written = self.text(name)
         if written is None:
@@ -107,6 +107,8 @@ class WithClause:
             raise StatementError(f"{name} must be a whole number, not {written!r}", span=self.span(name)) from None
         if value < least:
             raise StatementError(f"{name} must be at least {least}, not {value}", span=self.span(name))
+        if value > most:
+            raise StatementError(f"{name} must be at most {most}, not {value}", span=self.span(name))
         return value
 
     def boolean(self, name: str) -> bool | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ...errors import Span, StatementError, UnsupportedError
 from ...grammar import ast
 from ...grammar.unparse import quote, unparse
+from ...limits import PARTITIONS_MAX
 from ...storage.formats import format_traits
 from ...storage.log.protocol import TopicConfig
 from ..analysis.sink import check_format, key_features, side_format, timestamp, value_features
@@ -149,7 +150,7 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
         check_format(key_format.name, schema.keys, is_key=True, span=clause.span("KEY_FORMAT") or statement.span)
     check_format(value_format.name, stored, is_key=False, span=clause.span("VALUE_FORMAT") or statement.span)
     timestamp_column, timestamp_format = timestamp(clause, schema)
-    partitions = clause.integer("PARTITIONS", 1)
+    partitions = clause.integer("PARTITIONS", 1, PARTITIONS_MAX)
     replicas = clause.integer("REPLICAS", -1)
     have = engine.partitions_found(topic)
     if have is not None and written and not engine.replaying:

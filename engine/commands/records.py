@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 from ...errors import StatementError
 from ...runtime.clock import now_ms
 from ...runtime.host import Token
-from ...storage.log.protocol import Records, Transaction
+from ...storage.log.protocol import HEADERS, Records, TopicConfig, Transaction
 from ..catalog import DataSource
 from ..intake import columns_of
 from ..serdes import key_schema, serdes_of, stored_values, value_schema
@@ -92,6 +93,8 @@ def from_python(engine: Engine, name: str, rows: Any) -> tuple[str, Records, Non
     Raises:
         StatementError: there is no such source, or a row does not fit it.
     """
+    if not isinstance(name, str):
+        raise StatementError(f"a stream or table is named by text, not {type(name).__name__}")
     target = engine.catalog.sources.get(name) or engine.catalog.source(name.upper())
     check_writable(target)
     arrays, timestamps = columns_of(rows, target, now_ms())
@@ -99,6 +102,25 @@ def from_python(engine: Engine, name: str, rows: Any) -> tuple[str, Records, Non
         if column.name not in arrays or arrays[column.name].null_count:
             raise StatementError(f"{target.name} is a table, and a row has no value for its key {column.name}")
     return target.topic, to_records(engine, target, arrays, timestamps), None
+
+
+def raw(topic: str, config: TopicConfig, key: Any, value: Any, timestamp: Any, headers: Any) -> Records:
+    """One record as `Database.produce` takes it.
+
+    Raises:
+        StatementError: the topic cannot hold it.
+    """
+    try:
+        keys = None if key is None else pa.array([key], pa.binary())
+        values = pa.array([value], pa.binary() if config.value_type is None else config.value_type)
+        stamps = np.array([operator.index(timestamp)], np.int64)
+        pairs = [{"KEY": k, "VALUE": v} for k, v in headers]
+        extra = pa.array([pairs], HEADERS) if pairs else None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StatementError(f"the topic {topic} cannot hold this record: {error}") from error
+    if stamps[0] < 0:
+        raise StatementError(f"the timestamp of a record cannot be negative: {timestamp}")
+    return Records(keys, values, stamps, extra)
 
 
 def write(
