@@ -184,7 +184,7 @@ class Database:
                 try:
                     result = execute(self._engine, statement)
                 except StatementError as error:
-                    raise script.locate(error) from error.__cause__
+                    raise script.locate(error, statement) from error.__cause__
             yield result
 
     def _statements(
@@ -206,7 +206,7 @@ class Database:
             try:
                 inner, content = read_script(statement, path, around)
             except StatementError as error:
-                raise script.locate(error) from error.__cause__
+                raise script.locate(error, statement) from error.__cause__
             yield from self._statements(content, inner, (*around, inner.resolve()))
 
     def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
@@ -234,7 +234,7 @@ class Database:
                 try:
                     outcome = submission.submit(statement, lambda s=statement: execute(self._engine, s))  # type: ignore[misc]
                 except StatementError as error:
-                    raise script.locate(error) from error.__cause__
+                    raise script.locate(error, statement) from error.__cause__
                 if outcome is None:
                     known.append(unparse(statement))
                 else:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import StatementError
+from ...errors import Span, StatementError
 from ...grammar import ast
+from ...grammar.lexer import Lines, tokens
+from ...grammar.words import keywords
 from ...limits import SCRIPT_DEPTH_MAX
 from ..results import Result
-from . import assertions, define, insert, inspect, persist, printing, select, settings
+from . import assertions, define, describe, insert, inspect, persist, printing, select, settings
 from .context import Engine, unsupported_connectors
 
 
@@ -55,9 +58,9 @@ def _execute(engine: Engine, statement: ast.Statement) -> Result:
         case ast.Show():
             return inspect.show(engine, statement)
         case ast.Describe():
-            return inspect.describe(engine, statement)
+            return describe.describe(engine, statement)
         case ast.Explain():
-            return inspect.explain(engine, statement)
+            return describe.explain(engine, statement)
         case ast.Print():
             return printing.print_topic(engine, statement)
         case ast.SetProperty():
@@ -91,9 +94,24 @@ class Script:
     text: str
     path: Path | None
 
-    def locate(self, error: StatementError) -> StatementError:
-        """The error with its place."""
+    def locate(self, error: StatementError, statement: ast.Statement) -> StatementError:
+        """The error with its place: where it only says which statement, the name in it that the message is about."""
+        if error.text is None and error.span in (None, statement.span):
+            error.span = _name_in(error.message, self.text, statement.span)
         return error.located(self.text, None if self.path is None else str(self.path))
+
+
+def _name_in(message: str, text: str, whole: Span) -> Span:
+    """The first name or quoted text of a statement that a message names, else the whole statement."""
+    named = set(re.findall(r"[\w.@-]+", message))
+    for group, start, end in tokens(text, whole.start):
+        if group == "end" or start >= whole.end:
+            break
+        token = text[start:end]
+        name = token[1:-1] if token[0] in "`\"'" else token.upper()
+        if name in named and (token[0] in "`\"'" or (group == "IDENTIFIER" and name not in keywords())):
+            return Lines(text).span(start, end)
+    return whole
 
 
 def read_script(statement: ast.RunScript, path: Path | None, around: tuple[Path, ...]) -> tuple[Path, str]:

@@ -153,6 +153,21 @@ def pull(engine: Engine, query: ast.Query) -> Table:
     return _answer(rows, resolved, source)
 
 
+def access_path(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> str:
+    """How a pull query finds its rows, in words (for EXPLAIN)."""
+    source = resolved.sources[0].source
+    if source.kind == "STREAM":
+        return f"reads all records of {source.name}"
+    view = engine.view_of(source)
+    if view is None:
+        return f"not possible: no query keeps the rows of {source.name}"
+    keys = _bound_keys(resolved.where, source)
+    if keys is not None:
+        count = len(keys[0])
+        return f"looks up {count} {'key' if count == 1 else 'keys'} in the state of {view}"
+    return f"reads all rows in the state of {view}" + (", then filters" if query.where is not None else "")
+
+
 def _check_clauses(engine: Engine, query: ast.Query) -> None:
     for clause, found in (
         ("JOIN", query.joins),
