@@ -31,6 +31,7 @@ _WORDS_FOR = {
     "STRUCT_TYPE": "STRUCT<",
     END: "the end of the statement",
 }
+_NOT_NULL = re.compile(r"NOT\s+NULL", re.IGNORECASE)
 _OPERATORS = frozenset(["+", "-", "*", "/", "%", "||", "=", "<>", "!=", "<", "<=", ">", ">=", "[", "->"])
 _FOREIGN = {
     "ORDER": "ORDER BY: a stream has no end to be sorted by; a pull query through sql() may sort",
@@ -41,6 +42,8 @@ _FOREIGN = {
     "OVER": "OVER: use a WINDOW clause with GROUP BY",
     "CROSS": "CROSS JOIN",
     "UPDATE": "UPDATE: insert a row with the same key instead",
+    "DISTINCT": "SELECT DISTINCT: write GROUP BY",
+    "DELETE": "DELETE: a table's row goes away with a record of its key that has no value (produce(), value=None)",
     "MERGE": "MERGE: insert a row with the same key instead",
     "USING": "JOIN .. USING: write ON a.x = b.x",
 }
@@ -60,6 +63,7 @@ def syntax_error(text: str, token: Token, previous: list[Token], states: list[in
         if group == "end" and previous:
             start = previous[-1][2] - 1
             end = start + 1
+        suggestion = _suggestion(text, (group, token[1], token[2]), previous, accepted, grammar) if lexeme == ";" else None
     else:
         message = f"{_shown(lexeme)} was not expected here"
         suggestion = _suggestion(text, token, previous, accepted, grammar)
@@ -95,6 +99,18 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     word = lexeme.upper()
     if group == "DOUBLE_QUOTED" and "TEXT" in accepted:
         return f"Double quotes make a name; a text is written '{lexeme[1:-1]}'."
+    if word == "NOT" and _NOT_NULL.match(text, start):
+        return "There is no NOT NULL: any column may be NULL."
+    if group == "IDENTIFIER" and "TEXT" in accepted and "IDENTIFIER" not in accepted:
+        return f"A text stands in quotes: '{lexeme}'."
+    if previous and previous[-1][0] == "TEXT" and previous[-1][2] == start:
+        return "A quote inside of a text is written twice: ''."
+    if lexeme == "(" and previous and text[previous[-1][1] : previous[-1][2]].upper() in ("FROM", "JOIN"):
+        return "There are no subqueries: make a CREATE STREAM or TABLE .. AS SELECT of it; sql() takes any SELECT."
+    if lexeme == "," and "JOIN" in accepted:
+        return "Sources are joined by JOIN .. ON .., not by commas."
+    if lexeme == ";" and "FROM" in accepted and "AS" in accepted:
+        return "Every query reads something: SELECT .. FROM ..."
     before = text[previous[-1][1] : previous[-1][2]].upper() if previous and previous[-1][0] == "IDENTIFIER" else ""
     for foreign in (word, before):
         if foreign in _FOREIGN:

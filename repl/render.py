@@ -15,11 +15,6 @@ FOLDED_WIDTH_MIN = 24
 ROWS_SHOWN_MAX = 1_000
 """Rows of a result that are printed; more are counted, and `sql()` gives them all."""
 
-_WRAPPED_MIN = 24
-"""Columns of the terminal that a text needs to be worth wrapping."""
-
-_NO_LIMIT = 10**9
-
 
 def cell(value: Any) -> str:
     """One value, as the dialect would write it."""
@@ -79,8 +74,8 @@ def _folded(row: list[str], column: int, width: int) -> Iterator[list[str]]:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a cell is shown flush right (NULL and empty cells go with the others)."""
-    return value is None or value == "" or (isinstance(value, (int, float, decimal.Decimal)) and not isinstance(value, bool))
+    """Whether a cell is shown flush right (NULL goes with the others)."""
+    return value is None or (isinstance(value, (int, float, decimal.Decimal)) and not isinstance(value, bool))
 
 
 def vertical(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
@@ -113,23 +108,7 @@ def listing(outcome: Any, width: int = 120) -> str:
     """The text of a `penstock.Listing`."""
     if not outcome.rows:
         return "(none)"
-    return _wrapped(outcome.columns, outcome.rows, width) or table(outcome.columns, outcome.rows, width)
-
-
-def _wrapped(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> str | None:
-    """A table whose last column goes on below itself where it is too long; None if that would not help."""
-    if len(columns) < 2:
-        return None
-    others = [max(len(name), *(len(cell(row[i])) for row in rows)) for i, name in enumerate(columns[:-1])]
-    room = width - sum(others) - 3 * len(others)
-    if room < max(_WRAPPED_MIN, len(columns[-1])) or all(len(cell(row[-1])) <= room for row in rows):
-        return None
-    lines: list[Sequence[Any]] = []
-    for row in rows:
-        first, *more = textwrap.wrap(cell(row[-1]), room) or [""]
-        lines.append((*row[:-1], first))
-        lines += [(*[""] * len(others), piece) for piece in more]
-    return table(columns, lines, _NO_LIMIT)
+    return table(outcome.columns, outcome.rows, width)
 
 
 def description(outcome: Any, width: int = 120) -> str:
@@ -142,7 +121,7 @@ def description(outcome: Any, width: int = 120) -> str:
             widest = max(len(heading) for heading, _ in facts) + 2
             lines = []
             for heading, text in facts:
-                pieces = textwrap.wrap(text, max(width - widest, _WRAPPED_MIN), break_long_words=False) or [""]
+                pieces = textwrap.wrap(text, max(width - widest, FOLDED_WIDTH_MIN), break_long_words=False) or [""]
                 lines.append(f"{heading}:".ljust(widest) + pieces[0])
                 lines += [" " * widest + piece for piece in pieces[1:]]
             blocks.append("\n".join(lines))

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import StorageError
 from ..storage.log.protocol import FetchedRecords, Log
 
 _READ_ROWS = 1_000
@@ -66,7 +67,12 @@ class TopicTail:
         while not self.finished:
             epoch = self._log.epoch
             if not self._ready:
-                self._fetch()
+                try:
+                    self._fetch()
+                except StorageError:
+                    if self.topic in self._log.topics():
+                        raise
+                    self.close()  # it was deleted while it was being read
             while self._ready:
                 record = self._ready.popleft()
                 self._seen += 1
@@ -78,14 +84,17 @@ class TopicTail:
             left = _WAIT_S if deadline is None else min(_WAIT_S, deadline - time.monotonic())
             if left <= 0:
                 return None
-            if not self._behind():
+            if not self.finished and not self._behind():
                 self._log.wait(epoch, left)
         return None
 
     def _behind(self) -> bool:
-        return self.topic in self._log.topics() and any(
-            offset < self._log.end_offset(self.topic, partition) for partition, offset in enumerate(self._offsets)
-        )
+        places = [(self.topic, partition) for partition in range(len(self._offsets))]
+        try:
+            _, ends = self._log.end_offsets(places)
+        except StorageError:
+            return True  # deleted: the next look finds that
+        return any(offset < ends[place] for place, offset in zip(places, self._offsets, strict=True))
 
     def _fetch(self) -> None:
         """Read on: of each partition what arrived before everything that any of them holds unread."""

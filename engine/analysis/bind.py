@@ -18,6 +18,7 @@ from .. import types as t
 from ..expressions import nodes as n
 from ..expressions.casts import can_cast
 from ..expressions.temporal_text import parse_timestamp
+from ..functions import near_misses
 from ..functions.registry import Function, LambdaOf, Registry, Special
 from ..schema import WINDOW_BOUNDS
 from .coercion import CAST_HINT, TEMPORAL, as_decimal, coerce, common_type, list_type
@@ -488,11 +489,10 @@ class _Binder:
     def _call(self, e: ast.FunctionCall) -> TypedExpression:
         function = self._functions.find(e.name)
         if function is None:
-            near = difflib.get_close_matches(e.name.upper(), self._functions.names(), 3)
             raise StatementError(
                 f"there is no function named {e.name.upper()}",
                 span=e.span,
-                suggestion=f"Did you mean {' or '.join(near)}?" if near else "SHOW FUNCTIONS lists them all.",
+                suggestion=near_misses.suggestion(e.name, self._functions.names()),
             )
         arguments = self._arguments(function, e)
         chosen = choose(function, function.overloads, arguments, self._bind_lambda, e.span)

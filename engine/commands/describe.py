@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from ...errors import Span, StatementError
@@ -10,6 +9,7 @@ from ...grammar import ast
 from ...grammar.unparse import unparse
 from ..analysis.sink import SinkRequest
 from ..catalog import DataSource, FormatInfo, QueryEntry
+from ..functions import near_misses
 from ..functions.registry import Function
 from ..plan.explain import explain as plan_text
 from ..results import Description, Listing, Message, instant
@@ -201,11 +201,10 @@ def format_text(format_: FormatInfo) -> str:
 def _describe_function(engine: Engine, name: str, span: Span, text: str) -> Description:
     function = engine.functions.find(name)
     if function is None or function.internal:
-        near = difflib.get_close_matches(name.upper(), engine.functions.names(), 3, 0.75)
         raise StatementError(
             f"there is no function named {name}",
             span=span,
-            suggestion=f"Did you mean {' or '.join(near)}?" if near else "SHOW FUNCTIONS; lists them.",
+            suggestion=near_misses.suggestion(name, engine.functions.names()),
         )
     variants = Listing("signatures", ("Variant",), tuple((f"{function.name}{o.signature}",) for o in function.overloads))
     sections: Sections = [
