@@ -33,7 +33,7 @@ ORDER = {
     ),
     "engine/commands": (
         "journal upgrade context inference planning printing reading records replacement settings submit insert persist "
-        "select adhoc define inspect assertions dispatch"
+        "select adhoc define describe inspect assertions dispatch"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""
