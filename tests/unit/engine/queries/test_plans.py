@@ -1,12 +1,11 @@
 """Golden plans: what EXPLAIN shows of every kind of query, after all rules.
 
 A file under ``tests/golden/plans`` opens with declarations of sources; then come cases: a sentence after ``#``, the
-statement, and the plan or the error.  ``BLESS=1 pytest ..`` rewrites what the cases give; review the difference.
+statement, and the plan or the error.  ``make bless`` rewrites what the cases give; review the difference.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def _answer(bench: Any, statement: str) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=[f.stem for f in FILES])
-def test_plans(bench: Any, path: Path) -> None:
+def test_plans(bench: Any, path: Path, request: pytest.FixtureRequest) -> None:
     """Every statement of a file still has the plan, or the error, that was blessed."""
     blocks = path.read_text().strip().split("\n\n")
     for line in blocks[0].splitlines():
@@ -38,6 +37,6 @@ def test_plans(bench: Any, path: Path) -> None:
         assert sentence.startswith("# "), f"{path.name}: a case opens with a sentence, not {sentence!r}"
         renewed.append("\n".join((sentence, statement, _answer(bench, statement.rstrip(";")))))
     text = "\n\n".join(renewed) + "\n"
-    if os.environ.get("BLESS"):
+    if request.config.getoption("--bless"):
         path.write_text(text)
     assert path.read_text() == text

@@ -1,0 +1,80 @@
+-- A tumbling window takes late rows until its grace is over.
+-- changes of N
+CREATE STREAM s (k INT KEY, g STRING, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
+CREATE TABLE n AS SELECT k, COUNT(*) AS n, SUM(v) AS total FROM s WINDOW TUMBLING (SIZE 10 SECONDS, GRACE PERIOD 20 SECONDS) GROUP BY k;
+INSERT INTO s (ROWTIME, k, g, v) VALUES (1000, 1, 'a', 5);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (9000, 1, 'a', 1);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (12000, 1, 'a', 7);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (8000, 1, 'a', 3);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (31000, 1, 'a', 4);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (4000, 1, 'a', 9);
+--> K | WINDOWSTART | WINDOWEND | N | TOTAL | ROWTIME
+--> 1 | 0 | 10000 | 1 | 5 | 1000
+--> 1 | 0 | 10000 | 2 | 6 | 9000
+--> 1 | 10000 | 20000 | 1 | 7 | 12000
+--> 1 | 0 | 10000 | 3 | 9 | 9000
+--> 1 | 30000 | 40000 | 1 | 4 | 31000
+
+-- A row belongs to every hopping window that covers it.
+-- changes of N
+CREATE STREAM s (k INT KEY, g STRING, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
+CREATE TABLE n AS SELECT k, COUNT(*) AS n FROM s WINDOW HOPPING (SIZE 10 SECONDS, ADVANCE BY 5 SECONDS) GROUP BY k;
+INSERT INTO s (ROWTIME, k, g, v) VALUES (1000, 1, 'a', 5);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (9000, 1, 'a', 1);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (12000, 1, 'a', 7);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (8000, 1, 'a', 3);
+--> K | WINDOWSTART | WINDOWEND | N | ROWTIME
+--> 1 | 0 | 10000 | 1 | 1000
+--> 1 | 0 | 10000 | 2 | 9000
+--> 1 | 5000 | 15000 | 1 | 9000
+--> 1 | 5000 | 15000 | 2 | 12000
+--> 1 | 10000 | 20000 | 1 | 12000
+--> 1 | 0 | 10000 | 3 | 9000
+--> 1 | 5000 | 15000 | 3 | 12000
+
+-- A row between two sessions merges them.
+-- changes of N
+CREATE STREAM s (k INT KEY, g STRING, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
+CREATE TABLE n AS SELECT k, COUNT(*) AS n FROM s WINDOW SESSION (5 SECONDS) GROUP BY k;
+INSERT INTO s (ROWTIME, k, g, v) VALUES (0, 1, 'a', 1);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (9000, 1, 'a', 1);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (5000, 1, 'a', 1);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (3000, 2, 'b', 1);
+--> K | WINDOWSTART | WINDOWEND | N | ROWTIME
+--> 1 | 0 | 0 | 1 | 0
+--> 1 | 9000 | 9000 | 1 | 9000
+--> 1 | 0 | 0 | (deleted) | 0
+--> 1 | 9000 | 9000 | (deleted) | 9000
+--> 1 | 0 | 9000 | 3 | 9000
+--> 2 | 3000 | 3000 | 1 | 3000
+
+-- EMIT FINAL gives a window once, when a later row closes it.
+-- changes of N
+CREATE STREAM s (k INT KEY, g STRING, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
+CREATE TABLE n AS SELECT k, COUNT(*) AS n, SUM(v) AS total FROM s WINDOW TUMBLING (SIZE 10 SECONDS, GRACE PERIOD 5 SECONDS) GROUP BY k EMIT FINAL;
+INSERT INTO s (ROWTIME, k, g, v) VALUES (1000, 1, 'a', 5);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (11000, 1, 'a', 1);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (9000, 1, 'a', 7);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (15000, 1, 'a', 3);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (8000, 1, 'a', 9);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (26000, 1, 'a', 2);
+--> K | WINDOWSTART | WINDOWEND | N | TOTAL | ROWTIME
+--> 1 | 0 | 10000 | 2 | 12 | 9000
+--> 1 | 10000 | 20000 | 2 | 4 | 15000
+
+-- The table of a windowed aggregation holds its windows.
+-- table N
+CREATE STREAM s (k INT KEY, g STRING, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
+CREATE TABLE n AS SELECT g, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 10 SECONDS) GROUP BY g;
+INSERT INTO s (ROWTIME, k, g, v) VALUES (1000, 1, 'a', 5);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (9000, 1, 'a', 1);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (12000, 1, 'a', 7);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (8000, 1, 'a', 3);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (3000, 2, 'b', 2);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (31000, 1, 'a', 4);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (4000, 1, 'a', 9);
+--> G | WINDOWSTART | WINDOWEND | N
+--> a | 0 | 10000 | 4
+--> a | 10000 | 20000 | 1
+--> a | 30000 | 40000 | 1
+--> b | 0 | 10000 | 1
