@@ -154,8 +154,17 @@ PROPERTIES: dict[str, Property] = {
             "false",
             "whether CREATE STREAM and CREATE TABLE make a topic that is not there, with one partition",
         ),
-        Property("penstock.threads", "integer", "2", "threads that run queries; 0 leaves all work to drain()"),
-        Property("penstock.rows.per.step", "integer", "65536", "records a query takes in one step at most", least=1),
+        Property(
+            "penstock.threads", "integer", "2", "threads that run queries; 0 leaves all work to drain()", at_connect=True
+        ),
+        Property(
+            "penstock.rows.per.step",
+            "integer",
+            "65536",
+            "records a query takes in one step at most",
+            least=1,
+            at_connect=True,
+        ),
     )
 }
 
@@ -170,6 +179,13 @@ _REFUSED = {
     "ksql.hidden.topics": "internal topics are always hidden",
     "ksql.readonly.topics": "internal topics are always read-only",
     "ksql.fail.on.deserialization.error": "bad records never stop a query, they go to the processing log",
+    "fail.on.deserialization.error": "bad records never stop a query, they go to the processing log",
+    "ksql.fail.on.production.error": "a query whose log cannot be written fails, whatever this says",
+    "ksql.query.pull.max.qps": "pull queries run in your process: limit them there",
+    "ksql.query.pull.max.concurrent.requests": "pull queries run in your process: limit them there",
+    "ksql.suppress.buffer.size.bytes": "EMIT FINAL keeps its rows in the table's state, without a buffer of its own",
+    "ksql.query.retry.backoff.initial.ms": "a failed query stays as it is until RESUME",
+    "ksql.cast.strings.preserve.nulls": "a NULL stays NULL in every CAST",
     "ksql.query.pull.enable.standby.reads": "there are no standbys",
     "listeners": "there is no server",
     "bootstrap.servers": "the log is the database's own",
@@ -220,7 +236,7 @@ def _unknown(name: str) -> StatementError:
     reason = _REFUSED.get(name)
     if reason is not None:
         return UnsupportedError(f"Penstock has no property {name}: {reason}")
-    near = difflib.get_close_matches(name, PROPERTIES, 1, 0.75)
+    near = difflib.get_close_matches(name, PROPERTIES, 1, 0.87)
     if near:
         return StatementError(f"there is no property {name}", suggestion=f"Did you mean {near[0]}?")
     if name.startswith(_REFUSED_PREFIXES):
