@@ -14,6 +14,7 @@ from ..catalog import FormatInfo, WindowInfo
 from ..expressions.nodes import AggregateCall, ColumnRef, TableCall, TypedExpression
 from ..schema import Column, Schema
 from .scope import FromSource
+from .with_clause import CleanupPolicy
 
 JoinKind = Literal["STREAM_STREAM", "STREAM_TABLE", "TABLE_TABLE", "FOREIGN_KEY"]
 SourceKind = Literal["STREAM", "TABLE"]
@@ -113,7 +114,7 @@ class ResolvedSink:
     partitions: int
     replicas: int = 1
     retention_ms: int | None = None
-    cleanup_policy: str | None = None
+    cleanup_policy: CleanupPolicy | None = None
     window: WindowInfo | None = None
     timestamp_column: str | None = None
     timestamp_format: str | None = None

@@ -59,12 +59,7 @@ def resolve_sink(
     partitions = clause.integer("PARTITIONS", 1, PARTITIONS_MAX) or _setting(SINK_PARTITIONS, legacy_partitions)
     partitions = partitions or left.partitions
     replicas = clause.integer("REPLICAS", -1) or _setting(SINK_REPLICAS, legacy_replicas) or 1
-    cleanup = clause.text("CLEANUP_POLICY")
-    if cleanup is not None and cleanup.lower() not in ("delete", "compact", "compact,delete", "delete,compact"):
-        raise StatementError(
-            f"CLEANUP_POLICY must be delete, compact or 'compact,delete', not {cleanup!r}",
-            span=clause.span("CLEANUP_POLICY"),
-        )
+    cleanup = clause.cleanup_policy()
     if cleanup is None and query.kind == "TABLE":
         cleanup = "compact" if query.window is None else "compact,delete"
     sink = ResolvedSink(
@@ -77,7 +72,7 @@ def resolve_sink(
         partitions,
         replicas,
         clause.integer("RETENTION_MS", -1),
-        None if cleanup is None else cleanup.lower(),
+        cleanup,
         query.window,
         timestamp_column,
         timestamp_format,

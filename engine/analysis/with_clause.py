@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Literal
 
 from ...errors import Span, StatementError
 from ...grammar import ast
@@ -34,6 +35,9 @@ WINDOW_PROPERTIES = frozenset({"WINDOW_TYPE", "WINDOW_SIZE"})
 CREATE_SOURCE = FORMAT_PROPERTIES | TOPIC_PROPERTIES | TIME_PROPERTIES | WINDOW_PROPERTIES | {"SOURCED_BY_CONNECTOR"}
 CREATE_AS = FORMAT_PROPERTIES | TOPIC_PROPERTIES | TIME_PROPERTIES
 INSERT_INTO = frozenset({"QUERY_ID"})
+
+
+CleanupPolicy = Literal["delete", "compact", "compact,delete"]
 
 
 class WithClause:
@@ -119,6 +123,22 @@ class WithClause:
         if written.lower() not in ("true", "false"):
             raise StatementError(f"{name} must be true or false, not {written!r}", span=self.span(name))
         return written.lower() == "true"
+
+    def cleanup_policy(self) -> CleanupPolicy | None:
+        """CLEANUP_POLICY, in the form that topics have it.  Raises: StatementError."""
+        written = self.text("CLEANUP_POLICY")
+        if written is None:
+            return None
+        match written.lower().replace(" ", ""):
+            case "delete":
+                return "delete"
+            case "compact":
+                return "compact"
+            case "compact,delete" | "delete,compact":
+                return "compact,delete"
+        raise StatementError(
+            f"CLEANUP_POLICY must be delete, compact or 'compact,delete', not {written!r}", span=self.span("CLEANUP_POLICY")
+        )
 
     def window(self) -> WindowInfo | None:
         """WINDOW_TYPE and WINDOW_SIZE.

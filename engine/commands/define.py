@@ -21,15 +21,15 @@ from ..types import BYTES, HEADERS_TYPE
 from . import persist
 from .context import Engine
 from .inference import delete_schemas, infer, register_schemas
-from .replacement import check_columns_extend, check_may_replace, check_name, check_same_place, undone_by, widen_topic
-
-_CLEANUP = {
-    "delete": "delete",
-    "compact": "compact",
-    "compact,delete": "compact,delete",
-    "delete,compact": "compact,delete",
-}
-
+from .replacement import (
+    check_columns_extend,
+    check_may_replace,
+    check_name,
+    check_same_place,
+    check_topic_settings,
+    undone_by,
+    widen_topic,
+)
 
 # --- CREATE STREAM, CREATE TABLE -----------------------------------------------------------
 
@@ -163,6 +163,7 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
         old = engine.catalog.sources.get(statement.name) if written else None
         grows = old is not None and old.topic == topic  # CREATE OR REPLACE adds columns
         engine.check_topic(topic, value_format, schema, clause.span("KAFKA_TOPIC") or statement.span, grows=grows)
+        check_topic_settings(engine, topic, clause)
     if not written or properties.get("penstock.topic.auto.create") == "true":  # ASSERT compares, and creates nothing
         partitions = partitions or 1
     if have is None and partitions is None:
@@ -193,16 +194,10 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
 
 def _topic_config(clause: WithClause, partitions: int, value_format: FormatInfo, schema: Schema) -> TopicConfig:
     retention = clause.integer("RETENTION_MS", -1)
-    cleanup = (clause.text("CLEANUP_POLICY") or "delete").lower().replace(" ", "")
-    if cleanup not in _CLEANUP:
-        raise StatementError(
-            f"CLEANUP_POLICY must be delete, compact or 'compact,delete', not {cleanup!r}",
-            span=clause.span("CLEANUP_POLICY"),
-        )
     return TopicConfig(
         partitions,
         value_type(value_format, schema),
-        _CLEANUP[cleanup],  # type: ignore[arg-type]
+        clause.cleanup_policy() or "delete",
         None if retention is None or retention < 0 else retention,
     )
 

@@ -13,14 +13,22 @@ from ...runtime.dataflow import Dataflow
 from ...storage.log.protocol import TopicConfig
 from ..analysis.resolved import ResolvedQuery, ResolvedSink
 from ..analysis.sink import SinkRequest
-from ..analysis.with_clause import INSERT_INTO, WithClause
+from ..analysis.with_clause import CREATE_AS, INSERT_INTO, WithClause
 from ..catalog import DataSource, QueryEntry
 from ..results import Message
 from ..serdes import value_type
 from .context import Engine, Planned
 from .inference import register_schemas
 from .planning import PlannedQuery, plan_query, plan_source_table, to_dataflow
-from .replacement import check_columns_extend, check_may_replace, check_name, check_same_place, undone_by, widen_topic
+from .replacement import (
+    check_columns_extend,
+    check_may_replace,
+    check_name,
+    check_same_place,
+    check_topic_settings,
+    undone_by,
+    widen_topic,
+)
 from .upgrade import check_upgrade
 
 
@@ -146,15 +154,16 @@ def _check_topic(engine: Engine, sink: ResolvedSink, statement: ast.CreateAsSele
             span=given.span,
             suggestion="Leave PARTITIONS out, or choose another KAFKA_TOPIC.",
         )
+    check_topic_settings(engine, sink.topic, WithClause(statement.properties, CREATE_AS))
     grows = statement.name in engine.catalog.sources
     engine.check_topic(sink.topic, sink.value_format, sink.schema, statement.span, grows=grows)
 
 
 def _ensure_topic(engine: Engine, sink: ResolvedSink, source: DataSource, existing: DataSource | None) -> None:
     if engine.topic(sink.topic) is None:
-        policy = (sink.cleanup_policy or "delete").replace("delete,compact", "compact,delete")
+        policy = sink.cleanup_policy or "delete"
         retention = sink.retention_ms if sink.retention_ms is not None and sink.retention_ms >= 0 else None
-        config = TopicConfig(source.partitions, value_type(sink.value_format, sink.schema), policy, retention)  # type: ignore[arg-type]
+        config = TopicConfig(source.partitions, value_type(sink.value_format, sink.schema), policy, retention)
         engine.create_topic(sink.topic, config, sink.replicas)
     elif existing is not None:
         widen_topic(engine, source)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from ...errors import PenstockError, Span, StatementError
+from ..analysis.with_clause import WithClause
 from ..catalog import DataSource
 from ..serdes import value_type
 from .context import Engine
@@ -75,6 +76,28 @@ def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
                 f"{old.name} cannot be replaced: the column {column} would change or go away",
                 span=span,
                 suggestion="Keep all value columns, and add new ones at the end.",
+            )
+
+
+def check_topic_settings(engine: Engine, topic: str, clause: WithClause) -> None:
+    """A topic that exists already keeps what it was made with, so a statement cannot ask for something else.
+
+    Raises:
+        StatementError: it does.
+    """
+    config = engine.log.topics()[topic]
+    have = {
+        "REPLICAS": engine.replicas(topic),
+        "RETENTION_MS": -1 if config.retention_ms is None else config.retention_ms,
+        "CLEANUP_POLICY": config.cleanup_policy,
+    }
+    wanted = {"REPLICAS": clause.integer("REPLICAS", -1), "RETENTION_MS": clause.integer("RETENTION_MS", -1)}
+    for name, value in {**wanted, "CLEANUP_POLICY": clause.cleanup_policy()}.items():
+        if value not in (None, have[name]) and (name, value) != ("REPLICAS", -1):
+            raise StatementError(
+                f"the topic {topic} exists already, and its {name} is {have[name]}, not {value}",
+                span=clause.span(name),
+                suggestion=f"Leave {name} out: the topic keeps what it was made with.",
             )
 
 

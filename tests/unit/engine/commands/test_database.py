@@ -341,6 +341,25 @@ def test_descriptions(db: Database, text: str) -> None:
     assert isinstance(result, Description) and result.sections
 
 
+@pytest.mark.parametrize("setting", ["RETENTION_MS=5", "CLEANUP_POLICY='compact'", "REPLICAS=3"])
+def test_a_topic_keeps_what_it_was_made_with(db: Database, setting: str) -> None:
+    """A statement over an existing topic that asks for something else is refused; the same again is not."""
+    name = setting.split("=")[0]
+    db.execute(f"CREATE STREAM made (a INT) WITH (KAFKA_TOPIC='made', PARTITIONS=1, {setting});")
+    db.execute(f"CREATE STREAM again (a INT) WITH (KAFKA_TOPIC='made', {setting});")
+    db.execute(ORDERS)
+    error = rejected(db, f"CREATE STREAM x (id INT KEY, customer STRING) WITH (KAFKA_TOPIC='orders', {setting});")
+    assert name in error.message and error.span is not None
+    sink = f"CREATE STREAM x WITH (KAFKA_TOPIC='orders', {setting}) AS SELECT id, customer, total FROM orders;"
+    assert name in rejected(db, sink).message
+
+
+@pytest.mark.parametrize("name", ["penstock.threads", "penstock.rows.per.step", "ksql.schema.registry.url"])
+def test_what_counts_when_connecting_cannot_be_set_later(db: Database, name: str) -> None:
+    """SET of a property that would change nothing any more is refused."""
+    assert "connect" in str(rejected(db, f"SET '{name}' = '7';"))
+
+
 def test_explain_runs_nothing(db: Database) -> None:
     """It makes no topic and no query."""
     db.execute(ORDERS)
