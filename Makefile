@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo examples test check lint types conformance bless sim bench clean
+.PHONY: setup demo examples test check lint types conformance bless sim kill-demo bench clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,9 @@ bless: setup
 
 sim: setup
 	PENSTOCK_SIMULATIONS=2000 $(BIN)/python -m pytest tests/simulation -q
+
+kill-demo: setup
+	$(BIN)/python benchmarks/kill_demo.py
 
 bench: setup
 	$(BIN)/python -m benchmarks
