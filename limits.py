@@ -23,7 +23,7 @@ DECODED_BYTES_MAX: Final = 256 * 1024 * 1024
 """Bytes of decoded records that are kept for several queries to share; the least recently read go first."""
 
 UNREAD_ROWS_MAX: Final = 20_000_000
-"""Rows a producer may be ahead of the slowest running query of an in-memory log before insert() waits."""
+"""Rows a producer may be ahead of the slowest running query before insert() waits: what is unread fills memory or disk."""
 
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 """Bytes of one answer that DuckDB gives: a forgotten join condition must not take the machine's memory."""

@@ -241,7 +241,10 @@ def _pull_stream(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> T
     dataflow = to_dataflow(engine, planned.plan, _events_only(pieces.append), properties)
     run = QueryRun("pull", dataflow, engine.host.services, persistent=False)
     taken, limit = 0, resolved.limit
-    while (limit is None or taken < limit) and run.step():
+    ends = {place: engine.log.end_offset(*place) for place in run.positions}
+    while any(at < ends[place] for place, at in run.positions.items()):  # what is written meanwhile is not waited for
+        if (limit is not None and taken >= limit) or not run.step():
+            break
         taken = sum(len(p) for p in pieces)
     columns = tuple(replace(c, role="VALUE", header=None) for c in resolved.select_schema)
     schema = pa.schema([(c.name, to_arrow(c.type)) for c in columns])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pytest
@@ -13,6 +14,7 @@ from penstock.engine.database import Database, connect
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
 from penstock.errors import StatementError, StorageError, UnsupportedError
 from penstock.runtime.clock import ManualClock
+from penstock.runtime.queries import QueryRun
 
 ORDERS = "CREATE STREAM orders (id INT KEY, customer STRING, total BIGINT) WITH (KAFKA_TOPIC='orders', PARTITIONS=2);"
 SPEND = "CREATE TABLE spend AS SELECT customer, SUM(total) AS total, COUNT(*) AS n FROM orders GROUP BY customer;"
@@ -358,6 +360,24 @@ def test_a_topic_keeps_what_it_was_made_with(db: Database, setting: str) -> None
 def test_what_counts_when_connecting_cannot_be_set_later(db: Database, name: str) -> None:
     """SET of a property that would change nothing any more is refused."""
     assert "connect" in str(rejected(db, f"SET '{name}' = '7';"))
+
+
+def test_a_pull_query_over_a_stream_ends_though_rows_keep_coming() -> None:
+    """It reads to the end that the stream had when it began, however fast others write."""
+    written: list[int] = []
+    with opened(None, **{"penstock.rows.per.step": 1}) as db:
+        db.execute(ORDERS)
+        step = QueryRun.step
+
+        def step_and_write(run: QueryRun, **options: bool) -> bool:
+            assert len(written) < 20
+            written.append(len(written))
+            db.insert("orders", [{"id": 1, "customer": "c", "total": 1}])
+            return step(run, **options)
+
+        db.insert("orders", [{"id": 1, "customer": "c", "total": 1}] * 3)
+        with mock.patch.object(QueryRun, "step", step_and_write):
+            assert len(db.sql("SELECT * FROM orders;").fetchall()) == 3
 
 
 def test_explain_runs_nothing(db: Database) -> None:
