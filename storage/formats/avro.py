@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import StatementError
-from .avro_columns import plain_fields, read_columns, readable, writable, write_columns
+from .avro_columns import plain_fields, read_columns, readable, source_fields, writable, write_columns
 from .avro_schema import (
     AvroReader,
     Names,
@@ -131,9 +131,26 @@ class AvroSerde(SchemaSerde):
         if fixed is not None and not self._registry.by_id(fixed).same_as(written):
             return None
         fields = plain_fields(parse_avro(written.text))
-        if fields is None or not self.wrapped(schema) or not readable(fields, schema):
+        if fields is None or not self.wrapped(schema):
             return None
-        return lambda content, begins, ends: read_columns(fields, schema, content, begins, ends)
+        sources = source_fields(fields, schema)
+        if sources is None:
+            return None
+        wanted = pa.schema([(name, column.type) for name, column in zip(sources, schema) if name is not None])
+        if not len(wanted) or not readable(fields, wanted):
+            return None
+        if len(wanted) == len(schema):
+            return lambda content, begins, ends: read_columns(fields, wanted, content, begins, ends)
+
+        def read(content: Any, begins: Any, ends: Any) -> tuple[list[Any], Any] | None:
+            found = read_columns(fields, wanted, content, begins, ends)
+            if found is None:
+                return None
+            arrays = iter(found[0])
+            missing = [pa.nulls(len(begins), column.type) for column in schema]
+            return [missing[i] if name is None else next(arrays) for i, name in enumerate(sources)], found[1]
+
+        return read
 
     def column_writer(self, written: SchemaText, schema: pa.Schema, prefix: bytes) -> WriteColumns | None:
         """See `SchemaSerde.column_writer`."""

@@ -31,6 +31,12 @@ _ARROW: Final[dict[str, Any]] = {
     "bytes": pa.binary(),
     "string": pa.string(),
 }
+_LOGICAL: Final[dict[tuple[str, str], Any]] = {
+    ("int", "date"): pa.date32(),
+    ("long", "timestamp-millis"): pa.timestamp("ms"),
+}
+_JUDGED_ONE_BY_ONE: Final = ("decimal", "time-millis")
+"""Logical types whose values need more than a look at their bytes."""
 _VARINT_BYTES_MAX: Final = 10
 _PADDING: Final = 16
 """Bytes behind the last record that a field at its very end may look at."""
@@ -38,11 +44,12 @@ _PADDING: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class PlainField:
-    """A field of a record: its primitive type, and the place of null in its union (None: it is no union)."""
+    """A field of a record: its primitive type, the place of null in its union (None: it is no union), its Arrow type."""
 
     name: str
     kind: str
     null: int | None
+    type: Any
 
 
 def plain_fields(schema: Any) -> list[PlainField] | None:
@@ -51,22 +58,38 @@ def plain_fields(schema: Any) -> list[PlainField] | None:
         return None
     fields = []
     for field in schema["fields"]:
-        kind, null = field["type"], None
+        kind: Any = field["type"]
+        null = None
         if isinstance(kind, list):
             if len(kind) != 2 or kind.count("null") != 1:
                 return None
             null = kind.index("null")
             kind = kind[1 - null]
-        if not isinstance(kind, str) or kind not in _ARROW:
+        logical = ""
+        if isinstance(kind, dict):
+            kind, logical = kind.get("type"), kind.get("logicalType", "")
+        if not isinstance(kind, str) or kind not in _ARROW or logical in _JUDGED_ONE_BY_ONE:
             return None
-        fields.append(PlainField(field["name"], kind, null))
+        fields.append(PlainField(field["name"], kind, null, _LOGICAL.get((kind, logical), _ARROW[kind])))
     return fields
 
 
 def readable(fields: Sequence[PlainField], wanted: pa.Schema) -> bool:
     """Whether every wanted column is a field of the same name and type, so that nothing has to be coerced."""
-    types = {field.name: _ARROW[field.kind] for field in fields}
+    types = {field.name: field.type for field in fields}
     return len(types) == len(fields) and all(types.get(column.name) == column.type for column in wanted)
+
+
+def source_fields(fields: Sequence[PlainField], wanted: pa.Schema) -> list[str | None] | None:
+    """The field that each wanted column is read from: of its exact name, else of its name in any case, else none.
+
+    None if a field would be read for two columns.
+    """
+    exact = {field.name for field in fields}
+    upper = {field.name.upper(): field.name for field in reversed(fields)}
+    names = [column.name if column.name in exact else upper.get(column.name.upper()) for column in wanted]
+    known = [name for name in names if name is not None]
+    return names if len(set(known)) == len(known) else None
 
 
 def writable(fields: Sequence[PlainField], columns: pa.Schema) -> bool:
@@ -75,7 +98,7 @@ def writable(fields: Sequence[PlainField], columns: pa.Schema) -> bool:
     return (
         len(types) == len(columns) == len(fields)
         and all(field.kind != "float" for field in fields)
-        and all(types.get(field.name) == _ARROW[field.kind] for field in fields)
+        and all(types.get(field.name) == field.type for field in fields)
     )
 
 
@@ -103,11 +126,11 @@ def read_columns(
         odd |= over
         at = np.where(over, ends, at)
         if array is not None:
-            found[field.name] = array
+            found[field.name] = array if array.type == field.type else array.view(field.type)
     columns = [found[column.name] for column in wanted]
     try:
-        for column in columns:
-            column.validate(full=True)
+        for array in found.values():
+            array.validate(full=True)
     except pa.ArrowInvalid:
         return None
     return columns, odd
@@ -139,7 +162,7 @@ def _read(
     odd |= wrong
     lengths = np.where(wrong, 0, lengths)
     array = None
-    if wanted:
+    if wanted or kind == "string":  # A text that nobody wants must be UTF-8 all the same.
         bounds = np.concatenate(([0], np.cumsum(lengths)))
         text = data[_spread(at, bounds, lengths)]
         validity = None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little"))
@@ -234,7 +257,8 @@ def _piece(field: PlainField, column: Any) -> _Piece | None:
         bits = np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), np.uint8)
         return _Piece(field, null, branch + np.where(null, 0, 1), content=bits.reshape(-1, 1))
     if field.kind in ("int", "long"):
-        signed = np.asarray(array.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+        stored = array.view(_ARROW[field.kind])
+        signed = np.asarray(stored.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
         numbers, widths = _zigzag(signed, null)
         return _Piece(field, null, branch + widths, numbers, widths)
     offsets, content = binary_parts(binary_array(array))

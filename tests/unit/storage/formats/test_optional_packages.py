@@ -33,7 +33,8 @@ with penstock.connect(None, threads=0, auto_offset_reset="earliest") as database
     except penstock.StatementError as error:
         print("rows", str(error).splitlines()[-1])
     for format_ in ("JSON", "JSON_SR", "DELIMITED", "KAFKA", "ARROW"):
-        database.execute(f"CREATE STREAM s_{format_} (a INT) WITH (KAFKA_TOPIC='{format_}', VALUE_FORMAT='{format_}', PARTITIONS=1);")
+        with_ = f"KAFKA_TOPIC='{format_}', VALUE_FORMAT='{format_}', PARTITIONS=1"
+        database.execute(f"CREATE STREAM s_{format_} (a INT) WITH ({with_});")
         database.insert(f"s_{format_}", [{"a": 1}])
         print(format_, database.sql(f"SELECT * FROM s_{format_}").fetchall())
 """
