@@ -52,12 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kept &= _show(line, recorded.get("figures", {}).get(line["name"]), options.rows)
     if options.record:
         figures = {**recorded.get("figures", {}), **found}
-        about = {
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "rows": options.rows,
-            "repeat": options.repeat,
-        }
+        about = {"python": platform.python_version(), "cores": os.cpu_count()}
         written = {"recorded": datetime.now(UTC).date().isoformat(), **about, "figures": figures}
         RESULTS.write_text(json.dumps(written, indent=1) + "\n")
     return 0 if kept or not options.strict else 1
