@@ -63,7 +63,10 @@ class Bench:
         self._queries = 0
 
     def source(self, text: str, **details: Any) -> None:
-        """``CREATE STREAM S (ID INT KEY, V INT)``: declare a source over a topic of its lower-case name."""
+        """``CREATE STREAM S (ID INT KEY, V INT)``: declare a source over a topic of its lower-case name.
+
+        Of ``WITH`` only KEY_FORMAT is heeded.
+        """
         statement = parse_statement(text + ";")
         assert isinstance(statement, ast.CreateSource)
         roles = {"PRIMARY KEY": "KEY"}
@@ -73,6 +76,9 @@ class Bench:
         ]
         columns.sort(key=lambda c: c.role != "KEY")
         schema = Schema(tuple(columns))
+        for written in statement.properties:
+            if written.name.upper() == "KEY_FORMAT":
+                details.setdefault("key_format", FormatInfo(str(written.value.value)))  # type: ignore[union-attr]
         details.setdefault("key_format", FormatInfo("KAFKA" if len(schema.keys) == 1 else "JSON" if schema.keys else "NONE"))
         details.setdefault("value_format", FormatInfo("ARROW"))
         details.setdefault("partitions", self.partitions)
