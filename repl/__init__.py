@@ -1,1 +1,1 @@
-
+"""The person: prompt, command line, completion, and how results look."""

@@ -104,9 +104,5 @@ class Display:
                 counts = " ".join(f"{name.lower()}={value}" for name, value in zip(COLUMNS[2:], row[2:], strict=True))
                 self._out.write(f"{row[0]} {row[1]} {counts}\n")
 
-    def release(self) -> None:
-        """What is drawn stays; the next table is drawn below it."""
-        self._drawn = 0
-
 
 __all__ = ["COLUMNS", "Display", "Sample", "rows_of", "sample"]

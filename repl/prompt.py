@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -123,8 +122,3 @@ async def _announce(prompt: PromptSession[str], opening: Opening) -> None:
         prompt.app.invalidate()
     except PenstockError as problem:
         prompt.app.exit(exception=problem)
-
-
-def terminal_width() -> int:
-    """Columns of the terminal."""
-    return shutil.get_terminal_size((120, 40)).columns

@@ -22,7 +22,6 @@ from .resolved import Output, ResolvedQuery, ResolvedSink, SourceKind
 from .with_clause import CREATE_AS, INSERT_INTO, WithClause
 
 DEFAULT_KEY_FORMAT = "ksql.persistence.default.format.key"
-DEFAULT_VALUE_FORMAT = "ksql.persistence.default.format.value"
 WRAP_SINGLE_VALUES = "ksql.persistence.wrap.single.values"
 TOPIC_PREFIX = "ksql.output.topic.name.prefix"
 SINK_PARTITIONS = "ksql.sink.partitions"

@@ -1,1 +1,1 @@
-
+"""What each kind of statement does; `dispatch` knows which."""

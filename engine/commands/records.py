@@ -17,7 +17,6 @@ from ...storage.log.protocol import HEADERS, Records, TopicConfig, Transaction
 from ..catalog import DataSource
 from ..intake import columns_of
 from ..serdes import key_schema, serdes_of, stored_values, value_schema
-from ..types import to_arrow
 from .context import Engine
 
 
@@ -178,8 +177,3 @@ def write_all(
     known = engine.log.topics()
     places = [(topic, number) for topic in topics for number in range(known[topic].partitions)]
     return Token(dict(engine.log.end_offsets(places)[1]))
-
-
-def arrow_types(source: DataSource) -> dict[str, Any]:
-    """The Arrow types of all columns that can be written, keys first."""
-    return {c.name: to_arrow(c.type) for c in source.schema if c.role in ("KEY", "VALUE")}

@@ -1,1 +1,1 @@
-
+"""Typed expressions and their compilation to kernels over Arrow columns."""

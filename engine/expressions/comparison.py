@@ -22,7 +22,6 @@ from .arithmetic import as_type, null_failures
 from .frames import Evaluator, Frame, Value, on_rows, strict
 from .values import blank, failures_of, merge_failures, null_mask, restrict_failures, to_python
 
-Comparer = Callable[[Any, Any], Any]
 _ARROW_CALLS = {
     "=": pc.equal,
     "<>": pc.not_equal,

@@ -1,1 +1,1 @@
-
+"""Logical plans: their nodes, how a query becomes one, and the rules that rewrite it."""

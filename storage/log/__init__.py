@@ -1,1 +1,1 @@
-
+"""The partitioned, transactional log; `protocol.Log` is what others see of it."""
