@@ -41,6 +41,15 @@ QUESTIONS = {
 }
 
 
+def start_fresh(data: Path) -> None:
+    """Remove an earlier run's directory, in one instant: killed while deleting file by file, it would leave half of one."""
+    aside = data.with_name(f"{data.name}-old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if data.exists():
+        data.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--days", type=int, default=365, help="replay only the first days of the year")
@@ -48,7 +57,7 @@ def main() -> int:
     arguments.add_argument("--data", type=Path, default=DATA, help="data directory (.demo-data)")
     options = arguments.parse_args()
     if not options.resume:
-        shutil.rmtree(options.data, ignore_errors=True)
+        start_fresh(options.data)
     began = time.perf_counter()
     try:
         with penstock.connect(options.data) as database:
