@@ -34,7 +34,6 @@ from penstock.runtime.clock import ManualClock
 from penstock.storage.formats.schema_registry import WIRE_NAMES, SchemaReference, SchemaText
 
 from . import functions, nodes
-from .internal_topics import internal_topics
 from .proto_texts import proto_texts
 
 _NOW_MS = 1_700_000_000_000
@@ -48,7 +47,6 @@ class PenstockAdapter:
     def __init__(self) -> None:
         self._database: Any = None
         self._one_partition = True
-        self._service_id = ""
         self._topics: dict[str, Topic] = {}
 
     def start(self, config: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
@@ -56,7 +54,6 @@ class PenstockAdapter:
         # the REST suite ran on a real server, with its keys spread over partitions
         self._one_partition = "ksql.query.push.v2.registry.installed" not in config
         settings = {**{k: _text(v) for k, v in config.items()}, **{k: _text(v) for k, v in properties.items()}}
-        self._service_id = settings.get("ksql.service.id", "some.ksql.service.id")
         functions.register()
         self._database = connect(
             None,
@@ -190,12 +187,10 @@ class PenstockAdapter:
             )
 
     def topics(self) -> Iterable[TopicInfo]:
-        """All topics that sources stand on, with their registered schemas, and what else the kit calls topics.
+        """All topics that sources stand on, with their registered schemas.
 
-        Penstock re-keys in memory and has no repartition topics; what it reports under their names are the exchanges of
-        the queries' plans, see `internal_topics`.
+        Penstock re-keys in memory and has no repartition topics, so none are reported (see known_differences.md).
         """
-        yield from internal_topics(self._database, self._service_id)
         registry = self._database.schema_registry
         for name in self._database.topic_names():
             source = self._source_on(name)
