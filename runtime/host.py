@@ -76,7 +76,7 @@ class QueryHost:
         self._threads = threads
         self._runs: dict[str, QueryRun] = {}
         self._transient = itertools.count(1)
-        self._subscriptions: dict[str, Subscription] = {}
+        self._subscriptions: dict[str, tuple[Subscription, QueryRun]] = {}
 
     # --- persistent queries ----------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class QueryHost:
         )
         subscription.query_id = query_id
         run = _PushRun(query_id, dataflow_for(subscription.receive), self.services, subscription)
-        self._subscriptions[query_id] = subscription
+        self._subscriptions[query_id] = (subscription, run)
         self._scheduler.add(run, 1_000_000_000 + number, ready=subscription.ready)
         return subscription
 
@@ -261,7 +261,8 @@ class QueryHost:
             self.log.wait(epoch, 0.05 if left is None else min(left, 0.05))
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
-        """Block until all running queries have taken in all there is; paused and failed ones are not waited for.
+        """Block until all running queries have taken in all there is, push queries included; paused and failed ones, and
+        push queries whose reader is slow, are not waited for.
 
         Returns:
             whether it came to that before the time was up.
@@ -271,7 +272,10 @@ class QueryHost:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             epoch = self.log.epoch
-            behind = any(run.state == "RUNNING" and run.lag for run in self.runs.values())
+            behind = any(run.state == "RUNNING" and run.lag for run in self.runs.values()) or any(
+                run.state == "RUNNING" and run.lag and subscription.ready()
+                for subscription, run in list(self._subscriptions.values())
+            )
             if not behind and self.log.epoch == epoch:
                 return True
             left = None if deadline is None else deadline - time.monotonic()
@@ -294,7 +298,7 @@ class QueryHost:
         self._scheduler.stop()
         for run in self._scheduler.runs():
             run.stop()
-        for subscription in list(self._subscriptions.values()):
+        for subscription, _ in list(self._subscriptions.values()):
             subscription.end()
         for pool in (self._pool, self._committer, self._checkpointer):
             if pool is not None:

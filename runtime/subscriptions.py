@@ -108,7 +108,7 @@ class Subscription:
     def ready(self) -> bool:
         """Whether the query may hand over more."""
         with self._condition:
-            if self._closed or self.limit_reached:
+            if self._closed or self._ended or self.limit_reached:
                 return False
             return self._overflow == "drop" or self._held_rows < self._rows_max
 

@@ -59,7 +59,7 @@ def main() -> int:
             database.wait_idle()
         except KeyboardInterrupt:
             pass
-        live.close()
+        live.end()  # what is there is still printed
         printer.join()
         print("\nTop paths:")
         database.sql("SELECT path, requests, bytes, hosts FROM paths ORDER BY requests DESC, path LIMIT 5").show()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.database import connect
+from penstock.engine.functions.registry import Registry
 from penstock.repl.shell import Shell
 from penstock.runtime.clock import ManualClock
 
@@ -42,7 +43,8 @@ def played(text: str) -> str:
     """The session with everything that it prints now."""
     lines: list[str] = []
     typed: list[str] = []
-    with connect(None, threads=0, clock=ManualClock(1_700_000_000_000)) as database:
+    clock = ManualClock(1_700_000_000_000)
+    with connect(None, threads=0, clock=clock, registry=Registry()) as database:  # not what other tests registered
 
         def write(printed: str) -> None:
             lines.extend(_BYTES.sub("N bytes", printed).split("\n"))

@@ -240,6 +240,19 @@ def test_closing_ends_the_readers_of_push_queries() -> None:
     assert subscription.poll(timeout_s=10) is None and subscription.finished
 
 
+def test_waiting_until_idle_waits_for_push_queries() -> None:
+    """Once all is taken in, ending a push query leaves its reader every row."""
+    log = make_log()
+    host = QueryHost(log, None, threads=1)
+    subscription = host.subscribe(tapped(Fuse(DataError("never"))), ("K", "V"))
+    for i in range(20):
+        produce(log, [(i, i)])
+    assert host.wait_idle(10)
+    subscription.end()
+    assert [row.values[0] for row in subscription] == list(range(20))
+    host.close()
+
+
 def test_async_readers_are_told_of_the_failure() -> None:
     """A push query that failed before its reader looked raises, it does not just end."""
     log = make_log()
