@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.database import connect
-from penstock.engine.functions.registry import Registry
+from penstock.engine.functions.registry import BUILT_INS, Registry
 from penstock.repl.shell import Shell
 from penstock.runtime.clock import ManualClock
 
@@ -44,7 +44,7 @@ def played(text: str) -> str:
     lines: list[str] = []
     typed: list[str] = []
     clock = ManualClock(1_700_000_000_000)
-    with connect(None, threads=0, clock=clock, registry=Registry()) as database:  # not what other tests registered
+    with connect(None, threads=0, clock=clock, registry=Registry(BUILT_INS)) as database:  # not what other tests registered
 
         def write(printed: str) -> None:
             lines.extend(_BYTES.sub("N bytes", printed).split("\n"))
