@@ -38,7 +38,7 @@ conformance: setup
 	$(BIN)/python tests/conformance/gate.py
 
 bless: setup
-	$(BIN)/python -m pytest tests/golden_runner.py tests/unit/engine/queries/test_plans.py -q --bless
+	$(BIN)/python -m pytest tests/golden_runner.py tests/unit/engine/queries/test_plans.py tests/unit/repl/test_golden.py -q --bless
 
 sim: setup
 	PENSTOCK_SIMULATIONS=2000 $(BIN)/python -m pytest tests/simulation -q
