@@ -2,12 +2,11 @@
 
 A file under ``tests/golden/shell`` or ``tests/golden/errors`` is a session: lines that begin with ``> `` are typed
 (further such lines go on with the statement), the lines after them are what is printed; ``#`` lines are remarks.  After
-each statement all queries take in what there is.  ``BLESS=1 pytest ..`` rewrites what is printed; review the difference.
+each statement all queries take in what there is.  ``pytest --bless`` rewrites what is printed; review the difference.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -66,10 +65,10 @@ def played(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=[f"{f.parent.name}/{f.stem}" for f in FILES])
-def test_sessions(path: Path) -> None:
+def test_sessions(path: Path, request: pytest.FixtureRequest) -> None:
     """Every session still prints what was blessed."""
     text = played(path.read_text())
-    if os.environ.get("BLESS"):
+    if request.config.getoption("--bless"):
         path.write_text(text)
     assert path.read_text() == text
 
