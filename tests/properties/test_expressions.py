@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import duckdb
@@ -82,8 +82,10 @@ def arithmetic(e: n.Arithmetic, row: dict[str, Any]) -> Any:
         return ("" if a is None else a) + ("" if b is None else b)
     a, b = number(a, e.type), number(b, e.type)
     if isinstance(e.type, t.Decimal):
-        a, b = Decimal(a), Decimal(b)
-        return {"+": a + b, "-": a - b, "*": a * b}[e.operator].quantize(Decimal(1).scaleb(-e.type.scale))
+        with localcontext(prec=100):  # Python's own 28 digits are fewer than DECIMAL's
+            a, b = Decimal(a), Decimal(b)
+            exact = {"+": a + b, "-": a - b, "*": a * b}[e.operator].quantize(Decimal(1).scaleb(-e.type.scale))
+            return exact or abs(exact)  # there is no DECIMAL -0.00
     if e.operator in "+-*":
         result = {"+": a + b, "-": a - b, "*": a * b}[e.operator]
         return result if e.type == t.DOUBLE else wrap(result, e.type)

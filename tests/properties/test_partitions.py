@@ -108,7 +108,7 @@ CASES = {
     "emit final": Case(
         (
             "CREATE TABLE N AS SELECT g, COUNT(*) AS n, SUM(v) AS s FROM S"
-            " WINDOW TUMBLING (SIZE 10 SECONDS, GRACE PERIOD 0 SECONDS) GROUP BY g EMIT FINAL;",
+            " WINDOW TUMBLING (SIZE 10 SECONDS, RETENTION 1 HOUR, GRACE PERIOD 0 SECONDS) GROUP BY g EMIT FINAL;",
         ),
         ("N",),
         rising=True,
