@@ -15,6 +15,7 @@ from ...storage.formats.avro_schema import key_full_name
 from ...storage.formats.delimited import delimiter_of
 from ..catalog import UNWRAP_SINGLES, WRAP_SINGLES, Catalog, DataSource, FormatInfo
 from ..expressions.nodes import Cast, TypedExpression
+from ..functions.java_time import parts_of
 from ..schema import Column, Schema
 from ..types import BIGINT, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, to_arrow
 from .coercion import can_coerce
@@ -237,7 +238,7 @@ def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | Non
     """Section 6: the column that gives the records' timestamps, and its format.
 
     Raises:
-        StatementError: no such column, or one of a type that is no time.
+        StatementError: no such column, one of a type that is no time, or a format that is no pattern.
     """
     written, format_ = clause.text("TIMESTAMP"), clause.text("TIMESTAMP_FORMAT")
     if written is None:
@@ -258,6 +259,10 @@ def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | Non
                 span=clause.span("TIMESTAMP"),
                 suggestion="For example: TIMESTAMP_FORMAT = 'yyyy-MM-dd''T''HH:mm:ss'.",
             )
+        try:
+            parts_of(format_)
+        except ValueError as error:  # else every record would fail
+            raise StatementError(f"TIMESTAMP_FORMAT: {error}", span=clause.span("TIMESTAMP_FORMAT")) from error
     elif column.type not in (BIGINT, TIMESTAMP):
         raise StatementError(
             f"TIMESTAMP column {column.name} must be BIGINT, TIMESTAMP or STRING, not {column.type}",

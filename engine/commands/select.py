@@ -342,7 +342,7 @@ def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
             return column.name, [constant.value]
         case Compare(operator="=", left=Constant() as constant, right=ColumnRef() as column) if column.type == constant.type:
             return column.name, [constant.value]
-        case In(operand=ColumnRef() as column, items=items) if all(
+        case In(operand=ColumnRef() as column, items=items, negated=False) if all(
             isinstance(i, Constant) and i.type == column.type for i in items
         ):
             values = [i.value for i in items if isinstance(i, Constant) and i.value is not None]

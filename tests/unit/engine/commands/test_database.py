@@ -380,6 +380,35 @@ def test_a_pull_query_over_a_stream_ends_though_rows_keep_coming() -> None:
             assert len(db.sql("SELECT * FROM orders;").fetchall()) == 3
 
 
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("customer IN ('ada', 'eve')", {"ada"}),
+        ("customer NOT IN ('ada', 'eve')", {"bob", "cyd"}),
+        ("NOT customer IN ('ada')", {"bob", "cyd"}),
+        ("customer NOT IN ('ada') AND customer IN ('ada', 'cyd')", {"cyd"}),
+    ],
+)
+def test_keys_that_are_excluded_are_not_looked_up(db: Database, where: str, found: set[str]) -> None:
+    """Only IN names the keys that are wanted; NOT IN leaves all the others."""
+    db.execute(ORDERS + SPEND)
+    db.insert("orders", [{"id": i, "customer": name, "total": i} for i, name in enumerate(("ada", "bob", "cyd"))])
+    db.drain()
+    assert {name for (name,) in db.sql(f"SELECT customer FROM spend WHERE {where};").fetchall()} == found
+
+
+@pytest.mark.parametrize("pattern", ["yyyy-MM-dd{", "yyyy]", "soon", "''T"])
+def test_a_timestamp_format_is_read_when_it_is_declared(db: Database, pattern: str) -> None:
+    """What is no pattern is refused at once, for a source and for a sink: no record could ever have that form."""
+    db.execute(ORDERS)
+    clause = f"TIMESTAMP='customer', TIMESTAMP_FORMAT='{pattern}'"
+    for text in (
+        f"CREATE STREAM x (customer STRING) WITH (KAFKA_TOPIC='x', PARTITIONS=1, {clause});",
+        f"CREATE STREAM x WITH ({clause}) AS SELECT id, customer FROM orders;",
+    ):
+        assert "TIMESTAMP_FORMAT" in str(rejected(db, text))
+
+
 def test_explain_runs_nothing(db: Database) -> None:
     """It makes no topic and no query."""
     db.execute(ORDERS)
