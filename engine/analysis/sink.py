@@ -136,17 +136,19 @@ def side_format(side: str, name: str | None, default: FormatInfo, clause: WithCl
     if traits.name == default.name:
         inherited = {"delimiter", "nullableRepresentation", "unwrapPrimitives"}
         properties = {k: v for k, v in default.properties.items() if k in inherited}
+    full_name = f"{side}_SCHEMA_FULL_NAME"
+    if side == "VALUE" and clause.text(full_name) is None:
+        full_name = "VALUE_AVRO_SCHEMA_FULL_NAME" if clause.text("VALUE_AVRO_SCHEMA_FULL_NAME") is not None else full_name
     given = {
         "delimiter": _delimiter(clause, f"{side}_DELIMITER"),
         "schemaId": clause.text(f"{side}_SCHEMA_ID"),
-        "fullSchemaName": clause.text(f"{side}_SCHEMA_FULL_NAME")
-        or (clause.text("VALUE_AVRO_SCHEMA_FULL_NAME") if side == "VALUE" else None),
+        "fullSchemaName": clause.text(full_name),
         "nullableRepresentation": _nullable(clause, f"{side}_PROTOBUF_NULLABLE_REPRESENTATION"),
     }
     words = {
         "delimiter": ("delimiter", f"{side}_DELIMITER"),
         "schemaId": ("schema_id", f"{side}_SCHEMA_ID"),
-        "fullSchemaName": ("full_name", f"{side}_SCHEMA_FULL_NAME"),
+        "fullSchemaName": ("full_name", full_name),
         "nullableRepresentation": ("nullable_representation", f"{side}_PROTOBUF_NULLABLE_REPRESENTATION"),
     }
     for key, value in given.items():

@@ -409,6 +409,13 @@ def test_a_timestamp_format_is_read_when_it_is_declared(db: Database, pattern: s
         assert "TIMESTAMP_FORMAT" in str(rejected(db, text))
 
 
+@pytest.mark.parametrize("name", ["VALUE_SCHEMA_FULL_NAME", "VALUE_AVRO_SCHEMA_FULL_NAME", "KEY_SCHEMA_FULL_NAME"])
+def test_a_schema_has_a_name_or_none_is_given(db: Database, name: str) -> None:
+    """An empty name is refused, under the name of the property that was written."""
+    text = f"CREATE STREAM x (k INT KEY, v INT) WITH (KAFKA_TOPIC='x', PARTITIONS=1, FORMAT='AVRO', {name}='');"
+    assert f"{name} is empty" in str(rejected(db, text))
+
+
 def test_explain_runs_nothing(db: Database) -> None:
     """It makes no topic and no query."""
     db.execute(ORDERS)
