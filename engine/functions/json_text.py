@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ...storage.formats.values import storage_type
 from .calendar import DAY_MS
 from .java_text import java_double
 from .java_time import format_local
@@ -253,23 +254,8 @@ def to_json_string(value: Any) -> Any:
 
 def _plain(array: Any) -> Any:
     return (
-        array.cast(_plain_type(array.type)) if pa.types.is_temporal(array.type) or pa.types.is_nested(array.type) else array
+        array.cast(storage_type(array.type)) if pa.types.is_temporal(array.type) or pa.types.is_nested(array.type) else array
     )
-
-
-def _plain_type(type_: Any) -> Any:
-    """The type with dates and times as the integers they are, which Python's own types cannot hold in all cases."""
-    if pa.types.is_date32(type_) or pa.types.is_time32(type_):
-        return pa.int32()
-    if pa.types.is_timestamp(type_):
-        return pa.int64()
-    if pa.types.is_map(type_):
-        return pa.map_(_plain_type(type_.key_type), _plain_type(type_.item_type))
-    if pa.types.is_list(type_):
-        return pa.list_(_plain_type(type_.value_type))
-    if pa.types.is_struct(type_):
-        return pa.struct([pa.field(field.name, _plain_type(field.type)) for field in type_])
-    return type_
 
 
 def write_typed(value: Any, type_: Any) -> str:
