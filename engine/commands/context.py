@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Span, StatementError
@@ -192,18 +192,7 @@ class Engine:
         if self.one_partition and partitions != 1:
             properties[LOGICAL_PARTITIONS] = str(partitions)
             partitions = 1
-        self.log.create_topic(
-            name,
-            TopicConfig(
-                partitions,
-                config.value_type,
-                config.cleanup_policy,
-                config.retention_ms,
-                config.retention_bytes,
-                config.internal,
-                properties,
-            ),
-        )
+        self.log.create_topic(name, replace(config, partitions=partitions, properties=properties))
 
     # --- sources ---------------------------------------------------------------------------
 

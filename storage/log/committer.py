@@ -69,6 +69,7 @@ class _Tail:
     segment: Segment | None
     position: int
     end: int
+    segment_bytes: int
     fresh: bool = False
 
 
@@ -354,7 +355,7 @@ class _Plan:
         if tail is None:
             tail = self.tails[topic, number] = self._tail(topic, number)
         segment = tail.segment
-        full = segment is not None and tail.position + frame.size > self._segment_bytes_max
+        full = segment is not None and tail.position + frame.size > tail.segment_bytes
         chunks: list[Any] = []
         if segment is None or full or segment.value_type != value_type:
             segment = tail.segment = tail.partition.segment_of(SegmentState(tail.end, 0, 0, tail.end, 0))
@@ -379,9 +380,11 @@ class _Plan:
         tail.end = end
 
     def _tail(self, topic: str, number: int) -> _Tail:
-        partition = self._log.topic(topic).partitions[number]
+        of = self._log.topic(topic)
+        partition = of.partitions[number]
         state = partition.state
         last = state.segments[-1] if state.segments else None
+        segment_bytes = of.config.segment_bytes or self._segment_bytes_max
         if last is None or last.sealed:
-            return _Tail(partition, None, 0, state.end)
-        return _Tail(partition, partition.segment_of(last), last.length, state.end)
+            return _Tail(partition, None, 0, state.end, segment_bytes)
+        return _Tail(partition, partition.segment_of(last), last.length, state.end, segment_bytes)

@@ -107,7 +107,7 @@ def _merge(log: LocalLog, files: Files, partition: Partition, config: TopicConfi
     segment = partition.segment_of(state)
     frames = len(segment.index())
     rows_about = state.end - state.base
-    if frames <= 1 or (rows_about / frames >= _SMALL_FRAME_ROWS and log.settings.compression is None):
+    if frames <= 1 or rows_about / frames >= _SMALL_FRAME_ROWS:
         _mark(log, partition, state)
         return
     _rewrite(log, files, partition, config, [state], None, cleaned=False)
@@ -153,7 +153,7 @@ def _compact(
     keep = ~keyed
     keep[last[last >= 0]] = True
     if now_ms is not None:
-        old = np.concatenate(timestamps) < now_ms - log.settings.tombstone_retention_ms
+        old = np.concatenate(timestamps) < now_ms - config.delete_retention_ms
         keep &= ~(np.concatenate(tombstones) & old & keyed)
     _rewrite(log, files, partition, config, sealed, keep, cleaned=True)
 
@@ -239,7 +239,7 @@ class _Writer:
         generation: int,
         cleaned: bool,
     ) -> None:
-        self._settings = log.settings
+        self._segment_bytes = config.segment_bytes or log.settings.segment_bytes_max
         self._files = files
         self._partition = partition
         self._config = config
@@ -286,12 +286,12 @@ class _Writer:
             self._config.value_type,
             offsets=offsets,
             offset_end=end,
-            compression=self._settings.compression,
+            compression=self._config.compression,
         )
         row = 0
         for frame in frames:
             base = int(offsets[row])
-            if state.end > state.base and state.length + frame.size > self._settings.segment_bytes_max:
+            if state.end > state.base and state.length + frame.size > self._segment_bytes:
                 self._file.sync()
                 self._file.close()
                 self._open(base)

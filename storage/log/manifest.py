@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from ...errors import InternalError
-from .protocol import TopicConfig
+from .protocol import DELETE_RETENTION_MS, TopicConfig
 
 __all__ = [
     "Appended",
@@ -65,7 +65,10 @@ class PartitionState(msgspec.Struct, array_like=True):
 
 
 class TopicState(msgspec.Struct):
-    """A `TopicConfig` in plain types, the topic's number and its partitions.  ``value_schema`` is an IPC schema message."""
+    """A `TopicConfig` in plain types, the topic's number and its partitions.  ``value_schema`` is an IPC schema message.
+
+    Fields with a default came later: a directory written before has them not.
+    """
 
     id: int
     value_schema: bytes | None
@@ -75,6 +78,11 @@ class TopicState(msgspec.Struct):
     internal: bool
     properties: dict[str, str]
     partitions: list[PartitionState]
+    segment_bytes: int | None = None
+    segment_ms: int | None = None
+    delete_retention_ms: int = DELETE_RETENTION_MS
+    min_compaction_lag_ms: int = 0
+    compression: str = "none"
 
 
 class Appended(msgspec.Struct, array_like=True):
@@ -217,6 +225,11 @@ def state_of(config: TopicConfig, topic_id: int, partitions: int) -> TopicState:
         config.internal,
         dict(config.properties),
         [PartitionState(segments=[]) for _ in range(partitions)],
+        config.segment_bytes,
+        config.segment_ms,
+        config.delete_retention_ms,
+        config.min_compaction_lag_ms,
+        config.compression,
     )
 
 
@@ -233,4 +246,9 @@ def config_of(state: TopicState) -> TopicConfig:
         retention_bytes=state.retention_bytes,
         internal=state.internal,
         properties=state.properties,
+        segment_bytes=state.segment_bytes,
+        segment_ms=state.segment_ms,
+        delete_retention_ms=state.delete_retention_ms,
+        min_compaction_lag_ms=state.min_compaction_lag_ms,
+        compression=state.compression,  # type: ignore[arg-type]  # the same
     )

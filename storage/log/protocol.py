@@ -16,6 +16,10 @@ import pyarrow as pa
 
 Int64s = npt.NDArray[np.int64]
 TopicPartition = tuple[str, int]
+CleanupPolicy = Literal["delete", "compact", "compact,delete"]
+Compression = Literal["none", "lz4", "zstd"]
+DELETE_RETENTION_MS = 24 * 60 * 60 * 1000
+"""How long compaction keeps tombstones unless a topic says otherwise: Kafka's default."""
 HEADERS = pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())]))
 
 
@@ -30,15 +34,27 @@ class TopicConfig:
         retention_ms, retention_bytes: None keeps everything.
         internal: changelogs and the like, not shown by SHOW TOPICS.
         properties: free text the owner wants to keep with the topic.
+        segment_bytes: a segment that would grow beyond it is closed; None takes the log's `LogSettings.segment_bytes_max`.
+        segment_ms: a segment whose first record was appended longer ago is closed; None never does.
+        delete_retention_ms: compaction keeps tombstones this long, so that readers who are behind see the deletion.
+        min_compaction_lag_ms: compaction leaves records alone that are younger.
+        compression: of frames, as they are appended and as they are rewritten.
+
+    `topic_config` has Kafka's names for them.
     """
 
     partitions: int = 1
     value_type: Any | None = None
-    cleanup_policy: Literal["delete", "compact", "compact,delete"] = "delete"
+    cleanup_policy: CleanupPolicy = "delete"
     retention_ms: int | None = None
     retention_bytes: int | None = None
     internal: bool = False
     properties: Mapping[str, str] = field(default_factory=dict)
+    segment_bytes: int | None = None
+    segment_ms: int | None = None
+    delete_retention_ms: int = DELETE_RETENTION_MS
+    min_compaction_lag_ms: int = 0
+    compression: Compression = "none"
 
 
 @dataclass(frozen=True, slots=True)

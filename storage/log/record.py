@@ -41,7 +41,7 @@ from crc32c import crc32c
 
 from ...errors import StorageError
 from ...limits import FRAME_BYTES_MAX, FRAME_ROWS_MAX
-from .protocol import HEADERS, FetchedRecords, Int64s, Records
+from .protocol import HEADERS, Compression, FetchedRecords, Int64s, Records
 
 __all__ = [
     "HEADER_BYTES",
@@ -272,14 +272,14 @@ def encode_frames(
     *,
     offsets: Int64s | None = None,
     offset_end: int | None = None,
-    compression: str | None = None,
+    compression: Compression = "none",
 ) -> list[PreparedFrame]:
     """Normalised records as frames of at most `FRAME_ROWS_MAX` rows.
 
     Args:
         arrivals: ascending; relative to the transaction's first record, or absolute.
         offsets: ascending, if they do not count up by one; then ``offset_end`` is the offset after the last.
-        compression: None, ``lz4`` or ``zstd``.
+        compression: of the bodies; what it is a reader sees in them.
 
     Raises:
         StorageError: one record alone is larger than a frame can be.
@@ -314,7 +314,7 @@ def _encode_frame(
     value_type: Any | None,
     offsets: Int64s | None,
     offset_end: int | None,
-    compression: str | None,
+    compression: Compression,
 ) -> PreparedFrame | None:
     n = len(records)
     flags = 0
@@ -359,7 +359,7 @@ def _encode_frame(
     batch = pa.RecordBatch.from_arrays(columns, schema=frame_schema(value_type, flags))
     if n > 1 and batch.nbytes > FRAME_BYTES_MAX // 2:
         return None
-    if compression is None:
+    if compression == "none":
         body = batch.serialize()
     else:
         sink = pa.BufferOutputStream()

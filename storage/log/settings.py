@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 __all__ = ["LogSettings"]
 
@@ -13,7 +12,8 @@ class LogSettings:
     """The defaults suit one machine with a solid-state disk.
 
     Attributes:
-        segment_bytes_max: a segment that would grow beyond it is sealed and a new one started.
+        segment_bytes_max: a segment that would grow beyond it is sealed and a new one started, unless its topic has a
+            ``segment_bytes`` of its own.
         journal_bytes_max: a longer commit journal is replaced by one that starts from the present state: bounds what
             opening replays.
         embedded_bytes_max: a segment that gets at most this many bytes in a commit is not synced: they go into the commit
@@ -22,8 +22,6 @@ class LogSettings:
         relaxed_bytes_max: and before there are more of them than this.
         sync_threads: files synced at the same time.
         maintenance_interval_s: how often the background thread looks for work.
-        tombstone_retention_ms: compaction keeps tombstones this long, so that readers who are behind see the deletion.
-        compression: of rewritten segments; off by default, since it costs 100 (lz4) to 490 ns a row and zero-copy reads.
         background: whether a thread of the log flushes relaxed commits and runs maintenance; without it both wait for
             ``flush`` and ``maintain``.
     """
@@ -35,6 +33,4 @@ class LogSettings:
     relaxed_bytes_max: int = 64 * 1024 * 1024
     sync_threads: int = 4
     maintenance_interval_s: float = 1.0
-    tombstone_retention_ms: int = 24 * 60 * 60 * 1000
-    compression: Literal["lz4", "zstd"] | None = None
     background: bool = True

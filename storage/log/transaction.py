@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...errors import InternalError, StorageError
 from .partitioner import partitions_of
-from .protocol import Commit, Int64s, Records, TopicConfig, TopicPartition
+from .protocol import Commit, Compression, Int64s, Records, TopicConfig, TopicPartition
 from .record import PreparedFrame, concat_records, encode_frames, normalise, take_records, widen
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Prepared:
     value_type: Any | None
     records: Records
     arrivals: Int64s
+    compression: Compression
     frames: list[PreparedFrame]
 
     def encode(self, value_type: Any) -> None:
@@ -46,7 +47,7 @@ class Prepared:
             values = widen(self.records.values, value_type)
             self.records = Records(self.records.keys, values, self.records.timestamps, self.records.headers)
             self.value_type = value_type
-        self.frames = encode_frames(self.records, self.arrivals, value_type)
+        self.frames = encode_frames(self.records, self.arrivals, value_type, compression=self.compression)
 
 
 class LocalTransaction:
@@ -135,7 +136,8 @@ class LocalTransaction:
             records = concat_records([p.records for p in parts])
             arrivals = parts[0].arrivals if len(parts) == 1 else np.concatenate([p.arrivals for p in parts])
             value_type = None if records.values.type == pa.binary() else records.values.type
-            prepared = Prepared(topic, self._topic_ids[topic], partition, value_type, records, arrivals, [])
+            compression = self._log.topic(topic).config.compression
+            prepared = Prepared(topic, self._topic_ids[topic], partition, value_type, records, arrivals, compression, [])
             prepared.encode(value_type)
             self.prepared.append(prepared)
         self._parts = {}

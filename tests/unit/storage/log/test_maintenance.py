@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.storage.log.local import LocalLog
-from penstock.storage.log.protocol import Records, TopicConfig
+from penstock.storage.log.protocol import Compression, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 
 
@@ -87,8 +87,8 @@ def test_compaction_keeps_the_last_record_of_each_key() -> None:
 
 def test_compaction_drops_tombstones_when_they_are_old() -> None:
     """A tombstone stays for the set time, so that a reader who is behind sees it; then it goes too."""
-    log = open_log(tombstone_retention_ms=100)
-    log.create_topic("t", TopicConfig(cleanup_policy="compact"))
+    log = open_log()
+    log.create_topic("t", TopicConfig(cleanup_policy="compact", delete_retention_ms=100))
     put(log, b"gone", b"v", 0)
     put(log, b"gone", None, 1)
     for i in range(30):
@@ -102,11 +102,11 @@ def test_compaction_drops_tombstones_when_they_are_old() -> None:
     assert all(k != b"gone" for _, k, _ in shown(log))
 
 
-@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
-def test_small_frames_of_sealed_segments_are_merged(compression: str | None) -> None:
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_small_frames_of_sealed_segments_are_merged(compression: Compression) -> None:
     """Fewer frames, the same records, with their arrivals and epochs."""
-    log = open_log(compression=compression)
-    log.create_topic("t", TopicConfig())
+    log = open_log()
+    log.create_topic("t", TopicConfig(compression=compression))
     log.create_topic("other", TopicConfig())
     for i in range(40):
         put(log, b"k", b"v%d" % i, i)
