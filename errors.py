@@ -5,6 +5,7 @@
 * `AssertionFailedError`: a `StatementError` for an ASSERT that does not hold.
 * `DataError`: the owner of the data (one record, or a query that cannot go on because of one).
 * `StorageError`: the operator of the machine (a file, an offset, what to do).
+* `OffsetOutOfRangeError`: a `StorageError` for a read where a partition holds no records (any more).
 * `InternalError`: us.  It is a bug.
 """
 
@@ -16,6 +17,7 @@ __all__ = [
     "AssertionFailedError",
     "DataError",
     "InternalError",
+    "OffsetOutOfRangeError",
     "PenstockError",
     "Span",
     "StatementError",
@@ -126,6 +128,31 @@ class StorageError(PenstockError):
         place = "" if self.path is None else f" [{self.path}" + ("]" if self.offset is None else f" at byte {self.offset}]")
         action = "" if self.action is None else f"\noperator action: {self.action}"
         return f"{self.message}{place}{action}"
+
+
+class OffsetOutOfRangeError(StorageError):
+    """A read from an offset before the first or beyond the last record that a partition holds.
+
+    Retention, compaction of whole segments and `delete_before` move a partition's start; a reader who is behind it has
+    missed records, and should know.
+
+    Attributes:
+        topic, partition, asked: where it was to be read.
+        start, end: the first offset that there is, and the one after the last.
+    """
+
+    def __init__(self, topic: str, partition: int, asked: int, start: int, end: int) -> None:
+        what = f"offsets {start} to {end - 1}" if end > start else f"no records (its next offset is {end})"
+        gone = "have been removed" if asked < start else "have not been written"
+        super().__init__(
+            f"the topic {topic!r}, partition {partition}, holds {what}; those from {asked} on {gone}",
+            action="read on from the earliest or the latest offset, whichever suits the reader",
+        )
+        self.topic = topic
+        self.partition = partition
+        self.asked = asked
+        self.start = start
+        self.end = end
 
 
 class InternalError(PenstockError):

@@ -24,7 +24,7 @@ from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
 from ..storage.layout import open_directory
 from ..storage.log.local import LocalLog
-from ..storage.log.protocol import TopicConfig
+from ..storage.log.protocol import OffsetReset, TopicConfig
 from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import Catalog, DataSource, FormatInfo
 from .commands import adhoc, persist, records, select
@@ -434,26 +434,35 @@ class Database:
                 self._engine, topic, made, partition=partition, durable=durable, producer=producer, sequence=sequence
             )
 
-    def consume(self, topic: str, *, offset: int = 0, partition: int | None = None) -> Iterator[RawRecord]:
-        """The records that a topic holds now, from an offset on, partition by partition.
+    def consume(
+        self, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
+    ) -> Iterator[RawRecord]:
+        """The records that a topic holds now, partition by partition.
+
+        Args:
+            offset: where to begin in each partition; None: at the first record that there is.
+            reset: what to do where a partition holds no such offset (any more): ``none`` is an error, ``earliest`` and
+                ``latest`` begin at its start or its end.
 
         Raises:
             StatementError: there is no such topic or partition.
+            OffsetOutOfRangeError: see ``reset``.
         """
         self._check_open()
         config = self._engine.topic(topic)
         if config is None:
             raise StatementError(f"there is no topic {topic}")
-        if not isinstance(offset, int) or (partition is not None and partition not in range(config.partitions)):
+        if not isinstance(offset, int | None) or (partition is not None and partition not in range(config.partitions)):
             raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, offsets are numbers")
         for number in range(config.partitions) if partition is None else [partition]:
-            yield from self._records(topic, number, offset)
+            yield from self._records(topic, number, offset, reset)
 
-    def _records(self, topic: str, partition: int, offset: int) -> Iterator[RawRecord]:
+    def _records(self, topic: str, partition: int, offset: int | None, reset: OffsetReset) -> Iterator[RawRecord]:
         log = self._engine.log
-        place, end = max(offset, log.start_offset(topic, partition)), log.end_offset(topic, partition)
-        while place < end:
-            found = log.read(topic, partition, place, rows_max=10_000)
+        end = log.end_offset(topic, partition)
+        place = log.start_offset(topic, partition) if offset is None else offset
+        while True:
+            found = log.read(topic, partition, place, rows_max=10_000, reset="earliest" if offset is None else reset)
             count = len(found)
             keys = [None] * count if found.keys is None else found.keys.to_pylist()
             headers = [None] * count if found.headers is None else found.headers.to_pylist()
@@ -462,6 +471,8 @@ class Database:
                 pairs = tuple((h["KEY"], h["VALUE"]) for h in headers[i] or ())
                 yield RawRecord(keys[i], values[i], int(found.timestamps[i]), pairs, partition, int(found.offsets[i]))
             place = found.next_offset
+            if place >= end:
+                return
 
     def create_topic(self, name: str, *, partitions: int = 1, replicas: int = 1) -> None:
         """Make a topic of bytes.

@@ -122,7 +122,6 @@ class StateKeeper:
 
     def _changes(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
         end = self.log.end_offset(durable.topic, durable.partition)
-        offset = max(offset, self.log.start_offset(durable.topic, durable.partition))
         while offset < end:
             records = self.log.read(durable.topic, durable.partition, offset, rows_max=BATCH_ROWS_MAX)
             offset = records.next_offset

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..errors import OffsetOutOfRangeError
 from .batch import Int64s
 from .processing_log import DESERIALIZATION_ERROR, RECORD_PROCESSING_ERROR, Complaint, ProcessingLog
 from .source import BadRows
-from .step import Taken, place_of
+from .step import Input, Taken, place_of
 from .task import Task
 
 
@@ -31,6 +32,18 @@ def complain_about_input(log: ProcessingLog, query_id: str, item: Taken, bad: Ba
                     [int(item.positions[bad.rows[i]]) for i in rows],
                 )
             )
+
+
+def complain_about_gap(log: ProcessingLog, query_id: str, entry: Input, asked: int, outside: OffsetOutOfRangeError) -> None:
+    """An input's next record is gone (or was never there): it reads on elsewhere."""
+    missed = max(0, min(entry.offset, outside.start) - asked)
+    reason = (
+        f"the next offset to read was {asked}, and the partition holds {outside.start} to {outside.end}: read on at "
+        f"{entry.offset}; up to {missed} records were removed unread"
+    )
+    logger = f"processing.{query_id}.{entry.source.name}"
+    place = ([entry.source.topic], [entry.partition], [asked])
+    log.add(Complaint(RECORD_PROCESSING_ERROR, logger, None, *place, [reason], [-1]))
 
 
 def complain_about_reports(log: ProcessingLog, query_id: str, tasks: Sequence[Task], taken: list[Taken]) -> None:

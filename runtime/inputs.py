@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, OffsetOutOfRangeError
 from ..storage.log.protocol import Log, TopicPartition
 from .batch import Int64s
 from .clock import now_ms
@@ -85,6 +85,7 @@ class Inputs:
 
         Raises:
             DataError: the very first one has no valid timestamp, and its source needs one.
+            OffsetOutOfRangeError: an input would read where there are no records any more, see `reset`.
             StorageError: the log cannot be read.
         """
         rows_max = self._rows_max
@@ -121,6 +122,21 @@ class Inputs:
             else:
                 taken.next_offset = int(records.offsets[taken.stop])
         return found
+
+    def reset(self, outside: OffsetOutOfRangeError) -> list[Input]:
+        """Have the inputs that would read where their partition has no records (any more) read on where their source
+        says, ``auto.offset.reset``: at the start, or at the end.
+
+        Returns:
+            these inputs, each with its new ``offset``, not yet committed.
+        """
+        moved = []
+        for entry in self._entries:
+            here = (entry.source.topic, entry.partition) == (outside.topic, outside.partition)
+            if here and not outside.start <= entry.offset <= outside.end:
+                entry.offset = outside.start if entry.source.from_beginning else outside.end
+                moved.append(entry)
+        return moved
 
     def _before_failure(self, found: list[Taken], ranks: Sequence[Int64s]) -> Sequence[Int64s]:
         """The ranks of the records before the first one whose timestamp its source needs and that has none.

@@ -12,19 +12,19 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from ..errors import DataError, InternalError, PenstockError, StatementError, StorageError
+from ..errors import DataError, InternalError, OffsetOutOfRangeError, PenstockError, StatementError, StorageError
 from ..limits import BATCH_ROWS_MAX
 from ..storage.log.protocol import Log, TopicPartition, Transaction
 from .batch import Batch, Int64s, concat
 from .commit import Checkpoints, DurableStore, NoCheckpoints, StateKeeper
-from .complaints import complain, complain_about_input, complain_about_reports
+from .complaints import complain, complain_about_gap, complain_about_input, complain_about_reports
 from .dataflow import Dataflow, Exchange, Sink, Source, Tap
 from .inputs import Inputs
 from .metrics import Account, Progress
 from .processing_log import SERIALIZATION_ERROR, TOPIC, ProcessingLog
 from .sink import SinkWriter
 from .source import DecodedTopics, all_null, empty_source_batch, to_batch
-from .step import Outcome, Taken
+from .step import Input, Outcome, Taken
 from .task import Task, account_of, input_nodes, stages
 
 State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
@@ -340,7 +340,7 @@ class QueryRun:
 
     def _step(self, patient: bool) -> bool:
         self._restore()
-        taken = self._inputs.take(patient=patient)
+        taken = self._take(patient)
         if not taken:
             return self._settle()
         self._dirty = True
@@ -357,6 +357,37 @@ class QueryRun:
                 self._keeper.checkpoint_if_due()
         self.steps += 1
         return True
+
+    def _take(self, patient: bool) -> list[Taken]:
+        """The step's records.  Inputs whose next record retention has removed read on where ``auto.offset.reset`` says;
+        that is committed at once, with a line in the processing log: nobody would notice otherwise."""
+        while True:
+            before = {id(entry): entry.offset for entry in self._inputs}
+            try:
+                return self._inputs.take(patient=patient)
+            except OffsetOutOfRangeError as outside:
+                self._settle()
+                moved = self._inputs.reset(outside)
+                if not moved:
+                    raise
+                complaints = ProcessingLog()
+                for entry in moved:
+                    complain_about_gap(complaints, self.query_id, entry, before[id(entry)], outside)
+                self._commit_gap(moved, complaints)
+
+    def _commit_gap(self, moved: list[Input], complaints: ProcessingLog) -> None:
+        """Commit that inputs read on elsewhere, and what is to be said about it."""
+        transaction = self._log.transaction()
+        rows = complaints.records()
+        assert rows is not None
+        transaction.append(TOPIC, rows, 0)
+        if self.persistent:
+            nothing = np.zeros(0, np.int64)
+            skipped = [Taken(entry, None, 0, 0, nothing, entry.offset) for entry in moved]
+            self._set_positions(transaction, skipped, self._account)
+        transaction.commit(durable=self.persistent)
+        for entry in moved:
+            entry.committed = entry.offset
 
     def _commits_aside(self, taken: list[Taken]) -> bool:
         """Whether the next step may be computed while this one is committed: it is large, more is waiting, and no
@@ -512,7 +543,7 @@ class QueryRun:
     def _set_positions(self, transaction: Transaction, taken: list[Taken], account: Account) -> None:
         moved = {id(item.input): item.next_offset for item in taken}
         by_source: dict[str, dict[TopicPartition, int]] = {}
-        for entry in self._inputs:
+        for entry in (item.input for item in taken) if taken else self._inputs:
             places = by_source.setdefault(entry.source.name, {})
             places[entry.source.topic, entry.partition] = moved.get(id(entry), entry.committed)
         for source, places in by_source.items():

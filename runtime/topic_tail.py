@@ -108,7 +108,7 @@ class TopicTail:
             end = ends[self.topic, partition]
             if offset >= end:
                 continue
-            records = self._log.read(self.topic, partition, offset, rows_max=_READ_ROWS)
+            records = self._log.read(self.topic, partition, offset, rows_max=_READ_ROWS, reset="earliest")
             pieces.append((partition, records))
             if records.next_offset < end and len(records):
                 whole_until = min(whole_until, int(records.arrivals[-1]))

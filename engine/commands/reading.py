@@ -55,7 +55,7 @@ def next_record(engine: Engine, source: DataSource, after: int) -> SourceRecord 
 def _rows_after(engine: Engine, topic: str, partition: int, after: int) -> Iterator[tuple[FetchedRecords, int]]:
     offset, end = engine.log.start_offset(topic, partition), engine.log.end_offset(topic, partition)
     while offset < end:
-        records = engine.log.read(topic, partition, offset, rows_max=_READ_ROWS)
+        records = engine.log.read(topic, partition, offset, rows_max=_READ_ROWS, reset="earliest")
         first = int(np.searchsorted(records.arrivals, after, side="right"))
         for row in range(first, len(records)):
             yield records, row

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import StorageError
+from ...errors import OffsetOutOfRangeError, StorageError
 from ..files import Files
 from ..layout import open_directory, partition_directory, topic_directory
 from .committer import Committer
@@ -25,7 +25,7 @@ from .maintenance import maintain_partition
 from .manifest import Committed, Entry, GroupDeleted, SegmentsReplaced, TopicDefined, TopicDeleted, config_of, state_of
 from .partition import Partition
 from .partitioner import partitions_of
-from .protocol import FetchedRecords, TopicConfig, TopicPartition
+from .protocol import FetchedRecords, OffsetReset, TopicConfig, TopicPartition
 from .record import fields_hold_dictionaries
 from .recovery import recover
 from .settings import LogSettings
@@ -234,10 +234,18 @@ class LocalLog:
         rows_max: int,
         bytes_max: int | None = None,
         fields: Sequence[str] | None = None,
+        reset: OffsetReset = "none",
     ) -> FetchedRecords:
         """See `protocol.Log.read`."""
         place = self._partition(topic, partition)
-        return place.read(offset, rows_max, bytes_max, fields, self.topic(topic).config.value_type)
+        wanted_type = self.topic(topic).config.value_type
+        while True:
+            try:
+                return place.read(offset, rows_max, bytes_max, fields, wanted_type)
+            except OffsetOutOfRangeError as outside:
+                if reset == "none":
+                    raise
+                offset = outside.start if reset == "earliest" else outside.end
 
     def start_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.start_offset`."""

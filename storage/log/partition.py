@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...errors import StorageError
+from ...errors import OffsetOutOfRangeError, StorageError
 from ...limits import FRAME_ROWS_MAX, READ_BYTES_MAX
 from ..files import Files
 from ..layout import partition_directory, segment_path
@@ -100,9 +100,16 @@ class Partition:
     def read(
         self, offset: int, rows_max: int, bytes_max: int | None, fields: Sequence[str] | None, wanted_type: Any | None
     ) -> FetchedRecords:
-        """See `protocol.Log.read`; ``wanted_type`` is the topic's present value type."""
+        """See `protocol.Log.read`; ``wanted_type`` is the topic's present value type.
+
+        Raises:
+            OffsetOutOfRangeError: ``offset`` is before the start or beyond the end.
+            StorageError: a frame is damaged.
+        """
         while True:
             view = self.view
+            if not view.start <= offset <= view.end:
+                raise OffsetOutOfRangeError(self.topic, self.number, offset, view.start, view.end)
             try:
                 return self._read(view, offset, rows_max, bytes_max, fields, wanted_type)
             except StorageError:
@@ -118,7 +125,6 @@ class Partition:
         fields: Sequence[str] | None,
         wanted_type: Any | None,
     ) -> FetchedRecords:
-        offset = max(offset, view.start)
         if offset >= view.end or rows_max <= 0:
             return empty_records(wanted_type, fields, offset)
         runs = self._collect(view, offset, rows_max, min(bytes_max or READ_BYTES_MAX, READ_BYTES_MAX))
@@ -169,6 +175,13 @@ class Partition:
 
     def offset_for_time(self, timestamp_ms: int) -> int:
         """The first offset whose record is not before the time; the end offset if none is."""
+        while True:
+            try:
+                return self._offset_for_time(timestamp_ms)
+            except OffsetOutOfRangeError:
+                continue  # retention moved the start under us: look again
+
+    def _offset_for_time(self, timestamp_ms: int) -> int:
         view = self.view
         states = {(s.base, s.generation): s.timestamp_max for s in tuple(self.state.segments)}
         for segment in view.segments:

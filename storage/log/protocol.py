@@ -18,6 +18,7 @@ Int64s = npt.NDArray[np.int64]
 TopicPartition = tuple[str, int]
 CleanupPolicy = Literal["delete", "compact", "compact,delete"]
 Compression = Literal["none", "lz4", "zstd"]
+OffsetReset = Literal["none", "earliest", "latest"]
 DELETE_RETENTION_MS = 24 * 60 * 60 * 1000
 """How long compaction keeps tombstones unless a topic says otherwise: Kafka's default."""
 HEADERS = pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())]))
@@ -173,13 +174,18 @@ class Log(Protocol):
         rows_max: int,
         bytes_max: int | None = None,
         fields: Sequence[str] | None = None,
+        reset: OffsetReset = "none",
     ) -> FetchedRecords:
         """Visible records from ``offset`` on, at most ``rows_max`` (at least one if there is one); may be empty.
+
+        ``reset`` says what happens where ``offset`` is before the partition's start or beyond its end: it is an error, or
+        the reading goes on at the start (``earliest``) or the end (``latest``), as in Kafka's ``auto.offset.reset``.
 
         ``fields`` picks fields of a typed topic's values (others are not decoded).  Typed values of an older
         ``value_type`` come with null fields added.
 
         Raises:
+            OffsetOutOfRangeError: see ``reset``.
             StorageError: unknown topic; a damaged frame (file, offset, what to do), never data from it.
         """
 

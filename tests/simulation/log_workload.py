@@ -329,7 +329,7 @@ def read_all(log: LocalLog, name: str, partition: int, rows_max: int) -> list[Ro
     rows: list[Row] = []
     offset = 0
     while True:
-        read = log.read(name, partition, offset, rows_max=rows_max)
+        read = log.read(name, partition, offset, rows_max=rows_max, reset="earliest")
         n = len(read)
         keys = [None] * n if read.keys is None else read.keys.to_pylist()
         rows += zip(

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penstock.errors import StorageError
+from penstock.errors import OffsetOutOfRangeError, StorageError
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import HEADERS, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
@@ -190,10 +190,10 @@ def test_delete_before_moves_the_start(log: LocalLog) -> None:
     put(log, "blobs", blobs(b"a", b"b", b"c"), 0)
     log.delete_before("blobs", 0, 2)
     assert log.start_offset("blobs", 0) == 2
-    assert log.read("blobs", 0, 0, rows_max=9).values.to_pylist() == [b"c"]
+    assert log.read("blobs", 0, 0, rows_max=9, reset="earliest").values.to_pylist() == [b"c"]
     log.delete_before("blobs", 0, 99)
     put(log, "blobs", blobs(b"d"), 0)
-    assert log.read("blobs", 0, 0, rows_max=9).offsets.tolist() == [3]
+    assert log.read("blobs", 0, 0, rows_max=9, reset="earliest").offsets.tolist() == [3]
 
 
 def test_a_topic_created_again_is_empty(log: LocalLog) -> None:
@@ -255,3 +255,22 @@ def test_end_offsets_are_as_of_one_commit(log: LocalLog) -> None:
         1,
         {("blobs", 0): 2, ("blobs", 1): 0, ("people", 0): 1},
     )
+
+
+def test_a_read_outside_of_what_there_is_says_so() -> None:
+    """Before the first and beyond the last record reading is an error, or goes on where ``reset`` says."""
+    log = LocalLog.open(None, LogSettings(background=False))
+    log.create_topic("t", TopicConfig())
+    for i in range(10):
+        transaction = log.transaction()
+        transaction.append("t", Records(None, pa.array([b"%d" % i]), np.array([i])))
+        transaction.commit()
+    log.delete_before("t", 0, 4)
+    for asked in (0, 3, 11, -1):
+        with pytest.raises(OffsetOutOfRangeError) as caught:
+            log.read("t", 0, asked, rows_max=5)
+        assert (caught.value.asked, caught.value.start, caught.value.end) == (asked, 4, 10)
+    assert log.read("t", 0, 3, rows_max=1, reset="earliest").offsets.tolist() == [4]
+    assert len(log.read("t", 0, 3, rows_max=1, reset="latest")) == 0
+    assert log.read("t", 0, 99, rows_max=1, reset="earliest").offsets.tolist() == [4]
+    assert len(log.read("t", 0, 10, rows_max=1)) == 0

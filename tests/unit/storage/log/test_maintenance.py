@@ -27,7 +27,7 @@ def put(log: LocalLog, key: bytes, value: bytes | None, time: int) -> None:
 
 def shown(log: LocalLog) -> list[tuple[int, bytes, bytes | None]]:
     """Offset, key and value of every record."""
-    read = log.read("t", 0, 0, rows_max=10_000)
+    read = log.read("t", 0, 0, rows_max=10_000, reset="earliest")
     return list(zip(read.offsets.tolist(), read.keys.to_pylist(), read.values.to_pylist(), strict=True))
 
 
@@ -49,7 +49,7 @@ def test_retention_by_time_drops_whole_segments() -> None:
 
 def shown_empty(log: LocalLog) -> bool:
     """Nothing is left, and the offsets go on."""
-    return len(log.read("t", 0, 0, rows_max=1)) == 0 and log.start_offset("t", 0) == log.end_offset("t", 0)
+    return len(log.read("t", 0, 0, rows_max=1, reset="earliest")) == 0 and log.start_offset("t", 0) == log.end_offset("t", 0)
 
 
 def test_retention_by_size_keeps_at_least_that_much() -> None:
