@@ -28,6 +28,9 @@ UNREAD_ROWS_MAX: Final = 20_000_000
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 """Bytes of one answer that DuckDB gives: a forgotten join condition must not take the machine's memory."""
 
+INTERNAL_TOPIC_RETENTION_MS: Final = 24 * 60 * 60 * 1000
+"""How long a copy of what a re-keying moved is kept: a day is enough to look at it; Kafka Streams purges it at once."""
+
 SUBSCRIPTION_ROWS_MAX: Final = 10_000
 """Rows a push query holds for a slow reader before it waits (or drops, by choice)."""
 

@@ -31,6 +31,7 @@ from .commands import adhoc, persist, records, select
 from .commands.context import Engine
 from .commands.dispatch import Script, execute, read_script
 from .commands.journal import Journal
+from .commands.planning import copies
 from .commands.submit import Submission
 from .functions import load_built_ins
 from .functions.registry import Registry
@@ -427,6 +428,8 @@ class Database:
             config = self._engine.topic(topic)
             if config is None:
                 raise StatementError(f"there is no topic {topic}")
+            if config.internal:
+                raise StatementError(f"the topic {topic} is internal: only the engine writes to it")
             made = records.raw(topic, config, key, value, now_ms() if timestamp is None else timestamp, headers)
             if partition is not None and partition not in range(config.partitions):
                 raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, not {partition!r}")
@@ -605,6 +608,11 @@ class QueryHandle:
     def explain(self) -> str:
         """Its plan."""
         return plan_text(self.database._engine.planned[self.id].plan)
+
+    @property
+    def internal_topics(self) -> Mapping[str, DataSource]:
+        """The topics to which it copies what it re-keys and what its joins keep (``penstock.internal.topics``), by name."""
+        return copies(self.database._engine.planned[self.id].plan)
 
     def pause(self) -> Message:
         return self._control("PAUSE")

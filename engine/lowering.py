@@ -37,18 +37,19 @@ from ..runtime.operators.window_aggregate import WindowAggregate
 from ..runtime.windows import SessionWindows, TimeWindows
 from ..storage.formats import format_traits
 from ..storage.formats.base import Serde
+from ..storage.log.protocol import TopicConfig
 from .analysis.bind import bind
 from .analysis.scope import FromSource, Scope, SourceColumn
 from .catalog import DataSource, FormatInfo
 from .expressions.compile import compile_expression, compile_predicate
-from .expressions.nodes import TypedExpression
+from .expressions.nodes import TypedExpression, text
 from .functions.aggregate import configured
 from .functions.registry import Registry
 from .plan import nodes as p
 from .plan.build import columns_read
 from .plan.rules.materialise_tables import wants_before
 from .schema import Column, Schema
-from .serdes import nulls_read_back
+from .serdes import nulls_read_back, value_type
 from .stored_tables import StoredTable
 from .types import TIMESTAMP
 
@@ -135,6 +136,8 @@ class _Lowering:
                 return self._group_by(node, inputs[0])
             case p.Repartition():
                 return self._repartition(node, inputs[0])
+            case p.Copy():
+                return self._copy(node, inputs[0])
             case p.Materialise():
                 return self._table(node, self._name("result"), inputs[0], before)
             case p.Aggregate():
@@ -233,6 +236,35 @@ class _Lowering:
             serde = self._serde(plain, True, "", len(node.schema.keys))
         number = self._add(d.Exchange(self._name("repartition"), input_.number, serde, node.partitions))
         return _Lowered(number, input_.stored)
+
+    def _copy(self, node: p.Copy, input_: _Lowered) -> _Lowered:
+        """A sink beside the way; what goes on is the input itself."""
+        target, number = node.target, input_.number
+        keys, values = target.schema.keys, target.schema.values
+        kernels = _kernels(node.expressions, node.input.schema)
+        schema, key_count = target.schema.arrow(), len(keys)
+        if [text(e) for e in node.expressions] != list(node.input.schema.names) or schema.names != list(node.schema.names):
+            number = self._step("copy-columns", (input_,), lambda c: Project(c, schema, key_count, kernels))
+        self._add(
+            d.Sink(
+                self._name("copy"),
+                number,
+                target.topic,
+                self._serde(target.key_format, True, target.topic, key_count),
+                self._serde(target.value_format, False, target.topic, len(values)),
+                window=None if target.window is None else target.window.type,
+                is_table=target.kind == "TABLE",
+                copy=TopicConfig(
+                    partitions=target.partitions,
+                    value_type=value_type(target.value_format, target.schema),
+                    cleanup_policy=node.cleanup_policy,
+                    retention_ms=node.retention_ms,
+                    internal=True,
+                ),
+                window_store=node.window_store,
+            )
+        )
+        return input_
 
     def _aggregate(self, node: p.Aggregate, input_: _Lowered, before: bool) -> _Lowered:
         schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.properties)

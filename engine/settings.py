@@ -83,7 +83,7 @@ PROPERTIES: dict[str, Property] = {
             "0: every update of a table is emitted; else the last one per key and step",
         ),
         Property("max.task.idle.ms", "integer", "0", "how long a query waits for an input that has no record"),
-        Property("ksql.service.id", "text", "default_", "a name for this engine, shown by SHOW PROPERTIES"),
+        Property("ksql.service.id", "text", "default_", "a name for this engine, part of the names of internal topics"),
         Property("ksql.output.topic.name.prefix", "text", "", "put before the topic names of CREATE .. AS SELECT"),
         Property("ksql.persistence.default.format.key", "text", "KAFKA", "KEY_FORMAT of statements without one"),
         Property("ksql.persistence.default.format.value", "text", "ARROW", "VALUE_FORMAT of statements without one"),
@@ -147,6 +147,13 @@ PROPERTIES: dict[str, Property] = {
             "the level of compatibility that statements give to the subjects they register schemas under; empty: the "
             "registry's, BACKWARD unless it was changed",
             choices=("", *(level.lower() for level in LEVELS)),
+        ),
+        Property(
+            "penstock.internal.topics",
+            "boolean",
+            "false",
+            "whether new persistent queries also write what they re-key, and what their joins keep, to internal topics "
+            "under the names ksqlDB gives them",
         ),
         Property(
             "penstock.topic.auto.create",

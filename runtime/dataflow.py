@@ -15,9 +15,13 @@ from typing import Literal
 import pyarrow as pa
 
 from ..storage.formats.base import Serde
+from ..storage.log.protocol import TopicConfig
 from .batch import Batch
 from .kernel import Kernel
 from .operators.base import Operator, OperatorContext
+
+UNDO_HEADER = "penstock.undo"
+"""Of a row that a GROUP BY over a table takes back from its group; its value is empty."""
 
 WindowType = Literal["TUMBLING", "HOPPING", "SESSION"]
 
@@ -101,6 +105,11 @@ class Sink:
         is_table: rows are changes of a table.
         nulls_are_a_key: a key of several columns that are all null is a key all the same (as PARTITION BY makes it), not
             the absence of one.
+        copy: the rows are a copy of what passes an inner node, for people and tools to look at: the query makes a topic of
+            this configuration (and of no more partitions than it has itself), deletes it when it ends, and does not count
+            the rows as written.  Rows to be taken back (`Batch.undo`) have the header `UNDO_HEADER`.
+        window_store: keys have the row's timestamp (8 bytes) and a number (4 bytes, distinct within the partition) behind
+            them, big-endian, as Kafka Streams keeps both sides of a join; rows without a key are left out.
     """
 
     name: str
@@ -112,6 +121,8 @@ class Sink:
     window: WindowType | None = None
     is_table: bool = False
     nulls_are_a_key: bool = False
+    copy: TopicConfig | None = None
+    window_store: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from .batch import Batch
 from .commit import CHANGELOG_PREFIX, Checkpoints, NoCheckpoints
 from .dataflow import Dataflow, Sink, Source
 from .processing_log import TOPIC, VALUE_TYPE
-from .queries import QueryRun, Services
+from .queries import COPY_OF, QueryRun, Services
 from .scheduler import Scheduler
 from .source import DecodedTopics
 from .subscriptions import Subscription
@@ -100,6 +100,7 @@ class QueryHost:
             run.pause()
         self._runs[query_id] = run
         self._scheduler.add(run, order)
+        old.forget_copies(run.copies)
         return run
 
     def terminate(self, query_id: str) -> None:
@@ -109,15 +110,17 @@ class QueryHost:
         run.terminate()
 
     def forget_others(self) -> None:
-        """Delete changelogs, positions and checkpoints of queries that are gone.
+        """Delete changelogs, copies of inner rows, positions and checkpoints of queries that are gone.
 
         A crash between a statement that ends (or replaces) a query and the end of its work leaves them behind.  Called
         when all queries that there are have been started.
         """
         groups = {group for run in self._runs.values() for group in run.groups}
         changelogs = {topic for run in self._runs.values() for topic in run.changelogs}
-        for topic in self.log.topics():
-            if topic.startswith(CHANGELOG_PREFIX) and topic not in changelogs:
+        copies = {topic for run in self._runs.values() for topic in run.copies}
+        for topic, config in self.log.topics().items():
+            left = topic.startswith(CHANGELOG_PREFIX) and topic not in changelogs
+            if left or (config.internal and COPY_OF in config.properties and topic not in copies):
                 self.log.delete_topic(topic)
         for group in self.log.groups():
             if group not in groups:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..errors import DataError, InternalError, OffsetOutOfRangeError, PenstockError, StatementError, StorageError
 from ..limits import BATCH_ROWS_MAX
-from ..storage.log.protocol import Log, TopicPartition, Transaction
+from ..storage.log.protocol import Log, TopicConfig, TopicPartition, Transaction
 from .batch import Batch, Int64s, concat
 from .commit import Checkpoints, DurableStore, NoCheckpoints, StateKeeper
 from .complaints import complain, complain_about_gap, complain_about_input, complain_about_reports
@@ -28,6 +28,9 @@ from .step import Input, Outcome, Taken
 from .task import Task, account_of, input_nodes, stages
 
 State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
+COPY_OF = "copy.of"
+"""The property of an internal topic that names the query which copies rows to it."""
+
 _PARALLEL_ROWS_MIN = 2_000
 """Rows of a step from which handing tasks to the pool pays for itself."""
 
@@ -100,6 +103,7 @@ class QueryRun:
 
     def _build(self, inherit: QueryRun | None) -> None:
         """Make tasks, recover their state and find the positions."""
+        self._ensure_copies()
         topics = self._log.topics()
         self._tasks = [Task(self.query_id, self.dataflow, p) for p in range(self.partitions)]
         self._empty = {n: empty_source_batch(s) for n, s in enumerate(self.dataflow.nodes) if isinstance(s, Source)}
@@ -145,6 +149,28 @@ class QueryRun:
                 transaction = self._log.transaction()
                 self._set_positions(transaction, [], self._account)
                 transaction.commit()
+
+    def _ensure_copies(self) -> None:
+        """Have the topics for copies of inner rows.  One that holds other columns is of the query that this one replaces,
+        and begins anew."""
+        for topic, config in self.copies.items():
+            have = self._log.topics().get(topic)
+            if have is not None and (have.partitions, have.value_type) != (config.partitions, config.value_type):
+                self._log.delete_topic(topic)
+                have = None
+            if have is None:
+                self._log.create_topic(topic, config)
+
+    @property
+    def copies(self) -> dict[str, TopicConfig]:
+        """The topics that it copies inner rows to."""
+        return {
+            node.topic: replace(
+                node.copy, partitions=min(node.copy.partitions, self.partitions), properties={COPY_OF: self.query_id}
+            )
+            for node in self.dataflow.nodes
+            if isinstance(node, Sink) and node.topic is not None and node.copy is not None
+        }
 
     def _adopt(self, old: QueryRun) -> None:
         """Go on with the positions and the state of the query this one replaces (CREATE OR REPLACE)."""
@@ -257,6 +283,14 @@ class QueryRun:
             for source in {i.source.name for i in self._inputs}:
                 self._log.delete_group(self._group(source))
             self._log.delete_group(self._counter_group)
+            self.forget_copies(())
+
+    def forget_copies(self, kept: Container[str]) -> None:
+        """Delete the topics that it copied inner rows to, but for those that the query which replaces it goes on with."""
+        topics = self._log.topics()
+        for topic in self.copies:
+            if topic in topics and topic not in kept:
+                self._log.delete_topic(topic)
 
     def fail(self, error: Exception) -> None:
         """The query cannot go on.  What it committed stays; the step in hand did not happen."""
@@ -516,6 +550,8 @@ class QueryRun:
 
             parts = [(own[number], task.partition) for task, own in zip(self._tasks, batches, strict=True)]
             writer.write(transaction, parts, unwritten)
+            if writer.sink.copy is not None:
+                continue
             written += writer.rows_out - before
             if number in self._input_nodes:
                 bad += sum(len(own[number]) for own in batches) - (writer.rows_out - before)

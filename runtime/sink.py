@@ -7,16 +7,16 @@ Kafka Streams places them.  Rows without a key stay in the partition of the task
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..storage.log.protocol import Log, Records, Transaction
+from ..storage.log.protocol import HEADERS, Log, Records, Transaction
 from .batch import Batch, Bools, Int64s
-from .dataflow import Sink
+from .dataflow import UNDO_HEADER, Sink
 from .source import all_null
 
 Complain = Callable[[str, Int64s, tuple[str, ...], Batch], None]
@@ -102,12 +102,28 @@ class SinkWriter:
         if self.sink.topic is None:
             self.rows_out += sum(len(batch) for batch, _ in parts)
             return
+        if self.sink.window_store:
+            parts = [(batch.filter(~all_null(batch.keys, 0, len(batch))), partition) for batch, partition in parts]
         encoded = [e for e in (self._encode(batch, partition, complain) for batch, partition in parts) if len(e.records)]
         self.rows_out += sum(len(e.records) for e in encoded)
-        if len(encoded) == 1 and isinstance(encoded[0].targets, int):
+        if self.sink.window_store and encoded:
+            placed = [(target, self._numbered(records, target), ranks) for target, records, ranks in _by_partition(encoded)]
+            transaction.append_ranked(self.sink.topic, placed)
+        elif len(encoded) == 1 and isinstance(encoded[0].targets, int):
             transaction.append(self.sink.topic, encoded[0].records, encoded[0].targets)
         elif encoded:
             transaction.append_ranked(self.sink.topic, _by_partition(encoded))
+
+    def _numbered(self, records: Records, partition: int) -> Records:
+        """Records with keys as in a window store.  Their numbers go on from the partition's end, which only this query
+        moves, so they are the same after a crash as without it."""
+        assert self.sink.topic is not None
+        count = len(records)
+        tails = np.zeros(count, np.dtype([("time", ">i8"), ("number", ">u4")]))
+        tails["time"] = records.timestamps
+        first = self.log.end_offset(self.sink.topic, partition)
+        tails["number"] = (first + np.arange(count, dtype=np.int64)) & 0x7FFFFFFF
+        return replace(records, keys=_with_tails(records.keys, tails))
 
     def _encode(self, batch: Batch, partition: int, complain: Complain) -> _Encoded:
         keep = np.ones(len(batch), np.bool_)
@@ -116,6 +132,8 @@ class SinkWriter:
         keys, plain_keys = self._keys(batch, keep, complain)
         values = self._values(batch, keep, complain)
         headers, timestamps, positions = batch.headers, batch.timestamps, batch.positions
+        if batch.undo is not None:
+            headers = _with_undo(headers, batch.undo)
         if not keep.all():
             mask = pa.array(keep)
             keys = None if keys is None else keys.filter(mask)
@@ -189,15 +207,23 @@ class SinkWriter:
         if self.sink.value_serde is None:
             mask = None if batch.tombstones is None else pa.array(batch.tombstones)
             return pa.StructArray.from_arrays(list(batch.values), fields=fields, mask=mask)
-        encoded = self.sink.value_serde.encode(batch.values, pa.schema(fields), batch.tombstones)
+        absent = batch.tombstones if fields else batch.tombstone_mask()  # without columns, it says how many rows there are
+        encoded = self.sink.value_serde.encode(batch.values, pa.schema(fields), absent)
         if encoded.malformed is not None:
             complain("value", encoded.malformed.rows, encoded.malformed.reasons, batch)
             keep[encoded.malformed.rows] = False
         return encoded.data
 
 
-def _with_tails(keys: Any, bounds: Any) -> Any:
-    """binary[n] keys with the bytes of n rows of big-endian numbers behind them; null keys stay null."""
-    width = bounds.itemsize * bounds.shape[1]
-    tails = pa.Array.from_buffers(pa.binary(width), len(bounds), [None, pa.py_buffer(bounds)]).cast(pa.binary())
-    return pc.binary_join_element_wise(keys, tails, pa.scalar(b"", pa.binary()))
+def _with_tails(keys: Any, tails: Any) -> Any:
+    """binary[n] keys with the bytes of the n rows of a NumPy array behind them; null keys stay null."""
+    width = tails.nbytes // max(1, len(tails))
+    end = pa.Array.from_buffers(pa.binary(width), len(tails), [None, pa.py_buffer(tails)]).cast(pa.binary())
+    return pc.binary_join_element_wise(keys, end, pa.scalar(b"", pa.binary()))
+
+
+def _with_undo(headers: Any | None, undo: Bools) -> Any:
+    """Headers with `UNDO_HEADER` behind those of the rows that are taken back."""
+    given = [[]] * len(undo) if headers is None else [h or [] for h in headers.to_pylist()]
+    mark = {"KEY": UNDO_HEADER, "VALUE": b""}
+    return pa.array([[*own, mark] if back else own for own, back in zip(given, undo.tolist(), strict=True)], HEADERS)

@@ -105,7 +105,7 @@ def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset
             found.add(number)
             if operators[number].row_preserving:
                 plain.add(number)
-        elif isinstance(node, Sink) and node.input in plain:
+        elif isinstance(node, Sink) and node.input in plain and node.copy is None:
             found.add(number)
     return frozenset(found)
 

@@ -155,9 +155,15 @@ class Engine:
             grows: columns that the topic has not may be added to it.
 
         Raises:
-            StatementError: it holds typed columns of another shape, or bytes where columns are wanted.
+            StatementError: it is internal; it holds typed columns of another shape, or bytes where columns are wanted.
         """
         config = self.log.topics()[name]
+        if config.internal:
+            raise StatementError(
+                f"the topic {name} is internal: it goes with the query that writes it",
+                span=span,
+                suggestion=f"PRINT `{name}` FROM BEGINNING; shows what it holds.",
+            )
         wanted = value_type(format_, schema)
         if config.value_type is None and wanted is None:
             return

@@ -17,7 +17,7 @@ from ..schema import Schema
 from ..types import STRING, SqlType
 from . import persist
 from .context import Engine, unsupported_connectors
-from .planning import plan_query
+from .planning import plan_query, with_copies
 from .select import access_path
 
 Sections = list[tuple[str, str | Listing]]
@@ -291,6 +291,7 @@ def explain(engine: Engine, statement: ast.Explain) -> Description:
             planned = plan_query(engine, inner)
         case ast.CreateAsSelect():
             planned = plan_query(engine, inner.query, SinkRequest(inner.kind, inner.name, inner.properties))
+            planned = with_copies(engine, planned, persist.next_query_id(engine, inner))
         case ast.InsertSelect():
             try:
                 target = engine.catalog.source(inner.target)
@@ -299,6 +300,7 @@ def explain(engine: Engine, statement: ast.Explain) -> Description:
                 raise
             request = SinkRequest(target.kind, target.name, inner.properties, insert=True)
             planned = plan_query(engine, inner.query, request)
+            planned = with_copies(engine, planned, persist.next_query_id(engine, inner))
         case _:
             raise StatementError(
                 "EXPLAIN takes a query, or a statement with one",

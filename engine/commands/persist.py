@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +11,8 @@ from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.unparse import quote, unparse
 from ...runtime.dataflow import Dataflow
+from ...runtime.queries import COPY_OF
+from ...storage.formats import format_traits
 from ...storage.log.protocol import TopicConfig
 from ..analysis.resolved import ResolvedQuery, ResolvedSink
 from ..analysis.sink import SinkRequest
@@ -18,8 +21,8 @@ from ..catalog import DataSource, QueryEntry
 from ..results import Message
 from ..serdes import value_type
 from .context import Engine, Planned
-from .inference import register_schemas
-from .planning import PlannedQuery, plan_query, plan_source_table, to_dataflow
+from .inference import delete_schemas, register_schemas
+from .planning import PlannedQuery, copies, plan_query, plan_source_table, to_dataflow, with_copies
 from .replacement import (
     check_columns_extend,
     check_may_replace,
@@ -65,7 +68,9 @@ def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
     _check_topic(engine, sink, statement)
     number = engine.statement_number
     short: Literal["CSAS", "CTAS"] = "CSAS" if kind == "STREAM" else "CTAS"
-    entry = QueryEntry(f"{short}_{name}_{number}", short, text, _sources(planned.resolved), name, number, engine.overrides)
+    entry = QueryEntry(
+        next_query_id(engine, statement), short, text, _sources(planned.resolved), name, number, engine.overrides
+    )
     if existing is not None:
         old = engine.catalog.queries[str(existing.query_id)]
         entry = replace(entry, id=old.id, order=old.order)
@@ -74,8 +79,11 @@ def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
     source = _source(engine, sink, entry)
     if existing is not None:
         _check_replacement(engine, existing, source, planned.resolved, statement.span)
+    planned = with_copies(engine, planned, entry.id)
     dataflow = to_dataflow(engine, planned.plan)
+    _check_copies(engine, planned, entry.id)
     register_schemas(engine, source)
+    _register_copies(engine, planned, entry.id)
     engine.make_durable(text, source)
     with undone_by(engine, None if existing is not None else f"DROP {kind} {quote(name)}"):
         if engine.changes_topics:
@@ -89,6 +97,15 @@ def create_as(engine: Engine, statement: ast.CreateAsSelect) -> Message:
         text,
         details={"source": name, "query_id": entry.id, "topic": sink.topic},
     )
+
+
+def next_query_id(engine: Engine, statement: ast.CreateAsSelect | ast.InsertSelect) -> str:
+    """The id that the query of a statement has, if it is the next one; one that is replaced keeps its own."""
+    number = engine.statement_number
+    if isinstance(statement, ast.CreateAsSelect):
+        return f"{'CSAS' if statement.kind == 'STREAM' else 'CTAS'}_{statement.name}_{number}"
+    wanted = WithClause(statement.properties, INSERT_INTO).text("QUERY_ID")
+    return f"INSERTQUERY_{number}" if wanted is None else wanted.upper()
 
 
 def _check_free(engine: Engine, statement: ast.CreateAsSelect, existing: DataSource | None) -> None:
@@ -194,7 +211,7 @@ def insert_select(engine: Engine, statement: ast.InsertSelect) -> Message:
     assert planned.resolved is not None
     number = engine.statement_number
     wanted = clause.text("QUERY_ID")
-    query_id = f"INSERTQUERY_{number}" if wanted is None else wanted.upper()
+    query_id = next_query_id(engine, statement)
     if query_id in engine.catalog.queries:
         raise StatementError(f"there is a query with the id {query_id} already", span=clause.span("QUERY_ID"))
     if wanted is not None and not query_id.replace("_", "").isalnum():
@@ -203,12 +220,52 @@ def insert_select(engine: Engine, statement: ast.InsertSelect) -> Message:
         )
     _check_limit(engine, statement.span)
     entry = QueryEntry(query_id, "INSERT", text, _sources(planned.resolved), target.name, number, engine.overrides)
+    planned = with_copies(engine, planned, query_id)
     dataflow = to_dataflow(engine, planned.plan)
+    _check_copies(engine, planned, query_id)
+    _register_copies(engine, planned, query_id)
     engine.make_durable(text)
     with undone_by(engine, f"TERMINATE {quote(query_id)}"):
         start(engine, NewQuery(entry, planned, dataflow))
     details = {"source": target.name, "query_id": query_id, "topic": target.topic}
     return Message("insert into select", f"the query {query_id} inserts into {target.name}", text, details=details)
+
+
+# --- internal topics -----------------------------------------------------------------------
+
+
+def _check_copies(engine: Engine, planned: PlannedQuery, query_id: str) -> None:
+    """Raises: StatementError, if a topic that the query is to write is there already and is not its own."""
+    if engine.replaying:
+        return
+    for topic in copies(planned.plan):
+        config = engine.topic(topic)
+        if config is not None and config.properties.get(COPY_OF) != query_id:
+            raise StatementError(
+                f"there is a topic {topic} already, which the query is to make for what it re-keys",
+                suggestion="SET 'penstock.internal.topics' = 'false', or another 'ksql.service.id'.",
+            )
+
+
+def _register_copies(engine: Engine, planned: PlannedQuery, query_id: str) -> None:
+    """Register the schemas of the topics that hold what a query re-keys; where a query is replaced by one whose topics have
+    other columns, those schemas begin anew.
+
+    Raises:
+        StatementError: a schema cannot be expressed.
+    """
+    before = copies(engine.planned[query_id].plan) if query_id in engine.planned else {}
+    wanted = copies(planned.plan)
+    _delete_schemas(engine, (source for topic, source in before.items() if wanted.get(topic) != source))
+    for topic, source in wanted.items():
+        if before.get(topic) != source:
+            register_schemas(engine, source)
+
+
+def _delete_schemas(engine: Engine, topics: Iterable[DataSource]) -> None:
+    for source in topics:
+        if any(format_traits(f.name).inference for f in (source.key_format, source.value_format)):
+            delete_schemas(engine, source.topic)
 
 
 # --- starting and ending -------------------------------------------------------------------
@@ -237,7 +294,9 @@ def end(engine: Engine, query_id: str) -> None:
     entry = engine.catalog.queries.get(query_id)
     if entry is None:
         return
-    engine.planned.pop(query_id, None)
+    planned = engine.planned.pop(query_id, None)
+    if planned is not None:
+        _delete_schemas(engine, copies(planned.plan).values())
     engine.paused.discard(query_id)
     catalog = engine.catalog.without_query(query_id)
     source = catalog.sources.get(entry.sink)

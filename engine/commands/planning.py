@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...grammar import ast
 from ...runtime.batch import Batch
@@ -14,8 +14,8 @@ from ..analysis.sink import SinkRequest
 from ..catalog import Catalog, DataSource
 from ..lowering import LoweringContext, lower
 from ..plan.build import build, build_source_table
-from ..plan.nodes import PlanNode
-from ..plan.rules import optimise
+from ..plan.nodes import Copy, PlanNode, walk
+from ..plan.rules import copy_to_topics, optimise
 from ..serdes import serde_maker
 from .context import Engine
 
@@ -34,6 +34,24 @@ def plan_query(
     """Analyse and plan.  Raises: StatementError."""
     resolved = analyse(query, engine.query_context(sink, catalog))
     return PlannedQuery(resolved, optimise(build(resolved)))
+
+
+def with_copies(engine: Engine, planned: PlannedQuery, query_id: str) -> PlannedQuery:
+    """The plan with the internal topics that ``penstock.internal.topics`` asks for, under the names ksqlDB gives them.
+
+    Raises:
+        StatementError: the value format of a source cannot hold what such a topic is to have.
+    """
+    properties = engine.properties
+    if properties["penstock.internal.topics"] != "true":
+        return planned
+    prefix = f"_confluent-ksql-{properties['ksql.service.id']}query_{query_id}-"
+    return replace(planned, plan=copy_to_topics(planned.plan, prefix))
+
+
+def copies(plan: PlanNode) -> dict[str, DataSource]:
+    """The internal topics that a plan writes, by name."""
+    return {node.target.topic: node.target for node in walk(plan) if isinstance(node, Copy)}
 
 
 def plan_source_table(source: DataSource) -> PlannedQuery:

@@ -29,6 +29,7 @@ from ..catalog import DataSource
 from ..results import PrintedRecord, PrintResult
 from ..types import BIGINT, DOUBLE, TIMESTAMP, SqlType
 from .context import Engine
+from .planning import copies
 
 _NOTHING = "none"
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -64,6 +65,8 @@ def print_topic(engine: Engine, statement: ast.Print) -> PrintResult:
         limit=statement.limit,
     )
     sources = [s for s in engine.catalog.sources.values() if s.topic == statement.topic]
+    internal = [found for q in engine.planned.values() if (found := copies(q.plan).get(statement.topic)) is not None]
+    sources += internal
     reader = Reader(engine.schemas, sources)
     return PrintResult(tail, statement.topic, reader.read, unparse(statement))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import StatementError
 from ...storage.formats import format_traits
+from ...storage.formats.avro_schema import key_full_name
 from ..analysis import grouping as g
 from ..analysis.resolved import Grouping, Named, ResolvedJoin, ResolvedQuery
 from ..analysis.scope import FromSource, SourceColumn
@@ -80,12 +81,20 @@ def _scan_order(source: DataSource) -> tuple[Column, ...]:
     return (*schema.keys, *(c for c in schema.values if c not in headers), *headers)
 
 
+def source_key_format(source: DataSource) -> FormatInfo:
+    """A source's key format, with the name that an AVRO schema of its keys has where the statement gives none."""
+    format_ = source.key_format
+    if format_.name != "AVRO" or "fullSchemaName" in format_.properties:
+        return format_
+    return replace(format_, properties={**format_.properties, "fullSchemaName": key_full_name(source.name)})
+
+
 def key_format(query: ResolvedQuery) -> FormatInfo:
     """How a query's new keys are serialised inside: as in its sink, else as in its first keyed source."""
     if query.sink is not None and query.sink.key_format.name != "NONE" and query.sink.schema.keys:
         return query.sink.key_format
     return next(
-        (s.source.key_format for s in query.sources if s.source.key_format.name not in ("NONE", "KAFKA")),
+        (source_key_format(s.source) for s in query.sources if s.source.key_format.name not in ("NONE", "KAFKA")),
         FormatInfo("JSON"),
     )
 
@@ -146,7 +155,8 @@ class _Meeting:
 def _from(query: ResolvedQuery) -> p.PlanNode:
     first = query.sources[0]
     equal = frozenset(c.internal for c in first.keys) if len(first.keys) == 1 else frozenset()
-    joined = _Joined(scan(first), (first,), equal, first.source.partitions, first.source.key_format, key_format(query))
+    format_ = source_key_format(first.source)
+    joined = _Joined(scan(first), (first,), equal, first.source.partitions, format_, key_format(query))
     for join in query.joins:
         joined = _foreign_key_join(joined, join) if join.kind == "FOREIGN_KEY" else _join(joined, join)
     return joined.node
@@ -178,19 +188,20 @@ def _meeting(left: _Joined, join: ResolvedJoin, *, left_moves: bool, right_moves
         StatementError: neither side has a new key, and they have different numbers of partitions.
     """
     other = join.right.source
+    other_format = source_key_format(other)
     if not left_moves:
         format_ = left.format
     elif not right_moves:
-        format_ = other.key_format
+        format_ = other_format
     else:
-        format_ = next((f for f in (left.format, other.key_format) if f.name != "NONE"), left.default)
+        format_ = next((f for f in (left.format, other_format) if f.name != "NONE"), left.default)
     if left_moves and right_moves and format_traits(format_.name).unsupported(to_arrow(join.left_on.type)) is not None:
         format_ = FormatInfo("JSON")
     if not left_moves and not right_moves:
         _check_co_partitioned(left, join.right)
     has_ids = format_traits(format_.name).inference
     left_exchange = left_moves or (has_ids and not left.own_key) or not _same_bytes(left.format, format_)
-    right_exchange = right_moves or has_ids or not _same_bytes(other.key_format, format_)
+    right_exchange = right_moves or has_ids or not _same_bytes(other_format, format_)
     if left_exchange and right_exchange:
         partitions = max(left.partitions, other.partitions)
     else:

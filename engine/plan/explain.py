@@ -55,6 +55,10 @@ def _what(node: p.PlanNode) -> str:
             return "Repartition to one partition"
         case p.Repartition(format=format_):
             return f"Repartition by {', '.join(c.name for c in node.schema.keys)} ({_format(format_)})"
+        case p.Copy():
+            target, store = node.target, " of a window store" if node.window_store else ""
+            formats = f"key {_format(target.key_format)}{store}, value {_format(target.value_format)}"
+            return f"Copy to topic {target.topic} ({formats}: {_columns(Schema(target.schema.values))})"
         case p.Aggregate():
             return f"Aggregate {_aggregates(node.aggregates)} (state: groups)"
         case p.WindowAggregate():

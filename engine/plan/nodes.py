@@ -7,11 +7,12 @@ it.  ``kind`` says whether the rows are events (STREAM) or changes of a table; `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..analysis.resolved import Named, ResolvedSink, SourceKind, WindowSpec
+from ..analysis.with_clause import CleanupPolicy
 from ..catalog import DataSource, FormatInfo, WindowInfo
 from ..expressions.nodes import AggregateCall, TableCall, TypedExpression
 from ..schema import Column, Schema
@@ -135,6 +136,25 @@ class Repartition(_Unary):
     partitions: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy(_Unary):
+    """Hands the rows on as they are, and writes a copy of them to an internal topic.
+
+    Attributes:
+        target: the topic's formats and columns.
+        expressions: parallel to the target's schema, over the input's.
+        window_store: the keys have the row's timestamp and a number behind them, as in the changelogs of Kafka Streams'
+            window stores, where rows of one key and time are all kept; rows without a key are not in such a store.
+        cleanup_policy, retention_ms: of the topic.
+    """
+
+    target: DataSource
+    expressions: tuple[TypedExpression, ...]
+    window_store: bool = False
+    cleanup_policy: CleanupPolicy = "delete"
+    retention_ms: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AggregateColumn:
     """An aggregate over argument columns of the `GroupBy` below."""
@@ -235,6 +255,13 @@ def with_inputs(node: PlanNode, inputs: tuple[PlanNode, ...]) -> PlanNode:
             left, right = inputs
             return node if left is node.left and right is node.right else replace(node, left=left, right=right)
     return node
+
+
+def walk(node: PlanNode) -> Iterator[PlanNode]:
+    """The node and all below it, inputs last."""
+    yield node
+    for input_ in node.inputs:
+        yield from walk(input_)
 
 
 def rewrite(node: PlanNode, change: Callable[[PlanNode], PlanNode]) -> PlanNode:

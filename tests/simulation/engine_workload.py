@@ -20,7 +20,12 @@ from penstock.storage.layout import prepare
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.settings import LogSettings
 
-SETTINGS = {"auto.offset.reset": "earliest", "processing.order": "arrival", "cache.max.bytes.buffering": "0"}
+SETTINGS = {
+    "auto.offset.reset": "earliest",
+    "processing.order": "arrival",
+    "cache.max.bytes.buffering": "0",
+    "penstock.internal.topics": "true",
+}
 
 
 def open_on(files: FaultyFiles, rows_max: int) -> Database:
@@ -188,6 +193,11 @@ def outcome(db: Database) -> dict[str, Any]:
         found[f"topic {topic}"] = [
             (r.partition, r.offset, r.key, _without_time(topic, r.value), r.timestamp) for r in db.consume(topic)
         ]
+    for query in db.queries.values():
+        for topic, target in query.internal_topics.items():
+            found[f"copy {target.name} of {query.statement}"] = [
+                (r.partition, r.offset, r.key, r.value, r.timestamp, r.headers) for r in db.consume(topic)
+            ]
     for name, source in db.catalog.sources.items():
         if source.kind == "TABLE" and source.query_id is not None:
             found[f"table {name}"] = sorted(map(repr, db.sql(f"SELECT * FROM {name};").fetchall()))

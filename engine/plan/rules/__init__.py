@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..nodes import PlanNode
+from .copy_to_topics import copy_to_topics
 from .drop_repartitions import drop_repartitions
 from .materialise_tables import materialise_tables
 from .merge_projections import merge_projections
@@ -31,3 +32,7 @@ def optimise(plan: PlanNode) -> PlanNode:
     for rule in RULES:
         plan = rule(plan)
     return plan
+
+
+__all__ = ["RULES", "copy_to_topics", "optimise"]
+# `copy_to_topics` rewrites an optimised plan, where it is asked for: it copies what is moved and kept in the end

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..nodes import (
+    Copy,
     Filter,
     ForeignKeyJoin,
     GroupBy,
@@ -48,7 +49,7 @@ def wants_before(node: PlanNode, *, before: bool) -> bool:
     match node:
         case Filter() | GroupBy():
             return node.input.kind == "TABLE"
-        case Project() | Rekey() | Repartition():
+        case Project() | Rekey() | Repartition() | Copy():
             return before
     return False
 

@@ -172,7 +172,8 @@ ELSEWHERE = {
     "ksql.schema.registry.url": "test_schema_server.py",
     "penstock.threads": "every test that sets threads",
     "penstock.rows.per.step": "tests/properties: batch sizes",
-    "ksql.service.id": "a name that is only shown",
+    "ksql.service.id": "test_internal_topics.py: part of the names",
+    "penstock.internal.topics": "test_internal_topics.py",
 }
 
 

@@ -19,7 +19,7 @@ from penstock.engine.functions import load_built_ins
 from penstock.engine.lowering import LoweringContext, lower
 from penstock.engine.plan.build import build
 from penstock.engine.plan.explain import explain
-from penstock.engine.plan.rules import optimise
+from penstock.engine.plan.rules import copy_to_topics, optimise
 from penstock.engine.schema import Column, Schema
 from penstock.grammar import ast
 from penstock.grammar.parse import parse_statement
@@ -65,7 +65,7 @@ class Bench:
     def source(self, text: str, **details: Any) -> None:
         """``CREATE STREAM S (ID INT KEY, V INT)``: declare a source over a topic of its lower-case name.
 
-        Of ``WITH`` only KEY_FORMAT is heeded.
+        Of ``WITH`` only the formats are heeded.
         """
         statement = parse_statement(text + ";")
         assert isinstance(statement, ast.CreateSource)
@@ -77,8 +77,8 @@ class Bench:
         columns.sort(key=lambda c: c.role != "KEY")
         schema = Schema(tuple(columns))
         for written in statement.properties:
-            if written.name.upper() == "KEY_FORMAT":
-                details.setdefault("key_format", FormatInfo(str(written.value.value)))  # type: ignore[union-attr]
+            if (side := written.name.upper()) in ("KEY_FORMAT", "VALUE_FORMAT"):
+                details.setdefault(side.lower(), FormatInfo(str(written.value.value)))  # type: ignore[union-attr]
         details.setdefault("key_format", FormatInfo("KAFKA" if len(schema.keys) == 1 else "JSON" if schema.keys else "NONE"))
         details.setdefault("value_format", FormatInfo("ARROW"))
         details.setdefault("partitions", self.partitions)
@@ -104,9 +104,10 @@ class Bench:
         query = statement if isinstance(statement, ast.Query) else statement.query  # type: ignore[union-attr]
         return analyse(query, QueryContext(self.catalog, FUNCTIONS, self.properties, sink))
 
-    def explain(self, text: str) -> str:
-        """The optimised plan as text."""
-        return explain(optimise(build(self.resolve(text))))
+    def explain(self, text: str, *, copies: bool = False) -> str:
+        """The optimised plan as text, with the internal topics that it can copy rows to if asked for."""
+        plan = optimise(build(self.resolve(text)))
+        return explain(copy_to_topics(plan, "..") if copies else plan)
 
     def run(self, text: str) -> Any:
         """Start a persistent query; its sink is declared."""
