@@ -6,6 +6,7 @@
 * `DataError`: the owner of the data (one record, or a query that cannot go on because of one).
 * `StorageError`: the operator of the machine (a file, an offset, what to do).
 * `OffsetOutOfRangeError`: a `StorageError` for a read where a partition holds no records (any more).
+* `ClientError`: the program that uses a producer or a consumer; its sub-classes have Kafka's names.
 * `InternalError`: us.  It is a bug.
 """
 
@@ -15,10 +16,15 @@ from dataclasses import dataclass
 
 __all__ = [
     "AssertionFailedError",
+    "BufferExhaustedError",
+    "ClientError",
+    "CommitFailedError",
     "DataError",
     "InternalError",
     "OffsetOutOfRangeError",
+    "OutOfOrderSequenceError",
     "PenstockError",
+    "ProducerFencedError",
     "Span",
     "StatementError",
     "StorageError",
@@ -153,6 +159,26 @@ class OffsetOutOfRangeError(StorageError):
         self.asked = asked
         self.start = start
         self.end = end
+
+
+class ClientError(PenstockError):
+    """A producer or a consumer is used in a way that cannot work; nothing was changed."""
+
+
+class ProducerFencedError(ClientError):
+    """A newer producer with the same id is there: this one writes nothing any more."""
+
+
+class OutOfOrderSequenceError(ClientError):
+    """A producer's record has not the number after its last one in the partition: records between them are missing."""
+
+
+class BufferExhaustedError(ClientError):
+    """A producer's buffer stayed full for ``max_block_ms``: records come faster than they can be written."""
+
+
+class CommitFailedError(ClientError):
+    """A consumer commits offsets of partitions that its group has given to another member since: its generation is over."""
 
 
 class InternalError(PenstockError):

@@ -26,11 +26,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...errors import StorageError
+from ...errors import ClientError, OutOfOrderSequenceError, ProducerFencedError, StorageError
 from ..files import File, Files
 from ..layout import journal_path
 from .journal import Journal
-from .manifest import Appended, Committed, Entry, Manifest, SegmentState
+from .manifest import Appended, Committed, Entry, Manifest, Produced, SegmentState
 from .partition import Partition
 from .protocol import Commit
 from .segment import Segment, segment_header
@@ -118,7 +118,7 @@ class Committer:
     def _lead(self, group: list[_Waiter]) -> None:
         try:
             self._commit_group(group)
-        except StorageError as error:
+        except (StorageError, ClientError) as error:
             if len(group) > 1 and self._failure is None:
                 for waiter in group:  # one may be at fault: each for itself
                     self._lead([waiter])
@@ -312,12 +312,14 @@ class _Plan:
         self._epoch = manifest.epoch
         self._arrival = manifest.next_arrival
         self._sequences: dict[str, int] = {}
+        self._numbers: dict[tuple[str, str, int], int] = {}
         self._manifest = manifest
 
     def add(self, transaction: LocalTransaction) -> tuple[_Pending | None, Commit]:
         """Give a transaction its epoch, arrivals, offsets and places; None if there is nothing to do.
 
         Raises:
+            ProducerFencedError, OutOfOrderSequenceError: see `protocol.Transaction.set_producer`.
             StorageError: a topic is gone.
         """
         prepared = transaction.prepared
@@ -330,6 +332,8 @@ class _Plan:
             last = self._sequences.get(producer, self._manifest.sequences.get(producer))
             if last is not None and sequence <= last:
                 return None, Commit(self._epoch, {})  # a retry of what has happened
+        starts = {(p.topic, p.partition): self._tail(p.topic, p.partition).end for p in prepared}
+        produced = self._numbered(transaction, starts)
         if not prepared and not transaction.positions and not transaction.sequences:
             return None, Commit(self._epoch, {})
         self._epoch += 1
@@ -341,6 +345,7 @@ class _Plan:
                 [],
                 {g: [(t, p, o) for (t, p), o in at.items()] for g, at in transaction.positions.items()},
                 dict(transaction.sequences),
+                produced,
             )
         )
         for part in prepared:
@@ -348,12 +353,39 @@ class _Plan:
                 self._place(pending, part.topic, part.partition, part.value_type, frame)
         self._arrival += transaction.rows
         ends = {(p.topic, p.partition): self.tails[p.topic, p.partition].end for p in prepared}
-        return pending, Commit(self._epoch, ends)
+        return pending, Commit(self._epoch, ends, starts)
+
+    def _numbered(self, transaction: LocalTransaction, starts: dict[tuple[str, int], int]) -> Produced | None:
+        """The numbers that a producer's records get.
+
+        Raises:
+            ProducerFencedError, OutOfOrderSequenceError: see `protocol.Transaction.set_producer`.
+        """
+        if transaction.producer is None:
+            return None
+        producer, epoch, wanted = transaction.producer
+        state = self._manifest.producers.get(producer)
+        if state is None or state.epoch != epoch:
+            raise ProducerFencedError(
+                f"the producer {producer!r} was opened again: this one (epoch {epoch}) writes nothing any more"
+            )
+        batches = []
+        for part in transaction.prepared:
+            place = (producer, part.topic, part.partition)
+            first = self._numbers.get(place, state.last(part.topic, part.partition)) + 1
+            asked = wanted.get((part.topic, part.partition), first)
+            if asked != first:
+                raise OutOfOrderSequenceError(
+                    f"the producer {producer!r} sends number {asked} to {part.topic!r}, partition {part.partition}, "
+                    f"where {first} is next"
+                )
+            last = first + len(part.records) - 1
+            batches.append((part.topic, part.partition, first, last, starts[part.topic, part.partition]))
+        self._numbers.update({(producer, topic, number): last for topic, number, _, last, _ in batches})
+        return Produced(producer, batches)
 
     def _place(self, pending: _Pending, topic: str, number: int, value_type: Any | None, frame: Any) -> None:
-        tail = self.tails.get((topic, number))
-        if tail is None:
-            tail = self.tails[topic, number] = self._tail(topic, number)
+        tail = self._tail(topic, number)
         segment = tail.segment
         full = segment is not None and tail.position + frame.size > tail.segment_bytes
         chunks: list[Any] = []
@@ -380,6 +412,12 @@ class _Plan:
         tail.end = end
 
     def _tail(self, topic: str, number: int) -> _Tail:
+        known = self.tails.get((topic, number))
+        if known is None:
+            known = self.tails[topic, number] = self._found_tail(topic, number)
+        return known
+
+    def _found_tail(self, topic: str, number: int) -> _Tail:
         of = self._log.topic(topic)
         partition = of.partitions[number]
         state = partition.state

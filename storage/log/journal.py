@@ -31,7 +31,16 @@ from crc32c import crc32c
 from ...errors import StorageError
 from ..files import File, Files
 from ..layout import JOURNALS, journal_path
-from .manifest import Committed, Entry, GroupDeleted, Manifest, SegmentsReplaced, TopicDefined, TopicDeleted
+from .manifest import (
+    Committed,
+    Entry,
+    GroupDeleted,
+    Manifest,
+    ProducerOpened,
+    SegmentsReplaced,
+    TopicDefined,
+    TopicDeleted,
+)
 
 __all__ = ["Journal", "newest_journal"]
 
@@ -46,7 +55,7 @@ _GROW_MAX = 4 * 1024 * 1024
 _encoder = msgspec.msgpack.Encoder()
 _manifest_decoder = msgspec.msgpack.Decoder(Manifest)
 _entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(
-    Committed | TopicDefined | TopicDeleted | GroupDeleted | SegmentsReplaced
+    Committed | TopicDefined | TopicDeleted | GroupDeleted | ProducerOpened | SegmentsReplaced
 )
 
 _ACTION = "restore the database from a backup; nothing after this place can be trusted"

@@ -22,10 +22,20 @@ from ..layout import open_directory, partition_directory, topic_directory
 from .committer import Committer
 from .housekeeper import Housekeeper
 from .maintenance import maintain_partition
-from .manifest import Committed, Entry, GroupDeleted, SegmentsReplaced, TopicDefined, TopicDeleted, config_of, state_of
+from .manifest import (
+    Committed,
+    Entry,
+    GroupDeleted,
+    ProducerOpened,
+    SegmentsReplaced,
+    TopicDefined,
+    TopicDeleted,
+    config_of,
+    state_of,
+)
 from .partition import Partition
 from .partitioner import partitions_of
-from .protocol import FetchedRecords, OffsetReset, TopicConfig, TopicPartition
+from .protocol import FetchedRecords, OffsetReset, ProducedBatch, TopicConfig, TopicPartition
 from .record import fields_hold_dictionaries
 from .recovery import recover
 from .settings import LogSettings
@@ -299,6 +309,20 @@ class LocalLog:
         """See `protocol.Log.last_sequence`."""
         with self._changed:
             return self._manifest.sequences.get(producer_id)
+
+    def open_producer(self, producer_id: str) -> int:
+        """See `protocol.Log.open_producer`."""
+        with self.committer.write_lock:
+            known = self._manifest.producers.get(producer_id)
+            epoch = 0 if known is None else known.epoch + 1
+            self.committer.record(ProducerOpened(producer_id, epoch))
+            return epoch
+
+    def produced(self, producer_id: str, topic: str, partition: int) -> list[ProducedBatch]:
+        """See `protocol.Log.produced`."""
+        with self._changed:
+            known = self._manifest.producers.get(producer_id)
+            return [] if known is None else list(known.batches.get(topic, {}).get(partition, ()))
 
     # -------------------------------------------------------------------------------------------- time and housekeeping
 

@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from ...errors import InternalError
-from .protocol import DELETE_RETENTION_MS, TopicConfig
+from .protocol import DELETE_RETENTION_MS, ProducedBatch, TopicConfig
 
 __all__ = [
     "Appended",
@@ -22,6 +22,9 @@ __all__ = [
     "GroupDeleted",
     "Manifest",
     "PartitionState",
+    "Produced",
+    "ProducerOpened",
+    "ProducerState",
     "SegmentState",
     "SegmentsReplaced",
     "TopicDefined",
@@ -102,6 +105,15 @@ class Appended(msgspec.Struct, array_like=True):
     data: bytes | None = None
 
 
+class Produced(msgspec.Struct, array_like=True):
+    """Who made a commit: its records in a partition have numbers of this producer's from ``first`` to ``last`` on, at
+    ``offset``."""
+
+    producer: str
+    batches: list[tuple[str, int, int, int, int]]
+    """Topic, partition, first, last, offset."""
+
+
 class Committed(msgspec.Struct, tag="commit"):
     """A transaction happened."""
 
@@ -111,6 +123,7 @@ class Committed(msgspec.Struct, tag="commit"):
     positions: dict[str, list[tuple[str, int, int]]]
     """Group -> topic, partition, offset."""
     sequences: dict[str, int]
+    produced: Produced | None = None
 
 
 class TopicDefined(msgspec.Struct, tag="topic"):
@@ -132,6 +145,13 @@ class GroupDeleted(msgspec.Struct, tag="group_deleted"):
     group: str
 
 
+class ProducerOpened(msgspec.Struct, tag="producer"):
+    """A new instance of a producer: those of older epochs are fenced."""
+
+    producer: str
+    epoch: int
+
+
 class SegmentsReplaced(msgspec.Struct, tag="segments"):
     """Retention, a roll, a merge or a compaction: ``removed`` (base, generation) made way for ``added``."""
 
@@ -142,7 +162,22 @@ class SegmentsReplaced(msgspec.Struct, tag="segments"):
     added: list[SegmentState]
 
 
-Entry = Committed | TopicDefined | TopicDeleted | GroupDeleted | SegmentsReplaced
+Entry = Committed | TopicDefined | TopicDeleted | GroupDeleted | ProducerOpened | SegmentsReplaced
+
+_BATCHES_KEPT = 5
+"""Batches of a producer in a partition: as many as Kafka keeps, so that a retry is told its offsets."""
+
+
+class ProducerState(msgspec.Struct, array_like=True):
+    """One producer: its newest instance, and its newest batches by topic and partition."""
+
+    epoch: int
+    batches: dict[str, dict[int, list[ProducedBatch]]] = {}
+
+    def last(self, topic: str, partition: int) -> int:
+        """The number of its last record there; -1 if it has none."""
+        known = self.batches.get(topic, {}).get(partition)
+        return known[-1].last if known else -1
 
 
 class Manifest(msgspec.Struct, tag="manifest"):
@@ -154,6 +189,7 @@ class Manifest(msgspec.Struct, tag="manifest"):
     topics: dict[str, TopicState] = {}
     groups: dict[str, dict[str, dict[int, int]]] = {}
     sequences: dict[str, int] = {}
+    producers: dict[str, ProducerState] = {}
 
     def apply(self, entry: Entry) -> None:
         """Let ``entry`` have happened."""
@@ -166,8 +202,12 @@ class Manifest(msgspec.Struct, tag="manifest"):
                 del self.topics[entry.name]
                 for remembered in self.groups.values():
                     remembered.pop(entry.name, None)
+                for producer in self.producers.values():
+                    producer.batches.pop(entry.name, None)
             case GroupDeleted():
                 self.groups.pop(entry.group, None)
+            case ProducerOpened():
+                self.producers.setdefault(entry.producer, ProducerState(entry.epoch)).epoch = entry.epoch
             case SegmentsReplaced():
                 self._replace(entry)
 
@@ -193,6 +233,12 @@ class Manifest(msgspec.Struct, tag="manifest"):
             for topic, partition, offset in positions:
                 remembered.setdefault(topic, {})[partition] = offset
         self.sequences.update(entry.sequences)
+        if entry.produced is not None:
+            topics = self.producers[entry.produced.producer].batches
+            for topic, partition, first, newest, offset in entry.produced.batches:
+                known = topics.setdefault(topic, {}).setdefault(partition, [])
+                known.append(ProducedBatch(first, newest, offset))
+                del known[:-_BATCHES_KEPT]
 
     def _define(self, entry: TopicDefined) -> None:
         known = self.topics.get(entry.name)

@@ -97,10 +97,22 @@ class FetchedRecords(Records):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What became durable (or, in relaxed mode, will): its epoch and the end offset of every partition it touched."""
+    """What became durable (or, in relaxed mode, will): its epoch and, for every partition it touched, the offset of its
+    first record there and the end offset.  Its records lie between them, in the order in which they were appended."""
 
     epoch: int
     ends: Mapping[TopicPartition, int]
+    starts: Mapping[TopicPartition, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProducedBatch:
+    """What a producer wrote to one partition in one commit: the records numbered ``first`` to ``last`` lie at ``offset`` and
+    the offsets after it."""
+
+    first: int
+    last: int
+    offset: int
 
 
 class Transaction(Protocol):
@@ -130,10 +142,22 @@ class Transaction(Protocol):
     def set_sequence(self, producer_id: str, sequence: int) -> None:
         """The producer's sequence number; a commit whose number is not above the last one is a retry and is dropped."""
 
+    def set_producer(self, producer_id: str, epoch: int, sequences: Mapping[TopicPartition, int] | None = None) -> None:
+        """Number the records, partition by partition, as the next ones of a producer (see `Log.open_producer`).
+
+        Args:
+            sequences: which number the first record in a partition must get; where it is not the next one, the commit fails.
+        """
+
+    def set_compression(self, compression: Compression) -> None:
+        """Compress what goes to topics whose own ``compression`` is ``none``."""
+
     def commit(self, durable: bool = True) -> Commit:
         """Make it happen; returns when it is durable, or (``durable=False``) when it is visible.
 
         Raises:
+            ProducerFencedError: the producer was opened again since: nothing happened.
+            OutOfOrderSequenceError: see ``set_producer``: nothing happened.
             StorageError: the disk is full, a file is damaged: nothing happened.
         """
 
@@ -208,7 +232,14 @@ class Log(Protocol):
 
     def delete_group(self, group: str) -> None: ...
 
-    def last_sequence(self, producer_id: str) -> int | None: ...
+    def last_sequence(self, producer_id: str) -> int | None:
+        """See `Transaction.set_sequence`; None if there was none."""
+
+    def open_producer(self, producer_id: str) -> int:
+        """The epoch of a new instance of a producer, durably: instances of older epochs can commit nothing any more."""
+
+    def produced(self, producer_id: str, topic: str, partition: int) -> Sequence[ProducedBatch]:
+        """A producer's newest batches in a partition, oldest first; empty if it never wrote there."""
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Records below ``offset`` may be dropped (whole segments are)."""

@@ -61,6 +61,8 @@ class LocalTransaction:
         self.rows = 0
         self.positions: dict[str, dict[TopicPartition, int]] = {}
         self.sequences: dict[str, int] = {}
+        self.producer: tuple[str, int, Mapping[TopicPartition, int]] | None = None
+        self._compression: Compression = "none"
         self.prepared: list[Prepared] = []
 
     def append(self, topic: str, records: Records, partition: int | None = None) -> None:
@@ -128,6 +130,16 @@ class LocalTransaction:
         self._check_open()
         self.sequences[producer_id] = sequence
 
+    def set_producer(self, producer_id: str, epoch: int, sequences: Mapping[TopicPartition, int] | None = None) -> None:
+        """See `protocol.Transaction.set_producer`."""
+        self._check_open()
+        self.producer = (producer_id, epoch, sequences or {})
+
+    def set_compression(self, compression: Compression) -> None:
+        """See `protocol.Transaction.set_compression`."""
+        self._check_open()
+        self._compression = compression
+
     def commit(self, durable: bool = True) -> Commit:
         """See `protocol.Transaction.commit`."""
         self._check_open()
@@ -137,6 +149,8 @@ class LocalTransaction:
             arrivals = parts[0].arrivals if len(parts) == 1 else np.concatenate([p.arrivals for p in parts])
             value_type = None if records.values.type == pa.binary() else records.values.type
             compression = self._log.topic(topic).config.compression
+            if compression == "none":
+                compression = self._compression
             prepared = Prepared(topic, self._topic_ids[topic], partition, value_type, records, arrivals, compression, [])
             prepared.encode(value_type)
             self.prepared.append(prepared)
