@@ -21,7 +21,7 @@ from typing import Any
 from . import latency, log, nexmark, startup, throughput
 from .measure import HIGHER_IS_BETTER, ROOT, YARDSTICKS, Measurement, Options, workload
 
-__all__ = ["latency", "log", "nexmark", "startup", "throughput"]
+__all__ = ["compaction", "latency", "log", "nexmark", "startup", "throughput"]
 
 RESULTS = Path(__file__).with_name("results.json")
 

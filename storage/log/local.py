@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from .partitioner import partitions_of
 from .protocol import FetchedRecords, OffsetReset, ProducedBatch, TopicConfig, TopicPartition
 from .record import fields_hold_dictionaries
 from .recovery import recover
+from .rewriting import Interrupted, Pace
 from .settings import LogSettings
 from .transaction import LocalTransaction
 
@@ -86,6 +88,7 @@ class LocalLog:
         self._epoch = self._manifest.epoch
         self._arrival_end = self._manifest.next_arrival
         self._closed = False
+        self._closing = False
         self._maintenance = threading.Lock()
         self.committer = Committer(self, files, journal, self._manifest, self.settings)
         self.housekeeper = Housekeeper(self, clock_ms)
@@ -379,14 +382,18 @@ class LocalLog:
         Raises:
             StorageError: a file is damaged, or the disk is full.
         """
-        with self._maintenance:  # two rewrites of one segment would write the same file
-            for partition, topic in [(p, t) for t in dict(self._topics).values() for p in t.partitions]:
-                maintain_partition(self, self._files, partition, topic.config, now_ms)
+        pace = Pace(self.settings.maintenance_bytes_per_s, lambda: self._closing)
+        with self._maintenance, suppress(Interrupted):  # two rewrites of one segment would write the same file
+            for topic in dict(self._topics).values():
+                for partition in topic.partitions:
+                    if partition.view.segments:
+                        maintain_partition(self, self._files, partition, topic.config, now_ms, pace)
 
     def close(self) -> None:
         """See `protocol.Log.close`."""
         if self._closed:
             return
+        self._closing = True
         self.housekeeper.stop()
         try:
             self.committer.close()

@@ -47,6 +47,8 @@ class SegmentState(msgspec.Struct, array_like=True):
         sealed: nothing is appended any more.
         merged: small frames were merged.
         cleaned: compaction has been over it.
+        opened_ms: when maintenance first saw it with records, for ``segment.ms``; -1: not yet.
+        cleaned_ms: when compaction first was over it, for ``delete.retention.ms``; -1: unknown.
     """
 
     base: int
@@ -57,6 +59,8 @@ class SegmentState(msgspec.Struct, array_like=True):
     sealed: bool = False
     merged: bool = False
     cleaned: bool = False
+    opened_ms: int = -1
+    cleaned_ms: int = -1
 
 
 class PartitionState(msgspec.Struct, array_like=True):

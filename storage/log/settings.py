@@ -22,6 +22,8 @@ class LogSettings:
         relaxed_bytes_max: and before there are more of them than this.
         sync_threads: files synced at the same time.
         maintenance_interval_s: how often the background thread looks for work.
+        maintenance_bytes_per_s: what compaction and merging read and write at most, as Kafka's
+            ``log.cleaner.io.max.bytes.per.second``; None: no bound.
         background: whether a thread of the log flushes relaxed commits and runs maintenance; without it both wait for
             ``flush`` and ``maintain``.
     """
@@ -33,4 +35,5 @@ class LogSettings:
     relaxed_bytes_max: int = 64 * 1024 * 1024
     sync_threads: int = 4
     maintenance_interval_s: float = 1.0
+    maintenance_bytes_per_s: float | None = 512 * 1024 * 1024
     background: bool = True

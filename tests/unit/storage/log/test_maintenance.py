@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.storage.log.local import LocalLog
+from penstock.storage.log.manifest import SegmentState
 from penstock.storage.log.protocol import Compression, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 
@@ -25,10 +29,11 @@ def put(log: LocalLog, key: bytes, value: bytes | None, time: int) -> None:
     transaction.commit()
 
 
-def shown(log: LocalLog) -> list[tuple[int, bytes, bytes | None]]:
+def shown(log: LocalLog) -> list[tuple[int, Any, Any]]:
     """Offset, key and value of every record."""
     read = log.read("t", 0, 0, rows_max=10_000, reset="earliest")
-    return list(zip(read.offsets.tolist(), read.keys.to_pylist(), read.values.to_pylist(), strict=True))
+    keys = [None] * len(read) if read.keys is None else read.keys.to_pylist()
+    return list(zip(read.offsets.tolist(), keys, read.values.to_pylist(), strict=True))
 
 
 def test_retention_by_time_drops_whole_segments() -> None:
@@ -135,3 +140,120 @@ def test_readers_keep_what_they_read_when_segments_go() -> None:
     log.delete_before("t", 0, 20)
     log.close()
     assert read.values.to_pylist() == [b"v%d" % i for i in range(20)]
+
+
+def states(log: LocalLog) -> list[SegmentState]:
+    """Of the partition's segments."""
+    return list(log.topic("t").partitions[0].state.segments)
+
+
+def test_segment_ms_closes_a_quiet_segment_also_over_a_restart(tmp_path: Path) -> None:
+    """The age counts from when maintenance first saw the segment, whatever timestamps its records have."""
+    log = LocalLog.open(tmp_path / "db", LogSettings(background=False))
+    log.create_topic("t", TopicConfig(segment_ms=1000))
+    log.maintain(500)
+    assert states(log) == []
+    put(log, b"k", b"v", 0)
+    log.maintain(10_000)
+    log.maintain(10_999)
+    assert not states(log)[0].sealed
+    log.close()
+    log = LocalLog.open(tmp_path / "db", LogSettings(background=False))
+    log.maintain(11_000)
+    assert states(log)[0].sealed
+    put(log, b"k", b"w", 0)
+    assert len(states(log)) == 2
+    log.maintain(20_000)
+    log.maintain(5_000)  # the clock was set back: the age counts anew
+    log.maintain(5_999)
+    assert not states(log)[1].sealed
+    log.maintain(6_000)
+    assert states(log)[1].sealed
+    assert [v for _, _, v in shown(log)] == [b"v", b"w"]
+
+
+def test_compaction_leaves_young_records_alone() -> None:
+    """min.compaction.lag.ms: nothing from the first segment on that has a younger record."""
+    log = open_log()
+    log.create_topic("t", TopicConfig(cleanup_policy="compact", min_compaction_lag_ms=100))
+    for i in range(60):
+        put(log, b"k", b"v" * 40, i)
+    before = shown(log)
+    log.maintain(None)
+    log.maintain(90)
+    assert shown(log) == before
+    log.maintain(100 + 30)
+    young = [row for row in before if row[0] >= 30]
+    assert shown(log)[-len(young) :] == young
+    assert len(shown(log)) < len(before)
+
+
+def test_tombstones_are_kept_from_when_compaction_saw_them() -> None:
+    """Their own timestamps, long past, do not shorten the time; later passes do not prolong it."""
+    log = open_log()
+    log.create_topic("t", TopicConfig(cleanup_policy="compact", delete_retention_ms=100))
+    put(log, b"gone", b"v", 0)
+    put(log, b"gone", None, 1)
+    for now in range(1_000_000, 1_000_300, 50):
+        for i in range(80):
+            put(log, b"k%d" % i, b"v" * 30, 2)
+        log.maintain(now)
+        assert ((1, b"gone", None) in shown(log)) == (now < 1_000_100)
+
+
+def test_a_pass_is_bounded_and_the_rest_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the distinct keys of what is new would take too much memory, several passes do it."""
+    monkeypatch.setattr("penstock.storage.log.compaction.KEY_BYTES_MAX", 100)
+    log = open_log()
+    log.create_topic("t", TopicConfig(cleanup_policy="compact"))
+    last = {}
+    for i in range(200):
+        key = b"key %d" % (i % 30)
+        put(log, key, b"%d" % i, i)
+        last[key] = b"%d" % i
+    log.maintain(0)
+    assert 0 < sum(s.cleaned for s in states(log)) < len(states(log)) // 2
+    for _ in range(50):
+        log.maintain(0)
+        for key in (b"key 0", b"key 1"):
+            put(log, key, b"again" * 10, 0)
+            last[key] = b"again" * 10
+    assert {k: v for _, k, v in shown(log)} == last
+    assert [o for o, _, _ in shown(log)] == sorted({o for o, _, _ in shown(log)})
+
+
+rows_strategy = st.lists(
+    st.tuples(st.sampled_from([b"a", b"b", b"c", b"", None]), st.sampled_from([b"x" * 300, b"", None]), st.integers(0, 50)),
+    max_size=60,
+)
+
+
+@given(rows_strategy, st.lists(st.integers(0, 60), max_size=4), st.booleans())
+def test_compaction_never_changes_what_the_last_record_of_a_key_says(
+    rows: list[tuple[bytes | None, bytes | None, int]], passes: list[int], typed: bool
+) -> None:
+    """Over any history: latest values stay, records without a key stay, nothing is invented, offsets never come again."""
+    log = open_log()
+    kind = pa.struct([("v", pa.binary())])
+    log.create_topic("t", TopicConfig(cleanup_policy="compact", delete_retention_ms=20, value_type=kind if typed else None))
+    written = []
+    for i, (key, value, now) in enumerate(rows):
+        held = None if value is None else {"v": value} if typed else value
+        transaction = log.transaction()
+        values = pa.array([held], kind) if typed else pa.array([held], pa.binary())
+        transaction.append("t", Records(pa.array([key], pa.binary()), values, np.array([i])))
+        transaction.commit()
+        written.append((i, key, held))
+        if i in passes:
+            log.maintain(now)
+    log.maintain(100)
+    left = shown(log)
+    assert [o for o, _, _ in left] == sorted({o for o, _, _ in left})
+    assert all(row in written for row in left)
+    last = {k: (o, v) for o, k, v in written if k is not None}
+    shown_last = {k: (o, v) for o, k, v in left if k is not None}
+    assert all(shown_last[k] == found for k, found in last.items() if found[1] is not None)
+    assert all(last[k][1] is None for k in last.keys() - shown_last.keys())
+    assert all(shown_last[k] == last[k] for k in shown_last)
+    assert [r for r in left if r[1] is None] == [r for r in written if r[1] is None]
+    assert log.end_offset("t", 0) == len(rows)
