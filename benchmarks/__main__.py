@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import latency, log, nexmark, startup, throughput
+from . import compaction, latency, log, nexmark, startup, throughput
 from .measure import HIGHER_IS_BETTER, ROOT, YARDSTICKS, Measurement, Options, workload
 
 __all__ = ["compaction", "latency", "log", "nexmark", "startup", "throughput"]
