@@ -14,16 +14,19 @@
    happened.  *Crash after =>* it happened: recovery applies the record and writes the bytes it carries to their segments.
 5. The manifest takes the record in: readers see all of it.  *Crash here =>* as after 4.
 
-Transactions that come while another is being synced wait in a queue; the next one in takes all of them through the steps
-together, with one sync (group commit).  A relaxed commit does 1, 2 and 5; 3 and 4 follow with the next commit that is
-durable, or after a few milliseconds, always in order of epochs: a crash loses the newest relaxed commits, whole.
+Transactions that come while another is being synced sleep in a queue; the first of them is then woken and takes all of them
+through the steps together, with one sync (group commit).  A relaxed commit does 1, 2 and 5; 3 and 4 follow with the next
+commit that is durable, or after a few milliseconds, always in order of epochs: a crash loses the newest relaxed commits,
+whole.  The background thread that does 3 and 4 for them holds no lock meanwhile: others go on with 1, 2 and 5.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ClientError, OutOfOrderSequenceError, ProducerFencedError, StorageError
@@ -42,15 +45,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Committer"]
 
+_CHUNKS_WRITTEN_APART_MAX = 8
+_CHUNK_BYTES_JOINED_MAX = 4096
+"""More and smaller pieces than these are quicker copied together than handed to the kernel one by one (0.4 us each)."""
+
+
+def _held_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
 
 @dataclass(slots=True)
 class _Waiter:
-    """A transaction on its way through the steps."""
+    """A transaction on its way through the steps.
+
+    ``woken`` is held until the transaction is through, or ``leads``: then it is at its caller to lead the next group.
+    """
 
     transaction: LocalTransaction
     durable: bool
     result: Commit | None = None
     error: BaseException | None = None
+    leads: bool = False
+    woken: threading.Lock = field(default_factory=_held_lock)
 
 
 @dataclass(slots=True)
@@ -58,7 +76,8 @@ class _Pending:
     """An entry that the journal does not have yet, and the bytes it stands for (in the order of ``appended``)."""
 
     entry: Entry
-    writes: list[tuple[Segment, list[Any]]] = field(default_factory=list)
+    writes: list[tuple[Segment, int, list[Any]]] = field(default_factory=list)
+    """Segment, bytes, and these bytes: none if they are too many to be embedded (holding them would only take memory)."""
 
 
 @dataclass(slots=True)
@@ -85,9 +104,17 @@ class Committer:
         self._settings = settings
         self._journal_bytes_max = settings.journal_bytes_max
         self._queue: list[_Waiter] = []
+        self._led = False
+        """Whether somebody leads a group, and will wake the next one in the queue."""
         self._queue_guard = threading.Lock()
+        self._flushing = threading.Lock()
+        """Held from taking what is to be flushed until it is in the journal.  Taken under ``write_lock`` or without it, but
+        never the other way round: whoever holds it only reads what it took."""
         self._unflushed: list[_Pending] = []
-        self._unflushed_bytes = 0
+        self._bytes_taken_in = 0
+        """Appended by transactions that did not fail; changed under ``write_lock``."""
+        self._bytes_flushed = 0
+        """Of these, bytes that are durable; changed under ``_flushing``."""
         self._dirty: set[Segment] = set()
         self._new_names: set[str] = set()
         """Directories with names of segments that are not durable yet."""
@@ -105,15 +132,47 @@ class Committer:
         waiter = _Waiter(transaction, durable)
         with self._queue_guard:
             self._queue.append(waiter)
-        with self.write_lock:
-            if waiter.result is None and waiter.error is None:
-                with self._queue_guard:
-                    group, self._queue = self._queue, []
-                self._lead(group)
+            leads = not self._led
+            self._led = True
+        try:
+            if not leads:
+                waiter.woken.acquire()
+            if leads or waiter.leads:
+                self._lead_queue(waiter)
+        except BaseException:  # interrupted: whoever is behind must not wait for this one
+            with self._queue_guard:
+                if waiter in self._queue:
+                    self._queue.remove(waiter)
+                    if leads or waiter.leads:
+                        self._wake_next()
+            raise
         if waiter.error is not None:
             raise waiter.error
         assert waiter.result is not None
         return waiter.result
+
+    def _lead_queue(self, leader: _Waiter) -> None:
+        """Take all who wait through the steps, then wake the first of those who came meanwhile, to do the same."""
+        group: list[_Waiter] = []
+        try:
+            with self.write_lock:
+                with self._queue_guard:
+                    group, self._queue = self._queue, []
+                self._lead(group)
+        finally:
+            if group:
+                with self._queue_guard:
+                    self._wake_next()
+                for waiter in group:
+                    if waiter is not leader:
+                        waiter.woken.release()
+
+    def _wake_next(self) -> None:
+        if self._queue:
+            self._queue[0].leads = True
+            self._queue[0].woken.release()
+        else:
+            self._led = False
 
     def _lead(self, group: list[_Waiter]) -> None:
         try:
@@ -140,20 +199,22 @@ class Committer:
         self._new_names.update(t.partition.directory for t in plan.tails.values() if t.fresh)
         for segment, (file, position, chunks) in plan.writes.items():  # step 2
             self._dirty.add(segment)
+            if len(chunks) > _CHUNKS_WRITTEN_APART_MAX and plan.bytes <= len(chunks) * _CHUNK_BYTES_JOINED_MAX:
+                chunks = [b"".join(chunks)]
             file.write(position, *chunks)
-        before = len(self._unflushed), self._unflushed_bytes
-        self._unflushed.extend(p for _, p, _ in committed if p is not None)
-        self._unflushed_bytes += sum(sum(len(c) for c in chunks) for _, _, chunks in plan.writes.values())
+        pendings = [p for _, p, _ in committed if p is not None]
+        self._unflushed.extend(pendings)
+        self._bytes_taken_in += plan.bytes
         try:
-            if any(w.durable for w, p, _ in committed) or self._unflushed_bytes > self._settings.relaxed_bytes_max:
+            unflushed_bytes = self._bytes_taken_in - self._bytes_flushed
+            if any(w.durable for w, _, _ in committed) or unflushed_bytes > self._settings.relaxed_bytes_max:
                 self._flush()  # steps 3 and 4
         except BaseException:
-            del self._unflushed[before[0] :]
-            self._unflushed_bytes = before[1]
+            del self._unflushed[len(self._unflushed) - len(pendings) :]
+            self._bytes_taken_in -= plan.bytes
             raise
-        entries = [p.entry for _, p, _ in committed if p is not None]
-        if entries:
-            self._log.publish(entries)  # step 5
+        if pendings:
+            self._log.publish([p.entry for p in pendings])  # step 5
         for waiter, _, result in committed:
             waiter.result = result
         if self._unflushed:
@@ -200,39 +261,70 @@ class Committer:
                 self._check_running()
                 self._flush()
 
-    def _flush(self) -> None:
-        if not self._unflushed:
-            return
+    def flush_beside(self) -> None:
+        """The same, but others go on to commit meanwhile: nothing is locked while the disk works.
+
+        Raises:
+            StorageError: they are visible, but not durable.
+        """
+        with self.write_lock:
+            if not self._unflushed:
+                return
+            self._check_running()
+            self._flushing.acquire()
+            try:
+                taken = tuple(self._unflushed)
+                syncs = self._take(taken)
+            except BaseException:
+                self._flushing.release()
+                raise
         try:
-            self._embed_or_sync()
-            self._journal.append([p.entry for p in self._unflushed])  # step 4
+            self._write_down(taken, syncs)
+            del self._unflushed[: len(taken)]  # those behind were appended meanwhile
+            self._bytes_flushed += sum(size for p in taken for _, size, _ in p.writes)
+        finally:
+            self._flushing.release()
+
+    def _flush(self) -> None:
+        """Steps 3 and 4, under the write lock."""
+        with self._flushing:
+            if not self._unflushed:
+                return
+            self._check_running()
+            self._write_down(self._unflushed, self._take(self._unflushed))
+            self._unflushed.clear()
+            self._bytes_flushed = self._bytes_taken_in
+
+    def _take(self, taken: Sequence[_Pending]) -> list[Callable[[], None]]:
+        """What to sync for step 3, under the write lock: every byte is either synced or rides in the commit record."""
+        sizes: dict[Segment, int] = {}
+        for pending in taken:
+            for segment, size, _ in pending.writes:
+                sizes[segment] = sizes.get(segment, 0) + size
+        large = {s for s, size in sizes.items() if size > self._settings.embedded_bytes_max}
+        for pending in taken:
+            if isinstance(pending.entry, Committed):
+                for part, (segment, _, chunks) in zip(pending.entry.appended, pending.writes, strict=True):
+                    part.data = None if segment in large else b"".join(chunks)
+        syncs: list[Callable[[], None]] = []
+        if large:
+            syncs = [s.file.sync for s in large]
+            syncs += [partial(self._files.sync_directory, d) for d in sorted(self._new_names)]
+            self._new_names.clear()
+            self._dirty -= large  # before the sync: what is written meanwhile makes them dirty again
+        return syncs
+
+    def _write_down(self, taken: Sequence[_Pending], syncs: Sequence[Callable[[], None]]) -> None:
+        try:
+            if syncs:
+                self._guarded(*syncs)  # step 3
+            self._journal.append([p.entry for p in taken])  # step 4
             self._guarded(self._journal.sync)
         except StorageError:
             raise
         except BaseException as error:  # interrupted: the journal may hold what its caller gives up
             self._failure = self._failure or StorageError(f"the log stopped: {error!r}", path=self._files.root)
             raise
-        self._unflushed = []
-        self._unflushed_bytes = 0
-
-    def _embed_or_sync(self) -> None:
-        """Step 3: every byte is either synced or rides in the commit record."""
-        sizes: dict[Segment, int] = {}
-        for pending in self._unflushed:
-            for segment, chunks in pending.writes:
-                sizes[segment] = sizes.get(segment, 0) + sum(len(c) for c in chunks)
-        large = [s for s, size in sizes.items() if size > self._settings.embedded_bytes_max]
-        if large:
-            tasks = [s.file.sync for s in large]
-            tasks += [lambda d=d: self._files.sync_directory(d) for d in sorted(self._new_names)]  # type: ignore[misc]
-            self._guarded(*tasks)
-            self._new_names.clear()
-            self._dirty.difference_update(large)
-        synced = set(large)
-        for pending in self._unflushed:
-            if isinstance(pending.entry, Committed):
-                for part, (segment, chunks) in zip(pending.entry.appended, pending.writes, strict=True):
-                    part.data = None if segment in synced else b"".join(chunks)
 
     def _guarded(self, *syncs: Any) -> None:
         """Sync several files at once.  After a failure the log takes no more commits: what the disk has is unknown."""
@@ -276,7 +368,7 @@ class Committer:
             self.flush()
             self._check_running()
             syncs = [s.file.sync for s in self._dirty]
-            syncs += [lambda d=d: self._files.sync_directory(d) for d in sorted(self._new_names)]  # type: ignore[misc]
+            syncs += [partial(self._files.sync_directory, d) for d in sorted(self._new_names)]
             if syncs:
                 self._guarded(*syncs)
             self._dirty.clear()
@@ -307,8 +399,10 @@ class _Plan:
     def __init__(self, manifest: Manifest, log: LocalLog, settings: LogSettings) -> None:
         self.tails: dict[tuple[str, int], _Tail] = {}
         self.writes: dict[Segment, tuple[File, int, list[Any]]] = {}
+        self.bytes = 0
         self._log = log
         self._segment_bytes_max = settings.segment_bytes_max
+        self._embedded_bytes_max = settings.embedded_bytes_max
         self._epoch = manifest.epoch
         self._arrival = manifest.next_arrival
         self._sequences: dict[str, int] = {}
@@ -406,8 +500,9 @@ class _Plan:
         pending.entry.appended.append(
             Appended(topic, number, segment.base_offset, segment.generation, tail.position, length, end, frame.timestamp_max)
         )
-        pending.writes.append((segment, chunks))
+        pending.writes.append((segment, length, chunks if length <= self._embedded_bytes_max else []))
         self.writes[segment][2].extend(chunks)
+        self.bytes += length
         tail.position += length
         tail.end = end
 

@@ -58,7 +58,7 @@ class Housekeeper:
             if self._woken.wait(settings.maintenance_interval_s):
                 self._stopped.wait(settings.relaxed_delay_s)  # commits that come meanwhile share the sync
                 self._woken.clear()
-                self._try(lambda log: log.flush(), "make relaxed commits durable")
+                self._try(lambda log: log.committer.flush_beside(), "make relaxed commits durable")
             if not self._stopped.is_set() and time.monotonic() - maintained_s >= settings.maintenance_interval_s:
                 self._try(self._maintain, "maintain the log")
                 maintained_s = time.monotonic()

@@ -212,18 +212,20 @@ class LocalLog:
     def publish(self, entries: Sequence[Entry]) -> None:
         """Step 5: let the entries be seen.  Called by the committer, under its write lock."""
         with self._changed:  # whoever asks for several ends sees all of a commit or nothing
+            touched: set[TopicPartition] = set()
             for entry in entries:
                 self._manifest.apply(entry)
                 match entry:
                     case Committed():
-                        for topic, number in {(p.topic, p.partition) for p in entry.appended}:
-                            self._topics[topic].partitions[number].refresh()
+                        touched.update([(p.topic, p.partition) for p in entry.appended])
                     case TopicDefined():
                         self._open_topic(entry.name)
                     case TopicDeleted():
                         del self._topics[entry.name]
                     case SegmentsReplaced():
                         self._topics[entry.topic].partitions[entry.partition].swapped()
+            for topic, number in touched:  # (what is published together is transactions, or one other entry)
+                self._topics[topic].partitions[number].refresh()
             self._arrival_end = self._manifest.next_arrival
             self._epoch = self._manifest.epoch
             self._changed.notify_all()

@@ -357,7 +357,7 @@ def _encode_frame(
             columns.append(values.is_null())
         columns.extend(values.flatten())
     batch = pa.RecordBatch.from_arrays(columns, schema=frame_schema(value_type, flags))
-    if n > 1 and batch.nbytes > FRAME_BYTES_MAX // 2:
+    if n > 1 and batch.nbytes > FRAME_BYTES_MAX // 2:  # (one row is never cut, and asking takes longer than encoding it)
         return None
     if compression == "none":
         body = batch.serialize()

@@ -254,7 +254,10 @@ class Run:
     def flush(self) -> None:
         """Relaxed commits become durable."""
         assert self.log is not None
-        self.log.flush()
+        if self.chance.random() < 0.5:
+            self.log.flush()
+        else:
+            self.log.committer.flush_beside()
         self.durable = len(self.history) - 1
 
     def reopen(self) -> None:
