@@ -118,6 +118,8 @@ class Committer:
         self._dirty: set[Segment] = set()
         self._new_names: set[str] = set()
         """Directories with names of segments that are not durable yet."""
+        self._leftovers = False
+        """Whether a commit failed in step 2 or later: segments may be longer than the journal says."""
         self._failure: StorageError | None = None
         self._pool: ThreadPoolExecutor | None = None
 
@@ -191,6 +193,7 @@ class Committer:
 
     def _commit_group(self, group: list[_Waiter]) -> None:
         self._check_running()
+        leftovers, self._leftovers = self._leftovers, True
         plan = _Plan(self._manifest, self._log, self._settings)
         committed: list[tuple[_Waiter, _Pending | None, Commit]] = []
         for waiter in group:
@@ -213,6 +216,7 @@ class Committer:
             del self._unflushed[len(self._unflushed) - len(pendings) :]
             self._bytes_taken_in -= plan.bytes
             raise
+        self._leftovers = leftovers
         if pendings:
             self._log.publish([p.entry for p in pendings])  # step 5
         for waiter, _, result in committed:
@@ -386,6 +390,8 @@ class Committer:
                     self.flush()
                     if self._journal.end > self._journal_bytes_max // 64:
                         self._roll_when_possible()  # the next open has little to replay
+                    if self._failure is None:
+                        self._journal.seal(closed=not self._leftovers)
             finally:
                 self._failure = self._failure or StorageError("the database is closed", path=self._files.root)
                 self._journal.close()

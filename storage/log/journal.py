@@ -16,14 +16,27 @@ that a commit need not change the file's size::
     24  u64  write        counts writes, failed ones too: the same entry written again has another crc
     32       payload      msgpack: the first is a `Manifest`, the others are entries; see `manifest`
 
+Behind the last record stands a trailer, in the place of the next one, which overwrites it::
+
+     0  u32  magic        0x4d4e4550
+     4  u32  crc          crc32c of bytes 8..32
+     8  u32  closed       1 if the log was closed in order: no segment has bytes that the journal does not know
+    12  u32  previous     the crc of the last record
+    16  u64  durable_to   where the trailer stands: all before it is durable
+    24  u64  write        as in a record
+
+It is written after each sync, and synced when the log is closed (docs/decisions/journal-trailer.md).
+
 A crash leaves any part of what was written after the last sync, in any order.  So a record that is wrong is a torn tail,
-and cut, unless some whole record behind it says that this place was durable already: then it is damage, and reported.
+and cut, unless a whole record or the trailer behind it says that this place was durable already: then it is damage, and
+reported.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 from crc32c import crc32c
@@ -49,7 +62,10 @@ _FILE_MAGIC = b"PENJRNL1"
 _RECORD = struct.Struct("<IIIIQQ")
 _MAGIC = 0x4A4E4550
 _MAGIC_BYTES = struct.pack("<I", _MAGIC)
+_TRAILER_MAGIC = 0x4D4E4550
+_TRAILER_MAGIC_BYTES = struct.pack("<I", _TRAILER_MAGIC)
 _GROW_MIN = 256 * 1024
+"""Bytes that a journal has at least, from its start on."""
 _GROW_MAX = 4 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
@@ -62,8 +78,23 @@ _ACTION = "restore the database from a backup; nothing after this place can be t
 
 
 def newest_journal(files: Files) -> int | None:
-    """The number of the journal that counts; None in a new database."""
-    numbers = [int(n.removesuffix(".journal")) for n in files.list(JOURNALS) if n.endswith(".journal")]
+    """The number of the journal that counts; None in a new database.
+
+    Raises:
+        StorageError: a journal has a name that none can have.
+    """
+    numbers = []
+    for name in files.list(JOURNALS):
+        number = name.removesuffix(".journal")
+        if number == name:
+            continue
+        if not number.isdigit() or journal_path(int(number)) != f"{JOURNALS}/{name}":
+            raise StorageError(
+                "this is not the name of a commit journal",
+                path=f"{files.root}/{JOURNALS}/{name}",
+                action="give the file its old name, or move it elsewhere if it does not belong here",
+            )
+        numbers.append(int(number))
     return max(numbers, default=None)
 
 
@@ -74,6 +105,8 @@ class Journal:
         self.number = number
         self.end = _FILE.size
         """Where the next record goes."""
+        self.closed = False
+        """Whether the log was closed in order after the last record."""
         self._file = file
         self._capacity = 0
         self._previous = 0
@@ -116,6 +149,8 @@ class Journal:
         data = file.read(0, size)
         if len(data) < _FILE.size or _FILE.unpack_from(data) != (_FILE_MAGIC, number):
             raise StorageError("the commit journal's start is damaged", path=file.path, offset=0, action=_ACTION)
+        if size < _GROW_MIN:  # it was made with this many bytes, before it had its name
+            raise StorageError("the commit journal is cut off", path=file.path, offset=size, action=_ACTION)
         journal = cls(file, number)
         journal._capacity = size
         payloads: list[memoryview] = []
@@ -151,20 +186,26 @@ class Journal:
         Raises:
             StorageError: a record behind says that this was durable.
         """
-        tail = bytes(data[self.end :])
-        place = tail.find(_MAGIC_BYTES)
-        while place >= 0:
-            if place % 8 == self.end % 8:
-                found = _record_at(data, self.end + place)
-                if found is not None and found[2] > self.end:
+        trailer = _trailer_at(data, self.end)
+        if trailer is not None and trailer[1] == self._previous and trailer[2] == self.end:
+            self.closed = bool(trailer[0])
+            self._writes = max(self._writes, trailer[3])
+            return len(bytes(data[self.end + _RECORD.size :]).rstrip(b"\0"))
+        tail = bytes(data[self.end :]).rstrip(b"\0")
+        for magic, read in ((_MAGIC_BYTES, _record_at), (_TRAILER_MAGIC_BYTES, _trailer_at)):
+            place = tail.find(magic)
+            while place >= 0:
+                # every record and the trailer stand at multiples of 8
+                found = read(data, self.end + place) if (self.end + place) % 8 == 0 else None
+                if found is not None and found[2] > self.end and (magic is _MAGIC_BYTES or found[2] == self.end + place):
                     raise StorageError(
-                        "a record of the commit journal is damaged, and later ones are whole",
+                        "a record of the commit journal is damaged, and what was written later says it was durable",
                         path=self._file.path,
                         offset=self.end,
                         action=_ACTION,
                     )
-            place = tail.find(_MAGIC_BYTES, place + 1)
-        return len(tail.rstrip(b"\0"))
+                place = tail.find(magic, place + 1)
+        return len(tail)
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write the entries, without syncing; all or (after an error) none of them will be read.
@@ -185,7 +226,7 @@ class Journal:
             length = _RECORD.size + len(payload)
             chunks.append(bytes(_padded(length) - length))
             end += _padded(length)
-        self._reserve(end)
+        self._reserve(end + _RECORD.size)
         self._file.write(self.end, b"".join(chunks))
         self._previous, self.end = previous, end
 
@@ -205,6 +246,36 @@ class Journal:
         """
         self._file.sync()
         self._durable_to = self.end
+        with suppress(StorageError):  # it happened, with or without the trailer; the next commit meets the disk again
+            self._write_trailer(closed=False)
+
+    def seal(self, *, closed: bool) -> None:
+        """The log is being closed and all of it is durable: say so, durably.
+
+        Args:
+            closed: no file has bytes that are not in the journal.
+
+        Raises:
+            StorageError: whether it will be known is unknown.
+        """
+        self._write_trailer(closed=closed)
+        self._file.sync()
+
+    def reopen(self) -> None:
+        """The log is going to be written: a closed journal becomes an open one, durably.
+
+        Raises:
+            StorageError: the disk is full or failing.
+        """
+        if self.closed:
+            self._write_trailer(closed=False)
+            self._file.sync()
+
+    def _write_trailer(self, *, closed: bool) -> None:
+        rest = struct.pack("<IIQQ", closed, self._previous, self.end, self._writes)
+        self._reserve(self.end + _RECORD.size)
+        self._file.write(self.end, _TRAILER_MAGIC_BYTES + struct.pack("<I", crc32c(rest)) + rest)
+        self.closed = closed
 
     def close(self) -> None:
         """Give up the file."""
@@ -225,3 +296,13 @@ def _record_at(data: memoryview, position: int) -> tuple[int, int, int, int, mem
     if crc32c(data[position + 8 : position + _RECORD.size + length]) != crc:
         return None
     return crc, previous, durable_to, write, data[position + _RECORD.size : position + _RECORD.size + length]
+
+
+def _trailer_at(data: memoryview, position: int) -> tuple[int, int, int, int] | None:
+    """closed, previous, durable_to and write of a whole trailer at ``position``; None if there is none."""
+    if position + _RECORD.size > len(data):
+        return None
+    magic, crc, closed, previous, durable_to, write = _RECORD.unpack_from(data, position)
+    if magic != _TRAILER_MAGIC or crc32c(data[position + 8 : position + _RECORD.size]) != crc:
+        return None
+    return closed, previous, durable_to, write

@@ -3,7 +3,8 @@
 The newest journal's manifest and the entries behind it say what has happened.  Then the files are made to agree:
 
 * bytes that rode in commit records are written to their segments (again);
-* every segment is cut to its recorded length: what lies beyond was not committed;
+* every segment is cut to its recorded length: what lies beyond was not committed (if the log was closed in order, there
+  is nothing beyond: then the journal is older than the segment, and nothing is cut);
 * files and directories that the manifest does not know are removed: they are from topics, segments and rewrites that were
   not committed, or were deleted;
 * if anything was replayed, the journal is rolled.
@@ -48,14 +49,16 @@ def recover(files: Files) -> tuple[Journal, Manifest]:
                     path = segment_path(part.topic, topic.id, part.partition, part.base, part.generation)
                     carried.setdefault(path, []).append((part.position, part.data))
         manifest.apply(entry)
-    changed = _settle_segments(files, manifest, carried)
+    changed = _settle_segments(files, manifest, carried, journal.closed)
     for directory in sorted(touched):
         if files.exists(directory):
             files.sync_directory(directory)
-    _remove_strangers(files, manifest)
+    _remove_strangers(files, manifest, journal.closed)
     if entries or torn or changed:
         journal.close()
         journal = Journal.create(files, number + 1, manifest)
+    else:
+        journal.reopen()
     for name in files.list(JOURNALS):
         if f"{JOURNALS}/{name}" != journal_path(journal.number):
             files.remove(f"{JOURNALS}/{name}")
@@ -73,7 +76,15 @@ def _start(files: Files) -> tuple[Journal, Manifest]:
     return Journal.create(files, 1, manifest), manifest
 
 
-def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[tuple[int, bytes]]]) -> bool:
+_OLDER = (
+    "restore the newest commit journal, or the whole database, from one backup: this journal is older than its segments, "
+    "and opening it would cut off what came later"
+)
+
+
+def _settle_segments(
+    files: Files, manifest: Manifest, carried: dict[str, list[tuple[int, bytes]]], closed: bool
+) -> bool:
     changed = False
     for name, topic in manifest.topics.items():
         for partition, state in enumerate(topic.partitions):
@@ -84,6 +95,20 @@ def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[t
                 pieces = carried.get(path, [])
                 file = files.open(path, create=bool(pieces))
                 try:
+                    if pieces and pieces[0][0] > file.size():
+                        raise StorageError(
+                            f"a segment has {file.size()} bytes, the journal carries what comes after {pieces[0][0]}",
+                            path=file.path,
+                            offset=file.size(),
+                            action="restore the file from a backup, or delete the topic",
+                        )
+                    if closed and file.size() > segment.length:
+                        raise StorageError(
+                            f"a segment has {file.size()} bytes, the journal knows {segment.length} and was closed in order",
+                            path=file.path,
+                            offset=segment.length,
+                            action=_OLDER,
+                        )
                     for position, data in pieces:
                         file.write(position, data)
                     size = file.size()
@@ -104,11 +129,16 @@ def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[t
     return changed
 
 
-def _remove_strangers(files: Files, manifest: Manifest) -> None:
+def _remove_strangers(files: Files, manifest: Manifest, closed: bool) -> None:
+    changed: set[str] = set()
     topics = {topic_directory(name, topic.id).rpartition("/")[2]: (name, topic) for name, topic in manifest.topics.items()}
     for entry in files.list(TOPICS):
         if entry not in topics:
+            number = entry.rpartition(".")[2]
+            if closed and number.isdigit() and int(number) >= manifest.next_topic_id:
+                raise _later(files, f"{TOPICS}/{entry}", "topic")
             files.remove_directory(f"{TOPICS}/{entry}")
+            changed.add(TOPICS)
             continue
         name, topic = topics[entry]
         for partition, state in enumerate(topic.partitions):
@@ -116,4 +146,18 @@ def _remove_strangers(files: Files, manifest: Manifest) -> None:
             known = {segment_path(name, topic.id, partition, s.base, s.generation) for s in state.segments}
             for file in files.list(directory):
                 if f"{directory}/{file}" not in known:
+                    base = file.partition("-")[0]
+                    if closed and file.endswith("-0.segment") and base.isdigit() and int(base) >= state.end:
+                        raise _later(files, f"{directory}/{file}", "segment")
                     files.remove(f"{directory}/{file}")
+                    changed.add(directory)
+    for directory in sorted(changed):
+        files.sync_directory(directory)  # they must not come back under a journal that is closed in order
+
+
+def _later(files: Files, path: str, what: str) -> StorageError:
+    return StorageError(
+        f"the commit journal was closed in order and does not know this {what}, which is newer",
+        path=f"{files.root}/{path}",
+        action=_OLDER,
+    )
