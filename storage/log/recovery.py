@@ -135,7 +135,8 @@ def _remove_strangers(files: Files, manifest: Manifest, closed: bool) -> None:
     for entry in files.list(TOPICS):
         if entry not in topics:
             number = entry.rpartition(".")[2]
-            if closed and number.isdigit() and int(number) >= manifest.next_topic_id:
+            newer = closed and number.isdigit() and int(number) >= manifest.next_topic_id
+            if newer and any(files.list(f"{TOPICS}/{entry}/{p}") for p in files.list(f"{TOPICS}/{entry}")):
                 raise _later(files, f"{TOPICS}/{entry}", "topic")
             files.remove_directory(f"{TOPICS}/{entry}")
             changed.add(TOPICS)
