@@ -15,7 +15,7 @@ Recovery of a store is its newest checkpoint plus the changelog after it; nothin
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -23,7 +23,9 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from ..errors import StorageError
 from ..limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
+from ..storage.layout import state_directory
 from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
 from ..storage.state.store import StateStore
 from .clock import now_ms
@@ -100,11 +102,34 @@ class StateKeeper:
             if newest is not None:
                 offset, table = newest
                 durable.store.restore(as_schema(table, durable.store.schema))
+            self._check_reach(durable, topics, None if newest is None else offset)
             if durable.topic in topics:
                 for changes in self._changes(durable, offset):
                     durable.changes += changes.num_rows
                     durable.store.apply_changes(as_schema(changes, durable.store.change_schema))
             durable.store.discard_changes()
+
+    def _check_reach(self, durable: DurableStore, topics: Mapping[str, TopicConfig], checkpoint: int | None) -> None:
+        """Whether checkpoint and changelog together hold all of a store.  Raises: StorageError."""
+        start = end = 0
+        if durable.topic in topics:
+            start = self.log.start_offset(durable.topic, durable.partition)
+            end = self.log.end_offset(durable.topic, durable.partition)
+        if start <= (checkpoint or 0) <= end:
+            return
+        which = f"the store {durable.name} of {durable.query_id}, partition {durable.partition}"
+        if checkpoint is None:
+            what = f"there is no checkpoint of {which}"
+        elif checkpoint < start:
+            what = f"the checkpoint of {which} is too old (offset {checkpoint})"
+        else:
+            what = f"the checkpoint of {which} is newer (offset {checkpoint}) than the log"
+        raise StorageError(
+            f"{what}: its changelog {durable.topic} holds offsets {start} to {end}",
+            path=f"{state_directory(durable.query_id)}/",
+            action="restore state and log from one backup, or drop the query and create it again, which reads its sources "
+            "anew",
+        )
 
     def adopt(self, old: StateKeeper) -> None:
         """Go on with the state of the query that this one replaces: from memory, and under the same names on disk.

@@ -23,10 +23,13 @@ from ..errors import StorageError
 from .files import Files, MemoryFiles, RealFiles
 
 __all__ = [
+    "FORMAT",
     "FORMAT_VERSION",
     "JOURNALS",
+    "LOCK",
     "STATE",
     "TOPICS",
+    "check_version",
     "journal_path",
     "open_directory",
     "partition_directory",
@@ -36,8 +39,8 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
-_FORMAT = "format"
-_LOCK = "lock"
+FORMAT = "format"
+LOCK = "lock"
 JOURNALS = "log/journal"
 TOPICS = "log/topics"
 STATE = "state"
@@ -61,41 +64,49 @@ def prepare(files: Files) -> Files:
         StorageError: see `open_directory`.
     """
     files.make_directory("")
-    files.lock(_LOCK)
+    files.lock(LOCK)
     try:
-        if files.exists(_FORMAT):
-            _check_version(files)
+        if files.exists(FORMAT):
+            check_version(files)
         else:
-            strangers = [n for n in files.list("") if n not in (_LOCK, _FORMAT + ".tmp")]
+            strangers = [n for n in files.list("") if n not in (LOCK, FORMAT + ".tmp")]
+            if "log" in strangers and files.list(JOURNALS):
+                raise StorageError(
+                    "the file that names the version is missing",
+                    path=f"{files.root}/{FORMAT}",
+                    action=f"run `penstock log repair`, or write 'penstock {FORMAT_VERSION}' and a line end into it",
+                )
             if strangers:
                 raise StorageError(
                     f"the directory holds other files ({', '.join(strangers[:3])}) and no database",
                     path=files.root,
                     action="name an empty or a new directory",
                 )
-            files.replace(_FORMAT, f"penstock {FORMAT_VERSION}\n".encode())
+            files.replace(FORMAT, f"penstock {FORMAT_VERSION}\n".encode())
     except BaseException:
         files.close()
         raise
     return files
 
 
-def _check_version(files: Files) -> None:
-    text = files.read_bytes(_FORMAT)
+def check_version(files: Files) -> None:
+    """Raises: StorageError, if the file that names the version is damaged, or names another one."""
+    text = files.read_bytes(FORMAT)
     words = text.split()
-    if len(words) != 2 or words[0] != b"penstock" or not words[1].isdigit():
+    if len(words) != 2 or not words[1].isdigit() or text != b"penstock %d\n" % int(words[1]):
         raise StorageError(
             "the file that names the version is damaged",
-            path=f"{files.root}/{_FORMAT}",
+            path=f"{files.root}/{FORMAT}",
             offset=0,
-            action=f"if all else is whole, write 'penstock {FORMAT_VERSION}' into it",
+            action=f"run `penstock log repair`, or write 'penstock {FORMAT_VERSION}' and a line end into it",
         )
     version = int(words[1])
     if version != FORMAT_VERSION:
         raise StorageError(
             f"the database has version {version}, this Penstock reads version {FORMAT_VERSION}",
-            path=f"{files.root}/{_FORMAT}",
-            action="open it with the Penstock that wrote it",
+            path=f"{files.root}/{FORMAT}",
+            action="open it with the Penstock that wrote it; if that was this one, the file is damaged: "
+            "run `penstock log verify`, then `penstock log repair`",
         )
 
 

@@ -495,7 +495,7 @@ class _Plan:
             tail.position = 0
             tail.fresh = True
             self.writes[segment] = (file, 0, [])
-            chunks.append(segment_header(topic, number, tail.end, value_type))
+            chunks.append(segment_header(topic, number, tail.end, segment.generation, value_type))
         elif segment not in self.writes:
             self.writes[segment] = (segment.file, tail.position, [])
         chunks.append(frame.header(self._epoch, tail.end, self._arrival + frame.first_arrival))

@@ -61,7 +61,7 @@ class Partition:
         segment = self._segments.get(key)
         if segment is None:
             path = segment_path(self.topic, self.topic_id, self.number, *key)
-            segment = self._segments[key] = Segment(self.files, path, *key, state.length)
+            segment = self._segments[key] = Segment(self.files, path, self.topic, self.number, *key, state.length)
         return segment
 
     def refresh(self) -> None:

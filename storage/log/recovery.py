@@ -82,9 +82,7 @@ _OLDER = (
 )
 
 
-def _settle_segments(
-    files: Files, manifest: Manifest, carried: dict[str, list[tuple[int, bytes]]], closed: bool
-) -> bool:
+def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[tuple[int, bytes]]], closed: bool) -> bool:
     changed = False
     for name, topic in manifest.topics.items():
         for partition, state in enumerate(topic.partitions):

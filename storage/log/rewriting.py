@@ -219,7 +219,9 @@ class Rewriter:
             self._states[-1].end = base
         self._file = self._files.open(self._path(base), create=True)
         self._file.truncate(0)
-        header = segment_header(self._partition.topic, self._partition.number, base, self._config.value_type)
+        header = segment_header(
+            self._partition.topic, self._partition.number, base, self._generation, self._config.value_type
+        )
         self._file.write(0, header)
         oldest = -(2**63)
         self._states.append(

@@ -10,7 +10,8 @@ A segment is named by the offset of its first record and by its generation (0 as
     24  u32  schema_length
     28  u32  zero
     32       an Arrow IPC schema message: one field ``value``, binary or the struct of the topic's values when the segment
-             was started; its metadata names topic and partition.  Zeros follow up to header_length.
+             was started; its metadata names topic, partition and generation, so that a file in another's place is not
+             taken for it.  Zeros follow up to header_length.
 
 How long a segment is says the commit journal, never the file.  A crash leaves a file that is longer (appends that were
 not committed: cut on open) or shorter or older than that (appends whose bytes the journal carries: written again on open).
@@ -39,10 +40,10 @@ _PAGE = 4096
 RESTORE = "restore the file from a backup, or delete the topic; the records before the damage can still be read"
 
 
-def segment_header(topic: str, partition: int, base_offset: int, value_type: Any | None) -> bytes:
+def segment_header(topic: str, partition: int, base_offset: int, generation: int, value_type: Any | None) -> bytes:
     """The bytes a segment starts with."""
     field = pa.field("value", pa.binary() if value_type is None else value_type)
-    schema = pa.schema([field], metadata={"topic": topic, "partition": str(partition)}).serialize().to_pybytes()
+    schema = pa.schema([field], metadata=_owner(topic, partition, generation)).serialize().to_pybytes()
     length = -(-(_FIXED.size + len(schema)) // 64) * 64
     packed = bytearray(_FIXED.pack(_MAGIC, 0, length, base_offset, len(schema), 0) + schema)
     packed.extend(bytes(length - len(packed)))
@@ -50,11 +51,19 @@ def segment_header(topic: str, partition: int, base_offset: int, value_type: Any
     return bytes(packed)
 
 
+def _owner(topic: str, partition: int, generation: int) -> dict[bytes, bytes]:
+    return {b"topic": topic.encode(), b"partition": b"%d" % partition, b"generation": b"%d" % generation}
+
+
 class Segment:
     """One segment.  Thread-safe for readers; one writer appends beyond ``committed`` and then moves it."""
 
-    def __init__(self, files: Files, path: str, base_offset: int, generation: int, committed: int) -> None:
+    def __init__(
+        self, files: Files, path: str, topic: str, partition: int, base_offset: int, generation: int, committed: int
+    ) -> None:
         self.path = path
+        self.topic = topic
+        self.partition = partition
         self.base_offset = base_offset
         self.generation = generation
         self.committed = committed
@@ -106,6 +115,11 @@ class Segment:
         if base_offset != self.base_offset:
             raise self._damage(f"the segment starts at offset {base_offset}, its name says {self.base_offset}", 16)
         schema = pa.ipc.read_schema(pa.py_buffer(data[_FIXED.size : _FIXED.size + schema_length]))
+        owner = _owner(self.topic, self.partition, self.generation)
+        named = {key: value for key, value in (schema.metadata or {}).items() if key in owner}
+        if any(owner[key] != value for key, value in named.items()):
+            words = ", ".join(f"{key.decode()} {value.decode(errors='replace')}" for key, value in named.items())
+            raise self._damage(f"this is the segment of {words}: a file was put in the place of another", _FIXED.size)
         kind = schema.field(0).type
         self._value_type = None if kind == pa.binary() else kind
         self._header_read = True

@@ -8,7 +8,7 @@ not in it): ``state/CTAS_SPEND_1/Aggregate-groups-0-00000000000000004096.checkpo
           16..23   the length of the body, uint64
           24..27   crc32c of the body, uint32
           28..31   crc32c of bytes 0..27, uint32
-          32..     the body: an Arrow IPC stream (lz4)
+          32..     the body: an Arrow IPC stream (lz4), whose schema's metadata names query, store and partition
 
 A file is written beside its place, made durable, and renamed: a crash leaves the older checkpoint whole, and at most a
 ``*.tmp`` file that nobody reads.  Older checkpoints are removed once a newer one is durable.
@@ -35,8 +35,13 @@ _SUFFIX: Final = ".checkpoint"
 _ACTION: Final = "restore the file from a backup, or delete it and create the query again, which reads its sources anew"
 
 
-def encode(offset: int, table: pa.Table) -> tuple[bytes, pa.Buffer]:
+def _owner(query_id: str, name: str, partition: int) -> dict[bytes, bytes]:
+    return {b"query": query_id.encode(), b"store": name.encode(), b"partition": b"%d" % partition}
+
+
+def encode(offset: int, table: pa.Table, owner: dict[bytes, bytes]) -> tuple[bytes, pa.Buffer]:
     """The header and the body of a checkpoint's file."""
+    table = table.replace_schema_metadata(owner)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_table(table)
@@ -58,7 +63,9 @@ def decode(data: memoryview, path: str) -> tuple[int, pa.Table]:
     magic, offset, length, body_checksum = _HEADER.unpack(header)
     if crc32c(header) != checksum or magic != _MAGIC:
         raise StorageError("the checkpoint's header is damaged", path=path, offset=0, action=_ACTION)
-    body = data[_BODY : _BODY + length]
+    body = data[_BODY:]
+    if len(body) > length:
+        raise StorageError("the checkpoint has bytes behind its end", path=path, offset=_BODY + length, action=_ACTION)
     if len(body) < length:
         raise StorageError("the checkpoint is cut off", path=path, offset=len(data), action=_ACTION)
     if crc32c(body) != body_checksum:
@@ -91,7 +98,7 @@ class CheckpointFiles:
         directory = state_directory(query_id)
         self._files.make_directory(directory)
         file_name = f"{_prefix(name, partition)}{offset:020d}{_SUFFIX}"
-        self._files.replace(f"{directory}/{file_name}", *encode(offset, table))
+        self._files.replace(f"{directory}/{file_name}", *encode(offset, table, _owner(query_id, name, partition)))
         for older in self._found(query_id, name, partition):
             if older < file_name:
                 self._files.remove(f"{directory}/{older}")
@@ -107,10 +114,21 @@ class CheckpointFiles:
             return None
         path = f"{state_directory(query_id)}/{found[-1]}"
         file = self._files.open(path)
+        full = f"{self._files.root}/{path}"
         try:
-            return decode(file.read(0, file.size()), f"{self._files.root}/{path}")
+            offset, table = decode(file.read(0, file.size()), full)
         finally:
             file.close()
+        owner = table.schema.metadata or _owner(query_id, name, partition)
+        if owner != _owner(query_id, name, partition) or path.rpartition("-")[2] != f"{offset:020d}{_SUFFIX}":
+            words = ", ".join(f"{key.decode()} {value.decode(errors='replace')}" for key, value in owner.items())
+            raise StorageError(
+                f"this is the checkpoint of {words} at offset {offset}: a file was put in the place of another",
+                path=full,
+                offset=0,
+                action=_ACTION,
+            )
+        return offset, table.replace_schema_metadata(None)
 
     def queries(self) -> list[str]:
         """The queries that have checkpoints, or had some."""

@@ -123,7 +123,7 @@ def test_a_torn_tail_is_cut_where_no_trailer_says_that_it_was_durable() -> None:
 
 def test_a_journal_that_is_older_than_its_segments_is_reported() -> None:
     """A journal that was closed in order knows all that its segments hold: nothing is cut on its word."""
-    files, values = filled()
+    files, _ = filled()
     journal = names(files, ".journal")
     old = files.contents()[journal]
     log = LocalLog(files, SETTINGS)
