@@ -39,6 +39,8 @@ def final_sums(segments: Segments, initial: Int64s, values: Int64s) -> Int64s:
     return final
 
 
+# Infinities of both signs add up to NaN: an answer, and nothing to warn of.
+@np.errstate(invalid="ignore", over="ignore")
 def final_values(operation: np.ufunc, segments: Segments, initial: Values, values: Values) -> Values:
     """Each group's value after all rows: ``initial`` and then the rows folded by a binary ufunc, in order."""
     final = initial.copy()
@@ -46,6 +48,7 @@ def final_values(operation: np.ufunc, segments: Segments, initial: Values, value
     return final
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def running_values(operation: np.ufunc, segments: Segments, initial: Values, values: Values) -> Values:
     """The value of each row's group right after the row, folded by a binary ufunc, in order."""
     order, starts = segments.order, segments.starts
