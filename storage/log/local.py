@@ -8,7 +8,7 @@ changes), then the guards inside segments and files.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -261,6 +261,12 @@ class LocalLog:
                 if reset == "none":
                     raise
                 offset = outside.start if reset == "earliest" else outside.end
+
+    def scan(
+        self, topic: str, partition: int, offset: int, *, fields: Sequence[str] | None = None
+    ) -> Iterator[FetchedRecords]:
+        """See `protocol.Log.scan`."""
+        return self._partition(topic, partition).scan(offset, fields, self.topic(topic).config.value_type)
 
     def start_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.start_offset`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,7 @@ class Partition:
         """
         while True:
             view = self.view
-            if not view.start <= offset <= view.end:
-                raise OffsetOutOfRangeError(self.topic, self.number, offset, view.start, view.end)
+            self._check_offset(view, offset)
             try:
                 return self._read(view, offset, rows_max, bytes_max, fields, wanted_type)
             except StorageError:
@@ -132,36 +131,65 @@ class Partition:
             return empty_records(wanted_type, fields, view.end)
         return concat_fetched([rows_of(r.headers, r.batches, r.segment.value_type, wanted_type, fields) for r in runs])
 
-    def _collect(self, view: View, offset: int, rows_left: int, bytes_left: int) -> list[_Run]:
-        runs: list[_Run] = []
+    def scan(self, offset: int, fields: Sequence[str] | None, wanted_type: Any | None) -> Iterator[FetchedRecords]:
+        """See `protocol.Log.scan`."""
+        view = self.view
+        self._check_offset(view, offset)
+        end = view.end
+        while offset < end:
+            try:
+                for segment, header, batch in self._frames(view, offset):
+                    if header.base_offset >= end:
+                        return
+                    header, batch = slice_frame(header, batch, offset, header.rows)
+                    if header.rows:
+                        yield rows_of([header], [batch], segment.value_type, wanted_type, fields)
+                    offset = header.end_offset
+                return
+            except StorageError:
+                if self.view.segments == view.segments:
+                    raise
+            view = self.view  # retention or compaction took a file away under us: look again
+            self._check_offset(view, offset)
+
+    def _check_offset(self, view: View, offset: int) -> None:
+        if not view.start <= offset <= view.end:
+            raise OffsetOutOfRangeError(self.topic, self.number, offset, view.start, view.end)
+
+    def _frames(self, view: View, offset: int) -> Iterator[tuple[Segment, FrameHeader, Any]]:
+        """The checked frames from the one with ``offset`` on, as they lie, to the end of the view."""
         first = max(0, bisect_right(view.segments, offset, key=lambda s: s.base_offset) - 1)
         for segment in view.segments[first:]:
             index = segment.index()
             data = segment.data()
             for frame in range(index.frame_of_offset(offset), len(index)):
                 if index.base_offsets[frame] >= view.end:
-                    return runs
+                    return
                 header, batch = self._frame(segment, index.positions[frame], data)
-                if header.end_offset <= offset:
-                    continue
-                rows = rows_left
-                if header.body_length > bytes_left:
-                    rows = max(0 if runs else 1, min(rows, header.rows * bytes_left // header.body_length))
-                    if rows == 0:
-                        return runs
-                    bytes_left = 0
-                header, batch = slice_frame(header, batch, offset, rows)
-                if header.rows == 0:
-                    continue  # compaction took what the offset asked for and all behind it in this frame
-                if runs and runs[-1].segment is segment and runs[-1].headers[-1].flags == header.flags:
-                    runs[-1].headers.append(header)
-                    runs[-1].batches.append(batch)
-                else:
-                    runs.append(_Run(segment, [header], [batch]))
-                rows_left -= header.rows
-                bytes_left -= header.body_length
-                if rows_left <= 0 or bytes_left <= 0:
+                if header.end_offset > offset:
+                    yield segment, header, batch
+
+    def _collect(self, view: View, offset: int, rows_left: int, bytes_left: int) -> list[_Run]:
+        runs: list[_Run] = []
+        for segment, header, batch in self._frames(view, offset):
+            rows = rows_left
+            if header.body_length > bytes_left:
+                rows = max(0 if runs else 1, min(rows, header.rows * bytes_left // header.body_length))
+                if rows == 0:
                     return runs
+                bytes_left = 0
+            header, batch = slice_frame(header, batch, offset, rows)
+            if header.rows == 0:
+                continue  # compaction took what the offset asked for and all behind it in this frame
+            if runs and runs[-1].segment is segment and runs[-1].headers[-1].flags == header.flags:
+                runs[-1].headers.append(header)
+                runs[-1].batches.append(batch)
+            else:
+                runs.append(_Run(segment, [header], [batch]))
+            rows_left -= header.rows
+            bytes_left -= header.body_length
+            if rows_left <= 0 or bytes_left <= 0:
+                return runs
         return runs
 
     def _frame(self, segment: Segment, position: int, data: memoryview) -> tuple[FrameHeader, Any]:

@@ -6,7 +6,7 @@ transaction appends to any number of partitions and moves any number of groups' 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -211,6 +211,19 @@ class Log(Protocol):
         Raises:
             OffsetOutOfRangeError: see ``reset``.
             StorageError: unknown topic; a damaged frame (file, offset, what to do), never data from it.
+        """
+
+    def scan(
+        self, topic: str, partition: int, offset: int, *, fields: Sequence[str] | None = None
+    ) -> Iterator[FetchedRecords]:
+        """All records from ``offset`` to what is the end when the scan begins (if pieces are merged meanwhile, to the end of
+        the piece that has it), in the pieces they were written in: never empty, at most `FRAME_ROWS_MAX` rows.  Nothing is
+        copied, which `read` does to fill its rows.
+
+        What was yielded keeps the memory it lies in.  A scan that is behind what retention removed meanwhile raises.
+
+        Raises:
+            StorageError, OffsetOutOfRangeError: as `read`, at the piece that is concerned.
         """
 
     def start_offset(self, topic: str, partition: int) -> int: ...

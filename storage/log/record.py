@@ -401,16 +401,16 @@ def rows_of(
     else:
         timestamps = _spread(headers, n, [h.timestamp_min for h in headers])
     head = next(columns) if flags & Flags.HEADERS else None
-    offsets = _spread(headers, n, [h.base_offset for h in headers])
+    bases = [h.base_offset for h in headers]
     if flags & Flags.OFFSETS:
-        offsets = offsets + next(columns).to_numpy()
+        offsets = _spread(headers, n, bases) + next(columns).to_numpy()
     else:
-        offsets = offsets + _counts(headers, n)
-    arrivals = _spread(headers, n, [h.base_arrival for h in headers])
+        offsets = _counted(headers, n, bases)
+    bases = [h.base_arrival for h in headers]
     if flags & Flags.ARRIVALS:
-        arrivals = arrivals + next(columns).to_numpy()
+        arrivals = _spread(headers, n, bases) + next(columns).to_numpy()
     else:
-        arrivals = arrivals + _counts(headers, n)
+        arrivals = _counted(headers, n, bases)
     tombstones = next(columns) if flags & Flags.TOMBSTONES else None
     if value_type is None:
         values = next(columns)
@@ -436,12 +436,14 @@ def _spread(headers: Sequence[FrameHeader], n: int, per_frame: list[int]) -> Int
     return np.repeat(np.array(per_frame, np.int64), [h.rows for h in headers])
 
 
-def _counts(headers: Sequence[FrameHeader], n: int) -> Int64s:
-    """Each row's number within its frame."""
-    if len(headers) == 1:
-        return np.arange(n, dtype=np.int64)
+def _counted(headers: Sequence[FrameHeader], n: int, bases: list[int]) -> Int64s:
+    """Numbers that count up by one within each frame, from its base on."""
+    if all(before + h.rows == base for before, h, base in zip(bases, headers, bases[1:], strict=False)):
+        return np.arange(bases[0], bases[0] + n, dtype=np.int64)  # and across them, as a rule
     rows = np.array([h.rows for h in headers], np.int64)
-    return np.arange(n, dtype=np.int64) - np.repeat(np.cumsum(rows) - rows, rows)
+    firsts: Int64s = np.array(bases, np.int64) - (np.cumsum(rows) - rows)
+    numbers: Int64s = np.arange(n, dtype=np.int64) + np.repeat(firsts, rows)
+    return numbers
 
 
 def _typed_values(

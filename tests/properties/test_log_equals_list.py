@@ -81,6 +81,31 @@ def read_all(log: LocalLog, rows_max: int, fields: list[str] | None) -> list[Row
     return rows
 
 
+def scan_all(log: LocalLog, offset: int, fields: list[str] | None) -> list[Row]:
+    """Everything from an offset on, in the pieces that lie there."""
+    rows: list[Row] = []
+    for read in log.scan("t", 0, offset, fields=fields):
+        n = len(read)
+        assert n
+        place = offset + len(rows)
+        keys = [None] * n if read.keys is None else read.keys.to_pylist()
+        heads = [None] * n if read.headers is None else read.headers.to_pylist()
+        assert read.offsets.tolist() == read.arrivals.tolist() == list(range(place, place + n))
+        assert read.next_offset == place + n
+        rows += zip(read.timestamps.tolist(), keys, heads, read.values.to_pylist(), strict=True)
+    return rows
+
+
+def equal(log: LocalLog, expected: list[Row], rows_max: int, fields: list[str] | None) -> None:
+    """However it is read, from wherever, and found by time: the log is the list."""
+    assert read_all(log, rows_max, fields) == expected
+    for offset in (0, rows_max % (len(expected) + 1), len(expected)):
+        assert scan_all(log, offset, fields) == expected[offset:]
+    for time in range(5):  # timestamps are 0 to 3, in any order
+        first = next((i for i, row in enumerate(expected) if row[0] >= time), len(expected))
+        assert log.offset_for_time("t", 0, time) == first
+
+
 def check(batches: list[list[Row]], kind: Any, fields: list[str] | None, rows_max: int, segment_bytes_max: int) -> None:
     """Append, read, merge, read."""
     log = LocalLog.open(None, LogSettings(background=False, segment_bytes_max=segment_bytes_max))
@@ -90,9 +115,9 @@ def check(batches: list[list[Row]], kind: Any, fields: list[str] | None, rows_ma
     expected = [
         (t, k, h, v if v is None or fields is None else {f: v[f] for f in fields}) for b in batches for t, k, h, v in b
     ]
-    assert read_all(log, rows_max, fields) == expected
+    equal(log, expected, rows_max, fields)
     log.maintain(None)
-    assert read_all(log, rows_max, fields) == expected
+    equal(log, expected, rows_max, fields)
     log.close()
 
 

@@ -19,7 +19,7 @@ from penstock.errors import StorageError
 from penstock.storage.faulty_files import Crash, FaultyFiles
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.partitioner import partitions_of
-from penstock.storage.log.protocol import Records, TopicConfig
+from penstock.storage.log.protocol import FetchedRecords, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 
 Row = tuple[int, int, int, bytes | None, Any]
@@ -315,7 +315,7 @@ class Run:
         if start < topic.starts[partition] or (start > topic.starts[partition] and not retained) or start > end:
             return f"start {start}, not {topic.starts[partition]}"
         expected = [r for r in rows if r[0] >= start]
-        shown = read_all(log, name, partition, self.chance.choice((1, 7, 1000)))
+        shown = read_all(log, name, partition, self.chance.choice((0, 1, 7, 1000)))
         if topic.config.cleanup_policy == "delete":
             return None if shown == expected else f"rows {shown}, not {expected}"
         latest = {r[3]: r for r in expected if r[3] is not None}
@@ -327,23 +327,23 @@ class Run:
         return None if [r[0] for r in shown] == sorted(r[0] for r in shown) else f"rows out of order: {shown}"
 
 
+def rows_in(read: FetchedRecords) -> list[Row]:
+    """As tuples."""
+    keys = [None] * len(read) if read.keys is None else read.keys.to_pylist()
+    columns = read.offsets.tolist(), read.arrivals.tolist(), read.timestamps.tolist(), keys, read.values.to_pylist()
+    return list(zip(*columns, strict=True))
+
+
 def read_all(log: LocalLog, name: str, partition: int, rows_max: int) -> list[Row]:
-    """All rows of a partition, read in pieces."""
+    """All rows of a partition, read in pieces; with 0 in the pieces that lie there."""
+    if rows_max == 0:
+        return [row for read in log.scan(name, partition, log.start_offset(name, partition)) for row in rows_in(read)]
     rows: list[Row] = []
     offset = 0
     while True:
         read = log.read(name, partition, offset, rows_max=rows_max, reset="earliest")
-        n = len(read)
-        keys = [None] * n if read.keys is None else read.keys.to_pylist()
-        rows += zip(
-            read.offsets.tolist(),
-            read.arrivals.tolist(),
-            read.timestamps.tolist(),
-            keys,
-            read.values.to_pylist(),
-            strict=True,
-        )
-        if n == 0:
+        rows += rows_in(read)
+        if len(read) == 0:
             assert offset >= log.end_offset(name, partition) or read.next_offset >= log.end_offset(name, partition)
             return rows
         assert read.next_offset > read.offsets[-1]
