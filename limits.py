@@ -72,3 +72,6 @@ PADDED_CHARS_MAX: Final = 16 * 1024 * 1024
 
 PARTITIONS_MAX: Final = 1_000
 """Partitions of a topic: each is a directory, and a task of every query that reads it."""
+
+COMPACTION_KEYS_MAX: Final = 2_000_000
+"""Distinct new keys that one pass of compaction knows: about 100 MB; what else is new waits for the next pass."""

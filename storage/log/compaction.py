@@ -4,46 +4,40 @@ What is never touched: the segment that is appended to, segments with a record y
 (``SegmentState.timestamp_max``), and all behind the first of these.  Offsets stay: there are gaps afterwards.  Records
 without a key stay.
 
-A pass reads the keys of the segments that are new since the last one, up to `KEY_BYTES_MAX` of distinct keys and `ROWS_MAX`
-records, which bounds its memory; what is left waits for the next pass.  Records before it that have one of these keys go,
-and of the new ones all but the last of each key.
+As Kafka's cleaner, a pass first notes the last offset of every key in the segments that are new since the last one, then
+writes all of them and the older ones again without what these offsets supersede.  It knows up to `COMPACTION_KEYS_MAX`
+distinct keys, whatever is in the older segments; where they are used up, what is left waits for the next pass.
 
 A tombstone is kept for ``delete.retention.ms`` after the first pass that saw it (``SegmentState.cleaned_ms``), so that a
 reader who is behind sees the deletion; then it goes too, with the next pass.  Its own timestamp does not count: it may be an
-event's, long past.  Kafka has the same rule since version 3 (KIP-534).
+event's, long past.  Kafka has the same rule since version 3 (KIP-534).  The instant is rounded up to an eighth of that time,
+so that segments of different age stay few; a tombstone may stay so much longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from ...limits import COMPACTION_KEYS_MAX
 from ..files import Files
 from .manifest import SegmentState
+from .offset_map import OffsetMap
 from .partition import Partition
-from .protocol import TopicConfig
-from .rewriting import Pace, Rewriter, scan
+from .protocol import FetchedRecords, TopicConfig
+from .rewriting import Kept, Pace, Rewriter, scan, sliced
 
 if TYPE_CHECKING:
     from .local import LocalLog
 
 __all__ = ["compact"]
 
-KEY_BYTES_MAX = 256 * 1024 * 1024
-"""Bytes of the distinct keys of one pass."""
-
-ROWS_MAX = 64_000_000
-"""New records of one pass: each takes 8 bytes while it runs."""
-
-_ENCODE_ROWS_MIN = 262_144
-"""Keys looked up at once: every look-up hashes the keys known so far again, so there have to be about as many new ones."""
-
-_Bools = npt.NDArray[np.bool_]
-_Int64s = npt.NDArray[np.int64]
+_AGES = 8
+"""Into how many steps ``delete.retention.ms`` is divided to tell segments by age."""
 
 
 def compact(
@@ -56,7 +50,7 @@ def compact(
     pace: Pace,
 ) -> bool:
     """One pass, if it is due: the segments that are new have grown as large as those that were compacted before, so at
-    most half of the work is done again.
+    most half of the work is done again (Kafka's ``min.cleanable.dirty.ratio`` of 0.5).
 
     Args:
         sealed: the closed segments, in order.
@@ -75,13 +69,28 @@ def compact(
     size = sum(s.length for s in new)
     if not size or size < sum(s.length for s in clean):
         return False
-    known = _Keys()
-    taken, kept_new = _last_of_each_key(partition, config, new, known, pace)
-    kept_clean = [_without(partition, config, s, known, _tombstones_end(s, config, now_ms), pace) for s in clean]
-    states = [*clean, *taken]
-    times = [_cleaned_ms(s, config, now_ms) for s in clean] + [-1 if now_ms is None else now_ms] * len(taken)
-    rewriter = Rewriter(log, files, partition, config, states, pace, cleaned=True)
-    rewriter.run([*kept_clean, *kept_new], times)
+    offsets = OffsetMap(COMPACTION_KEYS_MAX)
+    count, end = _note(offsets, partition, config, new, pace)
+
+    def choose(state: SegmentState, records: FetchedRecords) -> list[Kept]:
+        cleaned_ms, over = _age(state, config, now_ms)
+        inside = int(np.searchsorted(records.offsets, end))
+        found: list[Kept] = []
+        if inside:
+            part = sliced(records, 0, inside)
+            keep = np.ones(inside, np.bool_)
+            if part.keys is not None:
+                keep = offsets.last(offsets.hashes(part.keys)) <= part.offsets
+                if over:
+                    keep &= ~np.asarray(part.values.is_null())
+                if part.keys.null_count:
+                    keep |= np.asarray(part.keys.is_null())
+            found.append(Kept(part, keep, True, cleaned_ms))
+        if inside < len(records):  # its keys are not known: it waits
+            found.append(Kept(sliced(records, inside, len(records)), None, False, -1))
+        return found
+
+    Rewriter(log, files, partition, config, [*clean, *new[:count]], pace).run(choose)
     return True
 
 
@@ -91,113 +100,41 @@ def _old_enough(sealed: Sequence[SegmentState], config: TopicConfig, now_ms: int
         return list(sealed)
     if now_ms is None:
         return []
-    ready: list[SegmentState] = []
-    for state in sealed:
-        if state.timestamp_max > now_ms - config.min_compaction_lag_ms:
-            break
-        ready.append(state)
-    return ready
+    youngest = now_ms - config.min_compaction_lag_ms
+    return list(takewhile(lambda s: s.timestamp_max <= youngest, sealed))
 
 
-def _tombstones_end(state: SegmentState, config: TopicConfig, now_ms: int | None) -> bool:
-    """Whether the tombstones of a segment that was compacted before have been kept long enough."""
-    return now_ms is not None and 0 <= state.cleaned_ms <= now_ms - config.delete_retention_ms
+def _age(state: SegmentState, config: TopicConfig, now_ms: int | None) -> tuple[int, bool]:
+    """What a segment says after the pass about when its tombstones were met, and whether they go now."""
+    step_ms = max(1, config.delete_retention_ms // _AGES)
+    met_ms = -1 if now_ms is None else -(-now_ms // step_ms) * step_ms
+    known_ms = state.cleaned_ms if state.cleaned else -1
+    if known_ms < 0 or (now_ms is not None and known_ms > met_ms):  # or the clock was set back
+        return met_ms, False
+    if now_ms is not None and known_ms <= now_ms - config.delete_retention_ms:
+        return 0, True
+    return known_ms, False
 
 
-def _cleaned_ms(state: SegmentState, config: TopicConfig, now_ms: int | None) -> int:
-    """What a segment says after the pass: when it was first compacted, as long as that matters for tombstones."""
-    if now_ms is None or state.cleaned_ms > now_ms:  # the clock was set back: they stay for the whole time again
-        return -1 if now_ms is None else now_ms
-    if _tombstones_end(state, config, now_ms):
-        return now_ms
-    return now_ms if state.cleaned_ms < 0 else state.cleaned_ms
-
-
-class _Keys:
-    """Distinct keys, numbered as they come."""
-
-    def __init__(self) -> None:
-        self._known: Any = pa.array([], pa.binary())
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    @property
-    def size_bytes(self) -> int:
-        return int(self._known.nbytes)
-
-    def codes(self, keys: Any, *, grow: bool) -> _Int64s:
-        """The number of each key; -1 for a null, and (without ``grow``) for one that is not known."""
-        encoded = pa.chunked_array([self._known, keys]).dictionary_encode().combine_chunks()
-        before = len(self._known)
-        found = encoded.indices.slice(before).fill_null(-1)
-        codes: _Int64s = np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
-        if grow:
-            self._known = encoded.dictionary
-        else:
-            codes = np.where(codes < before, codes, -1)
-        return codes
-
-
-def _pieces(
-    partition: Partition, config: TopicConfig, state: SegmentState, known: _Keys, pace: Pace
-) -> Iterator[tuple[Any, _Bools]]:
-    """Keys of a segment and where there are tombstones, so many at a time that looking them up pays."""
-    keys: list[Any] = []
-    tombstones: list[Any] = []
-    rows = 0
+def _note(
+    offsets: OffsetMap, partition: Partition, config: TopicConfig, new: Sequence[SegmentState], pace: Pace
+) -> tuple[int, int]:
+    """Note the keys of new segments while there is room: how many segments were looked at, and up to which offset."""
     fields: list[str] | None = None if config.value_type is None else []
-    for records in scan(partition.segment_of(state), config, pace, fields):
-        n = len(records)
-        keys.append(pa.nulls(n, pa.binary()) if records.keys is None else records.keys)
-        tombstones.append(np.asarray(records.values.is_null()))
-        rows += n
-        if rows >= max(_ENCODE_ROWS_MIN, len(known)):
-            yield pa.concat_arrays(keys), np.concatenate(tombstones)
-            keys, tombstones, rows = [], [], 0
-    if keys:
-        yield pa.concat_arrays(keys), np.concatenate(tombstones)
-
-
-def _last_of_each_key(
-    partition: Partition, config: TopicConfig, new: Sequence[SegmentState], known: _Keys, pace: Pace
-) -> tuple[list[SegmentState], list[_Bools]]:
-    """The segments of this pass, and which of their records stay."""
-    taken: list[SegmentState] = []
-    codes: list[list[_Int64s]] = []
-    last = np.zeros(0, np.int64)
-    row = 0
-    for state in new:
-        if taken and (known.size_bytes > KEY_BYTES_MAX or row > ROWS_MAX):
-            break
-        taken.append(state)
-        codes.append([])
-        for keys, _ in _pieces(partition, config, state, known, pace):
-            found = known.codes(keys, grow=True)
-            if len(last) < len(known):
-                last = np.concatenate([last, np.full(len(known) - len(last), -1, np.int64)])
-            keyed = np.flatnonzero(found >= 0)
-            last[found[keyed]] = row + keyed  # of equal numbers the later one counts
-            codes[-1].append(found)
-            row += len(found)
-    keep: list[_Bools] = []
-    row = 0
-    for pieces in codes:
-        mine = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
-        rows = np.arange(row, row + len(mine))
-        keep.append((mine < 0) | (last[mine] == rows) if len(last) else mine < 0)
-        row += len(mine)
-    return taken, keep
-
-
-def _without(
-    partition: Partition, config: TopicConfig, state: SegmentState, known: _Keys, tombstones_end: bool, pace: Pace
-) -> _Bools:
-    """Which records of a segment that was compacted before stay: those whose key has not come again."""
-    keep = [np.zeros(0, np.bool_)]
-    for keys, tombstones in _pieces(partition, config, state, known, pace):
-        stay = known.codes(keys, grow=False) < 0
-        if tombstones_end:
-            stay &= ~tombstones | np.asarray(keys.is_null())
-        keep.append(stay)
-    return np.concatenate(keep)
+    for number, state in enumerate(new):
+        for records in scan(partition.segment_of(state), config, pace, fields):
+            start, n = 0, len(records)
+            while start < n:
+                room = offsets.room(n - start)
+                if room < n - start and room <= COMPACTION_KEYS_MAX // 16:
+                    end = int(records.offsets[start])
+                    return (number if end <= state.base else number + 1), end
+                rows = np.arange(start, start + room)
+                if records.keys is not None:
+                    keys = records.keys.slice(start, room)
+                    if keys.null_count:
+                        valid = np.flatnonzero(np.asarray(keys.is_valid()))
+                        keys, rows = keys.take(pa.array(valid)), rows[valid]
+                    offsets.put(offsets.hashes(keys), records.offsets[rows])
+                start += room
+    return len(new), new[-1].end

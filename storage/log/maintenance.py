@@ -14,7 +14,7 @@ from .compaction import compact
 from .manifest import SegmentsReplaced, SegmentState
 from .partition import Partition
 from .protocol import TopicConfig
-from .rewriting import Pace, Rewriter, is_gone, restate
+from .rewriting import Kept, Pace, Rewriter, is_gone, restate
 
 if TYPE_CHECKING:
     from .local import LocalLog
@@ -35,8 +35,9 @@ def maintain_partition(
         Interrupted: the log is being closed.
     """
     seen = partition.view.segments
-    if not seen:
-        return
+    timed = now_ms is not None and (config.segment_ms is not None or config.retention_ms is not None)
+    if not seen or (len(seen) == 1 and not timed and not partition.state.segments[0].sealed):
+        return  # most of the partitions of a topic that has thousands
     try:
         _maintain(log, files, partition, config, now_ms, pace)
     except StorageError:
@@ -77,21 +78,13 @@ def _close_for_age(log: LocalLog, partition: Partition, segment_ms: int, now_ms:
 
 def _retain(log: LocalLog, files: Files, partition: Partition, config: TopicConfig, now_ms: int | None) -> None:
     """``retention.bytes`` and ``retention.ms``: whole segments go, from the oldest on; by time also the open one."""
-    if config.retention_bytes is None and config.retention_ms is None:
+    if _expired(partition, config, now_ms) == 0:
         return
     with log.committer.write_lock:
         if is_gone(log, partition):
             return
         segments = partition.state.segments
-        count = 0
-        if config.retention_bytes is not None:
-            total = sum(s.length for s in segments)
-            while count < len(segments) - 1 and total - segments[count].length >= config.retention_bytes:
-                total -= segments[count].length
-                count += 1
-        if config.retention_ms is not None and now_ms is not None:
-            while count < len(segments) and segments[count].timestamp_max < now_ms - config.retention_ms:
-                count += 1
+        count = _expired(partition, config, now_ms)
         if count == 0:
             return
         gone = list(segments[:count])
@@ -104,10 +97,26 @@ def _retain(log: LocalLog, files: Files, partition: Partition, config: TopicConf
         files.remove(segment.path)
 
 
+def _expired(partition: Partition, config: TopicConfig, now_ms: int | None) -> int:
+    """How many segments at the front retention lets go of: as in Kafka up to the first that has to stay, so a record with a
+    timestamp in the future keeps what is behind it from going by time."""
+    segments = tuple(partition.state.segments)
+    count = 0
+    if config.retention_bytes is not None:
+        total = sum(s.length for s in segments)
+        while count < len(segments) - 1 and total - segments[count].length >= config.retention_bytes:
+            total -= segments[count].length
+            count += 1
+    if config.retention_ms is not None and now_ms is not None:
+        while count < len(segments) and segments[count].timestamp_max < now_ms - config.retention_ms:
+            count += 1
+    return count
+
+
 def _merge(log: LocalLog, files: Files, partition: Partition, config: TopicConfig, state: SegmentState, pace: Pace) -> None:
     """Small frames become large ones; a segment that has none is only marked."""
     frames = len(partition.segment_of(state).index())
     if frames <= 1 or (state.end - state.base) / frames >= _SMALL_FRAME_ROWS:
         restate(log, partition, state, merged=True)
         return
-    Rewriter(log, files, partition, config, [state], pace, cleaned=False).run([None], [-1])
+    Rewriter(log, files, partition, config, [state], pace).run(lambda _, records: [Kept(records, None, False, -1)])

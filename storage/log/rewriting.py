@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,22 +17,26 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...errors import StorageError
 from ...limits import FRAME_ROWS_MAX
 from ..files import Files
 from ..layout import segment_path
 from .manifest import SegmentsReplaced, SegmentState
 from .partition import Partition
-from .protocol import FetchedRecords, Records, TopicConfig
+from .protocol import FetchedRecords, TopicConfig
 from .record import concat_fetched, encode_frames, rows_of
 from .segment import Segment, segment_header
 
 if TYPE_CHECKING:
     from .local import LocalLog
 
-__all__ = ["Interrupted", "Pace", "Rewriter", "is_gone", "restate", "scan"]
+__all__ = ["Interrupted", "Kept", "Pace", "Rewriter", "is_gone", "restate", "scan", "sliced"]
 
 _MERGED_FRAME_BYTES = 4 * 1024 * 1024
 """Size at which a merged frame is closed: large enough for scans, small enough to be read for one row."""
+
+_SYNC_BYTES = 8 * 1024 * 1024
+"""Written bytes after which a segment that is being written is synced: a commit's own sync waits for no more than these."""
 
 
 class Interrupted(Exception):
@@ -132,12 +138,26 @@ def scan(segment: Segment, config: TopicConfig, pace: Pace, fields: Sequence[str
         yield concat_fetched(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What becomes of neighbouring records.
+
+    Attributes:
+        keep: which of them stay; None for all.
+        cleaned, cleaned_ms: what their new segment is to say (see `SegmentState`); what differs is not written into one.
+    """
+
+    records: FetchedRecords
+    keep: npt.NDArray[np.bool_] | None
+    cleaned: bool
+    cleaned_ms: int
+
+
 class Rewriter:
     """Writes the records of some neighbouring sealed segments of a partition again; then they take the old ones' place.
 
     Args:
         states: of the old segments, in order.
-        cleaned: whether compaction has been over what is written.
     """
 
     def __init__(
@@ -148,8 +168,6 @@ class Rewriter:
         config: TopicConfig,
         states: Sequence[SegmentState],
         pace: Pace,
-        *,
-        cleaned: bool,
     ) -> None:
         self._log = log
         self._files = files
@@ -157,72 +175,82 @@ class Rewriter:
         self._config = config
         self._old = list(states)
         self._pace = pace
-        self._cleaned = cleaned
         self._generation = max(s.generation for s in states) + 1
         self._segment_bytes = config.segment_bytes or log.settings.segment_bytes_max
         self._states: list[SegmentState] = []
         self._file: Any = None
+        self._unsynced = 0
+        self._waiting: list[FetchedRecords] = []
+        """Records that are kept, until there are enough for a frame."""
+        self._waiting_rows = self._waiting_bytes = 0
 
-    def run(self, keep: Sequence[npt.NDArray[np.bool_] | None], cleaned_ms: Sequence[int]) -> None:
+    def run(self, choose: Callable[[SegmentState, FetchedRecords], Sequence[Kept]]) -> None:
         """Write and replace.
 
         Args:
-            keep: per old segment, which of its records stay; None for all.
-            cleaned_ms: per old segment, what its records' new segment is to say (see `SegmentState`); segments that
-                differ are not written into one.
+            choose: asked for the records of each old segment, piece by piece and in order.
 
         Raises:
             StorageError: a file is damaged, or the disk is full; the old segments stay.
             Interrupted: see `Pace`; the old segments stay.
         """
         try:
-            for state, kept, cleaned in zip(self._old, keep, cleaned_ms, strict=True):
-                if not self._states or self._states[-1].cleaned_ms != cleaned:
-                    self._start(state.base, cleaned)
-                row = 0
+            for state in self._old:
                 for records in scan(self._partition.segment_of(state), self._config, self._pace):
-                    n = len(records)
-                    self._add(records, None if kept is None else kept[row : row + n])
-                    row += n
+                    for kept in choose(state, records):
+                        self._add(kept)
+            self._flush()
+            if not self._states:
+                self._start(self._old[0].base, True, self._old[0].cleaned_ms)
             self._finish_file()
             self._states[-1].end = self._old[-1].end
             self._files.sync_directory(self._partition.directory)
             self._replace()
+        except (StorageError, Interrupted):
+            with suppress(StorageError):  # what cannot be removed goes when the database is opened next
+                self._discard()
+            raise
         except BaseException:
             if self._file is not None:
-                self._file.close()  # the files go when the database is opened next, or are written again
+                self._file.close()
             raise
 
     def _replace(self) -> None:
         partition = self._partition
         with self._log.committer.write_lock:
             if is_gone(self._log, partition) or any(s not in partition.state.segments for s in self._old):
-                for state in self._states:  # the topic was deleted, or retention took a segment away
-                    self._files.remove(self._path(state.base))
+                self._discard()  # the topic was deleted, or retention took a segment away
                 return
             doomed = {partition.segment_of(s) for s in self._old}
             keys = [(s.base, s.generation) for s in self._old]
             start = partition.state.start
-            self._log.committer.record(SegmentsReplaced(partition.topic, partition.number, start, keys, self._states))
+            added, self._states = self._states, []  # from here on a failure must not remove them: they may count
+            self._log.committer.record(SegmentsReplaced(partition.topic, partition.number, start, keys, added))
             self._log.committer.forget_segments(doomed)
         for segment in doomed:
             self._files.remove(segment.path)
+
+    def _discard(self) -> None:
+        """Remove what was written."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for state in self._states:
+            self._files.remove(self._path(state.base))
 
     def _path(self, base: int) -> str:
         p = self._partition
         return segment_path(p.topic, p.topic_id, p.number, base, self._generation)
 
-    def _start(self, base: int, cleaned_ms: int) -> None:
+    def _start(self, base: int, cleaned: bool, cleaned_ms: int) -> None:
         """Begin a segment at ``base``; the one before it ends there."""
         if self._file is not None:
             self._finish_file()
             self._states[-1].end = base
         self._file = self._files.open(self._path(base), create=True)
-        self._file.truncate(0)
         header = segment_header(
             self._partition.topic, self._partition.number, base, self._generation, self._config.value_type
         )
-        self._file.write(0, header)
         oldest = -(2**63)
         self._states.append(
             SegmentState(
@@ -233,44 +261,54 @@ class Rewriter:
                 oldest,
                 sealed=True,
                 merged=True,
-                cleaned=self._cleaned,
+                cleaned=cleaned,
                 cleaned_ms=cleaned_ms,
             )
         )
+        self._file.truncate(0)
+        self._file.write(0, header)
 
     def _finish_file(self) -> None:
         self._file.sync()
         self._file.close()
+        self._file = None
+        self._unsynced = 0
 
-    def _add(self, records: FetchedRecords, keep: npt.NDArray[np.bool_] | None) -> None:
-        """Append what is kept of the records."""
-        offsets, arrivals = records.offsets, records.arrivals
-        kept: Records = records
-        if keep is not None and not keep.all():
-            mask = pa.array(keep)
-            offsets, arrivals = offsets[keep], arrivals[keep]
-            kept = Records(
-                None if records.keys is None else records.keys.filter(mask),
-                records.values.filter(mask),
-                records.timestamps[keep],
-                None if records.headers is None else records.headers.filter(mask),
-            )
-        if len(kept) == 0:
+    def _add(self, kept: Kept) -> None:
+        """Take what is kept of records that follow those before."""
+        records = kept.records if kept.keep is None or kept.keep.all() else _filtered(kept.records, kept.keep)
+        if len(records) == 0:
             return
+        last = self._states[-1] if self._states else None
+        if last is None or (last.cleaned, last.cleaned_ms) != (kept.cleaned, kept.cleaned_ms):
+            self._flush()
+            self._start(self._old[0].base if last is None else int(records.offsets[0]), kept.cleaned, kept.cleaned_ms)
+        self._waiting.append(records)
+        self._waiting_rows += len(records)
+        self._waiting_bytes += sum(c.nbytes for c in (records.keys, records.values, records.headers) if c is not None)
+        if self._waiting_rows >= FRAME_ROWS_MAX or self._waiting_bytes >= min(_MERGED_FRAME_BYTES, self._segment_bytes):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        records = concat_fetched(self._waiting)
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         frames = encode_frames(
-            kept,
-            arrivals,
+            records,
+            records.arrivals,
             self._config.value_type,
-            offsets=offsets,
+            offsets=records.offsets,
             offset_end=records.next_offset,
             compression=self._config.compression,
         )
         row = 0
         for frame in frames:
-            base = int(offsets[row])
+            base = int(records.offsets[row])
             state = self._states[-1]
             if state.end > state.base and state.length + frame.size > self._segment_bytes:
-                self._start(base, state.cleaned_ms)
+                self._start(base, state.cleaned, state.cleaned_ms)
                 state = self._states[-1]
             self._pace.spend(frame.size)
             self._file.write(state.length, frame.header(records.epoch, base, frame.first_arrival), frame.body)
@@ -278,3 +316,36 @@ class Rewriter:
             state.end = base + frame.offset_span
             state.timestamp_max = max(state.timestamp_max, frame.timestamp_max)
             row += frame.rows
+            self._unsynced += frame.size
+            if self._unsynced >= _SYNC_BYTES:
+                self._file.sync()
+                self._unsynced = 0
+
+
+def _filtered(records: FetchedRecords, keep: npt.NDArray[np.bool_]) -> FetchedRecords:
+    mask = pa.array(keep)
+    return FetchedRecords(
+        None if records.keys is None else records.keys.filter(mask),
+        records.values.filter(mask),
+        records.timestamps[keep],
+        None if records.headers is None else records.headers.filter(mask),
+        offsets=records.offsets[keep],
+        arrivals=records.arrivals[keep],
+        epoch=records.epoch,
+        next_offset=records.next_offset,
+    )
+
+
+def sliced(records: FetchedRecords, start: int, stop: int) -> FetchedRecords:
+    """Rows start..stop-1, without copying; ``next_offset`` is that of the row after them where there is one."""
+    length = stop - start
+    return FetchedRecords(
+        None if records.keys is None else records.keys.slice(start, length),
+        records.values.slice(start, length),
+        records.timestamps[start:stop],
+        None if records.headers is None else records.headers.slice(start, length),
+        offsets=records.offsets[start:stop],
+        arrivals=records.arrivals[start:stop],
+        epoch=records.epoch,
+        next_offset=records.next_offset if stop == len(records) else int(records.offsets[stop]),
+    )

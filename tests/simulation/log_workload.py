@@ -193,8 +193,18 @@ class Run:
         if name in self.state.topics:
             return
         kind = self.chance.choice((None, pa.struct([("x", pa.int64())])))
-        policy = self.chance.choice(("delete", "compact"))
-        config = TopicConfig(self.chance.randint(1, 3), kind, policy, retention_bytes=self.chance.choice((None, 1500)))
+        config = TopicConfig(
+            self.chance.randint(1, 3),
+            kind,
+            self.chance.choice(("delete", "compact", "compact,delete")),
+            retention_ms=self.chance.choice((None, None, 60)),
+            retention_bytes=self.chance.choice((None, 1500)),
+            segment_bytes=self.chance.choice((None, 400)),
+            segment_ms=self.chance.choice((None, 30)),
+            delete_retention_ms=self.chance.choice((0, 40, 1000)),
+            min_compaction_lag_ms=self.chance.choice((0, 0, 30)),
+            compression=self.chance.choice(("none", "none", "lz4", "zstd")),
+        )
         self.state.topics[name] = TopicModel(config, [[] for _ in range(config.partitions)], [0] * config.partitions)
         self.log.create_topic(name, config)
         self.happened(True)
@@ -243,9 +253,9 @@ class Run:
             self.happened(moved)
 
     def maintain(self) -> None:
-        """Merge and compact: nothing that readers rely on changes."""
+        """Close, drop, merge and compact, at any time: nothing that readers rely on changes."""
         assert self.log is not None
-        self.log.maintain(0)
+        self.log.maintain(self.chance.choice((None, 0, 50, 100, 200)))
         self.check(exactly=self.state)
         for name, topic in self.state.topics.items():
             for partition in range(topic.config.partitions):  # what retention dropped stays dropped
@@ -311,7 +321,8 @@ class Run:
         if log.end_offset(name, partition) != end:
             return f"end {log.end_offset(name, partition)}, not {end}"
         start = log.start_offset(name, partition)
-        retained = topic.config.retention_bytes is not None and topic.config.cleanup_policy == "delete"
+        limited = topic.config.retention_bytes is not None or topic.config.retention_ms is not None
+        retained = limited and "delete" in topic.config.cleanup_policy
         if start < topic.starts[partition] or (start > topic.starts[partition] and not retained) or start > end:
             return f"start {start}, not {topic.starts[partition]}"
         expected = [r for r in rows if r[0] >= start]
@@ -319,11 +330,15 @@ class Run:
         if topic.config.cleanup_policy == "delete":
             return None if shown == expected else f"rows {shown}, not {expected}"
         latest = {r[3]: r for r in expected if r[3] is not None}
-        must = [r for r in expected if r[3] is None or latest[r[3]] is r]
+        must = [r for r in expected if r[3] is None or (latest[r[3]] is r and r[4] is not None)]
         if not set(map(repr, shown)) <= set(map(repr, expected)):
             return f"rows that never were: {shown}, not of {expected}"
         if not set(map(repr, must)) <= set(map(repr, shown)):
             return f"rows {shown} without some of {must}"
+        for key, row in latest.items():  # a tombstone goes after what it deletes, never before
+            of_key = [r[0] for r in shown if r[3] == key]
+            if row[4] is None and of_key and row[0] not in of_key:
+                return f"rows {shown}, where {key!r} is back from before its tombstone at {row[0]}"
         return None if [r[0] for r in shown] == sorted(r[0] for r in shown) else f"rows out of order: {shown}"
 
 
