@@ -8,6 +8,7 @@ shop/                                                  the directory given to co
 |  |- journal/00000000000000000007.journal             the commit journal; the highest number counts
 |  |- topics/orders.12/                                a topic: its name (escaped) and number; a topic created again
 |     |- 0/00000000000000004096-0.segment              gets a new number.  Partition, base offset, generation
+|     |- 0/00000000000000004096-0.index                where its frames are, if they are many; may be missing
 |- state/CTAS_SPEND_1/                                 checkpoints of a query, written by the runtime
 ```
 
@@ -26,6 +27,7 @@ __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
     "JOURNALS",
+    "index_path",
     "LOCK",
     "STATE",
     "TOPICS",
@@ -129,6 +131,11 @@ def partition_directory(name: str, topic_id: int, partition: int) -> str:
 def segment_path(name: str, topic_id: int, partition: int, base_offset: int, generation: int) -> str:
     """A segment: named by its base offset; a rewrite (merge, compaction) has the next generation."""
     return f"{partition_directory(name, topic_id, partition)}/{base_offset:020d}-{generation}.segment"
+
+
+def index_path(segment: str) -> str:
+    """The index beside a segment, by the path of the segment."""
+    return segment.removesuffix(".segment") + ".index"
 
 
 def state_directory(query: str) -> str:

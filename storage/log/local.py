@@ -379,7 +379,7 @@ class LocalLog:
         self.committer.record(SegmentsReplaced(place.topic, place.number, start, keys, []))
         self.committer.forget_segments(segments)
         for segment in segments:
-            self._files.remove(segment.path)
+            segment.remove()
 
     def maintain(self, now_ms: int | None = None) -> None:
         """Apply retention and compaction, merge the small frames of sealed segments.  Safe at any time, in any thread.
@@ -411,6 +411,7 @@ class LocalLog:
                 self._changed.notify_all()
             for topic in self._topics.values():
                 for partition in topic.partitions:
+                    partition.store_indexes(self.settings.index_frames_min)
                     partition.close()
             if self._owns_files:
                 self._files.close()

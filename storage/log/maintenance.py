@@ -94,7 +94,7 @@ def _retain(log: LocalLog, files: Files, partition: Partition, config: TopicConf
         log.committer.record(SegmentsReplaced(partition.topic, partition.number, start, keys, []))
         log.committer.forget_segments(doomed)
     for segment in doomed:
-        files.remove(segment.path)
+        segment.remove()
 
 
 def _expired(partition: Partition, config: TopicConfig, now_ms: int | None) -> int:
@@ -115,8 +115,10 @@ def _expired(partition: Partition, config: TopicConfig, now_ms: int | None) -> i
 
 def _merge(log: LocalLog, files: Files, partition: Partition, config: TopicConfig, state: SegmentState, pace: Pace) -> None:
     """Small frames become large ones; a segment that has none is only marked."""
-    frames = len(partition.segment_of(state).index())
+    segment = partition.segment_of(state)
+    frames = len(segment.index())
     if frames <= 1 or (state.end - state.base) / frames >= _SMALL_FRAME_ROWS:
+        segment.store_index(log.settings.index_frames_min)
         restate(log, partition, state, merged=True)
         return
     Rewriter(log, files, partition, config, [state], pace).run(lambda _, records: [Kept(records, None, False, -1)])

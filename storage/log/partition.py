@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import OffsetOutOfRangeError, StorageError
-from ...limits import FRAME_ROWS_MAX, READ_BYTES_MAX
+from ...limits import READ_BYTES_MAX
 from ..files import Files
 from ..layout import partition_directory, segment_path
+from .index import FrameIndex
 from .manifest import PartitionState, SegmentState
 from .protocol import FetchedRecords
 from .record import FrameHeader, concat_fetched, rows_of, slice_frame
@@ -91,6 +92,11 @@ class Partition:
         for key in [k for k in self._segments if k not in live]:
             self._segments.pop(key).close()
 
+    def store_indexes(self, frames_min: int) -> None:
+        """Have files of the indexes that are in memory (see `Segment.store_index`)."""
+        for segment in self.view.segments:
+            segment.store_index(frames_min)
+
     def close(self) -> None:
         """Give up all handles."""
         self._last_frame = None
@@ -165,9 +171,14 @@ class Partition:
             for frame in range(index.frame_of_offset(offset), len(index)):
                 if index.base_offsets[frame] >= view.end:
                     return
-                header, batch = self._frame(segment, index.positions[frame], data)
-                if header.end_offset > offset:
-                    yield segment, header, batch
+                found = self._frame_of_index(segment, index, frame, data)
+                if found is None:  # no frame here, or another: the file of the index was wrong
+                    segment.rebuild_index()
+                    yield from self._frames(view, offset)
+                    return
+                if found[0].end_offset > offset:
+                    yield segment, *found
+                    offset = found[0].end_offset
 
     def _collect(self, view: View, offset: int, rows_left: int, bytes_left: int) -> list[_Run]:
         runs: list[_Run] = []
@@ -191,6 +202,22 @@ class Partition:
             if rows_left <= 0 or bytes_left <= 0:
                 return runs
         return runs
+
+    def _frame_of_index(
+        self, segment: Segment, index: FrameIndex, frame: int, data: memoryview
+    ) -> tuple[FrameHeader, Any] | None:
+        """A checked frame; None if there is another than the index's file says, or none that is whole.
+
+        Raises:
+            StorageError: the frame is damaged, by an index that was read off the frames themselves.
+        """
+        try:
+            found = self._frame(segment, index.positions[frame], data)
+        except StorageError:
+            if index.from_file:
+                return None
+            raise
+        return None if index.from_file and found[0].base_offset != index.base_offsets[frame] else found
 
     def _frame(self, segment: Segment, position: int, data: memoryview) -> tuple[FrameHeader, Any]:
         """A checked frame; the last one is remembered for readers who take it in small pieces."""
@@ -218,16 +245,13 @@ class Partition:
                 continue
             index = segment.index()
             frame = index.frame_of_time(timestamp_ms)
-            while frame is not None and frame < len(index):
-                offset = max(index.base_offsets[frame], view.start)
-                kind = segment.value_type
-                records = self.read(offset, FRAME_ROWS_MAX, None, None if kind is None else [], kind)
+            if frame is None:
+                continue
+            kind = segment.value_type
+            for records in self.scan(max(index.base_offsets[frame], view.start), None if kind is None else [], kind):
                 late = np.flatnonzero(records.timestamps >= timestamp_ms)
-                if len(late):
+                if len(late):  # in the first of them, unless it is one that the start cuts
                     return min(int(records.offsets[late[0]]), view.end)
-                if records.next_offset <= offset:
-                    break
-                frame = max(frame + 1, index.frame_of_offset(records.next_offset))
         return view.end
 
 

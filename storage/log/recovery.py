@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from ...errors import StorageError
 from ..files import Files
-from ..layout import JOURNALS, TOPICS, journal_path, partition_directory, segment_path, topic_directory
+from ..layout import JOURNALS, TOPICS, index_path, journal_path, partition_directory, segment_path, topic_directory
 from .journal import Journal, newest_journal
 from .manifest import Committed, Manifest
 
@@ -143,8 +143,9 @@ def _remove_strangers(files: Files, manifest: Manifest, closed: bool) -> None:
         for partition, state in enumerate(topic.partitions):
             directory = partition_directory(name, topic.id, partition)
             known = {segment_path(name, topic.id, partition, s.base, s.generation) for s in state.segments}
+            indexes = {index_path(path) for path in known}  # they are verified when they are used
             for file in files.list(directory):
-                if f"{directory}/{file}" not in known:
+                if f"{directory}/{file}" not in known and f"{directory}/{file}" not in indexes:
                     base = file.partition("-")[0]
                     if closed and file.endswith("-0.segment") and base.isdigit() and int(base) >= state.end:
                         raise _later(files, f"{directory}/{file}", "segment")

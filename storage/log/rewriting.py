@@ -228,7 +228,7 @@ class Rewriter:
             self._log.committer.record(SegmentsReplaced(partition.topic, partition.number, start, keys, added))
             self._log.committer.forget_segments(doomed)
         for segment in doomed:
-            self._files.remove(segment.path)
+            segment.remove()
 
     def _discard(self) -> None:
         """Remove what was written."""

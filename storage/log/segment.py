@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import struct
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from crc32c import crc32c
 
 from ...errors import StorageError
 from ..files import File, Files
+from ..layout import index_path
 from .index import FrameIndex
 from .record import HEADER_BYTES, FrameHeader, frame_schema, parse_header
 
@@ -73,6 +75,8 @@ class Segment:
         self._value_type: Any = None
         self._header_read = False
         self._index: FrameIndex | None = None
+        self._index_stored = 0
+        """Frames that the index's file has."""
         self._guard = threading.RLock()
 
     @property
@@ -134,15 +138,70 @@ class Segment:
             return self._value_type
 
     def index(self) -> FrameIndex:
-        """The index of all visible frames."""
+        """The index of all visible frames: as its file has it, and read off the frames behind.
+
+        Raises:
+            StorageError: a header is damaged.
+        """
         with self._guard:
             if self._index is None:
-                self._index = FrameIndex(self._read_header())
+                position = self._read_header()
+                self._index = self._load_index(position) or FrameIndex(position)
             index = self._index
             committed = self.committed
             if index.end_position < committed:
                 self._extend(index, committed)
             return index
+
+    def _load_index(self, position: int) -> FrameIndex | None:
+        path = index_path(self.path)
+        if not self._files.exists(path):
+            return None
+        try:
+            stored = self._files.read_bytes(path)
+        except StorageError:
+            return None  # the frames say all that it could
+        index = FrameIndex.decode(stored, self.base_offset, self.generation, position, self.data())
+        self._index_stored = 0 if index is None else len(index)
+        return index
+
+    def rebuild_index(self) -> None:
+        """The index was wrong about a frame: read all of it off the frames.
+
+        Raises:
+            StorageError: a header is damaged.
+        """
+        with self._guard:
+            self._index = FrameIndex(self._read_header())
+            self._index_stored = 0
+            self.index()
+
+    def store_index(self, frames_min: int) -> None:
+        """Write the index's file, if it pays and the one that is there has less.  What cannot be written is missing."""
+        with self._guard:
+            index = self._index
+            if index is None or len(index) < max(1, frames_min) or self._index_stored == len(index):
+                return
+            self._index_stored = len(index)
+            with suppress(StorageError):
+                stored = index.encode(self.base_offset, self.generation, self.data())
+                if stored is None:
+                    return
+                file = self._files.open(index_path(self.path), create=True)
+                try:
+                    file.truncate(0)
+                    file.write(0, stored)
+                finally:
+                    file.close()
+
+    def remove(self) -> None:
+        """Remove the file and its index.
+
+        Raises:
+            StorageError: a file cannot be removed; it goes when the log is opened next.
+        """
+        self._files.remove(self.path)
+        self._files.remove(index_path(self.path))
 
     def _extend(self, index: FrameIndex, committed: int) -> None:
         file = self.file
