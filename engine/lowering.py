@@ -40,6 +40,7 @@ from ..storage.formats.base import Serde
 from ..storage.log.protocol import TopicConfig
 from .analysis.bind import bind
 from .analysis.scope import FromSource, Scope, SourceColumn
+from .analysis.switches import NESTED_NULLS, is_off
 from .catalog import DataSource, FormatInfo
 from .expressions.compile import compile_expression, compile_predicate
 from .expressions.nodes import TypedExpression, text
@@ -196,24 +197,24 @@ class _Lowering:
         return _Lowered(number, StoredTable.of_rows(name, "table", node.schema, windowed=windowed))
 
     def _filter(self, node: p.Filter, input_: _Lowered) -> _Lowered:
-        predicate = compile_predicate(node.predicate, node.input.schema.arrow())
+        predicate = compile_predicate(node.predicate, node.input.schema.arrow(), guard=self._guard)
         table = node.kind == "TABLE"
         number = self._step("filter", (input_,), lambda c: Filter(c, predicate, table=table))
         return _Lowered(number, None if input_.stored is None else input_.stored.filtered(predicate))
 
     def _project(self, node: p.Project, input_: _Lowered) -> _Lowered:
-        kernels = _kernels(node.expressions, node.input.schema)
+        kernels = self._kernels(node.expressions, node.input.schema)
         schema, key_count = node.schema.arrow(), len(node.schema.keys)
         number = self._step("project", (input_,), lambda c: Project(c, schema, key_count, kernels))
         return _Lowered(number, None if input_.stored is None else input_.stored.projected(node.schema, kernels))
 
     def _explode(self, node: p.Explode, input_: _Lowered) -> _Lowered:
-        kernels = _kernels([call for _, call in node.calls], node.input.schema)
+        kernels = self._kernels([call for _, call in node.calls], node.input.schema)
         schema, key_count = node.schema.arrow(), len(node.schema.keys)
         return _Lowered(self._step("explode", (input_,), lambda c: Explode(c, schema, key_count, kernels)))
 
     def _rekey(self, node: p.Rekey, input_: _Lowered) -> _Lowered:
-        kernels = _kernels(node.expressions, node.input.schema)
+        kernels = self._kernels(node.expressions, node.input.schema)
         schema, key_count = node.schema.arrow(), len(node.schema.keys)
         old_keys = {c.name for c in node.input.schema.keys}
         from_keys = [columns_read((e,)) <= old_keys for e in node.expressions[:key_count]]
@@ -223,7 +224,7 @@ class _Lowering:
         return _Lowered(number)
 
     def _group_by(self, node: p.GroupBy, input_: _Lowered) -> _Lowered:
-        kernels = _kernels(node.expressions, node.input.schema)
+        kernels = self._kernels(node.expressions, node.input.schema)
         schema, key_count, table = node.schema.arrow(), len(node.schema.keys), node.kind == "TABLE"
         return _Lowered(self._step("group", (input_,), lambda c: GroupBy(c, schema, key_count, kernels, table=table)))
 
@@ -241,7 +242,7 @@ class _Lowering:
         """A sink beside the way; what goes on is the input itself."""
         target, number = node.target, input_.number
         keys, values = target.schema.keys, target.schema.values
-        kernels = _kernels(node.expressions, node.input.schema)
+        kernels = self._kernels(node.expressions, node.input.schema)
         schema, key_count = target.schema.arrow(), len(keys)
         if [text(e) for e in node.expressions] != list(node.input.schema.names) or schema.names != list(node.schema.names):
             number = self._step("copy-columns", (input_,), lambda c: Project(c, schema, key_count, kernels))
@@ -352,7 +353,7 @@ class _Lowering:
         schema, key_count = node.schema.arrow(), len(node.schema.keys)
         left, right = _values(node.left.schema), _values(node.right.schema)
         right_keys = Schema(node.right.schema.keys).arrow()
-        kernels = _kernels((node.foreign_key,), node.left.schema)
+        kernels = self._kernels((node.foreign_key,), node.left.schema)
         kind = node.type
 
         def make(context: OperatorContext) -> Operator:
@@ -433,6 +434,14 @@ class _Lowering:
         count = self._names[kind] = self._names.get(kind, 0) + 1
         return kind if count == 1 else f"{kind}-{count}"
 
+    def _kernels(self, expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:
+        arrow = schema.arrow()
+        return tuple(compile_expression(e, arrow, guard=self._guard) for e in expressions)
+
+    @property
+    def _guard(self) -> bool:
+        return not is_off(self._context.properties, NESTED_NULLS)
+
     def _serde(self, format_: FormatInfo, is_key: bool, topic: str, columns: int) -> Serde | None:
         return self._context.make_serde(format_, is_key, topic, columns)
 
@@ -486,11 +495,6 @@ def _nulls_are_a_key(node: p.Write) -> bool:
     while isinstance(below, p.Project | p.Repartition):
         below = below.input
     return isinstance(below, p.Rekey) and len(below.schema.keys) > 1
-
-
-def _kernels(expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:
-    arrow = schema.arrow()
-    return tuple(compile_expression(e, arrow) for e in expressions)
 
 
 def timestamp_kernel(name: str, format_: str | None, schema: Schema, functions: Registry) -> Kernel:

@@ -43,10 +43,6 @@ class Property:
     at_connect: bool = False
 
 
-def _only(name: str, value: str, meaning: str) -> Property:
-    return Property(name, "boolean", value, meaning, choices=(value,))
-
-
 _BOTH = ("true", "false")
 PROPERTIES: dict[str, Property] = {
     p.name: p
@@ -122,10 +118,15 @@ PROPERTIES: dict[str, Property] = {
         Property("ksql.assert.topic.default.timeout.ms", "integer", "1000", "how long ASSERT TOPIC waits"),
         Property("ksql.assert.schema.default.timeout.ms", "integer", "1000", "how long ASSERT SCHEMA waits"),
         Property("ksql.properties.overrides.denylist", "text", "", "names that SET refuses, separated by commas"),
-        _only("ksql.headers.columns.enabled", "true", "whether sources may have header columns"),
-        _only("ksql.suppress.enabled", "true", "whether EMIT FINAL is allowed"),
-        _only("ksql.lambdas.enabled", "true", "whether lambdas are allowed"),
-        _only("ksql.nested.error.set.null", "true", "whether nested expressions that fail become NULL on their own"),
+        Property("ksql.headers.columns.enabled", "boolean", "true", "whether sources may have header columns"),
+        Property("ksql.suppress.enabled", "boolean", "true", "whether EMIT FINAL is allowed"),
+        Property("ksql.lambdas.enabled", "boolean", "true", "whether lambdas are allowed"),
+        Property(
+            "ksql.nested.error.set.null",
+            "boolean",
+            "true",
+            "whether a nested expression that fails becomes NULL on its own; false: the whole one around it fails",
+        ),
         Property(
             "ksql.timestamp.throw.on.invalid",
             "boolean",
@@ -232,8 +233,6 @@ def check(name: str, value: object) -> tuple[str, str]:
     if found.kind == "boolean" and text not in _BOTH:
         raise StatementError(f"{name} must be true or false, not {text!r}")
     if found.choices and text not in found.choices:
-        if found.kind == "boolean":
-            raise UnsupportedError(f"{name} = {text} is not supported: it is always {found.default}")
         listed = ", ".join(c or "empty" for c in found.choices)
         raise StatementError(f"{name} must be one of {listed}, not {text!r}")
     return name, text

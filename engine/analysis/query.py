@@ -40,6 +40,7 @@ from .projection import Item, expand, name_items
 from .resolved import Grouping, Named, Output, ResolvedJoin, ResolvedQuery, SourceKind, WindowSpec
 from .scope import Scope, SourceColumn, from_sources
 from .sink import SinkRequest, resolve_sink
+from .switches import check_query
 
 NEW_PLANNER = "ksql.new.query.planner.enabled"
 """Section 5: with it, a persistent query may leave its key out."""
@@ -69,6 +70,7 @@ def analyse(query: ast.Query, context: QueryContext) -> ResolvedQuery:
     Raises:
         StatementError: it breaks a rule of sections 3 to 8; UnsupportedError: by name, what Penstock does not do.
     """
+    check_query(query, context.properties)
     return _Analysis(query, context).run()
 
 

@@ -11,6 +11,7 @@ from ...limits import PARTITIONS_MAX
 from ...storage.formats import format_traits
 from ...storage.log.protocol import TopicConfig
 from ..analysis.sink import check_format, key_features, side_format, timestamp, value_features
+from ..analysis.switches import check_role
 from ..analysis.types import resolve_type
 from ..analysis.with_clause import CREATE_SOURCE, WithClause
 from ..catalog import DataSource, FormatInfo, QueryEntry
@@ -225,6 +226,7 @@ def _schema(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> S
 
 def _column(engine: Engine, statement: ast.CreateSource | ast.AssertSource, definition: ast.ColumnDefinition) -> Column:
     name, role = definition.name, definition.role
+    check_role(definition, engine.properties)
     type_ = resolve_type(definition.type, engine.catalog.types)
     if role == "KEY" and statement.kind == "TABLE":
         raise StatementError(

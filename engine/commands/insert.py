@@ -12,6 +12,7 @@ from ...grammar import ast
 from ...grammar.unparse import unparse
 from ...runtime.clock import now_ms
 from ..analysis.bind import NoColumns, bind_to
+from ..analysis.switches import NESTED_NULLS, check_expression, is_off
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression
 from ..expressions.temporal_text import parse_timestamp
@@ -90,8 +91,9 @@ def evaluate(engine: Engine, expression: ast.Expression, type_: SqlType) -> Any:
     """An array of the expression's one value.  Raises: StatementError."""
     if isinstance(expression, ast.NullLiteral):
         return pa.nulls(1, to_arrow(type_))
+    check_expression(expression, engine.properties)
     bound = bind_to(expression, type_, NoColumns(), engine.functions, engine.catalog.types)
-    evaluated = compile_expression(bound, pa.schema([]))([], 1)
+    evaluated = compile_expression(bound, pa.schema([]), guard=not is_off(engine.properties, NESTED_NULLS))([], 1)
     if evaluated.failures is not None and len(evaluated.failures.rows):
         raise StatementError(f"the value cannot be computed: {evaluated.failures.reasons[0]}", span=expression.span)
     values = evaluated.values

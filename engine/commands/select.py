@@ -20,6 +20,7 @@ from ...runtime.kernel import as_mask
 from ...runtime.queries import QueryRun
 from ..analysis.query import analyse
 from ..analysis.resolved import ResolvedQuery
+from ..analysis.switches import NESTED_NULLS, is_off
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression, compile_predicate
 from ..expressions.nodes import Arithmetic, Call, ColumnRef, Compare, In, Logical, TypedExpression, columns_of
@@ -150,7 +151,7 @@ def pull(engine: Engine, query: ast.Query) -> Table:
     rows = snapshot.table() if keys is None else snapshot.lookup(keys)
     if resolved.limit is not None:
         rows = _in_key_order(engine, source, rows)
-    return _answer(rows, resolved, source)
+    return _answer(rows, resolved, source, guard=not is_off(engine.properties, NESTED_NULLS))
 
 
 def access_path(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> str:
@@ -255,7 +256,7 @@ def _pull_stream(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> T
     return _limited(_table(arrays, schema), Schema(columns), limit, "Query Completed")
 
 
-def _answer(rows: pa.Table, resolved: ResolvedQuery, source: DataSource) -> Table:
+def _answer(rows: pa.Table, resolved: ResolvedQuery, source: DataSource, *, guard: bool) -> Table:
     """WHERE and the SELECT list over the rows of a table."""
     columns, fields = [], []
     for column in resolved.sources[0].columns:
@@ -268,14 +269,14 @@ def _answer(rows: pa.Table, resolved: ResolvedQuery, source: DataSource) -> Tabl
     schema = pa.schema(fields)
     count = rows.num_rows
     if resolved.where is not None:
-        keep = as_mask(compile_predicate(resolved.where, schema)(columns, count))
+        keep = as_mask(compile_predicate(resolved.where, schema, guard=guard)(columns, count))
         mask = pa.array(keep)
         columns = [c.filter(mask) for c in columns]
         count = int(np.count_nonzero(keep))
     results, shown = [], []
     for place in resolved.select_order:
         output = resolved.outputs[place]
-        values = compile_expression(output.expression, schema)(columns, count).values
+        values = compile_expression(output.expression, schema, guard=guard)(columns, count).values
         if isinstance(values, pa.Scalar):
             values = pa.array([values.as_py()] * count, to_arrow(output.column.type))
         results.append(values)

@@ -35,7 +35,9 @@ from .structures import compile_array, compile_field, compile_map, compile_struc
 from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy, to_python
 
 
-def compile_expression(expression: n.TypedExpression, schema: pa.Schema, *, report_guarded: bool = False) -> Kernel:
+def compile_expression(
+    expression: n.TypedExpression, schema: pa.Schema, *, report_guarded: bool = False, guard: bool = True
+) -> Kernel:
     """A kernel that gives the expression's values for batches of ``schema``.
 
     A `TableCall` gives a list array, its rows' output.
@@ -43,6 +45,7 @@ def compile_expression(expression: n.TypedExpression, schema: pa.Schema, *, repo
     Args:
         report_guarded: report failures inside of guarded parts (CAST, items of constructors, calls as arguments) as well,
             whose rows may have a value all the same.  Without it, every row that is reported is null.
+        guard: False: a failure inside of a guarded part is one of the whole expression.
     """
     evaluator = _Compiler(expression, schema).compile(expression)
     type_ = t.Array(expression.type) if isinstance(expression, n.TableCall) else expression.type
@@ -52,7 +55,7 @@ def compile_expression(expression: n.TypedExpression, schema: pa.Schema, *, repo
         if not length:
             return Evaluated(pa.nulls(0, arrow))
         frame = Frame(columns, length)
-        value = evaluator(frame)
+        value = evaluator(frame) if guard else _unguarded(evaluator(frame), frame)
         data = frame.array(value.data)
         reports = value.guarded
         if reports is not None and not report_guarded:
@@ -62,8 +65,18 @@ def compile_expression(expression: n.TypedExpression, schema: pa.Schema, *, repo
     return kernel
 
 
-def compile_predicate(expression: n.TypedExpression, schema: pa.Schema) -> Kernel:
+def _unguarded(value: Value, frame: Frame) -> Value:
+    """Failures of guarded parts as those of the whole."""
+    if value.guarded is None:
+        return value
+    return Value(blank(frame.array(value.data), value.guarded), merge_failures(value.failures, value.guarded))
+
+
+def compile_predicate(expression: n.TypedExpression, schema: pa.Schema, *, guard: bool = True) -> Kernel:
     """A kernel that says for which rows a BOOLEAN expression is true; rows that failed are false, and reported.
+
+    Args:
+        guard: see `compile_expression`.
 
     Raises:
         StatementError: it is not BOOLEAN.
@@ -76,7 +89,7 @@ def compile_predicate(expression: n.TypedExpression, schema: pa.Schema) -> Kerne
         if not length:
             return Evaluated(pa.nulls(0, pa.bool_()))
         frame = Frame(columns, length)
-        value = evaluator(frame)
+        value = evaluator(frame) if guard else _unguarded(evaluator(frame), frame)
         data = frame.array(value.data)
         if data.null_count:
             data = data.fill_null(False)

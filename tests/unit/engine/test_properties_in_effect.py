@@ -93,6 +93,32 @@ def bad_timestamp(db: Database) -> bool:
     return False
 
 
+def nested(db: Database) -> Any:
+    """What a SELECT item, a condition and a pull query make of a nested part that fails."""
+    db.execute(S + "CREATE STREAM c AS SELECT k, COALESCE(CAST('x' + CAST(a AS STRING) AS INT), 7) AS n FROM s;")
+    db.execute("CREATE STREAM d AS SELECT * FROM s WHERE COALESCE(CAST('x' + CAST(a AS STRING) AS INT), 7) = 7;" + ROWS)
+    db.drain()
+    pulled = db.sql("SELECT COALESCE(CAST('x' + CAST(a AS STRING) AS INT), 7) AS n FROM s;").fetchall()
+    return [r.value for name in "CD" for r in db.consume(name)] + list(pulled)
+
+
+def test_what_is_nested_fails_alone_or_with_all_around_it() -> None:
+    """`COALESCE` sees a NULL, or does not come to pass."""
+    with opened(**{"auto.offset.reset": "earliest"}) as db:
+        rows = [{"K": 1, "A": 10}, {"K": 1, "A": 20}, {"K": 2, "A": 30}]
+        assert [str(v) for v in nested(db)] == [
+            *["b'{\"N\":7}'"] * 3,
+            *(f"b'{{\"A\":{r['A']}}}'" for r in rows),
+            *["(7,)"] * 3,
+        ]
+    with opened(**{"auto.offset.reset": "earliest", "ksql.nested.error.set.null": "false"}) as db:
+        assert [str(v) for v in nested(db)] == [*["b'{\"N\":null}'"] * 3, *["(None,)"] * 3]
+        (query, _) = db.queries.values()
+        assert query.progress().account.used == 3
+        loggers = [row[0].split(".", 1)[1] for row in db.sql("SELECT * FROM KSQL_PROCESSING_LOG;").fetchall()]
+        assert loggers == ["CSAS_C_1.project"] * 3 + ["CSAS_D_2.filter"] * 3 + ["pull.project"] * 3
+
+
 def idle(db: Database) -> int:
     """How long a join waits for its other input."""
     db.execute(S + "CREATE STREAM r (k INT KEY, b INT) WITH (KAFKA_TOPIC='r', PARTITIONS=1);")
@@ -162,6 +188,21 @@ CASES: dict[str, tuple[Callable[[Database], Any], object, object]] = {
     "ksql.assert.topic.default.timeout.ms": (refused("ASSERT TOPIC x TIMEOUT 1 MILLISECOND; SHOW TYPES;"), "1", None),
     "ksql.assert.schema.default.timeout.ms": (refused("ASSERT SCHEMA SUBJECT x; SHOW TYPES;"), "1", None),
     "ksql.properties.overrides.denylist": (refused("SET 'max.task.idle.ms' = '5';"), "", "max.task.idle.ms"),
+    "ksql.lambdas.enabled": (
+        lambda db: [
+            refused(text, before)(db)
+            for text, before in (
+                ("CREATE STREAM c AS SELECT k, REDUCE(ARRAY[a], 1, (x, y) => x + y) AS r FROM s;", S),
+                ("SELECT k, TRANSFORM(ARRAY[a], x => x + 1) FROM s EMIT CHANGES;", "SHOW TYPES;"),
+                ("INSERT INTO s VALUES (1, REDUCE(ARRAY[2], 1, (x, y) => x + y));", "SHOW TYPES;"),
+            )
+        ], "true", "false"),
+    "ksql.headers.columns.enabled": (
+        refused("CREATE STREAM h (a INT, h BYTES HEADER('h')) WITH (KAFKA_TOPIC='h', PARTITIONS=1);"), "true", "false"),
+    "ksql.suppress.enabled": (
+        refused("CREATE TABLE c AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY k EMIT FINAL;"),
+        "true", "false"),
+    "ksql.nested.error.set.null": (nested, "true", "false"),
     "penstock.topic.auto.create": (refused("CREATE STREAM c (a INT) WITH (KAFKA_TOPIC='c');"), "false", "true"),
     "penstock.schema.compatibility": (schema_level, "", "full"),
 }  # fmt: skip
@@ -192,9 +233,9 @@ def test_both_values_differ(name: str) -> None:
 
 
 def test_no_property_is_forgotten() -> None:
-    """Each has a case here or is tested elsewhere, is always met, or has one value only."""
+    """Each has a case here or is tested elsewhere, or is always met."""
     left = set(PROPERTIES) - set(CASES) - set(ELSEWHERE)
-    assert {n for n in left if PROPERTIES[n].in_effect and len(PROPERTIES[n].choices) != 1} == set()
+    assert {n for n in left if PROPERTIES[n].in_effect} == set()
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,6 @@ def test_wrong_statements_change_nothing(db: Database, text: str, says: str) -> 
         "DROP CONNECTOR c;",
         "ALTER SYSTEM 'a'='b';",
         "SET 'num.stream.threads'='4';",
-        "SET 'ksql.suppress.enabled'='false';",
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(db: Database, text: str) -> None:
