@@ -24,7 +24,8 @@ def build(query: ResolvedQuery) -> p.PlanNode:
     Raises:
         StatementError: the sources of a join are not partitioned alike and cannot be made so (section 8).
     """
-    node = _from(query)
+    joined = _from(query)
+    node = joined.node
     if query.where is not None:
         node = filtered(node, query.where)
     if query.table_calls:
@@ -32,7 +33,9 @@ def build(query: ResolvedQuery) -> p.PlanNode:
     if query.partition_by is not None:
         node = _partition_by(node, query)
     if query.grouping is not None:
-        node = _group(node, query.grouping, key_format(query), final=query.emit == "FINAL")
+        stays = [k.expression for k in query.grouping.keys] == [joined.key]
+        format_ = None if query.grouping.is_global else key_format(query)
+        node = _group(node, query.grouping, format_, stays=stays, final=query.emit == "FINAL")
         if query.grouping.having is not None:
             node = filtered(node, query.grouping.having)
     node = p.Project(
@@ -128,6 +131,7 @@ class _Joined:
 
     Attributes:
         equal: names of the columns that hold the value of the rows' key (see `ResolvedJoin.equivalents`).
+        key: the first of them where a join made the key: rows that are grouped by it stay where they are.
         partitions, format: how the rows lie in partitions.
         own_key: the key is a column that a join made, not one of a source.
         default: the format of new keys, where no source has one.
@@ -140,6 +144,7 @@ class _Joined:
     format: FormatInfo
     default: FormatInfo
     own_key: bool = False
+    key: ColumnRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +157,14 @@ class _Meeting:
     format: FormatInfo
 
 
-def _from(query: ResolvedQuery) -> p.PlanNode:
+def _from(query: ResolvedQuery) -> _Joined:
     first = query.sources[0]
     equal = frozenset(c.internal for c in first.keys) if len(first.keys) == 1 else frozenset()
     format_ = source_key_format(first.source)
     joined = _Joined(scan(first), (first,), equal, first.source.partitions, format_, key_format(query))
     for join in query.joins:
         joined = _foreign_key_join(joined, join) if join.kind == "FOREIGN_KEY" else _join(joined, join)
-    return joined.node
+    return joined
 
 
 def _join(left: _Joined, join: ResolvedJoin) -> _Joined:
@@ -175,7 +180,16 @@ def _join(left: _Joined, join: ResolvedJoin) -> _Joined:
     schema = Schema((Column(key.name, key.type, "KEY"), *left_side.schema.values, *right_side.schema.values))
     node = _join_node(left_side, right_side, join, schema)
     equal = frozenset(c.name for c in join.equivalents)
-    return _Joined(node, (*left.sources, right), equal, meeting.partitions, meeting.format, left.default, own_key=True)
+    return _Joined(
+        node,
+        (*left.sources, right),
+        equal,
+        meeting.partitions,
+        meeting.format,
+        left.default,
+        own_key=True,
+        key=next(iter(join.equivalents), None),
+    )
 
 
 def _meeting(left: _Joined, join: ResolvedJoin, *, left_moves: bool, right_moves: bool) -> _Meeting:
@@ -341,20 +355,16 @@ def _partition_by(node: p.PlanNode, query: ResolvedQuery) -> p.PlanNode:
 # --- GROUP BY --------------------------------------------------------------------------------
 
 
-def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo, *, final: bool) -> p.PlanNode:
+def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo | None, *, stays: bool, final: bool) -> p.PlanNode:
+    """``format_`` of the groups' keys, None for all in one; ``stays``: the rows lie where their group does."""
     arguments = g.argument_columns(grouping.keys, grouping.aggregates)
     key_columns = tuple(Column(k.name, k.expression.type, "KEY") for k in grouping.keys)
     schema = Schema((*key_columns, *(Column(a.name, a.expression.type) for a in arguments)))
     grouped: p.PlanNode = p.GroupBy(
         input=node, keys=grouping.keys, arguments=arguments, schema=schema, kind=node.kind, window=node.window
     )
-    grouped = p.Repartition(
-        input=grouped,
-        format=None if grouping.is_global else format_,
-        schema=schema,
-        kind=node.kind,
-        window=node.window,
-    )
+    if not stays:
+        grouped = p.Repartition(input=grouped, format=format_, schema=schema, kind=node.kind, window=node.window)
     names = {a.expression: a.name for a in arguments}
     aggregates = tuple(
         p.AggregateColumn(name, call, tuple(names[i] for i in call.inputs)) for name, call in grouping.aggregates

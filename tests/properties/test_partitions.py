@@ -163,6 +163,15 @@ CASES = {
         ("N", "M"),
         counts=(3, 3, 3, 2),
     ),
+    "groups of a join's key": Case(
+        (
+            "CREATE TABLE N AS SELECT S.g, COUNT(*) AS n, SUM(S.v) AS s FROM S LEFT JOIN T ON S.g = T.k GROUP BY S.g;",
+            "CREATE TABLE M AS SELECT T.k, COUNT(*) AS n, SUM(U.v) AS s FROM T LEFT JOIN U ON T.k = U.k GROUP BY T.k;",
+        ),
+        (),
+        ("N", "M"),
+        counts=(3, 2, 3, 3),
+    ),
     "stream table table": Case(
         (
             "CREATE STREAM O AS SELECT S.k AS k, S.v AS a, T.v AS b, U.v AS c FROM S JOIN T ON S.k = T.k"
