@@ -70,7 +70,7 @@ SCRIPT_DEPTH_MAX: Final = 20
 PADDED_CHARS_MAX: Final = 16 * 1024 * 1024
 """Characters (or bytes) that LPAD and RPAD fill up to: a column of longer ones would not fit into Arrow's 2 GiB."""
 
-PARTITIONS_MAX: Final = 1_000
+PARTITIONS_MAX: Final = 10_000
 """Partitions of a topic: each is a directory, and a task of every query that reads it."""
 
 COMPACTION_KEYS_MAX: Final = 2_000_000

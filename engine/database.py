@@ -15,24 +15,24 @@ from ..grammar import ast
 from ..grammar.parse import parse, parse_statement, split
 from ..grammar.substitute import substitute
 from ..grammar.unparse import unparse
-from ..limits import PARTITIONS_MAX
 from ..runtime import processing_log
-from ..runtime.batch import python_values
 from ..runtime.clock import SYSTEM_CLOCK, Clock, now_ms, use_clock
 from ..runtime.host import QueryHost, Token
 from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
 from ..storage.layout import open_directory
 from ..storage.log.local import LocalLog
-from ..storage.log.protocol import OffsetReset, TopicConfig
+from ..storage.log.protocol import OffsetReset
 from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import Catalog, DataSource, FormatInfo
-from .commands import adhoc, persist, records, select
+from .commands import adhoc, persist, records, select, topics
 from .commands.context import Engine
 from .commands.dispatch import Script, execute, read_script
 from .commands.journal import Journal
 from .commands.planning import copies
+from .commands.raw import RawRecord, raw_records
 from .commands.submit import Submission
+from .commands.topics import TopicDescription
 from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
@@ -47,18 +47,6 @@ __all__ = ["Database", "QueryHandle", "RawRecord", "connect"]
 
 PROCESSING_LOG = "KSQL_PROCESSING_LOG"
 _SUBSTITUTION = "ksql.variable.substitution.enable"
-
-
-@dataclass(frozen=True, slots=True)
-class RawRecord:
-    """A record as the log holds it: ``value`` is bytes, or a dict for typed topics; headers are (name, bytes) pairs."""
-
-    key: bytes | None
-    value: Any
-    timestamp: int
-    headers: tuple[tuple[str, bytes | None], ...]
-    partition: int
-    offset: int
 
 
 def connect(
@@ -458,38 +446,43 @@ class Database:
         if not isinstance(offset, int | None) or (partition is not None and partition not in range(config.partitions)):
             raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, offsets are numbers")
         for number in range(config.partitions) if partition is None else [partition]:
-            yield from self._records(topic, number, offset, reset)
+            yield from raw_records(self._engine.log, topic, number, offset, reset)
 
-    def _records(self, topic: str, partition: int, offset: int | None, reset: OffsetReset) -> Iterator[RawRecord]:
-        log = self._engine.log
-        end = log.end_offset(topic, partition)
-        place = log.start_offset(topic, partition) if offset is None else offset
-        while True:
-            found = log.read(topic, partition, place, rows_max=10_000, reset="earliest" if offset is None else reset)
-            count = len(found)
-            keys = [None] * count if found.keys is None else found.keys.to_pylist()
-            headers = [None] * count if found.headers is None else found.headers.to_pylist()
-            values = python_values(found.values)
-            for i in range(count):
-                pairs = tuple((h["KEY"], h["VALUE"]) for h in headers[i] or ())
-                yield RawRecord(keys[i], values[i], int(found.timestamps[i]), pairs, partition, int(found.offsets[i]))
-            place = found.next_offset
-            if place >= end:
-                return
-
-    def create_topic(self, name: str, *, partitions: int = 1, replicas: int = 1) -> None:
+    def create_topic(
+        self, name: str, *, partitions: int = 1, replicas: int = 1, config: Mapping[str, object] | None = None
+    ) -> None:
         """Make a topic of bytes.
 
+        Args:
+            config: by Kafka's names, ``{"retention.ms": 3_600_000}``; see docs/reference/log.md.
+
         Raises:
-            StatementError: it exists, or cannot have so many partitions.
+            StatementError: it exists, or cannot have so many partitions or such a config.
             StorageError: the disk failed.
         """
         self._check_open()
-        if not name or self._engine.topic(name) is not None:
-            raise StatementError(f"there is a topic {name} already" if name else "a topic needs a name")
-        if not 1 <= partitions <= PARTITIONS_MAX:
-            raise StatementError(f"a topic has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
-        self._engine.create_topic(name, TopicConfig(partitions), replicas)
+        with self._lock:
+            topics.create(self._engine, name, partitions, replicas, config)
+
+    def alter_topic(self, name: str, config: Mapping[str, object] | None = None, *, partitions: int | None = None) -> None:
+        """Set a topic's config (None as a value: back to the default), or add partitions.
+
+        Raises: StatementError, StorageError: see `topics.alter`; nothing has changed.
+        """
+        self._check_open()
+        with self._lock:
+            topics.alter(self._engine, name, config, partitions)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic that no source and no query stands on.  Raises: StatementError, StorageError."""
+        self._check_open()
+        with self._lock:
+            topics.delete(self._engine, name)
+
+    def describe_topic(self, name: str) -> TopicDescription:
+        """Its config, and what its partitions hold.  Raises: StatementError, StorageError."""
+        self._check_open()
+        return topics.describe(self._engine, name)
 
     def drain(self) -> None:
         """Process everything that is there, query by query in order of creation, on this thread.

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import PenstockError, StatementError
+from .topics import add_topic_commands, run_topic_command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "--ksqldb-messages", action="store_true", help="compare messages also where a ksqlDB error class is expected"
     )
     _settings(tests)
+    add_topic_commands(commands)
     return top
 
 
@@ -83,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 foreign_messages=options.ksqldb_messages,
                 quiet=options.quiet,
             )
+        if options.command == "topic":
+            return run_topic_command(options, _print)
         return _shell(options, settings)
     except PenstockError as problem:
         from . import render

@@ -202,6 +202,14 @@ class QueryRun:
         return [*(self._group(i.source.name) for i in self._inputs), self._counter_group]
 
     @property
+    def topics(self) -> set[str]:
+        """The topics that it reads and writes, those of its state apart."""
+        nodes = self.dataflow.nodes
+        return {n.topic for n in nodes if isinstance(n, Source)} | {
+            n.topic for n in nodes if isinstance(n, Sink) and n.topic
+        }
+
+    @property
     def changelogs(self) -> list[str]:
         """The topics that hold the changes of its stores."""
         return [d.topic for d in self._keeper.stores]

@@ -13,6 +13,7 @@ What is modelled:
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import StorageError
@@ -164,6 +165,10 @@ class FaultyFiles(_ReplaceByRename):
         self._operate()
         parts = path.split("/")
         self._directories.update("/".join(parts[: i + 1]) for i in range(len(parts)))
+
+    def make_directories(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.make_directory(path)
 
     def rename(self, source: str, target: str) -> None:
         self._operate()

@@ -21,7 +21,7 @@ import shutil
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,6 +95,9 @@ class Files(Protocol):
 
     def make_directory(self, path: str) -> None:
         """Create a directory and what it stands in, where missing; durable on return."""
+
+    def make_directories(self, paths: Sequence[str]) -> None:
+        """The same for many at once, with one sync for those that stand in one directory."""
 
     def rename(self, source: str, target: str) -> None:
         """Move a file, replacing ``target`` in one instant."""
@@ -211,18 +214,21 @@ class RealFiles(_ReplaceByRename):
             raise _storage_error(error, "list the directory", self._full(path)) from error
 
     def make_directory(self, path: str) -> None:
-        full = self._full(path)
-        created = []
-        missing = full
-        while not os.path.isdir(missing):
-            created.append(missing)
-            missing = os.path.dirname(missing)
-        try:
-            os.makedirs(full, exist_ok=True)
-        except OSError as error:
-            raise _storage_error(error, "create the directory", full) from error
-        for directory in created:
-            _sync_directory(os.path.dirname(directory))
+        self.make_directories([path])
+
+    def make_directories(self, paths: Sequence[str]) -> None:
+        changed: dict[str, None] = {}
+        for full in map(self._full, paths):
+            missing = full
+            while not os.path.isdir(missing):
+                missing = os.path.dirname(missing)
+                changed[missing] = None
+            try:
+                os.makedirs(full, exist_ok=True)
+            except OSError as error:
+                raise _storage_error(error, "create the directory", full) from error
+        for directory in changed:
+            _sync_directory(directory)
 
     def rename(self, source: str, target: str) -> None:
         try:
@@ -474,6 +480,10 @@ class MemoryFiles(_ReplaceByRename):
         parts = path.split("/")
         with self._guard:
             self._directories.update("/".join(parts[: i + 1]) for i in range(len(parts)))
+
+    def make_directories(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.make_directory(path)
 
     def rename(self, source: str, target: str) -> None:
         with self._guard:

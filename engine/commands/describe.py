@@ -19,6 +19,7 @@ from . import persist
 from .context import Engine, unsupported_connectors
 from .planning import plan_query, with_copies
 from .select import access_path
+from .topics import last_time
 
 Sections = list[tuple[str, str | Listing]]
 
@@ -146,11 +147,8 @@ def _servable(engine: Engine, source: DataSource) -> str:
 
 def last_record_at(engine: Engine, topic: str, partition: int) -> str:
     """The timestamp of a partition's last record; empty if there is none."""
-    end = engine.log.end_offset(topic, partition)
-    if end <= engine.log.start_offset(topic, partition):
-        return ""
-    records = engine.log.read(topic, partition, end - 1, rows_max=1)
-    return instant(int(records.timestamps[0])) if len(records) else ""
+    last = last_time(engine.log, topic, partition)
+    return "" if last is None else instant(last)
 
 
 def _partitions(engine: Engine, topic: str) -> Listing:

@@ -10,6 +10,7 @@ from ..results import Description, Listing, Message
 from ..settings import PROPERTIES
 from .context import Engine, unsupported_connectors
 from .describe import consumers, describe_queries, describe_sources, format_text, last_record_at
+from .topics import changed_config
 
 Result = Message | Listing | Description
 
@@ -55,10 +56,11 @@ def _topics(engine: Engine, everything: bool, extended: bool, text: str) -> List
             _, ends = engine.log.end_offsets(places)
             records = sum(ends.values()) - sum(engine.log.start_offset(*place) for place in places)
             last = max((t for p in range(config.partitions) if (t := last_record_at(engine, name, p))), default="")
-            retention = "" if config.retention_ms is None else f" {config.retention_ms} ms"
-            row = (*row, records, last, config.cleanup_policy + retention, ", ".join(consumers(engine, name)) or "none")
+            size = sum(size for _, size in engine.log.partition_sizes(name))
+            config_text = ", ".join(f"{key}={value}" for key, value in changed_config(config).items()) or "default"
+            row = (*row, records, size, last, config_text, ", ".join(consumers(engine, name)) or "none")
         rows.append(row)
-    columns = ("Topic", "Partitions", "Replicas", "Records", "Last Record", "Cleanup", "Consumers")
+    columns = ("Topic", "Partitions", "Replicas", "Records", "Bytes", "Last Record", "Config", "Consumers")
     return Listing("show topics", columns if extended else columns[:3], tuple(rows), text)
 
 

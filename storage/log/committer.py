@@ -427,6 +427,8 @@ class _Plan:
             topic = self._log.topic(part.topic)
             if topic.id != part.topic_id:
                 raise StorageError(f"the topic {part.topic!r} was deleted and created again during a transaction")
+            if part.partitions != len(topic.partitions) and part.records.keys is not None:
+                raise StorageError(f"the topic {part.topic!r} got partitions during a transaction", action="try it again")
             part.encode(topic.config.value_type)
         for producer, sequence in transaction.sequences.items():
             last = self._sequences.get(producer, self._manifest.sequences.get(producer))

@@ -34,7 +34,7 @@ from .manifest import (
     config_of,
     state_of,
 )
-from .partition import Partition
+from .partition import Partition, check_unkeyed
 from .partitioner import partitions_of
 from .protocol import FetchedRecords, OffsetReset, ProducedBatch, TopicConfig, TopicPartition
 from .record import fields_hold_dictionaries
@@ -128,16 +128,24 @@ class LocalLog:
             if name in self._topics:
                 raise StorageError(f"the topic {name!r} exists")
             state = state_of(config, self._manifest.next_topic_id, config.partitions)
-            for number in range(config.partitions):
-                self._files.make_directory(partition_directory(name, state.id, number))
+            self._files.make_directories([partition_directory(name, state.id, i) for i in range(config.partitions)])
             self.committer.record(TopicDefined(name, state))
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
         """See `protocol.Log.alter_topic`."""
+        topic = self.topic(name)
+        looked_at = [0] * len(topic.partitions)
+        if config.partitions > topic.config.partitions:
+            looked_at = check_unkeyed(
+                topic.partitions, looked_at, topic.config.value_type
+            )  # the bulk of it, while others may write
         with self.committer.write_lock:
             topic = self.topic(name)
-            if config.partitions != topic.config.partitions:
+            more = config.partitions - topic.config.partitions
+            if more < 0:
                 raise StorageError(f"the topic {name!r} has {topic.config.partitions} partitions, and keeps them")
+            if more:
+                check_unkeyed(topic.partitions, looked_at, topic.config.value_type)
             old, new = topic.config.value_type, config.value_type
             grown = old == new or (
                 old is not None
@@ -150,7 +158,9 @@ class LocalLog:
                 raise StorageError(
                     f"the values of the topic {name!r} are {old}; they may gain fields at the end, not become {new}"
                 )
-            self.committer.record(TopicDefined(name, state_of(config, topic.id, 0)))
+            have = len(topic.partitions)
+            self._files.make_directories([partition_directory(name, topic.id, have + i) for i in range(more)])
+            self.committer.record(TopicDefined(name, state_of(config, topic.id, more)))
 
     def delete_topic(self, name: str) -> None:
         """See `protocol.Log.delete_topic`."""
@@ -190,10 +200,11 @@ class LocalLog:
     def _open_topic(self, name: str) -> None:
         state = self._manifest.topics[name]
         known = self._topics.get(name)
-        if known is None:
-            partitions = tuple(Partition(self._files, name, state.id, i, p) for i, p in enumerate(state.partitions))
-        else:
-            partitions = known.partitions
+        have = () if known is None else known.partitions
+        more = [
+            Partition(self._files, name, state.id, i, state.partitions[i]) for i in range(len(have), len(state.partitions))
+        ]
+        partitions = (*have, *more)
         self._topics[name] = Topic(state.id, config_of(state), partitions)
 
     # ------------------------------------------------------------------------------------------------------ writing
@@ -275,6 +286,11 @@ class LocalLog:
     def end_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.end_offset`."""
         return self._partition(topic, partition).view.end
+
+    def partition_sizes(self, topic: str) -> list[tuple[int, int]]:
+        """See `protocol.Log.partition_sizes`."""
+        found = [tuple(p.state.segments) for p in self.topic(topic).partitions]
+        return [(len(segments), sum(s.length for s in segments)) for segments in found]
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
         """See `protocol.Log.end_offsets`."""

@@ -131,7 +131,7 @@ class Committed(msgspec.Struct, tag="commit"):
 
 
 class TopicDefined(msgspec.Struct, tag="topic"):
-    """A topic was created (the name is new) or altered (``state`` has no partitions)."""
+    """A topic was created (the name is new) or altered (``state`` has only partitions that are added)."""
 
     name: str
     state: TopicState
@@ -250,7 +250,7 @@ class Manifest(msgspec.Struct, tag="manifest"):
             self.topics[entry.name] = entry.state
             self.next_topic_id = max(self.next_topic_id, entry.state.id + 1)
         else:
-            entry.state.partitions = known.partitions
+            entry.state.partitions = [*known.partitions, *entry.state.partitions]
             self.topics[entry.name] = entry.state
 
     def _replace(self, entry: SegmentsReplaced) -> None:
@@ -264,7 +264,7 @@ class Manifest(msgspec.Struct, tag="manifest"):
 
 
 def state_of(config: TopicConfig, topic_id: int, partitions: int) -> TopicState:
-    """A topic as the journal keeps it; with 0 partitions, as an alteration."""
+    """A topic as the journal keeps it; for an alteration ``partitions`` says how many are added."""
     schema = None if config.value_type is None else pa.schema([pa.field("value", config.value_type)])
     return TopicState(
         topic_id,

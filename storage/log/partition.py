@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import OffsetOutOfRangeError, StorageError
-from ...limits import READ_BYTES_MAX
+from ...limits import FRAME_ROWS_MAX, READ_BYTES_MAX
 from ..files import Files
 from ..layout import partition_directory, segment_path
 from .index import FrameIndex
@@ -20,7 +20,7 @@ from .protocol import FetchedRecords
 from .record import FrameHeader, concat_fetched, rows_of, slice_frame
 from .segment import Segment
 
-__all__ = ["Partition", "View", "empty_records"]
+__all__ = ["Partition", "View", "check_unkeyed", "empty_records"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +253,33 @@ class Partition:
                 if len(late):  # in the first of them, unless it is one that the start cuts
                     return min(int(records.offsets[late[0]]), view.end)
         return view.end
+
+
+def check_unkeyed(partitions: Sequence[Partition], offsets: Sequence[int], value_type: Any | None) -> list[int]:
+    """Look at all visible records from the offsets on; returns where that ended.
+
+    Raises:
+        StorageError: one of them has a key, so more partitions would have it in two places.
+    """
+    ends = []
+    for partition, first in zip(partitions, offsets, strict=True):
+        offset, end = first, partition.view.end
+        while offset < end:
+            offset = max(offset, partition.view.start)
+            try:
+                found = partition.read(offset, FRAME_ROWS_MAX, None, None if value_type is None else [], value_type)
+            except OffsetOutOfRangeError:
+                continue  # retention was quicker
+            if found.keys is not None and found.keys.null_count < len(found):
+                keyed = int(found.offsets[np.flatnonzero(np.asarray(found.keys.is_valid()))[0]])
+                raise StorageError(
+                    f"the topic {partition.topic!r} cannot get more partitions: the record at offset {keyed} of partition "
+                    f"{partition.number} has a key, and later ones with this key would go elsewhere",
+                    action="create a topic with more partitions, and copy the records into it",
+                )
+            offset = found.next_offset
+        ends.append(offset)
+    return ends
 
 
 def empty_records(value_type: Any | None, fields: Sequence[str] | None, next_offset: int) -> FetchedRecords:

@@ -29,7 +29,7 @@ class TopicConfig:
     """What a topic is created with.
 
     Attributes:
-        partitions: at least 1, fixed for the topic's life.
+        partitions: at least 1; more may be added while no record has a key.
         value_type: None for a topic of bytes; a struct type for typed (native ``ARROW``) values.  May gain fields later.
         cleanup_policy: ``delete`` drops old segments, ``compact`` keeps the last record per key.
         retention_ms, retention_bytes: None keeps everything.
@@ -172,7 +172,7 @@ class Log(Protocol):
         """Raises: StorageError, if it exists."""
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
-        """Change anything but the number of partitions; ``value_type`` may only gain fields at its end.
+        """Change a topic; ``value_type`` may only gain fields at its end, partitions may be added while no record has a key.
 
         Raises:
             StorageError: unknown topic, or a change that is not allowed.
@@ -230,6 +230,9 @@ class Log(Protocol):
 
     def end_offset(self, topic: str, partition: int) -> int:
         """The offset after the last visible record."""
+
+    def partition_sizes(self, topic: str) -> Sequence[tuple[int, int]]:
+        """How many segments and bytes each partition has."""
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
         """The newest visible epoch and the end offsets of several partitions, all as of that one commit."""

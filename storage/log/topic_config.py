@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...errors import StorageError
+from ...errors import StatementError, UnsupportedError
 from .protocol import TopicConfig
 
 __all__ = ["CONFIG_NAMES", "described", "with_config"]
@@ -45,12 +45,12 @@ class _Number:
         try:
             value = int(text)
         except ValueError:
-            raise StorageError(f"{name} is a whole number, not {text!r}") from None
+            raise StatementError(f"{name} is a whole number, not {text!r}") from None
         if value == -1 and self.unlimited:
             return None
         if not self.least <= value <= self.most:
             also = ", or -1" if self.unlimited else ""
-            raise StorageError(f"{name} is {self.least} to {self.most}{also}, not {value}")
+            raise StatementError(f"{name} is {self.least} to {self.most}{also}, not {value}")
         return value
 
 
@@ -96,7 +96,7 @@ def with_config(config: TopicConfig, changes: Mapping[str, object]) -> TopicConf
     """``config`` with changes by Kafka's names; None as a value goes back to the default.
 
     Raises:
-        StorageError: a name that does not exist or is not supported, or a value that it cannot have.
+        StatementError: a name that does not exist or is not supported, or a value that it cannot have.
     """
     fields: dict[str, Any] = {}
     default = TopicConfig()
@@ -110,18 +110,19 @@ def with_config(config: TopicConfig, changes: Mapping[str, object]) -> TopicConf
             field, values = _CHOICES[name]
             text = str(value).replace(" ", "").lower()
             if value is not None and text not in values:
-                raise StorageError(f"{name} is one of {', '.join(sorted({*values.values()}))}, not {value!r}")
+                raise StatementError(f"{name} is one of {', '.join(sorted({*values.values()}))}, not {value!r}")
             fields[field] = getattr(default, field) if value is None else values[text]
         else:
-            raise StorageError(_refusal(name))
+            raise _refusal(name)
     return replace(config, **fields)
 
 
-def _refusal(name: str) -> str:
+def _refusal(name: str) -> StatementError:
     if name in _REFUSED:
-        return f"{name} is not supported: {_REFUSED[name]}"
+        return UnsupportedError(f"{name} is not supported: {_REFUSED[name]}")
     near = difflib.get_close_matches(name, CONFIG_NAMES, 1)
-    return f"there is no config {name!r} of topics" + (f"; did you mean {near[0]}?" if near else "")
+    suggestion = f"Did you mean {near[0]}?" if near else f"There are {', '.join(CONFIG_NAMES)}."
+    return StatementError(f"there is no config {name!r} of topics", suggestion=suggestion)
 
 
 def described(config: TopicConfig) -> dict[str, str]:

@@ -33,6 +33,7 @@ class Prepared:
     topic: str
     topic_id: int
     partition: int
+    partitions: int  # of the topic, when its keys were placed
     value_type: Any | None
     records: Records
     arrivals: Int64s
@@ -57,6 +58,7 @@ class LocalTransaction:
         self._log = log
         self._parts: dict[tuple[str, int], list[_Part]] = {}
         self._topic_ids: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._open = True
         self.rows = 0
         self.positions: dict[str, dict[TopicPartition, int]] = {}
@@ -82,12 +84,13 @@ class LocalTransaction:
             return
         chosen = self._place(topic, records, count)
         order = np.argsort(chosen, kind="stable")
-        bounds = np.searchsorted(chosen[order], np.arange(count + 1))
-        for number in range(count):
-            rows = order[bounds[number] : bounds[number + 1]]
+        placed = chosen[order]
+        starts = np.flatnonzero(np.diff(placed, prepend=-1))  # only of partitions that get some: there may be thousands
+        for rows in np.split(order, starts[1:]):
+            number = int(chosen[rows[0]])
             if len(rows) == n:
                 self._parts.setdefault((topic, number), []).append(_Part(records, arrivals))
-            elif len(rows):
+            else:
                 self._parts.setdefault((topic, number), []).append(_Part(take_records(records, rows), arrivals[rows]))
 
     def append_ranked(self, topic: str, parts: Sequence[tuple[int, Records, Int64s]]) -> None:
@@ -107,6 +110,8 @@ class LocalTransaction:
             raise StorageError(f"the topic {topic!r} has the partitions 0 to {count - 1}, not {partition}")
         if self._topic_ids.setdefault(topic, known.id) != known.id:
             raise StorageError(f"the topic {topic!r} was deleted and created again during a transaction")
+        if self._counts.setdefault(topic, count) != count:
+            raise StorageError(f"the topic {topic!r} got partitions during a transaction", action="try it again")
         return known.config
 
     def _place(self, topic: str, records: Records, count: int) -> Any:
@@ -151,7 +156,10 @@ class LocalTransaction:
             compression = self._log.topic(topic).config.compression
             if compression == "none":
                 compression = self._compression
-            prepared = Prepared(topic, self._topic_ids[topic], partition, value_type, records, arrivals, compression, [])
+            count = self._counts[topic]
+            prepared = Prepared(
+                topic, self._topic_ids[topic], partition, count, value_type, records, arrivals, compression, []
+            )
             prepared.encode(value_type)
             self.prepared.append(prepared)
         self._parts = {}

@@ -66,7 +66,13 @@ async def push_async(database: penstock.Database) -> None:
 
 def raw(database: penstock.Database) -> None:
     """The log below the streams."""
-    database.create_topic("raw", partitions=2)
+    database.create_topic("raw", partitions=2, config={"retention.ms": 3_600_000})
+    database.alter_topic("raw", {"retention.ms": None, "cleanup.policy": "compact"}, partitions=3)
+    topic = database.describe_topic("raw")
+    names: dict[str, str] = dict(topic.config)
+    ends: list[int] = [partition.end_offset for partition in topic.partitions]
+    database.delete_topic("raw")
+    print(names, ends, topic.size_bytes, topic.sources)
     database.produce("raw", key=b"k", value=b"v", timestamp=0, headers=[("name", b"value")])
     for record in database.consume("raw", offset=0):
         found: penstock.RawRecord = record

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penstock.errors import StorageError
+from penstock.errors import StatementError
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import Compression, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
@@ -40,13 +40,13 @@ def test_every_name_goes_there_and_back() -> None:
         ("delete.retention.ms", "-1", "0 to"),
         ("cleanup.policy", "keep", "compact"),
         ("compression.type", "gzip", "lz4"),
-        ("retention.mss", "1", "did you mean retention.ms?"),
+        ("retention.mss", "1", "Did you mean retention.ms?"),
         ("flush.messages", "1", "not supported"),
     ],
 )
 def test_what_cannot_be_is_refused(name: str, value: str, said: str) -> None:
     """Unknown names, values out of bounds, and what Kafka has and we have not."""
-    with pytest.raises(StorageError, match=said):
+    with pytest.raises(StatementError, match=said):
         with_config(TopicConfig(), {name: value})
 
 
