@@ -19,12 +19,15 @@ class Opening:
         self._database: Any = None
         self._problem: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._guard = threading.Lock()
 
     def start(self) -> None:
         """Begin, unless that was done."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._open, name="penstock-opening", daemon=True)
-            self._thread.start()
+        with self._guard:  # the toolbar may ask for the database meanwhile, and cannot wait for a thread not yet started
+            if self._thread is None:
+                thread = threading.Thread(target=self._open, name="penstock-opening", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _open(self) -> None:
         try:
