@@ -32,8 +32,8 @@ ORDER = {
         "results commands database script_tests"
     ),
     "engine/commands": (
-        "journal upgrade context inference planning printing reading records replacement settings submit insert persist "
-        "select adhoc define describe inspect assertions dispatch"
+        "raw journal upgrade context topics inference planning printing reading records replacement settings submit insert "
+        "persist select adhoc define describe inspect assertions dispatch"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""
