@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo examples test check lint types conformance bless sim kill-demo bench clean
+.PHONY: setup demo examples test check lint types conformance bless sim flips kill-demo bench clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,9 @@ bless: setup
 
 sim: setup
 	PENSTOCK_SIMULATIONS=2000 $(BIN)/python -m pytest tests/simulation -q
+
+flips: setup
+	PENSTOCK_FLIPS=all $(BIN)/python -m pytest tests/simulation/test_flips.py -q -s
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py

@@ -38,10 +38,16 @@ if TYPE_CHECKING:
     )
     from .runtime.host import Token
     from .runtime.subscriptions import PushBatch, Subscription
+    from .storage.backup import Backup, backup_directory
+    from .storage.log.report import inspect_directory
+    from .storage.repair import RepairPlan, plan_repair
+    from .storage.verify import Finding, verify_directory
 
 _HOMES = {
     "AssertionFailedError": "errors",
+    "Backup": "storage.backup",
     "DataError": "errors",
+    "Finding": "storage.verify",
     "Database": "engine.database",
     "Description": "engine.results",
     "InternalError": "errors",
@@ -54,6 +60,7 @@ _HOMES = {
     "PrintedRecord": "engine.results",
     "PushResult": "engine.results",
     "PushRow": "engine.results",
+    "RepairPlan": "storage.repair",
     "QueryHandle": "engine.database",
     "RawRecord": "engine.database",
     "StatementError": "errors",
@@ -63,7 +70,11 @@ _HOMES = {
     "Table": "engine.results",
     "Token": "runtime.host",
     "UnsupportedError": "errors",
+    "backup_directory": "storage.backup",
     "connect": "engine.database",
+    "inspect_directory": "storage.log.report",
+    "plan_repair": "storage.repair",
+    "verify_directory": "storage.verify",
     "run_test": "engine.script_tests",
     "read_tests": "engine.script_tests",
     "udaf": "engine.functions.user",
@@ -73,7 +84,9 @@ _HOMES = {
 
 __all__ = [
     "AssertionFailedError",
+    "Backup",
     "DataError",
+    "Finding",
     "Database",
     "Description",
     "InternalError",
@@ -88,6 +101,7 @@ __all__ = [
     "PushRow",
     "QueryHandle",
     "RawRecord",
+    "RepairPlan",
     "StatementError",
     "StorageError",
     "Submitted",
@@ -95,7 +109,11 @@ __all__ = [
     "Table",
     "Token",
     "UnsupportedError",
+    "backup_directory",
     "connect",
+    "inspect_directory",
+    "plan_repair",
+    "verify_directory",
     "run_test",
     "read_tests",
     "udaf",

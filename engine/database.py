@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..runtime.clock import SYSTEM_CLOCK, Clock, now_ms, use_clock
 from ..runtime.host import QueryHost, Token
 from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
+from ..storage.backup import Backup, backup_directory
 from ..storage.layout import open_directory
 from ..storage.log.local import LocalLog
 from ..storage.log.protocol import OffsetReset
@@ -547,6 +548,20 @@ class Database:
         counts = [(streams, "stream"), (tables, "table"), (len(catalog.queries), "query")]
         words = [f"{n} {w if n == 1 else 'queries' if w == 'query' else w + 's'}" for n, w in counts]
         return f"{place}: {', '.join(words)}"
+
+    def backup(self, directory: str | Path, progress: Callable[[int, int], None] | None = None) -> Backup:
+        """Copy all commits so far into a new directory while writers go on; ``progress``: bytes copied, bytes in all.
+
+        Raises:
+            StatementError: the database is in memory.
+            StorageError: the directory is not empty, a file is damaged, the disk is full or failing.
+        """
+        self._check_open()
+        if self.path is None:
+            raise StatementError("a database in memory has no files to back up")
+        if isinstance(self._engine.log, LocalLog):
+            self._engine.log.flush()
+        return backup_directory(self.path, directory, progress)
 
     # --- life cycle ------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import PenstockError, StatementError
+from . import log_tools
 from .topics import add_topic_commands, run_topic_command
 
 
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _settings(tests)
     add_topic_commands(commands)
+    log_tools.add_commands(commands)
     return top
 
 
@@ -87,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if options.command == "topic":
             return run_topic_command(options, _print)
+        if options.command in ("log", "backup"):
+            return log_tools.run(options, _print)
         return _shell(options, settings)
     except PenstockError as problem:
         from . import render

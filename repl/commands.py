@@ -88,6 +88,15 @@ def include(shell: Shell, argument: str) -> None:
     shell.run(text)
 
 
+@command("\\backup", usage="\\backup DIR", meaning="copy the database to a new directory")
+def backup(shell: Shell, argument: str) -> None:
+    """Back up, while the queries go on."""
+    if not argument:
+        raise StatementError("\\backup takes the name of a new directory")
+    made = shell.database.backup(Path(argument).expanduser())
+    shell.write(f"{argument}: all commits up to {made.epoch}, {made.files} files, {made.bytes:,} bytes")
+
+
 @command("\\time", usage="\\time STATEMENT", meaning="run a statement and say how long it took")
 def timed(shell: Shell, argument: str) -> None:
     """Run and measure."""

@@ -25,14 +25,12 @@ import pyarrow as pa
 
 from ..errors import StorageError
 from ..limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
-from ..storage.layout import state_directory
+from ..storage.layout import CHANGELOG_PREFIX, state_directory
 from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
 from ..storage.state.store import StateStore
 from .clock import now_ms
 
 _LOGGER = logging.getLogger("penstock.commit")
-CHANGELOG_PREFIX = "_changelog-"
-"""Of the topics that hold the changes of stores."""
 
 
 class Checkpoints(Protocol):

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from ..errors import DataError, StatementError
 from ..limits import BATCH_ROWS_MAX, UNREAD_ROWS_MAX
+from ..storage.layout import CHANGELOG_PREFIX
 from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
 from .batch import Batch
-from .commit import CHANGELOG_PREFIX, Checkpoints, NoCheckpoints
+from .commit import Checkpoints, NoCheckpoints
 from .dataflow import Dataflow, Sink, Source
 from .processing_log import TOPIC, VALUE_TYPE
 from .queries import COPY_OF, QueryRun, Services

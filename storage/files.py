@@ -185,10 +185,15 @@ class RealFiles(_ReplaceByRename):
 
     At most `OPEN_FILES_MAX` descriptors are kept open: the least recently used are closed and opened again when next
     needed, so that thousands of segments do not meet the limit of the process.
+
+    Args:
+        root: the directory.
+        read_only: open files for reading only, also beside a process that writes them.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, read_only: bool = False) -> None:
         self.root = str(Path(root).absolute())
+        self.read_only = read_only
         self._open: OrderedDict[_RealFile, None] = OrderedDict()
         self._guard = threading.Lock()
         self._lock_descriptor: int | None = None
@@ -320,7 +325,12 @@ class _RealFile:
         """If the file was extended for mapping: how long it is really."""
 
     def open(self, create: bool) -> None:
-        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | (os.O_CREAT if create else 0)
+        flags = (
+            (os.O_RDONLY if self._files.read_only else os.O_RDWR)
+            | getattr(os, "O_CLOEXEC", 0)
+            | getattr(os, "O_BINARY", 0)
+            | (os.O_CREAT if create else 0)
+        )
         try:
             self._descriptor = os.open(self.path, flags, 0o644)
         except FileNotFoundError as error:

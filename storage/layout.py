@@ -24,6 +24,7 @@ from ..errors import StorageError
 from .files import Files, MemoryFiles, RealFiles
 
 __all__ = [
+    "CHANGELOG_PREFIX",
     "FORMAT",
     "FORMAT_VERSION",
     "JOURNALS",
@@ -31,7 +32,9 @@ __all__ = [
     "LOCK",
     "STATE",
     "TOPICS",
+    "UNFINISHED",
     "check_version",
+    "check_whole",
     "journal_path",
     "open_directory",
     "partition_directory",
@@ -41,8 +44,12 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+CHANGELOG_PREFIX = "_changelog-"
+"""Of the topics that hold the changes of stores: the query and the store follow, with a ``-`` between them."""
 FORMAT = "format"
 LOCK = "lock"
+UNFINISHED = "backup-unfinished"
+"""A file that a backup has from before its first file until after its last."""
 JOURNALS = "log/journal"
 TOPICS = "log/topics"
 STATE = "state"
@@ -68,6 +75,7 @@ def prepare(files: Files) -> Files:
     files.make_directory("")
     files.lock(LOCK)
     try:
+        check_whole(files)
         if files.exists(FORMAT):
             check_version(files)
         else:
@@ -89,6 +97,16 @@ def prepare(files: Files) -> Files:
         files.close()
         raise
     return files
+
+
+def check_whole(files: Files) -> None:
+    """Raises: StorageError, if the directory is a backup that was not finished."""
+    if files.exists(UNFINISHED):
+        raise StorageError(
+            "this is a backup that was not finished",
+            path=f"{files.root}/{UNFINISHED}",
+            action="delete the directory and take the backup again",
+        )
 
 
 def check_version(files: Files) -> None:

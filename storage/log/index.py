@@ -93,11 +93,9 @@ class FrameIndex:
             position: of the segment's first frame.
             data: the segment's bytes, as far as they are visible.
         """
-        if len(file) < _FIXED.size:
+        if not cls.is_whole(file):
             return None
-        magic, crc, of_generation, of_base, end, n, first_crc, last_crc = _FIXED.unpack_from(file)
-        if magic != _MAGIC or crc32c(memoryview(file)[_CRC_FROM:]) != crc:
-            return None
+        _, _, of_generation, of_base, end, n, first_crc, last_crc = _FIXED.unpack_from(file)
         if (of_base, of_generation) != (base_offset, generation) or len(file) != _FIXED.size + 24 * n or end > len(data):
             return None
         index = cls(position)
@@ -114,3 +112,11 @@ class FrameIndex:
         index.end_position = end
         index.from_file = True
         return index
+
+    @staticmethod
+    def is_whole(file: bytes) -> bool:
+        """Whether the bytes of an index file are what was written."""
+        if len(file) < _FIXED.size:
+            return False
+        magic, crc = _FIXED.unpack_from(file)[:2]
+        return bool(magic == _MAGIC and crc32c(memoryview(file)[_CRC_FROM:]) == crc)

@@ -37,6 +37,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 from crc32c import crc32c
@@ -55,7 +56,7 @@ from .manifest import (
     TopicDeleted,
 )
 
-__all__ = ["Journal", "newest_journal"]
+__all__ = ["Journal", "JournalRecord", "newest_journal", "read_records"]
 
 _FILE = struct.Struct("<8sQ")
 _FILE_MAGIC = b"PENJRNL1"
@@ -96,6 +97,31 @@ def newest_journal(files: Files) -> int | None:
             )
         numbers.append(int(number))
     return max(numbers, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """A record as it stands in the file; ``length`` is that of its payload."""
+
+    position: int
+    length: int
+    durable_to: int
+    value: Manifest | Entry
+
+
+def read_records(data: memoryview) -> list[JournalRecord]:
+    """The whole records of a journal's bytes, up to the first that is not; damage is for `Journal.load` to report."""
+    records: list[JournalRecord] = []
+    position, previous = _FILE.size, 0
+    while (found := _record_at(data, position)) is not None and found[1] == previous:
+        previous, payload = found[0], found[4]
+        try:
+            value = (_entry_decoder if records else _manifest_decoder).decode(payload)
+        except msgspec.DecodeError:
+            break
+        records.append(JournalRecord(position, len(payload), found[2], value))
+        position += _padded(_RECORD.size + len(payload))
+    return records
 
 
 class Journal:

@@ -15,13 +15,15 @@ recovering changes nothing: the same is done again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ...errors import StorageError
 from ..files import Files
 from ..layout import JOURNALS, TOPICS, index_path, journal_path, partition_directory, segment_path, topic_directory
 from .journal import Journal, newest_journal
-from .manifest import Committed, Manifest
+from .manifest import Committed, Entry, Manifest
 
-__all__ = ["recover"]
+__all__ = ["recover", "replay"]
 
 
 def recover(files: Files) -> tuple[Journal, Manifest]:
@@ -38,17 +40,7 @@ def recover(files: Files) -> tuple[Journal, Manifest]:
     # The process before us may have been killed, or stopped by a failed sync: names that we see need not be durable.
     files.sync_directory(JOURNALS)
     journal, manifest, entries, torn = Journal.load(files, number)
-    carried: dict[str, list[tuple[int, bytes]]] = {}
-    touched: set[str] = set()
-    for entry in entries:
-        if isinstance(entry, Committed):
-            for part in entry.appended:
-                topic = manifest.topics[part.topic]
-                touched.add(partition_directory(part.topic, topic.id, part.partition))
-                if part.data is not None:
-                    path = segment_path(part.topic, topic.id, part.partition, part.base, part.generation)
-                    carried.setdefault(path, []).append((part.position, part.data))
-        manifest.apply(entry)
+    carried, touched = replay(manifest, entries)
     changed = _settle_segments(files, manifest, carried, journal.closed)
     for directory in sorted(touched):
         if files.exists(directory):
@@ -63,6 +55,27 @@ def recover(files: Files) -> tuple[Journal, Manifest]:
         if f"{JOURNALS}/{name}" != journal_path(journal.number):
             files.remove(f"{JOURNALS}/{name}")
     return journal, manifest
+
+
+def replay(manifest: Manifest, entries: Iterable[Entry]) -> tuple[dict[str, list[tuple[int, bytes]]], set[str]]:
+    """Apply a journal's entries to its manifest.
+
+    Returns:
+        what the entries carry for segments that were not synced (path -> positions and bytes, in order), and the
+        directories of all partitions that they append to.
+    """
+    carried: dict[str, list[tuple[int, bytes]]] = {}
+    touched: set[str] = set()
+    for entry in entries:
+        if isinstance(entry, Committed):
+            for part in entry.appended:
+                topic = manifest.topics[part.topic]
+                touched.add(partition_directory(part.topic, topic.id, part.partition))
+                if part.data is not None:
+                    path = segment_path(part.topic, topic.id, part.partition, part.base, part.generation)
+                    carried.setdefault(path, []).append((part.position, part.data))
+        manifest.apply(entry)
+    return carried, touched
 
 
 def _start(files: Files) -> tuple[Journal, Manifest]:

@@ -235,3 +235,24 @@ class Segment:
         if len(body) != header.body_length or crc32c(body) != header.body_crc:
             raise self._damage("the checksum of a frame is wrong", position + HEADER_BYTES)
         return header, pa.ipc.read_record_batch(pa.py_buffer(body), frame_schema(self.value_type, header.flags))
+
+    @property
+    def indexed(self) -> tuple[int, ...]:
+        """The positions of the frames that were found so far."""
+        with self._guard:
+            return () if self._index is None else tuple(self._index.positions)
+
+    def examine(self, position: int, data: memoryview) -> tuple[FrameHeader, StorageError | None]:
+        """The header at an indexed place, and what is wrong with its body, if anything is: all of it is decoded."""
+        header = parse_header(data, position)
+        assert header is not None, "the index has whole headers only"
+        try:
+            _, batch = self.frame(position, data)
+            batch.validate(full=True)
+            if batch.num_rows != header.rows:
+                raise pa.ArrowInvalid(f"{batch.num_rows} rows, the header says {header.rows}")
+        except StorageError as error:
+            return header, error
+        except pa.ArrowException as error:
+            return header, self._damage(f"a frame cannot be decoded ({error})", position + HEADER_BYTES)
+        return header, None

@@ -112,15 +112,31 @@ class CheckpointFiles:
         found = self._found(query_id, name, partition)
         if not found:
             return None
-        path = f"{state_directory(query_id)}/{found[-1]}"
+        return self._read(f"{state_directory(query_id)}/{found[-1]}", _owner(query_id, name, partition))
+
+    def check(self, path: str) -> None:
+        """Read a checkpoint by its path.
+
+        Raises:
+            StorageError: it is damaged, or another's, or no checkpoint.
+        """
+        directory, _, file_name = path.rpartition("/")
+        store, _, partition = file_name.rpartition("-")[0].rpartition("-")
+        if not file_name.endswith(_SUFFIX) or not partition.isdigit():
+            raise StorageError(
+                "this is no checkpoint", path=f"{self._files.root}/{path}", action="none: nobody reads it; delete it"
+            )
+        self._read(path, _owner(unquote(directory.rpartition("/")[2]), unquote(store), int(partition)))
+
+    def _read(self, path: str, expected: dict[bytes, bytes]) -> tuple[int, pa.Table]:
         file = self._files.open(path)
         full = f"{self._files.root}/{path}"
         try:
             offset, table = decode(file.read(0, file.size()), full)
         finally:
             file.close()
-        owner = table.schema.metadata or _owner(query_id, name, partition)
-        if owner != _owner(query_id, name, partition) or path.rpartition("-")[2] != f"{offset:020d}{_SUFFIX}":
+        owner = table.schema.metadata or expected
+        if owner != expected or path.rpartition("-")[2] != f"{offset:020d}{_SUFFIX}":
             words = ", ".join(f"{key.decode()} {value.decode(errors='replace')}" for key, value in owner.items())
             raise StorageError(
                 f"this is the checkpoint of {words} at offset {offset}: a file was put in the place of another",

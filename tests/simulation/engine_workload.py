@@ -31,7 +31,12 @@ SETTINGS = {
 def open_on(files: FaultyFiles, rows_max: int) -> Database:
     """A database without threads on faulty files: everything it does is on the caller's thread, in a fixed order."""
     settings = LogSettings(
-        segment_bytes_max=4_000, journal_bytes_max=20_000, embedded_bytes_max=300, background=False, sync_threads=1
+        segment_bytes_max=4_000,
+        journal_bytes_max=20_000,
+        embedded_bytes_max=300,
+        background=False,
+        sync_threads=1,
+        index_frames_min=2,
     )
     log = partial(LocalLog, settings=settings)
     with (

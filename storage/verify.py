@@ -1,0 +1,54 @@
+"""Every byte of a database's directory: `log.verify`, the checkpoints, and the file that names the version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import StorageError
+from .files import Files, RealFiles
+from .layout import FORMAT, STATE, check_version, check_whole
+from .log.verify import Finding, verify_log
+from .state.checkpoint import CheckpointFiles
+
+__all__ = ["Finding", "verify_directory", "verify_files"]
+
+
+def verify_directory(path: str | Path) -> list[Finding]:
+    """What is wrong with the database in a directory.  Changes nothing; the directory may be open or past opening.
+
+    Raises:
+        StorageError: there is no such directory, or it cannot be read.
+    """
+    if not Path(path).is_dir():
+        raise StorageError("there is no such directory", path=str(path))
+    files = RealFiles(path, read_only=True)
+    try:
+        return list(verify_files(files))
+    finally:
+        files.close()
+
+
+def verify_files(files: Files) -> Iterator[Finding]:
+    """See `verify_directory`."""
+    try:
+        check_whole(files)
+        if not files.exists(FORMAT):
+            raise StorageError(
+                "the file that names the version is missing",
+                path=f"{files.root}/{FORMAT}",
+                action="run `penstock log repair`",
+            )
+        check_version(files)
+    except StorageError as error:
+        yield Finding.of(error)
+    yield from verify_log(files)
+    checkpoints = CheckpointFiles(files)
+    for directory in files.list(STATE):
+        for name in files.list(f"{STATE}/{directory}"):
+            path = f"{STATE}/{directory}/{name}"
+            try:
+                checkpoints.check(path)
+            except StorageError as error:
+                if files.exists(path):  # otherwise a newer one took its place
+                    yield Finding.of(error)
