@@ -63,3 +63,24 @@ def test_a_wrong_answer_is_found(benchmarks: Any) -> None:
     for rows in ({"a": [3, 1], "b": [4, 2]}, {"a": [3, 1, 3], "b": [4, 2, 4]}):
         with pytest.raises(AssertionError):
             nexmark.check(query, pa.table(rows), oracle)
+
+
+def test_every_built_in_function_is_measured(benchmarks: Any) -> None:
+    """The cases come from the registry: no function is left out, and a signature without arguments stops the run."""
+    from penstock.engine.functions import load_built_ins
+    from penstock.engine.functions.registry import Function, parse_signature
+
+    function_cases = benchmarks("function_cases")
+    assert {case.name for case in function_cases.cases()} == set(load_built_ins().names())
+    unknown = Function("UNKNOWN", "SCALAR", "")
+    with pytest.raises(function_cases.Uncovered):
+        list(function_cases._arguments_of(unknown, parse_signature("(value STRUCT<a INT>) -> INT")))
+
+
+def test_functions_are_measured_through_queries(benchmarks: Any) -> None:
+    """A few rows of a scalar, an aggregate and a table function; the promise is for flat types."""
+    functions, function_cases = benchmarks("functions"), benchmarks("function_cases")
+    chosen = list(function_cases.cases(frozenset({"UCASE", "SUM", "EXPLODE"})))
+    figures = list(functions.measured(chosen, 100, 1))
+    assert [f.case for f in figures] == chosen and all(f.rows_per_second > 0 for f in figures)
+    assert {f.case.name: f.kept is None for f in figures} == {"UCASE": False, "SUM": False, "EXPLODE": True}
