@@ -24,8 +24,8 @@ ORDER = {
     "grammar": "ast tables lexer build substitute syntax_errors words parse unparse",
     "storage": "files faulty_files layout formats log state verify backup repair",
     "runtime": (
-        "clock batch metrics kernel windows ordering segmented operators dataflow processing_log source sink topic_tail "
-        "subscriptions pull_check pull task commit step inputs complaints queries scheduler views host"
+        "clock batch clients metrics kernel windows ordering segmented operators dataflow processing_log source sink "
+        "topic_tail subscriptions pull_check pull task commit step inputs complaints queries scheduler views host"
     ),
     "engine": (
         "types schema settings catalog functions expressions analysis plan schema_log serdes intake stored_tables lowering "

@@ -1,0 +1,1 @@
+"""Producers, consumers and their groups, over `storage.log.protocol.Log` only."""

@@ -1,0 +1,390 @@
+"""Records on their way into one transaction of the log, and what their senders are told when it is through."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from ...errors import ClientError, OutOfOrderSequenceError
+from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
+from .records import Headers, columns_of, split
+
+__all__ = ["BatchMetadata", "Bulk", "Delivery", "Flight", "Outgoing", "RecordMetadata", "Send"]
+
+
+class RecordMetadata(NamedTuple):
+    """Where a record was written.
+
+    Attributes:
+        offset: -1 for a duplicate whose batch is too long ago.
+        timestamp: ms since the epoch.
+        duplicate: a record with this number had been written before; nothing was written now.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    duplicate: bool = False
+
+
+class BatchMetadata(NamedTuple):
+    """Where the records of one `Producer.send_batch` were written.
+
+    Attributes:
+        offsets: partition -> offset of its first record there (-1: a duplicate too long ago), and how many it got.
+        duplicate: records with these numbers had been written before; nothing was written now.
+    """
+
+    topic: str
+    offsets: dict[int, tuple[int, int]]
+    duplicate: bool = False
+
+
+Result = TypeVar("Result")
+
+
+class Flight:
+    """Records that are written by one commit.
+
+    Args:
+        drive: (itself, how many seconds its caller will wait; None: for ever) writes it now, if it is not being written
+            and nobody else is about to.
+    """
+
+    __slots__ = ("deadline_s", "done", "drive", "items", "size", "taken")
+
+    def __init__(self, drive: Callable[[Flight, float | None], None], deadline_s: float) -> None:
+        self.drive = drive
+        self.deadline_s = deadline_s
+        self.items: list[Send | Bulk] = []
+        self.size = 0
+        self.taken = False
+        self.done = threading.Event()
+
+
+class Delivery(Generic[Result]):
+    """What will be known of a record once it is written."""
+
+    __slots__ = ("_callbacks", "_error", "_flight", "_result")
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+        self._callbacks: list[Callable[[Delivery[Result]], object]] = []
+
+    def done(self) -> bool:
+        """Whether it is written, or has failed."""
+        return self._result is not None or self._error is not None
+
+    def result(self, timeout_s: float | None = None) -> Result:
+        """Wait until it is written.
+
+        Raises:
+            TimeoutError: it is not, in this time.
+            ClientError, StorageError: it was not written.
+        """
+        error = self.exception(timeout_s)
+        if error is not None:
+            raise error
+        assert self._result is not None
+        return self._result
+
+    def exception(self, timeout_s: float | None = None) -> BaseException | None:
+        """Why it was not written; None if it was.  Waits as `result` does."""
+        if not self.done():
+            if not self._flight.taken:
+                self._flight.drive(self._flight, timeout_s)
+            if not self._flight.done.wait(timeout_s):
+                raise TimeoutError(f"the record is not written after {timeout_s} s")
+        return self._error
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it has failed, if it has; without waiting."""
+        return self._error
+
+    def add_done_callback(self, function: Callable[[Delivery[Result]], object]) -> None:
+        """Call ``function(self)`` when it is written or has failed, in the thread that writes; at once if that is so.
+
+        What the function raises is ignored, as it is nobody's who could do anything about it: let it raise nothing.
+        """
+        self._callbacks.append(function)
+        if self.done():
+            self._call_back()
+
+    def settle(self, result: Result | None, error: BaseException | None = None) -> None:
+        """Say how it went; the first word counts."""
+        if not self.done():
+            self._result, self._error = result, error
+            if self._callbacks:
+                self._call_back()
+
+    def _call_back(self) -> None:
+        while self._callbacks:
+            try:
+                self._callbacks.pop(0)(self)
+            except Exception:  # see add_done_callback
+                continue
+
+
+@dataclass(slots=True)
+class Send:
+    """One record; see `Producer.send`."""
+
+    topic: str
+    key: bytes | None
+    value: Any
+    timestamp: int
+    headers: Headers
+    partition: int | None
+    sequence: int | None
+    delivery: Delivery[RecordMetadata] = field(init=False)
+
+    def board(self, flight: Flight) -> Delivery[RecordMetadata]:
+        self.delivery = Delivery(flight)
+        return self.delivery
+
+    def fail(self, error: BaseException) -> None:
+        self.delivery.settle(None, error)
+
+
+@dataclass(slots=True)
+class Bulk:
+    """Many records; see `Producer.send_batch`."""
+
+    topic: str
+    records: Records
+    partition: int | None
+    sequence: int | None
+    delivery: Delivery[BatchMetadata] = field(init=False)
+
+    def board(self, flight: Flight) -> Delivery[BatchMetadata]:
+        self.delivery = Delivery(flight)
+        return self.delivery
+
+    def fail(self, error: BaseException) -> None:
+        self.delivery.settle(None, error)
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """Fills one transaction.
+
+    Attributes:
+        producer: id and epoch, for records with numbers.
+        next_turn: (topic, count) -> whose turn it is to get the first of so many records without a key.
+        counts: records of the transaction by partition.
+    """
+
+    log: Log
+    transaction: Transaction
+    producer: tuple[str, int] | None
+    next_turn: Callable[[str, int], int]
+    counts: dict[TopicPartition, int] = field(default_factory=dict)
+    _sent: list[tuple[Sequence[Send], list[tuple[int, int]]]] = field(default_factory=list)
+    """Sends of one topic, and the partition and place among the transaction's records there of each."""
+    _bulks: list[tuple[Bulk, dict[int, tuple[int, int]]]] = field(default_factory=list)
+    _expected: dict[TopicPartition, int] = field(default_factory=dict)
+    """The number that the first record in a partition must get."""
+    _next: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def add(self, items: Sequence[Send | Bulk]) -> None:
+        """Append items in their order; one that cannot be is told so and left out."""
+        known = self.log.topics()
+        for (topic, is_bulk), run in groupby(items, lambda i: (i.topic, isinstance(i, Bulk))):
+            members = list(run)
+            config = known.get(topic)
+            if config is None:
+                for item in members:
+                    item.fail(ClientError(f"there is no topic {topic}"))
+            elif is_bulk:
+                for item in members:
+                    assert isinstance(item, Bulk)
+                    self._add_bulk(item, config)
+            else:
+                self._add_sends(topic, config, [i for i in members if isinstance(i, Send)])
+        if self.producer is not None:
+            self.transaction.set_producer(*self.producer, self._expected)
+
+    def refused(self, items: Sequence[Send | Bulk]) -> BaseException | None:
+        """Why the first item that was left out was."""
+        return next((error for item in items if (error := item.delivery.error) is not None), None)
+
+    def _add_sends(self, topic: str, config: TopicConfig, sends: list[Send]) -> None:
+        sends, records = _columns(topic, config, sends)
+        if records is None:
+            return
+        chosen = self._chosen(topic, config, records, [s.partition for s in sends])
+        if self.producer is not None and any(s.sequence is not None for s in sends):
+            kept = [i for i, send in enumerate(sends) if self._is_next(send, int(chosen[i]))]
+            if len(kept) < len(sends):
+                sends, chosen = [sends[i] for i in kept], chosen[kept]
+                sends, records = _columns(topic, config, sends)
+                if records is None:
+                    return
+        elif self.producer is not None:
+            for number in set(chosen.tolist()):
+                self._advance((topic, number), int((chosen == number).sum()))
+        places = []
+        for number in chosen.tolist():
+            place = self.counts.get((topic, number), 0)
+            self.counts[topic, number] = place + 1
+            places.append((number, place))
+        self._sent.append((sends, places))
+        self.transaction.append_ranked(topic, split(records, chosen, config.partitions))
+
+    def _add_bulk(self, bulk: Bulk, config: TopicConfig) -> None:
+        n = len(bulk.records)
+        if n == 0:
+            bulk.delivery.settle(BatchMetadata(bulk.topic, {}))
+            return
+        if bulk.sequence is not None and bulk.partition is not None and not self._bulk_is_next(bulk, bulk.partition):
+            return
+        chosen = self._chosen(bulk.topic, config, bulk.records, [bulk.partition] * n)
+        offsets: dict[int, tuple[int, int]] = {}
+        parts = split(bulk.records, chosen, config.partitions)
+        for number, part, _ in parts:
+            place = (bulk.topic, number)
+            if bulk.sequence is None:
+                self._advance(place, len(part))
+            offsets[number] = (self.counts.get(place, 0), len(part))
+            self.counts[place] = offsets[number][0] + len(part)
+        self._bulks.append((bulk, offsets))
+        self.transaction.append_ranked(bulk.topic, parts)
+
+    def _chosen(self, topic: str, config: TopicConfig, records: Records, asked: Sequence[int | None]) -> Any:
+        """int32[n]: the partition that was asked for, else the key's, else the next one in turn."""
+        n, count = len(records), config.partitions
+        if count == 1:
+            return np.zeros(n, np.int32)
+        if all(number is not None for number in asked):
+            return np.array(asked, np.int32)
+        chosen = np.full(n, -1, np.int32) if records.keys is None else self.log.partitions_of(records.keys, count)
+        for i, number in enumerate(asked):
+            if number is not None:
+                chosen[i] = number
+        free = np.flatnonzero(chosen < 0)
+        if len(free):
+            chosen[free] = (self.next_turn(topic, len(free)) + np.arange(len(free))) % count
+        return chosen
+
+    # --- numbers ---------------------------------------------------------------------------
+
+    def _known(self, place: TopicPartition) -> Sequence[ProducedBatch]:
+        assert self.producer is not None
+        return self.log.produced(self.producer[0], *place)
+
+    def _number(self, place: TopicPartition) -> int:
+        """The number of the next record there."""
+        if place not in self._next:
+            batches = self._known(place)
+            self._next[place] = batches[-1].last + 1 if batches else 0
+        return self._next[place]
+
+    def _advance(self, place: TopicPartition, count: int) -> None:
+        if self.producer is not None:
+            first = self._number(place)
+            self._expected.setdefault(place, first)
+            self._next[place] = first + count
+
+    def _is_next(self, send: Send, partition: int) -> bool:
+        """Whether a record is to be written: a repeated one is not, and one that leaves a gap neither."""
+        place = (send.topic, partition)
+        wanted = self._number(place)
+        if send.sequence is None or send.sequence == wanted:
+            self._advance(place, 1)
+            return True
+        if send.sequence > wanted:
+            send.fail(_gap(place, send.sequence, wanted))
+        else:
+            offset = _offset_of(self._known(place), send.sequence)
+            send.delivery.settle(RecordMetadata(send.topic, partition, offset, send.timestamp, True))
+        return False
+
+    def _bulk_is_next(self, bulk: Bulk, partition: int) -> bool:
+        assert bulk.sequence is not None
+        place, n = (bulk.topic, partition), len(bulk.records)
+        wanted = self._number(place)
+        if bulk.sequence == wanted:
+            self._advance(place, n)
+            return True
+        if bulk.sequence + n <= wanted:
+            offset = _offset_of(self._known(place), bulk.sequence)
+            bulk.delivery.settle(BatchMetadata(bulk.topic, {partition: (offset, n)}, True))
+        else:
+            bulk.fail(_gap(place, bulk.sequence, wanted))
+        return False
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def settle(self, commit: Commit) -> None:
+        """Tell everyone where their records are."""
+        for sends, places in self._sent:
+            for send, (number, place) in zip(sends, places, strict=True):
+                offset = commit.starts[send.topic, number] + place
+                send.delivery.settle(RecordMetadata(send.topic, number, offset, send.timestamp))
+        for bulk, offsets in self._bulks:
+            found = {p: (commit.starts[bulk.topic, p] + place, n) for p, (place, n) in offsets.items()}
+            bulk.delivery.settle(BatchMetadata(bulk.topic, found))
+
+
+def _columns(topic: str, config: TopicConfig, sends: list[Send]) -> tuple[list[Send], Records | None]:
+    """Sends as columns; those that the topic cannot hold are told so and left out."""
+
+    def columns(of: Sequence[Send]) -> Records:
+        return columns_of(
+            topic, config, [s.key for s in of], [s.value for s in of], [s.timestamp for s in of], [s.headers for s in of]
+        )
+
+    try:
+        return sends, columns(sends) if sends else None
+    except ClientError as error:
+        if len(sends) == 1:
+            sends[0].fail(error)
+            return [], None
+    kept = [send for send in sends if _columns(topic, config, [send])[1] is not None]
+    return _columns(topic, config, kept)
+
+
+def _gap(place: TopicPartition, sequence: int, wanted: int) -> OutOfOrderSequenceError:
+    return OutOfOrderSequenceError(
+        f"number {sequence} is not the next one in {place[0]!r}, partition {place[1]}: {wanted} is"
+    )
+
+
+def _offset_of(batches: Sequence[ProducedBatch], sequence: int) -> int:
+    for batch in batches:
+        if batch.first <= sequence <= batch.last:
+            return batch.offset + sequence - batch.first
+    return -1
+
+
+def size_of(key: Any, value: Any, headers: Any) -> int:
+    """About how many bytes a record holds in memory."""
+    size = _RECORD_BYTES + (len(key) if key is not None else 0)
+    if isinstance(value, bytes | bytearray | str):
+        size += len(value)
+    elif value is not None:
+        size += _value_size(value)
+    return size + sum(len(name) + len(data or b"") for name, data in headers) if headers else size
+
+
+_RECORD_BYTES = 200
+"""What a record costs beside its bytes: the objects that stand for it."""
+
+
+def _value_size(value: Any) -> int:
+    if isinstance(value, bytes | bytearray | str):
+        return 50 + len(value)
+    if isinstance(value, dict):
+        return 64 + sum(_value_size(v) for v in value.values())
+    if isinstance(value, list | tuple):
+        return 56 + sum(_value_size(v) for v in value)
+    return 32
