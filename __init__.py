@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .engine.database import Database, QueryHandle, RawRecord, connect
+    from .engine.database import Database, QueryHandle, connect
     from .engine.functions.user import udaf, udf, udtf
     from .engine.results import (
         Description,
@@ -28,14 +28,25 @@ if TYPE_CHECKING:
     from .engine.script_tests import read_tests, run_test
     from .errors import (
         AssertionFailedError,
+        BufferExhaustedError,
+        ClientError,
+        CommitFailedError,
         DataError,
         InternalError,
         OffsetOutOfRangeError,
+        OutOfOrderSequenceError,
         PenstockError,
+        ProducerFencedError,
         StatementError,
         StorageError,
         UnsupportedError,
     )
+    from .runtime.clients.consumer import Consumer
+    from .runtime.clients.coordinator import GroupMetadata
+    from .runtime.clients.groups import GroupDescription
+    from .runtime.clients.outgoing import Delivery
+    from .runtime.clients.producer import Producer, ProducerTransaction
+    from .runtime.clients.records import ConsumedBatch, RawRecord
     from .runtime.host import Token
     from .runtime.subscriptions import PushBatch, Subscription
     from .storage.backup import Backup, backup_directory
@@ -46,23 +57,35 @@ if TYPE_CHECKING:
 _HOMES = {
     "AssertionFailedError": "errors",
     "Backup": "storage.backup",
+    "BufferExhaustedError": "errors",
+    "ClientError": "errors",
+    "CommitFailedError": "errors",
+    "ConsumedBatch": "runtime.clients.records",
+    "Consumer": "runtime.clients.consumer",
     "DataError": "errors",
     "Finding": "storage.verify",
     "Database": "engine.database",
+    "Delivery": "runtime.clients.outgoing",
     "Description": "engine.results",
+    "GroupDescription": "runtime.clients.groups",
+    "GroupMetadata": "runtime.clients.coordinator",
     "InternalError": "errors",
     "Listing": "engine.results",
     "Message": "engine.results",
     "OffsetOutOfRangeError": "errors",
+    "OutOfOrderSequenceError": "errors",
     "PenstockError": "errors",
-    "PushBatch": "runtime.subscriptions",
     "PrintResult": "engine.results",
     "PrintedRecord": "engine.results",
+    "Producer": "runtime.clients.producer",
+    "ProducerFencedError": "errors",
+    "ProducerTransaction": "runtime.clients.producer",
+    "PushBatch": "runtime.subscriptions",
     "PushResult": "engine.results",
     "PushRow": "engine.results",
     "RepairPlan": "storage.repair",
     "QueryHandle": "engine.database",
-    "RawRecord": "engine.database",
+    "RawRecord": "runtime.clients.records",
     "StatementError": "errors",
     "StorageError": "errors",
     "Submitted": "engine.results",
@@ -85,18 +108,30 @@ _HOMES = {
 __all__ = [
     "AssertionFailedError",
     "Backup",
+    "BufferExhaustedError",
+    "ClientError",
+    "CommitFailedError",
+    "ConsumedBatch",
+    "Consumer",
     "DataError",
     "Finding",
     "Database",
+    "Delivery",
     "Description",
+    "GroupDescription",
+    "GroupMetadata",
     "InternalError",
     "Listing",
     "Message",
     "OffsetOutOfRangeError",
+    "OutOfOrderSequenceError",
     "PenstockError",
-    "PushBatch",
     "PrintResult",
     "PrintedRecord",
+    "Producer",
+    "ProducerFencedError",
+    "ProducerTransaction",
+    "PushBatch",
     "PushResult",
     "PushRow",
     "QueryHandle",

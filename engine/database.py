@@ -16,6 +16,8 @@ from ..grammar.parse import parse, parse_statement, split
 from ..grammar.substitute import substitute
 from ..grammar.unparse import unparse
 from ..runtime import processing_log
+from ..runtime.clients.clients import Clients
+from ..runtime.clients.records import RawRecord
 from ..runtime.clock import SYSTEM_CLOCK, Clock, now_ms, use_clock
 from ..runtime.host import QueryHost, Token
 from ..runtime.metrics import Progress
@@ -26,12 +28,13 @@ from ..storage.log.local import LocalLog
 from ..storage.log.protocol import OffsetReset
 from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import Catalog, DataSource, FormatInfo
+from .clients import ClientMethods
 from .commands import adhoc, persist, records, select, topics
 from .commands.context import Engine
 from .commands.dispatch import Script, execute, read_script
 from .commands.journal import Journal
 from .commands.planning import copies
-from .commands.raw import RawRecord, raw_records
+from .commands.raw import raw_records
 from .commands.submit import Submission
 from .commands.topics import TopicDescription
 from .functions import load_built_ins
@@ -81,7 +84,7 @@ def connect(
     return Database(path, chosen, threads, clock or SYSTEM_CLOCK, one_partition, registry)
 
 
-class Database:
+class Database(ClientMethods):
     """An open database.  Thread-safe; close it, or use it as a context manager."""
 
     def __init__(
@@ -113,6 +116,7 @@ class Database:
                 rows_max=settings.integer("penstock.rows.per.step"),
             )
             undo.callback(host.close)
+            self._clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit)
             self._engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, one_partition)
             self._engine.catalog = self._engine.catalog.with_source(_processing_log())
             self._replay()
@@ -575,8 +579,12 @@ class Database:
             if self._closed:
                 return
             self._closed = True
-            self._engine.host.close()
-            self._engine.log.close()
+        try:
+            self._clients.close()  # without the lock: a consumer's listener may be waiting for it
+        finally:
+            with self._lock:
+                self._engine.host.close()
+                self._engine.log.close()
 
     def __enter__(self) -> Database:
         return self

@@ -17,6 +17,7 @@ from ..limits import BATCH_ROWS_MAX, UNREAD_ROWS_MAX
 from ..storage.layout import CHANGELOG_PREFIX
 from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
 from .batch import Batch
+from .clients.coordinator import is_client_group
 from .commit import Checkpoints, NoCheckpoints
 from .dataflow import Dataflow, Sink, Source
 from .processing_log import TOPIC, VALUE_TYPE
@@ -124,7 +125,7 @@ class QueryHost:
             if left or (config.internal and COPY_OF in config.properties and topic not in copies):
                 self.log.delete_topic(topic)
         for group in self.log.groups():
-            if group not in groups:
+            if group not in groups and not is_client_group(group):
                 self.log.delete_group(group)
         for query_id in self.services.checkpoints.queries():
             if query_id not in self._runs:

@@ -28,8 +28,8 @@ ORDER = {
         "topic_tail subscriptions pull_check pull task commit step inputs complaints queries scheduler views host"
     ),
     "engine": (
-        "types schema settings catalog functions expressions analysis plan schema_log serdes intake stored_tables lowering "
-        "results commands database script_tests"
+        "types schema settings clients catalog functions expressions analysis plan schema_log serdes intake stored_tables "
+        "lowering results commands database script_tests"
     ),
     "engine/commands": (
         "raw journal upgrade context topics inference planning printing reading records replacement settings submit insert "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import StatementError
+from ...errors import ClientError, StatementError
+from ...runtime.clients.records import raw_columns
 from ...runtime.clock import now_ms
 from ...runtime.host import Token
-from ...storage.log.protocol import HEADERS, Records, TopicConfig, Transaction
+from ...storage.log.protocol import Records, TopicConfig, Transaction
 from ..catalog import DataSource
 from ..intake import columns_of
 from ..serdes import key_schema, serdes_of, stored_values, value_schema
@@ -110,16 +110,9 @@ def raw(topic: str, config: TopicConfig, key: Any, value: Any, timestamp: Any, h
         StatementError: the topic cannot hold it.
     """
     try:
-        keys = None if key is None else pa.array([key], pa.binary())
-        values = pa.array([value], pa.binary() if config.value_type is None else config.value_type)
-        stamps = np.array([operator.index(timestamp)], np.int64)
-        pairs = [{"KEY": k, "VALUE": v} for k, v in headers]
-        extra = pa.array([pairs], HEADERS) if pairs else None
-    except (TypeError, ValueError, OverflowError) as error:
-        raise StatementError(f"the topic {topic} cannot hold this record: {error}") from error
-    if stamps[0] < 0:
-        raise StatementError(f"the timestamp of a record cannot be negative: {timestamp}")
-    return Records(keys, values, stamps, extra)
+        return raw_columns(topic, config, [key], [value], [timestamp], [headers])
+    except ClientError as error:
+        raise StatementError(str(error)) from error
 
 
 def write(

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import ClientError, OutOfOrderSequenceError
 from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
-from .records import Headers, columns_of, split
+from .records import Headers, raw_columns, split
 
 __all__ = ["BatchMetadata", "Bulk", "Delivery", "Flight", "Outgoing", "RecordMetadata", "Send"]
 
@@ -339,7 +339,7 @@ def _columns(topic: str, config: TopicConfig, sends: list[Send]) -> tuple[list[S
     """Sends as columns; those that the topic cannot hold are told so and left out."""
 
     def columns(of: Sequence[Send]) -> Records:
-        return columns_of(
+        return raw_columns(
             topic, config, [s.key for s in of], [s.value for s in of], [s.timestamp for s in of], [s.headers for s in of]
         )
 

@@ -14,7 +14,7 @@ from ...errors import ClientError
 from ...storage.log.protocol import HEADERS, FetchedRecords, Int64s, Records, TopicConfig
 from ..batch import python_values
 
-__all__ = ["ConsumedBatch", "Headers", "RawRecord", "columns_of", "records_of_columns", "split", "to_python"]
+__all__ = ["ConsumedBatch", "Headers", "RawRecord", "raw_columns", "records_of_columns", "split", "to_python"]
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -74,7 +74,7 @@ def to_python(topic: str, partition: int, found: FetchedRecords) -> list[RawReco
     ]
 
 
-def columns_of(
+def raw_columns(
     topic: str,
     config: TopicConfig,
     keys: Sequence[Any],
@@ -133,7 +133,7 @@ def records_of_columns(topic: str, config: TopicConfig, rows: Any, now_ms: int) 
         unknown = sorted(str(name) for name in row if name not in _NAMES)
         if unknown:
             raise ClientError(f"a record has no {unknown[0]!r}; it has {', '.join(_NAMES)}")
-    return columns_of(
+    return raw_columns(
         topic,
         config,
         [row.get("key") for row in dicts],

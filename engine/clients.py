@@ -1,0 +1,110 @@
+"""Producers, consumers and groups, as methods of `Database`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..runtime.clients.consumer import Consumer, ConsumerOptions, Topics
+from ..runtime.clients.producer import Producer, ProducerOptions
+from ..storage.log.protocol import Compression, OffsetReset, TopicPartition
+
+if TYPE_CHECKING:
+    from ..runtime.clients.clients import Clients
+    from ..runtime.clients.groups import Groups
+    from .settings import Settings
+
+__all__ = ["ClientMethods"]
+
+Listener = Callable[[list[TopicPartition]], object]
+
+
+class ClientMethods:
+    """What of a database is about the log's clients; see docs/reference/clients.md."""
+
+    _clients: Clients
+
+    if TYPE_CHECKING:
+
+        @property
+        def settings(self) -> Settings: ...
+
+        def _check_open(self) -> None: ...
+
+    def producer(
+        self,
+        id: str | None = None,
+        *,
+        compression: Compression | None = None,
+        linger_ms: float = 0,
+        batch_bytes: int = 1024 * 1024,
+        buffer_memory: int = 32 * 1024 * 1024,
+        max_block_ms: int = 60_000,
+        durable: bool = True,
+        background: bool = True,
+    ) -> Producer:
+        """Make a producer: it sends records in batches, each batch one commit.
+
+        Args:
+            id: with one, records are numbered, a record that is sent again after a crash is recognised, and an older
+                producer with the same id can write nothing any more.
+            compression, linger_ms, batch_bytes, buffer_memory, max_block_ms, durable, background: see `ProducerOptions`.
+
+        Raises:
+            ClientError: an option has a value that it cannot have.
+        """
+        self._check_open()
+        options = ProducerOptions(compression, linger_ms, batch_bytes, buffer_memory, max_block_ms, durable, background)
+        return self._clients.producer(id, options)
+
+    def consumer(
+        self,
+        topics: Topics | None = None,
+        *,
+        group: str | None = None,
+        auto_offset_reset: OffsetReset | None = None,
+        isolation_level: str = "read_committed",
+        enable_auto_commit: bool = True,
+        auto_commit_interval_ms: int = 5_000,
+        max_poll_records: int = 500,
+        max_poll_interval_ms: int = 300_000,
+        partition_assignment_strategy: str = "cooperative-sticky",
+        consumer_timeout_ms: int | None = None,
+        client_id: str = "consumer",
+        durable: bool = True,
+        on_assigned: Listener | None = None,
+        on_revoked: Listener | None = None,
+        on_lost: Listener | None = None,
+    ) -> Consumer:
+        """Make a consumer: it reads records of topics, alone or sharing partitions with the others of its group.
+
+        Args:
+            topics: names, or a compiled pattern; None: call `Consumer.assign`.
+            auto_offset_reset: by default the property ``auto.offset.reset``.
+            isolation_level: only ``read_committed``: what is not committed cannot be read.
+            on_assigned, on_revoked, on_lost: see `Consumer`; the others: see `ConsumerOptions`.
+
+        Raises:
+            ClientError: an option has a value that it cannot have.
+        """
+        self._check_open()
+        options = ConsumerOptions(
+            group=group,
+            auto_offset_reset=auto_offset_reset or self.settings["auto.offset.reset"],  # type: ignore[arg-type]  # checked
+            isolation_level=isolation_level,
+            enable_auto_commit=enable_auto_commit,
+            auto_commit_interval_ms=auto_commit_interval_ms,
+            max_poll_records=max_poll_records,
+            max_poll_interval_ms=max_poll_interval_ms,
+            partition_assignment_strategy=partition_assignment_strategy,
+            consumer_timeout_ms=consumer_timeout_ms,
+            client_id=client_id,
+            durable=durable,
+        )
+        return self._clients.consumer(topics, options, on_assigned=on_assigned, on_revoked=on_revoked, on_lost=on_lost)
+
+    @property
+    def groups(self) -> Groups:
+        """The consumer groups by name, with `Groups.describe`, `Groups.reset` and `Groups.delete`."""
+        self._check_open()
+        return self._clients.groups
