@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import compaction, functions, latency, log, log_bytes, nexmark, startup, throughput
+from . import clients, compaction, functions, latency, log, log_bytes, nexmark, startup, throughput
 from .measure import HIGHER_IS_BETTER, ROOT, YARDSTICKS, Measurement, Options, workload
 
-__all__ = ["compaction", "functions", "latency", "log", "log_bytes", "nexmark", "startup", "throughput"]
+__all__ = ["clients", "compaction", "functions", "latency", "log", "log_bytes", "nexmark", "startup", "throughput"]
 
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -13,6 +13,7 @@ from typing import Any
 from .. import __version__
 from ..errors import PenstockError, StatementError
 from . import log_tools
+from .groups import add_arguments as add_group_arguments
 from .topics import add_topic_commands, run_topic_command
 
 
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _settings(tests)
     add_topic_commands(commands)
     log_tools.add_commands(commands)
+    add_group_arguments(commands, _common)
     return top
 
 
@@ -91,6 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_topic_command(options, _print)
         if options.command in ("log", "backup"):
             return log_tools.run(options, _print)
+        if options.command == "group":
+            from .groups import run_group
+
+            return run_group(options, settings, _print)
         return _shell(options, settings)
     except PenstockError as problem:
         from . import render

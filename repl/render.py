@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..errors import DataError, PenstockError, StatementError, StorageError
+from ..errors import ClientError, DataError, PenstockError, StatementError, StorageError
 
 FOLDED_WIDTH_MIN = 24
 """Characters below which a folded column would be hard to read."""
@@ -150,6 +150,8 @@ def error(problem: PenstockError) -> str:
         return f"data error: {problem}"
     if isinstance(problem, StorageError):
         return f"storage error: {problem}"
+    if isinstance(problem, ClientError):
+        return f"client error: {problem}"
     return f"internal error (please report it): {problem}"
 
 

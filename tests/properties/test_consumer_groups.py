@@ -20,7 +20,7 @@ from penstock.storage.log.settings import LogSettings
 
 Place = tuple[str, int]
 STRATEGIES = ("cooperative-sticky", "sticky", "range", "roundrobin")
-RUNS = int(os.environ.get("PENSTOCK_SIMULATIONS", "60"))
+RUNS = int(os.environ.get("PENSTOCK_SIMULATIONS", "30"))
 
 
 class Simulation:
