@@ -79,6 +79,30 @@ def raw(database: penstock.Database) -> None:
         print(found.key, found.value, found.timestamp, found.partition, found.offset)
 
 
+def clients(database: penstock.Database) -> None:
+    """Producers, transactions, consumers and groups."""
+    with database.producer("loader", compression="lz4", linger_ms=5) as producer:
+        sent = producer.send("raw", key=b"k", value=b"v", headers=[("name", None)])
+        offset: int = sent.result(10).offset
+        last: int | None = producer.last_sequence("raw", 0)
+        copied = producer.send_batch("raw", [{"value": b"v"}]).result().offsets
+    consumer: penstock.Consumer = database.consumer(["raw"], group="g", auto_offset_reset="earliest", on_revoked=print)
+    while records := consumer.poll(100):
+        with database.producer().transaction() as transaction:
+            for record in records:
+                transaction.send("raw", key=record.key, value=record.value)
+            transaction.send_offsets(consumer)
+    for batch in consumer.poll_batches():
+        print(batch.topic, batch.partition, len(batch), batch.arrow())
+    try:
+        consumer.commit({("raw", 0): offset})
+    except penstock.CommitFailedError as moved:
+        print(moved)
+    consumer.close()
+    group: penstock.GroupDescription = database.groups["g"]
+    print(last, copied, group.lag, group.members, database.groups.reset("g", to="earliest", dry_run=True))
+
+
 def queries(database: penstock.Database) -> None:
     """Persistent queries by id."""
     handles: Mapping[str, penstock.QueryHandle] = database.queries
