@@ -18,10 +18,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import clients, compaction, functions, latency, log, log_bytes, nexmark, startup, throughput
+from . import clients, compaction, functions, latency, log, log_bytes, nexmark, recovery, startup, throughput
 from .measure import HIGHER_IS_BETTER, ROOT, YARDSTICKS, Measurement, Options, workload
 
-__all__ = ["clients", "compaction", "functions", "latency", "log", "log_bytes", "nexmark", "startup", "throughput"]
+__all__ = [
+    "clients",
+    "compaction",
+    "functions",
+    "latency",
+    "log",
+    "log_bytes",
+    "nexmark",
+    "recovery",
+    "startup",
+    "throughput",
+]
 
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -20,7 +20,7 @@ from ..runtime.clients.clients import Clients
 from ..runtime.clients.records import RawRecord
 from ..runtime.clock import SYSTEM_CLOCK, Clock, now_ms, use_clock
 from ..runtime.host import QueryHost, Token
-from ..runtime.metrics import Progress
+from ..runtime.metrics import Progress, RecoveryProgress
 from ..runtime.subscriptions import Subscription
 from ..storage.backup import Backup, backup_directory
 from ..storage.layout import open_directory
@@ -61,6 +61,7 @@ def connect(
     clock: Clock | None = None,
     one_partition: bool = False,
     registry: Registry | None = None,
+    progress: Callable[[RecoveryProgress], None] | None = None,
     **properties: object,
 ) -> Database:
     """Open a database, or make a new one.
@@ -73,6 +74,8 @@ def connect(
         clock: where the present time comes from.
         one_partition: give every topic one physical partition, so that results do not depend on how keys are spread.
         registry: the functions; by default the built-in ones and those registered with decorators.
+        progress: is told how far the state of the queries has been brought back, often, on any thread.  It returns when
+            that is done, so every answer is whole.
         properties: further settings, with ``_`` for the dots: ``auto_offset_reset="earliest"``.
 
     Raises:
@@ -81,7 +84,7 @@ def connect(
     """
     named = {name.replace("_", "."): value for name, value in properties.items()}
     chosen = Settings({**named, **(settings or {})})
-    return Database(path, chosen, threads, clock or SYSTEM_CLOCK, one_partition, registry)
+    return Database(path, chosen, threads, clock or SYSTEM_CLOCK, one_partition, registry, progress)
 
 
 class Database(ClientMethods):
@@ -95,6 +98,7 @@ class Database(ClientMethods):
         clock: Clock,
         one_partition: bool,
         registry: Registry | None,
+        progress: Callable[[RecoveryProgress], None] | None = None,
     ) -> None:
         self.path = None if path is None else Path(path)
         self._clock = clock
@@ -106,6 +110,7 @@ class Database(ClientMethods):
             files = open_directory(path)
             undo.callback(files.close)
             log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
+            log.settings.relaxed_delay_s = settings.integer("penstock.durability.relaxed.ms") / 1000
             undo.pop_all()
             undo.callback(log.close)
             schemas = open_registry(log, settings["ksql.schema.registry.url"])
@@ -119,7 +124,8 @@ class Database(ClientMethods):
             self._clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit)
             self._engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, one_partition)
             self._engine.catalog = self._engine.catalog.with_source(_processing_log())
-            self._replay()
+            with host.recovering(progress):
+                self._replay()
             undo.pop_all()
 
     def _replay(self) -> None:
@@ -340,7 +346,7 @@ class Database(ClientMethods):
         source: str,
         rows: Any,
         *,
-        durable: bool = True,
+        durable: bool | None = None,
         producer: str | None = None,
         sequence: int | None = None,
     ) -> Token:
@@ -349,7 +355,8 @@ class Database(ClientMethods):
         Args:
             rows: dicts, or an Arrow table, pandas or polars frame, or whatever has ``__arrow_c_stream__``; columns are
                 found by name, a column ``rowtime`` (ms or timestamps) gives the timestamps.
-            durable: return when it is on disk; False: as soon as it is visible.
+            durable: return when it is on disk (True), or as soon as it is visible (False); None: as the property
+                ``penstock.durability`` says.
             producer, sequence: who writes, and a number that rises from one insert of this producer to its next.  An
                 insert whose number is not above `last_sequence` is a retry and writes nothing: after a crash, a loader
                 repeats what it does not know to have happened.
@@ -366,7 +373,7 @@ class Database(ClientMethods):
         self,
         rows: Mapping[str, Any],
         *,
-        durable: bool = True,
+        durable: bool | None = None,
         producer: str | None = None,
         sequence: int | None = None,
     ) -> Token:
@@ -401,7 +408,7 @@ class Database(ClientMethods):
         timestamp: int | None = None,
         headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int | None = None,
-        durable: bool = True,
+        durable: bool | None = None,
         producer: str | None = None,
         sequence: int | None = None,
     ) -> Token:

@@ -107,6 +107,7 @@ class _Lowering:
             self._context.partitions or self._partitions,
             order="arrival" if properties.get("processing.order", "timestamp").lower() == "arrival" else "timestamp",
             every_update=properties.get("cache.max.bytes.buffering", "10000000").strip() == "0",
+            durable=properties.get("penstock.durability", "durable") == "durable",
             max_task_idle_ms=int(properties.get("max.task.idle.ms", "0")),
             view=None if root.stored is None else root.stored.view(),
             properties=dict(properties),

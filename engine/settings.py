@@ -61,7 +61,8 @@ PROPERTIES: dict[str, Property] = {
             "processing.guarantee",
             "text",
             "exactly_once_v2",
-            "every step is committed as a whole: exactly once, which meets all guarantees",
+            "every step is committed as a whole: exactly once, which meets all guarantees, also where penstock.durability "
+            "is relaxed",
             in_effect=False,
             choices=("exactly_once_v2", "exactly_once", "exactly_once_beta", "at_least_once"),
         ),
@@ -69,7 +70,8 @@ PROPERTIES: dict[str, Property] = {
             "commit.interval.ms",
             "integer",
             "2000",
-            "the longest time between commits; here every step is committed at once",
+            "the longest time between commits; here every step is committed at once (penstock.durability says when that is "
+            "on disk)",
             in_effect=False,
         ),
         Property(
@@ -161,6 +163,21 @@ PROPERTIES: dict[str, Property] = {
             "boolean",
             "false",
             "whether CREATE STREAM and CREATE TABLE make a topic that is not there, with one partition",
+        ),
+        Property(
+            "penstock.durability",
+            "text",
+            "durable",
+            "when inserts return and steps of new queries go on: when their commit is on disk (durable), or as soon as it "
+            "is visible (relaxed)",
+            choices=("durable", "relaxed"),
+        ),
+        Property(
+            "penstock.durability.relaxed.ms",
+            "integer",
+            "5",
+            "after how long relaxed commits are written to disk: what a crash may lose",
+            at_connect=True,
         ),
         Property(
             "penstock.threads", "integer", "2", "threads that run queries; 0 leaves all work to drain()", at_connect=True

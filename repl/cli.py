@@ -117,10 +117,11 @@ def _setting(text: str) -> tuple[str, str]:
 def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
     scripts = [_read(name) for name in options.file or ()] + list(options.execute or ())
     if not scripts and sys.stdin.isatty():
-        return _interact(lambda: _connect(options, settings))
+        return _interact(lambda progress: _connect(options, settings, progress))
+    from .opening import opened
     from .shell import Quit, Shell
 
-    with _connect(options, settings) as database:
+    with opened(lambda progress: _connect(options, settings, progress), sys.stderr, _width) as database:
         shell = Shell(database, _print, _width)
         texts = scripts or [sys.stdin.read()]
         try:
@@ -129,13 +130,13 @@ def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
             return 0
 
 
-def _connect(options: argparse.Namespace, settings: dict[str, str]) -> Any:
+def _connect(options: argparse.Namespace, settings: dict[str, str], progress: Callable[[Any], None] | None = None) -> Any:
     from .. import connect
 
-    return connect(options.data, settings=settings)
+    return connect(options.data, settings=settings, progress=progress)
 
 
-def _interact(connect: Callable[[], Any]) -> int:
+def _interact(connect: Callable[[Callable[[Any], None]], Any]) -> int:
     """The prompt; the engine is loaded and the database opened while the person reads it."""
     from .opening import Opening
 

@@ -1,25 +1,77 @@
-"""A database that opens while the prompt is already there: importing the engine takes longer than showing a prompt."""
+"""A database that opens while the prompt is already there: importing the engine takes longer than showing a prompt.
+
+While it opens, a person sees how far the state of its queries is back: in the prompt's toolbar, or as a line on stderr."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, TextIO
+
+_PATIENCE_S: Final = 0.5
+"""How long opening may take before anything is said about it."""
+_REDRAW_S: Final = 0.1
+_BAR_CHARS: Final = 24
+
+
+def bar(progress: Any, width: int = 120) -> str:
+    """One line for a `RecoveryProgress`: a bar, how much is done, and how long it will take on."""
+    share = progress.rows / progress.rows_total if progress.rows_total else 1.0
+    filled = int(share * _BAR_CHARS)
+    left = progress.left_s
+    rest = "" if left is None else f", {max(1, round(left))} s left" if share < 1 else ", nearly ready"
+    done = f"{progress.rows:,} of {progress.rows_total:,} rows"
+    return f"recovering [{'#' * filled}{'.' * (_BAR_CHARS - filled)}] {share:4.0%}  {done}{rest}"[: max(1, width - 1)]
+
+
+def opened(connect: Callable[[Callable[[Any], None] | None], Any], out: TextIO, width: Callable[[], int]) -> Any:
+    """Open a database; if ``out`` is a terminal and it takes long, a bar shows how far it is, and is gone at the end.
+
+    Raises:
+        PenstockError: it cannot be opened.
+    """
+    if not out.isatty():
+        return connect(None)
+    began_s = time.monotonic()
+    drawn_s = 0.0
+
+    def show(progress: Any) -> None:
+        nonlocal drawn_s
+        now_s = time.monotonic()
+        if now_s - began_s >= _PATIENCE_S and now_s - drawn_s >= _REDRAW_S:
+            drawn_s = now_s
+            out.write(f"\r\x1b[K{bar(progress, width())}")
+            out.flush()
+
+    try:
+        return connect(show)
+    finally:
+        if drawn_s:
+            out.write("\r\x1b[K")
+            out.flush()
 
 
 class Opening:
     """Opens a database on a thread of its own.
 
     Args:
-        connect: gives the open database, or raises a PenstockError.
+        connect: gives the open database, or raises a PenstockError; takes what to tell its progress to.
+
+    Attributes:
+        state: one line for a person, until it is open.
+        on_progress: called when ``state`` has changed, at most every 0.1 s.
     """
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
+    def __init__(self, connect: Callable[[Callable[[Any], None]], Any]) -> None:
         self._connect = connect
         self._database: Any = None
         self._problem: BaseException | None = None
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
+        self._told_s = 0.0
+        self.state = "opening .."
+        self.on_progress: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """Begin, unless that was done."""
@@ -31,9 +83,16 @@ class Opening:
 
     def _open(self) -> None:
         try:
-            self._database = self._connect()
+            self._database = self._connect(self._progress)
         except BaseException as problem:  # raised again by whoever asks for the database
             self._problem = problem
+
+    def _progress(self, progress: Any) -> None:
+        now_s = time.monotonic()
+        if progress.rows and now_s - self._told_s >= _REDRAW_S:
+            self._told_s = now_s
+            self.state = bar(progress)
+            self.on_progress()
 
     @property
     def done(self) -> bool:

@@ -64,7 +64,7 @@ def session(shell: Shell, history: Path | None, opening: Opening | None = None) 
             buffer.insert_text("\n")
 
     def toolbar() -> str:
-        state = "opening .." if opening is not None and not opening.done else shell.database.describe_state()
+        state = opening.state if opening is not None and not opening.done else shell.database.describe_state()
         return f" {state}   \\help for help "
 
     style = Style.from_dict({f"sql.{name}": value for name, value in STYLE.items()})
@@ -117,6 +117,7 @@ def interact(shell: Shell, history: Path | None, opening: Opening | None = None)
 async def _announce(prompt: PromptSession[str], opening: Opening) -> None:
     """Open the database once the prompt is drawn; redraw the toolbar then, or end the prompt if it cannot be opened."""
     await asyncio.sleep(_DRAWN_S)
+    opening.on_progress = prompt.app.invalidate
     try:
         await asyncio.get_running_loop().run_in_executor(None, opening.database)
         prompt.app.invalidate()

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from .. import connect
 from ..errors import StatementError
 from . import render
+from .opening import opened
 from .progress import Display, sample
 
 _PATIENCE_S = 2.0
@@ -45,7 +46,11 @@ def run_script(
     except (OSError, UnicodeDecodeError) as problem:
         raise StatementError(f"cannot read the script {script}: {problem}") from problem
     directory = Path(data) if data is not None else script.with_suffix(".penstock")
-    with _stopping() as stop, connect(directory, settings=settings) as database:
+
+    def opening(progress: Callable[[Any], None] | None) -> Any:
+        return connect(directory, settings=settings, progress=progress)
+
+    with _stopping() as stop, opened(opening, sys.stderr, _width) as database:
         done = database.submit(text, script.name)
         for outcome in done.results:
             print(render.result(outcome, _width()))

@@ -15,8 +15,10 @@ Recovery of a store is its newest checkpoint plus the changelog after it; nothin
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -27,24 +29,49 @@ from ..errors import StorageError
 from ..limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
 from ..storage.layout import CHANGELOG_PREFIX, state_directory
 from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
-from ..storage.state.store import StateStore
+from ..storage.state.store import SLOT, StateStore
 from .clock import now_ms
 
 _LOGGER = logging.getLogger("penstock.commit")
 
 
+class SavedState(Protocol):
+    """A checkpoint as it was read."""
+
+    @property
+    def offset(self) -> int:
+        """Of the changelog: changes from there on are not in it."""
+
+    @property
+    def base(self) -> int:
+        """The offset of its base, which is all of it if there is no delta."""
+
+    @property
+    def table(self) -> pa.Table: ...
+
+    @property
+    def delta(self) -> pa.Table | None: ...
+
+
 class Checkpoints(Protocol):
     """Where checkpoints live; `storage.state.checkpoint` implements it on files."""
 
-    def save(self, query_id: str, name: str, partition: int, offset: int, table: pa.Table) -> None:
-        """Keep a store's contents as of changelog offset ``offset`` durably, and drop older checkpoints of it."""
+    def save(self, query_id: str, name: str, partition: int, offset: int, table: pa.Table, base: int | None = None) -> None:
+        """Keep a store's contents as of changelog offset ``offset`` durably, and drop what that replaces.
 
-    def newest(self, query_id: str, name: str, partition: int) -> tuple[int, pa.Table] | None:
-        """The newest whole checkpoint: changelog offset and contents.
+        Args:
+            base: ``table`` is a delta to the base of this offset; None: it is a base.
+        """
+
+    def newest(self, query_id: str, name: str, partition: int) -> SavedState | None:
+        """The newest whole checkpoint.
 
         Raises:
             StorageError: there is one, but it is damaged.
         """
+
+    def rows(self) -> int:
+        """Rows of all checkpoints together, about."""
 
     def queries(self) -> Sequence[str]:
         """The queries that have checkpoints."""
@@ -60,6 +87,7 @@ class DurableStore:
     Attributes:
         name: ``<node>-<store>``, unique in the query.
         changes: rows in the changelog since the newest checkpoint.
+        base: the changelog offset of the checkpoint that a delta may refer to; None if the next one has to be whole.
         pending: the checkpoint that is being written.
         columns: of the changelog, once it is known to hold the store's changes.
     """
@@ -70,6 +98,7 @@ class DurableStore:
     partitions: int
     store: StateStore
     changes: int = 0
+    base: int | None = None
     pending: Future[None] | None = None
     columns: pa.Schema | None = None
 
@@ -87,25 +116,48 @@ class StateKeeper:
     stores: list[DurableStore] = field(default_factory=list)
     executor: Executor | None = None
 
-    def recover(self) -> None:
-        """Bring every store to the newest commit.
+    def recover(self, done: Callable[[int], None] = lambda rows: None) -> None:
+        """Bring every store to the newest commit, several of them at the same time.
+
+        Args:
+            done: is told how many rows of checkpoints and changelogs have been taken in since it was last called, on any
+                thread.
 
         Raises:
             StorageError: a checkpoint or a changelog is damaged.
         """
-        topics = self.log.topics()
-        for durable in self.stores:
-            offset = 0
-            newest = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
-            if newest is not None:
-                offset, table = newest
-                durable.store.restore(as_schema(table, durable.store.schema))
-            self._check_reach(durable, topics, None if newest is None else offset)
-            if durable.topic in topics:
-                for changes in self._changes(durable, offset):
-                    durable.changes += changes.num_rows
-                    durable.store.apply_changes(as_schema(changes, durable.store.change_schema))
-            durable.store.discard_changes()
+        workers = min(len(self.stores), os.cpu_count() or 1)
+        if workers < 2:
+            for durable in self.stores:
+                self._recover(durable, done)
+            return
+        with ThreadPoolExecutor(workers, thread_name_prefix="penstock-recover") as pool:
+            running = [pool.submit(copy_context().run, self._recover, durable, done) for durable in self.stores]
+        for future in running:  # all have ended
+            future.result()
+
+    def _recover(self, durable: DurableStore, done: Callable[[int], None]) -> None:
+        store = durable.store
+        saved = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
+        durable.changes, durable.base = 0, None
+        self._check_reach(durable, self.log.topics(), None if saved is None else saved.offset)
+        table = None if saved is None else as_schema(saved.table, store.schema)
+
+        def changes() -> Iterator[pa.RecordBatch]:
+            if saved is not None:
+                done(saved.table.num_rows)
+                if saved.delta is not None:
+                    yield from as_schema(saved.delta, store.change_schema).to_batches(max_chunksize=BATCH_ROWS_MAX)
+                    done(saved.delta.num_rows)
+            if durable.topic in self.log.topics():
+                for batch in self._changes(durable, 0 if saved is None else saved.offset):
+                    durable.changes += batch.num_rows
+                    yield as_schema(batch, store.change_schema)
+                    done(batch.num_rows)
+
+        store.restore(table, changes())
+        if saved is not None and store.delta_rows is not None:
+            durable.base = saved.base
 
     def _check_reach(self, durable: DurableStore, topics: Mapping[str, TopicConfig], checkpoint: int | None) -> None:
         """Whether checkpoint and changelog together hold all of a store.  Raises: StorageError."""
@@ -140,7 +192,8 @@ class StateKeeper:
             before = previous.get((durable.name, durable.partition))
             if before is not None:
                 durable.store.restore(as_schema(before.store.checkpoint(), durable.store.schema))
-                durable.store.discard_changes()
+                # What is on disk knows the slots if it knew them before; its base has other columns.
+                durable.store.numbered = before.store.numbered
                 durable.changes = before.changes
 
     def _changes(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
@@ -204,10 +257,18 @@ class StateKeeper:
                 return False
             pending, durable.pending = durable.pending, None
             pending.result()
-        return durable.changes >= max(CHECKPOINT_CHANGES_MIN, 2 * len(durable.store))
+        if durable.changes < CHECKPOINT_CHANGES_MIN:
+            return False
+        return durable.changes >= 2 * (self._delta_rows(durable) or len(durable.store))
+
+    @staticmethod
+    def _delta_rows(durable: DurableStore) -> int | None:
+        """The rows that a delta would have; None if a whole checkpoint is better: a delta would have most of the store."""
+        rows = None if durable.base is None else durable.store.delta_rows
+        return None if rows is None or 2 * rows > len(durable.store) else rows
 
     def checkpoint_if_due(self) -> None:
-        """After a commit: checkpoint stores whose changelog has outgrown them, in the background."""
+        """After a commit: checkpoint stores whose changelog has outgrown what a checkpoint costs, in the background."""
         for durable in self.stores:
             if self._due(durable):
                 self.checkpoint(durable)
@@ -217,11 +278,16 @@ class StateKeeper:
         offset = 0
         if durable.topic in self.log.topics():
             offset = self.log.end_offset(durable.topic, durable.partition)
-        table = durable.store.checkpoint()
+        base = None if self._delta_rows(durable) is None else durable.base
+        captured = durable.store.capture() if base is None else durable.store.capture_delta()
         durable.changes = 0
+        durable.base = None  # if this one cannot be written, the next one is whole
 
         def write() -> None:
-            self.checkpoints.save(durable.query_id, durable.name, durable.partition, offset, table)
+            table = captured()
+            self.log.flush()  # a checkpoint of commits that a crash can lose would be ahead of the log
+            self.checkpoints.save(durable.query_id, durable.name, durable.partition, offset, table, base)
+            durable.base = offset if base is None else base
             if durable.topic in self.log.topics():
                 self.log.delete_before(durable.topic, durable.partition, offset)
 
@@ -267,20 +333,27 @@ def as_schema(rows: Any, schema: pa.Schema) -> Any:
     """
     if rows.schema.equals(schema):
         return rows
+    fields = list(schema)
+    extra = [f for f in rows.schema if f.name not in schema.names and f.name.rstrip("'") == SLOT]
     have = set(rows.schema.names)
-    columns = [rows.column(f.name) if f.name in have else pa.nulls(rows.num_rows, f.type) for f in schema]
-    return type(rows).from_arrays(columns, schema=schema)
+    columns = [rows.column(f.name) if f.name in have else pa.nulls(rows.num_rows, f.type) for f in [*fields, *extra]]
+    wanted = pa.schema([*fields, *extra], rows.schema.metadata)
+    return type(rows).from_arrays(columns, schema=wanted)
 
 
 class NoCheckpoints:
     """For an engine in memory, whose state ends with it."""
 
-    def save(self, query_id: str, name: str, partition: int, offset: int, table: Any) -> None:
+    def save(self, query_id: str, name: str, partition: int, offset: int, table: Any, base: int | None = None) -> None:
         """Nothing to keep."""
 
     def newest(self, query_id: str, name: str, partition: int) -> None:
         """There is never one."""
         return None
+
+    def rows(self) -> int:
+        """There are never any."""
+        return 0
 
     def queries(self) -> Sequence[str]:
         """There are never any."""

@@ -168,6 +168,7 @@ class Dataflow:
         order: how records of different inputs are ordered: by ``timestamp`` (the smallest next one first, ties by
             arrival) or by ``arrival`` in the log.
         every_update: see `OperatorContext`.
+        durable: a step's commit is on disk before the next one; else it is a relaxed one (docs/commit.md).
         view: set if the query maintains a table that pull queries can read.
         properties: overridden properties, for DESCRIBE and EXPLAIN.
     """
@@ -177,5 +178,6 @@ class Dataflow:
     order: Literal["timestamp", "arrival"] = "timestamp"
     every_update: bool = False
     max_task_idle_ms: int = 0
+    durable: bool = True
     view: View | None = None
     properties: Mapping[str, str] = field(default_factory=dict)

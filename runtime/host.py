@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from .batch import Batch
 from .clients.coordinator import is_client_group
 from .commit import Checkpoints, NoCheckpoints
 from .dataflow import Dataflow, Sink, Source
+from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
 from .queries import COPY_OF, QueryRun, Services
 from .scheduler import Scheduler
@@ -90,6 +92,22 @@ class QueryHost:
         self._runs[query_id] = run
         self._scheduler.add(run, order)
         return run
+
+    @contextmanager
+    def recovering(self, report: Callable[[RecoveryProgress], None] | None) -> Iterator[None]:
+        """Queries that are started inside of this report how far their state is back."""
+        if report is None:
+            yield
+            return
+        changelogs = {t: c.partitions for t, c in self.log.topics().items() if t.startswith(CHANGELOG_PREFIX)}
+        places = [(topic, number) for topic, count in changelogs.items() for number in range(count)]
+        changes = sum(self.log.end_offset(*place) - self.log.start_offset(*place) for place in places)
+        before = self.services.recovered
+        self.services.recovered = RecoveryMeter(changes + self.services.checkpoints.rows(), report).add
+        try:
+            yield
+        finally:
+            self.services.recovered = before
 
     def replace(self, query_id: str, dataflow: Dataflow, order: int) -> QueryRun:
         """Swap a query's dataflow; it goes on with its positions and state (CREATE OR REPLACE)."""

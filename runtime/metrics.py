@@ -6,6 +6,9 @@ results, not input, and are counted apart.
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -44,3 +47,41 @@ class Progress:
     state_bytes: int
     steps: int
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryProgress:
+    """How far the state of all queries has been brought back when a database is opened.
+
+    Attributes:
+        rows: of checkpoints and changelogs that have been taken in.
+        rows_total: of these that there are, about.
+        elapsed_s: since it began.
+    """
+
+    rows: int
+    rows_total: int
+    elapsed_s: float
+
+    @property
+    def left_s(self) -> float | None:
+        """About how long it will take on; None if nothing is known yet."""
+        return None if self.rows == 0 else self.elapsed_s * (self.rows_total - self.rows) / self.rows
+
+
+class RecoveryMeter:
+    """Adds up what stores have taken in, on any thread, and reports it."""
+
+    def __init__(self, rows_total: int, report: Callable[[RecoveryProgress], None]) -> None:
+        self._rows = 0
+        self._rows_total = rows_total
+        self._report = report
+        self._began_s = time.monotonic()
+        self._guard = threading.Lock()
+        self.add(0)
+
+    def add(self, rows: int) -> None:
+        """So many rows more are taken in."""
+        with self._guard:
+            self._rows = min(self._rows + rows, self._rows_total)
+            self._report(RecoveryProgress(self._rows, self._rows_total, time.monotonic() - self._began_s))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -44,6 +44,7 @@ class Services:
         pool: runs the tasks of different partitions side by side; None runs them one after the other.
         committer: commits large steps while the next one is computed; None commits every step at its end.
         rows_max: rows a step takes at most.
+        recovered: is told of rows of state that recovery has taken in, see `StateKeeper.recover`.
     """
 
     log: Log
@@ -54,6 +55,7 @@ class Services:
     committer: Executor | None = None
     checkpointer: Executor | None = None
     rows_max: int = BATCH_ROWS_MAX
+    recovered: Callable[[int], None] = lambda rows: None
 
 
 class QueryRun:
@@ -143,7 +145,7 @@ class QueryRun:
                 entry.committed = entry.offset
         if self.persistent:
             if self._keeps_state and not fresh:
-                keeper.recover()
+                keeper.recover(self._services.recovered)
             self._account = self._committed_account()
             if fresh:
                 transaction = self._log.transaction()
@@ -427,7 +429,7 @@ class QueryRun:
             nothing = np.zeros(0, np.int64)
             skipped = [Taken(entry, None, 0, 0, nothing, entry.offset) for entry in moved]
             self._set_positions(transaction, skipped, self._account)
-        transaction.commit(durable=self.persistent)
+        transaction.commit(durable=self.persistent and self.dataflow.durable)
         for entry in moved:
             entry.committed = entry.offset
 
@@ -570,7 +572,7 @@ class QueryRun:
         if self.persistent:
             self._keeper.append_changes(transaction, outcome.changes)
             self._set_positions(transaction, taken, account)
-            transaction.commit()
+            transaction.commit(durable=self.dataflow.durable)
         elif rows is not None:
             transaction.commit(durable=False)
         else:

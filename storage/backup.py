@@ -36,6 +36,7 @@ from .layout import (
 )
 from .log.inspect import LogContents, read_log
 from .log.journal import Journal
+from .state.checkpoint import SUFFIXES
 
 __all__ = ["Backup", "backup_directory", "backup_files"]
 
@@ -140,7 +141,7 @@ def _checkpoints(source: Files) -> list[str]:
         f"{STATE}/{directory}/{name}"
         for directory in source.list(STATE)
         for name in source.list(f"{STATE}/{directory}")
-        if name.endswith(".checkpoint")
+        if name.endswith(SUFFIXES)
     ]
 
 

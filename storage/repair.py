@@ -40,7 +40,7 @@ from .log.inspect import LogContents, frames_of, open_segment, read_log
 from .log.journal import Journal
 from .log.manifest import SegmentState
 from .log.repair import rescue_segment
-from .state.checkpoint import CheckpointFiles
+from .state.checkpoint import SUFFIXES, CheckpointFiles
 from .verify import Finding
 
 __all__ = ["RepairPlan", "RepairStep", "plan_repair"]
@@ -288,9 +288,9 @@ def _checkpoints(files: Files) -> Iterator[tuple[str, str, int, int]]:
     """Path, changelog topic, partition and offset of every checkpoint, by their names."""
     for query in files.list(STATE):
         for name in files.list(f"{STATE}/{query}"):
-            rest, _, offset = name.removesuffix(".checkpoint").rpartition("-")
+            rest, _, offset = name.rpartition(".")[0].rpartition("-")
             store, _, partition = rest.rpartition("-")
-            if name.endswith(".checkpoint") and offset.isdigit() and partition.isdigit():
+            if name.endswith(SUFFIXES) and offset.isdigit() and partition.isdigit():
                 topic = f"{CHANGELOG_PREFIX}{unquote(query)}-{unquote(store)}"
                 yield f"{STATE}/{query}/{name}", topic, int(partition), int(offset)
 

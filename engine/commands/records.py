@@ -121,7 +121,7 @@ def write(
     records: Records,
     *,
     partition: int | None = None,
-    durable: bool = True,
+    durable: bool | None = None,
     also: Callable[[Transaction], None] | None = None,
     producer: str | None = None,
     sequence: int | None = None,
@@ -134,7 +134,7 @@ def write_all(
     engine: Engine,
     parts: Sequence[tuple[str, Records, int | None]],
     *,
-    durable: bool = True,
+    durable: bool | None = None,
     also: Callable[[Transaction], None] | None = None,
     producer: str | None = None,
     sequence: int | None = None,
@@ -143,6 +143,7 @@ def write_all(
 
     Args:
         parts: topic, records, and the partition (None: that of each record's key).
+        durable: return when it is on disk, or as soon as it is visible; None: as penstock.durability says.
         also: adds to the transaction what shall happen with it or not at all.
         producer, sequence: who writes, and a number that rises from write to write; a number that is not above the
             producer's last one is a retry, which writes nothing.
@@ -153,6 +154,8 @@ def write_all(
     """
     if (producer is None) != (sequence is None):
         raise StatementError("producer and sequence go together")
+    if durable is None:
+        durable = engine.settings["penstock.durability"] == "durable"
     topics = list(dict.fromkeys(topic for topic, _, _ in parts))
     engine.host.admit(topics)
     transaction = engine.log.transaction()

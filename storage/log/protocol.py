@@ -264,6 +264,13 @@ class Log(Protocol):
     def epoch(self) -> int:
         """Of the newest visible commit."""
 
+    def flush(self) -> None:
+        """Make relaxed commits durable now.
+
+        Raises:
+            StorageError: they are not.
+        """
+
     def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
         """Block until a commit newer than ``epoch`` is visible, ``until`` holds (it is asked at every commit and `wake`),
         or the time is up; returns the newest epoch."""

@@ -210,10 +210,7 @@ class HashIndex:
             self._free = self._free[: len(self._free) - reused]
         fresh = count - reused
         slots[reused:] = np.arange(self.slot_count, self.slot_count + fresh)
-        self.slot_count += fresh
-        self.live.reserve(self.slot_count)
-        self._hashes.reserve(self.slot_count)
-        self.keys.reserve(self.slot_count)
+        self.reserve(self.slot_count + fresh)
         return slots
 
     def _reserve(self, more: int) -> bool:
@@ -221,20 +218,53 @@ class HashIndex:
         wanted = _capacity(len(self) + more)
         if wanted <= len(self._table) and (len(self) + self._tombstones + more) * 4 <= 3 * len(self._table):
             return False
-        table = np.full(max(wanted, len(self._table)), _EMPTY, np.uint64)
+        self._rebuild(max(wanted, len(self._table)))
+        return True
+
+    def _rebuild(self, capacity: int) -> None:
+        """Enter all live slots into a new table of so many entries."""
+        table = np.full(capacity, _EMPTY, np.uint64)
         slots = np.flatnonzero(self.live.values[: self.slot_count])
         hashes = self._hashes.take(slots)
-        at = (hashes & np.uint64(len(table) - 1)).view(np.int64)
+        at = (hashes & np.uint64(capacity - 1)).view(np.int64)
         entries = (hashes & _TAG) | slots.view(np.uint64)
         while len(at):
             free = table.take(at) == _EMPTY
             table[at[free]] = entries[free]
             lost = np.flatnonzero(table.take(at) != entries)
             entries = entries[lost]
-            at = _further(at[lost], entries, len(table) - 1)
+            at = _further(at[lost], entries, capacity - 1)
         self._table.replace(table)
         self._tombstones = 0
-        return True
+
+    # Recovery: slots are given, and the table is built once all are
+
+    def place(self, slots: Int64s, keys: Sequence[Any]) -> None:
+        """Put keys that are not held into distinct, free slots.  Trap: nothing is found before `build`."""
+        if len(slots) == 0:
+            return
+        encoded = encode(keys)
+        self.reserve(int(slots.max()) + 1)
+        self._hashes.put(slots, encoded.hashes)
+        self.keys.put(slots, encoded, np.arange(len(slots), dtype=np.int64))
+        self.live.put(slots, True)
+
+    def vacate(self, slots: Int64s) -> None:
+        """Free distinct, live slots.  Trap: as with `place`."""
+        self.live.put(slots, False)
+        self.keys.drop(slots)
+
+    def reserve(self, slot_count: int) -> None:
+        """Count slots up to here as given out."""
+        self.slot_count = max(self.slot_count, slot_count)
+        self.live.reserve(self.slot_count)
+        self._hashes.reserve(self.slot_count)
+        self.keys.reserve(self.slot_count)
+
+    def build(self) -> None:
+        """Enter all that was placed."""
+        self._free = np.flatnonzero(~self.live.values[: self.slot_count])
+        self._rebuild(_capacity(len(self)))
 
     def remove(self, slots: Int64s) -> None:
         """Forget the keys of distinct, live slots."""

@@ -8,7 +8,7 @@ run is merged, or with their whole run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from .columns import Column, Int64s
 from .index import FrozenIndex, HashIndex
 from .keyed_store import distinct_schema
 from .rows import gather
+from .store import RESTORE_ROWS, Capture
 
 NEVER: Final = -(1 << 62)
 """A timestamp before all others, with room to subtract from."""
@@ -114,6 +115,7 @@ class IntervalStore:
             [*key_schema, pa.field("rowtime", pa.int64()), pa.field("row", pa.int64()), *row_schema]
         )
         self.change_schema = self.schema
+        self.numbered = False
         self._row_column = self.schema.names[len(key_schema) + 1]
         self._clear()
 
@@ -244,12 +246,29 @@ class IntervalStore:
 
     def checkpoint(self) -> pa.Table:
         """See `StateStore`.  Rows are in the order of their numbers."""
-        return self.snapshot().table().sort_by(self._row_column)
+        return self.capture()()
 
-    def restore(self, table: pa.Table) -> None:
+    def capture(self) -> Capture:
+        """See `StateStore`."""
+        snapshot = self.snapshot()
+        return lambda: snapshot.table().sort_by(self._row_column)
+
+    def capture_delta(self) -> Capture:
+        """See `StateStore`; never called, for there is never a delta."""
+        return self.capture()
+
+    @property
+    def delta_rows(self) -> None:
+        """See `StateStore`.  Rows come and go by time, so soon none of a base is left."""
+        return None
+
+    def restore(self, table: pa.Table | None, changes: Iterable[pa.RecordBatch] = ()) -> None:
         """See `StateStore`."""
         self._clear()
-        for batch in table.to_batches():
+        if table is not None:
+            for batch in table.to_batches(max_chunksize=RESTORE_ROWS):
+                self.apply_changes(batch)
+        for batch in changes:
             self.apply_changes(batch)
 
     def snapshot(self) -> IntervalSnapshot:

@@ -2,11 +2,15 @@
 
 A slot is where a key's state lives; it stays the key's until the key is removed.  An operator turns a batch's keys into
 slots once and reads and writes columns by slot.  Nulls in keys are values.
+
+Slots outlive the process: changes and checkpoints say in which slot each row is.  So recovery writes columns by slot, as
+an operator does, looks no key up, and builds the index once at its end (docs/decisions/checkpoints.md).  Changes without
+slots (of versions before) are applied by key; then new changes have none either until the next whole checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,12 +23,18 @@ from .columns import Column, FrozenColumn, Int64s
 from .expiry import ExpiryQueue
 from .index import FrozenIndex, HashIndex, factorize
 from .rows import FrozenRows, RowStorage
-from .store import StateField
+from .store import RESTORE_ROWS, SLOT, Capture, StateField
 
 Bools = npt.NDArray[np.bool_]
 
 DELETED: Final = "deleted"
-"""The last column of change batches: the key is gone."""
+"""The last column but one of change batches: the key is gone."""
+
+SLOTS_KNOWN: Final = b"penstock.slots"
+"""In the metadata of a checkpoint whose rows lie in the slots 0, 1, 2 .., unless it has the column `SLOT`."""
+
+_CHANGED: Final = 1
+_FREED: Final = 2
 
 
 def distinct_schema(fields: Sequence[Any]) -> pa.Schema:
@@ -66,7 +76,7 @@ def from_arrow(array: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 class KeyedStore:
     """Satisfies `StateStore`.  A change batch and a checkpoint hold the key columns, the fields, and the row columns, in
-    that order; a change batch has the bool column `DELETED` last.
+    that order; a change batch has the columns `DELETED` (bool) and `SLOT` (uint32) after them.  Its deletions come first.
 
     Args:
         name: see `StateStore.name`.
@@ -90,7 +100,8 @@ class KeyedStore:
         self.row_schema = pa.schema([]) if row_schema is None else row_schema
         fields_ = [pa.field(f.name, f.arrow) for f in self.fields]
         self.schema = distinct_schema([*key_schema, *fields_, *self.row_schema])
-        self.change_schema = distinct_schema([*self.schema, pa.field(DELETED, pa.bool_())])
+        self.change_schema = distinct_schema([*self.schema, pa.field(DELETED, pa.bool_()), pa.field(SLOT, pa.uint32())])
+        self._slot_column = self.change_schema.names[-1]
         self._expiry = expiry
         self._expiry_key = -1
         if expiry is not None and expiry not in {f.name for f in self.fields}:
@@ -105,8 +116,11 @@ class KeyedStore:
         self._rows = RowStorage(self.row_schema) if len(self.row_schema) else None
         self._due: ExpiryQueue | None = None if self._expiry is None else ExpiryQueue(self._expiry_values)
         self._changed: list[Int64s] = []
-        self._removed: list[list[Any]] = []
+        self._removed: list[tuple[list[Any], Int64s]] = []
         self._scratch = np.zeros(0, np.int64)
+        self.numbered = True
+        self._since_base: npt.NDArray[np.uint8] | None = None
+        """By slot, since the base: `_CHANGED`, `_FREED`; None if there is no base."""
 
     def __len__(self) -> int:
         return len(self._index)
@@ -166,7 +180,7 @@ class KeyedStore:
         """Forget the keys of distinct, live slots and free their state."""
         if len(slots) == 0:
             return
-        self._removed.append(self.keys_of(slots))
+        self._removed.append((self.keys_of(slots), slots))
         self._remove(slots)
 
     def _remove(self, slots: Int64s) -> None:
@@ -244,19 +258,32 @@ class KeyedStore:
             changed = changed[self._index.live.take(changed)]
         if len(self._changed) > 1:
             changed = self.group(changed)[1]
-        columns = self._table(changed)
-        deleted = [pa.array(np.zeros(len(changed), np.bool_))]
-        if self._removed:
-            gone = [pa.concat_arrays([r[i] for r in self._removed]) for i in range(len(self.key_schema))]
-            mask = pa.array(self.slots(gone) < 0)
-            gone = [column.filter(mask) for column in gone]
-            count = len(gone[0])
-            rest = [pa.nulls(count, f.type) for f in self.schema][len(gone) :]
-            columns = [pa.concat_arrays(pair) for pair in zip(columns, [*gone, *rest])]
-            deleted.append(pa.array(np.ones(count, np.bool_)))
+        removed = self._removed
         self.discard_changes()
-        batch = pa.RecordBatch.from_arrays([*columns, pa.concat_arrays(deleted)], schema=self.change_schema)
+        gone = [pa.concat_arrays([keys[i] for keys, _ in removed]) for i in range(len(self.key_schema))] if removed else []
+        freed = np.concatenate([np.zeros(0, np.int64), *(slots for _, slots in removed)])
+        self._note_since_base(changed, freed)
+        batch = self._change_batch(gone, freed, self._table(changed), changed)
         return batch if batch.num_rows else None
+
+    def _change_batch(self, gone: Sequence[Any], freed: Int64s, columns: Sequence[Any], changed: Int64s) -> pa.RecordBatch:
+        """Freed slots (and what keys they held, if known), then rows, as changes."""
+        if len(freed):
+            rest = [pa.nulls(len(freed), f.type) for f in self.schema][len(gone) :]
+            columns = [pa.concat_arrays(pair) for pair in zip([*gone, *rest], columns, strict=True)]
+        slots = np.concatenate((freed, changed))
+        deleted = np.arange(len(slots)) < len(freed)
+        numbers = pa.array(slots.astype(np.uint32)) if self.numbered else pa.nulls(len(slots), pa.uint32())
+        return pa.RecordBatch.from_arrays([*columns, pa.array(deleted), numbers], schema=self.change_schema)
+
+    def _note_since_base(self, changed: Int64s, freed: Int64s) -> None:
+        marks = self._since_base
+        if marks is None:
+            return
+        if len(marks) < self._index.slot_count:
+            marks = self._since_base = np.concatenate((marks, np.zeros(len(self._index.live) - len(marks), np.uint8)))
+        marks[changed] |= _CHANGED
+        marks[freed] |= _FREED
 
     def apply_changes(self, changes: pa.RecordBatch) -> None:
         """See `StateStore`.  Of several changes of a key, the last one counts."""
@@ -291,14 +318,142 @@ class KeyedStore:
 
     def checkpoint(self) -> pa.Table:
         """See `StateStore`."""
-        slots = np.flatnonzero(self._index.live.values[: self._index.slot_count])
-        return pa.Table.from_arrays(self._table(slots), schema=self.schema)
+        return self._whole(self.snapshot(), self.numbered)
 
-    def restore(self, table: pa.Table) -> None:
+    def _whole(self, snapshot: StoreSnapshot, numbered: bool) -> pa.Table:
+        table, slots = snapshot.rows_and_slots()
+        if not numbered:
+            return table
+        if len(slots) < snapshot.index.slot_count:
+            table = table.append_column(self._slot_column, pa.array(slots.astype(np.uint32)))
+        return table.replace_schema_metadata({SLOTS_KNOWN: b"1"})
+
+    def capture(self) -> Capture:
+        """See `StateStore`.  From here on changes have slots: this checkpoint, and none before it, agrees with them."""
+        self.numbered = True
+        self._since_base = np.zeros(len(self._index.live), np.uint8)
+        snapshot = self.snapshot()
+        return lambda: self._whole(snapshot, True)
+
+    def capture_delta(self) -> Capture:
+        """See `StateStore`.  A slot that was freed is a deletion, also if another key has it now."""
+        marks = self._since_base
+        if marks is None:
+            raise InternalError(f"the store {self.name} has no base that a delta could refer to")
+        snapshot, marks = self.snapshot(), marks.copy()
+
+        def table() -> pa.Table:
+            freed = np.flatnonzero(marks & _FREED)
+            changed = np.flatnonzero(marks & _CHANGED)
+            changed = changed[snapshot.index.live.take(changed)]
+            gone = [pa.nulls(len(freed), f.type) for f in self.key_schema]
+            columns = [c.combine_chunks() for c in snapshot.at(changed).columns]
+            return pa.Table.from_batches([self._change_batch(gone, freed, columns, changed)])
+
+        return table
+
+    @property
+    def delta_rows(self) -> int | None:
+        """See `StateStore`."""
+        return None if self._since_base is None else int(np.count_nonzero(self._since_base))
+
+    def restore(self, table: pa.Table | None, changes: Iterable[pa.RecordBatch] = ()) -> None:
         """See `StateStore`."""
         self._clear()
-        for batch in table.to_batches():
-            self._load(batch.columns)
+        if table is not None:
+            self._restore_base(table)
+        by_slot = self.numbered
+        for batch in changes:
+            if by_slot and batch.column(len(self.schema) + 1).null_count:
+                by_slot = self.numbered = False
+                self._since_base = None
+                self._settle_restored()
+            if by_slot:
+                self._replay(batch)
+            else:
+                self.apply_changes(batch)
+        if by_slot:
+            self._settle_restored()
+        self.discard_changes()
+
+    def _restore_base(self, table: pa.Table) -> None:
+        """Put a checkpoint's rows where they were; one that does not say where is as good as new ones, in slots of now."""
+        self.numbered = SLOTS_KNOWN in (table.schema.metadata or {})
+        slots = np.arange(table.num_rows, dtype=np.int64)
+        if self.numbered and table.num_columns > len(self.schema):
+            slots = table.column(len(self.schema)).to_numpy().astype(np.int64)
+        if len(slots):
+            self._reserve_slots(int(slots.max()) + 1)  # at once: growing by and by copies all of it again and again
+        start = 0
+        for batch in table.to_batches(max_chunksize=RESTORE_ROWS):
+            self._put(slots[start : start + batch.num_rows], batch.columns)
+            start += batch.num_rows
+        if self.numbered:
+            self._since_base = np.zeros(len(self._index.live), np.uint8)
+        else:
+            self._settle_restored()
+
+    def _put(self, slots: Int64s, columns: Sequence[Any]) -> None:
+        """Write rows to distinct slots, with their keys where a slot is free; the index does not know of it yet."""
+        if len(slots) == 0:
+            return
+        keys = columns[: len(self.key_schema)]
+        self._reserve_slots(int(slots.max()) + 1)
+        free = ~self._index.live.take(slots)
+        if free.all():
+            self._index.place(slots, keys)
+        elif free.any():
+            mask = pa.array(free)
+            self._index.place(slots[free], [c.filter(mask) for c in keys])
+        values = columns[len(self.key_schema) :]
+        for field, column in zip(self.fields, values):
+            self._columns[field.name].put(slots, from_arrow(column, field.dtype))
+        if self._rows is not None:
+            self._rows.write(slots, values[len(self.fields) : len(self.fields) + len(self.row_schema)])
+
+    def _reserve_slots(self, count: int) -> None:
+        self._index.reserve(count)
+        for column in self._columns.values():
+            column.reserve(count)
+        if self._rows is not None:
+            self._rows.reserve(count)
+
+    def _replay(self, changes: pa.RecordBatch) -> None:
+        """Apply changes (of several steps, in order) by slot."""
+        slots = changes.column(len(self.schema) + 1).to_numpy().astype(np.int64)
+        if len(slots) == 0:
+            return
+        self._reserve_slots(int(slots.max()) + 1)
+        deleted = np.asarray(changes.column(len(self.schema)).to_numpy(zero_copy_only=False), np.bool_)
+        # Of several changes of a slot the last one counts.
+        if len(self._scratch) < self._index.slot_count:
+            self._scratch = np.zeros(len(self._index.live), np.int64)
+        rows = np.arange(len(slots), dtype=np.int64)
+        self._scratch[slots] = rows
+        kept = self._scratch[slots] == rows
+        freed = np.zeros(0, np.int64)
+        if deleted.any():
+            freed = self.group(slots[deleted])[1]
+            held = freed[self._index.live.take(freed)]
+            for column in self._columns.values():
+                column.reset(held)
+            if self._rows is not None:
+                self._rows.remove(held)
+            self._index.vacate(held)
+            kept &= ~deleted
+        self._note_since_base(slots[kept], freed)
+        columns = changes.columns[: len(self.schema)]
+        if not kept.all():
+            mask = pa.array(kept)
+            slots, columns = slots[kept], [c.filter(mask) for c in columns]
+        self._put(slots, columns)
+
+    def _settle_restored(self) -> None:
+        """All rows are in their slots: let the index find them, and what else follows from them."""
+        self._index.build()
+        if self._due is not None:
+            slots = np.flatnonzero(self._index.live.values[: self._index.slot_count])
+            self._due.add(slots, self._expiry_values(slots))
 
     def snapshot(self) -> StoreSnapshot:
         """See `StateStore`."""
@@ -321,16 +476,22 @@ class StoreSnapshot:
     columns: list[FrozenColumn]
     rows: FrozenRows | None
 
-    def _at(self, slots: Int64s) -> pa.Table:
+    def at(self, slots: Int64s) -> pa.Table:
+        """The rows of live slots."""
         fields = [to_arrow(c.take(slots), f.arrow) for f, c in zip(self.fields, self.columns)]
         rows = [] if self.rows is None else self.rows.read(slots)
         return pa.Table.from_arrays([*self.index.keys.read(slots), *fields, *rows], schema=self.schema)
 
     def table(self) -> pa.Table:
         """See `Snapshot`."""
-        return self._at(self.index.slots())
+        return self.at(self.index.slots())
+
+    def rows_and_slots(self) -> tuple[pa.Table, Int64s]:
+        """All rows and where they are, ascending."""
+        slots = self.index.slots()
+        return self.at(slots), slots
 
     def lookup(self, keys: Sequence[Any]) -> pa.Table:
         """See `Snapshot`; a key asked for twice is answered twice."""
         slots = self.index.find(keys)
-        return self._at(slots[slots >= 0])
+        return self.at(slots[slots >= 0])

@@ -82,6 +82,13 @@ class ReferencingStore(KeyedStore):
                 if len(merged):
                     entries.append(merged)
 
+    def _settle_restored(self) -> None:
+        super()._settle_restored()
+        slots = np.flatnonzero(self._index.live.values[: self._index.slot_count])
+        if len(slots):
+            columns = self.read_rows(slots)
+            self._refer(slots, columns[len(columns) - len(self._reference_schema) :])
+
     def _remove(self, slots: Int64s) -> None:
         super()._remove(slots)
         self._reference.put(slots, -1)

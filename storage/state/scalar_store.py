@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from .store import Capture
 
 
 class ScalarStore:
@@ -24,6 +26,7 @@ class ScalarStore:
         self._initial = dict(initial)
         self._values = dict(initial)
         self._changed = False
+        self.numbered = False
 
     def __getitem__(self, name: str) -> int:
         return self._values[name]
@@ -63,12 +66,27 @@ class ScalarStore:
         """See `StateStore`."""
         return pa.Table.from_batches([self._batch()])
 
-    def restore(self, table: pa.Table) -> None:
+    def capture(self) -> Capture:
+        """See `StateStore`."""
+        table = self.checkpoint()
+        return lambda: table
+
+    def capture_delta(self) -> Capture:
+        """See `StateStore`; never called, for there is never a delta."""
+        return self.capture()
+
+    @property
+    def delta_rows(self) -> None:
+        """See `StateStore`."""
+        return None
+
+    def restore(self, table: pa.Table | None, changes: Iterable[pa.RecordBatch] = ()) -> None:
         """See `StateStore`."""
         self._values = dict(self._initial)
+        for part in (*(() if table is None else (table,)), *changes):
+            for row in part.slice(max(0, part.num_rows - 1)).to_pylist():
+                self._values.update(row)
         self._changed = False
-        for row in table.to_pylist():
-            self._values.update(row)
 
     def snapshot(self) -> ScalarSnapshot:
         """See `StateStore`."""

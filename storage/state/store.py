@@ -2,15 +2,15 @@
 
 A store belongs to one operator of one query on one partition and is used by one thread at a time; only `Snapshot` may be
 read by others.  Three things happen to it: the operator reads and writes it during a step; at the commit the task takes
-the step's changes (for the changelog); now and then the task writes a checkpoint.  Recovery is ``restore`` of the newest
-checkpoint and then ``apply_changes`` of every later change batch, in order.
+the step's changes (for the changelog); now and then the task captures it for a checkpoint.  Recovery is ``restore`` of the
+newest checkpoint and every change batch after it, in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,17 @@ class StateField:
     dtype: np.dtype[Any]
     arrow: Any
     initial: Any
+
+
+RESTORE_ROWS: Final = 1 << 17
+"""Rows of a checkpoint that are taken in at once: hashes and lengths of so many keys stay in the cache."""
+
+SLOT: Final = "slot"
+"""The last column of change batches, and of checkpoints of stores that have free slots: where the row is.  (With ``'`` after
+it, if a column of the store's own has the name.)"""
+
+Capture = Callable[[], pa.Table]
+"""Makes the table of a checkpoint that was begun."""
 
 
 class Snapshot(Protocol):
@@ -68,6 +79,10 @@ class StateStore(Protocol):
     def size_bytes(self) -> int:
         """Memory held, estimated."""
 
+    numbered: bool
+    """Checkpoints and changes say in which slots rows are, and all that is on disk agrees with the store in that.  Stores
+    without slots are never numbered."""
+
     def drain_changes(self) -> pa.RecordBatch | None:
         """What changed since the last call, or None.  The schema is the store's own and constant."""
 
@@ -81,8 +96,26 @@ class StateStore(Protocol):
     def checkpoint(self) -> pa.Table:
         """The whole store as one Arrow table that later writes do not alter."""
 
-    def restore(self, table: pa.Table) -> None:
-        """Replace the contents by a checkpoint's."""
+    def capture(self) -> Capture:
+        """Begin a checkpoint of the whole store, its base for changes to come: cheap, and the store may be written at once.
+
+        Returns:
+            what makes the table, to be called on any thread.
+        """
+
+    def capture_delta(self) -> Capture:
+        """Like `capture`, but of what has changed since that was last called, as changes (`delta_rows` of them)."""
+
+    @property
+    def delta_rows(self) -> int | None:
+        """How many rows `capture_delta` would have; None if it has no base to refer to."""
+
+    def restore(self, table: pa.Table | None, changes: Iterable[pa.RecordBatch] = ()) -> None:
+        """Replace the contents by a checkpoint's (None: by nothing) and apply changes to it, in order.
+
+        Args:
+            changes: a delta's, if there is one, and the changelog's.  Nothing is recorded as a change again.
+        """
 
     def snapshot(self) -> Snapshot:
         """See `Snapshot`."""

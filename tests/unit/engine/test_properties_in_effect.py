@@ -211,6 +211,8 @@ CASES: dict[str, tuple[Callable[[Database], Any], object, object]] = {
 ELSEWHERE = {
     "ksql.query.pull.range.scan.enabled": "only where table scans are off: the conformance kit's pull queries",
     "ksql.schema.registry.url": "test_schema_server.py",
+    "penstock.durability": "tests/simulation/test_relaxed_crashes.py",
+    "penstock.durability.relaxed.ms": "tests/simulation/test_relaxed_crashes.py",
     "penstock.threads": "every test that sets threads",
     "penstock.rows.per.step": "tests/properties: batch sizes",
     "ksql.service.id": "test_internal_topics.py: part of the names",

@@ -200,7 +200,7 @@ def test_waiting_for_a_failed_query_says_so() -> None:
 class FullDisk(KeptCheckpoints):
     """Checkpoints that cannot be written."""
 
-    def save(self, query_id: str, name: str, partition: int, offset: int, table: Any) -> None:
+    def save(self, query_id: str, name: str, partition: int, offset: int, table: Any, base: int | None = None) -> None:
         raise StorageError("no space left")
 
 

@@ -23,6 +23,7 @@ from penstock.storage.layout import prepare
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
+from penstock.storage.state.checkpoint import CheckpointFiles
 
 KEY = pa.schema([("K", pa.int64())])
 VALUE = pa.schema([("V", pa.int64())])
@@ -141,23 +142,11 @@ def test_a_query_resumes_where_it_committed() -> None:
     assert run.account.read == 3
 
 
-class KeptCheckpoints:
-    """Checkpoints in a dict."""
+class KeptCheckpoints(CheckpointFiles):
+    """Checkpoints in memory."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, str, int], tuple[int, Any]] = {}
-
-    def save(self, query_id: str, name: str, partition: int, offset: int, table: Any) -> None:
-        self.kept[query_id, name, partition] = (offset, table)
-
-    def newest(self, query_id: str, name: str, partition: int) -> tuple[int, Any] | None:
-        return self.kept.get((query_id, name, partition))
-
-    def queries(self) -> list[str]:
-        return [query_id for query_id, _, _ in self.kept]
-
-    def delete(self, query_id: str) -> None:
-        self.kept = {k: v for k, v in self.kept.items() if k[0] != query_id}
+        super().__init__(MemoryFiles())
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])

@@ -56,6 +56,9 @@ def arrays(types: list[Any], keys: list[tuple[Any, ...]]) -> list[Any]:
 
 
 def contents(table: pa.Table, keys: int) -> dict[str, tuple[Any, ...]]:
+    if "slot" in table.column_names:
+        assert len(set(table["slot"].to_pylist())) == table.num_rows
+        table = table.drop_columns("slot")
     rows = list(zip(*(c.to_pylist() for c in table.columns)))
     result = {repr(r[:keys]): r[keys:] for r in rows}
     assert len(result) == len(rows)
@@ -120,6 +123,68 @@ def test_the_columnar_store_equals_the_dict_store(drawn: Any) -> None:
         if by_checkpoint:
             restored = KeyedStore("s", schema, FIELDS, ROWS)
             restored.restore(store.checkpoint())
+            store = restored
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps(), st.lists(st.sampled_from(("base", "delta", "old base", "no slots", "")), min_size=8, max_size=8))
+def test_a_store_is_restored_from_base_delta_and_changes(drawn: Any, kinds: list[str]) -> None:
+    """Whatever checkpoints there are, and whether what is on disk knows slots or is from a version that did not: after
+    every step the disk gives the store, which goes on from there now and then."""
+    types, todo = drawn
+    schema = pa.schema([(f"k{i}", t) for i, t in enumerate(types)])
+    store = KeyedStore("s", schema, FIELDS, ROWS)
+    base: Any = None
+    delta: Any = None
+    tail: list[Any] = []
+    for number, ((keys, removed, reopens), kind) in enumerate(zip(todo, kinds)):
+        slots = store.group(store.insert(arrays(types, keys))[0])[1]
+        store.write("total", slots, np.arange(len(slots)) + 100 * number)
+        text = pa.array([f"{number} {i}" for i in range(len(slots))])
+        store.write_rows(slots, [text, pa.nulls(len(slots), ROWS[1].type)])
+        gone = slots[np.array(removed[: len(slots)], np.bool_)]
+        store.remove(gone[::2])
+        store.insert(store.keys_of(gone[1::2]))
+        store.remove(gone[1::2])
+        if number % 2:
+            store.insert(arrays(types, keys[:3]))  # into slots just freed
+        changes = store.drain_changes()
+        if changes is not None:
+            if kind == "no slots":
+                changes = changes.set_column(changes.num_columns - 1, "slot", pa.nulls(len(changes), pa.uint32()))
+            tail.append(changes)
+        taken = None
+        if kind == "base" or (kind == "delta" and store.delta_rows is None):
+            taken, delta, tail = store.capture(), None, []
+        elif kind == "old base":
+            base, delta, tail = store.snapshot().table(), None, []
+        elif kind == "delta":
+            assert store.delta_rows is not None
+            taken, tail = store.capture_delta(), []
+        whole = contents(store.checkpoint(), len(types))
+        if taken is not None:
+            places = store.slots(arrays(types, keys))
+            before = store.read("total", places[places >= 0])
+            store.write("total", places[places >= 0], before + 1)  # a capture does not see what comes after it
+            made = taken()
+            store.write("total", places[places >= 0], before)
+            store.discard_changes()
+            if made.schema.names == store.change_schema.names:
+                delta = made
+            else:
+                base = made
+        restored = KeyedStore("s", schema, FIELDS, ROWS)
+        parts = [*([] if delta is None else delta.combine_chunks().to_batches()), *tail]
+        restored.restore(base, parts)
+        assert contents(restored.checkpoint(), len(types)) == whole, (number, kind)
+        assert restored.drain_changes() is None
+        merged = pa.Table.from_batches(parts, store.change_schema).combine_chunks().to_batches()
+        again = KeyedStore("s", schema, FIELDS, ROWS)
+        again.restore(base, merged)  # the changes of several steps as one batch
+        assert contents(again.checkpoint(), len(types)) == whole
+        columns = arrays(types, keys)
+        assert (restored.slots(columns) < 0).tolist() == (store.slots(columns) < 0).tolist()
+        if kind in ("old base", "no slots") or reopens:
             store = restored
 
 
