@@ -36,6 +36,7 @@ class Inputs:
             if isinstance(node, Source)
             for partition in range(topics[node.topic].partitions)
         ]
+        self._places = list({(i.source.topic, i.partition) for i in self._entries})
         self._waiting_since: dict[int, int] = {}
         """Partition -> since when (ms) one of its inputs has had no records while another one had."""
 
@@ -54,7 +55,8 @@ class Inputs:
     @property
     def lag(self) -> int:
         """Records that are there and not yet taken in and committed."""
-        return sum(max(0, self._log.end_offset(i.source.topic, i.partition) - i.committed) for i in self._entries)
+        _, ends = self._log.end_offsets(self._places)
+        return sum(max(0, ends[i.source.topic, i.partition] - i.committed) for i in self._entries)
 
     @property
     def patience_s(self) -> float | None:
@@ -89,8 +91,7 @@ class Inputs:
             StorageError: the log cannot be read.
         """
         rows_max = self._rows_max
-        places = list({(i.source.topic, i.partition) for i in self._entries})
-        _, ends = self._log.end_offsets(places)
+        _, ends = self._log.end_offsets(self._places)
         found: list[Taken] = []
         queues: list[Queue] = []
         held = self._partitions_to_wait_for(ends) if patient else set()

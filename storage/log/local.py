@@ -295,7 +295,14 @@ class LocalLog:
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
         """See `protocol.Log.end_offsets`."""
         with self._changed:
-            return self._epoch, {(topic, number): self._partition(topic, number).view.end for topic, number in partitions}
+            topics = self._topics
+            try:  # there may be thousands
+                ends = {place: topics[place[0]].partitions[place[1]].view.end for place in partitions}
+            except LookupError:
+                for topic, number in partitions:
+                    self._partition(topic, number)  # says which there is not
+                raise
+            return self._epoch, ends
 
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """See `protocol.Log.offset_for_time`."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.storage.log.local import LocalLog
-from penstock.storage.log.protocol import HEADERS, Records, TopicConfig
+from penstock.storage.log.protocol import HEADERS, Compression, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 
 NESTED = pa.struct(
@@ -32,6 +32,7 @@ values_nested = st.none() | st.fixed_dictionaries(
     }
 )
 headers = st.none() | st.lists(st.fixed_dictionaries({"KEY": st.text(max_size=2), "VALUE": values_of_bytes}), max_size=2)
+COMPRESSIONS: tuple[Compression, ...] = ("none", "lz4", "zstd")
 Row = tuple[int, bytes | None, Any, Any]
 
 
@@ -107,11 +108,16 @@ def equal(log: LocalLog, expected: list[Row], rows_max: int, fields: list[str] |
 
 
 def check(batches: list[list[Row]], kind: Any, fields: list[str] | None, rows_max: int, segment_bytes_max: int) -> None:
-    """Append, read, merge, read."""
-    log = LocalLog.open(None, LogSettings(background=False, segment_bytes_max=segment_bytes_max))
-    log.create_topic("t", TopicConfig(value_type=kind))
-    for batch in batches:
+    """Append, with segments closed for their age and merged on the way; read, merge, read."""
+    log = LocalLog.open(None, LogSettings(background=False))
+    compression = COMPRESSIONS[len(batches) % 3]
+    log.create_topic(
+        "t", TopicConfig(value_type=kind, segment_bytes=segment_bytes_max, segment_ms=2, compression=compression)
+    )
+    for now_ms, batch in enumerate(batches):
         append(log, batch, pa.binary() if kind is None else kind)
+        if len(batch) % 2:
+            log.maintain(now_ms)
     expected = [
         (t, k, h, v if v is None or fields is None else {f: v[f] for f in fields}) for b in batches for t, k, h, v in b
     ]

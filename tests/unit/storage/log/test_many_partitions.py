@@ -1,0 +1,35 @@
+"""A topic of ten thousand partitions: what one costs does not grow with how many there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from penstock.limits import PARTITIONS_MAX
+from penstock.storage.log.local import LocalLog
+from penstock.storage.log.partitioner import partitions_of
+from penstock.storage.log.protocol import Records, TopicConfig
+from penstock.storage.log.settings import LogSettings
+
+
+def test_ten_thousand_partitions_are_written_read_and_opened_again(tmp_path: Path) -> None:
+    """Records go where their keys belong, empty partitions stay empty, and maintenance touches no file of theirs."""
+    log = LocalLog.open(tmp_path / "db", LogSettings(background=False))
+    log.create_topic("t", TopicConfig(PARTITIONS_MAX, retention_bytes=10**9))
+    keys = pa.array([b"key %d" % i for i in range(300)])
+    transaction = log.transaction()
+    transaction.append("t", Records(keys, keys, np.arange(300)))
+    commit = transaction.commit()
+    placed = partitions_of(keys, PARTITIONS_MAX).tolist()
+    assert {number for _, number in commit.ends} == set(placed)
+    log.maintain(10**12)
+    log.close()
+    log = LocalLog.open(tmp_path / "db", LogSettings(background=False))
+    _, ends = log.end_offsets([("t", p) for p in range(PARTITIONS_MAX)])
+    assert sum(ends.values()) == 300
+    for key, number in zip(keys.to_pylist(), placed, strict=True):
+        assert key in log.read("t", number, 0, rows_max=300).keys.to_pylist()
+    assert sum(len(p.view.segments) for p in log.topic("t").partitions) == len(set(placed))
+    log.close()
