@@ -7,7 +7,6 @@ by their exact name, then in upper case, as the dialect folds names; ``rowtime``
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -142,10 +141,10 @@ def _from_python(values: list[Any], type_: SqlType, name: str) -> Any:
     try:
         if _nested(type_):
             values = [_shaped(value, type_) for value in values]
-        with suppress(*_UNFIT):
+        try:
             return pa.array(values, wanted)
-        # such as text for a DATE: what Arrow infers may still be cast
-        return _whole(pa.array(values).cast(wanted))
+        except _UNFIT:  # such as text for a DATE: what Arrow infers may still be cast
+            return _whole(pa.array(values).cast(wanted))
     except _UNFIT as error:
         raise StatementError(f"a value for the column {name} does not fit {type_}: {error}") from error
 

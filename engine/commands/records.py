@@ -13,6 +13,7 @@ from ...errors import ClientError, StatementError
 from ...runtime.clients.records import raw_columns
 from ...runtime.clock import now_ms
 from ...runtime.host import Token
+from ...runtime.source import all_null
 from ...storage.log.protocol import Records, TopicConfig, Transaction
 from ..catalog import DataSource
 from ..intake import columns_of
@@ -50,9 +51,7 @@ def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], t
     if key_serde is not None:
         schema = key_schema(source.schema)
         arrays = [column(f.name, f.type) for f in schema]
-        absent = np.ones(n, np.bool_)
-        for array in arrays:
-            absent &= np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        absent = all_null(tuple(arrays), 0, n)
         encoded = key_serde.encode(arrays, schema, absent if absent.any() else None)
         _refuse(encoded.malformed, source, "key")
         keys = encoded.data

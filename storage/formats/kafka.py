@@ -62,11 +62,12 @@ class KafkaSerde:
         if type_ in (pa.binary(), pa.string()):
             return Encoded(without(column.cast(pa.binary()), absent), None)
         null = nulls_of(column) if absent is None else nulls_of(column) | absent
-        numbers = column.fill_null(0).to_numpy(zero_copy_only=False).astype(_NUMBERS[type_])
-        fixed = pa.binary(numbers.itemsize)
+        filled = column.fill_null(0) if column.null_count else column
+        numbers = filled.to_numpy(zero_copy_only=False).astype(_NUMBERS[type_])
+        offsets = np.arange(len(numbers) + 1, dtype=np.int32) * np.int32(numbers.itemsize)
         validity = pa.array(~null).buffers()[1] if null.any() else None
-        packed = pa.Array.from_buffers(fixed, len(numbers), [validity, pa.py_buffer(numbers.tobytes())])
-        return Encoded(packed.cast(pa.binary()), None)
+        buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(numbers)]
+        return Encoded(pa.Array.from_buffers(pa.binary(), len(numbers), buffers), None)
 
 
 def _numbers(array: Any, null: npt.NDArray[np.bool_], dtype: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:

@@ -162,6 +162,8 @@ def map_array(offsets: npt.NDArray[np.int32], keys: Any, items: Any, type_: Any,
 
 def nulls_of(array: Any) -> npt.NDArray[np.bool_]:
     """bool[n]: the value is null."""
+    if not array.null_count:
+        return np.zeros(len(array), np.bool_)
     result: npt.NDArray[np.bool_] = array.is_null().to_numpy(zero_copy_only=False)
     return result
 
