@@ -185,6 +185,10 @@ class TopK(ObjectAggregator):
             self._insert(working, dict(zip(self._names, values)) if self._names else values[0])
 
     def _insert(self, working: list[Any], item: Any) -> None:
+        if len(working) == self._k:
+            lowest, value = (working[-1]["sort_col"], item["sort_col"]) if self._names else (working[-1], item)
+            if value <= lowest:  # false for NaN, which goes on
+                return
         if self._distinct and item in working:
             return
         place = bisect_right(working, self._sort_value(item), key=self._sort_value)

@@ -6,6 +6,7 @@ the year 9999, SQL's do not.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -62,11 +63,16 @@ def object_array(values: list[Any]) -> Values:
     return np.fromiter(values, object, len(values))
 
 
+_HASHABLE = frozenset({int, str, bytes, bool, Decimal, type(None)})
+
+
 def hashable(value: Any) -> Any:
     """Something that hashes, and equals another such thing exactly if SQL finds the values (of one type) the same.
 
     NaN is itself; the pairs of a MAP have no order.
     """
+    if type(value) in _HASHABLE:
+        return value
     if isinstance(value, float) and value != value:
         return ("NaN",)
     if isinstance(value, list):

@@ -95,9 +95,17 @@ def _from_written_hex(text: str) -> bytes:
     return _from_hex(text)
 
 
+_NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
 def _from_lenient_base64(text: str) -> bytes:
     """Base64 in either alphabet up to a padding sign; other characters are passed over."""
-    digits = re.sub(r"[^A-Za-z0-9+/]", "", text.split("=", 1)[0].translate(str.maketrans("-_", "+/")))
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        pass
+    digits = _NO_BASE64.sub("", text.split("=", 1)[0].translate(_URL_SAFE))
     if len(digits) % 4 == 1:
         digits = digits[:-1]
     return base64.b64decode(digits + "=" * (-len(digits) % 4))

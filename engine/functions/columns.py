@@ -112,6 +112,103 @@ def row_by_row(function: Callable[..., Any], type_: Any, *arguments: Any, calls_
     return Evaluated(pa.array(results, type_), failures)
 
 
+SETTINGS_AT_ONCE_MAX = 64
+"""With more distinct formats, zones, .. in a step than this, rows are worked out one by one."""
+
+
+def by_setting(
+    function: Callable[..., Evaluated], one: Callable[..., Any], type_: Any, column: Any, *settings: Any
+) -> Evaluated:
+    """Evaluate a function over the rows that share its settings (a format, a zone), once for each of them.
+
+    Args:
+        function: takes a column and the settings as Python values; a ValueError fails all of the column's rows.
+        one: the same for a single row, whose value is a Python value (temporal ones are their numbers).
+        type_: of the result.
+    """
+    length = length_of((column, *settings))
+    column = spread(column, length)
+    if all(map(is_literal, settings)):
+        if not all(setting.is_valid for setting in settings):
+            return Evaluated(nulls(type_, length))
+        return _with_settings(function, type_, column, [setting.as_py() for setting in settings])
+    encoded = [spread(setting, length).dictionary_encode() for setting in settings]
+    missing = np.zeros(length, np.bool_)
+    codes = np.zeros(length, np.int64)
+    for part in encoded:
+        missing |= null_mask(part.indices)
+        codes = codes * len(part.dictionary) + int64s(part.indices)
+    distinct = np.unique(codes[~missing])
+    if len(distinct) > SETTINGS_AT_ONCE_MAX:
+        plain = column.view(pa.int64() if column.type.bit_width == 64 else pa.int32()) if _temporal(column) else column
+        return row_by_row(one, type_, plain, *settings)
+    parts: list[Any] = [nulls(type_, int(missing.sum()))]
+    places = [np.flatnonzero(missing)]
+    failed: list[tuple[int, str]] = []
+    for code in distinct.tolist():
+        rows = np.flatnonzero((codes == code) & ~missing)
+        values: list[Any] = []
+        for part in reversed(encoded):
+            code, place = divmod(code, len(part.dictionary))
+            values.insert(0, part.dictionary[place].as_py())
+        made = _with_settings(function, type_, column.take(pa.array(rows)), values)
+        parts.append(made.values)
+        places.append(rows)
+        if made.failures is not None:
+            failed.extend(zip(rows[made.failures.rows].tolist(), made.failures.reasons))
+    order = np.empty(length, np.int64)
+    order[np.concatenate(places)] = np.arange(length)
+    failed.sort()
+    failures = Failures(np.array([row for row, _ in failed], np.int64), tuple(r for _, r in failed)) if failed else None
+    return Evaluated(pa.concat_arrays(parts).take(pa.array(order)), failures)
+
+
+def _with_settings(function: Callable[..., Evaluated], type_: Any, column: Any, values: Sequence[Any]) -> Evaluated:
+    try:
+        return function(column, *values)
+    except ValueError as error:
+        return fail(nulls(type_, len(column)), ~null_mask(column), str(error))
+
+
+def _temporal(array: Any) -> bool:
+    return bool(pa.types.is_temporal(array.type))
+
+
+def text_column(function: Callable[[str], Any], type_: Any, text: Any, ascii_kernel: Callable[[Any], Any]) -> Any:
+    """A function of one text that cannot fail, over a string column.
+
+    Args:
+        ascii_kernel: gives the same for whole columns of ASCII; it may give anything for other texts, which
+            ``function`` then works out.
+    """
+    plain = ascii_rows(text)
+    result = ascii_kernel(text)
+    if plain.all():
+        return result
+    rest = pa.array(~plain)
+    others = pa.array([function(s) for s in text.filter(rest).to_pylist()], type_)
+    return flat(pc.replace_with_mask(result, rest, others))
+
+
+def with_bytes(text: Any, data: npt.NDArray[np.uint8]) -> Any:
+    """The string array with other bytes (as many, in the same places) in its data buffer, see `text_bytes`."""
+    missing = null_mask(text)
+    validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
+    begins = text_offsets(text) - text_offsets(text)[0]
+    return pa.Array.from_buffers(text.type, len(text), [validity, pa.py_buffer(begins.astype(np.int32)), pa.py_buffer(data)])
+
+
+def ascii_rows(array: Any) -> Bools:
+    """bool[n]: which items of a string array hold ASCII only (null ones do)."""
+    high = text_bytes(array) >= 0x80
+    if not high.any():
+        return np.ones(len(array), np.bool_)
+    before = np.concatenate(([0], np.cumsum(high)))
+    begins = text_offsets(array) - text_offsets(array)[0]
+    plain: Bools = (before[begins[1:]] == before[begins[:-1]]) | null_mask(array)
+    return plain
+
+
 def all_ascii(array: Any) -> bool:
     """Whether a string array holds ASCII only, so that bytes, characters and UTF-16 units are the same."""
     data = text_bytes(array)

@@ -85,6 +85,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"bad regular expression {pattern!r}: {error}") from error
 
 
+@lru_cache(maxsize=256)
 def replacement(template: str, pattern: re.Pattern[str]) -> Callable[[re.Match[str]], str]:
     """Java's replacement text (``$1``, ``${name}``, backslash escapes) as a function of a match.
 
@@ -120,7 +121,12 @@ def replacement(template: str, pattern: re.Pattern[str]) -> Callable[[re.Match[s
             parts.append(group)
         else:
             parts.append(character)
-    return lambda match: "".join(p if isinstance(p, str) else match[p] or "" for p in parts)
+    groups = [place for place, part in enumerate(parts) if isinstance(part, int)]
+    if len(groups) != 1:
+        return lambda match: "".join([part if isinstance(part, str) else match[part] or "" for part in parts])
+    place = groups[0]
+    before, only, after = "".join(map(str, parts[:place])), parts[place], "".join(map(str, parts[place + 1 :]))
+    return lambda match: f"{before}{match[only] or ''}{after}"
 
 
 @lru_cache(maxsize=64)

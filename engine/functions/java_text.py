@@ -44,6 +44,8 @@ def java_double(value: float) -> str:
         return "NaN"
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
+    if 1e-3 <= abs(value) < 1e7:
+        return repr(value)  # Python writes these without an exponent, too, and with a digit after the point
     if value == 0:
         return "-0.0" if math.copysign(1, value) < 0 else "0.0"
     mantissa, _, exponent_text = f"{value!r}".partition("e")
@@ -54,12 +56,6 @@ def java_double(value: float) -> str:
     stripped = digits.lstrip("0")
     point -= len(digits) - len(stripped)
     digits = stripped.rstrip("0") or "0"
-    if 1e-3 <= abs(value) < 1e7:
-        if point <= 0:
-            return f"{sign}0.{'0' * -point}{digits}"
-        if len(digits) <= point:
-            return f"{sign}{digits}{'0' * (point - len(digits))}.0"
-        return f"{sign}{digits[:point]}.{digits[point:]}"
     return f"{sign}{digits[0]}.{digits[1:] or '0'}E{point - 1}"
 
 

@@ -196,7 +196,7 @@ def _offset_pattern(letter: str, count: int) -> str:
     )
 
 
-def _field_pattern(field: Field) -> str:
+def field_expression(field: Field) -> str:
     """A regular expression of a field's texts."""
     letter, count = field.letter, field.count
     match letter:
@@ -251,7 +251,7 @@ class _Parser:
                     if letter in "WF":
                         raise ValueError(f"bad pattern {self.pattern!r}: {letter} is supported for output only")
                     self._fields.append(part)
-                    result.append(f"({_field_pattern(part)})")
+                    result.append(f"({field_expression(part)})")
         return "".join(result)
 
     def fields(self, text: str, whole: bool = True) -> dict[str, int | Zone]:
@@ -270,14 +270,15 @@ class _Parser:
         for field, found in zip(self._fields, match.groups()):
             if found is None:
                 continue
-            name, value = _value(field, found)
+            name, value = field_value(field, found)
             if not isinstance(value, Zone) and values.setdefault(name, value) != value:
                 raise ValueError(f"{text!r} contradicts itself: {name} is {values[name]} and {value}")
             values[name] = value
         return values
 
 
-def _value(field: Field, text: str) -> tuple[str, int | Zone]:
+def field_value(field: Field, text: str) -> tuple[str, int | Zone]:
+    """What a field's text says, and under which letter (variants of one field have one)."""
     letter, count = field.letter, field.count
     match letter:
         case "u" | "y" | "Y":
@@ -309,11 +310,12 @@ def _index(names: list[str], text: str) -> int:
     return next(i for i, name in enumerate(names, 1) if name.lower().startswith(text.lower()))
 
 
-_RANGES = {
+RANGES = {
     "M": (1, 12), "d": (1, 31), "D": (1, 366), "Q": (1, 4), "E": (1, 7), "w": (1, 53), "H": (0, 24), "k": (1, 24),
     "K": (0, 11), "h": (1, 12), "m": (0, 59), "s": (0, 59), "n": (0, 999_999_999), "N": (0, DAY_MS * 1_000_000 - 1),
     "A": (0, DAY_MS - 1), "u": (-999_999_999, 999_999_999), "y": (1, 999_999_999), "Y": (-999_999_999, 999_999_999),
 }  # fmt: skip
+"""Lowest and highest values by letter; 0 and 1 for the others."""
 
 
 def _resolved(fields: dict[str, int | Zone], text: str) -> Parsed:
@@ -323,7 +325,7 @@ def _resolved(fields: dict[str, int | Zone], text: str) -> Parsed:
         if isinstance(value, Zone):
             zone = value
             continue
-        low, high = _RANGES.get(name, (0, 1))
+        low, high = RANGES.get(name, (0, 1))
         if not low <= value <= high:
             raise ValueError(f"{text!r} is not possible: {value} is not from {low} to {high}")
         numbers[name] = value
@@ -376,13 +378,9 @@ def _resolved_time(fields: dict[str, int], text: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=512)
-def _parser(pattern: str) -> _Parser:
+def parser_of(pattern: str) -> _Parser:
+    """Raises: ValueError, for what cannot be parsed by."""
     return _Parser(pattern)
-
-
-def parse(pattern: str, text: str) -> Parsed:
-    """Raises: ValueError, for a bad pattern or a text that does not match it or says what cannot be."""
-    return _resolved(_parser(pattern).fields(text), text)
 
 
 def parse_date(pattern: str, text: str, whole: bool = True) -> int:
@@ -394,7 +392,7 @@ def parse_date(pattern: str, text: str, whole: bool = True) -> int:
     Raises:
         ValueError: also where the pattern holds a time of day.
     """
-    fields = _parser(pattern).fields(text, whole)
+    fields = parser_of(pattern).fields(text, whole)
     if not TIME_LETTERS.isdisjoint(fields):
         raise ValueError(f"a date's pattern must not hold a time: {pattern!r}")
     return _resolved(fields, text).days
@@ -402,7 +400,7 @@ def parse_date(pattern: str, text: str, whole: bool = True) -> int:
 
 def parse_time(pattern: str, text: str) -> int:
     """Milliseconds of the day.  Raises: ValueError, also where the text holds a date, or no hour."""
-    fields = _parser(pattern).fields(text)
+    fields = parser_of(pattern).fields(text)
     if not (DATE_LETTERS | {"Q"}).isdisjoint(fields):
         raise ValueError(f"a time's pattern must not hold a date: {pattern!r}")
     if not {"H", "k", "N", "A"} & fields.keys() and not ("a" in fields and ("h" in fields or "K" in fields)):
@@ -419,7 +417,7 @@ def parse_timestamp(pattern: str, zone: str | Zone = UTC_ZONE) -> Callable[[str]
     Raises:
         ValueError: for a bad pattern or zone; the function raises it for texts.
     """
-    parser = _parser(pattern)
+    parser = parser_of(pattern)
     default = zone if isinstance(zone, Zone) else zone_of(zone)
 
     def to_ms(text: str) -> int:
@@ -432,49 +430,65 @@ def parse_timestamp(pattern: str, zone: str | Zone = UTC_ZONE) -> Callable[[str]
 # --- formatting ----------------------------------------------------------------------------
 
 
-def format_local(pattern: str, local_ms: int, zone: Zone = UTC_ZONE, allowed: frozenset[str] | None = None) -> str:
+def format_local(pattern: str, local_ms: int, allowed: frozenset[str] | None = None) -> str:
     """A local time as text.
 
     Args:
         local_ms: the local time in milliseconds, as if it were UTC.
-        zone: for zone letters.
         allowed: the letters that the value has; others raise.
 
     Raises:
         ValueError: a bad pattern, or a letter that the value does not have.
     """
     days, time_ms = divmod(local_ms, DAY_MS)
-    return _format(parts_of(pattern), days, time_ms, zone, allowed, pattern)
+    parts = printed_parts(pattern, allowed)
+    return "".join(p.text if isinstance(p, Literal) else _format_local_field(p, days, time_ms) for p in parts)
 
 
 def format_timestamp(pattern: str, instant_ms: int, zone: Zone = UTC_ZONE) -> str:
     """An instant as text, in a zone."""
-    return format_local(pattern, instant_ms + zone.offset_ms(instant_ms), zone)
+    days, time_ms = divmod(instant_ms + zone.offset_ms(instant_ms), DAY_MS)
+    parts = printed_parts(pattern)
+    return "".join(p.text if isinstance(p, Literal) else format_field(p, days, time_ms, instant_ms, zone) for p in parts)
 
 
-def _format(
-    parts: tuple[Part, ...], days: int, time_ms: int, zone: Zone, allowed: frozenset[str] | None, pattern: str
-) -> str:
-    result = []
-    for part in parts:
-        match part:
-            case Literal(text):
-                result.append(text)
-            case OptionalPart(inner):
-                result.append(_format(inner, days, time_ms, zone, allowed, pattern))
-            case Field(letter, count):
-                if allowed is not None and letter not in allowed:
-                    raise ValueError(f"the pattern {pattern!r} asks for {letter}, which the value does not have")
-                result.append(_format_field(letter, count, days, time_ms, zone))
-    return "".join(result)
+@lru_cache(maxsize=512)
+def printed_parts(pattern: str, allowed: frozenset[str] | None = None) -> tuple[Literal | Field, ...]:
+    """The parts that are written, one after the other: optional ones too.
+
+    Args:
+        allowed: the letters that the value has; others raise.
+
+    Raises:
+        ValueError: a bad pattern, or a letter that the value does not have.
+    """
+    result: list[Literal | Field] = []
+
+    def add(parts: tuple[Part, ...]) -> None:
+        for part in parts:
+            if isinstance(part, OptionalPart):
+                add(part.parts)
+                continue
+            if isinstance(part, Field) and allowed is not None and part.letter not in allowed:
+                raise ValueError(f"the pattern {pattern!r} asks for {part.letter}, which the value does not have")
+            result.append(part)
+
+    add(parts_of(pattern))
+    return tuple(result)
 
 
-def _format_field(letter: str, count: int, days: int, time_ms: int, zone: Zone) -> str:
+def _format_local_field(field: Field, days: int, time_ms: int) -> str:
+    """A field of a local date and time; those of a zone are UTC's."""
+    return format_field(field, days, time_ms, days * DAY_MS + time_ms, UTC_ZONE)
+
+
+def format_field(field: Field, days: int, time_ms: int, instant_ms: int, zone: Zone) -> str:
+    """A field of an instant, whose local date and time in the zone are known."""
+    letter, count = field.letter, field.count
     if letter in DATE_LETTERS:
         return _format_date_field(letter, count, days)
     if letter in TIME_LETTERS:
         return _format_time_field(letter, count, time_ms)
-    instant_ms = zone.to_instant(days * DAY_MS + time_ms)
     offset_ms = zone.offset_ms(instant_ms)
     match letter:
         case "V":

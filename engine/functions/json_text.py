@@ -9,12 +9,16 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...storage.formats.values import storage_type
 from .calendar import DAY_MS
+from .columns import flat, int64s
 from .java_text import java_double
 from .java_time import format_local
+from .java_time_columns import format_dates, format_times, format_timestamps
 from .registry import scalar
 
 CATEGORY = "JSON"
@@ -32,6 +36,8 @@ def _refuse(constant: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse)
+_FAST_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+"""Takes less than `_DECODER` does (no half surrogate pairs), gives the same for what it takes, in a third of the time."""
 
 
 def parse(text: str) -> Any:
@@ -39,6 +45,10 @@ def parse(text: str) -> Any:
 
     Raises: ValueError, for text that is not JSON.
     """
+    try:
+        return _FAST_DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        pass
     if not text.strip(" \t\r\n"):
         return _MISSING
     try:
@@ -49,20 +59,15 @@ def parse(text: str) -> Any:
         raise ValueError(f"not JSON: {error}") from error
 
 
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
 def write(value: Any) -> str:
-    """Compact JSON.  Fractions are written like Java's BigDecimal, with the digits they were read with."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return json.dumps(value, ensure_ascii=False)
-        case list():
-            return f"[{','.join(map(write, value))}]"
-        case dict():
-            return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{write(v)}" for k, v in value.items()) + "}"
-    return str(value)
+    """Compact JSON of what `parse` gives.  Fractions are written as Java writes BigDecimal, with the digits they had.
+
+    Raises: ValueError, for half a surrogate pair, which no text holds.
+    """
+    return _ENCODER.encode(value).decode()
 
 
 # --- paths ---------------------------------------------------------------------------------
@@ -150,6 +155,14 @@ def _text_of(node: Any) -> str | None:
 def is_json_string(text: str | None) -> bool:
     if text is None:
         return False
+    try:
+        _FAST_DECODER.decode(text)
+        return True
+    except msgspec.DecodeError:
+        if "\\u" not in text:
+            return False  # there are no half surrogate pairs, and so it is JSON to neither decoder
+    except (UnicodeEncodeError, RecursionError):
+        pass
     try:
         return parse(text) is not _MISSING
     except ValueError:
@@ -249,7 +262,19 @@ def json_records(text: str) -> dict[str, str | None] | None:
 def to_json_string(value: Any) -> Any:
     """Null is ``null``; keys of structs and maps are sorted; dates and times are text, bytes are base64."""
     type_ = value.type
+    if pa.types.is_temporal(type_):
+        return flat(pc.binary_join_element_wise('"', _temporal_texts(value), '"', "")).fill_null("null")
     return pa.array([write_typed(item, type_) for item in _plain(value).to_pylist()], pa.string())
+
+
+def _temporal_texts(values: Any) -> Any:
+    """What `_write_primitive` writes between the quotes."""
+    if pa.types.is_date32(values.type):
+        return format_dates(values, "yyyy-MM-dd")
+    if pa.types.is_timestamp(values.type):
+        return format_timestamps(values, "yyyy-MM-dd'T'HH:mm:ss.SSS")
+    whole_minutes = pa.array(int64s(values) // 1000 % 60 == 0)
+    return flat(pc.if_else(whole_minutes, format_times(values, "HH:mm"), format_times(values, "HH:mm:ss")))
 
 
 def _plain(array: Any) -> Any:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated
 from .. import types as t
-from .columns import Bools, Floats, flat, floats, from_numpy, length_of, null_mask, row_by_row, spread
+from .columns import Bools, Floats, by_setting, flat, floats, from_numpy, length_of, null_mask, row_by_row, spread
 from .registry import scalar
 
 CATEGORY = "MATHEMATICAL"
@@ -184,6 +184,14 @@ def _decimals_to_places(value: Any, places: Any, rounding: Callable[[Decimal, in
                 return Evaluated(flat(pc.round(_wider(value), count, _ARROW_MODES[rounding])).cast(type_))
             except pa.ArrowInvalid:
                 pass
+    if not isinstance(places, pa.Scalar):
+        return by_setting(
+            lambda column, count: _decimals_to_places(column, pa.scalar(count, pa.int32()), rounding),
+            one,
+            type_,
+            value,
+            places,
+        )
     return row_by_row(one, type_, value, places)
 
 
@@ -202,39 +210,57 @@ def _double_to_places(value: float, places: int, rounding: Callable[[Decimal, in
 
 @scalar("ROUND", _ROUND, "(value DOUBLE, places INT) -> DOUBLE", style="arrow", category=CATEGORY)
 def round_double_places(value: Any, places: Any) -> Evaluated:
-    """Vectorised where rounding in binary cannot differ from rounding the decimal text: away from halves."""
-    if (
-        not isinstance(places, pa.Scalar)
-        or not isinstance(value, pa.Array)
-        or not places.is_valid
-        or abs(places.as_py()) > 15
-    ):
-        return row_by_row(lambda v, p: _double_to_places(v, p, _half_up), pa.float64(), value, places)
-    count = places.as_py()
+    return _doubles_to_places(value, places, _half_up)
+
+
+@scalar("TRUNC", _TRUNC, "(value DOUBLE, places INT) -> DOUBLE", style="arrow", category=CATEGORY)
+def trunc_double_places(value: Any, places: Any) -> Evaluated:
+    return _doubles_to_places(value, places, _down)
+
+
+def _doubles_to_places(value: Any, places: Any, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
+    def one(number: float, count: int) -> float:
+        return _double_to_places(number, count, rounding)
+
+    def column(values: Any, count: int) -> Evaluated:
+        if abs(count) > _PLACES_IN_BINARY_MAX:
+            return row_by_row(one, pa.float64(), values, pa.scalar(count))
+        return _doubles_in_binary(values, count, rounding)
+
+    return by_setting(column, one, pa.float64(), value, places)
+
+
+_PLACES_IN_BINARY_MAX = 15
+"""Powers of ten up to here, and whole numbers below them, are exact as doubles."""
+
+
+def _doubles_in_binary(value: Any, count: int, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
+    """Vectorised where rounding in binary cannot differ from rounding the decimal text: away from halves (or, to cut off,
+    from whole numbers), and where the number has no more places than are wanted."""
     factor = 10.0 ** abs(count)
     numbers, missing = floats(value), null_mask(value)
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = numbers * factor if count >= 0 else numbers / factor
         lower = np.floor(scaled)
         above = scaled - lower
-        whole = lower + (above > 0.5)
+        whole = lower + (above > 0.5) if rounding is _half_up else np.trunc(scaled)
         rounded = whole / factor if count >= 0 else whole * factor
-        unsure = ~(np.abs(scaled) < 2.0**50) | (np.abs(above - 0.5) <= np.abs(scaled) * 2.0**-48) | (whole == 0)
+        edge = np.abs(above - 0.5) if rounding is _half_up else np.minimum(above, 1 - above)
+        unsure = ~(np.abs(scaled) < 2.0**50) | (edge <= np.abs(scaled) * 2.0**-48) | (whole == 0)
+        nearest = np.rint(scaled)
+        as_it_is = (nearest / factor == numbers) & (np.abs(nearest) < 1e15) & (nearest != 0) & (count >= 0)
+        rounded = np.where(as_it_is, numbers, rounded)
+        unsure &= ~as_it_is
     rows = np.flatnonzero(unsure & ~missing)
     if len(rows) == 0:
         return Evaluated(from_numpy(rounded, pa.float64(), missing))
-    slow = row_by_row(lambda v: _double_to_places(v, count, _half_up), pa.float64(), value.take(pa.array(rows)))
+    slow = row_by_row(lambda v: _double_to_places(v, count, rounding), pa.float64(), value.take(pa.array(rows)))
     rounded[rows] = slow.values.fill_null(0).to_numpy(zero_copy_only=False)
     missing[rows] = null_mask(slow.values)
     failures = slow.failures
     if failures is not None:
         failures = type(failures)(rows[failures.rows], failures.reasons)
     return Evaluated(from_numpy(rounded, pa.float64(), missing), failures)
-
-
-@scalar("TRUNC", _TRUNC, "(value DOUBLE, places INT) -> DOUBLE", category=CATEGORY)
-def trunc_double_places(value: float, places: int) -> float:
-    return _double_to_places(value, places, _down)
 
 
 # --- functions of one number that give a DOUBLE --------------------------------------------

@@ -12,8 +12,16 @@ from ...runtime.clock import now_ms
 from ...runtime.kernel import Evaluated, Failures
 from . import java_time
 from .calendar import DAY_MS
-from .columns import fail, from_numpy, int64s, is_literal, length_of, null_mask, row_by_row, spread, unit_word
-from .java_time_columns import format_timestamps, parse_timestamps
+from .columns import by_setting, fail, from_numpy, int64s, length_of, null_mask, spread, unit_word
+from .java_time_columns import (
+    format_dates,
+    format_times,
+    format_timestamps,
+    offsets_ms,
+    parse_dates,
+    parse_times,
+    parse_timestamps,
+)
 from .registry import scalar
 from .zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
 
@@ -121,51 +129,111 @@ def from_days(days: Any) -> Any:
 _DATE_PATTERN = "in a pattern such as 'yyyy-MM-dd'"
 
 
-@scalar("FORMAT_DATE", f"A date as text, {_DATE_PATTERN}.", "(date DATE, format STRING) -> STRING", category=CATEGORY)
+def _define_format(names: dict[str, str], column: str, letters: frozenset[str], unit_ms: int, kernel: Any) -> None:
+    """FORMAT_DATE, DATETOSTRING, FORMAT_TIME: the kernel takes a column and a pattern."""
+
+    def function(value: Any, pattern: Any) -> Evaluated:
+        return by_setting(
+            lambda values, text: Evaluated(kernel(values, text)),
+            lambda number, text: java_time.format_local(text, number * unit_ms, letters),
+            pa.string(),
+            value,
+            pattern,
+        )
+
+    for name, meaning in names.items():
+        parameter = "days INT" if name == "DATETOSTRING" else column
+        scalar(name, meaning, f"({parameter}, format STRING) -> STRING", style="arrow", category=CATEGORY)(function)
+
+
+_define_format(
+    {
+        "FORMAT_DATE": f"A date as text, {_DATE_PATTERN}.",
+        "DATETOSTRING": f"Days since 1970-01-01 as text, {_DATE_PATTERN}; FORMAT_DATE replaces it.",
+    },
+    "date DATE",
+    java_time.DATE_LETTERS,
+    DAY_MS,
+    format_dates,
+)
+_define_format(
+    {"FORMAT_TIME": "A time as text, in a pattern such as 'HH:mm:ss'."},
+    "time TIME",
+    java_time.TIME_LETTERS,
+    1,
+    format_times,
+)
+
+
+def _numbers(parsed: tuple[Any, Any, Failures | None], type_: Any) -> Evaluated:
+    values, missing, failures = parsed
+    return Evaluated(from_numpy(values, type_, missing), failures)
+
+
+def _parse_days(text: Any, pattern: Any, type_: Any, *, whole: bool) -> Evaluated:
+    return by_setting(
+        lambda texts, format_: _fitting_days(parse_dates(texts, format_, whole=whole), type_),
+        lambda one, format_: java_time.parse_date(format_, one, whole),
+        type_,
+        text,
+        pattern,
+    )
+
+
+def _fitting_days(parsed: tuple[Any, Any, Failures | None], type_: Any) -> Evaluated:
+    """Days as DATE or INT; a date so far away that neither holds it fails."""
+    values, missing, failures = parsed
+    far = ((values > np.iinfo(np.int32).max) | (values < np.iinfo(np.int32).min)) & ~missing
+    if not far.any():
+        return _numbers(parsed, type_)
+    reasons = dict.fromkeys(np.flatnonzero(far).tolist(), "the date is out of range")
+    if failures is not None:
+        reasons |= dict(zip(failures.rows.tolist(), failures.reasons))
+    rows = sorted(reasons)
+    values = np.where(far, 0, values)
+    return Evaluated(
+        from_numpy(values, type_, missing | far), Failures(np.array(rows, np.int64), tuple(reasons[r] for r in rows))
+    )
+
+
 @scalar(
-    "DATETOSTRING",
-    f"Days since 1970-01-01 as text, {_DATE_PATTERN}; FORMAT_DATE replaces it.",
-    "(days INT, format STRING) -> STRING",
+    "PARSE_DATE",
+    f"The date of a text, {_DATE_PATTERN}.",
+    "(text STRING, format STRING) -> DATE",
+    style="arrow",
     category=CATEGORY,
 )
-def format_date(days: int, pattern: str) -> str:
-    return java_time.format_local(pattern, days * DAY_MS, allowed=java_time.DATE_LETTERS)
-
-
-@scalar(
-    "FORMAT_TIME",
-    "A time as text, in a pattern such as 'HH:mm:ss'.",
-    "(time TIME, format STRING) -> STRING",
-    category=CATEGORY,
-)
-def format_time(time_ms: int, pattern: str) -> str:
-    return java_time.format_local(pattern, time_ms, allowed=java_time.TIME_LETTERS)
-
-
-@scalar("PARSE_DATE", f"The date of a text, {_DATE_PATTERN}.", "(text STRING, format STRING) -> DATE", category=CATEGORY)
-def parse_date(text: str, pattern: str) -> int:
+def parse_date(text: Any, pattern: Any) -> Evaluated:
     """What follows the date in the text is passed over, as in ksqlDB."""
-    return java_time.parse_date(pattern, text, whole=False)
+    return _parse_days(text, pattern, pa.date32(), whole=False)
 
 
 @scalar(
     "STRINGTODATE",
     f"The days since 1970-01-01 of a text, {_DATE_PATTERN}; PARSE_DATE replaces it.",
     "(text STRING, format STRING) -> INT",
+    style="arrow",
     category=CATEGORY,
 )
-def string_to_date(text: str, pattern: str) -> int:
-    return java_time.parse_date(pattern, text)
+def string_to_date(text: Any, pattern: Any) -> Evaluated:
+    return _parse_days(text, pattern, pa.int32(), whole=True)
 
 
 @scalar(
     "PARSE_TIME",
     "The time of a text, in a pattern such as 'HH:mm:ss'.",
     "(text STRING, format STRING) -> TIME",
+    style="arrow",
     category=CATEGORY,
 )
-def parse_time(text: str, pattern: str) -> int:
-    return java_time.parse_time(pattern, text)
+def parse_time(text: Any, pattern: Any) -> Evaluated:
+    return by_setting(
+        lambda texts, format_: _numbers(parse_times(texts, format_), pa.time32("ms")),
+        lambda one, format_: java_time.parse_time(format_, one),
+        pa.time32("ms"),
+        text,
+        pattern,
+    )
 
 
 # --- text of timestamps --------------------------------------------------------------------
@@ -173,57 +241,29 @@ def parse_time(text: str, pattern: str) -> int:
 _TIMESTAMP_PATTERN = "in a pattern such as 'yyyy-MM-dd HH:mm:ss'"
 
 
-def _zone(argument: Any, default: Zone) -> Zone | None:
-    """The zone that all rows share; None if each has its own.  Raises: ValueError, for an unknown one."""
-    if argument is None:
-        return default
-    return zone_of(argument.as_py()) if is_literal(argument) and argument.is_valid else None
-
-
-def _all_failed(arguments: tuple[Any, ...], type_: Any, reason: str) -> Evaluated:
-    """Every row without a null argument fails for the same reason."""
-    length = length_of(arguments)
-    missing = np.zeros(length, np.bool_)
-    for argument in arguments:
-        missing |= null_mask(spread(argument, length))
-    rows = np.flatnonzero(~missing)
-    failures = Failures(rows, (reason,) * len(rows)) if len(rows) else None
-    return Evaluated(pa.nulls(length, type_), failures)
-
-
 def _parse(text: Any, pattern: Any, zone: Any, default: Zone, type_: Any) -> Evaluated:
-    arguments = (text, pattern) if zone is None else (text, pattern, zone)
-    try:
-        shared = _zone(zone, default)
-        if shared is not None and is_literal(pattern) and pattern.is_valid and isinstance(text, pa.Array):
-            values, missing, failures = parse_timestamps(text, pattern.as_py(), shared)
-            return Evaluated(from_numpy(values, type_, missing), failures)
-    except ValueError as error:
-        return _all_failed(arguments, type_, str(error))
-    numbers = row_by_row(
-        lambda text, pattern, name=None: java_time.parse_timestamp(pattern, default if name is None else name)(text),
-        pa.int64(),
-        *arguments,
+    return by_setting(
+        lambda texts, format_, name=None: _numbers(
+            parse_timestamps(texts, format_, default if name is None else name), type_
+        ),
+        lambda one, format_, name=None: java_time.parse_timestamp(format_, default if name is None else name)(one),
+        type_,
+        text,
+        pattern,
+        *(() if zone is None else (zone,)),
     )
-    return Evaluated(numbers.values.view(type_), numbers.failures)
 
 
 def _format(instant: Any, pattern: Any, zone: Any, default: Zone) -> Evaluated:
-    arguments = (instant, pattern) if zone is None else (instant, pattern, zone)
-    try:
-        shared = _zone(zone, default)
-        if shared is not None and is_literal(pattern) and pattern.is_valid and isinstance(instant, pa.Array):
-            return format_timestamps(instant, pattern.as_py(), shared)
-    except ValueError as error:
-        return _all_failed(arguments, pa.string(), str(error))
-    length = length_of(arguments)
-    instants = spread(instant, length)
-    instants = instants if instants.type == pa.int64() else instants.view(pa.int64())
-    return row_by_row(
-        lambda ms, pattern, name=None: java_time.format_timestamp(pattern, ms, default if name is None else zone_of(name)),
+    return by_setting(
+        lambda values, format_, name=None: Evaluated(
+            format_timestamps(values, format_, default if name is None else zone_of(name))
+        ),
+        lambda ms, format_, name=None: java_time.format_timestamp(format_, ms, default if name is None else zone_of(name)),
         pa.string(),
-        instants,
-        *arguments[1:],
+        instant,
+        pattern,
+        *(() if zone is None else (zone,)),
     )
 
 
@@ -282,7 +322,17 @@ def timestamp_to_string(milliseconds: Any, pattern: Any, zone: Any = None) -> Ev
     "CONVERT_TZ",
     "The timestamp of the same wall-clock time, moved by the difference of two time zones at that instant.",
     "(timestamp TIMESTAMP, from STRING, to STRING) -> TIMESTAMP",
+    style="arrow",
     category=CATEGORY,
 )
-def convert_tz(timestamp_ms: int, from_zone: str, to_zone: str) -> int:
-    return timestamp_ms + zone_of(to_zone).offset_ms(timestamp_ms) - zone_of(from_zone).offset_ms(timestamp_ms)
+def convert_tz(timestamp: Any, from_zone: Any, to_zone: Any) -> Evaluated:
+    def moved(instants: Any, from_name: str, to_name: str) -> Evaluated:
+        values = int64s(instants)
+        with np.errstate(over="ignore"):
+            values = values + offsets_ms(zone_of(to_name), values) - offsets_ms(zone_of(from_name), values)
+        return Evaluated(from_numpy(values, instants.type, null_mask(instants)))
+
+    def one(ms: int, from_name: str, to_name: str) -> int:
+        return ms + zone_of(to_name).offset_ms(ms) - zone_of(from_name).offset_ms(ms)
+
+    return by_setting(moved, one, pa.timestamp("ms"), timestamp, from_zone, to_zone)

@@ -6,8 +6,8 @@ Several functions take BYTES as well, and count bytes then.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +27,9 @@ from .columns import (
     null_mask,
     row_by_row,
     text_bytes,
+    text_column,
     text_offsets,
+    with_bytes,
 )
 from .java_text import from_units, to_units
 from .registry import scalar
@@ -43,9 +45,7 @@ _BLANKS = "".join(map(chr, range(33)))
 
 def _define_case(name: str, meaning: str, ascii_kernel: Callable[[Any], Any], function: Callable[[str], str]) -> None:
     def change(text: Any) -> Any:
-        if all_ascii(text):
-            return flat(ascii_kernel(text))
-        return pa.array([None if s is None else function(s) for s in text.to_pylist()], pa.string())
+        return text_column(function, pa.string(), text, lambda column: flat(ascii_kernel(column)))
 
     scalar(name, meaning, "(text STRING) -> STRING", style="arrow", category=CATEGORY)(change)
 
@@ -58,10 +58,29 @@ _define_case("UCASE", "The text in upper case.", pc.ascii_upper, str.upper)
     "INITCAP",
     "Each word (up to white space) with a capital first and small letters after it.",
     "(text STRING) -> STRING",
+    style="arrow",
     category=CATEGORY,
 )
-def initcap(text: str) -> str:
+def initcap(text: Any) -> Any:
+    return text_column(_initcap, pa.string(), text, _initcap_ascii)
+
+
+def _initcap(text: str) -> str:
     return re.sub(r"\S+", lambda word: word[0][:1].upper() + word[0][1:].lower(), text)
+
+
+_IS_SPACE = np.array([chr(code).isspace() for code in range(128)] + [False] * 128)
+
+
+def _initcap_ascii(text: Any) -> Any:
+    """Small letters everywhere, then capitals after white space and at the beginnings."""
+    data = text_bytes(flat(pc.ascii_lower(text))).copy()
+    first = np.ones(len(data), np.bool_)
+    first[1:] = _IS_SPACE[data[:-1]]
+    begins = (text_offsets(text) - text_offsets(text)[0])[:-1]
+    first[begins[begins < len(data)]] = True
+    data[first & (data >= ord("a")) & (data <= ord("z"))] -= ord("a") - ord("A")
+    return with_bytes(text, data)
 
 
 @scalar(
@@ -292,7 +311,8 @@ def _pieces(text: Any, delimiter: Any) -> list[Any]:
         return list(text.split(delimiter))
     if isinstance(text, bytes):
         return [text[i : i + 1] for i in range(len(text))] or [b""]
-    return [from_units(unit) for unit in to_units(text)] or [""]
+    units = to_units(text)
+    return (list(text) if units is text else [from_units(unit) for unit in units]) or [""]
 
 
 @scalar(
@@ -382,9 +402,16 @@ _UUID = "A random UUID, or the UUID of 16 bytes."
 
 @scalar("UUID", _UUID, "() -> STRING", volatile=True, category=CATEGORY)
 def random_uuid() -> str:
-    return str(uuid.uuid4())
+    """Version 4: random but for the version and two bits of the variant."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return _dashed(f"{digits[:12]}4{digits[13:16]}{variant}{digits[17:]}")
+
+
+def _dashed(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 @scalar("UUID", _UUID, "(bytes BYTES) -> STRING", category=CATEGORY)
 def uuid_of_bytes(data: bytes) -> str | None:
-    return str(uuid.UUID(bytes=data)) if len(data) == 16 else None
+    return _dashed(data.hex()) if len(data) == 16 else None

@@ -126,7 +126,7 @@ def test_columns_there_and_back(moments: list[datetime | None], pattern: str, zo
     instants = [None if m is None else (m - datetime(1970, 1, 1)) // timedelta(milliseconds=1) for m in moments]
     place = zone_of(zone)
     column = pa.array(instants, pa.int64()).cast(pa.timestamp("ms"))
-    texts = format_timestamps(column, pattern, place).values
+    texts = format_timestamps(column, pattern, place)
     assert texts.to_pylist() == [None if i is None else format_timestamp(pattern, i, place) for i in instants]
     values, missing, failures = parse_timestamps(texts, pattern, place)
     assert [None if gone else v for v, gone in zip(values.tolist(), missing.tolist())] == instants
