@@ -9,7 +9,6 @@ Rows of a group no further than the gap apart are one session; a row may also jo
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,8 +57,8 @@ class SessionAggregate(Operator):
     The output's timestamp is the session's end.  A session can be joined by a row, and is kept in the store, as long as
     its end is above stream time before that row - ``retention_ms``; with ``final`` as long as it is not put out.
 
-    Two stores: ``sessions``, by group and start, and ``latest``, which knows the starts of each group's sessions, the
-    latest apart, because in-order input touches only that one.
+    Two stores: ``sessions``, by group and start, and ``latest``, which knows the starts of each group's sessions, that of
+    the one that ends last apart, because in-order input touches only that one.
 
     Args:
         schema: group keys, one column per call, then ``extras``.
@@ -243,7 +242,7 @@ class SessionAggregate(Operator):
         latest = self._latest.read(LATEST, group_slots[groups])
         earlier = self._latest.read(EARLIER, group_slots[groups])
         for i, group in enumerate(groups.tolist()):
-            starts = [*(earlier[i] or ()), *([] if latest[i] == NO_TIME else [int(latest[i])])]
+            starts = sorted([*(earlier[i] or ()), *([] if latest[i] == NO_TIME else [int(latest[i])])])
             key = [k.slice(group, 1) for k in keys]
             repeated = [k.take(pa.array(np.zeros(len(starts), np.int64))) for k in key]
             slots = store.slots([*repeated, pa.array(starts, pa.int64())])
@@ -275,15 +274,17 @@ class SessionAggregate(Operator):
                 slots, _ = store.insert([*repeated, pa.array([s.start for s in changed], pa.int64())])
                 self._states.write(slots, _stacked([s.states for s in changed]))
                 store.write(WINDOWEND, slots, np.array([s.end for s in changed], np.int64))
-            self._write_starts(group_slots[group : group + 1], sorted(kept))
+            self._write_starts(group_slots[group : group + 1], merged)
 
-    def _write_starts(self, slot: Int64s, starts: list[int]) -> None:
-        if not starts:
+    def _write_starts(self, slot: Int64s, sessions: list[Session]) -> None:
+        """The latest is the one that ends last: a hidden session may lie inside of one that began before it."""
+        if not sessions:
             self._latest.remove(slot)
             return
+        latest = max(sessions, key=lambda s: (s.end, s.start))
         earlier = np.empty(1, object)
-        earlier[0] = starts[:-1] or None
-        self._latest.write(LATEST, slot, np.array(starts[-1:], np.int64))
+        earlier[0] = [s.start for s in sessions if s is not latest] or None
+        self._latest.write(LATEST, slot, np.array([latest.start], np.int64))
         self._latest.write(EARLIER, slot, earlier)
 
     # Putting sessions out
@@ -340,19 +341,19 @@ class SessionAggregate(Operator):
         latest_slots = self._latest.slots(keys[:-1])
         was_latest = self._latest.read(LATEST, latest_slots) == starts
         self._states.store.remove(slots)
-        # Sessions of a group end in the order they start, so with its latest all of them are gone.
+        # The latest session of a group is the one that ends last, so with it all of them are gone.
         gone = latest_slots[was_latest]
         self._latest.remove(gone)
         left = np.flatnonzero(~was_latest & ~np.isin(latest_slots, gone))
         if not len(left):
             return
-        # For the same reason, those of the earlier ones that are gone are the first of their list.
         numbers, slots = self._latest.group(latest_slots[left])
-        newest = np.full(len(slots), NO_TIME, np.int64)
-        np.maximum.at(newest, numbers, starts[left])
+        removed: list[set[int]] = [set() for _ in range(len(slots))]
+        for number, start in zip(numbers.tolist(), starts[left].tolist()):
+            removed[number].add(start)
         earlier = self._latest.read(EARLIER, slots)
-        for n, (known, start) in enumerate(zip(earlier.tolist(), newest.tolist())):
-            earlier[n] = known[bisect_right(known, start) :] or None
+        for n, known in enumerate(earlier.tolist()):
+            earlier[n] = [start for start in known if start not in removed[n]] or None
         self._latest.write(EARLIER, slots, earlier)
 
 

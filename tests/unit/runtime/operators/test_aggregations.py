@@ -335,6 +335,25 @@ def test_session_aggregate(build: Any, data: st.DataObject, final: bool) -> None
     assert [o.context.counters.late for o in made] == [late, late]
 
 
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("cuts", [[], [5], [3, 5]])
+def test_a_session_around_one_that_can_no_longer_be_joined(build: Any, cuts: list[int], final: bool) -> None:
+    """A hidden session goes at the end of the step; the wider one that formed around it meanwhile stays."""
+    rows = [("b", 23, 0), ("a", 8, 1), ("b", 27, 2), ("a", 10, 3), ("a", 7, 4), ("a", 11, 5), ("a", 14, 6)]
+    windows = SessionWindows(4, 15)
+    expected, late = sessions_reference(rows, windows, final=final, retention_ms=19)
+
+    def make(every: bool) -> Operator:
+        context = OperatorContext("S", every_update=every)
+        bounds = ("WINDOWSTART", "WINDOWEND")
+        return SessionAggregate(
+            context, BOUNDED, 1, calls(), windows, retention_ms=19, final=final, before=True, extras=bounds
+        )
+
+    assert late == 0
+    check(make, events(build, rows), expected, cuts)
+
+
 @pytest.mark.parametrize("kind", ["plain", "windows", "final", "sessions", "final sessions"])
 @settings(max_examples=25, deadline=None)
 @given(st.data())
