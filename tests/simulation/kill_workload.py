@@ -65,7 +65,7 @@ CHAINED = ("BIG_SPEND", "PAID")
 
 
 def open_small(path: Path, *, threads: int) -> Database:
-    """A database whose journal rolls, whose segments are sealed and merged and whose stores are checkpointed all the time."""
+    """A database whose journal rolls and whose segments are sealed and merged all the time."""
     settings = LogSettings(
         segment_bytes_max=30_000,
         journal_bytes_max=200_000,
