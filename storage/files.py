@@ -15,6 +15,7 @@ What callers may rely on, and no more:
 from __future__ import annotations
 
 import errno
+import logging
 import mmap
 import os
 import shutil
@@ -32,7 +33,9 @@ import numpy.typing as npt
 from ..errors import StorageError
 from ..limits import OPEN_FILES_MAX
 
-__all__ = ["File", "Files", "MemoryFiles", "RealFiles"]
+__all__ = ["File", "Files", "MemoryFiles", "RealFiles", "discard"]
+
+_logger = logging.getLogger("penstock.storage")
 
 _WRITE_BUFFERS_MAX = 512
 """Buffers handed to one pwritev call: the kernel takes at most 1024."""
@@ -88,7 +91,12 @@ class Files(Protocol):
             StorageError: there is no such file (and ``create`` is false), or it cannot be opened.
         """
 
-    def exists(self, path: str) -> bool: ...
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file or directory.
+
+        Raises:
+            StorageError: nobody can say.
+        """
 
     def list(self, path: str) -> list[str]:
         """Names in a directory, sorted; empty if there is no such directory."""
@@ -126,6 +134,18 @@ class Files(Protocol):
 
     def close(self) -> None:
         """Close everything and let go of the lock."""
+
+
+def discard(files: Files, path: str, *, directory: bool = False) -> None:
+    """Remove a file, or a directory with all it holds, that nothing refers to any more.
+
+    What made it superfluous has happened, so that it cannot be removed is no failure of that: it is logged, and opening
+    the database removes what it does not know.
+    """
+    try:
+        (files.remove_directory if directory else files.remove)(path)
+    except StorageError as error:
+        _logger.warning("a file that is not needed any more stays until the database is opened: %s", error)
 
 
 class _ReplaceByRename:
@@ -208,7 +228,13 @@ class RealFiles(_ReplaceByRename):
         return file
 
     def exists(self, path: str) -> bool:
-        return os.path.exists(self._full(path))
+        try:
+            os.stat(self._full(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise _storage_error(error, "look for the file", self._full(path)) from error
+        return True
 
     def list(self, path: str) -> list[str]:
         try:
@@ -262,8 +288,11 @@ class RealFiles(_ReplaceByRename):
 
     def lock(self, path: str) -> None:
         full = self._full(path)
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        descriptor = os.open(full, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            descriptor = os.open(full, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _storage_error(error, "open the file that holds the database for this process", full) from error
         if not _try_lock(descriptor):
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
             os.close(descriptor)
@@ -272,9 +301,10 @@ class RealFiles(_ReplaceByRename):
                 path=full,
                 action="close it there, or open another directory; one process at a time can hold a database",
             )
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
         self._lock_descriptor = descriptor
+        with suppress(OSError):  # who holds it is for the message only: the lock itself needs no room on the disk
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
 
     def close(self) -> None:
         with self._guard:

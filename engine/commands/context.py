@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ...errors import Span, StatementError
+from ...errors import Span, StatementError, StorageError
 from ...grammar import ast
 from ...runtime.clock import Clock
 from ...runtime.dataflow import Dataflow
@@ -56,6 +56,9 @@ class Engine:
         replayed: the entry in hand.
         unfinished: it is the last one, so what it does to topics may not have been done.
         asserted: per topic, the arrival of the record that the last ASSERT VALUES looked at.
+        journaled: the statement in hand, once it is in the journal and until it is taken back.
+        unsettled: a statement is in the journal that could not be finished, so what is known in memory is not what the
+            journal says: no other statement may follow it.
         witness: adds to the commit that makes the statement in hand happen a note that it did (see `submit`).
     """
 
@@ -75,6 +78,8 @@ class Engine:
     replaying: bool = False
     replayed: JournalEntry = field(default_factory=lambda: JournalEntry(0, "", {}))
     unfinished: bool = False
+    journaled: str | None = None
+    unsettled: StorageError | None = None
     witness: Callable[[Transaction], None] | None = None
 
     # --- the journal -----------------------------------------------------------------------
@@ -103,12 +108,15 @@ class Engine:
             deleted: the topic that it deletes.
 
         Raises:
-            StorageError: it could not be written; the statement did not happen.
+            StorageError: it could not be written, or one before it could not be finished; the statement did not happen.
         """
         if not self.replaying:
+            if self.unsettled is not None:
+                raise self.unsettled
             topic = None if source is None else (source.topic, source.partitions)
             gone = None if deleted is None else (deleted, self.log.topic_id(deleted))
             self.journal.append(statement, self.settings.overrides, topic, gone, self.witness)
+            self.journaled = statement
 
     @property
     def changes_topics(self) -> bool:

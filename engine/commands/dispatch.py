@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import Span, StatementError
+from ...errors import Span, StatementError, StorageError
 from ...grammar import ast
 from ...grammar.lexer import Lines, tokens
 from ...grammar.words import keywords
@@ -22,13 +22,23 @@ def execute(engine: Engine, statement: ast.Statement) -> Result:
     Raises:
         StatementError: the statement is wrong, or (UnsupportedError) Penstock has not got it; it has a place, at least the
             whole statement.
-        StorageError: it could not be made durable.
+        StorageError: it could not be made durable; or it could, but not finished, which opening the database will do.
     """
+    engine.journaled = None
     try:
         return _execute(engine, statement)
     except StatementError as error:
         error.span = error.span or statement.span
         raise
+    except StorageError as error:
+        if engine.journaled is None or engine.replaying:
+            raise
+        engine.unsettled = StorageError(
+            f"the statement {engine.journaled} is in the journal, but cannot be finished: {error.message}",
+            path=error.path,
+            action="close and open the database when the disk works again: opening finishes the statement",
+        )
+        raise engine.unsettled from error
 
 
 def _execute(engine: Engine, statement: ast.Statement) -> Result:

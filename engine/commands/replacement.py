@@ -26,6 +26,7 @@ def undone_by(engine: Engine, statement: str | None) -> Iterator[None]:
     except PenstockError:
         if statement is not None:
             engine.make_durable(statement)
+            engine.journaled = None
         raise
 
 

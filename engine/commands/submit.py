@@ -112,7 +112,7 @@ class Submission:
         try:
             outcome = execute()
         except BaseException:
-            if noted:  # the statement was journaled and then taken back
+            if noted and self._engine.unsettled is None:  # the statement was journaled and then taken back
                 self._commit(_note(self._name, number, None))
             raise
         finally:

@@ -30,7 +30,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ClientError, OutOfOrderSequenceError, ProducerFencedError, StorageError
-from ..files import File, Files
+from ..files import File, Files, discard
 from ..layout import journal_path
 from .journal import Journal
 from .manifest import Appended, Committed, Entry, Manifest, Produced, SegmentState
@@ -380,7 +380,7 @@ class Committer:
             old = self._journal
             self._journal = Journal.create(self._files, old.number + 1, self._manifest)
             old.close()
-            self._files.remove(journal_path(old.number))
+            discard(self._files, journal_path(old.number))
 
     def close(self) -> None:
         """Make everything durable and give up the journal."""

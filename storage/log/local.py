@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import OffsetOutOfRangeError, StorageError
-from ..files import Files
+from ..files import Files, discard
 from ..layout import open_directory, partition_directory, topic_directory
 from .committer import Committer
 from .housekeeper import Housekeeper
@@ -170,7 +170,7 @@ class LocalLog:
             for partition in topic.partitions:
                 self.committer.forget(partition)
                 partition.close()
-            self._files.remove_directory(topic_directory(name, topic.id))
+            discard(self._files, topic_directory(name, topic.id), directory=True)
 
     def topics(self) -> Mapping[str, TopicConfig]:
         """See `protocol.Log.topics`."""

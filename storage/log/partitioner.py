@@ -14,6 +14,21 @@ _SEED = np.uint32(0x9747B28C)
 _M = np.uint32(0x5BD1E995)
 
 
+_TOGETHER_MIN = 16
+"""Keys from which one NumPy call for a word of each is quicker than the words one by one."""
+
+
+def _mixed(start: int, words: npt.NDArray[np.uint32]) -> int:
+    """The hash after some more words of one key."""
+    k = words * _M
+    k ^= k >> np.uint32(24)
+    k *= _M
+    hashed, multiplier = start, int(_M)
+    for word in k.tolist():
+        hashed = hashed * multiplier & 0xFFFFFFFF ^ word
+    return hashed
+
+
 def murmur2(keys: Any) -> npt.NDArray[np.uint32]:
     """The 32-bit murmur2 hash of each key of binary[n]; nulls hash as empty keys.
 
@@ -45,6 +60,12 @@ def murmur2(keys: Any) -> npt.NDArray[np.uint32]:
     active = np.searchsorted(-word_counts, -np.arange(longest), side="left") if longest else np.zeros(0, np.int64)
     for i in range(longest):
         count = int(active[i])
+        if count < _TOGETHER_MIN:  # words left in few, long keys: a call per word would cost more than the words
+            for row in range(count):
+                start = int(starts[row])
+                left = words[start + 4 * i : start + 4 * int(word_counts[row]) : 4]
+                hashes[row] = _mixed(int(hashes[row]), left)
+            break
         k = words[starts[:count] + 4 * i] * _M
         k ^= k >> np.uint32(24)
         k *= _M

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ...errors import StorageError
 from ...limits import FRAME_ROWS_MAX
-from ..files import Files
+from ..files import Files, discard
 from ..layout import segment_path
 from .manifest import SegmentsReplaced, SegmentState
 from .partition import Partition
@@ -236,7 +236,7 @@ class Rewriter:
             self._file.close()
             self._file = None
         for state in self._states:
-            self._files.remove(self._path(state.base))
+            discard(self._files, self._path(state.base))
 
     def _path(self, base: int) -> str:
         p = self._partition

@@ -29,7 +29,7 @@ import pyarrow as pa
 from crc32c import crc32c
 
 from ...errors import StorageError
-from ..files import File, Files
+from ..files import File, Files, discard
 from ..layout import index_path
 from .index import FrameIndex
 from .record import HEADER_BYTES, FrameHeader, frame_schema, parse_header
@@ -195,13 +195,9 @@ class Segment:
                     file.close()
 
     def remove(self) -> None:
-        """Remove the file and its index.
-
-        Raises:
-            StorageError: a file cannot be removed; it goes when the log is opened next.
-        """
-        self._files.remove(self.path)
-        self._files.remove(index_path(self.path))
+        """Remove the file and its index; what cannot be removed goes when the log is opened next."""
+        discard(self._files, self.path)
+        discard(self._files, index_path(self.path))
 
     def _extend(self, index: FrameIndex, committed: int) -> None:
         file = self.file

@@ -27,7 +27,7 @@ from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 
 PRODUCERS = 3
-SEQUENCES = 30
+SEQUENCES = 40
 ROWS_MAX = 40
 CHECKPOINT_CHANGES = 150
 SETTINGS = {

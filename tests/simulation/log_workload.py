@@ -109,7 +109,9 @@ class Run:
                 if self.state != before:  # it was under way: it may have happened
                     self.history.append(deepcopy(self.state))
                 raise
-            except StorageError:
+            except StorageError as error:
+                if self.files.fault is not None:
+                    assert error.path and error.action, error
                 if self.state != before:
                     self.history.append(deepcopy(self.state))
                     self.pinned = True
@@ -123,7 +125,8 @@ class Run:
             if self.pinned:  # it said that nothing happened, so nothing may have
                 self.history.pop()
                 self.pinned = False
-            self.check(exactly=self.state)
+            self.check(exactly=self.state)  # also while the disk still fails
+            self.files.heal()
             return
         self.pinned = False
         failing = self.files

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kill_workload import check
 
 KILLS = int(os.environ.get("PENSTOCK_KILLS", "6"))
-KILLS_PER_DIRECTORY = 6
+KILLS_PER_DIRECTORY = 10
 FIRST_SEED = int(os.environ.get("PENSTOCK_SEED", "0"))
 
 
@@ -57,15 +57,13 @@ def kill_again_and_again(path: Path, seed: int, kills: int, counts: Counter[str]
         if number % 3:
             said = process.stdout.readline()  # it is open: the producers go on
             time.sleep(chance.uniform(0.0, 1.5))
-            counts["while producing"] += 1
         else:  # also before: while it opens, recovers and submits the script
             time.sleep(chance.uniform(0.2, 1.5))
-            counts["after a time"] += 1
         process.kill()
         output, errors = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), errors
         note(said + output, acknowledged)
-        counts["kills"] += 1
+        counts["kills" if process.returncode else "had ended"] += 1
         if number % 2 and path.exists():  # the other half is recovered by the next process, which is killed, too
             counts["records compared"] += check(path, seed, acknowledged)
             counts["checks"] += 1

@@ -16,13 +16,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from log_workload import Run
 
-from penstock.storage.faulty_files import Crash, FaultyFiles
+from penstock.errors import StorageError
+from penstock.storage.faulty_files import FAULTS, TEARINGS, Crash, Fault, FaultyFiles, Tearing
 
 SIMULATIONS = int(os.environ.get("PENSTOCK_SIMULATIONS", "60"))
+LONG = "PENSTOCK_SIMULATIONS" in os.environ
+SEEDS = range(8) if LONG else (1, 2)
 
 
-def crash_once(seed: int, crash_at: int | None, events: int) -> int:
-    """Run until the crash (or the end), then recover, through more crashes if chance wants; returns the operations."""
+def crash_once(seed: int, crash_at: int | None, events: int, tearing: Tearing | None = None) -> int:
+    """Run until the crash (or the end), then recover, through more crashes if chance wants; returns the operations.
+
+    Args:
+        tearing: what the crash leaves of what was not synced.
+    """
     chance = random.Random(seed)
     files = FaultyFiles(seed, crash_at)
     run = Run(seed, files)
@@ -32,7 +39,8 @@ def crash_once(seed: int, crash_at: int | None, events: int) -> int:
     except Crash:
         pass
     while True:
-        run.files = run.files.after_crash(chance.randrange(30) if chance.random() < 0.5 else None)
+        run.files = run.files.after_crash(chance.randrange(30) if chance.random() < 0.5 else None, tearing=tearing)
+        tearing = None
         try:
             run.recover()
             break
@@ -43,15 +51,57 @@ def crash_once(seed: int, crash_at: int | None, events: int) -> int:
     return files.operations
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_crash_at_every_operation_leaves_a_committed_prefix(seed: int) -> None:
     """Whenever the process dies, the next one finds whole transactions, and all that were durable."""
     operations = crash_once(seed, None, 25)
+    points = 0
     for crash_at in range(operations):
+        for tearing in TEARINGS if LONG else (TEARINGS[crash_at % len(TEARINGS)],):
+            points += 1
+            try:
+                crash_once(seed, crash_at, 25, tearing)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, crash at operation {crash_at}, {tearing}: {error}") from error
+    print(f"seed {seed}: {operations} operations, {points} crashes")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_fault_at_every_call_changes_nothing_or_stops_the_log(seed: int) -> None:
+    """Whichever call fails, once or from then on: an error that names the file, and never another state than one of those
+    that a client may expect."""
+    calls = trace_of(seed, None)
+    faults = [
+        Fault(number, kind, lasting)  # type: ignore[arg-type]
+        for number, (operation, _) in enumerate(calls)
+        for kind in FAULTS[operation]
+        for lasting in (False, True)
+    ]
+    for fault in faults if LONG else random.Random(seed).sample(faults, min(len(faults), 40)):
         try:
-            crash_once(seed, crash_at, 25)
+            trace_of(seed, fault)
         except AssertionError as error:
-            raise AssertionError(f"seed {seed}, crash at operation {crash_at}: {error}") from error
+            place = f"seed {seed}, {fault} ({' '.join(calls[fault.call])})"
+            raise AssertionError(f"{place}: {error}") from error
+    print(f"seed {seed}: {len(calls)} calls, {len(faults)} faults")
+
+
+def trace_of(seed: int, fault: Fault | None) -> list[tuple[str, str]]:
+    """Run with a fault until it is met, heal, and go on; returns the calls."""
+    files = FaultyFiles(seed)
+    files.trace = []
+    files.fault = fault
+    run = Run(seed, files)
+    while run.log is None:
+        try:
+            run.open()
+        except StorageError as error:
+            assert error.path
+            assert error.action
+            files.heal()
+            run.log = None
+    run.run(25)
+    return files.trace
 
 
 def test_random_crashes_leave_a_committed_prefix() -> None:
