@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips kill-demo bench clean
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes faults kill-demo bench clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,12 @@ sim: setup
 
 flips: setup
 	PENSTOCK_FLIPS=all $(BIN)/python -m pytest tests/simulation/test_flips.py -q -s
+
+crashes: setup
+	PENSTOCK_KILLS=500 $(BIN)/python -m pytest tests/simulation/test_kill.py -q -s
+
+faults: setup
+	PENSTOCK_FAULTS=all $(BIN)/python -m pytest tests/simulation/test_disk_faults.py -q -s
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py

@@ -22,6 +22,9 @@ DECIMAL_PRECISION_MAX: Final = 76
 DECODED_BYTES_MAX: Final = 256 * 1024 * 1024
 """Bytes of decoded records that are kept for several queries to share; the least recently read go first."""
 
+TIMESTAMP_MS_MAX: Final = 1 << 62
+"""The latest time a record can have, in the year 146 million: a window's size and its grace added to it stay in 64 bits."""
+
 UNREAD_ROWS_MAX: Final = 20_000_000
 """Rows a producer may be ahead of the slowest running query before insert() waits: what is unread fills memory or disk."""
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import StatementError
+from ..limits import TIMESTAMP_MS_MAX
 from .catalog import DataSource
 from .types import TIME, Array, Map, SqlType, Struct, to_arrow
 
@@ -186,4 +187,6 @@ def _milliseconds(times: Any, now_ms: int) -> npt.NDArray[np.int64]:
     stamps = np.asarray(pc.fill_null(times.cast(pa.int64()), now_ms).to_numpy(zero_copy_only=False), np.int64)
     if (stamps < 0).any():
         raise StatementError(f"rowtime cannot be negative: {int(stamps.min())}")
+    if (stamps > TIMESTAMP_MS_MAX).any():
+        raise StatementError(f"rowtime cannot be above {TIMESTAMP_MS_MAX}: {int(stamps.max())}")
     return stamps

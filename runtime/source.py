@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..limits import DECODED_BYTES_MAX, STEP_BYTES_MAX
+from ..limits import DECODED_BYTES_MAX, STEP_BYTES_MAX, TIMESTAMP_MS_MAX
 from ..storage.log.protocol import HEADERS, FetchedRecords, Log
 from .batch import Batch, Bools, Int64s, empty_batch
 from .dataflow import Source
@@ -259,13 +259,15 @@ def _extract_timestamps(
     reasons: dict[int, str] = {} if failures is None else dict(zip(failures.rows.tolist(), failures.reasons))
     missing = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
     extracted = np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-    wrong = missing | (extracted < 0)
+    wrong = missing | (extracted < 0) | (extracted > TIMESTAMP_MS_MAX)
     if nulls is not None:
         wrong &= ~nulls
         extracted = np.where(nulls, fallback, extracted)
     for row in np.nonzero(wrong)[0].tolist():
         reason = reasons.get(row) or (
-            "the timestamp column is null" if missing[row] else f"the timestamp {extracted[row]} is negative"
+            "the timestamp column is null"
+            if missing[row]
+            else f"the timestamp {extracted[row]} is " + ("negative" if extracted[row] < 0 else f"above {TIMESTAMP_MS_MAX}")
         )
         bad.setdefault(row, (TIMESTAMP_SIDE, reason))
     return extracted

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ...errors import StatementError
 from ...grammar import ast
 from ...grammar.unparse import unparse
+from ...limits import TIMESTAMP_MS_MAX
 from ...runtime.clock import now_ms
 from ..analysis.bind import NoColumns, bind_to
 from ..analysis.switches import NESTED_NULLS, check_expression, is_off
@@ -51,6 +52,8 @@ def insert_values(engine: Engine, statement: ast.InsertValues) -> Message:
     _check_key(source, arrays, statement)
     if timestamp < 0:
         raise StatementError(f"ROWTIME cannot be negative: {timestamp}", span=statement.span)
+    if timestamp > TIMESTAMP_MS_MAX:
+        raise StatementError(f"ROWTIME cannot be above {TIMESTAMP_MS_MAX}: {timestamp}", span=statement.span)
     made = records.to_records(engine, source, arrays, np.array([timestamp], np.int64))
     token = records.write(engine, source.topic, made, partition=0 if made.keys is None else None, also=engine.witness)
     return Message(

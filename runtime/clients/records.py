@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import ClientError
+from ...limits import TIMESTAMP_MS_MAX
 from ...storage.log.protocol import HEADERS, FetchedRecords, Int64s, Records, TopicConfig
 from ..batch import python_values
 
@@ -108,6 +109,7 @@ def raw_columns(
         raise ClientError(f"the topic {topic} cannot hold this record: {error}") from error
     if (stamps < 0).any():
         raise ClientError(f"the timestamp of a record cannot be negative: {int(stamps.min())}")
+    _check_latest(stamps)
     return Records(arrays, made, stamps, extra)
 
 
@@ -211,4 +213,11 @@ def _stamps(table: Any, now_ms: int) -> Int64s:
     stamps = np.asarray(column.cast(pa.int64()).fill_null(now_ms).to_numpy(), np.int64)
     if len(stamps) and int(stamps.min()) < 0:
         raise ClientError(f"the timestamp of a record cannot be negative: {int(stamps.min())}")
+    _check_latest(stamps)
     return stamps
+
+
+def _check_latest(stamps: Int64s) -> None:
+    """Raises: ClientError, for a time after the latest that a record can have."""
+    if len(stamps) and int(stamps.max()) > TIMESTAMP_MS_MAX:
+        raise ClientError(f"the timestamp of a record cannot be above {TIMESTAMP_MS_MAX}: {int(stamps.max())}")

@@ -32,7 +32,7 @@ import pyarrow as pa
 from crc32c import crc32c
 
 from ...errors import StorageError
-from ..files import Files
+from ..files import Files, discard
 from ..layout import STATE, state_directory
 
 _MAGIC: Final = b"PSTKCHK2"
@@ -158,7 +158,7 @@ class CheckpointFiles:
         if base is None:
             older += [n for n in self._found(query_id, name, partition, _SUFFIX) if n < f"{stem}."]
         for file_name in older:
-            self._files.remove(f"{directory}/{file_name}")
+            discard(self._files, f"{directory}/{file_name}")
 
     def newest(self, query_id: str, name: str, partition: int) -> Checkpoint | None:
         """The newest checkpoint of a store, None if there is none.

@@ -21,7 +21,7 @@ from fault_workload import SCENARIOS, base, faults_of, run, trace
 from penstock.storage.faulty_files import FaultyFiles
 
 ALL = os.environ.get("PENSTOCK_FAULTS") == "all"
-SOME = 4
+SOME = 3
 
 
 @pytest.fixture(scope="module")

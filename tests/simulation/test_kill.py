@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from kill_workload import check
 
-KILLS = int(os.environ.get("PENSTOCK_KILLS", "6"))
+KILLS = int(os.environ.get("PENSTOCK_KILLS", "4"))
 KILLS_PER_DIRECTORY = 10
 FIRST_SEED = int(os.environ.get("PENSTOCK_SEED", "0"))
 
