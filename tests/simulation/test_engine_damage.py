@@ -66,7 +66,8 @@ def test_every_kind_of_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
             for change in (flip, cut):
                 kinds.setdefault(kind, set()).add(look(copied(files, name, change), whole))
-    assert set(kinds) == {"format", "journal", "segment", "checkpoint"}
+    assert set(kinds) == {"format", "journal", "segment", "checkpoint", "index"}
+    assert kinds["index"] == {"whole"}  # never trusted, built anew
     assert kinds["format"] <= {"error", "whole"}  # a blank for another blank does no harm
     assert kinds["checkpoint"] == {"error"}
     assert "error" in kinds["segment"]
