@@ -352,11 +352,12 @@ class ProtobufReader:
         """The type of a field, by its label."""
         if is_map(field):
             key, value = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
-            return pa.map_(self._single(key), self._single(value))
+            return pa.map_(self._single(key), self._single(value, field))
         single = self._single(field)
         return pa.list_(single) if field.is_repeated else single
 
-    def _single(self, field: Any) -> Any:
+    def _single(self, field: Any, written: Any = None) -> Any:
+        """``written`` is the field in the schema's text, with its parameters, where ``field`` was made from it: in a map."""
         if field.message_type is None:
             return _SCALARS[field.type]
         name = field.message_type.full_name
@@ -365,7 +366,7 @@ class ProtobufReader:
         if name in LOGICAL:
             return LOGICAL[name]
         if name == DECIMAL_MESSAGE:
-            return self._decimal(field)
+            return self._decimal(written or field)
         return self.natural(field.message_type)
 
     def _decimal(self, field: Any) -> Any:

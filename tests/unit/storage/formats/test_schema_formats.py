@@ -378,3 +378,14 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(StatementError) as failure:
         make_serde("AVRO", SerdeOptions(topic="t"), EmbeddedRegistry())
     assert "penstock[avro]" in str(failure.value)
+
+
+def test_decimals_in_a_protobuf_map_keep_their_digits() -> None:
+    """A map's field states precision and scale for its values: the entry that protobuf makes of it has no parameters."""
+    kind = pa.map_(pa.string(), pa.decimal128(9, 3))
+    schema = pa.schema([("A", kind)])
+    column = pa.array([[("k", Decimal("0.001"))], [("", Decimal("-12.500"))], []], kind)
+    serde = make_serde("PROTOBUF", SerdeOptions(topic="t"), EmbeddedRegistry())
+    decoded = serde.decode(serde.encode([column], schema, None).data, schema)
+    assert decoded.malformed is None
+    assert decoded.columns[0].to_pylist() == column.to_pylist()
