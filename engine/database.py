@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..errors import StatementError, StorageError
 from ..grammar import ast
-from ..grammar.parse import parse, parse_statement, split
+from ..grammar.parse import parse, parse_statement
 from ..grammar.substitute import substitute
 from ..grammar.unparse import unparse
 from ..runtime import processing_log
@@ -45,6 +45,7 @@ from .results import Message, Result, Submitted, Table
 from .schema import Column, Schema
 from .schema_log import open_registry
 from .settings import Settings, canonical_name
+from .texts import check_text, pull_query, with_places
 from .types import from_arrow
 
 __all__ = ["Database", "QueryHandle", "RawRecord", "connect"]
@@ -172,7 +173,7 @@ class Database(ClientMethods):
         Raises:
             StatementError, StorageError: see `execute`.
         """
-        _check_text(text)
+        check_text(text)
         statements = self._statements(text, None if path is None else Path(path))
         while True:
             with self._lock, use_clock(self._clock):
@@ -226,7 +227,7 @@ class Database(ClientMethods):
         """
         with self._lock, use_clock(self._clock):
             self._check_open()
-            _check_text(text)
+            check_text(text)
             submission = Submission(self._engine, name)
             known: list[str] = []
             results: list[Result] = []
@@ -251,7 +252,7 @@ class Database(ClientMethods):
         if "${" not in text:
             yield from [(parsed.statement, text) for parsed in parse(text)]
             return
-        pieces = _with_places(text)
+        pieces = with_places(text)
         while pieces:
             variables = dict(self._engine.variables)
             replacing = self._engine.settings.boolean(_SUBSTITUTION)
@@ -292,8 +293,8 @@ class Database(ClientMethods):
         """
         with use_clock(self._clock):
             self._check_open()
-            _check_text(text)
-            query = None if parameters is not None else _pull_query(text)
+            check_text(text)
+            query = None if parameters is not None else pull_query(text)
             if after is not None:
                 self.wait(after, [] if query is None else [query.source.name])
             if query is None:
@@ -328,7 +329,7 @@ class Database(ClientMethods):
         """
         with self._lock, use_clock(self._clock):
             self._check_open()
-            _check_text(text)
+            check_text(text)
             query = parse_statement(text)
             if not isinstance(query, ast.Query) or query.emit is None:
                 raise StatementError(
@@ -650,43 +651,6 @@ class QueryHandle:
         (message,) = self.database.execute(f"{action} `{self.id}`;")
         assert isinstance(message, Message)
         return message
-
-
-def _pull_query(text: str) -> ast.Query | None:
-    """The text as one of the dialect's pull queries, or None if it is something else.
-
-    Raises:
-        StatementError: it is another statement of the dialect.
-    """
-    try:
-        statement = parse_statement(text)
-    except StatementError:
-        return None
-    if not isinstance(statement, ast.Query):
-        raise StatementError("sql() takes a SELECT", span=statement.span, text=text, suggestion="Use execute().")
-    if statement.emit is not None:
-        raise StatementError(
-            "this is a push query, which has no end", span=statement.span, text=text, suggestion="Use subscribe()."
-        )
-    beyond = statement.joins or statement.window or statement.group_by or statement.having or statement.partition_by
-    return None if beyond else statement
-
-
-def _with_places(text: str) -> list[str]:
-    """The statements of a script, each with blanks before it that put it on its line and column."""
-    found: list[str] = []
-    position = 0
-    for piece in split(text):
-        position = text.index(piece, position)
-        before = text[:position]
-        found.append("\n" * before.count("\n") + " " * (position - before.rfind("\n") - 1) + piece)
-        position += len(piece)
-    return found
-
-
-def _check_text(text: object) -> None:
-    if not isinstance(text, str):
-        raise StatementError(f"a statement is text, not {type(text).__name__}")
 
 
 def _processing_log() -> DataSource:

@@ -29,7 +29,7 @@ ORDER = {
     ),
     "engine": (
         "types schema settings clients catalog functions expressions analysis plan schema_log serdes intake stored_tables "
-        "lowering results commands database script_tests"
+        "lowering results commands texts database script_tests"
     ),
     "engine/commands": (
         "raw journal upgrade context topics inference planning printing reading records replacement settings submit insert "
