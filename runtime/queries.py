@@ -530,20 +530,21 @@ class QueryRun:
             parts: list[list[Batch]] = [[] for _ in range(count)]
             for origin, own in enumerate(batches):
                 batch = own[node.input]
+                if len(batch) == 0:
+                    continue  # most of them, where there are thousands
                 if node.key_serde is None:
                     parts[0].append(batch)
-                    for other in parts[1:]:
-                        other.append(batch.slice(0, 0))
                     continue
                 key_schema = pa.schema(list(batch.schema)[: batch.key_count])
                 encoded = node.key_serde.encode(batch.keys, key_schema, all_null(batch.keys, 0, len(batch)))
                 spread = count if node.partitions is None else min(node.partitions, count)
                 placed = self._log.partitions_of(encoded.data, spread)
                 placed = np.where(placed < 0, origin, placed)
-                for target in range(count):
+                for target in np.unique(placed).tolist():
                     parts[target].append(batch.filter(placed == target))
+            nothing = batches[0][node.input].slice(0, 0)
             for target, pieces in enumerate(parts):
-                batches[target][number] = concat(pieces)
+                batches[target][number] = concat(pieces) if pieces else nothing
 
     def _commit(self, outcome: Outcome) -> None:
         """Outputs, state changes, positions and complaints in one transaction, then hand rows to subscriptions."""

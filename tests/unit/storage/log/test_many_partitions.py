@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from penstock.errors import StorageError
 from penstock.limits import PARTITIONS_MAX
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.partitioner import partitions_of
@@ -33,3 +35,20 @@ def test_ten_thousand_partitions_are_written_read_and_opened_again(tmp_path: Pat
         assert key in log.read("t", number, 0, rows_max=300).keys.to_pylist()
     assert sum(len(p.view.segments) for p in log.topic("t").partitions) == len(set(placed))
     log.close()
+
+
+def test_a_transaction_that_began_before_partitions_were_added_does_not_misplace_keys() -> None:
+    """What it placed by the old number of partitions fails as a whole; records without keys go through."""
+    log = LocalLog.open(None, LogSettings(background=False))
+    log.create_topic("t", TopicConfig(2))
+    keyed, plain = log.transaction(), log.transaction()
+    keys = pa.array([b"a", b"b", b"c"])
+    keyed.append("t", Records(keys, keys, np.arange(3)))
+    plain.append("t", Records(None, keys, np.arange(3)))
+    log.alter_topic("t", TopicConfig(5))
+    with pytest.raises(StorageError, match="got partitions during a transaction"):
+        keyed.commit()
+    plain.commit()
+    assert sum(log.end_offset("t", p) for p in range(5)) == 3
+    with pytest.raises(StorageError, match="and keeps them"):
+        log.alter_topic("t", TopicConfig(2))
