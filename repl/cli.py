@@ -70,7 +70,8 @@ def _settings(arguments: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: all went well; 1: a statement or the storage failed; 2: wrong usage."""
+    """Exit code 0: all went well; 1: a statement or the storage failed; 2: wrong usage; 130 and 141: interrupted, and nobody
+    reads what is printed, as a shell would show them."""
     options = parser().parse_args(arguments)
     try:
         settings = dict(_setting(text) for text in options.set)
@@ -105,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read what we print has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushing at the end would meet it again
+        return 141
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -110,3 +110,15 @@ def test_a_sample_holds_every_query() -> None:
         database.drain()
         rows = rows_of(sample(database), None)
     assert rows == [("CTAS_COUNTS_1", "RUNNING", 1, 1, 0, 0, 0, 1, 0, 0)]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """As behind ``| head``: nothing is written to standard error."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(penstock.__file__).parent / ".typing")}
+    command = [sys.executable, "-m", "penstock.repl.cli", "-e", "SHOW FUNCTIONS;" * 40]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 141
