@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -169,7 +169,6 @@ class FaultyFiles(_ReplaceByRename):
         calls: how many calls of any kind there were.
         fault: which of them fails.
         trace: if it is a list, every call is noted in it with its path.
-        before_operation: called before each operation, with the files as a crash would find them (see `copy`).
         syncs: how many files were synced.
     """
 
@@ -183,7 +182,6 @@ class FaultyFiles(_ReplaceByRename):
         self.sync_fails_chance = sync_fails_chance
         self.fault: Fault | None = None
         self.trace: list[tuple[str, str]] | None = None
-        self.before_operation: Callable[[], None] | None = None
         self.operations = 0
         self.calls = 0
         self.syncs = 0
@@ -267,8 +265,6 @@ class FaultyFiles(_ReplaceByRename):
     def _operate(self) -> None:
         if self._dead:
             raise Crash
-        if self.before_operation is not None:
-            self.before_operation()
         if self.operations == self.crash_at:
             self._dead = True
             raise Crash

@@ -24,7 +24,7 @@ from ..layout import segment_path
 from .manifest import SegmentsReplaced, SegmentState
 from .partition import Partition
 from .protocol import FetchedRecords, TopicConfig
-from .record import concat_fetched, encode_frames, rows_of
+from .record import concat_fetched, encode_frames, rows_of, slice_records
 from .segment import Segment, segment_header
 
 if TYPE_CHECKING:
@@ -338,12 +338,12 @@ def _filtered(records: FetchedRecords, keep: npt.NDArray[np.bool_]) -> FetchedRe
 
 def sliced(records: FetchedRecords, start: int, stop: int) -> FetchedRecords:
     """Rows start..stop-1, without copying; ``next_offset`` is that of the row after them where there is one."""
-    length = stop - start
+    columns = slice_records(records, start, stop)
     return FetchedRecords(
-        None if records.keys is None else records.keys.slice(start, length),
-        records.values.slice(start, length),
-        records.timestamps[start:stop],
-        None if records.headers is None else records.headers.slice(start, length),
+        columns.keys,
+        columns.values,
+        columns.timestamps,
+        columns.headers,
         offsets=records.offsets[start:stop],
         arrivals=records.arrivals[start:stop],
         epoch=records.epoch,
