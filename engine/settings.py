@@ -175,7 +175,7 @@ PROPERTIES: dict[str, Property] = {
         Property(
             "penstock.durability.relaxed.ms",
             "integer",
-            "5",
+            "200",
             "after how long relaxed commits are written to disk: what a crash may lose",
             at_connect=True,
         ),

@@ -71,6 +71,7 @@ def compact(
         return False
     offsets = OffsetMap(COMPACTION_KEYS_MAX)
     count, end = _note(offsets, partition, config, new, pace)
+    noted = offsets.noted()
 
     def choose(state: SegmentState, records: FetchedRecords) -> list[Kept]:
         cleaned_ms, over = _age(state, config, now_ms)
@@ -80,7 +81,12 @@ def compact(
             part = sliced(records, 0, inside)
             keep = np.ones(inside, np.bool_)
             if part.keys is not None:
-                keep = offsets.last(offsets.hashes(part.keys)) <= part.offsets
+                if state.cleaned:
+                    keep = offsets.last(offsets.hashes(part.keys)) <= part.offsets
+                else:  # its keys were noted: the last offset of each is what stays
+                    some = noted[slice(*np.searchsorted(noted, (part.offsets[0], part.offsets[-1] + 1)))]
+                    keep = np.zeros(inside, np.bool_)
+                    keep[np.searchsorted(part.offsets, some)] = True
                 if over:
                     keep &= ~np.asarray(part.values.is_null())
                 if part.keys.null_count:

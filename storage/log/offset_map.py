@@ -138,6 +138,12 @@ class OffsetMap:
             pending = pending[(rows[:, 0] != low[pending]) | (rows[:, 1] != high[pending])]
         self._table[slots, 2] = offsets + 1  # ascending, so the last one of a key stays
 
+    def noted(self) -> Int64s:
+        """The last offset of every key, ascending."""
+        offsets = self._table[self._table[:, 0] != 0, 2].astype(np.int64) - 1
+        offsets.sort()
+        return offsets
+
     def last(self, hashes: Hashes) -> Int64s:
         """The offset noted last for each key; -1 for a key that is not known."""
         low, high = hashes

@@ -57,7 +57,9 @@ class Pace:
         self._free_at_s = time.monotonic()
 
     def spend(self, size_bytes: int) -> None:
-        """Account for bytes read or written; sleeps off what is too fast.
+        """Account for bytes that are about to be read or written; sleeps until the time of those before is over.
+
+        What their work took counts, so that a pass that is slower than the bound does not sleep at all.
 
         Raises:
             Interrupted: the log is being closed.
@@ -66,12 +68,11 @@ class Pace:
             raise Interrupted
         if self._bytes_per_s is None:
             return
-        now_s = time.monotonic()
-        self._free_at_s = max(self._free_at_s, now_s) + size_bytes / self._bytes_per_s
         while (left_s := self._free_at_s - time.monotonic()) > 0:
             if self._stopping():
                 raise Interrupted
             time.sleep(min(left_s, 0.05))
+        self._free_at_s = time.monotonic() + size_bytes / self._bytes_per_s
 
 
 def is_gone(log: LocalLog, partition: Partition) -> bool:

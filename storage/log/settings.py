@@ -33,8 +33,8 @@ class LogSettings:
     journal_bytes_max: int = 16 * 1024 * 1024
     embedded_bytes_max: int = 32 * 1024
     index_frames_min: int = 256
-    relaxed_delay_s: float = 0.005
-    relaxed_bytes_max: int = 64 * 1024 * 1024
+    relaxed_delay_s: float = 0.2
+    relaxed_bytes_max: int = 256 * 1024 * 1024
     sync_threads: int = 4
     maintenance_interval_s: float = 1.0
     maintenance_bytes_per_s: float | None = 512 * 1024 * 1024

@@ -28,6 +28,7 @@ def test_it_equals_a_dict(lengths: tuple[int, ...]) -> None:
         offset += len(keys)
         assert known.last(known.hashes(pa.array(pool, pa.binary()))).tolist() == [found.get(k, -1) for k in pool]
         assert len(known) == len(found)
+        assert known.noted().tolist() == sorted(found.values())
 
 
 def test_it_grows_to_its_bound_and_no_further() -> None:
