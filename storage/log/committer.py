@@ -16,7 +16,7 @@
 
 Transactions that come while another is being synced sleep in a queue; the first of them is then woken and takes all of them
 through the steps together, with one sync (group commit).  A relaxed commit does 1, 2 and 5; 3 and 4 follow with the next
-commit that is durable, or after a moment (``relaxed_delay_s``), always in order of epochs: a crash loses the newest relaxed commits,
+commit that is durable, or ``relaxed_delay_s`` later, always in order of epochs: a crash loses the newest relaxed commits,
 whole.  The background thread that does 3 and 4 for them holds no lock meanwhile: others go on with 1, 2 and 5.
 """
 
