@@ -44,7 +44,7 @@ sim: setup
 	PENSTOCK_SIMULATIONS=2000 $(BIN)/python -m pytest tests/simulation -q
 
 flips: setup
-	PENSTOCK_FLIPS=all $(BIN)/python -m pytest tests/simulation/test_flips.py -q -s
+	PENSTOCK_FLIPS=all $(BIN)/python -m pytest tests/simulation/test_flips.py -n $(WORKERS) -q -rP
 
 crashes: setup
 	PENSTOCK_KILLS=500 $(BIN)/python -m pytest tests/simulation/test_kill.py -q -s

@@ -107,18 +107,35 @@ class _Inode:
         self.current = bytearray()
         self.durable = bytearray()
         self.pending: list[tuple[int, bytes] | int] = []  # a write, or the size of a truncation
+        self._shared = False
+        """Whether a copy has the same bytes: whoever changes them takes bytes of its own before."""
 
     def copy(self) -> _Inode:
         other = _Inode()
-        other.current, other.durable, other.pending = self.current[:], self.durable[:], self.pending[:]
+        other.current, other.durable, other.pending = self.current, self.durable, self.pending[:]
+        self._shared = other._shared = True
         return other
 
+    def own(self) -> None:
+        """Before a change."""
+        if self._shared:
+            self.current, self.durable = self.current[:], self.durable[:]
+            self._shared = False
+
     def write(self, position: int, data: bytes) -> None:
+        self.own()
         _write_into(self.current, position, data)
         self.pending.append((position, data))
 
+    def truncate(self, size: int) -> None:
+        self.own()
+        _truncate(self.current, size)
+        self.pending.append(size)
+
     def settle(self, chance: random.Random, mood: _Mood = "kept") -> None:
         """What is pending reaches the disk, as far as the mood says; the rest never will."""
+        if self.pending:
+            self.own()
         kept = chance.randrange(len(self.pending) + 1) if mood == "first" else len(self.pending)
         for number, change in enumerate(self.pending):
             if mood == "lost" or number >= kept:
@@ -190,6 +207,8 @@ class FaultyFiles(_ReplaceByRename):
         self._durable_names: dict[str, _Inode] = {}
         self._pending_names: dict[str, list[tuple[str, _Inode | None]]] = {}
         self._directories: set[str] = {""}
+        self._listing: dict[str, set[str]] | None = None
+        """What is in each directory; None after a change."""
         self._dead = False
         self._writing: tuple[_Inode, int, bytes] | None = None
 
@@ -255,6 +274,7 @@ class FaultyFiles(_ReplaceByRename):
     def damage(self, path: str, position: int, flip: int) -> None:
         """Flip bits of a byte, on disk and in what is read."""
         inode = self._names[path]
+        inode.own()
         inode.current[position] ^= flip
         inode.durable = bytearray(inode.current)
 
@@ -302,9 +322,16 @@ class FaultyFiles(_ReplaceByRename):
 
     def list(self, path: str) -> list[str]:
         self._call("list", path)
-        prefix = path + "/" if path else ""
-        inside = [p[len(prefix) :] for p in (*self._names, *self._directories) if p.startswith(prefix)]
-        return sorted({name.split("/", 1)[0] for name in inside if name})
+        listing = self._listing
+        if listing is None:
+            listing = {}
+            for entry in (*self._names, *self._directories):
+                while entry:
+                    directory, _, name = entry.rpartition("/")
+                    listing.setdefault(directory, set()).add(name)
+                    entry = directory
+            self._listing = listing
+        return sorted(listing.get(path, ()))
 
     def make_directory(self, path: str) -> None:
         if path in self._directories:
@@ -312,6 +339,7 @@ class FaultyFiles(_ReplaceByRename):
         self._call("make_directory", path)
         self._operate()
         parts = path.split("/")
+        self._listing = None
         self._directories.update("/".join(parts[: i + 1]) for i in range(len(parts)))
 
     def make_directories(self, paths: Sequence[str]) -> None:
@@ -325,6 +353,7 @@ class FaultyFiles(_ReplaceByRename):
         directory = target.rpartition("/")[0]
         assert source.rpartition("/")[0] == directory, "renames stay within a directory"
         # one change: at a crash both names change or neither does
+        self._listing = None
         del self._names[source]
         self._names[target] = inode
         self._pending_names.setdefault(directory, []).append((f"{source}\0{target}", inode))
@@ -338,6 +367,7 @@ class FaultyFiles(_ReplaceByRename):
     def remove_directory(self, path: str) -> None:
         for name in [p for p in self._names if p.startswith(path + "/")]:
             self.remove(name)
+        self._listing = None
         self._directories = {d for d in self._directories if d != path and not d.startswith(path + "/")}
 
     def sync_directory(self, path: str) -> None:
@@ -361,6 +391,7 @@ class FaultyFiles(_ReplaceByRename):
         """Nothing is held."""
 
     def _change_name(self, path: str, inode: _Inode | None) -> None:
+        self._listing = None
         if inode is None:
             del self._names[path]
         else:
@@ -421,8 +452,7 @@ class _FaultyFile:
     def truncate(self, size: int) -> None:
         self._files._call("truncate", self.path)
         self._files._operate()
-        _truncate(self._inode.current, size)
-        self._inode.pending.append(size)
+        self._inode.truncate(size)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -17,6 +17,7 @@ A crash leaves at most ``*.tmp`` files, segments the journal does not know and o
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -135,6 +136,7 @@ def journal_path(number: int) -> str:
     return f"{JOURNALS}/{number:020d}.journal"
 
 
+@lru_cache(maxsize=4096)
 def topic_directory(name: str, topic_id: int) -> str:
     """A topic's directory.  The number makes it unique where file names ignore case."""
     escaped = quote(name, safe="").replace(".", "%2E")[:150]

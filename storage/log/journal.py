@@ -40,6 +40,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 from crc32c import crc32c
 
 from ...errors import StorageError
@@ -216,8 +217,8 @@ class Journal:
         if trailer is not None and trailer[1] == self._previous and trailer[2] == self.end:
             self.closed = bool(trailer[0])
             self._writes = max(self._writes, trailer[3])
-            return len(bytes(data[self.end + _RECORD.size :]).rstrip(b"\0"))
-        tail = bytes(data[self.end :]).rstrip(b"\0")
+            return _used(data[self.end + _RECORD.size :])
+        tail = bytes(data[self.end : self.end + _used(data[self.end :])])
         for magic, read in ((_MAGIC_BYTES, _record_at), (_TRAILER_MAGIC_BYTES, _trailer_at)):
             place = tail.find(magic)
             while place >= 0:
@@ -306,6 +307,12 @@ class Journal:
     def close(self) -> None:
         """Give up the file."""
         self._file.close()
+
+
+def _used(data: memoryview) -> int:
+    """The length up to the last byte that is not zero.  (``bytes.rstrip`` takes a millisecond for what is mostly zeros.)"""
+    places = np.flatnonzero(np.frombuffer(data, np.uint8))
+    return int(places[-1]) + 1 if len(places) else 0
 
 
 def _padded(length: int) -> int:

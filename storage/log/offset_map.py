@@ -140,7 +140,7 @@ class OffsetMap:
 
     def noted(self) -> Int64s:
         """The last offset of every key, ascending."""
-        offsets = self._table[self._table[:, 0] != 0, 2].astype(np.int64) - 1
+        offsets: Int64s = self._table[self._table[:, 0] != 0, 2].astype(np.int64) - 1
         offsets.sort()
         return offsets
 

@@ -28,10 +28,10 @@ SETTINGS = {
 }
 
 
-def open_on(files: FaultyFiles, rows_max: int) -> Database:
+def open_on(files: FaultyFiles, rows_max: int, segment_bytes: int = 4_000, **properties: str) -> Database:
     """A database without threads on faulty files: everything it does is on the caller's thread, in a fixed order."""
     settings = LogSettings(
-        segment_bytes_max=4_000,
+        segment_bytes_max=segment_bytes,
         journal_bytes_max=20_000,
         embedded_bytes_max=300,
         background=False,
@@ -44,7 +44,10 @@ def open_on(files: FaultyFiles, rows_max: int) -> Database:
         mock.patch("penstock.engine.database.LocalLog", log),
     ):
         return connect(
-            "faulty", settings={**SETTINGS, "penstock.rows.per.step": str(rows_max)}, threads=0, clock=ManualClock(1_000)
+            "faulty",
+            settings={**SETTINGS, "penstock.rows.per.step": str(rows_max), **properties},
+            threads=0,
+            clock=ManualClock(1_000),
         )
 
 

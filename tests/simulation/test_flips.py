@@ -17,7 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_workload import QUERIES, SOURCES, open_on, outcome
+from engine_workload import QUERIES, open_on, outcome
 
 from penstock.engine.database import Database
 from penstock.errors import PenstockError
@@ -29,30 +29,47 @@ from penstock.storage.verify import verify_files
 
 WANTED = os.environ.get("PENSTOCK_FLIPS", "")
 ALL = WANTED == "all"
+PARTS = 16 if ALL else 1
 SAMPLES = {"journal": 12, "checkpoint": 2}
 """Bytes of each file in the ordinary run, by kind; 1 of the others."""
 
 
+SOURCES = (
+    "CREATE STREAM ORDERS (ID BIGINT KEY, CUSTOMER STRING, AMOUNT BIGINT, ITEMS ARRAY<STRING>) "
+    "WITH (KAFKA_TOPIC='orders', PARTITIONS=2, VALUE_FORMAT='ARROW');",
+    "CREATE TABLE CUSTOMERS (NAME STRING PRIMARY KEY, CITY STRING) "
+    "WITH (KAFKA_TOPIC='customers', PARTITIONS=1, VALUE_FORMAT='ARROW');",
+    "CREATE STREAM AVRO (ID BIGINT KEY, V STRING) WITH (KAFKA_TOPIC='avro', PARTITIONS=1, VALUE_FORMAT='AVRO');",
+)
+
+
+def opened(files: FaultyFiles) -> Database:
+    """Small segments, so that there are closed ones; the rows that make up a step do not matter here."""
+    return open_on(files, 65_536, 2_500, **{"penstock.internal.topics": "false"})
+
+
 def build(crashed: bool) -> tuple[FaultyFiles, dict[str, Any]]:
-    """Topics with keys, headers, tombstones, typed values and compacted offsets; state, checkpoints, a schema."""
+    """Topics with keys, headers, tombstones, typed and compressed values, compacted offsets; state, checkpoints, a schema."""
     files = FaultyFiles(0)
-    db = open_on(files, 65_536)
+    db = opened(files)
+    for name in ("packed", "quick"):
+        db.create_topic(name, config={"compression.type": {"packed": "zstd", "quick": "lz4"}[name]})
     for text in (*SOURCES, QUERIES["BIG"], QUERIES["SPEND"], QUERIES["HOPS"]):
         db.execute(text)
-    db.execute("CREATE STREAM AVRO (ID BIGINT KEY, V STRING) WITH (KAFKA_TOPIC='avro', PARTITIONS=1, VALUE_FORMAT='AVRO');")
-    for base in range(0, 120, 40):
-        rows = [{"ID": i, "CUSTOMER": "abc"[i % 3], "AMOUNT": i % 10, "ITEMS": [], "ROWTIME": base + i} for i in range(40)]
+    for base in range(0, 40, 10):
+        rows = [{"ID": i, "CUSTOMER": "abc"[i % 3], "AMOUNT": i, "ITEMS": [], "ROWTIME": base + i} for i in range(10)]
         db.insert("ORDERS", rows)
-        db.insert("CUSTOMERS", [{"NAME": "a", "CITY": str(base), "ROWTIME": base}])
+        db.insert("CUSTOMERS", [{"NAME": "a", "CITY": str(base) * 100, "ROWTIME": base}])
         db.drain()
     db.insert("AVRO", [{"ID": 1, "V": "x", "ROWTIME": 5}])
     db.produce("customers", key=b"a", value=None, timestamp=200)
-    db.produce("payments", key=b"h", value=b"{}", timestamp=3, headers=[("h", b"1"), ("i", None)])
+    for name in ("packed", "quick"):
+        db.produce(name, key=b"h", value=b"{}" * 100, timestamp=3, headers=[("h", b"1"), ("i", None)])
     db.drain()
     db._engine.log.maintain(1_000)
     if not crashed:
         db.close()
-        db = open_on(files, 65_536)
+        db = opened(files)
         db.insert("ORDERS", [{"ID": 1, "CUSTOMER": "a", "AMOUNT": 7, "ITEMS": ["z"], "ROWTIME": 300}])
         db.drain()
     whole = answers(db)
@@ -74,27 +91,22 @@ def read_all(log: LocalLog) -> None:
             log.read(topic, partition, log.start_offset(topic, partition), rows_max=100_000)
 
 
-def copied(contents: dict[str, bytes], path: str, position: int, bit: int) -> FaultyFiles:
-    """The files with one bit flipped."""
-    copy = FaultyFiles(1)
-    for name, data in contents.items():
-        if "/" in name:
-            copy.make_directory(name.rpartition("/")[0])
-        copy.open(name, create=True).write(0, data)
-    copy.damage(path, position, 1 << bit)
-    return copy
-
-
-def look(contents: dict[str, bytes], path: str, position: int, bit: int, whole: dict[str, Any]) -> str:
+def look(files: FaultyFiles, path: str, position: int, bit: int, whole: dict[str, Any]) -> str:
     """What became of a flip: ``named`` or ``harmless``; anything else is an `AssertionError`."""
     place = f"{path}, byte {position}, bit {bit}"
-    findings = list(verify_files(copied(contents, path, position, bit)))
-    found = [f for f in findings if not f.harmless]
+
+    def damaged() -> FaultyFiles:
+        copy = files.copy(1)
+        copy.damage(path, position, 1 << bit)
+        return copy
+
+    only_read = damaged()
+    found = [f for f in verify_files(only_read) if not f.harmless]
     try:
         if found:  # most damage is met by the log already, which is quick to ask
-            log = LocalLog(prepare(copied(contents, path, position, bit)), LogSettings(background=False))
+            log = LocalLog(prepare(only_read), LogSettings(background=False))
             read_all(log)
-        db = open_on(copied(contents, path, position, bit), 65_536)
+        db = opened(damaged())
         seen = answers(db)
         db.close()
     except PenstockError as error:
@@ -106,9 +118,14 @@ def look(contents: dict[str, bytes], path: str, position: int, bit: int, whole: 
     return "harmless"
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("crashed", [False, True])
-def test_every_flipped_bit(crashed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a clean close and after a kill: detected and named, or provably harmless."""
+def test_every_flipped_bit(crashed: bool, part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a clean close and after a kill: detected and named, or provably harmless.
+
+    Args:
+        part: which of the bytes: each `PARTS`-th, so that several processes can share the work.
+    """
     monkeypatch.setattr("penstock.runtime.commit.CHECKPOINT_CHANGES_MIN", 1)
     files, whole = build(crashed)
     contents = files.contents()
@@ -121,13 +138,13 @@ def test_every_flipped_bit(crashed: bool, monkeypatch: pytest.MonkeyPatch) -> No
         used = len(data.rstrip(b"\0"))
         kind = path.rpartition(".")[2].rpartition("/")[2]
         count = min(used, int(WANTED) if WANTED.isdigit() else SAMPLES.get(kind, 1))
-        places = range(len(data)) if ALL else sorted(chance.sample(range(used), count))
+        places = range(part, len(data), PARTS) if ALL else sorted(chance.sample(range(used), count))
         for position in places:
             for bit in range(8) if ALL else [chance.randrange(8)]:
                 if ALL and kind == "journal" and position > used + 64 and position % 4096:
                     tally["journal, zeros behind its end", "as one of 4096"] += 1
                     continue
-                tally[kind, look(contents, path, position, bit, whole)] += 1
+                tally[kind, look(files, path, position, bit, whole)] += 1
     assert tally["checkpoint", "named"] and tally["segment", "named"] and tally["journal", "named"]
     assert not tally["checkpoint", "harmless"]  # of a segment it is harmless where the journal carries the bytes
     if WANTED:
