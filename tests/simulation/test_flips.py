@@ -49,7 +49,7 @@ def opened(files: FaultyFiles) -> Database:
 
 
 def build(crashed: bool) -> tuple[FaultyFiles, dict[str, Any]]:
-    """Topics with keys, headers, tombstones, typed and compressed values, compacted offsets; state, checkpoints, a schema."""
+    """Topics with keys, headers, tombstones, typed or packed values, compacted offsets, state, checkpoints, schemas."""
     files = FaultyFiles(0)
     db = opened(files)
     for name in ("packed", "quick"):
