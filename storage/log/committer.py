@@ -1,6 +1,7 @@
 """How a commit happens.  The five steps of docs/commit.md, and what a crash leaves behind after each.
 
-1. The transaction gathers and encodes its records, in memory and in its own thread.
+1. The transaction gathers and encodes its records, in memory and in its own thread.  (A small one is encoded in step 2,
+   together with those that are committed along with it: they share frames and the commit record.)
    *Crash here =>* nothing was written, nothing happened.
 2. Its frames are appended to their segments, beyond the length that counts.
    *Crash here =>* the bytes lie beyond the recorded length: recovery cuts them off, nothing happened.
@@ -27,6 +28,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ClientError, OutOfOrderSequenceError, ProducerFencedError, StorageError
@@ -36,8 +38,10 @@ from .journal import Journal
 from .manifest import Appended, Committed, Entry, Manifest, Produced, SegmentState
 from .partition import Partition
 from .protocol import Commit
+from .record import PreparedFrame
 from .segment import Segment, segment_header
 from .settings import LogSettings
+from .transaction import Prepared, join
 
 if TYPE_CHECKING:
     from .local import LocalLog
@@ -87,9 +91,22 @@ class _Tail:
     partition: Partition
     segment: Segment | None
     position: int
+    placed: int
+    """The offset after the last frame that has its place."""
     end: int
+    """The offset after the last record that has its offset."""
     segment_bytes: int
     fresh: bool = False
+
+
+@dataclass(slots=True)
+class _Run:
+    """Transactions of a group, one behind the other, that share a commit record: all of them happen, or none."""
+
+    entry: Committed
+    first_arrival: int
+    parts: dict[tuple[str, int], list[tuple[Prepared, int]]] = field(default_factory=dict)
+    """What they append by topic and partition, and which of the run's records is the first of that transaction."""
 
 
 class Committer:
@@ -195,22 +212,20 @@ class Committer:
         self._check_running()
         leftovers, self._leftovers = self._leftovers, True
         plan = _Plan(self._manifest, self._log, self._settings)
-        committed: list[tuple[_Waiter, _Pending | None, Commit]] = []
-        for waiter in group:
-            pending, result = plan.add(waiter.transaction)
-            committed.append((waiter, pending, result))
+        results = [plan.add(waiter.transaction) for waiter in group]
+        plan.close()
         self._new_names.update(t.partition.directory for t in plan.tails.values() if t.fresh)
         for segment, (file, position, chunks) in plan.writes.items():  # step 2
             self._dirty.add(segment)
             if len(chunks) > _CHUNKS_WRITTEN_APART_MAX and plan.bytes <= len(chunks) * _CHUNK_BYTES_JOINED_MAX:
                 chunks = [b"".join(chunks)]
             file.write(position, *chunks)
-        pendings = [p for _, p, _ in committed if p is not None]
+        pendings = plan.pendings
         self._unflushed.extend(pendings)
         self._bytes_taken_in += plan.bytes
         try:
             unflushed_bytes = self._bytes_taken_in - self._bytes_flushed
-            if any(w.durable for w, _, _ in committed) or unflushed_bytes > self._settings.relaxed_bytes_max:
+            if any(w.durable for w in group) or unflushed_bytes > self._settings.relaxed_bytes_max:
                 self._flush()  # steps 3 and 4
         except BaseException:
             del self._unflushed[len(self._unflushed) - len(pendings) :]
@@ -219,7 +234,7 @@ class Committer:
         self._leftovers = leftovers
         if pendings:
             self._log.publish([p.entry for p in pendings])  # step 5
-        for waiter, _, result in committed:
+        for waiter, result in zip(group, results, strict=True):
             waiter.result = result
         if self._unflushed:
             self._log.housekeeper.wake()
@@ -406,6 +421,10 @@ class _Plan:
         self.tails: dict[tuple[str, int], _Tail] = {}
         self.writes: dict[Segment, tuple[File, int, list[Any]]] = {}
         self.bytes = 0
+        self.pendings: list[_Pending] = []
+        self._run: _Run | None = None
+        self._open = False
+        """Whether another may join the run."""
         self._log = log
         self._segment_bytes_max = settings.segment_bytes_max
         self._embedded_bytes_max = settings.embedded_bytes_max
@@ -415,8 +434,8 @@ class _Plan:
         self._numbers: dict[tuple[str, str, int], int] = {}
         self._manifest = manifest
 
-    def add(self, transaction: LocalTransaction) -> tuple[_Pending | None, Commit]:
-        """Give a transaction its epoch, arrivals, offsets and places; None if there is nothing to do.
+    def add(self, transaction: LocalTransaction) -> Commit:
+        """Give a transaction its epoch, arrivals and offsets.
 
         Raises:
             ProducerFencedError, OutOfOrderSequenceError: see `protocol.Transaction.set_producer`.
@@ -429,33 +448,66 @@ class _Plan:
                 raise StorageError(f"the topic {part.topic!r} was deleted and created again during a transaction")
             if part.partitions != len(topic.partitions) and part.records.keys is not None:
                 raise StorageError(f"the topic {part.topic!r} got partitions during a transaction", action="try it again")
-            part.encode(topic.config.value_type)
+            part.widen(topic.config.value_type)
         for producer, sequence in transaction.sequences.items():
             last = self._sequences.get(producer, self._manifest.sequences.get(producer))
             if last is not None and sequence <= last:
-                return None, Commit(self._epoch, {})  # a retry of what has happened
+                return Commit(self._epoch, {})  # a retry of what has happened
         starts = {(p.topic, p.partition): self._tail(p.topic, p.partition).end for p in prepared}
         produced = self._numbered(transaction, starts)
         if not prepared and not transaction.positions and not transaction.sequences:
-            return None, Commit(self._epoch, {})
-        self._epoch += 1
+            return Commit(self._epoch, {})
+        run = self._joined(transaction)
+        entry = run.entry
+        for group, positions in transaction.positions.items():
+            entry.positions.setdefault(group, []).extend((t, p, o) for (t, p), o in positions.items())
         self._sequences.update(transaction.sequences)
-        pending = _Pending(
-            Committed(
-                self._epoch,
-                self._arrival + transaction.rows,
-                [],
-                {g: [(t, p, o) for (t, p), o in at.items()] for g, at in transaction.positions.items()},
-                dict(transaction.sequences),
-                produced,
-            )
-        )
+        entry.sequences.update(transaction.sequences)
+        entry.produced = produced
+        ends = {}
         for part in prepared:
-            for frame in part.frames:
-                self._place(pending, part.topic, part.partition, part.value_type, frame)
+            place = (part.topic, part.partition)
+            run.parts.setdefault(place, []).append((part, self._arrival - run.first_arrival))
+            tail = self.tails[place]
+            tail.end += len(part.records)
+            ends[place] = tail.end
         self._arrival += transaction.rows
-        ends = {(p.topic, p.partition): self.tails[p.topic, p.partition].end for p in prepared}
-        return pending, Commit(self._epoch, ends, starts)
+        entry.next_arrival = self._arrival
+        return Commit(self._epoch, ends, starts)
+
+    def _joined(self, transaction: LocalTransaction) -> _Run:
+        """The run that a transaction belongs to: that of those before it, if it may share frames, or one of its own."""
+        run = self._run
+        if run is None or not (transaction.joins and self._open):
+            self.close()
+            run = self._run = _Run(Committed(self._epoch, self._arrival, [], {}, {}), self._arrival)
+            self._open = transaction.joins
+        self._epoch += 1  # each has an epoch of its own; what they share bears the last one
+        run.entry.epoch = self._epoch
+        return run
+
+    def close(self) -> None:
+        """Give all frames their places.
+
+        Raises:
+            StorageError: a record is larger than a frame can be.
+        """
+        run, self._run = self._run, None
+        if run is None:
+            return
+        pending = _Pending(run.entry)
+        for (topic, number), parts in run.parts.items():
+            for _, alike in groupby(parts, lambda part: (part[0].records.values.type, part[0].compression)):
+                together = list(alike)
+                part, first = together[0]
+                if len(together) == 1:
+                    part.encode()
+                    frames = part.frames
+                else:
+                    frames, first = join(together), 0
+                for frame in frames:
+                    self._place(pending, topic, number, part.value_type, frame, run.first_arrival + first)
+        self.pendings.append(pending)
 
     def _numbered(self, transaction: LocalTransaction, starts: dict[tuple[str, int], int]) -> Produced | None:
         """The numbers that a producer's records get.
@@ -486,25 +538,27 @@ class _Plan:
         self._numbers.update({(producer, topic, number): last for topic, number, _, last, _ in batches})
         return Produced(producer, batches)
 
-    def _place(self, pending: _Pending, topic: str, number: int, value_type: Any | None, frame: Any) -> None:
+    def _place(
+        self, pending: _Pending, topic: str, number: int, value_type: Any | None, frame: PreparedFrame, arrival: int
+    ) -> None:
+        assert isinstance(pending.entry, Committed)
         tail = self._tail(topic, number)
         segment = tail.segment
         full = segment is not None and tail.position + frame.size > tail.segment_bytes
         chunks: list[Any] = []
         if segment is None or full or segment.value_type != value_type:
-            segment = tail.segment = tail.partition.segment_of(SegmentState(tail.end, 0, 0, tail.end, 0))
+            segment = tail.segment = tail.partition.segment_of(SegmentState(tail.placed, 0, 0, tail.placed, 0))
             file = segment.create(value_type)
             tail.position = 0
             tail.fresh = True
             self.writes[segment] = (file, 0, [])
-            chunks.append(segment_header(topic, number, tail.end, segment.generation, value_type))
+            chunks.append(segment_header(topic, number, tail.placed, segment.generation, value_type))
         elif segment not in self.writes:
             self.writes[segment] = (segment.file, tail.position, [])
-        chunks.append(frame.header(self._epoch, tail.end, self._arrival + frame.first_arrival))
+        chunks.append(frame.header(pending.entry.epoch, tail.placed, arrival + frame.first_arrival))
         chunks.append(frame.body)
         length = sum(len(c) for c in chunks)
-        assert isinstance(pending.entry, Committed)
-        end = tail.end + frame.offset_span
+        end = tail.placed + frame.offset_span
         pending.entry.appended.append(
             Appended(topic, number, segment.base_offset, segment.generation, tail.position, length, end, frame.timestamp_max)
         )
@@ -512,7 +566,7 @@ class _Plan:
         self.writes[segment][2].extend(chunks)
         self.bytes += length
         tail.position += length
-        tail.end = end
+        tail.placed = end
 
     def _tail(self, topic: str, number: int) -> _Tail:
         known = self.tails.get((topic, number))
@@ -527,5 +581,5 @@ class _Plan:
         last = state.segments[-1] if state.segments else None
         segment_bytes = of.config.segment_bytes or self._segment_bytes_max
         if last is None or last.sealed:
-            return _Tail(partition, None, 0, state.end, segment_bytes)
-        return _Tail(partition, partition.segment_of(last), last.length, state.end, segment_bytes)
+            return _Tail(partition, None, 0, state.end, state.end, segment_bytes)
+        return _Tail(partition, partition.segment_of(last), last.length, state.end, state.end, segment_bytes)
