@@ -28,7 +28,7 @@ from ..expressions.nodes import Literal as Constant
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
 from ..serdes import key_schema, serdes_of
-from ..types import BYTES, STRING, is_numeric, to_arrow
+from ..types import BIGINT, BYTES, DOUBLE, INTEGER, STRING, is_numeric, to_arrow
 from .context import Engine
 from .planning import plan_query, to_dataflow
 
@@ -337,18 +337,34 @@ def _bound_keys(where: TypedExpression | None, source: DataSource) -> list[Any] 
 
 
 def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
-    """``column = constant`` and ``column IN (constants)`` of one type -> the column and the values."""
+    """``column = constant`` and ``column IN (constants)`` -> the column and the values, if its type has them."""
     match condition:
-        case Compare(operator="=", left=ColumnRef() as column, right=Constant() as constant) if column.type == constant.type:
-            return column.name, [constant.value]
-        case Compare(operator="=", left=Constant() as constant, right=ColumnRef() as column) if column.type == constant.type:
+        case (
+            Compare(operator="=", left=ColumnRef() as column, right=Constant() as constant)
+            | Compare(operator="=", left=Constant() as constant, right=ColumnRef() as column)
+        ) if _is_of(constant, column):
             return column.name, [constant.value]
         case In(operand=ColumnRef() as column, items=items, negated=False) if all(
-            isinstance(i, Constant) and i.type == column.type for i in items
+            isinstance(i, Constant) and _is_of(i, column) for i in items
         ):
             values = [i.value for i in items if isinstance(i, Constant) and i.value is not None]
             return (column.name, values) if values else None
     return None
+
+
+_RANGES: dict[object, int] = {INTEGER: 2**31, BIGINT: 2**63, DOUBLE: 2**53}
+"""Up to here (in both directions) a type has every whole number."""
+
+
+def _is_of(constant: Constant, column: ColumnRef) -> bool:
+    """Whether a constant is a value of the column's type: of the type itself, or a whole number that the type has.
+
+    ``7`` is an INTEGER; a key of BIGINT is looked up by it, too.
+    """
+    if constant.type == column.type:
+        return True
+    bound = _RANGES.get(column.type) if constant.type in (INTEGER, BIGINT) else None
+    return bound is not None and (constant.value is None or -bound <= constant.value < bound)
 
 
 def _check_scan(

@@ -1,0 +1,31 @@
+"""Which pull queries find their rows by key, and that those which read everything say the same."""
+
+from __future__ import annotations
+
+import pytest
+
+import penstock
+
+KEYS = {
+    "BIGINT": (("k = 7", True), ("7 = k", True), ("k IN (7, 8)", True), ("k = 7 AND n > 0", True), ("k = -1", True)),
+    "INTEGER": (("k = 7", True), ("k = 3000000000", False), ("k IN (7, 3000000000)", False), ("k = 7.0", False)),
+    "DOUBLE": (("k = 7", True), ("k = 7E0", True), ("k IN (7, 8E0)", True), ("k = 9007199254740993", False)),
+    "STRING": (("k = '7'", True), ("k LIKE '7'", False), ("k > '6'", False)),
+}
+CASES = [(kind, condition, by_key) for kind, conditions in KEYS.items() for condition, by_key in conditions]
+
+
+@pytest.mark.parametrize(("kind", "condition", "by_key"), CASES)
+def test_a_key_is_looked_up_where_its_type_has_the_constant(kind: str, condition: str, by_key: bool) -> None:
+    """A whole number is a key of any numeric type that has it; the answer is that of a scan."""
+    with penstock.connect(settings={"auto.offset.reset": "earliest"}, threads=0) as db:
+        db.execute(f"CREATE STREAM s (k {kind}, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');")
+        db.execute("CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
+        convert = {"DOUBLE": float, "STRING": str}.get(kind, int)
+        db.insert("s", [{"K": convert(k), "V": 1} for k in (6, 7, 7, 8)])
+        db.drain()
+        (plan,) = db.execute(f"EXPLAIN SELECT * FROM t WHERE {condition};")
+        assert dict(plan.sections)["Access"].startswith("looks up") == by_key
+        found = sorted(db.sql(f"SELECT * FROM t WHERE {condition};").fetchall())
+        scanned = sorted(db.sql(f"SELECT * FROM t WHERE ({condition}) OR n < 0;").fetchall())
+        assert found == scanned
