@@ -197,7 +197,12 @@ class StateKeeper:
                 durable.changes = before.changes
 
     def _changes(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
+        """The changelog from ``offset`` on; while a batch is worked on, the next is read."""
         end = self.log.end_offset(durable.topic, durable.partition)
+        batches = self._read(durable, offset, end)
+        return _ahead(batches) if end - offset > BATCH_ROWS_MAX else batches
+
+    def _read(self, durable: DurableStore, offset: int, end: int) -> Iterator[pa.RecordBatch]:
         while offset < end:
             records = self.log.read(durable.topic, durable.partition, offset, rows_max=BATCH_ROWS_MAX)
             offset = records.next_offset
@@ -324,6 +329,15 @@ class StateKeeper:
                 self.log.delete_topic(topic)
         for query_id in {d.query_id for d in self.stores}:
             self.checkpoints.delete(query_id)
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; another thread is at the next one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="penstock-read-ahead") as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def as_schema(rows: Any, schema: pa.Schema) -> Any:

@@ -35,12 +35,17 @@ class Column:
         self._watchers: list[weakref.ref[FrozenColumn]] = []
         self.values: npt.NDArray[Any] = self._filled(np.dtype(dtype), capacity)
 
-    def _filled(self, dtype: np.dtype[Any], rows: int) -> npt.NDArray[Any]:
+    def _filled(self, dtype: np.dtype[Any], rows: int, head: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """An array that begins with ``head``.  Zeros behind it take no memory until they are written."""
         rows = -(-rows // BLOCK_ROWS) * BLOCK_ROWS
+        held = 0 if head is None else len(head)
         if not dtype.hasobject and self._initial == 0:
-            return np.zeros(rows, dtype)
-        values = np.empty(rows, dtype)
-        values.fill(self._initial)
+            values = np.zeros(rows, dtype)
+        else:
+            values = np.empty(rows, dtype)
+            values[held:].fill(self._initial)
+        if held:
+            values[:held] = head
         return values
 
     def __len__(self) -> int:
@@ -54,8 +59,7 @@ class Column:
         """Make room for rows 0..rows-1."""
         held = len(self.values)
         if rows > held:
-            more = self._filled(self.values.dtype, max(rows, 2 * held) - held)
-            self.replace(np.concatenate((self.values, more)))
+            self.replace(self._filled(self.values.dtype, max(rows, 2 * held), self.values))
 
     def replace(self, values: npt.NDArray[Any]) -> None:
         """Take another array (its length a multiple of the block's); frozen columns keep the old one."""
