@@ -15,8 +15,9 @@ from ...runtime.kernel import Aggregator
 from .. import types as t
 from .aggregate_distinct import CountDistinct
 from .aggregate_numeric import Average, Correlation, Count, Deviation, Extreme, Sum, SumDecimal, SumList
-from .aggregate_objects import Attr, CollectList, CollectSet, Histogram, SomeByOffset, TopK
+from .aggregate_objects import Attr, CollectList, CollectSet, Histogram, SomeByOffset
 from .aggregate_offsets import OneByOffset
+from .aggregate_topk import TopK
 from .registry import aggregate
 
 Types = Sequence[t.SqlType]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
@@ -47,19 +48,22 @@ class CountDistinct:
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
         present = ~mask_of_nulls(arguments[0])
-        hashes = hashes_of(arguments[0]).tolist()
-        order = segments.order.tolist()
-        bounds = [*segments.starts.tolist(), len(order)]
+        order = segments.order if every else segments.order[present[segments.order]]
+        bounds = [0, *np.cumsum(np.bincount(segments.groups[order], minlength=segments.count)).tolist()]
+        hashes, taken, rows = hashes_of(arguments[0])[order].tolist(), present[order].tolist(), order.tolist()
         counts = state[0].copy()
         seen: list[bytes] = []
-        running = np.zeros(len(hashes), np.int64)
+        running = np.zeros(len(rows), np.int64)
         for group, initial in enumerate(state[1].tolist()):
             sketch = Sketch(initial)
-            for row in order[bounds[group] : bounds[group + 1]]:
-                if present[row]:
-                    sketch.add(hashes[row])
-                if every:
-                    running[row] = sketch.count
+            begin, end = bounds[group], bounds[group + 1]
+            if every:
+                for at in range(begin, end):
+                    if taken[at]:
+                        sketch.add(hashes[at : at + 1])
+                    running[rows[at]] = sketch.count
+            else:
+                sketch.add(hashes[begin:end])
             counts[group] = sketch.count
             seen.append(sketch.state())
         final: State = [counts, object_array(seen)]
@@ -99,15 +103,14 @@ class Sketch:
         self._units = sum(n << (_UNIT_BITS - rank) for rank, n in enumerate(counts))
         self._zeros = counts[0]
 
-    def add(self, value: int) -> None:
+    def add(self, values: list[int]) -> None:
         if self._hashes is not None:
-            self._hashes[value] = None
-            if len(self._hashes) > EXACT_MAX:
-                hashes = list(self._hashes)
-                self._use(np.zeros(_REGISTERS, np.int64))
-                for known in hashes:
-                    self._raise(known)
-        else:
+            self._hashes.update(dict.fromkeys(values))
+            if len(self._hashes) <= EXACT_MAX:
+                return
+            values = list(self._hashes)
+            self._use(np.zeros(_REGISTERS, np.int64))
+        for value in values:
             self._raise(value)
 
     def _raise(self, value: int) -> None:
@@ -123,8 +126,7 @@ class Sketch:
 
     def merge(self, other: bytes) -> None:
         if other[:1] == b"E":
-            for value in np.frombuffer(other, np.uint64, offset=1).tolist():
-                self.add(value)
+            self.add(np.frombuffer(other, np.uint64, offset=1).tolist())
             return
         registers = np.frombuffer(other, np.uint8, offset=1).astype(np.int64)
         known = [] if self._hashes is None else list(self._hashes)
@@ -163,7 +165,10 @@ def hashes_of(array: Any) -> Hashes:
         values, index = to_objects(array), np.arange(len(array))
     else:
         encoded = array.dictionary_encode()
-        values = to_objects(encoded.dictionary)
+        distinct = encoded.dictionary
+        if pa.types.is_decimal(array.type):  # what `repr` makes of a Decimal
+            distinct = pc.binary_join_element_wise("Decimal('", distinct.cast(pa.string()), "')", "")
+        values = to_objects(distinct)
         index = np.asarray(encoded.indices.fill_null(0).to_numpy(zero_copy_only=False))
     digests = [hashlib.blake2b(_bytes(v), digest_size=8).digest() for v in values]
     known = np.frombuffer(b"".join(digests), np.uint64)

@@ -1,23 +1,22 @@
 """The aggregates whose states are collections: one Python object per group, replaced and never changed in place.
 
-Each is an `ObjectAggregator` with the few lines that differ: how a state opens into something changeable, what a row does
+Each is an `ObjectAggregator` with the few lines that differ: how a state opens into something changeable, what rows do
 to it, how it closes again, and what of it is the result.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from ...runtime.batch import Bools
+from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from .. import types as t
-from .aggregate_values import from_objects, hashable, object_array, plain_type, to_objects
+from .aggregate_values import from_objects, hashable, hashables_of, object_array, plain_type, to_objects
 
 HISTOGRAM_KEYS_MAX: Final = 1000
 """Distinct values a HISTOGRAM counts, as in ksqlDB; later ones are left out."""
@@ -44,8 +43,18 @@ class ObjectAggregator(ABC):
         """A changeable copy of a state."""
 
     @abstractmethod
-    def add(self, working: Any, values: Sequence[Any], sequence: int) -> None:
-        """Take a row in; ``sequence`` is its number in the life of the operator."""
+    def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
+        """Take rows in, in order.
+
+        Args:
+            columns: their values, a list for each argument.
+            sequences: their numbers in the life of the operator.
+        """
+
+    def chosen(self, segments: Segments, arguments: Sequence[Any]) -> Int64s | None:
+        """The places in ``segments.order``, ascending, of rows that may change what a group's state is in the end; None
+        for all."""
+        return None
 
     def take_back(self, working: Any, values: Sequence[Any]) -> None:
         raise ValueError(f"{type(self).__name__} cannot take rows back")
@@ -67,21 +76,44 @@ class ObjectAggregator(ABC):
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
-        rows = list(zip(*map(to_objects, arguments)))
-        taken = None if undo is None else undo.tolist()
-        order = segments.order.tolist()
-        bounds = [*segments.starts.tolist(), len(order)]
+        order, groups = segments.order, segments.groups
+        chosen = None if every or undo is not None else self.chosen(segments, arguments)
+        if chosen is not None:
+            order = order[chosen]
+        columns = [to_objects(argument.take(pa.array(order))) for argument in arguments]
+        sequences = (segments.sequence + order).tolist()
+        bounds = [0, *np.cumsum(np.bincount(groups[order], minlength=segments.count)).tolist()]
+        if every or undo is not None:
+            taken = np.zeros(len(order), np.bool_) if undo is None else undo
+            return self._row_by_row(state, order.tolist(), bounds, columns, sequences, taken[order].tolist(), every)
         final: list[Any] = []
-        running: list[Any] = [None] * len(rows) if every else []
-        for group, initial in enumerate(state[0].tolist()):
+        for initial, begin, end in zip(state[0].tolist(), bounds, bounds[1:]):
             working = self.open(initial)
-            for row in order[bounds[group] : bounds[group + 1]]:
-                if taken is not None and taken[row]:
-                    self.take_back(working, rows[row])
+            self.add(working, [column[begin:end] for column in columns], sequences[begin:end])
+            final.append(self.close(working))
+        return [object_array(final)], None
+
+    def _row_by_row(
+        self,
+        state: State,
+        order: list[int],
+        bounds: list[int],
+        columns: Sequence[list[Any]],
+        sequences: list[int],
+        taken: list[bool],
+        every: bool,
+    ) -> tuple[State, State | None]:
+        final: list[Any] = []
+        running: list[Any] = [None] * len(order) if every else []
+        for initial, begin, end in zip(state[0].tolist(), bounds, bounds[1:]):
+            working = self.open(initial)
+            for at in range(begin, end):
+                if taken[at]:
+                    self.take_back(working, [column[at] for column in columns])
                 else:
-                    self.add(working, rows[row], segments.sequence + row)
+                    self.add(working, [column[at : at + 1] for column in columns], sequences[at : at + 1])
                 if every:
-                    running[row] = self.close(working)
+                    running[order[at]] = self.close(working)
             final.append(self.close(working))
         return [object_array(final)], [object_array(running)] if every else None
 
@@ -110,9 +142,9 @@ class CollectList(ObjectAggregator):
     def open(self, state: Any) -> Any:
         return list(state)
 
-    def add(self, working: Any, values: Sequence[Any], sequence: int) -> None:
-        if self._limit is None or len(working) < self._limit:
-            working.append(values[0])
+    def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
+        values = columns[0]
+        working.extend(values if self._limit is None else values[: max(self._limit - len(working), 0)])
 
     def take_back(self, working: Any, values: Sequence[Any]) -> None:
         wanted = hashable(values[0])
@@ -135,6 +167,7 @@ class CollectSet(ObjectAggregator):
         result = pa.list_(t.to_arrow(type_))
         super().__init__(result, result, [])
         self._type = type_
+        self._keys = hashables_of(type_)
         self._limit = limit
 
     def limited(self, limit: int) -> CollectSet:
@@ -142,82 +175,22 @@ class CollectSet(ObjectAggregator):
         return CollectSet(self._type, limit)
 
     def open(self, state: Any) -> Any:
-        return {hashable(v): v for v in state}
+        return dict(zip(self._keys(state), state))
 
-    def add(self, working: Any, values: Sequence[Any], sequence: int) -> None:
-        if self._limit is None or len(working) < self._limit:
-            working.setdefault(hashable(values[0]), values[0])
+    def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
+        values = columns[0]
+        for key, value in zip(self._keys(values), values):
+            if self._limit is not None and len(working) >= self._limit:
+                break
+            working.setdefault(key, value)
 
     def close(self, working: Any) -> Any:
         return list(working.values())
 
     def merge_one(self, left: Any, right: Any) -> Any:
         working = self.open(left)
-        for value in right:
-            self.add(working, (value,), 0)
+        self.add(working, [right], [])
         return self.close(working)
-
-
-class TopK(ObjectAggregator):
-    """TOPK: the k largest values, largest first; equal ones stay in order of arrival.  NULL is skipped.
-
-    With further columns each item is a STRUCT of the value (``sort_col``) and those columns (``col0``, ..).
-    With ``distinct`` a value that is there already is skipped (TOPKDISTINCT).
-    """
-
-    def __init__(self, type_: t.SqlType, k: int, others: Sequence[t.SqlType] = (), *, distinct: bool = False) -> None:
-        self._k = k
-        self._distinct = distinct
-        self._names = ["sort_col", *(f"col{i}" for i in range(len(others)))] if others else []
-        item = t.to_arrow(type_)
-        if others:
-            item = pa.struct([pa.field(n, t.to_arrow(o)) for n, o in zip(self._names, (type_, *others))])
-        super().__init__(pa.list_(item), pa.list_(item), [])
-
-    def _sort_value(self, item: Any) -> Any:
-        return _Descending(item["sort_col"] if self._names else item)
-
-    def open(self, state: Any) -> Any:
-        return list(state)
-
-    def add(self, working: Any, values: Sequence[Any], sequence: int) -> None:
-        if values[0] is not None:
-            self._insert(working, dict(zip(self._names, values)) if self._names else values[0])
-
-    def _insert(self, working: list[Any], item: Any) -> None:
-        if len(working) == self._k:
-            lowest, value = (working[-1]["sort_col"], item["sort_col"]) if self._names else (working[-1], item)
-            if value <= lowest:  # false for NaN, which goes on
-                return
-        if self._distinct and item in working:
-            return
-        place = bisect_right(working, self._sort_value(item), key=self._sort_value)
-        if place < self._k:
-            working.insert(place, item)
-            del working[self._k :]
-
-    def close(self, working: Any) -> Any:
-        return working.copy()
-
-    def merge_one(self, left: Any, right: Any) -> Any:
-        working = list(left)
-        for item in right:
-            self._insert(working, item)
-        return working
-
-
-class _Descending:
-    """Turns an order around; NaN is above all numbers."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __lt__(self, other: _Descending) -> bool:
-        if self.value != self.value:
-            return bool(other.value == other.value)
-        return bool(other.value < self.value)
 
 
 class Histogram(ObjectAggregator):
@@ -232,8 +205,9 @@ class Histogram(ObjectAggregator):
     def open(self, state: Any) -> Any:
         return dict(state)
 
-    def add(self, working: Any, values: Sequence[Any], sequence: int) -> None:
-        self._count(working, values[0], 1)
+    def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
+        for key in columns[0]:
+            self._count(working, key, 1)
 
     def _count(self, working: dict[str, int], key: str | None, times: int) -> None:
         if key is not None and (key in working or len(working) < HISTOGRAM_KEYS_MAX):
@@ -264,12 +238,19 @@ class Attr(ObjectAggregator):
     def __init__(self, type_: t.SqlType) -> None:
         value = t.to_arrow(type_)
         super().__init__(value, pa.list_(pa.struct([("VALUE", value), ("COUNT", pa.int64())])), [])
+        self._keys = hashables_of(type_)
 
     def open(self, state: Any) -> Any:
         return {hashable(entry["VALUE"]): [entry["VALUE"], entry["COUNT"]] for entry in state}
 
-    def add(self, working: Any, values: Sequence[Any], sequence: int) -> None:
-        working.setdefault(hashable(values[0]), [values[0], 0])[1] += 1
+    def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
+        values = columns[0]
+        for key, value in zip(self._keys(values), values):
+            entry = working.get(key)
+            if entry is None:
+                working[key] = [value, 1]
+            else:
+                entry[1] += 1
 
     def take_back(self, working: Any, values: Sequence[Any]) -> None:
         key = hashable(values[0])
@@ -305,12 +286,13 @@ class SomeByOffset(ObjectAggregator):
     def open(self, state: Any) -> Any:
         return list(state)
 
-    def add(self, working: Any, values: Sequence[Any], sequence: int) -> None:
-        if values[0] is None and self._ignore_nulls:
-            return
-        if len(working) < self._n or self._latest:
-            working.append({"SEQUENCE": sequence, "VALUE": values[0]})
-            del working[: len(working) - self._n]
+    def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
+        seen = list(zip(sequences, columns[0]))
+        if self._ignore_nulls:
+            seen = [entry for entry in seen if entry[1] is not None]
+        seen = seen[max(len(seen) - self._n, 0) :] if self._latest else seen[: max(self._n - len(working), 0)]
+        working.extend({"SEQUENCE": sequence, "VALUE": value} for sequence, value in seen)
+        del working[: max(len(working) - self._n, 0)]
 
     def close(self, working: Any) -> Any:
         return working.copy()

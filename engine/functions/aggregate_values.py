@@ -6,6 +6,7 @@ the year 9999, SQL's do not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -46,9 +47,16 @@ def to_objects(array: Any) -> list[Any]:
     """Python values; MAP is a list of pairs, temporal values are ints."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    if pa.types.is_decimal(array.type):
+        return decimals(array)
     plain = plain_type(array.type)
     values: list[Any] = (array if plain == array.type else array.cast(plain)).to_pylist()
     return values
+
+
+def decimals(array: Any) -> list[Decimal | None]:
+    """A DECIMAL column as Python values; `to_pylist` makes the same by way of the same text, in three times the time."""
+    return [None if text is None else Decimal(text) for text in array.cast(pa.string()).to_pylist()]
 
 
 def from_objects(values: list[Any], type_: Any) -> Any:
@@ -83,6 +91,13 @@ def hashable(value: Any) -> Any:
     if isinstance(value, dict):
         return ("struct", *(hashable(v) for v in value.values()))
     return value
+
+
+def hashables_of(type_: t.SqlType) -> Callable[[list[Any]], list[Any]]:
+    """`hashable` of each of many values of a type."""
+    if isinstance(type_, t.Decimal) or (isinstance(type_, t.Primitive) and type_ != t.DOUBLE):
+        return lambda values: values
+    return lambda values: [hashable(v) for v in values]
 
 
 def mask_of_nulls(array: Any) -> Bools:

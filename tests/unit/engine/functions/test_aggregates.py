@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,7 +21,8 @@ from hypothesis import strategies as st
 
 from penstock.engine import types as t
 from penstock.engine.functions import aggregate
-from penstock.engine.functions.aggregate_distinct import EXACT_MAX, CountDistinct
+from penstock.engine.functions.aggregate_distinct import EXACT_MAX, CountDistinct, hashes_of
+from penstock.engine.functions.aggregate_values import decimals
 from penstock.engine.functions.registry import BUILT_INS
 from penstock.errors import DataError, StatementError
 from penstock.runtime.kernel import Segments
@@ -257,6 +260,21 @@ CASES = [
         TEXT,
         lambda v: sorted(set(some(v)), reverse=True)[:3],
     ),
+    Case(
+        "TOPKDISTINCT BIGINT",
+        lambda: make("TOPKDISTINCT", t.BIGINT, t.INTEGER, literals=[2]),
+        (pa.int64(),),
+        LONGS,
+        lambda v: sorted(set(some(v)), reverse=True)[:2],
+    ),
+    Case(
+        "COLLECT_SET DECIMAL",
+        lambda: make("COLLECT_SET", t.Decimal(9, 2)),
+        (pa.decimal128(9, 2),),
+        MONEY,
+        distinct,
+    ),
+    Case("ATTR DECIMAL", lambda: make("ATTR", t.Decimal(9, 2)), (pa.decimal128(9, 2),), MONEY, attr, undo=True),
     Case("HISTOGRAM", lambda: make("HISTOGRAM", t.STRING), (pa.string(),), TEXT, lambda v: counted(some(v))),
     Case("ATTR", lambda: make("ATTR", t.STRING), (pa.string(),), TEXT, attr, undo=True),
     Case(
@@ -383,6 +401,50 @@ def test_nan_is_above_all_numbers() -> None:
     assert str(Groups(make("MIN", t.DOUBLE), 1).feed([0, 0, 0], column)) == "[nan, 1.0, -inf]"
     top = Groups(make("TOPK", t.DOUBLE, t.INTEGER, literals=[2]), 1).feed([0, 0, 0], [pa.array([1.0, nan, 2.0])])
     assert str(top[-1]) == "[nan, 2.0]"
+
+
+@pytest.mark.parametrize("name", ["TOPK", "TOPKDISTINCT"])
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(
+    ("type_", "arrow", "values"),
+    [
+        (t.DOUBLE, pa.float64(), st.sampled_from([0.0, -0.0, math.nan, math.inf, -math.inf, 1e-300, -1e-300, 2.5])),
+        (t.BIGINT, pa.int64(), LONGS),
+        (t.STRING, pa.string(), TEXT),
+        (t.BYTES, pa.binary(), st.binary(max_size=2)),
+        (t.Decimal(9, 2), pa.decimal128(9, 2), MONEY),
+        (t.Decimal(38, 2), pa.decimal128(38, 2), MONEY),
+        (t.DATE, pa.date32(), st.integers(-1000, 1000)),
+    ],
+    ids=str,
+)
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_topk_of_a_step_is_that_of_its_rows(
+    name: str, k: int, type_: t.SqlType, arrow: Any, values: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    """What is left out before rows become values would not have got in: the state is that of row after row."""
+    rows = data.draw(st.lists(st.tuples(st.integers(0, 1), st.none() | values), min_size=1, max_size=20))
+    whole = Groups(make(name, type_, t.INTEGER, literals=[k]), 2)
+    single = Groups(make(name, type_, t.INTEGER, literals=[k]), 2)
+    for some_rows in (rows[:8], rows[8:]):
+        column = pa.array([v for _, v in some_rows], pa.int32() if arrow == pa.date32() else arrow)
+        column = column.view(arrow) if arrow == pa.date32() else column
+        if some_rows:
+            whole.feed([g for g, _ in some_rows], [column], every=False)
+            single.feed([g for g, _ in some_rows], [column], every=True)
+    assert repr(whole.state) == repr(single.state)
+
+
+@given(st.lists(st.none() | st.decimals(-(10**8), 10**8, places=9), max_size=6), st.sampled_from([0, 3, 9, 20]))
+def test_decimals_as_python_has_them(values: list[Decimal | None], scale: int) -> None:
+    """`decimals` is `to_pylist`; the hash of a DECIMAL, kept in states, is that of how Python writes it."""
+    array = pa.array(values, pa.decimal128(38, 9)).cast(pa.decimal128(38, scale), safe=False)
+    assert list(map(repr, decimals(array))) == list(map(repr, array.to_pylist()))
+    for value, found in zip(array.to_pylist(), hashes_of(array).tolist()):
+        if value is not None:
+            digest = hashlib.blake2b(repr(value).encode(), digest_size=8).digest()
+            assert found == int.from_bytes(digest, sys.byteorder)
 
 
 def test_topk_with_columns_gives_structs() -> None:
