@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -12,7 +13,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
-from .columns import ascii_rows, flat, length_of, null_mask, row_by_row, spread, with_nulls
+from .byte_columns import Bytes, byte_bounds, first_at, pieces
+from .columns import (
+    Bools,
+    Int64s,
+    ascii_rows,
+    by_setting,
+    flat,
+    length_of,
+    null_mask,
+    nulls,
+    row_by_row,
+    spread,
+    text_bytes,
+    with_nulls,
+)
+from .percent import decoded, form_encoded
 from .registry import scalar
 
 CATEGORY = "URL"
@@ -58,8 +74,8 @@ def _decoded(part: str | None) -> str | None:
 # --- columns of URLs -----------------------------------------------------------------------
 
 _PLAIN = (
-    r"\A(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/?#]*@)?(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9.])?)"
-    r"(?P<port>:[0-9]{0,5})?(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?P<fragment>#[^#]*)?\z"
+    r"\A[A-Za-z][A-Za-z0-9+.-]*://(?:[^@/?#]*@)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9.])?"
+    r"(?::[0-9]{0,5})?(?:/[^?#]*)?(?:\?[^#]*)?(?:#[^#]*)?\z"
 )
 """Most URLs, for Arrow's regular expressions (of ASCII): what it matches `_url` takes apart in the same way."""
 _ILLEGAL_ASCII = r"""[\x00-\x20\x7f"<>\\^`{|}]|%[^0-9A-Fa-f]|%[0-9A-Fa-f][^0-9A-Fa-f]|%[0-9A-Fa-f]?\z"""
@@ -75,31 +91,78 @@ def _define_part(name: str, meaning: str, part: str) -> None:
 
 def _part_of(url: Any, part: str) -> Evaluated:
     """A part of all URLs: of those that are plain at once, of the others one by one."""
-    illegal = flat(pc.match_substring_regex(url, _ILLEGAL_ASCII)).fill_null(True)
-    matched = flat(pc.extract_regex(url, _PLAIN))
-    plain = ascii_rows(url) & ~null_mask(matched) & ~np.asarray(illegal.to_numpy(zero_copy_only=False), np.bool_)
-    none = pa.scalar(None, pa.string())
-    texts = flat(pc.if_else(pa.array(plain), matched.field(matched.type.get_field_index(part)), none))
-    if part in ("port", "query", "fragment"):
-        texts = flat(pc.utf8_slice_codeunits(pc.if_else(pc.equal(texts, ""), none, texts), 1))
+    missing = null_mask(url)
+    plain = ~missing & ascii_rows(url) & _true(pc.match_substring_regex(url, _PLAIN))
+    plain &= ~_true(pc.match_substring_regex(url, _ILLEGAL_ASCII))
+    data, bounds = text_bytes(url), byte_bounds(url)
+    begins, ends = _PLACES[part](data, bounds[:-1], bounds[1:])
+    absent = begins >= ends if part == "port" else begins > ends
+    values = pieces(data, begins, ends, ~plain | absent)
     if part == "port":
-        values = flat(pc.if_else(pc.equal(texts, ""), none, texts)).cast(pa.int32())
-    else:
-        values = texts if part in ("scheme", "host") else _decoded_column(texts)
-    rows = np.flatnonzero(~plain & ~null_mask(url))
+        values = values.cast(pa.int32())
+    elif part not in ("scheme", "host"):
+        values, _ = decoded(values)
+    rows = np.flatnonzero(~plain & ~missing)
     if not len(rows):
         return Evaluated(values)
     slow = row_by_row(lambda text: getattr(_url(text), part), values.type, url.take(pa.array(rows)))
     failures = slow.failures and Failures(rows[slow.failures.rows], slow.failures.reasons)
-    return Evaluated(flat(pc.replace_with_mask(values, pa.array(~plain & ~null_mask(url)), slow.values)), failures)
+    return Evaluated(flat(pc.replace_with_mask(values, pa.array(~plain & ~missing), slow.values)), failures)
 
 
-def _decoded_column(texts: Any) -> Any:
-    escaped = flat(pc.match_substring(texts, "%")).fill_null(False)
-    if not pc.any(escaped).as_py():
-        return texts
-    decoded = pa.array([_decoded(text) for text in texts.filter(escaped).to_pylist()], pa.string())
-    return flat(pc.replace_with_mask(texts, escaped, decoded))
+def _true(answers: Any) -> Bools:
+    return np.asarray(flat(answers).fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+
+
+# Where the parts of plain URLs are.  A part with a sign before it begins after that; one that is not there begins after its
+# end.  What comes of URLs that are not plain has no meaning.
+
+_Places = tuple[Int64s, Int64s]
+
+
+def _scheme(data: Bytes, begins: Int64s, ends: Int64s) -> _Places:
+    return begins, first_at(data, _COLON, begins, ends)
+
+
+def _authority(data: Bytes, begins: Int64s, ends: Int64s) -> _Places:
+    start = np.minimum(_scheme(data, begins, ends)[1] + len("://"), ends)
+    query = _query(data, begins, ends)[0] - 1
+    return start, first_at(data, _SLASH, start, query)
+
+
+def _host(data: Bytes, begins: Int64s, ends: Int64s) -> _Places:
+    start, end = _authority(data, begins, ends)
+    sign = first_at(data, _AT, start, end)
+    start = np.where(sign < end, sign + 1, start)
+    return start, first_at(data, _COLON, start, end)
+
+
+def _port(data: Bytes, begins: Int64s, ends: Int64s) -> _Places:
+    return _host(data, begins, ends)[1] + 1, _authority(data, begins, ends)[1]
+
+
+def _path_of(data: Bytes, begins: Int64s, ends: Int64s) -> _Places:
+    return _authority(data, begins, ends)[1], _query(data, begins, ends)[0] - 1
+
+
+def _query(data: Bytes, begins: Int64s, ends: Int64s) -> _Places:
+    end = first_at(data, _HASH, begins, ends)
+    return first_at(data, _QUESTION, begins, end) + 1, end
+
+
+def _fragment(data: Bytes, begins: Int64s, ends: Int64s) -> _Places:
+    return first_at(data, _HASH, begins, ends) + 1, ends
+
+
+_COLON, _SLASH, _AT, _QUESTION, _HASH = b":/@?#"
+_PLACES: dict[str, Callable[[Bytes, Int64s, Int64s], _Places]] = {
+    "scheme": _scheme,
+    "host": _host,
+    "port": _port,
+    "path": _path_of,
+    "query": _query,
+    "fragment": _fragment,
+}
 
 
 _define_part("URL_EXTRACT_PROTOCOL", "The protocol of a URL.", "scheme")
@@ -120,8 +183,16 @@ _define_part("URL_EXTRACT_FRAGMENT", "The fragment of a URL.", "fragment")
 def url_extract_parameter(url: Any, name: Any) -> Evaluated:
     length = length_of((url, name))
     queries = _part_of(with_nulls(spread(url, length), null_mask(spread(name, length))), "query")
-    found = row_by_row(_parameter, pa.string(), queries.values, name)
+    found = by_setting(_parameters, _parameter, pa.string(), queries.values, name)
     return Evaluated(found.values, queries.failures)
+
+
+def _parameters(queries: Any, name: str) -> Evaluated:
+    if "=" in name or "&" in name:
+        return Evaluated(nulls(pa.string(), len(queries)))
+    value = r"=(?P<value>[^&]*)" if name == "" else r"(?:=(?P<value>[^&]*))?"
+    literal = "".join(c if c.isalnum() and c.isascii() else f"\\x{{{ord(c):x}}}" for c in name)
+    return Evaluated(flat(pc.struct_field(pc.extract_regex(queries, rf"(?s)(?:\A|&){literal}{value}(?:&|\z)"), "value")))
 
 
 def _parameter(query: str, name: str) -> str | None:
@@ -132,23 +203,29 @@ def _parameter(query: str, name: str) -> str | None:
     return None
 
 
-_FORM_SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-*")
-_FORM = {byte: chr(byte) if byte in _FORM_SAFE else "+" if byte == 32 else f"%{byte:02X}" for byte in range(256)}
-"""How form encoding writes each byte."""
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+@scalar(
+    "URL_ENCODE_PARAM",
+    "The text as a parameter of a URL's query.",
+    "(text STRING) -> STRING",
+    style="arrow",
+    category=CATEGORY,
+)
+def url_encode_param(text: Any) -> Any:
+    return form_encoded(text)
 
 
-@scalar("URL_ENCODE_PARAM", "The text as a parameter of a URL's query.", "(text STRING) -> STRING", category=CATEGORY)
-def url_encode_param(text: str) -> str:
-    """Java's form encoding: ``~`` is written in hexadecimal, ``*`` as it is."""
-    return (text if text.isascii() else text.encode().decode("latin-1")).translate(_FORM)
-
-
-@scalar("URL_DECODE_PARAM", "The text of a parameter of a URL's query.", "(text STRING) -> STRING", category=CATEGORY)
-def url_decode_param(text: str) -> str:
-    """Raises: ValueError, for a % without two hexadecimal digits."""
-    if "%" not in text:
-        return text.replace("+", " ")
-    if _BAD_ESCAPE.search(text):
-        raise ValueError(f"a % must be followed by two hexadecimal digits: {text!r}")
-    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")
+@scalar(
+    "URL_DECODE_PARAM",
+    "The text of a parameter of a URL's query.",
+    "(text STRING) -> STRING",
+    style="arrow",
+    category=CATEGORY,
+)
+def url_decode_param(text: Any) -> Evaluated:
+    """A % without two hexadecimal digits fails its row."""
+    values, bad = decoded(text, form=True)
+    if not bad.any():
+        return Evaluated(values)
+    texts = text.filter(pa.array(bad)).to_pylist()
+    reasons = tuple(f"a % must be followed by two hexadecimal digits: {given!r}" for given in texts)
+    return Evaluated(with_nulls(values, bad), Failures(np.flatnonzero(bad), reasons))
