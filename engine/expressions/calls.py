@@ -120,7 +120,7 @@ def _by_column(
         # Without an argument the function cannot know how many values are wanted: it is asked for one at a time.
         return _row_by_row(e, arguments, frame.length, arrow)
     try:
-        return _settled(function(*arguments), frame.length, arrow)
+        return _settled(e.name, function(*arguments), frame.length, arrow)
     except Exception as error:
         if kernels or frame.length == 1:
             rows = range(frame.length)
@@ -135,7 +135,7 @@ def _row_by_row(e: n.Call | n.TableCall, arguments: Sequence[Any], length: int, 
     for row in range(length):
         slices = [a.slice(row, 1) if isinstance(a, pa.Array) else a for a in arguments]
         try:
-            part, own = _settled(function(*slices), 1, arrow)
+            part, own = _settled(e.name, function(*slices), 1, arrow)
             if own is not None:
                 failed[row] = own.reasons[0]
         except Exception as error:
@@ -145,8 +145,10 @@ def _row_by_row(e: n.Call | n.TableCall, arguments: Sequence[Any], length: int, 
     return pa.concat_arrays(parts), failures_of(failed)
 
 
-def _settled(result: Any, length: int, arrow: Any) -> tuple[Any, Failures | None]:
+def _settled(name: str, result: Any, length: int, arrow: Any) -> tuple[Any, Failures | None]:
     values, failures = result if isinstance(result, tuple) else (result, None)
+    if failures is not None:
+        failures = Failures(failures.rows, tuple(f"{name}: {reason}" for reason in failures.reasons))
     values = whole(values)
     if isinstance(values, pa.Scalar):
         values = pa.repeat(values, length)

@@ -112,6 +112,30 @@ def row_by_row(function: Callable[..., Any], type_: Any, *arguments: Any, calls_
     return Evaluated(pa.array(results, type_), failures)
 
 
+def each(function: Callable[[Any], Any], type_: Any, column: Any) -> Evaluated:
+    """`row_by_row` for a function of one argument, quicker where no row fails."""
+    values = column.to_pylist()
+    try:
+        return Evaluated(pa.array([None if value is None else function(value) for value in values], type_))
+    except (ValueError, ArithmeticError, OverflowError, LookupError, TypeError):
+        return row_by_row(function, type_, column)
+
+
+def by_prepared(prepare: Callable[..., Callable[[Any], Any]], type_: Any, column: Any, *settings: Any) -> Evaluated:
+    """Evaluate a function of one value that settings (a pattern, ..) prepare, for each row.
+
+    Args:
+        prepare: should remember what it made; a ValueError fails the rows of these settings.
+    """
+    return by_setting(
+        lambda values, *given: each(prepare(*given), type_, values),
+        lambda value, *given: prepare(*given)(value),
+        type_,
+        column,
+        *settings,
+    )
+
+
 SETTINGS_AT_ONCE_MAX = 64
 """With more distinct formats, zones, .. in a step than this, rows are worked out one by one."""
 

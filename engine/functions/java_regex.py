@@ -71,6 +71,20 @@ def compile_java(pattern: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=256)
+def compile_uncaptured(pattern: str) -> re.Pattern[str] | None:
+    """The pattern without its groups, which are slow to keep and name; None if it refers to them itself.
+
+    Raises: ValueError, as `compile_java`.
+    """
+    compiled = _compiled(pattern)
+    if not compiled.groups:
+        return compiled
+    translator = _Translator(pattern, captures=False)
+    text = translator.translate()
+    return None if translator.refers else re.compile(text, compiled.flags & re.ASCII)
+
+
+@lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
     translator = _Translator(pattern)
     text = translator.translate()
@@ -148,13 +162,16 @@ def _class_of(test: Callable[[str], bool] | str) -> str:
 class _Translator:
     """A recursive walk over the pattern; flags are those in force at the position."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, captures: bool = True) -> None:
         self._text = pattern
+        self._captures = captures
         self._at = 0
         self._flags: frozenset[str] = frozenset()
         self._groups = 0
         self._knows_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
         self.unicode = False
+        self.refers = False
+        """It has back references, once translated."""
 
     def translate(self) -> str:
         result = self._alternatives()
@@ -274,12 +291,11 @@ class _Translator:
             if match is None:
                 return self._flag_group()
             self._at = match.end()
-            opening = f"(?P<{match[1]}>" if match[1] else f"(?{match[0]}"
-            if match[1]:
-                self._groups += 1
-        else:
-            self._groups += 1
-        return opening + self._body()
+            if not match[1]:
+                return f"(?{match[0]}{self._body()}"
+            opening = f"(?P<{match[1]}>"
+        self._groups += 1
+        return (opening if self._captures else "(?:") + self._body()
 
     def _body(self) -> str:
         inner = self._alternatives()
@@ -330,6 +346,7 @@ class _Translator:
                 if match is None:
                     raise self._error(r"\k must be followed by a group's name in angle brackets")
                 self._at = match.end()
+                self.refers = True
                 return f"(?P={match[1]})"
         if character in "123456789":
             return self._back_reference()
@@ -337,6 +354,7 @@ class _Translator:
 
     def _back_reference(self) -> str:
         """As many digits as name a group so far; a group that does not exist never matches."""
+        self.refers = True
         group = int(self._take())
         while self._peek().isdecimal() and group * 10 + int(self._peek()) <= self._groups:
             group = group * 10 + int(self._take())

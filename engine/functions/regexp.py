@@ -1,11 +1,29 @@
-"""Regular expressions, in Java's dialect."""
+"""Regular expressions, in Java's dialect.
+
+What a pattern (and a group, a replacement) comes to is worked out once and is then a function of one text.
+"""
 
 from __future__ import annotations
 
-from .java_regex import compile_java, replacement
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from ...runtime.kernel import Evaluated
+from .columns import by_prepared
+from .java_regex import compile_java, compile_uncaptured, replacement
 from .registry import scalar
 
 CATEGORY = "STRING"
+
+_remembered = lru_cache(maxsize=256)
+_TEXTS = pa.list_(pa.string())
+
+
+# --- pieces that match ---------------------------------------------------------------------
 
 
 @scalar(
@@ -13,14 +31,24 @@ CATEGORY = "STRING"
     "The first piece of the text that matches the pattern, or a group of it; null if there is none.",
     "(pattern STRING, text STRING) -> STRING",
     "(pattern STRING, text STRING, group INT) -> STRING",
+    style="arrow",
     category=CATEGORY,
 )
-def regexp_extract(pattern: str, text: str, group: int = 0) -> str | None:
+def regexp_extract(pattern: Any, text: Any, *group: Any) -> Evaluated:
+    return by_prepared(first_match, pa.string(), text, pattern, *group)
+
+
+@_remembered
+def first_match(pattern: str, group: int = 0) -> Callable[[str], str | None]:
     compiled = compile_java(pattern)
-    if _has_group(compiled.groups, group) and (match := compiled.search(text)):
-        found: str | None = match[group]
-        return found
-    return None
+    if not _has_group(compiled.groups, group):
+        return _nothing
+
+    def extract(text: str) -> str | None:
+        match = compiled.search(text)
+        return match[group] if match else None
+
+    return extract
 
 
 @scalar(
@@ -28,11 +56,29 @@ def regexp_extract(pattern: str, text: str, group: int = 0) -> str | None:
     "All pieces of the text that match the pattern, or a group of each.",
     "(pattern STRING, text STRING) -> ARRAY<STRING>",
     "(pattern STRING, text STRING, group INT) -> ARRAY<STRING>",
+    style="arrow",
     category=CATEGORY,
 )
-def regexp_extract_all(pattern: str, text: str, group: int = 0) -> list[str | None] | None:
+def regexp_extract_all(pattern: Any, text: Any, *group: Any) -> Evaluated:
+    return by_prepared(all_matches, _TEXTS, text, pattern, *group)
+
+
+@_remembered
+def all_matches(pattern: str, group: int = 0) -> Callable[[str], list[str | None] | None]:
     compiled = compile_java(pattern)
-    return [match[group] for match in compiled.finditer(text)] if _has_group(compiled.groups, group) else None
+    if not _has_group(compiled.groups, group):
+        return _nothing
+    if group == 0 and (plain := compile_uncaptured(pattern)) is not None:
+        return plain.findall
+
+    def extract(text: str) -> list[str | None]:
+        return [match[group] for match in compiled.finditer(text)]
+
+    def extract_only_group(text: str) -> list[str | None]:
+        found: list[str | None] = compiled.findall(text)
+        return extract(text) if "" in found else found  # a group that took no part is "" here, and should be None
+
+    return extract_only_group if compiled.groups == group == 1 else extract
 
 
 def _has_group(groups: int, group: int) -> bool:
@@ -42,41 +88,78 @@ def _has_group(groups: int, group: int) -> bool:
     return group <= groups
 
 
+def _nothing(text: str) -> None:
+    return None
+
+
+# --- replacing and splitting ---------------------------------------------------------------
+
+
 @scalar(
     "REGEXP_REPLACE",
     "The text with all matches of the pattern replaced; $1 stands for what its first group matched.",
     "(text STRING, pattern STRING, new STRING) -> STRING",
+    style="arrow",
     category=CATEGORY,
 )
-def regexp_replace(text: str, pattern: str, new: str) -> str:
+def regexp_replace(text: Any, pattern: Any, new: Any) -> Evaluated:
+    return by_prepared(replacer, pa.string(), text, pattern, new)
+
+
+@_remembered
+def replacer(pattern: str, new: str) -> Callable[[str], str]:
+    """A replacement that names a group which does not exist fails the texts that match, and no others."""
     compiled = compile_java(pattern)
     if "\\" not in new and "$" not in new:
-        return compiled.sub(lambda _: new, text)
-    if not compiled.search(text):
-        return text
-    return compiled.sub(replacement(new, compiled), text)
+        return lambda text: compiled.sub(new, text)
+    try:
+        made = replacement(new, compiled)
+    except ValueError as error:
+        reason = str(error)
+
+        def refuse(text: str) -> str:
+            if compiled.search(text):
+                raise ValueError(reason)
+            return text
+
+        return refuse
+    return lambda text: compiled.sub(made, text)
 
 
 @scalar(
     "REGEXP_SPLIT_TO_ARRAY",
     "The pieces between matches of the pattern, empty ones included; the single characters, for an empty pattern.",
     "(text STRING, pattern STRING) -> ARRAY<STRING>",
+    style="arrow",
     category=CATEGORY,
 )
-def regexp_split_to_array(text: str, pattern: str) -> list[str]:
+def regexp_split_to_array(text: Any, pattern: Any) -> Evaluated:
+    return by_prepared(splitter, _TEXTS, text, pattern)
+
+
+@_remembered
+def splitter(pattern: str) -> Callable[[str], list[str]]:
     """A pattern that matches nothing at all splits as Java's ``Pattern.split`` does: no empty piece at the end."""
     compiled = compile_java(pattern)
-    gaps_too = compiled.fullmatch("") is not None
+    if compiled.fullmatch("") is not None:
+        return lambda text: _split_at_gaps(compiled.finditer(text), text)
+    if (plain := compile_uncaptured(pattern)) is not None:
+        return plain.split
+    step = compiled.groups + 1  # Python puts what groups matched between the pieces
+    return lambda text: compiled.split(text)[::step]
+
+
+def _split_at_gaps(matches: Iterator[re.Match[str]], text: str) -> list[str]:
     pieces: list[str] = []
     begin = 0
-    for match in compiled.finditer(text):
-        if gaps_too and begin == 0 and match.end() == 0:
+    for match in matches:
+        if begin == 0 and match.end() == 0:
             continue
         pieces.append(text[begin : match.start()])
         begin = match.end()
-    if gaps_too and not pieces:
+    if not pieces:
         return [text]
     pieces.append(text[begin:])
-    while gaps_too and pieces and not pieces[-1]:
+    while pieces and not pieces[-1]:
         pieces.pop()
     return pieces
