@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...runtime.kernel import Evaluated, Failures
+from .byte_columns import byte_bounds
+from .columns import (
+    Bools,
+    Int64s,
+    ascii_rows,
+    flat,
+    int64s,
+    is_literal,
+    length_of,
+    null_mask,
+    row_by_row,
+    spread,
+    text_bytes,
+    with_bytes,
+    with_nulls,
+)
 from .java_text import from_units, to_units
 from .registry import scalar
 
@@ -44,41 +66,88 @@ def _table(*given: str | None) -> _Table:
     return _Table((upper, lower, digit, other))
 
 
+# --- columns -------------------------------------------------------------------------------
+
+_Part = Callable[[Int64s, Int64s], tuple[Int64s, Int64s]]
+"""Which part of texts is masked: from lengths and counts, where it begins and ends."""
+
+
+def _masked(part: _Part, text: Any, counts: Int64s, masks: tuple[Any, ...]) -> Evaluated:
+    """Texts with a part masked.  Masks that differ from row to row are rare, and go row by row."""
+    given = [mask.as_py() for mask in masks if is_literal(mask)]
+    if len(given) < len(masks) or "" in given:
+
+        def one(text: str | None, count: int, *masks: str | None) -> str | None:
+            return None if text is None else _masked_texts([text], part, np.array([count]), _table(*masks))[0]
+
+        return row_by_row(one, pa.string(), text, pa.array(counts), *masks, calls_with_nulls=True)
+    table = _table(*given)
+    signs = np.array([table[code] for code in range(128)])
+    quick = ascii_rows(text) if signs.max() < 128 else null_mask(text)  # signs are bytes, too
+    result = _masked_bytes(text, part, counts, signs)
+    if not quick.all():
+        rest = pa.array(~quick)
+        others = _masked_texts(text.filter(rest).to_pylist(), part, counts[~quick], table)
+        result = flat(pc.replace_with_mask(result, rest, pa.array(others, pa.string())))
+    return Evaluated(result)
+
+
+def _masked_bytes(text: Any, part: _Part, counts: Int64s, signs: Int64s) -> Any:
+    """For rows of ASCII; what comes of others has no meaning."""
+    data, sizes = text_bytes(text), np.diff(byte_bounds(text))
+    begins, ends = part(sizes, counts)
+    runs = np.stack((begins, ends - begins, sizes - ends), axis=1).ravel()
+    within: Bools = np.repeat(np.tile((False, True, False), len(sizes)), runs)
+    return with_bytes(text, np.where(within, signs.astype(np.uint8)[data & 127], data))
+
+
+def _masked_texts(texts: list[str], part: _Part, counts: Int64s, table: _Table) -> list[str]:
+    units = [to_units(text) for text in texts]
+    begins, ends = part(np.array([len(u) for u in units], np.int64), counts)
+    return [
+        from_units(u[:begin] + u[begin:end].translate(table) + u[end:])
+        for u, begin, end in zip(units, begins.tolist(), ends.tolist())
+    ]
+
+
+# --- functions -----------------------------------------------------------------------------
+
+
 @scalar(
     "MASK",
     "The text with capitals, small letters, digits and other characters replaced (default X x n -; NULL: kept).",
     "(text STRING) -> STRING",
     f"(text STRING, {_MASK_PARAMETERS}) -> STRING",
+    style="arrow",
     nulls=True,
     category=CATEGORY,
 )
-def mask(text: str | None, *masks: str | None) -> str | None:
-    return None if text is None else from_units(to_units(text).translate(_table(*masks)))
+def mask(text: Any, *masks: Any) -> Evaluated:
+    length = length_of((text, *masks))
+    return _masked(lambda sizes, counts: (0 * sizes, sizes), spread(text, length), np.zeros(length, np.int64), masks)
 
 
-def _define(name: str, meaning: str, cut: Callable[[str, int, _Table], str]) -> None:
-    def function(text: str | None, count: int | None, *masks: str | None) -> str | None:
-        if count is None or count < 0:
-            raise ValueError(f"{name} needs a count of 0 or more, not {'NULL' if count is None else count}")
-        return None if text is None else from_units(cut(to_units(text), count, _table(*masks)))
+def _define(name: str, meaning: str, part: _Part) -> None:
+    def function(text: Any, count: Any, *masks: Any) -> Evaluated:
+        length = length_of((text, count, *masks))
+        text, count = spread(text, length), spread(count, length)
+        counts = int64s(count)
+        bad = null_mask(count) | (counts < 0)
+        done = _masked(part, with_nulls(text, bad), np.where(bad, 0, counts), masks)
+        if not bad.any():
+            return done
+        reasons = {} if done.failures is None else dict(zip(done.failures.rows.tolist(), done.failures.reasons))
+        for row in np.flatnonzero(bad).tolist():
+            found = count[row].as_py()
+            reasons[row] = f"{name} needs a count of 0 or more, not {'NULL' if found is None else found}"
+        rows = sorted(reasons)
+        return Evaluated(done.values, Failures(np.array(rows, np.int64), tuple(reasons[row] for row in rows)))
 
     signatures = ("(text STRING, count INT) -> STRING", f"(text STRING, count INT, {_MASK_PARAMETERS}) -> STRING")
-    scalar(name, meaning, *signatures, nulls=True, category=CATEGORY)(function)
+    scalar(name, meaning, *signatures, style="arrow", nulls=True, category=CATEGORY)(function)
 
 
-def _from_end(units: str, count: int) -> int:
-    return max(len(units) - count, 0)
-
-
-_define("MASK_LEFT", "The text with its first characters masked.", lambda u, n, m: u[:n].translate(m) + u[n:])
-_define(
-    "MASK_RIGHT",
-    "The text with its last characters masked.",
-    lambda u, n, m: u[: _from_end(u, n)] + u[_from_end(u, n) :].translate(m),
-)
-_define("MASK_KEEP_LEFT", "The text with all but its first characters masked.", lambda u, n, m: u[:n] + u[n:].translate(m))
-_define(
-    "MASK_KEEP_RIGHT",
-    "The text with all but its last characters masked.",
-    lambda u, n, m: u[: _from_end(u, n)].translate(m) + u[_from_end(u, n) :],
-)
+_define("MASK_LEFT", "The text with its first characters masked.", lambda n, k: (0 * n, np.minimum(n, k)))
+_define("MASK_RIGHT", "The text with its last characters masked.", lambda n, k: (np.maximum(n - k, 0), n))
+_define("MASK_KEEP_LEFT", "The text with all but its first characters masked.", lambda n, k: (np.minimum(n, k), n))
+_define("MASK_KEEP_RIGHT", "The text with all but its last characters masked.", lambda n, k: (0 * n, np.maximum(n - k, 0)))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.engine.functions import java_time, json_text, load_built_ins, masks, numeric, temporal, text, url
+from penstock.engine.functions import java_time, json_text, load_built_ins, numeric, temporal, text, url
 from penstock.engine.functions.java_text import from_units, to_units
 from penstock.engine.functions.java_time_columns import offsets_ms, to_instants
 from penstock.engine.functions.zones import zone_of
@@ -176,17 +176,53 @@ def test_case_of_text(texts: list[str | None]) -> None:
     assert text.initcap(column).to_pylist() == one_by_one(initcap, given_texts)[0]
 
 
-@given(words, st.tuples(*[st.none() | st.sampled_from(("X", "\u00e9", "12"))] * 4))
-def test_masks(given_text: str, given_masks: tuple[str | None, ...]) -> None:
-    """Each character by its class."""
-    upper, lower, digit, other = (None if m is None else m[0] for m in given_masks)
+MASKS = st.none() | st.sampled_from(("X", "\u00e9", "12"))
+
+
+@given(
+    st.lists(st.tuples(st.none() | words, st.none() | st.integers(-1, 9)), min_size=1, max_size=6),
+    st.just(()) | st.tuples(MASKS, MASKS, MASKS, MASKS | st.just("")),
+    st.booleans(),
+)
+def test_masks(rows: list[tuple[str | None, int | None]], given_masks: tuple[str | None, ...], literal: bool) -> None:
+    """Each character in the part by its class; counts and masks as literals and as columns."""
+    upper, lower, digit, other = (m and m[0] for m in given_masks or ("X", "x", "n", "-"))
 
     def masked(unit: str) -> str:
         sign = upper if unit.isupper() else lower if unit.islower() else digit if unit.isdecimal() else other
         return unit if sign is None else sign
 
-    found = masks.mask(given_text, *given_masks)
-    assert found == from_units("".join(map(masked, to_units(given_text))))
+    def part(name: str, size: int, count: int) -> range:
+        from_end = max(size - count, 0)
+        return {
+            "MASK": range(size),
+            "MASK_LEFT": range(min(count, size)),
+            "MASK_RIGHT": range(from_end, size),
+            "MASK_KEEP_LEFT": range(count, size),
+            "MASK_KEEP_RIGHT": range(from_end),
+        }[name]
+
+    texts, counts = (pa.array(values, type_) for values, type_ in zip(zip(*rows), (pa.string(), pa.int32())))
+    signs = [pa.scalar(m, pa.string()) for m in given_masks]
+    columns = signs if literal else [pa.array([m] * len(rows), pa.string()) for m in given_masks]
+    for name in ("MASK", "MASK_LEFT", "MASK_RIGHT", "MASK_KEEP_LEFT", "MASK_KEEP_RIGHT"):
+        function = load_built_ins().find(name)
+        assert function is not None
+        arguments = (texts, *columns) if name == "MASK" else (texts, counts, *columns)
+        expected: list[str | None] = []
+        failed = []
+        for row, (given_text, count) in enumerate(rows):
+            no_count = name != "MASK" and (count is None or count < 0)
+            if no_count or (given_text is not None and "" in given_masks):
+                failed.append(row)
+            if given_text is None or row in failed:
+                expected.append(None)
+            else:
+                units = to_units(given_text)
+                inside = part(name, len(units), count or 0)
+                expected.append(from_units("".join(masked(u) if i in inside else u for i, u in enumerate(units))))
+        values, reasons = rows_of(function.overloads[0].implementation(*arguments))
+        assert (values, list(reasons)) == (expected, failed)
 
 
 @given(
