@@ -13,6 +13,7 @@ from .registry import BUILT_INS, Registry
 _MODULES = (
     "numeric",
     "text",
+    "splitting",
     "masks",
     "regexp",
     "bytes",

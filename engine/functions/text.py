@@ -292,43 +292,6 @@ _define_pad("LPAD", _LPAD, left=True)
 _define_pad("RPAD", _RPAD, left=False)
 
 
-# --- splitting -----------------------------------------------------------------------------
-
-_SPLIT = "The pieces between delimiters, empty ones included; the single characters (or bytes), for an empty delimiter."
-
-
-@scalar("SPLIT", _SPLIT, "(text STRING, delimiter STRING) -> ARRAY<STRING>", style="arrow", category=CATEGORY)
-@scalar("SPLIT", _SPLIT, "(bytes BYTES, delimiter BYTES) -> ARRAY<BYTES>", style="arrow", category=CATEGORY)
-def split(text: Any, delimiter: Any) -> Evaluated:
-    kind = pa.list_(text.type)
-    if is_literal(delimiter) and delimiter.as_py() and isinstance(text, pa.Array):
-        return Evaluated(flat(pc.split_pattern(text, pattern=delimiter.as_py())).cast(kind))
-    return row_by_row(_pieces, kind, text, delimiter)
-
-
-def _pieces(text: Any, delimiter: Any) -> list[Any]:
-    if delimiter:
-        return list(text.split(delimiter))
-    if isinstance(text, bytes):
-        return [text[i : i + 1] for i in range(len(text))] or [b""]
-    units = to_units(text)
-    return (list(text) if units is text else [from_units(unit) for unit in units]) or [""]
-
-
-@scalar(
-    "SPLIT_TO_MAP",
-    "Keys and values read from text such as a=1;b=2; the last of equal keys counts.",
-    "(text STRING, entry_delimiter STRING, value_delimiter STRING) -> MAP<STRING, STRING>",
-    category=CATEGORY,
-)
-def split_to_map(text: str, entry_delimiter: str, value_delimiter: str) -> dict[str, str] | None:
-    """Entries without a value delimiter are left out.  Empty or equal delimiters give null."""
-    if not entry_delimiter or not value_delimiter or entry_delimiter == value_delimiter:
-        return None
-    entries = (entry.split(value_delimiter) for entry in text.split(entry_delimiter) if entry)
-    return {pieces[0]: pieces[1] for pieces in entries if len(pieces) > 1}
-
-
 # --- choosing ------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.engine.functions import java_time, json_text, load_built_ins, numeric, temporal, text, url
+from penstock.engine.functions import java_time, json_text, load_built_ins, numeric, splitting, temporal, text, url
 from penstock.engine.functions.java_text import from_units, to_units
 from penstock.engine.functions.java_time_columns import offsets_ms, to_instants
 from penstock.engine.functions.zones import zone_of
@@ -340,3 +340,19 @@ def test_places_of_decimals(value: Decimal, places: int) -> None:
     column = pa.array([value, None, value], pa.decimal128(9, 2))
     of_literal = rows_of(numeric.round_decimal_places(column, pa.scalar(places, pa.int32())))
     assert rows_of(numeric.round_decimal_places(column, pa.array([places] * 3, pa.int32()))) == of_literal
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.none() | st.text(st.sampled_from("a=;b\u00e9"), max_size=12), min_size=1, max_size=6),
+    st.sampled_from(("", ";", "=", "a", "a;", "\u00e9")),
+    st.sampled_from(("", ";", "=", "==", "b")),
+)
+@example(["a=1;b=2;a=3", None, "a==1;a", ""], ";", "=")
+def test_split_to_map(texts: list[str | None], entry_delimiter: str, value_delimiter: str) -> None:
+    """The entries, and their order, for delimiters of any length."""
+    arguments = [pa.scalar(entry_delimiter), pa.scalar(value_delimiter)]
+    made = splitting.split_to_map(pa.array([None, *texts], pa.string()).slice(1), *arguments).values
+    made.validate(full=True)
+    expected = [None if t is None else splitting._map(t, entry_delimiter, value_delimiter) for t in texts]
+    assert made.to_pylist() == [None if e is None else list(e.items()) for e in expected]

@@ -1,0 +1,87 @@
+"""Texts and bytes cut at delimiters: SPLIT and SPLIT_TO_MAP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...runtime.kernel import Evaluated
+from .columns import Int64s, by_setting, flat, int64s, is_literal, null_mask, nulls, row_by_row
+from .java_text import from_units, to_units
+from .registry import scalar
+
+CATEGORY = "STRING"
+
+_SPLIT = "The pieces between delimiters, empty ones included; the single characters (or bytes), for an empty delimiter."
+
+
+@scalar("SPLIT", _SPLIT, "(text STRING, delimiter STRING) -> ARRAY<STRING>", style="arrow", category=CATEGORY)
+@scalar("SPLIT", _SPLIT, "(bytes BYTES, delimiter BYTES) -> ARRAY<BYTES>", style="arrow", category=CATEGORY)
+def split(text: Any, delimiter: Any) -> Evaluated:
+    kind = pa.list_(text.type)
+    if is_literal(delimiter) and delimiter.as_py() and isinstance(text, pa.Array):
+        return Evaluated(flat(pc.split_pattern(text, pattern=delimiter.as_py())).cast(kind))
+    return row_by_row(_pieces, kind, text, delimiter)
+
+
+def _pieces(text: Any, delimiter: Any) -> list[Any]:
+    if delimiter:
+        return list(text.split(delimiter))
+    if isinstance(text, bytes):
+        return [text[i : i + 1] for i in range(len(text))] or [b""]
+    units = to_units(text)
+    return (list(text) if units is text else [from_units(unit) for unit in units]) or [""]
+
+
+_ENTRIES = pa.map_(pa.string(), pa.string())
+
+
+@scalar(
+    "SPLIT_TO_MAP",
+    "Keys and values read from text such as a=1;b=2; the last of equal keys counts.",
+    "(text STRING, entry_delimiter STRING, value_delimiter STRING) -> MAP<STRING, STRING>",
+    style="arrow",
+    category=CATEGORY,
+)
+def split_to_map(text: Any, entry_delimiter: Any, value_delimiter: Any) -> Evaluated:
+    return by_setting(_maps, _map, _ENTRIES, text, entry_delimiter, value_delimiter)
+
+
+def _map(text: str, entry_delimiter: str, value_delimiter: str) -> dict[str, str] | None:
+    """Entries without a value delimiter are left out.  Empty or equal delimiters give null."""
+    if not entry_delimiter or not value_delimiter or entry_delimiter == value_delimiter:
+        return None
+    entries = (entry.split(value_delimiter) for entry in text.split(entry_delimiter))
+    return {pieces[0]: pieces[1] for pieces in entries if len(pieces) > 1}
+
+
+def _maps(texts: Any, entry_delimiter: str, value_delimiter: str) -> Evaluated:
+    """`_map` of each."""
+    if not entry_delimiter or not value_delimiter or entry_delimiter == value_delimiter:
+        return Evaluated(nulls(_ENTRIES, len(texts)))
+    lists = flat(pc.split_pattern(texts, pattern=entry_delimiter))
+    entries, parents = lists.flatten(), flat(pc.list_parent_indices(lists))
+    valued = pc.match_substring(entries, pattern=value_delimiter)
+    rows = int64s(parents.filter(valued))
+    pieces = flat(pc.split_pattern(entries.filter(valued), pattern=value_delimiter, max_splits=2))
+    keys, values = (flat(pc.list_element(pieces, place)) for place in (0, 1))
+    first, last = _first_and_last(rows, keys)
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(rows[first], minlength=len(texts))))).astype(np.int32)
+    missing = pa.array(null_mask(texts)) if texts.null_count else None
+    keys, values = keys.take(pa.array(first)), values.take(pa.array(last))
+    return Evaluated(pa.MapArray.from_arrays(pa.array(bounds), keys, values, type=_ENTRIES, mask=missing))
+
+
+def _first_and_last(rows: Int64s, keys: Any) -> tuple[Int64s, Int64s]:
+    """For each key of each row, in order, the place where it occurs first and the one where it occurs last."""
+    encoded = keys.dictionary_encode()
+    entries = rows * len(encoded.dictionary) + int64s(encoded.indices)
+    distinct, first = np.unique(entries, return_index=True)
+    if len(distinct) == len(entries):
+        return np.arange(len(entries)), np.arange(len(entries))
+    last = len(entries) - 1 - np.unique(entries[::-1], return_index=True)[1]
+    order = np.argsort(first)
+    return first[order], last[order]
