@@ -92,8 +92,11 @@ def _by_day(zone: Zone, times: Int64s, offset_of: Callable[[Zone, int], int]) ->
     rows, places = _distinct(times // DAY_MS)
     days = (times[rows] // DAY_MS).tolist()
     at_midnight = _at_midnight if zone is not SYSTEM_ZONE else _at_midnight.__wrapped__  # which may be set anew
-    begin = np.array([at_midnight(zone, day, offset_of) for day in days], np.int64)
-    end = np.array([at_midnight(zone, day + 1, offset_of) for day in days], np.int64)
+    midnights = dict.fromkeys([*days, *(day + 1 for day in days)])
+    for day in midnights:
+        midnights[day] = at_midnight(zone, day, offset_of)
+    begin = np.array([midnights[day] for day in days], np.int64)
+    end = np.array([midnights[day + 1] for day in days], np.int64)
     result: Int64s = begin[places]
     for row in np.flatnonzero((begin != end)[places]).tolist():
         result[row] = offset_of(zone, int(times[row]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -96,7 +97,10 @@ class Zone:
         """The offset from UTC at an instant."""
         if self.fixed_ms is not None:
             return self.fixed_ms
-        return _milliseconds(self._at(instant_ms).utcoffset())
+        seconds = min(max(instant_ms, _FIRST_MS), _LAST_MS) // 1000
+        if self._info is None:
+            return time.localtime(seconds).tm_gmtoff * 1000
+        return _milliseconds(datetime.fromtimestamp(seconds, self._info).utcoffset())
 
     def to_instant(self, local_ms: int) -> int:
         """The instant of a local time (given as if it were UTC).
