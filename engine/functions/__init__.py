@@ -20,6 +20,7 @@ _MODULES = (
     "collection",
     "lambdas",
     "json_text",
+    "json_typed",
     "temporal",
     "url",
     "null",

@@ -42,7 +42,8 @@ def first_at(data: Bytes, byte: int, begins: Int64s, ends: Int64s) -> Int64s:
     """The first place of a byte in each range; the range's end if it is not there."""
     found = np.append(np.flatnonzero(data == byte), len(data))
     places = found[np.searchsorted(found, np.minimum(begins, len(data)))]
-    return np.minimum(places, ends)
+    first: Int64s = np.minimum(places, ends)
+    return first
 
 
 def rows_at(bounds: Int64s, places: Int64s) -> Int64s:

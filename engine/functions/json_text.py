@@ -1,73 +1,51 @@
-"""JSON in STRING columns.  Numbers keep their digits; containers are written as compact JSON."""
+"""JSON in STRING columns: what its texts hold, and new ones made of them."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
-import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...storage.formats.values import storage_type
-from .calendar import DAY_MS
-from .columns import flat, int64s
-from .java_text import java_double
-from .java_time import format_local
-from .java_time_columns import format_dates, format_times, format_timestamps
+from ...runtime.kernel import Evaluated, Failures
+from .columns import flat, length_of, null_mask, spread, text_bytes, with_nulls
+from .json_values import AT_ONCE, EXACT, FLOATS, HALF_PAIR, MISSING, REFUSED, Texts, is_json, needs_digits, read_all
 from .registry import scalar
 
 CATEGORY = "JSON"
 
-
-class _Missing:
-    """What empty text holds: no JSON value, and no error either."""
-
-
-_MISSING = _Missing()
+_TEXTS = pa.list_(pa.string())
+_RECORDS = pa.map_(pa.string(), pa.string())
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
+def _failures(failed: dict[int, str]) -> Failures | None:
+    rows = sorted(failed)
+    return Failures(np.array(rows, np.int64), tuple(failed[row] for row in rows)) if rows else None
 
 
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse)
-_FAST_DECODER = msgspec.json.Decoder(float_hook=Decimal)
-"""Takes less than `_DECODER` does (no half surrogate pairs), gives the same for what it takes, in a third of the time."""
+def _one_each(rows: list[int], made: Texts, length: int, failed: dict[int, str]) -> Evaluated:
+    """The column in which ``rows`` hold the texts."""
+    texts, halves = made.column()
+    failed |= {rows[place]: HALF_PAIR for place in halves}
+    index = np.full(length, -1, np.int64)
+    index[rows] = np.arange(len(rows))
+    index[list(failed)] = -1
+    return Evaluated(texts.take(pa.array(index, mask=index < 0)), _failures(failed))
 
 
-def parse(text: str) -> Any:
-    """A JSON text as None, bool, int, Decimal, str, list or dict, or `_MISSING` for blank text.
-
-    Raises: ValueError, for text that is not JSON.
-    """
-    try:
-        return _FAST_DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        pass
-    if not text.strip(" \t\r\n"):
-        return _MISSING
-    try:
-        return _DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from error
-
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-
-def write(value: Any) -> str:
-    """Compact JSON of what `parse` gives.  Fractions are written as Java writes BigDecimal, with the digits they had.
-
-    Raises: ValueError, for half a surrogate pair, which no text holds.
-    """
-    return _ENCODER.encode(value).decode()
+def _places(lengths: list[int], failed: dict[int, str], halves: list[int]) -> tuple[Any, Any]:
+    """Offsets of rows with so many items (-1: the row is null), and which rows are null; halves of pairs fail their row."""
+    sizes = np.array(lengths, np.int64)
+    bounds = np.concatenate(([0], np.cumsum(np.maximum(sizes, 0))))
+    failed |= dict.fromkeys((np.searchsorted(bounds, halves, side="right") - 1).tolist(), HALF_PAIR)
+    missing = sizes < 0
+    missing[list(failed)] = True
+    return pa.array(bounds.astype(np.int32)), pa.array(missing)
 
 
 # --- paths ---------------------------------------------------------------------------------
@@ -124,28 +102,42 @@ def _steps(text: str) -> Iterator[str]:
     "EXTRACTJSONFIELD",
     "What a path such as $.a.b[0] leads to in a JSON text: a string as it is, anything else as JSON.",
     "(json STRING, path STRING) -> STRING",
+    style="arrow",
     category=CATEGORY,
 )
-def extract_json_field(text: str, path: str) -> str | None:
-    node = parse(text)
-    for step in _path(path):
+def extract_json_field(json: Any, path: Any) -> Evaluated:
+    length = length_of((json, path))
+    json, path = spread(json, length), spread(path, length)
+    json = with_nulls(json, null_mask(path))
+    known, paths = (~null_mask(json)).tolist(), path.to_pylist()
+    failed: dict[int, str] = {}
+    rows: list[int] = []
+    made = Texts(bare=True)
+    for start, nodes in read_all(json, failed, needs_digits(json)):
+        found = []
+        for row, node in enumerate(nodes, start):
+            if known[row] and node is not MISSING:
+                try:
+                    node = _at(node, _path(paths[row]))
+                except ValueError as error:
+                    failed[row] = str(error)
+                    continue
+                if node is not MISSING:
+                    rows.append(row)
+                    found.append(node)
+        made.extend(found)
+    return _one_each(rows, made, length, failed)
+
+
+def _at(node: Any, path: tuple[str, ...]) -> Any:
+    for step in path:
         if isinstance(node, dict):
-            if step not in node:
-                return None
-            node = node[step]
-        elif isinstance(node, list):
-            if not step.isdecimal() or int(step) >= len(node):
-                return None
+            node = node.get(step, MISSING)
+        elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):
             node = node[int(step)]
         else:
-            return None
-    return _text_of(node)
-
-
-def _text_of(node: Any) -> str | None:
-    if node is _MISSING:
-        return None
-    return node if isinstance(node, str) else write(node)
+            return MISSING
+    return node
 
 
 # --- questions and parts -------------------------------------------------------------------
@@ -153,161 +145,165 @@ def _text_of(node: Any) -> str | None:
 
 @scalar("IS_JSON_STRING", "Whether a text is JSON.", "(text STRING) -> BOOLEAN", nulls=True, category=CATEGORY)
 def is_json_string(text: str | None) -> bool:
-    if text is None:
-        return False
-    try:
-        _FAST_DECODER.decode(text)
-        return True
-    except msgspec.DecodeError:
-        if "\\u" not in text:
-            return False  # there are no half surrogate pairs, and so it is JSON to neither decoder
-    except (UnicodeEncodeError, RecursionError):
-        pass
-    try:
-        return parse(text) is not _MISSING
-    except ValueError:
-        return False
+    return text is not None and is_json(text)
 
 
 @scalar(
     "JSON_ARRAY_CONTAINS",
     "Whether a JSON array holds a value.",
     *(f"(json STRING, value {type_}) -> BOOLEAN" for type_ in ("STRING", "INT", "BIGINT", "DOUBLE", "DECIMAL", "BOOLEAN")),
+    style="arrow",
     nulls=True,
     category=CATEGORY,
 )
-def json_array_contains(text: str | None, value: Any) -> bool:
+def json_array_contains(json: Any, value: Any) -> Any:
     """A number with a fraction or exponent equals DOUBLE and DECIMAL values only, one without them integers only."""
-    if text is None:
-        return False
-    try:
-        items = parse(text)
-    except ValueError:
-        return False
-    return isinstance(items, list) and any(_same_json(item, value) for item in items)
-
-
-def _same_json(item: Any, value: Any) -> bool:
-    if isinstance(value, (float, Decimal)):
-        return isinstance(item, Decimal) and float(item) == float(value)
-    return type(item) is type(value) and bool(item == value)
+    length = length_of((json, value))
+    value = spread(value, length)
+    if pa.types.is_decimal(value.type):
+        texts = value.cast(pa.string()).to_pylist()  # Arrow rounds to DOUBLE in another way
+        values = [None if text is None else float(text) for text in texts]
+    else:
+        values = value.to_pylist()
+    holds = np.zeros(length, np.bool_)
+    for start, nodes in read_all(spread(json, length), {}):
+        for row, items in enumerate(nodes, start):
+            if type(items) is list and (wanted := values[row]) in items:  # as True is in [1]
+                holds[row] = any(type(item) is type(wanted) and item == wanted for item in items)
+    return pa.array(holds)
 
 
 @scalar(
     "JSON_ARRAY_LENGTH",
     "The number of items of a JSON array; null if it is none.",
     "(json STRING) -> INT",
+    style="arrow",
     category=CATEGORY,
 )
-def json_array_length(text: str) -> int | None:
-    node = parse(text)
-    return len(node) if isinstance(node, list) else None
+def json_array_length(json: Any) -> Evaluated:
+    failed: dict[int, str] = {}
+    lengths: list[int | None] = []
+    for _, nodes in read_all(json, failed):
+        lengths += [len(node) if type(node) is list else None for node in nodes]
+    return Evaluated(pa.array(lengths, pa.int32()), _failures(failed))
 
 
 @scalar(
     "JSON_CONCAT",
     "JSON objects merged (the last one wins), or JSON arrays and other values put into one array.",
     "(json STRING, more STRING...) -> STRING",
+    style="arrow",
     nulls=True,
     category=CATEGORY,
 )
-def json_concat(*texts: str | None) -> str | None:
+def json_concat(*json: Any) -> Evaluated:
     """Any null, or blank text, gives null."""
-    if None in texts:
-        return None
-    nodes = [parse(text) for text in texts if text is not None]
-    if _MISSING in nodes:
-        return None
-    if all(isinstance(node, dict) for node in nodes):
-        return write({key: value for node in nodes for key, value in node.items()})
-    if len(nodes) == 1:
-        return write(nodes[0])
-    return write([item for node in nodes for item in (node if isinstance(node, list) else [node])])
+    length = length_of(json)
+    columns = [spread(texts, length) for texts in json]
+    width = len(columns)
+    together = flat(pc.binary_join_element_wise(*columns, "\n"))
+    exact = needs_digits(together)
+    in_lines = not any((text_bytes(column) == ord("\n")).any() for column in columns)
+    failed: dict[int, str] = {}
+    rows: list[int] = []
+    made = Texts(bare=False)
+    for start in range(0, length, AT_ONCE):
+        texts = together.slice(start, AT_ONCE).to_pylist()
+        some = [row for row, text in enumerate(texts, start) if text is not None]
+        values: Sequence[Any] = ()
+        if in_lines and not (exact and any(exact[start : start + AT_ONCE])):
+            with suppress(*REFUSED):
+                values = FLOATS.quick_lines("\n".join(filter(None, texts)))
+        if len(values) == len(some) * width:
+            # As many values as lines, and so each line, which is one text, holds one value.
+            rows += some
+            made.extend([_together(values[place : place + width]) for place in range(0, len(values), width)])
+            continue
+        for row in some:
+            try:
+                reader = EXACT if exact and exact[row] else FLOATS
+                parts = [reader.read(column[row].as_py()) for column in columns]
+            except ValueError as error:
+                failed[row] = str(error)
+                continue
+            if MISSING not in parts:
+                rows.append(row)
+                made.extend([_together(parts)])
+    return _one_each(rows, made, length, failed)
 
 
-@scalar("JSON_ITEMS", "The items of a JSON array, each as JSON.", "(json STRING) -> ARRAY<STRING>", category=CATEGORY)
-def json_items(text: str) -> list[str] | None:
-    node = parse(text)
-    return list(map(write, node)) if isinstance(node, list) else None
+def _together(parts: Sequence[Any]) -> Any:
+    """Objects as one, in which the last of equal keys counts; other values as one array."""
+    if len(parts) == 1:
+        return parts[0]
+    for part in parts:
+        if type(part) is not dict:
+            break
+    else:
+        return {key: value for part in parts for key, value in part.items()}
+    items: list[Any] = []
+    for part in parts:
+        if type(part) is list:
+            items += part
+        else:
+            items.append(part)
+    return items
 
 
-@scalar("JSON_KEYS", "The keys of a JSON object.", "(json STRING) -> ARRAY<STRING>", category=CATEGORY)
-def json_keys(text: str) -> list[str] | None:
-    node = parse(text)
-    return list(node) if isinstance(node, dict) else None
+@scalar(
+    "JSON_ITEMS",
+    "The items of a JSON array, each as JSON.",
+    "(json STRING) -> ARRAY<STRING>",
+    style="arrow",
+    category=CATEGORY,
+)
+def json_items(json: Any) -> Evaluated:
+    failed: dict[int, str] = {}
+    lengths: list[int] = []
+    items = Texts(bare=False)
+    for _, nodes in read_all(json, failed, needs_digits(json)):
+        lengths += [len(node) if type(node) is list else -1 for node in nodes]
+        items.extend([item for node in nodes if type(node) is list for item in node])
+    texts, halves = items.column()
+    offsets, missing = _places(lengths, failed, halves)
+    return Evaluated(pa.ListArray.from_arrays(offsets, texts, type=_TEXTS, mask=missing), _failures(failed))
+
+
+@scalar(
+    "JSON_KEYS",
+    "The keys of a JSON object.",
+    "(json STRING) -> ARRAY<STRING>",
+    style="arrow",
+    category=CATEGORY,
+)
+def json_keys(json: Any) -> Evaluated:
+    failed: dict[int, str] = {}
+    lengths: list[int] = []
+    keys = Texts(bare=True)
+    for _, nodes in read_all(json, failed):
+        lengths += [len(node) if type(node) is dict else -1 for node in nodes]
+        keys.extend([key for node in nodes if type(node) is dict for key in node])
+    texts, halves = keys.column()
+    offsets, missing = _places(lengths, failed, halves)
+    return Evaluated(pa.ListArray.from_arrays(offsets, texts, type=_TEXTS, mask=missing), _failures(failed))
 
 
 @scalar(
     "JSON_RECORDS",
     "The keys and values of a JSON object: strings as they are, other values as JSON.",
     "(json STRING) -> MAP<STRING, STRING>",
-    category=CATEGORY,
-)
-def json_records(text: str) -> dict[str, str | None] | None:
-    node = parse(text)
-    return {key: _text_of(value) for key, value in node.items()} if isinstance(node, dict) else None
-
-
-# --- writing SQL values --------------------------------------------------------------------
-
-
-@scalar(
-    "TO_JSON_STRING",
-    "A value of any type as JSON.",
-    "(value ANY) -> STRING",
     style="arrow",
-    nulls=True,
     category=CATEGORY,
 )
-def to_json_string(value: Any) -> Any:
-    """Null is ``null``; keys of structs and maps are sorted; dates and times are text, bytes are base64."""
-    type_ = value.type
-    if pa.types.is_temporal(type_):
-        return flat(pc.binary_join_element_wise('"', _temporal_texts(value), '"', "")).fill_null("null")
-    return pa.array([write_typed(item, type_) for item in _plain(value).to_pylist()], pa.string())
-
-
-def _temporal_texts(values: Any) -> Any:
-    """What `_write_primitive` writes between the quotes."""
-    if pa.types.is_date32(values.type):
-        return format_dates(values, "yyyy-MM-dd")
-    if pa.types.is_timestamp(values.type):
-        return format_timestamps(values, "yyyy-MM-dd'T'HH:mm:ss.SSS")
-    whole_minutes = pa.array(int64s(values) // 1000 % 60 == 0)
-    return flat(pc.if_else(whole_minutes, format_times(values, "HH:mm"), format_times(values, "HH:mm:ss")))
-
-
-def _plain(array: Any) -> Any:
-    return (
-        array.cast(storage_type(array.type)) if pa.types.is_temporal(array.type) or pa.types.is_nested(array.type) else array
-    )
-
-
-def write_typed(value: Any, type_: Any) -> str:
-    """A value of an Arrow type, with temporal values as integers, as JSON."""
-    if value is None:
-        return "null"
-    if pa.types.is_map(type_):
-        entries = sorted((str(key), item) for key, item in value)
-        return "{" + ",".join(f"{write(key)}:{write_typed(item, type_.item_type)}" for key, item in entries) + "}"
-    if pa.types.is_struct(type_):
-        fields = sorted(type_, key=lambda field: str(field.name))
-        return "{" + ",".join(f"{write(field.name)}:{write_typed(value[field.name], field.type)}" for field in fields) + "}"
-    if pa.types.is_list(type_):
-        return f"[{','.join(write_typed(item, type_.value_type) for item in value)}]"
-    return _write_primitive(value, type_)
-
-
-def _write_primitive(value: Any, type_: Any) -> str:
-    if pa.types.is_binary(type_):
-        return write(base64.b64encode(value).decode())
-    if pa.types.is_date32(type_):
-        return write(format_local("yyyy-MM-dd", value * DAY_MS))
-    if pa.types.is_timestamp(type_):
-        return write(format_local("yyyy-MM-dd'T'HH:mm:ss.SSS", value))
-    if pa.types.is_time32(type_):
-        return write(format_local("HH:mm" if value // 1000 % 60 == 0 else "HH:mm:ss", value))
-    if isinstance(value, float):
-        text = java_double(value)
-        return text if text[-1].isdigit() else write(text)
-    return write(value)
+def json_records(json: Any) -> Evaluated:
+    failed: dict[int, str] = {}
+    lengths: list[int] = []
+    keys, values = Texts(bare=True), Texts(bare=True)
+    for _, nodes in read_all(json, failed, needs_digits(json)):
+        lengths += [len(node) if type(node) is dict else -1 for node in nodes]
+        objects = [node for node in nodes if type(node) is dict]
+        keys.extend(list(chain.from_iterable(objects)))
+        values.extend(list(chain.from_iterable(map(dict.values, objects))))
+    (names, halves), (texts, more_halves) = keys.column(), values.column()
+    offsets, missing = _places(lengths, failed, halves + more_halves)
+    return Evaluated(pa.MapArray.from_arrays(offsets, names, texts, type=_RECORDS, mask=missing), _failures(failed))
