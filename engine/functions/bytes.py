@@ -7,7 +7,12 @@ import binascii
 import re
 import struct
 from collections.abc import Callable
+from typing import Any
 
+import pyarrow as pa
+
+from ...runtime.kernel import Evaluated
+from .columns import by_prepared
 from .registry import scalar
 
 CATEGORY = "BYTES"
@@ -129,14 +134,19 @@ _ENCODERS: dict[str, Callable[[bytes], str]] = {
     "ENCODE",
     f"A text in one encoding as text in another: {_ENCODINGS}.",
     "(text STRING, from STRING, to STRING) -> STRING",
+    style="arrow",
     category="STRING",
 )
-def encode(text: str, from_: str, to: str) -> str:
-    """Raises: ValueError, for text that is not in the encoding, or another encoding."""
+def encode(text: Any, from_: Any, to: Any) -> Evaluated:
+    """Text that is not in the encoding fails its row, and so does another encoding."""
+    return by_prepared(_recoder, pa.string(), text, from_, to)
+
+
+def _recoder(from_: str, to: str) -> Callable[[str], str]:
     decoder, encoder = _DECODERS.get(from_.lower()), _ENCODERS.get(to.lower())
     if decoder is None or encoder is None:
         raise ValueError(f"unknown encoding {from_ if decoder is None else to!r}: it must be {_ENCODINGS}")
-    return encoder(decoder(text))
+    return lambda text: encoder(decoder(text))
 
 
 # --- numbers -------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
-from .columns import flat, length_of, null_mask, spread, text_bytes, with_nulls
+from .columns import flat, is_literal, length_of, null_mask, spread, text_bytes, with_nulls
 from .json_values import AT_ONCE, EXACT, FLOATS, HALF_PAIR, MISSING, REFUSED, Texts, is_json, needs_digits, read_all
 from .registry import scalar
 
@@ -107,6 +107,10 @@ def _steps(text: str) -> Iterator[str]:
 )
 def extract_json_field(json: Any, path: Any) -> Evaluated:
     length = length_of((json, path))
+    of_all: tuple[str, ...] | None = None
+    if is_literal(path) and path.is_valid:
+        with suppress(ValueError):  # which is the error of each row
+            of_all = _path(path.as_py())
     json, path = spread(json, length), spread(path, length)
     json = with_nulls(json, null_mask(path))
     known, paths = (~null_mask(json)).tolist(), path.to_pylist()
@@ -118,7 +122,7 @@ def extract_json_field(json: Any, path: Any) -> Evaluated:
         for row, node in enumerate(nodes, start):
             if known[row] and node is not MISSING:
                 try:
-                    node = _at(node, _path(paths[row]))
+                    node = _at(node, of_all or _path(paths[row]))
                 except ValueError as error:
                     failed[row] = str(error)
                     continue
@@ -131,9 +135,9 @@ def extract_json_field(json: Any, path: Any) -> Evaluated:
 
 def _at(node: Any, path: tuple[str, ...]) -> Any:
     for step in path:
-        if isinstance(node, dict):
+        if type(node) is dict:
             node = node.get(step, MISSING)
-        elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):
+        elif type(node) is list and step.isdecimal() and int(step) < len(node):
             node = node[int(step)]
         else:
             return MISSING
@@ -236,10 +240,7 @@ def _together(parts: Sequence[Any]) -> Any:
     """Objects as one, in which the last of equal keys counts; other values as one array."""
     if len(parts) == 1:
         return parts[0]
-    for part in parts:
-        if type(part) is not dict:
-            break
-    else:
+    if type(parts[0]) is dict and type(parts[-1]) is dict and all(type(part) is dict for part in parts):
         return {key: value for part in parts for key, value in part.items()}
     items: list[Any] = []
     for part in parts:
