@@ -431,7 +431,9 @@ class Database(ClientMethods):
                 raise StatementError(f"there is no topic {topic}")
             if config.internal:
                 raise StatementError(f"the topic {topic} is internal: only the engine writes to it")
-            made = records.raw(topic, config, key, value, now_ms() if timestamp is None else timestamp, headers)
+            made = records.raw(
+                self._engine, topic, config, key, value, now_ms() if timestamp is None else timestamp, headers
+            )
             if partition is not None and partition not in range(config.partitions):
                 raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, not {partition!r}")
             return records.write(

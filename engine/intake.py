@@ -20,8 +20,14 @@ from .catalog import DataSource
 from .types import TIME, Array, Map, SqlType, Struct, to_arrow
 
 
-def columns_of(rows: Any, source: DataSource, now_ms: int) -> tuple[dict[str, Any], npt.NDArray[np.int64]]:
-    """Arrow arrays by column name, and the timestamps (``now_ms`` for rows without one).
+def columns_of(
+    rows: Any, source: DataSource, now_ms: int | npt.NDArray[np.int64], *, exact: bool = False
+) -> tuple[dict[str, Any], npt.NDArray[np.int64]]:
+    """Arrow arrays by column name, and the timestamps (``now_ms``, or each row's of them, for rows without one).
+
+    Args:
+        exact: refuse what is converted with an eye on the other rows, that is values that Arrow only takes after it
+            inferred the type of the whole column.  What a row becomes then depends on that row alone.
 
     Raises:
         StatementError: a column that the source has not, or a value that does not fit its type.
@@ -46,7 +52,9 @@ def columns_of(rows: Any, source: DataSource, now_ms: int) -> tuple[dict[str, An
         count = len(dicts)
         values = _by_column(dicts, own, source)
         times = values.pop("ROWTIME", None)
-        arrays = {found: _from_python(given, own[found], found) for found, given in values.items()}
+        if exact and times is not None and any(type(time) is not int for time in times if time is not None):
+            raise StatementError("these times are taken one by one")
+        arrays = {found: _from_python(given, own[found], found, exact) for found, given in values.items()}
     for found, array in arrays.items():
         _check_times(array, own[found], found)
     return arrays, _timestamps(times, count, now_ms)
@@ -137,7 +145,7 @@ def _nested(type_: SqlType) -> bool:
     return isinstance(type_, (Array, Map, Struct))
 
 
-def _from_python(values: list[Any], type_: SqlType, name: str) -> Any:
+def _from_python(values: list[Any], type_: SqlType, name: str, exact: bool = False) -> Any:
     wanted = to_arrow(type_)
     try:
         if _nested(type_):
@@ -145,6 +153,8 @@ def _from_python(values: list[Any], type_: SqlType, name: str) -> Any:
         try:
             return pa.array(values, wanted)
         except _UNFIT:  # such as text for a DATE: what Arrow infers may still be cast
+            if exact:
+                raise
             return _whole(pa.array(values).cast(wanted))
     except _UNFIT as error:
         raise StatementError(f"a value for the column {name} does not fit {type_}: {error}") from error
@@ -170,7 +180,7 @@ def _shaped(value: Any, type_: SqlType) -> Any:
     return value
 
 
-def _timestamps(times: Any | None, count: int, now_ms: int) -> npt.NDArray[np.int64]:
+def _timestamps(times: Any | None, count: int, now_ms: int | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     if times is None:
         return np.full(count, now_ms, np.int64)
     try:
@@ -179,12 +189,13 @@ def _timestamps(times: Any | None, count: int, now_ms: int) -> npt.NDArray[np.in
         raise StatementError(f"rowtime must be milliseconds or a timestamp: {error}") from error
 
 
-def _milliseconds(times: Any, now_ms: int) -> npt.NDArray[np.int64]:
+def _milliseconds(times: Any, now_ms: int | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     if pa.types.is_timestamp(times.type):
         times = times.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
     elif not pa.types.is_integer(times.type):
         raise StatementError(f"rowtime must be milliseconds or a timestamp, not {times.type}")
-    stamps = np.asarray(pc.fill_null(times.cast(pa.int64()), now_ms).to_numpy(zero_copy_only=False), np.int64)
+    absent = now_ms if isinstance(now_ms, int) else pa.array(now_ms)
+    stamps = np.asarray(pc.fill_null(times.cast(pa.int64()), absent).to_numpy(zero_copy_only=False), np.int64)
     if (stamps < 0).any():
         raise StatementError(f"rowtime cannot be negative: {int(stamps.min())}")
     if (stamps > TIMESTAMP_MS_MAX).any():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..storage.formats import make_serde
+from ..storage.formats import format_traits, make_serde
 from ..storage.formats.base import Serde, SerdeOptions
 from .catalog import UNWRAP_SINGLES, WRAP_SINGLES, DataSource, FormatInfo
 from .schema import Column, Schema
@@ -67,6 +68,50 @@ def serdes_of(source: DataSource, registry: SchemaRegistry | None) -> tuple[Serd
     make = serde_maker(registry)
     key = make(source.key_format, True, source.topic, len(source.schema.keys))
     return key, make(source.value_format, False, source.topic, len(stored_values(source.schema)))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The columns of a source that one side of its records holds, and what makes bytes of them (None: typed values).
+
+    Attributes:
+        fields: names and Arrow types, as in ``schema``.
+    """
+
+    schema: pa.Schema
+    fields: tuple[tuple[str, Any], ...]
+    serde: Serde | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What follows from a source for the records it is written with.
+
+    Attributes:
+        key: None for a source without key columns.
+        lasting: whether it may be kept as long as the source is the same.  It may not for a format of the registry: what
+            schema a record gets is asked anew for every write.
+    """
+
+    source: DataSource
+    key: Side | None
+    value: Side
+    lasting: bool
+
+
+def layout_of(source: DataSource, registry: SchemaRegistry | None) -> Layout:
+    """How a source's rows are written."""
+    key, value = serdes_of(source, registry)
+    return Layout(
+        source,
+        None if key is None else _side(key_schema(source.schema), key),
+        _side(value_schema(source.schema), value),
+        not any(format_traits(f.name).inference for f in (source.key_format, source.value_format)),
+    )
+
+
+def _side(schema: pa.Schema, serde: Serde | None) -> Side:
+    return Side(schema, tuple((f.name, f.type) for f in schema), serde)
 
 
 def stored_values(schema: Schema) -> tuple[Column, ...]:

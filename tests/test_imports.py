@@ -32,8 +32,8 @@ ORDER = {
         "lowering results commands texts database script_tests"
     ),
     "engine/commands": (
-        "raw journal upgrade context topics inference planning printing reading records replacement settings submit insert "
-        "persist select adhoc define describe inspect assertions dispatch"
+        "raw journal upgrade combining context topics inference planning printing reading records replacement settings "
+        "submit insert persist select adhoc define describe inspect assertions dispatch"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""

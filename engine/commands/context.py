@@ -19,9 +19,10 @@ from ..catalog import Catalog, DataSource, FormatInfo
 from ..functions.registry import Registry
 from ..plan.nodes import PlanNode
 from ..schema import Schema
-from ..serdes import value_type
+from ..serdes import Layout, value_type
 from ..settings import Settings
 from ..types import from_arrow
+from .combining import Combiner
 from .journal import Journal, JournalEntry
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Engine:
         journaled: the statement in hand, once it is in the journal and until it is taken back.
         unsettled: a statement is in the journal that could not be finished, so what is known in memory is not what the
             journal says: no other statement may follow it.
+        combiner: makes few rows of many callers into records together.
+        layouts: how rows of sources are written, by the source's name; each counts for the source it holds only.
         witness: adds to the commit that makes the statement in hand happen a note that it did (see `submit`).
     """
 
@@ -81,6 +84,8 @@ class Engine:
     journaled: str | None = None
     unsettled: StorageError | None = None
     witness: Callable[[Transaction], None] | None = None
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    combiner: Combiner = field(default_factory=Combiner)
 
     # --- the journal -----------------------------------------------------------------------
 
@@ -131,7 +136,7 @@ class Engine:
     # --- topics ----------------------------------------------------------------------------
 
     def topic(self, name: str) -> TopicConfig | None:
-        return self.log.topics().get(name)
+        return self.log.config(name)
 
     def partitions(self, name: str) -> int:
         """How many partitions a topic was asked to have."""

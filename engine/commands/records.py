@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ from ...runtime.clock import now_ms
 from ...runtime.host import Token
 from ...runtime.source import all_null
 from ...storage.log.protocol import Records, TopicConfig, Transaction
+from ...storage.log.record import slice_records
 from ..catalog import DataSource
 from ..intake import columns_of
-from ..serdes import key_schema, serdes_of, stored_values, value_schema
+from ..serdes import Layout, Side, layout_of
 from .context import Engine
 
 
@@ -42,38 +45,49 @@ def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], t
         StatementError: a row cannot be written in the source's formats.
     """
     n = len(timestamps)
-    key_serde, value_serde = serdes_of(source, engine.schemas)
+    layout = _layout(engine, source)
 
-    def column(name: str, type_: Any) -> Any:
-        return columns[name] if name in columns else pa.nulls(n, type_)
+    def arrays_of(side: Side) -> list[Any]:
+        return [columns[name] if name in columns else pa.nulls(n, type_) for name, type_ in side.fields]
 
     keys = None
-    if key_serde is not None:
-        schema = key_schema(source.schema)
-        arrays = [column(f.name, f.type) for f in schema]
-        absent = all_null(tuple(arrays), 0, n)
-        encoded = key_serde.encode(arrays, schema, absent if absent.any() else None)
+    if layout.key is not None and layout.key.serde is not None:
+        arrays = arrays_of(layout.key)
+        absent = None if any(not array.null_count for array in arrays) else all_null(tuple(arrays), 0, n)
+        encoded = layout.key.serde.encode(arrays, layout.key.schema, absent)
         _refuse(encoded.malformed, source, "key")
         keys = encoded.data
-    schema = value_schema(source.schema)
-    arrays = [column(f.name, f.type) for f in schema]
-    if value_serde is None:
-        values = _typed(engine, source, columns, n)
+    if layout.value.serde is None:
+        values = _typed(engine, layout, columns, n)
     else:
-        encoded = value_serde.encode(arrays, schema, None)
+        encoded = layout.value.serde.encode(arrays_of(layout.value), layout.value.schema, None)
         _refuse(encoded.malformed, source, "value")
         values = encoded.data
     return Records(keys, values, timestamps)
 
 
-def _typed(engine: Engine, source: DataSource, columns: Mapping[str, Any], n: int) -> Any:
+def _layout(engine: Engine, source: DataSource) -> Layout:
+    """The source's layout, kept until the catalog has another source of this name."""
+    known = engine.layouts.get(source.name)
+    if known is None or known.source is not source:
+        known = layout_of(source, engine.schemas)
+        if known.lasting:
+            engine.layouts[source.name] = known
+    return known
+
+
+def _typed(engine: Engine, layout: Layout, columns: Mapping[str, Any], n: int) -> Any:
     """The struct array of a typed topic, which may have more fields than this source."""
-    wanted: Any = engine.log.topics()[source.topic].value_type
-    own = {c.name for c in stored_values(source.schema)}
-    arrays = [columns[f.name] if f.name in own and f.name in columns else pa.nulls(n, f.type) for f in wanted]
+    config = engine.topic(layout.source.topic)
+    if config is None:
+        raise StatementError(f"there is no topic {layout.source.topic}")
+    wanted: Any = config.value_type
+    own = {name for name, _ in layout.value.fields}
+    fields = list(wanted)
+    arrays = [columns[f.name] if f.name in own and f.name in columns else pa.nulls(n, f.type) for f in fields]
     if not arrays:
         return pa.array([{}] * n, wanted)
-    return pa.StructArray.from_arrays(arrays, fields=list(wanted))
+    return pa.StructArray.from_arrays(arrays, fields=fields)
 
 
 def _refuse(malformed: Any, source: DataSource, side: str) -> None:
@@ -95,23 +109,62 @@ def from_python(engine: Engine, name: str, rows: Any) -> tuple[str, Records, Non
         raise StatementError(f"a stream or table is named by text, not {type(name).__name__}")
     target = engine.catalog.sources.get(name) or engine.catalog.source(name.upper())
     check_writable(target)
-    arrays, timestamps = columns_of(rows, target, now_ms())
+    now = now_ms()
+    made = None
+    if type(rows) is list and 0 < len(rows) <= _COMBINED_ROWS_MAX:
+        made = engine.combiner.ask(target, (rows, now), partial(_made_together, engine, target))
+    if made is None:
+        made = _made(engine, target, *columns_of(rows, target, now))
+    return target.topic, made, None
+
+
+_COMBINED_ROWS_MAX = 16
+"""Rows of one caller that are made into records together with those of others; more are worth the calls into Arrow."""
+
+
+def _made(engine: Engine, target: DataSource, arrays: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:
     for column in target.schema.keys if target.kind == "TABLE" and len(timestamps) else ():
         if column.name not in arrays or arrays[column.name].null_count:
             raise StatementError(f"{target.name} is a table, and a row has no value for its key {column.name}")
-    return target.topic, to_records(engine, target, arrays, timestamps), None
+    return to_records(engine, target, arrays, timestamps)
 
 
-def raw(topic: str, config: TopicConfig, key: Any, value: Any, timestamp: Any, headers: Any) -> Records:
+def _made_together(engine: Engine, target: DataSource, requests: Sequence[tuple[list[Any], int]]) -> list[Records]:
+    """The records of several callers' rows.  Raises: StatementError, if not all of them are plain and right."""
+    if len(requests) == 1:
+        ((rows, at),) = requests
+        return [_made(engine, target, *columns_of(rows, target, at))]
+    counts = [len(rows) for rows, _ in requests]
+    now = np.repeat(np.array([at for _, at in requests], np.int64), counts)
+    arrays, timestamps = columns_of([row for rows, _ in requests for row in rows], target, now, exact=True)
+    return _cut(_made(engine, target, arrays, timestamps), counts)
+
+
+def _cut(records: Records, counts: Sequence[int]) -> list[Records]:
+    ends = list(accumulate(counts))
+    return [slice_records(records, end - count, end) for end, count in zip(ends, counts, strict=True)]
+
+
+def raw(engine: Engine, topic: str, config: TopicConfig, key: Any, value: Any, timestamp: Any, headers: Any) -> Records:
     """One record as `Database.produce` takes it.
 
     Raises:
         StatementError: the topic cannot hold it.
     """
+    made: Records | None = engine.combiner.ask(
+        config, (key, value, timestamp, headers), partial(_raw_together, topic, config)
+    )
+    if made is not None:
+        return made
     try:
         return raw_columns(topic, config, [key], [value], [timestamp], [headers])
     except ClientError as error:
         raise StatementError(str(error)) from error
+
+
+def _raw_together(topic: str, config: TopicConfig, requests: Sequence[tuple[Any, Any, Any, Any]]) -> list[Records]:
+    keys, values, timestamps, headers = zip(*requests, strict=True)
+    return _cut(raw_columns(topic, config, keys, values, timestamps, headers), [1] * len(requests))
 
 
 def write(

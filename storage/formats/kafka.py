@@ -23,7 +23,9 @@ import pyarrow as pa
 from .base import Decoded, Encoded
 from .values import binary_array, binary_parts, malformed, nulls_of, or_none, plain_array, row_count, type_name, without
 
-_NUMBERS = {pa.int32(): ">i4", pa.int64(): ">i8", pa.float64(): ">f8"}
+_NUMBERS = {pa.int32().id: ">i4", pa.int64().id: ">i8", pa.float64().id: ">f8"}
+"""By the numbers of the types: a type itself is slow to hash."""
+_TEXTS = (pa.binary().id, pa.string().id)
 
 
 class KafkaSerde:
@@ -40,7 +42,7 @@ class KafkaSerde:
             return Decoded((array,), or_none(null), None)
         if type_ == pa.string():
             return Decoded((_text(array),), or_none(null), None)
-        values, wrong = _numbers(array, null, _NUMBERS[type_])
+        values, wrong = _numbers(array, null, _NUMBERS[type_.id])
         column = pa.array(values.astype(values.dtype.newbyteorder("=")), type_, mask=null | wrong)
         lengths = np.diff(binary_parts(array)[0]) if wrong.any() else None
         reasons = (
@@ -59,13 +61,15 @@ class KafkaSerde:
             return Encoded(pa.nulls(row_count(columns, absent), pa.binary()), None)
         column = plain_array(columns[0])
         type_ = schema.field(0).type
-        if type_ in (pa.binary(), pa.string()):
-            return Encoded(without(column.cast(pa.binary()), absent), None)
-        null = nulls_of(column) if absent is None else nulls_of(column) | absent
+        if type_.id in _TEXTS:
+            return Encoded(without(column if type_ == pa.binary() else column.cast(pa.binary()), absent), None)
+        null = None if absent is None and not column.null_count else nulls_of(column)
+        if null is not None and absent is not None:
+            null = null | absent
         filled = column.fill_null(0) if column.null_count else column
-        numbers = filled.to_numpy(zero_copy_only=False).astype(_NUMBERS[type_])
+        numbers = filled.to_numpy(zero_copy_only=False).astype(_NUMBERS[type_.id])
         offsets = np.arange(len(numbers) + 1, dtype=np.int32) * np.int32(numbers.itemsize)
-        validity = pa.array(~null).buffers()[1] if null.any() else None
+        validity = None if null is None or not null.any() else pa.array(~null).buffers()[1]
         buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(numbers)]
         return Encoded(pa.Array.from_buffers(pa.binary(), len(numbers), buffers), None)
 

@@ -176,6 +176,11 @@ class LocalLog:
         """See `protocol.Log.topics`."""
         return {name: topic.config for name, topic in dict(self._topics).items()}
 
+    def config(self, topic: str) -> TopicConfig | None:
+        """See `protocol.Log.config`."""
+        known = self._topics.get(topic)
+        return None if known is None else known.config
+
     def topic_id(self, name: str) -> int:
         """See `protocol.Log.topic_id`."""
         return self.topic(name).id

@@ -184,6 +184,9 @@ class Log(Protocol):
     def topics(self) -> Mapping[str, TopicConfig]:
         """All topics by name, internal ones included."""
 
+    def config(self, topic: str) -> TopicConfig | None:
+        """One topic's; None if there is none of this name."""
+
     def topic_id(self, name: str) -> int:
         """A topic's number; one that is deleted and created again gets another.  Raises: StorageError, if there is none."""
 

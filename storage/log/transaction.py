@@ -48,7 +48,10 @@ class Prepared:
     @property
     def small(self) -> bool:
         """Whether it may share a frame with what others append to the partition."""
-        return len(self.records) <= _JOINED_ROWS_MAX and self.records.values.get_total_buffer_size() <= _JOINED_BYTES_MAX
+        values = self.records.values
+        return len(values) <= _JOINED_ROWS_MAX and (
+            values.get_total_buffer_size() <= _JOINED_BYTES_MAX or values.nbytes <= _JOINED_BYTES_MAX  # (a slice's own part)
+        )
 
     def widen(self, value_type: Any) -> None:
         """Add null fields if the topic's type has grown meanwhile; the frames are then to be made again."""

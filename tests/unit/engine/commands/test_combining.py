@@ -1,0 +1,203 @@
+"""Small inserts of many callers are made records together: nobody can tell, and what is wrong is told to whom it belongs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from penstock.engine.commands import records
+from penstock.engine.commands.combining import Combiner
+from penstock.engine.database import Database, connect
+from penstock.errors import PenstockError, StatementError
+from penstock.storage.log.protocol import Records
+
+from .test_odd_data import COLUMNS, VALUES
+
+PATIENCE_S = 30
+
+
+@pytest.fixture(name="db")
+def opened() -> Iterator[Database]:
+    with connect() as db:
+        yield db
+
+
+def shown(made: Records) -> str:
+    """Equal texts for equal records (values may be NaN)."""
+    return repr((None if made.keys is None else made.keys.to_pylist(), made.values.to_pylist(), made.timestamps.tolist()))
+
+
+def together(*works: Callable[[], Any]) -> list[Any]:
+    """What each gives or raises, run at once in threads of their own."""
+    got: list[Any] = [None] * len(works)
+
+    def run(number: int) -> None:
+        try:
+            got[number] = works[number]()
+        except BaseException as error:
+            got[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    return got
+
+
+@pytest.mark.parametrize("format_", ["ARROW", "JSON"])
+def test_rows_become_the_same_together_and_alone(db: Database, format_: str) -> None:
+    """Any two odd values in one column: together they are refused, or are what each is by itself."""
+    db.execute(f"CREATE STREAM s ({COLUMNS}) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = '{format_}');")
+    engine = db._engine
+    source = engine.catalog.source("S")
+    combined = 0
+    for name in "ABCDEFGHIJKLM":
+        alone: list[str | None] = []
+        for value in VALUES:
+            try:
+                alone.append(shown(records._made_together(engine, source, [([{"ID": 1, name: value}], 5)])[0]))
+            except StatementError:
+                alone.append(None)
+        for first, one in zip(VALUES, alone, strict=True):
+            for second, other in zip(VALUES, alone, strict=True):
+                rows = [([{"id": 1, name: first}], 5), ([{"ID": 1, name.lower(): second}], 5)]
+                try:
+                    made = [shown(r) for r in records._made_together(engine, source, rows)]
+                except PenstockError:
+                    continue
+                assert made == [one, other], (name, first, second)
+                combined += 1
+    assert combined > 500
+
+
+def test_times_are_those_of_each_caller(db: Database) -> None:
+    """A row has its rowtime, or the time at which its caller came."""
+    db.execute("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);")
+    source = db._engine.catalog.source("S")
+    made = records._made_together(
+        db._engine, source, [([{"a": 1}], 7), ([{"a": 2, "rowtime": 3}, {"a": 3, "ROWTIME": 4}], 8), ([{"a": 4}], 9)]
+    )
+    assert [r.timestamps.tolist() for r in made] == [[7], [3, 4], [9]]
+    with pytest.raises(StatementError, match="negative"):
+        records._made_together(db._engine, source, [([{"a": 1, "rowtime": -1}], 7), ([{"a": 1}], 7)])
+
+
+def test_each_caller_gets_its_own_error(db: Database) -> None:
+    """One in eight is wrong: it is told so, the others are written once."""
+    db.execute("CREATE TABLE t (id INT PRIMARY KEY, a INT) WITH (KAFKA_TOPIC = 't', PARTITIONS = 1);")
+
+    def insert(number: int) -> Any:
+        for step in range(20):
+            wrong = [{"ID": None, "A": 1}, {"ID": 1, "B": 1}, {"ID": 1, "A": "x"}][step % 3]
+            with pytest.raises(
+                StatementError, match=["no value for its key ID", "no column B", "does not fit INTEGER"][step % 3]
+            ):
+                db.insert("t", [wrong])
+            db.insert("t", [{"ID": number * 100 + step, "A": step}])
+
+    assert together(*[lambda n=n: insert(n) for n in range(8)]) == [None] * 8  # type: ignore[misc]
+    keys = [int.from_bytes(r.key or b"", "big") for r in db.consume("t")]
+    assert sorted(keys) == [n * 100 + step for n in range(8) for step in range(20)]
+
+
+def test_produced_records_too(db: Database) -> None:
+    """With keys, headers and times, and without; what the topic cannot hold is refused alone."""
+    db.create_topic("raw")
+
+    def produce(number: int) -> None:
+        for step in range(20):
+            with pytest.raises(StatementError, match="negative"):
+                db.produce("raw", value=b"x", timestamp=-1)
+            name = b"%d-%d" % (number, step)
+            headers = (("h", name),) if step % 2 else ()
+            db.produce("raw", key=name if step % 3 else None, value=name, timestamp=step, headers=headers)
+
+    assert together(*[lambda n=n: produce(n) for n in range(8)]) == [None] * 8  # type: ignore[misc]
+    found = list(db.consume("raw"))
+    assert sorted(r.value for r in found) == sorted(b"%d-%d" % (n, step) for n in range(8) for step in range(20))
+    for record in found:
+        step = int(record.value.split(b"-")[1])
+        assert record.timestamp == step
+        assert record.key == (record.value if step % 3 else None)
+        assert record.headers == ((("h", record.value),) if step % 2 else ())
+
+
+def test_a_source_that_changes_is_planned_again(db: Database) -> None:
+    """ALTER, and DROP with another CREATE of the same name: rows are written as the source is now."""
+    db.execute("CREATE STREAM s (id INT KEY, a INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'JSON');")
+    db.insert("s", [{"ID": 1, "A": 1}])
+    kept = db._engine.layouts["S"]
+    db.insert("s", [{"ID": 1, "A": 2}])
+    assert db._engine.layouts["S"] is kept
+    db.execute("ALTER STREAM s ADD COLUMN b STRING;")
+    db.insert("s", [{"ID": 1, "A": 3, "B": "x"}])
+    db.execute("DROP STREAM s;")
+    db.execute(
+        "CREATE STREAM s (id STRING KEY, a INT) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'DELIMITED', KEY_FORMAT = 'KAFKA');"
+    )
+    db.insert("s", [{"ID": "k", "A": 4}])
+    found = list(db.consume("s"))
+    assert [r.value for r in found] == [b'{"A":1}', b'{"A":2}', b'{"A":3,"B":"x"}', b"4"]
+    assert found[3].key == b"k"
+
+
+def test_formats_of_the_registry_are_not_kept(db: Database) -> None:
+    """Which schema a record gets is asked for every write."""
+    db.execute("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'AVRO');")
+    db.insert("s", [{"A": 1}])
+    assert "S" not in db._engine.layouts
+
+
+def test_those_who_come_during_the_work_are_done_together() -> None:
+    """One at work, five behind: the five are one call; kinds are apart; a failure leaves all to themselves."""
+    combiner = Combiner()
+    kind, other = object(), object()
+    calls: list[list[Any]] = []
+    began, go = threading.Event(), threading.Event()
+
+    def slow(requests: Sequence[Any]) -> list[Any]:
+        began.set()
+        assert go.wait(PATIENCE_S)
+        return list(requests)
+
+    def work(requests: Sequence[Any]) -> list[Any]:
+        calls.append(sorted(requests))
+        if 13 in requests:
+            raise ValueError
+        return [-r for r in requests]
+
+    def after(number: int, kind: Any, request: int) -> Any:
+        assert began.wait(PATIENCE_S)
+        if number == 4:
+            while len(combiner._queue) < 4:
+                assert not go.is_set()
+        threading.Timer(0.05, go.set).start() if number == 4 else None
+        return combiner.ask(kind, request, work)
+
+    got = together(
+        lambda: combiner.ask(kind, 0, slow),
+        *[
+            lambda n=n, k=k, r=r: after(n, k, r)
+            for n, (k, r) in enumerate([(kind, 1), (kind, 2), (other, 13), (other, 4), (kind, 3)])
+        ],  # type: ignore[misc]
+    )
+    assert got == [0, -1, -2, None, None, -3]
+    assert sorted(calls) == [[1, 2, 3], [4, 13]]
+
+
+def test_a_worker_that_is_interrupted_keeps_nobody_waiting() -> None:
+    """The next one works."""
+    combiner = Combiner()
+    kind = object()
+
+    def interrupted(requests: Sequence[Any]) -> list[Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        combiner.ask(kind, 1, interrupted)
+    assert combiner.ask(kind, 2, lambda requests: [r + 1 for r in requests]) == 3
