@@ -389,11 +389,7 @@ class Database(ClientMethods):
         """
         with use_clock(self._clock):
             self._check_open()
-            made = [records.from_python(self._engine, source, given) for source, given in rows.items()]
-            parts = [part for part in made if len(part[1])]
-            if not parts and producer is None:
-                return Token()
-            return records.write_all(self._engine, parts, durable=durable, producer=producer, sequence=sequence)
+            return records.insert(self._engine, rows, durable=durable, producer=producer, sequence=sequence)
 
     def last_sequence(self, producer: str) -> int | None:
         """The sequence number of a producer's last commit; None if it never wrote."""
@@ -431,13 +427,15 @@ class Database(ClientMethods):
                 raise StatementError(f"there is no topic {topic}")
             if config.internal:
                 raise StatementError(f"the topic {topic} is internal: only the engine writes to it")
-            made = records.raw(
-                self._engine, topic, config, key, value, now_ms() if timestamp is None else timestamp, headers
-            )
-            if partition is not None and partition not in range(config.partitions):
-                raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, not {partition!r}")
-            return records.write(
-                self._engine, topic, made, partition=partition, durable=durable, producer=producer, sequence=sequence
+            return records.produce(
+                self._engine,
+                topic,
+                config,
+                (key, value, now_ms() if timestamp is None else timestamp, headers),
+                partition=partition,
+                durable=durable,
+                producer=producer,
+                sequence=sequence,
             )
 
     def consume(

@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["Combiner"]
 
-Work = Callable[[Sequence[Any]], Sequence[Any]]
+Work = Callable[[Sequence[Any]], None]
 
 
 def _held_lock() -> threading.Lock:
@@ -23,14 +23,11 @@ def _held_lock() -> threading.Lock:
     return lock
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiter:
-    """``woken`` is held until ``result`` is what it will be, or ``leads``: then its thread does all that is in the queue."""
+    """``woken`` is held until the request was worked on, or ``leads``: then its thread works on all that is in the queue."""
 
-    kind: Any
     request: Any
-    work: Work
-    result: Any = None
     leads: bool = False
     woken: threading.Lock = field(default_factory=_held_lock)
 
@@ -44,15 +41,14 @@ class Combiner:
         """Whether somebody works, and will wake the next one in the queue."""
         self._guard = threading.Lock()
 
-    def ask(self, kind: Any, request: Any, work: Work) -> Any | None:
-        """What ``work`` makes of the request, and of others of this kind (the very same object) that wait.
-
-        None if ``work`` fails: then each has to do it alone, and whoever is at fault is told so.
+    def ask(self, request: Any, work: Work) -> None:
+        """Have ``work`` done, on this request and on others that wait.
 
         Args:
-            work: takes requests, gives as many results.
+            work: takes requests, the first of them first; the same for everybody.  It leaves what became of each in it, and
+                nothing in those that are to be done alone.
         """
-        waiter = _Waiter(kind, request, work)
+        waiter = _Waiter(request)
         with self._guard:
             leads = not self._led
             self._led = True
@@ -60,32 +56,29 @@ class Combiner:
         try:
             if not leads:
                 waiter.woken.acquire()
+            if leads or waiter.leads:
+                self._lead(waiter, work)
         except BaseException:  # interrupted: whoever is behind must not wait for this one
             with self._guard:
                 if waiter in self._queue:
                     self._queue.remove(waiter)
-                    if waiter.leads:
+                    if leads or waiter.leads:
                         self._wake_next()
             raise
-        if leads or waiter.leads:
-            self._lead(waiter)
-        return waiter.result
 
-    def _lead(self, leader: _Waiter) -> None:
-        with self._guard:
-            group, self._queue = self._queue, []
+    def _lead(self, leader: _Waiter, work: Work) -> None:
+        group: list[_Waiter] = []
         try:
-            by_kind: dict[int, list[_Waiter]] = {}
-            for waiter in group:
-                by_kind.setdefault(id(waiter.kind), []).append(waiter)
-            for alike in by_kind.values():
-                _do(alike)
-        finally:
             with self._guard:
-                self._wake_next()
-            for waiter in group:
-                if waiter is not leader:
-                    waiter.woken.release()
+                group, self._queue = self._queue, []
+            work([waiter.request for waiter in group])
+        finally:
+            if group:
+                with self._guard:
+                    self._wake_next()
+                for waiter in group:
+                    if waiter is not leader:
+                        waiter.woken.release()
 
     def _wake_next(self) -> None:
         if self._queue:
@@ -93,12 +86,3 @@ class Combiner:
             self._queue[0].woken.release()
         else:
             self._led = False
-
-
-def _do(alike: Sequence[_Waiter]) -> None:
-    try:
-        results = alike[0].work([waiter.request for waiter in alike])
-    except Exception:  # not swallowed: each does its own again, and meets what is wrong with it
-        return
-    for waiter, result in zip(alike, results, strict=True):
-        waiter.result = result

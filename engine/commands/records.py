@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import ClientError, StatementError
+from ...errors import ClientError, StatementError, StorageError
 from ...runtime.clients.records import raw_columns
 from ...runtime.clock import now_ms
 from ...runtime.host import Token
 from ...runtime.source import all_null
-from ...storage.log.protocol import Records, TopicConfig, Transaction
-from ...storage.log.record import slice_records
+from ...storage.log.protocol import Commit, Outcome, Records, TopicConfig, Transaction
 from ..catalog import DataSource
 from ..intake import columns_of
 from ..serdes import Layout, Side, layout_of
@@ -99,27 +98,38 @@ def _refuse(malformed: Any, source: DataSource, side: str) -> None:
         )
 
 
-def from_python(engine: Engine, name: str, rows: Any) -> tuple[str, Records, None]:
-    """Rows as `Database.insert` takes them -> topic, records, no partition in particular.
+def insert(
+    engine: Engine, rows: Mapping[str, Any], *, durable: bool | None, producer: str | None, sequence: int | None
+) -> Token:
+    """What `Database.insert_many` does: append rows to sources in one commit.
 
     Raises:
         StatementError: there is no such source, or a row does not fit it.
+        StorageError: the disk failed; nothing was written.
     """
+    made: list[tuple[str, Records, int | None]] = []
+    for name, given in rows.items():
+        target = _target(engine, name)
+        now = now_ms()
+        if len(rows) == 1 and producer is None and type(given) is list and 0 < len(given) <= _COMBINED_ROWS_MAX:
+            lasting = _admitted(engine, [target.topic], durable, producer, sequence)
+            make = partial(_made_together, engine, target)
+            token = _combined(engine, _Small(target, make, (given, now), target.topic, None, lasting))
+            if token is not None:
+                return token
+        made.append((target.topic, _made(engine, target, *columns_of(given, target, now)), None))
+    parts = [part for part in made if len(part[1])]
+    if not parts and producer is None:
+        return Token()
+    return write_all(engine, parts, durable=durable, producer=producer, sequence=sequence)
+
+
+def _target(engine: Engine, name: str) -> DataSource:
     if not isinstance(name, str):
         raise StatementError(f"a stream or table is named by text, not {type(name).__name__}")
     target = engine.catalog.sources.get(name) or engine.catalog.source(name.upper())
     check_writable(target)
-    now = now_ms()
-    made = None
-    if type(rows) is list and 0 < len(rows) <= _COMBINED_ROWS_MAX:
-        made = engine.combiner.ask(target, (rows, now), partial(_made_together, engine, target))
-    if made is None:
-        made = _made(engine, target, *columns_of(rows, target, now))
-    return target.topic, made, None
-
-
-_COMBINED_ROWS_MAX = 16
-"""Rows of one caller that are made into records together with those of others; more are worth the calls into Arrow."""
+    return target
 
 
 def _made(engine: Engine, target: DataSource, arrays: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:
@@ -129,42 +139,120 @@ def _made(engine: Engine, target: DataSource, arrays: Mapping[str, Any], timesta
     return to_records(engine, target, arrays, timestamps)
 
 
-def _made_together(engine: Engine, target: DataSource, requests: Sequence[tuple[list[Any], int]]) -> list[Records]:
-    """The records of several callers' rows.  Raises: StatementError, if not all of them are plain and right."""
-    if len(requests) == 1:
-        ((rows, at),) = requests
-        return [_made(engine, target, *columns_of(rows, target, at))]
-    counts = [len(rows) for rows, _ in requests]
-    now = np.repeat(np.array([at for _, at in requests], np.int64), counts)
-    arrays, timestamps = columns_of([row for rows, _ in requests for row in rows], target, now, exact=True)
-    return _cut(_made(engine, target, arrays, timestamps), counts)
+def produce(
+    engine: Engine,
+    topic: str,
+    config: TopicConfig,
+    content: tuple[Any, Any, Any, Any],
+    *,
+    partition: int | None,
+    durable: bool | None,
+    producer: str | None,
+    sequence: int | None,
+) -> Token:
+    """What `Database.produce` does: append one record as it is.
 
-
-def _cut(records: Records, counts: Sequence[int]) -> list[Records]:
-    ends = list(accumulate(counts))
-    return [slice_records(records, end - count, end) for end, count in zip(ends, counts, strict=True)]
-
-
-def raw(engine: Engine, topic: str, config: TopicConfig, key: Any, value: Any, timestamp: Any, headers: Any) -> Records:
-    """One record as `Database.produce` takes it.
+    Args:
+        content: key, value, timestamp, headers.
 
     Raises:
         StatementError: the topic cannot hold it.
     """
-    made: Records | None = engine.combiner.ask(
-        config, (key, value, timestamp, headers), partial(_raw_together, topic, config)
-    )
-    if made is not None:
-        return made
+    if producer is None and (partition is None or partition in range(config.partitions)):
+        lasting = _admitted(engine, [topic], durable, producer, sequence)
+        small = _Small(config, partial(_raw_together, topic, config), content, topic, partition, lasting)
+        token = _combined(engine, small)
+        if token is not None:
+            return token
     try:
-        return raw_columns(topic, config, [key], [value], [timestamp], [headers])
+        made = _raw_together(topic, config, [content])
     except ClientError as error:
         raise StatementError(str(error)) from error
+    if partition is not None and partition not in range(config.partitions):
+        raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, not {partition!r}")
+    return write(engine, topic, made, partition=partition, durable=durable, producer=producer, sequence=sequence)
 
 
-def _raw_together(topic: str, config: TopicConfig, requests: Sequence[tuple[Any, Any, Any, Any]]) -> list[Records]:
-    keys, values, timestamps, headers = zip(*requests, strict=True)
-    return _cut(raw_columns(topic, config, keys, values, timestamps, headers), [1] * len(requests))
+# ------------------------------------------------------------------------------------- few rows of many callers
+
+_COMBINED_ROWS_MAX = 16
+"""Rows of one caller that are written together with those of others; more are worth the calls into Arrow."""
+
+
+@dataclass(slots=True, eq=False)
+class _Small:
+    """An insert of few rows.
+
+    Attributes:
+        kind: contents with the very same one, and the same partition, are made into records by one call.
+        make: contents -> their records.
+        commit: None if nothing was written.
+    """
+
+    kind: Any
+    make: Callable[[Sequence[Any]], Records]
+    content: Any
+    topic: str
+    partition: int | None
+    durable: bool
+    commit: Commit | None = None
+
+
+def _combined(engine: Engine, small: _Small) -> Token | None:
+    """Write it in one commit with what others write at this moment; None if it has to be done alone: something is wrong.
+
+    The token may be that of rows of others that stand behind in the same topic.
+    """
+    engine.combiner.ask(small, partial(_write_together, engine))
+    if small.commit is None:
+        return None
+    return Token({place: end for place, end in small.commit.ends.items() if place[0] == small.topic})
+
+
+def _write_together(engine: Engine, requests: Sequence[_Small]) -> None:
+    by_kind: dict[tuple[int, int | None], list[_Small]] = {}
+    for request in requests:
+        by_kind.setdefault((id(request.kind), request.partition), []).append(request)
+    transaction = engine.log.transaction()
+    written: list[_Small] = []
+    for alike in by_kind.values():
+        first = alike[0]
+        try:
+            transaction.append(first.topic, first.make([request.content for request in alike]), first.partition)
+        except Exception:  # not swallowed: each does its own alone, and whoever is at fault meets it again
+            continue
+        written.extend(alike)
+    if not written:
+        return
+    outcomes: list[Outcome | None] = [None]
+    try:
+        engine.log.commit_all([(transaction, any(request.durable for request in written))], outcomes)
+    except StorageError:  # the same
+        return
+    finally:
+        (outcome,) = outcomes
+        for request in written:
+            request.commit = outcome if isinstance(outcome, Commit) else None
+    if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+        raise outcome  # an interruption: the others go on alone
+
+
+def _made_together(engine: Engine, target: DataSource, contents: Sequence[tuple[list[Any], int]]) -> Records:
+    """The records of several callers' rows.  Raises: StatementError, if not all of them are plain and right."""
+    if len(contents) == 1:
+        ((rows, at),) = contents
+        return _made(engine, target, *columns_of(rows, target, at))
+    now = np.repeat(np.array([at for _, at in contents], np.int64), [len(rows) for rows, _ in contents])
+    return _made(engine, target, *columns_of([row for rows, _ in contents for row in rows], target, now, exact=True))
+
+
+def _raw_together(topic: str, config: TopicConfig, contents: Sequence[tuple[Any, Any, Any, Any]]) -> Records:
+    """The records of several callers.  Raises: ClientError, if the topic cannot hold all of them."""
+    keys, values, timestamps, headers = zip(*contents, strict=True)
+    return raw_columns(topic, config, keys, values, timestamps, headers)
+
+
+# ------------------------------------------------------------------------------------------------------ writing
 
 
 def write(
@@ -204,24 +292,29 @@ def write_all(
         StatementError: only one of producer and sequence is given.
         StorageError: the disk failed; nothing was written.
     """
-    if (producer is None) != (sequence is None):
-        raise StatementError("producer and sequence go together")
-    if durable is None:
-        durable = engine.settings["penstock.durability"] == "durable"
     topics = list(dict.fromkeys(topic for topic, _, _ in parts))
-    engine.host.admit(topics)
+    durable = _admitted(engine, topics, durable, producer, sequence)
     transaction = engine.log.transaction()
     for topic, records, partition in parts:
         transaction.append(topic, records, partition)
     if also is not None:
         also(transaction)
-    if producer is None or sequence is None:
-        return Token.of(transaction.commit(durable))
-    transaction.set_sequence(producer, sequence)
+    if producer is not None and sequence is not None:
+        transaction.set_sequence(producer, sequence)
     commit = transaction.commit(durable)
-    if commit.ends:
+    if producer is None or commit.ends:
         return Token.of(commit)
     # A retry: the first attempt lies somewhere before the present ends.
     known = engine.log.topics()
     places = [(topic, number) for topic in topics for number in range(known[topic].partitions)]
     return Token(dict(engine.log.end_offsets(places)[1]))
+
+
+def _admitted(
+    engine: Engine, topics: Sequence[str], durable: bool | None, producer: str | None, sequence: int | None
+) -> bool:
+    """Whether the write is to be durable; returns when the readers of the topics are not too far behind."""
+    if (producer is None) != (sequence is None):
+        raise StatementError("producer and sequence go together")
+    engine.host.admit(topics)
+    return engine.settings["penstock.durability"] == "durable" if durable is None else durable

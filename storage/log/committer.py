@@ -37,7 +37,7 @@ from ..layout import journal_path
 from .journal import Journal
 from .manifest import Appended, Committed, Entry, Manifest, Produced, SegmentState
 from .partition import Partition
-from .protocol import Commit
+from .protocol import Commit, Outcome
 from .record import PreparedFrame
 from .segment import Segment, segment_header
 from .settings import LogSettings
@@ -60,7 +60,7 @@ def _held_lock() -> threading.Lock:
     return lock
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiter:
     """A transaction on its way through the steps.
 
@@ -69,8 +69,7 @@ class _Waiter:
 
     transaction: LocalTransaction
     durable: bool
-    result: Commit | None = None
-    error: BaseException | None = None
+    outcome: Outcome | None = None
     leads: bool = False
     woken: threading.Lock = field(default_factory=_held_lock)
 
@@ -142,35 +141,40 @@ class Committer:
 
     # ------------------------------------------------------------------------------------------------ transactions
 
-    def commit(self, transaction: LocalTransaction, durable: bool) -> Commit:
-        """Take a transaction through the steps, alone or in a group.
+    def commit(self, transactions: Sequence[tuple[LocalTransaction, bool]], outcomes: list[Outcome | None]) -> None:
+        """Take transactions through the steps, alone or in a group.
 
-        Raises:
-            StorageError: it did not happen.
+        Args:
+            transactions: with each whether it shall be durable.
+            outcomes: gets what became of each, in their order; None after an interruption: it did not happen.
         """
-        waiter = _Waiter(transaction, durable)
+        waiters = [_Waiter(transaction, durable) for transaction, durable in transactions]
+        first = waiters[0]  # all are taken by the same leader, who wakes all; this thread sleeps at the lock of the first
         with self._queue_guard:
-            self._queue.append(waiter)
+            self._queue.extend(waiters)
             leads = not self._led
             self._led = True
         try:
             if not leads:
-                waiter.woken.acquire()
-            if leads or waiter.leads:
-                self._lead_queue(waiter)
+                first.woken.acquire()
+            if leads or first.leads:
+                self._lead_queue(waiters)
         except BaseException:  # interrupted: whoever is behind must not wait for this one
             with self._queue_guard:
-                if waiter in self._queue:
-                    self._queue.remove(waiter)
-                    if leads or waiter.leads:
+                queued = first in self._queue
+                if queued:
+                    place = self._queue.index(first)
+                    del self._queue[place : place + len(waiters)]
+                    if leads or first.leads:
                         self._wake_next()
+            if not (queued or leads or first.leads):  # somebody leads it through: the caller wants to know how that ends
+                while first.outcome is None and not first.woken.acquire(timeout=1.0):
+                    pass
             raise
-        if waiter.error is not None:
-            raise waiter.error
-        assert waiter.result is not None
-        return waiter.result
+        finally:
+            outcomes[:] = [w.outcome for w in waiters]
 
-    def _lead_queue(self, leader: _Waiter) -> None:
+    def _lead_queue(self, own: Sequence[_Waiter]) -> None:
         """Take all who wait through the steps, then wake the first of those who came meanwhile, to do the same."""
         group: list[_Waiter] = []
         try:
@@ -183,7 +187,7 @@ class Committer:
                 with self._queue_guard:
                     self._wake_next()
                 for waiter in group:
-                    if waiter is not leader:
+                    if waiter is not own[0]:
                         waiter.woken.release()
 
     def _wake_next(self) -> None:
@@ -202,10 +206,10 @@ class Committer:
                     self._lead([waiter])
             else:
                 for waiter in group:
-                    waiter.error = error
+                    waiter.outcome = error
         except BaseException as error:
             for waiter in group:
-                waiter.error = waiter.error or error
+                waiter.outcome = waiter.outcome if isinstance(waiter.outcome, BaseException) else error
             self._failure = self._failure or StorageError(f"the log stopped: {error}", path=self._files.root)
 
     def _commit_group(self, group: list[_Waiter]) -> None:
@@ -235,7 +239,7 @@ class Committer:
         if pendings:
             self._log.publish([p.entry for p in pendings])  # step 5
         for waiter, result in zip(group, results, strict=True):
-            waiter.result = result
+            waiter.outcome = result
         if self._unflushed:
             self._log.housekeeper.wake()
         if self._journal.end > self._journal_bytes_max:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from .manifest import (
 )
 from .partition import Partition, check_unkeyed
 from .partitioner import partitions_of
-from .protocol import FetchedRecords, OffsetReset, ProducedBatch, TopicConfig, TopicPartition
+from .protocol import FetchedRecords, OffsetReset, Outcome, ProducedBatch, TopicConfig, TopicPartition, Transaction
 from .record import fields_hold_dictionaries
 from .recovery import recover
 from .rewriting import Interrupted, Pace
@@ -217,6 +217,13 @@ class LocalLog:
     def transaction(self) -> LocalTransaction:
         """See `protocol.Log.transaction`."""
         return LocalTransaction(self)
+
+    def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
+        """See `protocol.Log.commit_all`."""
+        own = [(cast(LocalTransaction, transaction), durable) for transaction, durable in transactions]
+        for transaction, _ in own:
+            transaction.prepare()
+        self.committer.commit(own, outcomes)
 
     def next_turn(self, topic: str, count: int) -> int:
         """Whose turn it is among a topic's partitions to get the first of ``count`` records without a key."""

@@ -105,6 +105,10 @@ class Commit:
     starts: Mapping[TopicPartition, int] = field(default_factory=dict)
 
 
+Outcome = Commit | BaseException
+"""What became of a transaction: an error means that it did not happen."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProducedBatch:
     """What a producer wrote to one partition in one commit: the records numbered ``first`` to ``last`` lie at ``offset`` and
@@ -191,6 +195,14 @@ class Log(Protocol):
         """A topic's number; one that is deleted and created again gets another.  Raises: StorageError, if there is none."""
 
     def transaction(self) -> Transaction: ...
+
+    def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
+        """Commit several transactions in this order, each for itself, and with one sync.
+
+        Args:
+            transactions: with each whether it shall be durable, see `Transaction.commit`.
+            outcomes: gets what became of each, also if this is interrupted; None: it did not happen.
+        """
 
     def read(
         self,

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...errors import InternalError, StorageError
 from .partitioner import partitions_of
-from .protocol import Commit, Compression, Int64s, Records, TopicConfig, TopicPartition
+from .protocol import Commit, Compression, Int64s, Outcome, Records, TopicConfig, TopicPartition
 from .record import PreparedFrame, concat_records, encode_frames, normalise, take_records, widen
 
 if TYPE_CHECKING:
@@ -179,6 +179,22 @@ class LocalTransaction:
 
     def commit(self, durable: bool = True) -> Commit:
         """See `protocol.Transaction.commit`."""
+        self.prepare()
+        outcomes: list[Outcome | None] = []
+        self._log.committer.commit([(self, durable)], outcomes)
+        (outcome,) = outcomes
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if outcome is None:
+            raise InternalError("a transaction was given up")
+        return outcome
+
+    def prepare(self) -> None:
+        """Nothing is appended any more: encode what is large.
+
+        Raises:
+            StorageError: a topic is gone; a record is larger than a frame can be.
+        """
         self._check_open()
         self._open = False
         for (topic, partition), parts in self._parts.items():
@@ -197,7 +213,6 @@ class LocalTransaction:
         if not self.joins:
             for part in self.prepared:
                 part.encode()
-        return self._log.committer.commit(self, durable)
 
     def abort(self) -> None:
         """See `protocol.Transaction.abort`."""

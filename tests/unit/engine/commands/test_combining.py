@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from penstock.engine.commands import records
 from penstock.engine.commands.combining import Combiner
 from penstock.engine.database import Database, connect
-from penstock.errors import PenstockError, StatementError
+from penstock.errors import PenstockError, StatementError, StorageError
 from penstock.storage.log.protocol import Records
 
 from .test_odd_data import COLUMNS, VALUES
@@ -25,9 +27,10 @@ def opened() -> Iterator[Database]:
         yield db
 
 
-def shown(made: Records) -> str:
+def shown(made: Records) -> list[str]:
     """Equal texts for equal records (values may be NaN)."""
-    return repr((None if made.keys is None else made.keys.to_pylist(), made.values.to_pylist(), made.timestamps.tolist()))
+    keys = [None] * len(made) if made.keys is None else made.keys.to_pylist()
+    return [repr(row) for row in zip(keys, made.values.to_pylist(), made.timestamps.tolist(), strict=True)]
 
 
 def together(*works: Callable[[], Any]) -> list[Any]:
@@ -60,14 +63,14 @@ def test_rows_become_the_same_together_and_alone(db: Database, format_: str) -> 
         alone: list[str | None] = []
         for value in VALUES:
             try:
-                alone.append(shown(records._made_together(engine, source, [([{"ID": 1, name: value}], 5)])[0]))
+                alone += shown(records._made_together(engine, source, [([{"ID": 1, name: value}], 5)]))
             except StatementError:
                 alone.append(None)
         for first, one in zip(VALUES, alone, strict=True):
             for second, other in zip(VALUES, alone, strict=True):
                 rows = [([{"id": 1, name: first}], 5), ([{"ID": 1, name.lower(): second}], 5)]
                 try:
-                    made = [shown(r) for r in records._made_together(engine, source, rows)]
+                    made = shown(records._made_together(engine, source, rows))
                 except PenstockError:
                     continue
                 assert made == [one, other], (name, first, second)
@@ -82,7 +85,7 @@ def test_times_are_those_of_each_caller(db: Database) -> None:
     made = records._made_together(
         db._engine, source, [([{"a": 1}], 7), ([{"a": 2, "rowtime": 3}, {"a": 3, "ROWTIME": 4}], 8), ([{"a": 4}], 9)]
     )
-    assert [r.timestamps.tolist() for r in made] == [[7], [3, 4], [9]]
+    assert made.timestamps.tolist() == [7, 3, 4, 9]
     with pytest.raises(StatementError, match="negative"):
         records._made_together(db._engine, source, [([{"a": 1, "rowtime": -1}], 7), ([{"a": 1}], 7)])
 
@@ -153,51 +156,130 @@ def test_formats_of_the_registry_are_not_kept(db: Database) -> None:
     assert "S" not in db._engine.layouts
 
 
-def test_those_who_come_during_the_work_are_done_together() -> None:
-    """One at work, five behind: the five are one call; kinds are apart; a failure leaves all to themselves."""
-    combiner = Combiner()
-    kind, other = object(), object()
-    calls: list[list[Any]] = []
-    began, go = threading.Event(), threading.Event()
+class Asked:
+    """A request that remembers with which others it was worked on."""
 
-    def slow(requests: Sequence[Any]) -> list[Any]:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.along: list[int] = []
+
+
+def work(requests: Sequence[Asked]) -> None:
+    for request in requests:
+        request.along = [r.number for r in requests]
+
+
+def test_those_who_come_during_the_work_are_done_together() -> None:
+    """One at work, five behind: the five are one call, in their order."""
+    combiner = Combiner()
+    began, go = threading.Event(), threading.Event()
+    asked = [Asked(number) for number in range(6)]
+
+    def slow(requests: Sequence[Asked]) -> None:
         began.set()
         assert go.wait(PATIENCE_S)
-        return list(requests)
+        work(requests)
 
-    def work(requests: Sequence[Any]) -> list[Any]:
-        calls.append(sorted(requests))
-        if 13 in requests:
-            raise ValueError
-        return [-r for r in requests]
-
-    def after(number: int, kind: Any, request: int) -> Any:
+    def after(number: int) -> None:
         assert began.wait(PATIENCE_S)
-        if number == 4:
-            while len(combiner._queue) < 4:
-                assert not go.is_set()
-        threading.Timer(0.05, go.set).start() if number == 4 else None
-        return combiner.ask(kind, request, work)
+        while len(combiner._queue) < number - 1:
+            assert not go.is_set()
+        combiner.ask(asked[number], work)
 
-    got = together(
-        lambda: combiner.ask(kind, 0, slow),
-        *[
-            lambda n=n, k=k, r=r: after(n, k, r)
-            for n, (k, r) in enumerate([(kind, 1), (kind, 2), (other, 13), (other, 4), (kind, 3)])
-        ],  # type: ignore[misc]
-    )
-    assert got == [0, -1, -2, None, None, -3]
-    assert sorted(calls) == [[1, 2, 3], [4, 13]]
+    def open_gate() -> None:
+        while len(combiner._queue) < 5:
+            assert not go.is_set()
+        go.set()
+
+    together(lambda: combiner.ask(asked[0], slow), open_gate, *[lambda n=n: after(n) for n in range(1, 6)])  # type: ignore[misc]
+    assert [a.along for a in asked] == [[0], *[[1, 2, 3, 4, 5]] * 5]
 
 
 def test_a_worker_that_is_interrupted_keeps_nobody_waiting() -> None:
-    """The next one works."""
+    """Whoever waited for it is left to do its own, and the next one works."""
     combiner = Combiner()
-    kind = object()
+    asked, behind = Asked(0), Asked(1)
+    waits = threading.Event()
 
-    def interrupted(requests: Sequence[Any]) -> list[Any]:
+    def interrupted(requests: Sequence[Asked]) -> None:
+        waits.set()
+        while not combiner._queue:
+            pass
         raise KeyboardInterrupt
 
+    def wait() -> None:
+        assert waits.wait(PATIENCE_S)
+        combiner.ask(behind, work)
+
+    got = together(lambda: combiner.ask(asked, interrupted), wait)
+    assert isinstance(got[0], KeyboardInterrupt)
+    assert (asked.along, behind.along) == ([], [1])
+
+
+def test_a_commit_that_fails_is_tried_by_each_alone(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What did not happen together happens once; an interruption of the one at work loses and doubles nothing."""
+    db.create_topic("raw")
+    log: Any = db._engine.log
+    commit_all = log.commit_all
+    failing = itertools.cycle([StorageError("the disk is full"), None, KeyboardInterrupt(), None])
+
+    def sometimes(transactions: Any, outcomes: list[Any]) -> None:
+        error = next(failing)
+        if isinstance(error, StorageError):
+            outcomes[:] = [error]
+            return
+        if error is None:
+            commit_all(transactions, outcomes)
+            return
+        raise error
+
+    monkeypatch.setattr(type(log), "commit_all", lambda self, *given: sometimes(*given))
+    done: list[bytes] = []
+
+    def produce(number: int) -> None:
+        for step in range(20):
+            name = b"%d-%d" % (number, step)
+            try:
+                db.produce("raw", value=name)
+            except KeyboardInterrupt:
+                continue
+            done.append(name)
+
+    assert together(*[lambda n=n: produce(n) for n in range(8)]) == [None] * 8  # type: ignore[misc]
+    assert sorted(r.value for r in db.consume("raw")) == sorted(done)
+    assert len(done) > 80
+
+
+def test_an_interruption_in_the_commit_reaches_the_caller(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no error of the disk, after which each could try alone."""
+    db.create_topic("raw")
+
+    def interrupted(transactions: Any, outcomes: list[Any]) -> None:
+        outcomes[:] = [KeyboardInterrupt()]
+
+    log: Any = db._engine.log
+    monkeypatch.setattr(type(log), "commit_all", lambda self, *given: interrupted(*given))
     with pytest.raises(KeyboardInterrupt):
-        combiner.ask(kind, 1, interrupted)
-    assert combiner.ask(kind, 2, lambda requests: [r + 1 for r in requests]) == 3
+        db.produce("raw", value=b"x")
+    assert not list(db.consume("raw"))
+
+
+def test_several_topics_are_one_commit_and_tokens_name_their_own() -> None:
+    """Two sources and a topic at once: each token waits for its own topic only."""
+    with connect() as db:
+        db.execute(
+            "CREATE STREAM a (v INT) WITH (KAFKA_TOPIC = 'a', PARTITIONS = 1); "
+            "CREATE STREAM b (v INT) WITH (KAFKA_TOPIC = 'b', PARTITIONS = 1);"
+        )
+        engine = db._engine
+        requests = []
+        for name in "abab":
+            source = engine.catalog.source(name.upper())
+            make = partial(records._made_together, engine, source)
+            requests.append(records._Small(source, make, ([{"V": len(requests)}], 5), name, None, True))
+        epoch = engine.log.epoch
+        records._write_together(engine, requests)
+        assert engine.log.epoch == epoch + 1
+        assert [[r.value for r in db.consume(name)] for name in "ab"] == [[{"V": 0}, {"V": 2}], [{"V": 1}, {"V": 3}]]
+        tokens = together(*[lambda n=n: db.insert(n, [{"V": 1}]) for n in "ab"])  # type: ignore[misc]
+        assert [set(token.ends) for token in tokens] == [{("a", 0)}, {("b", 0)}]

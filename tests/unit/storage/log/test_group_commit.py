@@ -161,3 +161,82 @@ def test_a_caller_that_is_interrupted_in_the_queue_keeps_nobody_waiting(monkeypa
     assert ended(leader)
     assert ended(in_thread(lambda: commit(log, b"next", durable=True)))
     assert values(log) == [b"leader", b"next"]
+
+
+def test_a_caller_that_is_interrupted_on_the_way_is_told_how_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else leads its transactions through meanwhile: they happened, and it knows."""
+    files = FaultyFiles(seed=0)
+    log = opened(files)
+    log.create_topic("t", TopicConfig())
+    outcomes: list[Any] = []
+    made = []
+    for value in (b"a", b"b"):
+        transaction = log.transaction()
+        transaction.append("t", Records(None, pa.array([value]), np.array([1])), 0)
+        made.append((transaction, True))
+
+    class Interrupted:
+        """Its thread is interrupted once it has been taken by the leader, and before it is woken."""
+
+        def __init__(self) -> None:
+            self.lock = committer._held_lock()
+
+        def acquire(self, timeout: float | None = None) -> bool:
+            if timeout is not None:
+                return self.lock.acquire(timeout=timeout)
+            log.committer.write_lock.release()
+            assert ended(leader)
+            raise KeyboardInterrupt
+
+        def release(self) -> None:
+            self.lock.release()
+
+    log.committer.write_lock.acquire()
+    leader = in_thread(lambda: commit(log, b"leader", durable=True))
+    while not log.committer._queue:
+        assert leader.is_alive()
+    with monkeypatch.context() as patched:
+        waiter = committer._Waiter
+        patched.setattr(committer, "_Waiter", lambda t, d: waiter(t, d, woken=Interrupted()))  # type: ignore[arg-type]
+        with pytest.raises(KeyboardInterrupt):
+            log.commit_all(made, outcomes)
+    assert [o.ends for o in outcomes] == [{("t", 0): 2}, {("t", 0): 3}]
+    assert values(log) == [b"leader", b"a", b"b"]
+
+
+def test_several_that_are_interrupted_in_the_queue_do_not_happen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them leave it; those before and behind stay."""
+    files = FaultyFiles(seed=0)
+    log = opened(files)
+    log.create_topic("t", TopicConfig())
+    outcomes: list[Any] = []
+    made = []
+    for value in (b"a", b"b"):
+        transaction = log.transaction()
+        transaction.append("t", Records(None, pa.array([value]), np.array([1])), 0)
+        made.append((transaction, True))
+    threads = []
+
+    class Interrupted:
+        def acquire(self) -> None:
+            patched.undo()
+            threads.append(in_thread(lambda: commit(log, b"behind", durable=True)))
+            while len(log.committer._queue) < 4:
+                assert threads[0].is_alive()
+            raise KeyboardInterrupt
+
+        def release(self) -> None: ...
+
+    with log.committer.write_lock:
+        leader = in_thread(lambda: commit(log, b"leader", durable=True))
+        while not log.committer._queue:
+            assert leader.is_alive()
+        with monkeypatch.context() as patched:
+            waiter = committer._Waiter
+            patched.setattr(committer, "_Waiter", lambda t, d: waiter(t, d, woken=Interrupted()))  # type: ignore[arg-type]
+            with pytest.raises(KeyboardInterrupt):
+                log.commit_all(made, outcomes)
+    assert ended(leader)
+    assert ended(threads[0])
+    assert outcomes == [None, None]
+    assert values(log) == [b"leader", b"behind"]
