@@ -25,15 +25,18 @@ _VALUES[np.frombuffer(b"abcdef", np.uint8)] = np.arange(10, 16)
 def form_encoded(text: Any) -> Any:
     """Each byte of the UTF-8 as itself, ``+`` or ``%XX``."""
     missing, data = null_mask(text), text_bytes(text)
-    sizes = np.where(_SAFE[data], 1, 3)
-    ends = np.concatenate(([0], np.cumsum(sizes)))
-    written = np.repeat(np.where(data == _SPACE, np.uint8(_PLUS), data), sizes)
-    escaped = np.flatnonzero(sizes == 3)
-    places, codes = ends[escaped], data[escaped]
+    bounds, escaped = byte_bounds(text), np.flatnonzero(~_SAFE[data])
+    places = escaped + 2 * np.arange(len(escaped))  # each escape before moved what follows by two
+    codes = data[escaped]
+    written = np.empty(len(data) + 2 * len(escaped), np.uint8)
+    single = np.ones(len(written), np.bool_)
+    single[places] = single[places + 1] = single[places + 2] = False
     written[places] = _PERCENT
     written[places + 1] = _DIGITS[codes >> 4]
     written[places + 2] = _DIGITS[codes & 15]
-    return of_bytes(ends[byte_bounds(text)], written, missing)
+    plain = data[_SAFE[data]]
+    written[single] = np.where(plain == _SPACE, np.uint8(_PLUS), plain)
+    return of_bytes(bounds + 2 * np.searchsorted(escaped, bounds), written, missing)
 
 
 def decoded(text: Any, *, form: bool = False) -> tuple[Any, Bools]:
