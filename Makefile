@@ -50,7 +50,7 @@ crashes: setup
 	PENSTOCK_KILLS=500 $(BIN)/python -m pytest tests/simulation/test_kill.py -q -s
 
 faults: setup
-	PENSTOCK_FAULTS=all $(BIN)/python -m pytest tests/simulation/test_disk_faults.py -q -s
+	PENSTOCK_FAULTS=all $(BIN)/python -m pytest tests/simulation/test_disk_faults.py -q -s -p no:logging
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py

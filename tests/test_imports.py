@@ -22,7 +22,7 @@ REPL_MAY_READ = {"grammar.words", "grammar.lexer"}
 """The only parts of grammar that repl knows: how text is cut into words, not what it means."""
 ORDER = {
     "grammar": "ast tables lexer build substitute syntax_errors words parse unparse",
-    "storage": "files layout faulty_files formats log state verify backup repair",
+    "storage": "combining files layout faulty_files formats log state verify backup repair",
     "runtime": (
         "clock batch clients metrics kernel windows ordering segmented operators dataflow processing_log source sink "
         "topic_tail subscriptions pull_check pull task commit step inputs complaints queries scheduler views host"
@@ -32,7 +32,7 @@ ORDER = {
         "lowering results commands texts database script_tests"
     ),
     "engine/commands": (
-        "raw journal upgrade combining context topics inference planning printing reading records replacement settings "
+        "raw journal upgrade context topics inference planning printing reading records replacement settings "
         "submit insert persist select adhoc define describe inspect assertions dispatch"
     ),
 }

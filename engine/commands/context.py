@@ -11,6 +11,7 @@ from ...grammar import ast
 from ...runtime.clock import Clock
 from ...runtime.dataflow import Dataflow
 from ...runtime.host import QueryHost
+from ...storage.combining import Combiner
 from ...storage.log.protocol import Log, TopicConfig, Transaction
 from ..analysis.query import QueryContext
 from ..analysis.resolved import ResolvedQuery
@@ -22,7 +23,6 @@ from ..schema import Schema
 from ..serdes import Layout, value_type
 from ..settings import Settings
 from ..types import from_arrow
-from .combining import Combiner
 from .journal import Journal, JournalEntry
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import StorageError
+from penstock.storage import combining
 from penstock.storage.faulty_files import FaultyFiles
 from penstock.storage.files import File
-from penstock.storage.log import committer
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
@@ -129,7 +129,7 @@ def test_everyone_in_a_queue_is_led_through() -> None:
     epoch, syncs = log.epoch, files.syncs
     with log.committer.write_lock:
         threads = [in_thread(lambda n=n: commit(log, b"%d" % n, durable=True)) for n in range(64)]
-        while len(log.committer._queue) < 64:
+        while log.committer.waiting < 64:
             assert any(t.is_alive() for t in threads)
     assert all(ended(t) for t in threads)
     assert sorted(values(log)) == sorted(b"%d" % n for n in range(64))
@@ -151,11 +151,11 @@ def test_a_caller_that_is_interrupted_in_the_queue_keeps_nobody_waiting(monkeypa
 
     with log.committer.write_lock:
         leader = in_thread(lambda: commit(log, b"leader", durable=True))
-        while not log.committer._queue:
+        while not log.committer.waiting:
             assert leader.is_alive()
         with monkeypatch.context() as patched:
-            waiter = committer._Waiter
-            patched.setattr(committer, "_Waiter", lambda t, d: waiter(t, d, woken=Interrupted()))  # type: ignore[arg-type]
+            waiter = combining._Waiter
+            patched.setattr(combining, "_Waiter", lambda r: waiter(r, woken=Interrupted()))  # type: ignore[arg-type]
             with pytest.raises(KeyboardInterrupt):
                 commit(log, b"interrupted", durable=True)
     assert ended(leader)
@@ -179,7 +179,7 @@ def test_a_caller_that_is_interrupted_on_the_way_is_told_how_it_ends(monkeypatch
         """Its thread is interrupted once it has been taken by the leader, and before it is woken."""
 
         def __init__(self) -> None:
-            self.lock = committer._held_lock()
+            self.lock = combining._held_lock()
 
         def acquire(self, timeout: float | None = None) -> bool:
             if timeout is not None:
@@ -193,11 +193,11 @@ def test_a_caller_that_is_interrupted_on_the_way_is_told_how_it_ends(monkeypatch
 
     log.committer.write_lock.acquire()
     leader = in_thread(lambda: commit(log, b"leader", durable=True))
-    while not log.committer._queue:
+    while not log.committer.waiting:
         assert leader.is_alive()
     with monkeypatch.context() as patched:
-        waiter = committer._Waiter
-        patched.setattr(committer, "_Waiter", lambda t, d: waiter(t, d, woken=Interrupted()))  # type: ignore[arg-type]
+        waiter = combining._Waiter
+        patched.setattr(combining, "_Waiter", lambda r: waiter(r, woken=Interrupted()))  # type: ignore[arg-type]
         with pytest.raises(KeyboardInterrupt):
             log.commit_all(made, outcomes)
     assert [o.ends for o in outcomes] == [{("t", 0): 2}, {("t", 0): 3}]
@@ -221,7 +221,7 @@ def test_several_that_are_interrupted_in_the_queue_do_not_happen(monkeypatch: py
         def acquire(self) -> None:
             patched.undo()
             threads.append(in_thread(lambda: commit(log, b"behind", durable=True)))
-            while len(log.committer._queue) < 4:
+            while log.committer.waiting < 3:
                 assert threads[0].is_alive()
             raise KeyboardInterrupt
 
@@ -229,11 +229,11 @@ def test_several_that_are_interrupted_in_the_queue_do_not_happen(monkeypatch: py
 
     with log.committer.write_lock:
         leader = in_thread(lambda: commit(log, b"leader", durable=True))
-        while not log.committer._queue:
+        while not log.committer.waiting:
             assert leader.is_alive()
         with monkeypatch.context() as patched:
-            waiter = committer._Waiter
-            patched.setattr(committer, "_Waiter", lambda t, d: waiter(t, d, woken=Interrupted()))  # type: ignore[arg-type]
+            waiter = combining._Waiter
+            patched.setattr(combining, "_Waiter", lambda r: waiter(r, woken=Interrupted()))  # type: ignore[arg-type]
             with pytest.raises(KeyboardInterrupt):
                 log.commit_all(made, outcomes)
     assert ended(leader)

@@ -54,7 +54,7 @@ def in_one_group(log: LocalLog, transactions: Sequence[LocalTransaction]) -> lis
         for number in range(len(transactions)):
             threads.append(threading.Thread(target=work, args=(number,)))
             threads[-1].start()
-            while len(log.committer._queue) <= number:
+            while log.committer.waiting <= number:
                 assert threads[-1].is_alive()
     for thread in threads:
         thread.join(PATIENCE_S)
