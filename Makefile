@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes faults kill-demo bench clean
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes crash-points faults kill-demo bench clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,9 @@ crashes: setup
 
 faults: setup
 	PENSTOCK_FAULTS=all $(BIN)/python -m pytest tests/simulation/test_disk_faults.py -q -s -p no:logging
+
+crash-points: setup
+	PENSTOCK_CRASHES=all $(BIN)/python -m pytest tests/simulation/test_engine_crashes.py -k every_operation -n $(WORKERS) -q -rP
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py

@@ -143,6 +143,22 @@ def script(seed: int, length: int) -> list[Event]:
     return [*events, DRAIN]
 
 
+def short_script() -> list[Event]:
+    """A stream-stream and a stream-table join, windowed aggregates and a chain of two queries, in few operations."""
+    chance = random.Random(11)
+    names = ("BIG", "DOUBLED", "HOPS", "VISITS", "PAIRS", "PLACED")
+    events = [_statement(s, partial(lambda name, db: name in db.catalog.sources, s.split()[2])) for s in SOURCES]
+    events += [_statement(QUERIES[n], partial(lambda name, db: name in db.catalog.sources, n)) for n in names]
+    counts = {"ORDERS": 0, "PAYMENTS": 0, "CUSTOMERS": 0}
+    for clock in (0, 25, 90):
+        for source in ("CUSTOMERS", "ORDERS", "PAYMENTS"):
+            rows = [_row(chance, source, clock + chance.randrange(20)) for _ in range(8)]
+            counts[source] += len(rows)
+            events.append(_insert(source, rows, counts[source]))
+        events.append(DRAIN)
+    return events
+
+
 def _row(chance: random.Random, source: str, rowtime: int) -> dict[str, Any]:
     if source == "CUSTOMERS":
         return {"NAME": chance.choice(CUSTOMERS[:-1]), "CITY": chance.choice(("x", "y", None)), "ROWTIME": rowtime}

@@ -1,6 +1,8 @@
 """The whole engine on disks that fail: after any crash it finishes the work as if nothing had happened.
 
-``PENSTOCK_SIMULATIONS=2000 pytest tests/simulation`` (``make sim``) tries that many seeds.
+``PENSTOCK_SIMULATIONS=2000 pytest tests/simulation`` (``make sim``) tries that many seeds; ``PENSTOCK_CRASHES=all`` (``make
+crash-points``) crashes a short script at every one of its operations, in every way that a disk may be left, ``each`` in one
+of these ways.
 """
 
 from __future__ import annotations
@@ -15,13 +17,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_workload import Event, open_on, outcome, script
+from engine_workload import Event, open_on, outcome, script, short_script
 
 from penstock.engine.database import Database
-from penstock.storage.faulty_files import Crash, FaultyFiles
+from penstock.storage.faulty_files import TEARINGS, Crash, FaultyFiles, Tearing
 
 SIMULATIONS = int(os.environ.get("PENSTOCK_SIMULATIONS", "60"))
 LENGTH = 24
+WANTED = os.environ.get("PENSTOCK_CRASHES", "")
+PARTS = 16 if WANTED else 1
+"""Of the operations, so that several processes can share the work."""
+POINTS = 8
+"""Operations at which the ordinary run crashes the short script."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +48,9 @@ def run_whole(seed: int, events: list[Event], rows_max: int) -> tuple[dict[str, 
     return found, files.operations
 
 
-def run_crashing(seed: int, events: list[Event], rows_max: int, crash_at: int, further: int) -> dict[str, Any]:
+def run_crashing(
+    seed: int, events: list[Event], rows_max: int, crash_at: int, further: int, tearing: Tearing | None = None
+) -> dict[str, Any]:
     """The same with a crash at an operation, and further ones while it recovers and goes on."""
     chance = random.Random(seed)
     files = FaultyFiles(seed, crash_at)
@@ -68,7 +77,7 @@ def run_crashing(seed: int, events: list[Event], rows_max: int, crash_at: int, f
             return found
         except Crash:
             further -= 1
-            files = files.after_crash(chance.randrange(300) if further >= 0 else None)
+            files = files.after_crash(chance.randrange(300) if further >= 0 else None, tearing=tearing)
             db = None
 
 
@@ -93,3 +102,29 @@ def test_a_crash_anywhere_loses_and_doubles_nothing() -> None:
     """Sinks, tables, accounts and the processing log are those of a run without crashes, record for record."""
     for seed in range(max(1, SIMULATIONS // 10)):
         check(seed, 2)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_crash_at_every_operation_of_joins_windows_and_a_chain(part: int) -> None:
+    """Before every write, sync, creation, rename, removal and truncation, or in the middle of a write.
+
+    Args:
+        part: which of the operations: each `PARTS`-th.
+    """
+    events = short_script()
+    expected, operations = run_whole(1, events, 65_536)
+    points = range(part, operations, PARTS) if WANTED else sorted(random.Random(1).sample(range(operations), POINTS))
+    for crash_at in points:
+        for tearing in TEARINGS if WANTED == "all" else (TEARINGS[crash_at % len(TEARINGS)],):
+            place = f"crash at operation {crash_at} of {operations}, left on the disk: {tearing}"
+            try:
+                found = run_crashing(1, events, 65_536, crash_at, 0, tearing)
+            except Exception as error:
+                raise AssertionError(f"{place}: {type(error).__name__}: {error}") from error
+            for key in expected.keys() | found.keys():
+                assert found.get(key) == expected.get(key), f"{place}: {key}"
+    if WANTED:
+        ways = len(TEARINGS) if WANTED == "all" else 1
+        print(
+            f"part {part}: {len(points)} of {operations} operations, each left on the disk in {ways} of {len(TEARINGS)} ways"
+        )
