@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from ..errors import StatementError, UnsupportedError
@@ -280,6 +281,14 @@ class Settings(Mapping[str, str]):
     def __init__(self, database: Mapping[str, object] | None = None) -> None:
         self._database = dict(check(name, value) for name, value in (database or {}).items())
         self._session: dict[str, str] = {}
+        self._given: Mapping[str, str] | None = None
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The values that are not empty; stays what it is after a later `set`."""
+        if self._given is None:  # every statement asks for it, often more than once
+            self._given = MappingProxyType({name: value for name, value in self.items() if value})
+        return self._given
 
     def set(self, name: str, value: object) -> None:
         """SET.  Raises: StatementError."""
@@ -290,6 +299,7 @@ class Settings(Mapping[str, str]):
         if name in denied:
             raise StatementError(f"{name} may not be set here: ksql.properties.overrides.denylist names it")
         self._session[name] = text
+        self._given = None
 
     def unset(self, name: str) -> None:
         """UNSET.  Raises: StatementError, for a property that does not exist."""
@@ -297,6 +307,7 @@ class Settings(Mapping[str, str]):
         if name not in PROPERTIES:
             raise _unknown(name)
         self._session.pop(name, None)
+        self._given = None
 
     @property
     def overrides(self) -> dict[str, str]:

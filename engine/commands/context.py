@@ -97,8 +97,9 @@ class Engine:
     @property
     def properties(self) -> Mapping[str, str]:
         """The settings that count for the statement in hand; empty values are left out."""
-        values = self.settings.over(self.replayed.properties) if self.replaying else dict(self.settings)
-        return {name: value for name, value in values.items() if value}
+        if not self.replaying:
+            return self.settings.given
+        return {name: value for name, value in self.settings.over(self.replayed.properties).items() if value}
 
     @property
     def overrides(self) -> Mapping[str, str]:
