@@ -116,7 +116,11 @@ class Partition:
             view = self.view
             self._check_offset(view, offset)
             try:
-                return self._read(view, offset, rows_max, bytes_max, fields, wanted_type)
+                found = self._read(view, offset, rows_max, bytes_max, fields, wanted_type)
+                last = self._last_frame
+                if last is not None and found.next_offset >= last[2].end_offset:
+                    self._last_frame = None  # its map holds a descriptor, and there may be thousands of partitions
+                return found
             except StorageError:
                 if self.view.segments == view.segments:
                     raise  # otherwise retention or compaction took a file away under us: look again
@@ -220,7 +224,7 @@ class Partition:
         return None if index.from_file and found[0].base_offset != index.base_offsets[frame] else found
 
     def _frame(self, segment: Segment, position: int, data: memoryview) -> tuple[FrameHeader, Any]:
-        """A checked frame; the last one is remembered for readers who take it in small pieces."""
+        """A checked frame; the last one is remembered while readers take it in small pieces."""
         last = self._last_frame
         if last is not None and last[0] is segment and last[1] == position:
             return last[2], last[3]

@@ -57,6 +57,11 @@ def _owner(topic: str, partition: int, generation: int) -> dict[bytes, bytes]:
     return {b"topic": topic.encode(), b"partition": b"%d" % partition, b"generation": b"%d" % generation}
 
 
+_COPIED_BYTES_MAX = 64 * 1024
+"""Smaller bodies are copied out of the map, which takes less than their checksum: what is kept of them must not keep the
+map, and with it a descriptor.  A step may take records of thousands of partitions."""
+
+
 class Segment:
     """One segment.  Thread-safe for readers; one writer appends beyond ``committed`` and then moves it."""
 
@@ -218,7 +223,7 @@ class Segment:
         return self.file.read(0, self.committed)
 
     def frame(self, position: int, data: memoryview) -> tuple[FrameHeader, Any]:
-        """The frame at ``position`` in `data`: its header and its body as an Arrow record batch, without copying.
+        """The frame at ``position`` in `data`: its header and its body as an Arrow record batch, if large without a copy.
 
         Raises:
             StorageError: a checksum is wrong.
@@ -230,6 +235,8 @@ class Segment:
         body = data[start : start + header.body_length]
         if len(body) != header.body_length or crc32c(body) != header.body_crc:
             raise self._damage("the checksum of a frame is wrong", position + HEADER_BYTES)
+        if header.body_length <= _COPIED_BYTES_MAX:
+            body = bytes(body)
         return header, pa.ipc.read_record_batch(pa.py_buffer(body), frame_schema(self.value_type, header.flags))
 
     @property

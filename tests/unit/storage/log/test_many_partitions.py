@@ -37,6 +37,25 @@ def test_ten_thousand_partitions_are_written_read_and_opened_again(tmp_path: Pat
     log.close()
 
 
+def test_records_of_more_partitions_than_the_process_may_have_files(tmp_path: Path) -> None:
+    """All of them are held at once, as a query's step does."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    log = LocalLog.open(tmp_path / "db", LogSettings(background=False))
+    log.create_topic("t", TopicConfig(1_200))
+    keys = pa.array([b"key %d" % i for i in range(12_000)])
+    transaction = log.transaction()
+    transaction.append("t", Records(keys, keys, np.arange(12_000)))
+    transaction.commit()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
+    try:
+        held = [log.read("t", p, 0, rows_max=1_000) for p in range(1_200)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert sum(len(records) for records in held) == 12_000
+    log.close()
+
+
 def test_a_transaction_that_began_before_partitions_were_added_does_not_misplace_keys() -> None:
     """What it placed by the old number of partitions fails as a whole; records without keys go through."""
     log = LocalLog.open(None, LogSettings(background=False))
