@@ -235,9 +235,8 @@ class Segment:
         body = data[start : start + header.body_length]
         if len(body) != header.body_length or crc32c(body) != header.body_crc:
             raise self._damage("the checksum of a frame is wrong", position + HEADER_BYTES)
-        if header.body_length <= _COPIED_BYTES_MAX:
-            body = bytes(body)
-        return header, pa.ipc.read_record_batch(pa.py_buffer(body), frame_schema(self.value_type, header.flags))
+        kept = bytes(body) if header.body_length <= _COPIED_BYTES_MAX else body
+        return header, pa.ipc.read_record_batch(pa.py_buffer(kept), frame_schema(self.value_type, header.flags))
 
     @property
     def indexed(self) -> tuple[int, ...]:
