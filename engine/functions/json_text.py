@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
-from .columns import flat, is_literal, length_of, null_mask, spread, text_bytes, with_nulls
+from .columns import flat, is_literal, length_of, null_mask, spread, with_nulls
 from .json_values import AT_ONCE, EXACT, FLOATS, HALF_PAIR, MISSING, REFUSED, Texts, is_json, needs_digits, read_all
 from .registry import scalar
 
@@ -205,21 +206,24 @@ def json_concat(*json: Any) -> Evaluated:
     length = length_of(json)
     columns = [spread(texts, length) for texts in json]
     width = len(columns)
-    together = flat(pc.binary_join_element_wise(*columns, "\n"))
+    together = flat(pc.binary_join_element_wise(*columns, _BETWEEN))
     exact = needs_digits(together)
-    in_lines = not any((text_bytes(column) == ord("\n")).any() for column in columns)
     failed: dict[int, str] = {}
     rows: list[int] = []
     made = Texts(bare=False)
     for start in range(0, length, AT_ONCE):
         texts = together.slice(start, AT_ONCE).to_pylist()
         some = [row for row, text in enumerate(texts, start) if text is not None]
+        if not some:
+            continue
         values: Sequence[Any] = ()
-        if in_lines and not (exact and any(exact[start : start + AT_ONCE])):
+        if not (exact and any(exact[start : start + AT_ONCE])):
             with suppress(*REFUSED):
-                values = FLOATS.quick_lines("\n".join(filter(None, texts)))
-        if len(values) == len(some) * width:
-            # As many values as lines, and so each line, which is one text, holds one value.
+                values = FLOATS.quick_lines(_BETWEEN.join([text for text in texts if text is not None]))
+        count = len(some) * width
+        if len(values) == 2 * count - 1 and values[1::2] == [_MARK] * (count - 1):
+            # Every mark was found by itself with one value on each side: no text held two, or a part of one.
+            values = values[::2]
             rows += some
             made.extend([_together(values[place : place + width]) for place in range(0, len(values), width)])
             continue
@@ -234,6 +238,11 @@ def json_concat(*json: Any) -> Evaluated:
                 rows.append(row)
                 made.extend([_together(parts)])
     return _one_each(rows, made, length, failed)
+
+
+_MARK = "".join(chr(ord("a") + byte % 26) for byte in secrets.token_bytes(24))
+"""Drawn anew for every process: no text can hold it."""
+_BETWEEN = f'\n"{_MARK}"\n'
 
 
 def _together(parts: Sequence[Any]) -> Any:

@@ -121,6 +121,8 @@ def test_parts(values: list[str | None]) -> None:
 @given(st.lists(st.tuples(*[st.none() | texts | broken] * 3), min_size=1, max_size=5), st.integers(1, 3))
 @example([("[1", "2]", "3,4"), ("1\n2", "", "3")], 3)
 @example([("[1,", "2]", "[3]"), ("1", "2", "3")], 3)
+@example([("[1,", "2]", "6"), ("1 2", "3", "6"), ("4", "5", "6")], 2)  # as many values as texts
+@example([("1\n", "[\n2]", "3"), (None, "2", "3")], 3)
 def test_concat(rows: list[tuple[str | None, ...]], width: int) -> None:
     """JSON_CONCAT reads many texts in one go only where each is one value."""
     given_columns = [[row[i] for row in rows] for i in range(width)]

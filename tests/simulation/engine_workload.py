@@ -109,13 +109,18 @@ def _statement(text: str, happened: Callable[[Database], bool]) -> Event:
     return Event(text, lambda db: db.execute(text), happened)
 
 
+def _create(text: str, name: str) -> Event:
+    """A statement that has happened once its source is in the catalog."""
+    return _statement(text, lambda db: name in db.catalog.sources)
+
+
 DRAIN = Event("drain", lambda db: db.drain(), lambda db: False)
 
 
 def script(seed: int, length: int) -> list[Event]:
     """The events of a seed.  Statements whose effect depends on progress follow a drain."""
     chance = random.Random(seed)
-    events = [_statement(s, partial(lambda name, db: name in db.catalog.sources, s.split()[2])) for s in SOURCES]
+    events = [_create(s, s.split()[2]) for s in SOURCES]
     chosen = [n for n in QUERIES if chance.random() < 0.6]
     if "LATEST" in chosen and "SPEND" not in chosen:
         chosen.insert(0, "SPEND")
@@ -130,7 +135,7 @@ def script(seed: int, length: int) -> list[Event]:
         if kind == "create" and waiting:
             name = waiting.pop(0)
             running.append(name)
-            events += [DRAIN, _statement(QUERIES[name], partial(lambda n, db: n in db.catalog.sources, name))]
+            events += [DRAIN, _create(QUERIES[name], name)]
         elif kind == "drain":
             events.append(DRAIN)
         elif kind == "statement" and running:
@@ -147,8 +152,8 @@ def short_script() -> list[Event]:
     """A stream-stream and a stream-table join, windowed aggregates and a chain of two queries, in few operations."""
     chance = random.Random(11)
     names = ("BIG", "DOUBLED", "HOPS", "VISITS", "PAIRS", "PLACED")
-    events = [_statement(s, partial(lambda name, db: name in db.catalog.sources, s.split()[2])) for s in SOURCES]
-    events += [_statement(QUERIES[n], partial(lambda name, db: name in db.catalog.sources, n)) for n in names]
+    events = [_create(s, s.split()[2]) for s in SOURCES]
+    events += [_create(QUERIES[n], n) for n in names]
     counts = {"ORDERS": 0, "PAYMENTS": 0, "CUSTOMERS": 0}
     for clock in (0, 25, 90):
         for source in ("CUSTOMERS", "ORDERS", "PAYMENTS"):
@@ -198,7 +203,7 @@ def _change(chance: random.Random, name: str, running: list[str], waiting: list[
         if kind == "drop" and not delete:
             running.remove(name)
             return events
-        return [*events, _statement(QUERIES[name], lambda db: name in db.catalog.sources)]
+        return [*events, _create(QUERIES[name], name)]
     return [DRAIN]
 
 

@@ -1,4 +1,4 @@
-"""A schema registry server on the loopback interface, for tests of the client and of databases that use it."""
+"""What several rooms share: a schema registry server on the loopback interface, and works done at once by threads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +14,9 @@ import pytest
 
 from penstock.errors import DataError, StatementError
 from penstock.storage.formats import EmbeddedRegistry, RegisteredSchema, SchemaReference, SchemaText
+
+PATIENCE_S = 30
+"""How long a thread that must end may take; it decides nothing but how soon a failing test ends."""
 
 
 class RegistryServer:
@@ -145,3 +148,27 @@ def registry_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RegistryServer]
     yield server
     if server._thread.is_alive():
         server.stop()
+
+
+@pytest.fixture(name="together", scope="session")
+def at_once() -> Callable[..., list[Any]]:
+    """What each of some works gives or raises, run at once in threads of their own."""
+
+    def together(*works: Callable[[], Any]) -> list[Any]:
+        got: list[Any] = [None] * len(works)
+
+        def run(number: int) -> None:
+            try:
+                got[number] = works[number]()
+            except BaseException as error:
+                got[number] = error
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+        return got
+
+    return together

@@ -9,25 +9,7 @@ from typing import Any
 from penstock.storage.combining import Combiner
 
 PATIENCE_S = 30
-
-
-def together(*works: Callable[[], Any]) -> list[Any]:
-    """What each gives or raises, run at once in threads of their own."""
-    got: list[Any] = [None] * len(works)
-
-    def run(number: int) -> None:
-        try:
-            got[number] = works[number]()
-        except BaseException as error:
-            got[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-    return got
+Together = Callable[..., list[Any]]
 
 
 class Asked:
@@ -43,7 +25,7 @@ def work(requests: Sequence[Asked]) -> None:
         request.along = [r.number for r in requests]
 
 
-def test_those_who_come_during_the_work_are_done_together() -> None:
+def test_those_who_come_during_the_work_are_done_together(together: Together) -> None:
     """One at work, five behind: the five are one call, in their order."""
     combiner = Combiner()
     began, go = threading.Event(), threading.Event()
@@ -69,7 +51,7 @@ def test_those_who_come_during_the_work_are_done_together() -> None:
     assert [a.along for a in asked] == [[0], *[[1, 2, 3, 4, 5]] * 5]
 
 
-def test_a_worker_that_is_interrupted_keeps_nobody_waiting() -> None:
+def test_a_worker_that_is_interrupted_keeps_nobody_waiting(together: Together) -> None:
     """Whoever waited for it is left to do its own, and the next one works."""
     combiner = Combiner()
     asked, behind = Asked(0), Asked(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from penstock.storage.log.protocol import Records
 
 from .test_odd_data import COLUMNS, VALUES
 
-PATIENCE_S = 30
+Together = Callable[..., list[Any]]
 
 
 @pytest.fixture(name="db")
@@ -30,25 +29,6 @@ def shown(made: Records) -> list[str]:
     """Equal texts for equal records (values may be NaN)."""
     keys = [None] * len(made) if made.keys is None else made.keys.to_pylist()
     return [repr(row) for row in zip(keys, made.values.to_pylist(), made.timestamps.tolist(), strict=True)]
-
-
-def together(*works: Callable[[], Any]) -> list[Any]:
-    """What each gives or raises, run at once in threads of their own."""
-    got: list[Any] = [None] * len(works)
-
-    def run(number: int) -> None:
-        try:
-            got[number] = works[number]()
-        except BaseException as error:
-            got[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-    return got
 
 
 @pytest.mark.parametrize("format_", ["ARROW", "JSON"])
@@ -89,7 +69,7 @@ def test_times_are_those_of_each_caller(db: Database) -> None:
         records._made_together(db._engine, source, [([{"a": 1, "rowtime": -1}], 7), ([{"a": 1}], 7)])
 
 
-def test_each_caller_gets_its_own_error(db: Database) -> None:
+def test_each_caller_gets_its_own_error(db: Database, together: Together) -> None:
     """One in eight is wrong: it is told so, the others are written once."""
     db.execute("CREATE TABLE t (id INT PRIMARY KEY, a INT) WITH (KAFKA_TOPIC = 't', PARTITIONS = 1);")
 
@@ -107,7 +87,7 @@ def test_each_caller_gets_its_own_error(db: Database) -> None:
     assert sorted(keys) == [n * 100 + step for n in range(8) for step in range(20)]
 
 
-def test_produced_records_too(db: Database) -> None:
+def test_produced_records_too(db: Database, together: Together) -> None:
     """With keys, headers and times, and without; what the topic cannot hold is refused alone."""
     db.create_topic("raw")
 
@@ -155,7 +135,9 @@ def test_formats_of_the_registry_are_not_kept(db: Database) -> None:
     assert "S" not in db._engine.layouts
 
 
-def test_a_commit_that_fails_is_tried_by_each_alone(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_fails_is_tried_by_each_alone(
+    db: Database, monkeypatch: pytest.MonkeyPatch, together: Together
+) -> None:
     """What did not happen together happens once; an interruption of the one at work loses and doubles nothing."""
     db.create_topic("raw")
     log: Any = db._engine.log
@@ -203,7 +185,7 @@ def test_an_interruption_in_the_commit_reaches_the_caller(db: Database, monkeypa
     assert not list(db.consume("raw"))
 
 
-def test_several_topics_are_one_commit_and_tokens_name_their_own() -> None:
+def test_several_topics_are_one_commit_and_tokens_name_their_own(together: Together) -> None:
     """Two sources and a topic at once: each token waits for its own topic only."""
     with connect() as db:
         db.execute(

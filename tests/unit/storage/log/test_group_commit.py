@@ -65,6 +65,12 @@ def in_thread(work: Any) -> threading.Thread:
     return thread
 
 
+def wake_by(patched: pytest.MonkeyPatch, lock: Any) -> None:
+    """From here on callers that come wait for such a lock."""
+    waiter = combining._Waiter
+    patched.setattr(combining, "_Waiter", lambda request: waiter(request, woken=lock()))
+
+
 def ended(thread: threading.Thread) -> bool:
     thread.join(PATIENCE_S)
     return not thread.is_alive()
@@ -154,8 +160,7 @@ def test_a_caller_that_is_interrupted_in_the_queue_keeps_nobody_waiting(monkeypa
         while not log.committer.waiting:
             assert leader.is_alive()
         with monkeypatch.context() as patched:
-            waiter = combining._Waiter
-            patched.setattr(combining, "_Waiter", lambda r: waiter(r, woken=Interrupted()))  # type: ignore[arg-type]
+            wake_by(patched, Interrupted)
             with pytest.raises(KeyboardInterrupt):
                 commit(log, b"interrupted", durable=True)
     assert ended(leader)
@@ -196,8 +201,7 @@ def test_a_caller_that_is_interrupted_on_the_way_is_told_how_it_ends(monkeypatch
     while not log.committer.waiting:
         assert leader.is_alive()
     with monkeypatch.context() as patched:
-        waiter = combining._Waiter
-        patched.setattr(combining, "_Waiter", lambda r: waiter(r, woken=Interrupted()))  # type: ignore[arg-type]
+        wake_by(patched, Interrupted)
         with pytest.raises(KeyboardInterrupt):
             log.commit_all(made, outcomes)
     assert [o.ends for o in outcomes] == [{("t", 0): 2}, {("t", 0): 3}]
@@ -232,8 +236,7 @@ def test_several_that_are_interrupted_in_the_queue_do_not_happen(monkeypatch: py
         while not log.committer.waiting:
             assert leader.is_alive()
         with monkeypatch.context() as patched:
-            waiter = combining._Waiter
-            patched.setattr(combining, "_Waiter", lambda r: waiter(r, woken=Interrupted()))  # type: ignore[arg-type]
+            wake_by(patched, Interrupted)
             with pytest.raises(KeyboardInterrupt):
                 log.commit_all(made, outcomes)
     assert ended(leader)
