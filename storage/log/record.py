@@ -247,9 +247,12 @@ def slice_records(records: Records, start: int, stop: int) -> Records:
 
 
 def concat_records(parts: Sequence[Records]) -> Records:
-    """One after the other."""
+    """One after the other; if the topic's type grew between them, all get the last one's."""
     if len(parts) == 1:
         return parts[0]
+    values = [p.values for p in parts]
+    if any(v.type != values[-1].type for v in values):
+        values = [widen(v, values[-1].type) for v in values]
 
     def joined(columns: list[Any], lengths: list[int], kind: Any) -> Any | None:
         if all(c is None for c in columns):
@@ -259,7 +262,7 @@ def concat_records(parts: Sequence[Records]) -> Records:
     lengths = [len(p) for p in parts]
     return Records(
         joined([p.keys for p in parts], lengths, pa.binary()),
-        pa.concat_arrays([p.values for p in parts]),
+        pa.concat_arrays(values),
         np.concatenate([p.timestamps for p in parts]),
         joined([p.headers for p in parts], lengths, HEADERS),
     )

@@ -123,13 +123,17 @@ def test_altered_topics_read_old_frames_with_null_fields(log: LocalLog) -> None:
     put(log, "people", people("ann"))
     late = log.transaction()
     late.append("people", people("bo"))
+    between = log.transaction()
+    between.append("people", people("cy"))
     grown = pa.struct([*PERSON, pa.field("city", pa.string())])
     log.alter_topic("people", TopicConfig(value_type=grown, properties={"a": "b"}))
     late.commit()
-    put(log, "people", Records(None, pa.array([{"name": "c", "age": 1, "city": "x"}], grown), np.array([1])))
+    between.append("people", Records(None, pa.array([{"name": "di", "age": 1, "city": "x"}], grown), np.array([1])))
+    between.append("people", people("ed"))
+    between.commit()
     rows = log.read("people", 0, 0, rows_max=9).values.to_pylist()
-    assert [r["city"] for r in rows] == [None, None, "x"]
-    assert [r["name"] for r in rows] == ["ann", "bo", "c"]
+    assert [r["city"] for r in rows] == [None, None, None, "x", None]
+    assert [r["name"] for r in rows] == ["ann", "bo", "cy", "di", "ed"]
     assert log.read("people", 0, 0, rows_max=9, fields=["city"]).values.to_pylist() == [{"city": r["city"]} for r in rows]
     with pytest.raises(StorageError):
         log.alter_topic("people", TopicConfig(value_type=PERSON))
