@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from itertools import chain
+from functools import lru_cache, reduce
+from itertools import chain, compress
+from operator import add, or_
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
-from .columns import flat, is_literal, length_of, null_mask, spread, with_nulls
-from .json_values import AT_ONCE, EXACT, FLOATS, HALF_PAIR, MISSING, REFUSED, Texts, is_json, needs_digits, read_all
+from .columns import is_literal, length_of, null_mask, spread, with_nulls
+from .json_values import HALF_PAIR, MISSING, Missing, Texts, is_json, needs_digits, read_all
 from .registry import scalar
 
 CATEGORY = "JSON"
@@ -205,59 +204,43 @@ def json_concat(*json: Any) -> Evaluated:
     """Any null, or blank text, gives null."""
     length = length_of(json)
     columns = [spread(texts, length) for texts in json]
-    width = len(columns)
-    together = flat(pc.binary_join_element_wise(*columns, _BETWEEN))
-    exact = needs_digits(together)
-    failed: dict[int, str] = {}
+    absent = np.logical_or.reduce([null_mask(texts) for texts in columns])
+    known = (~absent).tolist()
+    columns = [with_nulls(texts, absent) for texts in columns]
+    failures: list[dict[int, str]] = [{} for _ in columns]
+    read = [read_all(texts, failed, needs_digits(texts)) for texts, failed in zip(columns, failures, strict=True)]
     rows: list[int] = []
     made = Texts(bare=False)
-    for start in range(0, length, AT_ONCE):
-        texts = together.slice(start, AT_ONCE).to_pylist()
-        some = [row for row, text in enumerate(texts, start) if text is not None]
-        if not some:
-            continue
-        values: Sequence[Any] = ()
-        if not (exact and any(exact[start : start + AT_ONCE])):
-            with suppress(*REFUSED):
-                values = FLOATS.quick_lines(_BETWEEN.join([text for text in texts if text is not None]))
-        count = len(some) * width
-        if len(values) == 2 * count - 1 and values[1::2] == [_MARK] * (count - 1):
-            # Every mark was found by itself with one value on each side: no text held two, or a part of one.
-            values = values[::2]
-            rows += some
-            made.extend([_together(values[place : place + width]) for place in range(0, len(values), width)])
-            continue
-        for row in some:
-            try:
-                reader = EXACT if exact and exact[row] else FLOATS
-                parts = [reader.read(column[row].as_py()) for column in columns]
-            except ValueError as error:
-                failed[row] = str(error)
-                continue
-            if MISSING not in parts:
-                rows.append(row)
-                made.extend([_together(parts)])
+    for blocks in zip(*read, strict=True):
+        start = blocks[0][0]
+        parts = [nodes for _, nodes in blocks]
+        count = len(parts[0])
+        whole = known[start : start + count]
+        for nodes in parts:
+            if Missing in set(map(type, nodes)):
+                whole = [so_far and node is not MISSING for so_far, node in zip(whole, nodes, strict=True)]
+        if not all(whole):
+            parts = [list(compress(nodes, whole)) for nodes in parts]
+        rows += compress(range(start, start + count), whole)
+        made.extend(_together(parts))
+    failed = {row: reason for of_column in reversed(failures) for row, reason in of_column.items()}
     return _one_each(rows, made, length, failed)
 
 
-_MARK = "".join(chr(ord("a") + byte % 26) for byte in secrets.token_bytes(24))
-"""Drawn anew for every process: no text can hold it."""
-_BETWEEN = f'\n"{_MARK}"\n'
-
-
-def _together(parts: Sequence[Any]) -> Any:
-    """Objects as one, in which the last of equal keys counts; other values as one array."""
-    if len(parts) == 1:
-        return parts[0]
-    if type(parts[0]) is dict and type(parts[-1]) is dict and all(type(part) is dict for part in parts):
-        return {key: value for part in parts for key, value in part.items()}
-    items: list[Any] = []
-    for part in parts:
-        if type(part) is list:
-            items += part
-        else:
-            items.append(part)
-    return items
+def _together(columns: Sequence[list[Any]]) -> list[Any]:
+    """Of every row: objects as one, in which the last of equal keys counts; other values as one array."""
+    if len(columns) == 1:
+        return columns[0]
+    kinds = [set(map(type, nodes)) for nodes in columns]
+    if all(dict in some for some in kinds):
+        if any(len(some) > 1 for some in kinds):
+            return [_together([[node] for node in row])[0] for row in zip(*columns, strict=True)]
+        return reduce(lambda left, right: list(map(or_, left, right)), columns)
+    lists = [
+        nodes if some == {list} else [node if type(node) is list else [node] for node in nodes]
+        for nodes, some in zip(columns, kinds, strict=True)
+    ]
+    return reduce(lambda left, right: list(map(add, left, right)), lists)
 
 
 @scalar(

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from .columns import flat
 
 
-class _Missing:
+class Missing:
     """What empty text holds: no JSON value, and no error either."""
 
 
-MISSING = _Missing()
+MISSING = Missing()
 
 
 def _refuse(constant: str) -> Any:
@@ -38,7 +38,7 @@ class Reader:
 
     def __init__(self, number: Callable[[str], Any]) -> None:
         decoder = msgspec.json.Decoder() if number is float else msgspec.json.Decoder(float_hook=number)
-        self.quick, self.quick_lines = decoder.decode, decoder.decode_lines
+        self.quick = decoder.decode
         self._thorough = json.JSONDecoder(parse_float=number, parse_constant=_refuse).decode
 
     def read(self, text: str) -> Any:
@@ -70,10 +70,10 @@ _OTHER_DIGITS = r"[0-9][eE]|\.[0-9]+0(?:[^0-9]|\z)|\.000|[0-9]{8}\.|\.[0-9]{8}"
 than 7 digits on a side.  Of up to 15 digits all make the way there and back."""
 
 
-REFUSED = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
+_REFUSED = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
 """What msgspec raises for texts that `Reader.read` may still read."""
 
-AT_ONCE = 64
+_AT_ONCE = 64
 """Texts read in one go.  More would pile up containers, and Python's garbage collector goes through them all."""
 
 
@@ -84,21 +84,21 @@ def needs_digits(texts: Any) -> list[bool] | None:
 
 
 def read_all(texts: Any, failed: dict[int, str], exact: list[bool] | None = None) -> Iterator[tuple[int, list[Any]]]:
-    """The values of a column of JSON texts, `AT_ONCE` with the row of the first; null is read as ``null``.
+    """The values of a column of JSON texts, `_AT_ONCE` with the row of the first; null is read as ``null``.
 
     Args:
         failed: takes the reasons of rows whose text is not JSON; their value is `MISSING`.
         exact: the rows to be read with `EXACT`; others have fractions as floats.
     """
     given = texts.fill_null("null").to_pylist()
-    for start in range(0, len(given), AT_ONCE):
-        some = given[start : start + AT_ONCE]
-        marks = exact[start : start + AT_ONCE] if exact else ()
+    for start in range(0, len(given), _AT_ONCE):
+        some = given[start : start + _AT_ONCE]
+        marks = exact[start : start + _AT_ONCE] if exact else ()
         try:
             if not any(marks):
                 yield start, list(map(FLOATS.quick, some))
                 continue
-        except REFUSED:
+        except _REFUSED:
             pass
         nodes: list[Any] = []
         for row, text in enumerate(some, start):
@@ -133,39 +133,52 @@ class Texts:
     def __init__(self, *, bare: bool) -> None:
         self._bare = bare
         self._texts: list[str] = []
+        self._lines: list[bytes] = []
+        """If not bare: the texts, each followed by a line end, which compact JSON does not hold."""
+        self._count = 0
+        self._halves: list[int] = []
 
     def extend(self, values: list[Any]) -> None:
         try:
-            self._texts += _lines(values, self._bare)
+            if self._bare:
+                self._texts += _bare_texts(values)
+            else:
+                self._lines.append(_ENCODER.encode_lines(values))
+            self._count += len(values)
         except UnicodeEncodeError:
-            for value in values:
-                try:
-                    self._texts += _lines([value], self._bare)
-                except UnicodeEncodeError:
-                    self._texts.append(_HALF)
+            if len(values) > 1:
+                for value in values:
+                    self.extend([value])
+                return
+            self._halves.append(self._count)
+            self._count += 1
+            if self._bare:
+                self._texts.append("")
+            else:
+                self._lines.append(b"\n")
 
     def column(self) -> tuple[Any, list[int]]:
         """The column, and the places of values that hold half a surrogate pair, which no text does: they are empty."""
+        if not self._bare:
+            texts = pc.split_pattern(pa.array([b"".join(self._lines)], pa.string()), "\n").flatten()
+            return texts.slice(0, self._count), self._halves
         try:
-            return pa.array(self._texts, pa.string()), []
+            return pa.array(self._texts, pa.string()), self._halves
         except UnicodeEncodeError:
             halves = [place for place, text in enumerate(self._texts) if _SURROGATE.search(text)]
-            return pa.array([_SURROGATE.sub("", text) for text in self._texts], pa.string()), halves
+            return pa.array([_SURROGATE.sub("", text) for text in self._texts], pa.string()), self._halves + halves
 
 
 HALF_PAIR = "it would hold half of a surrogate pair, which no text does"
-_HALF = "\ud800"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _lines(values: list[Any], bare: bool) -> list[str]:
-    if bare:
-        others = [value for value in values if type(value) is not str]
-        if not others:
-            return values
-        written = iter(_lines(others, False))
-        return [value if type(value) is str else next(written) for value in values]
-    return _ENCODER.encode_lines(values).decode().split("\n")[:-1]  # JSON that is compact holds no line end
+def _bare_texts(values: list[Any]) -> list[str]:
+    others = [value for value in values if type(value) is not str]
+    if not others:
+        return values
+    written = iter(_ENCODER.encode_lines(others).decode().split("\n"))
+    return [value if type(value) is str else next(written) for value in values]
 
 
 def is_json(text: str) -> bool:

@@ -124,7 +124,7 @@ def test_parts(values: list[str | None]) -> None:
 @example([("[1,", "2]", "6"), ("1 2", "3", "6"), ("4", "5", "6")], 2)  # as many values as texts
 @example([("1\n", "[\n2]", "3"), (None, "2", "3")], 3)
 def test_concat(rows: list[tuple[str | None, ...]], width: int) -> None:
-    """JSON_CONCAT reads many texts in one go only where each is one value."""
+    """JSON_CONCAT takes each text by itself, whatever its neighbours leave open."""
     given_columns = [[row[i] for row in rows] for i in range(width)]
     found = rows_of(json_text.json_concat(*(pa.array(c, pa.string()) for c in given_columns)))
     assert found == by_row(concat, *given_columns)
