@@ -7,7 +7,9 @@ to it, how it closes again, and what of it is the result.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +18,7 @@ import pyarrow as pa
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from .. import types as t
-from .aggregate_values import from_objects, hashable, hashables_of, object_array, plain_type, to_objects
+from .aggregate_values import Codec, from_objects, hashable, hashables_of, object_array, plain_type, to_objects
 
 HISTOGRAM_KEYS_MAX: Final = 1000
 """Distinct values a HISTOGRAM counts, as in ksqlDB; later ones are left out."""
@@ -25,15 +27,26 @@ HISTOGRAM_KEYS_MAX: Final = 1000
 class ObjectAggregator(ABC):
     """The loop over groups and rows.
 
-    Subclasses work with Python values as `to_objects` gives them.
+    Args:
+        objects: an argument's column as the Python values that subclasses work with.
+        column: results as the Arrow array of ``result_type``.
     """
 
     can_undo = False
     can_merge = True
     nested_state = True
 
-    def __init__(self, result_type: Any, state_type: Any, initial: Any) -> None:
+    def __init__(
+        self,
+        result_type: Any,
+        state_type: Any,
+        initial: Any,
+        objects: Callable[[Any], list[Any]] = to_objects,
+        column: Callable[[list[Any]], Any] | None = None,
+    ) -> None:
         self.result_type = result_type
+        self._objects = objects
+        self._column = column or partial(from_objects, type_=result_type)
         self.fields: tuple[StateField, ...] = (StateField("STATE", np.dtype(object), plain_type(state_type), initial),)
 
     # What differs
@@ -80,7 +93,7 @@ class ObjectAggregator(ABC):
         chosen = None if every or undo is not None else self.chosen(segments, arguments)
         if chosen is not None:
             order = order[chosen]
-        columns = [to_objects(argument.take(pa.array(order))) for argument in arguments]
+        columns = [self._objects(argument.take(pa.array(order))) for argument in arguments]
         sequences = (segments.sequence + order).tolist()
         bounds = [0, *np.cumsum(np.bincount(groups[order], minlength=segments.count)).tolist()]
         if every or undo is not None:
@@ -121,7 +134,7 @@ class ObjectAggregator(ABC):
         return [object_array([self.merge_one(a, b) for a, b in zip(left[0].tolist(), right[0].tolist())])]
 
     def result(self, state: State) -> Any:
-        return from_objects([self.value(s) for s in state[0].tolist()], self.result_type)
+        return self._column([self.value(s) for s in state[0].tolist()])
 
 
 class CollectList(ObjectAggregator):
@@ -130,8 +143,8 @@ class CollectList(ObjectAggregator):
     can_undo = True
 
     def __init__(self, type_: t.SqlType, limit: int | None = None) -> None:
-        result = pa.list_(t.to_arrow(type_))
-        super().__init__(result, result, [])
+        codec = Codec(type_)
+        super().__init__(pa.list_(codec.result), pa.list_(codec.arrow), [], codec.objects, codec.lists)
         self._type = type_
         self._limit = limit
 
@@ -164,8 +177,8 @@ class CollectSet(ObjectAggregator):
     """COLLECT_SET: each value once, in the order of first sight, NULL too, up to ``limit``."""
 
     def __init__(self, type_: t.SqlType, limit: int | None = None) -> None:
-        result = pa.list_(t.to_arrow(type_))
-        super().__init__(result, result, [])
+        codec = Codec(type_)
+        super().__init__(pa.list_(codec.result), pa.list_(codec.arrow), [], codec.objects, codec.lists)
         self._type = type_
         self._keys = hashables_of(type_)
         self._limit = limit
@@ -231,54 +244,71 @@ class Histogram(ObjectAggregator):
 
 
 class Attr(ObjectAggregator):
-    """ATTR: the value if all rows (NULL is a value here) agree on it, else NULL."""
+    """ATTR: the value if all rows (NULL is a value here) agree on it, else NULL.
+
+    The state has each value once, with how many rows have it.
+    """
 
     can_undo = True
 
     def __init__(self, type_: t.SqlType) -> None:
-        value = t.to_arrow(type_)
-        super().__init__(value, pa.list_(pa.struct([("VALUE", value), ("COUNT", pa.int64())])), [])
+        codec = Codec(type_)
+        state = pa.struct([("VALUES", pa.list_(codec.arrow)), ("COUNTS", pa.list_(pa.int64()))])
+        super().__init__(codec.result, state, {"VALUES": [], "COUNTS": []}, codec.objects, codec.from_objects)
         self._keys = hashables_of(type_)
 
-    def open(self, state: Any) -> Any:
-        return {hashable(entry["VALUE"]): [entry["VALUE"], entry["COUNT"]] for entry in state}
+    def open(self, state: Any) -> _Counted:
+        values = state["VALUES"]
+        keys = self._keys(values)
+        return _Counted(dict(zip(keys, values)), dict(zip(keys, state["COUNTS"])))
 
-    def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
+    def add(self, working: _Counted, columns: Sequence[list[Any]], sequences: list[int]) -> None:
         values = columns[0]
+        counts = working.counts
         for key, value in zip(self._keys(values), values):
-            entry = working.get(key)
-            if entry is None:
-                working[key] = [value, 1]
+            if key in counts:
+                counts[key] += 1
             else:
-                entry[1] += 1
+                counts[key] = 1
+                working.values[key] = value
 
-    def take_back(self, working: Any, values: Sequence[Any]) -> None:
+    def take_back(self, working: _Counted, values: Sequence[Any]) -> None:
         key = hashable(values[0])
-        entry = working.get(key)
-        if entry is not None:
-            entry[1] -= 1
-            if entry[1] == 0:
-                del working[key]
+        if key in working.counts:
+            working.counts[key] -= 1
+            if working.counts[key] == 0:
+                del working.counts[key], working.values[key]
 
-    def close(self, working: Any) -> Any:
-        return [{"VALUE": value, "COUNT": count} for value, count in working.values()]
+    def close(self, working: _Counted) -> Any:
+        return {"VALUES": list(working.values.values()), "COUNTS": list(working.counts.values())}
 
     def merge_one(self, left: Any, right: Any) -> Any:
         working = self.open(left)
-        for entry in right:
-            working.setdefault(hashable(entry["VALUE"]), [entry["VALUE"], 0])[1] += entry["COUNT"]
+        values = right["VALUES"]
+        for key, value, count in zip(self._keys(values), values, right["COUNTS"]):
+            working.values.setdefault(key, value)
+            working.counts[key] = working.counts.get(key, 0) + count
         return self.close(working)
 
     def value(self, state: Any) -> Any:
-        return state[0]["VALUE"] if len(state) == 1 else None
+        return state["VALUES"][0] if len(state["VALUES"]) == 1 else None
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Values and their counts, both by key and in the order of first sight."""
+
+    values: dict[Any, Any]
+    counts: dict[Any, int]
 
 
 class SomeByOffset(ObjectAggregator):
     """EARLIEST_BY_OFFSET and LATEST_BY_OFFSET of n values: the first or last n in processing order, earliest first."""
 
     def __init__(self, type_: t.SqlType, n: int, *, latest: bool, ignore_nulls: bool) -> None:
-        value = t.to_arrow(type_)
-        super().__init__(pa.list_(value), pa.list_(pa.struct([("SEQUENCE", pa.int64()), ("VALUE", value)])), [])
+        codec = Codec(type_)
+        state = pa.list_(pa.struct([("SEQUENCE", pa.int64()), ("VALUE", codec.arrow)]))
+        super().__init__(pa.list_(codec.result), state, [], codec.objects, codec.lists)
         self._n = n
         self._latest = latest
         self._ignore_nulls = ignore_nulls

@@ -275,6 +275,18 @@ CASES = [
         distinct,
     ),
     Case("ATTR DECIMAL", lambda: make("ATTR", t.Decimal(9, 2)), (pa.decimal128(9, 2),), MONEY, attr, undo=True),
+    Case("ATTR DOUBLE", lambda: make("ATTR", t.DOUBLE), (pa.float64(),), DOUBLES, attr, undo=True),
+    Case("COLLECT_LIST DECIMAL", lambda: make("COLLECT_LIST", t.Decimal(9, 2)), (pa.decimal128(9, 2),), MONEY, list),
+    Case(
+        "COLLECT_LIST DECIMAL(40, 2)", lambda: make("COLLECT_LIST", t.Decimal(40, 2)), (pa.decimal256(40, 2),), MONEY, list
+    ),
+    Case(
+        "LATEST_BY_OFFSET 2 of DECIMAL with nulls",
+        lambda: make("LATEST_BY_OFFSET", t.Decimal(9, 2), t.INTEGER, t.BOOLEAN, literals=[2, False]),
+        (pa.decimal128(9, 2),),
+        MONEY,
+        lambda v: v[-2:],
+    ),
     Case("HISTOGRAM", lambda: make("HISTOGRAM", t.STRING), (pa.string(),), TEXT, lambda v: counted(some(v))),
     Case("ATTR", lambda: make("ATTR", t.STRING), (pa.string(),), TEXT, attr, undo=True),
     Case(
