@@ -204,27 +204,21 @@ def json_concat(*json: Any) -> Evaluated:
     """Any null, or blank text, gives null."""
     length = length_of(json)
     columns = [spread(texts, length) for texts in json]
-    absent = np.logical_or.reduce([null_mask(texts) for texts in columns])
-    known = (~absent).tolist()
-    columns = [with_nulls(texts, absent) for texts in columns]
+    known = np.flatnonzero(~np.logical_or.reduce([null_mask(texts) for texts in columns]))
+    columns = [texts.take(pa.array(known)) for texts in columns]
     failures: list[dict[int, str]] = [{} for _ in columns]
     read = [read_all(texts, failed, needs_digits(texts)) for texts, failed in zip(columns, failures, strict=True)]
-    rows: list[int] = []
+    lacking: list[int] = []
     made = Texts(bare=False)
     for blocks in zip(*read, strict=True):
-        start = blocks[0][0]
         parts = [nodes for _, nodes in blocks]
-        count = len(parts[0])
-        whole = known[start : start + count]
-        for nodes in parts:
-            if Missing in set(map(type, nodes)):
-                whole = [so_far and node is not MISSING for so_far, node in zip(whole, nodes, strict=True)]
-        if not all(whole):
+        if any(Missing in set(map(type, nodes)) for nodes in parts):
+            whole = [MISSING not in row for row in zip(*parts, strict=True)]
+            lacking += [blocks[0][0] + place for place, is_whole in enumerate(whole) if not is_whole]
             parts = [list(compress(nodes, whole)) for nodes in parts]
-        rows += compress(range(start, start + count), whole)
         made.extend(_together(parts))
-    failed = {row: reason for of_column in reversed(failures) for row, reason in of_column.items()}
-    return _one_each(rows, made, length, failed)
+    failed = {int(known[row]): reason for of_column in reversed(failures) for row, reason in of_column.items()}
+    return _one_each(np.delete(known, lacking).tolist(), made, length, failed)
 
 
 def _together(columns: Sequence[list[Any]]) -> list[Any]:

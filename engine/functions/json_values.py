@@ -77,8 +77,16 @@ _AT_ONCE = 64
 """Texts read in one go.  More would pile up containers, and Python's garbage collector goes through them all."""
 
 
+_SEARCHED_BYTES_MAX = 2**30
+
+
 def needs_digits(texts: Any) -> list[bool] | None:
     """For which texts only `EXACT` will do if they are to be written again; None if for none."""
+    known = texts.drop_null()
+    if known.nbytes < _SEARCHED_BYTES_MAX:  # one search through all of them takes a third of one through each
+        together = pc.binary_join(pa.ListArray.from_arrays([0, len(known)], known), "\n")
+        if not pc.match_substring_regex(together, _OTHER_DIGITS)[0].as_py():
+            return None
     other = flat(pc.match_substring_regex(texts, _OTHER_DIGITS)).fill_null(False)
     return other.to_pylist() if pc.any(other).as_py() else None
 
@@ -90,7 +98,7 @@ def read_all(texts: Any, failed: dict[int, str], exact: list[bool] | None = None
         failed: takes the reasons of rows whose text is not JSON; their value is `MISSING`.
         exact: the rows to be read with `EXACT`; others have fractions as floats.
     """
-    given = texts.fill_null("null").to_pylist()
+    given = texts.fill_null("null").cast(pa.binary()).to_pylist()  # making bytes takes half of what making str does
     for start in range(0, len(given), _AT_ONCE):
         some = given[start : start + _AT_ONCE]
         marks = exact[start : start + _AT_ONCE] if exact else ()
@@ -103,7 +111,7 @@ def read_all(texts: Any, failed: dict[int, str], exact: list[bool] | None = None
         nodes: list[Any] = []
         for row, text in enumerate(some, start):
             try:
-                nodes.append((EXACT if exact and exact[row] else FLOATS).read(text))
+                nodes.append((EXACT if exact and exact[row] else FLOATS).read(text.decode()))
             except ValueError as error:
                 failed[row] = str(error)
                 nodes.append(MISSING)
