@@ -18,6 +18,7 @@ _MODULES = (
     "regexp",
     "bytes",
     "collection",
+    "maps",
     "lambdas",
     "json_text",
     "json_typed",

@@ -1,4 +1,4 @@
-"""Arrays and maps.  Positions count from 1; equality of items is by value, also of nested ones; null equals null."""
+"""Arrays.  Positions count from 1; equality of items is by value, also of nested ones; null equals null."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 
 from ...limits import SERIES_ITEMS_MAX
 from .columns import flat, length_of, row_by_row, spread
-from .java_text import in_hash_order, java_double
+from .java_text import java_double
 from .registry import scalar
 
 ARRAY = "ARRAY"
-MAP = "MAP"
 
 
 def _frozen(value: Any) -> Any:
@@ -237,58 +236,3 @@ def generate_series(from_: int, to: int, step: int | None = None) -> list[int]:
     if len(numbers) > SERIES_ITEMS_MAX:
         raise ValueError(f"a series of {len(numbers)} items is above the limit of {SERIES_ITEMS_MAX}")
     return list(numbers)
-
-
-# --- maps ----------------------------------------------------------------------------------
-
-
-@scalar(
-    "AS_MAP",
-    "A map of the keys in one array and the values in another; a missing value is null, the last of equal keys counts.",
-    "(keys ARRAY<STRING>, values ARRAY<T>) -> MAP<STRING, T>",
-    category=MAP,
-)
-def as_map(keys: list[str | None], values: list[Any]) -> dict[str, Any]:
-    """Raises: ValueError, for a null key."""
-    result = {}
-    for position, key in enumerate(keys):
-        if key is None:
-            raise ValueError("a map cannot have a null key")
-        result[key] = values[position] if position < len(values) else None
-    return result
-
-
-_ENTRY_TYPES = ("INT", "BIGINT", "DOUBLE", "BOOLEAN", "STRING")
-
-
-@scalar(
-    "ENTRIES",
-    "The entries of a map as structs of a key K and a value V, sorted by key if asked.",
-    *(f"(map MAP<STRING, {type_}>, sorted BOOLEAN) -> ARRAY<STRUCT<K STRING, V {type_}>>" for type_ in _ENTRY_TYPES),
-    category=MAP,
-)
-def entries(map_: dict[str, Any], sort: bool) -> list[dict[str, Any]]:
-    return [{"K": key, "V": map_[key]} for key in (sorted(map_) if sort else in_hash_order(map_))]
-
-
-@scalar("MAP_KEYS", "The keys of a map, in no particular order.", "(map MAP<K, V>) -> ARRAY<K>", category=MAP)
-def map_keys(map_: dict[Any, Any]) -> list[Any]:
-    return in_hash_order(map_)
-
-
-@scalar("MAP_VALUES", "The values of a map, in no particular order.", "(map MAP<K, V>) -> ARRAY<V>", category=MAP)
-def map_values(map_: dict[Any, Any]) -> list[Any]:
-    return [map_[key] for key in in_hash_order(map_)]
-
-
-@scalar(
-    "MAP_UNION",
-    "The entries of two maps, those of the second where both have a key; the other one, where one is null.",
-    "(map MAP<K, V>, other MAP<K, V>) -> MAP<K, V>",
-    nulls=True,
-    category=MAP,
-)
-def map_union(map_: dict[Any, Any] | None, other: dict[Any, Any] | None) -> dict[Any, Any] | None:
-    if map_ is None or other is None:
-        return map_ if other is None else other
-    return map_ | other

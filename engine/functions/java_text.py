@@ -1,13 +1,9 @@
-"""Java's ways with text that SQL shows: UTF-16 units, how a double is written, the order of a hash map."""
+"""Java's ways with text that SQL shows: UTF-16 units, and how a double is written."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from typing import Any, TypeVar
-
-K = TypeVar("K")
 
 _PAIRED = re.compile("[\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -57,36 +53,3 @@ def java_double(value: float) -> str:
     point -= len(digits) - len(stripped)
     digits = stripped.rstrip("0") or "0"
     return f"{sign}{digits[0]}.{digits[1:] or '0'}E{point - 1}"
-
-
-def java_hash(key: Any) -> int:
-    """``hashCode()`` of a STRING, INT, BIGINT, BOOLEAN or DOUBLE, as a 32-bit unsigned number."""
-    if isinstance(key, str):
-        value = 0
-        for unit in to_units(key):
-            value = (value * 31 + ord(unit)) & 0xFFFFFFFF
-        return value
-    if isinstance(key, bool):
-        return 1231 if key else 1237
-    if isinstance(key, int):
-        return (key ^ (key >> 32 if not -(2**31) <= key < 2**31 else 0)) & 0xFFFFFFFF
-    return hash(key) & 0xFFFFFFFF
-
-
-def in_hash_order(keys: Iterable[K]) -> list[K]:
-    """Keys in the order in which ksqlDB walks a map that was read from a record.
-
-    Its maps are Java's HashMap: one filled in the given order, then copied into one made for just as many entries.
-    The order shows wherever a map is walked (REDUCE, MAP_KEYS).  A bin is taken to be a list: Java turns one into a
-    tree at eight collisions, which changes the order only for keys made to collide.
-    """
-    ordered = list(keys)
-    if len(ordered) < 2:
-        return ordered
-    fitting = 1
-    while len(ordered) > fitting * 0.75:
-        fitting *= 2
-    spread = [(h ^ (h >> 16), key) for h, key in ((java_hash(k), k) for k in ordered)]
-    spread.sort(key=lambda item: item[0] & (max(fitting, 16) - 1))
-    spread.sort(key=lambda item: item[0] & (fitting - 1))
-    return [key for _, key in spread]

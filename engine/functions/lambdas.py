@@ -2,13 +2,13 @@
 
 The elements of all rows are laid out flat, the lambda is evaluated once over all of them, and the results are cut into
 rows again.  REDUCE goes by position: one evaluation for all first elements, one for all second ones, and so on.  An
-element that fails makes its whole row fail.  Maps are walked in the order in which ksqlDB walks them (see `java_text`).
+element that fails makes its whole row fail.  Maps are walked in the order in which ksqlDB walks them (see `hash_order`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,58 +16,16 @@ import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, Failures, LambdaKernel
 from .columns import Bools, Int64s, flat, length_of, null_mask, spread
-from .java_text import in_hash_order
+from .hash_order import in_hash_order
+from .items import Items, entries_of, groups_of, identities, items_of, lists_of, maps_of
 from .registry import scalar
 
 CATEGORY = "LAMBDA"
 
 
-@dataclass(frozen=True, slots=True)
-class _Elements:
-    """The elements of a list or map column, row after row.
-
-    Attributes:
-        missing: bool[n], rows that are null.
-        lengths: int64[n], elements of each row (0 for null).
-        rows: int64[m], the row of each element.
-        columns: the elements, or the keys and the values; arrays of length m.
-    """
-
-    missing: Bools
-    lengths: Int64s
-    rows: Int64s
-    columns: tuple[Any, ...]
-
-
-def _elements(collections: Any) -> _Elements:
-    missing = null_mask(collections)
-    is_map = pa.types.is_map(collections.type)
-    if len(collections) == 0:
-        empty = np.zeros(0, np.int64)
-        types = (collections.type.key_type, collections.type.item_type) if is_map else (collections.type.value_type,)
-        return _Elements(missing, empty, empty, tuple(pa.array([], type_) for type_ in types))
-    offsets = np.asarray(collections.offsets.to_numpy(), np.int64)
-    lengths = np.where(missing, 0, np.diff(offsets))
-    rows = np.repeat(np.arange(len(collections)), lengths)
-    begins = np.cumsum(lengths) - lengths
-    places = np.arange(len(rows)) - begins[rows] + offsets[:-1][rows]
-    if not is_map:
-        return _Elements(missing, lengths, rows, (collections.values.take(pa.array(places)),))
-    if len(places) and int(lengths.max()) > 1:
-        places = _in_hash_order(collections.keys, places, begins, lengths)
-    index = pa.array(places)
-    return _Elements(missing, lengths, rows, (collections.keys.take(index), collections.items.take(index)))
-
-
-def _in_hash_order(keys: Any, places: Int64s, begins: Int64s, lengths: Int64s) -> Int64s:
-    texts = keys.take(pa.array(places)).to_pylist()
-    result = places.copy()
-    for begin, length in zip(begins.tolist(), lengths.tolist()):
-        if length > 1:
-            place_of = dict(zip(texts[begin : begin + length], places[begin : begin + length].tolist()))
-            if len(place_of) == length:
-                result[begin : begin + length] = [place_of[key] for key in in_hash_order(place_of)]
-    return result
+def _elements(collections: Any) -> Items:
+    """The items of arrays, or the entries of maps in the order in which ksqlDB walks them."""
+    return in_hash_order(entries_of(collections)) if pa.types.is_map(collections.type) else items_of(collections)
 
 
 def _failed_rows(rows: Int64s, *results: Evaluated) -> dict[int, str]:
@@ -75,8 +33,9 @@ def _failed_rows(rows: Int64s, *results: Evaluated) -> dict[int, str]:
     reasons: dict[int, str] = {}
     for result in results:
         if result.failures is not None:
-            for element, reason in zip(result.failures.rows.tolist(), result.failures.reasons):
-                reasons.setdefault(int(rows[element]), reason)
+            failed, first = np.unique(rows[result.failures.rows], return_index=True)
+            found = map(result.failures.reasons.__getitem__, first.tolist())
+            reasons = dict(zip(failed.tolist(), found, strict=True)) | reasons
     return reasons
 
 
@@ -93,39 +52,28 @@ def _mask(missing: Bools, reasons: dict[int, str]) -> Any:
     return mask
 
 
-def _lists(values: Any, rows: Int64s, missing: Bools) -> Any:
-    """A list array of the values that belong to each row (ascending); the rows ``missing`` are null."""
-    values = flat(values)
-    kept = ~missing[rows]
-    if not kept.all():
-        values, rows = values.filter(pa.array(kept)), rows[kept]
-    offsets = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=len(missing))))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(missing))
+def _refuse(rows: Int64s, reason: str, reasons: dict[int, str]) -> None:
+    for row in np.unique(rows).tolist():
+        reasons.setdefault(row, reason)
 
 
-def _maps(keys: Any, values: Any, elements: _Elements, reasons: dict[int, str]) -> Any:
-    """A map array of the entries of each row.
+def _maps(elements: Items, reasons: dict[int, str]) -> Any:
+    """A map column of the entries.
 
     Like ksqlDB, which builds these maps with a collector that refuses them, null keys, null values and equal keys in one
     row make the row fail: it is added to ``reasons``.
     """
-    keys, values = flat(keys), flat(values)
-    for row in elements.rows[null_mask(keys)].tolist():
-        reasons.setdefault(row, "a null key cannot go into the new map")
-    for row in elements.rows[null_mask(values)].tolist():
-        reasons.setdefault(row, "a null value cannot go into the new map")
-    seen: set[tuple[int, Any]] = set()
-    for entry in zip(elements.rows.tolist(), keys.to_pylist()):
-        if entry in seen:
-            reasons.setdefault(entry[0], f"the key {entry[1]} cannot go into the new map twice")
-        seen.add(entry)
-    missing = _mask(elements.missing, reasons)
-    places = np.flatnonzero(~missing[elements.rows])
-    lengths = np.bincount(elements.rows[places], minlength=len(missing))
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    gaps = pa.array(offsets, mask=np.append(missing, False)) if missing.any() else pa.array(offsets)
-    index = pa.array(places)
-    return pa.MapArray.from_arrays(gaps, keys.take(index), values.take(index))
+    keys, values = map(flat, elements.columns)
+    _refuse(elements.rows[null_mask(keys)], "a null key cannot go into the new map", reasons)
+    _refuse(elements.rows[null_mask(values)], "a null value cannot go into the new map", reasons)
+    groups = groups_of(elements.rows, identities(keys))
+    if len(groups.firsts) < len(elements.rows):
+        again = np.ones(len(elements.rows), np.bool_)
+        again[groups.firsts] = False
+        places = np.flatnonzero(again)
+        for row, key in zip(elements.rows[places].tolist(), keys.take(pa.array(places)).to_pylist()):
+            reasons.setdefault(row, f"the key {key} cannot go into the new map twice")
+    return maps_of(elements, _mask(elements.missing, reasons))
 
 
 # --- TRANSFORM -----------------------------------------------------------------------------
@@ -138,7 +86,7 @@ def transform_array(items: Any, item: LambdaKernel) -> Evaluated:
     elements = _elements(items)
     result = item(elements.columns, elements.rows)
     reasons = _failed_rows(elements.rows, result)
-    return Evaluated(_lists(result.values, elements.rows, _mask(elements.missing, reasons)), _failures(reasons))
+    return Evaluated(lists_of(result.values, elements.rows, _mask(elements.missing, reasons)), _failures(reasons))
 
 
 @scalar(
@@ -153,7 +101,7 @@ def transform_map(map_: Any, key: LambdaKernel, value: LambdaKernel) -> Evaluate
     keys = key(elements.columns, elements.rows)
     values = value(elements.columns, elements.rows)
     reasons = _failed_rows(elements.rows, keys, values)
-    maps = _maps(keys.values, values.values, elements, reasons)
+    maps = _maps(replace(elements, columns=(keys.values, values.values)), reasons)
     return Evaluated(maps, _failures(reasons))
 
 
@@ -162,11 +110,10 @@ def transform_map(map_: Any, key: LambdaKernel, value: LambdaKernel) -> Evaluate
 _FILTER = "The items, or entries, for which a lambda is true."
 
 
-def _kept(elements: _Elements, result: Evaluated) -> tuple[Bools, dict[int, str]]:
+def _kept(elements: Items, result: Evaluated) -> tuple[Bools, dict[int, str]]:
     reasons = _failed_rows(elements.rows, result)
     values = flat(result.values)
-    for row in elements.rows[null_mask(values)].tolist():
-        reasons.setdefault(row, "the condition of a FILTER is null")
+    _refuse(elements.rows[null_mask(values)], "the condition of a FILTER is null", reasons)
     return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), np.bool_), reasons
 
 
@@ -175,7 +122,7 @@ def filter_array(items: Any, condition: LambdaKernel) -> Evaluated:
     elements = _elements(items)
     keep, reasons = _kept(elements, condition(elements.columns, elements.rows))
     values = elements.columns[0].filter(pa.array(keep))
-    return Evaluated(_lists(values, elements.rows[keep], _mask(elements.missing, reasons)), _failures(reasons))
+    return Evaluated(lists_of(values, elements.rows[keep], _mask(elements.missing, reasons)), _failures(reasons))
 
 
 @scalar("FILTER", _FILTER, "(map MAP<K, V>, condition (K, V) => BOOLEAN) -> MAP<K, V>", style="arrow", category=CATEGORY)
@@ -183,10 +130,8 @@ def filter_map(map_: Any, condition: LambdaKernel) -> Evaluated:
     elements = _elements(map_)
     keep, reasons = _kept(elements, condition(elements.columns, elements.rows))
     kept = pa.array(keep)
-    keys, values = (column.filter(kept) for column in elements.columns)
-    left = _Elements(elements.missing, elements.lengths, elements.rows[keep], (keys, values))
-    maps = _maps(keys, values, left, reasons)
-    return Evaluated(maps, _failures(reasons))
+    left = replace(elements, rows=elements.rows[keep], columns=tuple(column.filter(kept) for column in elements.columns))
+    return Evaluated(_maps(left, reasons), _failures(reasons))
 
 
 # --- REDUCE --------------------------------------------------------------------------------
@@ -209,7 +154,7 @@ def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
     elements = _elements(spread(collection, length))
     states = spread(state, length)
     lengths = np.where(null_mask(states), 0, elements.lengths)
-    begins = np.cumsum(elements.lengths) - elements.lengths
+    begins = elements.begins
     active = np.arange(length, dtype=np.int64)
     finished_rows: list[Int64s] = []
     finished_states: list[Any] = []
@@ -218,7 +163,7 @@ def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
     while len(active):
         going = lengths[active] > step
         if reasons:
-            going &= np.fromiter((row not in reasons for row in active.tolist()), np.bool_, len(active))
+            going &= ~_mask(np.zeros(length, np.bool_), reasons)[active]
         if not going.all():
             finished_rows.append(active[~going])
             finished_states.append(states.filter(pa.array(~going)))
@@ -239,5 +184,5 @@ def _in_row_order(rows: Sequence[Int64s], states: Sequence[Any], type_: Any, len
     order = np.empty(length, np.int64)
     order[np.concatenate(rows)] = np.arange(length)
     joined = pa.concat_arrays([flat(s).cast(type_) for s in states])
-    index = pa.array(order, mask=np.isin(np.arange(length), list(reasons)) if reasons else None)
+    index = pa.array(order, mask=_mask(np.zeros(length, np.bool_), reasons) if reasons else None)
     return joined.take(index)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from penstock.engine.functions import load_built_ins
@@ -117,6 +118,24 @@ def test_maps(call: Call, one: Call) -> None:
     rows = [({"a": 1, "b": 2}, {"a": None}), (None, {"a": 1}), ({"a": 1}, None), (None, None)]
     types = ["MAP<STRING, INT>", "MAP<STRING, INT>"]
     assert call("MAP_UNION", types, *rows).values == [{"a": None, "b": 2}, {"a": 1}, {"a": 1}, None]
+
+
+def test_maps_are_walked_in_hash_order(one: Call) -> None:
+    """Keys come by the low bits of their hashes."""
+    for given, expected in (("bac", "abc"), (["yes, thanks", "nope", "sure, yeah"], ["yes, thanks", "sure, yeah", "nope"])):
+        assert one("MAP_KEYS", "MAP<STRING, INT>", dict.fromkeys(given, 1)) == list(expected)
+
+
+def test_entries_behind_an_offset() -> None:
+    """A map column may begin within its entries, which Arrow's `keys` and `items` pass over."""
+    type_ = pa.map_(pa.string(), pa.int32())
+    columns = [pa.array(["x", "a", "b"]), pa.array([0, 1, 2], pa.int32())]
+    entries = pa.StructArray.from_arrays(columns, fields=[type_.key_field, type_.item_field])
+    offsets = pa.array([0, 1, 2], pa.int32()).buffers()[1]
+    function = load_built_ins().find("MAP_KEYS")
+    assert function is not None
+    maps = pa.Array.from_buffers(type_, 2, [None, offsets], children=[entries.slice(1)])
+    assert function.overloads[0].implementation(maps).to_pylist() == [["a"], ["b"]]
 
 
 def test_cube_explode() -> None:

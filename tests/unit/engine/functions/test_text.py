@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.engine.functions.java_text import from_units, in_hash_order, java_double, to_units
+from penstock.engine.functions.java_text import from_units, java_double, to_units
 
 One = Callable[..., Any]
 HAN = "𘊸"
@@ -234,9 +234,3 @@ def test_doubles_are_written_like_java(value: float, expected: str) -> None:
 def test_written_doubles_read_back(value: float) -> None:
     """The text of a double is its value."""
     assert float(java_double(value)) == value
-
-
-def test_maps_are_walked_in_hash_order() -> None:
-    """Keys come by the low bits of their hashes."""
-    assert in_hash_order(["b", "a", "c"]) == ["a", "b", "c"]
-    assert in_hash_order(["yes, thanks", "nope", "sure, yeah"]) == ["yes, thanks", "sure, yeah", "nope"]
