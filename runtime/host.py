@@ -47,6 +47,10 @@ class Token:
         return Token(ends)
 
 
+_COMMITS_MAX = 32
+"""Queries whose commits can wait for the same sync."""
+
+
 class QueryHost:
     """Runs queries over a log.  Thread-safe.
 
@@ -65,7 +69,7 @@ class QueryHost:
             log.create_topic(TOPIC, TopicConfig(1, VALUE_TYPE))
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="penstock-task") if threads > 1 else None
         self._checkpointer = ThreadPoolExecutor(1, thread_name_prefix="penstock-checkpoint") if threads else None
-        self._committer = ThreadPoolExecutor(threads, thread_name_prefix="penstock-commit") if threads else None
+        self._committer = ThreadPoolExecutor(_COMMITS_MAX, thread_name_prefix="penstock-commit") if threads else None
         self.services = Services(
             log,
             DecodedTopics(log),

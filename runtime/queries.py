@@ -42,7 +42,8 @@ class Services:
     Attributes:
         durable: changelogs and checkpoints are kept (an engine in memory keeps none).
         pool: runs the tasks of different partitions side by side; None runs them one after the other.
-        committer: commits large steps while the next one is computed; None commits every step at its end.
+        committer: commits steps while the next one, of this query or of another, is computed; None commits every step at
+            its end.
         rows_max: rows a step takes at most.
         recovered: is told of rows of state that recovery has taken in, see `StateKeeper.recover`.
     """
@@ -61,7 +62,8 @@ class Services:
 class QueryRun:
     """One query, persistent or transient.  Thread-safe: ``lock`` is held during a step.
 
-    Where much is waiting, the commit of a step runs beside the computation of the next one (one at most, in order).  What
+    Where much is waiting, the commit of a step runs beside the computation of the next one (one at most, in order), and
+    where several queries have something to do, beside the steps of the others, so that their commits share a sync.  What
     others see, positions, account and state, is what is committed: whoever asks for the state waits for a commit that is
     under way.
 
@@ -355,12 +357,13 @@ class QueryRun:
 
     # --- a step ----------------------------------------------------------------------------
 
-    def step(self, *, patient: bool = False) -> bool:
+    def step(self, *, patient: bool = False, aside: bool = False) -> bool:
         """Take in the next records, if there are any.
 
         Args:
             patient: where one input has records and another has none, wait for that one as long as
                 ``Dataflow.max_task_idle_ms`` says, by taking in nothing.
+            aside: others are to be stepped meanwhile: do not wait for the commit.
 
         Returns:
             whether anything was taken in.
@@ -372,7 +375,7 @@ class QueryRun:
             if self.state != "RUNNING":
                 return False
             try:
-                return self._step(patient)
+                return self._step(patient, aside)
             except PenstockError as error:
                 self.fail(error)
                 raise
@@ -382,7 +385,7 @@ class QueryRun:
                 self.fail(wrapped)
                 raise wrapped from error
 
-    def _step(self, patient: bool) -> bool:
+    def _step(self, patient: bool, aside: bool) -> bool:
         self._restore()
         taken = self._take(patient)
         if not taken:
@@ -390,7 +393,7 @@ class QueryRun:
         self._dirty = True
         outcome = self._compute(taken)
         self._settle()
-        if self._commits_aside(taken):
+        if self._commits_aside(taken, aside):
             assert self._services.committer is not None
             self._committing = self._services.committer.submit(copy_context().run, self._commit, outcome)
             self._dirty = False
@@ -433,13 +436,14 @@ class QueryRun:
         for entry in moved:
             entry.committed = entry.offset
 
-    def _commits_aside(self, taken: list[Taken]) -> bool:
-        """Whether the next step may be computed while this one is committed: it is large, more is waiting, and no
-        checkpoint, which needs state and commit to agree, is due."""
+    def _commits_aside(self, taken: list[Taken], others: bool) -> bool:
+        """Whether the next step may be computed while this one is committed: there are others to step, or this one is large
+        and more is waiting; and no checkpoint, which needs state and commit to agree, is due."""
         if self._services.committer is None or not self.persistent or self._keeper.due:
             return False
-        return sum(len(t.positions) for t in taken) >= _PARALLEL_ROWS_MIN and any(
-            self._log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in taken
+        large = sum(len(t.positions) for t in taken) >= _PARALLEL_ROWS_MIN
+        return others or (
+            large and any(self._log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in taken)
         )
 
     def _settle(self, *, failed: bool = False) -> bool:

@@ -100,23 +100,24 @@ class Scheduler:
         while self._step(run):
             pass
 
-    def _step(self, run: QueryRun, *, patient: bool = False) -> bool:
+    def _step(self, run: QueryRun, *, patient: bool = False, aside: bool = False) -> bool:
         try:
-            return run.step(patient=patient)
+            return run.step(patient=patient, aside=aside)
         except PenstockError as error:
             _LOGGER.error("query %s stopped: %s", run.query_id, error, exc_info=isinstance(error, InternalError))
             return False
 
     def _work(self) -> None:
+        aside = False
         while True:
             epoch, version = self._log.epoch, self._version
-            progressed = False
+            progressed = 0
             runs = self.runs()
             for run in runs:
                 if not self._claim(run):
                     continue
                 try:
-                    progressed |= self._step(run, patient=True)
+                    progressed += self._step(run, patient=True, aside=aside)
                 finally:
                     with self._changed:
                         self._busy.discard(run.query_id)
@@ -124,7 +125,9 @@ class Scheduler:
             with self._lock:
                 if self._stopping:
                     return
-            if not progressed:
+            if progressed:
+                aside = progressed > 1  # several had something to do, and probably will have the next time
+            else:
                 patience = [s for run in runs if run.state == "RUNNING" and (s := run.patience_s) is not None]
                 wait_s = min([_IDLE_WAIT_S, *patience])
                 self._log.wait(epoch, wait_s, lambda seen=version: self._version != seen)  # type: ignore[misc]

@@ -1,9 +1,11 @@
-"""Commits that run beside the computation of the next step: order, positions, state, and a commit that fails."""
+"""Commits that run beside the computation of the next step: order, positions, state, a commit that fails, shared syncs."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from penstock.engine.database import connect
 from penstock.errors import StorageError
 from penstock.runtime.commit import NoCheckpoints
 from penstock.runtime.dataflow import Dataflow, Sink, Source, Step
@@ -18,7 +21,7 @@ from penstock.runtime.operators.table_source import TableSource
 from penstock.runtime.processing_log import TOPIC, VALUE_TYPE
 from penstock.runtime.queries import QueryRun, Services
 from penstock.runtime.source import DecodedTopics
-from penstock.storage.files import MemoryFiles
+from penstock.storage.files import MemoryFiles, _RealFile
 from penstock.storage.formats import make_serde
 from penstock.storage.formats.base import SerdeOptions
 from penstock.storage.layout import prepare
@@ -89,7 +92,7 @@ def committer() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def start(log: Log, committer: ThreadPoolExecutor | None) -> QueryRun:
+def start(log: Log, committer: ThreadPoolExecutor | None, rows_max: int = ROWS_PER_STEP) -> QueryRun:
     """A query that keeps a table of the input and writes its changes."""
     serde = make_serde("KAFKA", SerdeOptions(is_key=True))
     schema = pa.schema([*KEY, *VALUE])
@@ -102,7 +105,7 @@ def start(log: Log, committer: ThreadPoolExecutor | None) -> QueryRun:
         1,
         every_update=True,
     )
-    services = Services(log, DecodedTopics(log), NoCheckpoints(), committer=committer, rows_max=ROWS_PER_STEP)  # type: ignore[arg-type]
+    services = Services(log, DecodedTopics(log), NoCheckpoints(), committer=committer, rows_max=rows_max)  # type: ignore[arg-type]
     return QueryRun("Q", dataflow, services)
 
 
@@ -176,3 +179,44 @@ def test_a_reader_of_the_state_is_told_that_the_commit_failed(log: Log, committe
     with pytest.raises(StorageError, match="no space"):
         table_of(run)
     assert run.state == "ERROR"
+
+
+def test_a_small_step_waits_for_its_commit_unless_others_are_to_be_stepped(log: Log, committer: ThreadPoolExecutor) -> None:
+    """With ``aside`` the commit goes on beside the other queries' steps."""
+    run = start(log, committer, rows_max=10)
+    run.step()
+    assert run.positions == {("in", 0): 10}
+    log.gate.clear()
+    assert run.step(aside=True)
+    assert run.positions == {("in", 0): 10}
+    log.gate.set()
+    while run.step(aside=True):
+        pass
+    assert written(log) == list(range(ROWS))
+
+
+def test_the_commits_of_many_queries_share_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six queries read each row: there are far fewer syncs than commits, and every query counts every row."""
+    synced = []
+    sync = _RealFile.sync
+
+    def slow(file: _RealFile) -> None:
+        synced.append(file.path)
+        time.sleep(0.01)
+        sync(file)
+
+    with connect(tmp_path / "db", threads=2) as db:
+        db.execute("CREATE STREAM S (K INT KEY, V INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='ARROW');")
+        for number in range(6):
+            db.execute(f"CREATE TABLE T{number} AS SELECT K, COUNT(*) AS N FROM S GROUP BY K;")
+        db.wait(db.insert("S", [{"K": 0, "V": 0}]))
+        monkeypatch.setattr(_RealFile, "sync", slow)
+        before = db._engine.log.epoch
+        for value in range(20):
+            db.wait(db.insert("S", [{"K": 1, "V": value}]))
+        commits = db._engine.log.epoch - before
+        assert commits == 20 * 7
+        assert len(synced) < 0.7 * commits
+        monkeypatch.undo()
+        for number in range(6):
+            assert db.sql(f"SELECT N FROM T{number} WHERE K = 1").fetchone() == (20,)
