@@ -1,7 +1,6 @@
 """JOIN: what may be joined with what, on what, and the key of the result (section 8 of the reference).
 
-Joins are left-deep in the order of the text.  ``left_key`` below is what is known of the key so far: the columns that are
-equal to it, best first (none once an outer join made it synthetic).
+Joins are left-deep in the order of the text.
 """
 
 from __future__ import annotations
@@ -24,12 +23,16 @@ LEGACY_GRACE_MS = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """What has been joined so far."""
+    """What has been joined so far.
+
+    Attributes:
+        equal: what holds the key's value, best first; nothing does after a FULL join.
+    """
 
     sources: tuple[FromSource, ...]
     kind: SourceKind
     key: tuple[ColumnRef, ...]
-    equivalents: tuple[ColumnRef, ...]
+    equal: tuple[TypedExpression, ...]
 
 
 def resolve_joins(joins: Sequence[ast.Join], sources: Sequence[FromSource], bind: Bind) -> tuple[ResolvedJoin, ...]:
@@ -50,7 +53,7 @@ def resolve_joins(joins: Sequence[ast.Join], sources: Sequence[FromSource], bind
             (*side.sources, right),
             side.kind,
             resolved.key,
-            resolved.equivalents,
+            resolved.equal,
         )
     return tuple(found)
 
@@ -74,10 +77,10 @@ def _resolve(
     _check_windows(join, left, right, left_on, right_on)
     before_ms, after_ms, grace_ms = _within(join, kind)
     if kind == "FOREIGN_KEY":
-        return ResolvedJoin(join.type, kind, right, left_on, right_on, left.key, left.equivalents)
+        return ResolvedJoin(join.type, kind, right, left_on, right_on, left.key, left.equal)
     key = ColumnRef(synthetic, type=left_on.type, span=join.on.span)
-    equivalents = _equivalents(join, left, left_on, right_on)
-    return ResolvedJoin(join.type, kind, right, left_on, right_on, (key,), equivalents, before_ms, after_ms, grace_ms)
+    equal = _equal(join, left, left_on, right_on)
+    return ResolvedJoin(join.type, kind, right, left_on, right_on, (key,), equal, before_ms, after_ms, grace_ms)
 
 
 def _sides(
@@ -188,7 +191,7 @@ def _table_table(
             span=join.on.span,
             suggestion="Swap the tables if the condition uses the other one's primary key.",
         )
-    if left_on in left.equivalents:
+    if left_on in left.equal:
         return "TABLE_TABLE"
     if len(left.sources) > 1:
         raise StatementError(
@@ -217,7 +220,7 @@ def _check_windows(
             f"a join of windowed sources needs the same kind of windows on both sides, not {found} windows",
             span=join.span,
         )
-    if left_on not in left.equivalents or not _is_primary_key(right, right_on):
+    if left_on not in left.equal or not _is_primary_key(right, right_on):
         raise StatementError("windowed sources cannot be repartitioned, so they join on their keys only", span=join.on.span)
 
 
@@ -237,13 +240,14 @@ def _within(join: ast.Join, kind: JoinKind) -> tuple[int, int, int | None]:
     return before, after, grace
 
 
-def _equivalents(join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression) -> tuple[ColumnRef, ...]:
-    """The columns that are equal to the result's key: both sides of ON, and what was equal to the left one before.
+def _equal(
+    join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression
+) -> tuple[TypedExpression, ...]:
+    """What is equal to the result's key: both sides of ON, and what was equal to the left one before.
 
-    A FULL join has none: either side may be missing.
+    Nothing is in a FULL join: either side may be missing.
     """
     if join.type == "FULL":
         return ()
-    before = left.equivalents if left_on in left.equivalents else ()
-    candidates = [*before, left_on, right_on]
-    return tuple(dict.fromkeys(c for c in candidates if isinstance(c, ColumnRef)))
+    before = left.equal if left_on in left.equal else ()
+    return tuple(dict.fromkeys((*before, left_on, right_on)))

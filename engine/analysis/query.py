@@ -318,8 +318,6 @@ class _Analysis:
             g.check_undoable(aggregates.calls)
         g.check_states(aggregates.calls, self.sources[0].source.value_format.name)
         g.check_mergeable(aggregates.calls, window)
-        if self.sources[0].source.window is not None and bound != [c.ref() for c in self.sources[0].keys]:
-            self._check_repartition(query.group_by[0] if query.group_by else query.source)
         if not keys:
             constant = Named(g.fresh_name("KEY", self.taken), Literal(0, type=INTEGER))
             return Grouping((constant,), aggregates.calls, window, having, is_global=True), items

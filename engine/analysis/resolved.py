@@ -40,7 +40,7 @@ class ResolvedJoin:
         kind: decides the operator; a FOREIGN_KEY join keeps the left side's key.
         left_on, right_on: the two sides of ON, the left one over what has been joined so far.
         key: the key column of the result (for FOREIGN_KEY: those of the left side).
-        equivalents: source columns that hold the key's value, best first; none where the key is synthetic.
+        equal: expressions over the sources that hold the key's value, best first.
         before_ms, after_ms: a left row matches right rows from ``ts - before`` to ``ts + after`` (stream-stream).
         grace_ms: None for the eager null-padding of joins without GRACE PERIOD.
     """
@@ -51,10 +51,15 @@ class ResolvedJoin:
     left_on: TypedExpression
     right_on: TypedExpression
     key: tuple[ColumnRef, ...]
-    equivalents: tuple[ColumnRef, ...]
+    equal: tuple[TypedExpression, ...]
     before_ms: int = 0
     after_ms: int = 0
     grace_ms: int | None = None
+
+    @property
+    def equivalents(self) -> tuple[ColumnRef, ...]:
+        """The columns among ``equal``, any of which can be selected as the key; none where the key is synthetic."""
+        return tuple(e for e in self.equal if isinstance(e, ColumnRef))
 
 
 @dataclass(frozen=True, slots=True)

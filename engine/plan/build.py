@@ -130,8 +130,8 @@ class _Joined:
     """What has been joined so far.
 
     Attributes:
-        equal: names of the columns that hold the value of the rows' key (see `ResolvedJoin.equivalents`).
-        key: the first of them where a join made the key: rows that are grouped by it stay where they are.
+        equal: what holds the value of the rows' key (see `ResolvedJoin.equal`).
+        key: the first column of them where a join made the key: rows that are grouped by it stay where they are.
         partitions, format: how the rows lie in partitions.
         own_key: the key is a column that a join made, not one of a source.
         default: the format of new keys, where no source has one.
@@ -139,7 +139,7 @@ class _Joined:
 
     node: p.PlanNode
     sources: tuple[FromSource, ...]
-    equal: frozenset[str]
+    equal: tuple[TypedExpression, ...]
     partitions: int
     format: FormatInfo
     default: FormatInfo
@@ -159,7 +159,7 @@ class _Meeting:
 
 def _from(query: ResolvedQuery) -> _Joined:
     first = query.sources[0]
-    equal = frozenset(c.internal for c in first.keys) if len(first.keys) == 1 else frozenset()
+    equal = tuple(c.ref() for c in first.keys) if len(first.keys) == 1 else ()
     format_ = source_key_format(first.source)
     joined = _Joined(scan(first), (first,), equal, first.source.partitions, format_, key_format(query))
     for join in query.joins:
@@ -169,7 +169,7 @@ def _from(query: ResolvedQuery) -> _Joined:
 
 def _join(left: _Joined, join: ResolvedJoin) -> _Joined:
     right = join.right
-    left_moves = not (isinstance(join.left_on, ColumnRef) and join.left_on.name in left.equal)
+    left_moves = join.left_on not in left.equal
     right_moves = [join.right_on] != [c.ref() for c in right.keys]
     meeting = _meeting(left, join, left_moves=left_moves, right_moves=right_moves)
     own = left.node.schema.keys
@@ -179,11 +179,10 @@ def _join(left: _Joined, join: ResolvedJoin) -> _Joined:
     (key,) = join.key
     schema = Schema((Column(key.name, key.type, "KEY"), *left_side.schema.values, *right_side.schema.values))
     node = _join_node(left_side, right_side, join, schema)
-    equal = frozenset(c.name for c in join.equivalents)
     return _Joined(
         node,
         (*left.sources, right),
-        equal,
+        join.equal,
         meeting.partitions,
         meeting.format,
         left.default,

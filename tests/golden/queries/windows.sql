@@ -78,3 +78,19 @@ INSERT INTO s (ROWTIME, k, g, v) VALUES (4000, 1, 'a', 9);
 --> a | 10000 | 20000 | 1
 --> a | 30000 | 40000 | 1
 --> b | 0 | 10000 | 1
+
+-- A windowed stream can be grouped by anything, its windows' bounds included; the groups have no windows.
+-- changes of STARTS
+CREATE STREAM s (k INT KEY, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
+CREATE TABLE w WITH (KAFKA_TOPIC='w') AS SELECT k, SUM(v) AS total FROM s WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY k;
+CREATE STREAM totals (k INT KEY, total INT) WITH (KAFKA_TOPIC='w', WINDOW_TYPE='TUMBLING', WINDOW_SIZE='1 SECOND');
+CREATE TABLE starts WITH (KEY_FORMAT='JSON') AS SELECT k, WINDOWSTART AS start, MAX(total) AS most, COUNT(*) AS updates FROM totals GROUP BY k, WINDOWSTART;
+INSERT INTO s (ROWTIME, k, v) VALUES (1000, 1, 5);
+INSERT INTO s (ROWTIME, k, v) VALUES (1500, 1, -7);
+INSERT INTO s (ROWTIME, k, v) VALUES (2000, 1, 3);
+INSERT INTO s (ROWTIME, k, v) VALUES (1900, 2, 4);
+--> K | START | MOST | UPDATES | ROWTIME
+--> 1 | 1000 | 5 | 1 | 1000
+--> 1 | 1000 | 5 | 2 | 1500
+--> 1 | 2000 | 3 | 1 | 2000
+--> 2 | 1000 | 4 | 1 | 1900
