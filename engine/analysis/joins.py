@@ -240,9 +240,7 @@ def _within(join: ast.Join, kind: JoinKind) -> tuple[int, int, int | None]:
     return before, after, grace
 
 
-def _equal(
-    join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression
-) -> tuple[TypedExpression, ...]:
+def _equal(join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression) -> tuple[TypedExpression, ...]:
     """What is equal to the result's key: both sides of ON, and what was equal to the left one before.
 
     Nothing is in a FULL join: either side may be missing.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ...errors import StatementError
+from ...errors import Span, StatementError
 from ...grammar import ast
 from ...runtime.batch import Batch
 from ...runtime.dataflow import Dataflow, Source
@@ -23,7 +23,7 @@ from ..analysis.resolved import ResolvedQuery
 from ..analysis.switches import NESTED_NULLS, is_off
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression, compile_predicate
-from ..expressions.nodes import Arithmetic, Call, ColumnRef, Compare, In, Logical, TypedExpression, columns_of
+from ..expressions.nodes import Arithmetic, Between, Call, ColumnRef, Compare, In, Logical, TypedExpression, columns_of
 from ..expressions.nodes import Literal as Constant
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
@@ -145,6 +145,7 @@ def pull(engine: Engine, query: ast.Query) -> Table:
             suggestion=f"CREATE TABLE .. AS SELECT * FROM {source.name}; makes one that can.",
         )
     _check_key_values(query.where, source)
+    _check_bounds(resolved.where, source)
     keys = _bound_keys(resolved.where, source)
     _check_scan(engine, resolved, source, keys, query)
     snapshot = engine.host.tables({source.name: view})[source.name]
@@ -234,6 +235,60 @@ def _check_key_values(where: ast.Expression | None, source: DataSource) -> None:
                 stack.append(operand)
 
 
+def _check_bounds(where: TypedExpression | None, source: DataSource) -> None:
+    """Section 9: in a lookup of keys, the windows wanted are one range of starts and one of ends.
+
+    Raises:
+        StatementError: a bound that is no range, or two that limit the same end of one.
+    """
+    if source.window is None:
+        return
+    names = [c.name for c in source.schema.keys]
+    branches = [list(_conjuncts(branch)) for branch in _disjuncts(where)]
+    found = [[b for condition in branch for b in _bounds_in(condition)] for branch in branches]
+    for column, how, span in (b for bounds in found for b in bounds):
+        if how not in _RANGE_ENDS:
+            raise StatementError(
+                f"{column} cannot be compared by {how} in a pull query", span=span, suggestion="Use =, <, <=, > or >=."
+            )
+    keyed = [{k[0] for c in branch if (k := _key_condition(c, names)) is not None} == set(names) for branch in branches]
+    if not all(keyed):
+        return  # the windows of all keys are read, and any condition filters them
+    for bounds in found:
+        taken: dict[tuple[str, str], StatementError] = {}
+        for column, how, span in bounds:
+            refusal = StatementError(
+                f"{column} is limited more than once", span=span, suggestion="Leave one of the bounds out."
+            )
+            for end in _RANGE_ENDS[how]:
+                if taken.setdefault((column, end), refusal) is not refusal:
+                    raise refusal
+
+
+_RANGE_ENDS = {"=": ("low", "high"), "<": ("high",), "<=": ("high",), ">": ("low",), ">=": ("low",)}
+"""Which ends of a range of windows a bound sets."""
+
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def _bounds_in(condition: TypedExpression) -> Iterator[tuple[str, str, Span]]:
+    """A condition that compares WINDOWSTART or WINDOWEND with a constant: the column, the operator, its place."""
+    match condition:
+        case Compare(operator=how, left=ColumnRef() as column, right=other):
+            pass
+        case Compare(operator=how, left=other, right=ColumnRef() as column):
+            how = _MIRRORED.get(how, how)  # type: ignore[assignment]  # an operator, too
+        case Between(operand=ColumnRef(name=name), low=low, high=high, negated=False) if name in WINDOW_BOUNDS:
+            if not columns_of(low) and not columns_of(high):
+                yield name, ">=", condition.span
+                yield name, "<=", condition.span
+            return
+        case _:
+            return
+    if column.name in WINDOW_BOUNDS and not columns_of(other):
+        yield column.name, how, condition.span
+
+
 def _pull_stream(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> Table:
     """Read a stream from its start to its present end."""
     pieces: list[Batch] = []
@@ -315,6 +370,14 @@ def _conjuncts(expression: TypedExpression | None) -> Iterator[TypedExpression]:
     if isinstance(expression, Logical) and expression.operator == "AND":
         yield from _conjuncts(expression.left)
         yield from _conjuncts(expression.right)
+    elif expression is not None:
+        yield expression
+
+
+def _disjuncts(expression: TypedExpression | None) -> Iterator[TypedExpression]:
+    if isinstance(expression, Logical) and expression.operator == "OR":
+        yield from _disjuncts(expression.left)
+        yield from _disjuncts(expression.right)
     elif expression is not None:
         yield expression
 
