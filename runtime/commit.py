@@ -177,8 +177,8 @@ class StateKeeper:
         raise StorageError(
             f"{what}: its changelog {durable.topic} holds offsets {start} to {end}",
             path=f"{state_directory(durable.query_id)}/",
-            action="restore state and log from one backup, or drop the query and create it again, which reads its sources "
-            "anew",
+            action="restore state and log from one backup, or DROP what the query fills and create it again, which reads "
+            "its sources anew",
         )
 
     def adopt(self, old: StateKeeper) -> None:

@@ -88,9 +88,18 @@ class QueryHost:
 
     # --- persistent queries ----------------------------------------------------------------
 
-    def start(self, query_id: str, dataflow: Dataflow, order: int, *, paused: bool = False) -> QueryRun:
-        """Start a persistent query, or resume it from what it committed."""
-        run = QueryRun(query_id, dataflow, self.services)
+    def start(
+        self, query_id: str, dataflow: Dataflow, order: int, *, paused: bool = False, opening: bool = False
+    ) -> QueryRun:
+        """Start a persistent query, or resume it from what it committed.
+
+        Args:
+            opening: if its state cannot be read, it is in state ERROR, and the others run.
+
+        Raises:
+            StorageError: else, its state cannot be read.
+        """
+        run = QueryRun(query_id, dataflow, self.services, opening=opening)
         if paused:
             run.pause()
         self._runs[query_id] = run

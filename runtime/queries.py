@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
@@ -26,6 +27,8 @@ from .sink import SinkWriter
 from .source import DecodedTopics, all_null, empty_source_batch, to_batch
 from .step import Input, Outcome, Taken
 from .task import Task, account_of, input_nodes, stages
+
+_LOGGER = logging.getLogger("penstock.queries")
 
 State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
 COPY_OF = "copy.of"
@@ -69,6 +72,10 @@ class QueryRun:
 
     A persistent query commits its positions, state changes and outputs together and resumes where it stopped.  A
     transient one (``persistent=False``) keeps nothing and starts where its sources say.
+
+    Args:
+        inherit: the query that this one replaces.
+        opening: if its state cannot be read, the query is in state ERROR; else that is a `StorageError`.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class QueryRun:
         *,
         persistent: bool = True,
         inherit: QueryRun | None = None,
+        opening: bool = False,
     ) -> None:
         self.query_id = query_id
         self.dataflow = dataflow
@@ -101,11 +109,11 @@ class QueryRun:
         self._committing: Future[None] | None = None
         self._dirty = False
         """A step began and did not commit: the operators' state in memory is not that of any commit."""
-        self._build(inherit)
+        self._build(inherit, opening)
 
     # --- life cycle ------------------------------------------------------------------------
 
-    def _build(self, inherit: QueryRun | None) -> None:
+    def _build(self, inherit: QueryRun | None = None, opening: bool = False) -> None:
         """Make tasks, recover their state and find the positions."""
         self._ensure_copies()
         topics = self._log.topics()
@@ -147,7 +155,13 @@ class QueryRun:
                 entry.committed = entry.offset
         if self.persistent:
             if self._keeps_state and not fresh:
-                keeper.recover(self._services.recovered)
+                try:
+                    keeper.recover(self._services.recovered)
+                except StorageError as error:
+                    if not opening:
+                        raise
+                    _LOGGER.error("query %s stands still: %s", self.query_id, error)
+                    self.state, self.error, self._dirty = "ERROR", error, True
             self._account = self._committed_account()
             if fresh:
                 transaction = self._log.transaction()
@@ -273,7 +287,7 @@ class QueryRun:
             reason = "it was interrupted" if self.error is None else str(self.error)
             raise DataError(f"query {self.query_id} broke off inside a step, and its state was in memory only: {reason}")
         self._keeper.abandon()
-        self._build(None)
+        self._build()
         self._dirty = False
 
     def stop(self) -> None:

@@ -310,7 +310,8 @@ def end(engine: Engine, query_id: str) -> None:
 def start_replayed(engine: Engine) -> None:
     """Run the queries that the journal left, in order of creation, and clear away what ended ones left behind."""
     for planned in sorted(engine.planned.values(), key=lambda p: p.order):
-        engine.host.start(planned.query_id, planned.dataflow, planned.order, paused=planned.query_id in engine.paused)
+        paused = planned.query_id in engine.paused
+        engine.host.start(planned.query_id, planned.dataflow, planned.order, paused=paused, opening=True)
     engine.host.forget_others()
 
 

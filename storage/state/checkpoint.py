@@ -46,7 +46,10 @@ SUFFIXES: Final = (_SUFFIX, _DELTA)
 """Of the names of checkpoints."""
 _ROW_BYTES_ABOUT: Final = 8
 """Bytes of a row in a file that does not say how many it has."""
-_ACTION: Final = "restore the file from a backup, or delete it and create the query again, which reads its sources anew"
+_ACTION: Final = (
+    "restore the file from a backup and RESUME the query, or DROP what it fills and create it again, which reads its "
+    "sources anew"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,48 @@ def look(files: FaultyFiles, whole: dict[str, Any]) -> str:
     return "older"
 
 
+def test_damaged_state_stops_its_query_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others run; the query goes on once its state can be read again, or is dropped and made anew from its source."""
+    monkeypatch.setattr("penstock.runtime.commit.CHECKPOINT_CHANGES_MIN", 1)
+    files = FaultyFiles(0)
+    db = open_on(files, 65_536)
+    fill(db)
+    whole = db.sql("SELECT * FROM SPEND;").fetchall()
+    db.close()
+    name = next(n for n in files.contents() if "SPEND" in n and n.endswith(".checkpoint"))
+    content = files.contents()[name]
+
+    def flip(at: FaultyFiles) -> None:
+        at.open(name).write(40, bytes([at.contents()[name][40] ^ 1]))
+
+    flip(files)
+    db = open_on(files, 65_536)
+    states = {q.id.split("_")[1]: q.state for q in db.queries.values()}
+    assert states == {"BIG": "RUNNING", "SPEND": "ERROR", "VISITS": "RUNNING"}
+    for read in (lambda: db.sql("SELECT * FROM SPEND;").fetchall(), lambda: db.execute("RESUME ALL;")):
+        with pytest.raises(StorageError, match=name.rpartition("/")[2]):
+            read()
+    before = sum(1 for _ in db.consume("BIG"))
+    db.insert("ORDERS", [{"ID": 1, "CUSTOMER": "a", "AMOUNT": 9, "ITEMS": [], "ROWTIME": 1}])
+    with pytest.raises(StorageError):
+        db.drain()
+    assert sum(1 for _ in db.consume("BIG")) == before + 1
+    db.close()
+    mended = files.copy(1)
+    flip(mended)
+    assert mended.contents()[name] == content
+    again = open_on(mended, 65_536)
+    again.drain()
+    expected = again.sql("SELECT * FROM SPEND;").fetchall()
+    assert len(expected) == len(whole) and expected != whole
+    again.close()
+    db = open_on(files, 65_536)
+    db.execute("DROP TABLE SPEND DELETE TOPIC;" + QUERIES["SPEND"])
+    db.drain()
+    assert sorted(map(repr, db.sql("SELECT * FROM SPEND;").fetchall())) == sorted(map(repr, expected))
+    db.close()
+
+
 HOLDER = """
 import sys, penstock
 db = penstock.connect(sys.argv[1])
