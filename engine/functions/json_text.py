@@ -155,7 +155,7 @@ def is_json_string(text: str | None) -> bool:
 @scalar(
     "JSON_ARRAY_CONTAINS",
     "Whether a JSON array holds a value.",
-    *(f"(json STRING, value {type_}) -> BOOLEAN" for type_ in ("STRING", "INT", "BIGINT", "DOUBLE", "DECIMAL", "BOOLEAN")),
+    "(json STRING, value T) -> BOOLEAN",
     style="arrow",
     nulls=True,
     category=CATEGORY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -64,8 +65,15 @@ def test_array_contains(one: Call) -> None:
     assert one("JSON_ARRAY_CONTAINS", "STRING;DECIMAL(2,1)", array, Decimal("2.0"))
     assert one("JSON_ARRAY_CONTAINS", "STRING;BOOLEAN", array, True)
     assert one("JSON_ARRAY_CONTAINS", "STRING;STRING", array, None)
+    assert one("JSON_ARRAY_CONTAINS", "STRING;DATE", array, date(1970, 1, 2)) is False
     assert one("JSON_ARRAY_CONTAINS", "STRING;STRING", "{}", "a") is False
     assert one("JSON_ARRAY_CONTAINS", "STRING;STRING", None, "a") is False
+
+
+def test_array_contains_a_bare_null(functions: Call) -> None:
+    """NULL needs no type to be looked for."""
+    assert functions("JSON_ARRAY_CONTAINS('[1, null]', NULL)", (), {}) is True
+    assert functions("JSON_ARRAY_CONTAINS('[1]', NULL)", (), {}) is False
 
 
 def test_parts(one: Call) -> None:
