@@ -84,6 +84,13 @@ def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]
             raise StatementError(
                 f"{source.name} has no column {name}", span=statement.span, suggestion=f"It has {', '.join(own)}."
             )
+        column = source.schema.find(name)
+        if column is not None and column.role in ("HEADERS", "HEADER"):
+            raise StatementError(
+                f"{name} is a header column, which cannot be written",
+                span=statement.span,
+                suggestion="List the other columns: INSERT INTO name (column, ..) VALUES (..).",
+            )
         if name in seen:
             raise StatementError(f"the column {name} is given twice", span=statement.span)
         seen.add(name)

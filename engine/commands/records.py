@@ -29,8 +29,6 @@ def check_writable(source: DataSource) -> None:
         raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE")
     if source.window is not None:
         raise StatementError(f"{source.name} is windowed, and rows cannot be inserted into windows")
-    if any(c.role in ("HEADERS", "HEADER") for c in source.schema):
-        raise StatementError(f"{source.name} has header columns, which cannot be written")
 
 
 def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:

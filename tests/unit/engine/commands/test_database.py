@@ -98,6 +98,16 @@ def test_insert_values_and_its_rules(db: Database) -> None:
         rejected(db, f"INSERT INTO orders {wrong};")
 
 
+def test_insert_values_beside_header_columns(db: Database) -> None:
+    """A stream with header columns takes rows as long as these are not among the columns written."""
+    db.execute("CREATE STREAM h (k INT KEY, v INT, tag BYTES HEADER('tag')) WITH (KAFKA_TOPIC='h', PARTITIONS=1);")
+    db.execute("INSERT INTO h (k, v) VALUES (1, 2);")
+    db.insert("h", [{"k": 3, "v": 4}])
+    assert sorted(db.sql("SELECT k, v, tag FROM h").fetchall()) == [(1, 2, None), (3, 4, None)]
+    for wrong in ("VALUES (1, 2, NULL)", "(k, tag) VALUES (1, NULL)"):
+        assert "header column" in str(rejected(db, f"INSERT INTO h {wrong};"))
+
+
 def test_the_raw_log(db: Database) -> None:
     """produce() and consume() carry bytes, timestamps and headers as they are."""
     db.create_topic("raw", partitions=2)
