@@ -92,14 +92,17 @@ def _columns(
 
 
 def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
-    """A type as a statement writes it; names of fields in upper case if asked for."""
+    """A type as a statement writes it; names of fields in upper case if asked for.
+
+    The keys of a MAP are STRING, as no format with schemas can write others; those of a schema are read as text.
+    """
     match type_:
         case t.Decimal(precision, scale):
             return ast.TypeName("DECIMAL", (precision, scale), span=span)
         case t.Array(item):
             return ast.ArrayType(_type(item, upper, span), span=span)
-        case t.Map(key, value):
-            return ast.MapType(_type(key, upper, span), _type(value, upper, span), span=span)
+        case t.Map(_, value):
+            return ast.MapType(_type(t.STRING, upper, span), _type(value, upper, span), span=span)
         case t.Struct(fields):
             named = tuple((n.upper() if upper else n, _type(field, upper, span)) for n, field in fields)
             return ast.StructType(named, span=span)

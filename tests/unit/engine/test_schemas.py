@@ -12,6 +12,7 @@ import pytest
 import penstock
 from penstock.errors import StatementError
 from penstock.storage.formats import SchemaText
+from penstock.storage.formats.schema_serde import header
 
 
 @pytest.fixture
@@ -34,6 +35,23 @@ def test_columns_come_from_the_registry(database: Any) -> None:
     database.schema_registry.register("t-key", SchemaText("AVRO", '"string"'))
     database.execute("CREATE STREAM s WITH (KAFKA_TOPIC='t', FORMAT='AVRO', PARTITIONS=1);")
     assert str(database.catalog.sources["S"].schema) == ("`ROWKEY` STRING KEY, `A` INTEGER, `N` STRUCT<`X` BIGINT>")
+
+
+def test_maps_have_text_keys(database: Any) -> None:
+    """Keys of other types are inferred as STRING, and read as text."""
+    proto = 'syntax = "proto3"; message M { map<int32, string> a = 1; N n = 2; message N { map<bool, int32> b = 1; } }'
+    database.schema_registry.register("p-value", SchemaText("PROTOBUF", proto), id=1)
+    members = [{"name": "key", "type": "long"}, {"name": "value", "type": "string"}]
+    entry = {"type": "record", "name": "MapEntry", "namespace": "io.confluent.connect.avro", "fields": members}
+    database.schema_registry.register("q-value", record(("m", {"type": "array", "items": entry})), id=2)
+    for topic, format_ in (("p", "PROTOBUF"), ("q", "AVRO")):
+        database.execute(f"CREATE STREAM {topic} WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='{format_}', PARTITIONS=1);")
+    assert str(database.catalog.sources["P"].schema) == "`A` MAP<STRING, STRING>, `N` STRUCT<`B` MAP<STRING, INTEGER>>"
+    assert str(database.catalog.sources["Q"].schema) == "`M` MAP<STRING, STRING>"
+    database.produce("p", value=header(1) + b"\0\x0a\x05\x08\x05\x12\x01x\x12\x06\x0a\x04\x08\x01\x10\x02")
+    database.produce("q", value=header(2) + b"\x02\x0d\x02x\0")
+    assert database.sql("SELECT a['5'] AS a, n->b['true'] AS b FROM p").fetchall() == [("x", 2)]
+    assert database.sql("SELECT m['-7'] AS m FROM q").fetchall() == [("x",)]
 
 
 def test_a_schema_id_keeps_names(database: Any) -> None:
