@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import DataError, Span, StatementError
 from ...grammar import ast
-from ...storage.formats import RegisteredSchema, SchemaText, format_traits, infer_columns
+from ...storage.formats import RegisteredSchema, SchemaText, format_traits, infer_columns, schema_of_columns
 from ...storage.formats.schema_inference import required_fields
 from ...storage.formats.schema_serde import subject_of
 from .. import types as t
@@ -125,7 +125,11 @@ def register_schemas(engine: Engine, source: DataSource) -> None:
         (True, source.key_format, key_schema(source.schema), serdes[0]),
         (False, source.value_format, value_schema(source.schema), serdes[1]),
     ):
-        if serde is None or not len(schema) or not format_traits(format_.name).inference:
+        if serde is None or not len(schema):
+            continue
+        if format_.name == "PROTOBUF_NOSR":
+            schema_of_columns("PROTOBUF", schema)  # nothing to register, but every record is written by it
+        if not format_traits(format_.name).inference:
             continue
         if "schemaId" in format_.properties:
             if source.query_id is not None:

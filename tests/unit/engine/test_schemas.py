@@ -80,6 +80,18 @@ def test_statements_register_schemas(database: Any) -> None:
     assert registry.subjects() == ["t-key", "t-value"]
 
 
+def test_columns_that_no_schema_can_have(database: Any) -> None:
+    """Statements refuse them, of PROTOBUF_NOSR too, which registers nothing: their records could not be read or written."""
+    columns = "`a b` INT, l ARRAY<ARRAY<INT>>"
+    database.execute(f"CREATE STREAM s ({columns}) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=1);")
+    for format_ in ("PROTOBUF", "PROTOBUF_NOSR"):
+        for column in ("`a b`", "l"):
+            with pytest.raises(StatementError, match="does not support"):
+                database.execute(f"CREATE STREAM o WITH (VALUE_FORMAT='{format_}') AS SELECT {column}, 1 AS x FROM s;")
+        with pytest.raises(StatementError, match="does not support"):
+            database.execute(f"CREATE STREAM o (l ARRAY<ARRAY<INT>>) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='{format_}');")
+
+
 def test_fixed_schemas_of_sinks(database: Any) -> None:
     """A sink's fixed schema begins with its columns; what follows must be optional."""
     registry = database.schema_registry
