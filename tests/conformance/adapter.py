@@ -30,6 +30,7 @@ import penstock
 from penstock.engine.catalog import DataSource, FormatInfo
 from penstock.engine.database import connect
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
+from penstock.engine.settings import PROPERTIES, canonical_name
 from penstock.runtime.clock import ManualClock
 from penstock.storage.formats.schema_registry import WIRE_NAMES, SchemaReference, SchemaText
 
@@ -65,7 +66,7 @@ class PenstockAdapter:
                 "cache.max.bytes.buffering": "0",
                 "ksql.persistence.default.format.value": "",
                 "penstock.internal.topics": "true",
-                **{k: v for k, v in settings.items() if k not in _NOT_OURS},
+                **{k: v for k, v in settings.items() if _ours(k)},
             },
         )
         # The harness' registry takes every schema, a server's only compatible ones.
@@ -226,19 +227,14 @@ class PenstockAdapter:
             self._database.close()
 
 
-_NOT_OURS = {
-    "ksql.functions.substring.legacy.args",
-    "ksql.schema.registry.url",
-    "ksql.windowed.session.key.legacy",
-    "use.exact.numeric.comparison",
-    "ksql.query.pull.interpreter.enabled",
-    "ksql.query.push.v2.registry.installed",
-    "ksql.query.push.v2.new.latest.delay.ms",
-    "ksql.streams.topology.optimization",
-    "ksql.streams.default.timestamp.extractor",
-    "ksql.streams.__emit.interval.ms.kstreams.windowed.aggregation__",
-}
-"""Switches of ksqlDB's harness and of its Java internals, which no user of Penstock has."""
+def _ours(name: str) -> bool:
+    """Whether a case's setting is one of Penstock's.
+
+    The others are switches of ksqlDB's harness and of its Java internals, or of features that are always on here.  The
+    registry's address is the harness' own.
+    """
+    name = canonical_name(name)
+    return name in PROPERTIES and name != "ksql.schema.registry.url"
 
 
 def _text(value: Any) -> str:
