@@ -44,12 +44,22 @@ class Scope(Protocol):
             StatementError: it means none, or several; with a suggestion.
         """
 
+    def rowtime(self, span: Span) -> n.ColumnRef:
+        """ROWTIME, that of the first source in a join.
+
+        Raises:
+            StatementError: there is no source.
+        """
+
 
 class NoColumns:
     """The scope of INSERT VALUES and other places where only constants may stand."""
 
     def resolve(self, ref: ast.NameRef) -> n.ColumnRef:
         raise StatementError(f"only constants may stand here, and {ref.name} is a name", span=ref.span)
+
+    def rowtime(self, span: Span) -> n.ColumnRef:
+        return self.resolve(ast.NameRef("ROWTIME", span=span))
 
 
 def bind(
@@ -495,6 +505,9 @@ class _Binder:
                 suggestion=near_misses.suggestion(e.name, self._functions.names()),
             )
         arguments = self._arguments(function, e)
+        without = any(spread(o.signature, 0) is not None for o in function.overloads)
+        if function.kind == "AGGREGATE" and not arguments and not without:
+            arguments = [self._scope.rowtime(e.span)]  # section 7: what MAX(*) and MAX() aggregate
         chosen = choose(function, function.overloads, arguments, self._bind_lambda, e.span)
         if function.kind == "AGGREGATE":
             return self._aggregate(function, chosen.overload, chosen, e)

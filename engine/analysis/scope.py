@@ -171,6 +171,10 @@ class Scope:
         """
         return self.column(reference).ref(reference.span)
 
+    def rowtime(self, span: Span) -> ColumnRef:
+        """The ROWTIME of the first source."""
+        return self.resolve(ast.NameRef("ROWTIME", self.sources[0].alias, span=span))
+
     def column(self, reference: ast.NameRef) -> SourceColumn:
         """See `resolve`."""
         if reference.qualifier is not None:

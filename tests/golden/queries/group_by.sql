@@ -27,6 +27,18 @@ INSERT INTO s (ROWTIME, k, g, v) VALUES (5000, 3, NULL, 4);
 --> b | 1 | -1
 --> c | 1 | 3
 
+-- An aggregate of nothing, or of *, is one of ROWTIME; in a join, of the first source's.
+-- changes of N
+CREATE STREAM s (k INT KEY, g STRING) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
+CREATE TABLE n AS SELECT g, MAX(*) AS latest, MIN() AS first, AVG(*) AS mean, COUNT(*) AS n FROM s GROUP BY g;
+INSERT INTO s (ROWTIME, k, g) VALUES (2000, 1, 'a');
+INSERT INTO s (ROWTIME, k, g) VALUES (1000, 2, 'a');
+INSERT INTO s (ROWTIME, k, g) VALUES (3000, 2, 'a');
+--> G | LATEST | FIRST | MEAN | N | ROWTIME
+--> a | 2000 | 2000 | 2000.0 | 1 | 2000
+--> a | 2000 | 1000 | 1500.0 | 2 | 2000
+--> a | 3000 | 1000 | 2000.0 | 3 | 3000
+
 -- A group that leaves HAVING is deleted.
 -- changes of N
 CREATE STREAM s (k INT KEY, g STRING, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
