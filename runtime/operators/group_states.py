@@ -274,7 +274,7 @@ def closed_batch(
     *,
     before: bool,
 ) -> Batch:
-    """Final results: the windows in ``slots``, each put out at the row of ``batch`` that closed it."""
+    """Final results: the windows in ``slots``, each put out at the row of ``batch`` that closed it, with its headers."""
     times = {ROWTIME: timestamps, WINDOWSTART: bounds[0], WINDOWEND: bounds[1]}
     values = [*states.results(states.read(slots)), *(pa.array(times[name]) for name in extras)]
     nothing = tuple(pa.nulls(len(slots), v.type) for v in values)
@@ -288,6 +288,7 @@ def closed_batch(
         before_absent=np.ones(len(slots), np.bool_) if before else None,
         window_starts=bounds[0],
         window_ends=bounds[1],
+        headers=None if batch.headers is None else batch.headers.take(pa.array(rows)),
     )
 
 

@@ -417,6 +417,23 @@ def test_example_1_tumbling_windows_and_grace(build: Any) -> None:
     assert counts(5, [*rows, ("b", 15, 0)], final=True) == [((0, 10), 2)]
 
 
+@pytest.mark.parametrize("session", [False, True])
+def test_a_final_result_has_the_headers_of_the_row_that_closes_the_window(build: Any, session: bool) -> None:
+    """As everything that a row puts out."""
+    type_ = pa.list_(pa.struct([("KEY", pa.string()), ("VALUE", pa.binary())]))
+    headers = [[{"KEY": "h", "VALUE": number}] for number in (b"0", b"1")]
+    batch = replace(events(build, [("a", 3, 0), ("b", 15, 0)]), headers=pa.array(headers, type_))
+    context, extras = OperatorContext("W"), ("WINDOWSTART", "WINDOWEND")
+    operator: Operator = (
+        SessionAggregate(context, BOUNDED, 1, calls(), SessionWindows(5), final=True, extras=extras)
+        if session
+        else WindowAggregate(context, BOUNDED, 1, calls(), TimeWindows(10, 10), final=True, extras=extras)
+    )
+    (output,) = run(operator, batch, [])
+    assert len(output) == 1 and output.headers is not None
+    assert output.headers.to_pylist() == headers[1:]
+
+
 def test_example_2_hopping_windows_update_in_order(build: Any) -> None:
     """A row at 7 updates [0, 10) and then [5, 15)."""
     operator = WindowAggregate(OperatorContext("W"), OUTPUT, 1, calls(), TimeWindows(10, 5))
