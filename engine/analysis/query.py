@@ -216,8 +216,11 @@ class _Analysis:
         return Scope(self.sources, synthetic_key=synthetic, window="none" if not self._own_windows() else "refused")
 
     def _own_windows(self) -> bool:
-        """Whether the bounds of the query's own windows can be named: not in a join, as ksqlDB has it."""
-        return self.query.window is not None and not self.query.joins and self.sources[0].source.window is None
+        """Whether the bounds of the query's own windows can be named: not in a join, as ksqlDB has it.
+
+        They hide those of a windowed source.
+        """
+        return self.query.window is not None and not self.query.joins
 
     def _where(self, scope: Scope) -> TypedExpression | None:
         if self.query.where is None:
