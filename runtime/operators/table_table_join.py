@@ -31,9 +31,10 @@ class TableTableJoin(Operator):
 
     A joined row exists while both rows do (INNER), the left one does (LEFT), the right one does (RIGHT), or either does
     (FULL); the missing side is null.  Every change of a side puts out the joined row as it is then (also if it is as it
-    was), a tombstone if it has ceased to exist, and nothing if it neither did nor does.  The timestamp is the larger one
-    of the change and of the other side's row; position, window and headers are the change's.  Changes without a key are
-    left out.
+    was), a tombstone if it has ceased to exist, and nothing if it neither did nor does; but the deletion of a row that
+    was not there is passed on where the other side has one, as Kafka Streams does, who does not look.  The timestamp is
+    the larger one of the change and of the other side's row; position, window and headers are the change's.  Changes
+    without a key are left out.
 
     State: ``left`` and ``right``, the rows of both tables by key; a deleted row is freed.
     """
@@ -113,8 +114,10 @@ class TableTableJoin(Operator):
             new.append(np.concatenate(halves[1])[order])
         existed = self._exists(tables[0].exists[old[0]], tables[1].exists[old[1]])
         exists = self._exists(tables[0].exists[new[0]], tables[1].exists[new[1]])
-        put_out = np.flatnonzero(existed | exists)
-        source, existed, exists = order[put_out], existed[put_out], exists[put_out]
+        is_left = order < len(left)
+        there = np.where(is_left, tables[1].exists[new[1]], tables[0].exists[new[0]])
+        put_out = np.flatnonzero(existed | exists | there)
+        source, existed, exists, is_left, there = (a[put_out] for a in (order, existed, exists, is_left, there))
         old = [versions[put_out] for versions in old]
         new = [versions[put_out] for versions in new]
 
@@ -123,8 +126,6 @@ class TableTableJoin(Operator):
 
         # The other side's row counts only if it is there; the change itself counts also if it deletes.
         own_times = np.concatenate((left.timestamps, right.timestamps))[source]
-        is_left = source < len(left)
-        there = np.where(is_left, tables[1].exists[new[1]], tables[0].exists[new[0]])
         times = np.where(is_left, tables[1].timestamps[new[1]], tables[0].timestamps[new[0]])
         timestamps = np.where(there, np.maximum(own_times, times), own_times)
         output = replace(

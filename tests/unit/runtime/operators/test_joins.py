@@ -163,7 +163,7 @@ def table_table(kind: str, sides: Sides) -> list[tuple[Any, ...]]:
         if value is not None:
             tables[side][key] = (value, ts)
         new = image(key)
-        if old is not None or new is not None:
+        if old is not None or new is not None or other is not None:
             time = ts if other is None else max(ts, other[1])
             before = (old is None, old or (None, None))
             output.append((position, time, new is None, (key, *(new or (None, None))), before))
