@@ -117,7 +117,8 @@ class TableTableJoin(Operator):
         is_left = order < len(left)
         there = np.where(is_left, tables[1].exists[new[1]], tables[0].exists[new[0]])
         put_out = np.flatnonzero(existed | exists | there)
-        source, existed, exists, is_left, there = (a[put_out] for a in (order, existed, exists, is_left, there))
+        source, existed, exists = order[put_out], existed[put_out], exists[put_out]
+        is_left, there = is_left[put_out], there[put_out]
         old = [versions[put_out] for versions in old]
         new = [versions[put_out] for versions in new]
 
