@@ -199,8 +199,8 @@ class _Lowering:
 
     def _filter(self, node: p.Filter, input_: _Lowered) -> _Lowered:
         predicate = compile_predicate(node.predicate, node.input.schema.arrow(), guard=self._guard)
-        table = node.kind == "TABLE"
-        number = self._step("filter", (input_,), lambda c: Filter(c, predicate, table=table))
+        table, groups = node.kind == "TABLE", _groups_a_stream(node.input)
+        number = self._step("filter", (input_,), lambda c: Filter(c, predicate, table=table, groups=groups))
         return _Lowered(number, None if input_.stored is None else input_.stored.filtered(predicate))
 
     def _project(self, node: p.Project, input_: _Lowered) -> _Lowered:
@@ -488,6 +488,14 @@ def _calls(
 def _bounds(node: p.WindowAggregate | p.SessionAggregate) -> tuple[str, ...]:
     """Which window bounds are columns of the result."""
     return tuple(c.name for c in node.schema.values[len(node.aggregates) :])
+
+
+def _groups_a_stream(node: p.PlanNode) -> bool:
+    """Whether the rows are groups of a stream, each put out with every change (sessions replace each other)."""
+    match node:
+        case p.Aggregate() | p.WindowAggregate(final=False):
+            return node.input.kind == "STREAM"
+    return False
 
 
 def _nulls_are_a_key(node: p.Write) -> bool:

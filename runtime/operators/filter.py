@@ -23,17 +23,23 @@ class Filter(Operator):
     becomes a tombstone; one that passed neither before nor after leaves no trace.  The batch must carry ``before``
     images, and those of the output are the rows that passed before.  The same rule serves a table's WHERE and HAVING.
 
+    HAVING over a stream's groups (``groups``) takes a group that was not there for one of no rows, as Kafka Streams does:
+    if what its aggregates give for no rows passes (its key is null then), and the first row's result does not, a tombstone
+    is put out.
+
     Args:
         predicate: a kernel with a bool result over the batch's columns.
         table: the batches are changes of a table.
+        groups: and that of the groups of a stream; ``before`` images of absent rows hold what aggregates give for no rows.
     """
 
     row_preserving = True
 
-    def __init__(self, context: OperatorContext, predicate: Kernel, *, table: bool = False) -> None:
+    def __init__(self, context: OperatorContext, predicate: Kernel, *, table: bool = False, groups: bool = False) -> None:
         super().__init__(context)
         self._predicate = predicate
         self._table = table
+        self._groups = groups
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         (batch,) = inputs
@@ -57,8 +63,11 @@ class Filter(Operator):
             return batch
         if batch.before is None:
             raise InternalError(f"{self.context.name}: a filter over a table needs the rows before each change")
-        before_columns = (*batch.keys, *batch.before)
-        passed = as_mask(self._predicate(before_columns, len(batch))) & ~batch.absent_before_mask()
+        absent = batch.absent_before_mask()
+        keys = tuple(nulled(k, absent) for k in batch.keys) if self._groups else batch.keys
+        passed = as_mask(self._predicate((*keys, *batch.before), len(batch)))
+        if not self._groups:
+            passed = passed & ~absent
         passes, failed = self._passes(batch)
         keep = passes | passed
         self.context.counters.filtered += int(np.count_nonzero(~keep)) - failed

@@ -99,3 +99,18 @@ INSERT INTO s (ROWTIME, k, g, v) VALUES (5000, 3, NULL, 4);
 --> N | KEYS
 --> 1 | 2
 --> 2 | 1
+
+-- A group whose first row does not pass HAVING, while no rows would, is deleted before it was there, as in Kafka Streams.
+-- changes of N
+CREATE STREAM s (k INT KEY, g STRING, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);
+CREATE TABLE n AS SELECT k, SUM(v) AS total FROM s GROUP BY k HAVING SUM(v) < 6 AND k IS DISTINCT FROM 3;
+INSERT INTO s (ROWTIME, k, g, v) VALUES (1000, 1, 'a', 5);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (2000, 2, 'b', 7);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (3000, 2, 'a', 7);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (4000, 2, 'a', -9);
+INSERT INTO s (ROWTIME, k, g, v) VALUES (5000, 1, 'a', 9);
+--> K | TOTAL | ROWTIME
+--> 1 | 5 | 1000
+--> 2 | (deleted) | 2000
+--> 2 | 5 | 4000
+--> 1 | (deleted) | 5000
