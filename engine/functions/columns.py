@@ -51,11 +51,11 @@ def null_mask(array: Any) -> Bools:
 
 
 def int64s(array: Any) -> Int64s:
-    """Integers, dates, times and timestamps as int64[n], with 0 for null."""
+    """Integers, dates, times, timestamps and BOOLEAN (1 for true) as int64[n], with 0 for null."""
     if pa.types.is_temporal(array.type):
         array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
     if array.null_count:
-        array = array.fill_null(0)
+        array = array.fill_null(False if pa.types.is_boolean(array.type) else 0)
     return np.asarray(array.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from ...runtime.kernel import Evaluated, Failures
+from .columns import Int64s, null_mask
+from .items import items_of, lists_of, positions
 from .registry import table_function
 
 _CUBE_ITEMS_MAX = 20
@@ -17,13 +22,28 @@ def explode(items: Any) -> Any:
 
 
 @table_function(
-    "CUBE_EXPLODE", "One row for each way of replacing items of an array by null.", "(items ARRAY<T>) -> ARRAY<T>"
+    "CUBE_EXPLODE",
+    "One row for each way of replacing items of an array by null.",
+    "(items ARRAY<T>) -> ARRAY<T>",
+    style="arrow",
 )
-def cube_explode(items: list[Any]) -> list[list[Any]]:
-    """All nulls first, the array itself last; an item that is null has one choice only.
-
-    Raises: ValueError, for too many items.
-    """
-    if len(items) > _CUBE_ITEMS_MAX:
-        raise ValueError(f"CUBE_EXPLODE takes at most {_CUBE_ITEMS_MAX} items, not {len(items)}")
-    return [list(row) for row in product(*([None] if item is None else [None, item] for item in items))]
+def cube_explode(items: Any) -> Evaluated:
+    """All nulls first, the array itself last; an item that is null has one choice only.  Too many items fail."""
+    given = items_of(items)
+    long = given.lengths > _CUBE_ITEMS_MAX
+    present = ~null_mask(given.columns[0])
+    choices = np.bincount(given.rows[present], minlength=len(items))
+    before: Int64s = np.cumsum(present) - present
+    digit = choices[given.rows] - 1 - (before - before[given.begins[given.rows]])
+    ways = np.where(given.missing | long, 0, 1 << np.where(long, 0, choices))
+    row = np.repeat(np.arange(len(items)), ways)
+    way = positions(np.zeros(len(items), np.int64), ways)
+    lengths = given.lengths[row]
+    item = positions(given.begins[row], lengths)
+    # A way is a number with a digit for each present item, the first one's the highest: 1 keeps it.
+    kept = present[item] & (np.repeat(way, lengths) >> np.maximum(digit[item], 0) & 1 == 1)
+    values = given.columns[0].take(pa.array(item, mask=~kept))
+    cubes = lists_of(values, np.repeat(np.arange(len(row)), lengths), np.zeros(len(row), np.bool_))
+    reasons = tuple(f"CUBE_EXPLODE takes at most {_CUBE_ITEMS_MAX} items, not {n}" for n in given.lengths[long].tolist())
+    failures = Failures(np.flatnonzero(long), reasons) if reasons else None
+    return Evaluated(lists_of(cubes, row, given.missing | long), failures)

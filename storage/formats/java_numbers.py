@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def format_double(value: float) -> str:
@@ -48,9 +49,16 @@ def format_double(value: float) -> str:
 
 def format_doubles(values: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_] | None = None) -> Any:
     """A string array of many; ``nulls`` marks rows that become null."""
-    if nulls is None:
-        return pa.array([format_double(v) for v in values.tolist()], pa.string())
-    return pa.array(
-        [None if missing else format_double(v) for v, missing in zip(values.tolist(), nulls.tolist(), strict=True)],
-        pa.string(),
-    )
+    magnitudes = np.abs(values)
+    plain = (magnitudes >= 1e-3) & (magnitudes < 1e7)
+    texts = pa.array(values, mask=nulls).cast(pa.string())
+    # Arrow finds the same digits, and leaves out the point of whole numbers.
+    whole = plain & (np.trunc(values) == values)
+    if whole.any():
+        texts = pc.if_else(pa.array(whole), pc.binary_join_element_wise(texts, ".0", ""), texts)
+    others = ~plain if nulls is None else ~plain & ~nulls
+    if others.any():
+        texts = pc.replace_with_mask(
+            texts, pa.array(others), pa.array([format_double(value) for value in values[others].tolist()], pa.string())
+        )
+    return texts

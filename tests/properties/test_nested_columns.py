@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import product
 from typing import Any
+from unittest.mock import patch
 
+import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.engine import types as t
+from penstock.engine.expressions import nodes as n
+from penstock.engine.expressions.compile import compile_expression
 from penstock.engine.expressions.values import to_python
-from penstock.engine.functions import load_built_ins
+from penstock.engine.functions import arrays, load_built_ins
+from penstock.engine.functions.java_time import format_local
 from penstock.runtime.kernel import Evaluated, Failures
+from penstock.storage.formats.java_numbers import format_double
 
 pytestmark = pytest.mark.filterwarnings("ignore:Encountered key")
 
@@ -27,6 +36,8 @@ WORDS = st.sampled_from(("", "a", "b", "Aa", "BB", "a\u00e9", "\U0001f600", "\uf
 INTS = st.integers(-2, 2) | st.sampled_from((-(2**31), 2**31 - 1))
 LONGS = INTS | st.sampled_from((-(2**63), 2**63 - 1, 2**33))
 DECIMALS = st.sampled_from(tuple(map(Decimal, ("0.000", "1.000", "-1.500", "999999.999", "0.001"))))
+SMALL = st.integers(-(10**9), 10**9).map(lambda v: Decimal(v).scaleb(-9))
+"""DECIMAL(12, 9)."""
 DOUBLES = st.sampled_from((0.0, -0.0, 1.0, -1.0, 1.5, float("inf"), float("-inf"), 1e300, 5e-324)) | st.floats()
 DOUBLES |= st.just("nan").map(float)
 FLAT: dict[t.SqlType, st.SearchStrategy[Any]] = {
@@ -92,15 +103,15 @@ def called(name: str, *arguments: Any) -> tuple[list[Any], list[int]]:
     """The values, and the rows that failed; of maps the pairs, so that their order is seen."""
     function = load_built_ins().find(name)
     assert function is not None
-    kinds = [pa.types.is_map(a.type) if isinstance(a, pa.Array) else None for a in arguments]
-    overloads = [o for o in function.overloads if len(o.signature.parameters) == len(arguments)]
-    made = overloads[bool(kinds[0]) if len(overloads) == 2 else 0].implementation(*arguments)
+    of_map = name in ("FILTER", "REDUCE") and pa.types.is_map(arguments[0].type)
+    made = function.overloads[1 if of_map else 0].implementation(*arguments)
     evaluated = made if isinstance(made, Evaluated) else Evaluated(made)
     evaluated.values.validate(full=True)
     failed = [] if evaluated.failures is None else evaluated.failures.rows.tolist()
     assert failed == sorted(set(failed))
     assert all(not evaluated.values[row].is_valid for row in failed)
-    return plain(evaluated.values), failed
+    values = evaluated.values
+    return to_python(values, t.from_arrow(values.type)) if name.startswith("ARRAY_") else plain(values), failed
 
 
 def plain(array: Any) -> list[Any]:
@@ -129,6 +140,248 @@ def by_row(function: Callable[..., Any], rows: Sequence[Row], nulls: bool = Fals
 
 def same(found: Any, expected: Any) -> None:
     assert repr(found) == repr(expected)
+
+
+# --- arrays --------------------------------------------------------------------------------
+
+
+def frozen(value: Any, type_: t.SqlType) -> Any:
+    """Something hashable, equal for equal values.  (A NaN is a new object each time, and equals none.)"""
+    match type_:
+        case t.Map(_, item) if value is not None:
+            return frozenset((k, frozen(v, item)) for k, v in dict(value).items())
+        case t.Array(item) if value is not None:
+            return ("list", *(frozen(v, item) for v in value))
+        case t.Struct(fields) if value is not None:
+            return ("struct", *(frozen(value[name], part) for name, part in fields))
+    return value
+
+
+@given(array_rows(arrays=2))
+def test_sets_of_items(given_rows: tuple[t.SqlType, list[Row]]) -> None:
+    """ARRAY_UNION, ARRAY_EXCEPT, ARRAY_INTERSECT, ARRAY_DISTINCT and ARRAY_CONCAT, of columns and with a literal."""
+    type_, rows = given_rows
+
+    def distinct(values: Any, allowed: Callable[[Any], bool] = lambda _: True) -> Any:
+        firsts: dict[Any, Any] = {}
+        for value in values:
+            firsts.setdefault(frozen(value, type_), seen(value, type_))
+        return [value for key, value in firsts.items() if allowed(key)]
+
+    def keys(values: Any) -> set[Any]:
+        return {frozen(value, type_) for value in values}
+
+    def concat(left: Any, right: Any) -> Any:
+        return None if left is None and right is None else [seen(v, type_) for v in [*(left or ()), *(right or ())]]
+
+    oracles: dict[str, Callable[..., Any]] = {
+        "ARRAY_UNION": lambda left, right: distinct(left + right),
+        "ARRAY_EXCEPT": lambda left, right: distinct(left, lambda key: key not in keys(right)),
+        "ARRAY_INTERSECT": lambda left, right: distinct(left, lambda key: key in keys(right)),
+        "ARRAY_CONCAT": concat,
+    }
+    left, right = (built([row[i] for row in rows], t.Array(type_)) for i in (0, 1))
+    same(called("ARRAY_DISTINCT", left), by_row(distinct, [row[:1] for row in rows]))
+    for name, oracle in oracles.items():
+        nulls = name == "ARRAY_CONCAT"
+        same(called(name, left, right), by_row(oracle, rows, nulls))
+        same(called(name, left[0], right), by_row(oracle, [(rows[0][0], row[1]) for row in rows], nulls))
+
+
+@given(st.data())
+def test_one_item(data: Any) -> None:
+    """ARRAY_CONTAINS and ARRAY_REMOVE of an item, which may be null."""
+    kinds = FLAT | NESTED
+    type_ = data.draw(st.sampled_from(tuple(kinds)))
+    rows = data.draw(columns(5, arrays_of(kinds[type_]), st.none() | kinds[type_]))
+
+    def contains(values: Any, item: Any) -> bool:
+        return values is not None and frozen(item, type_) in [frozen(value, type_) for value in values]
+
+    def remove(values: Any, item: Any) -> Any:
+        kept = values and [seen(value, type_) for value in values if frozen(value, type_) != frozen(item, type_)]
+        return kept if values else values
+
+    lists, items = built([a for a, _ in rows], t.Array(type_)), built([i for _, i in rows], type_)
+    literal = [(a, rows[0][1]) for a, _ in rows]
+    for name, oracle in (("ARRAY_CONTAINS", contains), ("ARRAY_REMOVE", remove)):
+        same(called(name, lists, items), by_row(oracle, rows, nulls=True))
+        same(called(name, lists, items[0]), by_row(oracle, literal, nulls=True))
+
+
+BOUNDS = st.none() | st.integers(-1, 7) | st.sampled_from((-(2**31), 2**31 - 1))
+
+
+@given(array_rows(BOUNDS, BOUNDS, types=(t.INTEGER, t.STRING, PAIR)))
+def test_slices(given_rows: tuple[t.SqlType, list[Row]]) -> None:
+    """SLICE: open ends, ends out of range, and ends that are the wrong way round."""
+    type_, rows = given_rows
+
+    def slice_(values: Any, first: Any, last: Any) -> Any:
+        begin, end = 0 if first is None else first - 1, last
+        if values is None or begin < 0 or (end := len(values) if end is None else end) > len(values):
+            return None
+        if begin > end:
+            raise ValueError
+        return values[begin:end]
+
+    bounds = [pa.array([row[i] for row in rows], pa.int32()) for i in (1, 2)]
+    same(called("SLICE", built([row[0] for row in rows], t.Array(type_)), *bounds), by_row(slice_, rows, nulls=True))
+
+
+ENDS = st.none() | st.integers(-9, 9) | st.sampled_from((-(2**63), 2**63 - 1, -(2**63) + 5, 2**63 - 5, 1000))
+STEPS = st.none() | st.integers(-3, 3) | st.sampled_from((-(2**31), 2**31 - 1, 10_000))
+SERIES_ITEMS_MAX = 1000
+
+
+@given(columns(5, ENDS, ENDS, STEPS))
+@example([(1, 1001, 1), (1, 1000, 1), (-(2**63), 2**63 - 1, 1), (2**63 - 1, -(2**63), -(2**31))])
+def test_series(rows: list[Row]) -> None:
+    """GENERATE_SERIES of BIGINT, up to where it overflows."""
+
+    def series(begin: int, end: int, step: int | None = None) -> list[int]:
+        step = step if step is not None else 1 if begin <= end else -1
+        if step == 0 or (end - begin) * step < 0 or abs(end - begin) // abs(step) >= SERIES_ITEMS_MAX:
+            raise ValueError
+        return [begin + k * step for k in range(abs(end - begin) // abs(step) + 1)]
+
+    begin, end, step = (pa.array([row[i] for row in rows], kind) for i, kind in enumerate((pa.int64(),) * 2 + (pa.int32(),)))
+    with patch.object(arrays, "SERIES_ITEMS_MAX", SERIES_ITEMS_MAX):
+        same(called("GENERATE_SERIES", begin, end, step), by_row(series, rows))
+        same(called("GENERATE_SERIES", begin, end), by_row(series, [row[:2] for row in rows]))
+
+
+class Ordered:
+    """A value by Java's `compareTo`: NaN above all, but 0.0 and -0.0 are equal, as in SQL."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.key = (value != value, 0 if value != value else value)
+
+    def __lt__(self, other: Ordered) -> bool:
+        return bool(self.key < other.key)
+
+
+@given(array_rows(st.sampled_from((None, "asc", "DESC", "Ascending", "descending", "up"))))
+def test_order_of_items(given_rows: tuple[t.SqlType, list[Row]]) -> None:
+    """ARRAY_SORT, ARRAY_MAX and ARRAY_MIN: equal items as they come, items that do not compare fail."""
+    type_, rows = given_rows
+    nested = type_ in NESTED
+
+    def present(values: Any) -> list[Any]:
+        return [seen(v, type_) if nested else Ordered(v) for v in values if v is not None]
+
+    def bare(item: Any) -> Any:
+        return item.value if isinstance(item, Ordered) else item
+
+    def sort(values: Any, direction: str = "ASC") -> Any:
+        if (downwards := {"A": False, "D": True}.get(direction[0].upper())) is None:
+            return None
+        ordered = [bare(item) for item in sorted(present(values), reverse=downwards)]
+        return ordered + [None] * (len(values) - len(ordered))
+
+    def largest(values: Any) -> Any:
+        best = None
+        for item in present(values):
+            best = item if best is None or best < item else best
+        return bare(best)
+
+    def smallest(values: Any) -> Any:
+        best = None
+        for item in present(values):
+            best = item if best is None or item < best else best
+        return bare(best)
+
+    lists, directions = built([a for a, _ in rows], t.Array(type_)), pa.array([d for _, d in rows], pa.string())
+    bare_rows = [(a,) for a, _ in rows]
+    same(called("ARRAY_SORT", lists, directions), by_row(sort, rows))
+    same(called("ARRAY_SORT", lists, directions[0]), by_row(sort, [(a, rows[0][1]) for a, _ in rows]))
+    same(called("ARRAY_SORT", lists), by_row(sort, bare_rows))
+    same(called("ARRAY_MAX", lists), by_row(largest, bare_rows))
+    same(called("ARRAY_MIN", lists), by_row(smallest, bare_rows))
+
+
+JOINED = (t.BOOLEAN, t.INTEGER, t.BIGINT, t.DOUBLE, t.Decimal(9, 3), t.Decimal(12, 9), t.Decimal(50, 3), t.STRING)
+
+
+@given(st.data(), st.sampled_from(JOINED))
+def test_joined_items(data: Any, type_: t.SqlType) -> None:
+    """ARRAY_JOIN: items as Java writes them, ``null`` for null, a delimiter that is null."""
+    rows = data.draw(columns(5, arrays_of(FLAT.get(type_, SMALL)), st.none() | st.sampled_from(("", ", ", "\u00e9"))))
+
+    def text(item: Any) -> str:
+        if item is None or isinstance(item, bool):
+            return {None: "null", True: "true", False: "false"}[item]
+        return format_double(item) if isinstance(item, float) else f"{item:f}" if isinstance(item, Decimal) else str(item)
+
+    def join(values: Any, delimiter: str | None = ",") -> Any:
+        return None if values is None else (delimiter or "").join(map(text, values))
+
+    lists, delimiters = built([a for a, _ in rows], t.Array(type_)), pa.array([d for _, d in rows], pa.string())
+    same(called("ARRAY_JOIN", lists), by_row(join, [(a,) for a, _ in rows], nulls=True))
+    same(called("ARRAY_JOIN", lists, delimiters), by_row(join, rows, nulls=True))
+    same(called("ARRAY_JOIN", lists, delimiters[0]), by_row(join, [(a, rows[0][1]) for a, _ in rows], nulls=True))
+
+
+@given(array_rows())
+def test_cubes(given_rows: tuple[t.SqlType, list[Row]]) -> None:
+    """CUBE_EXPLODE: each item that is no null is left out and taken, the last one soonest."""
+    type_, rows = given_rows
+
+    def cube(values: Any) -> Any:
+        return [list(way) for way in product(*([None] if v is None else [None, seen(v, type_)] for v in values))]
+
+    lists = built([row[0] for row in rows], t.Array(type_))
+    same(called("CUBE_EXPLODE", lists), by_row(cube, rows))
+
+
+# --- JSON ----------------------------------------------------------------------------------
+
+
+def written(value: Any, type_: t.SqlType) -> str:
+    """A value as TO_JSON_STRING writes it."""
+    if value is None:
+        return "null"
+    match type_:
+        case t.Array(item):
+            return "[" + ",".join(written(v, item) for v in value) + "]"
+        case t.Map(_, item):
+            pairs = sorted((str(k), v) for k, v in dict(value).items())
+            return "{" + ",".join(f"{quoted(k)}:{written(v, item)}" for k, v in pairs) + "}"
+        case t.Struct(fields):
+            return "{" + ",".join(f"{quoted(n)}:{written(value[n], part)}" for n, part in sorted(fields)) + "}"
+        case t.Decimal():
+            return str(value)
+    if type_ == t.BYTES:
+        return f'"{b64encode(value).decode()}"'
+    if type_ == t.DOUBLE:
+        text = format_double(value)
+        return text if text[-1].isdigit() else quoted(text)
+    if type_ == t.DATE:
+        return quoted(format_local("yyyy-MM-dd", value * 86_400_000))
+    if type_ == t.TIMESTAMP:
+        return quoted(format_local("yyyy-MM-dd'T'HH:mm:ss.SSS", value))
+    if type_ == t.TIME:
+        return quoted(format_local("HH:mm" if value // 1000 % 60 == 0 else "HH:mm:ss", value))
+    return json.dumps(value, ensure_ascii=False) if type_ != t.STRING else quoted(value)
+
+
+def quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+DEEP = t.Struct((("b", t.Array(t.Map(t.STRING, t.DOUBLE))), ("a", t.Map(t.INTEGER, t.STRING))))
+WILD = WORDS | st.sampled_from(('"', "\\", "\n", "\x00\x1f\x7f", "\u2028", "/"))
+
+
+@given(st.data())
+def test_json_of_values(data: Any) -> None:
+    """TO_JSON_STRING of every type, with nulls on all levels."""
+    deep = st.tuples(arrays_of(maps_of(WILD, DOUBLES)), maps_of(INTS, WILD)).map(lambda v: {"b": v[0], "a": v[1]})
+    kinds = FLAT | NESTED | {t.STRING: WILD, t.Decimal(12, 9): SMALL, DEEP: deep}
+    type_ = data.draw(st.sampled_from(tuple(kinds)))
+    values = data.draw(st.lists(st.none() | kinds[type_], min_size=1, max_size=5))
+    same(called("TO_JSON_STRING", built(values, type_)), ([written(value, type_) for value in values], []))
 
 
 # --- maps ----------------------------------------------------------------------------------
@@ -247,6 +500,29 @@ def test_as_map(given_rows: tuple[t.SqlType, list[Row]]) -> None:
     values, keys = built([v for v, _ in rows], t.Array(type_)), built([k for _, k in rows], t.Array(t.STRING))
     same(called("AS_MAP", keys, values), by_row(as_map, rows))
     same(called("AS_MAP", keys, values[0]), by_row(as_map, [(rows[0][0], k) for _, k in rows]))
+
+
+@given(st.data(), st.integers(1, 3))
+def test_map_made(data: Any, count: int) -> None:
+    """``MAP(k := v, ..)``: of equal keys the last value counts, a null key is the word or makes the row fail."""
+    key, value = data.draw(st.sampled_from(KEYS)), data.draw(st.sampled_from(tuple(FLAT)))
+    rows = data.draw(columns(5, *[st.none() | FLAT[key], st.none() | FLAT[value]] * count))
+    kinds = [key, value] * count
+    names = [f"C{i}" for i in range(len(kinds))]
+    parts = [n.ColumnRef(name, type=kind) for name, kind in zip(names, kinds, strict=True)]
+    made = n.MapMake(tuple(zip(parts[::2], parts[1::2], strict=True)), type=t.Map(key, value))
+
+    def as_map(*values: Any) -> Any:
+        keys = ["null" if k is None and key == t.STRING else k for k in values[::2]]
+        if None in keys:
+            raise ValueError
+        return list(dict(zip(keys, values[1::2], strict=True)).items())
+
+    kernel_ = compile_expression(made, pa.schema([(name, t.to_arrow(kind)) for name, kind in zip(names, kinds)]))
+    result = kernel_([built([row[i] for row in rows], kind) for i, kind in enumerate(kinds)], len(rows))
+    result.values.validate(full=True)
+    failed = [] if result.failures is None else result.failures.rows.tolist()
+    same((plain(result.values), failed), by_row(as_map, rows, nulls=True))
 
 
 # --- lambdas -------------------------------------------------------------------------------

@@ -139,12 +139,19 @@ def test_entries_behind_an_offset() -> None:
 
 
 def test_cube_explode() -> None:
-    """All ways of blanking items, all nulls first; an item that is null adds none."""
+    """All ways of blanking items, all nulls first; an item that is null adds none; too many items fail."""
     function = load_built_ins().find("CUBE_EXPLODE")
     assert function is not None
-    cube = function.overloads[0].implementation
-    assert cube([1, 2]) == [[None, None], [None, 2], [1, None], [1, 2]]
-    assert cube([1, None]) == [[None, None], [1, None]]
-    assert cube([]) == [[]]
-    with pytest.raises(ValueError, match="20"):
-        cube(list(range(21)))
+    arrays = pa.array([[1, 2], [1, None], [], None, list(range(21)), [7]], pa.list_(pa.int32()))
+    made = function.overloads[0].implementation(arrays)
+    made.values.validate(full=True)
+    assert made.values.to_pylist() == [
+        [[None, None], [None, 2], [1, None], [1, 2]],
+        [[None, None], [1, None]],
+        [[]],
+        None,
+        None,
+        [[None], [7]],
+    ]
+    assert made.failures.rows.tolist() == [4]
+    assert "20" in made.failures.reasons[0]

@@ -1,0 +1,222 @@
+"""Arrays.  Positions count from 1; equality of items is by value, also of nested ones; null equals null."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...limits import SERIES_ITEMS_MAX
+from ...runtime.kernel import Evaluated, Failures
+from .columns import Bools, Int64s, flat, from_numpy, int64s, length_of, null_mask, spread
+from .items import Items, groups_of, identities, items_of, joined, lists_of, positions
+from .registry import scalar
+
+CATEGORY = "ARRAY"
+
+
+@scalar("ARRAY_LENGTH", "The number of items of an array.", "(items ARRAY<T>) -> INT", style="arrow", category=CATEGORY)
+def array_length(items: Any) -> Any:
+    return flat(pc.list_value_length(items)).cast(pa.int32())
+
+
+# --- items looked for ----------------------------------------------------------------------
+
+
+def _equal(given: Items, item: Any) -> Bools:
+    """bool[m]: which items equal the one of their row."""
+    (values,) = given.columns
+    nested = pa.types.is_nested(values.type)
+    if isinstance(item, pa.Scalar) and not nested:
+        same = pc.equal(values, item).fill_null(False) if item.is_valid else pc.is_null(values)
+    else:
+        wanted = spread(item, len(given.missing)).take(pa.array(given.rows))
+        if nested:
+            ids = identities(pa.concat_arrays([values, wanted]))
+            found: Bools = ids[: len(values)] == ids[len(values) :]
+            return found
+        both_null = pc.and_(pc.is_null(values), pc.is_null(wanted))
+        same = pc.or_(pc.equal(values, wanted).fill_null(False), both_null)
+    return np.asarray(flat(same).to_numpy(zero_copy_only=False), np.bool_)
+
+
+@scalar(
+    "ARRAY_CONTAINS",
+    "Whether an array holds an item (which may be null).",
+    "(items ARRAY<T>, item T) -> BOOLEAN",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+def array_contains(items: Any, item: Any) -> Any:
+    """A null array holds nothing."""
+    length = length_of((items, item))
+    given = items_of(spread(items, length))
+    found = np.zeros(length, np.bool_)
+    found[given.rows[_equal(given, item)]] = True
+    return pa.array(found)
+
+
+@scalar(
+    "ARRAY_REMOVE",
+    "The array without the items that equal one (which may be null).",
+    "(items ARRAY<T>, item T) -> ARRAY<T>",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+def array_remove(items: Any, item: Any) -> Any:
+    given = items_of(spread(items, length_of((items, item))))
+    kept = ~_equal(given, item)
+    return lists_of(given.columns[0].filter(pa.array(kept)), given.rows[kept], given.missing)
+
+
+# --- two arrays ----------------------------------------------------------------------------
+
+
+def _both(items: Any, other: Any) -> tuple[Items, Items]:
+    length = length_of((items, other))
+    return items_of(spread(items, length)), items_of(spread(other, length))
+
+
+@scalar(
+    "ARRAY_CONCAT",
+    "The items of two arrays one after the other; the other one, where one is null.",
+    "(items ARRAY<T>, more ARRAY<T>) -> ARRAY<T>",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+def array_concat(items: Any, more: Any) -> Any:
+    both = joined(*_both(items, more))
+    return lists_of(both.columns[0], both.rows, both.missing)
+
+
+def _picked(given: Items, places: Int64s, missing: Bools) -> Any:
+    """Arrays of the items at some places, in the order of the items."""
+    places = np.sort(places)
+    return lists_of(given.columns[0].take(pa.array(places)), given.rows[places], missing)
+
+
+@scalar(
+    "ARRAY_DISTINCT",
+    "The distinct items of an array, in the order of their first occurrence.",
+    "(items ARRAY<T>) -> ARRAY<T>",
+    style="arrow",
+    category=CATEGORY,
+)
+def array_distinct(items: Any) -> Any:
+    given = items_of(items)
+    return _picked(given, groups_of(given.rows, identities(given.columns[0])).firsts, given.missing)
+
+
+@scalar(
+    "ARRAY_UNION",
+    "The distinct items of both arrays, in the order of their first occurrence.",
+    "(items ARRAY<T>, other ARRAY<T>) -> ARRAY<T>",
+    style="arrow",
+    category=CATEGORY,
+)
+def array_union(items: Any, other: Any) -> Any:
+    left, right = _both(items, other)
+    both = joined(left, right)
+    return _picked(both, groups_of(both.rows, identities(both.columns[0])).firsts, left.missing | right.missing)
+
+
+def _by_presence(items: Any, other: Any, wanted: bool) -> Any:
+    """The distinct items of which the other array has one, or none."""
+    left, right = _both(items, other)
+    count = len(left.rows)
+    groups = groups_of(np.concatenate((left.rows, right.rows)), identities(pa.concat_arrays(left.columns + right.columns)))
+    present = np.zeros(len(groups.firsts), np.bool_)
+    present[groups.numbers[count:]] = True
+    return _picked(left, groups.firsts[(groups.firsts < count) & (present == wanted)], left.missing | right.missing)
+
+
+@scalar(
+    "ARRAY_EXCEPT",
+    "The distinct items of the first array that are not in the second.",
+    "(items ARRAY<T>, other ARRAY<T>) -> ARRAY<T>",
+    style="arrow",
+    category=CATEGORY,
+)
+def array_except(items: Any, other: Any) -> Any:
+    return _by_presence(items, other, False)
+
+
+@scalar(
+    "ARRAY_INTERSECT",
+    "The distinct items of the first array that are in the second, too.",
+    "(items ARRAY<T>, other ARRAY<T>) -> ARRAY<T>",
+    style="arrow",
+    category=CATEGORY,
+)
+def array_intersect(items: Any, other: Any) -> Any:
+    return _by_presence(items, other, True)
+
+
+# --- ranges --------------------------------------------------------------------------------
+
+
+@scalar(
+    "SLICE",
+    "The items of an array from one position to another, both included; null: from the first, to the last.",
+    "(items ARRAY<T>, from INT, to INT) -> ARRAY<T>",
+    style="arrow",
+    nulls=True,
+    category=CATEGORY,
+)
+def slice_(items: Any, from_: Any, to: Any) -> Evaluated:
+    """Out of range gives null; it fails if it ends more than one item before it begins."""
+    length = length_of((items, from_, to))
+    given = items_of(spread(items, length))
+    from_, to = spread(from_, length), spread(to, length)
+    begin = np.where(null_mask(from_), 0, int64s(from_) - 1)
+    end = np.where(null_mask(to), given.lengths, int64s(to))
+    missing = given.missing | (begin < 0) | (end > given.lengths)
+    failed = np.flatnonzero(~missing & (begin > end))
+    missing[failed] = True
+    lengths = np.where(missing, 0, end - begin)
+    values = given.columns[0].take(pa.array(positions(given.begins + begin, lengths)))
+    reasons = tuple(f"a slice cannot begin at {from_[row]} and end at {to[row]}" for row in failed.tolist())
+    made = lists_of(values, np.repeat(np.arange(length), lengths), missing)
+    return Evaluated(made, Failures(failed, reasons) if reasons else None)
+
+
+@scalar(
+    "GENERATE_SERIES",
+    "The numbers from one to another, both included, by a step (default 1 or -1).",
+    "(from INT, to INT) -> ARRAY<INT>",
+    "(from INT, to INT, step INT) -> ARRAY<INT>",
+    "(from BIGINT, to BIGINT) -> ARRAY<BIGINT>",
+    "(from BIGINT, to BIGINT, step INT) -> ARRAY<BIGINT>",
+    style="arrow",
+    category=CATEGORY,
+)
+def generate_series(from_: Any, to: Any, *step: Any) -> Evaluated:
+    """A step of 0 or away from the end fails, and too many items do."""
+    length = length_of((from_, to, *step))
+    columns = [spread(argument, length) for argument in (from_, to, *step)]
+    missing = np.logical_or.reduce([null_mask(column) for column in columns])
+    begin, end, *steps = map(int64s, columns)
+    by = steps[0] if steps else np.where(begin <= end, 1, -1)
+    distance = np.where(end >= begin, end - begin, begin - end).view(np.uint64)  # which wraps into its true value
+    further = distance // np.maximum(np.abs(by), 1).view(np.uint64)
+    away = (begin != end) & ((end > begin) != (by > 0))
+    failed = np.flatnonzero(~missing & ((by == 0) | away | (further >= SERIES_ITEMS_MAX)))
+
+    def reason(row: int) -> str:
+        if by[row] == 0:
+            return "the step of a series must not be 0"
+        if away[row]:
+            return f"a series from {begin[row]} cannot reach {end[row]} by steps of {by[row]}"
+        return f"a series of {int(further[row]) + 1} items is above the limit of {SERIES_ITEMS_MAX}"
+
+    missing[failed] = True
+    lengths = np.where(missing, 0, further.astype(np.int64) + 1)
+    rows = np.repeat(np.arange(length), lengths)
+    numbers = begin[rows] + positions(np.zeros(length, np.int64), lengths) * by[rows]
+    made = lists_of(from_numpy(numbers, columns[0].type), rows, missing)
+    return Evaluated(made, Failures(failed, tuple(map(reason, failed.tolist()))) if len(failed) else None)
