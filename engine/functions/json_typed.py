@@ -8,13 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...storage.formats.java_numbers import format_doubles
+from ...storage.formats.json_writer import quoted, string_texts
 from ...storage.formats.values import storage_type
-from .calendar import DAY_MS
-from .columns import flat, int64s
-from .java_text import java_double
-from .java_time import format_local
+from .columns import flat, floats, int64s, null_mask, with_nulls
+from .items import Items, entries_of, items_of, lists_of, sort_numbers, within_rows
 from .java_time_columns import format_dates, format_times, format_timestamps
-from .json_values import write
 from .registry import scalar
 
 
@@ -28,16 +27,37 @@ from .registry import scalar
 )
 def to_json_string(value: Any) -> Any:
     """Null is ``null``; keys of structs and maps are sorted; dates and times are text, bytes are base64."""
-    type_ = value.type
+    return _texts(value).fill_null("null")
+
+
+def _texts(values: Any) -> Any:
+    """Each value as JSON; null where it is null."""
+    type_ = values.type
+    if pa.types.is_list(type_):
+        items = items_of(values)
+        return _enclosed("[", _texts(items.columns[0]).fill_null("null"), items, "]")
+    if pa.types.is_map(type_):
+        return _of_maps(values)
+    if pa.types.is_struct(type_):
+        return _of_structs(values)
     if pa.types.is_temporal(type_):
-        return flat(pc.binary_join_element_wise('"', _temporal_texts(value), '"', "")).fill_null("null")
-    if pa.types.is_decimal(type_):
-        return value.cast(pa.string()).fill_null("null")
-    return pa.array([write_typed(item, type_) for item in _plain(value).to_pylist()], pa.string())
+        return _quoted(_temporal_texts(values))
+    if pa.types.is_string(type_):
+        return flat(string_texts(values))
+    if pa.types.is_binary(type_):
+        encoded = [None if data is None else base64.b64encode(data).decode() for data in values.to_pylist()]
+        return _quoted(pa.array(encoded, pa.string()))
+    if pa.types.is_floating(type_):
+        texts = flat(format_doubles(floats(values), null_mask(values)))
+        return flat(pc.if_else(pc.is_finite(values), texts, _quoted(texts)))
+    return values.cast(pa.string())
+
+
+def _quoted(texts: Any) -> Any:
+    return flat(pc.binary_join_element_wise('"', texts, '"', ""))
 
 
 def _temporal_texts(values: Any) -> Any:
-    """What `_write_primitive` writes between the quotes."""
     if pa.types.is_date32(values.type):
         return format_dates(values, "yyyy-MM-dd")
     if pa.types.is_timestamp(values.type):
@@ -46,37 +66,30 @@ def _temporal_texts(values: Any) -> Any:
     return flat(pc.if_else(whole_minutes, format_times(values, "HH:mm"), format_times(values, "HH:mm:ss")))
 
 
-def _plain(array: Any) -> Any:
-    return (
-        array.cast(storage_type(array.type)) if pa.types.is_temporal(array.type) or pa.types.is_nested(array.type) else array
-    )
+def _of_structs(values: Any) -> Any:
+    pieces: list[Any] = ["{"]
+    for place in sorted(range(values.type.num_fields), key=lambda place: str(values.type[place].name)):
+        name = ("," if len(pieces) > 1 else "") + quoted(values.type[place].name) + ":"
+        pieces += [name, _texts(pc.struct_field(values, [place])).fill_null("null")]
+    return with_nulls(flat(pc.binary_join_element_wise(*pieces, pa.repeat("}", len(values)), "")), null_mask(values))
 
 
-def write_typed(value: Any, type_: Any) -> str:
-    """A value of an Arrow type, with temporal values as integers, as JSON."""
-    if value is None:
-        return "null"
-    if pa.types.is_map(type_):
-        entries = sorted((str(key), item) for key, item in value)
-        return "{" + ",".join(f"{write(key)}:{write_typed(item, type_.item_type)}" for key, item in entries) + "}"
-    if pa.types.is_struct(type_):
-        fields = sorted(type_, key=lambda field: str(field.name))
-        return "{" + ",".join(f"{write(field.name)}:{write_typed(value[field.name], field.type)}" for field in fields) + "}"
-    if pa.types.is_list(type_):
-        return f"[{','.join(write_typed(item, type_.value_type) for item in value)}]"
-    return _write_primitive(value, type_)
+def _of_maps(values: Any) -> Any:
+    entries = entries_of(values)
+    keys = _key_texts(entries.columns[0])
+    order = pa.array(within_rows(entries.rows, sort_numbers(keys)))
+    pairs = pc.binary_join_element_wise(string_texts(keys), _texts(entries.columns[1]).fill_null("null"), ":")
+    return _enclosed("{", pairs.take(order), entries, "}")
 
 
-def _write_primitive(value: Any, type_: Any) -> str:
-    if pa.types.is_binary(type_):
-        return write(base64.b64encode(value).decode())
-    if pa.types.is_date32(type_):
-        return write(format_local("yyyy-MM-dd", value * DAY_MS))
-    if pa.types.is_timestamp(type_):
-        return write(format_local("yyyy-MM-dd'T'HH:mm:ss.SSS", value))
-    if pa.types.is_time32(type_):
-        return write(format_local("HH:mm" if value // 1000 % 60 == 0 else "HH:mm:ss", value))
-    if isinstance(value, float):
-        text = java_double(value)
-        return text if text[-1].isdigit() else write(text)
-    return write(value)
+def _key_texts(keys: Any) -> Any:
+    if pa.types.is_string(keys.type):
+        return keys
+    encoded = keys.cast(storage_type(keys.type)).dictionary_encode()
+    return pa.array([str(key) for key in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
+
+
+def _enclosed(opening: str, texts: Any, of: Items, closing: str) -> Any:
+    """The texts of each row with commas in between."""
+    joined = pc.binary_join(lists_of(texts, of.rows, of.missing), ",")
+    return flat(pc.binary_join_element_wise(opening, joined, closing, ""))

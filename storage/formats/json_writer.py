@@ -60,7 +60,7 @@ def _primitive(array: Any) -> Any:
     if pa.types.is_boolean(type_):
         return pc.if_else(array, "true", "false")
     if pa.types.is_string(type_):
-        return _strings(array)
+        return string_texts(array)
     if pa.types.is_floating(type_):
         texts = double_texts(array.to_pylist())
         finite = pc.is_finite(array).fill_null(True)
@@ -72,7 +72,12 @@ def _primitive(array: Any) -> Any:
     return pa.array([None if v is None else format_decimal(v) for v in array.to_pylist()], pa.string())
 
 
-def _strings(array: Any) -> Any:
+def string_texts(array: Any) -> Any:
+    """Each text as a JSON literal; null stays.
+
+    >>> string_texts(pa.array(["a", 'say "b"'])).to_pylist()
+    ['"a"', '"say \\\\"b\\\\""']
+    """
     plain = pc.binary_join_element_wise('"', array, '"', "")
     special = pc.match_substring_regex(array, _MUST_ESCAPE).fill_null(False)
     if not pc.any(special).as_py():
@@ -91,6 +96,6 @@ def _wrapped_lists(array: Any, texts: Any, opening: str, closing: str) -> Any:
 def _map_texts(array: Any) -> Any:
     values = json_column(array.items)
     if pa.types.is_string(array.type.key_type):
-        return _wrapped_lists(array, pc.binary_join_element_wise(_strings(array.keys), values, ":"), "{", "}")
+        return _wrapped_lists(array, pc.binary_join_element_wise(string_texts(array.keys), values, ":"), "{", "}")
     pairs = pc.binary_join_element_wise("[", json_column(array.keys), ",", values, "]", "")
     return _wrapped_lists(array, pairs, "[", "]")

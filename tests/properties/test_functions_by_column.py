@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from penstock.engine.functions import (
     java_time,
     json_text,
-    json_typed,
     json_values,
     load_built_ins,
     numeric,
@@ -327,19 +326,6 @@ def test_json_texts(given_text: str) -> None:
     assert json_text.is_json_string(given_text) == (found is not json_values.MISSING)
     if found is not json_values.MISSING and "\\u" not in given_text:
         assert json_values.parse(json_values.write(found)) == found
-
-
-@given(st.lists(st.none() | st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=6))
-def test_dates_and_times_as_json(numbers: list[int | None]) -> None:
-    """TO_JSON_STRING of a temporal column is what stands for such values inside a STRUCT."""
-    times = [None if v is None else v * 1000 % DAY_MS for v in numbers]
-    for values, storage, type_ in (
-        (numbers, pa.int32(), pa.date32()),
-        (times, pa.int32(), pa.time32("ms")),
-        (numbers, pa.int64(), pa.timestamp("ms")),
-    ):
-        found = json_typed.to_json_string(pa.array(values, storage).view(type_))
-        assert found.to_pylist() == [json_typed.write_typed(v, type_) for v in values]
 
 
 @given(st.decimals(-999, 999, places=2), st.integers(-5, 5))
