@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from ...runtime.kernel import Failures
 from .. import types as t
+from ..functions.items import distinct_keys, maps_of
 from . import nodes as n
 from .arithmetic import null_failures
 from .frames import Evaluator, Frame, Value, strict
 from .values import (
-    from_python,
     list_parts,
     make_lists,
     make_maps,
@@ -25,7 +25,6 @@ from .values import (
     null_mask,
     parents_of,
     to_numpy,
-    to_python,
 )
 
 
@@ -107,7 +106,7 @@ def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluat
     """``MAP(key := value, ..)``: of equal keys the last one stays, a NULL key is the text ``null``."""
     type_ = e.type
     assert isinstance(type_, t.Map)
-    key_type, item_type, arrow = type_.key, type_.value, t.to_arrow(type_)
+    key_type, arrow = type_.key, t.to_arrow(type_)
     count = len(keys)
 
     def evaluate(frame: Frame) -> Value:
@@ -121,11 +120,13 @@ def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluat
             missing = null_failures(columns, frame.length, f"{n.text(e)}: a key is NULL")
         flat_keys = _interleave(columns, frame.length)
         flat_items = _interleave([frame.array(v.data) for v in item_values], frame.length)
+        lengths = np.full(frame.length, count, np.int64)
         if missing is None and _distinct(columns):
-            lengths = np.full(frame.length, count, np.int64)
             result = make_maps(flat_keys, flat_items, lengths, None, arrow)
         else:
-            result = _by_row(to_python(flat_keys, key_type), to_python(flat_items, item_type), count, type_)
+            absent = np.zeros(frame.length, np.bool_)
+            absent[[] if missing is None else missing.rows] = True
+            result = maps_of(distinct_keys(absent, parents_of(lengths), flat_keys, flat_items), absent)
         return strict(result, [*key_values, *item_values], missing)
 
     return evaluate
@@ -138,14 +139,6 @@ def _distinct(columns: list[Any]) -> bool:
             if pc.any(pc.equal(left, right)).as_py():
                 return False
     return True
-
-
-def _by_row(keys: list[Any], items: list[Any], count: int, type_: t.Map) -> Any:
-    rows: list[dict[Any, Any] | None] = []
-    for start in range(0, len(keys), count):
-        entries = dict(zip(keys[start : start + count], items[start : start + count], strict=True))
-        rows.append(None if None in entries else entries)
-    return from_python(rows, type_)[0]
 
 
 def compile_struct(e: n.StructMake, members: Sequence[Evaluator]) -> Evaluator:

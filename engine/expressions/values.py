@@ -231,7 +231,8 @@ def map_parts(array: Any) -> tuple[Any, Any, Int64s]:
     offsets = array.offsets.to_numpy().astype(np.int64)
     lengths = np.diff(offsets)
     nulls = null_mask(array)
-    keys, items = array.keys, array.items
+    entries = array.values  # not `keys` and `items`, which pass over an offset of the entries
+    keys, items = entries.field(0), entries.field(1)
     if nulls.any() and lengths[nulls].any():
         index = np.concatenate([np.arange(a, b) for a, b, m in zip(offsets[:-1], offsets[1:], nulls, strict=True) if not m])
         keys, items = keys.take(pa.array(index, pa.int64())), items.take(pa.array(index, pa.int64()))
