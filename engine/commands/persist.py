@@ -352,10 +352,15 @@ def control(engine: Engine, statement: ast.ControlQuery) -> Message:
 
 
 def find_query(engine: Engine, query_id: str, span: Span) -> QueryEntry:
-    """A persistent query by its id.  Raises: StatementError, naming near misses."""
-    found = engine.catalog.queries.get(query_id)
+    """A persistent query by its id, in any case: statements put ids in upper case, but a sink's name is in its as it is.
+
+    Raises:
+        StatementError: there is none, naming near misses.
+    """
+    queries = engine.catalog.queries
+    found = queries.get(query_id) or next((q for q in queries.values() if q.id.upper() == query_id.upper()), None)
     if found is None:
-        near = difflib.get_close_matches(query_id, engine.catalog.queries, 1)
+        near = difflib.get_close_matches(query_id, queries, 1)
         raise StatementError(
             f"there is no persistent query {query_id}",
             span=span,

@@ -108,6 +108,19 @@ def test_insert_values_beside_header_columns(db: Database) -> None:
         assert "header column" in str(rejected(db, f"INSERT INTO h {wrong};"))
 
 
+def test_queries_of_names_in_lower_case(db: Database) -> None:
+    """An id holds its sink's name as it is, and is found in any case: statements put it in upper case."""
+    db.execute(ORDERS)
+    for name in ("my-copy", "other"):
+        db.execute(f"CREATE STREAM `{name}` AS SELECT id, total FROM orders;")
+    first, second = db.queries
+    assert (first, second) == ("CSAS_my-copy_1", "CSAS_other_2")
+    db.execute("PAUSE csas_other_2; RESUME `CSAS_other_2`; TERMINATE CSAS_OTHER_2;")
+    db.execute(f"EXPLAIN `{first}`;")
+    db.queries[first].terminate()
+    assert not db.queries
+
+
 def test_the_raw_log(db: Database) -> None:
     """produce() and consume() carry bytes, timestamps and headers as they are."""
     db.create_topic("raw", partitions=2)
