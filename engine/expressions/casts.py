@@ -22,6 +22,7 @@ from ...runtime.kernel import Evaluated, Failures
 from ...storage.formats.java_numbers import format_double, format_doubles
 from .. import types as t
 from ..functions.aggregate_values import from_unscaled, unscaled
+from ..functions.java_text import BLANKS
 from .temporal_text import DAY_MS, format_date, format_time, format_timestamp, parse_date, parse_time, parse_timestamp
 from .values import (
     failures_at,
@@ -209,13 +210,13 @@ def _to_text(array: Any, source: t.SqlType) -> Any:
 
 def parse_boolean(text: str) -> bool:
     """True for ``true``, ``yes`` and any beginning of these; false for everything else."""
-    word = text.strip().lower()
+    word = text.strip(BLANKS).lower()
     return bool(word) and ("true".startswith(word) or "yes".startswith(word))
 
 
 def parse_integer(text: str, bits: int) -> int:
     """Raises: ValueError, unless it is an integer of that many bits."""
-    trimmed = text.strip()
+    trimmed = text.strip(BLANKS)
     if _INTEGER_TEXT.fullmatch(trimmed) is None or len(trimmed) > 4000:
         raise ValueError(f"'{text}' is not an integer")
     value = int(trimmed)
@@ -226,7 +227,7 @@ def parse_integer(text: str, bits: int) -> int:
 
 def parse_double(text: str) -> float:
     """Raises: ValueError, unless it is a finite number."""
-    trimmed = text.strip()
+    trimmed = text.strip(BLANKS)
     if _DOUBLE_TEXT.fullmatch(trimmed) is None:
         raise ValueError(f"'{text}' is not a number")
     value = float(trimmed.rstrip("dDfF"))
@@ -237,7 +238,7 @@ def parse_double(text: str) -> float:
 
 def parse_decimal(text: str, type_: t.Decimal) -> Decimal:
     """Raises: ValueError, unless it is a number that fits the type (rounded half up)."""
-    trimmed = text.strip()
+    trimmed = text.strip(BLANKS)
     if _DECIMAL_TEXT.fullmatch(trimmed) is None:
         raise ValueError(f"'{text}' is not a number")
     return fit_decimal(Decimal(trimmed), type_)

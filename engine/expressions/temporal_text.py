@@ -9,10 +9,12 @@ from __future__ import annotations
 import datetime
 import re
 
-_DATE = re.compile(r"([+-]?\d{1,9})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
-_TIME = re.compile(r"(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?)?")
-_ZONE = re.compile(r"(Z|z|[+-]\d{2}(?::?\d{2})?)$")
-_TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?")
+from ..functions.java_text import BLANKS
+
+_DATE = re.compile(r"([+-]?\d{1,9})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
+_TIME = re.compile(r"(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?)?", re.ASCII)
+_ZONE = re.compile(r"(Z|z|[+-]\d{2}(?::?\d{2})?)$", re.ASCII)
+_TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?", re.ASCII)
 DAY_MS = 86_400_000
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
@@ -23,7 +25,7 @@ def parse_date(text: str) -> int:
     Raises:
         ValueError: it is not a date.
     """
-    match = _DATE.fullmatch(text.strip())
+    match = _DATE.fullmatch(text.strip(BLANKS))
     if match is None:
         raise ValueError(f"'{text}' is not a date of the form yyyy-MM-dd")
     year, month, day = (int(part or 1) for part in match.groups())
@@ -39,7 +41,7 @@ def parse_time(text: str) -> int:
     Raises:
         ValueError: it is not a time.
     """
-    match = _TIME_OF_DAY.fullmatch(text.strip())
+    match = _TIME_OF_DAY.fullmatch(text.strip(BLANKS))
     if match is None:
         raise ValueError(f"'{text}' is not a time of the form HH:mm:ss")
     return _milliseconds(match, text)
@@ -58,7 +60,7 @@ def parse_timestamp(text: str) -> int:
     Raises:
         ValueError: it is not a timestamp.
     """
-    stripped = text.strip()
+    stripped = text.strip(BLANKS)
     date_text, mark, time_text = stripped.partition("T")
     zone_ms = 0
     rest = time_text if mark else date_text

@@ -1,9 +1,12 @@
-"""Java's ways with text that SQL shows: UTF-16 units, and how a double is written."""
+"""Java's ways with text that SQL shows: blanks, UTF-16 units, and how a double is written."""
 
 from __future__ import annotations
 
 import math
 import re
+
+BLANKS = "".join(map(chr, range(33)))
+"""What TRIM and CAST take away at both ends: all characters up to the space, as Java's ``String.trim``."""
 
 _PAIRED = re.compile("[\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")

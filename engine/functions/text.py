@@ -31,13 +31,10 @@ from .columns import (
     text_offsets,
     with_bytes,
 )
-from .java_text import from_units, to_units
+from .java_text import BLANKS, from_units, to_units
 from .registry import scalar
 
 CATEGORY = "STRING"
-
-_BLANKS = "".join(map(chr, range(33)))
-"""What TRIM takes away: all characters up to the space, as Java's ``String.trim``."""
 
 
 # --- case ----------------------------------------------------------------------------------
@@ -91,7 +88,7 @@ def _initcap_ascii(text: Any) -> Any:
     category=CATEGORY,
 )
 def trim(text: Any) -> Any:
-    return flat(pc.utf8_trim(text, characters=_BLANKS))
+    return flat(pc.utf8_trim(text, characters=BLANKS))
 
 
 # --- length and parts ----------------------------------------------------------------------
