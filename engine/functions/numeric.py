@@ -416,7 +416,13 @@ def _define_extreme(name: str, meaning: str, kernel: Callable[..., Any]) -> None
         kind = next((a.type for a in arguments if not pa.types.is_null(a.type)), None)
         if kind is not None and pa.types.is_decimal(kind):
             kind = t.to_arrow(_widest([t.from_arrow(a.type) for a in arguments if not pa.types.is_null(a.type)], ()))
-        return flat(kernel(*(a.cast(kind) for a in arguments)))
+        values = [a.cast(kind) for a in arguments]
+        result = kernel(*values)
+        if kernel is pc.max_element_wise and kind is not None and pa.types.is_floating(kind):
+            # Arrow leaves NaN out as it does nulls; to Java it is above all numbers.
+            for value in values:
+                result = pc.if_else(pc.fill_null(pc.is_nan(value), False), value, result)
+        return flat(result)
 
     types = ("INT", "BIGINT", "DOUBLE", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP")
     signatures = [f"(first {type_}, rest {type_}...) -> {type_}" for type_ in types]

@@ -158,10 +158,13 @@ def test_cube_roots_are_right_to_the_last_digit(call: One) -> None:
 
 
 def test_greatest_and_least_leave_nulls_out(call: One) -> None:
-    """Only rows that are all null are null; DECIMALs widen to a common type."""
+    """Only rows that are all null are null; NaN is above all numbers, as in Java; DECIMALs widen to a common type."""
     assert call("GREATEST", ["INT", "INT"], (1, None), (None, None), (-1, 3)).values == [1, None, 3]
     assert call("LEAST", ["STRING"] * 3, ("b", None, "a")).values == ["a"]
     assert call("GREATEST", ["DATE", "DATE"], (None, 5)).values == [5]
+    mixed, nan = [(1.0, math.nan), (math.nan, None), (None, None), (math.inf, 2.0)], pytest.approx(math.nan, nan_ok=True)
+    assert call("LEAST", ["DOUBLE", "DOUBLE"], *mixed).values == [1.0, nan, None, 2.0]
+    assert call("GREATEST", ["DOUBLE", "DOUBLE"], *mixed).values == [nan, nan, None, math.inf]
     assert call("LEAST", ["BYTES", "BYTES"], (b"b", b"a")).values == [b"a"]
     outcome = call("GREATEST", ["DECIMAL(9,2)", "DECIMAL(7,6)"], (Decimal("1.50"), Decimal("0.123456")))
     assert outcome.values == [Decimal("1.500000")]
