@@ -16,12 +16,13 @@ from ...errors import Span, StatementError, UnsupportedError
 from ...grammar import ast
 from .. import types as t
 from ..expressions import nodes as n
+from ..expressions.arithmetic import as_decimal
 from ..expressions.casts import can_cast
 from ..expressions.temporal_text import parse_timestamp
 from ..functions import near_misses
 from ..functions.registry import Function, LambdaOf, Registry, Special
 from ..schema import WINDOW_BOUNDS
-from .coercion import CAST_HINT, TEMPORAL, as_decimal, coerce, common_type, list_type
+from .coercion import CAST_HINT, TEMPORAL, coerce, common_type, list_type
 from .overloads import Argument, choose, spread
 from .types import resolve_type
 

@@ -20,18 +20,12 @@ from ...limits import DECIMAL_PRECISION_MAX
 from ...storage.formats.java_numbers import format_double
 from .. import types as t
 from ..expressions import nodes as n
+from ..expressions.arithmetic import as_decimal
 from ..expressions.temporal_text import parse_date, parse_time, parse_timestamp
 
 TEMPORAL = (t.DATE, t.TIME, t.TIMESTAMP)
 _RANK = {t.INTEGER: 0, t.BIGINT: 1, t.DOUBLE: 3}
 CAST_HINT = "You may need an explicit CAST."
-
-
-def as_decimal(type_: t.SqlType) -> t.Decimal:
-    """The DECIMAL an exact number counts as: INTEGER is DECIMAL(10, 0), BIGINT DECIMAL(19, 0)."""
-    if isinstance(type_, t.Decimal):
-        return type_
-    return t.Decimal(10 if type_ == t.INTEGER else 19, 0)
 
 
 def common_type(left: t.SqlType, right: t.SqlType) -> t.SqlType | None:

@@ -16,6 +16,7 @@ from ...errors import Span, StatementError
 from ...grammar import ast
 from .. import types as t
 from ..expressions import nodes as n
+from ..expressions.arithmetic import as_decimal
 from ..functions.registry import (
     AggregateOverload,
     ArrayOf,
@@ -30,7 +31,7 @@ from ..functions.registry import (
     TypePattern,
     Variable,
 )
-from .coercion import as_decimal, can_coerce, coerce, common_type
+from .coercion import can_coerce, coerce, common_type
 
 BindLambda = Callable[[ast.Lambda, tuple[tuple[str, t.SqlType], ...]], n.LambdaNode]
 Argument = n.TypedExpression | ast.Lambda

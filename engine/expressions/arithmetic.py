@@ -82,16 +82,17 @@ def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Ev
     return evaluate
 
 
+def as_decimal(type_: t.SqlType) -> t.Decimal:
+    """The DECIMAL an exact number counts as: INTEGER is DECIMAL(10, 0), BIGINT DECIMAL(19, 0)."""
+    if isinstance(type_, t.Decimal):
+        return type_
+    return t.Decimal(10 if type_ == t.INTEGER else 19, 0)
+
+
 def _operand_types(e: n.Arithmetic) -> tuple[t.SqlType, t.SqlType]:
     if not isinstance(e.type, t.Decimal):
         return e.type, e.type
-
-    def exact(type_: t.SqlType) -> t.Decimal:
-        if isinstance(type_, t.Decimal):
-            return type_
-        return t.Decimal(10 if type_ == t.INTEGER else 19, 0)
-
-    return exact(e.left.type), exact(e.right.type)
+    return as_decimal(e.left.type), as_decimal(e.right.type)
 
 
 def _widened(data: Any, type_: t.SqlType) -> Any:

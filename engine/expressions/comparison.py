@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ...runtime.batch import Bools
 from .. import types as t
 from . import nodes as n
-from .arithmetic import as_type, null_failures
+from .arithmetic import as_decimal, as_type, null_failures
 from .frames import Evaluator, Frame, Value, on_rows, strict
 from .values import blank, failures_of, merge_failures, null_mask, restrict_failures, to_python
 
@@ -46,8 +46,7 @@ def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any,
     ``operator`` is one of ``= <> < <= > >=``.
     """
     nested = isinstance(left, t.Array | t.Map | t.Struct)
-    wide = isinstance(left, t.Decimal) and isinstance(right, t.Decimal) and max(left.precision, right.precision) > 38
-    if nested or wide:
+    if nested or _is_wide(left, right):
         call = _PYTHON_CALLS[operator]
 
         def by_row(x: Any, y: Any, length: int) -> Any:
@@ -73,6 +72,14 @@ def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any,
         return result.fill_null(False) if result.null_count else result
 
     return compare
+
+
+def _is_wide(left: t.SqlType, right: t.SqlType) -> bool:
+    """Whether the two as DECIMALs of one type, which Arrow makes of them, have more digits than it compares."""
+    if t.DOUBLE in (left, right) or not (isinstance(left, t.Decimal) or isinstance(right, t.Decimal)):
+        return False
+    a, b = as_decimal(left), as_decimal(right)
+    return max(a.precision - a.scale, b.precision - b.scale) + max(a.scale, b.scale) > 38
 
 
 def _array(data: Any, length: int) -> Any:
