@@ -344,15 +344,34 @@ def as_schema(rows: Any, schema: pa.Schema) -> Any:
     """The columns of a table or batch by name, as ``schema`` wants them; null where there is none.
 
     A query that was replaced (CREATE OR REPLACE) finds state with the columns of the one before.
+
+    Raises:
+        StorageError: a column is kept in another way, by another version of Penstock.
     """
     if rows.schema.equals(schema):
         return rows
     fields = list(schema)
+    for wanted in fields:
+        kept = rows.schema.field(wanted.name).type if wanted.name in rows.schema.names else wanted.type
+        if not _means_the_same(kept, wanted.type):
+            raise StorageError(
+                f"the state of the query was kept by another version of Penstock: {wanted.name} is of the type {kept}, "
+                f"not {wanted.type}",
+                action="open it with that version, or DROP what the query fills and create it again, which reads its "
+                "sources anew",
+            )
     extra = [f for f in rows.schema if f.name not in schema.names and f.name.rstrip("'") == SLOT]
     have = set(rows.schema.names)
     columns = [rows.column(f.name) if f.name in have else pa.nulls(rows.num_rows, f.type) for f in [*fields, *extra]]
-    wanted = pa.schema([*fields, *extra], rows.schema.metadata)
-    return type(rows).from_arrays(columns, schema=wanted)
+    return type(rows).from_arrays(columns, schema=pa.schema([*fields, *extra], rows.schema.metadata))
+
+
+def _means_the_same(kept: Any, wanted: Any) -> bool:
+    """Whether values of one Arrow type can be taken for those of another: not a DECIMAL for its digits as an integer."""
+    if pa.types.is_nested(wanted) or pa.types.is_nested(kept):
+        parts = range(min(kept.num_fields, wanted.num_fields))
+        return bool(kept.id == wanted.id) and all(_means_the_same(kept.field(i).type, wanted.field(i).type) for i in parts)
+    return bool(pa.types.is_decimal(kept) == pa.types.is_decimal(wanted))
 
 
 class NoCheckpoints:
