@@ -27,6 +27,8 @@ __all__ = [
     "StateField",
     "all_true",
     "as_mask",
+    "failures_at",
+    "failures_of",
 ]
 
 
@@ -36,6 +38,21 @@ class Failures:
 
     rows: Int64s
     reasons: tuple[str, ...]
+
+
+def failures_at(rows: Int64s, reason: str) -> Failures | None:
+    """Failures of the given rows (ascending) for one reason; None if there are none."""
+    if not len(rows):
+        return None
+    return Failures(rows, (reason,) * len(rows))
+
+
+def failures_of(found: dict[int, str]) -> Failures | None:
+    """Failures from reasons by row."""
+    if not found:
+        return None
+    rows = sorted(found)
+    return Failures(np.array(rows, np.int64), tuple(found[row] for row in rows))
 
 
 class Evaluated(NamedTuple):

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
-from ...runtime.kernel import Failures
+from ...runtime.kernel import Failures, failures_at, failures_of
 from .. import types as t
 from ..functions.aggregate_values import unscaled
 from . import nodes as n
 from .casts import cast_array
 from .frames import Evaluator, Frame, Value, strict
-from .values import failures_at, failures_of, from_numpy, merge_failures, null_mask, to_numpy
+from .values import from_numpy, merge_failures, null_mask, to_numpy
 
 _ARROW_CALLS = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
 

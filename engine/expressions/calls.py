@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from ...errors import InternalError
 from ...runtime.batch import Int64s
-from ...runtime.kernel import Evaluated, Failures
+from ...runtime.kernel import Evaluated, Failures, failures_of
 from .. import types as t
 from . import nodes as n
 from .frames import Evaluator, Frame, Value, strict
-from .values import failures_of, from_python, merge_failures, null_mask, restrict_failures, to_python, whole
+from .values import from_python, merge_failures, null_mask, restrict_failures, to_python, whole
 
 Compile = Callable[[n.TypedExpression], Evaluator]
 

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.batch import Bools
+from ...runtime.kernel import failures_of
 from .. import types as t
 from . import nodes as n
 from .arithmetic import as_decimal, as_type, null_failures
 from .frames import Evaluator, Frame, Value, on_rows, strict
-from .values import blank, failures_of, merge_failures, null_mask, restrict_failures, to_python
+from .values import blank, merge_failures, null_mask, restrict_failures, to_python
 
 _ARROW_CALLS = {
     "=": pc.equal,

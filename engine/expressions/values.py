@@ -17,28 +17,13 @@ import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.batch import Bools, Int64s
-from ...runtime.kernel import Failures
+from ...runtime.kernel import Failures, failures_of
 from .. import types as t
 
 _STORED = {t.DATE: pa.int32(), t.TIME: pa.int32(), t.TIMESTAMP: pa.int64()}
 
 
 # --- failures ------------------------------------------------------------------------------
-
-
-def failures_at(rows: npt.NDArray[Any], reason: str) -> Failures | None:
-    """Failures of the given rows (ascending) for one reason; None if there are none."""
-    if not len(rows):
-        return None
-    return Failures(rows.astype(np.int64, copy=False), (reason,) * len(rows))
-
-
-def failures_of(found: dict[int, str]) -> Failures | None:
-    """Failures from reasons by row."""
-    if not found:
-        return None
-    rows = sorted(found)
-    return Failures(np.array(rows, np.int64), tuple(found[row] for row in rows))
 
 
 def merge_failures(*parts: Failures | None) -> Failures | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...runtime.kernel import Evaluated, Failures
+from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...storage.formats.java_numbers import format_doubles
 from ...storage.formats.java_texts import format_decimal
 from ...storage.formats.values import storage_type
@@ -120,8 +120,7 @@ def _compared(lists: Any, choose: _Choice, *settings: list[Any]) -> tuple[Items,
         except TypeError as error:
             failed[row] = f"TypeError: {error}"
             chosen.append(None)
-    failures = Failures(np.array(list(failed), np.int64), tuple(failed.values())) if failed else None
-    return items_of(pa.array(chosen, pa.list_(pa.int64()))), failures
+    return items_of(pa.array(chosen, pa.list_(pa.int64()))), failures_of(failed)
 
 
 def _plain(lists: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...runtime.kernel import Evaluated, Failures
+from ...runtime.kernel import Evaluated, failures_of
 from .columns import is_literal, length_of, null_mask, spread, with_nulls
 from .json_values import HALF_PAIR, MISSING, Missing, Texts, is_json, needs_digits, read_all
 from .registry import scalar
@@ -23,11 +23,6 @@ _TEXTS = pa.list_(pa.string())
 _RECORDS = pa.map_(pa.string(), pa.string())
 
 
-def _failures(failed: dict[int, str]) -> Failures | None:
-    rows = sorted(failed)
-    return Failures(np.array(rows, np.int64), tuple(failed[row] for row in rows)) if rows else None
-
-
 def _one_each(rows: list[int], made: Texts, length: int, failed: dict[int, str]) -> Evaluated:
     """The column in which ``rows`` hold the texts."""
     texts, halves = made.column()
@@ -35,7 +30,7 @@ def _one_each(rows: list[int], made: Texts, length: int, failed: dict[int, str])
     index = np.full(length, -1, np.int64)
     index[rows] = np.arange(len(rows))
     index[list(failed)] = -1
-    return Evaluated(texts.take(pa.array(index, mask=index < 0)), _failures(failed))
+    return Evaluated(texts.take(pa.array(index, mask=index < 0)), failures_of(failed))
 
 
 def _places(lengths: list[int], failed: dict[int, str], halves: list[int]) -> tuple[Any, Any]:
@@ -189,7 +184,7 @@ def json_array_length(json: Any) -> Evaluated:
     lengths: list[int | None] = []
     for _, nodes in read_all(json, failed):
         lengths += [len(node) if type(node) is list else None for node in nodes]
-    return Evaluated(pa.array(lengths, pa.int32()), _failures(failed))
+    return Evaluated(pa.array(lengths, pa.int32()), failures_of(failed))
 
 
 @scalar(
@@ -253,7 +248,7 @@ def json_items(json: Any) -> Evaluated:
         items.extend([item for node in nodes if type(node) is list for item in node])
     texts, halves = items.column()
     offsets, missing = _places(lengths, failed, halves)
-    return Evaluated(pa.ListArray.from_arrays(offsets, texts, type=_TEXTS, mask=missing), _failures(failed))
+    return Evaluated(pa.ListArray.from_arrays(offsets, texts, type=_TEXTS, mask=missing), failures_of(failed))
 
 
 @scalar(
@@ -272,7 +267,7 @@ def json_keys(json: Any) -> Evaluated:
         keys.extend([key for node in nodes if type(node) is dict for key in node])
     texts, halves = keys.column()
     offsets, missing = _places(lengths, failed, halves)
-    return Evaluated(pa.ListArray.from_arrays(offsets, texts, type=_TEXTS, mask=missing), _failures(failed))
+    return Evaluated(pa.ListArray.from_arrays(offsets, texts, type=_TEXTS, mask=missing), failures_of(failed))
 
 
 @scalar(
@@ -293,4 +288,4 @@ def json_records(json: Any) -> Evaluated:
         values.extend(list(chain.from_iterable(map(dict.values, objects))))
     (names, halves), (texts, more_halves) = keys.column(), values.column()
     offsets, missing = _places(lengths, failed, halves + more_halves)
-    return Evaluated(pa.MapArray.from_arrays(offsets, names, texts, type=_RECORDS, mask=missing), _failures(failed))
+    return Evaluated(pa.MapArray.from_arrays(offsets, names, texts, type=_RECORDS, mask=missing), failures_of(failed))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...runtime.kernel import Evaluated, Failures, LambdaKernel
+from ...runtime.kernel import Evaluated, LambdaKernel, failures_of
 from .columns import Bools, Int64s, flat, length_of, null_mask, spread
 from .hash_order import in_hash_order
 from .items import Items, entries_of, groups_of, identities, items_of, lists_of, maps_of
@@ -37,13 +37,6 @@ def _failed_rows(rows: Int64s, *results: Evaluated) -> dict[int, str]:
             found = map(result.failures.reasons.__getitem__, first.tolist())
             reasons = dict(zip(failed.tolist(), found, strict=True)) | reasons
     return reasons
-
-
-def _failures(reasons: dict[int, str]) -> Failures | None:
-    if not reasons:
-        return None
-    rows = sorted(reasons)
-    return Failures(np.asarray(rows, np.int64), tuple(reasons[row] for row in rows))
 
 
 def _mask(missing: Bools, reasons: dict[int, str]) -> Any:
@@ -86,7 +79,7 @@ def transform_array(items: Any, item: LambdaKernel) -> Evaluated:
     elements = _elements(items)
     result = item(elements.columns, elements.rows)
     reasons = _failed_rows(elements.rows, result)
-    return Evaluated(lists_of(result.values, elements.rows, _mask(elements.missing, reasons)), _failures(reasons))
+    return Evaluated(lists_of(result.values, elements.rows, _mask(elements.missing, reasons)), failures_of(reasons))
 
 
 @scalar(
@@ -102,7 +95,7 @@ def transform_map(map_: Any, key: LambdaKernel, value: LambdaKernel) -> Evaluate
     values = value(elements.columns, elements.rows)
     reasons = _failed_rows(elements.rows, keys, values)
     maps = _maps(replace(elements, columns=(keys.values, values.values)), reasons)
-    return Evaluated(maps, _failures(reasons))
+    return Evaluated(maps, failures_of(reasons))
 
 
 # --- FILTER --------------------------------------------------------------------------------
@@ -122,7 +115,7 @@ def filter_array(items: Any, condition: LambdaKernel) -> Evaluated:
     elements = _elements(items)
     keep, reasons = _kept(elements, condition(elements.columns, elements.rows))
     values = elements.columns[0].filter(pa.array(keep))
-    return Evaluated(lists_of(values, elements.rows[keep], _mask(elements.missing, reasons)), _failures(reasons))
+    return Evaluated(lists_of(values, elements.rows[keep], _mask(elements.missing, reasons)), failures_of(reasons))
 
 
 @scalar("FILTER", _FILTER, "(map MAP<K, V>, condition (K, V) => BOOLEAN) -> MAP<K, V>", style="arrow", category=CATEGORY)
@@ -131,7 +124,7 @@ def filter_map(map_: Any, condition: LambdaKernel) -> Evaluated:
     keep, reasons = _kept(elements, condition(elements.columns, elements.rows))
     kept = pa.array(keep)
     left = replace(elements, rows=elements.rows[keep], columns=tuple(column.filter(kept) for column in elements.columns))
-    return Evaluated(_maps(left, reasons), _failures(reasons))
+    return Evaluated(_maps(left, reasons), failures_of(reasons))
 
 
 # --- REDUCE --------------------------------------------------------------------------------
@@ -175,7 +168,7 @@ def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
         reasons |= _failed_rows(active, result)
         states = flat(result.values)
         step += 1
-    return Evaluated(_in_row_order(finished_rows, finished_states, states.type, length, reasons), _failures(reasons))
+    return Evaluated(_in_row_order(finished_rows, finished_states, states.type, length, reasons), failures_of(reasons))
 
 
 def _in_row_order(rows: Sequence[Int64s], states: Sequence[Any], type_: Any, length: int, reasons: dict[int, str]) -> Any:

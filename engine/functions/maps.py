@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...runtime.kernel import Evaluated, Failures
+from ...runtime.kernel import Evaluated, failures_at
 from .columns import length_of, null_mask, spread
 from .hash_order import in_hash_order
 from .items import distinct_keys, entries_of, items_of, joined, lists_of, maps_of, sort_numbers, within_rows
@@ -34,8 +34,7 @@ def as_map(keys: Any, values: Any) -> Evaluated:
     failed = np.zeros(length, np.bool_)
     failed[of_keys.rows[null_mask(of_keys.columns[0])]] = True
     made = distinct_keys(missing, of_keys.rows, of_keys.columns[0], of_values.columns[0].take(index))
-    rows = np.flatnonzero(failed & ~missing)
-    failures = Failures(rows, ("a map cannot have a null key",) * len(rows)) if len(rows) else None
+    failures = failures_at(np.flatnonzero(failed & ~missing), "a map cannot have a null key")
     return Evaluated(maps_of(made, missing | failed), failures)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...runtime.kernel import Evaluated, Failures
+from ...runtime.kernel import Evaluated, failures_of
 from .byte_columns import byte_bounds
 from .columns import (
     Bools,
@@ -140,8 +140,7 @@ def _define(name: str, meaning: str, part: _Part) -> None:
         for row in np.flatnonzero(bad).tolist():
             found = count[row].as_py()
             reasons[row] = f"{name} needs a count of 0 or more, not {'NULL' if found is None else found}"
-        rows = sorted(reasons)
-        return Evaluated(done.values, Failures(np.array(rows, np.int64), tuple(reasons[row] for row in rows)))
+        return Evaluated(done.values, failures_of(reasons))
 
     signatures = ("(text STRING, count INT) -> STRING", f"(text STRING, count INT, {_MASK_PARAMETERS}) -> STRING")
     scalar(name, meaning, *signatures, style="arrow", nulls=True, category=CATEGORY)(function)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.clock import now_ms
-from ...runtime.kernel import Evaluated, Failures
+from ...runtime.kernel import Evaluated, Failures, failures_of
 from . import java_time
 from .calendar import DAY_MS
 from .columns import by_setting, fail, from_numpy, int64s, length_of, null_mask, spread, unit_word
@@ -189,11 +189,7 @@ def _fitting_days(parsed: tuple[Any, Any, Failures | None], type_: Any) -> Evalu
     reasons = dict.fromkeys(np.flatnonzero(far).tolist(), "the date is out of range")
     if failures is not None:
         reasons |= dict(zip(failures.rows.tolist(), failures.reasons))
-    rows = sorted(reasons)
-    values = np.where(far, 0, values)
-    return Evaluated(
-        from_numpy(values, type_, missing | far), Failures(np.array(rows, np.int64), tuple(reasons[r] for r in rows))
-    )
+    return Evaluated(from_numpy(np.where(far, 0, values), type_, missing | far), failures_of(reasons))
 
 
 @scalar(

@@ -50,7 +50,7 @@ import pyarrow as pa
 
 from ...errors import DataError, StatementError
 from ...runtime.batch import Bools
-from ...runtime.kernel import Evaluated, Failures, Segments, State, StateField
+from ...runtime.kernel import Evaluated, Segments, State, StateField, failures_of
 from .. import types as t
 from .aggregate_values import object_array
 from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registry, Signature, parse_signature
@@ -415,10 +415,7 @@ class _RowByRow:
                     failed[row] = f"it returned {result!r}: {error}"
                     results[row] = None
             array = pa.array(results, self._type)
-        if not failed:
-            return Evaluated(array)
-        rows = sorted(failed)
-        return Evaluated(array, Failures(np.array(rows, np.int64), tuple(failed[r] for r in rows)))
+        return Evaluated(array, failures_of(failed))
 
 
 def _shaped(column: Any, inward: Shaper) -> list[Any]:
