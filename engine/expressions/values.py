@@ -19,6 +19,7 @@ from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Failures, failures_of
 from .. import types as t
+from ..functions.items import all_entries_of
 
 _STORED = {t.DATE: pa.int32(), t.TIME: pa.int32(), t.TIMESTAMP: pa.int64()}
 
@@ -213,19 +214,9 @@ def list_parts(array: Any) -> tuple[Any, Int64s]:
 
 def map_parts(array: Any) -> tuple[Any, Any, Int64s]:
     """Keys and values of all maps, and int64[n] how many entries each row has (0 for null)."""
-    offsets = array.offsets.to_numpy().astype(np.int64)
-    lengths = np.diff(offsets)
-    nulls = null_mask(array)
-    entries = array.values  # not `keys` and `items`, which pass over an offset of the entries
-    keys, items = entries.field(0), entries.field(1)
-    if nulls.any() and lengths[nulls].any():
-        index = np.concatenate([np.arange(a, b) for a, b, m in zip(offsets[:-1], offsets[1:], nulls, strict=True) if not m])
-        keys, items = keys.take(pa.array(index, pa.int64())), items.take(pa.array(index, pa.int64()))
-        lengths = np.where(nulls, 0, lengths)
-    else:
-        start, stop = int(offsets[0]), int(offsets[-1])
-        keys, items = keys.slice(start, stop - start), items.slice(start, stop - start)
-    return keys, items, lengths
+    entries = all_entries_of(array)
+    keys, items = entries.columns
+    return keys, items, entries.lengths
 
 
 def parents_of(lengths: Int64s) -> Int64s:

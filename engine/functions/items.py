@@ -39,10 +39,15 @@ def items_of(lists: Any) -> Items:
     return _laid_out(lists, (lists.values,))
 
 
+def all_entries_of(maps: Any) -> Items:
+    """The entries of a MAP column as they are, also where a key comes again."""
+    # Not `keys` and `items`, which pass over an offset of the entries themselves.
+    return _laid_out(maps, (maps.values.field(0), maps.values.field(1)))
+
+
 def entries_of(maps: Any) -> Items:
     """The entries of a MAP column; of equal keys in one row the first keeps its place, and takes the value of the last."""
-    # Not `keys` and `items`, which pass over an offset of the entries themselves.
-    given = _laid_out(maps, (maps.values.field(0), maps.values.field(1)))
+    given = all_entries_of(maps)
     return distinct_keys(given.missing, given.rows, *given.columns)
 
 
