@@ -244,7 +244,7 @@ def _check_bounds(where: TypedExpression | None, source: DataSource) -> None:
     if source.window is None:
         return
     names = [c.name for c in source.schema.keys]
-    branches = [list(_conjuncts(branch)) for branch in _disjuncts(where)]
+    branches = [list(_operands(branch, "AND")) for branch in _operands(where, "OR")]
     found = [[b for condition in branch for b in _bounds_in(condition)] for branch in branches]
     for column, how, span in (b for bounds in found for b in bounds):
         if how not in _RANGE_ENDS:
@@ -255,14 +255,14 @@ def _check_bounds(where: TypedExpression | None, source: DataSource) -> None:
     if not all(keyed):
         return  # the windows of all keys are read, and any condition filters them
     for bounds in found:
-        taken: dict[tuple[str, str], StatementError] = {}
+        taken: set[tuple[str, str]] = set()
         for column, how, span in bounds:
-            refusal = StatementError(
-                f"{column} is limited more than once", span=span, suggestion="Leave one of the bounds out."
-            )
-            for end in _RANGE_ENDS[how]:
-                if taken.setdefault((column, end), refusal) is not refusal:
-                    raise refusal
+            ends = {(column, end) for end in _RANGE_ENDS[how]}
+            if ends & taken:
+                raise StatementError(
+                    f"{column} is limited more than once", span=span, suggestion="Leave one of the bounds out."
+                )
+            taken |= ends
 
 
 _RANGE_ENDS = {"=": ("low", "high"), "<": ("high",), "<=": ("high",), ">": ("low",), ">=": ("low",)}
@@ -366,18 +366,11 @@ def _limited(table: pa.Table, schema: Schema, limit: int | None, final_message: 
 # --- which rows are wanted -----------------------------------------------------------------
 
 
-def _conjuncts(expression: TypedExpression | None) -> Iterator[TypedExpression]:
-    if isinstance(expression, Logical) and expression.operator == "AND":
-        yield from _conjuncts(expression.left)
-        yield from _conjuncts(expression.right)
-    elif expression is not None:
-        yield expression
-
-
-def _disjuncts(expression: TypedExpression | None) -> Iterator[TypedExpression]:
-    if isinstance(expression, Logical) and expression.operator == "OR":
-        yield from _disjuncts(expression.left)
-        yield from _disjuncts(expression.right)
+def _operands(expression: TypedExpression | None, operator: Literal["AND", "OR"]) -> Iterator[TypedExpression]:
+    """What a chain of ANDs, or of ORs, combines; the expression itself if it is none."""
+    if isinstance(expression, Logical) and expression.operator == operator:
+        yield from _operands(expression.left, operator)
+        yield from _operands(expression.right, operator)
     elif expression is not None:
         yield expression
 
@@ -386,7 +379,7 @@ def _bound_keys(where: TypedExpression | None, source: DataSource) -> list[Any] 
     """The keys that WHERE asks for, one array per key column, or None if it does not name whole keys."""
     names = [c.name for c in source.schema.keys]
     bound: dict[str, list[Any]] = {}
-    for condition in _conjuncts(where):
+    for condition in _operands(where, "AND"):
         found = _equality(condition)
         if found is not None and found[0] in names and found[0] not in bound:
             bound[found[0]] = found[1]
