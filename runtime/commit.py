@@ -33,6 +33,7 @@ from ..storage.state.store import SLOT, StateStore
 from .clock import now_ms
 
 _LOGGER = logging.getLogger("penstock.commit")
+_ANEW = "DROP what the query fills and create it again, which reads its sources anew"
 
 
 class SavedState(Protocol):
@@ -177,8 +178,7 @@ class StateKeeper:
         raise StorageError(
             f"{what}: its changelog {durable.topic} holds offsets {start} to {end}",
             path=f"{state_directory(durable.query_id)}/",
-            action="restore state and log from one backup, or DROP what the query fills and create it again, which reads "
-            "its sources anew",
+            action=f"restore state and log from one backup, or {_ANEW}",
         )
 
     def adopt(self, old: StateKeeper) -> None:
@@ -357,8 +357,7 @@ def as_schema(rows: Any, schema: pa.Schema) -> Any:
             raise StorageError(
                 f"the state of the query was kept by another version of Penstock: {wanted.name} is of the type {kept}, "
                 f"not {wanted.type}",
-                action="open it with that version, or DROP what the query fills and create it again, which reads its "
-                "sources anew",
+                action=f"open it with that version, or {_ANEW}",
             )
     extra = [f for f in rows.schema if f.name not in schema.names and f.name.rstrip("'") == SLOT]
     have = set(rows.schema.names)
