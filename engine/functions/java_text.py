@@ -1,8 +1,7 @@
-"""Java's ways with text that SQL shows: blanks, UTF-16 units, and how a double is written."""
+"""Java's ways with text that SQL shows: blanks and UTF-16 units."""
 
 from __future__ import annotations
 
-import math
 import re
 
 BLANKS = "".join(map(chr, range(33)))
@@ -35,24 +34,3 @@ def from_units(text: str) -> str:
 def units_length(text: str) -> int:
     """The length in UTF-16 units."""
     return len(text) if text.isascii() else len(text) + len(_PAIRED.findall(text))
-
-
-def java_double(value: float) -> str:
-    """A double as Java writes it: a digit after the point at least, ``E`` notation below 0.001 and from 10 million."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    if 1e-3 <= abs(value) < 1e7:
-        return repr(value)  # Python writes these without an exponent, too, and with a digit after the point
-    if value == 0:
-        return "-0.0" if math.copysign(1, value) < 0 else "0.0"
-    mantissa, _, exponent_text = f"{value!r}".partition("e")
-    sign = "-" if mantissa.startswith("-") else ""
-    whole, _, fraction = mantissa.lstrip("-").partition(".")
-    digits = whole + fraction
-    point = len(whole) + int(exponent_text or 0)
-    stripped = digits.lstrip("0")
-    point -= len(digits) - len(stripped)
-    digits = stripped.rstrip("0") or "0"
-    return f"{sign}{digits[0]}.{digits[1:] or '0'}E{point - 1}"

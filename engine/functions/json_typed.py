@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow.compute as pc
 
 from ...storage.formats.java_numbers import format_doubles
 from ...storage.formats.json_writer import quoted, string_texts
+from ...storage.formats.text_values import format_base64
 from ...storage.formats.values import storage_type
 from .columns import flat, floats, int64s, null_mask, with_nulls
 from .items import Items, entries_of, items_of, lists_of, sort_numbers, within_rows
@@ -45,7 +45,7 @@ def _texts(values: Any) -> Any:
     if pa.types.is_string(type_):
         return flat(string_texts(values))
     if pa.types.is_binary(type_):
-        encoded = [None if data is None else base64.b64encode(data).decode() for data in values.to_pylist()]
+        encoded = [None if data is None else format_base64(data) for data in values.to_pylist()]
         return _quoted(pa.array(encoded, pa.string()))
     if pa.types.is_floating(type_):
         texts = flat(format_doubles(floats(values), null_mask(values)))

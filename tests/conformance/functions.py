@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Annotated, Any, TypedDict, TypeVar
 
 import penstock
-from penstock.engine.functions.java_text import java_double, units_length
+from penstock.engine.functions.java_text import units_length
+from penstock.storage.formats.java_numbers import format_double
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -79,7 +80,7 @@ def _text(value: Any) -> str:
         case bool():
             return str(value).lower()
         case float():
-            return java_double(value)
+            return format_double(value)
         case Decimal():
             return f"{value:f}"
         case dict():

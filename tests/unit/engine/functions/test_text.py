@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.engine.functions.java_text import from_units, java_double, to_units
+from penstock.engine.functions.java_text import from_units, to_units
+from penstock.storage.formats.java_numbers import format_double
 
 One = Callable[..., Any]
 HAN = "𘊸"
@@ -226,11 +227,11 @@ def test_units_there_and_back(text: str) -> None:
 )
 def test_doubles_are_written_like_java(value: float, expected: str) -> None:
     """Plain notation from 0.001 up to 10 million, else with an exponent."""
-    assert java_double(value) == expected
+    assert format_double(value) == expected
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_written_doubles_read_back(value: float) -> None:
     """The text of a double is its value."""
-    assert float(java_double(value)) == value
+    assert float(format_double(value)) == value
