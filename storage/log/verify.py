@@ -10,7 +10,7 @@ from ..files import Files
 from ..layout import JOURNALS, TOPICS, index_path, journal_path, partition_directory, segment_path, topic_directory
 from .index import FrameIndex
 from .inspect import LogContents, frames_of, open_segment, read_log
-from .manifest import PartitionState, SegmentState
+from .manifest import Manifest, PartitionState, SegmentState
 from .record import FrameHeader
 
 __all__ = ["Finding", "verify_log"]
@@ -54,22 +54,27 @@ def verify_log(files: Files) -> Iterator[Finding]:
             "none: the next open removes them",
             harmless=True,
         )
+    suspects: list[tuple[str, int, int, PartitionState, list[Finding]]] = []
     for name, topic in log.manifest.topics.items():
         for number, state in enumerate(topic.partitions):
             found = list(_partition(files, log, name, number, state))
-            if found and not _still_so(files, name, topic.id, number, state):
-                continue  # retention, compaction or a DROP took the files away while we read
-            yield from found
+            if found:
+                suspects.append((name, topic.id, number, state, found))
+    if suspects:  # unless retention, compaction or a DROP took the files away while we read
+        now = read_log(files).manifest
+        for name, topic_id, number, state, found in suspects:
+            if _still_so(now, name, topic_id, number, state):
+                yield from found
     yield from _groups(files, log)
     if log.problem is None:
         yield from _strangers(files, log)
 
 
-def _still_so(files: Files, name: str, topic_id: int, number: int, state: PartitionState) -> bool:
-    now = read_log(files).manifest.topics.get(name)
-    if now is None or now.id != topic_id:
+def _still_so(now: Manifest, name: str, topic_id: int, number: int, state: PartitionState) -> bool:
+    topic = now.topics.get(name)
+    if topic is None or topic.id != topic_id:
         return False
-    segments = {(s.base, s.generation) for s in now.partitions[number].segments}
+    segments = {(s.base, s.generation) for s in topic.partitions[number].segments}
     return {(s.base, s.generation) for s in state.segments} <= segments
 
 
