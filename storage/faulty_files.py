@@ -15,6 +15,7 @@ What is modelled:
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import random
 from collections.abc import Sequence
@@ -208,7 +209,7 @@ class FaultyFiles(_ReplaceByRename):
         self._pending_names: dict[str, list[tuple[str, _Inode | None]]] = {}
         self._directories: set[str] = {""}
         self._listing: dict[str, set[str]] | None = None
-        """What is in each directory; None after a change."""
+        """What is in each directory; None after a change of directories."""
         self._dead = False
         self._writing: tuple[_Inode, int, bytes] | None = None
 
@@ -245,9 +246,11 @@ class FaultyFiles(_ReplaceByRename):
         files._directories = set(self._directories)
         return files
 
-    def copy(self, seed: int) -> FaultyFiles:
-        """The same files, names and pending changes, to go on with independently."""
-        files = FaultyFiles(seed)
+    def copy(self, seed: int | None = None) -> FaultyFiles:
+        """The same files, names and pending changes, to go on with independently; without a seed with the same luck."""
+        files = FaultyFiles(self.seed if seed is None else seed)
+        if seed is None:
+            files._chance.setstate(self._chance.getstate())
         copies: dict[int, _Inode] = {}
 
         def copied(inode: _Inode) -> _Inode:
@@ -277,6 +280,14 @@ class FaultyFiles(_ReplaceByRename):
         inode.own()
         inode.current[position] ^= flip
         inode.durable = bytearray(inode.current)
+
+    def digest(self) -> bytes:
+        """Different for two disks unless a process that does not crash finds, and leaves, the same on both."""
+        found = hashlib.sha256(repr(sorted(self._directories)).encode())
+        for path, inode in sorted(self._names.items()):
+            found.update(f"\0{path}\0{len(inode.current)}\0".encode())
+            found.update(inode.current)
+        return found.digest()
 
     def contents(self) -> dict[str, bytes]:
         """All files, as reads see them."""
@@ -353,9 +364,10 @@ class FaultyFiles(_ReplaceByRename):
         directory = target.rpartition("/")[0]
         assert source.rpartition("/")[0] == directory, "renames stay within a directory"
         # one change: at a crash both names change or neither does
-        self._listing = None
         del self._names[source]
         self._names[target] = inode
+        self._list_anew(source)
+        self._list_anew(target)
         self._pending_names.setdefault(directory, []).append((f"{source}\0{target}", inode))
 
     def remove(self, path: str) -> None:
@@ -390,12 +402,22 @@ class FaultyFiles(_ReplaceByRename):
     def close(self) -> None:
         """Nothing is held."""
 
+    def _list_anew(self, path: str) -> None:
+        """A file has come or gone; its directory stays."""
+        if self._listing is not None:
+            directory, _, name = path.rpartition("/")
+            entries = self._listing.setdefault(directory, set())
+            if path in self._names:
+                entries.add(name)
+            else:
+                entries.discard(name)
+
     def _change_name(self, path: str, inode: _Inode | None) -> None:
-        self._listing = None
         if inode is None:
             del self._names[path]
         else:
             self._names[path] = inode
+        self._list_anew(path)
         self._pending_names.setdefault(path.rpartition("/")[0], []).append((path, inode))
 
 

@@ -218,6 +218,9 @@ def _state(db: Database, name: str) -> str:
 def outcome(db: Database) -> dict[str, Any]:
     """All that a user can see: every topic partition by partition, every table, every account."""
     found: dict[str, Any] = {}
+    for name, source in db.catalog.sources.items():
+        if source.kind == "TABLE" and source.query_id is not None:
+            found[f"table {name}"] = sorted(map(repr, db.sql(f"SELECT * FROM {name};").fetchall()))
     for topic in db.topic_names():
         found[f"topic {topic}"] = [
             (r.partition, r.offset, r.key, _without_time(topic, r.value), r.timestamp) for r in db.consume(topic)
@@ -227,9 +230,6 @@ def outcome(db: Database) -> dict[str, Any]:
             found[f"copy {target.name} of {query.statement}"] = [
                 (r.partition, r.offset, r.key, r.value, r.timestamp, r.headers) for r in db.consume(topic)
             ]
-    for name, source in db.catalog.sources.items():
-        if source.kind == "TABLE" and source.query_id is not None:
-            found[f"table {name}"] = sorted(map(repr, db.sql(f"SELECT * FROM {name};").fetchall()))
     for query in db.queries.values():
         account = query.progress().account
         found[f"account {query.statement}"] = account
