@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+# long runs: one part after the other, and what it covered is printed when it ends
+PARTS := -n $(WORKERS) --maxschedchunk 1
 
 .PHONY: setup demo examples test check lint types conformance bless sim flips crashes crash-points faults kill-demo bench clean
 
@@ -44,16 +46,16 @@ sim: setup
 	PENSTOCK_SIMULATIONS=2000 $(BIN)/python -m pytest tests/simulation -q
 
 flips: setup
-	PENSTOCK_FLIPS=all $(BIN)/python -m pytest tests/simulation/test_flips.py -n $(WORKERS) -q -rP
+	PENSTOCK_FLIPS=all $(BIN)/python -m pytest tests/simulation/test_flips.py $(PARTS) -q
 
 crashes: setup
-	PENSTOCK_KILLS=500 $(BIN)/python -m pytest tests/simulation/test_kill.py -q -s
+	PENSTOCK_KILLS=500 $(BIN)/python -m pytest tests/simulation/test_kill.py $(PARTS) -q
 
 faults: setup
-	PENSTOCK_FAULTS=all $(BIN)/python -m pytest tests/simulation/test_disk_faults.py -q -s -p no:logging
+	PENSTOCK_FAULTS=all $(BIN)/python -m pytest tests/simulation/test_disk_faults.py $(PARTS) -q -p no:logging
 
 crash-points: setup
-	PENSTOCK_CRASHES=all $(BIN)/python -m pytest tests/simulation/test_engine_crashes.py -k every_operation -n $(WORKERS) -q -rP
+	PENSTOCK_CRASHES=all $(BIN)/python -m pytest tests/simulation/test_engine_crashes.py -k every_operation $(PARTS) -q
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py
