@@ -141,7 +141,7 @@ def side_format(side: str, name: str | None, default: FormatInfo, clause: WithCl
         full_name = "VALUE_AVRO_SCHEMA_FULL_NAME" if clause.text("VALUE_AVRO_SCHEMA_FULL_NAME") is not None else full_name
     given = {
         "delimiter": _delimiter(clause, f"{side}_DELIMITER"),
-        "schemaId": clause.text(f"{side}_SCHEMA_ID"),
+        "schemaId": _schema_id(clause, f"{side}_SCHEMA_ID"),
         "fullSchemaName": clause.text(full_name),
         "nullableRepresentation": _nullable(clause, f"{side}_PROTOBUF_NULLABLE_REPRESENTATION"),
     }
@@ -175,6 +175,11 @@ def _delimiter(clause: WithClause, name: str) -> str | None:
             error.span = clause.span(name)
             raise
     return written
+
+
+def _schema_id(clause: WithClause, name: str) -> str | None:
+    number = clause.integer(name, most=2**31 - 1)
+    return None if number is None else str(number)
 
 
 def _nullable(clause: WithClause, name: str) -> str | None:

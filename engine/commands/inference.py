@@ -9,6 +9,7 @@ from ...errors import DataError, Span, StatementError
 from ...grammar import ast
 from ...storage.formats import RegisteredSchema, SchemaText, format_traits, infer_columns, schema_of_columns
 from ...storage.formats.schema_inference import required_fields
+from ...storage.formats.schema_registry import WIRE_NAMES
 from ...storage.formats.schema_serde import subject_of
 from .. import types as t
 from ..analysis.with_clause import WithClause
@@ -70,6 +71,7 @@ def _columns(
             span=statement.span,
             suggestion="List the columns, or register a schema.",
         )
+    _check_format(schema, format_, side, clause.span(f"{side}_FORMAT") or clause.span("FORMAT") or statement.span)
     wrapped = format_.name == "PROTOBUF" if is_key else clause.boolean("WRAP_SINGLE_VALUE") is not False
     fields = infer_columns(
         registry,
@@ -89,6 +91,21 @@ def _columns(
         )
         for field in fields
     )
+
+
+def _check_format(schema: SchemaText, format_: FormatInfo, side: str, span: Span | None) -> None:
+    """Columns come from a schema of the side's own format only: another one's says nothing about its bytes.
+
+    Raises:
+        StatementError: it is of another one.
+    """
+    if schema.type != WIRE_NAMES[format_.name]:
+        own = next(name for name, wire in WIRE_NAMES.items() if wire == schema.type)
+        raise StatementError(
+            f"the {side.lower()} schema is one of the {own} format, not of {format_.name}",
+            span=span,
+            suggestion=f"Set {side}_FORMAT = '{own}', if that is what the records are in.",
+        )
 
 
 def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
@@ -173,6 +190,7 @@ def _check_fixed(engine: Engine, source: DataSource, format_: FormatInfo, schema
         text = engine.schemas.by_id(int(format_.properties["schemaId"]))
     except DataError as error:
         raise StatementError(str(error)) from None
+    _check_format(text, format_, side.upper(), None)
     bare = UNWRAP_SINGLES in format_.features and len(schema) == 1
     full_name = format_.properties.get("fullSchemaName") if format_.name == "PROTOBUF" else None
     fields = infer_columns(engine.schemas, text, is_key=is_key, wrapped=not bare, full_name=full_name)

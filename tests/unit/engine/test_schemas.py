@@ -69,6 +69,25 @@ def test_nothing_to_infer_from(database: Any) -> None:
         database.execute("CREATE STREAM s WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO', PARTITIONS=1);")
 
 
+def test_columns_are_not_taken_from_another_format(database: Any) -> None:
+    """A schema under the topic's subject, or under an id, must be of the format that the side has."""
+    database.schema_registry.register("t-value", record(("A", "int")), id=7)
+    database.schema_registry.register("t-key", SchemaText("AVRO", '"string"'), id=8)
+    database.execute("CREATE STREAM u (a INT) WITH (KAFKA_TOPIC='u', VALUE_FORMAT='JSON', PARTITIONS=1);")
+    source = "CREATE STREAM s (k INT KEY) WITH (KAFKA_TOPIC='t', PARTITIONS=1, VALUE_FORMAT="
+    for format_ in ("PROTOBUF", "JSON_SR"):
+        for statement in (
+            f"{source}'{format_}');",
+            f"{source}'{format_}', VALUE_SCHEMA_ID=7);",
+            f"CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='t', PARTITIONS=1, KEY_FORMAT='{format_}', VALUE_FORMAT='JSON');",
+            f"CREATE STREAM s WITH (VALUE_FORMAT='{format_}', VALUE_SCHEMA_ID=7) AS SELECT * FROM u;",
+        ):
+            with pytest.raises(StatementError, match=f"schema is one of the AVRO format, not of {format_}"):
+                database.execute(statement)
+    with pytest.raises(StatementError, match="VALUE_SCHEMA_ID must be a whole number"):
+        database.execute("CREATE STREAM s WITH (VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID='one') AS SELECT * FROM u;")
+
+
 def test_statements_register_schemas(database: Any) -> None:
     """Sources over new topics and sinks of queries register what their columns give."""
     database.execute("CREATE STREAM s (k INT KEY, a INT) WITH (KAFKA_TOPIC='t', FORMAT='AVRO', PARTITIONS=1);")
