@@ -94,9 +94,13 @@ def bind_to(
     """An expression where a value of ``target`` is asked for, with the leniency of INSERT VALUES.
 
     Raises:
-        StatementError: see `bind`; or it does not fit the type.
+        StatementError: see `bind`; or it does not fit the type, or is made of several rows, or of none.
     """
     bound = _Binder(scope, functions, types or {}).bind(expression)
+    for node in n.walk(bound):
+        if isinstance(node, n.AggregateCall | n.TableCall):
+            kind = "an aggregate" if isinstance(node, n.AggregateCall) else "a table function"
+            raise StatementError(f"only constants may stand here, and {node.name} is {kind}", span=node.span)
     return coerce(bound, target, lax=True)
 
 
