@@ -40,6 +40,10 @@ class WindowInfo:
     type: Literal["TUMBLING", "HOPPING", "SESSION"]
     size_ms: int | None = None
 
+    def __str__(self) -> str:
+        """As people see it: ``TUMBLING 1000 ms``."""
+        return self.type if self.size_ms is None else f"{self.type} {self.size_ms} ms"
+
 
 @dataclass(frozen=True, slots=True)
 class DataSource:

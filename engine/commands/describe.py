@@ -99,7 +99,7 @@ def _source_details(engine: Engine, source: DataSource) -> dict[str, Any]:
         "partitions": source.partitions,
         "key_format": format_text(source.key_format),
         "value_format": format_text(source.value_format),
-        "window": "" if window is None else f"{window.type}{'' if window.size_ms is None else f' {window.size_ms} ms'}",
+        "window": "" if window is None else str(window),
         "timestamp": timestamp,
         "statement": source.statement,
         "readers": [q for q in engine.readers(source.name) if q not in own],

@@ -104,6 +104,11 @@ def test_what_does_not_hold_fails_at_its_line(statement: str, says: str) -> None
             "KAFKA_TOPIC='o', VALUE_FORMAT='JSON', TIMESTAMP='placed'",
             "timestamp column the default, not PLACED",
         ),
+        (
+            "customer STRING KEY, total INT, placed TIMESTAMP",
+            "KAFKA_TOPIC='o', VALUE_FORMAT='JSON', WINDOW_TYPE='Tumbling', WINDOW_SIZE='1 SECOND'",
+            "window the default, not TUMBLING 1000 ms",
+        ),
     ],
 )
 def test_sources_are_compared(columns: str, properties: str, says: str | None) -> None:
