@@ -19,6 +19,9 @@ Transactions that come while another is being synced sleep in a queue; the first
 through the steps together, with one sync (group commit).  A relaxed commit does 1, 2 and 5; 3 and 4 follow with the next
 commit that is durable, or ``relaxed_delay_s`` later, always in order of epochs: a crash loses the newest relaxed commits,
 whole.  The background thread that does 3 and 4 for them holds no lock meanwhile: others go on with 1, 2 and 5.
+
+A large durable transaction waits for nobody with 2: `Committer.stage` does it while the disk still works for those before
+it, `Committer.land` does the rest, for all that have come so far (see `staging`).
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from .placing import Pending, Plan
 from .protocol import Outcome
 from .segment import Segment
 from .settings import LogSettings
+from .staging import Line, Staged, WriteLock
 
 if TYPE_CHECKING:
     from .local import LocalLog
@@ -63,10 +67,13 @@ class _Waiter:
 
 
 class Committer:
-    """The one writer of the log.  ``write_lock`` is held by whoever leads a group or changes topics or segments."""
+    """The one writer of the log.  ``write_lock`` is held by whoever leads a group or changes topics or segments.
+
+    Lock order: the write lock (or its ``appending``), ``_flushing``, ``_guard``.
+    """
 
     def __init__(self, log: LocalLog, files: Files, journal: Journal, manifest: Manifest, settings: LogSettings) -> None:
-        self.write_lock = threading.RLock()
+        self.write_lock = WriteLock(self._land_all)
         self._log = log
         self._files = files
         self._journal = journal
@@ -77,11 +84,17 @@ class Committer:
         self._flushing = threading.Lock()
         """Held from taking what is to be flushed until it is in the journal.  Taken under ``write_lock`` or without it, but
         never the other way round: whoever holds it only reads what it took."""
+        self._guard = threading.Lock()
+        """Held for an instant, where these fields change."""
         self._unflushed: list[Pending] = []
+        """Entries that the journal has yet to get; the last ones are those of ``_staged``, the others can be seen."""
+        self._staged: list[Staged] = []
+        self._line: Line | None = None
+        """What they add up to; None if there are none."""
         self._bytes_taken_in = 0
-        """Appended by transactions that did not fail; changed under ``write_lock``."""
+        """Appended by transactions that did not fail."""
         self._bytes_flushed = 0
-        """Of these, bytes that are durable; changed under ``_flushing``."""
+        """Of these, bytes that are durable."""
         self._dirty: set[Segment] = set()
         self._new_names: set[str] = set()
         """Directories with names of segments that are not durable yet."""
@@ -123,40 +136,159 @@ class Committer:
         except BaseException as error:
             for waiter in group:
                 waiter.outcome = waiter.outcome if isinstance(waiter.outcome, BaseException) else error
-            self._failure = self._failure or StorageError(f"the log stopped: {error}", path=self._files.root)
+            self._stop(error)
 
     def _commit_group(self, group: list[_Waiter]) -> None:
         self._check_running()
-        leftovers, self._leftovers = self._leftovers, True
-        plan = Plan(self._manifest, self._log, self._settings)
-        results = [plan.add(waiter.transaction) for waiter in group]
-        plan.close()
-        self._new_names.update(t.partition.directory for t in plan.tails.values() if t.fresh)
-        for segment, (file, position, chunks) in plan.writes.items():  # step 2
-            self._dirty.add(segment)
-            if len(chunks) > _CHUNKS_WRITTEN_APART_MAX and plan.bytes <= len(chunks) * _CHUNK_BYTES_JOINED_MAX:
-                chunks = [b"".join(chunks)]
-            file.write(position, *chunks)
-        pendings = plan.pendings
-        self._unflushed.extend(pendings)
-        self._bytes_taken_in += plan.bytes
+        plan = Plan(Line.after(self._manifest), self._log, self._settings)
         try:
-            unflushed_bytes = self._bytes_taken_in - self._bytes_flushed
-            if any(w.durable for w in group) or unflushed_bytes > self._settings.relaxed_bytes_max:
-                self._flush()  # steps 3 and 4
+            results = [plan.add(waiter.transaction) for waiter in group]
+            self._write(plan)  # step 2
+            pendings = plan.pendings
+            self._take_in(plan)
+            try:
+                unflushed_bytes = self._bytes_taken_in - self._bytes_flushed
+                if any(w.durable for w in group) or unflushed_bytes > self._settings.relaxed_bytes_max:
+                    self._flush()  # steps 3 and 4
+            except BaseException:
+                self._give_up(len(pendings), plan.bytes)
+                raise
         except BaseException:
-            del self._unflushed[len(self._unflushed) - len(pendings) :]
-            self._bytes_taken_in -= plan.bytes
+            self._leftovers = True
             raise
-        self._leftovers = leftovers
         if pendings:
             self._log.publish([p.entry for p in pendings])  # step 5
         for waiter, result in zip(group, results, strict=True):
             waiter.outcome = result
         if self._unflushed:
             self._log.housekeeper.wake()
+        self._bound_journal()
+
+    def _write(self, plan: Plan) -> None:
+        """Step 2.  What it writes lies behind what counts, so it may fail."""
+        plan.close()
+        for file, position, chunks in plan.writes.values():
+            if len(chunks) > _CHUNKS_WRITTEN_APART_MAX and plan.bytes <= len(chunks) * _CHUNK_BYTES_JOINED_MAX:
+                chunks = [b"".join(chunks)]
+            file.write(position, *chunks)
+
+    def _take_in(self, plan: Plan) -> None:
+        """Its bytes are written: let them wait for the journal."""
+        with self._guard:
+            self._note(plan)
+
+    def _note(self, plan: Plan) -> None:
+        self._dirty.update(plan.writes)  # (only now: a sync that runs meanwhile may have come too early for them)
+        self._new_names.update(plan.fresh_directories)
+        self._unflushed.extend(plan.pendings)
+        self._bytes_taken_in += plan.bytes
+
+    def _give_up(self, pendings: int, size: int) -> None:
+        """So many of the last entries, of so many bytes, do not happen."""
+        with self._guard:
+            del self._unflushed[len(self._unflushed) - pendings :]
+            self._bytes_taken_in -= size
+
+    # ------------------------------------------------------------------------------------------- large transactions
+
+    def stage(self, transaction: LocalTransaction) -> Staged:
+        """Steps 1 and 2 for a transaction that shall be durable; others may be on their way.
+
+        Raises:
+            ClientError, StorageError: it does not happen.
+        """
+        with self.write_lock.appending:
+            while True:
+                staged = self._stage(transaction)
+                if staged is not None:
+                    return staged
+
+    def _stage(self, transaction: LocalTransaction) -> Staged | None:
+        """None if what it was planned behind did not happen."""
+        self._check_running()
+        with self._guard:
+            line = self._line = self._line or Line.after(self._manifest)
+        try:
+            plan = Plan(line, self._log, self._settings)
+            commit = plan.add(transaction)
+            self._write(plan)
+            with self._guard:
+                if line.broken:
+                    self._leftovers = True
+                    return None
+                plan.extend()
+                self._line = line
+                self._note(plan)
+                staged = Staged(commit, len(plan.pendings), plan.bytes)
+                self._staged.append(staged)
+                return staged
+        except (StorageError, ClientError):
+            self._leftovers = True
+            raise
+        except BaseException as error:
+            self._stop(error)
+            raise
+
+    def land(self, staged: Staged) -> Outcome:
+        """Steps 3 to 5 for a transaction and all that have come so far, unless somebody else has done it.
+
+        An interruption waits until it is known what became of the transaction.
+        """
+        interruption: BaseException | None = None
+        while staged.outcome is None:
+            try:
+                with self._flushing:
+                    if staged.outcome is None:
+                        self._land()
+            except StorageError:
+                pass  # that is what became of it
+            except BaseException as error:
+                interruption = error
+        if interruption is not None:
+            raise interruption
         if self._journal.end > self._journal_bytes_max:
-            self._roll_when_possible()
+            with self.write_lock:
+                self._bound_journal()
+        return staged.outcome
+
+    def _land_all(self) -> None:
+        """The same for all.  Raises: StorageError, which those whose transactions they were are told."""
+        if self._staged:
+            with self._flushing:
+                if self._staged:
+                    self._land()
+
+    def _land(self) -> None:
+        """Under ``_flushing``: afterwards each of ``_staged`` knows what became of it."""
+        try:
+            self._check_running()
+            with self._guard:
+                landing, taken = self._staged[:], tuple(self._unflushed)
+                syncs = self._take(taken)
+            own = taken[len(taken) - sum(s.pendings for s in landing) :]
+            self._write_down(taken, syncs)
+            if own:
+                self._log.publish([p.entry for p in own])
+            with self._guard:
+                self._flushed(taken)
+                del self._staged[: len(landing)]
+                if not self._staged:
+                    self._line = None
+                for staged in landing:
+                    staged.outcome = staged.commit
+        except BaseException as error:
+            if not isinstance(error, StorageError):
+                self._stop(error)
+            with self._guard:  # those that were planned behind these meanwhile cannot happen, either
+                lost, self._staged = self._staged, []
+                if self._line is not None:
+                    self._line.broken = True
+                    self._line = None
+                self._leftovers = True
+            self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
+            for staged in lost:
+                staged.outcome = error if isinstance(error, StorageError) else self._failure
+            raise
 
     # ------------------------------------------------------------------------------------------- topics and segments
 
@@ -167,11 +299,12 @@ class Committer:
             StorageError: it did not happen.
         """
         self._check_running()
-        self._unflushed.append(Pending(entry))
+        with self._guard:
+            self._unflushed.append(Pending(entry))
         try:
             self._flush()
         except BaseException:
-            self._unflushed.pop()
+            self._give_up(1, 0)
             raise
         self._log.publish([entry])
 
@@ -209,15 +342,16 @@ class Committer:
             self._check_running()
             self._flushing.acquire()
             try:
-                taken = tuple(self._unflushed)
-                syncs = self._take(taken)
+                with self._guard:
+                    taken = tuple(self._unflushed)
+                    syncs = self._take(taken)
             except BaseException:
                 self._flushing.release()
                 raise
         try:
             self._write_down(taken, syncs)
-            del self._unflushed[: len(taken)]  # those behind were appended meanwhile
-            self._bytes_flushed += sum(size for p in taken for _, size, _ in p.writes)
+            with self._guard:
+                self._flushed(taken)
         finally:
             self._flushing.release()
 
@@ -227,12 +361,20 @@ class Committer:
             if not self._unflushed:
                 return
             self._check_running()
-            self._write_down(self._unflushed, self._take(self._unflushed))
-            self._unflushed.clear()
-            self._bytes_flushed = self._bytes_taken_in
+            with self._guard:
+                taken = tuple(self._unflushed)
+                syncs = self._take(taken)
+            self._write_down(taken, syncs)
+            with self._guard:
+                self._flushed(taken)
+
+    def _flushed(self, taken: Sequence[Pending]) -> None:
+        """These first ones are in the journal; those behind were appended meanwhile.  Under ``_guard``."""
+        del self._unflushed[: len(taken)]
+        self._bytes_flushed += sum(size for p in taken for _, size, _ in p.writes)
 
     def _take(self, taken: Sequence[Pending]) -> list[Callable[[], None]]:
-        """What to sync for step 3, under the write lock: every byte is either synced or rides in the commit record."""
+        """What to sync for step 3, under ``_guard``: every byte is either synced or rides in the commit record."""
         sizes: dict[Segment, int] = {}
         for pending in taken:
             for segment, size, _ in pending.writes:
@@ -259,8 +401,12 @@ class Committer:
         except StorageError:
             raise
         except BaseException as error:  # interrupted: the journal may hold what its caller gives up
-            self._failure = self._failure or StorageError(f"the log stopped: {error!r}", path=self._files.root)
+            self._stop(error)
             raise
+
+    def _stop(self, error: BaseException) -> None:
+        """Take no more commits: what happened is unknown."""
+        self._failure = self._failure or StorageError(f"the log stopped: {error!r}", path=self._files.root)
 
     def _guarded(self, *syncs: Any) -> None:
         """Sync several files at once.  After a failure the log takes no more commits: what the disk has is unknown."""
@@ -286,6 +432,10 @@ class Committer:
             raise self._failure
 
     # ----------------------------------------------------------------------------------------------------- the journal
+
+    def _bound_journal(self) -> None:
+        if self._journal.end > self._journal_bytes_max:
+            self._roll_when_possible()
 
     def _roll_when_possible(self) -> None:
         """Roll the journal; if there is no room for a new one, go on with the old one."""

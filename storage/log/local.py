@@ -233,7 +233,7 @@ class LocalLog:
             return turn
 
     def publish(self, entries: Sequence[Entry]) -> None:
-        """Step 5: let the entries be seen.  Called by the committer, under its write lock."""
+        """Step 5: let the entries be seen.  Called by the committer, in the order of the journal."""
         with self._changed:  # whoever asks for several ends sees all of a commit or nothing
             touched: set[TopicPartition] = set()
             for entry in entries:

@@ -6,18 +6,19 @@ frames and one commit record; each keeps an epoch, offsets and arrivals of its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OutOfOrderSequenceError, ProducerFencedError, StorageError
 from ..files import File
-from .manifest import Appended, Committed, Entry, Manifest, Produced, SegmentState
+from .manifest import Appended, Committed, Entry, Produced, SegmentState
 from .partition import Partition
 from .protocol import Commit
 from .record import PreparedFrame
 from .segment import Segment, segment_header
 from .settings import LogSettings
+from .staging import Line
 from .transaction import Prepared, join
 
 if TYPE_CHECKING:
@@ -62,9 +63,13 @@ class Run:
 
 
 class Plan:
-    """Where a group's frames go.  Nothing outside changes until the group is through."""
+    """Where a group's frames go.  Nothing outside changes until the group is through.
 
-    def __init__(self, manifest: Manifest, log: LocalLog, settings: LogSettings) -> None:
+    Args:
+        line: what it goes behind; `extend` puts it there.
+    """
+
+    def __init__(self, line: Line, log: LocalLog, settings: LogSettings) -> None:
         self.tails: dict[tuple[str, int], Tail] = {}
         self.writes: dict[Segment, tuple[File, int, list[Any]]] = {}
         self.bytes = 0
@@ -75,11 +80,24 @@ class Plan:
         self._log = log
         self._segment_bytes_max = settings.segment_bytes_max
         self._embedded_bytes_max = settings.embedded_bytes_max
-        self._epoch = manifest.epoch
-        self._arrival = manifest.next_arrival
+        self._line = line
+        self._epoch = line.epoch
+        self._arrival = line.arrival
         self._sequences: dict[str, int] = {}
         self._numbers: dict[tuple[str, str, int], int] = {}
-        self._manifest = manifest
+
+    @property
+    def fresh_directories(self) -> list[str]:
+        """Those that get segments."""
+        return [tail.partition.directory for tail in self.tails.values() if tail.fresh]
+
+    def extend(self) -> None:
+        """What comes next goes behind this."""
+        line = self._line
+        line.epoch, line.arrival = self._epoch, self._arrival
+        line.tails.update(self.tails)
+        line.sequences.update(self._sequences)
+        line.numbers.update(self._numbers)
 
     def add(self, transaction: LocalTransaction) -> Commit:
         """Give a transaction its epoch, arrivals and offsets.
@@ -97,7 +115,7 @@ class Plan:
                 raise StorageError(f"the topic {part.topic!r} got partitions during a transaction", action="try it again")
             part.widen(topic.config.value_type)
         for producer, sequence in transaction.sequences.items():
-            last = self._sequences.get(producer, self._manifest.sequences.get(producer))
+            last = self._sequence(producer)
             if last is not None and sequence <= last:
                 return Commit(self._epoch, {})  # a retry of what has happened
         starts = {(p.topic, p.partition): self._tail(p.topic, p.partition).end for p in prepared}
@@ -121,6 +139,13 @@ class Plan:
         self._arrival += transaction.rows
         entry.next_arrival = self._arrival
         return Commit(self._epoch, ends, starts)
+
+    def _sequence(self, producer: str) -> int | None:
+        line = self._line
+        for known in (self._sequences, line.sequences, line.manifest.sequences):
+            if producer in known:
+                return known[producer]
+        return None
 
     def _joined(self, transaction: LocalTransaction) -> Run:
         """The run that a transaction belongs to: that of those before it, if it may share frames, or one of its own."""
@@ -165,7 +190,8 @@ class Plan:
         if transaction.producer is None:
             return None
         producer, epoch, wanted = transaction.producer
-        state = self._manifest.producers.get(producer)
+        line = self._line
+        state = line.manifest.producers.get(producer)
         if state is None or state.epoch != epoch:
             raise ProducerFencedError(
                 f"the producer {producer!r} was opened again: this one (epoch {epoch}) writes nothing any more"
@@ -173,15 +199,16 @@ class Plan:
         batches = []
         for part in transaction.prepared:
             place = (producer, part.topic, part.partition)
-            first = self._numbers.get(place, state.last(part.topic, part.partition)) + 1
+            last = self._numbers.get(place, line.numbers.get(place))
+            first = (state.last(part.topic, part.partition) if last is None else last) + 1
             asked = wanted.get((part.topic, part.partition), first)
             if asked != first:
                 raise OutOfOrderSequenceError(
                     f"the producer {producer!r} sends number {asked} to {part.topic!r}, partition {part.partition}, "
                     f"where {first} is next"
                 )
-            last = first + len(part.records) - 1
-            batches.append((part.topic, part.partition, first, last, starts[part.topic, part.partition]))
+            newest = first + len(part.records) - 1
+            batches.append((part.topic, part.partition, first, newest, starts[part.topic, part.partition]))
         self._numbers.update({(producer, topic, number): last for topic, number, _, last, _ in batches})
         return Produced(producer, batches)
 
@@ -222,6 +249,9 @@ class Plan:
         return known
 
     def _found_tail(self, topic: str, number: int) -> Tail:
+        ahead = self._line.tails.get((topic, number))
+        if ahead is not None:
+            return replace(ahead, fresh=False)
         of = self._log.topic(topic)
         partition = of.partitions[number]
         state = partition.state

@@ -165,8 +165,29 @@ class Transaction(Protocol):
             StorageError: the disk is full, a file is damaged: nothing happened.
         """
 
+    def begin_commit(self, durable: bool = True) -> Committing:
+        """The same in two parts, so that the next one can be made while the disk works for this one.
+
+        It has its place: transactions that are begun one after the other happen in this order, and none without those
+        before it.  One that is small, or not durable, is through on return.
+
+        Raises:
+            as ``commit``: nothing happened.
+        """
+
     def abort(self) -> None:
         """Forget it."""
+
+
+class Committing(Protocol):
+    """A commit that was begun.  Nobody sees it before it is durable."""
+
+    def result(self) -> Commit:
+        """Returns when it is durable; whoever waits has the disk work for all that were begun so far.
+
+        Raises:
+            StorageError: it did not happen, or one before it.
+        """
 
 
 class Log(Protocol):

@@ -13,11 +13,13 @@ from ...errors import InternalError, StorageError
 from .partitioner import partitions_of
 from .protocol import Commit, Compression, Int64s, Outcome, Records, TopicConfig, TopicPartition
 from .record import PreparedFrame, concat_records, encode_frames, normalise, take_records, widen
+from .staging import Staged
 
 if TYPE_CHECKING:
+    from .committer import Committer
     from .local import LocalLog
 
-__all__ = ["LocalTransaction", "Prepared", "join"]
+__all__ = ["LocalCommitting", "LocalTransaction", "Prepared", "join"]
 
 _JOINED_ROWS_MAX = 64
 _JOINED_BYTES_MAX = 16 * 1024
@@ -179,15 +181,26 @@ class LocalTransaction:
 
     def commit(self, durable: bool = True) -> Commit:
         """See `protocol.Transaction.commit`."""
+        return self.begin_commit(durable).result()
+
+    def begin_commit(self, durable: bool = True) -> LocalCommitting:
+        """See `protocol.Transaction.begin_commit`."""
         self.prepare()
+        committer = self._log.committer
+        if durable and not self.joins and self._bytes > self._log.settings.staged_bytes_min:
+            return LocalCommitting(committer, committer.stage(self))
         outcomes: list[Outcome | None] = []
-        self._log.committer.commit([(self, durable)], outcomes)
+        committer.commit([(self, durable)], outcomes)
         (outcome,) = outcomes
         if isinstance(outcome, BaseException):
             raise outcome
         if outcome is None:
             raise InternalError("a transaction was given up")
-        return outcome
+        return LocalCommitting(committer, Staged(outcome, 0, 0, outcome))
+
+    @property
+    def _bytes(self) -> int:
+        return sum(frame.size for part in self.prepared for frame in part.frames)
 
     def prepare(self) -> None:
         """Nothing is appended any more: encode what is large.
@@ -222,3 +235,18 @@ class LocalTransaction:
     def _check_open(self) -> None:
         if not self._open:
             raise InternalError("a transaction was used after its end")
+
+
+class LocalCommitting:
+    """See `protocol.Committing`."""
+
+    def __init__(self, committer: Committer, staged: Staged) -> None:
+        self._committer = committer
+        self._staged = staged
+
+    def result(self) -> Commit:
+        """See `protocol.Committing.result`."""
+        outcome = self._committer.land(self._staged)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
