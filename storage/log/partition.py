@@ -196,7 +196,7 @@ class Partition:
             header, batch = slice_frame(header, batch, offset, rows)
             if header.rows == 0:
                 continue  # compaction took what the offset asked for and all behind it in this frame
-            if runs and runs[-1].segment is segment and runs[-1].headers[-1].flags == header.flags:
+            if runs and runs[-1].segment is segment and runs[-1].headers[-1].shape == header.shape:
                 runs[-1].headers.append(header)
                 runs[-1].batches.append(batch)
             else:

@@ -13,11 +13,13 @@ A frame is a header of 72 bytes, little-endian, and a body::
     48  i64  timestamp_min
     56  i64  timestamp_max
     64  u32  flags          which columns the body has; see `Flags`
-    68  u32  zero
+    68  u16  key_width      bytes in each key, where ``flags`` says that all have as many; else 0
+    70  u16  value_width    the same of the values
 
 The body is one Arrow IPC record batch message.  Its schema is not in it: it follows from the flags and the segment's value
 type (see `frame_schema`).  What can be computed is left out: a column of keys that are all null, timestamps that are all
-the same, offsets and arrivals that count up by one.
+the same, offsets and arrivals that count up by one, where each key or value begins if all have the same length.  Timestamps
+that lie close together are kept as differences from ``timestamp_min``.
 
 Example: one record in a topic of bytes, key ``k``, value ``v``, at offset 7 and time 1000, has flags KEYS (1); its body is a
 message with the columns ``key: ["k"], value: ["v"]``; ``base_offset`` 7, ``end_offset`` 8, both timestamps 1000.
@@ -41,6 +43,7 @@ from crc32c import crc32c
 
 from ...errors import StorageError
 from ...limits import FRAME_BYTES_MAX, FRAME_ROWS_MAX
+from .packing import NARROW_TIMES, narrow, pack, unpack, width_of
 from .protocol import HEADERS, Compression, FetchedRecords, Int64s, Records
 
 __all__ = [
@@ -62,7 +65,7 @@ __all__ = [
 ]
 
 HEADER_BYTES = 72
-_HEADER = struct.Struct("<IIIIQqqqqqII")
+_HEADER = struct.Struct("<IIIIQqqqqqIHH")
 _DELTA_MAX = 2**32 - 1
 
 
@@ -75,16 +78,21 @@ class Flags:
     OFFSETS: Final = 8
     ARRIVALS: Final = 16
     TOMBSTONES: Final = 32
+    TIMES_16: Final = 64
+    TIMES_32: Final = 128
 
 
 _FLAG_FIELDS = (
     (Flags.KEYS, pa.field("key", pa.binary())),
     (Flags.TIMESTAMPS, pa.field("timestamp", pa.int64())),
+    (Flags.TIMES_16, pa.field("timestamp", pa.uint16())),  # minus timestamp_min
+    (Flags.TIMES_32, pa.field("timestamp", pa.uint32())),  # minus timestamp_min
     (Flags.HEADERS, pa.field("headers", HEADERS)),
     (Flags.OFFSETS, pa.field("offset", pa.uint32())),  # minus base_offset
     (Flags.ARRIVALS, pa.field("arrival", pa.uint32())),  # minus base_arrival
     (Flags.TOMBSTONES, pa.field("tombstone", pa.bool_())),  # typed values only: where the whole value is null
 )
+_NARROW_FLAGS = dict(zip(NARROW_TIMES, (Flags.TIMES_16, Flags.TIMES_32), strict=True))
 
 
 class FrameHeader(NamedTuple):
@@ -101,7 +109,13 @@ class FrameHeader(NamedTuple):
     timestamp_min: int
     timestamp_max: int
     flags: int
-    zero: int
+    key_width: int
+    value_width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What the body's columns are; frames in which it is the same can be decoded together."""
+        return self.flags, self.key_width, self.value_width
 
 
 def parse_header(data: Any, position: int = 0) -> FrameHeader | None:
@@ -115,11 +129,13 @@ def parse_header(data: Any, position: int = 0) -> FrameHeader | None:
 
 
 @lru_cache(maxsize=4096)
-def frame_schema(value_type: Any | None, flags: int) -> Any:
+def frame_schema(value_type: Any | None, flags: int, key_width: int = 0, value_width: int = 0) -> Any:
     """The Arrow schema of a body: the columns that ``flags`` names, then the value (typed: one column per field)."""
     fields = [field for flag, field in _FLAG_FIELDS if flags & flag]
+    if key_width:
+        fields[0] = pa.field("key", pa.binary(key_width))
     if value_type is None:
-        fields.append(pa.field("value", pa.binary()))
+        fields.append(pa.field("value", pa.binary(value_width or -1)))
     else:
         fields.extend(value_type.field(i) for i in range(value_type.num_fields))
     return pa.schema(fields)
@@ -133,7 +149,7 @@ class PreparedFrame:
     """
 
     rows: int
-    flags: int
+    shape: tuple[int, int, int]
     body: Any
     body_crc: int
     timestamp_min: int
@@ -159,8 +175,7 @@ class PreparedFrame:
                 base_arrival,
                 self.timestamp_min,
                 self.timestamp_max,
-                self.flags,
-                0,
+                *self.shape,
             )
         )
         struct.pack_into("<I", packed, 0, crc32c(memoryview(packed)[4:]))
@@ -320,18 +335,20 @@ def _encode_frame(
     compression: Compression,
 ) -> PreparedFrame | None:
     n = len(records)
-    flags = 0
+    flags = key_width = value_width = 0
     columns: list[Any] = []
     if records.keys is not None:
         flags |= Flags.KEYS
-        columns.append(records.keys)
+        key_width = width_of(records.keys)
+        columns.append(pack(records.keys, key_width) if key_width else records.keys)
     if n == 1:
         timestamp_min = timestamp_max = int(records.timestamps[0])
     else:
         timestamp_min, timestamp_max = int(records.timestamps.min()), int(records.timestamps.max())
     if timestamp_min != timestamp_max:
-        flags |= Flags.TIMESTAMPS
-        columns.append(pa.array(records.timestamps))
+        narrowed = narrow(records.timestamps, timestamp_min, timestamp_max)
+        flags |= Flags.TIMESTAMPS if narrowed is None else _NARROW_FLAGS[narrowed.dtype.type]
+        columns.append(pa.array(records.timestamps if narrowed is None else narrowed))
     if records.headers is not None:
         flags |= Flags.HEADERS
         columns.append(records.headers)
@@ -353,13 +370,15 @@ def _encode_frame(
         columns.append(pa.array((arrivals - first_arrival).astype(np.uint32)))
     values = records.values
     if value_type is None:
-        columns.append(values)
+        value_width = width_of(values)
+        columns.append(pack(values, value_width) if value_width else values)
     else:
         if values.null_count or value_type.num_fields == 0:
             flags |= Flags.TOMBSTONES
             columns.append(values.is_null())
         columns.extend(values.flatten())
-    batch = pa.RecordBatch.from_arrays(columns, schema=frame_schema(value_type, flags))
+    shape = flags, key_width, value_width
+    batch = pa.RecordBatch.from_arrays(columns, schema=frame_schema(value_type, *shape))
     if n > 1 and batch.nbytes > FRAME_BYTES_MAX // 2:  # (one row is never cut, and asking takes longer than encoding it)
         return None
     if compression == "none":
@@ -374,7 +393,7 @@ def _encode_frame(
         body = reader.read_next_message().serialize(alignment=8)
     if len(body) > FRAME_BYTES_MAX:
         return None
-    return PreparedFrame(n, flags, body, crc32c(body), timestamp_min, timestamp_max, first_arrival, offset_span)
+    return PreparedFrame(n, shape, body, crc32c(body), timestamp_min, timestamp_max, first_arrival, offset_span)
 
 
 # ------------------------------------------------------------------------------------------------------- decoding
@@ -387,7 +406,7 @@ def rows_of(
     wanted_type: Any | None,
     fields: Sequence[str] | None,
 ) -> FetchedRecords:
-    """The records of frames of one segment that have the same flags.
+    """The records of frames of one segment that have the same shape.
 
     Args:
         value_type: the segment's.
@@ -396,13 +415,17 @@ def rows_of(
     """
     batch = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
     n = batch.num_rows
-    flags = headers[0].flags
+    flags, key_width, value_width = headers[0].shape
     columns = iter(batch.columns)
     keys = next(columns) if flags & Flags.KEYS else None
+    if key_width:
+        keys = unpack(keys, key_width)
     if flags & Flags.TIMESTAMPS:
         timestamps = next(columns).to_numpy()
     else:
         timestamps = _spread(headers, n, [h.timestamp_min for h in headers])
+        if flags & (Flags.TIMES_16 | Flags.TIMES_32):
+            timestamps += next(columns).to_numpy()
     head = next(columns) if flags & Flags.HEADERS else None
     bases = [h.base_offset for h in headers]
     if flags & Flags.OFFSETS:
@@ -417,6 +440,8 @@ def rows_of(
     tombstones = next(columns) if flags & Flags.TOMBSTONES else None
     if value_type is None:
         values = next(columns)
+        if value_width:
+            values = unpack(values, value_width)
     else:
         values = _typed_values(list(columns), tombstones, n, value_type, wanted_type, fields)
     last = headers[-1]

@@ -120,7 +120,7 @@ def scan(segment: Segment, config: TopicConfig, pace: Pace, fields: Sequence[str
     data = segment.data()
     for position in tuple(index.positions):
         header, batch = segment.frame(position, data)
-        if headers and headers[0].flags != header.flags:
+        if headers and headers[0].shape != header.shape:
             parts.append(decoded())
             headers, batches = [], []
         headers.append(header)

@@ -236,7 +236,7 @@ class Segment:
         if len(body) != header.body_length or crc32c(body) != header.body_crc:
             raise self._damage("the checksum of a frame is wrong", position + HEADER_BYTES)
         kept = bytes(body) if header.body_length <= _COPIED_BYTES_MAX else body
-        return header, pa.ipc.read_record_batch(pa.py_buffer(kept), frame_schema(self.value_type, header.flags))
+        return header, pa.ipc.read_record_batch(pa.py_buffer(kept), frame_schema(self.value_type, *header.shape))
 
     @property
     def indexed(self) -> tuple[int, ...]:
