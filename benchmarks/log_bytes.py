@@ -12,7 +12,9 @@ import os
 import statistics
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from .measure import Measurement, Options, rate, timed, workload
 VALUE_BYTES = 100
 BATCH_ROWS = 10_000
 CALLERS = 64
+IN_FLIGHT = 5
+"""Kafka's ``max.in.flight.requests.per.connection``, unless it is set."""
 
 
 def plain(rows: int, keys: bool, value_bytes: int = VALUE_BYTES) -> Records:
@@ -46,6 +50,20 @@ def commit(log: LocalLog, topic: str, records: Records, durable: bool) -> None:
     transaction = log.transaction()
     transaction.append(topic, records, 0)
     transaction.commit(durable)
+
+
+def commit_ahead(log: LocalLog, topic: str, records: Records, times: int) -> None:
+    """Several, each durable, with at most `IN_FLIGHT` on their way: the next one is made while the disk works."""
+    with ThreadPoolExecutor(1) as waiting:
+        on_their_way: deque[Future[Any]] = deque()
+        for _ in range(times):
+            if len(on_their_way) == IN_FLIGHT:
+                on_their_way.popleft().result()
+            transaction = log.transaction()
+            transaction.append(topic, records, 0)
+            on_their_way.append(waiting.submit(transaction.begin_commit().result))
+        for begun in on_their_way:
+            begun.result()
 
 
 def best(times: int, work: Callable[[], Any]) -> float:

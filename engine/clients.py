@@ -38,6 +38,7 @@ class ClientMethods:
         compression: Compression | None = None,
         linger_ms: float = 0,
         batch_bytes: int = 1024 * 1024,
+        max_in_flight: int = 5,
         buffer_memory: int = 32 * 1024 * 1024,
         max_block_ms: int = 60_000,
         durable: bool = True,
@@ -48,13 +49,16 @@ class ClientMethods:
         Args:
             id: with one, records are numbered, a record that is sent again after a crash is recognised, and an older
                 producer with the same id can write nothing any more.
-            compression, linger_ms, batch_bytes, buffer_memory, max_block_ms, durable, background: see `ProducerOptions`.
+            compression, linger_ms, batch_bytes, max_in_flight, buffer_memory, max_block_ms, durable, background: see
+                `ProducerOptions`.
 
         Raises:
             ClientError: an option has a value that it cannot have.
         """
         self._check_open()
-        options = ProducerOptions(compression, linger_ms, batch_bytes, buffer_memory, max_block_ms, durable, background)
+        options = ProducerOptions(
+            compression, linger_ms, batch_bytes, max_in_flight, buffer_memory, max_block_ms, durable, background
+        )
         return self._clients.producer(id, options)
 
     def consumer(

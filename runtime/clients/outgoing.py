@@ -55,9 +55,12 @@ class Flight:
     Args:
         drive: (itself, how many seconds its caller will wait; None: for ever) writes it now, if it is not being written
             and nobody else is about to.
+
+    Attributes:
+        told_by: the thread (its ident) that tells the senders; 0 before.
     """
 
-    __slots__ = ("deadline_s", "done", "drive", "items", "size", "taken")
+    __slots__ = ("deadline_s", "done", "drive", "items", "size", "taken", "told_by")
 
     def __init__(self, drive: Callable[[Flight, float | None], None], deadline_s: float) -> None:
         self.drive = drive
@@ -65,6 +68,7 @@ class Flight:
         self.items: list[Send | Bulk] = []
         self.size = 0
         self.taken = False
+        self.told_by = 0
         self.done = threading.Event()
 
 

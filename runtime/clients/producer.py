@@ -1,17 +1,22 @@
-"""A producer: sends records in batches, each batch one commit; numbered, if it has an id; in transactions, if asked."""
+"""A producer: sends records in batches, each batch one commit; numbered, if it has an id; in transactions, if asked.
+
+Batches are begun one after the other, and a large one is begun while the disk still works for those before it.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Literal
 
 from ...errors import BufferExhaustedError, ClientError, PenstockError
-from ...storage.log.protocol import Compression, Log, TopicPartition
+from ...storage.log.protocol import Committing, Compression, Log, TopicPartition
 from .consumer import Consumer
 from .coordinator import Coordinator, GroupMetadata
 from .outgoing import BatchMetadata, Bulk, Delivery, Flight, Outgoing, RecordMetadata, Send, size_of
@@ -21,13 +26,25 @@ __all__ = ["Producer", "ProducerOptions", "ProducerTransaction"]
 
 
 @dataclass(frozen=True, slots=True)
+class _Begun:
+    """A batch that has its place in the log."""
+
+    flight: Flight
+    outgoing: Outgoing
+    committing: Committing
+
+
+@dataclass(frozen=True, slots=True)
 class ProducerOptions:
     """Kafka's settings of a producer, with its names where there is one.
 
     Attributes:
         compression: of topics whose own ``compression.type`` is none; None leaves it to the topics.
         linger_ms: how long a record may wait for others, to be written with them.
-        batch_bytes: so many do not wait any longer (``batch.size``, over all partitions).
+        batch_bytes: so many do not wait any longer (``batch.size``, over all partitions), and what comes behind is another
+            batch.
+        max_in_flight: batches that are on their way to the disk at most
+            (``max.in.flight.requests.per.connection``).  A producer with an id sends one after the other.
         buffer_memory: bytes that wait to be written at most; then `Producer.send` waits.
         max_block_ms: but no longer than this.
         durable: whether a record counts as written when it is on disk (``acks=all``), or as soon as readers see it.
@@ -37,6 +54,7 @@ class ProducerOptions:
     compression: Compression | None = None
     linger_ms: float = 0
     batch_bytes: int = 1024 * 1024
+    max_in_flight: int = 5
     buffer_memory: int = 32 * 1024 * 1024
     max_block_ms: int = 60_000
     durable: bool = True
@@ -49,7 +67,7 @@ class ProducerOptions:
         for name in ("linger_ms", "max_block_ms"):
             if getattr(self, name) < 0:
                 raise ClientError(f"{name} is at least 0, not {getattr(self, name)}")
-        for name in ("batch_bytes", "buffer_memory"):
+        for name in ("batch_bytes", "max_in_flight", "buffer_memory"):
             if getattr(self, name) < 1:
                 raise ClientError(f"{name} is at least 1, not {getattr(self, name)}")
 
@@ -86,8 +104,15 @@ class Producer:
         self._identity = None if producer_id is None else (producer_id, log.open_producer(producer_id))
         self._guard = threading.Lock()
         self._sending = threading.RLock()
-        """Held by whoever writes: batches are written one after the other, so records keep their order."""
-        self._open = self._new_flight()
+        """Held by whoever begins a batch: they are begun one after the other, so records keep their order."""
+        self._waiting: deque[Flight] = deque()
+        """Batches that nobody has begun; the last one takes more, unless it is full."""
+        self._flying: list[Flight] = []
+        """Batches that were taken and are not done."""
+        self._slots = threading.BoundedSemaphore(1 if producer_id is not None else options.max_in_flight)
+        self._begun: SimpleQueue[_Begun | None] = SimpleQueue()
+        self._lander: threading.Thread | None = None
+        """Waits for the disk, while ``_thread`` begins the next batch."""
         self._buffered = 0
         self._turns: dict[str, int] = {}
         self._wakeup = threading.Event()
@@ -166,8 +191,11 @@ class Producer:
         if sequence is not None and (self.id is None or not isinstance(sequence, int) or sequence < 0):
             raise ClientError("a sequence is a number from 0 on, of a producer with an id: producer(id)")
 
-    def _new_flight(self) -> Flight:
-        return Flight(self._drive, 0.0)
+    def _last_flight(self) -> Flight:
+        """What takes the next item.  Called with ``_guard`` held."""
+        if not self._waiting or self._waiting[-1].size >= self._options.batch_bytes:
+            self._waiting.append(Flight(self._drive, time.monotonic() + self._options.linger_ms / 1000))
+        return self._waiting[-1]
 
     def _enqueue(self, item: Send | Bulk, size: int) -> None:
         if size > self._options.buffer_memory:
@@ -179,9 +207,7 @@ class Producer:
                 if self._closed:
                     raise ClientError("the producer is closed")
                 if self._buffered + size <= self._options.buffer_memory:
-                    flight = self._open
-                    if not flight.items:
-                        flight.deadline_s = time.monotonic() + self._options.linger_ms / 1000
+                    flight = self._last_flight()
                     item.board(flight)
                     flight.items.append(item)
                     flight.size += size
@@ -198,16 +224,20 @@ class Producer:
             self._send_pending()
 
     def _make_room(self) -> None:
-        """The buffer is full: write what waits, or wait for who is writing.  Raises: BufferExhaustedError."""
-        if not self._sending.acquire(timeout=self._options.max_block_ms / 1000):
-            raise BufferExhaustedError(
-                f"the buffer of {self._options.buffer_memory} bytes was full for {self._options.max_block_ms} ms: records "
-                "come faster than they can be written"
-            )
-        try:
-            self._send_pending()
-        finally:
-            self._sending.release()
+        """The buffer is full: write what waits, or wait for what is being written.  Raises: BufferExhaustedError."""
+        deadline_s = time.monotonic() + self._options.max_block_ms / 1000
+        if self._sending.acquire(timeout=self._options.max_block_ms / 1000):
+            try:
+                written = self._send_next()
+            finally:
+                self._sending.release()
+            flying = self._others()
+            if written or not flying or self._wait_for(flying[0], deadline_s):
+                return
+        raise BufferExhaustedError(
+            f"the buffer of {self._options.buffer_memory} bytes was full for {self._options.max_block_ms} ms: records "
+            "come faster than they can be written"
+        )
 
     def flush(self) -> None:
         """Return when all that was sent before is written, or has failed (see its `Delivery`).
@@ -216,31 +246,101 @@ class Producer:
             StorageError, ClientError: why a batch that this call wrote failed.
         """
         error = self._send_pending()
+        for flight in self._others():
+            self._wait_for(flight)
         if error is not None:
             raise error
 
+    def _others(self) -> list[Flight]:
+        """What is on its way, but for those that this thread is telling about: it may be a sender's callback that asks."""
+        with self._guard:
+            return [flight for flight in self._flying if flight.told_by != threading.get_ident()]
+
+    def _wait_for(self, flight: Flight, deadline_s: float | None = None) -> bool:
+        """Returns: whether it is done."""
+        while not flight.done.is_set() and threading.current_thread() is self._lander:
+            try:  # nobody else would do it
+                begun = self._begun.get_nowait()
+            except Empty:
+                break
+            if begun is not None:
+                self._land(begun)
+        return flight.done.wait(None if deadline_s is None else max(0.0, deadline_s - time.monotonic()))
+
     def _send_pending(self) -> PenstockError | None:
+        """Write what waits by now.  Returns: why the first one failed, of those that did."""
+        with self._guard:
+            pending = self._waiting[-1] if self._waiting else None
+        found = None
+        while pending is not None and not pending.taken:
+            errors: list[PenstockError] = []
+            self._send_next(errors)
+            found = found or next(iter(errors), None)
+        return found
+
+    def _send_next(self, errors: list[PenstockError] | None = None, *, ahead: bool = False) -> bool:
+        """Write the first batch that waits.  Returns: whether there was one.
+
+        Args:
+            errors: gets why it failed.
+            ahead: whether another thread may wait for the disk.
+        """
         with self._sending:
             with self._guard:
-                flight = self._open
-                if not flight.items:
-                    return None
+                if not self._waiting:
+                    return False
+            self._slots.acquire()
+            with self._guard:
+                flight = self._waiting.popleft()
                 flight.taken = True
-                self._open = self._new_flight()
+                self._flying.append(flight)
             try:
-                self._write(flight.items, self._identity)
-                return None
-            except PenstockError as error:
-                _fail(flight.items, error)
-                return error
+                begun = _Begun(flight, *self._begin(flight.items, self._identity))
             except BaseException as error:
-                _fail(flight.items, error)
-                raise
+                self._slots.release()
+                self._end(flight, error)
+                if not isinstance(error, PenstockError):
+                    raise
+                if errors is not None:
+                    errors.append(error)
+                return True
+        if ahead and not begun.committing.done:
+            self._begun.put(begun)
+            if self._lander is None:
+                self._lander = threading.Thread(target=self._land_in_background, name="penstock-sender", daemon=True)
+                self._lander.start()
+            return True
+        failure = self._land(begun)
+        if failure is not None and errors is not None:
+            errors.append(failure)
+        return True
+
+    def _land(self, begun: _Begun) -> PenstockError | None:
+        """Wait until a batch is written.  Returns: why it was not."""
+        begun.flight.told_by = threading.get_ident()
+        try:
+            try:
+                commit = begun.committing.result()
             finally:
-                with self._guard:
-                    self._buffered -= flight.size
-                flight.items = []
-                flight.done.set()
+                self._slots.release()
+            begun.outgoing.settle(commit)
+        except BaseException as error:
+            self._end(begun.flight, error)
+            if isinstance(error, PenstockError):
+                return error
+            raise
+        self._end(begun.flight)
+        return None
+
+    def _end(self, flight: Flight, error: BaseException | None = None) -> None:
+        """A batch is done."""
+        if error is not None:
+            _fail(flight.items, error)
+        with self._guard:
+            self._buffered -= flight.size
+            self._flying.remove(flight)
+        flight.items = []
+        flight.done.set()
 
     def _write(
         self,
@@ -250,7 +350,19 @@ class Producer:
         *,
         whole: bool = False,
     ) -> None:
-        """Write items and positions of groups in one commit, and tell the senders.  Called with ``_sending`` held.
+        """Write items and positions of groups in one commit, and tell the senders.  Called with ``_sending`` held."""
+        outgoing, committing = self._begin(items, identity, positions, whole=whole)
+        outgoing.settle(committing.result())
+
+    def _begin(
+        self,
+        items: Sequence[Send | Bulk],
+        identity: tuple[str, int] | None,
+        positions: Mapping[str, Mapping[TopicPartition, int]] | None = None,
+        *,
+        whole: bool = False,
+    ) -> tuple[Outgoing, Committing]:
+        """Give items and positions of groups their place in the log.  Called with ``_sending`` held.
 
         Args:
             whole: all of the items or none; otherwise those that can be written.
@@ -267,8 +379,7 @@ class Producer:
             raise refused
         for group, places in (positions or {}).items():
             transaction.set_positions(group, places)
-        commit = transaction.commit(self._options.durable)
-        outgoing.settle(commit)
+        return outgoing, transaction.begin_commit(self._options.durable)
 
     def _next_turn(self, topic: str, count: int) -> int:
         turn = self._turns.get(topic, 0)
@@ -307,9 +418,8 @@ class Producer:
         """What `Delivery.result` calls: with nothing to linger for, whoever waits writes, and spares a change of threads."""
         if self._options.background and (self._options.linger_ms > 0 or timeout_s is not None):
             return
-        with self._sending:
-            if not flight.taken:
-                self._send_pending()
+        while not flight.taken:
+            self._send_next()
 
     def _start_thread(self) -> None:
         with self._guard:
@@ -325,14 +435,19 @@ class Producer:
                 self._wakeup.wait(due_s)
                 continue
             with suppress(Exception):  # whoever sent a record is told of what it was
-                self._send_pending()
+                self._send_next(ahead=True)
+
+    def _land_in_background(self) -> None:
+        while (begun := self._begun.get()) is not None:
+            with suppress(Exception):  # the same
+                self._land(begun)
 
     def _due_s(self) -> float | None:
         """In how many seconds there is something to do; None if nothing waits."""
         with self._guard:
-            flight = self._open
-            if not flight.items:
+            if not self._waiting:
                 return None
+            flight = self._waiting[0]
             return 0.0 if flight.size >= self._options.batch_bytes else flight.deadline_s - time.monotonic()
 
     def close(self) -> None:
@@ -349,8 +464,10 @@ class Producer:
         try:
             self.flush()
         finally:
-            if self._thread is not None and self._thread is not threading.current_thread():
-                self._thread.join()
+            self._begun.put(None)
+            for thread in (self._thread, self._lander):
+                if thread is not None and thread is not threading.current_thread():
+                    thread.join()
 
     def __enter__(self) -> Producer:
         return self

@@ -182,6 +182,10 @@ class Transaction(Protocol):
 class Committing(Protocol):
     """A commit that was begun.  Nobody sees it before it is durable."""
 
+    @property
+    def done(self) -> bool:
+        """Whether it is known what became of it."""
+
     def result(self) -> Commit:
         """Returns when it is durable; whoever waits has the disk work for all that were begun so far.
 

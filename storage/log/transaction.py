@@ -244,6 +244,11 @@ class LocalCommitting:
         self._committer = committer
         self._staged = staged
 
+    @property
+    def done(self) -> bool:
+        """See `protocol.Committing.done`."""
+        return self._staged.outcome is not None
+
     def result(self) -> Commit:
         """See `protocol.Committing.result`."""
         outcome = self._committer.land(self._staged)
