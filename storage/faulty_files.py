@@ -270,6 +270,11 @@ class FaultyFiles(_ReplaceByRename):
             files._writing = (copied(inode), position, data)
         return files
 
+    @property
+    def dead(self) -> bool:
+        """Whether the process that had them has crashed."""
+        return self._dead
+
     def heal(self) -> None:
         """The disk works again."""
         self.fault = None

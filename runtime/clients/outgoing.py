@@ -53,8 +53,8 @@ class Flight:
     """Records that are written by one commit.
 
     Args:
-        drive: (itself, how many seconds its caller will wait; None: for ever) writes it now, if it is not being written
-            and nobody else is about to.
+        drive: (itself, how many seconds its caller will wait; None: for ever) writes it now, if nobody else does or is
+            about to.
 
     Attributes:
         told_by: the thread (its ident) that tells the senders; 0 before.
@@ -103,8 +103,7 @@ class Delivery(Generic[Result]):
     def exception(self, timeout_s: float | None = None) -> BaseException | None:
         """Why it was not written; None if it was.  Waits as `result` does."""
         if not self.done():
-            if not self._flight.taken:
-                self._flight.drive(self._flight, timeout_s)
+            self._flight.drive(self._flight, timeout_s)
             if not self._flight.done.wait(timeout_s):
                 raise TimeoutError(f"the record is not written after {timeout_s} s")
         return self._error

@@ -226,13 +226,11 @@ class Producer:
     def _make_room(self) -> None:
         """The buffer is full: write what waits, or wait for what is being written.  Raises: BufferExhaustedError."""
         deadline_s = time.monotonic() + self._options.max_block_ms / 1000
-        if self._sending.acquire(timeout=self._options.max_block_ms / 1000):
-            try:
-                written = self._send_next()
-            finally:
-                self._sending.release()
+        with suppress(TimeoutError):
+            if self._send_next(deadline_s=deadline_s):
+                return
             flying = self._others()
-            if written or not flying or self._wait_for(flying[0], deadline_s):
+            if not flying or self._wait_for(flying[0], deadline_s):
                 return
         raise BufferExhaustedError(
             f"the buffer of {self._options.buffer_memory} bytes was full for {self._options.max_block_ms} ms: records "
@@ -258,14 +256,22 @@ class Producer:
 
     def _wait_for(self, flight: Flight, deadline_s: float | None = None) -> bool:
         """Returns: whether it is done."""
-        while not flight.done.is_set() and threading.current_thread() is self._lander:
-            try:  # nobody else would do it
-                begun = self._begun.get_nowait()
-            except Empty:
-                break
-            if begun is not None:
-                self._land(begun)
-        return flight.done.wait(None if deadline_s is None else max(0.0, deadline_s - time.monotonic()))
+        while not flight.done.is_set() and self._land_one():
+            pass
+        return flight.done.wait(_left_s(deadline_s))
+
+    def _land_one(self) -> bool:
+        """If this is the thread that waits for the disk, and a sender's callback has it wait for something else: nobody else
+        would do its work meanwhile.  Returns: whether there was any."""
+        if threading.current_thread() is not self._lander:
+            return False
+        try:
+            begun = self._begun.get_nowait()
+        except Empty:
+            return False
+        if begun is not None:
+            self._land(begun)
+        return True
 
     def _send_pending(self) -> PenstockError | None:
         """Write what waits by now.  Returns: why the first one failed, of those that did."""
@@ -278,22 +284,36 @@ class Producer:
             found = found or next(iter(errors), None)
         return found
 
-    def _send_next(self, errors: list[PenstockError] | None = None, *, ahead: bool = False) -> bool:
+    def _send_next(
+        self, errors: list[PenstockError] | None = None, *, ahead: bool = False, deadline_s: float | None = None
+    ) -> bool:
         """Write the first batch that waits.  Returns: whether there was one.
 
         Args:
             errors: gets why it failed.
             ahead: whether another thread may wait for the disk.
+            deadline_s: until when to wait for one's turn.
+
+        Raises:
+            TimeoutError: it did not come.
         """
-        with self._sending:
+        while not self._slots.acquire(blocking=False):  # before _sending: who has a slot may want that
+            if not self._land_one():
+                if not self._slots.acquire(timeout=_left_s(deadline_s)):
+                    raise TimeoutError
+                break
+        if not self._sending.acquire(timeout=-1 if deadline_s is None else max(0.0, deadline_s - time.monotonic())):
+            self._slots.release()
+            raise TimeoutError
+        try:
             with self._guard:
-                if not self._waiting:
-                    return False
-            self._slots.acquire()
-            with self._guard:
-                flight = self._waiting.popleft()
-                flight.taken = True
-                self._flying.append(flight)
+                flight = self._waiting.popleft() if self._waiting else None
+                if flight is not None:
+                    flight.taken = True
+                    self._flying.append(flight)
+            if flight is None:
+                self._slots.release()
+                return False
             try:
                 begun = _Begun(flight, *self._begin(flight.items, self._identity))
             except BaseException as error:
@@ -304,6 +324,8 @@ class Producer:
                 if errors is not None:
                     errors.append(error)
                 return True
+        finally:
+            self._sending.release()
         if ahead and not begun.committing.done:
             self._begun.put(begun)
             if self._lander is None:
@@ -416,10 +438,13 @@ class Producer:
 
     def _drive(self, flight: Flight, timeout_s: float | None) -> None:
         """What `Delivery.result` calls: with nothing to linger for, whoever waits writes, and spares a change of threads."""
-        if self._options.background and (self._options.linger_ms > 0 or timeout_s is not None):
+        lands = threading.current_thread() is self._lander
+        if self._options.background and not lands and (self._options.linger_ms > 0 or timeout_s is not None):
             return
         while not flight.taken:
             self._send_next()
+        if lands:
+            self._wait_for(flight)
 
     def _start_thread(self) -> None:
         with self._guard:
@@ -482,13 +507,18 @@ class Producer:
         return f"<penstock.Producer {'without an id' if self.id is None else self.id}>"
 
 
+def _left_s(deadline_s: float | None) -> float | None:
+    return None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+
+
 def _fail(items: Sequence[Send | Bulk], error: BaseException) -> None:
     for item in items:
         item.fail(error)
 
 
 def _not_yet(flight: Flight, timeout_s: float | None) -> None:
-    raise ClientError("the transaction is not committed yet")
+    if not flight.taken:
+        raise ClientError("the transaction is not committed yet")
 
 
 class ProducerTransaction:

@@ -207,7 +207,7 @@ class Committer:
         """None if what it was planned behind did not happen."""
         self._check_running()
         with self._guard:
-            line = self._line = self._line or Line.after(self._manifest)
+            line = self._line or Line.after(self._manifest)
         try:
             plan = Plan(line, self._log, self._settings)
             commit = plan.add(transaction)

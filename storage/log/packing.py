@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +30,8 @@ def width_of(column: Any) -> int:
     width = int(offsets[1] - offsets[0])
     if not 0 < width <= _WIDTH_MAX or int(offsets[n] - offsets[0]) != n * width:
         return 0
-    return width if bool((offsets[1:] - offsets[:-1] == width).all()) else 0
+    expected = _starts(n, width)
+    return width if np.array_equal(offsets if offsets[0] == 0 else offsets - offsets[0], expected) else 0
 
 
 def pack(column: Any, width: int) -> Any:
@@ -43,9 +45,16 @@ def pack(column: Any, width: int) -> Any:
 def unpack(column: Any, width: int) -> Any:
     """The reverse of `pack`, without copying the bytes."""
     n = len(column)
-    offsets = np.arange(0, (n + 1) * width, width, dtype=np.int32)
     data = column.buffers()[1].slice(column.offset * width, n * width)
-    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(offsets), data])
+    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(_starts(n, width)), data])
+
+
+@lru_cache(maxsize=64)
+def _starts(n: int, width: int) -> npt.NDArray[np.int32]:
+    """int32[n + 1]: where n values of one width begin, and where the last one ends.  Frames are mostly of one size."""
+    starts = np.arange(n + 1, dtype=np.int32) * np.int32(width)
+    starts.flags.writeable = False
+    return starts
 
 
 def narrow(timestamps: Int64s, timestamp_min: int, timestamp_max: int) -> npt.NDArray[Any] | None:

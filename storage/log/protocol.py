@@ -168,8 +168,8 @@ class Transaction(Protocol):
     def begin_commit(self, durable: bool = True) -> Committing:
         """The same in two parts, so that the next one can be made while the disk works for this one.
 
-        It has its place: transactions that are begun one after the other happen in this order, and none without those
-        before it.  One that is small, or not durable, is through on return.
+        It has its place: of transactions that are begun one after the other those that happen do so in this order.  One that
+        is small, or not durable, is through on return, and so are those that were begun before it.
 
         Raises:
             as ``commit``: nothing happened.
@@ -190,7 +190,7 @@ class Committing(Protocol):
         """Returns when it is durable; whoever waits has the disk work for all that were begun so far.
 
         Raises:
-            StorageError: it did not happen, or one before it.
+            StorageError: it did not happen, and neither did any that was on its way with it.
         """
 
 

@@ -422,10 +422,12 @@ def rows_of(
         keys = unpack(keys, key_width)
     if flags & Flags.TIMESTAMPS:
         timestamps = next(columns).to_numpy()
+    elif flags & (Flags.TIMES_16 | Flags.TIMES_32):
+        timestamps = next(columns).to_numpy().astype(np.int64)
+        bases = [h.timestamp_min for h in headers]
+        timestamps += bases[0] if len(bases) == 1 else _spread(headers, n, bases)
     else:
         timestamps = _spread(headers, n, [h.timestamp_min for h in headers])
-        if flags & (Flags.TIMES_16 | Flags.TIMES_32):
-            timestamps += next(columns).to_numpy()
     head = next(columns) if flags & Flags.HEADERS else None
     bases = [h.base_offset for h in headers]
     if flags & Flags.OFFSETS:

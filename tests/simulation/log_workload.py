@@ -19,8 +19,9 @@ from penstock.errors import StorageError
 from penstock.storage.faulty_files import Crash, FaultyFiles
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.partitioner import partitions_of
-from penstock.storage.log.protocol import FetchedRecords, Records, TopicConfig
+from penstock.storage.log.protocol import Committing, FetchedRecords, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
+from penstock.storage.log.transaction import LocalTransaction
 
 Row = tuple[int, int, int, bytes | None, Any]
 """Offset, arrival, timestamp, key, value."""
@@ -66,11 +67,14 @@ class Run:
             journal_bytes_max=self.chance.choice((2000, 10_000, 1 << 20)),
             embedded_bytes_max=self.chance.choice((0, 300, 1 << 20)),
             relaxed_bytes_max=self.chance.choice((500, 1 << 20)),
+            staged_bytes_min=0,
             index_frames_min=self.chance.choice((1, 256)),
             sync_threads=1,
             background=False,
         )
         self.state = State()
+        self.settled = self.state
+        """What has happened for certain."""
         self.history = [deepcopy(self.state)]
         self.durable = 0
         """How many events at least must survive."""
@@ -99,17 +103,29 @@ class Run:
         if self.log is None:
             self.open()
         for _ in range(events):
-            before = deepcopy(self.state)
+            before = self.settled = deepcopy(self.state)
             try:
                 self.chance.choices(
-                    (self.commit, self.create, self.alter, self.delete, self.trim, self.maintain, self.reopen, self.flush),
-                    (20, 4, 1, 1, 1, 3, 1, 1),
+                    (
+                        self.commit,
+                        self.commit_ahead,
+                        self.create,
+                        self.alter,
+                        self.delete,
+                        self.trim,
+                        self.maintain,
+                        self.reopen,
+                        self.flush,
+                    ),
+                    (20, 4, 4, 1, 1, 1, 3, 1, 1),
                 )[0]()
             except Crash:
+                before = self.settled
                 if self.state != before:  # it was under way: it may have happened
                     self.history.append(deepcopy(self.state))
                 raise
             except StorageError as error:
+                before = self.settled
                 if self.files.fault is not None:
                     assert error.path and error.action, error
                 if self.state != before:
@@ -147,14 +163,67 @@ class Run:
 
     def commit(self) -> None:
         """A transaction over some topics."""
+        durable = self.chance.random() < 0.6
+        transaction, after = self.transaction((1, 2, 5, 40))
+        if after is None:
+            transaction.commit(durable)
+            return
+        self.state = after
+        commit = transaction.commit(durable)
+        assert commit.epoch == after.epoch
+        assert all(end == after.topics[t].rows[p][-1][0] + 1 for (t, p), end in commit.ends.items())
+        self.happened(durable)
+
+    def commit_ahead(self) -> None:
+        """Several large ones, each begun before those before it are through; perhaps something else happens meanwhile."""
+        assert self.log is not None
+        begun: list[tuple[Committing, State | None]] = []
+        possible: list[State] = []
+        failure: StorageError | None = None
+        try:
+            for _ in range(self.chance.randint(1, 4)):
+                kept = self.state
+                transaction, after = self.transaction((70,))
+                if not transaction.rows:  # it would wait for the others, and happen without them
+                    break
+                if after is not None:
+                    self.state = after
+                    possible.append(after)
+                try:
+                    begun.append((transaction.begin_commit(), after))
+                except StorageError as error:  # those before it may happen
+                    failure = error
+                    if self.log.committer._failure is None and after is not None:
+                        possible.pop()
+                        self.state = kept
+                    break
+            if begun and self.chance.random() < 0.2:
+                self.log.flush()
+            for committing, after in begun:
+                committing.result()
+                if after is not None:
+                    self.settled = after
+                    self.history.append(deepcopy(after))
+                    self.durable = len(self.history) - 1
+        except (Crash, StorageError):
+            if self.log.committer._failure is None and not self.files.dead:
+                self.state = self.settled  # none of the others happened
+            else:
+                states = [state for state in possible if state.epoch > self.settled.epoch]
+                self.history += [deepcopy(state) for state in states[:-1]]  # whoever called adds the last one
+            raise
+        if failure is not None:
+            raise failure
+
+    def transaction(self, sizes: tuple[int, ...]) -> tuple[LocalTransaction, State | None]:
+        """Records of some topics, of one of these numbers for each, and what the log is with them; None: a retry."""
         assert self.log is not None
         transaction = self.log.transaction()
-        durable = self.chance.random() < 0.6
         arrival = self.state.arrival
         after = deepcopy(self.state)
         for name in self.chance.sample(sorted(after.topics), min(len(after.topics), self.chance.randint(0, 2))):
             topic = after.topics[name]
-            n = self.chance.choice((1, 2, 5, 40))
+            n = self.chance.choice(sizes)
             numbers = [arrival + i for i in range(n)]
             keys = [None if self.chance.random() < 0.1 else b"k%d" % self.chance.randrange(6) for _ in range(n)]
             times = [self.chance.randrange(100) for _ in range(n)]
@@ -178,17 +247,12 @@ class Run:
             sequence = after.sequences.get("p", 0) + self.chance.choice((1, 0))
             transaction.set_sequence("p", sequence)
             if sequence <= after.sequences.get("p", -1):
-                transaction.commit(durable)
-                return
+                return transaction, None
             after.sequences["p"] = sequence
         if arrival > after.arrival or transaction.positions or transaction.sequences:
             after.epoch += 1
             after.arrival = arrival
-            self.state = after
-        commit = transaction.commit(durable)
-        assert commit.epoch == after.epoch
-        assert all(end == after.topics[t].rows[p][-1][0] + 1 for (t, p), end in commit.ends.items())
-        self.happened(durable)
+        return transaction, after
 
     def create(self) -> None:
         """A topic of one kind or another."""
