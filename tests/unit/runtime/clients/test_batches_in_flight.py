@@ -122,24 +122,24 @@ def test_a_callback_may_send_flush_and_wait() -> None:
     """It is called by the thread that tells of a batch, which then has to see to the others itself."""
     log, producer = bench(FaultyFiles(0), buffer_memory=15_000)
     answers: list[Any] = []
+    over = threading.Event()
 
     def called(delivery: Delivery[Any]) -> None:
         answers.append(producer.send_batch("t", table(b"answer")).result())
         producer.send_batch("t", table(b"behind"))
         producer.flush()
+        over.set()
 
     first = producer.send_batch("t", table(b"0"))
     first.add_done_callback(called)
     for i in range(1, 12):
         producer.send_batch("t", table(b"%d" % i))
-    done = threading.Thread(target=producer.close)
-    done.start()
-    done.join(PATIENCE_S)
-    assert not done.is_alive()
+    assert over.wait(PATIENCE_S)
+    producer.close()
     assert len(answers) == 1
     found = values(log)
     assert [v for v in found if v.isdigit()] == [b"%d" % i for i in range(12)]
-    assert found.count(b"answer") == 1
+    assert found.count(b"answer") == found.count(b"behind") == 1
 
 
 def test_the_bound_is_at_least_one() -> None:
