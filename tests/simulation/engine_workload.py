@@ -34,6 +34,7 @@ def open_on(files: FaultyFiles, rows_max: int, segment_bytes: int = 4_000, **pro
         segment_bytes_max=segment_bytes,
         journal_bytes_max=20_000,
         embedded_bytes_max=300,
+        staged_bytes_min=0,
         background=False,
         sync_threads=1,
         index_frames_min=2,

@@ -16,7 +16,7 @@ from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
 
-SETTINGS = LogSettings(background=False, journal_bytes_max=20_000, embedded_bytes_max=300)
+SETTINGS = LogSettings(background=False, journal_bytes_max=20_000, embedded_bytes_max=300, staged_bytes_min=0)
 RECORDS = 60
 RUNS = int(os.environ.get("PENSTOCK_SIMULATIONS", "4"))
 BY_HAND = ProducerOptions(background=False)
