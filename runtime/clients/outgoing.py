@@ -14,7 +14,7 @@ from ...errors import ClientError, OutOfOrderSequenceError
 from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
 from .records import Headers, raw_columns, split
 
-__all__ = ["BatchMetadata", "Bulk", "Delivery", "Flight", "Outgoing", "RecordMetadata", "Send"]
+__all__ = ["BatchMetadata", "Bulk", "Delivery", "Flight", "Outgoing", "RecordMetadata", "Send", "fail_all", "size_of"]
 
 
 class RecordMetadata(NamedTuple):
@@ -336,6 +336,12 @@ class Outgoing:
         for bulk, offsets in self._bulks:
             found = {p: (commit.starts[bulk.topic, p] + place, n) for p, (place, n) in offsets.items()}
             bulk.delivery.settle(BatchMetadata(bulk.topic, found))
+
+
+def fail_all(items: Sequence[Send | Bulk], error: BaseException) -> None:
+    """Tell the senders of all of them."""
+    for item in items:
+        item.fail(error)
 
 
 def _columns(topic: str, config: TopicConfig, sends: list[Send]) -> tuple[list[Send], Records | None]:

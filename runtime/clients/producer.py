@@ -1,37 +1,22 @@
-"""A producer: sends records in batches, each batch one commit; numbered, if it has an id; in transactions, if asked.
-
-Batches are begun one after the other, and a large one is begun while the disk still works for those before it.
-"""
+"""A producer: sends records in batches, each batch one commit; numbered, if it has an id; in transactions, if asked."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Literal
 
-from ...errors import BufferExhaustedError, ClientError, PenstockError
+from ...errors import ClientError, PenstockError
 from ...storage.log.protocol import Committing, Compression, Log, TopicPartition
 from .consumer import Consumer
 from .coordinator import Coordinator, GroupMetadata
-from .outgoing import BatchMetadata, Bulk, Delivery, Flight, Outgoing, RecordMetadata, Send, size_of
+from .flights import Flights
+from .outgoing import BatchMetadata, Bulk, Delivery, Flight, Outgoing, RecordMetadata, Send, fail_all, size_of
 from .records import Headers, records_of_columns
 
 __all__ = ["Producer", "ProducerOptions", "ProducerTransaction"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A batch that has its place in the log."""
-
-    flight: Flight
-    outgoing: Outgoing
-    committing: Committing
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +87,14 @@ class Producer:
         self._clock_ms = clock_ms
         self._admit = admit
         self._identity = None if producer_id is None else (producer_id, log.open_producer(producer_id))
-        self._guard = threading.Lock()
-        self._sending = threading.RLock()
-        """Held by whoever begins a batch: they are begun one after the other, so records keep their order."""
-        self._waiting: deque[Flight] = deque()
-        """Batches that nobody has begun; the last one takes more, unless it is full."""
-        self._flying: list[Flight] = []
-        """Batches that were taken and are not done."""
-        self._slots = threading.BoundedSemaphore(1 if producer_id is not None else options.max_in_flight)
-        self._begun: SimpleQueue[_Begun | None] = SimpleQueue()
-        self._lander: threading.Thread | None = None
-        """Waits for the disk, while ``_thread`` begins the next batch."""
-        self._buffered = 0
+        self._flights = Flights(
+            options,
+            1
+            if producer_id is not None
+            else options.max_in_flight,  # what it numbers next, the log knows when it is through
+            lambda items: self._begin(items, self._identity),
+        )
         self._turns: dict[str, int] = {}
-        self._wakeup = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._closed = False
 
     # --- sending ---------------------------------------------------------------------------
 
@@ -152,7 +129,7 @@ class Producer:
         size = size_of(key, value, headers)
         stamp = self._clock_ms() if timestamp is None else timestamp
         send = Send(topic, key, value, stamp, headers, partition, sequence)
-        self._enqueue(send, size)
+        self._flights.add(send, size)
         return send.delivery
 
     def send_batch(
@@ -176,7 +153,7 @@ class Producer:
         columns = [records.keys, records.values, records.headers]
         bulk = Bulk(topic, records, partition, sequence)
         size = sum(c.nbytes for c in columns if c is not None) + records.timestamps.nbytes
-        self._enqueue(bulk, min(size, self._options.buffer_memory))
+        self._flights.add(bulk, min(size, self._options.buffer_memory))
         return bulk.delivery
 
     def _check(self, topic: str, partition: int | None, sequence: int | None) -> None:
@@ -191,178 +168,13 @@ class Producer:
         if sequence is not None and (self.id is None or not isinstance(sequence, int) or sequence < 0):
             raise ClientError("a sequence is a number from 0 on, of a producer with an id: producer(id)")
 
-    def _last_flight(self) -> Flight:
-        """What takes the next item.  Called with ``_guard`` held."""
-        if not self._waiting or self._waiting[-1].size >= self._options.batch_bytes:
-            self._waiting.append(Flight(self._drive, time.monotonic() + self._options.linger_ms / 1000))
-        return self._waiting[-1]
-
-    def _enqueue(self, item: Send | Bulk, size: int) -> None:
-        if size > self._options.buffer_memory:
-            raise ClientError(
-                f"a record of {size} bytes is larger than the buffer: buffer_memory={self._options.buffer_memory}"
-            )
-        while True:
-            with self._guard:
-                if self._closed:
-                    raise ClientError("the producer is closed")
-                if self._buffered + size <= self._options.buffer_memory:
-                    flight = self._last_flight()
-                    item.board(flight)
-                    flight.items.append(item)
-                    flight.size += size
-                    self._buffered += size
-                    first, full = len(flight.items) == 1, flight.size >= self._options.batch_bytes
-                    break
-            self._make_room()
-        if self._options.background:
-            if self._thread is None:
-                self._start_thread()
-            if first or full:
-                self._wakeup.set()
-        elif full:
-            self._send_pending()
-
-    def _make_room(self) -> None:
-        """The buffer is full: write what waits, or wait for what is being written.  Raises: BufferExhaustedError."""
-        deadline_s = time.monotonic() + self._options.max_block_ms / 1000
-        with suppress(TimeoutError):
-            if self._send_next(deadline_s=deadline_s):
-                return
-            flying = self._others()
-            if not flying or self._wait_for(flying[0], deadline_s):
-                return
-        raise BufferExhaustedError(
-            f"the buffer of {self._options.buffer_memory} bytes was full for {self._options.max_block_ms} ms: records "
-            "come faster than they can be written"
-        )
-
     def flush(self) -> None:
         """Return when all that was sent before is written, or has failed (see its `Delivery`).
 
         Raises:
             StorageError, ClientError: why a batch that this call wrote failed.
         """
-        error = self._send_pending()
-        for flight in self._others():
-            self._wait_for(flight)
-        if error is not None:
-            raise error
-
-    def _others(self) -> list[Flight]:
-        """What is on its way, but for those that this thread is telling about: it may be a sender's callback that asks."""
-        with self._guard:
-            return [flight for flight in self._flying if flight.told_by != threading.get_ident()]
-
-    def _wait_for(self, flight: Flight, deadline_s: float | None = None) -> bool:
-        """Returns: whether it is done."""
-        while not flight.done.is_set() and self._land_one():
-            pass
-        return flight.done.wait(_left_s(deadline_s))
-
-    def _land_one(self) -> bool:
-        """If this is the thread that waits for the disk, and a sender's callback has it wait for something else: nobody else
-        would do its work meanwhile.  Returns: whether there was any."""
-        if threading.current_thread() is not self._lander:
-            return False
-        try:
-            begun = self._begun.get_nowait()
-        except Empty:
-            return False
-        if begun is not None:
-            self._land(begun)
-        return True
-
-    def _send_pending(self) -> PenstockError | None:
-        """Write what waits by now.  Returns: why the first one failed, of those that did."""
-        with self._guard:
-            pending = self._waiting[-1] if self._waiting else None
-        found = None
-        while pending is not None and not pending.taken:
-            errors: list[PenstockError] = []
-            self._send_next(errors)
-            found = found or next(iter(errors), None)
-        return found
-
-    def _send_next(
-        self, errors: list[PenstockError] | None = None, *, ahead: bool = False, deadline_s: float | None = None
-    ) -> bool:
-        """Write the first batch that waits.  Returns: whether there was one.
-
-        Args:
-            errors: gets why it failed.
-            ahead: whether another thread may wait for the disk.
-            deadline_s: until when to wait for one's turn.
-
-        Raises:
-            TimeoutError: it did not come.
-        """
-        while not self._slots.acquire(blocking=False):  # before _sending: who has a slot may want that
-            if not self._land_one():
-                if not self._slots.acquire(timeout=_left_s(deadline_s)):
-                    raise TimeoutError
-                break
-        if not self._sending.acquire(timeout=-1 if deadline_s is None else max(0.0, deadline_s - time.monotonic())):
-            self._slots.release()
-            raise TimeoutError
-        try:
-            with self._guard:
-                flight = self._waiting.popleft() if self._waiting else None
-                if flight is not None:
-                    flight.taken = True
-                    self._flying.append(flight)
-            if flight is None:
-                self._slots.release()
-                return False
-            try:
-                begun = _Begun(flight, *self._begin(flight.items, self._identity))
-            except BaseException as error:
-                self._slots.release()
-                self._end(flight, error)
-                if not isinstance(error, PenstockError):
-                    raise
-                if errors is not None:
-                    errors.append(error)
-                return True
-        finally:
-            self._sending.release()
-        if ahead and not begun.committing.done:
-            self._begun.put(begun)
-            if self._lander is None:
-                self._lander = threading.Thread(target=self._land_in_background, name="penstock-sender", daemon=True)
-                self._lander.start()
-            return True
-        failure = self._land(begun)
-        if failure is not None and errors is not None:
-            errors.append(failure)
-        return True
-
-    def _land(self, begun: _Begun) -> PenstockError | None:
-        """Wait until a batch is written.  Returns: why it was not."""
-        begun.flight.told_by = threading.get_ident()
-        try:
-            try:
-                commit = begun.committing.result()
-            finally:
-                self._slots.release()
-            begun.outgoing.settle(commit)
-        except BaseException as error:
-            self._end(begun.flight, error)
-            if isinstance(error, PenstockError):
-                return error
-            raise
-        self._end(begun.flight)
-        return None
-
-    def _end(self, flight: Flight, error: BaseException | None = None) -> None:
-        """A batch is done."""
-        if error is not None:
-            _fail(flight.items, error)
-        with self._guard:
-            self._buffered -= flight.size
-            self._flying.remove(flight)
-        flight.items = []
-        flight.done.set()
+        self._flights.flush()
 
     def _write(
         self,
@@ -372,7 +184,7 @@ class Producer:
         *,
         whole: bool = False,
     ) -> None:
-        """Write items and positions of groups in one commit, and tell the senders.  Called with ``_sending`` held."""
+        """Write items and positions of groups in one commit, and tell the senders.  Called with ``Flights.sending`` held."""
         outgoing, committing = self._begin(items, identity, positions, whole=whole)
         outgoing.settle(committing.result())
 
@@ -384,7 +196,7 @@ class Producer:
         *,
         whole: bool = False,
     ) -> tuple[Outgoing, Committing]:
-        """Give items and positions of groups their place in the log.  Called with ``_sending`` held.
+        """Give items and positions of groups their place in the log.  Called with ``Flights.sending`` held.
 
         Args:
             whole: all of the items or none; otherwise those that can be written.
@@ -429,51 +241,11 @@ class Producer:
 
         Use it as a context manager: it is committed at the end, and aborted if the block raises.
         """
-        with self._guard:
-            if self._closed:
-                raise ClientError("the producer is closed")
+        if self._flights.closed:
+            raise ClientError("the producer is closed")
         return ProducerTransaction(self)
 
     # --- life cycle ------------------------------------------------------------------------
-
-    def _drive(self, flight: Flight, timeout_s: float | None) -> None:
-        """What `Delivery.result` calls: with nothing to linger for, whoever waits writes, and spares a change of threads."""
-        lands = threading.current_thread() is self._lander
-        if self._options.background and not lands and (self._options.linger_ms > 0 or timeout_s is not None):
-            return
-        while not flight.taken:
-            self._send_next()
-        if lands:
-            self._wait_for(flight)
-
-    def _start_thread(self) -> None:
-        with self._guard:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._send_in_background, name="penstock-producer", daemon=True)
-                self._thread.start()
-
-    def _send_in_background(self) -> None:
-        while not self._closed:
-            self._wakeup.clear()
-            due_s = self._due_s()
-            if due_s is None or due_s > 0:
-                self._wakeup.wait(due_s)
-                continue
-            with suppress(Exception):  # whoever sent a record is told of what it was
-                self._send_next(ahead=True)
-
-    def _land_in_background(self) -> None:
-        while (begun := self._begun.get()) is not None:
-            with suppress(Exception):  # the same
-                self._land(begun)
-
-    def _due_s(self) -> float | None:
-        """In how many seconds there is something to do; None if nothing waits."""
-        with self._guard:
-            if not self._waiting:
-                return None
-            flight = self._waiting[0]
-            return 0.0 if flight.size >= self._options.batch_bytes else flight.deadline_s - time.monotonic()
 
     def close(self) -> None:
         """Write what waits, and end.
@@ -481,18 +253,7 @@ class Producer:
         Raises:
             StorageError, ClientError: the last batch could not be written; the producer is closed all the same.
         """
-        with self._guard:
-            if self._closed:
-                return
-            self._closed = True
-        self._wakeup.set()
-        try:
-            self.flush()
-        finally:
-            self._begun.put(None)
-            for thread in (self._thread, self._lander):
-                if thread is not None and thread is not threading.current_thread():
-                    thread.join()
+        self._flights.close()
 
     def __enter__(self) -> Producer:
         return self
@@ -505,15 +266,6 @@ class Producer:
 
     def __repr__(self) -> str:
         return f"<penstock.Producer {'without an id' if self.id is None else self.id}>"
-
-
-def _left_s(deadline_s: float | None) -> float | None:
-    return None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
-
-
-def _fail(items: Sequence[Send | Bulk], error: BaseException) -> None:
-    for item in items:
-        item.fail(error)
 
 
 def _not_yet(flight: Flight, timeout_s: float | None) -> None:
@@ -593,7 +345,7 @@ class ProducerTransaction:
         producer = self._producer
         items = self._flight.items
         try:
-            with ExitStack() as held, producer._sending:
+            with ExitStack() as held, producer._flights.sending:
                 positions: dict[str, dict[TopicPartition, int]] = {}
                 for who, offsets in self._offsets:
                     group = producer._coordinator.group(who.group)
@@ -601,7 +353,7 @@ class ProducerTransaction:
                     positions.setdefault(group.stored_name, {}).update(offsets)
                 producer._write(items, producer._identity, positions, whole=True)
         except BaseException as error:
-            _fail(items, error)
+            fail_all(items, error)
             raise
         finally:
             self._flight.taken = True
@@ -611,7 +363,7 @@ class ProducerTransaction:
         """Forget it: nobody will have seen any of it."""
         self._check_open()
         self._open = False
-        _fail(self._flight.items, ClientError("the transaction was aborted"))
+        fail_all(self._flight.items, ClientError("the transaction was aborted"))
         self._flight.taken = True
         self._flight.done.set()
 

@@ -95,7 +95,7 @@ def test_at_most_so_many_are_on_their_way() -> None:
     threading.Thread(target=wait_for_three, daemon=True).start()
     assert begun.wait(PATIENCE_S)
     assert not any(d.done() for d in sent)
-    assert len(producer._flying) <= 4  # the last of them waits for its turn
+    assert len(producer._flights._flying) <= 4  # the last of them waits for its turn
     files.go.set()
     producer.close()
     assert [d.result().offsets[0][0] for d in sent] == [i * ROWS for i in range(6)]
