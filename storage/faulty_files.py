@@ -18,6 +18,7 @@ import errno
 import hashlib
 import os
 import random
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -26,7 +27,7 @@ from ..errors import StorageError
 from .files import File, _ReplaceByRename, _storage_error
 from .layout import JOURNALS
 
-__all__ = ["FAULTS", "TEARINGS", "Crash", "Fault", "FaultyFiles", "Tearing"]
+__all__ = ["FAULTS", "TEARINGS", "Crash", "Fault", "FaultyFiles", "StoppedDisk", "Tearing"]
 
 _SECTOR_BYTES = 512
 
@@ -433,6 +434,35 @@ def _rename(names: dict[str, _Inode], path: str, inode: _Inode | None) -> None:
         names.pop(source, None)
     if inode is not None:
         names[target or source] = inode
+
+
+class StoppedDisk(FaultyFiles):
+    """Syncs of segments wait while ``go`` is cleared, at most 30 s.
+
+    Attributes:
+        go: set at first.
+        waits: set by a sync of a segment that comes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(seed=0)
+        self.go = threading.Event()
+        self.go.set()
+        self.waits = threading.Event()
+
+    def open(self, path: str, create: bool = False) -> File:
+        file: Any = super().open(path, create)
+        sync = file.sync
+
+        def slow() -> None:
+            if path.endswith(".segment"):
+                self.waits.set()
+                if not self.go.wait(30):
+                    raise TimeoutError("nobody set the disk going again")
+            sync()
+
+        file.sync = slow
+        return file  # type: ignore[no-any-return]
 
 
 class _FaultyFile:

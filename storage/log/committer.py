@@ -186,8 +186,11 @@ class Committer:
     def _give_up(self, pendings: int, size: int) -> None:
         """So many of the last entries, of so many bytes, do not happen."""
         with self._guard:
-            del self._unflushed[len(self._unflushed) - pendings :]
-            self._bytes_taken_in -= size
+            self._drop(pendings, size)
+
+    def _drop(self, pendings: int, size: int) -> None:
+        del self._unflushed[len(self._unflushed) - pendings :]
+        self._bytes_taken_in -= size
 
     # ------------------------------------------------------------------------------------------- large transactions
 
@@ -281,11 +284,11 @@ class Committer:
                 self._stop(error)
             with self._guard:  # those that were planned behind these meanwhile cannot happen, either
                 lost, self._staged = self._staged, []
+                self._drop(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
                 if self._line is not None:
                     self._line.broken = True
                     self._line = None
                 self._leftovers = True
-            self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
             for staged in lost:
                 staged.outcome = error if isinstance(error, StorageError) else self._failure
             raise

@@ -12,35 +12,13 @@ from penstock.errors import ClientError, StorageError
 from penstock.runtime.clients.clients import Clients
 from penstock.runtime.clients.outgoing import Delivery
 from penstock.runtime.clients.producer import Producer, ProducerOptions
-from penstock.storage.faulty_files import FaultyFiles
-from penstock.storage.files import File
+from penstock.storage.faulty_files import FaultyFiles, StoppedDisk
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
 
 PATIENCE_S = 30
 ROWS = 100
-
-
-class StoppedDisk(FaultyFiles):
-    """Syncs of segments wait while ``go`` is cleared."""
-
-    def __init__(self) -> None:
-        super().__init__(seed=0)
-        self.go = threading.Event()
-        self.go.set()
-
-    def open(self, path: str, create: bool = False) -> File:
-        file: Any = super().open(path, create)
-        sync = file.sync
-
-        def slow() -> None:
-            if path.endswith(".segment"):
-                assert self.go.wait(PATIENCE_S)
-            sync()
-
-        file.sync = slow
-        return file  # type: ignore[no-any-return]
 
 
 def bench(files: FaultyFiles, **options: Any) -> tuple[LocalLog, Producer]:

@@ -11,37 +11,13 @@ import pytest
 
 from penstock.errors import StorageError
 from penstock.storage import combining
-from penstock.storage.faulty_files import FaultyFiles
-from penstock.storage.files import File
+from penstock.storage.faulty_files import FaultyFiles, StoppedDisk
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 
 PATIENCE_S = 30
 """How long a thread that must end may take; it decides nothing but how soon a failing test ends."""
-
-
-class StoppedDisk(FaultyFiles):
-    """Syncs of segments wait while ``go`` is cleared."""
-
-    def __init__(self) -> None:
-        super().__init__(seed=0)
-        self.go = threading.Event()
-        self.go.set()
-        self.waits = threading.Event()
-
-    def open(self, path: str, create: bool = False) -> File:
-        file: Any = super().open(path, create)
-        sync = file.sync
-
-        def slow() -> None:
-            if path.endswith(".segment"):
-                self.waits.set()
-                assert self.go.wait(PATIENCE_S)
-            sync()
-
-        file.sync = slow
-        return file  # type: ignore[no-any-return]
 
 
 def commit(log: LocalLog, value: bytes, durable: bool) -> None:

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import OutOfOrderSequenceError, StorageError
-from penstock.storage.faulty_files import FaultyFiles
-from penstock.storage.files import File
+from penstock.storage.faulty_files import FaultyFiles, StoppedDisk
 from penstock.storage.log.committer import Committer
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
@@ -21,29 +20,6 @@ from penstock.storage.log.transaction import LocalTransaction
 PATIENCE_S = 30
 ROWS = 100
 """More than a small transaction has."""
-
-
-class StoppedDisk(FaultyFiles):
-    """Syncs of segments wait while ``go`` is cleared."""
-
-    def __init__(self) -> None:
-        super().__init__(seed=0)
-        self.go = threading.Event()
-        self.go.set()
-        self.waits = threading.Event()
-
-    def open(self, path: str, create: bool = False) -> File:
-        file: Any = super().open(path, create)
-        sync = file.sync
-
-        def slow() -> None:
-            if path.endswith(".segment"):
-                self.waits.set()
-                assert self.go.wait(PATIENCE_S)
-            sync()
-
-        file.sync = slow
-        return file  # type: ignore[no-any-return]
 
 
 def opened(files: FaultyFiles, embedded_bytes_max: int = 0) -> LocalLog:
