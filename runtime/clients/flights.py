@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -165,6 +165,24 @@ class Flights:
             found = found or next(iter(errors), None)
         return found
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold ``sending`` for a commit of one's own, with fewer than ``max_in_flight`` others on their way."""
+        self._take_slot()
+        try:
+            with self.sending:
+                yield
+        finally:
+            self._slots.release()
+
+    def _take_slot(self, deadline_s: float | None = None) -> None:
+        """Before ``sending`` is taken: who has a slot may want that.  Raises: TimeoutError."""
+        while not self._slots.acquire(blocking=False):
+            if not self._land_one():
+                if not self._slots.acquire(timeout=_left_s(deadline_s)):
+                    raise TimeoutError
+                return
+
     def _send_next(
         self, errors: list[PenstockError] | None = None, *, ahead: bool = False, deadline_s: float | None = None
     ) -> bool:
@@ -178,11 +196,7 @@ class Flights:
         Raises:
             TimeoutError: it did not come.
         """
-        while not self._slots.acquire(blocking=False):  # before sending: who has a slot may want that
-            if not self._land_one():
-                if not self._slots.acquire(timeout=_left_s(deadline_s)):
-                    raise TimeoutError
-                break
+        self._take_slot(deadline_s)
         if not self.sending.acquire(timeout=-1 if deadline_s is None else max(0.0, deadline_s - time.monotonic())):
             self._slots.release()
             raise TimeoutError

@@ -176,18 +176,6 @@ class Producer:
         """
         self._flights.flush()
 
-    def _write(
-        self,
-        items: Sequence[Send | Bulk],
-        identity: tuple[str, int] | None,
-        positions: Mapping[str, Mapping[TopicPartition, int]] | None = None,
-        *,
-        whole: bool = False,
-    ) -> None:
-        """Write items and positions of groups in one commit, and tell the senders.  Called with ``Flights.sending`` held."""
-        outgoing, committing = self._begin(items, identity, positions, whole=whole)
-        outgoing.settle(committing.result())
-
     def _begin(
         self,
         items: Sequence[Send | Bulk],
@@ -345,13 +333,15 @@ class ProducerTransaction:
         producer = self._producer
         items = self._flight.items
         try:
-            with ExitStack() as held, producer._flights.sending:
+            with ExitStack() as held, producer._flights.turn():
                 positions: dict[str, dict[TopicPartition, int]] = {}
                 for who, offsets in self._offsets:
                     group = producer._coordinator.group(who.group)
                     held.enter_context(group.committing(who, offsets))
                     positions.setdefault(group.stored_name, {}).update(offsets)
-                producer._write(items, producer._identity, positions, whole=True)
+                outgoing, committing = producer._begin(items, producer._identity, positions, whole=True)
+                commit = committing.result()
+            outgoing.settle(commit)
         except BaseException as error:
             fail_all(items, error)
             raise

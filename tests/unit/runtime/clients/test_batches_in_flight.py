@@ -120,6 +120,27 @@ def test_a_callback_may_send_flush_and_wait() -> None:
     assert found.count(b"answer") == found.count(b"behind") == 1
 
 
+def test_a_transaction_of_a_producer_with_an_id_waits_for_its_batches() -> None:
+    """It numbers its records behind theirs; and a callback of its own may send."""
+    files = StoppedDisk()
+    log, producer = bench(files, id="p")
+    files.go.clear()
+    first = producer.send_batch("t", table(b"first"))
+    assert files.waits.wait(PATIENCE_S)
+    transaction = producer.transaction()
+    later: list[Any] = []
+    transaction.send_batch("t", table(b"second")).add_done_callback(
+        lambda delivery: later.append(producer.send_batch("t", table(b"third")).result())
+    )
+    threading.Timer(0.05, files.go.set).start()
+    transaction.commit()
+    assert first.result().offsets == {0: (0, ROWS)}
+    assert later[0].offsets == {0: (2 * ROWS, ROWS)}
+    assert producer.last_sequence("t") == 3 * ROWS - 1
+    producer.close()
+    assert values(log) == [b"first", b"second", b"third"]
+
+
 def test_the_bound_is_at_least_one() -> None:
     with pytest.raises(ClientError, match="max_in_flight is at least 1"):
         bench(FaultyFiles(0), max_in_flight=0)
