@@ -15,6 +15,7 @@ from penstock.storage.log.committer import Committer
 from penstock.storage.log.local import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
+from penstock.storage.log.staging import Line
 from penstock.storage.log.transaction import LocalTransaction
 
 PATIENCE_S = 30
@@ -147,6 +148,30 @@ def test_one_that_was_planned_behind_a_failure_is_planned_again(monkeypatch: pyt
     assert values(log) == [b"b"]
     log.close()
     assert values(opened(files)) == [b"b"]
+
+
+def test_what_fails_is_out_of_the_queue_before_others_can_know_of_it() -> None:
+    """One that is planned anew goes behind what is left, so nothing may be taken out behind it."""
+    files = FaultyFiles(seed=0)
+    log = opened(files)
+    waiting: list[int] = []
+
+    class Watched(Line):
+        __slots__ = ()
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "broken" and value:
+                waiting.append(len(log.committer._unflushed))
+            super().__setattr__(name, value)
+
+    begun = [made(log, value).begin_commit() for value in (b"a", b"b")]
+    assert log.committer._line is not None
+    log.committer._line.__class__ = Watched
+    files.full_chance = 1.0
+    for one in begun:
+        with pytest.raises(StorageError):
+            one.result()
+    assert waiting == [0]
 
 
 @pytest.mark.parametrize("fails", [False, True])
