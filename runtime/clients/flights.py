@@ -160,9 +160,8 @@ class Flights:
             pending = self._waiting[-1] if self._waiting else None
         found = None
         while pending is not None and not pending.taken:
-            errors: list[PenstockError] = []
-            self._send_next(errors)
-            found = found or next(iter(errors), None)
+            sent = self._send_next()
+            found = found or (None if sent is None else sent.error)
         return found
 
     @contextmanager
@@ -183,13 +182,10 @@ class Flights:
                     raise TimeoutError
                 return
 
-    def _send_next(
-        self, errors: list[PenstockError] | None = None, *, ahead: bool = False, deadline_s: float | None = None
-    ) -> bool:
-        """Write the first batch that waits.  Returns: whether there was one.
+    def _send_next(self, *, ahead: bool = False, deadline_s: float | None = None) -> Flight | None:
+        """Write the first batch that waits.  Returns: it, if there was one.
 
         Args:
-            errors: gets why it failed.
             ahead: whether another thread may wait for the disk.
             deadline_s: until when to wait for one's turn.
 
@@ -197,7 +193,8 @@ class Flights:
             TimeoutError: it did not come.
         """
         self._take_slot(deadline_s)
-        if not self.sending.acquire(timeout=-1 if deadline_s is None else max(0.0, deadline_s - time.monotonic())):
+        left_s = _left_s(deadline_s)
+        if not self.sending.acquire(timeout=-1 if left_s is None else left_s):
             self._slots.release()
             raise TimeoutError
         try:
@@ -208,7 +205,7 @@ class Flights:
                     self._flying.append(flight)
             if flight is None:
                 self._slots.release()
-                return False
+                return None
             try:
                 begun = _Begun(flight, *self._begin(flight.items))
             except BaseException as error:
@@ -216,9 +213,7 @@ class Flights:
                 self._end(flight, error)
                 if not isinstance(error, PenstockError):
                     raise
-                if errors is not None:
-                    errors.append(error)
-                return True
+                return flight
         finally:
             self.sending.release()
         if ahead and not begun.committing.done:
@@ -226,14 +221,12 @@ class Flights:
             if self._lander is None:
                 self._lander = threading.Thread(target=self._land_in_background, name="penstock-sender", daemon=True)
                 self._lander.start()
-            return True
-        failure = self._land(begun)
-        if failure is not None and errors is not None:
-            errors.append(failure)
-        return True
+        else:
+            self._land(begun)
+        return flight
 
-    def _land(self, begun: _Begun) -> PenstockError | None:
-        """Wait until a batch is written.  Returns: why it was not."""
+    def _land(self, begun: _Begun) -> None:
+        """Wait until a batch is written, and tell its senders."""
         begun.flight.told_by = threading.get_ident()
         try:
             try:
@@ -243,15 +236,15 @@ class Flights:
             begun.outgoing.settle(commit)
         except BaseException as error:
             self._end(begun.flight, error)
-            if isinstance(error, PenstockError):
-                return error
-            raise
-        self._end(begun.flight)
-        return None
+            if not isinstance(error, PenstockError):
+                raise
+        else:
+            self._end(begun.flight)
 
     def _end(self, flight: Flight, error: BaseException | None = None) -> None:
         """A batch is done."""
         if error is not None:
+            flight.error = error if isinstance(error, PenstockError) else None
             fail_all(flight.items, error)
         with self._guard:
             self._buffered -= flight.size

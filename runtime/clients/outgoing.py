@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from ...errors import ClientError, OutOfOrderSequenceError
+from ...errors import ClientError, OutOfOrderSequenceError, PenstockError
 from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
 from .records import Headers, raw_columns, split
 
@@ -58,9 +58,10 @@ class Flight:
 
     Attributes:
         told_by: the thread (its ident) that tells the senders; 0 before.
+        error: why it was not written.
     """
 
-    __slots__ = ("deadline_s", "done", "drive", "items", "size", "taken", "told_by")
+    __slots__ = ("deadline_s", "done", "drive", "error", "items", "size", "taken", "told_by")
 
     def __init__(self, drive: Callable[[Flight, float | None], None], deadline_s: float) -> None:
         self.drive = drive
@@ -69,6 +70,7 @@ class Flight:
         self.size = 0
         self.taken = False
         self.told_by = 0
+        self.error: PenstockError | None = None
         self.done = threading.Event()
 
 

@@ -84,7 +84,7 @@ class Committer:
         self._flushing = threading.Lock()
         """Held from taking what is to be flushed until it is in the journal.  Taken under ``write_lock`` or without it, but
         never the other way round: whoever holds it only reads what it took."""
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         """Held for an instant, where these fields change."""
         self._unflushed: list[Pending] = []
         """Entries that the journal has yet to get; the last ones are those of ``_staged``, the others can be seen."""
@@ -175,22 +175,16 @@ class Committer:
     def _take_in(self, plan: Plan) -> None:
         """Its bytes are written: let them wait for the journal."""
         with self._guard:
-            self._note(plan)
-
-    def _note(self, plan: Plan) -> None:
-        self._dirty.update(plan.writes)  # (only now: a sync that runs meanwhile may have come too early for them)
-        self._new_names.update(plan.fresh_directories)
-        self._unflushed.extend(plan.pendings)
-        self._bytes_taken_in += plan.bytes
+            self._dirty.update(plan.writes)  # (only now: a sync that runs meanwhile may have come too early for them)
+            self._new_names.update(plan.fresh_directories)
+            self._unflushed.extend(plan.pendings)
+            self._bytes_taken_in += plan.bytes
 
     def _give_up(self, pendings: int, size: int) -> None:
         """So many of the last entries, of so many bytes, do not happen."""
         with self._guard:
-            self._drop(pendings, size)
-
-    def _drop(self, pendings: int, size: int) -> None:
-        del self._unflushed[len(self._unflushed) - pendings :]
-        self._bytes_taken_in -= size
+            del self._unflushed[len(self._unflushed) - pendings :]
+            self._bytes_taken_in -= size
 
     # ------------------------------------------------------------------------------------------- large transactions
 
@@ -221,7 +215,7 @@ class Committer:
                     return None
                 plan.extend()
                 self._line = line
-                self._note(plan)
+                self._take_in(plan)
                 staged = Staged(commit, len(plan.pendings), plan.bytes)
                 self._staged.append(staged)
                 return staged
@@ -284,7 +278,7 @@ class Committer:
                 self._stop(error)
             with self._guard:  # those that were planned behind these meanwhile cannot happen, either
                 lost, self._staged = self._staged, []
-                self._drop(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
+                self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
                 if self._line is not None:
                     self._line.broken = True
                     self._line = None

@@ -13,7 +13,7 @@ A frame is a header of 72 bytes, little-endian, and a body::
     48  i64  timestamp_min
     56  i64  timestamp_max
     64  u32  flags          which columns the body has; see `Flags`
-    68  u16  key_width      bytes in each key, where ``flags`` says that all have as many; else 0
+    68  u16  key_width      bytes in each key, if all have as many and stand there without offsets; else 0
     70  u16  value_width    the same of the values
 
 The body is one Arrow IPC record batch message.  Its schema is not in it: it follows from the flags and the segment's value
