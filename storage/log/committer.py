@@ -267,17 +267,17 @@ class Committer:
             if own:
                 self._log.publish([p.entry for p in own])
             with self._guard:
+                for staged in landing:  # first, so that an interruption leaves nobody waiting
+                    staged.outcome = staged.commit
                 self._flushed(taken)
                 del self._staged[: len(landing)]
                 if not self._staged:
                     self._line = None
-                for staged in landing:
-                    staged.outcome = staged.commit
         except BaseException as error:
             if not isinstance(error, StorageError):
                 self._stop(error)
             with self._guard:  # those that were planned behind these meanwhile cannot happen, either
-                lost, self._staged = self._staged, []
+                lost, self._staged = [s for s in self._staged if s.outcome is None], []
                 self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
                 if self._line is not None:
                     self._line.broken = True

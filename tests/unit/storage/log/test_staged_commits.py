@@ -258,6 +258,23 @@ def test_an_interruption_waits_until_it_is_known(monkeypatch: pytest.MonkeyPatch
     assert values(log) == [b"a", b"b"]
 
 
+def test_an_interruption_behind_the_commit_leaves_nobody_waiting() -> None:
+    """It comes when the transaction has happened and is being taken out of the queue: its caller gets both."""
+    log = opened(FaultyFiles(seed=0))
+    begun = made(log, b"a").begin_commit()
+
+    class Interrupting(list[Any]):
+        def __delitem__(self, places: Any) -> None:
+            super().__delitem__(places)
+            raise KeyboardInterrupt
+
+    log.committer._staged = Interrupting(log.committer._staged)
+    with pytest.raises(KeyboardInterrupt):
+        begun.result()
+    assert begun.done
+    assert values(log) == [b"a"]
+
+
 def test_many_threads_on_real_files(tmp_path: Any) -> None:
     """Each caller's commits happen in its order, all of them once."""
     log = LocalLog.open(tmp_path, LogSettings(200_000, 4_000, background=False))
