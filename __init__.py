@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .runtime.host import Token
     from .runtime.subscriptions import PushBatch, Subscription
     from .storage.backup import Backup, backup_directory
-    from .storage.log.report import inspect_directory
+    from .storage.log.local.maintenance.report import inspect_directory
     from .storage.repair import RepairPlan, plan_repair
     from .storage.verify import Finding, verify_directory
 
@@ -95,7 +95,7 @@ _HOMES = {
     "UnsupportedError": "errors",
     "backup_directory": "storage.backup",
     "connect": "engine.database",
-    "inspect_directory": "storage.log.report",
+    "inspect_directory": "storage.log.local.maintenance.report",
     "plan_repair": "storage.repair",
     "verify_directory": "storage.verify",
     "run_test": "engine.script_tests",

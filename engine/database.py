@@ -24,19 +24,11 @@ from ..runtime.metrics import Progress, RecoveryProgress
 from ..runtime.subscriptions import Subscription
 from ..storage.backup import Backup, backup_directory
 from ..storage.layout import open_directory
-from ..storage.log.local import LocalLog
+from ..storage.log.local.local_log import LocalLog
 from ..storage.log.protocol import OffsetReset
 from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import Catalog, DataSource, FormatInfo
 from .clients import ClientMethods
-from .commands import adhoc, persist, records, select, topics
-from .commands.context import Engine
-from .commands.dispatch import Script, execute, read_script
-from .commands.journal import Journal
-from .commands.planning import copies
-from .commands.raw import raw_records
-from .commands.submit import Submission
-from .commands.topics import TopicDescription
 from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
@@ -45,6 +37,14 @@ from .results import Message, Result, Submitted, Table
 from .schema import Column, Schema
 from .schema_log import open_registry
 from .settings import Settings, canonical_name
+from .statements import adhoc, create_query, records, select, topics
+from .statements.context import Engine
+from .statements.dispatch import Script, execute, read_script
+from .statements.journal import Journal
+from .statements.planning import copies
+from .statements.raw import raw_records
+from .statements.submit import Submission
+from .statements.topics import TopicDescription
 from .texts import check_text, pull_query, with_places
 from .types import from_arrow
 
@@ -144,7 +144,7 @@ class Database(ClientMethods):
                         f"statement {entry.offset} of the journal cannot be replayed: {error.message}: {entry.statement}",
                         action="register the functions it uses before connect(), or open it with the version that made it",
                     ) from error
-            persist.start_replayed(engine)
+            create_query.start_replayed(engine)
         finally:
             engine.replaying = False
 

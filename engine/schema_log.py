@@ -44,7 +44,7 @@ def open_registry(log: Log, url: str = "") -> SchemaRegistry:
             )
         return _embedded(log)
     # Here, because it takes Python's HTTP client, which nothing else needs.
-    from ..storage.formats.remote_registry import RemoteRegistry
+    from ..storage.schemas.remote import RemoteRegistry
 
     remote = RemoteRegistry(url)
     _check_same(_embedded(log), remote)

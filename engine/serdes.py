@@ -15,7 +15,7 @@ from .schema import Column, Schema
 from .types import to_arrow
 
 if TYPE_CHECKING:
-    from ..storage.formats.schema_registry import SchemaRegistry
+    from ..storage.schemas.registry import SchemaRegistry
 
 
 def serde_maker(registry: SchemaRegistry | None) -> Callable[[FormatInfo, bool, str, int], Serde | None]:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from ..errors import StatementError, UnsupportedError
-from ..storage.formats.schema_registry import LEVELS
+from ..storage.schemas.registry import LEVELS
 
 Kind = Literal["text", "integer", "boolean"]
 STREAMS_PREFIX = "ksql.streams."

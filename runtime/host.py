@@ -19,11 +19,11 @@ from ..storage.layout import CHANGELOG_PREFIX
 from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
 from .batch import Batch
 from .clients.coordinator import is_client_group
-from .commit import Checkpoints, NoCheckpoints
 from .dataflow import Dataflow, Sink, Source
 from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
-from .queries import COPY_OF, QueryRun, Services
+from .query.commit import Checkpoints, NoCheckpoints
+from .query.lifecycle import COPY_OF, QueryRun, Services
 from .scheduler import Scheduler
 from .source import DecodedTopics
 from .subscriptions import Subscription

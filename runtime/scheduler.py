@@ -14,7 +14,7 @@ from contextvars import copy_context
 
 from ..errors import InternalError, PenstockError
 from ..storage.log.protocol import Log
-from .queries import QueryRun
+from .query.lifecycle import QueryRun
 
 _LOGGER = logging.getLogger("penstock.scheduler")
 _IDLE_WAIT_S = 0.5

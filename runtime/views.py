@@ -12,7 +12,7 @@ import pyarrow as pa
 from ..errors import InternalError
 from ..storage.state.store import Snapshot
 from .dataflow import View
-from .queries import QueryRun
+from .query.lifecycle import QueryRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from .layout import (
     partition_directory,
     segment_path,
 )
-from .log.inspect import LogContents, read_log
-from .log.journal import Journal
+from .log.local.commit.journal import Journal
+from .log.local.maintenance.inspect import LogContents, read_log
 from .state.checkpoint import SUFFIXES
 
 __all__ = ["Backup", "backup_directory", "backup_files"]

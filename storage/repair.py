@@ -36,10 +36,10 @@ from .layout import (
     journal_path,
     segment_path,
 )
-from .log.inspect import LogContents, frames_of, open_segment, read_log
-from .log.journal import Journal
-from .log.manifest import SegmentState
-from .log.repair import rescue_segment
+from .log.local.commit.journal import Journal
+from .log.local.maintenance.inspect import LogContents, frames_of, open_segment, read_log
+from .log.local.maintenance.repair import rescue_segment
+from .log.local.manifest import SegmentState
 from .state.checkpoint import SUFFIXES, CheckpointFiles
 from .verify import Finding
 

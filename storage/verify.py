@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import StorageError
 from .files import Files, RealFiles
 from .layout import FORMAT, STATE, check_version, check_whole
-from .log.verify import Finding, verify_log
+from .log.local.maintenance.verify import Finding, verify_log
 from .state.checkpoint import CheckpointFiles
 
 __all__ = ["Finding", "verify_directory", "verify_files"]

@@ -22,18 +22,18 @@ REPL_MAY_READ = {"grammar.words", "grammar.lexer"}
 """The only parts of grammar that repl knows: how text is cut into words, not what it means."""
 ORDER = {
     "grammar": "ast tables lexer build substitute syntax_errors words parse unparse",
-    "storage": "combining files layout faulty_files formats log state verify backup repair",
+    "storage": "combining files layout optional_packages values schemas formats log state verify backup repair",
     "runtime": (
         "clock batch clients metrics kernel windows ordering segmented operators dataflow processing_log source sink "
-        "topic_tail subscriptions pull_check pull task commit step inputs complaints queries scheduler views host"
+        "topic_tail subscriptions query scheduler views host"
     ),
     "engine": (
-        "types schema settings clients catalog functions expressions analysis plan schema_log serdes intake stored_tables "
-        "lowering results commands texts database script_tests"
+        "types schema settings clients catalog columns java functions expressions analysis plan schema_log serdes intake "
+        "stored_tables lowering results duckdb statements texts database script_tests"
     ),
-    "engine/commands": (
+    "engine/statements": (
         "raw journal upgrade context topics inference planning printing reading records replacement settings "
-        "submit insert persist select adhoc define describe inspect assertions dispatch"
+        "submit insert create_query select adhoc create_source describe inspect assertions dispatch"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""
@@ -174,4 +174,4 @@ def test_importing_from_the_package_itself_is_importing_the_door() -> None:
     assert _member((), "connect") == ""
     assert _member((), "limits") == "limits"
     assert _member(("grammar",), "words") == "grammar.words"
-    assert _member(("engine", "commands"), "execute") == "engine.commands"
+    assert _member(("engine", "statements"), "execute") == "engine.statements"

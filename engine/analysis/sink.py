@@ -11,11 +11,11 @@ from ...errors import Span, StatementError
 from ...grammar import ast
 from ...limits import PARTITIONS_MAX
 from ...storage.formats import FormatTraits, check_columns, check_wrapping, format_traits
-from ...storage.formats.avro_schema import key_full_name
 from ...storage.formats.delimited import delimiter_of
+from ...storage.schemas.avro import key_full_name
 from ..catalog import UNWRAP_SINGLES, WRAP_SINGLES, Catalog, DataSource, FormatInfo
 from ..expressions.nodes import Cast, TypedExpression
-from ..functions.java_time import parts_of
+from ..java.time import parts_of
 from ..schema import Column, Schema
 from ..types import BIGINT, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, to_arrow
 from .coercion import can_coerce

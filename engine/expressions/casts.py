@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated, Failures, failures_at, failures_of
-from ...storage.formats.java_numbers import format_double, format_doubles
+from ...storage.values.java_numbers import format_double, format_doubles
 from .. import types as t
 from ..functions.aggregate_values import from_unscaled, unscaled
-from ..functions.java_text import BLANKS
+from ..java.text import BLANKS
 from .temporal_text import DAY_MS, format_date, format_time, format_timestamp, parse_date, parse_time, parse_timestamp
 from .values import (
     from_numpy,

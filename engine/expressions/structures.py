@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ...runtime.kernel import Failures
 from .. import types as t
-from ..functions.items import distinct_keys, maps_of
+from ..columns.items import distinct_keys, maps_of
 from . import nodes as n
 from .arithmetic import null_failures
 from .frames import Evaluator, Frame, Value, strict

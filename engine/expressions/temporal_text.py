@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 
-from ..functions.java_text import BLANKS
+from ..java.text import BLANKS
 
 _DATE = re.compile(r"([+-]?\d{1,9})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
 _TIME = re.compile(r"(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?)?", re.ASCII)

@@ -19,7 +19,7 @@ from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Failures, failures_of
 from .. import types as t
-from ..functions.items import all_entries_of
+from ..columns.items import all_entries_of
 
 _STORED = {t.DATE: pa.int32(), t.TIME: pa.int32(), t.TIMESTAMP: pa.int64()}
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures, failures_of
-from ...storage.formats.java_numbers import format_doubles
-from ...storage.formats.java_texts import format_decimal
 from ...storage.formats.values import storage_type
-from .columns import Int64s, flat, floats, length_of, null_mask, spread, with_nulls
-from .items import Items, items_of, lists_of, sort_numbers, within_rows
+from ...storage.values.java_numbers import format_doubles
+from ...storage.values.java_texts import format_decimal
+from ..columns.arrow import Int64s, flat, floats, length_of, null_mask, spread, with_nulls
+from ..columns.items import Items, items_of, lists_of, sort_numbers, within_rows
 from .registry import scalar
 
 CATEGORY = "ARRAY"

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from ...limits import SERIES_ITEMS_MAX
 from ...runtime.kernel import Evaluated, Failures
-from .columns import Bools, Int64s, flat, from_numpy, int64s, length_of, null_mask, spread
-from .items import Items, groups_of, identities, items_of, joined, lists_of, positions
+from ..columns.arrow import Bools, Int64s, flat, from_numpy, int64s, length_of, null_mask, spread
+from ..columns.items import Items, groups_of, identities, items_of, joined, lists_of, positions
 from .registry import scalar
 
 CATEGORY = "ARRAY"

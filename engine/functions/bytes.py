@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated
-from .columns import by_prepared
+from ..columns.arrow import by_prepared
 from .registry import scalar
 
 CATEGORY = "BYTES"

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, failures_of
-from .columns import is_literal, length_of, null_mask, spread, with_nulls
+from ..columns.arrow import is_literal, length_of, null_mask, spread, with_nulls
 from .json_values import HALF_PAIR, MISSING, Missing, Texts, is_json, needs_digits, read_all
 from .registry import scalar
 

@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...storage.formats.java_numbers import format_doubles
 from ...storage.formats.json_writer import quoted, string_texts
-from ...storage.formats.text_values import format_base64
 from ...storage.formats.values import storage_type
-from .columns import flat, floats, int64s, null_mask, with_nulls
-from .items import Items, entries_of, items_of, lists_of, sort_numbers, within_rows
-from .java_time_columns import format_dates, format_times, format_timestamps
+from ...storage.values.java_numbers import format_doubles
+from ...storage.values.texts import format_base64
+from ..columns.arrow import flat, floats, int64s, null_mask, with_nulls
+from ..columns.items import Items, entries_of, items_of, lists_of, sort_numbers, within_rows
+from ..java.time_columns import format_dates, format_times, format_timestamps
 from .registry import scalar
 
 

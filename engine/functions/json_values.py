@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .columns import flat
+from ..columns.arrow import flat
 
 
 class Missing:

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, LambdaKernel, failures_of
-from .columns import Bools, Int64s, flat, length_of, null_mask, spread
-from .hash_order import in_hash_order
-from .items import Items, entries_of, groups_of, identities, items_of, lists_of, maps_of
+from ..columns.arrow import Bools, Int64s, flat, length_of, null_mask, spread
+from ..columns.items import Items, entries_of, groups_of, identities, items_of, lists_of, maps_of
+from ..java.map_order import in_hash_order
 from .registry import scalar
 
 CATEGORY = "LAMBDA"

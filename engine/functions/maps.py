@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, failures_at
-from .columns import length_of, null_mask, spread
-from .hash_order import in_hash_order
-from .items import distinct_keys, entries_of, items_of, joined, lists_of, maps_of, sort_numbers, within_rows
+from ..columns.arrow import length_of, null_mask, spread
+from ..columns.items import distinct_keys, entries_of, items_of, joined, lists_of, maps_of, sort_numbers, within_rows
+from ..java.map_order import in_hash_order
 from .registry import scalar
 
 CATEGORY = "MAP"

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, failures_of
-from .byte_columns import byte_bounds
-from .columns import (
+from ..columns.arrow import (
     Bools,
     Int64s,
     ascii_rows,
@@ -27,7 +26,8 @@ from .columns import (
     with_bytes,
     with_nulls,
 )
-from .java_text import from_units, to_units
+from ..columns.bytes import byte_bounds
+from ..java.text import from_units, to_units
 from .registry import scalar
 
 CATEGORY = "STRING"

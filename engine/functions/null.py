@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .columns import flat, length_of, null_mask, spread, with_nulls
+from ..columns.arrow import flat, length_of, null_mask, spread, with_nulls
 from .registry import scalar
 
 CATEGORY = "CONDITIONAL"

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated
 from .. import types as t
-from .columns import Bools, Floats, by_setting, flat, floats, from_numpy, length_of, null_mask, row_by_row, spread
+from ..columns.arrow import Bools, Floats, by_setting, flat, floats, from_numpy, length_of, null_mask, row_by_row, spread
 from .registry import scalar
 
 CATEGORY = "MATHEMATICAL"

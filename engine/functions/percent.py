@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .byte_columns import Bytes, byte_bounds, of_bytes, rows_at
-from .columns import Bools, Int64s, flat, null_mask, text_bytes
+from ..columns.arrow import Bools, Int64s, flat, null_mask, text_bytes
+from ..columns.bytes import Bytes, byte_bounds, of_bytes, rows_at
 
 _PLUS, _SPACE, _PERCENT = b"+ %"
 _SAFE = np.zeros(256, np.bool_)

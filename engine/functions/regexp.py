@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated
-from .columns import by_prepared
-from .java_regex import compile_java, compile_uncaptured, replacement
+from ..columns.arrow import by_prepared
+from ..java.regex import compile_java, compile_uncaptured, replacement
 from .registry import scalar
 
 CATEGORY = "STRING"

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated
-from .columns import Int64s, by_setting, flat, int64s, is_literal, null_mask, nulls, row_by_row
-from .java_text import from_units, to_units
+from ..columns.arrow import Int64s, by_setting, flat, int64s, is_literal, null_mask, nulls, row_by_row
+from ..java.text import from_units, to_units
 from .registry import scalar
 
 CATEGORY = "STRING"

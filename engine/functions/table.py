@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, Failures
-from .columns import Int64s, null_mask
-from .items import items_of, lists_of, positions
+from ..columns.arrow import Int64s, null_mask
+from ..columns.items import items_of, lists_of, positions
 from .registry import table_function
 
 _CUBE_ITEMS_MAX = 20

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from ...runtime.clock import now_ms
 from ...runtime.kernel import Evaluated, Failures, failures_of
-from . import java_time
-from .calendar import DAY_MS
-from .columns import by_setting, fail, from_numpy, int64s, length_of, null_mask, spread, unit_word
-from .java_time_columns import (
+from ..columns.arrow import by_setting, fail, from_numpy, int64s, length_of, null_mask, spread, unit_word
+from ..columns.calendar import DAY_MS
+from ..java import time as java_time
+from ..java.time_columns import (
     format_dates,
     format_times,
     format_timestamps,
@@ -22,8 +22,8 @@ from .java_time_columns import (
     parse_times,
     parse_timestamps,
 )
+from ..java.zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
 from .registry import scalar
-from .zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
 
 CATEGORY = "DATE / TIME"
 

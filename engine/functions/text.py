@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ...limits import PADDED_CHARS_MAX
 from ...runtime.kernel import Evaluated
-from .columns import (
+from ..columns.arrow import (
     all_ascii,
     flat,
     from_numpy,
@@ -31,7 +31,7 @@ from .columns import (
     text_offsets,
     with_bytes,
 )
-from .java_text import BLANKS, from_units, to_units
+from ..java.text import BLANKS, from_units, to_units
 from .registry import scalar
 
 CATEGORY = "STRING"

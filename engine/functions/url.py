@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
-from .byte_columns import Bytes, byte_bounds, first_at, pieces
-from .columns import (
+from ..columns.arrow import (
     Bools,
     Int64s,
     ascii_rows,
@@ -28,6 +27,7 @@ from .columns import (
     text_bytes,
     with_nulls,
 )
+from ..columns.bytes import Bytes, byte_bounds, first_at, pieces
 from .percent import decoded, form_encoded
 from .registry import scalar
 

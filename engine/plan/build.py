@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...errors import StatementError
 from ...storage.formats import format_traits
-from ...storage.formats.avro_schema import key_full_name
+from ...storage.schemas.avro import key_full_name
 from ..analysis import grouping as g
 from ..analysis.resolved import Grouping, Named, ResolvedJoin, ResolvedQuery
 from ..analysis.scope import FromSource, SourceColumn

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from ...errors import ClientError, PenstockError
 from ...storage.log.protocol import Committing, Compression, Log, TopicPartition
+from .accumulator import Flights
 from .consumer import Consumer
 from .coordinator import Coordinator, GroupMetadata
-from .flights import Flights
 from .outgoing import BatchMetadata, Bulk, Delivery, Flight, Outgoing, RecordMetadata, Send, fail_all, size_of
 from .records import Headers, records_of_columns
 

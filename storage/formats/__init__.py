@@ -7,9 +7,9 @@ schemas (AVRO, PROTOBUF, JSON_SR) take a `SchemaRegistry`.
 from __future__ import annotations
 
 from ...errors import InternalError, StatementError
+from ..schemas.inference import infer_columns, schema_of_columns
+from ..schemas.registry import EmbeddedRegistry, RegisteredSchema, SchemaReference, SchemaRegistry, SchemaText
 from .base import Serde, SerdeOptions
-from .schema_inference import infer_columns, schema_of_columns
-from .schema_registry import EmbeddedRegistry, RegisteredSchema, SchemaReference, SchemaRegistry, SchemaText
 from .traits import FORMATS, FormatTraits, check_columns, check_wrapping, format_traits
 
 __all__ = [

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import StatementError
-from .avro_columns import plain_fields, read_columns, readable, source_fields, writable, write_columns
-from .avro_schema import (
+from ..optional_packages import needed
+from ..schemas.avro import (
     AvroReader,
     Names,
     avro_schema,
@@ -24,10 +24,10 @@ from .avro_schema import (
     unscaled_bytes,
     without_logical_types,
 )
+from ..schemas.registry import SchemaRegistry, SchemaText, resolve
+from .avro_columns import plain_fields, read_columns, readable, source_fields, writable, write_columns
 from .base import SerdeOptions
 from .coercion import coercion, struct_coercion
-from .extras import needed
-from .schema_registry import SchemaRegistry, SchemaText, resolve
 from .schema_serde import ReadColumns, ReadRow, SchemaSerde, WriteColumns, WriteRow
 
 Convert = Callable[[Any], Any]

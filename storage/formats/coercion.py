@@ -25,10 +25,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from .java_numbers import format_double
-from .java_texts import fit_decimal, format_decimal
-from .text_values import check_time
-from .values import type_name
+from ..values.java_numbers import format_double
+from ..values.java_texts import fit_decimal, format_decimal
+from ..values.texts import check_time
+from ..values.type_names import type_name
 
 Coerce = Callable[[Any], Any]
 

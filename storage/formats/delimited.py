@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import StatementError
+from ..values.java_texts import double_texts, format_decimal
+from ..values.texts import format_base64, text_parser
 from .base import Decoded, Encoded
-from .java_texts import double_texts, format_decimal
-from .text_values import format_base64, text_parser
 from .values import (
     BadValue,
     binary_array,

@@ -28,9 +28,9 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from .java_texts import fit_decimal, parse_decimal, parse_double, parse_integer, wrap_integer
-from .text_values import check_date, check_time, parse_base64, text_parser
-from .values import type_name
+from ..values.java_texts import fit_decimal, parse_decimal, parse_double, parse_integer, wrap_integer
+from ..values.texts import check_date, check_time, parse_base64, text_parser
+from ..values.type_names import type_name
 
 Reader = Callable[[Any], Any]
 """Takes a parsed JSON value that is not null; raises `ValueError`."""

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Optional
 import msgspec
 import pyarrow as pa
 
-from .java_texts import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN
+from ..values.java_texts import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN
+from ..values.texts import DAY_MS
 from .json_reader import parse_json, reader
-from .text_values import DAY_MS
 
 Convert = Callable[[Any], Any]
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..schemas.json import json_schema
+from ..schemas.registry import SchemaRegistry, SchemaText
 from .base import Decoded, Encoded, SerdeOptions
 from .json import JsonSerde
-from .json_schema import json_schema
-from .schema_registry import SchemaRegistry, SchemaText
 from .schema_serde import HEADER_BYTES, header, subject_of
 from .values import binary_array, binary_parts, malformed, nulls_of, without_prefix
 

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .java_texts import double_texts, format_decimal
-from .text_values import format_base64
+from ..values.java_texts import double_texts, format_decimal
+from ..values.texts import format_base64
 from .values import plain_array, storage_type
 
 _MUST_ESCAPE = r'["\\\x00-\x1f]'

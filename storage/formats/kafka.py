@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..values.type_names import type_name
 from .base import Decoded, Encoded
-from .values import binary_array, binary_parts, malformed, nulls_of, or_none, plain_array, row_count, type_name, without
+from .values import binary_array, binary_parts, malformed, nulls_of, or_none, plain_array, row_count, without
 
 _NUMBERS = {pa.int32().id: ">i4", pa.int64().id: ">i8", pa.float64().id: ">f8"}
 """By the numbers of the types: a type itself is slow to hash."""

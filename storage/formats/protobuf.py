@@ -12,19 +12,16 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import StatementError
-from .avro_schema import decimal_of, unscaled_bytes
-from .base import Decoded, Encoded, SerdeOptions
-from .coercion import struct_coercion
-from .extras import needed
-from .java_texts import fit_decimal, wrap_integer
-from .protobuf_schema import (
+from ..optional_packages import needed
+from ..schemas.avro import decimal_of, unscaled_bytes
+from ..schemas.protobuf import (
     DECIMAL_MESSAGE,
     LOGICAL,
     WRAPPERS,
@@ -33,13 +30,17 @@ from .protobuf_schema import (
     ProtobufReader,
     is_map,
     load_messages,
+    nullable_named,
     proto_schema,
     real_oneof_of,
     real_oneofs,
 )
-from .schema_registry import SchemaRegistry, SchemaText, resolve
+from ..schemas.registry import SchemaRegistry, SchemaText, resolve
+from ..values.java_texts import fit_decimal, wrap_integer
+from ..values.texts import DAY_MS
+from .base import Decoded, Encoded, SerdeOptions
+from .coercion import struct_coercion
 from .schema_serde import ReadRow, SchemaSerde, WriteRow
-from .text_values import DAY_MS
 from .values import binary_array, decode_rows, encode_rows, row_count
 
 Get = Callable[[Any], Any]
@@ -57,18 +58,6 @@ def nullable_of(options: SerdeOptions) -> Nullable:
     """
     properties = options.properties
     return nullable_named(properties.get("nullable_representation", properties.get("nullableRepresentation", "NONE")))
-
-
-def nullable_named(name: str) -> Nullable:
-    """How nulls are represented.
-
-    Raises:
-        StatementError: it is neither OPTIONAL nor WRAPPER (nor NONE, the default).
-    """
-    wanted = name.upper()
-    if wanted not in ("NONE", "OPTIONAL", "WRAPPER"):
-        raise StatementError(f"Nulls in protobuf are represented as OPTIONAL or WRAPPER, not {wanted}")
-    return cast(Nullable, wanted)
 
 
 class ProtobufSerde(SchemaSerde):

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .protobuf_schema import Nullable
+from ..schemas.protobuf import Nullable
 from .values import from_rows, to_rows
 
 DEFAULTS: dict[Any, Any] = {

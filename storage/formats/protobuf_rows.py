@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..schemas.protobuf import load_messages, proto_schema
+from ..schemas.registry import SchemaText
 from .protobuf import message_writer
-from .protobuf_schema import load_messages, proto_schema
-from .schema_registry import SchemaText
 from .values import to_rows
 
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import DataError, StatementError
+from ..schemas.registry import SchemaRegistry, SchemaText
 from .base import Decoded, Encoded, Malformed, SerdeOptions
-from .schema_registry import SchemaRegistry, SchemaText
 from .values import binary_array, binary_parts, decode_rows, encode_rows, nulls_of, row_count
 
 Int64s = npt.NDArray[np.int64]

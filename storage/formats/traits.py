@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import StatementError
-from .values import type_name
+from ..values.type_names import type_name
 
 KAFKA_TYPES = (pa.int32(), pa.int64(), pa.float64(), pa.string(), pa.binary())
 

@@ -63,32 +63,6 @@ def is_nested(type_: Any) -> bool:
     return bool(pa.types.is_nested(type_))
 
 
-def type_name(type_: Any) -> str:
-    """The SQL name of an Arrow type, for messages."""
-    names = {
-        pa.bool_(): "BOOLEAN",
-        pa.int32(): "INTEGER",
-        pa.int64(): "BIGINT",
-        pa.float64(): "DOUBLE",
-        pa.string(): "STRING",
-        pa.binary(): "BYTES",
-        pa.date32(): "DATE",
-        pa.time32("ms"): "TIME",
-        pa.timestamp("ms"): "TIMESTAMP",
-    }
-    if type_ in names:
-        return names[type_]
-    if pa.types.is_decimal(type_):
-        return f"DECIMAL({type_.precision}, {type_.scale})"
-    if pa.types.is_map(type_):
-        return f"MAP<{type_name(type_.key_type)}, {type_name(type_.item_type)}>"
-    if pa.types.is_list(type_):
-        return f"ARRAY<{type_name(type_.value_type)}>"
-    if pa.types.is_struct(type_):
-        return f"STRUCT<{', '.join(f'`{f.name}` {type_name(f.type)}' for f in type_)}>"
-    return str(type_)
-
-
 def storage_type(type_: Any) -> Any:
     """The type with dates and times replaced by the integers that stand for them, at every depth."""
     if pa.types.is_date32(type_) or pa.types.is_time32(type_):

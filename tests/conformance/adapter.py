@@ -32,10 +32,9 @@ from penstock.engine.database import connect
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
 from penstock.engine.settings import PROPERTIES, canonical_name
 from penstock.runtime.clock import ManualClock
-from penstock.storage.formats.schema_registry import WIRE_NAMES, SchemaReference, SchemaText
-
-from . import functions, nodes
-from .proto_texts import proto_texts
+from penstock.storage.schemas.registry import WIRE_NAMES, SchemaReference, SchemaText
+from penstock.tests.conformance import functions, nodes
+from penstock.tests.conformance.proto_texts import proto_texts
 
 _NOW_MS = 1_700_000_000_000
 _SILENT = {"insert values", "set", "unset", "define", "undefine"}

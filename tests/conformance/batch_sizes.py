@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from .gate import kit
+from penstock.tests.conformance.gate import kit
 
 SIZES = (None, 1, 2, 7)
 """Records per step; None leaves it at the default, which is more than any case has."""
@@ -53,7 +53,7 @@ def differences(case: Any) -> list[str]:
     """What a case's topics hold that depends on the number of records per step."""
     from execute import run_case
 
-    from .adapter import PenstockAdapter
+    from penstock.tests.conformance.adapter import PenstockAdapter
 
     reference: Logs = {}
     found: list[str] = []

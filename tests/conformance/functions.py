@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Annotated, Any, TypedDict, TypeVar
 
 import penstock
-from penstock.engine.functions.java_text import units_length
-from penstock.storage.formats.java_numbers import format_double
+from penstock.engine.java.text import units_length
+from penstock.storage.values.java_numbers import format_double
 
 A = TypeVar("A")
 B = TypeVar("B")

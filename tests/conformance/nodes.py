@@ -15,8 +15,7 @@ from adapter import Record, Topic, dump_json, load_json  # the kit's module
 from penstock.engine import types as t
 from penstock.engine.catalog import DataSource, FormatInfo
 from penstock.engine.schema import Column
-
-from . import schema_nodes
+from penstock.tests.conformance import schema_nodes
 
 REGISTRY_FORMATS = ("AVRO", "PROTOBUF", "PROTOBUF_NOSR", "JSON_SR")
 _DEFAULT = FormatInfo("JSON")

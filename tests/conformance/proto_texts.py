@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import message_factory, text_format
 
 from penstock.storage.formats import SchemaText
-from penstock.storage.formats.protobuf_schema import load_messages
+from penstock.storage.schemas.protobuf import load_messages
 
 
 def proto_texts(schema: str, messages: Sequence[bytes]) -> list[str]:

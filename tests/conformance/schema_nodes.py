@@ -21,11 +21,11 @@ from penstock.storage.formats import SchemaRegistry, make_serde
 from penstock.storage.formats.base import SerdeOptions
 from penstock.storage.formats.json_reader import json_text, parse_json
 from penstock.storage.formats.protobuf import read_indexes
-from penstock.storage.formats.protobuf_schema import ProtobufReader, load_messages
-from penstock.storage.formats.schema_inference import natural_type
-from penstock.storage.formats.schema_registry import WIRE_NAMES, SchemaText, resolve
 from penstock.storage.formats.schema_serde import header, split_header, subject_of
 from penstock.storage.formats.values import from_rows, to_rows
+from penstock.storage.schemas.inference import natural_type
+from penstock.storage.schemas.protobuf import ProtobufReader, load_messages
+from penstock.storage.schemas.registry import WIRE_NAMES, SchemaText, resolve
 
 _WIDE = Context(prec=200)
 

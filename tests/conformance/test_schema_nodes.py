@@ -11,8 +11,7 @@ import pytest
 
 from penstock.engine.catalog import FormatInfo
 from penstock.storage.formats import EmbeddedRegistry, SchemaText
-
-from .schema_nodes import decode_node, encode_node
+from penstock.tests.conformance.schema_nodes import decode_node, encode_node
 
 COLUMNS = pa.schema([("I", pa.int32()), ("D", pa.decimal128(6, 4)), ("B", pa.binary()), ("T", pa.timestamp("ms"))])
 

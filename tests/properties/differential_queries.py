@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from .differential_expressions import COLUMNS, Expression, Expressions
+from penstock.tests.properties.differential_expressions import COLUMNS, Expression, Expressions
 
 FLUSH_MS = 10_000_000
 """Timestamps from here on are of rows that only close windows: their keys are not looked at."""

@@ -24,9 +24,8 @@ import pytest
 
 from penstock.engine.database import Database, connect
 from penstock.errors import PenstockError
-
-from .differential_expressions import COLUMNS, MACROS
-from .differential_queries import FLUSH_MS, KINDS, Query, query
+from penstock.tests.properties.differential_expressions import COLUMNS, MACROS
+from penstock.tests.properties.differential_queries import FLUSH_MS, KINDS, Query, query
 
 QUERIES = int(os.environ.get("PENSTOCK_DIFFERENTIAL", "1000"))
 CHUNK = 50

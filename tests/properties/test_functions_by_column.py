@@ -14,20 +14,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.engine.functions import (
-    java_time,
-    json_text,
-    json_values,
-    load_built_ins,
-    numeric,
-    splitting,
-    temporal,
-    text,
-    url,
-)
-from penstock.engine.functions.java_text import from_units, to_units
-from penstock.engine.functions.java_time_columns import offsets_ms, to_instants
-from penstock.engine.functions.zones import zone_of
+from penstock.engine.functions import json_text, json_values, load_built_ins, numeric, splitting, temporal, text, url
+from penstock.engine.java import time as java_time
+from penstock.engine.java.text import from_units, to_units
+from penstock.engine.java.time_columns import offsets_ms, to_instants
+from penstock.engine.java.zones import zone_of
 from penstock.runtime.kernel import Evaluated
 
 DAY_MS = 86_400_000

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.engine.functions import regexp
-from penstock.engine.functions.java_regex import compile_java, compile_uncaptured, replacement
+from penstock.engine.java.regex import compile_java, compile_uncaptured, replacement
 
 PARTS = (
     "a",

@@ -15,10 +15,10 @@ from unittest import mock
 
 from penstock.engine.database import Database, connect
 from penstock.runtime.clock import ManualClock
-from penstock.storage.faulty_files import FaultyFiles
 from penstock.storage.layout import prepare
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.settings import LogSettings
+from penstock.tests.support.faulty_files import FaultyFiles
 
 SETTINGS = {
     "auto.offset.reset": "earliest",

@@ -14,8 +14,8 @@ from engine_workload import DRAIN, QUERIES, REPLACEMENTS, SOURCES, Event, open_o
 
 from penstock.engine.database import Database
 from penstock.errors import StorageError
-from penstock.storage.faulty_files import FAULTS, Fault, FaultyFiles
 from penstock.storage.log.protocol import TopicConfig
+from penstock.tests.support.faulty_files import FAULTS, Fault, FaultyFiles
 
 ROWS_MAX = 40
 BASE_ROWS = 60

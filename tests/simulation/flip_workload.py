@@ -16,13 +16,13 @@ from engine_workload import QUERIES, open_on, outcome
 
 from penstock.engine.database import Database
 from penstock.errors import PenstockError
-from penstock.storage.faulty_files import FaultyFiles
 from penstock.storage.layout import prepare
-from penstock.storage.log import verify as verify_of_log
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log.maintenance import verify as verify_of_log
 from penstock.storage.log.settings import LogSettings
 from penstock.storage.state.checkpoint import CheckpointFiles
 from penstock.storage.verify import Finding, verify_files
+from penstock.tests.support.faulty_files import FaultyFiles
 
 SOURCES = (
     "CREATE STREAM ORDERS (ID BIGINT KEY, CUSTOMER STRING, AMOUNT BIGINT, ITEMS ARRAY<STRING>) "

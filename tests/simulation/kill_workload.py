@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 from penstock.engine.database import Database, connect
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 
@@ -157,7 +157,8 @@ def main() -> None:
             errors.append(error)
             raise
 
-    with mock.patch("penstock.runtime.commit.CHECKPOINT_CHANGES_MIN", CHECKPOINT_CHANGES), open_small(path, threads=2) as db:
+    commit = "penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN"
+    with mock.patch(commit, CHECKPOINT_CHANGES), open_small(path, threads=2) as db:
         db.submit(SCRIPT, "script")
         if seed % 2 == 0:
             keep_history(db)

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from penstock.errors import StorageError
-from penstock.storage.faulty_files import Crash, FaultyFiles
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.commit.transaction import LocalTransaction
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.partitioner import partitions_of
 from penstock.storage.log.protocol import Committing, FetchedRecords, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
-from penstock.storage.log.transaction import LocalTransaction
+from penstock.tests.support.faulty_files import Crash, FaultyFiles
 
 Row = tuple[int, int, int, bytes | None, Any]
 """Offset, arrival, timestamp, key, value."""

@@ -11,10 +11,10 @@ from penstock.errors import StorageError
 from penstock.runtime.clients.clients import Clients
 from penstock.runtime.clients.consumer import ConsumerOptions
 from penstock.runtime.clients.producer import ProducerOptions
-from penstock.storage.faulty_files import Crash, FaultyFiles
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
+from penstock.tests.support.faulty_files import Crash, FaultyFiles
 
 SETTINGS = LogSettings(background=False, journal_bytes_max=20_000, embedded_bytes_max=300, staged_bytes_min=0)
 RECORDS = 60

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from engine_workload import Event, open_on, outcome, script, short_script
 
-from penstock.storage.faulty_files import TEARINGS, Crash, FaultyFiles
+from penstock.tests.support.faulty_files import TEARINGS, Crash, FaultyFiles
 
 SIMULATIONS = int(os.environ.get("PENSTOCK_SIMULATIONS", "60"))
 LENGTH = 24
@@ -34,7 +34,7 @@ POINTS = 8
 @pytest.fixture(autouse=True)
 def early_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores are checkpointed after a few changes, so that crashes meet checkpoints, too."""
-    monkeypatch.setattr("penstock.runtime.commit.CHECKPOINT_CHANGES_MIN", 20)
+    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 20)
 
 
 def run_whole(seed: int, events: list[Event], rows_max: int) -> tuple[dict[str, Any], int]:

@@ -17,7 +17,7 @@ from engine_workload import QUERIES, SOURCES, open_on, outcome
 
 from penstock.engine.database import Database, connect
 from penstock.errors import StorageError
-from penstock.storage.faulty_files import FaultyFiles
+from penstock.tests.support.faulty_files import FaultyFiles
 
 
 def fill(db: Database) -> None:
@@ -42,7 +42,7 @@ def copied(files: FaultyFiles, path: str | None = None, change: Any = None) -> F
 
 def test_every_kind_of_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flipped bits and cut ends: what can be read at all is what was written, or an older commit of it."""
-    monkeypatch.setattr("penstock.runtime.commit.CHECKPOINT_CHANGES_MIN", 1)
+    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 1)
     files = FaultyFiles(0)
     db = open_on(files, 65_536)
     fill(db)
@@ -94,7 +94,7 @@ def look(files: FaultyFiles, whole: dict[str, Any]) -> str:
 
 def test_damaged_state_stops_its_query_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others run; the query goes on once its state can be read again, or is dropped and made anew from its source."""
-    monkeypatch.setattr("penstock.runtime.commit.CHECKPOINT_CHANGES_MIN", 1)
+    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 1)
     files = FaultyFiles(0)
     db = open_on(files, 65_536)
     fill(db)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from log_workload import Run
 
 from penstock.errors import StorageError
-from penstock.storage.faulty_files import FAULTS, TEARINGS, Crash, Fault, FaultyFiles, Tearing
+from penstock.tests.support.faulty_files import FAULTS, TEARINGS, Crash, Fault, FaultyFiles, Tearing
 
 SIMULATIONS = int(os.environ.get("PENSTOCK_SIMULATIONS", "60"))
 LONG = "PENSTOCK_SIMULATIONS" in os.environ

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.settings import LogSettings
 
 WRITER = """
 import sys
 import numpy as np, pyarrow as pa
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 

@@ -17,7 +17,7 @@ from engine_workload import open_on
 
 import penstock
 from penstock.engine.database import Database
-from penstock.storage.faulty_files import Crash, FaultyFiles
+from penstock.tests.support.faulty_files import Crash, FaultyFiles
 
 SIMULATIONS = int(os.environ.get("PENSTOCK_SIMULATIONS", "60"))
 RELAXED = "SET 'penstock.durability' = 'relaxed';"
@@ -31,7 +31,7 @@ STATEMENTS = (
 @pytest.fixture(autouse=True)
 def early_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints must never be ahead of a log that lost commits."""
-    monkeypatch.setattr("penstock.runtime.commit.CHECKPOINT_CHANGES_MIN", 10)
+    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 10)
 
 
 def run(db: Database, chance: random.Random, rows: list[tuple[str, int]], kept: list[int]) -> None:

@@ -13,7 +13,7 @@ import penstock
 from penstock.engine.results import Table
 from penstock.errors import StatementError
 from penstock.storage.formats import SchemaText
-from penstock.storage.formats.protobuf_schema import load_messages
+from penstock.storage.schemas.protobuf import load_messages
 
 
 def read(schema: str, messages: tuple[bytes, ...]) -> list[Any]:

@@ -15,17 +15,17 @@ import pytest
 
 from penstock.engine.database import connect
 from penstock.errors import StorageError
-from penstock.runtime.commit import NoCheckpoints
 from penstock.runtime.dataflow import Dataflow, Sink, Source, Step
 from penstock.runtime.operators.table_source import TableSource
 from penstock.runtime.processing_log import TOPIC, VALUE_TYPE
-from penstock.runtime.queries import QueryRun, Services
+from penstock.runtime.query.commit import NoCheckpoints
+from penstock.runtime.query.lifecycle import QueryRun, Services
 from penstock.runtime.source import DecodedTopics
 from penstock.storage.files import MemoryFiles, _RealFile
 from penstock.storage.formats import make_serde
 from penstock.storage.formats.base import SerdeOptions
 from penstock.storage.layout import prepare
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 

@@ -19,11 +19,20 @@ from penstock.runtime.host import QueryHost
 from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
 from penstock.runtime.operators.table_source import TableSource
-from penstock.runtime.queries import QueryRun
-from penstock.storage.log.local import LocalLog
+from penstock.runtime.query.lifecycle import QueryRun
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
-
-from .test_queries import KEY, VALUE, KeptCheckpoints, filtering, key_serde, make_log, produce, rows_of, source
+from penstock.tests.unit.runtime.test_queries import (
+    KEY,
+    VALUE,
+    KeptCheckpoints,
+    filtering,
+    key_serde,
+    make_log,
+    produce,
+    rows_of,
+    source,
+)
 
 
 class Fuse:

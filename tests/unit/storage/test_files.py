@@ -9,8 +9,8 @@ import pytest
 
 from penstock.errors import StorageError
 from penstock.limits import OPEN_FILES_MAX
-from penstock.storage.faulty_files import Crash, FaultyFiles
 from penstock.storage.files import Files, MemoryFiles, RealFiles
+from penstock.tests.support.faulty_files import Crash, FaultyFiles
 
 
 @pytest.fixture(params=["real", "memory", "faulty"])

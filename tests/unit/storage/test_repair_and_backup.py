@@ -13,13 +13,13 @@ import pytest
 from penstock.errors import StorageError
 from penstock.repl.cli import main
 from penstock.storage.backup import backup_directory, backup_files
-from penstock.storage.faulty_files import Crash, FaultyFiles
 from penstock.storage.files import MemoryFiles
 from penstock.storage.layout import prepare
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.storage.verify import verify_directory
+from penstock.tests.support.faulty_files import Crash, FaultyFiles
 
 SETTINGS = LogSettings(background=False, embedded_bytes_max=0)
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.commands import records
 from penstock.engine.database import Database, connect
+from penstock.engine.statements import records
 from penstock.errors import PenstockError, StatementError, StorageError
 from penstock.storage.log.protocol import Records
-
-from .test_odd_data import COLUMNS, VALUES
+from penstock.tests.unit.engine.commands.test_odd_data import COLUMNS, VALUES
 
 Together = Callable[..., list[Any]]
 

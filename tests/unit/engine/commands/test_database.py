@@ -14,7 +14,7 @@ from penstock.engine.database import Database, connect
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
 from penstock.errors import StatementError, StorageError, UnsupportedError
 from penstock.runtime.clock import ManualClock
-from penstock.runtime.queries import QueryRun
+from penstock.runtime.query.lifecycle import QueryRun
 
 ORDERS = "CREATE STREAM orders (id INT KEY, customer STRING, total BIGINT) WITH (KAFKA_TOPIC='orders', PARTITIONS=2);"
 SPEND = "CREATE TABLE spend AS SELECT customer, SUM(total) AS total, COUNT(*) AS n FROM orders GROUP BY customer;"

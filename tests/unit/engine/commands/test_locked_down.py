@@ -149,7 +149,7 @@ def test_names_that_differ_in_case_only_are_not_mixed_up(db: Database) -> None:
 
 def test_an_answer_that_is_too_large_is_an_error(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never cut."""
-    monkeypatch.setattr("penstock.runtime.pull.ANSWER_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr("penstock.engine.duckdb.pull.ANSWER_BYTES_MAX", 1_000_000)
     assert len(db.sql("SELECT * FROM range(100000)")) == 100_000
     with pytest.raises(StatementError, match="larger than 1,000,000 bytes"):
         db.sql("SELECT * FROM range(1000000)")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.functions.java_regex import compile_java
+from penstock.engine.java.regex import compile_java
 
 Call = Callable[..., Any]
 

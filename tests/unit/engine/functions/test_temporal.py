@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.engine.functions import calendar
-from penstock.engine.functions.java_time import format_timestamp, parse_timestamp
-from penstock.engine.functions.java_time_columns import format_timestamps, parse_timestamps
-from penstock.engine.functions.zones import zone_of
+from penstock.engine.columns import calendar
+from penstock.engine.java.time import format_timestamp, parse_timestamp
+from penstock.engine.java.time_columns import format_timestamps, parse_timestamps
+from penstock.engine.java.zones import zone_of
 from penstock.runtime.clock import ManualClock, use_clock
 
 Call = Callable[..., Any]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.engine.functions.java_text import from_units, to_units
-from penstock.storage.formats.java_numbers import format_double
+from penstock.engine.java.text import from_units, to_units
+from penstock.storage.values.java_numbers import format_double
 
 One = Callable[..., Any]
 HAN = "𘊸"

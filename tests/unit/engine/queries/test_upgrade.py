@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.commands.upgrade import check_upgrade
+from penstock.engine.statements.upgrade import check_upgrade
 from penstock.errors import Span, StatementError
 
 HERE = Span(0, 1)

@@ -14,8 +14,7 @@ import pytest
 import penstock
 from penstock.errors import ClientError, CommitFailedError, OffsetOutOfRangeError
 from penstock.storage.log.protocol import TopicConfig
-
-from .conftest import Bench
+from penstock.tests.unit.runtime.clients.conftest import Bench
 
 
 def numbers(records: list[penstock.RawRecord]) -> list[int]:

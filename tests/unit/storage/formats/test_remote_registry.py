@@ -10,7 +10,7 @@ import pytest
 from penstock import limits
 from penstock.errors import DataError, StatementError, StorageError
 from penstock.storage.formats import SchemaReference, SchemaText
-from penstock.storage.formats.remote_registry import RemoteRegistry
+from penstock.storage.schemas.remote import RemoteRegistry
 
 
 def avro(*fields: dict[str, Any], name: str = "R") -> SchemaText:

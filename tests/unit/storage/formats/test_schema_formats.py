@@ -19,9 +19,9 @@ from penstock.storage.formats import (
     make_serde,
     schema_of_columns,
 )
-from penstock.storage.formats.avro_schema import key_full_name
 from penstock.storage.formats.base import SerdeOptions
 from penstock.storage.formats.values import from_rows, to_rows
+from penstock.storage.schemas.avro import key_full_name
 
 COLUMNS = pa.schema([("I", pa.int32()), ("S", pa.string())])
 

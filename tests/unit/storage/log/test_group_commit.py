@@ -11,10 +11,10 @@ import pytest
 
 from penstock.errors import StorageError
 from penstock.storage import combining
-from penstock.storage.faulty_files import FaultyFiles, StoppedDisk
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
+from penstock.tests.support.faulty_files import FaultyFiles, StoppedDisk
 
 PATIENCE_S = 30
 """How long a thread that must end may take; it decides nothing but how soon a failing test ends."""

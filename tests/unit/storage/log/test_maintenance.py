@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.storage.log.local import LocalLog
-from penstock.storage.log.manifest import SegmentState
+from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log.manifest import SegmentState
 from penstock.storage.log.protocol import Compression, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 
@@ -203,7 +203,7 @@ def test_tombstones_are_kept_from_when_compaction_saw_them() -> None:
 
 def test_a_pass_is_bounded_and_the_rest_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the distinct keys of what is new would take too much memory, several passes do it."""
-    monkeypatch.setattr("penstock.storage.log.compaction.COMPACTION_KEYS_MAX", 10)
+    monkeypatch.setattr("penstock.storage.log.local.maintenance.compaction.COMPACTION_KEYS_MAX", 10)
     log = open_log()
     log.create_topic("t", TopicConfig(cleanup_policy="compact"))
     last = {}

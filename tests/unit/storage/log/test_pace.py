@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.storage.log.rewriting import Interrupted, Pace
+from penstock.storage.log.local.local_log.maintenance.rewriting import Interrupted, Pace
 
 
 class Clock:
@@ -12,7 +12,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = self.slept_s = 0.0
-        monkeypatch.setattr("penstock.storage.log.rewriting.time", self)
+        monkeypatch.setattr("penstock.storage.log.local.maintenance.rewriting.time", self)
 
     def monotonic(self) -> float:
         return self.now_s

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.storage.faulty_files import FaultyFiles
-from penstock.storage.log.local import LocalLog
+from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log.segments.record import Flags, encode_frames, normalise
 from penstock.storage.log.protocol import Records, TopicConfig
-from penstock.storage.log.record import Flags, encode_frames, normalise
 from penstock.storage.log.settings import LogSettings
+from penstock.tests.support.faulty_files import FaultyFiles
 
 N = 300
 

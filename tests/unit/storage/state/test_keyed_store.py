@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import InternalError
-from penstock.storage.state.dict_store import DictStore
 from penstock.storage.state.index import factorize
 from penstock.storage.state.keyed_store import KeyedStore
 from penstock.storage.state.store import StateField
+from penstock.tests.support.dict_store import DictStore
 
 FIELDS = [
     StateField("total", np.dtype(np.int64), pa.int64(), 7),

@@ -1,0 +1,52 @@
+"""String columns taken apart and put together by their bytes: places are counted from a column's first byte.
+
+Bytes of characters beyond ASCII are all 0x80 and above, so a byte below that is a character wherever it stands.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .arrow import Bools, Int64s, from_numpy, text_offsets
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def byte_bounds(text: Any) -> Int64s:
+    """int64[n + 1]: where each item begins, and the end, in `text_bytes`."""
+    offsets = text_offsets(text).astype(np.int64)
+    bounds: Int64s = offsets - offsets[0]
+    return bounds
+
+
+def of_bytes(bounds: Int64s, data: Bytes, missing: Bools, type_: Any = None) -> Any:
+    """The column of these bytes, null where ``missing``; `byte_bounds` and `text_bytes` turned round."""
+    validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
+    offsets = pa.py_buffer(bounds.astype(np.int32))
+    return pa.Array.from_buffers(type_ or pa.string(), len(bounds) - 1, [validity, offsets, pa.py_buffer(data)])
+
+
+def pieces(data: Bytes, begins: Int64s, ends: Int64s, missing: Bools) -> Any:
+    """The string column of pieces of ``data``, of characters that are whole."""
+    sizes = np.where(missing, 0, ends - begins)
+    bounds = np.concatenate(([0], np.cumsum(sizes)))
+    places = np.arange(bounds[-1]) + np.repeat(begins - bounds[:-1], sizes)
+    return of_bytes(bounds, data[places], missing)
+
+
+def first_at(data: Bytes, byte: int, begins: Int64s, ends: Int64s) -> Int64s:
+    """The first place of a byte in each range; the range's end if it is not there."""
+    found = np.append(np.flatnonzero(data == byte), len(data))
+    places = found[np.searchsorted(found, np.minimum(begins, len(data)))]
+    first: Int64s = np.minimum(places, ends)
+    return first
+
+
+def rows_at(bounds: Int64s, places: Int64s) -> Int64s:
+    """The row of each place."""
+    rows: Int64s = np.searchsorted(bounds, places, side="right") - 1
+    return rows

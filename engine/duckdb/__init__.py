@@ -1,0 +1,1 @@
+"""What DuckDB executes for us: snapshots handed over without copying, in a connection that is locked down."""

@@ -1,0 +1,84 @@
+"""The order in which ksqlDB walks a map.  It shows in REDUCE and MAP_KEYS, among others.
+
+Its maps are Java's HashMap: one filled in the given order, then copied into one made for just as many entries.  A bin is
+taken to be a list: Java turns one into a tree at eight collisions, which changes the order only for keys made to collide.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..columns.arrow import Floats, all_ascii, int64s, text_bytes, text_offsets
+from ..columns.calendar import DAY_MS
+from ..columns.items import Items, within_rows
+
+Hashes = npt.NDArray[np.uint32]
+
+_COPIED_BINS_MIN = 16
+"""Java's default: the bins of the first map."""
+
+
+def in_hash_order(entries: Items) -> Items:
+    """The entries of each row in that order (no row has a key twice)."""
+    if not len(entries.rows) or int(entries.lengths.max()) < 2:
+        return entries
+    # A map holds as many entries as three quarters of its bins, of which there is a power of two.
+    bins = 1 << np.ceil(np.log2(np.maximum(entries.lengths, 1) / 0.75)).astype(np.int64)
+    fitting = bins[entries.rows]
+    hashes = java_hashes(entries.columns[0])
+    spread = (hashes ^ (hashes >> 16)).astype(np.int64)
+    numbers = (spread & (fitting - 1)) * _COPIED_BINS_MIN
+    # In a bin entries come as they do in the first map, where there may be more bins.
+    numbers += np.where(fitting < _COPIED_BINS_MIN, spread & (_COPIED_BINS_MIN - 1), 0)
+    order = within_rows(entries.rows, numbers)
+    if (np.diff(order) > 0).all():
+        return entries
+    index = pa.array(order)
+    return Items(entries.missing, entries.lengths, entries.rows, tuple(c.take(index) for c in entries.columns))
+
+
+def java_hashes(keys: Any) -> Hashes:
+    """``hashCode()`` of each key (none is null) as a 32-bit number; 0 for keys of types that ksqlDB has no maps by."""
+    type_ = keys.type
+    if pa.types.is_string(type_):
+        return _of_texts(keys)
+    if pa.types.is_boolean(type_):
+        return np.where(int64s(keys), 1231, 1237).astype(np.uint32)
+    if type_ == pa.int32():
+        return int64s(keys).astype(np.uint32)
+    if type_ == pa.float64():
+        return _of_longs(_bits(np.asarray(keys.to_numpy(zero_copy_only=False), np.float64)))
+    if type_ == pa.int64() or pa.types.is_temporal(type_):
+        return _of_longs(int64s(keys) * (DAY_MS if type_ == pa.date32() else 1))
+    return np.zeros(len(keys), np.uint32)
+
+
+def _of_longs(values: npt.NDArray[np.int64]) -> Hashes:
+    return (values ^ (values >> 32)).astype(np.uint32)
+
+
+def _bits(values: Floats) -> npt.NDArray[np.int64]:
+    """``Double.doubleToLongBits``: all NaN are the same."""
+    return np.where(np.isnan(values), np.nan, values).view(np.int64)
+
+
+def _of_texts(texts: Any) -> Hashes:
+    """A text's hash is the sum of its UTF-16 units, each times a power of 31: the last one's is 1."""
+    units: npt.NDArray[Any] = text_bytes(texts)
+    bounds = text_offsets(texts).astype(np.int64)
+    bounds -= bounds[0]
+    if not all_ascii(texts):
+        # Bytes that go on with a character make no unit, those that begin one of four bytes make two.
+        counts = np.where(units & 0xC0 == 0x80, 0, np.where(units >= 0xF0, 2, 1))
+        bounds = np.concatenate(([0], np.cumsum(counts)))[bounds]
+        units = np.frombuffer(units.tobytes().decode().encode("utf-16-le"), np.uint16)
+    lengths = np.diff(bounds)
+    powers = np.cumprod(np.full(max(int(lengths.max()), 1), 31, np.uint32), dtype=np.uint32)
+    powers = np.concatenate((np.ones(1, np.uint32), powers))
+    from_end = np.repeat(bounds[1:], lengths) - 1 - np.arange(bounds[-1])
+    sums = np.concatenate((np.zeros(1, np.uint32), np.cumsum(units.astype(np.uint32) * powers[from_end], dtype=np.uint32)))
+    return sums[bounds[1:]] - sums[bounds[:-1]]

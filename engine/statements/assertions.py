@@ -1,0 +1,240 @@
+"""ASSERT: what a script says must hold.
+
+TOPIC and SCHEMA wait for something to be there, or gone.  VALUES takes in everything that has been written, then looks at
+the next record of a topic: the first ASSERT VALUES on a topic looks at its first record, each one after that at the one
+that arrived next.  Only the columns that the statement names are compared.  STREAM and TABLE compare a source with a
+definition.  All of them may stand anywhere, also outside of `penstock test`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...errors import AssertionFailedError, Span, StatementError
+from ...grammar import ast
+from ...grammar.unparse import unparse
+from ...runtime.query.lifecycle import QueryRun
+from ..analysis.durations import milliseconds
+from ..analysis.with_clause import WithClause
+from ..catalog import DataSource
+from ..results import Message
+from ..types import BIGINT, INTEGER, SqlType
+from .context import Engine
+from .create_source import define
+from .insert import evaluate, rowtime
+from .reading import next_record
+
+_PROPERTIES = frozenset({"PARTITIONS", "REPLICAS"})
+
+
+def assert_topic(engine: Engine, statement: ast.AssertTopic) -> Message:
+    """Raises: StatementError, if it does not hold within the time given."""
+    clause = WithClause(statement.properties, _PROPERTIES)
+    wanted = {"partitions": clause.integer("PARTITIONS"), "replicas": clause.integer("REPLICAS")}
+
+    def problem() -> str | None:
+        exists = engine.topic(statement.topic) is not None
+        if not statement.exists:
+            return f"the topic {statement.topic} exists" if exists else None
+        if not exists:
+            return f"there is no topic {statement.topic}"
+        have = {"partitions": engine.partitions(statement.topic), "replicas": engine.replicas(statement.topic)}
+        for what, count in wanted.items():
+            if count is not None and count != have[what]:
+                return f"the topic {statement.topic} has {have[what]} {what}, not {count}"
+        return None
+
+    _wait(engine, problem, statement.timeout, "topic", statement)
+    state = "exists" if statement.exists else "does not exist"
+    return Message(
+        "assert topic", f"topic {statement.topic} {state}", unparse(statement), details={"topic": statement.topic}
+    )
+
+
+def assert_schema(engine: Engine, statement: ast.AssertSchema) -> Message:
+    """Raises: StatementError, if it does not hold within the time given."""
+    if statement.subject is None and statement.schema_id is None:
+        raise StatementError("ASSERT SCHEMA needs a SUBJECT or an ID", span=statement.span)
+    parts = [f"subject {statement.subject}"] if statement.subject is not None else []
+    parts += [f"id {statement.schema_id}"] if statement.schema_id is not None else []
+    what = "schema of " + " and ".join(parts)
+
+    def problem() -> str | None:
+        found = _schema_exists(engine, statement.subject, statement.schema_id)
+        if found == statement.exists:
+            return None
+        return f"there is {'a' if found else 'no'} {what}"
+
+    _wait(engine, problem, statement.timeout, "schema", statement)
+    return Message("assert schema", f"{what} {'exists' if statement.exists else 'does not exist'}", unparse(statement))
+
+
+def _schema_exists(engine: Engine, subject: str | None, schema_id: int | None) -> bool:
+    schemas: Any = engine.schemas
+    if schemas is None:
+        return False
+    if subject is not None:
+        ids = [schemas.version(subject, v).id for v in schemas.versions(subject)] if subject in schemas.subjects() else []
+        return bool(ids) and (schema_id is None or schema_id in ids)
+    ids = [schemas.version(s, v).id for s in schemas.subjects() for v in schemas.versions(s)]
+    return schema_id in ids
+
+
+def _wait(
+    engine: Engine, problem: Callable[[], str | None], timeout: ast.Duration | None, what: str, statement: ast.Node
+) -> None:
+    """Look again at every commit until the time is up."""
+    import time
+
+    default = int(engine.properties[f"ksql.assert.{what}.default.timeout.ms"])
+    allowed_ms = default if timeout is None else milliseconds(timeout)
+    deadline = time.monotonic() + allowed_ms / 1000
+    while (found := problem()) is not None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise AssertionFailedError(found, span=statement.span)
+        engine.log.wait(engine.log.epoch, min(left, 0.1))
+
+
+# --- ASSERT VALUES -------------------------------------------------------------------------
+
+_PSEUDO: dict[str, SqlType] = {
+    "ROWTIME": BIGINT,
+    "ROWPARTITION": INTEGER,
+    "ROWOFFSET": BIGINT,
+    "WINDOWSTART": BIGINT,
+    "WINDOWEND": BIGINT,
+}
+
+
+def assert_values(engine: Engine, statement: ast.AssertValues) -> Message:
+    """Compare the next record of a source's topic.
+
+    Raises:
+        AssertionFailedError: there is no further record, or it is another one.
+        StatementError: the source or a column does not exist, or a value does not fit its column.
+    """
+    source = _source(engine, statement.source, statement.span)
+    wanted = _wanted(engine, source, statement)
+    engine.host.wait_idle(int(engine.properties["ksql.assert.topic.default.timeout.ms"]) / 1000)
+    record = next_record(engine, source, engine.asserted.get(source.topic, -1))
+    shown = _shown(wanted)
+    if record is None:
+        raise AssertionFailedError(
+            f"{source.name} has no further record, but {shown} was expected",
+            span=statement.span,
+            suggestion=_failures(engine) or "Every ASSERT VALUES takes the next record of the topic.",
+        )
+    engine.asserted[source.topic] = record.arrival
+    where = f"record {record.offset} of {source.name}"
+    found = record.keys if statement.tombstone else record.values
+    if record.problem is not None:
+        raise AssertionFailedError(f"{where}: {record.problem}", span=statement.span)
+    if statement.tombstone and record.values is not None:
+        have = _shown({n: record.values[n] for n in source.schema.names})
+        raise AssertionFailedError(f"{where} is {have}, not a tombstone with the key {shown}", span=statement.span)
+    if found is None:
+        raise AssertionFailedError(
+            f"{where} is a tombstone with the key {_shown(record.keys)}, not {shown}",
+            span=statement.span,
+            suggestion=f"ASSERT NULL VALUES {source.name} (..) KEY (..); expects a tombstone.",
+        )
+    wrong = [name for name, value in wanted.items() if not _same(found[name], value)]
+    if wrong:
+        raise AssertionFailedError(
+            f"{where} has {_shown({n: found[n] for n in wrong})}, not {_shown({n: wanted[n] for n in wrong})}",
+            span=statement.span,
+        )
+    kind = "assert null values" if statement.tombstone else "assert values"
+    return Message(kind, f"{where} is {'a tombstone of ' if statement.tombstone else ''}{shown}", unparse(statement))
+
+
+def _wanted(engine: Engine, source: DataSource, statement: ast.AssertValues) -> dict[str, Any]:
+    """The columns to compare, with their values."""
+    stored = [c.name for c in source.schema if c.role in ("KEY", "VALUE")]
+    names = statement.columns or ([c.name for c in source.schema.keys] if statement.tombstone else stored)
+    if len(names) != len(statement.values):
+        raise StatementError(f"there are {len(names)} columns and {len(statement.values)} values", span=statement.span)
+    wanted: dict[str, Any] = {}
+    for name, expression in zip(names, statement.values, strict=True):
+        column = source.schema.find(name)
+        type_ = _PSEUDO.get(name) if column is None else column.type
+        known = type_ is not None and (source.window is not None or name not in ("WINDOWSTART", "WINDOWEND"))
+        if statement.tombstone and (column is None or column.role != "KEY"):
+            known = False
+        if not known or type_ is None:
+            what = "key column" if statement.tombstone else "column"
+            raise StatementError(
+                f"{source.name} has no {what} {name}",
+                span=statement.span,
+                suggestion=f"It has {', '.join(_names(source, statement.tombstone))}.",
+            )
+        if name in wanted:
+            raise StatementError(f"the column {name} is given twice", span=statement.span)
+        wanted[name] = rowtime(engine, expression) if name == "ROWTIME" else evaluate(engine, expression, type_)[0].as_py()
+    return wanted
+
+
+def _names(source: DataSource, keys_only: bool) -> list[str]:
+    """The columns that can be asserted."""
+    return [c.name for c in (source.schema.keys if keys_only else source.schema)]
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Equal as SQL values; NaN equals NaN."""
+    return bool(found == wanted) or (found != found and wanted != wanted)
+
+
+def _shown(row: Any) -> str:
+    return ", ".join(f"{name} = {'NULL' if value is None else value}" for name, value in row.items())
+
+
+def _failures(engine: Engine) -> str | None:
+    """What a query that stopped has to say: it may be why a record is missing."""
+    runs: list[QueryRun] = [r for r in engine.host.runs.values() if r.state == "ERROR"]
+    return None if not runs else f"The query {runs[0].query_id} has failed: {runs[0].error}"
+
+
+# --- ASSERT STREAM, ASSERT TABLE -----------------------------------------------------------
+
+
+def assert_source(engine: Engine, statement: ast.AssertSource) -> Message:
+    """Compare a source with the definition that the statement writes down.
+
+    Compared are kind, columns, topic, formats, wrapping of single values, window and timestamp column.
+
+    Raises:
+        AssertionFailedError: says what differs.
+        StatementError: there is no such source, or the definition is wrong in itself.
+    """
+    source = _source(engine, statement.name, statement.span)
+    if source.kind != statement.kind:
+        raise AssertionFailedError(
+            f"{source.name} is a {source.kind.lower()}, not a {statement.kind.lower()}", span=statement.span
+        )
+    wanted = define(engine, statement).source
+    for what, have, want in (
+        ("columns", str(source.schema), str(wanted.schema)),
+        ("topic", source.topic, wanted.topic),
+        ("key format", source.key_format.name, wanted.key_format.name),
+        ("value format", source.value_format.name, wanted.value_format.name),
+        ("wrapping", set(source.value_format.features), set(wanted.value_format.features)),
+        ("window", source.window, wanted.window),
+        ("timestamp column", source.timestamp_column, wanted.timestamp_column),
+        ("timestamp format", source.timestamp_format, wanted.timestamp_format),
+    ):
+        if have != want:
+            raise AssertionFailedError(
+                f"{source.name} has the {what} {have or 'the default'}, not {want or 'the default'}", span=statement.span
+            )
+    word = source.kind.lower()
+    return Message(f"assert {word}", f"{word} {source.name} is as written", unparse(statement))
+
+
+def _source(engine: Engine, name: str, span: Span) -> DataSource:
+    try:
+        return engine.catalog.source(name)
+    except StatementError as error:
+        error.span = span
+        raise

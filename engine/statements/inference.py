@@ -1,0 +1,216 @@
+"""Columns that a statement leaves out, taken from the schema registry; schemas that statements put there (section 10)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ...errors import DataError, Span, StatementError
+from ...grammar import ast
+from ...storage.formats import RegisteredSchema, SchemaText, format_traits, infer_columns, schema_of_columns
+from ...storage.formats.schema_serde import subject_of
+from ...storage.schemas.inference import required_fields
+from ...storage.schemas.registry import WIRE_NAMES
+from .. import types as t
+from ..analysis.with_clause import WithClause
+from ..catalog import UNWRAP_SINGLES, DataSource, FormatInfo
+from ..serdes import key_schema, serdes_of, value_schema
+from .context import Engine
+
+
+def infer(
+    engine: Engine,
+    statement: ast.CreateSource,
+    clause: WithClause,
+    topic: str,
+    key_format: FormatInfo,
+    value_format: FormatInfo,
+) -> ast.CreateSource:
+    """The statement with the columns of both sides filled in.
+
+    Names are put in upper case, unless a schema id says exactly which schema is meant.
+
+    Raises:
+        StatementError: a side is declared and also taken from a schema id; or a schema is asked for and there is none.
+    """
+    if engine.replaying:  # The journal has the statement with its columns.
+        return statement
+    columns = statement.columns
+    for side, format_ in (("KEY", key_format), ("VALUE", value_format)):
+        roles = ("KEY", "PRIMARY KEY") if side == "KEY" else ("VALUE",)
+        declared = any(c.role in roles for c in statement.columns)
+        if f"{side}_SCHEMA_ID" in clause and declared:
+            raise StatementError(
+                f"{side}_SCHEMA_ID says where the {side.lower()} columns come from, so they cannot be listed",
+                span=clause.span(f"{side}_SCHEMA_ID"),
+                suggestion=f"Leave out the list of {side.lower()} columns, or {side}_SCHEMA_ID.",
+            )
+        if not declared and format_traits(format_.name).inference:
+            found = _columns(engine, statement, clause, topic, side, format_)
+            columns = (*found, *columns) if side == "KEY" else (*columns, *found)
+    return replace(statement, columns=columns)
+
+
+def _columns(
+    engine: Engine, statement: ast.CreateSource, clause: WithClause, topic: str, side: str, format_: FormatInfo
+) -> tuple[ast.ColumnDefinition, ...]:
+    registry, is_key = engine.schemas, side == "KEY"
+    schema_id = format_.properties.get("schemaId")
+    schema: SchemaText | None = None
+    if registry is not None and schema_id is not None:
+        try:
+            schema = registry.by_id(int(schema_id))
+        except DataError as error:
+            raise StatementError(str(error), span=clause.span(f"{side}_SCHEMA_ID")) from None
+    elif registry is not None:
+        latest: RegisteredSchema | None = registry.latest(subject_of(topic, is_key))
+        schema = None if latest is None else latest.schema
+    if registry is None or schema is None:
+        raise StatementError(
+            f"{statement.name} lists no {side.lower()} columns, and no schema is registered as {subject_of(topic, is_key)}",
+            span=statement.span,
+            suggestion="List the columns, or register a schema.",
+        )
+    _check_format(schema, format_, side, clause.span(f"{side}_FORMAT") or clause.span("FORMAT") or statement.span)
+    wrapped = format_.name == "PROTOBUF" if is_key else clause.boolean("WRAP_SINGLE_VALUE") is not False
+    fields = infer_columns(
+        registry,
+        schema,
+        is_key=is_key,
+        wrapped=wrapped,
+        full_name=format_.properties.get("fullSchemaName") if format_.name == "PROTOBUF" else None,
+    )
+    role: Any = "VALUE" if not is_key else "KEY" if statement.kind == "STREAM" else "PRIMARY KEY"
+    upper = schema_id is None
+    return tuple(
+        ast.ColumnDefinition(
+            field.name.upper() if upper else field.name,
+            _type(t.from_arrow(field.type), upper, statement.span),
+            role,
+            span=statement.span,
+        )
+        for field in fields
+    )
+
+
+def _check_format(schema: SchemaText, format_: FormatInfo, side: str, span: Span | None) -> None:
+    """Columns come from a schema of the side's own format only: another one's says nothing about its bytes.
+
+    Raises:
+        StatementError: it is of another one.
+    """
+    if schema.type != WIRE_NAMES[format_.name]:
+        own = next(name for name, wire in WIRE_NAMES.items() if wire == schema.type)
+        raise StatementError(
+            f"the {side.lower()} schema is one of the {own} format, not of {format_.name}",
+            span=span,
+            suggestion=f"Set {side}_FORMAT = '{own}', if that is what the records are in.",
+        )
+
+
+def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
+    """A type as a statement writes it; names of fields in upper case if asked for.
+
+    The keys of a MAP are STRING, as no format with schemas can write others; those of a schema are read as text.
+    """
+    match type_:
+        case t.Decimal(precision, scale):
+            return ast.TypeName("DECIMAL", (precision, scale), span=span)
+        case t.Array(item):
+            return ast.ArrayType(_type(item, upper, span), span=span)
+        case t.Map(_, value):
+            return ast.MapType(_type(t.STRING, upper, span), _type(value, upper, span), span=span)
+        case t.Struct(fields):
+            named = tuple((n.upper() if upper else n, _type(field, upper, span)) for n, field in fields)
+            return ast.StructType(named, span=span)
+        case _:
+            return ast.TypeName(str(type_), span=span)
+
+
+def register_schemas(engine: Engine, source: DataSource) -> None:
+    """Register the schemas of a source's columns for the sides whose format has schemas and no fixed one.
+
+    A source over a topic that has schemas leaves them as they are: they say what its writers write.
+
+    Raises:
+        StatementError: a schema cannot be expressed, or is not compatible with the subject's older ones.
+    """
+    if engine.replaying or engine.schemas is None:
+        return
+    serdes: tuple[Any, Any] = serdes_of(source, engine.schemas)
+    for is_key, format_, schema, serde in (
+        (True, source.key_format, key_schema(source.schema), serdes[0]),
+        (False, source.value_format, value_schema(source.schema), serdes[1]),
+    ):
+        if serde is None or not len(schema):
+            continue
+        if format_.name == "PROTOBUF_NOSR":
+            schema_of_columns("PROTOBUF", schema)  # nothing to register, but every record is written by it
+        if not format_traits(format_.name).inference:
+            continue
+        if "schemaId" in format_.properties:
+            if source.query_id is not None:
+                _check_fixed(engine, source, format_, schema, is_key)
+            continue
+        subject = subject_of(source.topic, is_key)
+        if source.query_id is None and engine.schemas.latest(subject) is not None:
+            continue
+        _register(engine, subject, serde, schema)
+
+
+def _register(engine: Engine, subject: str, serde: Any, schema: Any) -> None:
+    """Register a schema, at the level that ``penstock.schema.compatibility`` gives the subject.
+
+    Raises:
+        StatementError: it is not compatible; the subject keeps the level it had.
+    """
+    registry, wanted = engine.schemas, engine.properties.get("penstock.schema.compatibility")
+    assert registry is not None
+    if wanted is None or registry.level(subject) == wanted.upper():
+        serde.register(schema)
+        return
+    before = registry.own_level(subject)
+    registry.set_level(wanted, subject)
+    try:
+        serde.register(schema)
+    except StatementError:
+        registry.set_level(before, subject)
+        raise
+
+
+def _check_fixed(engine: Engine, source: DataSource, format_: FormatInfo, schema: Any, is_key: bool) -> None:
+    """Section 10: a fixed schema begins with the sink's columns, names, types and order; its other fields are optional.
+
+    Raises:
+        StatementError: it does not.
+    """
+    assert engine.schemas is not None
+    side = "key" if is_key else "value"
+    try:
+        text = engine.schemas.by_id(int(format_.properties["schemaId"]))
+    except DataError as error:
+        raise StatementError(str(error)) from None
+    _check_format(text, format_, side.upper(), None)
+    bare = UNWRAP_SINGLES in format_.features and len(schema) == 1
+    full_name = format_.properties.get("fullSchemaName") if format_.name == "PROTOBUF" else None
+    fields = infer_columns(engine.schemas, text, is_key=is_key, wrapped=not bare, full_name=full_name)
+    found = [(f.name, t.from_arrow(f.type)) for f in fields]
+    wanted = [(found[0][0] if bare else f.name, t.from_arrow(f.type)) for f in schema]
+    shown = ", ".join(f"{t.quoted(name)} {type_}" for name, type_ in found)
+    if found[: len(wanted)] != wanted:
+        raise StatementError(
+            f"the {side} columns of {source.name} are not those of schema {format_.properties['schemaId']}: {shown}",
+            suggestion="Names, types and order must be the schema's.",
+        )
+    missing = [name for name, _ in found[len(wanted) :] if name in required_fields(text)]
+    if missing:
+        raise StatementError(
+            f"schema {format_.properties['schemaId']} needs fields that are no {side} columns: {', '.join(missing)}"
+        )
+
+
+def delete_schemas(engine: Engine, topic: str) -> None:
+    """Remove the subjects of a topic that is deleted."""
+    if engine.schemas is not None and engine.changes_topics:
+        for is_key in (True, False):
+            engine.schemas.delete_subject(subject_of(topic, is_key))

@@ -1,0 +1,165 @@
+"""The inputs of a query: where it reads on, and which records a step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ...errors import DataError, OffsetOutOfRangeError
+from ...storage.log.protocol import Log, TopicPartition
+from ..batch import Int64s
+from ..clock import now_ms
+from ..dataflow import Dataflow, Source
+from ..ordering import Queue, merge
+from ..source import TIMESTAMP_SIDE, DecodedTopics
+from .step import Input, Taken
+
+
+class Inputs:
+    """All partitions of all sources of a query.  Used with the query's lock held.
+
+    Args:
+        decoded: where records come from, shared with other queries.
+        rows_max: rows a step takes at most.
+    """
+
+    def __init__(self, dataflow: Dataflow, log: Log, decoded: DecodedTopics, rows_max: int) -> None:
+        topics = log.topics()
+        self._dataflow = dataflow
+        self._log = log
+        self._decoded = decoded
+        self._rows_max = rows_max
+        self._entries = [
+            Input(number, node, partition, 0)
+            for number, node in enumerate(dataflow.nodes)
+            if isinstance(node, Source)
+            for partition in range(topics[node.topic].partitions)
+        ]
+        self._places = list({(i.source.topic, i.partition) for i in self._entries})
+        self._waiting_since: dict[int, int] = {}
+        """Partition -> since when (ms) one of its inputs has had no records while another one had."""
+
+    def __iter__(self) -> Iterator[Input]:
+        return iter(self._entries)
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """The next offset per partition of a topic (the smaller one where two sources read the same topic), as committed."""
+        found: dict[TopicPartition, int] = {}
+        for entry in self._entries:
+            place = (entry.source.topic, entry.partition)
+            found[place] = min(found.get(place, entry.committed), entry.committed)
+        return found
+
+    @property
+    def lag(self) -> int:
+        """Records that are there and not yet taken in and committed."""
+        _, ends = self._log.end_offsets(self._places)
+        return sum(max(0, ends[i.source.topic, i.partition] - i.committed) for i in self._entries)
+
+    @property
+    def patience_s(self) -> float | None:
+        """How long it will go on waiting for an input that has no records; None if it does not wait."""
+        now = now_ms()
+        ends = [since + self._dataflow.max_task_idle_ms for since in list(self._waiting_since.values())]
+        return min(((end - now) / 1000 for end in ends if end > now), default=None)
+
+    def _partitions_to_wait_for(self, ends: Mapping[TopicPartition, int]) -> set[int]:
+        """Partitions with an input that has no records while another one has: the next record may still come there."""
+        idle_ms = self._dataflow.max_task_idle_ms
+        if idle_ms == 0 or self._dataflow.order == "arrival":
+            return set()
+        filled: dict[int, set[bool]] = {}
+        for entry in self._entries:
+            has_records = entry.offset < ends[entry.source.topic, entry.partition]
+            filled.setdefault(entry.partition, set()).add(has_records)
+        half = {partition for partition, kinds in filled.items() if len(kinds) == 2}
+        now = now_ms()
+        self._waiting_since = {partition: self._waiting_since.get(partition, now) for partition in half}
+        return {partition for partition, since in self._waiting_since.items() if now - since < idle_ms}
+
+    def take(self, *, patient: bool) -> list[Taken]:
+        """Choose a step's records: the next ones of all inputs, in order, at most ``rows_max``.
+
+        Args:
+            patient: see `QueryRun.step`.
+
+        Raises:
+            DataError: the very first one has no valid timestamp, and its source needs one.
+            OffsetOutOfRangeError: an input would read where there are no records any more, see `reset`.
+            StorageError: the log cannot be read.
+        """
+        rows_max = self._rows_max
+        _, ends = self._log.end_offsets(self._places)
+        found: list[Taken] = []
+        queues: list[Queue] = []
+        held = self._partitions_to_wait_for(ends) if patient else set()
+        for entry in self._entries:
+            end = ends[entry.source.topic, entry.partition]
+            if entry.offset >= end or entry.partition in held:
+                continue
+            chunk, row = self._decoded.fetch(entry.source, entry.partition, entry.offset, end, rows_max)
+            available = int(np.searchsorted(chunk.records.offsets, end))
+            stop = min(available, row + rows_max)
+            at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
+            found.append(Taken(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
+            queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
+        if not found:
+            return []
+        merged = merge(queues, self._dataflow.order, rows_max)
+        ranks = self._before_failure(found, merged.positions)
+        for taken, positions in zip(found, ranks, strict=True):
+            count = len(positions)
+            assert taken.chunk is not None
+            whole = count == taken.stop - taken.start
+            taken.stop = taken.start + count
+            taken.positions = positions
+            if whole and taken.next_offset:
+                continue  # read to the end, gaps of compaction included
+            records = taken.chunk.records
+            if taken.stop == len(taken.chunk):
+                taken.next_offset = records.next_offset
+            else:
+                taken.next_offset = int(records.offsets[taken.stop])
+        return found
+
+    def reset(self, outside: OffsetOutOfRangeError) -> list[Input]:
+        """Have the inputs that would read where their partition has no records (any more) read on where their source
+        says, ``auto.offset.reset``: at the start, or at the end.
+
+        Returns:
+            these inputs, each with its new ``offset``, not yet committed.
+        """
+        moved = []
+        for entry in self._entries:
+            here = (entry.source.topic, entry.partition) == (outside.topic, outside.partition)
+            if here and not outside.start <= entry.offset <= outside.end:
+                entry.offset = outside.start if entry.source.from_beginning else outside.end
+                moved.append(entry)
+        return moved
+
+    def _before_failure(self, found: list[Taken], ranks: Sequence[Int64s]) -> Sequence[Int64s]:
+        """The ranks of the records before the first one whose timestamp its source needs and that has none.
+
+        Raises:
+            DataError: that is the very first one, so the query cannot go on.
+        """
+        failed: list[tuple[int, Taken, int]] = []
+        for taken, positions in zip(found, ranks, strict=True):
+            if not taken.input.source.needs_timestamps or taken.chunk is None:
+                continue
+            stop = taken.start + len(positions)
+            faults = taken.chunk.malformed.items()
+            rows = [r for r, (side, _) in faults if side == TIMESTAMP_SIDE and taken.start <= r < stop]
+            if rows:
+                failed.append((int(positions[min(rows) - taken.start]), taken, min(rows)))
+        if not failed:
+            return ranks
+        first, taken, row = min(failed, key=lambda f: f[0])
+        if first == 0:
+            assert taken.chunk is not None
+            place = f"{taken.input.source.topic}, partition {taken.input.partition}"
+            offset = int(taken.chunk.records.offsets[row])
+            raise DataError(f"{place}, offset {offset}: {taken.chunk.malformed[row][1]}")
+        return [positions[: int(np.searchsorted(positions, first))] for positions in ranks]

@@ -1,0 +1,117 @@
+"""A task: the operators of one query on one partition.
+
+A query's nodes fall into stages at its exchanges: stage 0 is all that needs no exchanged input, stage 1 what lies behind
+one exchange, and so on.  Within a stage the tasks of all partitions are independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...errors import DataError
+from ..batch import Batch
+from ..dataflow import Dataflow, Exchange, Sink, Source, Step, Tap
+from ..kernel import Failures
+from ..metrics import Account
+from ..operators.base import Counters, Operator, OperatorContext
+
+
+def stages(dataflow: Dataflow) -> tuple[int, ...]:
+    """The stage of each node: how many exchanges lie before it on its longest way from a source."""
+    depths: list[int] = []
+    for node in dataflow.nodes:
+        if isinstance(node, Source):
+            depths.append(0)
+        elif isinstance(node, Step):
+            depths.append(max((depths[i] for i in node.inputs), default=0))
+        elif isinstance(node, Exchange):
+            depths.append(depths[node.input] + 1)
+        else:
+            depths.append(depths[node.input])
+    return tuple(depths)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Rows that an operator could not use, or only with a null in place of a column."""
+
+    operator: str
+    batch: Batch
+    failures: Failures
+    dropped: bool
+
+
+@dataclass(slots=True)
+class Task:
+    """One partition's operator instances.
+
+    Attributes:
+        operators: by node number.
+        reports: failures of the step in hand, taken by the query at its commit.
+    """
+
+    query_id: str
+    dataflow: Dataflow
+    partition: int
+    operators: dict[int, Operator] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for number, node in enumerate(self.dataflow.nodes):
+            if isinstance(node, Step):
+                context = OperatorContext(node.name, self.partition, self.dataflow.every_update, self._report, Counters())
+                self.operators[number] = node.make(context)
+
+    def _report(self, operator: str, batch: Batch, failures: Failures, *, dropped: bool) -> None:
+        self.reports.append(Report(operator, batch, failures, dropped))
+
+    def run(self, stage: int, depths: Sequence[int], batches: dict[int, Batch]) -> None:
+        """Call the stage's operators in order; ``batches`` holds each node's output by number and is added to.
+
+        Raises:
+            DataError: the query cannot go on.
+        """
+        for number, operator in self.operators.items():
+            if depths[number] != stage:
+                continue
+            node = self.dataflow.nodes[number]
+            assert isinstance(node, Step)
+            try:
+                output = operator.process([batches[i] for i in node.inputs])
+            except DataError as error:
+                raise DataError(f"query {self.query_id}, operator {node.name}: {error}") from error
+            batches[number] = output
+        for number, node in enumerate(self.dataflow.nodes):
+            if isinstance(node, (Sink, Tap)) and depths[number] == stage:
+                batches[number] = batches[node.input]
+
+
+def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset[int]:
+    """Numbers of the operators and sinks that see source rows one to one, so that what they drop is input (see `Account`).
+
+    An operator that is not row preserving itself (an aggregate, a join) still drops input rows as late or bad if what
+    it sees is one to one.
+    """
+    plain: set[int] = set()
+    found: set[int] = set()
+    for number, node in enumerate(dataflow.nodes):
+        if isinstance(node, Source):
+            plain.add(number)
+        elif isinstance(node, Exchange):
+            if node.input in plain:
+                plain.add(number)
+        elif isinstance(node, Step) and all(i in plain for i in node.inputs):
+            found.add(number)
+            if operators[number].row_preserving:
+                plain.add(number)
+        elif isinstance(node, Sink) and node.input in plain and node.copy is None:
+            found.add(number)
+    return frozenset(found)
+
+
+def account_of(counters: Sequence[Counters]) -> Account:
+    """The sum of what operators dropped."""
+    return Account(
+        filtered=sum(c.filtered for c in counters), late=sum(c.late for c in counters), bad=sum(c.bad for c in counters)
+    )

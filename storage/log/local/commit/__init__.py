@@ -1,0 +1,1 @@
+"""How a transaction becomes durable: staged, appended, synced, recorded in the journal; and how it is recovered."""

@@ -1,0 +1,479 @@
+"""How a commit happens.  The five steps of docs/commit.md, and what a crash leaves behind after each.
+
+1. The transaction gathers and encodes its records, in memory and in its own thread.  (A small one is encoded in step 2,
+   together with those that are committed along with it: they share frames and the commit record.)
+   *Crash here =>* nothing was written, nothing happened.
+2. Its frames are appended to their segments, beyond the length that counts.
+   *Crash here =>* the bytes lie beyond the recorded length: recovery cuts them off, nothing happened.
+3. The touched segments are synced, in parallel.  A segment that got few bytes is not: its bytes travel inside the commit
+   record instead, so that a small commit needs one sync and not one per file.  Such segments are synced when the journal
+   is rolled.
+   *Crash here =>* as after 2.
+4. The commit record (epoch, new length and end of every touched partition, positions, sequences) is appended to the
+   journal and synced.  **This is the instant at which it happened.**
+   *Crash before the sync is through =>* the record is whole on disk, then it happened; or torn, then it is cut and nothing
+   happened.  *Crash after =>* it happened: recovery applies the record and writes the bytes it carries to their segments.
+5. The manifest takes the record in: readers see all of it.  *Crash here =>* as after 4.
+
+Transactions that come while another is being synced sleep in a queue; the first of them is then woken and takes all of them
+through the steps together, with one sync (group commit).  A relaxed commit does 1, 2 and 5; 3 and 4 follow with the next
+commit that is durable, or ``relaxed_delay_s`` later, always in order of epochs: a crash loses the newest relaxed commits,
+whole.  The background thread that does 3 and 4 for them holds no lock meanwhile: others go on with 1, 2 and 5.
+
+A large durable transaction waits for nobody with 2: `Committer.stage` does it while the disk still works for those before
+it, `Committer.land` does the rest, for all that have come so far (see `staging`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .....errors import ClientError, StorageError
+from ....combining import Combiner
+from ....files import Files, discard
+from ....layout import journal_path
+from ...protocol import Outcome
+from ...settings import LogSettings
+from ..manifest import Committed, Entry, Manifest
+from ..segments.partition import Partition
+from ..segments.segment import Segment
+from .journal import Journal
+from .placing import Pending, Plan
+from .staging import Line, Staged, WriteLock
+
+if TYPE_CHECKING:
+    from ..local_log import LocalLog
+    from .transaction import LocalTransaction
+
+__all__ = ["Committer"]
+
+_CHUNKS_WRITTEN_APART_MAX = 8
+_CHUNK_BYTES_JOINED_MAX = 4096
+"""More and smaller pieces than these are quicker copied together than handed to the kernel one by one (0.4 us each)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A transaction on its way through the steps."""
+
+    transaction: LocalTransaction
+    durable: bool
+    outcome: Outcome | None = None
+
+
+class Committer:
+    """The one writer of the log.  ``write_lock`` is held by whoever leads a group or changes topics or segments.
+
+    Lock order: the write lock (or its ``appending``), ``_flushing``, ``_guard``.
+    """
+
+    def __init__(self, log: LocalLog, files: Files, journal: Journal, manifest: Manifest, settings: LogSettings) -> None:
+        self.write_lock = WriteLock(self._land_all)
+        self._log = log
+        self._files = files
+        self._journal = journal
+        self._manifest = manifest
+        self._settings = settings
+        self._journal_bytes_max = settings.journal_bytes_max
+        self._combiner = Combiner(self.write_lock)
+        self._flushing = threading.Lock()
+        """Held from taking what is to be flushed until it is in the journal.  Taken under ``write_lock`` or without it, but
+        never the other way round: whoever holds it only reads what it took."""
+        self._guard = threading.RLock()
+        """Held for an instant, where these fields change."""
+        self._unflushed: list[Pending] = []
+        """Entries that the journal has yet to get; the last ones are those of ``_staged``, the others can be seen."""
+        self._staged: list[Staged] = []
+        self._line: Line | None = None
+        """What they add up to; None if there are none."""
+        self._bytes_taken_in = 0
+        """Appended by transactions that did not fail."""
+        self._bytes_flushed = 0
+        """Of these, bytes that are durable."""
+        self._dirty: set[Segment] = set()
+        self._new_names: set[str] = set()
+        """Directories with names of segments that are not durable yet."""
+        self._leftovers = False
+        """Whether a commit failed in step 2 or later: segments may be longer than the journal says."""
+        self._failure: StorageError | None = None
+        self._pool: ThreadPoolExecutor | None = None
+
+    # ------------------------------------------------------------------------------------------------ transactions
+
+    def commit(self, transactions: Sequence[tuple[LocalTransaction, bool]], outcomes: list[Outcome | None]) -> None:
+        """Take transactions through the steps, alone or in a group.
+
+        Args:
+            transactions: with each whether it shall be durable.
+            outcomes: gets what became of each, in their order; None after an interruption: it did not happen.
+        """
+        waiters = [_Waiter(transaction, durable) for transaction, durable in transactions]
+        try:
+            self._combiner.ask(waiters, lambda asked: self._lead([waiter for some in asked for waiter in some]))
+        finally:
+            outcomes[:] = [w.outcome for w in waiters]
+
+    @property
+    def waiting(self) -> int:
+        """Callers whose transactions nobody has begun with."""
+        return self._combiner.waiting
+
+    def _lead(self, group: list[_Waiter]) -> None:
+        try:
+            self._commit_group(group)
+        except (StorageError, ClientError) as error:
+            if len(group) > 1 and self._failure is None:
+                for waiter in group:  # one may be at fault: each for itself
+                    self._lead([waiter])
+            else:
+                for waiter in group:
+                    waiter.outcome = error
+        except BaseException as error:
+            for waiter in group:
+                waiter.outcome = waiter.outcome if isinstance(waiter.outcome, BaseException) else error
+            self._stop(error)
+
+    def _commit_group(self, group: list[_Waiter]) -> None:
+        self._check_running()
+        plan = Plan(Line.after(self._manifest), self._log, self._settings)
+        try:
+            results = [plan.add(waiter.transaction) for waiter in group]
+            self._write(plan)  # step 2
+            pendings = plan.pendings
+            self._take_in(plan)
+            try:
+                unflushed_bytes = self._bytes_taken_in - self._bytes_flushed
+                if any(w.durable for w in group) or unflushed_bytes > self._settings.relaxed_bytes_max:
+                    self._flush()  # steps 3 and 4
+            except BaseException:
+                self._give_up(len(pendings), plan.bytes)
+                raise
+        except BaseException:
+            self._leftovers = True
+            raise
+        if pendings:
+            self._log.publish([p.entry for p in pendings])  # step 5
+        for waiter, result in zip(group, results, strict=True):
+            waiter.outcome = result
+        if self._unflushed:
+            self._log.housekeeper.wake()
+        self._bound_journal()
+
+    def _write(self, plan: Plan) -> None:
+        """Step 2.  What it writes lies behind what counts, so it may fail."""
+        plan.close()
+        for file, position, chunks in plan.writes.values():
+            if len(chunks) > _CHUNKS_WRITTEN_APART_MAX and plan.bytes <= len(chunks) * _CHUNK_BYTES_JOINED_MAX:
+                chunks = [b"".join(chunks)]
+            file.write(position, *chunks)
+
+    def _take_in(self, plan: Plan) -> None:
+        """Its bytes are written: let them wait for the journal."""
+        with self._guard:
+            self._dirty.update(plan.writes)  # (only now: a sync that runs meanwhile may have come too early for them)
+            self._new_names.update(plan.fresh_directories)
+            self._unflushed.extend(plan.pendings)
+            self._bytes_taken_in += plan.bytes
+
+    def _give_up(self, pendings: int, size: int) -> None:
+        """So many of the last entries, of so many bytes, do not happen."""
+        with self._guard:
+            del self._unflushed[len(self._unflushed) - pendings :]
+            self._bytes_taken_in -= size
+
+    # ------------------------------------------------------------------------------------------- large transactions
+
+    def stage(self, transaction: LocalTransaction) -> Staged:
+        """Steps 1 and 2 for a transaction that shall be durable; others may be on their way.
+
+        Raises:
+            ClientError, StorageError: it does not happen.
+        """
+        with self.write_lock.appending:
+            while True:
+                staged = self._stage(transaction)
+                if staged is not None:
+                    return staged
+
+    def _stage(self, transaction: LocalTransaction) -> Staged | None:
+        """None if what it was planned behind did not happen."""
+        self._check_running()
+        with self._guard:
+            line = self._line or Line.after(self._manifest)
+        try:
+            plan = Plan(line, self._log, self._settings)
+            commit = plan.add(transaction)
+            self._write(plan)
+            with self._guard:
+                if line.broken:
+                    self._leftovers = True
+                    return None
+                plan.extend()
+                self._line = line
+                self._take_in(plan)
+                staged = Staged(commit, len(plan.pendings), plan.bytes)
+                self._staged.append(staged)
+                return staged
+        except (StorageError, ClientError):
+            self._leftovers = True
+            raise
+        except BaseException as error:
+            self._stop(error)
+            raise
+
+    def land(self, staged: Staged) -> Outcome:
+        """Steps 3 to 5 for a transaction and all that have come so far, unless somebody else has done it.
+
+        An interruption waits until it is known what became of the transaction.
+        """
+        interruption: BaseException | None = None
+        while staged.outcome is None:
+            try:
+                with self._flushing:
+                    if staged.outcome is None:
+                        self._land()
+            except StorageError:
+                pass  # that is what became of it
+            except BaseException as error:
+                interruption = error
+        if interruption is not None:
+            raise interruption
+        if self._journal.end > self._journal_bytes_max:
+            with self.write_lock:
+                self._bound_journal()
+        return staged.outcome
+
+    def _land_all(self) -> None:
+        """The same for all.  Raises: StorageError, which those whose transactions they were are told."""
+        if self._staged:
+            with self._flushing:
+                if self._staged:
+                    self._land()
+
+    def _land(self) -> None:
+        """Under ``_flushing``: afterwards each of ``_staged`` knows what became of it."""
+        try:
+            self._check_running()
+            with self._guard:
+                landing, taken = self._staged[:], tuple(self._unflushed)
+                syncs = self._take(taken)
+            own = taken[len(taken) - sum(s.pendings for s in landing) :]
+            self._write_down(taken, syncs)
+            if own:
+                self._log.publish([p.entry for p in own])
+            with self._guard:
+                for staged in landing:  # first, so that an interruption leaves nobody waiting
+                    staged.outcome = staged.commit
+                self._flushed(taken)
+                del self._staged[: len(landing)]
+                if not self._staged:
+                    self._line = None
+        except BaseException as error:
+            if not isinstance(error, StorageError):
+                self._stop(error)
+            with self._guard:  # those that were planned behind these meanwhile cannot happen, either
+                lost, self._staged = [s for s in self._staged if s.outcome is None], []
+                self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
+                if self._line is not None:
+                    self._line.broken = True
+                    self._line = None
+                self._leftovers = True
+            for staged in lost:
+                staged.outcome = error if isinstance(error, StorageError) else self._failure
+            raise
+
+    # ------------------------------------------------------------------------------------------- topics and segments
+
+    def record(self, entry: Entry) -> None:
+        """Journal something other than a transaction, durably, and let it be seen.  Called under ``write_lock``.
+
+        Raises:
+            StorageError: it did not happen.
+        """
+        self._check_running()
+        with self._guard:
+            self._unflushed.append(Pending(entry))
+        try:
+            self._flush()
+        except BaseException:
+            self._give_up(1, 0)
+            raise
+        self._log.publish([entry])
+
+    def forget(self, partition: Partition) -> None:
+        """The partition's files go: they need no sync any more."""
+        self._dirty = {s for s in self._dirty if not s.path.startswith(partition.directory + "/")}
+        self._new_names.discard(partition.directory)
+
+    def forget_segments(self, segments: set[Segment]) -> None:
+        """These segments' files go."""
+        self._dirty -= segments
+
+    # ---------------------------------------------------------------------------------------------------- steps 3, 4
+
+    def flush(self) -> None:
+        """Make relaxed commits durable.
+
+        Raises:
+            StorageError: they are visible, but not durable.
+        """
+        with self.write_lock:
+            if self._unflushed:
+                self._check_running()
+                self._flush()
+
+    def flush_beside(self) -> None:
+        """The same, but others go on to commit meanwhile: nothing is locked while the disk works.
+
+        Raises:
+            StorageError: they are visible, but not durable.
+        """
+        with self.write_lock:
+            if not self._unflushed:
+                return
+            self._check_running()
+            self._flushing.acquire()
+            try:
+                with self._guard:
+                    taken = tuple(self._unflushed)
+                    syncs = self._take(taken)
+            except BaseException:
+                self._flushing.release()
+                raise
+        try:
+            self._write_down(taken, syncs)
+            with self._guard:
+                self._flushed(taken)
+        finally:
+            self._flushing.release()
+
+    def _flush(self) -> None:
+        """Steps 3 and 4, under the write lock."""
+        with self._flushing:
+            if not self._unflushed:
+                return
+            self._check_running()
+            with self._guard:
+                taken = tuple(self._unflushed)
+                syncs = self._take(taken)
+            self._write_down(taken, syncs)
+            with self._guard:
+                self._flushed(taken)
+
+    def _flushed(self, taken: Sequence[Pending]) -> None:
+        """These first ones are in the journal; those behind were appended meanwhile.  Under ``_guard``."""
+        del self._unflushed[: len(taken)]
+        self._bytes_flushed += sum(size for p in taken for _, size, _ in p.writes)
+
+    def _take(self, taken: Sequence[Pending]) -> list[Callable[[], None]]:
+        """What to sync for step 3, under ``_guard``: every byte is either synced or rides in the commit record."""
+        sizes: dict[Segment, int] = {}
+        for pending in taken:
+            for segment, size, _ in pending.writes:
+                sizes[segment] = sizes.get(segment, 0) + size
+        large = {s for s, size in sizes.items() if size > self._settings.embedded_bytes_max}
+        for pending in taken:
+            if isinstance(pending.entry, Committed):
+                for part, (segment, _, chunks) in zip(pending.entry.appended, pending.writes, strict=True):
+                    part.data = None if segment in large else b"".join(chunks)
+        syncs: list[Callable[[], None]] = []
+        if large:
+            syncs = [s.file.sync for s in large]
+            syncs += [partial(self._files.sync_directory, d) for d in sorted(self._new_names)]
+            self._new_names.clear()
+            self._dirty -= large  # before the sync: what is written meanwhile makes them dirty again
+        return syncs
+
+    def _write_down(self, taken: Sequence[Pending], syncs: Sequence[Callable[[], None]]) -> None:
+        try:
+            if syncs:
+                self._guarded(*syncs)  # step 3
+            self._journal.append([p.entry for p in taken])  # step 4
+            self._guarded(self._journal.sync)
+        except StorageError:
+            raise
+        except BaseException as error:  # interrupted: the journal may hold what its caller gives up
+            self._stop(error)
+            raise
+
+    def _stop(self, error: BaseException) -> None:
+        """Take no more commits: what happened is unknown."""
+        self._failure = self._failure or StorageError(f"the log stopped: {error!r}", path=self._files.root)
+
+    def _guarded(self, *syncs: Any) -> None:
+        """Sync several files at once.  After a failure the log takes no more commits: what the disk has is unknown."""
+        try:
+            if len(syncs) == 1:
+                syncs[0]()
+                return
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._settings.sync_threads, "penstock-sync")
+            for future in [self._pool.submit(s) for s in syncs]:
+                future.result()
+        except BaseException as error:
+            cause = f"{error.message} [{error.path}]" if isinstance(error, StorageError) else repr(error)
+            self._failure = StorageError(
+                f"the log takes no more commits: {cause}",
+                path=self._files.root,
+                action="check the disk, then close and open the database: it opens with the last commit that is durable",
+            )
+            raise
+
+    def _check_running(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    # ----------------------------------------------------------------------------------------------------- the journal
+
+    def _bound_journal(self) -> None:
+        if self._journal.end > self._journal_bytes_max:
+            self._roll_when_possible()
+
+    def _roll_when_possible(self) -> None:
+        """Roll the journal; if there is no room for a new one, go on with the old one."""
+        try:
+            self.roll()
+        except StorageError as error:
+            if self._failure is None and self._files.exists(journal_path(self._journal.number + 1)):
+                self._failure = error  # the new one may count after a crash: nothing may go to the old one
+            self._journal_bytes_max *= 2
+
+    def roll(self) -> None:
+        """Start a new journal from the present state, so that opening stays quick.
+
+        Crash before the new journal has its name => the old one counts.  After => the new one does; the old is removed.
+        """
+        with self.write_lock:
+            self.flush()
+            self._check_running()
+            syncs = [s.file.sync for s in self._dirty]
+            syncs += [partial(self._files.sync_directory, d) for d in sorted(self._new_names)]
+            if syncs:
+                self._guarded(*syncs)
+            self._dirty.clear()
+            self._new_names.clear()
+            old = self._journal
+            self._journal = Journal.create(self._files, old.number + 1, self._manifest)
+            old.close()
+            discard(self._files, journal_path(old.number))
+
+    def close(self) -> None:
+        """Make everything durable and give up the journal."""
+        with self.write_lock:
+            try:
+                if self._failure is None:
+                    self.flush()
+                    if self._journal.end > self._journal_bytes_max // 64:
+                        self._roll_when_possible()  # the next open has little to replay
+                    if self._failure is None:
+                        self._journal.seal(closed=not self._leftovers)
+            finally:
+                self._failure = self._failure or StorageError("the database is closed", path=self._files.root)
+                self._journal.close()
+                if self._pool is not None:
+                    self._pool.shutdown()

@@ -1,0 +1,333 @@
+"""The commit journal: the file whose newest whole record says what has happened.
+
+A journal is named by its number (the highest counts): ``log/journal/00000000000000000007.journal``.  It starts with
+16 bytes, then come records, each at a multiple of 8; zeros follow up to the end of the file, which grows in steps so
+that a commit need not change the file's size::
+
+     0  8s   "PENJRNL1"
+     8  u64  number
+
+     0  u32  magic        0x4a4e4550
+     4  u32  crc          crc32c of bytes 8..32 and the payload
+     8  u32  length       bytes in the payload
+    12  u32  previous     the crc of the record before (0 for the first): a chain, so that leftovers of a failed write behind
+                          a good record are not taken for the next one
+    16  u64  durable_to   bytes of this file that were known durable when the record was written
+    24  u64  write        counts writes, failed ones too: the same entry written again has another crc
+    32       payload      msgpack: the first is a `Manifest`, the others are entries; see `manifest`
+
+Behind the last record stands a trailer, in the place of the next one, which overwrites it::
+
+     0  u32  magic        0x4d4e4550
+     4  u32  crc          crc32c of bytes 8..32
+     8  u32  closed       1 if the log was closed in order: no segment has bytes that the journal does not know
+    12  u32  previous     the crc of the last record
+    16  u64  durable_to   where the trailer stands: all before it is durable
+    24  u64  write        as in a record
+
+It is written after each sync, and synced when the log is closed (docs/decisions/journal-trailer.md).
+
+A crash leaves any part of what was written after the last sync, in any order.  So a record that is wrong is a torn tail,
+and cut, unless a whole record or the trailer behind it says that this place was durable already: then it is damage, and
+reported.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from crc32c import crc32c
+
+from .....errors import StorageError
+from ....files import File, Files
+from ....layout import JOURNALS, journal_path
+from ..manifest import Committed, Entry, GroupDeleted, Manifest, ProducerOpened, SegmentsReplaced, TopicDefined, TopicDeleted
+
+__all__ = ["Journal", "JournalRecord", "newest_journal", "read_records"]
+
+_FILE = struct.Struct("<8sQ")
+_FILE_MAGIC = b"PENJRNL1"
+_RECORD = struct.Struct("<IIIIQQ")
+_MAGIC = 0x4A4E4550
+_MAGIC_BYTES = struct.pack("<I", _MAGIC)
+_TRAILER_MAGIC = 0x4D4E4550
+_TRAILER_MAGIC_BYTES = struct.pack("<I", _TRAILER_MAGIC)
+_GROW_MIN = 256 * 1024
+"""Bytes that a journal has at least, from its start on."""
+_GROW_MAX = 4 * 1024 * 1024
+
+_encoder = msgspec.msgpack.Encoder()
+_manifest_decoder = msgspec.msgpack.Decoder(Manifest)
+_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(
+    Committed | TopicDefined | TopicDeleted | GroupDeleted | ProducerOpened | SegmentsReplaced
+)
+
+_ACTION = "restore the database from a backup; nothing after this place can be trusted"
+
+
+def newest_journal(files: Files) -> int | None:
+    """The number of the journal that counts; None in a new database.
+
+    Raises:
+        StorageError: a journal has a name that none can have.
+    """
+    numbers = []
+    for name in files.list(JOURNALS):
+        number = name.removesuffix(".journal")
+        if number == name:
+            continue
+        if not number.isdigit() or journal_path(int(number)) != f"{JOURNALS}/{name}":
+            raise StorageError(
+                "this is not the name of a commit journal",
+                path=f"{files.root}/{JOURNALS}/{name}",
+                action="give the file its old name, or move it elsewhere if it does not belong here",
+            )
+        numbers.append(int(number))
+    return max(numbers, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """A record as it stands in the file; ``length`` is that of its payload."""
+
+    position: int
+    length: int
+    durable_to: int
+    value: Manifest | Entry
+
+
+def read_records(data: memoryview) -> list[JournalRecord]:
+    """The whole records of a journal's bytes, up to the first that is not; damage is for `Journal.load` to report."""
+    records: list[JournalRecord] = []
+    position, previous = _FILE.size, 0
+    while (found := _record_at(data, position)) is not None and found[1] == previous:
+        previous, payload = found[0], found[4]
+        try:
+            value = (_entry_decoder if records else _manifest_decoder).decode(payload)
+        except msgspec.DecodeError:
+            break
+        records.append(JournalRecord(position, len(payload), found[2], value))
+        position += _padded(_RECORD.size + len(payload))
+    return records
+
+
+class Journal:
+    """One journal file, open for appending.  Used under the log's write lock."""
+
+    def __init__(self, file: File, number: int) -> None:
+        self.number = number
+        self.end = _FILE.size
+        """Where the next record goes."""
+        self.closed = False
+        """Whether the log was closed in order after the last record."""
+        self._file = file
+        self._capacity = 0
+        self._previous = 0
+        self._durable_to = 0
+        self._writes = 0
+
+    @classmethod
+    def create(cls, files: Files, number: int, manifest: Manifest) -> Journal:
+        """A new journal that starts with ``manifest``.  On return it is durable and the one that counts.
+
+        Raises:
+            StorageError: nothing has changed.
+        """
+        path = journal_path(number)
+        temporary = path + ".tmp"
+        file = files.open(temporary, create=True)
+        try:
+            file.truncate(0)
+            journal = cls(file, number)
+            file.write(0, _FILE.pack(_FILE_MAGIC, number))
+            journal._write([_encoder.encode(manifest)])
+            file.sync()
+        finally:
+            file.close()
+        files.rename(temporary, path)
+        files.sync_directory(JOURNALS)
+        journal._file = files.open(path)
+        journal._durable_to = journal.end
+        return journal
+
+    @classmethod
+    def load(cls, files: Files, number: int) -> tuple[Journal, Manifest, list[Entry], int]:
+        """Read a journal: itself, the state it starts with, what happened since, and bytes cut as a torn tail.
+
+        Raises:
+            StorageError: it is damaged.
+        """
+        file = files.open(journal_path(number))
+        size = file.size()
+        data = file.read(0, size)
+        if len(data) < _FILE.size or _FILE.unpack_from(data) != (_FILE_MAGIC, number):
+            raise StorageError("the commit journal's start is damaged", path=file.path, offset=0, action=_ACTION)
+        if size < _GROW_MIN:  # it was made with this many bytes, before it had its name
+            raise StorageError("the commit journal is cut off", path=file.path, offset=size, action=_ACTION)
+        journal = cls(file, number)
+        journal._capacity = size
+        payloads: list[memoryview] = []
+        while True:
+            found = _record_at(data, journal.end)
+            if found is None or found[1] != journal._previous:
+                break
+            crc, _, durable_to, write, payload = found
+            payloads.append(payload)
+            journal._previous = crc
+            journal._writes = write
+            journal._durable_to = durable_to
+            journal.end += _padded(_RECORD.size + len(payload))
+        torn = journal._check_tail(data)
+        if not payloads:
+            raise StorageError(
+                "the commit journal's first record is damaged", path=file.path, offset=journal.end, action=_ACTION
+            )
+        try:
+            manifest = _manifest_decoder.decode(payloads[0])
+            entries = [_entry_decoder.decode(p) for p in payloads[1:]]
+        except msgspec.DecodeError as error:
+            raise StorageError(
+                f"the commit journal cannot be understood ({error})",
+                path=file.path,
+                action="open it with the Penstock that wrote it",
+            ) from error
+        return journal, manifest, entries, torn
+
+    def _check_tail(self, data: memoryview) -> int:
+        """What stands behind the last whole record: returns its length up to the last byte that is not zero.
+
+        Raises:
+            StorageError: a record behind says that this was durable.
+        """
+        trailer = _trailer_at(data, self.end)
+        if trailer is not None and trailer[1] == self._previous and trailer[2] == self.end:
+            self.closed = bool(trailer[0])
+            self._writes = max(self._writes, trailer[3])
+            return _used(data[self.end + _RECORD.size :])
+        tail = bytes(data[self.end : self.end + _used(data[self.end :])])
+        for magic, read in ((_MAGIC_BYTES, _record_at), (_TRAILER_MAGIC_BYTES, _trailer_at)):
+            place = tail.find(magic)
+            while place >= 0:
+                # every record and the trailer stand at multiples of 8
+                found = read(data, self.end + place) if (self.end + place) % 8 == 0 else None
+                if found is not None and found[2] > self.end and (magic is _MAGIC_BYTES or found[2] == self.end + place):
+                    raise StorageError(
+                        "a record of the commit journal is damaged, and what was written later says it was durable",
+                        path=self._file.path,
+                        offset=self.end,
+                        action=_ACTION,
+                    )
+                place = tail.find(magic, place + 1)
+        return len(tail)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Write the entries, without syncing; all or (after an error) none of them will be read.
+
+        Raises:
+            StorageError: the disk is full or failing.
+        """
+        self._write([_encoder.encode(e) for e in entries])
+
+    def _write(self, payloads: Sequence[bytes]) -> None:
+        self._writes += 1
+        previous, end = self._previous, self.end
+        chunks: list[bytes] = []
+        for payload in payloads:
+            rest = struct.pack("<IIQQ", len(payload), previous, self._durable_to, self._writes)
+            previous = crc32c(payload, crc32c(rest))
+            chunks += (_MAGIC_BYTES, struct.pack("<I", previous), rest, payload)
+            length = _RECORD.size + len(payload)
+            chunks.append(bytes(_padded(length) - length))
+            end += _padded(length)
+        self._reserve(end + _RECORD.size)
+        self._file.write(self.end, b"".join(chunks))
+        self._previous, self.end = previous, end
+
+    def _reserve(self, end: int) -> None:
+        """Have zeros in the file up to ``end`` and beyond: syncing a write inside the file is cheaper than a growing one."""
+        if end > self._capacity:
+            capacity = max(end, self._capacity + min(max(self._capacity, _GROW_MIN), _GROW_MAX))
+            start = max(self._capacity, self.end)
+            self._file.write(start, bytes(capacity - start))
+            self._capacity = capacity
+
+    def sync(self) -> None:
+        """Make everything written durable.
+
+        Raises:
+            StorageError: whether it is durable is unknown.
+        """
+        self._file.sync()
+        self._durable_to = self.end
+        with suppress(StorageError):  # it happened, with or without the trailer; the next commit meets the disk again
+            self._write_trailer(closed=False)
+
+    def seal(self, *, closed: bool) -> None:
+        """The log is being closed and all of it is durable: say so, durably.
+
+        Args:
+            closed: no file has bytes that are not in the journal.
+
+        Raises:
+            StorageError: whether it will be known is unknown.
+        """
+        self._write_trailer(closed=closed)
+        self._file.sync()
+
+    def reopen(self) -> None:
+        """The log is going to be written: a closed journal becomes an open one, durably.
+
+        Raises:
+            StorageError: the disk is full or failing.
+        """
+        if self.closed:
+            self._write_trailer(closed=False)
+            self._file.sync()
+
+    def _write_trailer(self, *, closed: bool) -> None:
+        rest = struct.pack("<IIQQ", closed, self._previous, self.end, self._writes)
+        self._reserve(self.end + _RECORD.size)
+        self._file.write(self.end, _TRAILER_MAGIC_BYTES + struct.pack("<I", crc32c(rest)) + rest)
+        self.closed = closed
+
+    def close(self) -> None:
+        """Give up the file."""
+        self._file.close()
+
+
+def _used(data: memoryview) -> int:
+    """The length up to the last byte that is not zero.  (``bytes.rstrip`` takes a millisecond for what is mostly zeros,
+    looking for what is not zero among bytes takes half of one, among truth values next to nothing.)"""
+    places = np.flatnonzero(np.frombuffer(data, np.uint8) != 0)
+    return int(places[-1]) + 1 if len(places) else 0
+
+
+def _padded(length: int) -> int:
+    return -(-length // 8) * 8
+
+
+def _record_at(data: memoryview, position: int) -> tuple[int, int, int, int, memoryview] | None:
+    """crc, previous, durable_to, write and payload of a whole record at ``position``; None if there is none."""
+    if position + _RECORD.size > len(data):
+        return None
+    magic, crc, length, previous, durable_to, write = _RECORD.unpack_from(data, position)
+    if magic != _MAGIC or position + _RECORD.size + length > len(data):
+        return None
+    if crc32c(data[position + 8 : position + _RECORD.size + length]) != crc:
+        return None
+    return crc, previous, durable_to, write, data[position + _RECORD.size : position + _RECORD.size + length]
+
+
+def _trailer_at(data: memoryview, position: int) -> tuple[int, int, int, int] | None:
+    """closed, previous, durable_to and write of a whole trailer at ``position``; None if there is none."""
+    if position + _RECORD.size > len(data):
+        return None
+    magic, crc, closed, previous, durable_to, write = _RECORD.unpack_from(data, position)
+    if magic != _TRAILER_MAGIC or crc32c(data[position + 8 : position + _RECORD.size]) != crc:
+        return None
+    return closed, previous, durable_to, write

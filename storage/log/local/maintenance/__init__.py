@@ -1,0 +1,1 @@
+"""Retention, compaction, verification and repair of segments."""

@@ -1,0 +1,80 @@
+"""The log's one background thread: makes relaxed commits durable and runs maintenance."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .....errors import StorageError
+
+if TYPE_CHECKING:
+    from ..local_log import LocalLog
+
+__all__ = ["Housekeeper"]
+
+_logger = logging.getLogger("penstock.storage.log")
+
+
+class Housekeeper:
+    """Starts with the first ``wake``: a log that is only read, or used without background work, has no thread."""
+
+    def __init__(self, log: LocalLog, clock_ms: Callable[[], int] | None) -> None:
+        self._log = weakref.ref(log)  # a log that was dropped without being closed is not kept alive by its thread
+        self._settings = log.settings
+        self._clock_ms = clock_ms
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        if clock_ms is not None and log.settings.background:
+            self._start()
+
+    def wake(self) -> None:
+        """There are relaxed commits.  Called under the write lock."""
+        if not self._settings.background:
+            return
+        self._woken.set()
+        if self._thread is None:
+            self._start()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="penstock-log", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the thread has ended."""
+        self._stopped.set()
+        self._woken.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        settings = self._settings
+        maintained_s = time.monotonic()
+        while not self._stopped.is_set():
+            if self._woken.wait(settings.maintenance_interval_s):
+                self._stopped.wait(settings.relaxed_delay_s)  # commits that come meanwhile share the sync
+                self._woken.clear()
+                self._try(lambda log: log.committer.flush_beside(), "make relaxed commits durable")
+            if not self._stopped.is_set() and time.monotonic() - maintained_s >= settings.maintenance_interval_s:
+                self._try(self._maintain, "maintain the log")
+                maintained_s = time.monotonic()
+
+    def _maintain(self, log: LocalLog) -> None:
+        log.maintain(None if self._clock_ms is None else self._clock_ms())
+
+    def _try(self, work: Callable[[LocalLog], None], doing: str) -> None:
+        """Storage errors here have no caller to go to: they are logged, and a later commit meets them again."""
+        log = self._log()
+        if log is None:
+            self._stopped.set()
+            return
+        try:
+            work(log)
+        except StorageError as error:
+            if not self._stopped.is_set():
+                _logger.error("cannot %s: %s", doing, error)
+                self._stopped.wait(self._settings.maintenance_interval_s)

@@ -1,0 +1,1 @@
+"""A partition's files: record batches, segments, indexes."""

@@ -1,0 +1,547 @@
+"""Frames: the bytes of a batch of records, and their checksums.
+
+A frame is a header of 72 bytes, little-endian, and a body::
+
+     0  u32  header_crc     crc32c of bytes 4..72
+     4  u32  body_crc       crc32c of the body
+     8  u32  body_length    bytes in the body, a multiple of 8
+    12  u32  rows           at least 1
+    16  u64  epoch          of the commit that wrote it (of the last of them, after a merge)
+    24  i64  base_offset    of the first row
+    32  i64  end_offset     the offset after the last row (after compaction: after the last row that was)
+    40  i64  base_arrival   of the first row
+    48  i64  timestamp_min
+    56  i64  timestamp_max
+    64  u32  flags          which columns the body has; see `Flags`
+    68  u16  key_width      bytes in each key, if all have as many and stand there without offsets; else 0
+    70  u16  value_width    the same of the values
+
+The body is one Arrow IPC record batch message.  Its schema is not in it: it follows from the flags and the segment's value
+type (see `frame_schema`).  What can be computed is left out: a column of keys that are all null, timestamps that are all
+the same, offsets and arrivals that count up by one, where each key or value begins if all have the same length.  Timestamps
+that lie close together are kept as differences from ``timestamp_min``.
+
+Example: one record in a topic of bytes, key ``k``, value ``v``, at offset 7 and time 1000, has flags KEYS (1); its body is a
+message with the columns ``key: ["k"], value: ["v"]``; ``base_offset`` 7, ``end_offset`` 8, both timestamps 1000.
+
+A crash leaves at most a piece of a frame, and only beyond the length that the commit journal gives for the segment; the
+journal's recovery cuts it off.  A checksum that is wrong within that length is damage, never a torn tail.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from crc32c import crc32c
+
+from .....errors import StorageError
+from .....limits import FRAME_BYTES_MAX, FRAME_ROWS_MAX
+from ...protocol import HEADERS, Compression, FetchedRecords, Int64s, Records
+from .packing import NARROW_TIMES, narrow, pack, unpack, width_of
+
+__all__ = [
+    "HEADER_BYTES",
+    "Flags",
+    "FrameHeader",
+    "PreparedFrame",
+    "concat_records",
+    "concat_fetched",
+    "encode_frames",
+    "fields_hold_dictionaries",
+    "frame_schema",
+    "normalise",
+    "parse_header",
+    "rows_of",
+    "slice_frame",
+    "take_records",
+    "widen",
+]
+
+HEADER_BYTES = 72
+_HEADER = struct.Struct("<IIIIQqqqqqIHH")
+_DELTA_MAX = 2**32 - 1
+
+
+class Flags:
+    """Columns of a body, in this order; the value's columns follow.  (Plain numbers: an IntFlag is slow per frame.)"""
+
+    KEYS: Final = 1
+    TIMESTAMPS: Final = 2
+    HEADERS: Final = 4
+    OFFSETS: Final = 8
+    ARRIVALS: Final = 16
+    TOMBSTONES: Final = 32
+    TIMES_16: Final = 64
+    TIMES_32: Final = 128
+
+
+_FLAG_FIELDS = (
+    (Flags.KEYS, pa.field("key", pa.binary())),
+    (Flags.TIMESTAMPS, pa.field("timestamp", pa.int64())),
+    (Flags.TIMES_16, pa.field("timestamp", pa.uint16())),  # minus timestamp_min
+    (Flags.TIMES_32, pa.field("timestamp", pa.uint32())),  # minus timestamp_min
+    (Flags.HEADERS, pa.field("headers", HEADERS)),
+    (Flags.OFFSETS, pa.field("offset", pa.uint32())),  # minus base_offset
+    (Flags.ARRIVALS, pa.field("arrival", pa.uint32())),  # minus base_arrival
+    (Flags.TOMBSTONES, pa.field("tombstone", pa.bool_())),  # typed values only: where the whole value is null
+)
+_NARROW_FLAGS = dict(zip(NARROW_TIMES, (Flags.TIMES_16, Flags.TIMES_32), strict=True))
+
+
+class FrameHeader(NamedTuple):
+    """See the module's text."""
+
+    header_crc: int
+    body_crc: int
+    body_length: int
+    rows: int
+    epoch: int
+    base_offset: int
+    end_offset: int
+    base_arrival: int
+    timestamp_min: int
+    timestamp_max: int
+    flags: int
+    key_width: int
+    value_width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What the body's columns are; frames in which it is the same can be decoded together."""
+        return self.flags, self.key_width, self.value_width
+
+
+def parse_header(data: Any, position: int = 0) -> FrameHeader | None:
+    """The header at ``position`` in ``data``; None if there is not a whole and right one."""
+    if len(data) - position < HEADER_BYTES:
+        return None
+    header = FrameHeader._make(_HEADER.unpack_from(data, position))
+    if crc32c(data[position + 4 : position + HEADER_BYTES]) != header.header_crc or header.rows == 0:
+        return None
+    return header
+
+
+@lru_cache(maxsize=4096)
+def frame_schema(value_type: Any | None, flags: int, key_width: int = 0, value_width: int = 0) -> Any:
+    """The Arrow schema of a body: the columns that ``flags`` names, then the value (typed: one column per field)."""
+    fields = [field for flag, field in _FLAG_FIELDS if flags & flag]
+    if key_width:
+        fields[0] = pa.field("key", pa.binary(key_width))
+    if value_type is None:
+        fields.append(pa.field("value", pa.binary(value_width or -1)))
+    else:
+        fields.extend(value_type.field(i) for i in range(value_type.num_fields))
+    return pa.schema(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFrame:
+    """A frame that waits for its place: everything that does not depend on the commit is done.
+
+    ``first_arrival`` and ``offset_span`` are relative to the transaction's first record and the frame's base.
+    """
+
+    rows: int
+    shape: tuple[int, int, int]
+    body: Any
+    body_crc: int
+    timestamp_min: int
+    timestamp_max: int
+    first_arrival: int
+    offset_span: int
+
+    @property
+    def size(self) -> int:
+        return HEADER_BYTES + len(self.body)
+
+    def header(self, epoch: int, base_offset: int, base_arrival: int) -> bytes:
+        """The header's bytes, for its place."""
+        packed = bytearray(
+            _HEADER.pack(
+                0,
+                self.body_crc,
+                len(self.body),
+                self.rows,
+                epoch,
+                base_offset,
+                base_offset + self.offset_span,
+                base_arrival,
+                self.timestamp_min,
+                self.timestamp_max,
+                *self.shape,
+            )
+        )
+        struct.pack_into("<I", packed, 0, crc32c(memoryview(packed)[4:]))
+        return bytes(packed)
+
+
+# ------------------------------------------------------------------------------------------------------- encoding
+
+
+def _array(column: Any, wanted: Any, what: str) -> Any:
+    """``column`` as one array of the wanted type."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+        if isinstance(column, pa.ChunkedArray):
+            column = pa.concat_arrays(column.chunks)
+    elif not isinstance(column, pa.Array):
+        column = pa.array(column, wanted)
+    if column.type == wanted:
+        return column
+    if wanted == pa.binary() and (
+        pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type)
+    ):
+        return column.cast(wanted)
+    if pa.types.is_struct(column.type) and pa.types.is_struct(wanted):
+        fields = [column.type.field(i) for i in range(column.type.num_fields)]
+        expected = [wanted.field(i) for i in range(min(len(fields), wanted.num_fields))]
+        if [(f.name, f.type) for f in fields] == [(f.name, f.type) for f in expected]:
+            return widen(column, wanted)
+    raise StorageError(f"{what} have the type {column.type}, the topic takes {wanted}")
+
+
+def widen(values: Any, wanted: Any) -> Any:
+    """Structs whose fields are the first of ``wanted``'s as structs of that type: the other fields are null.
+
+    A writer who has not noticed that a topic was altered goes on, as does one whose fields differ in being nullable.
+    """
+    n = len(values)
+    missing = [pa.nulls(n, wanted.field(i).type) for i in range(values.type.num_fields, wanted.num_fields)]
+    nullable = pa.struct([f.with_nullable(True) for f in wanted])
+    mask = values.is_null() if values.null_count else None
+    return pa.StructArray.from_arrays(values.flatten() + missing, fields=list(nullable), mask=mask)
+
+
+def normalise(records: Records, value_type: Any | None) -> Records:
+    """The same records with every column one array of the type the topic takes (or one that `widen` makes it).
+
+    Raises:
+        StorageError: another type, or columns of different lengths.
+    """
+    n = len(records)
+    keys = None if records.keys is None else _array(records.keys, pa.binary(), "the keys")
+    if keys is not None and keys.null_count == n:
+        keys = None
+    values = _array(records.values, pa.binary() if value_type is None else value_type, "the values")
+    headers = None if records.headers is None else _array(records.headers, HEADERS, "the headers")
+    if headers is not None and headers.null_count == n:
+        headers = None
+    for column in (keys, values, headers):
+        if column is not None and len(column) != n:
+            raise StorageError(f"columns of different lengths: {n} timestamps, {len(column)} other values")
+    return Records(keys, values, np.ascontiguousarray(records.timestamps, np.int64), headers)
+
+
+def take_records(records: Records, rows: Int64s) -> Records:
+    """The rows of the given numbers."""
+    index = pa.array(rows)
+    return Records(
+        None if records.keys is None else records.keys.take(index),
+        records.values.take(index),
+        records.timestamps[rows],
+        None if records.headers is None else records.headers.take(index),
+    )
+
+
+def slice_records(records: Records, start: int, stop: int) -> Records:
+    """Rows start..stop-1, without copying."""
+    length = stop - start
+    return Records(
+        None if records.keys is None else records.keys.slice(start, length),
+        records.values.slice(start, length),
+        records.timestamps[start:stop],
+        None if records.headers is None else records.headers.slice(start, length),
+    )
+
+
+def concat_records(parts: Sequence[Records]) -> Records:
+    """One after the other; if the topic's type grew between them, all get the last one's."""
+    if len(parts) == 1:
+        return parts[0]
+    values = [p.values for p in parts]
+    if any(v.type != values[-1].type for v in values):
+        values = [widen(v, values[-1].type) for v in values]
+
+    def joined(columns: list[Any], lengths: list[int], kind: Any) -> Any | None:
+        if all(c is None for c in columns):
+            return None
+        return pa.concat_arrays([pa.nulls(n, kind) if c is None else c for c, n in zip(columns, lengths, strict=True)])
+
+    lengths = [len(p) for p in parts]
+    return Records(
+        joined([p.keys for p in parts], lengths, pa.binary()),
+        pa.concat_arrays(values),
+        np.concatenate([p.timestamps for p in parts]),
+        joined([p.headers for p in parts], lengths, HEADERS),
+    )
+
+
+def encode_frames(
+    records: Records,
+    arrivals: Int64s,
+    value_type: Any | None,
+    *,
+    offsets: Int64s | None = None,
+    offset_end: int | None = None,
+    compression: Compression = "none",
+) -> list[PreparedFrame]:
+    """Normalised records as frames of at most `FRAME_ROWS_MAX` rows.
+
+    Args:
+        arrivals: ascending; relative to the transaction's first record, or absolute.
+        offsets: ascending, if they do not count up by one; then ``offset_end`` is the offset after the last.
+        compression: of the bodies; what it is a reader sees in them.
+
+    Raises:
+        StorageError: one record alone is larger than a frame can be.
+    """
+    n = len(records)
+    frames: list[PreparedFrame] = []
+    pieces = [(start, min(start + FRAME_ROWS_MAX, n)) for start in range(0, n, FRAME_ROWS_MAX)]
+    while pieces:
+        start, stop = pieces.pop(0)
+        end = stop if offsets is None else int(offsets[stop]) if stop < n else offset_end
+        frame = _encode_frame(
+            records if (start, stop) == (0, n) else slice_records(records, start, stop),
+            arrivals[start:stop],
+            value_type,
+            None if offsets is None else offsets[start:stop],
+            end,
+            compression,
+        )
+        if frame is not None:
+            frames.append(frame)
+        elif stop - start == 1:
+            raise StorageError(f"a record has more than {FRAME_BYTES_MAX} bytes", action="send smaller records")
+        else:  # too large: two halves
+            middle = (start + stop) // 2
+            pieces[:0] = [(start, middle), (middle, stop)]
+    return frames
+
+
+def _encode_frame(
+    records: Records,
+    arrivals: Int64s,
+    value_type: Any | None,
+    offsets: Int64s | None,
+    offset_end: int | None,
+    compression: Compression,
+) -> PreparedFrame | None:
+    n = len(records)
+    flags = key_width = value_width = 0
+    columns: list[Any] = []
+    if records.keys is not None:
+        flags |= Flags.KEYS
+        key_width = width_of(records.keys)
+        columns.append(pack(records.keys, key_width) if key_width else records.keys)
+    if n == 1:
+        timestamp_min = timestamp_max = int(records.timestamps[0])
+    else:
+        timestamp_min, timestamp_max = int(records.timestamps.min()), int(records.timestamps.max())
+    if timestamp_min != timestamp_max:
+        narrowed = narrow(records.timestamps, timestamp_min, timestamp_max)
+        flags |= Flags.TIMESTAMPS if narrowed is None else _NARROW_FLAGS[narrowed.dtype.type]
+        columns.append(pa.array(records.timestamps if narrowed is None else narrowed))
+    if records.headers is not None:
+        flags |= Flags.HEADERS
+        columns.append(records.headers)
+    offset_span = n
+    if offsets is not None:
+        assert offset_end is not None
+        offset_span = offset_end - int(offsets[0])
+        if int(offsets[-1]) - int(offsets[0]) > _DELTA_MAX:
+            return None
+        if int(offsets[-1]) - int(offsets[0]) != n - 1:
+            flags |= Flags.OFFSETS
+            columns.append(pa.array((offsets - offsets[0]).astype(np.uint32)))
+    first_arrival = int(arrivals[0])
+    arrival_span = int(arrivals[-1]) - first_arrival
+    if arrival_span > _DELTA_MAX:
+        return None
+    if arrival_span != n - 1:
+        flags |= Flags.ARRIVALS
+        columns.append(pa.array((arrivals - first_arrival).astype(np.uint32)))
+    values = records.values
+    if value_type is None:
+        value_width = width_of(values)
+        columns.append(pack(values, value_width) if value_width else values)
+    else:
+        if values.null_count or value_type.num_fields == 0:
+            flags |= Flags.TOMBSTONES
+            columns.append(values.is_null())
+        columns.extend(values.flatten())
+    shape = flags, key_width, value_width
+    batch = pa.RecordBatch.from_arrays(columns, schema=frame_schema(value_type, *shape))
+    if n > 1 and batch.nbytes > FRAME_BYTES_MAX // 2:  # (one row is never cut, and asking takes longer than encoding it)
+        return None
+    if compression == "none":
+        body = batch.serialize()
+    else:
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.ipc.new_stream(sink, batch.schema, options=options) as stream:
+            stream.write_batch(batch)
+        reader = pa.ipc.MessageReader.open_stream(sink.getvalue())
+        reader.read_next_message()  # the schema, which a frame does without
+        body = reader.read_next_message().serialize(alignment=8)
+    if len(body) > FRAME_BYTES_MAX:
+        return None
+    return PreparedFrame(n, shape, body, crc32c(body), timestamp_min, timestamp_max, first_arrival, offset_span)
+
+
+# ------------------------------------------------------------------------------------------------------- decoding
+
+
+def rows_of(
+    headers: Sequence[FrameHeader],
+    batches: Sequence[Any],
+    value_type: Any | None,
+    wanted_type: Any | None,
+    fields: Sequence[str] | None,
+) -> FetchedRecords:
+    """The records of frames of one segment that have the same shape.
+
+    Args:
+        value_type: the segment's.
+        wanted_type: the topic's, which may have more fields at its end: null here.
+        fields: which fields of it to give, in this order; None gives all.
+    """
+    batch = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+    n = batch.num_rows
+    flags, key_width, value_width = headers[0].shape
+    columns = iter(batch.columns)
+    keys = next(columns) if flags & Flags.KEYS else None
+    if key_width:
+        keys = unpack(keys, key_width)
+    if flags & Flags.TIMESTAMPS:
+        timestamps = next(columns).to_numpy()
+    elif flags & (Flags.TIMES_16 | Flags.TIMES_32):
+        timestamps = next(columns).to_numpy().astype(np.int64)
+        bases = [h.timestamp_min for h in headers]
+        timestamps += bases[0] if len(bases) == 1 else _spread(headers, n, bases)
+    else:
+        timestamps = _spread(headers, n, [h.timestamp_min for h in headers])
+    head = next(columns) if flags & Flags.HEADERS else None
+    bases = [h.base_offset for h in headers]
+    if flags & Flags.OFFSETS:
+        offsets = _spread(headers, n, bases) + next(columns).to_numpy()
+    else:
+        offsets = _counted(headers, n, bases)
+    bases = [h.base_arrival for h in headers]
+    if flags & Flags.ARRIVALS:
+        arrivals = _spread(headers, n, bases) + next(columns).to_numpy()
+    else:
+        arrivals = _counted(headers, n, bases)
+    tombstones = next(columns) if flags & Flags.TOMBSTONES else None
+    if value_type is None:
+        values = next(columns)
+        if value_width:
+            values = unpack(values, value_width)
+    else:
+        values = _typed_values(list(columns), tombstones, n, value_type, wanted_type, fields)
+    last = headers[-1]
+    return FetchedRecords(
+        keys,
+        values,
+        timestamps,
+        head,
+        offsets=offsets,
+        arrivals=arrivals,
+        epoch=last.epoch,
+        next_offset=last.end_offset,
+    )
+
+
+def _spread(headers: Sequence[FrameHeader], n: int, per_frame: list[int]) -> Int64s:
+    """A number per frame as a number per row."""
+    if len(headers) == 1:
+        return np.full(n, per_frame[0], np.int64)
+    return np.repeat(np.array(per_frame, np.int64), [h.rows for h in headers])
+
+
+def _counted(headers: Sequence[FrameHeader], n: int, bases: list[int]) -> Int64s:
+    """Numbers that count up by one within each frame, from its base on."""
+    if all(before + h.rows == base for before, h, base in zip(bases, headers, bases[1:], strict=False)):
+        return np.arange(bases[0], bases[0] + n, dtype=np.int64)  # and across them, as a rule
+    rows = np.array([h.rows for h in headers], np.int64)
+    firsts: Int64s = np.array(bases, np.int64) - (np.cumsum(rows) - rows)
+    numbers: Int64s = np.arange(n, dtype=np.int64) + np.repeat(firsts, rows)
+    return numbers
+
+
+def _typed_values(
+    stored: list[Any], tombstones: Any | None, n: int, value_type: Any, wanted_type: Any, fields: Sequence[str] | None
+) -> Any:
+    """One struct array from the columns of the fields."""
+    if fields is None:
+        chosen = list(range(wanted_type.num_fields))
+    else:
+        chosen = [wanted_type.get_field_index(name) for name in fields]
+        if -1 in chosen:
+            missing = [name for name, place in zip(fields, chosen, strict=True) if place < 0]
+            raise StorageError(f"the topic's values have no field {', '.join(missing)}")
+    wanted = [wanted_type.field(i) for i in chosen]
+    if not wanted:
+        bitmap = None if tombstones is None else pc.invert(tombstones)
+        buffer = None if bitmap is None or bitmap.offset else bitmap.buffers()[1]
+        return pa.Array.from_buffers(pa.struct([]), n, [buffer])
+    arrays = [stored[i] if i < len(stored) else pa.nulls(n, field.type) for i, field in zip(chosen, wanted, strict=True)]
+    nullable = [f.with_nullable(True) for f in wanted]
+    return pa.StructArray.from_arrays(arrays, fields=nullable, mask=tombstones)
+
+
+def slice_frame(header: FrameHeader, batch: Any, offset: int, rows_max: int) -> tuple[FrameHeader, Any]:
+    """The rows from ``offset`` on, at most ``rows_max``, with a header that fits; without copying.  May have no rows."""
+    flags = header.flags
+    if offset <= header.base_offset and header.rows <= rows_max:
+        return header, batch
+    places = {flag: i for i, flag in enumerate(f for f, _ in _FLAG_FIELDS if flags & f)}
+    deltas = batch.column(places[Flags.OFFSETS]).to_numpy() if flags & Flags.OFFSETS else None
+    start = max(0, offset - header.base_offset)
+    if deltas is not None:
+        start = int(np.searchsorted(deltas, start))
+    stop = min(header.rows, start + rows_max)
+    if start >= stop:
+        return header._replace(rows=0), batch.slice(0, 0)
+    if stop < header.rows:
+        last = stop - 1 if deltas is None else int(deltas[stop - 1])
+        header = header._replace(end_offset=header.base_offset + last + 1)
+    return (
+        header._replace(
+            rows=stop - start,
+            base_offset=header.base_offset + (start if deltas is None else 0),
+            base_arrival=header.base_arrival + (0 if flags & Flags.ARRIVALS else start),
+        ),
+        batch.slice(start, stop - start),
+    )
+
+
+def concat_fetched(parts: Sequence[FetchedRecords]) -> FetchedRecords:
+    """One after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    together = concat_records(parts)
+    return FetchedRecords(
+        together.keys,
+        together.values,
+        together.timestamps,
+        together.headers,
+        offsets=np.concatenate([p.offsets for p in parts]),
+        arrivals=np.concatenate([p.arrivals for p in parts]),
+        epoch=parts[-1].epoch,
+        next_offset=parts[-1].next_offset,
+    )
+
+
+def fields_hold_dictionaries(kind: Any) -> bool:
+    """Whether a type has a dictionary anywhere inside: frames stand alone and have no place for one."""
+    if pa.types.is_dictionary(kind):
+        return True
+    return any(fields_hold_dictionaries(kind.field(i).type) for i in range(kind.num_fields))

@@ -1,0 +1,23 @@
+"""Packages that only some formats need, imported when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..errors import StatementError
+
+
+def needed(module: str, extra: str) -> Any:
+    """A module of an optional package.
+
+    Raises:
+        StatementError: it is not installed; names the extra that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise StatementError(
+            f"The {extra.upper()} format needs a package that is not installed",
+            suggestion=f"pip install penstock[{extra}]",
+        ) from None

@@ -1,0 +1,345 @@
+"""Schemas by subject and version: the registry that AVRO, PROTOBUF and JSON_SR share, and its embedded implementation.
+
+A subject (``<topic>-key`` or ``<topic>-value``) has versions from 1; each is a schema with an id that is global: the
+same schema under two subjects has one id.  Before a version is added it is checked against the older ones, as strictly
+as the subject's level of compatibility says.
+
+The embedded registry keeps everything in memory and writes each change as one record, in the form of Confluent's
+``_schemas`` topic (JSON keys with ``keytype``), through a callable; loading is handing the same records back in order.
+`remote_registry` has the client of a server.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ...errors import DataError, StatementError
+
+LEVELS = ("NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE")
+"""Levels of compatibility.  BACKWARD: new schemas read old records; FORWARD: old ones read new records; FULL: both;
+TRANSITIVE: against all versions, not only the latest."""
+
+DEFAULT_LEVEL = "BACKWARD"
+
+WIRE_NAMES = {"AVRO": "AVRO", "PROTOBUF": "PROTOBUF", "JSON_SR": "JSON", "JSON": "JSON"}
+"""The schema type of each format, as the registry's protocol names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaReference:
+    """A schema that another one uses: ``name`` is what the text calls it (an import, a type's full name, a URL)."""
+
+    name: str
+    subject: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaText:
+    """A schema as written: ``type`` is AVRO, PROTOBUF or JSON."""
+
+    type: str
+    text: str
+    references: tuple[SchemaReference, ...] = ()
+
+    def same_as(self, other: SchemaText) -> bool:
+        """Whether both are one schema; blanks and the order of keys in JSON do not count."""
+        return (
+            self.type == other.type
+            and self.references == other.references
+            and _normal(self.type, self.text) == _normal(other.type, other.text)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredSchema:
+    """A version of a subject."""
+
+    subject: str
+    version: int
+    id: int
+    schema: SchemaText
+
+
+class SchemaRegistry(Protocol):
+    """A registry, embedded or remote."""
+
+    def register(self, subject: str, schema: SchemaText, *, id: int | None = None) -> int:
+        """Add a version; nothing happens if the subject has the schema already.
+
+        Args:
+            id: the id it must get, for tests and imports; None takes the id it has or the next free one.
+
+        Returns:
+            The schema's id.
+
+        Raises:
+            StatementError: it does not parse, is not compatible, or ``id`` belongs to another schema.
+        """
+
+    def by_id(self, id: int) -> SchemaText:
+        """The schema of an id.
+
+        Raises:
+            DataError: there is none.
+        """
+
+    def latest(self, subject: str) -> RegisteredSchema | None:
+        """The newest version of a subject, if it has any."""
+
+    def version(self, subject: str, version: int) -> RegisteredSchema:
+        """A version of a subject.
+
+        Raises:
+            DataError: there is none.
+        """
+
+    def versions(self, subject: str) -> list[int]:
+        """The versions of a subject, ascending; none if there is no such subject."""
+
+    def subjects(self) -> list[str]:
+        """All subjects, sorted."""
+
+    def delete_subject(self, subject: str) -> list[int]:
+        """Remove a subject with its versions, which are returned.  Ids stay readable: records carry them."""
+
+    def level(self, subject: str | None = None) -> str:
+        """The level of compatibility of a subject, or the default one."""
+
+    def own_level(self, subject: str) -> str | None:
+        """The level that was set for a subject; None if the default counts."""
+
+    def set_level(self, level: str | None, subject: str | None = None) -> None:
+        """Set the level of a subject, or the default; None goes back to the default, or to BACKWARD.
+
+        Raises:
+            StatementError: there is no such level.
+        """
+
+    def problems(self, subject: str, schema: SchemaText) -> list[str]:
+        """Why the schema could not become the subject's next version; nothing if it could."""
+
+
+def resolve(registry: SchemaRegistry, schema: SchemaText) -> dict[str, SchemaText]:
+    """All schemas that a schema refers to, directly or not, by the name in the text that refers to them.
+
+    Raises:
+        DataError: one of them is not in the registry.
+    """
+    found: dict[str, SchemaText] = {}
+    waiting = list(schema.references)
+    while waiting:
+        reference = waiting.pop()
+        if reference.name not in found:
+            found[reference.name] = registry.version(reference.subject, reference.version).schema
+            waiting += found[reference.name].references
+    return found
+
+
+def incompatible(subject: str, problems: Iterable[str], level: str) -> StatementError:
+    """The refusal of a schema as the next version of a subject."""
+    return StatementError(
+        f"the schema cannot be the next version of subject {subject}: " + "; ".join(problems),
+        suggestion=f"The subject's level of compatibility is {level}.",
+    )
+
+
+def _normal(type_: str, text: str) -> str:
+    if type_ == "PROTOBUF":
+        return " ".join(text.split())
+    try:
+        return json.dumps(json.loads(text), sort_keys=True)
+    except ValueError:
+        return text.strip()
+
+
+@dataclass(slots=True)
+class _Subject:
+    versions: dict[int, int] = field(default_factory=dict)
+    level: str | None = None
+    last_version: int = 0
+
+
+class EmbeddedRegistry:
+    """The registry of a database.
+
+    Args:
+        records: key and value of the records written so far, in order.
+        append: writes a record; it has happened when this returns.  None keeps the registry in memory only.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[tuple[bytes, bytes | None]] = (),
+        append: Callable[[bytes, bytes | None], None] | None = None,
+    ) -> None:
+        self._schemas: dict[int, SchemaText] = {}
+        self._subjects: dict[str, _Subject] = {}
+        self._level = DEFAULT_LEVEL
+        self._append = append
+        self._lock = threading.RLock()
+        for key, value in records:
+            self._apply(key, value)
+
+    def register(self, subject: str, schema: SchemaText, *, id: int | None = None) -> int:
+        """See `SchemaRegistry.register`."""
+        with self._lock:
+            entry = self._subjects.get(subject, _Subject())
+            for known in entry.versions.values():
+                if self._schemas[known].same_as(schema) and id in (None, known):
+                    return known
+            problems = self.problems(subject, schema)
+            if problems:
+                raise incompatible(subject, problems, self.level(subject))
+            chosen = self._choose_id(schema, id)
+            self._write(
+                {"keytype": "SCHEMA", "subject": subject, "version": entry.last_version + 1, "magic": 1},
+                {
+                    "subject": subject,
+                    "version": entry.last_version + 1,
+                    "id": chosen,
+                    "schemaType": schema.type,
+                    "references": [{"name": r.name, "subject": r.subject, "version": r.version} for r in schema.references],
+                    "schema": schema.text,
+                    "deleted": False,
+                },
+            )
+            return chosen
+
+    def _choose_id(self, schema: SchemaText, wanted: int | None) -> int:
+        if wanted is not None:
+            known = self._schemas.get(wanted)
+            if known is not None and not known.same_as(schema):
+                raise StatementError(f"Schema id {wanted} belongs to another schema")
+            return wanted
+        for id_, known in self._schemas.items():
+            if known.same_as(schema):
+                return id_
+        return max(self._schemas, default=0) + 1
+
+    def by_id(self, id: int) -> SchemaText:
+        """See `SchemaRegistry.by_id`."""
+        with self._lock:
+            if id not in self._schemas:
+                raise DataError(f"schema id {id} is not in the registry")
+            return self._schemas[id]
+
+    def latest(self, subject: str) -> RegisteredSchema | None:
+        """See `SchemaRegistry.latest`."""
+        with self._lock:
+            versions = self.versions(subject)
+            return self.version(subject, versions[-1]) if versions else None
+
+    def version(self, subject: str, version: int) -> RegisteredSchema:
+        """See `SchemaRegistry.version`."""
+        with self._lock:
+            entry = self._subjects.get(subject)
+            if entry is None or version not in entry.versions:
+                raise DataError(f"subject {subject} has no version {version}")
+            id_ = entry.versions[version]
+            return RegisteredSchema(subject, version, id_, self._schemas[id_])
+
+    def versions(self, subject: str) -> list[int]:
+        """See `SchemaRegistry.versions`."""
+        with self._lock:
+            entry = self._subjects.get(subject)
+            return sorted(entry.versions) if entry else []
+
+    def subjects(self) -> list[str]:
+        """See `SchemaRegistry.subjects`."""
+        with self._lock:
+            return sorted(name for name, entry in self._subjects.items() if entry.versions)
+
+    def delete_subject(self, subject: str) -> list[int]:
+        """See `SchemaRegistry.delete_subject`."""
+        with self._lock:
+            versions = self.versions(subject)
+            if versions:
+                self._write(
+                    {"keytype": "DELETE_SUBJECT", "subject": subject, "magic": 0},
+                    {"subject": subject, "version": versions[-1]},
+                )
+            return versions
+
+    def level(self, subject: str | None = None) -> str:
+        """See `SchemaRegistry.level`."""
+        with self._lock:
+            entry = self._subjects.get(subject) if subject is not None else None
+            return entry.level if entry is not None and entry.level is not None else self._level
+
+    def own_level(self, subject: str) -> str | None:
+        """See `SchemaRegistry.own_level`."""
+        with self._lock:
+            entry = self._subjects.get(subject)
+            return None if entry is None else entry.level
+
+    def set_level(self, level: str | None, subject: str | None = None) -> None:
+        """See `SchemaRegistry.set_level`."""
+        if level is not None and level.upper() not in LEVELS:
+            raise StatementError(
+                f"There is no level of compatibility {level}", suggestion="Levels are " + ", ".join(LEVELS) + "."
+            )
+        value = None if level is None else {"compatibilityLevel": level.upper()}
+        with self._lock:
+            self._write({"keytype": "CONFIG", "subject": subject, "magic": 0}, value)
+
+    def schemas(self) -> dict[int, SchemaText]:
+        """All schemas by id."""
+        with self._lock:
+            return dict(self._schemas)
+
+    def problems(self, subject: str, schema: SchemaText) -> list[str]:
+        """See `SchemaRegistry.problems`."""
+        from .compatibility import incompatibilities
+
+        with self._lock:
+            level = self.level(subject)
+            versions = self.versions(subject)
+            if not level.endswith("TRANSITIVE"):
+                versions = versions[-1:]
+            older = [self.version(subject, version).schema for version in reversed(versions)]
+            return incompatibilities(self, schema, older, level.removesuffix("_TRANSITIVE"))
+
+    def _write(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
+        key_bytes = json.dumps(key, separators=(",", ":")).encode()
+        value_bytes = None if value is None else json.dumps(value, separators=(",", ":")).encode()
+        if self._append is not None:
+            self._append(key_bytes, value_bytes)
+        self._apply(key_bytes, value_bytes)
+
+    def _apply(self, key_bytes: bytes, value_bytes: bytes | None) -> None:
+        """Take in a record of the log."""
+        key = json.loads(key_bytes)
+        value = json.loads(value_bytes) if value_bytes is not None else None
+        match key["keytype"]:
+            case "SCHEMA":
+                self._apply_schema(key, value)
+            case "CONFIG":
+                level = None if value is None else value["compatibilityLevel"]
+                if key.get("subject") is None:
+                    self._level = level or DEFAULT_LEVEL
+                else:
+                    self._subjects.setdefault(key["subject"], _Subject()).level = level
+            case "DELETE_SUBJECT":
+                if key["subject"] in self._subjects:
+                    self._subjects[key["subject"]].versions.clear()
+            case _:
+                # Confluent's registry writes more kinds (NOOP, MODE); they change nothing here.
+                pass
+
+    def _apply_schema(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
+        entry = self._subjects.setdefault(key["subject"], _Subject())
+        version = int(key["version"])
+        entry.last_version = max(entry.last_version, version)
+        if value is None or value.get("deleted"):
+            entry.versions.pop(version, None)
+            return
+        references = tuple(
+            SchemaReference(r["name"], r["subject"], int(r["version"])) for r in value.get("references") or ()
+        )
+        self._schemas[int(value["id"])] = SchemaText(value.get("schemaType", "AVRO"), value["schema"], references)
+        entry.versions[version] = int(value["id"])

@@ -1,0 +1,279 @@
+"""The client of a schema registry server: Confluent's REST protocol over `urllib`.
+
+An answer is one of these:
+
+=================  =====================================================================================================
+2xx                what was asked for
+404                it is not there: None, or `DataError` for the schema of a record
+409, 422           the schema is refused: `StatementError` with the reasons
+401, 403           `StorageError`: the operator gives the right credentials
+429, 5xx, nothing  asked again a few times, at the next server if there are several; then `StorageError`
+=================  =====================================================================================================
+
+All requests can be repeated safely: registering a schema again gives the same id.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from ... import limits
+from ...errors import DataError, StatementError, StorageError
+from .registry import RegisteredSchema, SchemaReference, SchemaText, incompatible
+
+_MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+_NOT_FOUND, _CONFLICT, _INVALID, _BUSY = 404, 409, 422, 429
+_REFUSED_CREDENTIALS = (401, 403)
+
+
+class RemoteRegistry:
+    """A registry server, or several that serve the same schemas.
+
+    Ids and versions never change, so they are asked for once.
+
+    Args:
+        url: ``http://host:8081``, with ``user:password@`` for basic authentication; several are separated by commas.
+
+    Raises:
+        StatementError: it is no URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._servers = [_server(part.strip()) for part in url.split(",") if part.strip()]
+        if not self._servers:
+            raise StatementError("the URL of the schema registry is empty")
+        self._by_id: dict[int, SchemaText] = {}
+        self._by_version: dict[tuple[str, int], RegisteredSchema] = {}
+        self._registered: dict[tuple[str, SchemaText], int] = {}
+        self._lock = threading.Lock()
+
+    def register(self, subject: str, schema: SchemaText, *, id: int | None = None) -> int:
+        """See `SchemaRegistry.register`; an ``id`` needs the server's IMPORT mode."""
+        with self._lock:
+            known = self._registered.get((subject, schema))
+        if known is not None:
+            return known
+        body = _body(schema)
+        if id is not None:
+            body["id"] = id
+        try:
+            answer = self._call("POST", f"/subjects/{_quoted(subject)}/versions", body)
+        except _ConflictError as error:
+            problems = self.problems(subject, schema)
+            raise incompatible(subject, problems or [error.message], self.level(subject)) from None
+        with self._lock:
+            self._registered[subject, schema] = int(answer["id"])
+        return int(answer["id"])
+
+    def by_id(self, id: int) -> SchemaText:
+        """See `SchemaRegistry.by_id`."""
+        found = self._by_id.get(id)
+        if found is None:
+            answer = self._find(f"/schemas/ids/{id}")
+            if answer is None:
+                raise DataError(f"schema id {id} is not in the registry")
+            found = self._by_id[id] = _schema(answer)
+        return found
+
+    def latest(self, subject: str) -> RegisteredSchema | None:
+        """See `SchemaRegistry.latest`."""
+        answer = self._find(f"/subjects/{_quoted(subject)}/versions/latest")
+        return None if answer is None else _registered(answer)
+
+    def version(self, subject: str, version: int) -> RegisteredSchema:
+        """See `SchemaRegistry.version`."""
+        found = self._by_version.get((subject, version))
+        if found is None:
+            answer = self._find(f"/subjects/{_quoted(subject)}/versions/{version}")
+            if answer is None:
+                raise DataError(f"subject {subject} has no version {version}")
+            found = self._by_version[subject, version] = _registered(answer)
+        return found
+
+    def versions(self, subject: str) -> list[int]:
+        """See `SchemaRegistry.versions`."""
+        return sorted(self._find(f"/subjects/{_quoted(subject)}/versions") or ())
+
+    def subjects(self) -> list[str]:
+        """See `SchemaRegistry.subjects`."""
+        return sorted(self._call("GET", "/subjects"))
+
+    def delete_subject(self, subject: str) -> list[int]:
+        """See `SchemaRegistry.delete_subject`."""
+        with self._lock:
+            self._registered = {known: id_ for known, id_ in self._registered.items() if known[0] != subject}
+            self._by_version = {known: found for known, found in self._by_version.items() if known[0] != subject}
+        try:
+            return sorted(self._call("DELETE", f"/subjects/{_quoted(subject)}"))
+        except _NotFoundError:
+            return []
+
+    def level(self, subject: str | None = None) -> str:
+        """See `SchemaRegistry.level`."""
+        own = None if subject is None else self.own_level(subject)
+        return own or str(self._call("GET", "/config")["compatibilityLevel"])
+
+    def own_level(self, subject: str) -> str | None:
+        """See `SchemaRegistry.own_level`."""
+        answer = self._find(f"/config/{_quoted(subject)}")
+        return None if answer is None else str(answer["compatibilityLevel"])
+
+    def set_level(self, level: str | None, subject: str | None = None) -> None:
+        """See `SchemaRegistry.set_level`."""
+        path = "/config" if subject is None else f"/config/{_quoted(subject)}"
+        if level is not None:
+            self._call("PUT", path, {"compatibility": level.upper()})
+            return
+        try:
+            self._call("DELETE", path)
+        except _NotFoundError:
+            return
+
+    def problems(self, subject: str, schema: SchemaText) -> list[str]:
+        """See `SchemaRegistry.problems`."""
+        path = f"/compatibility/subjects/{_quoted(subject)}/versions?verbose=true"
+        try:
+            answer = self._call("POST", path, _body(schema))
+        except _NotFoundError:
+            return []
+        return [] if answer["is_compatible"] else list(answer.get("messages") or ["not compatible"])
+
+    def _find(self, path: str) -> Any:
+        try:
+            return self._call("GET", path)
+        except _NotFoundError:
+            return None
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One request and its answer, asked again while the server is away or busy.
+
+        Raises:
+            StatementError, StorageError: see the module's text.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        pause_s = limits.REGISTRY_PAUSE_MS / 1000
+        failure = StorageError("the schema registry was not asked")
+        for attempt in range(limits.REGISTRY_ATTEMPTS_MAX):
+            if attempt:
+                time.sleep(pause_s)
+                pause_s *= 2
+            url, headers = self._servers[0]
+            try:
+                return _ask(urllib.request.Request(url + path, data, headers, method=method), url)
+            except _AwayError as error:
+                failure = error
+                with self._lock:
+                    if self._servers[0][0] == url:
+                        self._servers.append(self._servers.pop(0))
+        raise failure
+
+
+class _NotFoundError(StorageError):
+    """What was asked for is not there."""
+
+
+class _ConflictError(StatementError):
+    """The schema is not compatible."""
+
+
+class _AwayError(StorageError):
+    """The server is away or busy: it can be asked again."""
+
+
+def _ask(request: urllib.request.Request, url: str) -> Any:
+    """What a server answers to one request."""
+    try:
+        with urllib.request.urlopen(request, timeout=limits.REGISTRY_TIMEOUT_S) as response:
+            content = response.read(limits.REGISTRY_ANSWER_BYTES_MAX + 1)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _refusal(error.code, _message(error), url) from None
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise _AwayError(
+            f"the schema registry does not answer: {reason}",
+            path=url,
+            action="check that the registry runs and that its URL is right",
+        ) from None
+    try:
+        if len(content) > limits.REGISTRY_ANSWER_BYTES_MAX:
+            raise ValueError("too large")
+        return json.loads(content)
+    except ValueError as error:
+        raise StorageError(
+            f"the answer of the schema registry is not JSON: {error}", path=url, action="check that its URL is right"
+        ) from None
+
+
+def _refusal(code: int, message: str, url: str) -> StorageError | StatementError:
+    if code == _NOT_FOUND:
+        return _NotFoundError(f"the schema registry has no such thing: {message}", path=url)
+    if code == _CONFLICT:
+        return _ConflictError(message)
+    if code == _INVALID:
+        return StatementError(f"the schema registry refused: {message}")
+    if code in _REFUSED_CREDENTIALS:
+        return StorageError(
+            f"the schema registry answered {code}: {message}",
+            path=url,
+            action="put the user and the password in its URL: http://user:password@host",
+        )
+    failed = _AwayError if code == _BUSY or code >= 500 else StorageError
+    return failed(f"the schema registry answered {code}: {message}", path=url, action="check the registry's log")
+
+
+def _server(url: str) -> tuple[str, dict[str, str]]:
+    """A server's URL without credentials, and the headers of requests to it."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urllib.parse.urlsplit(""), None, None
+    if parts.scheme not in ("http", "https") or not host:
+        shown = re.sub(r"//[^/@]*@", "//", url)
+        raise StatementError(
+            f"this is not the URL of a schema registry: {shown}", suggestion="Write http://host:8081, or https://.."
+        )
+    host = f"[{host}]" if ":" in host else host
+    headers = {"Accept": _MEDIA_TYPE, "Content-Type": _MEDIA_TYPE}
+    if parts.username is not None:
+        secret = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
+    place = host if port is None else f"{host}:{port}"
+    return f"{parts.scheme}://{place}{parts.path.rstrip('/')}", headers
+
+
+def _quoted(subject: str) -> str:
+    return urllib.parse.quote(subject, safe="")
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.loads(error.read(limits.REGISTRY_ANSWER_BYTES_MAX))["message"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return str(error.reason)
+
+
+def _body(schema: SchemaText) -> dict[str, Any]:
+    body: dict[str, Any] = {"schema": schema.text, "schemaType": schema.type}
+    if schema.references:
+        body["references"] = [{"name": r.name, "subject": r.subject, "version": r.version} for r in schema.references]
+    return body
+
+
+def _schema(answer: dict[str, Any]) -> SchemaText:
+    references = tuple(SchemaReference(r["name"], r["subject"], int(r["version"])) for r in answer.get("references") or ())
+    return SchemaText(answer.get("schemaType") or "AVRO", answer["schema"], references)
+
+
+def _registered(answer: dict[str, Any]) -> RegisteredSchema:
+    return RegisteredSchema(answer["subject"], int(answer["version"]), int(answer["id"]), _schema(answer))
