@@ -23,7 +23,7 @@ import pyarrow as pa
 from crc32c import crc32c
 
 import penstock
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 

@@ -14,7 +14,7 @@ from penstock.errors import CommitFailedError
 from penstock.runtime.clients.clients import Clients
 from penstock.runtime.clients.consumer import Consumer, ConsumerOptions
 from penstock.runtime.clients.producer import ProducerOptions
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
 

@@ -16,7 +16,7 @@ from unittest import mock
 from penstock.engine.database import Database, connect
 from penstock.runtime.clock import ManualClock
 from penstock.storage.layout import prepare
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import FaultyFiles
 

@@ -17,8 +17,8 @@ from engine_workload import QUERIES, open_on, outcome
 from penstock.engine.database import Database
 from penstock.errors import PenstockError
 from penstock.storage.layout import prepare
-from penstock.storage.log.local.local_log.local_log import LocalLog
-from penstock.storage.log.local.local_log.maintenance import verify as verify_of_log
+from penstock.storage.log.local.local_log import LocalLog
+from penstock.storage.log.local.maintenance import verify as verify_of_log
 from penstock.storage.log.settings import LogSettings
 from penstock.storage.state.checkpoint import CheckpointFiles
 from penstock.storage.verify import Finding, verify_files

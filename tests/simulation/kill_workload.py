@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 from penstock.engine.database import Database, connect
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 

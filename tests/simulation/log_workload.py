@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from penstock.errors import StorageError
-from penstock.storage.log.local.local_log.commit.transaction import LocalTransaction
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.commit.transaction import LocalTransaction
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.partitioner import partitions_of
 from penstock.storage.log.protocol import Committing, FetchedRecords, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings

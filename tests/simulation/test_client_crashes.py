@@ -11,7 +11,7 @@ from penstock.errors import StorageError
 from penstock.runtime.clients.clients import Clients
 from penstock.runtime.clients.consumer import ConsumerOptions
 from penstock.runtime.clients.producer import ProducerOptions
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import Crash, FaultyFiles

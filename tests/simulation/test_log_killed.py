@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.settings import LogSettings
 
 WRITER = """

@@ -20,7 +20,7 @@ from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
 from penstock.runtime.operators.table_source import TableSource
 from penstock.runtime.query.lifecycle import QueryRun
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.tests.unit.runtime.test_queries import (
     KEY,

@@ -20,7 +20,7 @@ from penstock.storage.files import MemoryFiles
 from penstock.storage.formats import make_serde
 from penstock.storage.formats.base import SerdeOptions
 from penstock.storage.layout import prepare
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.storage.state.checkpoint import CheckpointFiles

@@ -15,7 +15,7 @@ from penstock.repl.cli import main
 from penstock.storage.backup import backup_directory, backup_files
 from penstock.storage.files import MemoryFiles
 from penstock.storage.layout import prepare
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.storage.verify import verify_directory

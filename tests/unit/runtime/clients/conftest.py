@@ -10,7 +10,7 @@ import pytest
 from penstock.runtime.clients.clients import Clients
 from penstock.runtime.clients.consumer import Consumer, ConsumerOptions
 from penstock.runtime.clients.producer import Producer, ProducerOptions
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
 

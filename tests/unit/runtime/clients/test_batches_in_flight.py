@@ -12,7 +12,7 @@ from penstock.errors import ClientError, StorageError
 from penstock.runtime.clients.clients import Clients
 from penstock.runtime.clients.outgoing import Delivery
 from penstock.runtime.clients.producer import Producer, ProducerOptions
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import FaultyFiles, StoppedDisk

@@ -18,7 +18,7 @@ from penstock.errors import (
 )
 from penstock.runtime.clients.clients import Clients
 from penstock.runtime.clients.producer import ProducerOptions
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.tests.unit.runtime.clients.conftest import Bench
 

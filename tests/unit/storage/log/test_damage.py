@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import StorageError
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import FaultyFiles

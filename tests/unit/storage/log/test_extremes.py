@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import OffsetOutOfRangeError
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import HEADERS, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 

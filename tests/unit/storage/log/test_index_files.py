@@ -10,8 +10,8 @@ import pytest
 from crc32c import crc32c
 
 from penstock.errors import StorageError
-from penstock.storage.log.local.local_log.local_log import LocalLog
-from penstock.storage.log.local.local_log.segments import segment
+from penstock.storage.log.local.local_log import LocalLog
+from penstock.storage.log.local.segments import segment
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import FaultyFiles

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import OutOfOrderSequenceError, StorageError
-from penstock.storage.log.local.local_log.commit.transaction import LocalTransaction
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.commit.transaction import LocalTransaction
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Commit, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import TEARINGS, Crash, FaultyFiles, Tearing

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.storage.log.local.local_log.local_log import LocalLog
-from penstock.storage.log.local.local_log.manifest import SegmentState
+from penstock.storage.log.local.local_log import LocalLog
+from penstock.storage.log.local.manifest import SegmentState
 from penstock.storage.log.protocol import Compression, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 

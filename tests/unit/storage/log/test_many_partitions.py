@@ -10,7 +10,7 @@ import pytest
 
 from penstock.errors import StorageError
 from penstock.limits import PARTITIONS_MAX
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.partitioner import partitions_of
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penstock.storage.log.local.local_log.segments.offset_map import OffsetMap
+from penstock.storage.log.local.segments.offset_map import OffsetMap
 
 
 @pytest.mark.parametrize("lengths", [(0, 1, 2, 3), (7, 8, 9), (15, 16, 17, 40), (4,), (250, 256, 257, 300)])

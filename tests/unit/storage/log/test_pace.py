@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.storage.log.local.local_log.maintenance.rewriting import Interrupted, Pace
+from penstock.storage.log.local.maintenance.rewriting import Interrupted, Pace
 
 
 class Clock:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.storage.log.local.local_log.local_log import LocalLog
-from penstock.storage.log.local.local_log.segments.record import Flags, encode_frames, normalise
+from penstock.storage.log.local.local_log import LocalLog
+from penstock.storage.log.local.segments.record import Flags, encode_frames, normalise
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import FaultyFiles

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import OutOfOrderSequenceError, ProducerFencedError
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Commit, ProducedBatch, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import StatementError
-from penstock.storage.log.local.local_log.local_log import LocalLog
+from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Compression, Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.storage.log.topic_config import CONFIG_NAMES, described, with_config
