@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -53,9 +52,7 @@ print([name for name in sys.modules if name.startswith(("fastavro", "google.prot
 
 def run(script: str) -> list[str]:
     """The lines that a script prints in a process of its own."""
-    parent = str(Path(penstock.__file__).parent.parent)
-    code = f"import sys; sys.path.insert(0, {parent!r})\n{script}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
