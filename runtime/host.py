@@ -22,8 +22,10 @@ from .clients.coordinator import is_client_group
 from .dataflow import Dataflow, Sink, Source
 from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
-from .query.commit import Checkpoints, NoCheckpoints
-from .query.lifecycle import COPY_OF, QueryRun, Services
+from .query.ledger import NoLedger
+from .query.lifecycle import COPY_OF, QueryRun
+from .query.recovery import Checkpoints, NoCheckpoints
+from .query.services import Services
 from .scheduler import Scheduler
 from .source import DecodedTopics
 from .subscriptions import Subscription
@@ -222,7 +224,13 @@ class QueryHost:
             columns, limit=limit, overflow=overflow, on_close=close, on_room=self._scheduler.wake, to_columns=to_columns
         )
         subscription.query_id = query_id
-        run = _PushRun(query_id, dataflow_for(subscription.receive), self.services, subscription)
+        run = QueryRun(
+            query_id,
+            dataflow_for(subscription.receive),
+            self.services,
+            ledger=NoLedger(),
+            on_failure=subscription.fail,
+        )
         self._subscriptions[query_id] = (subscription, run)
         self._scheduler.add(run, 1_000_000_000 + number, ready=subscription.ready)
         return subscription
@@ -339,15 +347,3 @@ class QueryHost:
         for pool in (self._pool, self._committer, self._checkpointer):
             if pool is not None:
                 pool.shutdown(wait=True)
-
-
-class _PushRun(QueryRun):
-    """A transient run that ends its subscription when it fails."""
-
-    def __init__(self, query_id: str, dataflow: Dataflow, services: Services, subscription: Subscription) -> None:
-        super().__init__(query_id, dataflow, services, persistent=False)
-        self._subscription = subscription
-
-    def fail(self, error: Exception) -> None:
-        super().fail(error)
-        self._subscription.fail(error)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..storage.log.partitioner import place
 from ..storage.log.protocol import HEADERS, Log, Records, Transaction
 from .batch import Batch, Bools, Int64s
 from .dataflow import UNDO_HEADER, Sink
@@ -148,8 +149,7 @@ class SinkWriter:
         home = partition % self.partitions
         if self.partitions == 1 or plain_keys is None or not len(plain_keys):
             return home
-        placed = self.log.partitions_of(plain_keys, self.partitions)
-        placed = np.where(placed < 0, home, placed)
+        placed = place(plain_keys, len(plain_keys), self.partitions, home, hashed=self.log.partitions_of)
         return int(placed[0]) if (placed == placed[0]).all() else np.asarray(placed, np.int64)
 
     def _stamp(self, batch: Batch, keep: Bools, complain: Complain) -> tuple[Batch, Bools]:

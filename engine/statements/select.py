@@ -17,6 +17,7 @@ from ...grammar import ast
 from ...runtime.batch import Batch
 from ...runtime.dataflow import Dataflow, Source
 from ...runtime.kernel import as_mask
+from ...runtime.query.ledger import NoLedger
 from ...runtime.query.lifecycle import QueryRun
 from ..analysis.query import analyse
 from ..analysis.resolved import ResolvedQuery
@@ -295,7 +296,7 @@ def _pull_stream(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> T
     properties = {**engine.properties, "auto.offset.reset": "earliest"}
     planned = plan_query(engine, query)
     dataflow = to_dataflow(engine, planned.plan, _events_only(pieces.append), properties)
-    run = QueryRun("pull", dataflow, engine.host.services, persistent=False)
+    run = QueryRun("pull", dataflow, engine.host.services, ledger=NoLedger())
     taken, limit = 0, resolved.limit
     ends = {place: engine.log.end_offset(*place) for place in run.positions}
     while any(at < ends[place] for place, at in run.positions.items()):  # what is written meanwhile is not waited for

@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from ...errors import ClientError, OutOfOrderSequenceError, PenstockError
+from ...storage.log.partitioner import place
 from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
 from .records import Headers, raw_columns, split
 
@@ -269,16 +270,17 @@ class Outgoing:
         n, count = len(records), config.partitions
         if count == 1:
             return np.zeros(n, np.int32)
-        if all(number is not None for number in asked):
-            return np.array(asked, np.int32)
-        chosen = np.full(n, -1, np.int32) if records.keys is None else self.log.partitions_of(records.keys, count)
-        for i, number in enumerate(asked):
-            if number is not None:
-                chosen[i] = number
-        free = np.flatnonzero(chosen < 0)
-        if len(free):
-            chosen[free] = (self.next_turn(topic, len(free)) + np.arange(len(free))) % count
-        return chosen
+        wanted = np.array([-1 if number is None else number for number in asked], np.int32)
+        if (wanted >= 0).all():
+            return wanted
+        return place(
+            records.keys,
+            n,
+            count,
+            lambda free: (self.next_turn(topic, free) + np.arange(free)) % count,
+            asked=wanted,
+            hashed=self.log.partitions_of,
+        )
 
     # --- numbers ---------------------------------------------------------------------------
 
@@ -332,8 +334,8 @@ class Outgoing:
     def settle(self, commit: Commit) -> None:
         """Tell everyone where their records are."""
         for sends, places in self._sent:
-            for send, (number, place) in zip(sends, places, strict=True):
-                offset = commit.starts[send.topic, number] + place
+            for send, (number, index) in zip(sends, places, strict=True):
+                offset = commit.starts[send.topic, number] + index
                 send.delivery.settle(RecordMetadata(send.topic, number, offset, send.timestamp))
         for bulk, offsets in self._bulks:
             found = {p: (commit.starts[bulk.topic, p] + place, n) for p, (place, n) in offsets.items()}

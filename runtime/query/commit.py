@@ -1,395 +1,143 @@
-"""The commit of a step, and recovery.
+"""The commit of a step: outputs, state changes, positions, account and complaints in one transaction.
 
 The five steps (docs/commit.md has them with what each crash leaves behind):
 
-1. Operators process a batch; outputs and state changes gather in a transaction.          (`queries`)
+1. Operators process a batch; outputs and state changes gather in a transaction.          (`step`, here)
 2. They are appended to their partitions' segments.                                       (`storage.log`)
 3. The touched files are made durable.                                                    (`storage.log`)
 4. One commit record says that it happened: epoch, input positions, end offsets.          (`storage.log`)
 5. Readers see it.                                                                        (`storage.log`)
 
 A query's state changes travel in the same transaction as its outputs and its input positions, so all three always agree.
-Recovery of a store is its newest checkpoint plus the changelog after it; nothing is processed again.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextvars import copy_context
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Iterable
 
 import numpy as np
-import pyarrow as pa
 
-from ...errors import StorageError
-from ...limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
-from ...storage.layout import CHANGELOG_PREFIX, state_directory
-from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
-from ...storage.state.store import SLOT, StateStore
-from ..clock import now_ms
-
-_LOGGER = logging.getLogger("penstock.commit")
-_ANEW = "DROP what the query fills and create it again, which reads its sources anew"
-
-
-class SavedState(Protocol):
-    """A checkpoint as it was read."""
-
-    @property
-    def offset(self) -> int:
-        """Of the changelog: changes from there on are not in it."""
-
-    @property
-    def base(self) -> int:
-        """The offset of its base, which is all of it if there is no delta."""
-
-    @property
-    def table(self) -> pa.Table: ...
-
-    @property
-    def delta(self) -> pa.Table | None: ...
+from ...storage.log.protocol import Log, TopicPartition, Transaction
+from ..batch import Batch, Int64s, concat
+from ..dataflow import Dataflow, Sink, Tap
+from ..metrics import Account
+from ..processing_log import SERIALIZATION_ERROR, TOPIC, ProcessingLog
+from ..sink import SinkWriter
+from .ledger import Ledger
+from .recovery import StateKeeper
+from .reports import complain
+from .taken import Input, Outcome, Taken
 
 
-class Checkpoints(Protocol):
-    """Where checkpoints live; `storage.state.checkpoint` implements it on files."""
-
-    def save(self, query_id: str, name: str, partition: int, offset: int, table: pa.Table, base: int | None = None) -> None:
-        """Keep a store's contents as of changelog offset ``offset`` durably, and drop what that replaces.
-
-        Args:
-            base: ``table`` is a delta to the base of this offset; None: it is a base.
-        """
-
-    def newest(self, query_id: str, name: str, partition: int) -> SavedState | None:
-        """The newest whole checkpoint.
-
-        Raises:
-            StorageError: there is one, but it is damaged.
-        """
-
-    def rows(self) -> int:
-        """Rows of all checkpoints together, about."""
-
-    def queries(self) -> Sequence[str]:
-        """The queries that have checkpoints."""
-
-    def delete(self, query_id: str) -> None:
-        """Drop all checkpoints of a query."""
-
-
-@dataclass(slots=True)
-class DurableStore:
-    """One store and its changelog.
+class StepCommitter:
+    """Commits the steps of one query, one after the other.
 
     Attributes:
-        name: ``<node>-<store>``, unique in the query.
-        changes: rows in the changelog since the newest checkpoint.
-        base: the changelog offset of the checkpoint that a delta may refer to; None if the next one has to be whole.
-        pending: the checkpoint that is being written.
-        columns: of the changelog, once it is known to hold the store's changes.
+        account: as committed.
+
+    Args:
+        inputs: all of the query's, whose ``committed`` moves with the commits.
+        input_nodes: see `task.input_nodes`.
     """
 
-    query_id: str
-    name: str
-    partition: int
-    partitions: int
-    store: StateStore
-    changes: int = 0
-    base: int | None = None
-    pending: Future[None] | None = None
-    columns: pa.Schema | None = None
+    def __init__(
+        self,
+        query_id: str,
+        dataflow: Dataflow,
+        log: Log,
+        ledger: Ledger,
+        keeper: StateKeeper,
+        inputs: Iterable[Input],
+        input_nodes: frozenset[int],
+    ) -> None:
+        topics = log.topics()
+        self.account = Account()
+        self._query_id = query_id
+        self._dataflow = dataflow
+        self._log = log
+        self._ledger = ledger
+        self._keeper = keeper
+        self._inputs = list(inputs)
+        self._input_nodes = input_nodes
+        self._writers = {
+            number: SinkWriter(node, log, topics[node.topic].partitions if node.topic else 1)
+            for number, node in enumerate(dataflow.nodes)
+            if isinstance(node, Sink)
+        }
 
-    @property
-    def topic(self) -> str:
-        return f"{CHANGELOG_PREFIX}{self.query_id}-{self.name}"
-
-
-@dataclass(slots=True)
-class StateKeeper:
-    """The durable side of all stores of a query (step 1's changes, checkpoints, recovery)."""
-
-    log: Log
-    checkpoints: Checkpoints
-    stores: list[DurableStore] = field(default_factory=list)
-    executor: Executor | None = None
-
-    def recover(self, done: Callable[[int], None] = lambda rows: None) -> None:
-        """Bring every store to the newest commit, several of them at the same time.
-
-        Args:
-            done: is told how many rows of checkpoints and changelogs have been taken in since it was last called, on any
-                thread.
+    def commit(self, outcome: Outcome) -> None:
+        """Make a step happen, then hand its rows to subscriptions.
 
         Raises:
-            StorageError: a checkpoint or a changelog is damaged.
+            StorageError: it did not happen.
         """
-        workers = min(len(self.stores), os.cpu_count() or 1)
-        if workers < 2:
-            for durable in self.stores:
-                self._recover(durable, done)
-            return
-        with ThreadPoolExecutor(workers, thread_name_prefix="penstock-recover") as pool:
-            running = [pool.submit(copy_context().run, self._recover, durable, done) for durable in self.stores]
-        for future in running:  # all have ended
-            future.result()
-
-    def _recover(self, durable: DurableStore, done: Callable[[int], None]) -> None:
-        store = durable.store
-        saved = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
-        durable.changes, durable.base = 0, None
-        self._check_reach(durable, self.log.topics(), None if saved is None else saved.offset)
-        table = None if saved is None else as_schema(saved.table, store.schema)
-
-        def changes() -> Iterator[pa.RecordBatch]:
-            if saved is not None:
-                done(saved.table.num_rows)
-                if saved.delta is not None:
-                    yield from as_schema(saved.delta, store.change_schema).to_batches(max_chunksize=BATCH_ROWS_MAX)
-                    done(saved.delta.num_rows)
-            if durable.topic in self.log.topics():
-                for batch in self._changes(durable, 0 if saved is None else saved.offset):
-                    durable.changes += batch.num_rows
-                    yield as_schema(batch, store.change_schema)
-                    done(batch.num_rows)
-
-        store.restore(table, changes())
-        if saved is not None and store.delta_rows is not None:
-            durable.base = saved.base
-
-    def _check_reach(self, durable: DurableStore, topics: Mapping[str, TopicConfig], checkpoint: int | None) -> None:
-        """Whether checkpoint and changelog together hold all of a store.  Raises: StorageError."""
-        start = end = 0
-        if durable.topic in topics:
-            start = self.log.start_offset(durable.topic, durable.partition)
-            end = self.log.end_offset(durable.topic, durable.partition)
-        if start <= (checkpoint or 0) <= end:
-            return
-        which = f"the store {durable.name} of {durable.query_id}, partition {durable.partition}"
-        if checkpoint is None:
-            what = f"there is no checkpoint of {which}"
-        elif checkpoint < start:
-            what = f"the checkpoint of {which} is too old (offset {checkpoint})"
+        taken, complaints = outcome.taken, outcome.complaints
+        transaction = self._log.transaction()
+        account = self.account.plus(outcome.account).plus(self._write(transaction, outcome))
+        rows = complaints.records()
+        if rows is not None:
+            transaction.append(TOPIC, rows, 0)
+        if self._ledger.kept:
+            self._keeper.append_changes(transaction, outcome.changes)
+            self._note(transaction, taken, account)
+            transaction.commit(durable=self._dataflow.durable)
+        elif rows is not None:
+            transaction.commit(durable=False)
         else:
-            what = f"the checkpoint of {which} is newer (offset {checkpoint}) than the log"
-        raise StorageError(
-            f"{what}: its changelog {durable.topic} holds offsets {start} to {end}",
-            path=f"{state_directory(durable.query_id)}/",
-            action=f"restore state and log from one backup, or {_ANEW}",
-        )
+            transaction.abort()
+        self.account = account
+        for item in taken:
+            item.input.committed = item.next_offset
+        for number, node in enumerate(self._dataflow.nodes):
+            if isinstance(node, Tap):
+                output = concat([own[number] for own in outcome.batches])
+                if len(output):
+                    node.receive(output)
 
-    def adopt(self, old: StateKeeper) -> None:
-        """Go on with the state of the query that this one replaces: from memory, and under the same names on disk.
+    def _write(self, transaction: Transaction, outcome: Outcome) -> Account:
+        """Hand the rows of all sinks to the transaction: how many were written, and how many could not be."""
+        written = bad = 0
+        for number, writer in self._writers.items():
+            before = writer.rows_out
+            name = writer.sink.name
 
-        Nothing is written, so there is no moment at which a crash could lose it: the changelog and the checkpoints go on
-        to hold it, with the columns that they were written with.
-        """
-        previous = {(d.name, d.partition): d for d in old.stores}
-        for durable in self.stores:
-            before = previous.get((durable.name, durable.partition))
-            if before is not None:
-                durable.store.restore(as_schema(before.store.checkpoint(), durable.store.schema))
-                # What is on disk knows the slots if it knew them before; its base has other columns.
-                durable.store.numbered = before.store.numbered
-                durable.changes = before.changes
+            def unwritten(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
+                positions = batch.positions[rows]
+                complain(
+                    outcome.complaints, self._query_id, outcome.taken, SERIALIZATION_ERROR, name, side, positions, reasons
+                )
 
-    def _changes(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
-        """The changelog from ``offset`` on; while a batch is worked on, the next is read."""
-        end = self.log.end_offset(durable.topic, durable.partition)
-        batches = self._read(durable, offset, end)
-        return _ahead(batches) if end - offset > BATCH_ROWS_MAX else batches
-
-    def _read(self, durable: DurableStore, offset: int, end: int) -> Iterator[pa.RecordBatch]:
-        while offset < end:
-            records = self.log.read(durable.topic, durable.partition, offset, rows_max=BATCH_ROWS_MAX)
-            offset = records.next_offset
-            if len(records):
-                yield pa.RecordBatch.from_struct_array(records.values)
-
-    def drain_changes(self, *, kept: bool) -> list[tuple[DurableStore, pa.RecordBatch]]:
-        """What changed since the last call, by store; nothing if no state is ``kept``, which lets go of the changes."""
-        drained: list[tuple[DurableStore, pa.RecordBatch]] = []
-        for durable in self.stores:
-            if not kept:
-                durable.store.discard_changes()
+            writer.write(transaction, [(own[number], p) for p, own in enumerate(outcome.batches)], unwritten)
+            if writer.sink.copy is not None:
                 continue
-            changes = durable.store.drain_changes()
-            if changes is not None and changes.num_rows:
-                durable.changes += changes.num_rows
-                drained.append((durable, changes))
-        return drained
+            written += writer.rows_out - before
+            if number in self._input_nodes:
+                bad += sum(len(own[number]) for own in outcome.batches) - (writer.rows_out - before)
+        return Account(written=written, bad=bad)
 
-    def append_changes(self, transaction: Transaction, drained: list[tuple[DurableStore, pa.RecordBatch]]) -> None:
-        """Add drained changes to the step's transaction."""
-        for durable, changes in drained:
-            changes = as_schema(changes, self._ensure_topic(durable, changes.schema))
-            values = pa.StructArray.from_arrays(changes.columns, fields=list(changes.schema))
-            stamps = np.full(changes.num_rows, now_ms(), np.int64)
-            transaction.append(durable.topic, Records(None, values, stamps), durable.partition)
+    def commit_start(self) -> None:
+        """Commit where the inputs are read from, and the account, before the first step."""
+        transaction = self._log.transaction()
+        self._note(transaction, [], self.account)
+        transaction.commit()
 
-    def _ensure_topic(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
-        """Have a changelog that can hold the changes; returns its columns, which may be more than theirs."""
-        if durable.columns is not None:
-            return durable.columns
-        durable.columns = self._topic_for(durable, schema)
-        return durable.columns
+    def commit_gap(self, moved: list[Input], complaints: ProcessingLog) -> None:
+        """Commit that inputs read on elsewhere, and what is to be said about it."""
+        transaction = self._log.transaction()
+        rows = complaints.records()
+        assert rows is not None
+        transaction.append(TOPIC, rows, 0)
+        nothing = np.zeros(0, np.int64)
+        self._note(transaction, [Taken(entry, None, 0, 0, nothing, entry.offset) for entry in moved], self.account)
+        transaction.commit(durable=self._ledger.kept and self._dataflow.durable)
+        for entry in moved:
+            entry.committed = entry.offset
 
-    def _topic_for(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
-        config = self.log.topics().get(durable.topic)
-        if config is None:
-            config = TopicConfig(durable.partitions, pa.struct(list(schema)), internal=True)
-            self.log.create_topic(durable.topic, config)
-            return schema
-        have = list(config.value_type or [])
-        names = {f.name for f in have}
-        added = [f for f in schema if f.name not in names]
-        if added:  # the query was replaced by one that keeps more columns
-            have += added
-            self.log.alter_topic(durable.topic, replace(config, value_type=pa.struct(have)))
-        return pa.schema(have)
-
-    @property
-    def due(self) -> bool:
-        """A store's changelog has outgrown it, and no checkpoint of it is being written."""
-        return any(self._due(durable) for durable in self.stores)
-
-    def _due(self, durable: DurableStore) -> bool:
-        if durable.pending is not None:
-            if not durable.pending.done():
-                return False
-            pending, durable.pending = durable.pending, None
-            pending.result()
-        if durable.changes < CHECKPOINT_CHANGES_MIN:
-            return False
-        return durable.changes >= 2 * (self._delta_rows(durable) or len(durable.store))
-
-    @staticmethod
-    def _delta_rows(durable: DurableStore) -> int | None:
-        """The rows that a delta would have; None if a whole checkpoint is better: a delta would have most of the store."""
-        rows = None if durable.base is None else durable.store.delta_rows
-        return None if rows is None or 2 * rows > len(durable.store) else rows
-
-    def checkpoint_if_due(self) -> None:
-        """After a commit: checkpoint stores whose changelog has outgrown what a checkpoint costs, in the background."""
-        for durable in self.stores:
-            if self._due(durable):
-                self.checkpoint(durable)
-
-    def checkpoint(self, durable: DurableStore) -> None:
-        """Write a checkpoint as of the newest commit and let go of the changelog before it."""
-        offset = 0
-        if durable.topic in self.log.topics():
-            offset = self.log.end_offset(durable.topic, durable.partition)
-        base = None if self._delta_rows(durable) is None else durable.base
-        captured = durable.store.capture() if base is None else durable.store.capture_delta()
-        durable.changes = 0
-        durable.base = None  # if this one cannot be written, the next one is whole
-
-        def write() -> None:
-            table = captured()
-            self.log.flush()  # a checkpoint of commits that a crash can lose would be ahead of the log
-            self.checkpoints.save(durable.query_id, durable.name, durable.partition, offset, table, base)
-            durable.base = offset if base is None else base
-            if durable.topic in self.log.topics():
-                self.log.delete_before(durable.topic, durable.partition, offset)
-
-        if self.executor is None:
-            write()
-        else:
-            durable.pending = self.executor.submit(write)
-
-    def settle(self) -> None:
-        """Wait for checkpoints that are being written.
-
-        Raises:
-            StorageError: one could not be written.
-        """
-        for durable in self.stores:
-            if durable.pending is not None:
-                pending, durable.pending = durable.pending, None
-                pending.result()
-
-    def abandon(self) -> None:
-        """Wait for checkpoints that are being written, and go on without those that fail: the changelog has it all."""
-        for durable in self.stores:
-            pending, durable.pending = durable.pending, None
-            error = None if pending is None else pending.exception()
-            if error is not None:
-                _LOGGER.warning("no checkpoint of %s, partition %d: %s", durable.topic, durable.partition, error)
-
-    def forget(self) -> None:
-        """The query is gone: delete changelogs and checkpoints."""
-        self.abandon()
-        topics = self.log.topics()
-        for topic in {d.topic for d in self.stores}:
-            if topic in topics:
-                self.log.delete_topic(topic)
-        for query_id in {d.query_id for d in self.stores}:
-            self.checkpoints.delete(query_id)
-
-
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches; another thread is at the next one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="penstock-read-ahead") as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
-            yield batch
-
-
-def as_schema(rows: Any, schema: pa.Schema) -> Any:
-    """The columns of a table or batch by name, as ``schema`` wants them; null where there is none.
-
-    A query that was replaced (CREATE OR REPLACE) finds state with the columns of the one before.
-
-    Raises:
-        StorageError: a column is kept in another way, by another version of Penstock.
-    """
-    if rows.schema.equals(schema):
-        return rows
-    fields = list(schema)
-    for wanted in fields:
-        kept = rows.schema.field(wanted.name).type if wanted.name in rows.schema.names else wanted.type
-        if not _means_the_same(kept, wanted.type):
-            raise StorageError(
-                f"the state of the query was kept by another version of Penstock: {wanted.name} is of the type {kept}, "
-                f"not {wanted.type}",
-                action=f"open it with that version, or {_ANEW}",
-            )
-    extra = [f for f in rows.schema if f.name not in schema.names and f.name.rstrip("'") == SLOT]
-    have = set(rows.schema.names)
-    columns = [rows.column(f.name) if f.name in have else pa.nulls(rows.num_rows, f.type) for f in [*fields, *extra]]
-    return type(rows).from_arrays(columns, schema=pa.schema([*fields, *extra], rows.schema.metadata))
-
-
-def _means_the_same(kept: Any, wanted: Any) -> bool:
-    """Whether values of one Arrow type can be taken for those of another: not a DECIMAL for its digits as an integer."""
-    if pa.types.is_nested(wanted) or pa.types.is_nested(kept):
-        parts = range(min(kept.num_fields, wanted.num_fields))
-        return bool(kept.id == wanted.id) and all(_means_the_same(kept.field(i).type, wanted.field(i).type) for i in parts)
-    return bool(pa.types.is_decimal(kept) == pa.types.is_decimal(wanted))
-
-
-class NoCheckpoints:
-    """For an engine in memory, whose state ends with it."""
-
-    def save(self, query_id: str, name: str, partition: int, offset: int, table: Any, base: int | None = None) -> None:
-        """Nothing to keep."""
-
-    def newest(self, query_id: str, name: str, partition: int) -> None:
-        """There is never one."""
-        return None
-
-    def rows(self) -> int:
-        """There are never any."""
-        return 0
-
-    def queries(self) -> Sequence[str]:
-        """There are never any."""
-        return ()
-
-    def delete(self, query_id: str) -> None:
-        """Nothing to drop."""
+    def _note(self, transaction: Transaction, taken: list[Taken], account: Account) -> None:
+        """Positions of what was taken (without any: of all inputs), and the account."""
+        moved = {id(item.input): item.next_offset for item in taken}
+        by_source: dict[str, dict[TopicPartition, int]] = {}
+        for entry in (item.input for item in taken) if taken else self._inputs:
+            places = by_source.setdefault(entry.source.name, {})
+            places[entry.source.topic, entry.partition] = moved.get(id(entry), entry.committed)
+        self._ledger.note(transaction, by_source, account)

@@ -13,7 +13,8 @@ from ..clock import now_ms
 from ..dataflow import Dataflow, Source
 from ..ordering import Queue, merge
 from ..source import TIMESTAMP_SIDE, DecodedTopics
-from .step import Input, Taken
+from .ledger import Ledger
+from .taken import Input, Taken
 
 
 class Inputs:
@@ -42,6 +43,43 @@ class Inputs:
 
     def __iter__(self) -> Iterator[Input]:
         return iter(self._entries)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The names of the sources."""
+        return frozenset(entry.source.name for entry in self._entries)
+
+    def seek(self, ledger: Ledger) -> bool:
+        """Go to where the ledger says that they were read up to, or else where their sources say that a new query starts.
+
+        Returns:
+            whether the ledger knew of any.
+        """
+        known = False
+        for source in self.sources:
+            committed = ledger.positions(source)
+            for entry in self._entries:
+                if entry.source.name != source:
+                    continue
+                place = (entry.source.topic, entry.partition)
+                if place in committed:
+                    entry.offset = committed[place]
+                    known = True
+                elif entry.source.from_beginning:
+                    entry.offset = self._log.start_offset(*place)
+                else:
+                    entry.offset = self._log.end_offset(*place)
+                entry.committed = entry.offset
+        return known
+
+    def adopt(self, old: Inputs) -> None:
+        """Go to where the inputs of the query that this one replaces are: by source, else by topic, else at the start."""
+        offsets = {(i.source.name, i.source.topic, i.partition): i.offset for i in old}
+        by_topic = old.positions
+        for entry in self._entries:
+            place = (entry.source.topic, entry.partition)
+            offset = offsets.get((entry.source.name, *place), by_topic.get(place))
+            entry.offset = entry.committed = self._log.start_offset(*place) if offset is None else offset
 
     @property
     def positions(self) -> dict[TopicPartition, int]:

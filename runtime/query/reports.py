@@ -8,7 +8,7 @@ from ...errors import OffsetOutOfRangeError
 from ..batch import Int64s
 from ..processing_log import DESERIALIZATION_ERROR, RECORD_PROCESSING_ERROR, Complaint, ProcessingLog
 from ..source import BadRows
-from .step import Input, Taken, place_of
+from .taken import Input, Taken, place_of
 from .task import Task
 
 

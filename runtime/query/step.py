@@ -1,67 +1,100 @@
-"""What a step of a query takes from its inputs, and what it leaves to be committed."""
+"""The computation of a step: the operators of all partitions over the records that were taken, stage by stage."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import Executor, wait
+from contextvars import copy_context
 
-import numpy as np
-import pyarrow as pa
-
-from ...errors import DataError
-from ..batch import Batch, Int64s
-from ..dataflow import Source
+from ...storage.log.protocol import Log
+from ..batch import Batch
+from ..dataflow import Dataflow, Exchange, Source
 from ..metrics import Account
 from ..processing_log import ProcessingLog
-from ..source import Chunk
-from .commit import DurableStore
+from ..source import empty_source_batch, to_batch
+from .exchange import exchange
+from .recovery import StateKeeper
+from .reports import complain_about_input, complain_about_reports
+from .taken import Outcome, Taken
+from .task import Task, account_of, input_nodes, stages
+
+PARALLEL_ROWS_MIN = 2_000
+"""Rows of a step from which handing tasks to the pool pays for itself."""
 
 
-@dataclass(slots=True)
-class Input:
-    """One partition of one source: where the query reads on, and up to where what it read is committed."""
+class StepComputer:
+    """The tasks of a query, and what runs them.  Used with the query's lock held.
 
-    node: int
-    source: Source
-    partition: int
-    offset: int
-    committed: int = 0
-
-
-@dataclass(slots=True)
-class Taken:
-    """What a step took of one input: rows start..stop-1 of a chunk, at these positions."""
-
-    input: Input
-    chunk: Chunk | None
-    start: int
-    stop: int
-    positions: Int64s
-    next_offset: int
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a computed step has to commit; nothing in it changes any more, so another thread may do it.
-
-    Attributes:
-        batches: each task's batches by node number.
-        changes: of the stores.
-        account: what became of the input (rows written are counted at the commit).
+    Args:
+        partitions: how many tasks there are.
+        pool: runs the tasks of a stage side by side; None runs them one after the other.
     """
 
-    taken: list[Taken]
-    batches: list[dict[int, Batch]]
-    changes: list[tuple[DurableStore, pa.RecordBatch]]
-    account: Account
-    complaints: ProcessingLog
+    def __init__(self, query_id: str, dataflow: Dataflow, log: Log, partitions: int, pool: Executor | None) -> None:
+        self.tasks = [Task(query_id, dataflow, p) for p in range(partitions)]
+        self.input_nodes = input_nodes(dataflow, self.tasks[0].operators)
+        self._query_id = query_id
+        self._dataflow = dataflow
+        self._log = log
+        self._pool = pool
+        self._depths = stages(dataflow)
+        self._empty = {n: empty_source_batch(s) for n, s in enumerate(dataflow.nodes) if isinstance(s, Source)}
 
+    def compute(self, taken: list[Taken], keeper: StateKeeper, *, keeps_state: bool) -> Outcome:
+        """Run the operators over what was taken and gather what is to be committed."""
+        complaints = ProcessingLog()
+        batches, account = self._batches(taken, complaints)
+        self._run(batches)
+        complain_about_reports(complaints, self._query_id, self.tasks, taken)
+        for task in self.tasks:
+            counted = [task.operators[n].context.counters for n in self.input_nodes if n in task.operators]
+            account = account.plus(account_of(counted))
+            for counters in counted:
+                counters.filtered = counters.late = counters.bad = 0
+        changes = keeper.drain_changes(kept=keeps_state)
+        for item in taken:
+            item.input.offset = item.next_offset
+        return Outcome(taken, batches, changes, account, complaints)
 
-def place_of(taken: list[Taken], position: int) -> tuple[str, int, int]:
-    """Topic, partition and offset of the record at a position of the step."""
-    for item in taken:
-        index = int(np.searchsorted(item.positions, position))
-        if index < len(item.positions) and item.positions[index] == position:
+    def _batches(self, taken: list[Taken], complaints: ProcessingLog) -> tuple[list[dict[int, Batch]], Account]:
+        """Every task's source batches, by node number, and how many rows were read and bad."""
+        batches: list[dict[int, Batch]] = [{} for _ in self.tasks]
+        read = bad_rows = 0
+        for item in taken:
             assert item.chunk is not None
-            offset = int(item.chunk.records.offsets[item.start + index])
-            return item.input.source.topic, item.input.partition, offset
-    raise DataError(f"no record of this step has position {position}")
+            entry = item.input
+            batch, bad = to_batch(entry.source, entry.partition, item.chunk, item.start, item.stop, item.positions)
+            read += item.stop - item.start
+            batches[entry.partition][entry.node] = batch
+            if bad is not None:
+                bad_rows += len(bad.rows)
+                complain_about_input(complaints, self._query_id, item, bad)
+        for number, empty in self._empty.items():
+            for own in batches:
+                if number not in own:
+                    own[number] = empty
+        return batches, Account(read=read, bad=bad_rows)
+
+    def _run(self, batches: list[dict[int, Batch]]) -> None:
+        """All stages, one after the other; the tasks of a stage side by side."""
+        rows = sum(len(b) for own in batches for b in own.values())
+        pool = self._pool if len(self.tasks) > 1 and rows >= PARALLEL_ROWS_MIN else None
+        for stage in range(max(self._depths) + 1):
+            if stage:
+                self._exchange(stage, batches)
+            if pool is None:
+                for task, own in zip(self.tasks, batches, strict=True):
+                    task.run(stage, self._depths, own)
+            else:
+                running = [  # each in a context of its own, for the clock in force
+                    pool.submit(copy_context().run, t.run, stage, self._depths, own) for t, own in zip(self.tasks, batches)
+                ]
+                wait(running)  # all of them, also where one fails: none may run on behind the back of a restart
+                for future in running:
+                    future.result()
+
+    def _exchange(self, stage: int, batches: list[dict[int, Batch]]) -> None:
+        for number, node in enumerate(self._dataflow.nodes):
+            if isinstance(node, Exchange) and self._depths[number] == stage:
+                parts = exchange(node, self._log, [own[node.input] for own in batches])
+                for own, part in zip(batches, parts, strict=True):
+                    own[number] = part

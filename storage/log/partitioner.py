@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["murmur2", "partitions_of"]
+__all__ = ["murmur2", "partitions_of", "place"]
 
 _SEED = np.uint32(0x9747B28C)
 _M = np.uint32(0x5BD1E995)
@@ -96,4 +97,33 @@ def partitions_of(keys: Any, partitions: int) -> npt.NDArray[np.int32]:
         chosen = ((murmur2(keys) & np.uint32(0x7FFFFFFF)) % np.uint32(partitions)).astype(np.int32)
     if keys.null_count:
         chosen[np.asarray(keys.is_null())] = -1
+    return chosen
+
+
+def place(
+    keys: Any | None,
+    rows: int,
+    partitions: int,
+    keyless: int | Callable[[int], npt.NDArray[Any]],
+    *,
+    asked: npt.NDArray[Any] | None = None,
+    hashed: Callable[[Any, int], npt.NDArray[np.int32]] = partitions_of,
+) -> npt.NDArray[np.int32]:
+    """int32[rows]: the partition that was asked for, else that of the key, else what is said of records without a key.
+
+    Args:
+        keys: binary[rows], or None if no record has one.
+        keyless: the partition of records without a key, or what gives the next so many of them theirs.
+        asked: int[rows], -1 where none is asked for.
+        hashed: how keys are spread (`Log.partitions_of`).
+    """
+    if keys is None:
+        chosen = np.full(rows, -1, np.int32)
+    else:
+        chosen = hashed(keys, partitions)
+    if asked is not None:
+        chosen = np.where(asked >= 0, asked, chosen).astype(np.int32)
+    free = np.flatnonzero(chosen < 0)
+    if len(free):
+        chosen[free] = keyless(len(free)) if callable(keyless) else keyless
     return chosen

@@ -157,7 +157,7 @@ def main() -> None:
             errors.append(error)
             raise
 
-    commit = "penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN"
+    commit = "penstock.runtime.query.recovery.CHECKPOINT_CHANGES_MIN"
     with mock.patch(commit, CHECKPOINT_CHANGES), open_small(path, threads=2) as db:
         db.submit(SCRIPT, "script")
         if seed % 2 == 0:

@@ -30,7 +30,7 @@ SOME = 3
 @pytest.fixture(scope="module")
 def prepared() -> FaultyFiles:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 20)
+        patch.setattr("penstock.runtime.query.recovery.CHECKPOINT_CHANGES_MIN", 20)
         return base()
 
 
@@ -44,7 +44,7 @@ def test_a_fault_at_every_call(
     Args:
         part: which of the faults: neighbours, because they often leave the same.
     """
-    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 20)
+    monkeypatch.setattr("penstock.runtime.query.recovery.CHECKPOINT_CHANGES_MIN", 20)
     expected, calls = trace(prepared, name)
     faults = faults_of(calls)
     some = faults[len(faults) * part // PARTS : len(faults) * (part + 1) // PARTS]

@@ -34,7 +34,7 @@ POINTS = 8
 @pytest.fixture(autouse=True)
 def early_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores are checkpointed after a few changes, so that crashes meet checkpoints, too."""
-    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 20)
+    monkeypatch.setattr("penstock.runtime.query.recovery.CHECKPOINT_CHANGES_MIN", 20)
 
 
 def run_whole(seed: int, events: list[Event], rows_max: int) -> tuple[dict[str, Any], int]:

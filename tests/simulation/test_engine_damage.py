@@ -42,7 +42,7 @@ def copied(files: FaultyFiles, path: str | None = None, change: Any = None) -> F
 
 def test_every_kind_of_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flipped bits and cut ends: what can be read at all is what was written, or an older commit of it."""
-    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 1)
+    monkeypatch.setattr("penstock.runtime.query.recovery.CHECKPOINT_CHANGES_MIN", 1)
     files = FaultyFiles(0)
     db = open_on(files, 65_536)
     fill(db)
@@ -94,7 +94,7 @@ def look(files: FaultyFiles, whole: dict[str, Any]) -> str:
 
 def test_damaged_state_stops_its_query_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others run; the query goes on once its state can be read again, or is dropped and made anew from its source."""
-    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 1)
+    monkeypatch.setattr("penstock.runtime.query.recovery.CHECKPOINT_CHANGES_MIN", 1)
     files = FaultyFiles(0)
     db = open_on(files, 65_536)
     fill(db)

@@ -34,7 +34,7 @@ def test_every_flipped_bit(crashed: bool, part: int, monkeypatch: pytest.MonkeyP
     Args:
         part: which of the bytes: each `PARTS`-th, so that several processes can share the work.
     """
-    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 1)
+    monkeypatch.setattr("penstock.runtime.query.recovery.CHECKPOINT_CHANGES_MIN", 1)
     flips = Flips(*build(crashed), Kept().within(monkeypatch))
     contents = flips.contents
     kinds = {name.rpartition(".")[2].rpartition("/")[2] for name in contents}

@@ -31,7 +31,7 @@ STATEMENTS = (
 @pytest.fixture(autouse=True)
 def early_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints must never be ahead of a log that lost commits."""
-    monkeypatch.setattr("penstock.runtime.query.commit.CHECKPOINT_CHANGES_MIN", 10)
+    monkeypatch.setattr("penstock.runtime.query.recovery.CHECKPOINT_CHANGES_MIN", 10)
 
 
 def run(db: Database, chance: random.Random, rows: list[tuple[str, int]], kept: list[int]) -> None:

@@ -18,8 +18,9 @@ from penstock.errors import StorageError
 from penstock.runtime.dataflow import Dataflow, Sink, Source, Step
 from penstock.runtime.operators.table_source import TableSource
 from penstock.runtime.processing_log import TOPIC, VALUE_TYPE
-from penstock.runtime.query.commit import NoCheckpoints
-from penstock.runtime.query.lifecycle import QueryRun, Services
+from penstock.runtime.query.lifecycle import QueryRun
+from penstock.runtime.query.recovery import NoCheckpoints
+from penstock.runtime.query.services import Services
 from penstock.runtime.source import DecodedTopics
 from penstock.storage.files import MemoryFiles, _RealFile
 from penstock.storage.formats import make_serde

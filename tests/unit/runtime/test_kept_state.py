@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import StorageError
-from penstock.runtime.query.commit import as_schema
+from penstock.runtime.query.recovery import as_schema
 
 MONEY = pa.decimal128(9, 2)
 

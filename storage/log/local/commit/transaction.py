@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from .....errors import InternalError, StorageError
-from ...partitioner import partitions_of
+from ...partitioner import place
 from ...protocol import Commit, Compression, Int64s, Outcome, Records, TopicConfig, TopicPartition
 from ..segments.record import PreparedFrame, concat_records, encode_frames, normalise, take_records, widen
 from .staging import Staged
@@ -149,15 +149,9 @@ class LocalTransaction:
         return known.config
 
     def _place(self, topic: str, records: Records, count: int) -> Any:
-        if records.keys is None:
-            chosen = np.full(len(records), -1, np.int32)
-        else:
-            chosen = partitions_of(records.keys, count)
-        unkeyed = np.flatnonzero(chosen < 0)
-        if len(unkeyed):
-            turn = self._log.next_turn(topic, len(unkeyed))
-            chosen[unkeyed] = (turn + np.arange(len(unkeyed))) % count
-        return chosen
+        return place(
+            records.keys, len(records), count, lambda free: (self._log.next_turn(topic, free) + np.arange(free)) % count
+        )
 
     def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """See `protocol.Transaction.set_positions`."""

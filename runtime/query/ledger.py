@@ -1,0 +1,114 @@
+"""Where the log keeps how far a query is: the positions of its inputs and its account.
+
+A persistent query commits them with each step and goes on there when it is started again; a transient one keeps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...storage.log.protocol import Log, TopicPartition, Transaction
+from ..metrics import Account
+
+_COUNTERS = ("read", "filtered", "late", "bad", "written")
+
+
+class Ledger(Protocol):
+    """What of a query outlives it."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether anything is."""
+
+    def positions(self, source: str) -> Mapping[TopicPartition, int]:
+        """Where a source was read up to, as committed; empty for a query that has not been started before."""
+
+    def account(self) -> Account:
+        """As committed."""
+
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+        """Have a commit say where the sources, by name, are read up to, and the account with that."""
+
+    def groups(self, sources: Iterable[str]) -> Sequence[str]:
+        """The consumer groups under which the log keeps it."""
+
+    def forget(self, sources: Iterable[str]) -> None:
+        """The query is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedLedger:
+    """The ledger of a persistent query.
+
+    Positions are those of one consumer group per source.  The account is kept where the log has a place for numbers of a
+    group: as positions of a group of its own, in topics named after the counters, which nothing reads.
+    """
+
+    log: Log
+    query_id: str
+
+    @property
+    def kept(self) -> bool:
+        """See `Ledger`."""
+        return True
+
+    def positions(self, source: str) -> Mapping[TopicPartition, int]:
+        """See `Ledger`."""
+        return self.log.positions(self._group(source))
+
+    def account(self) -> Account:
+        """See `Ledger`."""
+        saved = {name: count for (name, _), count in self.log.positions(self._account_group).items()}
+        return Account(**{name: saved.get(name, 0) for name in _COUNTERS})
+
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+        """See `Ledger`."""
+        for source, positions in places.items():
+            transaction.set_positions(self._group(source), positions)
+        transaction.set_positions(self._account_group, {(name, 0): getattr(account, name) for name in _COUNTERS})
+
+    def groups(self, sources: Iterable[str]) -> Sequence[str]:
+        """See `Ledger`."""
+        return [*map(self._group, sources), self._account_group]
+
+    def forget(self, sources: Iterable[str]) -> None:
+        """See `Ledger`."""
+        for group in self.groups(sources):
+            self.log.delete_group(group)
+
+    def _group(self, source: str) -> str:
+        return f"{self.query_id}/{source}"
+
+    @property
+    def _account_group(self) -> str:
+        return f"{self.query_id}#account"
+
+
+@dataclass(frozen=True, slots=True)
+class NoLedger:
+    """The ledger of a transient query."""
+
+    @property
+    def kept(self) -> bool:
+        """See `Ledger`."""
+        return False
+
+    def positions(self, source: str) -> Mapping[TopicPartition, int]:
+        """See `Ledger`."""
+        return {}
+
+    def account(self) -> Account:
+        """See `Ledger`."""
+        return Account()
+
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+        """See `Ledger`."""
+
+    def groups(self, sources: Iterable[str]) -> Sequence[str]:
+        """See `Ledger`."""
+        return ()
+
+    def forget(self, sources: Iterable[str]) -> None:
+        """See `Ledger`."""

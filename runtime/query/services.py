@@ -1,0 +1,36 @@
+"""What the queries of an engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from ...limits import BATCH_ROWS_MAX
+from ...storage.log.protocol import Log
+from ..source import DecodedTopics
+from .recovery import Checkpoints, NoCheckpoints
+
+
+@dataclass(slots=True)
+class Services:
+    """See the module's text.
+
+    Attributes:
+        durable: changelogs and checkpoints are kept (an engine in memory keeps none).
+        pool: runs the tasks of different partitions side by side; None runs them one after the other.
+        committer: commits steps while the next one, of this query or of another, is computed; None commits every step at
+            its end.
+        rows_max: rows a step takes at most.
+        recovered: is told of rows of state that recovery has taken in, see `StateKeeper.recover`.
+    """
+
+    log: Log
+    decoded: DecodedTopics
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    durable: bool = True
+    pool: Executor | None = None
+    committer: Executor | None = None
+    checkpointer: Executor | None = None
+    rows_max: int = BATCH_ROWS_MAX
+    recovered: Callable[[int], None] = lambda rows: None
