@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Table,
     )
     from .engine.script_tests import read_tests, run_test
+    from .engine.session import Session
     from .errors import (
         AssertionFailedError,
         BufferExhaustedError,
@@ -86,6 +87,7 @@ _HOMES = {
     "RepairPlan": "storage.repair",
     "QueryHandle": "engine.database",
     "RawRecord": "runtime.clients.records",
+    "Session": "engine.session",
     "StatementError": "errors",
     "StorageError": "errors",
     "Submitted": "engine.results",
@@ -137,6 +139,7 @@ __all__ = [
     "QueryHandle",
     "RawRecord",
     "RepairPlan",
+    "Session",
     "StatementError",
     "StorageError",
     "Submitted",

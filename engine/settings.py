@@ -2,7 +2,11 @@
 
 A property is *in effect* (it changes what Penstock does) or *always met* (Penstock does at least what any value asks for,
 so setting it is allowed and changes nothing).  Whatever ksqlDB has and Penstock has not is refused by name: nothing is
-accepted and ignored.  Layers, later ones win: default, database (`connect`), session (SET).
+accepted and ignored.  Layers, later ones win: default, database (`connect`), session (what it was made with, then SET).
+
+Which layer a property can be set in: what belongs to the process or the directory (threads, the time after which relaxed
+commits are written, the registry's address), and what limits sessions (the deny list), is the database's alone.  All else
+a session may set for itself; limits on queries it can only lower (see `Settings.limit`).
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from ..storage.schemas.registry import LEVELS
 
 Kind = Literal["text", "integer", "boolean"]
 STREAMS_PREFIX = "ksql.streams."
+DENYLIST = "ksql.properties.overrides.denylist"
 _INT_MAX = 2**31 - 1
 
 
@@ -31,7 +36,7 @@ class Property:
         in_effect: see the module's text.
         choices: the values it can take; empty for any of its kind.
         least: of an integer.
-        at_connect: belongs to the database and its place: given to `connect` only, and kept with no statement or query.
+        at_connect: belongs to the database: given to `connect` only, and kept with no statement or query.
     """
 
     name: str
@@ -120,7 +125,13 @@ PROPERTIES: dict[str, Property] = {
         ),
         Property("ksql.assert.topic.default.timeout.ms", "integer", "1000", "how long ASSERT TOPIC waits"),
         Property("ksql.assert.schema.default.timeout.ms", "integer", "1000", "how long ASSERT SCHEMA waits"),
-        Property("ksql.properties.overrides.denylist", "text", "", "names that SET refuses, separated by commas"),
+        Property(
+            DENYLIST,
+            "text",
+            "",
+            "names that SET refuses, separated by commas",
+            at_connect=True,
+        ),
         Property("ksql.headers.columns.enabled", "boolean", "true", "whether sources may have header columns"),
         Property("ksql.suppress.enabled", "boolean", "true", "whether EMIT FINAL is allowed"),
         Property("ksql.lambdas.enabled", "boolean", "true", "whether lambdas are allowed"),
@@ -268,8 +279,37 @@ def _unknown(name: str) -> StatementError:
     return StatementError(f"there is no property {name}", suggestion="SHOW PROPERTIES; lists them.")
 
 
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """What counts between two changes, worked out once.
+
+    Attributes:
+        values: of all properties.
+        given: those that are not empty.
+        overrides: those that differ from their defaults and can be set in a session.
+    """
+
+    values: Mapping[str, str]
+    given: Mapping[str, str]
+    overrides: Mapping[str, str]
+
+
+def _in_force(*layers: Mapping[str, str]) -> _InForce:
+    chosen = {name: value for layer in layers for name, value in layer.items()}
+    values = {name: chosen.get(name, p.default) for name, p in PROPERTIES.items()}
+    given = {name: value for name, value in values.items() if value}
+    overrides = {
+        name: value
+        for name, value in chosen.items()
+        if value != PROPERTIES[name].default and not PROPERTIES[name].at_connect
+    }
+    return _InForce(MappingProxyType(values), MappingProxyType(given), MappingProxyType(overrides))
+
+
 class Settings(Mapping[str, str]):
-    """The values in force, by name; a mapping over all properties.
+    """The values in force in a session, by name; a mapping over all properties.
+
+    A change is seen whole by readers in other threads.
 
     Args:
         database: what `connect` was given.
@@ -280,44 +320,79 @@ class Settings(Mapping[str, str]):
 
     def __init__(self, database: Mapping[str, object] | None = None) -> None:
         self._database = dict(check(name, value) for name, value in (database or {}).items())
-        self._session: dict[str, str] = {}
-        self._given: Mapping[str, str] | None = None
+        self._base: Mapping[str, str] = {}
+        self._chosen: Mapping[str, str] = {}
+        self._now = _in_force(self._database)
+
+    def for_session(self, base: Mapping[str, object] | None = None) -> Settings:
+        """The settings of a session of this database, on which nothing is SET.
+
+        Args:
+            base: what the session is made with: SET goes over it, and UNSET back to it.
+
+        Raises:
+            StatementError: a property does not exist, may not be set in a session, or has a value that it cannot have.
+        """
+        made = Settings.__new__(Settings)
+        made._database = self._database
+        made._base = dict(self._settable(name, value) for name, value in (base or {}).items())
+        made._chosen = {}
+        made._now = _in_force(self._database, made._base)
+        return made
+
+    @staticmethod
+    def recorded(overrides: Mapping[str, str]) -> Settings:
+        """The settings under which a statement was executed, from what was kept with it; names that are gone are none."""
+        made = Settings()
+        made._database = {name: value for name, value in overrides.items() if name in PROPERTIES}
+        made._now = _in_force(made._database)
+        return made
 
     @property
     def given(self) -> Mapping[str, str]:
         """The values that are not empty; stays what it is after a later `set`."""
-        if self._given is None:  # every statement asks for it, often more than once
-            self._given = MappingProxyType({name: value for name, value in self.items() if value})
-        return self._given
+        return self._now.given
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What was set, in the database or the session, and differs from the default."""
+        return dict(self._now.overrides)
+
+    @property
+    def durable(self) -> bool:
+        """Whether inserts return when they are on disk (``penstock.durability``)."""
+        return self["penstock.durability"] == "durable"
 
     def set(self, name: str, value: object) -> None:
         """SET.  Raises: StatementError."""
-        name, text = check(name, value)
-        if PROPERTIES[name].at_connect:
-            raise StatementError(f"{name} cannot be set in a session", suggestion="Give it to connect().")
-        denied = {n.strip() for n in self["ksql.properties.overrides.denylist"].split(",")}
-        if name in denied:
-            raise StatementError(f"{name} may not be set here: ksql.properties.overrides.denylist names it")
-        self._session[name] = text
-        self._given = None
+        name, text = self._settable(name, value)
+        self._choose({**self._chosen, name: text})
 
     def unset(self, name: str) -> None:
         """UNSET.  Raises: StatementError, for a property that does not exist."""
         name = canonical_name(name)
         if name not in PROPERTIES:
             raise _unknown(name)
-        self._session.pop(name, None)
-        self._given = None
+        self._choose({n: v for n, v in self._chosen.items() if n != name})
 
-    @property
-    def overrides(self) -> dict[str, str]:
-        """What was set, in the database or the session, and differs from the default."""
-        chosen = {**self._database, **self._session}
-        return {
-            name: value
-            for name, value in chosen.items()
-            if value != PROPERTIES[name].default and not PROPERTIES[name].at_connect
-        }
+    def _choose(self, chosen: Mapping[str, str]) -> None:
+        self._chosen = chosen
+        self._now = _in_force(self._database, self._base, chosen)
+
+    def _settable(self, name: str, value: object) -> tuple[str, str]:
+        """A property and its value, if a session may have it.  Raises: StatementError."""
+        name, text = check(name, value)
+        if PROPERTIES[name].at_connect:
+            raise StatementError(f"{name} cannot be set in a session", suggestion="Give it to connect().")
+        denylist = self._database.get(DENYLIST, "")
+        if name in {canonical_name(n) for n in denylist.split(",")}:
+            raise StatementError(f"{name} may not be set here: {DENYLIST} names it")
+        return name, text
+
+    def limit(self, name: str) -> int:
+        """A limit on queries: the session's, but never above the database's."""
+        database = self._database.get(name, PROPERTIES[name].default)
+        return min(int(self[name]), int(database))
 
     def shown(self, name: str) -> str:
         """A value as it may be printed: without the passwords of URLs."""
@@ -325,11 +400,9 @@ class Settings(Mapping[str, str]):
 
     def level(self, name: str) -> str:
         """Where a value comes from: DEFAULT, DATABASE or SESSION."""
-        return "SESSION" if name in self._session else "DATABASE" if name in self._database else "DEFAULT"
-
-    def over(self, overrides: Mapping[str, str]) -> dict[str, str]:
-        """The values in force when the given ones were set: for statements replayed from the journal."""
-        return {name: overrides.get(name, p.default) for name, p in PROPERTIES.items()}
+        if name in self._chosen or name in self._base:
+            return "SESSION"
+        return "DATABASE" if name in self._database else "DEFAULT"
 
     def integer(self, name: str) -> int:
         return int(self[name])
@@ -338,7 +411,7 @@ class Settings(Mapping[str, str]):
         return self[name] == "true"
 
     def __getitem__(self, name: str) -> str:
-        return self._session.get(name, self._database.get(name, PROPERTIES[name].default))
+        return self._now.values[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(PROPERTIES)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..errors import StatementError
 from ..grammar import ast
-from ..grammar.parse import parse_statement, split
+from ..grammar.parse import parse_statement
 
-__all__ = ["check_text", "pull_query", "with_places"]
+__all__ = ["check_text", "pull_query"]
 
 
 def pull_query(text: str) -> ast.Query | None:
@@ -27,18 +27,6 @@ def pull_query(text: str) -> ast.Query | None:
         )
     beyond = statement.joins or statement.window or statement.group_by or statement.having or statement.partition_by
     return None if beyond else statement
-
-
-def with_places(text: str) -> list[str]:
-    """The statements of a script, each with blanks before it that put it on its line and column."""
-    found: list[str] = []
-    position = 0
-    for piece in split(text):
-        position = text.index(piece, position)
-        before = text[:position]
-        found.append("\n" * before.count("\n") + " " * (position - before.rfind("\n") - 1) + piece)
-        position += len(piece)
-    return found
 
 
 def check_text(text: object) -> None:

@@ -29,10 +29,10 @@ ORDER = {
     ),
     "engine": (
         "types schema settings clients catalog columns java functions expressions analysis plan schema_log serdes intake "
-        "stored_tables lowering results duckdb statements texts database script_tests"
+        "stored_tables lowering results duckdb journal state session_state statements texts session database script_tests"
     ),
     "engine/statements": (
-        "raw journal upgrade context topics inference planning printing reading records replacement settings "
+        "raw upgrade context scripts topics inference planning printing reading records replacement settings "
         "submit insert create_query select adhoc create_source describe inspect assertions dispatch"
     ),
 }

@@ -20,7 +20,7 @@ from ..analysis.with_clause import WithClause
 from ..catalog import DataSource
 from ..results import Message
 from ..types import BIGINT, INTEGER, SqlType
-from .context import Engine
+from .context import Context
 from .create_source import define
 from .insert import evaluate, rowtime
 from .reading import next_record
@@ -28,31 +28,34 @@ from .reading import next_record
 _PROPERTIES = frozenset({"PARTITIONS", "REPLICAS"})
 
 
-def assert_topic(engine: Engine, statement: ast.AssertTopic) -> Message:
+def assert_topic(context: Context, statement: ast.AssertTopic) -> Message:
     """Raises: StatementError, if it does not hold within the time given."""
     clause = WithClause(statement.properties, _PROPERTIES)
     wanted = {"partitions": clause.integer("PARTITIONS"), "replicas": clause.integer("REPLICAS")}
 
     def problem() -> str | None:
-        exists = engine.topic(statement.topic) is not None
+        exists = context.topic(statement.topic) is not None
         if not statement.exists:
             return f"the topic {statement.topic} exists" if exists else None
         if not exists:
             return f"there is no topic {statement.topic}"
-        have = {"partitions": engine.partitions(statement.topic), "replicas": engine.replicas(statement.topic)}
+        have = {
+            "partitions": context.engine.partitions(statement.topic),
+            "replicas": context.engine.replicas(statement.topic),
+        }
         for what, count in wanted.items():
             if count is not None and count != have[what]:
                 return f"the topic {statement.topic} has {have[what]} {what}, not {count}"
         return None
 
-    _wait(engine, problem, statement.timeout, "topic", statement)
+    _wait(context, problem, statement.timeout, "topic", statement)
     state = "exists" if statement.exists else "does not exist"
     return Message(
         "assert topic", f"topic {statement.topic} {state}", unparse(statement), details={"topic": statement.topic}
     )
 
 
-def assert_schema(engine: Engine, statement: ast.AssertSchema) -> Message:
+def assert_schema(context: Context, statement: ast.AssertSchema) -> Message:
     """Raises: StatementError, if it does not hold within the time given."""
     if statement.subject is None and statement.schema_id is None:
         raise StatementError("ASSERT SCHEMA needs a SUBJECT or an ID", span=statement.span)
@@ -61,17 +64,17 @@ def assert_schema(engine: Engine, statement: ast.AssertSchema) -> Message:
     what = "schema of " + " and ".join(parts)
 
     def problem() -> str | None:
-        found = _schema_exists(engine, statement.subject, statement.schema_id)
+        found = _schema_exists(context, statement.subject, statement.schema_id)
         if found == statement.exists:
             return None
         return f"there is {'a' if found else 'no'} {what}"
 
-    _wait(engine, problem, statement.timeout, "schema", statement)
+    _wait(context, problem, statement.timeout, "schema", statement)
     return Message("assert schema", f"{what} {'exists' if statement.exists else 'does not exist'}", unparse(statement))
 
 
-def _schema_exists(engine: Engine, subject: str | None, schema_id: int | None) -> bool:
-    schemas: Any = engine.schemas
+def _schema_exists(context: Context, subject: str | None, schema_id: int | None) -> bool:
+    schemas: Any = context.schemas
     if schemas is None:
         return False
     if subject is not None:
@@ -82,19 +85,19 @@ def _schema_exists(engine: Engine, subject: str | None, schema_id: int | None) -
 
 
 def _wait(
-    engine: Engine, problem: Callable[[], str | None], timeout: ast.Duration | None, what: str, statement: ast.Node
+    context: Context, problem: Callable[[], str | None], timeout: ast.Duration | None, what: str, statement: ast.Node
 ) -> None:
     """Look again at every commit until the time is up."""
     import time
 
-    default = int(engine.properties[f"ksql.assert.{what}.default.timeout.ms"])
+    default = int(context.properties[f"ksql.assert.{what}.default.timeout.ms"])
     allowed_ms = default if timeout is None else milliseconds(timeout)
     deadline = time.monotonic() + allowed_ms / 1000
     while (found := problem()) is not None:
         left = deadline - time.monotonic()
         if left <= 0:
             raise AssertionFailedError(found, span=statement.span)
-        engine.log.wait(engine.log.epoch, min(left, 0.1))
+        context.log.wait(context.log.epoch, min(left, 0.1))
 
 
 # --- ASSERT VALUES -------------------------------------------------------------------------
@@ -108,25 +111,25 @@ _PSEUDO: dict[str, SqlType] = {
 }
 
 
-def assert_values(engine: Engine, statement: ast.AssertValues) -> Message:
+def assert_values(context: Context, statement: ast.AssertValues) -> Message:
     """Compare the next record of a source's topic.
 
     Raises:
         AssertionFailedError: there is no further record, or it is another one.
         StatementError: the source or a column does not exist, or a value does not fit its column.
     """
-    source = _source(engine, statement.source, statement.span)
-    wanted = _wanted(engine, source, statement)
-    engine.host.wait_idle(int(engine.properties["ksql.assert.topic.default.timeout.ms"]) / 1000)
-    record = next_record(engine, source, engine.asserted.get(source.topic, -1))
+    source = _source(context, statement.source, statement.span)
+    wanted = _wanted(context, source, statement)
+    context.host.wait_idle(int(context.properties["ksql.assert.topic.default.timeout.ms"]) / 1000)
+    record = next_record(context, source, context.session.asserted.get(source.topic, -1))
     shown = _shown(wanted)
     if record is None:
         raise AssertionFailedError(
             f"{source.name} has no further record, but {shown} was expected",
             span=statement.span,
-            suggestion=_failures(engine) or "Every ASSERT VALUES takes the next record of the topic.",
+            suggestion=_failures(context) or "Every ASSERT VALUES takes the next record of the topic.",
         )
-    engine.asserted[source.topic] = record.arrival
+    context.session.asserted[source.topic] = record.arrival
     where = f"record {record.offset} of {source.name}"
     found = record.keys if statement.tombstone else record.values
     if record.problem is not None:
@@ -150,7 +153,7 @@ def assert_values(engine: Engine, statement: ast.AssertValues) -> Message:
     return Message(kind, f"{where} is {'a tombstone of ' if statement.tombstone else ''}{shown}", unparse(statement))
 
 
-def _wanted(engine: Engine, source: DataSource, statement: ast.AssertValues) -> dict[str, Any]:
+def _wanted(context: Context, source: DataSource, statement: ast.AssertValues) -> dict[str, Any]:
     """The columns to compare, with their values."""
     stored = [c.name for c in source.schema if c.role in ("KEY", "VALUE")]
     names = statement.columns or ([c.name for c in source.schema.keys] if statement.tombstone else stored)
@@ -172,7 +175,7 @@ def _wanted(engine: Engine, source: DataSource, statement: ast.AssertValues) -> 
             )
         if name in wanted:
             raise StatementError(f"the column {name} is given twice", span=statement.span)
-        wanted[name] = rowtime(engine, expression) if name == "ROWTIME" else evaluate(engine, expression, type_)[0].as_py()
+        wanted[name] = rowtime(context, expression) if name == "ROWTIME" else evaluate(context, expression, type_)[0].as_py()
     return wanted
 
 
@@ -190,16 +193,16 @@ def _shown(row: Any) -> str:
     return ", ".join(f"{name} = {'NULL' if value is None else value}" for name, value in row.items())
 
 
-def _failures(engine: Engine) -> str | None:
+def _failures(context: Context) -> str | None:
     """What a query that stopped has to say: it may be why a record is missing."""
-    runs: list[QueryRun] = [r for r in engine.host.runs.values() if r.state == "ERROR"]
+    runs: list[QueryRun] = [r for r in context.host.runs.values() if r.state == "ERROR"]
     return None if not runs else f"The query {runs[0].query_id} has failed: {runs[0].error}"
 
 
 # --- ASSERT STREAM, ASSERT TABLE -----------------------------------------------------------
 
 
-def assert_source(engine: Engine, statement: ast.AssertSource) -> Message:
+def assert_source(context: Context, statement: ast.AssertSource) -> Message:
     """Compare a source with the definition that the statement writes down.
 
     Compared are kind, columns, topic, formats, wrapping of single values, window and timestamp column.
@@ -208,12 +211,12 @@ def assert_source(engine: Engine, statement: ast.AssertSource) -> Message:
         AssertionFailedError: says what differs.
         StatementError: there is no such source, or the definition is wrong in itself.
     """
-    source = _source(engine, statement.name, statement.span)
+    source = _source(context, statement.name, statement.span)
     if source.kind != statement.kind:
         raise AssertionFailedError(
             f"{source.name} is a {source.kind.lower()}, not a {statement.kind.lower()}", span=statement.span
         )
-    wanted = define(engine, statement).source
+    wanted = define(context, statement).source
     for what, have, want in (
         ("columns", str(source.schema), str(wanted.schema)),
         ("topic", source.topic, wanted.topic),
@@ -232,9 +235,9 @@ def assert_source(engine: Engine, statement: ast.AssertSource) -> Message:
     return Message(f"assert {word}", f"{word} {source.name} is as written", unparse(statement))
 
 
-def _source(engine: Engine, name: str, span: Span) -> DataSource:
+def _source(context: Context, name: str, span: Span) -> DataSource:
     try:
-        return engine.catalog.source(name)
+        return context.catalog.source(name)
     except StatementError as error:
         error.span = span
         raise

@@ -20,7 +20,7 @@ from ..schema import RESERVED_NAMES, Column, Role, Schema
 from ..serdes import value_type
 from ..types import BYTES, HEADERS_TYPE
 from . import create_query
-from .context import Engine
+from .context import Context
 from .inference import delete_schemas, infer, register_schemas
 from .replacement import (
     check_columns_extend,
@@ -35,7 +35,7 @@ from .replacement import (
 # --- CREATE STREAM, CREATE TABLE -----------------------------------------------------------
 
 
-def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
+def create_source(context: Context, statement: ast.CreateSource) -> Message:
     """Register a schema over a topic; the topic is created if PARTITIONS is given.
 
     Raises:
@@ -44,7 +44,7 @@ def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
     kind, name = statement.kind, statement.name
     text = unparse(statement)
     check_name(name, statement.span)
-    existing = engine.catalog.sources.get(name)
+    existing = context.catalog.sources.get(name)
     if existing is not None and statement.if_not_exists:
         return Message(
             f"create {kind.lower()}",
@@ -52,29 +52,29 @@ def create_source(engine: Engine, statement: ast.CreateSource) -> Message:
             text,
             warning=True,
         )
-    _check_replaceable(engine, statement, existing)
-    made = define(engine, statement)
+    _check_replaceable(context, statement, existing)
+    made = define(context, statement)
     if existing is not None:
         _check_upgrade(existing, made.source, statement)
     source = replace(made.source, statement=text)
-    query = _materialising_query(engine, source, text) if statement.read_only and kind == "TABLE" else None
+    query = _materialising_query(context, source, text) if statement.read_only and kind == "TABLE" else None
     if query is not None:
         source = replace(source, query_id=query.entry.id)
-    register_schemas(engine, source)
-    engine.make_durable(unparse(made.statement), source)
-    if engine.changes_topics:
-        with undone_by(engine, None if existing is not None else f"DROP {kind} {quote(name)}"):
-            _ensure_topic(engine, made, existing)
-    engine.catalog = engine.catalog.with_source(source)
+    register_schemas(context, source)
+    context.make_durable(unparse(made.statement), source)
+    if context.engine.changes_topics:
+        with undone_by(context, None if existing is not None else f"DROP {kind} {quote(name)}"):
+            _ensure_topic(context, made, existing)
+    context.engine.catalog = context.catalog.with_source(source)
     if query is not None:
-        create_query.start(engine, query)
+        create_query.start(context, query)
     verb = "replaced" if existing is not None else "created"
     return Message(
         f"create {kind.lower()}", f"{kind.lower()} {name} {verb}", text, details={"source": name, "topic": source.topic}
     )
 
 
-def _check_replaceable(engine: Engine, statement: ast.CreateSource, existing: DataSource | None) -> None:
+def _check_replaceable(context: Context, statement: ast.CreateSource, existing: DataSource | None) -> None:
     kind, name, span = statement.kind, statement.name, statement.span
     if statement.or_replace and (statement.read_only or (existing is not None and existing.read_only)):
         raise StatementError(f"{name}: a read-only source cannot be replaced", span=span, suggestion="DROP it first.")
@@ -86,7 +86,7 @@ def _check_replaceable(engine: Engine, statement: ast.CreateSource, existing: Da
             span=span,
             suggestion=f"Use CREATE OR REPLACE {kind}, CREATE {kind} IF NOT EXISTS, or another name.",
         )
-    check_may_replace(engine, existing, kind, span)
+    check_may_replace(context, existing, kind, span)
     if existing.query_id is not None:
         raise StatementError(
             f"{name} is filled by the query {existing.query_id} and cannot be replaced by a source without one",
@@ -113,10 +113,10 @@ class _Definition:
     replicas: int
 
 
-def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _Definition:
+def define(context: Context, statement: ast.CreateSource | ast.AssertSource) -> _Definition:
     """The source that a statement describes; nothing is changed.  Raises: StatementError."""
     clause = WithClause(statement.properties, CREATE_SOURCE)
-    properties = engine.properties
+    properties = context.properties
     topic = clause.text("KAFKA_TOPIC")
     if not topic:
         raise StatementError(
@@ -138,8 +138,8 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
     value_format = side_format("VALUE", value_name, FormatInfo(format_traits(value_name).name), clause)
     written = isinstance(statement, ast.CreateSource)
     if isinstance(statement, ast.CreateSource):
-        statement = infer(engine, statement, clause, topic, key_format, value_format)
-    schema = _schema(engine, statement)
+        statement = infer(context, statement, clause, topic, key_format, value_format)
+    schema = _schema(context, statement)
     window = clause.window()
     _check_keys(statement, schema, window is not None)
     if not schema.keys and clause.text("KEY_FORMAT") is None and not (both and both.upper() == "NONE"):
@@ -153,18 +153,18 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
     timestamp_column, timestamp_format = timestamp(clause, schema)
     partitions = clause.integer("PARTITIONS", 1, PARTITIONS_MAX)
     replicas = clause.integer("REPLICAS", -1)
-    have = engine.partitions_found(topic)
-    if have is not None and written and not engine.replaying:
-        if partitions is not None and partitions != have and not engine.one_partition:
+    have = context.engine.partitions_found(topic)
+    if have is not None and written and not context.engine.replaying:
+        if partitions is not None and partitions != have and not context.engine.one_partition:
             raise StatementError(
                 f"the topic {topic} has {have} partitions, not {partitions}",
                 span=clause.span("PARTITIONS"),
                 suggestion="Leave PARTITIONS out: the topic exists already.",
             )
-        old = engine.catalog.sources.get(statement.name) if written else None
+        old = context.catalog.sources.get(statement.name) if written else None
         grows = old is not None and old.topic == topic  # CREATE OR REPLACE adds columns
-        engine.check_topic(topic, value_format, schema, clause.span("KAFKA_TOPIC") or statement.span, grows=grows)
-        check_topic_settings(engine, topic, clause)
+        context.engine.check_topic(topic, value_format, schema, clause.span("KAFKA_TOPIC") or statement.span, grows=grows)
+        check_topic_settings(context, topic, clause)
     if not written or properties.get("penstock.topic.auto.create") == "true":  # ASSERT compares, and creates nothing
         partitions = partitions or 1
     if have is None and partitions is None:
@@ -173,9 +173,9 @@ def define(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> _D
             span=clause.span("KAFKA_TOPIC"),
             suggestion="Add PARTITIONS to have it created: PARTITIONS = 1.",
         )
-    kept = have is not None and (engine.replaying or not engine.one_partition or not partitions)
+    kept = have is not None and (context.engine.replaying or not context.engine.one_partition or not partitions)
     count = have if have is not None and kept else partitions or 1
-    config = _topic_config(clause, count, value_format, schema) if engine.topic(topic) is None else None
+    config = _topic_config(clause, count, value_format, schema) if context.topic(topic) is None else None
     source = DataSource(
         statement.name,
         statement.kind,
@@ -203,14 +203,14 @@ def _topic_config(clause: WithClause, partitions: int, value_format: FormatInfo,
     )
 
 
-def _ensure_topic(engine: Engine, made: _Definition, existing: DataSource | None) -> None:
+def _ensure_topic(context: Context, made: _Definition, existing: DataSource | None) -> None:
     if made.topic is not None:
-        engine.create_topic(made.source.topic, made.topic, made.replicas)
+        context.engine.create_topic(made.source.topic, made.topic, made.replicas)
     elif existing is not None:
-        widen_topic(engine, made.source)
+        widen_topic(context, made.source)
 
 
-def _schema(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> Schema:
+def _schema(context: Context, statement: ast.CreateSource | ast.AssertSource) -> Schema:
     """Columns, keys first.  Raises: StatementError."""
     if not statement.columns:
         raise StatementError(
@@ -218,16 +218,16 @@ def _schema(engine: Engine, statement: ast.CreateSource | ast.AssertSource) -> S
         )
     columns: list[Column] = []
     for definition in statement.columns:
-        columns.append(_column(engine, statement, definition))
+        columns.append(_column(context, statement, definition))
         _check_column(columns, definition)
     keys = [c for c in columns if c.role == "KEY"]
     return Schema((*keys, *(c for c in columns if c.role != "KEY")))
 
 
-def _column(engine: Engine, statement: ast.CreateSource | ast.AssertSource, definition: ast.ColumnDefinition) -> Column:
+def _column(context: Context, statement: ast.CreateSource | ast.AssertSource, definition: ast.ColumnDefinition) -> Column:
     name, role = definition.name, definition.role
-    check_role(definition, engine.properties)
-    type_ = resolve_type(definition.type, engine.catalog.types)
+    check_role(definition, context.properties)
+    type_ = resolve_type(definition.type, context.catalog.types)
     if role == "KEY" and statement.kind == "TABLE":
         raise StatementError(
             f"the column {name} of a table is marked KEY", span=definition.span, suggestion="Write PRIMARY KEY."
@@ -274,19 +274,19 @@ def _check_keys(statement: ast.CreateSource | ast.AssertSource, schema: Schema, 
         raise StatementError(f"{statement.name} is windowed and needs a key column", span=statement.span)
 
 
-def _materialising_query(engine: Engine, source: DataSource, text: str) -> create_query.NewQuery:
+def _materialising_query(context: Context, source: DataSource, text: str) -> create_query.NewQuery:
     """The query that keeps a SOURCE TABLE's rows for pull queries."""
-    number = engine.statement_number
-    entry = QueryEntry(f"CST_{source.name}_{number}", "CST", text, (source.name,), source.name, number, engine.overrides)
-    return create_query.new_source_table_query(engine, source, entry)
+    number = context.engine.statement_number
+    entry = QueryEntry(f"CST_{source.name}_{number}", "CST", text, (source.name,), source.name, number, context.overrides)
+    return create_query.new_source_table_query(context, source, entry)
 
 
 # --- ALTER, DROP ---------------------------------------------------------------------------
 
 
-def alter(engine: Engine, statement: ast.AlterSource) -> Message:
+def alter(context: Context, statement: ast.AlterSource) -> Message:
     """Append value columns.  Raises: StatementError."""
-    source = _of_kind(engine, statement.kind, statement.name, statement.span)
+    source = _of_kind(context, statement.kind, statement.name, statement.span)
     text = unparse(statement)
     if source.read_only:
         raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE", span=statement.span)
@@ -298,59 +298,59 @@ def alter(engine: Engine, statement: ast.AlterSource) -> Message:
         )
     columns = list(source.schema.columns)
     for definition in statement.add:
-        columns.append(Column(definition.name, resolve_type(definition.type, engine.catalog.types)))
+        columns.append(Column(definition.name, resolve_type(definition.type, context.catalog.types)))
         _check_column(columns, definition)
     altered = replace(source, schema=Schema(tuple(columns)), statement=text)
     stored = [c for c in columns if c.role == "VALUE"]
     check_format(source.value_format.name, stored, is_key=False, span=statement.span)
     if source.value_format.features and len(stored) > 1:
         altered = replace(altered, value_format=replace(source.value_format, features=frozenset()))
-    if not engine.replaying:
-        engine.check_topic(source.topic, altered.value_format, altered.schema, statement.span, grows=True)
-    engine.make_durable(text)
-    if engine.changes_topics:
-        widen_topic(engine, altered)
-    engine.catalog = engine.catalog.with_source(altered)
+    if not context.engine.replaying:
+        context.engine.check_topic(source.topic, altered.value_format, altered.schema, statement.span, grows=True)
+    context.make_durable(text)
+    if context.engine.changes_topics:
+        widen_topic(context, altered)
+    context.engine.catalog = context.catalog.with_source(altered)
     listed = ", ".join(c.name for c in statement.add)
     return Message(f"alter {source.kind.lower()}", f"{source.kind.lower()} {source.name} altered: added {listed}", text)
 
 
-def drop(engine: Engine, statement: ast.DropSource) -> Message:
+def drop(context: Context, statement: ast.DropSource) -> Message:
     """Forget a source, end the query that fills it and, if asked, delete its topic.  Raises: StatementError."""
     text = unparse(statement)
     kind = statement.kind.lower()
-    if statement.name not in engine.catalog.sources and statement.if_exists:
+    if statement.name not in context.catalog.sources and statement.if_exists:
         return Message(f"drop {kind}", f"there is no {kind} {statement.name}; nothing was changed", text, warning=True)
-    source = _of_kind(engine, statement.kind, statement.name, statement.span)
-    _check_unused(engine, source, statement.span)
+    source = _of_kind(context, statement.kind, statement.name, statement.span)
+    _check_unused(context, source, statement.span)
     if statement.delete_topic and source.read_only:
         raise StatementError(f"{source.name} is read-only: its topic cannot be deleted with it", span=statement.span)
-    deleted = engine.topic_to_delete(source.topic) if statement.delete_topic else None
-    if deleted is not None and not engine.replaying:
-        _check_topic_unused(engine, source, statement.span)
-    engine.make_durable(text, deleted=deleted)
+    deleted = context.engine.topic_to_delete(source.topic) if statement.delete_topic else None
+    if deleted is not None and not context.engine.replaying:
+        _check_topic_unused(context, source, statement.span)
+    context.make_durable(text, deleted=deleted)
     if source.query_id is not None:
-        create_query.end(engine, source.query_id)
-    engine.catalog = engine.catalog.without_source(source.name)
+        create_query.end(context, source.query_id)
+    context.engine.catalog = context.catalog.without_source(source.name)
     if deleted is not None:
-        engine.host.delete_topic(deleted)
-        delete_schemas(engine, deleted)
+        context.host.delete_topic(deleted)
+        delete_schemas(context, deleted)
     return Message(
         f"drop {kind}", f"{kind} {source.name} dropped", text, details={"source": source.name, "topic": source.topic}
     )
 
 
-def _check_unused(engine: Engine, source: DataSource, span: Span) -> None:
+def _check_unused(context: Context, source: DataSource, span: Span) -> None:
     own = source.query_id
-    readers = {q for q in engine.readers(source.name) if q != own}
-    derived = sorted(engine.catalog.queries[q].sink for q in readers if engine.catalog.queries[q].kind != "INSERT")
+    readers = {q for q in context.readers(source.name) if q != own}
+    derived = sorted(context.catalog.queries[q].sink for q in readers if context.catalog.queries[q].kind != "INSERT")
     if derived:
         raise StatementError(
             f"{source.name} cannot be dropped: {', '.join(derived)} read from it",
             span=span,
             suggestion="DROP what was derived from it first.",
         )
-    others = sorted(readers | {q for q in engine.writers(source.name) if q != own})
+    others = sorted(readers | {q for q in context.writers(source.name) if q != own})
     if others:
         raise StatementError(
             f"{source.name} cannot be dropped: the queries {', '.join(others)} read or write it",
@@ -359,9 +359,9 @@ def _check_unused(engine: Engine, source: DataSource, span: Span) -> None:
         )
 
 
-def _check_topic_unused(engine: Engine, source: DataSource, span: Span) -> None:
+def _check_topic_unused(context: Context, source: DataSource, span: Span) -> None:
     """A topic goes only with the last source over it.  Raises: StatementError."""
-    others = sorted(s.name for s in engine.catalog.sources.values() if s.topic == source.topic and s.name != source.name)
+    others = sorted(s.name for s in context.catalog.sources.values() if s.topic == source.topic and s.name != source.name)
     if others:
         raise StatementError(
             f"the topic {source.topic} cannot be deleted: {', '.join(others)} reads it too",
@@ -370,10 +370,10 @@ def _check_topic_unused(engine: Engine, source: DataSource, span: Span) -> None:
         )
 
 
-def _of_kind(engine: Engine, kind: str, name: str, span: Span) -> DataSource:
+def _of_kind(context: Context, kind: str, name: str, span: Span) -> DataSource:
     """Raises: StatementError, if there is none of that name, or one of the other kind."""
     try:
-        source = engine.catalog.source(name)
+        source = context.catalog.source(name)
     except StatementError as error:
         error.span = span
         raise
@@ -387,30 +387,30 @@ def _of_kind(engine: Engine, kind: str, name: str, span: Span) -> DataSource:
 # --- types ---------------------------------------------------------------------------------
 
 
-def create_type(engine: Engine, statement: ast.CreateType) -> Message:
+def create_type(context: Context, statement: ast.CreateType) -> Message:
     """Name a type.  Raises: StatementError."""
     text = unparse(statement)
-    if statement.name in engine.catalog.types:
+    if statement.name in context.catalog.types:
         if statement.if_not_exists:
             return Message("create type", f"type {statement.name} exists already; nothing was changed", text, warning=True)
         raise StatementError(
             f"there is a type named {statement.name} already", span=statement.span, suggestion="DROP TYPE it first."
         )
-    type_ = resolve_type(statement.type, engine.catalog.types)
-    engine.make_durable(text)
-    engine.catalog = engine.catalog.with_type(statement.name, type_)
+    type_ = resolve_type(statement.type, context.catalog.types)
+    context.make_durable(text)
+    context.engine.catalog = context.catalog.with_type(statement.name, type_)
     return Message("create type", f"type {statement.name} is {type_}", text, details={"type": statement.name})
 
 
-def drop_type(engine: Engine, statement: ast.DropType) -> Message:
+def drop_type(context: Context, statement: ast.DropType) -> Message:
     """Forget a type; what was made with it keeps it.  Raises: StatementError."""
     text = unparse(statement)
-    if statement.name not in engine.catalog.types:
+    if statement.name not in context.catalog.types:
         if statement.if_exists:
             return Message("drop type", f"there is no type {statement.name}; nothing was changed", text, warning=True)
         raise StatementError(f"there is no type named {statement.name}", span=statement.span)
-    engine.make_durable(text)
-    engine.catalog = engine.catalog.without_type(statement.name)
+    context.make_durable(text)
+    context.engine.catalog = context.catalog.without_type(statement.name)
     return Message("drop type", f"type {statement.name} dropped", text, details={"type": statement.name})
 
 

@@ -16,7 +16,7 @@ from ..results import Description, Listing, Message, instant
 from ..schema import Schema
 from ..types import STRING, SqlType
 from . import create_query
-from .context import Engine, unsupported_connectors
+from .context import Context, unsupported_connectors
 from .planning import plan_query, with_copies
 from .select import access_path
 from .topics import last_time
@@ -24,19 +24,19 @@ from .topics import last_time
 Sections = list[tuple[str, str | Listing]]
 
 
-def describe(engine: Engine, statement: ast.Describe) -> Message | Listing | Description:
+def describe(context: Context, statement: ast.Describe) -> Message | Listing | Description:
     """One thing, or all sources of a kind.  Raises: StatementError, for an unknown one."""
     text = unparse(statement)
     name = statement.name or ""
     match statement.what:
         case "STREAMS" | "TABLES" as what:
-            return describe_sources(engine, what, text, statement.extended)
+            return describe_sources(context, what, text, statement.extended)
         case "SOURCE":
-            return _describe_source(engine, name, statement.extended, statement.span, text)
+            return _describe_source(context, name, statement.extended, statement.span, text)
         case "FUNCTION":
-            return _describe_function(engine, name, statement.span, text)
+            return _describe_function(context, name, statement.span, text)
         case "QUERY":
-            return _describe_query(engine, create_query.find_query(engine, name, statement.span), text)
+            return _describe_query(context, create_query.find_query(context, name, statement.span), text)
         case "CONNECTOR":
             raise unsupported_connectors(statement)
 
@@ -44,28 +44,28 @@ def describe(engine: Engine, statement: ast.Describe) -> Message | Listing | Des
 # --- sources -------------------------------------------------------------------------------
 
 
-def _describe_source(engine: Engine, name: str, extended: bool, span: Span, text: str) -> Description:
+def _describe_source(context: Context, name: str, extended: bool, span: Span, text: str) -> Description:
     try:
-        source = engine.catalog.source(name)
+        source = context.catalog.source(name)
     except StatementError as error:
         error.span = span
         raise
-    details = _source_details(engine, source)
+    details = _source_details(context, source)
     sections: Sections = [("Columns", _columns(source))]
     if extended:
-        sections += _source_sections(engine, source, details)
+        sections += _source_sections(context, source, details)
     return Description("describe source", source.name, tuple(sections), text, details)
 
 
-def describe_sources(engine: Engine, what: str, text: str, extended: bool = True) -> Description:
+def describe_sources(context: Context, what: str, text: str, extended: bool = True) -> Description:
     """All streams, or all tables."""
-    found = [s for s in engine.catalog.sources.values() if s.kind == what[:-1]]
+    found = [s for s in context.catalog.sources.values() if s.kind == what[:-1]]
     sections: Sections = []
-    described = [_source_details(engine, s) for s in found]
+    described = [_source_details(context, s) for s in found]
     for source, details in zip(found, described, strict=True):
         sections.append((source.name, _columns(source)))
         if extended:
-            sections += _source_sections(engine, source, details)
+            sections += _source_sections(context, source, details)
     return Description(f"describe {what.lower()}", "", tuple(sections), text, {"sources": described})
 
 
@@ -84,9 +84,9 @@ def _columns(source: DataSource) -> Listing:
     return Listing("columns", ("Field", "Type"), tuple(rows))
 
 
-def _source_details(engine: Engine, source: DataSource) -> dict[str, Any]:
-    own = [source.query_id] if source.query_id in engine.catalog.queries else []
-    writers = list(dict.fromkeys([*(q for q in own if q), *engine.writers(source.name)]))
+def _source_details(context: Context, source: DataSource) -> dict[str, Any]:
+    own = [source.query_id] if source.query_id in context.catalog.queries else []
+    writers = list(dict.fromkeys([*(q for q in own if q), *context.writers(source.name)]))
     window = source.window
     timestamp = source.timestamp_column or ""
     if source.timestamp_format:
@@ -102,17 +102,17 @@ def _source_details(engine: Engine, source: DataSource) -> dict[str, Any]:
         "window": "" if window is None else str(window),
         "timestamp": timestamp,
         "statement": source.statement,
-        "readers": [q for q in engine.readers(source.name) if q not in own],
-        "writers": [q for q in writers if engine.catalog.queries[q].kind != "CST"],
+        "readers": [q for q in context.readers(source.name) if q not in own],
+        "writers": [q for q in writers if context.catalog.queries[q].kind != "CST"],
         "read_only": source.read_only,
     }
 
 
-def _source_sections(engine: Engine, source: DataSource, details: dict[str, Any]) -> Sections:
+def _source_sections(context: Context, source: DataSource, details: dict[str, Any]) -> Sections:
     """What EXTENDED adds."""
     sections: Sections = [
         ("Kind", source.kind.lower() + (", read-only" if source.read_only else "")),
-        ("Rows can be asked for", _servable(engine, source)),
+        ("Rows can be asked for", _servable(context, source)),
         ("Topic", source.topic),
         ("Partitions", str(source.partitions)),
         ("Key format", details["key_format"]),
@@ -127,60 +127,60 @@ def _source_sections(engine: Engine, source: DataSource, details: dict[str, Any]
     else:
         rows = []
         for query_id in writers:
-            progress = engine.host.run(query_id).progress()
+            progress = context.host.run(query_id).progress()
             rows.append((query_id, progress.state, progress.account.written, progress.account.bad))
         sections.append(("Written by", Listing("writers", ("Query", "State", "Written", "Bad"), tuple(rows))))
-    sections.append(("Records", _partitions(engine, source.topic)))
+    sections.append(("Records", _partitions(context, source.topic)))
     if not readers:
         sections.append(("Read by", "no query"))
     else:
-        sections.append(("Read by", _positions(engine, readers, source.topic)))
+        sections.append(("Read by", _positions(context, readers, source.topic)))
     return sections
 
 
-def _servable(engine: Engine, source: DataSource) -> str:
+def _servable(context: Context, source: DataSource) -> str:
     if source.kind == "STREAM":
         return "yes: the whole stream is read"
-    view = engine.view_of(source)
+    view = context.view_of(source)
     return "no: no query keeps this table" if view is None else f"yes: {view} keeps them"
 
 
-def last_record_at(engine: Engine, topic: str, partition: int) -> str:
+def last_record_at(context: Context, topic: str, partition: int) -> str:
     """The timestamp of a partition's last record; empty if there is none."""
-    last = last_time(engine.log, topic, partition)
+    last = last_time(context.log, topic, partition)
     return "" if last is None else instant(last)
 
 
-def _partitions(engine: Engine, topic: str) -> Listing:
-    config = engine.topic(topic)
+def _partitions(context: Context, topic: str) -> Listing:
+    config = context.topic(topic)
     rows = []
     for p in range(0 if config is None else config.partitions):
-        start, end = engine.log.start_offset(topic, p), engine.log.end_offset(topic, p)
-        rows.append((p, end - start, start, end, last_record_at(engine, topic, p)))
+        start, end = context.log.start_offset(topic, p), context.log.end_offset(topic, p)
+        rows.append((p, end - start, start, end, last_record_at(context, topic, p)))
     return Listing("partitions", ("Partition", "Records", "First Offset", "End Offset", "Last Record"), tuple(rows))
 
 
-def _positions(engine: Engine, query_ids: list[str], topic: str | None = None) -> Listing:
+def _positions(context: Context, query_ids: list[str], topic: str | None = None) -> Listing:
     """How far queries are in a topic; without one: how far a query is in all its topics."""
     rows: list[tuple[Any, ...]] = []
     for query_id in query_ids:
-        run = engine.host.run(query_id)
+        run = context.host.run(query_id)
         for (name, partition), position in sorted(run.positions.items()):
             if topic in (None, name):
-                unread = max(0, engine.log.end_offset(name, partition) - position)
+                unread = max(0, context.log.end_offset(name, partition) - position)
                 place = (query_id, run.state) if topic is not None else (name,)
                 rows.append((*place, partition, position, unread))
     columns = ("Query", "State") if topic is not None else ("Topic",)
     return Listing("positions", (*columns, "Partition", "Next Offset", "Unread"), tuple(rows))
 
 
-def consumers(engine: Engine, topic: str) -> list[str]:
+def consumers(context: Context, topic: str) -> list[str]:
     """Ids of the persistent queries that read a topic, with the number of records they have not read."""
     found = []
-    for query_id in engine.catalog.queries:
-        places = {p: at for p, at in engine.host.run(query_id).positions.items() if p[0] == topic}
+    for query_id in context.catalog.queries:
+        places = {p: at for p, at in context.host.run(query_id).positions.items() if p[0] == topic}
         if places:
-            unread = sum(max(0, engine.log.end_offset(*place) - at) for place, at in places.items())
+            unread = sum(max(0, context.log.end_offset(*place) - at) for place, at in places.items())
             found.append(f"{query_id} ({unread} unread)")
     return found
 
@@ -196,13 +196,13 @@ def format_text(format_: FormatInfo) -> str:
 # --- functions -----------------------------------------------------------------------------
 
 
-def _describe_function(engine: Engine, name: str, span: Span, text: str) -> Description:
-    function = engine.functions.find(name)
+def _describe_function(context: Context, name: str, span: Span, text: str) -> Description:
+    function = context.functions.find(name)
     if function is None or function.internal:
         raise StatementError(
             f"there is no function named {name}",
             span=span,
-            suggestion=near_misses.suggestion(name, engine.functions.names()),
+            suggestion=near_misses.suggestion(name, context.functions.names()),
         )
     variants = Listing("signatures", ("Variant",), tuple((f"{function.name}{o.signature}",) for o in function.overloads))
     sections: Sections = [
@@ -226,9 +226,9 @@ def _function_details(function: Function) -> dict[str, Any]:
 # --- queries -------------------------------------------------------------------------------
 
 
-def describe_queries(engine: Engine, text: str) -> Description:
+def describe_queries(context: Context, text: str) -> Description:
     """All persistent queries."""
-    described = [_describe_query(engine, q, text) for q in engine.catalog.queries.values()]
+    described = [_describe_query(context, q, text) for q in context.catalog.queries.values()]
     sections: Sections = []
     for found in described:
         sections.append(("Query", found.title))
@@ -236,8 +236,8 @@ def describe_queries(engine: Engine, text: str) -> Description:
     return Description("describe queries", "", tuple(sections), text, {"queries": [d.details for d in described]})
 
 
-def _describe_query(engine: Engine, query: QueryEntry, text: str) -> Description:
-    progress = engine.host.run(query.id).progress()
+def _describe_query(context: Context, query: QueryEntry, text: str) -> Description:
+    progress = context.host.run(query.id).progress()
     account = progress.account
     sections: Sections = [
         ("State", progress.state),
@@ -255,8 +255,8 @@ def _describe_query(engine: Engine, query: QueryEntry, text: str) -> Description
     sections.append(("Records", Listing("account", columns, (counts,))))
     if account.bad:
         sections.append(("Why records are bad", "SELECT * FROM KSQL_PROCESSING_LOG; shows reasons and places."))
-    sections.append(("Positions", _positions(engine, [query.id])))
-    sections.append(("Plan", plan_text(engine.planned[query.id].plan)))
+    sections.append(("Positions", _positions(context, [query.id])))
+    sections.append(("Plan", plan_text(context.planned[query.id].plan)))
     details = {
         "id": query.id,
         "state": progress.state,
@@ -273,7 +273,7 @@ def _describe_query(engine: Engine, query: QueryEntry, text: str) -> Description
 # --- EXPLAIN -------------------------------------------------------------------------------
 
 
-def explain(engine: Engine, statement: ast.Explain) -> Description:
+def explain(context: Context, statement: ast.Explain) -> Description:
     """The plan of a query, of the query in a statement, or of a running one.  Nothing is run.
 
     Raises:
@@ -281,24 +281,24 @@ def explain(engine: Engine, statement: ast.Explain) -> Description:
     """
     text = unparse(statement)
     if statement.query_id is not None:
-        found = _describe_query(engine, create_query.find_query(engine, statement.query_id, statement.span), text)
+        found = _describe_query(context, create_query.find_query(context, statement.query_id, statement.span), text)
         return Description("explain", found.title, found.sections, text, found.details)
     inner = statement.statement
     match inner:
         case ast.Query():
-            planned = plan_query(engine, inner)
+            planned = plan_query(context, inner)
         case ast.CreateAsSelect():
-            planned = plan_query(engine, inner.query, SinkRequest(inner.kind, inner.name, inner.properties))
-            planned = with_copies(engine, planned, create_query.next_query_id(engine, inner))
+            planned = plan_query(context, inner.query, SinkRequest(inner.kind, inner.name, inner.properties))
+            planned = with_copies(context, planned, create_query.next_query_id(context, inner))
         case ast.InsertSelect():
             try:
-                target = engine.catalog.source(inner.target)
+                target = context.catalog.source(inner.target)
             except StatementError as error:
                 error.span = inner.span
                 raise
             request = SinkRequest(target.kind, target.name, inner.properties, insert=True)
-            planned = plan_query(engine, inner.query, request)
-            planned = with_copies(engine, planned, create_query.next_query_id(engine, inner))
+            planned = plan_query(context, inner.query, request)
+            planned = with_copies(context, planned, create_query.next_query_id(context, inner))
         case _:
             raise StatementError(
                 "EXPLAIN takes a query, or a statement with one",
@@ -314,12 +314,12 @@ def explain(engine: Engine, statement: ast.Explain) -> Description:
             ("Kind", "pull query: answered once, from what is there" if pulls else "push query: rows as they come")
         )
         if pulls:
-            sections.append(("Access", access_path(engine, inner, planned.resolved)))
+            sections.append(("Access", access_path(context, inner, planned.resolved)))
     else:
         sections.append(("Kind", f"persistent query, result is a {planned.resolved.kind.lower()}"))
     sections.append(("Result", f"{planned.resolved.kind} [{schema}]"))
-    if engine.overrides:
-        sections.append(("Properties", ", ".join(f"{k} = '{v}'" for k, v in engine.overrides.items())))
+    if context.overrides:
+        sections.append(("Properties", ", ".join(f"{k} = '{v}'" for k, v in context.overrides.items())))
     plan = plan_text(planned.plan)
     sections.append(("Plan", plan))
     return Description("explain", "", tuple(sections), text, {"schema": schema, "plan": plan})

@@ -15,11 +15,11 @@ from .. import types as t
 from ..analysis.with_clause import WithClause
 from ..catalog import UNWRAP_SINGLES, DataSource, FormatInfo
 from ..serdes import key_schema, serdes_of, value_schema
-from .context import Engine
+from .context import Context
 
 
 def infer(
-    engine: Engine,
+    context: Context,
     statement: ast.CreateSource,
     clause: WithClause,
     topic: str,
@@ -33,7 +33,7 @@ def infer(
     Raises:
         StatementError: a side is declared and also taken from a schema id; or a schema is asked for and there is none.
     """
-    if engine.replaying:  # The journal has the statement with its columns.
+    if context.engine.replaying:  # The journal has the statement with its columns.
         return statement
     columns = statement.columns
     for side, format_ in (("KEY", key_format), ("VALUE", value_format)):
@@ -46,15 +46,15 @@ def infer(
                 suggestion=f"Leave out the list of {side.lower()} columns, or {side}_SCHEMA_ID.",
             )
         if not declared and format_traits(format_.name).inference:
-            found = _columns(engine, statement, clause, topic, side, format_)
+            found = _columns(context, statement, clause, topic, side, format_)
             columns = (*found, *columns) if side == "KEY" else (*columns, *found)
     return replace(statement, columns=columns)
 
 
 def _columns(
-    engine: Engine, statement: ast.CreateSource, clause: WithClause, topic: str, side: str, format_: FormatInfo
+    context: Context, statement: ast.CreateSource, clause: WithClause, topic: str, side: str, format_: FormatInfo
 ) -> tuple[ast.ColumnDefinition, ...]:
-    registry, is_key = engine.schemas, side == "KEY"
+    registry, is_key = context.schemas, side == "KEY"
     schema_id = format_.properties.get("schemaId")
     schema: SchemaText | None = None
     if registry is not None and schema_id is not None:
@@ -127,7 +127,7 @@ def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
             return ast.TypeName(str(type_), span=span)
 
 
-def register_schemas(engine: Engine, source: DataSource) -> None:
+def register_schemas(context: Context, source: DataSource) -> None:
     """Register the schemas of a source's columns for the sides whose format has schemas and no fixed one.
 
     A source over a topic that has schemas leaves them as they are: they say what its writers write.
@@ -135,9 +135,9 @@ def register_schemas(engine: Engine, source: DataSource) -> None:
     Raises:
         StatementError: a schema cannot be expressed, or is not compatible with the subject's older ones.
     """
-    if engine.replaying or engine.schemas is None:
+    if context.engine.replaying or context.schemas is None:
         return
-    serdes: tuple[Any, Any] = serdes_of(source, engine.schemas)
+    serdes: tuple[Any, Any] = serdes_of(source, context.schemas)
     for is_key, format_, schema, serde in (
         (True, source.key_format, key_schema(source.schema), serdes[0]),
         (False, source.value_format, value_schema(source.schema), serdes[1]),
@@ -150,21 +150,21 @@ def register_schemas(engine: Engine, source: DataSource) -> None:
             continue
         if "schemaId" in format_.properties:
             if source.query_id is not None:
-                _check_fixed(engine, source, format_, schema, is_key)
+                _check_fixed(context, source, format_, schema, is_key)
             continue
         subject = subject_of(source.topic, is_key)
-        if source.query_id is None and engine.schemas.latest(subject) is not None:
+        if source.query_id is None and context.schemas.latest(subject) is not None:
             continue
-        _register(engine, subject, serde, schema)
+        _register(context, subject, serde, schema)
 
 
-def _register(engine: Engine, subject: str, serde: Any, schema: Any) -> None:
+def _register(context: Context, subject: str, serde: Any, schema: Any) -> None:
     """Register a schema, at the level that ``penstock.schema.compatibility`` gives the subject.
 
     Raises:
         StatementError: it is not compatible; the subject keeps the level it had.
     """
-    registry, wanted = engine.schemas, engine.properties.get("penstock.schema.compatibility")
+    registry, wanted = context.schemas, context.properties.get("penstock.schema.compatibility")
     assert registry is not None
     if wanted is None or registry.level(subject) == wanted.upper():
         serde.register(schema)
@@ -178,22 +178,22 @@ def _register(engine: Engine, subject: str, serde: Any, schema: Any) -> None:
         raise
 
 
-def _check_fixed(engine: Engine, source: DataSource, format_: FormatInfo, schema: Any, is_key: bool) -> None:
+def _check_fixed(context: Context, source: DataSource, format_: FormatInfo, schema: Any, is_key: bool) -> None:
     """Section 10: a fixed schema begins with the sink's columns, names, types and order; its other fields are optional.
 
     Raises:
         StatementError: it does not.
     """
-    assert engine.schemas is not None
+    assert context.schemas is not None
     side = "key" if is_key else "value"
     try:
-        text = engine.schemas.by_id(int(format_.properties["schemaId"]))
+        text = context.schemas.by_id(int(format_.properties["schemaId"]))
     except DataError as error:
         raise StatementError(str(error)) from None
     _check_format(text, format_, side.upper(), None)
     bare = UNWRAP_SINGLES in format_.features and len(schema) == 1
     full_name = format_.properties.get("fullSchemaName") if format_.name == "PROTOBUF" else None
-    fields = infer_columns(engine.schemas, text, is_key=is_key, wrapped=not bare, full_name=full_name)
+    fields = infer_columns(context.schemas, text, is_key=is_key, wrapped=not bare, full_name=full_name)
     found = [(f.name, t.from_arrow(f.type)) for f in fields]
     wanted = [(found[0][0] if bare else f.name, t.from_arrow(f.type)) for f in schema]
     shown = ", ".join(f"{t.quoted(name)} {type_}" for name, type_ in found)
@@ -209,8 +209,8 @@ def _check_fixed(engine: Engine, source: DataSource, format_: FormatInfo, schema
         )
 
 
-def delete_schemas(engine: Engine, topic: str) -> None:
+def delete_schemas(context: Context, topic: str) -> None:
     """Remove the subjects of a topic that is deleted."""
-    if engine.schemas is not None and engine.changes_topics:
+    if context.schemas is not None and context.engine.changes_topics:
         for is_key in (True, False):
-            engine.schemas.delete_subject(subject_of(topic, is_key))
+            context.schemas.delete_subject(subject_of(topic, is_key))

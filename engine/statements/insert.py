@@ -20,21 +20,21 @@ from ..expressions.temporal_text import parse_timestamp
 from ..results import Message
 from ..types import BIGINT, SqlType, to_arrow
 from . import records
-from .context import Engine
+from .context import Context
 
 _UNSETTABLE = ("ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND")
 
 
-def insert_values(engine: Engine, statement: ast.InsertValues) -> Message:
+def insert_values(context: Context, statement: ast.InsertValues) -> Message:
     """Write one row.  ROWTIME may be among the columns; without it the wall clock gives it.
 
     Raises:
         StatementError: the row does not fit the source; nothing was written.
     """
-    if engine.properties.get("ksql.insert.into.values.enabled") == "false":
+    if context.properties.get("ksql.insert.into.values.enabled") == "false":
         raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
     try:
-        source = engine.catalog.source(statement.target)
+        source = context.catalog.source(statement.target)
         records.check_writable(source)
     except StatementError as error:
         error.span = error.span or statement.span
@@ -44,18 +44,25 @@ def insert_values(engine: Engine, statement: ast.InsertValues) -> Message:
     timestamp = now_ms()
     for name, expression in zip(names, statement.values, strict=True):
         if name == "ROWTIME":
-            timestamp = rowtime(engine, expression)
+            timestamp = rowtime(context, expression)
             continue
         column = source.schema.find(name)
         assert column is not None
-        arrays[name] = evaluate(engine, expression, column.type)
+        arrays[name] = evaluate(context, expression, column.type)
     _check_key(source, arrays, statement)
     if timestamp < 0:
         raise StatementError(f"ROWTIME cannot be negative: {timestamp}", span=statement.span)
     if timestamp > TIMESTAMP_MS_MAX:
         raise StatementError(f"ROWTIME cannot be above {TIMESTAMP_MS_MAX}: {timestamp}", span=statement.span)
-    made = records.to_records(engine, source, arrays, np.array([timestamp], np.int64))
-    token = records.write(engine, source.topic, made, partition=0 if made.keys is None else None, also=engine.witness)
+    made = records.to_records(context.engine, source, arrays, np.array([timestamp], np.int64))
+    token = records.write(
+        context.engine,
+        source.topic,
+        made,
+        partition=0 if made.keys is None else None,
+        durable=context.session.settings.durable,
+        also=context.alongside,
+    )
     return Message(
         "insert values",
         f"1 row inserted into {source.name}",
@@ -97,13 +104,13 @@ def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]
     return names
 
 
-def evaluate(engine: Engine, expression: ast.Expression, type_: SqlType) -> Any:
+def evaluate(context: Context, expression: ast.Expression, type_: SqlType) -> Any:
     """An array of the expression's one value.  Raises: StatementError."""
     if isinstance(expression, ast.NullLiteral):
         return pa.nulls(1, to_arrow(type_))
-    check_expression(expression, engine.properties)
-    bound = bind_to(expression, type_, NoColumns(), engine.functions, engine.catalog.types)
-    evaluated = compile_expression(bound, pa.schema([]), guard=not is_off(engine.properties, NESTED_NULLS))([], 1)
+    check_expression(expression, context.properties)
+    bound = bind_to(expression, type_, NoColumns(), context.functions, context.catalog.types)
+    evaluated = compile_expression(bound, pa.schema([]), guard=not is_off(context.properties, NESTED_NULLS))([], 1)
     if evaluated.failures is not None and len(evaluated.failures.rows):
         raise StatementError(f"the value cannot be computed: {evaluated.failures.reasons[0]}", span=expression.span)
     values = evaluated.values
@@ -114,14 +121,14 @@ def evaluate(engine: Engine, expression: ast.Expression, type_: SqlType) -> Any:
     return values
 
 
-def rowtime(engine: Engine, expression: ast.Expression) -> int:
+def rowtime(context: Context, expression: ast.Expression) -> int:
     """A ROWTIME in ms, given as a number or as the text of a time.  Raises: StatementError."""
     if isinstance(expression, ast.StringLiteral):
         try:
             return int(parse_timestamp(expression.value))
         except ValueError as error:
             raise StatementError(f"ROWTIME must be a time, not '{expression.value}'", span=expression.span) from error
-    value = evaluate(engine, expression, BIGINT)[0].as_py()
+    value = evaluate(context, expression, BIGINT)[0].as_py()
     if value is None:
         raise StatementError("ROWTIME cannot be NULL", span=expression.span)
     return int(value)

@@ -8,37 +8,37 @@ from ...grammar import ast
 from ...grammar.unparse import unparse
 from ..results import Description, Listing, Message
 from ..settings import PROPERTIES
-from .context import Engine, unsupported_connectors
+from .context import Context, unsupported_connectors
 from .describe import consumers, describe_queries, describe_sources, format_text, last_record_at
 from .topics import changed_config
 
 Result = Message | Listing | Description
 
 
-def show(engine: Engine, statement: ast.Show) -> Result:
+def show(context: Context, statement: ast.Show) -> Result:
     """A list.  Raises: UnsupportedError, for connectors."""
     text = unparse(statement)
     match statement.what:
         case "STREAMS" | "TABLES" as what:
-            return describe_sources(engine, what, text) if statement.extended else _sources(engine, what, text)
+            return describe_sources(context, what, text) if statement.extended else _sources(context, what, text)
         case "TOPICS":
-            return _topics(engine, statement.all, statement.extended, text)
+            return _topics(context, statement.all, statement.extended, text)
         case "QUERIES":
-            return describe_queries(engine, text) if statement.extended else _queries(engine, text)
+            return describe_queries(context, text) if statement.extended else _queries(context, text)
         case "FUNCTIONS":
-            return _functions(engine, text)
+            return _functions(context, text)
         case "TYPES":
-            rows = tuple((name, str(type_)) for name, type_ in sorted(engine.catalog.types.items()))
+            rows = tuple((name, str(type_)) for name, type_ in sorted(context.catalog.types.items()))
             return Listing("show types", ("Type", "Schema"), rows, text)
         case "PROPERTIES":
-            return _properties(engine, text)
+            return _properties(context, text)
         case "VARIABLES":
-            return Listing("show variables", ("Variable", "Value"), tuple(sorted(engine.variables.items())), text)
+            return Listing("show variables", ("Variable", "Value"), tuple(sorted(context.session.variables.items())), text)
     raise unsupported_connectors(statement)
 
 
-def _sources(engine: Engine, what: str, text: str) -> Listing:
-    found = [s for s in engine.catalog.sources.values() if s.kind == what[:-1]]
+def _sources(context: Context, what: str, text: str) -> Listing:
+    found = [s for s in context.catalog.sources.values() if s.kind == what[:-1]]
     rows = tuple(
         (s.name, s.topic, format_text(s.key_format), format_text(s.value_format), s.window.type if s.window else "no")
         for s in found
@@ -46,45 +46,46 @@ def _sources(engine: Engine, what: str, text: str) -> Listing:
     return Listing(f"show {what.lower()}", ("Name", "Topic", "Key Format", "Value Format", "Windowed"), rows, text)
 
 
-def _topics(engine: Engine, everything: bool, extended: bool, text: str) -> Listing:
-    chosen = {n: c for n, c in sorted(engine.log.topics().items()) if everything or not c.internal}
+def _topics(context: Context, everything: bool, extended: bool, text: str) -> Listing:
+    chosen = {n: c for n, c in sorted(context.log.topics().items()) if everything or not c.internal}
     rows: list[tuple[Any, ...]] = []
     for name, config in chosen.items():
-        row: tuple[Any, ...] = (name, engine.partitions(name), engine.replicas(name))
+        row: tuple[Any, ...] = (name, context.engine.partitions(name), context.engine.replicas(name))
         if extended:
             places = [(name, p) for p in range(config.partitions)]
-            _, ends = engine.log.end_offsets(places)
-            records = sum(ends.values()) - sum(engine.log.start_offset(*place) for place in places)
-            last = max((t for p in range(config.partitions) if (t := last_record_at(engine, name, p))), default="")
-            size = sum(size for _, size in engine.log.partition_sizes(name))
+            _, ends = context.log.end_offsets(places)
+            records = sum(ends.values()) - sum(context.log.start_offset(*place) for place in places)
+            last = max((t for p in range(config.partitions) if (t := last_record_at(context, name, p))), default="")
+            size = sum(size for _, size in context.log.partition_sizes(name))
             config_text = ", ".join(f"{key}={value}" for key, value in changed_config(config).items()) or "default"
-            row = (*row, records, size, last, config_text, ", ".join(consumers(engine, name)) or "none")
+            row = (*row, records, size, last, config_text, ", ".join(consumers(context, name)) or "none")
         rows.append(row)
     columns = ("Topic", "Partitions", "Replicas", "Records", "Bytes", "Last Record", "Config", "Consumers")
     return Listing("show topics", columns if extended else columns[:3], tuple(rows), text)
 
 
-def _queries(engine: Engine, text: str) -> Listing:
+def _queries(context: Context, text: str) -> Listing:
     rows = []
-    for query in engine.catalog.queries.values():
-        progress = engine.host.run(query.id).progress()
+    for query in context.catalog.queries.values():
+        progress = context.host.run(query.id).progress()
         rows.append((query.id, progress.state, ", ".join(query.sources), query.sink, progress.lag, query.statement))
     return Listing("show queries", ("Query", "State", "Reads", "Writes", "Unread", "Statement"), tuple(rows), text)
 
 
-def _functions(engine: Engine, text: str) -> Listing:
+def _functions(context: Context, text: str) -> Listing:
     rows: list[tuple[str, str, str, str]] = []
-    for name in engine.functions.names():
-        function = engine.functions.find(name)
+    for name in context.functions.names():
+        function = context.functions.find(name)
         if function is not None and not function.internal:
             rows.append((function.category, name, function.kind, function.meaning))
     return Listing("show functions", ("Category", "Function", "Kind", "Meaning"), tuple(sorted(rows)), text)
 
 
-def _properties(engine: Engine, text: str) -> Listing:
+def _properties(context: Context, text: str) -> Listing:
     rows = []
+    settings = context.session.settings
     for name, known in sorted(PROPERTIES.items()):
-        level = engine.settings.level(name)
+        level = settings.level(name)
         meaning = known.meaning if known.in_effect else f"{known.meaning} (every value is met)"
-        rows.append((name, engine.settings.shown(name), "" if level == "DEFAULT" else known.default, level.lower(), meaning))
+        rows.append((name, settings.shown(name), "" if level == "DEFAULT" else known.default, level.lower(), meaning))
     return Listing("show properties", ("Property", "Value", "Default", "From", "Meaning"), tuple(rows), text)

@@ -17,7 +17,7 @@ from ..plan.build import build, build_source_table
 from ..plan.nodes import Copy, PlanNode, walk
 from ..plan.rules import copy_to_topics, optimise
 from ..serdes import serde_maker
-from .context import Engine
+from .context import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,20 @@ class PlannedQuery:
 
 
 def plan_query(
-    engine: Engine, query: ast.Query, sink: SinkRequest | None = None, catalog: Catalog | None = None
+    context: Context, query: ast.Query, sink: SinkRequest | None = None, catalog: Catalog | None = None
 ) -> PlannedQuery:
     """Analyse and plan.  Raises: StatementError."""
-    resolved = analyse(query, engine.query_context(sink, catalog))
+    resolved = analyse(query, context.query_context(sink, catalog))
     return PlannedQuery(resolved, optimise(build(resolved)))
 
 
-def with_copies(engine: Engine, planned: PlannedQuery, query_id: str) -> PlannedQuery:
+def with_copies(context: Context, planned: PlannedQuery, query_id: str) -> PlannedQuery:
     """The plan with the internal topics that ``penstock.internal.topics`` asks for, under the names ksqlDB gives them.
 
     Raises:
         StatementError: the value format of a source cannot hold what such a topic is to have.
     """
-    properties = engine.properties
+    properties = context.properties
     if properties["penstock.internal.topics"] != "true":
         return planned
     prefix = f"_confluent-ksql-{properties['ksql.service.id']}query_{query_id}-"
@@ -60,11 +60,11 @@ def plan_source_table(source: DataSource) -> PlannedQuery:
 
 
 def to_dataflow(
-    engine: Engine,
+    context: Context,
     plan: PlanNode,
     receive: Callable[[Batch], None] | None = None,
     properties: Mapping[str, str] | None = None,
 ) -> Dataflow:
     """Lower a plan, with the settings in force or the given ones.  Raises: StatementError, UnsupportedError."""
-    chosen = dict(engine.properties if properties is None else properties)
-    return lower(plan, LoweringContext(engine.functions, serde_maker(engine.schemas), chosen, receive))
+    chosen = dict(context.properties if properties is None else properties)
+    return lower(plan, LoweringContext(context.functions, serde_maker(context.schemas), chosen, receive))

@@ -28,7 +28,7 @@ from ...storage.schemas.registry import SchemaText
 from ..catalog import DataSource
 from ..results import PrintedRecord, PrintResult
 from ..types import BIGINT, DOUBLE, TIMESTAMP, SqlType
-from .context import Engine
+from .context import Context
 from .planning import copies
 
 _NOTHING = "none"
@@ -36,17 +36,17 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _FORMAT_OF_SCHEMA = {"AVRO": "AVRO", "PROTOBUF": "PROTOBUF", "JSON": "JSON_SR"}
 
 
-def print_topic(engine: Engine, statement: ast.Print) -> PrintResult:
+def print_topic(context: Context, statement: ast.Print) -> PrintResult:
     """The records of a topic: those it holds with FROM BEGINNING, and those to come until LIMIT.
 
     Raises:
         StatementError: there is no such topic.
     """
-    if engine.topic(statement.topic) is None:
-        names = [n for n, c in engine.log.topics().items() if not c.internal]
+    if context.topic(statement.topic) is None:
+        names = [n for n, c in context.log.topics().items() if not c.internal]
         lower = {n.lower(): n for n in names}
         near = [lower[n] for n in difflib.get_close_matches(statement.topic.lower(), lower, 1, 0.5)]
-        source = engine.catalog.sources.get(statement.topic.upper())
+        source = context.catalog.sources.get(statement.topic.upper())
         if source is not None:
             near = [source.topic]
         raise StatementError(
@@ -58,16 +58,16 @@ def print_topic(engine: Engine, statement: ast.Print) -> PrintResult:
         if count is not None and count < 1:
             raise StatementError(f"{word} must be at least 1, not {count}", span=statement.span)
     tail = TopicTail(
-        engine.log,
+        context.log,
         statement.topic,
         from_beginning=statement.from_beginning,
         every=statement.interval or 1,
         limit=statement.limit,
     )
-    sources = [s for s in engine.catalog.sources.values() if s.topic == statement.topic]
-    internal = [found for q in engine.planned.values() if (found := copies(q.plan).get(statement.topic)) is not None]
+    sources = [s for s in context.catalog.sources.values() if s.topic == statement.topic]
+    internal = [found for q in context.planned.values() if (found := copies(q.plan).get(statement.topic)) is not None]
     sources += internal
-    reader = Reader(engine.schemas, sources)
+    reader = Reader(context.schemas, sources)
     return PrintResult(tail, statement.topic, reader.read, unparse(statement))
 
 

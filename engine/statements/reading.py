@@ -13,7 +13,7 @@ from ...runtime.source import decode, to_batch
 from ...storage.log.protocol import FetchedRecords
 from ..catalog import DataSource
 from ..serdes import key_schema, serdes_of, value_schema
-from .context import Engine
+from .context import Context
 
 _READ_ROWS = 1_000
 
@@ -40,30 +40,30 @@ class SourceRecord:
     problem: str | None = None
 
 
-def next_record(engine: Engine, source: DataSource, after: int) -> SourceRecord | None:
+def next_record(context: Context, source: DataSource, after: int) -> SourceRecord | None:
     """The first record of a source's topic that arrived after the given place, over all partitions; None if none has."""
-    reader = _reader(engine, source)
+    reader = _reader(context, source)
     found: SourceRecord | None = None
-    for partition in range(engine.log.topics()[source.topic].partitions):
-        for records, row in _rows_after(engine, source.topic, partition, after):
+    for partition in range(context.log.topics()[source.topic].partitions):
+        for records, row in _rows_after(context, source.topic, partition, after):
             if found is None or int(records.arrivals[row]) < found.arrival:
                 found = _record(reader, source, records, row, partition)
             break
     return found
 
 
-def _rows_after(engine: Engine, topic: str, partition: int, after: int) -> Iterator[tuple[FetchedRecords, int]]:
-    offset, end = engine.log.start_offset(topic, partition), engine.log.end_offset(topic, partition)
+def _rows_after(context: Context, topic: str, partition: int, after: int) -> Iterator[tuple[FetchedRecords, int]]:
+    offset, end = context.log.start_offset(topic, partition), context.log.end_offset(topic, partition)
     while offset < end:
-        records = engine.log.read(topic, partition, offset, rows_max=_READ_ROWS, reset="earliest")
+        records = context.log.read(topic, partition, offset, rows_max=_READ_ROWS, reset="earliest")
         first = int(np.searchsorted(records.arrivals, after, side="right"))
         for row in range(first, len(records)):
             yield records, row
         offset = records.next_offset
 
 
-def _reader(engine: Engine, source: DataSource) -> Source:
-    key_serde, value_serde = serdes_of(source, engine.schemas)
+def _reader(context: Context, source: DataSource) -> Source:
+    key_serde, value_serde = serdes_of(source, context.schemas)
     extras = [("ROWTIME", "ROWTIME"), ("ROWPARTITION", "ROWPARTITION"), ("ROWOFFSET", "ROWOFFSET")]
     if source.window is not None:
         extras += [("WINDOWSTART", "WINDOWSTART"), ("WINDOWEND", "WINDOWEND")]

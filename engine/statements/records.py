@@ -20,7 +20,7 @@ from ...storage.log.protocol import Commit, Outcome, Records, TopicConfig, Trans
 from ..catalog import DataSource
 from ..intake import columns_of
 from ..serdes import Layout, Side, layout_of
-from .context import Engine
+from ..state import Engine
 
 
 def check_writable(source: DataSource) -> None:
@@ -96,9 +96,7 @@ def _refuse(malformed: Any, source: DataSource, side: str) -> None:
         )
 
 
-def insert(
-    engine: Engine, rows: Mapping[str, Any], *, durable: bool | None, producer: str | None, sequence: int | None
-) -> Token:
+def insert(engine: Engine, rows: Mapping[str, Any], *, durable: bool, producer: str | None, sequence: int | None) -> Token:
     """What `Database.insert_many` does: append rows to sources in one commit.
 
     Raises:
@@ -110,9 +108,9 @@ def insert(
         target = _target(engine, name)
         now = now_ms()
         if len(rows) == 1 and producer is None and type(given) is list and 0 < len(given) <= _COMBINED_ROWS_MAX:
-            lasting = _admitted(engine, [target.topic], durable, producer, sequence)
+            _admit(engine, [target.topic], producer, sequence)
             make = partial(_made_together, engine, target)
-            token = _combined(engine, _Small(target, make, (given, now), target.topic, None, lasting))
+            token = _combined(engine, _Small(target, make, (given, now), target.topic, None, durable))
             if token is not None:
                 return token
         made.append((target.topic, _made(engine, target, *columns_of(given, target, now)), None))
@@ -144,7 +142,7 @@ def produce(
     content: tuple[Any, Any, Any, Any],
     *,
     partition: int | None,
-    durable: bool | None,
+    durable: bool,
     producer: str | None,
     sequence: int | None,
 ) -> Token:
@@ -157,8 +155,8 @@ def produce(
         StatementError: the topic cannot hold it.
     """
     if producer is None and (partition is None or partition in range(config.partitions)):
-        lasting = _admitted(engine, [topic], durable, producer, sequence)
-        small = _Small(config, partial(_raw_together, topic, config), content, topic, partition, lasting)
+        _admit(engine, [topic], producer, sequence)
+        small = _Small(config, partial(_raw_together, topic, config), content, topic, partition, durable)
         token = _combined(engine, small)
         if token is not None:
             return token
@@ -259,7 +257,7 @@ def write(
     records: Records,
     *,
     partition: int | None = None,
-    durable: bool | None = None,
+    durable: bool,
     also: Callable[[Transaction], None] | None = None,
     producer: str | None = None,
     sequence: int | None = None,
@@ -272,7 +270,7 @@ def write_all(
     engine: Engine,
     parts: Sequence[tuple[str, Records, int | None]],
     *,
-    durable: bool | None = None,
+    durable: bool,
     also: Callable[[Transaction], None] | None = None,
     producer: str | None = None,
     sequence: int | None = None,
@@ -281,7 +279,7 @@ def write_all(
 
     Args:
         parts: topic, records, and the partition (None: that of each record's key).
-        durable: return when it is on disk, or as soon as it is visible; None: as penstock.durability says.
+        durable: return when it is on disk, or as soon as it is visible.
         also: adds to the transaction what shall happen with it or not at all.
         producer, sequence: who writes, and a number that rises from write to write; a number that is not above the
             producer's last one is a retry, which writes nothing.
@@ -291,7 +289,7 @@ def write_all(
         StorageError: the disk failed; nothing was written.
     """
     topics = list(dict.fromkeys(topic for topic, _, _ in parts))
-    durable = _admitted(engine, topics, durable, producer, sequence)
+    _admit(engine, topics, producer, sequence)
     transaction = engine.log.transaction()
     for topic, records, partition in parts:
         transaction.append(topic, records, partition)
@@ -308,11 +306,12 @@ def write_all(
     return Token(dict(engine.log.end_offsets(places)[1]))
 
 
-def _admitted(
-    engine: Engine, topics: Sequence[str], durable: bool | None, producer: str | None, sequence: int | None
-) -> bool:
-    """Whether the write is to be durable; returns when the readers of the topics are not too far behind."""
+def _admit(engine: Engine, topics: Sequence[str], producer: str | None, sequence: int | None) -> None:
+    """Wait until the readers of the topics are not too far behind.
+
+    Raises:
+        StatementError: only one of producer and sequence is given.
+    """
     if (producer is None) != (sequence is None):
         raise StatementError("producer and sequence go together")
     engine.host.admit(topics)
-    return engine.settings["penstock.durability"] == "durable" if durable is None else durable

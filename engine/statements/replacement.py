@@ -13,20 +13,20 @@ from ...errors import PenstockError, Span, StatementError
 from ..analysis.with_clause import WithClause
 from ..catalog import DataSource
 from ..serdes import value_type
-from .context import Engine
+from .context import Context
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @contextmanager
-def undone_by(engine: Engine, statement: str | None) -> Iterator[None]:
+def undone_by(context: Context, statement: str | None) -> Iterator[None]:
     """If what follows a journaled statement fails, journal the one that takes it back."""
     try:
         yield
     except PenstockError:
         if statement is not None:
-            engine.make_durable(statement)
-            engine.journaled = None
+            context.make_durable(statement)
+            context.engine.journaled = None
         raise
 
 
@@ -38,9 +38,9 @@ def check_name(name: str, span: Span) -> None:
         )
 
 
-def check_may_replace(engine: Engine, existing: DataSource, kind: str, span: Span) -> None:
+def check_may_replace(context: Context, existing: DataSource, kind: str, span: Span) -> None:
     """What holds for every CREATE OR REPLACE.  Raises: StatementError."""
-    if engine.properties.get("ksql.create.or.replace.enabled") == "false":
+    if context.properties.get("ksql.create.or.replace.enabled") == "false":
         raise StatementError("CREATE OR REPLACE is switched off by ksql.create.or.replace.enabled", span=span)
     if existing.kind != kind:
         raise StatementError(
@@ -80,15 +80,15 @@ def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
             )
 
 
-def check_topic_settings(engine: Engine, topic: str, clause: WithClause) -> None:
+def check_topic_settings(context: Context, topic: str, clause: WithClause) -> None:
     """A topic that exists already keeps what it was made with, so a statement cannot ask for something else.
 
     Raises:
         StatementError: it does.
     """
-    config = engine.log.topics()[topic]
+    config = context.log.topics()[topic]
     have = {
-        "REPLICAS": engine.replicas(topic),
+        "REPLICAS": context.engine.replicas(topic),
         "RETENTION_MS": -1 if config.retention_ms is None else config.retention_ms,
         "CLEANUP_POLICY": config.cleanup_policy,
     }
@@ -102,9 +102,9 @@ def check_topic_settings(engine: Engine, topic: str, clause: WithClause) -> None
             )
 
 
-def widen_topic(engine: Engine, source: DataSource) -> None:
+def widen_topic(context: Context, source: DataSource) -> None:
     """Let a topic of typed values hold the source's new columns."""
-    config = engine.log.topics()[source.topic]
+    config = context.log.topics()[source.topic]
     wanted = value_type(source.value_format, source.schema)
     if wanted is None or config.value_type is None:
         return
@@ -112,4 +112,4 @@ def widen_topic(engine: Engine, source: DataSource) -> None:
     names = {f.name for f in have}
     added = [f for f in wanted if f.name not in names]
     if added:
-        engine.log.alter_topic(source.topic, replace(config, value_type=pa.struct([*have, *added])))
+        context.log.alter_topic(source.topic, replace(config, value_type=pa.struct([*have, *added])))

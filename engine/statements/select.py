@@ -42,7 +42,7 @@ def push(engine: Engine, query: ast.Query, overflow: Literal["block", "drop"] = 
     Raises:
         StatementError: the query is wrong, or there are too many already.
     """
-    limit = int(engine.properties["ksql.max.push.queries"])
+    limit = engine.session.settings.limit("ksql.max.push.queries")
     if engine.host.subscriptions >= limit:
         raise StatementError(
             f"there are {limit} push queries already, which is ksql.max.push.queries",

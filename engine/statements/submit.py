@@ -29,10 +29,11 @@ from ...grammar.unparse import unparse
 from ...runtime.clock import now_ms
 from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
 from ..results import Result
-from .context import Engine
+from ..state import Engine
 
 TOPIC = "_penstock-submissions"
 _READ_ROWS = 10_000
+Alongside = Callable[[Transaction], None]
 _SESSION_ONLY = (ast.SetProperty, ast.UnsetProperty, ast.Define, ast.Undefine)
 
 
@@ -75,14 +76,17 @@ class Submission:
         if TOPIC not in engine.log.topics():
             engine.log.create_topic(TOPIC, TopicConfig(internal=True))
 
-    def submit(self, statement: ast.Statement, execute: Callable[[], Result]) -> Result | None:
+    def submit(self, statement: ast.Statement, execute: Callable[[Alongside | None], Result]) -> Result | None:
         """Execute the script's next statement, unless that was done before (then None).
+
+        Args:
+            execute: executes it, and has what it is given add to the commit that makes the statement happen.
 
         Raises:
             StatementError: another statement was submitted in this place; or the statement is wrong.
         """
         if isinstance(statement, _SESSION_ONLY):
-            return execute()
+            return execute(None)
         if isinstance(statement, ast.Query) and statement.emit is not None:
             raise StatementError(
                 "a push query has no end and cannot be submitted",
@@ -108,15 +112,12 @@ class Submission:
                 transaction.append(TOPIC, _note(self._name, number, text), 0)
             noted = True
 
-        self._engine.witness = note
         try:
-            outcome = execute()
+            outcome = execute(note)
         except BaseException:
             if noted and self._engine.unsettled is None:  # the statement was journaled and then taken back
                 self._commit(_note(self._name, number, None))
             raise
-        finally:
-            self._engine.witness = None
         if not noted:
             self._commit(_note(self._name, number, text))
         return outcome

@@ -11,7 +11,7 @@ from ...storage.log.protocol import Log, TopicConfig
 from ...storage.log.topic_config import described, with_config
 from ..catalog import DataSource
 from ..results import instant
-from .context import LOGICAL_PARTITIONS, Engine
+from ..state import LOGICAL_PARTITIONS, Engine
 
 __all__ = [
     "PartitionDescription",

@@ -49,6 +49,16 @@ def write_and_read(database: penstock.Database) -> None:
     print(last, rows, first, dicts, names, idle, len(table), table.df(), table.pl(), table.arrow())
 
 
+def sessions(database: penstock.Database) -> None:
+    """Settings and variables of one's own."""
+    with database.session({"auto.offset.reset": "earliest"}, variables={"n": "1"}, user="ada") as session:
+        results: list[Result] = session.execute("SHOW STREAMS;")
+        table: penstock.Table = session.sql("SELECT 1")
+        other: penstock.Session = database.session()
+        other.close()
+        print(results, table, session.settings["auto.offset.reset"], session.variables["N"], session.user)
+
+
 def push(database: penstock.Database) -> None:
     """A push query is a loop."""
     with database.subscribe("SELECT * FROM counts EMIT CHANGES;", overflow="drop") as rows:

@@ -29,9 +29,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...errors import StorageError
-from ...runtime.clock import now_ms
-from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
+from ..errors import StorageError
+from ..runtime.clock import now_ms
+from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
 
 TOPIC = "_penstock-statements"
 _READ_ROWS = 10_000

@@ -1,0 +1,357 @@
+"""Sessions: what one user of a database executes, with settings and variables of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from ..errors import StatementError
+from ..grammar import ast
+from ..grammar.parse import parse_statement
+from ..grammar.unparse import unparse
+from ..runtime.clients.clients import Clients
+from ..runtime.clients.records import RawRecord
+from ..runtime.clock import now_ms, use_clock
+from ..runtime.host import Token
+from ..runtime.subscriptions import Subscription
+from ..storage.log.protocol import OffsetReset, Transaction
+from .clients import ClientMethods
+from .results import PrintResult, PushResult, Result, Submitted, Table
+from .session_state import SessionState
+from .settings import Settings
+from .state import Engine
+from .statements import adhoc, records, select
+from .statements.context import Context
+from .statements.dispatch import execute
+from .statements.raw import raw_records
+from .statements.scripts import statements_of
+from .statements.submit import Submission
+from .texts import check_text, pull_query
+
+__all__ = ["Session"]
+
+
+class Session(ClientMethods):
+    """One user's view of an open database: its own SET, DEFINE and ASSERT VALUES, over what all sessions share.
+
+    Made by `Database.session`.  Thread-safe: statements of all sessions run one at a time, queries that only read run
+    beside them.  A session is cheap; a server makes one per connection or request.
+
+    Attributes:
+        user: who is connected, as `Database.session` was told; None if it was not.
+    """
+
+    def __init__(self, engine: Engine, clients: Clients, state: SessionState) -> None:
+        self._engine = engine
+        self._clients = clients
+        self._state = state
+
+    @property
+    def settings(self) -> Settings:
+        """The properties in force in this session."""
+        return self._state.settings
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What DEFINE has defined in this session, by name in upper case."""
+        return self._state.variables
+
+    @property
+    def user(self) -> str | None:
+        return self._state.user
+
+    # --- statements ------------------------------------------------------------------------
+
+    def execute(self, text: str, *, path: str | Path | None = None) -> list[Result]:
+        """Execute a script, statement by statement, and return one result for each.
+
+        Syntax errors are found before anything is executed.  A statement that fails has changed nothing; those before it
+        stay executed.
+
+        Args:
+            path: the file that the script is from: errors name it, and RUN SCRIPT looks for files beside it (without it:
+                in the current directory).
+
+        Raises:
+            StatementError: a statement is wrong, at the place that the error shows.
+            StorageError: the disk failed.
+        """
+        with self._engine.lock:
+            return list(self.steps(text, path=path))
+
+    def steps(self, text: str, *, path: str | Path | None = None) -> Iterator[Result]:
+        """Like `execute`, with each result as soon as its statement is executed and before the next one is.
+
+        Raises:
+            StatementError, StorageError: see `execute`.
+        """
+        check_text(text)
+        statements = statements_of(self._state, text, None if path is None else Path(path))
+        while True:
+            with self._engine.lock, use_clock(self._engine.clock):
+                self._check_open()
+                step = next(statements, None)
+                if step is None:
+                    return
+                statement, script = step
+                try:
+                    result = self._execute(statement)
+                except StatementError as error:
+                    raise script.locate(error, statement) from error.__cause__
+            yield result
+
+    def _execute(self, statement: ast.Statement, alongside: Callable[[Transaction], None] | None = None) -> Result:
+        result = execute(Context(self._engine, self._state, alongside), statement)
+        if isinstance(result, PushResult):
+            self._state.reading.add(result.subscription)
+        elif isinstance(result, PrintResult):
+            self._state.reading.add(result.tail)
+        return result
+
+    def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
+        """Execute a script's statements, each of them once ever, however often the script is submitted under this name.
+
+        A script that was submitted before may have grown at its end.  Its statements are compared in canonical form, so
+        comments and layout may change.  SET, UNSET, DEFINE and UNDEFINE, which change the session only, are executed
+        every time.  A statement and the note that it was executed are one commit, so a crash repeats nothing.
+
+        Args:
+            path: the script's file, see `execute`.
+
+        Raises:
+            StatementError: a statement is wrong, or one that was submitted before was changed or is gone; the statements
+                before it are submitted.
+            StorageError: the disk failed.
+        """
+        with self._engine.lock, use_clock(self._engine.clock):
+            self._check_open()
+            check_text(text)
+            submission = Submission(self._engine, name)
+            known: list[str] = []
+            results: list[Result] = []
+            for statement, script in statements_of(self._state, text, None if path is None else Path(path)):
+                try:
+                    outcome = submission.submit(statement, lambda also, s=statement: self._execute(s, also))  # type: ignore[misc]
+                except StatementError as error:
+                    raise script.locate(error, statement) from error.__cause__
+                if outcome is None:
+                    known.append(unparse(statement))
+                else:
+                    results.append(outcome)
+            submission.finish()
+            return Submitted(name, tuple(known), tuple(results))
+
+    def sql(
+        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> Table:
+        """Answer one SELECT over tables and streams: the dialect's pull queries, and any SELECT that DuckDB can run.
+
+        All tables are read as of one moment between steps of their queries, so a step is never half visible.  Rows of one
+        insert into one partition are taken in by one step, unless ``penstock.rows.per.step`` cuts them; rows in several
+        partitions, and several queries, may be apart by a step: ``after`` waits until all have arrived.
+
+        Args:
+            after: what `insert` gave: wait until every table that the query names has taken it in.
+            parameters: values for ``?`` or ``$name`` (DuckDB's).
+
+        Raises:
+            StatementError: the query is wrong, asks for what is locked, or has not taken in ``after`` in time.
+        """
+        with use_clock(self._engine.clock):
+            self._check_open()
+            check_text(text)
+            context = Context(self._engine, self._state)
+            query = None if parameters is not None else pull_query(text)
+            if after is not None:
+                self.wait(after, [] if query is None else [query.source.name])
+            if query is None:
+                return adhoc.query(context, text, parameters)
+            try:
+                return select.pull(context, query)
+            except StatementError as refused:
+                try:
+                    return adhoc.query(context, text)
+                except StatementError:
+                    raise refused.located(text) from None
+
+    def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
+        """Block until the named tables (all, if none is named) have taken in a write.
+
+        Raises:
+            StatementError: the time is up, or a query on the way is paused.
+            DataError: a query on the way has failed.
+        """
+        catalog = self._engine.catalog
+        wanted = [catalog.sources[n].query_id for n in names if n in catalog.sources] if names else list(catalog.queries)
+        self._engine.host.wait_for(token, [q for q in wanted if q is not None and q in catalog.queries], timeout_s)
+
+    def subscribe(self, text: str, *, overflow: Literal["block", "drop"] = "block") -> Subscription:
+        """The rows of a push query, as they come: iterate it, also with ``async for``.
+
+        Args:
+            overflow: what happens when it is read too slowly: the query waits, or drops rows and says how many.
+
+        Raises:
+            StatementError: it is no push query, or it is wrong.
+        """
+        with self._engine.lock, use_clock(self._engine.clock):
+            self._check_open()
+            check_text(text)
+            query = parse_statement(text)
+            if not isinstance(query, ast.Query) or query.emit is None:
+                raise StatementError(
+                    "subscribe() takes a push query", span=query.span, text=text, suggestion="Write SELECT .. EMIT CHANGES."
+                )
+            try:
+                subscription = select.push(Context(self._engine, self._state), query, overflow).subscription
+            except StatementError as error:
+                raise error.located(text) from error.__cause__
+            self._state.reading.add(subscription)
+            return subscription
+
+    # --- data ------------------------------------------------------------------------------
+
+    def insert(
+        self,
+        source: str,
+        rows: Any,
+        *,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """Append rows to a stream or table, all of them in one commit.
+
+        Args:
+            rows: dicts, or an Arrow table, pandas or polars frame, or whatever has ``__arrow_c_stream__``; columns are
+                found by name, a column ``rowtime`` (ms or timestamps) gives the timestamps.
+            durable: return when it is on disk (True), or as soon as it is visible (False); None: as the property
+                ``penstock.durability`` says.
+            producer, sequence: who writes, and a number that rises from one insert of this producer to its next.  An
+                insert whose number is not above `last_sequence` is a retry and writes nothing: after a crash, a loader
+                repeats what it does not know to have happened.
+
+        Returns:
+            a token for ``sql(.., after=token)``.
+
+        Raises:
+            StatementError: there is no such source, or a row does not fit it; nothing was written.
+        """
+        return self.insert_many({source: rows}, durable=durable, producer=producer, sequence=sequence)
+
+    def insert_many(
+        self,
+        rows: Mapping[str, Any],
+        *,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """Append rows to several streams and tables in one commit: all of it happens, or none.
+
+        Args:
+            rows: by source, each as `insert` takes them.
+            durable, producer, sequence: as with `insert`.
+
+        Raises:
+            StatementError: as with `insert`; nothing was written.
+        """
+        with use_clock(self._engine.clock):
+            self._check_open()
+            return records.insert(self._engine, rows, durable=self._durable(durable), producer=producer, sequence=sequence)
+
+    def _durable(self, wanted: bool | None) -> bool:
+        return self.settings.durable if wanted is None else wanted
+
+    def last_sequence(self, producer: str) -> int | None:
+        """The sequence number of a producer's last commit; None if it never wrote."""
+        self._check_open()
+        return self._engine.log.last_sequence(producer)
+
+    def produce(
+        self,
+        topic: str,
+        *,
+        key: bytes | None = None,
+        value: Any = None,
+        timestamp: int | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """Append one record as it is.
+
+        Args:
+            value: bytes, or a dict for a topic of typed values; None is a tombstone.
+            timestamp: ms since the epoch; by default now.
+            partition: by default that of the key.
+            producer, sequence: as with `insert`.
+
+        Raises:
+            StatementError: there is no such topic, or the value is not what it holds.
+        """
+        with use_clock(self._engine.clock):
+            self._check_open()
+            config = self._engine.topic(topic)
+            if config is None:
+                raise StatementError(f"there is no topic {topic}")
+            if config.internal:
+                raise StatementError(f"the topic {topic} is internal: only the engine writes to it")
+            return records.produce(
+                self._engine,
+                topic,
+                config,
+                (key, value, now_ms() if timestamp is None else timestamp, headers),
+                partition=partition,
+                durable=self._durable(durable),
+                producer=producer,
+                sequence=sequence,
+            )
+
+    def consume(
+        self, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
+    ) -> Iterator[RawRecord]:
+        """The records that a topic holds now, partition by partition.
+
+        Args:
+            offset: where to begin in each partition; None: at the first record that there is.
+            reset: what to do where a partition holds no such offset (any more): ``none`` is an error, ``earliest`` and
+                ``latest`` begin at its start or its end.
+
+        Raises:
+            StatementError: there is no such topic or partition.
+            OffsetOutOfRangeError: see ``reset``.
+        """
+        self._check_open()
+        config = self._engine.topic(topic)
+        if config is None:
+            raise StatementError(f"there is no topic {topic}")
+        if not isinstance(offset, int | None) or (partition is not None and partition not in range(config.partitions)):
+            raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, offsets are numbers")
+        for number in range(config.partitions) if partition is None else [partition]:
+            yield from raw_records(self._engine.log, topic, number, offset, reset)
+
+    # --- life cycle ------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        self._engine.check_open()
+        if self._state.closed:
+            raise StatementError("the session is closed")
+
+    def close(self) -> None:
+        """End the session: its push queries and PRINTs stop, its settings and variables are gone; the database stays."""
+        self._state.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        who = "" if self.user is None else f" of {self.user}"
+        return f"<penstock.Session{who}{' closed' if self._state.closed or self._engine.closed else ''}>"

@@ -1,0 +1,144 @@
+"""Scripts: a text -> its statements, with variables replaced and other scripts (RUN SCRIPT) in their places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ...grammar.lexer import Lines, tokens
+from ...grammar.parse import parse, split
+from ...grammar.substitute import substitute
+from ...grammar.words import keywords
+from ...limits import SCRIPT_DEPTH_MAX
+from ..session_state import SessionState
+from ..settings import canonical_name
+
+_SUBSTITUTION = "ksql.variable.substitution.enable"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The text that a statement's spans point into, and the file it is from, if it is from one."""
+
+    text: str
+    path: Path | None
+
+    def locate(self, error: StatementError, statement: ast.Statement) -> StatementError:
+        """The error with its place: where it only says which statement, the name in it that the message is about."""
+        if error.text is None and error.span in (None, statement.span):
+            error.span = _name_in(error.message, self.text, statement.span)
+        return error.located(self.text, None if self.path is None else str(self.path))
+
+
+def statements_of(
+    session: SessionState, text: str, path: Path | None, around: tuple[Path, ...] = ()
+) -> Iterator[tuple[ast.Statement, Script]]:
+    """A script's statements, those of the scripts that it runs in their places.
+
+    Args:
+        session: whose variables are replaced, as they are when a statement's turn comes.
+        path: the file that the text is from.
+        around: the resolved paths of the scripts that run this one, outermost first.
+
+    Raises:
+        StatementError: the text cannot be parsed, or a script that it runs cannot be read.
+    """
+    parsed = _parsed(session, text)
+    while True:
+        try:
+            statement, source = next(parsed)
+        except StopIteration:
+            return
+        except StatementError as error:
+            raise error.located(text, None if path is None else str(path)) from error.__cause__
+        script = Script(source, path)
+        if not isinstance(statement, ast.RunScript):
+            yield statement, script
+            continue
+        try:
+            inner, content = _read(statement, path, around)
+        except StatementError as error:
+            raise script.locate(error, statement) from error.__cause__
+        yield from statements_of(session, content, inner, (*around, inner.resolve()))
+
+
+def _parsed(session: SessionState, text: str) -> Iterator[tuple[ast.Statement, str]]:
+    """The statements of a script with the text each one's spans point into, variables replaced.
+
+    Everything up to the next RUN SCRIPT is parsed before the first statement is handed out; what comes after it may
+    use the variables that the other script defines.
+    """
+    if "${" not in text:
+        yield from [(parsed.statement, text) for parsed in parse(text)]
+        return
+    pieces = _with_places(text)
+    while pieces:
+        variables = dict(session.variables)
+        replacing = session.settings.boolean(_SUBSTITUTION)
+        ready: list[tuple[ast.Statement, str]] = []
+        while pieces:
+            piece = pieces.pop(0)
+            replaced = substitute(piece, variables) if replacing else piece
+            for parsed in parse(replaced):
+                ready.append((parsed.statement, replaced))
+                match parsed.statement:
+                    case ast.Define(name=name, value=value):
+                        variables[name.upper()] = value
+                    case ast.Undefine(name=name):
+                        variables.pop(name.upper(), None)
+                    case ast.SetProperty(name=name, value=value) if canonical_name(name) == _SUBSTITUTION:
+                        replacing = value.strip().lower() == "true"
+                    case ast.UnsetProperty(name=name) if canonical_name(name) == _SUBSTITUTION:
+                        replacing = True
+            if ready and isinstance(ready[-1][0], ast.RunScript):
+                break
+        yield from ready
+
+
+def _with_places(text: str) -> list[str]:
+    """The statements of a script, each with blanks before it that put it on its line and column."""
+    found: list[str] = []
+    position = 0
+    for piece in split(text):
+        position = text.index(piece, position)
+        before = text[:position]
+        found.append("\n" * before.count("\n") + " " * (position - before.rfind("\n") - 1) + piece)
+        position += len(piece)
+    return found
+
+
+def _name_in(message: str, text: str, whole: Span) -> Span:
+    """The first name or quoted text of a statement that a message names, else the whole statement."""
+    named = set(re.findall(r"[\w.@-]+", message))
+    for group, start, end in tokens(text, whole.start):
+        if group == "end" or start >= whole.end:
+            break
+        token = text[start:end]
+        name = token[1:-1] if token[0] in "`\"'" else token.upper()
+        if name in named and (token[0] in "`\"'" or (group == "IDENTIFIER" and name not in keywords())):
+            return Lines(text).span(start, end)
+    return whole
+
+
+def _read(statement: ast.RunScript, path: Path | None, around: tuple[Path, ...]) -> tuple[Path, str]:
+    """The file of RUN SCRIPT, which is looked for beside the script that runs it, and its text.
+
+    Raises:
+        StatementError: it cannot be read, or it would run itself.
+    """
+    found = Path(statement.path).expanduser()
+    if path is not None and not found.is_absolute():
+        found = path.parent / found
+    if found.resolve() in around or (path is not None and found.resolve() == path.resolve()):
+        raise StatementError(f"the script {found} would run itself", span=statement.span)
+    if len(around) >= SCRIPT_DEPTH_MAX:
+        raise StatementError(f"scripts run each other more than {SCRIPT_DEPTH_MAX} levels deep", span=statement.span)
+    try:
+        return found, found.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StatementError(f"the script {found} cannot be read: {reason}", span=statement.span) from error
