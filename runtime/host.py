@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,8 +29,9 @@ from .query.recovery import Checkpoints, NoCheckpoints
 from .query.services import Services
 from .scheduler import Scheduler
 from .source import DecodedTopics
-from .subscriptions import Subscription
+from .subscriptions import Feed, Subscription
 from .views import TableSnapshot, snapshots
+from .wakes import LogWakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ class Token:
             ends[place] = max(end, ends.get(place, 0))
         return Token(ends)
 
+
+_Pause = tuple[int, float]
+"""What one who waits does before looking again: wait for a commit after this epoch, at most for so many seconds."""
 
 _COMMITS_MAX = 32
 """Queries whose commits can wait for the same sync."""
@@ -82,11 +87,15 @@ class QueryHost:
             checkpointer=self._checkpointer,
             rows_max=rows_max,
         )
-        self._scheduler = Scheduler(log, threads)
+        self._scheduler = Scheduler(log, threads, self._reap)
         self._threads = threads
         self._runs: dict[str, QueryRun] = {}
         self._transient = itertools.count(1)
-        self._subscriptions: dict[str, tuple[Subscription, QueryRun]] = {}
+        self._feeds: dict[str, tuple[Feed, QueryRun]] = {}
+        self._abandoned: deque[str] = deque()
+        """Push queries whose subscriptions are garbage."""
+        self.wakes = LogWakes(log)
+        """For who waits for commits on an event loop."""
 
     # --- persistent queries ----------------------------------------------------------------
 
@@ -212,33 +221,43 @@ class QueryHost:
             columns: names of the rows' values.
             prefix: of the query's id.
         """
+        self._reap()
         number = next(self._transient)
         query_id = f"{prefix}_{number}"
+        feed = Feed(
+            limit=limit,
+            overflow=overflow,
+            on_close=lambda: self._end_push(query_id),
+            on_room=self._scheduler.wake,
+            on_abandon=lambda: self._abandoned.append(query_id),
+        )
+        run = QueryRun(query_id, dataflow_for(feed.receive), self.services, ledger=NoLedger(), on_failure=feed.fail)
+        self._feeds[query_id] = (feed, run)
+        self._scheduler.add(run, 1_000_000_000 + number, ready=feed.ready)
+        return Subscription(columns, feed, to_columns=to_columns, query_id=query_id)
 
-        def close() -> None:
-            self._subscriptions.pop(query_id, None)
+    def _end_push(self, query_id: str) -> None:
+        """Its reader has closed it, or has gone."""
+        _, run = self._feeds.pop(query_id, (None, None))
+        if run is not None:
             self._scheduler.remove(query_id)
             run.stop()
 
-        subscription = Subscription(
-            columns, limit=limit, overflow=overflow, on_close=close, on_room=self._scheduler.wake, to_columns=to_columns
-        )
-        subscription.query_id = query_id
-        run = QueryRun(
-            query_id,
-            dataflow_for(subscription.receive),
-            self.services,
-            ledger=NoLedger(),
-            on_failure=subscription.fail,
-        )
-        self._subscriptions[query_id] = (subscription, run)
-        self._scheduler.add(run, 1_000_000_000 + number, ready=subscription.ready)
-        return subscription
+    def _reap(self) -> None:
+        """End push queries whose subscriptions have been dropped.  (Not where garbage is collected: that may be inside any
+        lock.)"""
+        while self._abandoned:
+            try:
+                query_id = self._abandoned.popleft()
+            except IndexError:
+                return  # another thread was quicker
+            self._end_push(query_id)
 
     @property
     def subscriptions(self) -> int:
         """Push queries that are not closed."""
-        return len(self._subscriptions)
+        self._reap()
+        return len(self._feeds)
 
     # --- tables ----------------------------------------------------------------------------
 
@@ -255,12 +274,21 @@ class QueryHost:
             StatementError: the time is up, or a query on the way is paused or has been terminated.
             DataError: a query on the way has failed.
         """
+        for epoch, seconds in self._until_taken_in(token, query_ids, timeout_s):
+            self.log.wait(epoch, seconds)
+
+    async def taken_in(self, token: Token, query_ids: Sequence[str], timeout_s: float | None = 30.0) -> None:
+        """`wait_for` on an event loop: no thread is blocked while it waits."""
+        for epoch, seconds in self._until_taken_in(token, query_ids, timeout_s):
+            await self.wakes.wait(epoch, seconds)
+
+    def _until_taken_in(self, token: Token, query_ids: Sequence[str], timeout_s: float | None) -> Iterator[_Pause]:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         done: set[str] = set()
         for query_id in query_ids:
-            self._wait_for(token, query_id, deadline, done)
+            yield from self._wait_for(token, query_id, deadline, done)
 
-    def _wait_for(self, token: Token, query_id: str, deadline: float | None, done: set[str]) -> None:
+    def _wait_for(self, token: Token, query_id: str, deadline: float | None, done: set[str]) -> Iterator[_Pause]:
         if query_id in done:
             return
         done.add(query_id)
@@ -273,15 +301,15 @@ class QueryHost:
             written = {n.topic for n in other.dataflow.nodes if isinstance(n, Sink)} & topics
             if not written or other_id == query_id:
                 continue
-            self._wait_for(token, other_id, deadline, done)
+            yield from self._wait_for(token, other_id, deadline, done)
             for topic in written:
                 assert topic is not None
                 for partition in range(self.log.topics()[topic].partitions):
                     end = self.log.end_offset(topic, partition)
                     targets[topic, partition] = max(targets.get((topic, partition), 0), end)
-        self._wait_until(run, targets, deadline)
+        yield from self._wait_until(run, targets, deadline)
 
-    def _wait_until(self, run: QueryRun, targets: Mapping[TopicPartition, int], deadline: float | None) -> None:
+    def _wait_until(self, run: QueryRun, targets: Mapping[TopicPartition, int], deadline: float | None) -> Iterator[_Pause]:
         while True:
             epoch = self.log.epoch
             if self._threads == 0:
@@ -302,7 +330,7 @@ class QueryHost:
             if left is not None and left <= 0:
                 raise StatementError(f"query {run.query_id} has not taken in what was written within the time given")
             # a commit is visible a moment before the query counts it: look again soon
-            self.log.wait(epoch, 0.05 if left is None else min(left, 0.05))
+            yield epoch, 0.05 if left is None else min(left, 0.05)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """Block until all running queries have taken in all there is, push queries included; paused and failed ones, and
@@ -311,21 +339,33 @@ class QueryHost:
         Returns:
             whether it came to that before the time was up.
         """
+        for epoch, seconds in self._until_idle(timeout_s):
+            if seconds <= 0:
+                return False
+            self.log.wait(epoch, seconds)
+        return True
+
+    async def idle(self, timeout_s: float | None = None) -> bool:
+        """`wait_idle` on an event loop: no thread is blocked while it waits."""
+        for epoch, seconds in self._until_idle(timeout_s):
+            if seconds <= 0:
+                return False
+            await self.wakes.wait(epoch, seconds)
+        return True
+
+    def _until_idle(self, timeout_s: float | None) -> Iterator[_Pause]:
         if self._threads == 0:
             self.drain()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             epoch = self.log.epoch
             behind = any(run.state == "RUNNING" and run.lag for run in self.runs.values()) or any(
-                run.state == "RUNNING" and run.lag and subscription.ready()
-                for subscription, run in list(self._subscriptions.values())
+                run.state == "RUNNING" and run.lag and feed.ready() for feed, run in list(self._feeds.values())
             )
             if not behind and self.log.epoch == epoch:
-                return True
+                return
             left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return False
-            self.log.wait(epoch, 0.05 if left is None else min(left, 0.05))
+            yield epoch, 0.05 if left is None else min(left, 0.05)
 
     def admit(self, topics: Sequence[str]) -> None:
         """Make a producer wait while a running query that reads one of the topics is too far behind."""
@@ -342,8 +382,9 @@ class QueryHost:
         self._scheduler.stop()
         for run in self._scheduler.runs():
             run.stop()
-        for subscription, _ in list(self._subscriptions.values()):
-            subscription.end()
+        for feed, _ in list(self._feeds.values()):
+            feed.end()
+        self.wakes.close()
         for pool in (self._pool, self._committer, self._checkpointer):
             if pool is not None:
                 pool.shutdown(wait=True)

@@ -25,10 +25,14 @@ class Scheduler:
     """Steps runs, on the caller's thread or on its own.  Thread-safe.
 
     Workers start with the first `add`, and see the clock that is in force there.
+
+    Args:
+        housekeep: is called now and then by workers, between steps.
     """
 
-    def __init__(self, log: Log, threads: int) -> None:
+    def __init__(self, log: Log, threads: int, housekeep: Callable[[], None] = lambda: None) -> None:
         self._log = log
+        self._housekeep = housekeep
         self._threads_wanted = threads
         self._runs: dict[str, QueryRun] = {}
         self._order: dict[str, int] = {}
@@ -111,6 +115,7 @@ class Scheduler:
         aside = False
         while True:
             epoch, version = self._log.epoch, self._version
+            self._housekeep()
             progressed = 0
             runs = self.runs()
             for run in runs:

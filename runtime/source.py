@@ -25,6 +25,10 @@ TIMESTAMP_SIDE = "timestamp"
 """The side at fault, where a record can be read but has no valid event time."""
 
 
+_STRETCHES_MAX = 4_096
+"""Topics, partitions and choices of columns of which decoded records are kept, however few bytes they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Decoded records of one partition, in offset order.
@@ -99,7 +103,7 @@ class DecodedTopics:
         while len(mine) > 2:  # the stretch being read and the one before it
             self._bytes -= mine.pop(0).size_bytes
         self._chunks.move_to_end(key)
-        while len(self._chunks) > 1 and self._bytes > DECODED_BYTES_MAX:
+        while len(self._chunks) > 1 and (self._bytes > DECODED_BYTES_MAX or len(self._chunks) > _STRETCHES_MAX):
             _, oldest = self._chunks.popitem(last=False)
             self._bytes -= sum(k.size_bytes for k in oldest)
 

@@ -2,6 +2,12 @@
 
 A slow reader is never a reason to use more memory.  By choice (``overflow``) the query waits for it (``block``, the log
 keeps what is to come), or rows are dropped and the reader is told how many (``drop``).
+
+The query holds the `Feed`, the reader the `Subscription`, and the feed knows nothing of its reader: a subscription that is
+dropped without `Subscription.close` is garbage, and its query ends.
+
+On an event loop no thread waits for rows: `Subscription.next_row`, `Subscription.next_batch` and ``async for`` are woken
+through the loop (`Wakes`), so any number of idle readers costs nothing but their memory.
 """
 
 from __future__ import annotations
@@ -9,15 +15,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
 from ..limits import SUBSCRIPTION_ROWS_MAX
 from .batch import Batch, Bools, Int64s, python_values
+from .wakes import Wakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,54 +76,57 @@ class _Held:
     tombstones: Bools | None = None
 
 
-class Subscription:
-    """An iterator (also ``async for``) over the rows of a push query.  Thread-safe.
+_Found = TypeVar("_Found")
 
-    Iteration ends when LIMIT is reached, when the query ends, or after ``close()``.  `batches` gives the same rows as Arrow
-    columns, many at a time and without a Python object for each.
-    """
+_ROWS_PER_TURN = 256
+"""Rows that are at hand after which ``async for`` lets the loop's other tasks run."""
+
+
+class Feed:
+    """The query's end of a push query.  Thread-safe."""
 
     def __init__(
         self,
-        columns: tuple[str, ...],
         *,
         limit: int | None = None,
         overflow: Literal["block", "drop"] = "block",
         rows_max: int = SUBSCRIPTION_ROWS_MAX,
         on_close: Callable[[], None] = lambda: None,
         on_room: Callable[[], None] = lambda: None,
-        to_columns: Callable[[Batch], Sequence[Any]] = lambda batch: batch.columns,
+        on_abandon: Callable[[], None] = lambda: None,
     ) -> None:
-        self.columns = columns
-        self.query_id = ""
-        """Of the transient query that fills it; set by whoever starts that."""
         self.limit_reached = limit == 0
+        self.abandoned = False
+        """The subscription is garbage: nobody will read any more."""
         self._limit = limit
         self._overflow = overflow
         self._rows_max = rows_max
         self._on_close = on_close
         self._on_room = on_room
-        self._to_columns = to_columns
+        self._on_abandon = on_abandon
         self._held: deque[_Held] = deque()
         self._held_rows = 0
         self._condition = threading.Condition()
+        self._wakes = Wakes()
         self._received = 0
         self._missed = 0
         self._closed = self.limit_reached
         self._error: BaseException | None = None
         self._ended = False
 
+    # --- the query's side ------------------------------------------------------------------
+
     def ready(self) -> bool:
         """Whether the query may hand over more."""
         with self._condition:
-            if self._closed or self._ended or self.limit_reached:
+            if self._closed or self._ended or self.limit_reached or self.abandoned:
                 return False
             return self._overflow == "drop" or self._held_rows < self._rows_max
 
     def receive(self, batch: Batch) -> None:
         """Take a batch from the running query."""
         with self._condition:
-            if self._closed or self.limit_reached:
+            if self._closed or self.limit_reached or self.abandoned:
                 return
             if self._limit is not None:
                 batch = batch.slice(0, min(len(batch), self._limit - self._received))
@@ -132,71 +143,79 @@ class Subscription:
             if self._limit is not None and self._received >= self._limit:
                 self.limit_reached = True
             self._condition.notify_all()
+        self._wakes.wake()
 
     def fail(self, error: BaseException) -> None:
         """The query stopped because of an error: readers get it after the rows they have not read."""
         with self._condition:
             self._error = error
             self._condition.notify_all()
+        self._wakes.wake()
 
     def end(self) -> None:
         """There will be no more rows: readers stop after those at hand."""
         with self._condition:
             self._ended = True
             self._condition.notify_all()
+        self._wakes.wake()
 
-    def poll(self, timeout_s: float | None = 0.0) -> PushRow | None:
-        """The next row, waiting for it at most so long (None waits for ever); None if there is none or it is over.
+    # --- the reader's side -----------------------------------------------------------------
 
-        Raises:
-            PenstockError: the query failed.
+    def abandon(self) -> None:
+        """The subscription was dropped.  Takes no lock: garbage is collected at any instant, on any thread."""
+        self.abandoned = True
+        self._on_abandon()
+
+    def take(self, timeout_s: float | None, *, whole: bool) -> _Held | None:
+        """What is to be read next, waiting for it at most so long: as it is, or (``whole``) taken out of the buffer.
+
+        The one who reads rows one by one takes them by `took_row`.
         """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._condition:
-            if not self._await(timeout_s):
-                return None
-            held, number = self._held[0], self._held[0].start
-            if held.rows is None:
-                columns = [python_values(column) for column in self._to_columns(held.batch)]
-                held.rows = list(zip(*columns, strict=True)) if columns else [()] * len(held.batch)
-                held.tombstones = held.batch.tombstone_mask()
-            assert held.tombstones is not None
-            missed = 0 if number else held.missed
-            row = PushRow(held.rows[number], bool(held.tombstones[number]), int(held.batch.timestamps[number]), missed)
-            held.start += 1
-            if held.start == len(held.batch):
-                self._held.popleft()
-            wake = self._took(1)
-        if wake:
-            self._on_room()
-        return row
-
-    def poll_batch(self, timeout_s: float | None = 0.0) -> PushBatch | None:
-        """Like `poll`, but all rows that came together."""
-        with self._condition:
-            if not self._await(timeout_s):
-                return None
-            held = self._held.popleft()
+            while not self._held:
+                if self._error is not None:
+                    raise self._error
+                if self._closed or self._ended or self.limit_reached:
+                    return None
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                self._condition.wait(left)
+            held = self._held[0]
+            if not whole:
+                return held
+            self._held.popleft()
             wake = self._took(len(held.batch) - held.start)
         if wake:
             self._on_room()
-        batch = held.batch.slice(held.start, len(held.batch)) if held.start else held.batch
-        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in self._to_columns(batch)]
-        columns = pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
-        return PushBatch(columns, batch.timestamps, batch.tombstone_mask(), 0 if held.start else held.missed)
+        return held
 
-    def _await(self, timeout_s: float | None) -> bool:
-        """Wait for a row, with the condition held."""
+    def next_row(self, timeout_s: float | None, to_columns: Callable[[Batch], Sequence[Any]]) -> PushRow | None:
+        """The next row, see `Subscription.poll`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self._held:
-            if self._error is not None:
-                raise self._error
-            if self._closed or self._ended or self.limit_reached:
-                return False
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return False
-            self._condition.wait(left)
-        return True
+        while True:
+            if self.take(None if deadline is None else deadline - time.monotonic(), whole=False) is None:
+                return None
+            with self._condition:
+                if not self._held:
+                    continue  # another reader was quicker
+                held = self._held[0]
+                number = held.start
+                if held.rows is None:
+                    columns = [python_values(column) for column in to_columns(held.batch)]
+                    held.rows = list(zip(*columns, strict=True)) if columns else [()] * len(held.batch)
+                    held.tombstones = held.batch.tombstone_mask()
+                assert held.tombstones is not None
+                missed = 0 if number else held.missed
+                row = PushRow(held.rows[number], bool(held.tombstones[number]), int(held.batch.timestamps[number]), missed)
+                held.start += 1
+                if held.start == len(held.batch):
+                    self._held.popleft()
+                wake = self._took(1)
+            if wake:
+                self._on_room()
+            return row
 
     def _took(self, rows: int) -> bool:
         """Note that rows were read; whether that made room for more."""
@@ -204,13 +223,15 @@ class Subscription:
         before, self._held_rows = self._held_rows, self._held_rows - rows
         return self._held_rows <= half < before
 
-    def batches(self) -> Iterator[PushBatch]:
-        """The rows as Arrow columns, as they come."""
-        try:
-            while (batch := self.poll_batch(None)) is not None:
-                yield batch
-        finally:
-            self.close()
+    async def changed(self, timeout_s: float | None) -> bool:
+        """Wait on the event loop until there is something to read or to be told; False if the time was up first."""
+
+        def something() -> bool:
+            with self._condition:
+                over = self._closed or self._ended or self.limit_reached or self._error is not None
+                return bool(self._held) or over
+
+        return await self._wakes.wait(timeout_s, something)
 
     @property
     def finished(self) -> bool:
@@ -218,7 +239,8 @@ class Subscription:
         with self._condition:
             return not self._held and (self._closed or self._ended or self.limit_reached or self._error is not None)
 
-    def _over(self) -> bool:
+    @property
+    def over(self) -> bool:
         """No row is left, none will come, and no error is to be told."""
         with self._condition:
             return not self._held and self._error is None and (self._closed or self._ended or self.limit_reached)
@@ -232,7 +254,107 @@ class Subscription:
             self._held.clear()
             self._held_rows = 0
             self._condition.notify_all()
+        self._wakes.wake()
         self._on_close()
+
+
+class Subscription:
+    """An iterator (also ``async for``) over the rows of a push query.  Thread-safe.
+
+    Iteration ends when LIMIT is reached, when the query ends, or after ``close()``.  `batches` gives the same rows as Arrow
+    columns, many at a time and without a Python object for each.  It is a context manager, also of ``async with``; one that
+    is dropped without being closed ends its query all the same, when it is garbage.
+
+    On an event loop::
+
+        async with db.subscribe("SELECT * FROM spend EMIT CHANGES") as rows:
+            async for row in rows: ...
+            batch = await rows.next_batch(timeout_s=1.0)
+
+    Args:
+        feed: the query's end of it.
+        query_id: of the transient query that fills it.
+    """
+
+    def __init__(
+        self,
+        columns: tuple[str, ...],
+        feed: Feed,
+        *,
+        to_columns: Callable[[Batch], Sequence[Any]] = lambda batch: batch.columns,
+        query_id: str = "",
+    ) -> None:
+        self.columns = columns
+        self.query_id = query_id
+        self._feed = feed
+        self._to_columns = to_columns
+        weakref.finalize(self, feed.abandon).atexit = False
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether LIMIT has ended it."""
+        return self._feed.limit_reached
+
+    def poll(self, timeout_s: float | None = 0.0) -> PushRow | None:
+        """The next row, waiting for it at most so long (None waits for ever); None if there is none or it is over.
+
+        Raises:
+            PenstockError: the query failed.
+        """
+        return self._feed.next_row(timeout_s, self._to_columns)
+
+    def poll_batch(self, timeout_s: float | None = 0.0) -> PushBatch | None:
+        """Like `poll`, but all rows that came together."""
+        held = self._feed.take(timeout_s, whole=True)
+        if held is None:
+            return None
+        batch = held.batch.slice(held.start, len(held.batch)) if held.start else held.batch
+        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in self._to_columns(batch)]
+        columns = pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
+        return PushBatch(columns, batch.timestamps, batch.tombstone_mask(), 0 if held.start else held.missed)
+
+    async def next_row(self, timeout_s: float | None = None) -> PushRow | None:
+        """`poll` on an event loop: other tasks run while it waits, and no thread is taken.
+
+        Raises:
+            PenstockError: the query failed.
+        """
+        return await self._on_loop(self.poll, timeout_s)
+
+    async def next_batch(self, timeout_s: float | None = None) -> PushBatch | None:
+        """`poll_batch` on an event loop, see `next_row`."""
+        return await self._on_loop(self.poll_batch, timeout_s)
+
+    async def _on_loop(self, poll: Callable[[float], _Found | None], timeout_s: float | None) -> _Found | None:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            found = poll(0.0)  # raises what the query failed with
+            if found is not None or self._feed.over:
+                return found
+            left = None if deadline is None else deadline - time.monotonic()
+            if (left is not None and left <= 0) or not await self._feed.changed(left):
+                return None
+
+    def batches(self) -> Iterator[PushBatch]:
+        """The rows as Arrow columns, as they come."""
+        try:
+            while (batch := self.poll_batch(None)) is not None:
+                yield batch
+        finally:
+            self.close()
+
+    @property
+    def finished(self) -> bool:
+        """No row is left and none will come."""
+        return self._feed.finished
+
+    def end(self) -> None:
+        """Take no more rows; those at hand can still be read."""
+        self._feed.end()
+
+    def close(self) -> None:
+        """Stop the query and end all iteration."""
+        self._feed.close()
 
     def __iter__(self) -> Iterator[PushRow]:
         try:
@@ -242,13 +364,13 @@ class Subscription:
             self.close()
 
     async def __aiter__(self) -> AsyncIterator[PushRow]:
+        given = 0
         try:
-            while True:
-                row = await asyncio.to_thread(self.poll, 0.2)  # raises what the query failed with
-                if row is not None:
-                    yield row
-                elif self._over():
-                    return
+            while (row := await self.next_row()) is not None:
+                yield row
+                given += 1
+                if given % _ROWS_PER_TURN == 0:
+                    await asyncio.sleep(0)
         finally:
             self.close()
 
@@ -256,4 +378,10 @@ class Subscription:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Subscription:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
         self.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import StorageError
 from ..storage.log.protocol import FetchedRecords, Log
+from .wakes import LogWakes
 
 _READ_ROWS = 1_000
 _WAIT_S = 0.2
@@ -38,15 +39,24 @@ class TopicTail:
     Args:
         from_beginning: begin with the oldest record, not with the next one to come.
         every: give every n-th record only, beginning with the first.
+        wakes: what wakes ``async for``.
     """
 
     def __init__(
-        self, log: Log, topic: str, *, from_beginning: bool = False, every: int = 1, limit: int | None = None
+        self,
+        log: Log,
+        topic: str,
+        wakes: LogWakes,
+        *,
+        from_beginning: bool = False,
+        every: int = 1,
+        limit: int | None = None,
     ) -> None:
         self.topic = topic
         self.limited = limit is not None
         self.limit_reached = limit == 0
         self._log = log
+        self._wakes = wakes
         self._every = every
         self._limit = limit
         self._seen = 0
@@ -140,13 +150,14 @@ class TopicTail:
             self.close()
 
     async def __aiter__(self) -> AsyncIterator[TopicRecord]:
-        import asyncio
-
         try:
             while not self.finished:
-                record = await asyncio.to_thread(self.poll, _WAIT_S)
+                epoch = self._log.epoch
+                record = self.poll(0.0)
                 if record is not None:
                     yield record
+                elif not self.finished:
+                    await self._wakes.wait(epoch, _WAIT_S)
         finally:
             self.close()
 

@@ -25,7 +25,7 @@ ORDER = {
     "storage": "combining files layout optional_packages values schemas formats log state verify backup repair",
     "runtime": (
         "clock batch clients metrics kernel windows ordering segmented operators dataflow processing_log source sink "
-        "topic_tail subscriptions query scheduler views host"
+        "wakes topic_tail subscriptions query scheduler views host"
     ),
     "engine": (
         "types schema settings clients catalog columns java functions expressions analysis plan schema_log serdes intake "

@@ -268,9 +268,8 @@ class QueryRun:
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
-        """The next offset per input partition (the smaller one where two sources read the same topic)."""
-        with self.lock:
-            return self._inputs.positions
+        """The next offset per input partition, as committed (the smaller one where two sources read the same topic)."""
+        return self._inputs.positions
 
     @property
     def lag(self) -> int:
