@@ -60,7 +60,7 @@ def print_topic(context: Context, statement: ast.Print) -> PrintResult:
     tail = TopicTail(
         context.log,
         statement.topic,
-        engine.host.wakes,
+        context.host.wakes,
         from_beginning=statement.from_beginning,
         every=statement.interval or 1,
         limit=statement.limit,
