@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from ..limits import DECODED_BYTES_MAX, STEP_BYTES_MAX, TIMESTAMP_MS_MAX
 from ..storage.log.protocol import HEADERS, FetchedRecords, Log
+from ..storage.values.canonical import canonical
 from .batch import Batch, Bools, Int64s, empty_batch
 from .dataflow import Source
 
@@ -125,7 +126,7 @@ def decode(source: Source, records: FetchedRecords) -> Chunk:
     keys: tuple[Any, ...] = ()
     if source.key_serde is not None and len(source.key_schema):
         decoded = source.key_serde.decode(key_bytes, source.key_schema)
-        keys = decoded.columns
+        keys = tuple(canonical(column) for column in decoded.columns)
         if decoded.malformed is not None:
             malformed.update({int(r): ("key", m) for r, m in zip(decoded.malformed.rows, decoded.malformed.reasons)})
     else:

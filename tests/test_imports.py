@@ -40,6 +40,8 @@ ORDER = {
 STORAGE_ISLANDS = ("log", "state", "formats")
 """Folders of storage that do not know each other."""
 
+SEEN_BY_OPERATORS = (["storage", "state"], ["storage", "values"])
+
 
 def imported_modules(path: Path) -> list[tuple[int, str]]:
     """(line, dotted name below penstock) of every import of ours in a file; bare room imports come as ``!room``."""
@@ -148,8 +150,8 @@ def _island_complaints(path: Path) -> list[str]:
                 found.append(
                     f"{'/'.join(parts)}:{line} imports {module}: storage/{parts[1]} does not know storage/{target[1]}"
                 )
-        if parts[:2] == ("runtime", "operators") and target[0] == "storage" and target[:2] != ["storage", "state"]:
-            found.append(f"{'/'.join(parts)}:{line} imports {module}: operators see only storage/state")
+        if parts[:2] == ("runtime", "operators") and target[0] == "storage" and target[:2] not in SEEN_BY_OPERATORS:
+            found.append(f"{'/'.join(parts)}:{line} imports {module}: operators see only storage/state and storage/values")
     return found
 
 

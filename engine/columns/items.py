@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...storage.values.canonical import canonical, canonical_doubles
 from .arrow import Bools, Int64s, flat, floats, int64s, null_mask
 
 
@@ -142,8 +143,7 @@ def sort_numbers(values: Any) -> Int64s:
     """
     type_ = values.type
     if type_ == pa.float64():
-        numbers = floats(pc.add(values, 0.0))
-        bits = np.where(np.isnan(numbers), np.nan, numbers).view(np.int64)
+        bits: Int64s = canonical_doubles(floats(values)).view(np.int64)
         return np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)
     if pa.types.is_boolean(type_) or pa.types.is_integer(type_) or pa.types.is_temporal(type_):
         return int64s(values)
@@ -185,7 +185,7 @@ def identities(values: Any) -> Int64s:
     """A number for each value: equal values have equal ones, others not.
 
     Null equals null, and values with parts are compared part by part (maps whatever the order of their entries).  NaN equals
-    nothing, and 0.0 equals -0.0.
+    NaN, and 0.0 equals -0.0.
     """
     type_ = values.type
     if pa.types.is_list(type_):
@@ -196,13 +196,8 @@ def identities(values: Any) -> Int64s:
         return _identities_of_structs(values)
     if pa.types.is_boolean(type_) or type_ in (pa.int32(), pa.date32(), pa.time32("ms")):
         return np.where(null_mask(values), 2**31, int64s(values)) if values.null_count else int64s(values)
-    encoded = (pc.add(values, 0.0) if type_ == pa.float64() else values).dictionary_encode()
-    count = len(encoded.dictionary)
-    ids = np.where(null_mask(encoded.indices), count, int64s(encoded.indices))
-    if type_ == pa.float64():
-        unequal = np.flatnonzero(np.asarray(pc.is_nan(values).fill_null(False).to_numpy(zero_copy_only=False), np.bool_))
-        ids[unequal] = count + 1 + np.arange(len(unequal))
-    return ids
+    encoded = canonical(values).dictionary_encode()
+    return np.where(null_mask(encoded.indices), len(encoded.dictionary), int64s(encoded.indices))
 
 
 def _paired(left: Int64s, right: Int64s) -> Int64s:

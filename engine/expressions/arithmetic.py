@@ -2,7 +2,8 @@
 
 Integers wrap around, their division truncates towards zero and the remainder has the dividend's sign; division by zero
 fails.  DOUBLE follows IEEE 754 (1/0 is infinite).  DECIMAL is exact: a quotient with more digits than its type fails.
-A NULL operand fails, except that ``+`` of strings takes it as the text ``null`` (as Java does) and ``||`` as no text.
+With a NULL operand the result is NULL, except that ``+`` of strings takes it as the text ``null`` (as Java does) and ``||``
+as no text.
 """
 
 from __future__ import annotations
@@ -21,22 +22,9 @@ from ..functions.aggregate_values import unscaled
 from . import nodes as n
 from .casts import cast_array
 from .frames import Evaluator, Frame, Value, strict
-from .values import from_numpy, merge_failures, null_mask, to_numpy
+from .values import from_numpy, null_mask, to_numpy
 
 _ARROW_CALLS = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
-
-
-def null_failures(operands: list[Any], length: int, reason: str) -> Failures | None:
-    """Failures of the rows where an operand (array or scalar) is null."""
-    missing: Any = None
-    for operand in operands:
-        if isinstance(operand, pa.Scalar):
-            if not operand.is_valid:
-                return failures_at(np.arange(length), reason)
-        elif operand.null_count:
-            mask = null_mask(operand)
-            missing = mask if missing is None else missing | mask
-    return None if missing is None else failures_at(np.flatnonzero(missing), reason)
 
 
 def as_type(data: Any, source: t.SqlType, target: t.SqlType) -> Any:
@@ -50,7 +38,6 @@ def as_type(data: Any, source: t.SqlType, target: t.SqlType) -> Any:
 
 def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Evaluator:
     """``left operator right``."""
-    label = f"{n.text(e)}: NULL has no arithmetic"
     if e.type == t.STRING:
         return _compile_concatenation(left, right, "null" if e.operator == "+" else "")
     work = _operand_types(e)
@@ -62,14 +49,13 @@ def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Ev
         x, y = as_type(a.data, e.left.type, work[0]), as_type(b.data, e.right.type, work[1])
         if a.is_scalar and b.is_scalar:
             x = frame.array(x)
-        nulls = null_failures([x, y], frame.length, label)
         if e.operator in _ARROW_CALLS:
             if wide:
                 x, y = _widened(x, work[0]), _widened(y, work[1])
             result = _ARROW_CALLS[e.operator](x, y)
             if result.type != t.to_arrow(e.type):
                 result = pc.cast(result, t.to_arrow(e.type))
-            return strict(result, parts, nulls)
+            return strict(result, parts)
         x, y = frame.array(x), frame.array(y)
         if isinstance(e.type, t.Decimal):
             result, own = _divide_decimals(e, x, y)
@@ -77,7 +63,7 @@ def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Ev
             result, own = _divide_doubles(e.operator, x, y), None
         else:
             result, own = _divide_integers(e, x, y)
-        return strict(result, parts, merge_failures(nulls, own))
+        return strict(result, parts, own)
 
     return evaluate
 
@@ -225,13 +211,11 @@ def _compile_concatenation(left: Evaluator, right: Evaluator, for_null: str) -> 
     return evaluate
 
 
-def compile_negation(e: n.Negate, operand: Evaluator) -> Evaluator:
+def compile_negation(operand: Evaluator) -> Evaluator:
     """``-operand``."""
-    label = f"{n.text(e)}: NULL has no arithmetic"
 
     def evaluate(frame: Frame) -> Value:
         value = operand(frame)
-        data = frame.array(value.data)
-        return strict(pc.negate(data), (value,), null_failures([data], frame.length, label))
+        return strict(pc.negate(frame.array(value.data)), (value,))
 
     return evaluate

@@ -16,7 +16,7 @@ from ...runtime.kernel import Evaluated, Failures, failures_of
 from .. import types as t
 from . import nodes as n
 from .frames import Evaluator, Frame, Value, strict
-from .values import from_python, merge_failures, null_mask, restrict_failures, to_python, whole
+from .values import from_python, merge_failures, restrict_failures, to_python, whole
 
 Compile = Callable[[n.TypedExpression], Evaluator]
 
@@ -162,12 +162,11 @@ def _settled(name: str, result: Any, length: int, arrow: Any) -> tuple[Any, Fail
 
 
 def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], default: Evaluator, lazy: bool) -> Evaluator:
-    """``CASE``: a branch counts only for the rows that come to it and meet its condition.
+    """``CASE``: a branch counts only for the rows that come to it and meet its condition; a NULL condition is not met.
 
     Args:
         lazy: pick these rows before evaluating; else all rows are evaluated and the others' failures forgotten.
     """
-    label = "WHEN over NULL"
     arrow = t.to_arrow(e.type)
 
     def evaluate_all(frame: Frame) -> Value:
@@ -182,13 +181,9 @@ def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], def
                 met = condition(frame)
                 data = frame.array(met.data)
                 failures, reports = _case_failures(failures, reports, met, open_)
-                unknown = null_mask(data) & open_
-                if unknown.any():
-                    found = {int(r): label for r in np.flatnonzero(unknown)}
-                    failures = merge_failures(failures, failures_of(found))
                 truth = np.asarray(data.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
                 taken = open_ & truth
-                open_ = open_ & ~truth & ~unknown
+                open_ = open_ & ~truth
                 conditions.append(pa.array(taken))
             value = result(frame)
             failures, reports = _case_failures(failures, reports, value, taken)
@@ -216,14 +211,11 @@ def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], def
             if not len(rows):
                 break
             data = take(condition, rows)
-            unknown = null_mask(data)
-            if unknown.any():
-                failed.append(failures_of({int(r): label for r in rows[unknown]}))
             truth = np.asarray(data.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
             if truth.any():
                 pieces.append(take(result, rows[truth]))
                 places.append(rows[truth])
-            rows = rows[~truth & ~unknown]
+            rows = rows[~truth]
         if len(rows):
             pieces.append(take(default, rows))
             places.append(rows)

@@ -1,7 +1,8 @@
 """Comparisons and logic, a column at a time.
 
-Two-valued: a comparison with a NULL operand is false (so NOT of it is true).  AND, OR and NOT over a NULL boolean fail;
-AND and OR do not look at their right side where the left one decides.  LIKE over NULL fails.
+A comparison with a NULL operand is false (so NOT of it is true).  A NULL boolean is unknown: AND and OR are true or false
+where their other side decides, whichever side that is, else NULL; NOT of it is NULL.  So is LIKE over NULL.  AND and OR do
+not look at their right side where the left one decides.
 """
 
 from __future__ import annotations
@@ -17,20 +18,15 @@ import pyarrow.compute as pc
 
 from ...runtime.batch import Bools
 from ...runtime.kernel import failures_of
+from ...storage.values.canonical import canonical
 from .. import types as t
+from ..columns.comparing import compare
+from ..functions.aggregate_values import hashable
 from . import nodes as n
-from .arithmetic import as_decimal, as_type, null_failures
+from .arithmetic import as_decimal, as_type
 from .frames import Evaluator, Frame, Value, on_rows, strict
 from .values import blank, merge_failures, null_mask, restrict_failures, to_python
 
-_ARROW_CALLS = {
-    "=": pc.equal,
-    "<>": pc.not_equal,
-    "<": pc.less,
-    "<=": pc.less_equal,
-    ">": pc.greater,
-    ">=": pc.greater_equal,
-}
 _PYTHON_CALLS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda a, b: bool(a == b),
     "<>": lambda a, b: bool(a != b),
@@ -47,32 +43,28 @@ def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any,
     ``operator`` is one of ``= <> < <= > >=``.
     """
     nested = isinstance(left, t.Array | t.Map | t.Struct)
-    if nested or _is_wide(left, right):
+    if (nested and left != right) or _is_wide(left, right):
         call = _PYTHON_CALLS[operator]
 
         def by_row(x: Any, y: Any, length: int) -> Any:
-            xs = to_python(_array(x, length), left)
-            ys = to_python(_array(y, length), right)
+            xs = map(hashable, to_python(_array(x, length), left))
+            ys = map(hashable, to_python(_array(y, length), right))
             return pa.array(
                 [a is not None and b is not None and call(a, b) for a, b in zip(xs, ys, strict=True)], pa.bool_()
             )
 
         return by_row
     real = t.DOUBLE in (left, right)
-    arrow = _ARROW_CALLS[operator]
 
-    def compare(x: Any, y: Any, length: int) -> Any:
+    def compare_columns(x: Any, y: Any, length: int) -> Any:
         if real:
             x, y = as_type(x, left, t.DOUBLE), as_type(y, right, t.DOUBLE)
-            # Java's <> is "less or greater": false for NaN.
-            result = pc.or_(pc.less(x, y), pc.greater(x, y)) if operator == "<>" else arrow(x, y)
-        else:
-            result = arrow(x, y)
+        result = compare(operator, x, y)
         if isinstance(result, pa.Scalar):
             result = pa.repeat(result, length)
         return result.fill_null(False) if result.null_count else result
 
-    return compare
+    return compare_columns
 
 
 def _is_wide(left: t.SqlType, right: t.SqlType) -> bool:
@@ -106,11 +98,11 @@ def compile_comparison(e: n.Compare, left: Evaluator, right: Evaluator) -> Evalu
             return strict(pc.invert(result) if negated else result, (a, b))
 
         return evaluate
-    compare = comparer(e.operator, e.left.type, e.right.type)
+    comparison = comparer(e.operator, e.left.type, e.right.type)
 
     def evaluate_plain(frame: Frame) -> Value:
         a, b = left(frame), right(frame)
-        return strict(compare(a.data, b.data, frame.length), (a, b))
+        return strict(comparison(a.data, b.data, frame.length), (a, b))
 
     return evaluate_plain
 
@@ -145,22 +137,22 @@ def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constant
         constants: the items' scalars, if all are constant.
     """
     if constants is not None and not isinstance(e.operand.type, t.Array | t.Map | t.Struct | t.Decimal):
-        wanted = pa.array([c.as_py() for c in constants if c.is_valid], t.to_arrow(e.operand.type))
+        wanted = canonical(pa.array([c.as_py() for c in constants if c.is_valid], t.to_arrow(e.operand.type)))
 
         def evaluate_set(frame: Frame) -> Value:
             value = operand(frame)
-            found = pc.is_in(frame.array(value.data), value_set=wanted)
+            found = pc.is_in(canonical(frame.array(value.data)), value_set=wanted)
             return strict(pc.invert(found) if e.negated else found, (value,))
 
         return evaluate_set
-    compare = [comparer("=", e.operand.type, item.type) for item in e.items]
+    comparisons = [comparer("=", e.operand.type, item.type) for item in e.items]
 
     def evaluate(frame: Frame) -> Value:
         value = operand(frame)
         found = np.zeros(frame.length, np.bool_)
         failures = value.failures
         reports = value.guarded
-        for item, equal in zip(items, compare, strict=True):
+        for item, equal in zip(items, comparisons, strict=True):
             other = item(frame)
             failures = merge_failures(failures, restrict_failures(other.failures, ~found))
             reports = merge_failures(reports, other.guarded)
@@ -182,34 +174,34 @@ def is_cheap(e: n.TypedExpression) -> bool:
 def compile_logical(e: n.Logical, left: Evaluator, right: Evaluator) -> Evaluator:
     """``left AND|OR right``."""
     conjunction = e.operator == "AND"
-    label = f"{e.operator} over NULL"
+    combine = pc.and_kleene if conjunction else pc.or_kleene
     lazy = not is_cheap(e.right)
 
     def evaluate(frame: Frame) -> Value:
         a = left(frame)
         x = frame.array(a.data)
-        failures = merge_failures(a.failures, null_failures([x], frame.length, label))
-        truth = _truth(x)
-        needed = truth.copy() if conjunction else ~truth
-        if failures is not None:
-            needed[failures.rows] = False
+        needed = ~decided(x, not conjunction)
+        if a.failures is not None:
+            needed[a.failures.rows] = False
         if lazy and not needed.all():
             b, rows = on_rows(right, frame, needed)
-            y = np.zeros(frame.length, np.bool_)
-            y[rows] = _truth(b.data)
-            missing = np.zeros(frame.length, np.bool_)
-            missing[rows] = null_mask(b.data)
+            places = np.zeros(frame.length, np.int64)
+            places[rows] = np.arange(len(rows))
+            y = b.data.take(pa.array(places, mask=~needed))
         else:
             b = right(frame)
-            data = frame.array(b.data)
-            y, missing = _truth(data), null_mask(data) & needed
-        failures = merge_failures(failures, restrict_failures(b.failures, needed))
-        if missing.any():
-            failures = merge_failures(failures, null_failures([pa.array(missing, mask=missing)], frame.length, label))
-        result = pa.array(truth & y if conjunction else truth | (y & needed))
-        return Value(blank(result, failures), failures, merge_failures(a.guarded, b.guarded))
+            y = frame.array(b.data)
+        failures = merge_failures(a.failures, restrict_failures(b.failures, needed))
+        reports = merge_failures(a.guarded, restrict_failures(b.guarded, needed))
+        return Value(blank(combine(x, y), failures), failures, reports)
 
     return evaluate
+
+
+def decided(array: Any, value: bool) -> Bools:
+    """bool[n]: where a BOOLEAN array is ``value``; it is not where it is null."""
+    truth = _truth(array)
+    return truth if value else ~truth & ~null_mask(array)
 
 
 def compile_not(operand: Evaluator) -> Evaluator:
@@ -217,8 +209,7 @@ def compile_not(operand: Evaluator) -> Evaluator:
 
     def evaluate(frame: Frame) -> Value:
         value = operand(frame)
-        data = frame.array(value.data)
-        return strict(pc.invert(data), (value,), null_failures([data], frame.length, "NOT over NULL"))
+        return strict(pc.invert(frame.array(value.data)), (value,))
 
     return evaluate
 
@@ -268,12 +259,10 @@ def like_pattern(pattern: str, escape: str | None) -> str:
 
 def compile_like(e: n.Like, operand: Evaluator, pattern: Evaluator) -> Evaluator:
     """``operand LIKE pattern``."""
-    label = "LIKE over NULL"
 
     def evaluate(frame: Frame) -> Value:
         value, wanted = operand(frame), pattern(frame)
         data = frame.array(value.data)
-        nulls = null_failures([data, wanted.data], frame.length, label)
         own = None
         if wanted.is_scalar and wanted.data.is_valid:
             try:
@@ -287,7 +276,7 @@ def compile_like(e: n.Like, operand: Evaluator, pattern: Evaluator) -> Evaluator
             result, own = _like_by_row(data.to_pylist(), frame.array(wanted.data).to_pylist(), e.escape)
         if e.negated:
             result = pc.invert(result)
-        return strict(result, (value, wanted), merge_failures(nulls, own))
+        return strict(result, (value, wanted), own)
 
     return evaluate
 

@@ -173,7 +173,7 @@ class _Compiler:
             case n.Call() | n.TableCall():
                 return compile_call(e, self._argument, self.compile)
             case n.Negate(operand=operand):
-                return compile_negation(e, self.compile(operand))
+                return compile_negation(self.compile(operand))
             case n.Arithmetic(left=left, right=right):
                 return compile_arithmetic(e, self.compile(left), self.compile(right))
             case n.Compare(left=left, right=right):

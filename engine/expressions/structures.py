@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...runtime.kernel import Failures
+from ...runtime.kernel import failures_at
 from .. import types as t
+from ..columns.comparing import equal
 from ..columns.items import distinct_keys, maps_of
 from . import nodes as n
-from .arithmetic import null_failures
 from .frames import Evaluator, Frame, Value, strict
 from .values import (
     list_parts,
@@ -29,7 +29,7 @@ from .values import (
 
 
 def compile_subscript(e: n.Subscript, base: Evaluator, index: Evaluator) -> Evaluator:
-    """``base[index]``: null for a null base, an index out of range or zero, and a key that is not there."""
+    """``base[index]``: null for a null base or index, an index out of range or zero, and a key that is not there."""
     if isinstance(e.base.type, t.Map):
         return _compile_map_lookup(base, index)
 
@@ -42,8 +42,7 @@ def compile_subscript(e: n.Subscript, base: Evaluator, index: Evaluator) -> Eval
         outside = (at < 0) | (at >= lengths) | null_mask(places)
         starts = np.cumsum(lengths) - lengths
         result = items.take(pa.array(np.where(outside, 0, starts + at), pa.int64(), mask=outside))
-        nulls = null_failures([places], frame.length, f"{n.text(e)}: the index is NULL")
-        return strict(result, (b, i), nulls)
+        return strict(result, (b, i))
 
     return evaluate
 
@@ -54,7 +53,7 @@ def _compile_map_lookup(base: Evaluator, index: Evaluator) -> Evaluator:
         keys, items, lengths = map_parts(frame.array(b.data))
         parents = parents_of(lengths)
         wanted = i.data if i.is_scalar else i.data.take(pa.array(parents))
-        matches = pc.equal(keys, wanted)
+        matches = equal(keys, wanted)
         if matches.null_count:
             matches = matches.fill_null(False)
         hits = np.flatnonzero(np.asarray(matches.to_numpy(zero_copy_only=False), np.bool_))
@@ -113,19 +112,18 @@ def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluat
         key_values = [key(frame) for key in keys]
         item_values = [item(frame) for item in items]
         columns = [frame.array(v.data) for v in key_values]
-        missing: Failures | None = None
+        absent = np.zeros(frame.length, np.bool_)
         if key_type == t.STRING:
             columns = [c.fill_null("null") if c.null_count else c for c in columns]
         else:
-            missing = null_failures(columns, frame.length, f"{n.text(e)}: a key is NULL")
+            absent = np.logical_or.reduce([null_mask(c) for c in columns], initial=False) | absent
+        missing = failures_at(np.flatnonzero(absent), f"{n.text(e)}: a key is NULL")
         flat_keys = _interleave(columns, frame.length)
         flat_items = _interleave([frame.array(v.data) for v in item_values], frame.length)
         lengths = np.full(frame.length, count, np.int64)
         if missing is None and _distinct(columns):
             result = make_maps(flat_keys, flat_items, lengths, None, arrow)
         else:
-            absent = np.zeros(frame.length, np.bool_)
-            absent[[] if missing is None else missing.rows] = True
             result = maps_of(distinct_keys(absent, parents_of(lengths), flat_keys, flat_items), absent)
         return strict(result, [*key_values, *item_values], missing)
 
@@ -136,7 +134,7 @@ def _distinct(columns: list[Any]) -> bool:
     """Whether no row has the same key twice."""
     for i, left in enumerate(columns):
         for right in columns[:i]:
-            if pc.any(pc.equal(left, right)).as_py():
+            if pc.any(equal(left, right)).as_py():
                 return False
     return True
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
+from ...storage.values.canonical import canonical_doubles
 from .aggregate_values import hashable, mask_of_nulls, object_array, to_objects
 
 EXACT_MAX: Final = 1024
@@ -156,8 +157,8 @@ def hashes_of(array: Any) -> Hashes:
         array = array.view(pa.int64() if array.type.bit_width == 64 else pa.int32())
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         if pa.types.is_floating(array.type):
-            numbers = np.asarray(array.fill_null(0).to_numpy(zero_copy_only=False), np.float64) + 0.0  # no minus zero
-            bits = numbers.view(np.uint64)
+            numbers = np.asarray(array.fill_null(0).to_numpy(zero_copy_only=False), np.float64)
+            bits = canonical_doubles(numbers).view(np.uint64)
         else:
             bits = np.asarray(array.fill_null(0).to_numpy(zero_copy_only=False)).astype(np.int64).view(np.uint64)
         return _mixed(bits)

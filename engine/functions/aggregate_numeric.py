@@ -20,6 +20,7 @@ from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from ...runtime.segmented import final_sums, final_values, running_sums, running_values
+from ...storage.values.canonical import canonical
 from .. import types as t
 from .aggregate_values import (
     Codec,
@@ -286,7 +287,7 @@ class Extreme:
         if not self._codec.fixed:
             return self._scan_ranks(state, segments, arguments[0], every)
         nulls = mask_of_nulls(arguments[0])
-        values = self._codec.decode(arguments[0])
+        values = self._codec.decode(canonical(arguments[0]))
         if nulls.any():
             values = np.where(nulls, self._codec.dtype.type(self._neutral), values)
         initial = np.where(state[1], state[0], self._codec.dtype.type(self._neutral))

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
+from ...storage.values.canonical import canonical
 from .. import types as t
 from .aggregate_values import Codec, from_objects, hashable, hashables_of, object_array, plain_type, to_objects
 
@@ -178,10 +179,16 @@ class CollectSet(ObjectAggregator):
 
     def __init__(self, type_: t.SqlType, limit: int | None = None) -> None:
         codec = Codec(type_)
-        super().__init__(pa.list_(codec.result), pa.list_(codec.arrow), [], codec.objects, codec.lists)
+        super().__init__(
+            pa.list_(codec.result), pa.list_(codec.arrow), [], lambda a: codec.objects(canonical(a)), codec.lists
+        )
         self._type = type_
+        self._codec = codec
         self._keys = hashables_of(type_)
         self._limit = limit
+
+    def _canonical(self, array: Any) -> list[Any]:
+        return self._codec.objects(canonical(array))
 
     def limited(self, limit: int) -> CollectSet:
         """The same, stopping at ``limit`` items."""

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 
 from ...runtime.batch import Int64s
 from ...runtime.kernel import Segments
+from ...storage.values.canonical import canonical
 from .. import types as t
 from .aggregate_objects import ObjectAggregator
-from .aggregate_values import Codec, mask_of_nulls
+from .aggregate_values import Codec, mask_of_nulls, to_objects
 
 _NAN = -(2**63)
 """The key of NaN among DOUBLEs, below those of all numbers."""
@@ -38,7 +39,8 @@ class TopK(ObjectAggregator):
         item = t.to_arrow(type_)
         if others:
             item = pa.struct([pa.field(n, t.to_arrow(o)) for n, o in zip(self._names, (type_, *others))])
-        super().__init__(pa.list_(item), pa.list_(item), [])
+        objects = (lambda values: to_objects(canonical(values))) if distinct else to_objects
+        super().__init__(pa.list_(item), pa.list_(item), [], objects)
 
     def chosen(self, segments: Segments, arguments: Sequence[Any]) -> Int64s | None:
         order = segments.order
@@ -50,8 +52,6 @@ class TopK(ObjectAggregator):
         if self._distinct:
             keys = keys[ranked]
             fresh[1:] = (keys[1:] != keys[:-1]) | (groups[1:] != groups[:-1])
-            if self._codec.dtype == np.float64:
-                fresh |= keys == _NAN  # NaN equals nothing
         before: Int64s = np.cumsum(fresh) - fresh
         begins = np.searchsorted(groups, groups)  # ``groups`` ascends
         return np.sort(places[ranked[fresh & (before - before[begins] < self._k)]])
@@ -82,9 +82,9 @@ class TopK(ObjectAggregator):
     def _insert(self, working: list[Any], item: Any) -> None:
         if len(working) == self._k:
             lowest, value = (working[-1]["sort_col"], item["sort_col"]) if self._names else (working[-1], item)
-            if value <= lowest:  # false for NaN, which goes on
+            if value <= lowest or lowest != lowest:  # the first is false for NaN, which goes on, unless all are NaN
                 return
-        if self._distinct and item in working:
+        if self._distinct and any(item == other or (item != item and other != other) for other in working):
             return
         place = bisect_right(working, self._sort_value(item), key=self._sort_value)
         if place < self._k:

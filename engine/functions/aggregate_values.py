@@ -78,12 +78,12 @@ _HASHABLE = frozenset({int, str, bytes, bool, Decimal, type(None)})
 def hashable(value: Any) -> Any:
     """Something that hashes, and equals another such thing exactly if SQL finds the values (of one type) the same.
 
-    NaN is itself; the pairs of a MAP have no order.
+    NaN equals NaN, -0.0 equals 0.0; the pairs of a MAP have no order.
     """
     if type(value) in _HASHABLE:
         return value
-    if isinstance(value, float) and value != value:
-        return ("NaN",)
+    if isinstance(value, float):
+        return ("NaN",) if value != value else value + 0.0  # no minus zero, which texts would tell from zero
     if isinstance(value, list):
         items = [hashable(v) for v in value]
         return ("map", *sorted(items, key=repr)) if value and isinstance(value[0], tuple) else tuple(items)

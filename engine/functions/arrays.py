@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from ...limits import SERIES_ITEMS_MAX
 from ...runtime.kernel import Evaluated, Failures
 from ..columns.arrow import Bools, Int64s, flat, from_numpy, int64s, length_of, null_mask, spread
+from ..columns.comparing import equal
 from ..columns.items import Items, groups_of, identities, items_of, joined, lists_of, positions
 from .registry import scalar
 
@@ -30,7 +31,7 @@ def _equal(given: Items, item: Any) -> Bools:
     (values,) = given.columns
     nested = pa.types.is_nested(values.type)
     if isinstance(item, pa.Scalar) and not nested:
-        same = pc.equal(values, item).fill_null(False) if item.is_valid else pc.is_null(values)
+        same = equal(values, item).fill_null(False) if item.is_valid else pc.is_null(values)
     else:
         wanted = spread(item, len(given.missing)).take(pa.array(given.rows))
         if nested:
@@ -38,7 +39,7 @@ def _equal(given: Items, item: Any) -> Bools:
             found: Bools = ids[: len(values)] == ids[len(values) :]
             return found
         both_null = pc.and_(pc.is_null(values), pc.is_null(wanted))
-        same = pc.or_(pc.equal(values, wanted).fill_null(False), both_null)
+        same = pc.or_(equal(values, wanted).fill_null(False), both_null)
     return np.asarray(flat(same).to_numpy(zero_copy_only=False), np.bool_)
 
 

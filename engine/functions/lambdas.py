@@ -100,14 +100,12 @@ def transform_map(map_: Any, key: LambdaKernel, value: LambdaKernel) -> Evaluate
 
 # --- FILTER --------------------------------------------------------------------------------
 
-_FILTER = "The items, or entries, for which a lambda is true."
+_FILTER = "The items, or entries, for which a lambda is true (not false, and not NULL)."
 
 
 def _kept(elements: Items, result: Evaluated) -> tuple[Bools, dict[int, str]]:
     reasons = _failed_rows(elements.rows, result)
-    values = flat(result.values)
-    _refuse(elements.rows[null_mask(values)], "the condition of a FILTER is null", reasons)
-    return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), np.bool_), reasons
+    return np.asarray(flat(result.values).fill_null(False).to_numpy(zero_copy_only=False), np.bool_), reasons
 
 
 @scalar("FILTER", _FILTER, "(items ARRAY<T>, condition (T) => BOOLEAN) -> ARRAY<T>", style="arrow", category=CATEGORY)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..columns.arrow import flat, length_of, null_mask, spread, with_nulls
+from ..columns.comparing import equal
 from .registry import scalar
 
 CATEGORY = "CONDITIONAL"
@@ -52,12 +53,7 @@ def ifnull(value: Any, alternative: Any) -> Any:
 def nullif(value: Any, other: Any) -> Any:
     length = length_of((value, other))
     values = spread(value, length)
-    if pa.types.is_nested(values.type):
-        others = spread(other, length).to_pylist()
-        same = np.fromiter((a is not None and a == b for a, b in zip(values.to_pylist(), others)), np.bool_, length)
-    else:
-        equal = flat(pc.equal(values, other))
-        same = np.asarray(equal.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+    same = np.asarray(flat(equal(values, other)).fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
     return with_nulls(values, same & ~null_mask(values))
 
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated
+from ...storage.values.canonical import canonical
 from .. import types as t
 from ..columns.arrow import Bools, Floats, by_setting, flat, floats, from_numpy, length_of, null_mask, row_by_row, spread
 from .registry import scalar
@@ -416,7 +417,7 @@ def _define_extreme(name: str, meaning: str, kernel: Callable[..., Any]) -> None
         kind = next((a.type for a in arguments if not pa.types.is_null(a.type)), None)
         if kind is not None and pa.types.is_decimal(kind):
             kind = t.to_arrow(_widest([t.from_arrow(a.type) for a in arguments if not pa.types.is_null(a.type)], ()))
-        values = [a.cast(kind) for a in arguments]
+        values = [canonical(a.cast(kind)) if isinstance(a, pa.Array) else a.cast(kind) for a in arguments]
         result = kernel(*values)
         if kernel is pc.max_element_wise and kind is not None and pa.types.is_floating(kind):
             # Arrow leaves NaN out as it does nulls; to Java it is above all numbers.

@@ -17,6 +17,7 @@ from ...runtime.clock import now_ms
 from ...runtime.host import Token
 from ...runtime.source import all_null
 from ...storage.log.protocol import Commit, Outcome, Records, TopicConfig, Transaction
+from ...storage.values.canonical import canonical
 from ..catalog import DataSource
 from ..intake import columns_of
 from ..serdes import Layout, Side, layout_of
@@ -49,7 +50,7 @@ def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], t
 
     keys = None
     if layout.key is not None and layout.key.serde is not None:
-        arrays = arrays_of(layout.key)
+        arrays = [canonical(array) for array in arrays_of(layout.key)]
         absent = None if any(not array.null_count for array in arrays) else all_null(tuple(arrays), 0, n)
         encoded = layout.key.serde.encode(arrays, layout.key.schema, absent)
         _refuse(encoded.malformed, source, "key")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...storage.values.canonical import canonical
 from ..batch import Bools
 from ..kernel import Failures, Kernel
 
@@ -23,6 +24,12 @@ def evaluate(kernels: Sequence[Kernel], columns: Sequence[Any], length: int) -> 
         if evaluated.failures is not None and len(evaluated.failures.rows):
             failures.append(evaluated.failures)
     return arrays, failures
+
+
+def evaluate_keys(kernels: Sequence[Kernel], columns: Sequence[Any], length: int) -> tuple[list[Any], list[Failures]]:
+    """The same for what becomes a key: in the canonical form, in which equal keys have equal bytes."""
+    arrays, failures = evaluate(kernels, columns, length)
+    return [canonical(array) for array in arrays], failures
 
 
 def merged(failures: Sequence[Failures]) -> Failures | None:

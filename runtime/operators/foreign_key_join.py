@@ -14,6 +14,7 @@ from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.order import key_ranks
 from ...storage.state.referencing_store import ReferencingStore
 from ...storage.state.store import StateStore
+from ...storage.values.canonical import canonical
 from ..batch import Batch, Bools, Int64s
 from ..kernel import Kernel
 from .base import Operator, OperatorContext
@@ -190,7 +191,7 @@ class ForeignKeyJoin(Operator):
             evaluated = kernel(rows.columns, len(rows))
             if evaluated.failures is not None:
                 self.context.report(self.context.name, rows, evaluated.failures, dropped=False)
-            values = evaluated.values
+            values = canonical(evaluated.values)
             columns.append(values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values)
         return columns if rows is left else take(columns, back)
 

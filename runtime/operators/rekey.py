@@ -12,7 +12,7 @@ import pyarrow as pa
 from ..batch import Batch
 from ..kernel import Failures, Kernel
 from .base import Operator, OperatorContext
-from .columns import evaluate, merged, null_rows, nulled, without_rows
+from .columns import evaluate, evaluate_keys, merged, null_rows, nulled, without_rows
 
 
 class PartitionBy(Operator):
@@ -51,7 +51,7 @@ class PartitionBy(Operator):
         counters = self.context.counters
         counters.rows_in += len(batch)
         counters.rows_out += len(batch)
-        keys, key_failures = evaluate(self._kernels[: self._key_count], batch.columns, len(batch))
+        keys, key_failures = evaluate_keys(self._kernels[: self._key_count], batch.columns, len(batch))
         values, value_failures = evaluate(self._kernels[self._key_count :], batch.columns, len(batch))
         dead = batch.tombstones
         if not all(self._tombstones_have_keys):
@@ -123,7 +123,7 @@ class GroupBy(Operator):
         length = len(batch)
         if report is None:
             report = np.ones(length, np.bool_) if batch.undo is None else ~batch.undo
-        keys, key_failures = evaluate(self._kernels[: self._key_count], batch.columns, length)
+        keys, key_failures = evaluate_keys(self._kernels[: self._key_count], batch.columns, length)
         values, value_failures = evaluate(self._kernels[self._key_count :], batch.columns, length)
         output = batch.with_columns(self._schema, self._key_count, (*keys, *values))
         missing = null_rows(keys) if keys else np.zeros(length, np.bool_)

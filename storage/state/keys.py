@@ -2,7 +2,8 @@
 
 A key column becomes words of 64 bits: one for a number, date, time or bool, two or four for a decimal.  Strings and bytes
 become a run of words in a heap (padded with zeros) and their length.  Other types go by a canonical byte encoding, and
-their Arrow values are stored beside it.  A null is a value like any other: it is equal to null only.
+their Arrow values are stored beside it.  A null is a value like any other: it is equal to null only.  NaN equals NaN,
+and -0.0 equals 0.0, at every depth (`storage/values/canonical.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..values.canonical import canonical
 from .columns import Column, Int64s
 from .rows import FrozenRows, RowStorage
 
@@ -117,13 +119,6 @@ def _number_words(array: Any) -> list[Words]:
         bits = type_.bit_width
         data = np.frombuffer(array.buffers()[1] or b"", np.dtype(f"i{bits // 8}"))
         data = data[array.offset : array.offset + len(array)]
-        if pa.types.is_floating(type_):
-            numbers = data.view(np.dtype(f"f{bits // 8}"))
-            broken = np.isnan(numbers)
-            if broken.any():
-                numbers = numbers.copy()
-                numbers[broken] = np.nan
-                data = numbers.view(data.dtype)
         words = [data.view(np.uint64) if bits == 64 else data.astype(np.int64).view(np.uint64)]
         if array.null_count:
             words = [np.where(_valid(array), words[0], np.uint64(0))]
@@ -201,7 +196,7 @@ def encode(columns: Sequence[Any]) -> Keys:
     nested: list[Any] = []
     nulls: npt.NDArray[np.uint64] | None = None
     for number, given in enumerate(columns):
-        column = given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given
+        column = canonical(given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given)
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if column.null_count:

@@ -45,16 +45,7 @@ def wrap(value: int, type_: t.SqlType) -> int:
 
 
 def number(value: Any, type_: t.SqlType) -> Any:
-    if value is None:
-        raise Failed("null")
     return float(value) if type_ == t.DOUBLE else value
-
-
-def truth(e: n.TypedExpression, row: dict[str, Any]) -> bool:
-    value = evaluate(e, row)
-    if value is None:
-        raise Failed("null boolean")
-    return bool(value)
 
 
 def guarded(e: n.TypedExpression, row: dict[str, Any]) -> Any:
@@ -67,10 +58,11 @@ def guarded(e: n.TypedExpression, row: dict[str, Any]) -> Any:
 def compare(operator: str, a: Any, b: Any) -> bool:
     if a is None or b is None:
         return False
-    if isinstance(a, float) != isinstance(b, float):
-        a, b = float(a), float(b)
+    if isinstance(a, float) or isinstance(b, float):
+        # NaN equals NaN and is above all other numbers
+        a, b = ((math.isnan(float(x)), 0.0 if math.isnan(float(x)) else float(x)) for x in (a, b))
     return bool(
-        {"=": a == b, "<>": a < b or a > b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[operator]
+        {"=": a == b, "<>": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[operator]
         if not isinstance(a, list)
         else {"=": a == b, "<>": a != b}[operator]
     )
@@ -80,6 +72,8 @@ def arithmetic(e: n.Arithmetic, row: dict[str, Any]) -> Any:
     a, b = evaluate(e.left, row), evaluate(e.right, row)
     if e.type == t.STRING:
         return ("" if a is None else a) + ("" if b is None else b)
+    if a is None or b is None:
+        return None
     a, b = number(a, e.type), number(b, e.type)
     if isinstance(e.type, t.Decimal):
         with localcontext(prec=100):  # Python's own 28 digits are fewer than DECIMAL's
@@ -111,7 +105,10 @@ def evaluate(e: n.TypedExpression, row: dict[str, Any]) -> Any:
         case n.Arithmetic():
             return arithmetic(e, row)
         case n.Negate(operand=operand):
-            value = number(evaluate(operand, row), e.type)
+            value = evaluate(operand, row)
+            if value is None:
+                return None
+            value = number(value, e.type)
             return wrap(-value, e.type) if e.type in (t.INTEGER, t.BIGINT) else -value
         case n.Compare(operator=operator, left=left, right=right):
             a, b = evaluate(left, row), evaluate(right, row)
@@ -120,12 +117,15 @@ def evaluate(e: n.TypedExpression, row: dict[str, Any]) -> Any:
                 return differ if operator == "IS DISTINCT FROM" else not differ
             return compare(operator, a, b)
         case n.Logical(operator=operator, left=left, right=right):
-            first = truth(left, row)
-            if first == (operator == "OR"):
+            decisive = operator == "OR"
+            first = evaluate(left, row)
+            if first is decisive:
                 return first
-            return truth(right, row)
+            second = evaluate(right, row)
+            return second if second is decisive or first is not None else None
         case n.Not(operand=operand):
-            return not truth(operand, row)
+            value = evaluate(operand, row)
+            return None if value is None else not value
         case n.IsNull(operand=operand, negated=negated):
             return (evaluate(operand, row) is None) != negated
         case n.Between(operand=operand, low=low, high=high, negated=negated):
@@ -138,12 +138,12 @@ def evaluate(e: n.TypedExpression, row: dict[str, Any]) -> Any:
         case n.Like(operand=operand, pattern=pattern, negated=negated):
             text, wanted = evaluate(operand, row), evaluate(pattern, row)
             if text is None or wanted is None:
-                raise Failed("null")
+                return None
             regex = "".join({"%": ".*", "_": "."}.get(c, re.escape(c)) for c in wanted)
             return (re.fullmatch(regex, text) is not None) != negated
         case n.Case(branches=branches, default=default):
             for condition, result in branches:
-                if truth(condition, row):
+                if evaluate(condition, row):
                     return evaluate(result, row)
             return evaluate(default, row)
         case n.Cast(operand=operand):
@@ -151,7 +151,7 @@ def evaluate(e: n.TypedExpression, row: dict[str, Any]) -> Any:
         case n.Subscript(base=base, index=index):
             items, place = evaluate(base, row), evaluate(index, row)
             if place is None:
-                raise Failed("null index")
+                return None
             place = place - 1 if place >= 0 else len(items or ()) + place
             return items[place] if items is not None and 0 <= place < len(items) else None
         case n.ArrayMake(items=items):
