@@ -225,8 +225,9 @@ class Session(ClientMethods):
         """Append rows to a stream or table, all of them in one commit.
 
         Args:
-            rows: dicts, or an Arrow table, pandas or polars frame, or whatever has ``__arrow_c_stream__``; columns are
-                found by name, a column ``rowtime`` (ms or timestamps) gives the timestamps.
+            rows: dicts, tuples or objects, one of them, a dict of columns, an Arrow table, a pandas or polars frame, or
+                whatever has ``__arrow_c_stream__``; columns are found by name, a column ``rowtime`` (ms or timestamps) gives
+                the timestamps.  Values are stored without loss or refused: see docs/reference/python.md.
             durable: return when it is on disk (True), or as soon as it is visible (False); None: as the property
                 ``penstock.durability`` says.
             producer, sequence: who writes, and a number that rises from one insert of this producer to its next.  An

@@ -19,7 +19,7 @@ from ...runtime.source import all_null
 from ...storage.log.protocol import Commit, Outcome, Records, TopicConfig, Transaction
 from ...storage.values.canonical import canonical
 from ..catalog import DataSource
-from ..intake import columns_of
+from ..intake.rows import columns_of
 from ..serdes import Layout, Side, layout_of
 from ..state import Engine
 
@@ -131,8 +131,10 @@ def _target(engine: Engine, name: str) -> DataSource:
 
 def _made(engine: Engine, target: DataSource, arrays: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:
     for column in target.schema.keys if target.kind == "TABLE" and len(timestamps) else ():
-        if column.name not in arrays or arrays[column.name].null_count:
-            raise StatementError(f"{target.name} is a table, and a row has no value for its key {column.name}")
+        keys = arrays.get(column.name)
+        if keys is None or keys.null_count:
+            row = 1 if keys is None else keys.is_null().index(True).as_py() + 1
+            raise StatementError(f"{target.name} is a table, and row {row} has no value for its key {column.name}")
     return to_records(engine, target, arrays, timestamps)
 
 
@@ -240,7 +242,7 @@ def _made_together(engine: Engine, target: DataSource, contents: Sequence[tuple[
         ((rows, at),) = contents
         return _made(engine, target, *columns_of(rows, target, at))
     now = np.repeat(np.array([at for _, at in contents], np.int64), [len(rows) for rows, _ in contents])
-    return _made(engine, target, *columns_of([row for rows, _ in contents for row in rows], target, now, exact=True))
+    return _made(engine, target, *columns_of([row for rows, _ in contents for row in rows], target, now))
 
 
 def _raw_together(topic: str, config: TopicConfig, contents: Sequence[tuple[Any, Any, Any, Any]]) -> Records:

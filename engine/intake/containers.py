@@ -1,0 +1,231 @@
+"""Rows in any container -> columns by name: Arrow arrays where there are some, lists of Python values otherwise."""
+
+from __future__ import annotations
+
+import array as arrays
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import StatementError
+from ..types import Array
+from .values import fields_of, is_series, shown
+
+_TAKEN = (
+    "Give a list of dicts, tuples or objects, one of them, a dict of columns, an Arrow table, or a pandas or polars frame."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Columns in the order in which they were found, with the names that the caller used.
+
+    Attributes:
+        columns: (name, Arrow array or list of Python values of ``count`` values).
+    """
+
+    columns: list[tuple[Any, Any]]
+    count: int
+
+
+def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
+    """The columns of whatever holds rows.
+
+    Args:
+        own: the source's columns with their SQL types: tuples have their order, and the types tell a row with lists in it
+            from columns.
+
+    Raises:
+        StatementError: it holds no rows.
+    """
+    if type(rows) is list:
+        return _rows(rows, own)
+    if isinstance(rows, pa.Table):
+        return _table(rows)
+    if isinstance(rows, pa.RecordBatch):
+        return _table(pa.Table.from_batches([rows]))
+    library = type(rows).__module__.partition(".")[0]
+    if library == "pandas" and hasattr(rows, "iloc") and hasattr(rows, "columns"):
+        return Given([(name, _pandas(rows.iloc[:, i])) for i, name in enumerate(rows.columns)], len(rows))
+    if library == "polars" and hasattr(rows, "collect") and hasattr(rows, "lazy"):
+        rows = rows.collect() if type(rows).__name__ == "LazyFrame" else rows
+    if library == "polars" and hasattr(rows, "get_columns"):
+        return Given([(series.name, _polars(series)) for series in rows.get_columns()], rows.height)
+    if not isinstance(rows, pa.ChunkedArray) and not is_series(rows):
+        if hasattr(rows, "__arrow_c_stream__"):
+            return _table(pa.RecordBatchReader.from_stream(rows).read_all())
+        if hasattr(rows, "__arrow_c_array__"):
+            return _table(pa.Table.from_batches([pa.record_batch(rows)]))
+    if isinstance(rows, np.ndarray) and rows.dtype.names:
+        return Given([(name, _numpy(rows[name])) for name in rows.dtype.names], len(rows))
+    if isinstance(rows, Mapping) and _holds_columns(rows, own):
+        return _by_name(rows)
+    if fields_of(rows) is not None or _is_plain_row(rows):
+        return _rows([rows], own)
+    if not isinstance(rows, Iterable) or isinstance(rows, (str, bytes, bytearray, memoryview, Mapping, type)):
+        raise StatementError(f"rows cannot be taken from a {type(rows).__name__}", suggestion=_TAKEN)
+    return _rows(list(rows), own)
+
+
+def _table(table: pa.Table) -> Given:
+    return Given([(name, table.column(i)) for i, name in enumerate(table.column_names)], table.num_rows)
+
+
+def _pandas(series: Any) -> Any:
+    """A column of a frame.  pandas has one mark for NaN and for "missing" in its float columns: it is NULL here."""
+    if series.dtype == object:
+        values = series.to_list()
+        return [None if isinstance(v, float) and v != v else v for v in values]
+    try:
+        column = pa.array(series, from_pandas=True)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        column = None
+    if column is None or isinstance(column.type, pa.BaseExtensionType):  # periods and intervals
+        return series.astype(object).to_list()
+    return column
+
+
+def _polars(series: Any) -> Any:
+    if str(series.dtype) in ("Object", "Int128", "UInt128"):
+        return series.to_list()
+    import polars
+
+    return series.to_arrow(compat_level=polars.CompatLevel.oldest())
+
+
+def _numpy(values: Any) -> Any:
+    if (
+        values.ndim != 1
+        or values.dtype == object
+        or isinstance(values, np.ma.MaskedArray)
+        or values.dtype.kind not in "biufMU"
+    ):
+        return list(values) if values.dtype.kind == "M" else values.tolist()
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, ValueError, TypeError):
+        return list(values)
+
+
+# --- columns by name -------------------------------------------------------------------------
+
+
+def _is_column(value: Any) -> bool:
+    if isinstance(value, (list, range, arrays.array, pa.Array, pa.ChunkedArray)):
+        return True
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return is_series(value) or (isinstance(value, tuple) and not hasattr(type(value), "_fields"))
+
+
+def _holds_columns(rows: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
+    """Whether a mapping is columns by name, and not one row.
+
+    A list in a column that is no ARRAY says so.  Where there are only ARRAYs, all items have to be lists themselves.
+    """
+    listed = [name for name, value in rows.items() if _is_column(value)]
+    for name in listed:
+        type_ = own.get(name) or own.get(name.upper()) if isinstance(name, str) else None
+        if not isinstance(type_, Array):
+            return True
+    if not listed or len(listed) < len(rows):
+        return False
+    items = [item for name in listed for item in rows[name]]
+    return bool(items) and all(item is None or _is_column(item) for item in items)
+
+
+def _by_name(rows: Mapping[Any, Any]) -> Given:
+    columns: list[tuple[Any, Any]] = []
+    lengths: dict[Any, int] = {}
+    for name, value in rows.items():
+        if not _is_column(value):
+            raise StatementError(
+                f"the column {shown(name)} is a {type(value).__name__}, others are lists", suggestion=_TAKEN
+            )
+        if isinstance(value, np.ndarray):
+            value = _numpy(value)
+        elif is_series(value):
+            value = _pandas(_as_series(value)) if type(value).__module__.startswith("pandas") else _polars(value)
+        elif not isinstance(value, (pa.Array, pa.ChunkedArray)):
+            value = list(value)
+        columns.append((name, value))
+        lengths[name] = len(value)
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise StatementError(f"the columns have different lengths: {told}")
+    return Given(columns, next(iter(lengths.values()), 0))
+
+
+def _as_series(value: Any) -> Any:
+    return value if hasattr(value, "iloc") else value.to_series() if hasattr(value, "to_series") else _series_of(value)
+
+
+def _series_of(value: Any) -> Any:
+    import pandas
+
+    return pandas.Series(value)
+
+
+# --- rows ------------------------------------------------------------------------------------
+
+
+def _is_plain_row(rows: Any) -> bool:
+    """Whether a tuple is one row by itself: a value in it is neither a row nor a list."""
+    return isinstance(rows, tuple) and bool(rows) and not all(_is_row(item) for item in rows)
+
+
+def _is_row(value: Any) -> bool:
+    return (
+        isinstance(value, (tuple, list))
+        or (isinstance(value, np.ndarray) and value.ndim == 1)
+        or fields_of(value) is not None
+    )
+
+
+def _rows(rows: list[Any], own: Mapping[str, Any]) -> Given:
+    kinds = set(map(type, rows))
+    if kinds and kinds != {dict}:
+        rows = [_named(row, number, own) for number, row in enumerate(rows, 1)]
+    names: dict[Any, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    return Given([(name, [row.get(name, ABSENT) for row in rows]) for name in names], len(rows))
+
+
+class Absent:
+    """What a row has in a column that it does not name."""
+
+
+ABSENT = Absent()
+
+
+def _named(row: Any, number: int, own: Mapping[str, Any]) -> Mapping[Any, Any]:
+    named = fields_of(row)
+    if named is not None:
+        return named
+    if isinstance(row, (tuple, list)) or (isinstance(row, np.ndarray) and row.ndim == 1):
+        names = list(own)
+        if len(row) != len(names):
+            raise StatementError(
+                f"row {number} has {len(row)} values, and there are {len(names)} columns",
+                suggestion=f"The columns are {', '.join(names)}; give dicts to name some of them.",
+            )
+        return dict(zip(names, row, strict=True))
+    raise StatementError(
+        f"row {number} is of type {type(row).__name__}: a row is a dict, a tuple or an object with named fields",
+        suggestion=_TAKEN,
+    )
+
+
+def spelled_once(spellings: Sequence[list[Any]], count: int) -> list[Any] | int:
+    """One column out of those that rows spell differently; the number of a row (from 0) that has two of them."""
+    merged: list[Any] = []
+    for number in range(count):
+        present = [values[number] for values in spellings if values[number] is not ABSENT]
+        if len(present) > 1:
+            return number
+        merged.append(present[0] if present else ABSENT)
+    return merged
