@@ -93,7 +93,10 @@ def _polars(series: Any) -> Any:
         return series.to_list()
     import polars
 
-    return series.to_arrow(compat_level=polars.CompatLevel.oldest())
+    try:
+        return series.to_arrow(compat_level=polars.CompatLevel.oldest())
+    except (pa.ArrowException, polars.exceptions.PolarsError):  # 128-bit integers inside of lists and structs
+        return series.to_list()
 
 
 def _numpy(values: Any) -> Any:
