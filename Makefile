@@ -7,11 +7,11 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes crash-points faults kill-demo bench clean
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes crash-points faults kill-demo bench sanitize clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(wildcard build_tools/*.py kernels/source/*)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,demo]"
@@ -63,5 +63,12 @@ kill-demo: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
+SANITIZED := .sanitized/libkernels.so
+
+sanitize: setup
+	$(BIN)/python build_tools/kernel_compiler.py $(SANITIZED) --sanitize
+	LD_PRELOAD=$$(cc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 PENSTOCK_KERNELS=$(CURDIR)/$(SANITIZED) \
+	    $(BIN)/python -m pytest tests/unit/kernels tests/unit/storage/state -q -p no:cacheprovider
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .demo-data
+	rm -rf $(VENV) build .sanitized dist *.egg-info .demo-data

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+COMPILER = Path(__file__).resolve().parent.parent / "build_tools" / "kernel_compiler.py"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the kernels anew if their sources have changed: tests never run on those of another checkout."""
+    if not hasattr(config, "workerinput"):
+        subprocess.run([sys.executable, str(COMPILER), "--if-changed"], check=True)
+
 
 settings.register_profile("penstock", deadline=None, print_blob=True)
 """No deadline: tests do not assert on time, and a shared machine has slow moments."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("engine", "grammar", "repl", "runtime", "storage")
+ROOMS = ("engine", "grammar", "kernels", "repl", "runtime", "storage")
+LIBRARIES = {"libkernels.so", "libkernels.dylib", "kernels.dll"}
 
 
 def declared_packages() -> set[str]:
@@ -34,7 +35,7 @@ def test_no_other_module_lies_at_the_root() -> None:
 
 @pytest.mark.xdist_group("packaging")
 def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    """All modules, the grammar and py.typed are in the wheel; tests, examples and benchmarks are not."""
+    """Modules, grammar, py.typed and the compiled kernels are in the wheel; tests, examples and benchmarks are not."""
     command = [
         sys.executable,
         "-m",
@@ -49,9 +50,11 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
+    assert "-py3-none-" in wheel.name and not wheel.name.endswith("-any.whl")
     names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
     assert {n.split("/")[0] for n in names} == {"penstock"}
     expected = {f"penstock/{p.name}" for p in ROOT.glob("*.py")}
     expected |= {f"penstock/{p.relative_to(ROOT)}" for room in ROOMS for p in (ROOT / room).rglob("*.py")}
     expected |= {f"penstock/grammar/{p.name}" for p in (ROOT / "grammar").glob("*.lark")}
-    assert names == {*expected, "penstock/py.typed"}
+    (library,) = (n for n in names if n.removeprefix("penstock/kernels/") in LIBRARIES)
+    assert names == {*expected, "penstock/py.typed", library}

@@ -71,9 +71,13 @@ class Column:
 
     def put(self, rows: Int64s, values: Any) -> None:
         """Overwrite rows; ``values`` is parallel, or one fixed-width value for all."""
+        self.keep(rows)
+        self.values[rows] = values
+
+    def keep(self, rows: Int64s) -> None:
+        """Rows are about to be overwritten, by `put` or by a kernel: save them for the frozen columns."""
         if self._watchers:
             self._save(rows)
-        self.values[rows] = values
 
     def reset(self, rows: Int64s) -> None:
         """Give rows their initial value again."""

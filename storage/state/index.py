@@ -1,12 +1,10 @@
-"""A vectorised hash index: key columns -> slots.
+"""A hash index: key columns -> slots.
 
-Open addressing over a table of 64-bit entries: the upper half of the key's hash, and its slot.  All rows of a batch
-probe at once, in passes: those that found their key or an empty entry are done, the rest look a stride further that their
-hash gives (equal strides would make clusters, and every pass has a fixed cost).  New keys claim empty entries in the same
-manner: the first row of a key in the batch wins, later rows of the key find that the winner's key is theirs.  The table
-doubles when it is half full, so the cost per key is amortised.
+Open addressing over a table of 64-bit entries, the upper half of the key's hash and its slot, searched and filled by
+compiled kernels (kernels/source/index.cpp); the table doubles as it fills up, so the cost per key is amortised.
 
-Entries of removed keys become tombstones until the table is next rebuilt; their slots are reused.
+Entries are only ever added.  That of a removed key stays until the table is next built, and is passed over because its
+slot is free or has another key by then; so a snapshot goes on using the table that is written to, with keys of its own.
 """
 
 from __future__ import annotations
@@ -19,108 +17,27 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .columns import BLOCK_ROWS, Column, FrozenColumn, Int64s
-from .keys import FrozenKeys, Keys, KeyView, StoredKeys, Words, encode, equal
+from ...kernels import index as kernels
+from .columns import Column, FrozenColumn, Int64s
+from .keys import FrozenKeys, Keys, StoredKeys, Words, encode, same_keys
 
 Bools = npt.NDArray[np.bool_]
 
-_EMPTY: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
-_TOMBSTONE: Final = np.uint64(0xFFFFFFFFFFFFFFFE)
-_TAG_SHIFT: Final = np.uint64(32)
-_TAG: Final = np.uint64(0xFFFFFFFF00000000)
-_SLOT: Final = np.uint64(0x00000000FFFFFFFF)
-
-_CLAIM_ROWS_MIN: Final = 4096
-"""Rows that may claim entries at once, at least: repeats among them are not known yet, and the table has room for all."""
+_ENTRIES_MIN: Final = 1024
+_SLOTS_ADDED_MIN: Final = 512
 
 
-def _further(at: Int64s, hashes: Words, mask: int) -> Int64s:
-    """The next entries to look at; strides are odd, so all entries are looked at in turn."""
-    return (at + ((hashes >> _TAG_SHIFT).view(np.int64) | 1)) & mask
-
-
-def _find(
-    table: Column | FrozenColumn, stored: KeyView, slot_count: int, keys: Keys, rows: Int64s | None
-) -> tuple[Int64s, Int64s]:
-    """The slot of each row's key (-1 if missing) and the entry at which its search ended.
-
-    ``rows``: which rows of ``keys`` to look for; None for all.
-    """
-    hashes = keys.hashes if rows is None else keys.hashes[rows]
-    mask = len(table) - 1
-    at = hashes.view(np.int64) & mask
-    if slot_count == 0:
-        # Nothing was ever entered, so every search ends where it begins.
-        return np.full(len(hashes), -1, np.int64), at
-    # First all rows at once, without numbering them: where the entry is another key's, what is compared is of no use and
-    # its result is not used.
-    entries = table.take(at)
-    slots = (entries & _SLOT).view(np.int64)
-    # Hashes are positive, so neither an empty entry nor a tombstone has the tag of one.
-    same = (entries ^ hashes) <= _SLOT
-    same &= equal(stored, np.minimum(slots, slot_count - 1), keys, rows)
-    if same.all():
-        return slots, at
-    slots[~same] = -1
-    on = entries != _EMPTY
-    on &= ~same
-    pending = np.flatnonzero(on)
-    while len(pending):
-        wanted = hashes[pending]
-        now = at[pending] = _further(at[pending], wanted, mask)
-        entries = table.take(now)
-        hit = np.flatnonzero((entries ^ wanted) <= _SLOT)
-        on = entries != _EMPTY
-        if len(hit):
-            which = pending[hit]
-            found = (entries[hit] & _SLOT).view(np.int64)
-            same = equal(stored, found, keys, which if rows is None else rows[which])
-            slots[which[same]] = found[same]
-            on[hit[same]] = False
-        pending = pending[on]
-    return slots, at
-
-
-def _claim(table: Column, keys: Keys, rows: Int64s, at: Int64s, slot_of: Int64s) -> Int64s:
-    """Enter the keys of rows that the table lacks; ``at``: the entries where their searches ended (it is changed).
-
-    Writes to ``slot_of`` (parallel to ``rows``) the number of the row, within ``rows``, that first has the same key, and
-    to the table entries that hold these numbers.  Returns the winners' numbers, ascending.
-    """
-    mask = len(table) - 1
-    won = np.zeros(len(rows), np.bool_)
-    pending = np.arange(len(rows), dtype=np.int64)
-    hashes = keys.hashes[rows]
-    tags = hashes & _TAG
-    while len(pending):
-        places = at[pending]
-        free = table.take(places) == _EMPTY
-        if not free.all():
-            # Rows with the same key move on together, so none of them can miss the entry that another one got.
-            taken = pending[~free]
-            at[taken] = _further(places[~free], hashes[taken], mask)
-            trying, places = pending[free], places[free]
-        else:
-            trying = pending
-        entries = tags[trying] | trying.view(np.uint64)
-        # Backwards, because of equal places the last write stays: the first row wins.
-        table.put(places[::-1], entries[::-1])
-        winner = (table.take(places) & _SLOT).view(np.int64)
-        mine = winner == trying
-        won[trying[mine]] = True
-        slot_of[trying[mine]] = trying[mine]
-        lost = np.flatnonzero(~mine)
-        repeat = equal(keys, rows[trying[lost]], keys, rows[winner[lost]])
-        slot_of[trying[lost[repeat]]] = winner[lost[repeat]]
-        further = trying[lost[~repeat]]
-        at[further] = _further(at[further], hashes[further], mask)
-        pending = further if free.all() else np.sort(np.concatenate((further, taken)))
-    return np.flatnonzero(won)
+def _limit(capacity: int) -> int:
+    """Entries that a table of a capacity takes: five eighths, so that searches stay short."""
+    return capacity * 5 // 8
 
 
 def _capacity(keys: int) -> int:
-    """Entries of a table for so many keys: at most half full, and at least a block."""
-    return max(BLOCK_ROWS, 1 << (2 * keys - 1).bit_length()) if keys else BLOCK_ROWS
+    """Entries of a table that shall take so many keys, and as many again before it is built anew."""
+    capacity = _ENTRIES_MIN
+    while _limit(capacity) < 2 * keys:
+        capacity *= 2
+    return capacity
 
 
 def factorize(keys: Sequence[Any]) -> tuple[Int64s, Int64s]:
@@ -129,15 +46,7 @@ def factorize(keys: Sequence[Any]) -> tuple[Int64s, Int64s]:
     Returns:
         the dense group number of each row, numbered in order of first occurrence, and each group's first row.
     """
-    encoded = encode(keys)
-    rows = np.arange(len(encoded), dtype=np.int64)
-    table = Column(np.uint64, _EMPTY, _capacity(len(rows)))
-    at = (encoded.hashes & np.uint64(len(table) - 1)).view(np.int64)
-    first = np.empty(len(rows), np.int64)
-    firsts = _claim(table, encoded, rows, at, first)
-    numbers = np.empty(len(rows), np.int64)
-    numbers[firsts] = np.arange(len(firsts), dtype=np.int64)
-    return numbers[first], firsts
+    return kernels.number(encode(keys).batch)
 
 
 class HashIndex:
@@ -147,95 +56,88 @@ class HashIndex:
         self.keys = StoredKeys(schema)
         self.live = Column(np.bool_, False)
         """bool by slot: it holds a key."""
-        self._hashes = Column(np.uint64)
-        self._table = Column(np.uint64, _EMPTY, BLOCK_ROWS)
+        self._table = np.full(_ENTRIES_MIN, kernels.EMPTY, np.uint64)
+        self._entries = 0
+        self._stale = 0
+        """Entries, at most, that are of removed keys."""
         self._free = np.zeros(0, np.int64)
-        self._tombstones = 0
+        self._free_count = 0
         self.slot_count = 0
         """Slots ever given out; all are below."""
 
     def __len__(self) -> int:
-        return self.slot_count - len(self._free)
+        return self.slot_count - self._free_count
 
     @property
     def nbytes(self) -> int:
-        return self.keys.nbytes + self.live.nbytes + self._hashes.nbytes + self._table.nbytes + self._free.nbytes
+        return self.keys.nbytes + self.live.nbytes + self._table.nbytes + self._free.nbytes
 
     def find(self, keys: Sequence[Any]) -> Int64s:
         """The slot of each key, -1 where it is missing."""
-        return _find(self._table, self.keys.view(), self.slot_count, encode(keys), None)[0]
+        encoded = encode(keys)
+        if not len(self):
+            return np.full(len(encoded), -1, np.int64)
+        self.keys.prepare(encoded)
+        return kernels.find(self._table, self.slot_count, encoded.batch, self.keys.stored(self.slot_count, self.live.values))
 
     def insert(self, keys: Sequence[Any]) -> tuple[Int64s, Bools]:
         """The slot of each key, given a new one if it was missing; and where a new key occurs first."""
         encoded = encode(keys)
-        slots, at = _find(self._table, self.keys.view(), self.slot_count, encoded, None)
-        is_new = np.zeros(len(slots), np.bool_)
-        missing = np.flatnonzero(slots < 0)
-        at = at[missing]
-        while len(missing):
-            # New keys are entered by and by, lest many repeats of few keys make the table grow.
-            chunk = missing[: max(_CLAIM_ROWS_MIN, len(self))]
-            if self._reserve(len(chunk)):
-                at = _find(self._table, self.keys.view(), self.slot_count, encoded, chunk)[1]
-            else:
-                at = at[: len(chunk)]
-            slots[chunk], fresh = self._enter(encoded, chunk, at)
-            is_new[chunk[fresh]] = True
-            missing = missing[len(chunk) :]
-            if len(missing):
-                slots[missing], at = _find(self._table, self.keys.view(), self.slot_count, encoded, missing)
-                still = slots[missing] < 0
-                missing, at = missing[still], at[still]
-        return slots, is_new
+        rows = len(encoded)
+        slots, is_new = np.empty(rows, np.int64), np.zeros(rows, np.bool_)
+        self.keys.prepare(encoded)
+        self._keep_free(rows)
+        done = 0
+        while True:
+            capacity = len(self.live)
+            stored = self.keys.stored(capacity, self.live.values)
+            state = np.array(
+                [
+                    self._table.ctypes.data,
+                    len(self._table) - 1,
+                    self.slot_count,
+                    capacity,
+                    self._entries,
+                    _limit(len(self._table)),
+                    self._free.ctypes.data,
+                    self._free_count,
+                ],
+                np.int64,
+            )
+            before, done = done, kernels.insert(state, encoded.batch, stored, done, slots, is_new)
+            self.slot_count, self._entries, self._free_count = int(state[2]), int(state[4]), int(state[7])
+            new = before + np.flatnonzero(is_new[before:done]) if self.keys.nested is not None else slots[:0]
+            self.keys.took(stored, encoded, slots[new], new)
+            if done == rows:
+                return slots, is_new
+            self._make_room(encoded, done)
 
-    def _enter(self, encoded: Keys, rows: Int64s, at: Int64s) -> tuple[Int64s, Int64s]:
-        """Give rows whose keys are missing their slots; returns these and which of the rows came first with a key."""
-        first = np.empty(len(rows), np.int64)
-        firsts = _claim(self._table, encoded, rows, at, first)
-        new = self._allocate(len(firsts))
-        hashes = encoded.hashes[rows[firsts]]
-        self._table.put(at[firsts], (hashes & _TAG) | new.view(np.uint64))
-        self._hashes.put(new, hashes)
-        self.keys.put(new, encoded, rows[firsts])
-        self.live.put(new, True)
-        slots = np.empty(len(rows), np.int64)
-        slots[firsts] = new
-        return slots[first], firsts
+    def _keep_free(self, rows: int) -> None:
+        """Save for snapshots what is in the free slots that so many rows may take."""
+        if self._free_count:
+            taken = self._free[max(0, self._free_count - rows) : self._free_count]
+            self.live.keep(taken)
+            self.keys.overwrite(taken)
 
-    def _allocate(self, count: int) -> Int64s:
-        reused = min(count, len(self._free))
-        slots = np.empty(count, np.int64)
-        if reused:
-            slots[:reused] = self._free[len(self._free) - reused :][::-1]
-            self._free = self._free[: len(self._free) - reused]
-        fresh = count - reused
-        slots[reused:] = np.arange(self.slot_count, self.slot_count + fresh)
-        self.reserve(self.slot_count + fresh)
-        return slots
+    def _make_room(self, encoded: Keys, row: int) -> None:
+        """For at least the key of a row."""
+        if self._entries >= _limit(len(self._table)):
+            self._rebuild(len(self) + 1)
+        if not self._free_count and self.slot_count == len(self.live):
+            more = max(_SLOTS_ADDED_MIN, self.slot_count)
+            self.live.reserve(self.slot_count + more)
+            self.keys.reserve(len(self.live))
+        for text, given in zip(self.keys.texts, encoded.batch.texts):
+            text.reserve_bytes(int(given.offsets[row + 1]) - int(given.offsets[row]))
 
-    def _reserve(self, more: int) -> bool:
-        """Make room for more keys; true if the table was rebuilt."""
-        wanted = _capacity(len(self) + more)
-        if wanted <= len(self._table) and (len(self) + self._tombstones + more) * 4 <= 3 * len(self._table):
-            return False
-        self._rebuild(max(wanted, len(self._table)))
-        return True
-
-    def _rebuild(self, capacity: int) -> None:
-        """Enter all live slots into a new table of so many entries."""
-        table = np.full(capacity, _EMPTY, np.uint64)
-        slots = np.flatnonzero(self.live.values[: self.slot_count])
-        hashes = self._hashes.take(slots)
-        at = (hashes & np.uint64(capacity - 1)).view(np.int64)
-        entries = (hashes & _TAG) | slots.view(np.uint64)
-        while len(at):
-            free = table.take(at) == _EMPTY
-            table[at[free]] = entries[free]
-            lost = np.flatnonzero(table.take(at) != entries)
-            entries = entries[lost]
-            at = _further(at[lost], entries, capacity - 1)
-        self._table.replace(table)
-        self._tombstones = 0
+    def _rebuild(self, keys: int) -> None:
+        """A new table that has room for so many keys."""
+        table = np.full(_capacity(keys), kernels.EMPTY, np.uint64)
+        if self._stale or len(table) <= len(self._table):
+            kernels.build(table, self.keys.stored(self.slot_count, self.live.values), self.slot_count)
+        else:
+            kernels.grow(self._table, table)
+        self._table, self._entries, self._stale = table, len(self), 0
 
     # Recovery: slots are given, and the table is built once all are
 
@@ -244,10 +146,14 @@ class HashIndex:
         if len(slots) == 0:
             return
         encoded = encode(keys)
+        self.keys.prepare(encoded)
         self.reserve(int(slots.max()) + 1)
-        self._hashes.put(slots, encoded.hashes)
-        self.keys.put(slots, encoded, np.arange(len(slots), dtype=np.int64))
-        self.live.put(slots, True)
+        self.live.keep(slots)
+        self.keys.overwrite(slots)
+        self.keys.reserve_bytes(encoded)
+        stored = self.keys.stored(self.slot_count, self.live.values)
+        kernels.place(encoded.batch, stored, np.ascontiguousarray(slots, np.int64))
+        self.keys.took(stored, encoded, slots, np.arange(len(slots), dtype=np.int64))
 
     def vacate(self, slots: Int64s) -> None:
         """Free distinct, live slots.  Trap: as with `place`."""
@@ -258,47 +164,54 @@ class HashIndex:
         """Count slots up to here as given out."""
         self.slot_count = max(self.slot_count, slot_count)
         self.live.reserve(self.slot_count)
-        self._hashes.reserve(self.slot_count)
         self.keys.reserve(self.slot_count)
 
     def build(self) -> None:
         """Enter all that was placed."""
         self._free = np.flatnonzero(~self.live.values[: self.slot_count])
-        self._rebuild(_capacity(len(self)))
+        self._free_count = len(self._free)
+        self._stale = self._entries
+        self._rebuild(len(self))
 
     def remove(self, slots: Int64s) -> None:
         """Forget the keys of distinct, live slots."""
         if len(slots) == 0:
             return
-        hashes = self._hashes.take(slots)
-        entries = (hashes & _TAG) | slots.view(np.uint64)
-        at = (hashes & np.uint64(len(self._table) - 1)).view(np.int64)
-        pending = np.arange(len(slots), dtype=np.int64)
-        while len(pending):
-            miss = self._table.take(at[pending]) != entries[pending]
-            pending = pending[miss]
-            at[pending] = _further(at[pending], hashes[pending], len(self._table) - 1)
-        self._table.put(at, _TOMBSTONE)
-        self._tombstones += len(slots)
+        self._stale += len(slots)
         self.live.put(slots, False)
         self.keys.drop(slots)
-        self._free = np.concatenate((self._free, slots))
+        end = self._free_count + len(slots)
+        if end > len(self._free):
+            grown = np.empty(max(end, 2 * len(self._free)), np.int64)
+            grown[: self._free_count] = self._free[: self._free_count]
+            self._free = grown
+        self._free[self._free_count : end] = slots
+        self._free_count = end
 
     def freeze(self) -> FrozenIndex:
-        return FrozenIndex(self._table.freeze(), self.keys.freeze(), self.live.freeze(), self.slot_count)
+        return FrozenIndex(self._table, self.keys.freeze(), self.live.freeze(), self.slot_count)
 
 
 @dataclass(slots=True)
 class FrozenIndex:
     """The index as it was."""
 
-    table: FrozenColumn
+    table: Words
     keys: FrozenKeys
     live: FrozenColumn
     slot_count: int
 
     def find(self, keys: Sequence[Any]) -> Int64s:
-        return _find(self.table, self.keys.view, self.slot_count, encode(keys), None)[0]
+        """The slot that each key had, -1 where it was missing."""
+        encoded = encode(keys)
+        out = np.full(len(encoded), -1, np.int64)
+        rows, slots = kernels.candidates(self.table, self.slot_count, encoded.batch)
+        held = self.live.take(slots)
+        if not held.all():
+            rows, slots = rows[held], slots[held]
+        same = same_keys(self.keys.view, slots, encoded.batch, rows)
+        out[rows[same]] = slots[same]
+        return out
 
     def slots(self) -> Int64s:
         """All that hold a key."""

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import InternalError
+from ...kernels import index as kernels
 from .columns import Column, FrozenColumn, Int64s
 from .expiry import ExpiryQueue
 from .index import FrozenIndex, HashIndex, factorize
@@ -117,7 +118,8 @@ class KeyedStore:
         self._due: ExpiryQueue | None = None if self._expiry is None else ExpiryQueue(self._expiry_values)
         self._changed: list[Int64s] = []
         self._removed: list[tuple[list[Any], Int64s]] = []
-        self._scratch = np.zeros(0, np.int64)
+        self._scratch = np.zeros(0, np.uint64)
+        self._generation = 0
         self.numbered = True
         self._since_base: npt.NDArray[np.uint8] | None = None
         """By slot, since the base: `_CHANGED`, `_FREED`; None if there is no base."""
@@ -162,15 +164,10 @@ class KeyedStore:
         Returns:
             the number of each row's slot, and the distinct slots.
         """
-        if len(self._scratch) < self._index.slot_count:
-            self._scratch = np.zeros(len(self._index.live), np.int64)
-        rows = np.arange(len(slots), dtype=np.int64)
-        # Backwards, because the last write stays: each slot gets its first row.
-        self._scratch[slots[::-1]] = rows[::-1]
-        first = self._scratch[slots]
-        is_first = first == rows
-        numbers = np.cumsum(is_first) - 1
-        return numbers[first], slots[is_first]
+        self._generation += 1
+        if len(self._scratch) < self._index.slot_count or self._generation >> 32:
+            self._scratch, self._generation = np.zeros(len(self._index.live), np.uint64), 1
+        return kernels.group(np.ascontiguousarray(slots), self._generation, self._scratch)
 
     def keys_of(self, slots: Int64s) -> list[Any]:
         """The key columns of live slots."""
@@ -426,11 +423,11 @@ class KeyedStore:
         self._reserve_slots(int(slots.max()) + 1)
         deleted = np.asarray(changes.column(len(self.schema)).to_numpy(zero_copy_only=False), np.bool_)
         # Of several changes of a slot the last one counts.
-        if len(self._scratch) < self._index.slot_count:
-            self._scratch = np.zeros(len(self._index.live), np.int64)
+        numbers, distinct = self.group(slots)
         rows = np.arange(len(slots), dtype=np.int64)
-        self._scratch[slots] = rows
-        kept = self._scratch[slots] == rows
+        last = np.empty(len(distinct), np.int64)
+        last[numbers] = rows  # of equal numbers, the last assignment stays
+        kept = last[numbers] == rows
         freed = np.zeros(0, np.int64)
         if deleted.any():
             freed = self.group(slots[deleted])[1]

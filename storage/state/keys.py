@@ -1,7 +1,7 @@
-"""Keys as machine words: what the hash index hashes, compares and stores.
+"""Keys as the hash index takes them: machine words and byte strings.
 
 A key column becomes words of 64 bits: one for a number, date, time or bool, two or four for a decimal.  Strings and bytes
-become a run of words in a heap (padded with zeros) and their length.  Other types go by a canonical byte encoding, and
+stay what they are in Arrow; in the store they lie in a heap of bytes.  Other types go by a canonical byte encoding, and
 their Arrow values are stored beside it.  A null is a value like any other: it is equal to null only.  NaN equals NaN,
 and -0.0 equals 0.0, at every depth (`storage/values/canonical.py`).
 """
@@ -9,31 +9,23 @@ and -0.0 equals 0.0, at every depth (`storage/values/canonical.py`).
 from __future__ import annotations
 
 import pickle
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...kernels import index as kernels
+from ...kernels import texts as text_kernels
 from ..values.canonical import canonical
 from .columns import Column, Int64s
 from .rows import FrozenRows, RowStorage
 
 Words = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
-
-_TEXT_WORDS_MAX: Final = 16
-"""Words of a text that are handled column-wise (128 bytes); the rest of longer texts goes row by row."""
-
-_MIX_1: Final = np.uint64(0x9E3779B97F4A7C15)
-_MIX_2: Final = np.uint64(0xD6E8FEB86659FD93)
-_SHIFT: Final = np.uint64(32)
-_POSITIVE: Final = np.uint64(0x7FFFFFFFFFFFFFFF)
-_KEEP: Final = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
-"""Masks that keep the first n bytes of a little-endian word."""
+Octets = npt.NDArray[np.uint8]
 
 
 class Readable(Protocol):
@@ -44,16 +36,16 @@ class Readable(Protocol):
 
 @dataclass(slots=True)
 class Texts:
-    """Byte strings: row r has ``lengths[r]`` bytes, in whole words from ``heap[starts[r]]``."""
+    """Byte strings by slot: a slot's has ``lengths[slot]`` bytes, from ``heap[starts[slot]]`` on."""
 
     starts: Readable
     lengths: Readable
-    heap: Words
+    heap: Octets
 
 
 @dataclass(slots=True)
 class KeyView:
-    """Keys by row number (a batch's) or by slot (a store's)."""
+    """A store's keys by slot."""
 
     words: Sequence[Readable]
     texts: Sequence[Texts]
@@ -62,14 +54,14 @@ class KeyView:
 
 
 @dataclass(slots=True)
-class Keys(KeyView):
+class Keys:
     """A batch's keys.  ``nested`` are the Arrow columns that no words can hold."""
 
-    hashes: Words
+    batch: kernels.KeyBatch
     nested: list[Any]
 
     def __len__(self) -> int:
-        return len(self.hashes)
+        return len(self.batch)
 
 
 def _is_text(type_: Any) -> bool:
@@ -87,15 +79,6 @@ def _is_nested(type_: Any) -> bool:
         or t.is_temporal(type_)
         or t.is_decimal(type_)
     )
-
-
-def _mix(hashes: Words) -> Words:
-    """Spread every bit of a word over all of it, in place."""
-    hashes *= _MIX_1
-    hashes ^= hashes >> _SHIFT
-    hashes *= _MIX_2
-    hashes ^= hashes >> _SHIFT
-    return hashes
 
 
 def _valid(array: Any) -> Bools:
@@ -125,76 +108,26 @@ def _number_words(array: Any) -> list[Words]:
     return words
 
 
-def _text_words(array: Any) -> Texts:
-    """A column of strings or bytes as padded words; nulls are empty."""
+def _text(array: Any, bit: int) -> kernels.Text:
+    """A column of strings or bytes."""
     large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
     n = len(array)
+    dtype = np.dtype(np.int64 if large else np.int32)
     buffers = array.buffers()
-    if n == 0:
-        return Texts(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint64))
-    offsets = np.frombuffer(buffers[1], np.int64 if large else np.int32)[array.offset : array.offset + n + 1]
-    low, high = int(offsets[0]), int(offsets[-1])
-    data = np.zeros(high - low + 8, np.uint8)
-    if high > low:
-        data[:-8] = np.frombuffer(buffers[2], np.uint8)[low:high]
-    unaligned = np.ndarray((len(data) - 7,), np.uint64, data, 0, (1,))
-    begins = offsets[:-1].astype(np.int64) - low
-    lengths = np.diff(offsets).astype(np.int64)
-    if array.null_count:
-        lengths[~_valid(array)] = 0
-    counts = (lengths + 7) >> 3
-    starts = np.cumsum(counts) - counts
-    heap = np.empty(int(counts.sum()), np.uint64)
-    rows: Int64s | None = None
-    for w in range(int(counts.max())):
-        if w == _TEXT_WORDS_MAX:
-            break
-        rows = _with_word(counts, w, rows)
-        b, s, left = (begins, starts, lengths) if rows is None else (begins[rows], starts[rows], lengths[rows])
-        heap[s + w] = unaligned[b + 8 * w] & _KEEP[np.minimum(left - 8 * w, 8)]
-    for row in np.flatnonzero(counts > _TEXT_WORDS_MAX):
-        raw = data[begins[row] : begins[row] + lengths[row]].tobytes()
-        heap[starts[row] : starts[row] + counts[row]] = np.frombuffer(raw.ljust(8 * counts[row], b"\0"), np.uint64)
-    return Texts(starts, lengths, heap)
-
-
-def _with_word(counts: Int64s, word: int, rows: Int64s | None) -> Int64s | None:
-    """Which of ``rows`` (None: all) have the given word; None if it is all."""
-    if rows is None:
-        has = counts > word
-        return None if has.all() else np.flatnonzero(has)
-    return rows[counts[rows] > word]
-
-
-def _hash_texts(texts: Texts, hashes: Words) -> None:
-    lengths = np.asarray(texts.lengths)
-    starts = np.asarray(texts.starts)
-    hashes ^= lengths.view(np.uint64)
-    counts = (lengths + 7) >> 3
-    rows: Int64s | None = None
-    for w in range(min(int(counts.max(initial=0)), _TEXT_WORDS_MAX)):
-        rows = _with_word(counts, w, rows)
-        if rows is None:
-            hashes ^= texts.heap.take(starts + w)
-            hashes *= _MIX_1
-            hashes ^= hashes >> _SHIFT
-        else:
-            some = (hashes[rows] ^ texts.heap.take(starts[rows] + w)) * _MIX_1
-            hashes[rows] = some ^ (some >> _SHIFT)
-    for row in np.flatnonzero(counts > _TEXT_WORDS_MAX):
-        rest = texts.heap[starts[row] + _TEXT_WORDS_MAX : starts[row] + counts[row]]
-        hashes[row] ^= np.uint64(zlib.crc32(rest.tobytes()))
-    _mix(hashes)
+    if n == 0 or buffers[1] is None:
+        return kernels.Text(np.zeros(n + 1, dtype), np.zeros(0, np.uint8), bit)
+    offsets = np.frombuffer(buffers[1], dtype, n + 1, array.offset * dtype.itemsize)
+    data = np.zeros(0, np.uint8) if buffers[2] is None else np.frombuffer(buffers[2], np.uint8)
+    return kernels.Text(offsets, data, bit)
 
 
 def encode(columns: Sequence[Any]) -> Keys:
     """The keys of a batch: parallel Arrow arrays, one per key column."""
     length = len(columns[0])
-    hashes = np.full(length, 0x243F6A8885A308D3, np.uint64)
     words: list[Words] = []
-    texts: list[Texts] = []
+    texts: list[kernels.Text] = []
     nested: list[Any] = []
-    nulls: npt.NDArray[np.uint64] | None = None
+    nulls: Words | None = None
     for number, given in enumerate(columns):
         column = canonical(given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given)
         if pa.types.is_dictionary(column.type):
@@ -206,51 +139,29 @@ def encode(columns: Sequence[Any]) -> Keys:
             nested.append(column)
             column = pa.array([None if v is None else pickle.dumps(v, 4) for v in column.to_pylist()], pa.binary())
         if _is_text(column.type):
-            texts.append(_text_words(column))
-            _hash_texts(texts[-1], hashes)
+            texts.append(_text(column, number))
         else:
-            for word in _number_words(column):
-                words.append(word)
-                hashes ^= word
-                _mix(hashes)
-    if nulls is not None:
-        # Rows without nulls must hash as they do in a batch that has none.
-        rows = np.flatnonzero(nulls)
-        hashes[rows] = _mix(hashes[rows] ^ nulls[rows])
-    hashes &= _POSITIVE
-    return Keys(words, texts, nulls, hashes, nested)
+            words.extend(_number_words(column))
+    return Keys(kernels.KeyBatch(length, words, texts, nulls), nested)
 
 
-def _pick(values: Readable, rows: Int64s | None) -> Any:
-    return values if rows is None else values.take(rows)
-
-
-def equal(a: KeyView, a_rows: Int64s, b: KeyView, b_rows: Int64s | None) -> Bools:
-    """Whether the keys of parallel rows are equal; ``b_rows``: None stands for all of a batch's rows."""
-    same = np.ones(len(a_rows), np.bool_)
-    for left, right in zip(a.words, b.words):
-        same &= left.take(a_rows) == _pick(right, b_rows)
-    if a.nulls is not None or b.nulls is not None:
+def same_keys(view: KeyView, slots: Int64s, batch: kernels.KeyBatch, rows: Int64s) -> Bools:
+    """bool[n]: the key of each slot is that of the batch's row beside it."""
+    same = np.ones(len(slots), np.bool_)
+    for left, right in zip(view.words, batch.words):
+        same &= left.take(slots) == right.take(rows)
+    if view.nulls is not None or batch.nulls is not None:
         zero = np.uint64(0)
-        same &= (zero if a.nulls is None else a.nulls.take(a_rows)) == (zero if b.nulls is None else _pick(b.nulls, b_rows))
-    for x, y in zip(a.texts, b.texts):
-        lengths = x.lengths.take(a_rows)
-        same &= lengths == _pick(y.lengths, b_rows)
-        counts = (lengths + 7) >> 3
-        x_starts, y_starts = x.starts.take(a_rows), _pick(y.starts, b_rows)
-        rows: Int64s | None = None if same.all() else np.flatnonzero(same)
-        for w in range(min(int(counts.max(initial=0)), _TEXT_WORDS_MAX)):
-            if rows is None:
-                rows = _with_word(counts, w, None)
-            else:
-                rows = rows[counts[rows] > w]
-            if rows is None:
-                same &= x.heap.take(x_starts + w) == y.heap.take(y_starts + w)
-            elif len(rows):
-                same[rows] &= x.heap.take(x_starts[rows] + w) == y.heap.take(y_starts[rows] + w)
-        for row in np.flatnonzero(same & (counts > _TEXT_WORDS_MAX)):
-            s, t, n = x_starts[row], y_starts[row], counts[row]
-            same[row] = np.array_equal(x.heap[s : s + n], y.heap[t : t + n])
+        mine = zero if view.nulls is None else view.nulls.take(slots)
+        same &= mine == (zero if batch.nulls is None else batch.nulls.take(rows))
+    for text, other in zip(view.texts, batch.texts):
+        at = np.flatnonzero(same)
+        if batch.nulls is not None:
+            # What lies below a null says nothing; and the nulls are the same.
+            at = at[(batch.nulls.take(rows[at]) >> np.uint64(other.bit)) & np.uint64(1) == 0]
+        mine = slots[at]
+        starts, lengths = text.starts.take(mine), text.lengths.take(mine)
+        same[at] = text_kernels.equal(text.heap, starts, lengths, other.offsets, other.data, rows[at])
     return same
 
 
@@ -260,83 +171,42 @@ class _TextColumn:
     def __init__(self) -> None:
         self.starts = Column(np.int64)
         self.lengths = Column(np.int64)
-        self.heap: Words = np.zeros(64, np.uint64)
+        self.heap: Octets = np.zeros(64, np.uint8)
         self.used = 0
         self.garbage = 0
 
-    def put(self, slots: Int64s, texts: Texts, rows: Int64s) -> None:
-        lengths = texts.lengths.take(rows)
-        counts = (lengths + 7) >> 3
-        total = int(counts.sum())
-        if self.used + total > len(self.heap):
-            grown = np.zeros(max(self.used + total, 2 * len(self.heap)), np.uint64)
+    def reserve_bytes(self, more: int) -> None:
+        """Make room in the heap; whoever holds the one before may go on reading it."""
+        if self.used + more > len(self.heap):
+            grown = np.zeros(max(self.used + more, 2 * len(self.heap)), np.uint8)
             grown[: self.used] = self.heap[: self.used]
             self.heap = grown
-        starts = self.used + np.cumsum(counts) - counts
-        self.used += total
-        _copy_words(texts.heap, texts.starts.take(rows), self.heap, starts, counts)
-        self.starts.put(slots, starts)
-        self.lengths.put(slots, lengths)
 
     def drop(self, slots: Int64s) -> None:
-        self.garbage += int(((self.lengths.take(slots) + 7) >> 3).sum())
+        self.garbage += int(self.lengths.take(slots).sum())
         self.lengths.put(slots, 0)
         if self.garbage > 4096 and self.garbage * 2 > self.used:
             self._compact()
 
     def _compact(self) -> None:
-        # Dropped slots have length 0, so every slot's words are live.
-        counts = (self.lengths.values + 7) >> 3
-        ends = np.cumsum(counts)
-        total = int(ends[-1])
-        heap = np.zeros(max(64, total + total // 2), np.uint64)
-        _copy_words(self.heap, self.starts.values, heap, ends - counts, counts)
+        # Dropped slots have length 0, so every slot's bytes are live.
+        offsets = text_kernels.offsets_of(self.lengths.values)
+        total = int(offsets[-1])
+        live = text_kernels.gather(self.heap, self.starts.values, offsets)
+        heap = np.zeros(max(64, total + total // 2), np.uint8)
+        heap[:total] = live
         self.heap, self.used, self.garbage = heap, total, 0
-        self.starts.replace(ends - counts)
-
-
-def _copy_words(source: Words, source_starts: Int64s, target: Words, target_starts: Int64s, counts: Int64s) -> None:
-    rows: Int64s | None = None
-    for w in range(min(int(counts.max(initial=0)), _TEXT_WORDS_MAX)):
-        rows = _with_word(counts, w, rows)
-        if rows is None:
-            target[target_starts + w] = source.take(source_starts + w)
-        else:
-            target[target_starts[rows] + w] = source.take(source_starts[rows] + w)
-    for row in np.flatnonzero(counts > _TEXT_WORDS_MAX):
-        n = counts[row]
-        target[target_starts[row] : target_starts[row] + n] = source[source_starts[row] : source_starts[row] + n]
+        self.starts.replace(offsets[:-1].copy())
 
 
 def _texts_to_arrow(texts: Texts, rows: Int64s, valid: Any, type_: Any) -> Any:
     """The strings of rows as an Arrow array; ``valid``: its validity buffer, or None."""
     starts, lengths = texts.starts.take(rows), texts.lengths.take(rows)
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    data = np.zeros(int(offsets[-1]) + 8, np.uint8)
-    unaligned = np.ndarray((len(data) - 7,), np.uint64, data, 0, (1,))
-    counts = (lengths + 7) >> 3
-    # A word's padding spills into the texts after it; so last words first, and their own words put it right.
-    for row in np.flatnonzero(counts > _TEXT_WORDS_MAX):
-        at = offsets[row] + 8 * _TEXT_WORDS_MAX
-        words = texts.heap[starts[row] + _TEXT_WORDS_MAX : starts[row] + counts[row]]
-        data[at : offsets[row + 1]] = words.view(np.uint8)[: offsets[row + 1] - at]
-    for w in range(min(int(counts.max(initial=0)), _TEXT_WORDS_MAX) - 1, -1, -1):
-        some = np.flatnonzero(counts > w)
-        at = offsets[some] + 8 * w
-        if w == 0:
-            unaligned[at] = texts.heap.take(starts[some])
-        else:
-            _merge_words(unaligned, at, texts.heap.take(starts[some] + w), lengths[some] - 8 * w)
+    offsets = text_kernels.offsets_of(lengths)
+    data = text_kernels.gather(texts.heap, starts, offsets)
     large = pa.types.is_large_string(type_) or pa.types.is_large_binary(type_)
     ends = pa.py_buffer(offsets if large else offsets.astype(np.int32))
-    return pa.Array.from_buffers(type_, len(rows), [valid, ends, pa.py_buffer(data[:-8])])
-
-
-def _merge_words(target: Words, at: Int64s, words: Words, left: Int64s) -> None:
-    """Write words without touching the bytes after their text's end."""
-    keep = _KEEP[np.minimum(left, 8)]
-    target[at] = (target[at] & ~keep) | words
+    return pa.Array.from_buffers(type_, len(rows), [valid, ends, pa.py_buffer(data)])
 
 
 class StoredKeys:
@@ -382,20 +252,35 @@ class StoredKeys:
         if self.nested is not None:
             self.nested.reserve(slots)
 
-    def put(self, slots: Int64s, keys: Keys, rows: Int64s) -> None:
-        """Store the keys of a batch's rows."""
-        for column, words in zip(self.words, keys.words):
-            column.put(slots, words.take(rows))
-        for text, texts in zip(self.texts, keys.texts):
-            text.put(slots, texts, rows)
-        if keys.nulls is not None and self.nulls is None:
-            # Snapshots taken before hold no nulls, so they do not need this column.
+    def prepare(self, keys: Keys) -> None:
+        """Have a column for nulls, if some of these keys are null.  (Snapshots taken before hold none: they need none.)"""
+        if keys.batch.nulls is not None and self.nulls is None:
             self.nulls = Column(np.uint64, 0, len((self.words + [t.starts for t in self.texts])[0]))
-        if self.nulls is not None:
-            self.nulls.put(slots, 0 if keys.nulls is None else keys.nulls.take(rows))
-        if self.nested is not None:
+
+    def overwrite(self, slots: Int64s) -> None:
+        """Slots that snapshots may hold are about to get other keys."""
+        columns = [*self.words, *(c for t in self.texts for c in (t.starts, t.lengths))]
+        for column in columns if self.nulls is None else [*columns, self.nulls]:
+            column.keep(slots)
+
+    def stored(self, slots: int, live: Bools) -> kernels.StoredKeys:
+        """What kernels read and write; good until anything is reserved.  Trap: see `took`."""
+        texts = [kernels.StoredText(t.starts.values, t.lengths.values, t.heap, t.used) for t in self.texts]
+        nulls = None if self.nulls is None else self.nulls.values
+        return kernels.StoredKeys(slots, live, [w.values for w in self.words], texts, nulls)
+
+    def took(self, stored: kernels.StoredKeys, keys: Keys, slots: Int64s, rows: Int64s) -> None:
+        """A kernel has entered keys of a batch's rows into slots."""
+        for number, text in enumerate(self.texts):
+            text.used = stored.used(number)
+        if self.nested is not None and len(slots):
             index = pa.array(rows)
             self.nested.write(slots, [column.take(index) for column in keys.nested])
+
+    def reserve_bytes(self, keys: Keys) -> None:
+        """Make room in the heaps for all texts of a batch."""
+        for text, given in zip(self.texts, keys.batch.texts):
+            text.reserve_bytes(int(given.offsets[-1]) - int(given.offsets[0]))
 
     def drop(self, slots: Int64s) -> None:
         """Free what slots hold; they must not be compared until they are put again."""

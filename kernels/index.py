@@ -1,0 +1,246 @@
+"""Hash indexes: key columns -> slots (source/index.cpp).
+
+Keys reach the kernels as descriptors: `KeyBatch` for a batch's, `StoredKeys` for those of an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InternalError
+from .library import address, function
+
+__all__ = [
+    "EMPTY",
+    "KeyBatch",
+    "StoredKeys",
+    "StoredText",
+    "Text",
+    "build",
+    "candidates",
+    "find",
+    "group",
+    "grow",
+    "insert",
+    "number",
+    "place",
+]
+
+Int64s = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+Octets = npt.NDArray[np.uint8]
+
+EMPTY: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""An entry of a table that is free."""
+
+_find = function("index_find", "-", "piippp")
+_insert = function("index_insert", "i", "pppipp")
+_build = function("index_build", "-", "pipi")
+_grow = function("index_grow", "-", "pipi")
+_candidates = function("index_candidates", "i", "piipppp" + "i")
+_number = function("index_number", "i", "pippp")
+_place = function("index_place", "-", "ppp")
+_group = function("group_slots", "i", "piippp")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A batch's column of byte strings: row r is ``data[offsets[r]:offsets[r + 1]]``, and empty where it is null.
+
+    ``offsets``: int32 or int64, one more than there are rows, ascending.  ``bit``: the column's bit in `KeyBatch.nulls`.
+    """
+
+    offsets: npt.NDArray[Any]
+    data: Octets
+    bit: int
+
+
+class KeyBatch:
+    """The keys of a batch: words (uint64[rows]), byte strings, and a mask of nulls (uint64[rows], or None)."""
+
+    __slots__ = ("descriptor", "nulls", "rows", "texts", "words")
+
+    def __init__(self, rows: int, words: Sequence[Words], texts: Sequence[Text], nulls: Words | None) -> None:
+        self.rows = rows
+        self.words = words
+        self.texts = texts
+        self.nulls = nulls
+        described = [rows, len(words), len(texts), 0 if nulls is None else address(nulls, np.uint64, rows)]
+        described += [address(w, np.uint64, rows) for w in words]
+        for text in texts:
+            large = text.offsets.dtype == np.int64
+            offsets = address(text.offsets, np.int64 if large else np.int32, rows + 1)
+            if int(text.offsets[0]) < 0 or int(text.offsets[rows]) > len(text.data):
+                raise InternalError("the offsets of a text column lie outside of its bytes")
+            described += [offsets, address(text.data, np.uint8, 0), int(large), text.bit]
+        self.descriptor = np.array(described, np.int64)
+
+    def __len__(self) -> int:
+        return self.rows
+
+
+@dataclass(slots=True)
+class StoredText:
+    """Byte strings by slot: ``lengths[slot]`` bytes from ``heap[starts[slot]]``; ``used`` bytes of the heap are taken."""
+
+    starts: Int64s
+    lengths: Int64s
+    heap: Octets
+    used: int
+
+
+class StoredKeys:
+    """The keys of an index by slot; arrays have ``slots`` items at least."""
+
+    __slots__ = ("_held", "descriptor", "texts", "words_count")
+
+    def __init__(
+        self, slots: int, live: Bools, words: Sequence[Words], texts: Sequence[StoredText], nulls: Words | None
+    ) -> None:
+        described = [len(words), len(texts), 0 if nulls is None else address(nulls, np.uint64, slots, write=True)]
+        described.append(address(live, np.bool_, slots, write=True))
+        described += [address(w, np.uint64, slots, write=True) for w in words]
+        for text in texts:
+            described += [
+                address(text.starts, np.int64, slots, write=True),
+                address(text.lengths, np.int64, slots, write=True),
+            ]
+            described += [address(text.heap, np.uint8, text.used, write=True), text.used, len(text.heap)]
+        self.descriptor = np.array(described, np.int64)
+        self.texts = texts
+        self.words_count = len(words)
+        self._held = (live, words, nulls)
+
+    def check(self, batch: KeyBatch) -> None:
+        """Raises: InternalError, if a batch's keys are of another shape, or have nulls where these have no room for any."""
+        shape = (len(batch.words), len(batch.texts))
+        if shape != (self.words_count, len(self.texts)) or (batch.nulls is not None and self._held[2] is None):
+            raise InternalError(f"keys of {shape[0]} words and {shape[1]} texts do not fit an index's")
+
+    def used(self, text: int) -> int:
+        """Bytes taken of a text's heap, after an insertion."""
+        return int(self.descriptor[4 + self.words_count + 5 * text + 3])
+
+
+def _table(table: Words, *, write: bool = False) -> int:
+    if len(table) & (len(table) - 1) or not len(table):
+        raise InternalError("a table's length is a power of two")
+    return address(table, np.uint64, len(table), write=write)
+
+
+def find(table: Words, slot_count: int, batch: KeyBatch, stored: StoredKeys) -> Int64s:
+    """int64[rows]: the slot of each key, -1 where it is missing."""
+    stored.check(batch)
+    out = np.empty(batch.rows, np.int64)
+    descriptor, held = batch.descriptor, stored.descriptor
+    _find(
+        _table(table),
+        len(table) - 1,
+        slot_count,
+        descriptor.ctypes.data,
+        held.ctypes.data,
+        address(out, np.int64, batch.rows, write=True),
+    )
+    return out
+
+
+def insert(state: Int64s, batch: KeyBatch, stored: StoredKeys, start: int, out: Int64s, is_new: Bools) -> int:
+    """Enter keys from row ``start`` on; ``state`` is described in the source, and changed.
+
+    Returns:
+        the first row that was not done, because the table, the columns or a heap are full; the batch's length if all were.
+    """
+    stored.check(batch)
+    done: int = _insert(
+        address(state, np.int64, 8, write=True),
+        batch.descriptor.ctypes.data,
+        stored.descriptor.ctypes.data,
+        start,
+        address(out, np.int64, batch.rows, write=True),
+        address(is_new, np.bool_, batch.rows, write=True),
+    )
+    return done
+
+
+def build(table: Words, stored: StoredKeys, slots: int) -> None:
+    """Enter all live slots below ``slots`` into an empty table that has room for them."""
+    _build(_table(table, write=True), len(table) - 1, stored.descriptor.ctypes.data, slots)
+
+
+def grow(old: Words, table: Words) -> None:
+    """Enter the entries of a table, none of which is stale, into a larger, empty one."""
+    _grow(_table(old), len(old), _table(table, write=True), len(table) - 1)
+
+
+def candidates(table: Words, slot_count: int, batch: KeyBatch) -> tuple[Int64s, Int64s]:
+    """Pairs of a row and a slot that may hold its key, for readers of a frozen index: who asks compares the keys."""
+    row = np.zeros(1, np.int64)
+    found: list[tuple[Int64s, Int64s]] = []
+    room = 2 * batch.rows + 8
+    while int(row[0]) < batch.rows:
+        rows, slots = np.empty(room, np.int64), np.empty(room, np.int64)
+        before = int(row[0])
+        count = _candidates(
+            _table(table),
+            len(table) - 1,
+            slot_count,
+            batch.descriptor.ctypes.data,
+            row.ctypes.data,
+            rows.ctypes.data,
+            slots.ctypes.data,
+            room,
+        )
+        found.append((rows[:count], slots[:count]))
+        if int(row[0]) == before:
+            room *= 2
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate([r for r, _ in found]), np.concatenate([s for _, s in found])
+
+
+def number(batch: KeyBatch) -> tuple[Int64s, Int64s]:
+    """Number the distinct keys of a batch densely, in order of first occurrence.
+
+    Returns:
+        the number of each row's key, and the first row of each key.
+    """
+    table = np.full(max(64, 1 << (2 * batch.rows).bit_length()), EMPTY, np.uint64)
+    numbers, firsts = np.empty(batch.rows, np.int64), np.empty(batch.rows, np.int64)
+    count = _number(
+        _table(table, write=True), len(table) - 1, batch.descriptor.ctypes.data, numbers.ctypes.data, firsts.ctypes.data
+    )
+    return numbers, firsts[:count].copy()
+
+
+def place(batch: KeyBatch, stored: StoredKeys, slots: Int64s) -> None:
+    """Write keys into slots of which the table knows nothing yet; the heaps have room for all of their texts."""
+    stored.check(batch)
+    _place(batch.descriptor.ctypes.data, stored.descriptor.ctypes.data, address(slots, np.int64, batch.rows))
+
+
+def group(slots: Int64s, generation: int, scratch: Words) -> tuple[Int64s, Int64s]:
+    """Number the distinct slots of a batch densely, in order of first occurrence.
+
+    Args:
+        generation: below 2**32, another one in every call with the same scratch.
+        scratch: uint64 by slot, longer than the largest slot; its contents are the kernel's.
+
+    Returns:
+        the number of each row's slot, and the distinct slots.
+    """
+    numbers, distinct = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64)
+    count = _group(
+        address(slots, np.int64, len(slots)),
+        len(slots),
+        generation,
+        address(scratch, np.uint64, len(scratch), write=True),
+        numbers.ctypes.data,
+        distinct.ctypes.data,
+    )
+    return numbers, distinct[:count].copy()

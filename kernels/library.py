@@ -1,0 +1,117 @@
+"""The compiled library, and the checks that stand between NumPy and its pointers.
+
+A kernel believes what it is told, so everything is looked at here: that an array is of the right type, contiguous and long
+enough, and writable where it is written to.  Addresses are taken from arrays that a variable holds: an array made inside an
+argument list would be freed before the kernel reads it.  ctypes releases the GIL during a call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InternalError
+
+__all__ = ["DIGEST", "Address", "Function", "address", "bits", "function", "library_path"]
+
+Address = int
+
+_HERE: Final = Path(__file__).resolve().parent
+_NAMES: Final = {"win32": "kernels.dll", "darwin": "libkernels.dylib"}
+
+_KINDS: Final[dict[str, Any]] = {
+    "p": ctypes.c_void_p,
+    "i": ctypes.c_int64,
+    "d": ctypes.c_double,
+    "-": None,
+    "s": ctypes.c_char_p,
+}
+
+
+def library_path() -> Path:
+    """Where the library is: beside this file, or where PENSTOCK_KERNELS says (`make sanitize`)."""
+    named = os.environ.get("PENSTOCK_KERNELS")
+    return Path(named) if named else _HERE / _NAMES.get(sys.platform, "libkernels.so")
+
+
+def _source_digest() -> str | None:
+    """Of the C++ sources, as in `build_tools/kernel_compiler.py`; None in an installed package, which has none."""
+    folder = _HERE / "source"
+    if not folder.is_dir():
+        return None
+    hashed = hashlib.sha256()
+    for path in sorted([*folder.glob("*.cpp"), *folder.glob("*.h")]):
+        hashed.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return hashed.hexdigest()[:32]
+
+
+def _load() -> ctypes.CDLL:
+    path = library_path()
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ImportError(
+            f"penstock's compiled kernels cannot be loaded from {path}: {error}. Install penstock again (in a checkout: "
+            "`make setup`), with a C++ compiler on the PATH or with the package ziglang."
+        ) from error
+    library.kernels_digest.restype = ctypes.c_char_p
+    made_of = library.kernels_digest().decode()
+    if _source_digest() not in (None, made_of):
+        raise ImportError(
+            f"penstock's compiled kernels in {path} were made of other sources than those beside it: run `make setup`."
+        )
+    return library
+
+
+_LIBRARY: Final = _load()
+DIGEST: Final[str] = _LIBRARY.kernels_digest().decode()
+"""Of the sources that the library was made of."""
+
+Function = Any
+
+
+def function(name: str, result: str, arguments: str) -> Function:
+    """A kernel by name.
+
+    Args:
+        result, arguments: a letter each: ``p`` an address, ``i`` int64, ``d`` double, ``-`` nothing.
+    """
+    found = getattr(_LIBRARY, name)
+    found.restype = _KINDS[result]
+    found.argtypes = [_KINDS[kind] for kind in arguments]
+    return found
+
+
+def address(array: npt.NDArray[Any], dtype: Any, length: int, *, write: bool = False) -> Address:
+    """Where an array's memory begins, for a kernel that touches its first ``length`` items.
+
+    Trap: the array must outlive the call, so it must be held by a variable.
+
+    Raises:
+        InternalError: it is not what the kernel takes.
+    """
+    if array.dtype != dtype or not array.flags.c_contiguous or len(array) < length or (write and not array.flags.writeable):
+        raise InternalError(
+            f"a kernel takes {length} contiguous items of {np.dtype(dtype)}{', writable' if write else ''}, "
+            f"not {len(array)} of {array.dtype} with strides {array.strides}"
+        )
+    data: int = array.__array_interface__["data"][0]
+    return data
+
+
+def bits(array: Any, length: int) -> tuple[Address, int]:
+    """The validity bits of an Arrow array, (0, 0) if it has no nulls, and the bit at which its rows begin."""
+    buffer = array.buffers()[0]
+    if buffer is None or array.null_count == 0:
+        return 0, 0
+    if (array.offset + length + 7) // 8 > buffer.size:
+        raise InternalError("an Arrow array's validity bits are shorter than the array")
+    where: int = buffer.address
+    return where, int(array.offset)

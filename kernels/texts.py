@@ -1,0 +1,61 @@
+"""Byte strings in a heap by (start, length) (source/texts.cpp)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .library import address, function
+
+__all__ = ["equal", "gather", "offsets_of"]
+
+Int64s = npt.NDArray[np.int64]
+Octets = npt.NDArray[np.uint8]
+
+_offsets = function("texts_offsets", "i", "pip")
+_gather = function("texts_gather", "-", "pppip")
+_equal = function("texts_equal", "-", "ppppippip")
+
+
+def offsets_of(lengths: Int64s) -> Int64s:
+    """int64[n + 1]: where strings of the given lengths begin and end, one after the other."""
+    out = np.empty(len(lengths) + 1, np.int64)
+    _offsets(address(lengths, np.int64, len(lengths)), len(lengths), out.ctypes.data)
+    return out
+
+
+def gather(heap: Octets, starts: Int64s, offsets: Int64s) -> Octets:
+    """The strings that begin at ``starts`` of a heap, one after the other, as `offsets_of` says."""
+    total = int(offsets[-1])
+    out = np.empty(total, np.uint8)
+    n = len(offsets) - 1
+    _gather(
+        address(heap, np.uint8, 0),
+        address(starts, np.int64, n),
+        address(offsets, np.int64, n + 1),
+        n,
+        address(out, np.uint8, total, write=True),
+    )
+    return out
+
+
+def equal(
+    heap: Octets, starts: Int64s, lengths: Int64s, offsets: npt.NDArray[Any], data: Octets, rows: Int64s
+) -> npt.NDArray[np.bool_]:
+    """bool[n]: whether the heap's string is that of the row in an Arrow array with these offsets (int32 or int64)."""
+    out = np.empty(len(rows), np.bool_)
+    large = offsets.dtype == np.int64
+    _equal(
+        address(heap, np.uint8, 0),
+        address(starts, np.int64, len(rows)),
+        address(lengths, np.int64, len(rows)),
+        address(offsets, np.int64 if large else np.int32, 0),
+        int(large),
+        address(data, np.uint8, 0),
+        address(rows, np.int64, len(rows)),
+        len(rows),
+        address(out, np.bool_, len(rows), write=True),
+    )
+    return out
