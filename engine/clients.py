@@ -94,7 +94,7 @@ class ClientMethods:
         self._check_open()
         options = ConsumerOptions(
             group=group,
-            auto_offset_reset=auto_offset_reset or self.settings["auto.offset.reset"],  # type: ignore[arg-type]  # checked
+            auto_offset_reset=auto_offset_reset or self.settings.options.auto_offset_reset,
             isolation_level=isolation_level,
             enable_auto_commit=enable_auto_commit,
             auto_commit_interval_ms=auto_commit_interval_ms,

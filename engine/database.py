@@ -98,20 +98,21 @@ class Database(ClientMethods):
     ) -> None:
         self.path = None if path is None else Path(path)
         load_built_ins()
+        options = settings.database
         functions = registry if registry is not None else Registry(USER_FUNCTIONS)
         with use_clock(clock), ExitStack() as undo:
             files = open_directory(path)
             undo.callback(files.close)
             log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
-            log.settings.relaxed_delay_s = settings.integer("penstock.durability.relaxed.ms") / 1000
+            log.settings.relaxed_delay_s = options.relaxed_ms / 1000
             undo.pop_all()
             undo.callback(log.close)
-            schemas = open_registry(log, settings["ksql.schema.registry.url"])
+            schemas = open_registry(log, options.schema_registry_url)
             host = QueryHost(
                 log,
                 None if path is None else CheckpointFiles(files),
-                threads=settings.integer("penstock.threads") if threads is None else threads,
-                rows_max=settings.integer("penstock.rows.per.step"),
+                threads=options.threads if threads is None else threads,
+                rows_max=options.rows_per_step,
             )
             undo.callback(host.close)
             self._clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit)

@@ -7,7 +7,7 @@ other filters or projections finds its state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,7 +40,6 @@ from ..storage.formats.base import Serde
 from ..storage.log.protocol import TopicConfig
 from .analysis.bind import bind
 from .analysis.scope import FromSource, Scope, SourceColumn
-from .analysis.switches import NESTED_NULLS, is_off
 from .catalog import DataSource, FormatInfo
 from .expressions.compile import compile_expression, compile_predicate
 from .expressions.nodes import TypedExpression, text
@@ -49,6 +48,7 @@ from .functions.registry import Registry
 from .plan import nodes as p
 from .plan.build import columns_read
 from .plan.rules.materialise_tables import wants_before
+from .query_options import QueryOptions
 from .schema import Column, Schema
 from .serdes import nulls_read_back, value_type
 from .stored_tables import StoredTable
@@ -63,14 +63,14 @@ class LoweringContext:
     """What lowering needs besides the plan.
 
     Attributes:
-        properties: settings by lower-case name (section 12 of the reference), overrides of the statement included.
+        options: the settings that count for the query.
         receive: takes the batches of a push query.
         partitions: how many the log's topics really have, where that differs from what the catalog says.
     """
 
     functions: Registry
     make_serde: MakeSerde
-    properties: Mapping[str, str] = field(default_factory=dict)
+    options: QueryOptions = field(default_factory=QueryOptions)
     receive: Callable[[Batch], None] | None = None
     partitions: int | None = None
 
@@ -101,16 +101,15 @@ class _Lowering:
 
     def run(self, plan: p.PlanNode) -> d.Dataflow:
         root = self._lower(plan, before=False)
-        properties = self._context.properties
+        options = self._context.options
         return d.Dataflow(
             tuple(self._nodes),
             self._context.partitions or self._partitions,
-            order="arrival" if properties.get("processing.order", "timestamp").lower() == "arrival" else "timestamp",
-            every_update=properties.get("cache.max.bytes.buffering", "10000000").strip() == "0",
-            durable=properties.get("penstock.durability", "durable") == "durable",
-            max_task_idle_ms=int(properties.get("max.task.idle.ms", "0")),
+            order=options.processing_order,
+            every_update=options.every_update,
+            durable=options.durable,
+            max_task_idle_ms=options.max_task_idle_ms,
             view=None if root.stored is None else root.stored.view(),
-            properties=dict(properties),
         )
 
     # --- nodes -----------------------------------------------------------------------------
@@ -177,7 +176,7 @@ class _Lowering:
                 _source_schema(values),
                 tuple((c.source_name, str(c.extra)) for c in node.columns if c.extra is not None),
                 self._timestamp(source.timestamp_column, source.timestamp_format, node),
-                needs_timestamps=self._context.properties.get("ksql.timestamp.throw.on.invalid", "false") == "true",
+                needs_timestamps=self._context.options.fail_on_invalid_timestamp,
                 window=None if source.window is None else source.window.type,
                 window_size_ms=None if source.window is None else source.window.size_ms,
                 from_beginning=from_beginning,
@@ -269,7 +268,7 @@ class _Lowering:
         return input_
 
     def _aggregate(self, node: p.Aggregate, input_: _Lowered, before: bool) -> _Lowered:
-        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.properties)
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.options)
         name = self._name("aggregate")
 
         def make(context: OperatorContext) -> Operator:
@@ -280,7 +279,7 @@ class _Lowering:
         return _Lowered(number, StoredTable.of_groups(name, "groups", node.schema, transform, windowed=False))
 
     def _window_aggregate(self, node: p.WindowAggregate, input_: _Lowered, before: bool) -> _Lowered:
-        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.properties)
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.options)
         spec, final, extras = node.spec, node.final, _bounds(node)
         windows = TimeWindows(spec.size_ms, spec.advance_ms, spec.grace_ms)
         name = self._name("aggregate")
@@ -303,7 +302,7 @@ class _Lowering:
         return _Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True))
 
     def _session_aggregate(self, node: p.SessionAggregate, input_: _Lowered, before: bool) -> _Lowered:
-        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.properties)
+        schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.options)
         spec, final, extras = node.spec, node.final, _bounds(node)
         windows = SessionWindows(spec.size_ms, spec.grace_ms)
         name = self._name("aggregate")
@@ -441,13 +440,13 @@ class _Lowering:
 
     @property
     def _guard(self) -> bool:
-        return not is_off(self._context.properties, NESTED_NULLS)
+        return self._context.options.nested_errors_are_null
 
     def _serde(self, format_: FormatInfo, is_key: bool, topic: str, columns: int) -> Serde | None:
         return self._context.make_serde(format_, is_key, topic, columns)
 
     def _from_beginning(self) -> bool:
-        return self._context.properties.get("auto.offset.reset", "latest").lower() == "earliest"
+        return self._context.options.auto_offset_reset == "earliest"
 
     def _timestamp(self, column: str | None, format_: str | None, node: p.Scan) -> Kernel | None:
         if column is None:
@@ -471,14 +470,12 @@ def _values(schema: Schema) -> pa.Schema:
     return Schema(schema.values).arrow()
 
 
-def _calls(
-    node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, properties: Mapping[str, str]
-) -> tuple[AggregateCall, ...]:
+def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, options: QueryOptions) -> tuple[AggregateCall, ...]:
     """The aggregators over the columns of the `GroupBy` below."""
     columns = node.input.schema
     return tuple(
         AggregateCall(
-            configured(a.call.name, a.call.overload.make(a.call.argument_types, a.call.literals), properties),
+            configured(a.call.name, a.call.overload.make(a.call.argument_types, a.call.literals), options),
             tuple(columns.index(n) for n in a.arguments),
         )
         for a in node.aggregates

@@ -264,7 +264,7 @@ class Session(ClientMethods):
             return records.insert(self._engine, rows, durable=self._durable(durable), producer=producer, sequence=sequence)
 
     def _durable(self, wanted: bool | None) -> bool:
-        return self.settings.durable if wanted is None else wanted
+        return self.settings.options.durable if wanted is None else wanted
 
     def last_sequence(self, producer: str) -> int | None:
         """The sequence number of a producer's last commit; None if it never wrote."""

@@ -6,7 +6,7 @@ accepted and ignored.  Layers, later ones win: default, database (`connect`), se
 
 Which layer a property can be set in: what belongs to the process or the directory (threads, the time after which relaxed
 commits are written, the registry's address), and what limits sessions (the deny list), is the database's alone.  All else
-a session may set for itself; limits on queries it can only lower (see `Settings.limit`).
+a session may set for itself; limits on queries it can only lower (see `_limited`).
 """
 
 from __future__ import annotations
@@ -14,196 +14,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
 
 from ..errors import StatementError, UnsupportedError
-from ..storage.schemas.registry import LEVELS
+from .query_options import DENYLIST, PROPERTIES, DatabaseOptions, QueryOptions
 
-Kind = Literal["text", "integer", "boolean"]
 STREAMS_PREFIX = "ksql.streams."
-DENYLIST = "ksql.properties.overrides.denylist"
-_INT_MAX = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Property:
-    """A property that can be set.
-
-    Attributes:
-        default: its value when nobody sets it.
-        in_effect: see the module's text.
-        choices: the values it can take; empty for any of its kind.
-        least: of an integer.
-        at_connect: belongs to the database: given to `connect` only, and kept with no statement or query.
-    """
-
-    name: str
-    kind: Kind
-    default: str
-    meaning: str
-    in_effect: bool = True
-    choices: tuple[str, ...] = ()
-    least: int = 0
-    at_connect: bool = False
-
-
 _BOTH = ("true", "false")
-PROPERTIES: dict[str, Property] = {
-    p.name: p
-    for p in (
-        Property(
-            "auto.offset.reset", "text", "latest", "where new queries start to read streams", choices=("latest", "earliest")
-        ),
-        Property(
-            "processing.order",
-            "text",
-            "timestamp",
-            "how records of several inputs are ordered: by timestamp, or as the log received them",
-            choices=("timestamp", "arrival"),
-        ),
-        Property(
-            "processing.guarantee",
-            "text",
-            "exactly_once_v2",
-            "every step is committed as a whole: exactly once, which meets all guarantees, also where penstock.durability "
-            "is relaxed",
-            in_effect=False,
-            choices=("exactly_once_v2", "exactly_once", "exactly_once_beta", "at_least_once"),
-        ),
-        Property(
-            "commit.interval.ms",
-            "integer",
-            "2000",
-            "the longest time between commits; here every step is committed at once (penstock.durability says when that is "
-            "on disk)",
-            in_effect=False,
-        ),
-        Property(
-            "cache.max.bytes.buffering",
-            "integer",
-            "10000000",
-            "0: every update of a table is emitted; else the last one per key and step",
-        ),
-        Property("max.task.idle.ms", "integer", "0", "how long a query waits for an input that has no record"),
-        Property("ksql.service.id", "text", "default_", "a name for this engine, part of the names of internal topics"),
-        Property("ksql.output.topic.name.prefix", "text", "", "put before the topic names of CREATE .. AS SELECT"),
-        Property("ksql.persistence.default.format.key", "text", "KAFKA", "KEY_FORMAT of statements without one"),
-        Property("ksql.persistence.default.format.value", "text", "ARROW", "VALUE_FORMAT of statements without one"),
-        Property(
-            "ksql.persistence.wrap.single.values",
-            "text",
-            "",
-            "WRAP_SINGLE_VALUE of statements without it; empty: the format decides",
-            choices=("", *_BOTH),
-        ),
-        Property("ksql.sink.partitions", "text", "", "PARTITIONS of CREATE .. AS SELECT without it; empty: the source's"),
-        Property("ksql.sink.replicas", "text", "", "REPLICAS of CREATE .. AS SELECT without it; empty: the source's"),
-        Property("ksql.functions.collect_list.limit", "integer", str(_INT_MAX), "items COLLECT_LIST keeps"),
-        Property("ksql.functions.collect_set.limit", "integer", str(_INT_MAX), "items COLLECT_SET keeps"),
-        Property("ksql.insert.into.values.enabled", "boolean", "true", "whether INSERT INTO .. VALUES is allowed"),
-        Property("ksql.create.or.replace.enabled", "boolean", "true", "whether CREATE OR REPLACE is allowed"),
-        Property("ksql.variable.substitution.enable", "boolean", "true", "whether ${variables} are replaced"),
-        Property("ksql.query.persistent.active.limit", "integer", str(_INT_MAX), "persistent queries at most"),
-        Property("ksql.max.push.queries", "integer", "100", "push queries at most at the same time"),
-        Property(
-            "ksql.new.query.planner.enabled",
-            "boolean",
-            "false",
-            "whether a persistent query may leave its key out of the SELECT list",
-        ),
-        Property("ksql.query.pull.table.scan.enabled", "boolean", "true", "whether pull queries may read whole tables"),
-        Property("ksql.query.pull.range.scan.enabled", "boolean", "true", "whether pull queries may read ranges of keys"),
-        Property("ksql.query.pull.limit.clause.enabled", "boolean", "true", "whether pull queries may have a LIMIT"),
-        Property("ksql.query.pull.stream.enabled", "boolean", "true", "whether pull queries may read streams"),
-        Property(
-            "ksql.query.push.v2.enabled",
-            "boolean",
-            "false",
-            "whether push queries that filter and project the result of one query start at its end, tables included",
-        ),
-        Property("ksql.assert.topic.default.timeout.ms", "integer", "1000", "how long ASSERT TOPIC waits"),
-        Property("ksql.assert.schema.default.timeout.ms", "integer", "1000", "how long ASSERT SCHEMA waits"),
-        Property(
-            DENYLIST,
-            "text",
-            "",
-            "names that SET refuses, separated by commas",
-            at_connect=True,
-        ),
-        Property("ksql.headers.columns.enabled", "boolean", "true", "whether sources may have header columns"),
-        Property("ksql.suppress.enabled", "boolean", "true", "whether EMIT FINAL is allowed"),
-        Property("ksql.lambdas.enabled", "boolean", "true", "whether lambdas are allowed"),
-        Property(
-            "ksql.nested.error.set.null",
-            "boolean",
-            "true",
-            "whether a nested expression that fails becomes NULL on its own; false: the whole one around it fails",
-        ),
-        Property(
-            "ksql.timestamp.throw.on.invalid",
-            "boolean",
-            "false",
-            "whether a record whose TIMESTAMP column holds no valid time fails the query",
-        ),
-        Property(
-            "ksql.schema.registry.url",
-            "text",
-            "",
-            "the schema registry server: http://[user:password@]host:8081, several with commas; empty: schemas live in the "
-            "database",
-            at_connect=True,
-        ),
-        Property(
-            "penstock.schema.compatibility",
-            "text",
-            "",
-            "the level of compatibility that statements give to the subjects they register schemas under; empty: the "
-            "registry's, BACKWARD unless it was changed",
-            choices=("", *(level.lower() for level in LEVELS)),
-        ),
-        Property(
-            "penstock.internal.topics",
-            "boolean",
-            "false",
-            "whether new persistent queries also write what they re-key, and what their joins keep, to internal topics "
-            "under the names ksqlDB gives them",
-        ),
-        Property(
-            "penstock.topic.auto.create",
-            "boolean",
-            "false",
-            "whether CREATE STREAM and CREATE TABLE make a topic that is not there, with one partition",
-        ),
-        Property(
-            "penstock.durability",
-            "text",
-            "durable",
-            "when inserts return and steps of new queries go on: when their commit is on disk (durable), or as soon as it "
-            "is visible (relaxed)",
-            choices=("durable", "relaxed"),
-        ),
-        Property(
-            "penstock.durability.relaxed.ms",
-            "integer",
-            "200",
-            "after how long relaxed commits are written to disk: what a crash may lose",
-            at_connect=True,
-        ),
-        Property(
-            "penstock.threads", "integer", "2", "threads that run queries; 0 leaves all work to drain()", at_connect=True
-        ),
-        Property(
-            "penstock.rows.per.step",
-            "integer",
-            "65536",
-            "records a query takes in one step at most",
-            least=1,
-            at_connect=True,
-        ),
-    )
-}
 
 _REFUSED = {
     "num.stream.threads": "set penstock.threads for the whole engine",
@@ -285,25 +103,34 @@ class _InForce:
 
     Attributes:
         values: of all properties.
-        given: those that are not empty.
         overrides: those that differ from their defaults and can be set in a session.
+        options: the same, parsed.
     """
 
     values: Mapping[str, str]
-    given: Mapping[str, str]
     overrides: Mapping[str, str]
+    options: QueryOptions
 
 
-def _in_force(*layers: Mapping[str, str]) -> _InForce:
-    chosen = {name: value for layer in layers for name, value in layer.items()}
+def _in_force(database: Mapping[str, str], *layers: Mapping[str, str]) -> _InForce:
+    chosen = {name: value for layer in (database, *layers) for name, value in layer.items()}
     values = {name: chosen.get(name, p.default) for name, p in PROPERTIES.items()}
-    given = {name: value for name, value in values.items() if value}
     overrides = {
         name: value
         for name, value in chosen.items()
         if value != PROPERTIES[name].default and not PROPERTIES[name].at_connect
     }
-    return _InForce(MappingProxyType(values), MappingProxyType(given), MappingProxyType(overrides))
+    options = _limited(QueryOptions.of(chosen), QueryOptions.of(database))
+    return _InForce(MappingProxyType(values), MappingProxyType(overrides), options)
+
+
+def _limited(options: QueryOptions, most: QueryOptions) -> QueryOptions:
+    """Limits on queries, which no session raises above the database's."""
+    return replace(
+        options,
+        persistent_queries_max=min(options.persistent_queries_max, most.persistent_queries_max),
+        push_queries_max=min(options.push_queries_max, most.push_queries_max),
+    )
 
 
 class Settings(Mapping[str, str]):
@@ -349,19 +176,19 @@ class Settings(Mapping[str, str]):
         return made
 
     @property
-    def given(self) -> Mapping[str, str]:
-        """The values that are not empty; stays what it is after a later `set`."""
-        return self._now.given
+    def options(self) -> QueryOptions:
+        """What counts for statements, parsed; stays what it is after a later `set`."""
+        return self._now.options
+
+    @property
+    def database(self) -> DatabaseOptions:
+        """What `connect` alone takes, parsed."""
+        return DatabaseOptions.of(self._database)
 
     @property
     def overrides(self) -> dict[str, str]:
         """What was set, in the database or the session, and differs from the default."""
         return dict(self._now.overrides)
-
-    @property
-    def durable(self) -> bool:
-        """Whether inserts return when they are on disk (``penstock.durability``)."""
-        return self["penstock.durability"] == "durable"
 
     def set(self, name: str, value: object) -> None:
         """SET.  Raises: StatementError."""
@@ -389,11 +216,6 @@ class Settings(Mapping[str, str]):
             raise StatementError(f"{name} may not be set here: {DENYLIST} names it")
         return name, text
 
-    def limit(self, name: str) -> int:
-        """A limit on queries: the session's, but never above the database's."""
-        database = self._database.get(name, PROPERTIES[name].default)
-        return min(int(self[name]), int(database))
-
     def shown(self, name: str) -> str:
         """A value as it may be printed: without the passwords of URLs."""
         return _PASSWORD.sub(r"\1***@", self[name])
@@ -403,12 +225,6 @@ class Settings(Mapping[str, str]):
         if name in self._chosen or name in self._base:
             return "SESSION"
         return "DATABASE" if name in self._database else "DEFAULT"
-
-    def integer(self, name: str) -> int:
-        return int(self[name])
-
-    def boolean(self, name: str) -> bool:
-        return self[name] == "true"
 
     def __getitem__(self, name: str) -> str:
         return self._now.values[name]

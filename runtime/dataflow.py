@@ -8,8 +8,8 @@ through the log (docs/decisions/in-memory-exchange.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
@@ -170,7 +170,6 @@ class Dataflow:
         every_update: see `OperatorContext`.
         durable: a step's commit is on disk before the next one; else it is a relaxed one (docs/commit.md).
         view: set if the query maintains a table that pull queries can read.
-        properties: overridden properties, for DESCRIBE and EXPLAIN.
     """
 
     nodes: tuple[Node, ...]
@@ -180,4 +179,3 @@ class Dataflow:
     max_task_idle_ms: int = 0
     durable: bool = True
     view: View | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)

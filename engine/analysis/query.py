@@ -7,7 +7,6 @@ WHERE, table functions, PARTITION BY or GROUP BY, HAVING, SELECT.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ...errors import StatementError
@@ -29,6 +28,7 @@ from ..expressions.nodes import (
     walk,
 )
 from ..functions.registry import Registry
+from ..query_options import QueryOptions
 from ..schema import RESERVED_NAMES
 from ..types import BOOLEAN, INTEGER
 from . import grouping as g
@@ -42,9 +42,6 @@ from .scope import Scope, SourceColumn, from_sources
 from .sink import SinkRequest, resolve_sink
 from .switches import check_query
 
-NEW_PLANNER = "ksql.new.query.planner.enabled"
-"""Section 5: with it, a persistent query may leave its key out."""
-
 DEFAULT_GRACE_MS = 24 * 60 * 60 * 1000
 """Section 6: without GRACE PERIOD, a window takes late rows until a day after its start."""
 
@@ -54,13 +51,13 @@ class QueryContext:
     """What a query is analysed against.
 
     Attributes:
-        properties: settings of the session and the database, by lower-case name.
+        options: the settings that count for the statement.
         sink: what a persistent query makes or writes to; None for transient queries.
     """
 
     catalog: Catalog
     functions: Registry
-    properties: Mapping[str, str] = field(default_factory=dict)
+    options: QueryOptions = field(default_factory=QueryOptions)
     sink: SinkRequest | None = None
 
 
@@ -70,7 +67,7 @@ def analyse(query: ast.Query, context: QueryContext) -> ResolvedQuery:
     Raises:
         StatementError: it breaks a rule of sections 3 to 8; UnsupportedError: by name, what Penstock does not do.
     """
-    check_query(query, context.properties)
+    check_query(query, context.options)
     return _Analysis(query, context).run()
 
 
@@ -110,7 +107,7 @@ class _Analysis:
             if partition_by is not None:
                 items, rule = _partitioned(items, partition_by)
         name = "the query" if self.context.sink is None else self.context.sink.name
-        strict = self.persistent and self.context.properties.get(NEW_PLANNER, "false").lower() != "true"
+        strict = self.persistent and not self.context.options.keys_may_be_left_out
         outputs, select_order = place_keys(items, rule, persistent=self.persistent, strict=strict, result=name)
         self._check_reserved(items, outputs, select_order)
         kind: SourceKind = "TABLE" if grouping is not None else self._joined_kind()
@@ -131,7 +128,7 @@ class _Analysis:
         )
         if self.context.sink is None:
             return resolved
-        return resolve_sink(resolved, self.context.sink, self.context.catalog, self.context.properties, query.span)
+        return resolve_sink(resolved, self.context.sink, self.context.catalog, self.context.options, query.span)
 
     # --- rules about the whole query ---------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -16,15 +15,13 @@ from ...storage.schemas.avro import key_full_name
 from ..catalog import UNWRAP_SINGLES, WRAP_SINGLES, Catalog, DataSource, FormatInfo
 from ..expressions.nodes import Cast, TypedExpression
 from ..java.time import parts_of
+from ..query_options import QueryOptions
 from ..schema import Column, Schema
 from ..types import BIGINT, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, to_arrow
 from .coercion import can_coerce
 from .resolved import Output, ResolvedQuery, ResolvedSink, SourceKind
 from .with_clause import CREATE_AS, INSERT_INTO, WithClause
 
-DEFAULT_KEY_FORMAT = "ksql.persistence.default.format.key"
-WRAP_SINGLE_VALUES = "ksql.persistence.wrap.single.values"
-TOPIC_PREFIX = "ksql.output.topic.name.prefix"
 SINK_PARTITIONS = "ksql.sink.partitions"
 SINK_REPLICAS = "ksql.sink.replicas"
 
@@ -40,7 +37,7 @@ class SinkRequest:
 
 
 def resolve_sink(
-    query: ResolvedQuery, request: SinkRequest, catalog: Catalog, properties: Mapping[str, str], span: Span
+    query: ResolvedQuery, request: SinkRequest, catalog: Catalog, options: QueryOptions, span: Span
 ) -> ResolvedQuery:
     """The query with its sink, and with the casts an INSERT needs.
 
@@ -52,13 +49,12 @@ def resolve_sink(
     _check_kind(query, request, span)
     clause = WithClause(request.properties, CREATE_AS)
     left = query.sources[0].source
-    key_format, value_format = _formats(request.name, query, clause, left, properties, span)
-    topic = clause.text("KAFKA_TOPIC") or properties.get(TOPIC_PREFIX, "") + request.name
+    key_format, value_format = _formats(request.name, query, clause, left, options, span)
+    topic = clause.text("KAFKA_TOPIC") or options.output_topic_prefix + request.name
     timestamp_column, timestamp_format = timestamp(clause, query.schema)
-    legacy_partitions, legacy_replicas = properties.get(SINK_PARTITIONS), properties.get(SINK_REPLICAS)
-    partitions = clause.integer("PARTITIONS", 1, PARTITIONS_MAX) or _setting(SINK_PARTITIONS, legacy_partitions)
+    partitions = clause.integer("PARTITIONS", 1, PARTITIONS_MAX) or _setting(SINK_PARTITIONS, options.sink_partitions)
     partitions = partitions or left.partitions
-    replicas = clause.integer("REPLICAS", -1) or _setting(SINK_REPLICAS, legacy_replicas) or 1
+    replicas = clause.integer("REPLICAS", -1) or _setting(SINK_REPLICAS, options.sink_replicas) or 1
     cleanup = clause.cleanup_policy()
     if cleanup is None and query.kind == "TABLE":
         cleanup = "compact" if query.window is None else "compact,delete"
@@ -94,7 +90,7 @@ def _check_kind(query: ResolvedQuery, request: SinkRequest, span: Span) -> None:
 
 
 def _formats(
-    name: str, query: ResolvedQuery, clause: WithClause, left: DataSource, properties: Mapping[str, str], span: Span
+    name: str, query: ResolvedQuery, clause: WithClause, left: DataSource, options: QueryOptions, span: Span
 ) -> tuple[FormatInfo, FormatInfo]:
     """Both default to those of the left-most source; a new key on a source without key takes the configured format."""
     schema = query.schema
@@ -112,14 +108,14 @@ def _formats(
     else:
         default = left.key_format
         if default.name == "NONE":
-            default = FormatInfo(properties.get(DEFAULT_KEY_FORMAT, "KAFKA").upper())
+            default = FormatInfo(options.default_key_format.upper())
         key = side_format("KEY", key_name, default, clause)
         key = replace(key, features=key_features(key.name, len(schema.keys)))
         if key.name == "AVRO" and "fullSchemaName" not in key.properties:
             key = replace(key, properties={**key.properties, "fullSchemaName": key_full_name(name)})
     value = side_format("VALUE", value_name, left.value_format, clause)
     columns = [c for c in schema.values if c.role == "VALUE"]
-    value = replace(value, features=value_features(value.name, len(columns), clause, properties))
+    value = replace(value, features=value_features(value.name, len(columns), clause, options))
     check_format(key.name, schema.keys, is_key=True, span=clause.span("KEY_FORMAT") or clause.span("FORMAT") or span)
     check_format(value.name, columns, is_key=False, span=clause.span("VALUE_FORMAT") or clause.span("FORMAT") or span)
     return key, value
@@ -197,7 +193,7 @@ def key_features(name: str, columns: int) -> frozenset[str]:
     return frozenset()
 
 
-def value_features(name: str, columns: int, clause: WithClause, properties: Mapping[str, str]) -> frozenset[str]:
+def value_features(name: str, columns: int, clause: WithClause, options: QueryOptions) -> frozenset[str]:
     """Section 10: WRAP_SINGLE_VALUE, or the configured default, for a single value column.
 
     Raises:
@@ -212,11 +208,8 @@ def value_features(name: str, columns: int, clause: WithClause, properties: Mapp
             error.span = clause.span("WRAP_SINGLE_VALUE")
             raise
         return _features(traits, wrap)
-    configured = properties.get(WRAP_SINGLE_VALUES)
-    if configured is None or columns != 1:
-        return frozenset()
-    wrap = configured.lower() == "true"
-    return _features(traits, wrap) if wrap in traits.wrap_settings else frozenset()
+    wrap = options.wrap_single_values if columns == 1 else None
+    return _features(traits, wrap) if wrap is not None and wrap in traits.wrap_settings else frozenset()
 
 
 def _features(traits: FormatTraits, wrap: bool) -> frozenset[str]:
@@ -364,7 +357,7 @@ def _cast(expression: TypedExpression, column: Column) -> TypedExpression:
     return Cast(expression, implicit=True, type=column.type, span=expression.span)
 
 
-def _setting(name: str, value: str | None) -> int | None:
+def _setting(name: str, value: str) -> int | None:
     """A setting that counts something; None if it is not set.  Raises: StatementError."""
     if not value:
         return None

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
 from ...errors import StatementError
 from ...grammar import ast
+from ..query_options import QueryOptions
 
 LAMBDAS = "ksql.lambdas.enabled"
 HEADERS = "ksql.headers.columns.enabled"
 FINAL = "ksql.suppress.enabled"
-NESTED_NULLS = "ksql.nested.error.set.null"
 
 
-def is_off(properties: Mapping[str, str], name: str) -> bool:
-    return properties.get(name) == "false"
-
-
-def check_query(query: ast.Query, properties: Mapping[str, str]) -> None:
+def check_query(query: ast.Query, options: QueryOptions) -> None:
     """Raises: StatementError, if the query uses what is switched off."""
-    check_expression(query, properties)
-    if query.emit == "FINAL" and is_off(properties, FINAL):
+    check_expression(query, options)
+    if query.emit == "FINAL" and not options.emit_final:
         raise StatementError(f"EMIT FINAL is switched off by {FINAL}", span=query.span, suggestion="Use EMIT CHANGES.")
 
 
-def check_expression(node: ast.Node, properties: Mapping[str, str]) -> None:
+def check_expression(node: ast.Node, options: QueryOptions) -> None:
     """Raises: StatementError, if there is a lambda in it and these are switched off."""
-    if not is_off(properties, LAMBDAS):
+    if options.lambdas:
         return
     found = next((n for n in _walk(node) if isinstance(n, ast.Lambda)), None)
     if found is not None:
         raise StatementError(f"lambdas are switched off by {LAMBDAS}", span=found.span)
 
 
-def check_role(definition: ast.ColumnDefinition, properties: Mapping[str, str]) -> None:
+def check_role(definition: ast.ColumnDefinition, options: QueryOptions) -> None:
     """Raises: StatementError, if it is a header column and these are switched off."""
-    if definition.role in ("HEADERS", "HEADER") and is_off(properties, HEADERS):
+    if definition.role in ("HEADERS", "HEADER") and not options.headers:
         raise StatementError(f"header columns are switched off by {HEADERS}", span=definition.span)
 
 

@@ -7,12 +7,13 @@ KAFKA) cannot hold, so that it refuses the function for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...errors import StatementError
 from ...runtime.kernel import Aggregator
 from .. import types as t
+from ..query_options import QueryOptions
 from .aggregate_distinct import CountDistinct
 from .aggregate_numeric import Average, Correlation, Count, Deviation, Extreme, Sum, SumDecimal, SumList
 from .aggregate_objects import Attr, CollectList, CollectSet, Histogram, SomeByOffset
@@ -27,21 +28,12 @@ _ORDERED = ("INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "DATE", "TIME", "TIM
 """What MIN, MAX and TOPK can compare."""
 
 
-def configured(name: str, aggregator: Aggregator, properties: Mapping[str, str]) -> Aggregator:
-    """The aggregator as the properties ``ksql.functions.<name>.*`` want it: COLLECT_LIST and COLLECT_SET have a ``limit``.
-
-    Raises:
-        StatementError: a limit that is not a whole number.
-    """
+def configured(name: str, aggregator: Aggregator, options: QueryOptions) -> Aggregator:
+    """The aggregator as the options want it: COLLECT_LIST and COLLECT_SET have a limit."""
     if isinstance(aggregator, CollectList | CollectSet):
-        key = f"ksql.functions.{name.lower()}.limit"
-        text = str(properties.get(key, "-1"))
-        try:
-            limit = int(text)
-        except ValueError:
-            raise StatementError(f"{key} must be a whole number, not {text}") from None
-        if limit >= 0:
-            return aggregator.limited(limit)
+        return aggregator.limited(
+            options.collect_list_limit if name.upper() == "COLLECT_LIST" else options.collect_set_limit
+        )
     return aggregator
 
 

@@ -9,7 +9,7 @@ definition.  All of them may stand anywhere, also outside of `penstock test`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from ...errors import AssertionFailedError, Span, StatementError
 from ...grammar import ast
@@ -85,12 +85,17 @@ def _schema_exists(context: Context, subject: str | None, schema_id: int | None)
 
 
 def _wait(
-    context: Context, problem: Callable[[], str | None], timeout: ast.Duration | None, what: str, statement: ast.Node
+    context: Context,
+    problem: Callable[[], str | None],
+    timeout: ast.Duration | None,
+    what: Literal["topic", "schema"],
+    statement: ast.Node,
 ) -> None:
     """Look again at every commit until the time is up."""
     import time
 
-    default = int(context.properties[f"ksql.assert.{what}.default.timeout.ms"])
+    options = context.options
+    default = options.assert_topic_timeout_ms if what == "topic" else options.assert_schema_timeout_ms
     allowed_ms = default if timeout is None else milliseconds(timeout)
     deadline = time.monotonic() + allowed_ms / 1000
     while (found := problem()) is not None:
@@ -120,7 +125,7 @@ def assert_values(context: Context, statement: ast.AssertValues) -> Message:
     """
     source = _source(context, statement.source, statement.span)
     wanted = _wanted(context, source, statement)
-    context.host.wait_idle(int(context.properties["ksql.assert.topic.default.timeout.ms"]) / 1000)
+    context.host.wait_idle(context.options.assert_topic_timeout_ms / 1000)
     record = next_record(context, source, context.session.asserted.get(source.topic, -1))
     shown = _shown(wanted)
     if record is None:

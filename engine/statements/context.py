@@ -14,6 +14,7 @@ from ..analysis.query import QueryContext
 from ..analysis.sink import SinkRequest
 from ..catalog import Catalog, DataSource
 from ..functions.registry import Registry
+from ..query_options import QueryOptions
 from ..session_state import SessionState
 from ..state import Engine as SharedEngine
 from ..state import Planned
@@ -37,9 +38,9 @@ class Context:
     alongside: Callable[[Transaction], None] | None = None
 
     @property
-    def properties(self) -> Mapping[str, str]:
-        """The settings that count for the statement; empty values are left out."""
-        return self.session.settings.given
+    def options(self) -> QueryOptions:
+        """The settings that count for the statement."""
+        return self.session.settings.options
 
     @property
     def overrides(self) -> Mapping[str, str]:
@@ -83,7 +84,7 @@ class Context:
         return self.engine.view_of(source)
 
     def query_context(self, sink: SinkRequest | None = None, catalog: Catalog | None = None) -> QueryContext:
-        return QueryContext(catalog or self.catalog, self.functions, self.properties, sink)
+        return QueryContext(catalog or self.catalog, self.functions, self.options, sink)
 
     def make_durable(self, statement: str, source: DataSource | None = None, deleted: str | None = None) -> None:
         """Journal the statement in hand; from here on it counts.

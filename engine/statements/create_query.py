@@ -129,7 +129,7 @@ def _check_free(context: Context, statement: ast.CreateAsSelect, existing: DataS
 
 
 def _check_limit(context: Context, span: Span) -> None:
-    limit, count = context.session.settings.limit("ksql.query.persistent.active.limit"), len(context.catalog.queries)
+    limit, count = context.options.persistent_queries_max, len(context.catalog.queries)
     if not context.engine.replaying and count >= limit:
         raise StatementError(
             f"there are {count} persistent queries, and ksql.query.persistent.active.limit is {limit}",

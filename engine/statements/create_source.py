@@ -116,7 +116,7 @@ class _Definition:
 def define(context: Context, statement: ast.CreateSource | ast.AssertSource) -> _Definition:
     """The source that a statement describes; nothing is changed.  Raises: StatementError."""
     clause = WithClause(statement.properties, CREATE_SOURCE)
-    properties = context.properties
+    options = context.options
     topic = clause.text("KAFKA_TOPIC")
     if not topic:
         raise StatementError(
@@ -126,14 +126,14 @@ def define(context: Context, statement: ast.CreateSource | ast.AssertSource) -> 
         )
     both = clause.text("FORMAT")
     key_name = clause.text("KEY_FORMAT") or both
-    value_name = clause.text("VALUE_FORMAT") or both or properties.get("ksql.persistence.default.format.value")
+    value_name = clause.text("VALUE_FORMAT") or both or options.default_value_format
     if not value_name:
         raise StatementError(
             f"CREATE {statement.kind} needs the property VALUE_FORMAT",
             span=statement.span,
             suggestion="For example: VALUE_FORMAT = 'JSON'.",
         )
-    default_key = FormatInfo(format_traits(properties.get("ksql.persistence.default.format.key", "KAFKA")).name)
+    default_key = FormatInfo(format_traits(options.default_key_format).name)
     key_format = side_format("KEY", key_name, default_key, clause)
     value_format = side_format("VALUE", value_name, FormatInfo(format_traits(value_name).name), clause)
     written = isinstance(statement, ast.CreateSource)
@@ -145,7 +145,7 @@ def define(context: Context, statement: ast.CreateSource | ast.AssertSource) -> 
     if not schema.keys and clause.text("KEY_FORMAT") is None and not (both and both.upper() == "NONE"):
         key_format = FormatInfo("NONE") if key_name is None else key_format
     stored = [c for c in schema if c.role == "VALUE"]
-    value_format = replace(value_format, features=value_features(value_format.name, len(stored), clause, properties))
+    value_format = replace(value_format, features=value_features(value_format.name, len(stored), clause, options))
     if schema.keys:
         key_format = replace(key_format, features=key_features(key_format.name, len(schema.keys)))
         check_format(key_format.name, schema.keys, is_key=True, span=clause.span("KEY_FORMAT") or statement.span)
@@ -165,7 +165,7 @@ def define(context: Context, statement: ast.CreateSource | ast.AssertSource) -> 
         grows = old is not None and old.topic == topic  # CREATE OR REPLACE adds columns
         context.engine.check_topic(topic, value_format, schema, clause.span("KAFKA_TOPIC") or statement.span, grows=grows)
         check_topic_settings(context, topic, clause)
-    if not written or properties.get("penstock.topic.auto.create") == "true":  # ASSERT compares, and creates nothing
+    if not written or options.create_missing_topics:  # ASSERT compares, and creates nothing
         partitions = partitions or 1
     if have is None and partitions is None:
         raise StatementError(
@@ -226,7 +226,7 @@ def _schema(context: Context, statement: ast.CreateSource | ast.AssertSource) ->
 
 def _column(context: Context, statement: ast.CreateSource | ast.AssertSource, definition: ast.ColumnDefinition) -> Column:
     name, role = definition.name, definition.role
-    check_role(definition, context.properties)
+    check_role(definition, context.options)
     type_ = resolve_type(definition.type, context.catalog.types)
     if role == "KEY" and statement.kind == "TABLE":
         raise StatementError(

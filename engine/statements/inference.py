@@ -164,9 +164,9 @@ def _register(context: Context, subject: str, serde: Any, schema: Any) -> None:
     Raises:
         StatementError: it is not compatible; the subject keeps the level it had.
     """
-    registry, wanted = context.schemas, context.properties.get("penstock.schema.compatibility")
+    registry, wanted = context.schemas, context.options.schema_compatibility
     assert registry is not None
-    if wanted is None or registry.level(subject) == wanted.upper():
+    if not wanted or registry.level(subject) == wanted.upper():
         serde.register(schema)
         return
     before = registry.own_level(subject)

@@ -13,7 +13,7 @@ from ...grammar.unparse import unparse
 from ...limits import TIMESTAMP_MS_MAX
 from ...runtime.clock import now_ms
 from ..analysis.bind import NoColumns, bind_to
-from ..analysis.switches import NESTED_NULLS, check_expression, is_off
+from ..analysis.switches import check_expression
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression
 from ..expressions.temporal_text import parse_timestamp
@@ -31,7 +31,7 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
     Raises:
         StatementError: the row does not fit the source; nothing was written.
     """
-    if context.properties.get("ksql.insert.into.values.enabled") == "false":
+    if not context.options.insert_values:
         raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
     try:
         source = context.catalog.source(statement.target)
@@ -60,7 +60,7 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
         source.topic,
         made,
         partition=0 if made.keys is None else None,
-        durable=context.session.settings.durable,
+        durable=context.options.durable,
         also=context.alongside,
     )
     return Message(
@@ -108,9 +108,9 @@ def evaluate(context: Context, expression: ast.Expression, type_: SqlType) -> An
     """An array of the expression's one value.  Raises: StatementError."""
     if isinstance(expression, ast.NullLiteral):
         return pa.nulls(1, to_arrow(type_))
-    check_expression(expression, context.properties)
+    check_expression(expression, context.options)
     bound = bind_to(expression, type_, NoColumns(), context.functions, context.catalog.types)
-    evaluated = compile_expression(bound, pa.schema([]), guard=not is_off(context.properties, NESTED_NULLS))([], 1)
+    evaluated = compile_expression(bound, pa.schema([]), guard=context.options.nested_errors_are_null)([], 1)
     if evaluated.failures is not None and len(evaluated.failures.rows):
         raise StatementError(f"the value cannot be computed: {evaluated.failures.reasons[0]}", span=expression.span)
     values = evaluated.values

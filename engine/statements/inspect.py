@@ -6,8 +6,8 @@ from typing import Any
 
 from ...grammar import ast
 from ...grammar.unparse import unparse
+from ..query_options import PROPERTIES
 from ..results import Description, Listing, Message
-from ..settings import PROPERTIES
 from .context import Context, unsupported_connectors
 from .describe import consumers, describe_queries, describe_sources, format_text, last_record_at
 from .topics import changed_config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ...grammar import ast
@@ -16,6 +16,7 @@ from ..lowering import LoweringContext, lower
 from ..plan.build import build, build_source_table
 from ..plan.nodes import Copy, PlanNode, walk
 from ..plan.rules import copy_to_topics, optimise
+from ..query_options import QueryOptions
 from ..serdes import serde_maker
 from .context import Context
 
@@ -42,10 +43,9 @@ def with_copies(context: Context, planned: PlannedQuery, query_id: str) -> Plann
     Raises:
         StatementError: the value format of a source cannot hold what such a topic is to have.
     """
-    properties = context.properties
-    if properties["penstock.internal.topics"] != "true":
+    if not context.options.internal_topics:
         return planned
-    prefix = f"_confluent-ksql-{properties['ksql.service.id']}query_{query_id}-"
+    prefix = f"_confluent-ksql-{context.options.service_id}query_{query_id}-"
     return replace(planned, plan=copy_to_topics(planned.plan, prefix))
 
 
@@ -63,8 +63,7 @@ def to_dataflow(
     context: Context,
     plan: PlanNode,
     receive: Callable[[Batch], None] | None = None,
-    properties: Mapping[str, str] | None = None,
+    options: QueryOptions | None = None,
 ) -> Dataflow:
-    """Lower a plan, with the settings in force or the given ones.  Raises: StatementError, UnsupportedError."""
-    chosen = dict(context.properties if properties is None else properties)
-    return lower(plan, LoweringContext(context.functions, serde_maker(context.schemas), chosen, receive))
+    """Lower a plan, with the options in force or the given ones.  Raises: StatementError, UnsupportedError."""
+    return lower(plan, LoweringContext(context.functions, serde_maker(context.schemas), options or context.options, receive))

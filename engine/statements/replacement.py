@@ -40,7 +40,7 @@ def check_name(name: str, span: Span) -> None:
 
 def check_may_replace(context: Context, existing: DataSource, kind: str, span: Span) -> None:
     """What holds for every CREATE OR REPLACE.  Raises: StatementError."""
-    if context.properties.get("ksql.create.or.replace.enabled") == "false":
+    if not context.options.create_or_replace:
         raise StatementError("CREATE OR REPLACE is switched off by ksql.create.or.replace.enabled", span=span)
     if existing.kind != kind:
         raise StatementError(

@@ -78,7 +78,7 @@ def _parsed(session: SessionState, text: str) -> Iterator[tuple[ast.Statement, s
     pieces = _with_places(text)
     while pieces:
         variables = dict(session.variables)
-        replacing = session.settings.boolean(_SUBSTITUTION)
+        replacing = session.settings.options.variable_substitution
         ready: list[tuple[ast.Statement, str]] = []
         while pieces:
             piece = pieces.pop(0)

@@ -21,7 +21,6 @@ from ...runtime.query.ledger import NoLedger
 from ...runtime.query.lifecycle import QueryRun
 from ..analysis.query import analyse
 from ..analysis.resolved import ResolvedQuery
-from ..analysis.switches import NESTED_NULLS, is_off
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression, compile_predicate
 from ..expressions.nodes import Arithmetic, Between, Call, ColumnRef, Compare, In, Logical, TypedExpression, columns_of
@@ -42,7 +41,7 @@ def push(engine: Engine, query: ast.Query, overflow: Literal["block", "drop"] = 
     Raises:
         StatementError: the query is wrong, or there are too many already.
     """
-    limit = engine.session.settings.limit("ksql.max.push.queries")
+    limit = engine.options.push_queries_max
     if engine.host.subscriptions >= limit:
         raise StatementError(
             f"there are {limit} push queries already, which is ksql.max.push.queries",
@@ -81,12 +80,12 @@ def _events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
 
 def _only_latest(engine: Engine, resolved: ResolvedQuery) -> bool:
     """Section 9, push version 2: over the result of one persistent query, filtered and projected, from now on."""
-    if engine.properties["ksql.query.push.v2.enabled"] != "true" or resolved.joins or resolved.grouping is not None:
+    if not engine.options.push_from_the_end or resolved.joins or resolved.grouping is not None:
         return False
     if resolved.partition_by is not None or resolved.table_calls:
         return False
     source = resolved.sources[0].source
-    return len({*engine.writers(source.name)}) == 1 and engine.properties["auto.offset.reset"] == "latest"
+    return len({*engine.writers(source.name)}) == 1 and engine.options.auto_offset_reset == "latest"
 
 
 def _from_the_end(dataflow: Dataflow) -> Dataflow:
@@ -153,7 +152,7 @@ def pull(engine: Engine, query: ast.Query) -> Table:
     rows = snapshot.table() if keys is None else snapshot.lookup(keys)
     if resolved.limit is not None:
         rows = _in_key_order(engine, source, rows)
-    return _answer(rows, resolved, source, guard=not is_off(engine.properties, NESTED_NULLS))
+    return _answer(rows, resolved, source, guard=engine.options.nested_errors_are_null)
 
 
 def access_path(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> str:
@@ -185,7 +184,7 @@ def _check_clauses(engine: Engine, query: ast.Query) -> None:
                 span=query.span,
                 suggestion="Add EMIT CHANGES for a push query, or use sql(), where any SQL can be asked.",
             )
-    if query.limit is not None and engine.properties["ksql.query.pull.limit.clause.enabled"] == "false":
+    if query.limit is not None and not engine.options.pull_limit:
         raise StatementError(
             "LIMIT in pull queries is switched off by ksql.query.pull.limit.clause.enabled", span=query.span
         )
@@ -197,7 +196,7 @@ def _source(engine: Engine, query: ast.Query) -> DataSource:
     except StatementError as error:
         error.span = query.source.span
         raise
-    if source.kind == "STREAM" and engine.properties["ksql.query.pull.stream.enabled"] == "false":
+    if source.kind == "STREAM" and not engine.options.pull_stream:
         raise StatementError(
             "pull queries on streams are switched off by ksql.query.pull.stream.enabled", span=query.source.span
         )
@@ -293,9 +292,9 @@ def _bounds_in(condition: TypedExpression) -> Iterator[tuple[str, str, Span]]:
 def _pull_stream(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> Table:
     """Read a stream from its start to its present end."""
     pieces: list[Batch] = []
-    properties = {**engine.properties, "auto.offset.reset": "earliest"}
+    options = replace(engine.options, auto_offset_reset="earliest")
     planned = plan_query(engine, query)
-    dataflow = to_dataflow(engine, planned.plan, _events_only(pieces.append), properties)
+    dataflow = to_dataflow(engine, planned.plan, _events_only(pieces.append), options)
     run = QueryRun("pull", dataflow, engine.host.services, ledger=NoLedger())
     taken, limit = 0, resolved.limit
     ends = {place: engine.log.end_offset(*place) for place in run.positions}
@@ -432,12 +431,12 @@ def _check_scan(
     Raises:
         StatementError: it does not.
     """
-    if engine.properties["ksql.query.pull.table.scan.enabled"] == "true":
+    if engine.options.pull_table_scan:
         return
     names = [c.name for c in source.schema.keys]
     alternatives = [[]] if resolved.where is None else _alternatives(resolved.where)
     ranged = (
-        engine.properties["ksql.query.pull.range.scan.enabled"] == "true"
+        engine.options.pull_range_scan
         and len(alternatives) == len(names) == 1
         and source.schema.keys[0].type in (STRING, BYTES)
     )

@@ -84,7 +84,7 @@ def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
                     db.execute(text)
             for back in (0, 5_000):
                 use = ManualClock(max(0, now - back))
-                db._clock = use
+                db._engine.clock = use
                 db.insert("S", [{"K": "a", "V": turn}])
                 expected.append((use.now_ms(), turn))
             db.drain()

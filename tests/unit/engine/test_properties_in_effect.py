@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.database import Database, connect
-from penstock.engine.settings import PROPERTIES
+from penstock.engine.query_options import PROPERTIES
 from penstock.errors import DataError, StatementError, UnsupportedError
 from penstock.runtime.clock import ManualClock
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock import Database, PrintResult, PushResult, Session, StatementError, connect
-from penstock.engine.settings import PROPERTIES
+from penstock.engine.query_options import PROPERTIES
 
 STREAM = "CREATE STREAM s (k INT KEY, a INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');"
 

@@ -19,11 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock import connect
 from penstock.engine import types as t
 from penstock.engine.functions import aggregate
 from penstock.engine.functions.aggregate_distinct import EXACT_MAX, CountDistinct, hashes_of
 from penstock.engine.functions.aggregate_values import decimals
 from penstock.engine.functions.registry import BUILT_INS
+from penstock.engine.query_options import QueryOptions
 from penstock.errors import DataError, StatementError
 from penstock.runtime.kernel import Segments
 
@@ -543,15 +545,15 @@ def test_final_values_are_duckdbs(rows: list[tuple[int, int | None]]) -> None:
 
 @pytest.mark.parametrize("name", ["COLLECT_LIST", "COLLECT_SET"])
 def test_collections_stop_growing_at_their_limit(name: str) -> None:
-    """``ksql.functions.<name>.limit``; without it, or below 0, there is none."""
+    """``ksql.functions.<name>.limit``; without it there is none to speak of."""
     key = f"ksql.functions.{name.lower()}.limit"
-    for properties, size in (({key: "2"}, 2), ({key: "-1"}, 3), ({}, 3)):
-        aggregator = aggregate.configured(name, make(name, t.INTEGER), properties)
+    for properties, size in (({key: "2"}, 2), ({key: "0"}, 0), ({}, 3)):
+        aggregator = aggregate.configured(name, make(name, t.INTEGER), QueryOptions.of(properties))
         states = Groups(aggregator, 1)
         states.feed([0, 0, 0], [pa.array([1, 2, 3], pa.int32())])
         assert states.results() == [[1, 2, 3][:size]]
-    with pytest.raises(StatementError, match="must be a whole number"):
-        aggregate.configured(name, make(name, t.INTEGER), {key: "many"})
+    with connect() as db, pytest.raises(StatementError, match="must be a whole number"):
+        db.execute(f"SET '{key}' = 'many';")
 
 
 def test_maps_with_the_same_pairs_are_the_same_value() -> None:

@@ -20,6 +20,7 @@ from penstock.engine.lowering import LoweringContext, lower
 from penstock.engine.plan.build import build
 from penstock.engine.plan.explain import explain
 from penstock.engine.plan.rules import copy_to_topics, optimise
+from penstock.engine.query_options import QueryOptions
 from penstock.engine.schema import Column, Schema
 from penstock.grammar import ast
 from penstock.grammar.parse import parse_statement
@@ -102,7 +103,7 @@ class Bench:
         elif isinstance(statement, ast.InsertSelect):
             sink = SinkRequest("STREAM", statement.target, statement.properties, insert=True)
         query = statement if isinstance(statement, ast.Query) else statement.query  # type: ignore[union-attr]
-        return analyse(query, QueryContext(self.catalog, FUNCTIONS, self.properties, sink))
+        return analyse(query, QueryContext(self.catalog, FUNCTIONS, QueryOptions.of(self.properties), sink))
 
     def explain(self, text: str, *, copies: bool = False) -> str:
         """The optimised plan as text, with the internal topics that it can copy rows to if asked for."""
@@ -114,7 +115,7 @@ class Bench:
         resolved = self.resolve(text)
         sink = resolved.sink
         assert sink is not None
-        dataflow = lower(optimise(build(resolved)), LoweringContext(FUNCTIONS, serde, self.properties))
+        dataflow = lower(optimise(build(resolved)), LoweringContext(FUNCTIONS, serde, QueryOptions.of(self.properties)))
         self._queries += 1
         query_id = f"Q_{self._queries}"
         if not sink.insert:
