@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from penstock.errors import StorageError
-from penstock.storage.files import File, _ReplaceByRename, _storage_error
+from penstock.storage.file_protocol import File, ReplaceByRename
+from penstock.storage.files import _storage_error
 from penstock.storage.layout import JOURNALS
 
 __all__ = ["FAULTS", "TEARINGS", "Crash", "Fault", "FaultyFiles", "StoppedDisk", "Tearing"]
@@ -174,7 +175,7 @@ def _truncate(target: bytearray, size: int) -> None:
         target.extend(bytes(size - len(target)))
 
 
-class FaultyFiles(_ReplaceByRename):
+class FaultyFiles(ReplaceByRename):
     """See the module's text.
 
     Args:

@@ -27,15 +27,16 @@ it, `Committer.land` does the rest, for all that have come so far (see `staging`
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from .....errors import ClientError, StorageError
+from .....errors import StorageError
 from ....combining import Combiner
-from ....files import Files, discard
+from ....files import Files, NothingSyncedError, discard
 from ....layout import journal_path
 from ...protocol import Outcome
 from ...settings import LogSettings
@@ -55,6 +56,13 @@ __all__ = ["Committer"]
 _CHUNKS_WRITTEN_APART_MAX = 8
 _CHUNK_BYTES_JOINED_MAX = 4096
 """More and smaller pieces than these are quicker copied together than handed to the kernel one by one (0.4 us each)."""
+
+
+class _Step3(NamedTuple):
+    """What is synced before the journal says that it counts."""
+
+    segments: set[Segment]
+    directories: set[str]
 
 
 @dataclass(slots=True, eq=False)
@@ -126,17 +134,17 @@ class Committer:
     def _lead(self, group: list[_Waiter]) -> None:
         try:
             self._commit_group(group)
-        except (StorageError, ClientError) as error:
+        except Exception as error:
+            left = [waiter for waiter in group if waiter.outcome is None]
             if len(group) > 1 and self._failure is None:
-                for waiter in group:  # one may be at fault: each for itself
+                for waiter in left:  # one may be at fault: each for itself
                     self._lead([waiter])
             else:
-                for waiter in group:
+                for waiter in left:
                     waiter.outcome = error
         except BaseException as error:
             for waiter in group:
-                waiter.outcome = waiter.outcome if isinstance(waiter.outcome, BaseException) else error
-            self._stop(error)
+                waiter.outcome = waiter.outcome or error
 
     def _commit_group(self, group: list[_Waiter]) -> None:
         self._check_running()
@@ -157,12 +165,20 @@ class Committer:
             self._leftovers = True
             raise
         if pendings:
-            self._log.publish([p.entry for p in pendings])  # step 5
+            self._publish([p.entry for p in pendings])  # step 5
         for waiter, result in zip(group, results, strict=True):
             waiter.outcome = result
         if self._unflushed:
             self._log.housekeeper.wake()
         self._bound_journal()
+
+    def _publish(self, entries: Sequence[Entry]) -> None:
+        """Step 5.  It happened; if it cannot be shown, what is shown is not what is on the disk."""
+        try:
+            self._log.publish(entries)
+        except BaseException as error:
+            self._stop(error)
+            raise
 
     def _write(self, plan: Plan) -> None:
         """Step 2.  What it writes lies behind what counts, so it may fail."""
@@ -174,11 +190,20 @@ class Committer:
 
     def _take_in(self, plan: Plan) -> None:
         """Its bytes are written: let them wait for the journal."""
-        with self._guard:
+        with self._guard, self._whole():
             self._dirty.update(plan.writes)  # (only now: a sync that runs meanwhile may have come too early for them)
             self._new_names.update(plan.fresh_directories)
             self._unflushed.extend(plan.pendings)
             self._bytes_taken_in += plan.bytes
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What changes inside changes together: if it cannot, nobody knows what waits for the journal."""
+        try:
+            yield
+        except BaseException as error:
+            self._stop(error)
+            raise
 
     def _give_up(self, pendings: int, size: int) -> None:
         """So many of the last entries, of so many bytes, do not happen."""
@@ -209,22 +234,20 @@ class Committer:
             plan = Plan(line, self._log, self._settings)
             commit = plan.add(transaction)
             self._write(plan)
-            with self._guard:
-                if line.broken:
-                    self._leftovers = True
-                    return None
+        except BaseException:
+            self._leftovers = True
+            raise
+        with self._guard:
+            if line.broken:
+                self._leftovers = True
+                return None
+            with self._whole():
                 plan.extend()
                 self._line = line
                 self._take_in(plan)
                 staged = Staged(commit, len(plan.pendings), plan.bytes)
                 self._staged.append(staged)
                 return staged
-        except (StorageError, ClientError):
-            self._leftovers = True
-            raise
-        except BaseException as error:
-            self._stop(error)
-            raise
 
     def land(self, staged: Staged) -> Outcome:
         """Steps 3 to 5 for a transaction and all that have come so far, unless somebody else has done it.
@@ -257,15 +280,20 @@ class Committer:
 
     def _land(self) -> None:
         """Under ``_flushing``: afterwards each of ``_staged`` knows what became of it."""
+        landing: list[Staged] = []
         try:
             self._check_running()
             with self._guard:
                 landing, taken = self._staged[:], tuple(self._unflushed)
-                syncs = self._take(taken)
+                step = self._take(taken)
             own = taken[len(taken) - sum(s.pendings for s in landing) :]
-            self._write_down(taken, syncs)
+            self._write_down(taken, step)
+        except BaseException as error:
+            self._lose(error)
+            raise
+        try:
             if own:
-                self._log.publish([p.entry for p in own])
+                self._publish([p.entry for p in own])
             with self._guard:
                 for staged in landing:  # first, so that an interruption leaves nobody waiting
                     staged.outcome = staged.commit
@@ -274,18 +302,25 @@ class Committer:
                 if not self._staged:
                     self._line = None
         except BaseException as error:
-            if not isinstance(error, StorageError):
-                self._stop(error)
-            with self._guard:  # those that were planned behind these meanwhile cannot happen, either
-                lost, self._staged = [s for s in self._staged if s.outcome is None], []
-                self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
-                if self._line is not None:
-                    self._line.broken = True
-                    self._line = None
-                self._leftovers = True
-            for staged in lost:
-                staged.outcome = error if isinstance(error, StorageError) else self._failure
+            self._stop(error)
+            self._lose(self._failure or error)
             raise
+
+    def _lose(self, error: BaseException) -> None:
+        """None of those on their way happens that has not yet: neither can what was planned behind them meanwhile."""
+        with self._guard:
+            lost, self._staged = [s for s in self._staged if s.outcome is None], []
+            self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
+            if self._line is not None:
+                self._line.broken = True
+                self._line = None
+            self._leftovers = True
+        if not isinstance(error, Exception):  # an interruption is for the thread that it came to
+            error = self._failure or StorageError(
+                "the commit was interrupted: nothing of it happened", path=self._files.root
+            )
+        for staged in lost:
+            staged.outcome = error
 
     # ------------------------------------------------------------------------------------------- topics and segments
 
@@ -303,7 +338,7 @@ class Committer:
         except BaseException:
             self._give_up(1, 0)
             raise
-        self._log.publish([entry])
+        self._publish([entry])
 
     def forget(self, partition: Partition) -> None:
         """The partition's files go: they need no sync any more."""
@@ -341,12 +376,12 @@ class Committer:
             try:
                 with self._guard:
                     taken = tuple(self._unflushed)
-                    syncs = self._take(taken)
+                    step = self._take(taken)
             except BaseException:
                 self._flushing.release()
                 raise
         try:
-            self._write_down(taken, syncs)
+            self._write_down(taken, step)
             with self._guard:
                 self._flushed(taken)
         finally:
@@ -360,8 +395,8 @@ class Committer:
             self._check_running()
             with self._guard:
                 taken = tuple(self._unflushed)
-                syncs = self._take(taken)
-            self._write_down(taken, syncs)
+                step = self._take(taken)
+            self._write_down(taken, step)
             with self._guard:
                 self._flushed(taken)
 
@@ -370,7 +405,7 @@ class Committer:
         del self._unflushed[: len(taken)]
         self._bytes_flushed += sum(size for p in taken for _, size, _ in p.writes)
 
-    def _take(self, taken: Sequence[Pending]) -> list[Callable[[], None]]:
+    def _take(self, taken: Sequence[Pending]) -> _Step3:
         """What to sync for step 3, under ``_guard``: every byte is either synced or rides in the commit record."""
         sizes: dict[Segment, int] = {}
         for pending in taken:
@@ -381,48 +416,94 @@ class Committer:
             if isinstance(pending.entry, Committed):
                 for part, (segment, _, chunks) in zip(pending.entry.appended, pending.writes, strict=True):
                     part.data = None if segment in large else b"".join(chunks)
-        syncs: list[Callable[[], None]] = []
-        if large:
-            syncs = [s.file.sync for s in large]
-            syncs += [partial(self._files.sync_directory, d) for d in sorted(self._new_names)]
-            self._new_names.clear()
-            self._dirty -= large  # before the sync: what is written meanwhile makes them dirty again
-        return syncs
+        if not large:
+            return _Step3(set(), set())
+        step = _Step3(large, set(self._new_names))
+        self._new_names.clear()
+        self._dirty -= large  # before the sync: what is written meanwhile makes them dirty again
+        return step
 
-    def _write_down(self, taken: Sequence[Pending], syncs: Sequence[Callable[[], None]]) -> None:
+    def _write_down(self, taken: Sequence[Pending], step: _Step3) -> None:
+        """Steps 3 and 4.
+
+        Raises:
+            StorageError, or anything: nothing of it happened; or nobody can know, then the log takes no more commits.
+        """
+        end = self._journal.end
         try:
-            if syncs:
-                self._guarded(*syncs)  # step 3
+            self._sync_all(step.segments, step.directories)  # step 3
             self._journal.append([p.entry for p in taken])  # step 4
-            self._guarded(self._journal.sync)
-        except StorageError:
+        except BaseException:
+            if self._journal.end != end:
+                self._withdraw()
+            with self._guard:
+                self._dirty |= step.segments
+                self._new_names |= step.directories
             raise
-        except BaseException as error:  # interrupted: the journal may hold what its caller gives up
+        try:
+            self._journal.sync()
+        except NothingSyncedError:
+            self._withdraw()
+            raise
+        except BaseException as error:
+            self._stop(error)
+            raise
+
+    def _withdraw(self) -> None:
+        """The disk was not asked to keep what the journal got last: it shall not be found there."""
+        try:
+            self._journal.withdraw()
+        except BaseException as error:
             self._stop(error)
             raise
 
     def _stop(self, error: BaseException) -> None:
-        """Take no more commits: what happened is unknown."""
-        self._failure = self._failure or StorageError(f"the log stopped: {error!r}", path=self._files.root)
+        """Take no more commits: what the disk has is unknown."""
+        cause = f"{error.message} [{error.path}]" if isinstance(error, StorageError) else repr(error)
+        self._failure = self._failure or StorageError(
+            f"the log takes no more commits: {cause}",
+            path=self._files.root,
+            action="check the disk, then close and open the database: it opens with the last commit that is durable",
+        )
 
-    def _guarded(self, *syncs: Any) -> None:
-        """Sync several files at once.  After a failure the log takes no more commits: what the disk has is unknown."""
+    def _sync_all(self, segments: Iterable[Segment], directories: Iterable[str]) -> None:
+        """Sync several files at once.
+
+        Raises:
+            NothingSyncedError: one of them could not be opened; those that could may be synced.
+            StorageError: a sync failed: the log takes no more commits, as what the disk has is unknown.
+        """
+        syncs = [s.file.sync for s in segments]
+        syncs += [partial(self._files.sync_directory, d) for d in sorted(directories)]
+        errors = [error for error in self._at_once(syncs) if error is not None]
+        fatal = next((error for error in errors if not isinstance(error, NothingSyncedError)), None)
+        if fatal is not None:
+            self._stop(fatal)
+        for error in errors[:1] if fatal is None else [fatal]:
+            raise error
+
+    def _at_once(self, syncs: Sequence[Callable[[], None]]) -> list[BaseException | None]:
+        """What became of each, in any order."""
+
+        def tried(sync: Callable[[], None]) -> BaseException | None:
+            try:
+                sync()
+            except BaseException as error:  # told to whoever asked, on another thread
+                return error
+            return None
+
+        if len(syncs) < 2:
+            return [tried(sync) for sync in syncs]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._settings.sync_threads, "penstock-sync")
+        waiting: list[Future[BaseException | None]] = []
         try:
-            if len(syncs) == 1:
-                syncs[0]()
-                return
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._settings.sync_threads, "penstock-sync")
-            for future in [self._pool.submit(s) for s in syncs]:
-                future.result()
-        except BaseException as error:
-            cause = f"{error.message} [{error.path}]" if isinstance(error, StorageError) else repr(error)
-            self._failure = StorageError(
-                f"the log takes no more commits: {cause}",
-                path=self._files.root,
-                action="check the disk, then close and open the database: it opens with the last commit that is durable",
-            )
-            raise
+            for sync in syncs:
+                waiting.append(self._pool.submit(tried, sync))
+        except RuntimeError:  # no thread is to be had: then it takes longer
+            found = [tried(sync) for sync in syncs[len(waiting) :]]
+            return found + [future.result() for future in waiting]
+        return [future.result() for future in waiting]
 
     def _check_running(self) -> None:
         if self._failure is not None:
@@ -451,10 +532,7 @@ class Committer:
         with self.write_lock:
             self.flush()
             self._check_running()
-            syncs = [s.file.sync for s in self._dirty]
-            syncs += [partial(self._files.sync_directory, d) for d in sorted(self._new_names)]
-            if syncs:
-                self._guarded(*syncs)
+            self._sync_all(self._dirty, self._new_names)
             self._dirty.clear()
             self._new_names.clear()
             old = self._journal

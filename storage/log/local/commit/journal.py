@@ -130,6 +130,8 @@ class Journal:
         self._previous = 0
         self._durable_to = 0
         self._writes = 0
+        self._before = (0, _FILE.size)
+        """The crc before what was written last, and where that begins."""
 
     @classmethod
     def create(cls, files: Files, number: int, manifest: Manifest) -> Journal:
@@ -245,8 +247,24 @@ class Journal:
             chunks.append(bytes(_padded(length) - length))
             end += _padded(length)
         self._reserve(end + _RECORD.size)
-        self._file.write(self.end, b"".join(chunks))
+        self._before = self._previous, self.end
+        try:
+            self._file.write(self.end, b"".join(chunks))
+        except BaseException:
+            if self._durable_to:  # the first of several records may lie there whole: it shall not be read
+                with suppress(StorageError):
+                    self._write_trailer(closed=False)
+            raise
         self._previous, self.end = previous, end
+
+    def withdraw(self) -> None:
+        """What was written last, and not synced, is not to be read: the next record takes its place.
+
+        Raises:
+            StorageError: it may be read.
+        """
+        self._previous, self.end = self._before
+        self._write_trailer(closed=False)
 
     def _reserve(self, end: int) -> None:
         """Have zeros in the file up to ``end`` and beyond: syncing a write inside the file is cheaper than a growing one."""

@@ -1,0 +1,143 @@
+"""What everything above knows of files: `File` and `Files`, and what they promise.  See `files`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..errors import StorageError
+
+__all__ = ["File", "Files", "NothingSyncedError", "ReplaceByRename", "discard"]
+
+_logger = logging.getLogger("penstock.storage")
+
+
+class NothingSyncedError(StorageError):
+    """A file could not even be opened to be synced: nothing was asked of the disk, so nothing it has is in doubt."""
+
+
+class File(Protocol):
+    """One open file.  Thread-safe, but two writers of the same bytes must agree among themselves."""
+
+    path: str
+    """For messages: the full path, or the name within a store in memory."""
+
+    def size(self) -> int:
+        """Bytes in the file."""
+
+    def read(self, position: int, length: int) -> memoryview:
+        """The bytes from ``position`` on, fewer than ``length`` if the file ends before; mostly without copying."""
+
+    def write(self, position: int, *chunks: Any) -> None:
+        """Write all chunks, one after the other.
+
+        Raises:
+            StorageError: the disk is full or failing; any part of the bytes may have been written.
+        """
+
+    def sync(self) -> None:
+        """Make what was written durable.
+
+        Raises:
+            StorageError: nobody can say what is durable; a second attempt that succeeds would prove nothing.
+        """
+
+    def truncate(self, size: int) -> None:
+        """Cut the file, or grow it with zeros."""
+
+    def close(self) -> None:
+        """Give up the handle."""
+
+
+class Files(Protocol):
+    """A tree of files.  Thread-safe."""
+
+    root: str
+    """For messages."""
+
+    def open(self, path: str, create: bool = False) -> File:
+        """Open for reading and writing.
+
+        Raises:
+            StorageError: there is no such file (and ``create`` is false), or it cannot be opened.
+        """
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file or directory.
+
+        Raises:
+            StorageError: nobody can say.
+        """
+
+    def list(self, path: str) -> list[str]:
+        """Names in a directory, sorted; empty if there is no such directory."""
+
+    def make_directory(self, path: str) -> None:
+        """Create a directory and what it stands in, where missing; durable on return."""
+
+    def make_directories(self, paths: Sequence[str]) -> None:
+        """The same for many at once, with one sync for those that stand in one directory."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Move a file, replacing ``target`` in one instant."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there."""
+
+    def remove_directory(self, path: str) -> None:
+        """Remove a directory with all it holds, if it is there."""
+
+    def sync_directory(self, path: str) -> None:
+        """Make the names in a directory durable."""
+
+    def read_bytes(self, path: str) -> bytes:
+        """A whole (small) file."""
+
+    def replace(self, path: str, *chunks: Any) -> None:
+        """Write a file so that after a crash it holds either its old or its new contents, whole; durable on return."""
+
+    def lock(self, path: str) -> None:
+        """Hold the tree for this process until ``close``.
+
+        Raises:
+            StorageError: another process holds it; the message names it.
+        """
+
+    def close(self) -> None:
+        """Close everything and let go of the lock."""
+
+
+def discard(files: Files, path: str, *, directory: bool = False) -> None:
+    """Remove a file, or a directory with all it holds, that nothing refers to any more.
+
+    What made it superfluous has happened, so that it cannot be removed is no failure of that: it is logged, and opening
+    the database removes what it does not know.
+    """
+    try:
+        (files.remove_directory if directory else files.remove)(path)
+    except StorageError as error:
+        _logger.warning("a file that is not needed any more stays until the database is opened: %s", error)
+
+
+class ReplaceByRename:
+    """`Files.replace` and `Files.read_bytes` in terms of the other methods."""
+
+    def read_bytes(self: Any, path: str) -> bytes:
+        file = self.open(path)
+        try:
+            return bytes(file.read(0, file.size()))
+        finally:
+            file.close()
+
+    def replace(self: Any, path: str, *chunks: Any) -> None:
+        temporary = path + ".tmp"
+        file = self.open(temporary, create=True)
+        try:
+            file.truncate(0)
+            file.write(0, *chunks)
+            file.sync()
+        finally:
+            file.close()
+        self.rename(temporary, path)
+        self.sync_directory(path.rpartition("/")[0])

@@ -1,0 +1,208 @@
+"""Ctrl-C, and other signals whose handlers may raise, wait while a call works.
+
+Python runs the handlers of signals in the main thread, between any two instructions: an exception from there can leave a
+lock taken, or a commit half told.  So a call that takes locks or changes anything runs inside of `DEFERRED`: a signal that
+comes meanwhile is noted, and its handler is called when the call is over, or where the call asks for it (`check`): where it
+waits, or between two parts of its work, so that nobody has to wait for his Ctrl-C as long as for the disk.
+
+Other threads never run handlers; for them all of this costs nothing and does nothing.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` without enums, which take thirty times as long
+import functools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import get_ident, main_thread
+from types import FrameType, TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = ["DEFERRED", "USER_CODE", "acquire", "check", "deferring", "stopping", "wait_for", "wait_for_event"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NAMES = "SIGINT SIGBREAK SIGTERM SIGHUP SIGQUIT SIGALRM SIGVTALRM SIGPROF SIGUSR1 SIGUSR2 SIGXCPU"
+_SIGNALS = tuple(int(getattr(signal, name)) for name in _NAMES.split() if hasattr(signal, name))
+"""Those for which programs have handlers that raise.  SIGINT stands first: it is the last that raises again."""
+
+_PAUSE_S = 0.05
+"""How long something is waited for before a signal is looked for: nobody notices so much between Ctrl-C and its effect."""
+
+
+class _State:
+    """Of the main thread, and used by nobody else."""
+
+    __slots__ = ("depth", "pending", "raising", "saved", "stops")
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.pending: list[tuple[int, Any]] = []
+        """Signals that wait, with their handlers."""
+        self.saved: list[tuple[int, Any]] = []
+        """The handlers in whose place `_note` stands."""
+        self.raising = False
+        """Whether code of the user's runs, which an exception may meet anywhere."""
+        self.stops: list[Callable[[], object]] = []
+
+
+_state = _State()
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    """What handles signals meanwhile."""
+    handler = next((h for n, h in _state.saved if n == number), None)
+    if handler is None:
+        return
+    if _state.raising:
+        _state.raising = False
+        handler(number, frame)
+        return
+    _state.pending.append((number, handler))
+    for stop in _state.stops:
+        stop()
+
+
+def _take_over() -> None:
+    saved = [(n, h) for n in _SIGNALS if (h := _signal.getsignal(n)) is not _note and callable(h)]
+    try:
+        _state.saved = saved
+        for number, _ in saved:
+            _signal.signal(number, _note)
+    except ValueError:  # an interpreter that is not the process's main one gets no signals
+        _state.saved = []
+    except BaseException:
+        _give_back(_state.saved)
+        raise
+
+
+def _give_back(saved: list[tuple[int, Any]]) -> None:
+    if saved:
+        number, handler = saved[-1]
+        try:
+            if _signal.getsignal(number) is _note:  # (it may have been set anew in between: then that counts)
+                _signal.signal(number, handler)
+        finally:  # a handler that is back raises when it likes
+            del saved[-1:]
+            _give_back(saved)
+
+
+def check() -> None:
+    """Call the handlers of the signals that wait: raises what they raise, as a rule KeyboardInterrupt.
+
+    To be called where a call waits, or between two parts of its work, and where it is right to end it.
+    """
+    if _state.pending and get_ident() == main_thread().ident:
+        _deliver()
+
+
+def _deliver() -> None:
+    while _state.pending:
+        number, handler = _state.pending.pop(0)
+        handler(number, sys._getframe(1))
+
+
+class _Deferred:
+    """Signals wait for the end of the ``with``.  Reentrant."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        if get_ident() != main_thread().ident:
+            return
+        if not _state.depth:
+            _take_over()
+        _state.depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if get_ident() != main_thread().ident:
+            return
+        if _state.depth > 1:
+            _state.depth -= 1
+            return
+        try:
+            _state.depth = 0
+            _give_back(_state.saved)
+        finally:
+            if _state.pending:
+                _deliver()
+
+
+class _UserCode:
+    """Inside of `DEFERRED`: what runs is the user's own, and may be interrupted anywhere."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        if get_ident() == main_thread().ident:
+            check()
+            _state.raising = _state.depth > 0
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if get_ident() == main_thread().ident:
+            _state.raising = False
+
+
+DEFERRED = _Deferred()
+USER_CODE = _UserCode()
+
+
+def deferring(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, inside of `DEFERRED`."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with DEFERRED:
+            return function(*args, **kwargs)
+
+    return call
+
+
+@contextmanager
+def stopping(stop: Callable[[], object]) -> Iterator[None]:
+    """While something runs that knows no signals: a signal calls ``stop`` at once, on its way to wait.  What is stopped ends
+    in an error of its own kind; `check`, called then, says whether a signal was why."""
+    if get_ident() != main_thread().ident:
+        yield
+        return
+    _state.stops.append(stop)
+    try:
+        yield
+    finally:
+        _state.stops.remove(stop)
+
+
+# ------------------------------------------------------------------------------------------------------- waiting
+
+
+def wait_for(condition: threading.Condition, holds: Callable[[], bool], timeout_s: float | None = None) -> bool:
+    """``condition.wait_for``, which a signal ends.  Called, and left, with the condition held."""
+    return _sliced(lambda left_s: condition.wait_for(holds, left_s), timeout_s)
+
+
+def wait_for_event(event: threading.Event, timeout_s: float | None = None) -> bool:
+    """``event.wait``, which a signal ends."""
+    return event.is_set() or _sliced(event.wait, timeout_s)
+
+
+def acquire(lock: Any, timeout_s: float | None = None) -> bool:
+    """``acquire`` of a lock or a semaphore, which a signal ends."""
+    return bool(lock.acquire(blocking=False)) or _sliced(lambda left_s: lock.acquire(timeout=left_s), timeout_s, -1)
+
+
+def _sliced(wait: Callable[[Any], bool], timeout_s: float | None, for_ever: float | None = None) -> bool:
+    if get_ident() != main_thread().ident or not _state.depth:
+        return bool(wait(for_ever if timeout_s is None else timeout_s))
+    deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        check()
+        left_s = _PAUSE_S if deadline_s is None else min(_PAUSE_S, deadline_s - time.monotonic())
+        if wait(max(left_s, 0.0)):
+            return True
+        if deadline_s is not None and time.monotonic() >= deadline_s:
+            return False
