@@ -16,16 +16,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from inspect import isasyncgenfunction, isgeneratorfunction
 from threading import get_ident, main_thread
-from types import FrameType, TracebackType
+from types import FrameType, FunctionType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["DEFERRED", "USER_CODE", "acquire", "check", "deferring", "stopping", "wait_for", "wait_for_event"]
+__all__ = ["DEFERRED", "USER_CODE", "acquire", "check", "deferring", "doors", "stopping", "wait_for", "wait_for_event"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C")
 
 _NAMES = "SIGINT SIGBREAK SIGTERM SIGHUP SIGQUIT SIGALRM SIGVTALRM SIGPROF SIGUSR1 SIGUSR2 SIGXCPU"
 _SIGNALS = tuple(int(getattr(signal, name)) for name in _NAMES.split() if hasattr(signal, name))
@@ -161,6 +163,26 @@ def deferring(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
 
     return call
+
+
+def doors(*, but: Collection[str] = ()) -> Callable[[type[C]], type[C]]:
+    """A class whose public methods are `deferring`, properties included; generators, which run in pieces, are not.
+
+    Args:
+        but: names of methods that are safe without, and quicker.
+    """
+
+    def guarded(cls: type[C]) -> type[C]:
+        for name, value in list(vars(cls).items()):
+            if name in but or (name.startswith("_") and name not in ("__enter__", "__exit__", "__len__", "__getitem__")):
+                continue
+            if isinstance(value, FunctionType) and not isgeneratorfunction(value) and not isasyncgenfunction(value):
+                setattr(cls, name, deferring(value))
+            elif isinstance(value, property) and value.fget is not None:
+                setattr(cls, name, property(deferring(value.fget), value.fset, value.fdel, value.__doc__))
+        return cls
+
+    return guarded
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....errors import OffsetOutOfRangeError, StorageError
+from ... import interrupts
 from ...files import Files, discard
 from ...layout import open_directory, partition_directory, topic_directory
 from ..partitioner import partitions_of
@@ -55,6 +56,9 @@ class Topic:
     partitions: tuple[Partition, ...]
 
 
+@interrupts.doors(
+    but={"epoch", "arrival_end", "topics", "config", "topic_id", "topic", "next_turn", "publish", "partitions_of"}
+)
 class LocalLog:
     """See `protocol.Log`.
 
@@ -289,7 +293,13 @@ class LocalLog:
         self, topic: str, partition: int, offset: int, *, fields: Sequence[str] | None = None
     ) -> Iterator[FetchedRecords]:
         """See `protocol.Log.scan`."""
-        return self._partition(topic, partition).scan(offset, fields, self.topic(topic).config.value_type)
+        pieces = self._partition(topic, partition).scan(offset, fields, self.topic(topic).config.value_type)
+        while True:
+            with interrupts.DEFERRED:
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
     def start_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.start_offset`."""
@@ -385,7 +395,11 @@ class LocalLog:
     def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
         """See `protocol.Log.wait`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._epoch > epoch or self._closed or (until is not None and until()), timeout_s)
+            interrupts.wait_for(
+                self._changed,
+                lambda: self._epoch > epoch or self._closed or (until is not None and until()),
+                timeout_s,
+            )
             return self._epoch
 
     def wake(self) -> None:

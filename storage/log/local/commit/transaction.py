@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from .....errors import InternalError, StorageError
+from .... import interrupts
 from ...partitioner import place
 from ...protocol import Commit, Compression, Int64s, Outcome, Records, TopicConfig, TopicPartition
 from ..segments.record import PreparedFrame, concat_records, encode_frames, normalise, take_records, widen
@@ -83,6 +84,7 @@ def join(parts: Sequence[tuple[Prepared, int]]) -> list[PreparedFrame]:
     return encode_frames(records, arrivals, kept.value_type, compression=kept.compression)
 
 
+@interrupts.doors(but={"set_positions", "set_sequence", "set_producer", "set_compression", "abort"})
 class LocalTransaction:
     """See `protocol.Transaction`."""
 
@@ -231,6 +233,7 @@ class LocalTransaction:
             raise InternalError("a transaction was used after its end")
 
 
+@interrupts.doors(but={"done"})
 class LocalCommitting:
     """See `protocol.Committing`."""
 
