@@ -47,7 +47,7 @@ OPEN_FILES_MIN: Final = 16
 """But so many, however few the process may have: with less, one step would open and close the same files again and again."""
 
 OPEN_FILES_OTHERS: Final = 60
-"""Descriptors left to the rest of the process: its standard streams, sockets, libraries, the locks and directories of ours."""
+"""Descriptors left to the rest of the process: its streams and sockets, libraries, our locks and directories."""
 
 FRAME_ROWS_MAX: Final = 65_536
 """Rows in one frame of the log: what a query takes in one step, so that a read seldom decodes more than it returns."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..runtime.clients.consumer import Consumer, ConsumerOptions, Topics
 from ..runtime.clients.producer import Producer, ProducerOptions
+from ..storage import interrupts
 from ..storage.log.protocol import Compression, OffsetReset, TopicPartition
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = ["ClientMethods"]
 Listener = Callable[[list[TopicPartition]], object]
 
 
+@interrupts.doors()
 class ClientMethods:
     """What of a database is about the log's clients; see docs/reference/clients.md."""
 

@@ -18,6 +18,7 @@ from ..runtime.clock import SYSTEM_CLOCK, Clock, use_clock
 from ..runtime.host import QueryHost, Token
 from ..runtime.metrics import Progress, RecoveryProgress
 from ..runtime.subscriptions import Subscription
+from ..storage import interrupts
 from ..storage.backup import Backup, backup_directory
 from ..storage.layout import open_directory
 from ..storage.log.local.local_log import LocalLog
@@ -80,9 +81,18 @@ def connect(
     """
     named = {name.replace("_", "."): value for name, value in properties.items()}
     chosen = Settings({**named, **(settings or {})})
-    return Database(path, chosen, threads, clock or SYSTEM_CLOCK, one_partition, registry, progress)
+    database: Database | None = None
+    try:
+        with interrupts.DEFERRED:
+            database = Database(path, chosen, threads, clock or SYSTEM_CLOCK, one_partition, registry, progress)
+        return database
+    except BaseException:
+        if database is not None:  # interrupted, and nobody will get it
+            database.close()
+        raise
 
 
+@interrupts.doors()
 class Database(ClientMethods):
     """An open database.  Thread-safe; close it, or use it as a context manager."""
 
@@ -411,6 +421,7 @@ class Database(ClientMethods):
         return f"<penstock.Database {'closed' if self._engine.closed else self.describe_state()}>"
 
 
+@interrupts.doors()
 @dataclass(frozen=True, slots=True)
 class QueryHandle:
     """A persistent query of an open database."""

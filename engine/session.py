@@ -16,6 +16,7 @@ from ..runtime.clients.records import RawRecord
 from ..runtime.clock import now_ms, use_clock
 from ..runtime.host import Token
 from ..runtime.subscriptions import Subscription
+from ..storage import interrupts
 from ..storage.log.protocol import OffsetReset, Transaction
 from .clients import ClientMethods
 from .results import PrintResult, PushResult, Result, Submitted, Table
@@ -33,6 +34,7 @@ from .texts import check_text, pull_query
 __all__ = ["Session"]
 
 
+@interrupts.doors()
 class Session(ClientMethods):
     """One user's view of an open database: its own SET, DEFINE and ASSERT VALUES, over what all sessions share.
 
@@ -90,7 +92,8 @@ class Session(ClientMethods):
         check_text(text)
         statements = statements_of(self._state, text, None if path is None else Path(path))
         while True:
-            with self._engine.lock, use_clock(self._engine.clock):
+            interrupts.check()
+            with interrupts.DEFERRED, self._engine.lock, use_clock(self._engine.clock):
                 self._check_open()
                 step = next(statements, None)
                 if step is None:

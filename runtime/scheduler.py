@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 
 from ..errors import InternalError, PenstockError
+from ..storage import interrupts
 from ..storage.log.protocol import Log
 from .query.lifecycle import QueryRun
 
@@ -91,6 +92,7 @@ class Scheduler:
                     ready = self._ready.get(run.query_id)
                     while (ready is None or ready()) and self._step(run):
                         progressed = True
+                        interrupts.check()
             for run in self.runs():
                 if run.error is not None and run.state == "ERROR":
                     raise run.error

@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeVar
 import pyarrow as pa
 
 from ..limits import SUBSCRIPTION_ROWS_MAX
+from ..storage import interrupts
 from .batch import Batch, Bools, Int64s, python_values
 from .wakes import Wakes
 
@@ -181,7 +182,7 @@ class Feed:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return None
-                self._condition.wait(left)
+                interrupts.wait_for(self._condition, self._something, left)
             held = self._held[0]
             if not whole:
                 return held
@@ -190,6 +191,10 @@ class Feed:
         if wake:
             self._on_room()
         return held
+
+    def _something(self) -> bool:
+        """Whether there is something to read or to be told.  With the condition held."""
+        return bool(self._held) or self._closed or self._ended or self.limit_reached or self._error is not None
 
     def next_row(self, timeout_s: float | None, to_columns: Callable[[Batch], Sequence[Any]]) -> PushRow | None:
         """The next row, see `Subscription.poll`."""
@@ -228,8 +233,7 @@ class Feed:
 
         def something() -> bool:
             with self._condition:
-                over = self._closed or self._ended or self.limit_reached or self._error is not None
-                return bool(self._held) or over
+                return self._something()
 
         return await self._wakes.wait(timeout_s, something)
 
@@ -258,6 +262,7 @@ class Feed:
         self._on_close()
 
 
+@interrupts.doors()
 class Subscription:
     """An iterator (also ``async for``) over the rows of a push query.  Thread-safe.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import StorageError
+from ..storage import interrupts
 from ..storage.log.protocol import FetchedRecords, Log
 from .wakes import LogWakes
 
@@ -33,6 +34,7 @@ class TopicRecord:
     offset: int
 
 
+@interrupts.doors()
 class TopicTail:
     """An iterator over a topic's records.  It ends after ``limit`` records, when the topic is deleted, or by ``close()``.
 

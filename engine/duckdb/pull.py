@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import StatementError
 from ...limits import ANSWER_BYTES_MAX
+from ...storage import interrupts
 from .check import duckdb_span, tables_named
 
 if TYPE_CHECKING:
@@ -80,10 +81,13 @@ def run_select(sql: str, tables: Mapping[str, Callable[[], pa.Table]], parameter
     try:
         for name, make in tables.items():
             connection.register(name, make())
-        return _whole(connection.sql(sql, params=parameters).to_arrow_reader(_READ_ROWS), sql)
+        with interrupts.stopping(connection.interrupt):
+            return _whole(connection.sql(sql, params=parameters).to_arrow_reader(_READ_ROWS), sql)
     except duckdb.Error as error:
+        interrupts.check()  # raises what stopped it
         raise _wrong("DuckDB refuses this query", error, sql) from error
     except (pa.ArrowException, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        interrupts.check()
         # a parameter that DuckDB cannot take, or a result that Arrow cannot hold
         raise StatementError(f"this query cannot be answered: {_first_line(error)}", text=sql) from error
     finally:
@@ -96,6 +100,7 @@ def _whole(reader: pa.RecordBatchReader, sql: str) -> pa.Table:
 
     batches, size = [], 0
     for batch in reader:
+        interrupts.check()
         batches.append(batch)
         size += batch.nbytes
         if size > ANSWER_BYTES_MAX:

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from ...errors import BufferExhaustedError, ClientError, PenstockError
+from ...storage import interrupts
 from ...storage.log.protocol import Committing
 from .outgoing import Bulk, Flight, Outgoing, Send, fail_all
 
@@ -62,7 +63,8 @@ class Flights:
         """Bytes in both."""
         self._slots = threading.BoundedSemaphore(max_in_flight)
         self._begun: SimpleQueue[_Begun | None] = SimpleQueue()
-        self._wakeup = threading.Event()
+        self._asleep = threading.Lock()
+        """Released where the thread has to look again."""
         self._thread: threading.Thread | None = None
         self._lander: threading.Thread | None = None
         """Waits for the disk, while ``_thread`` begins the next batch."""
@@ -87,20 +89,25 @@ class Flights:
                     raise ClientError("the producer is closed")
                 if self._buffered + size <= self._options.buffer_memory:
                     flight = self._last_flight()
+                    full = flight.size + size >= self._options.batch_bytes
+                    if self._options.background and (full or not flight.items):
+                        self._wake()  # (first: whom it wakes looks when the guard is free)
                     item.board(flight)
                     flight.items.append(item)
                     flight.size += size
                     self._buffered += size
-                    first, full = len(flight.items) == 1, flight.size >= self._options.batch_bytes
                     break
             self._make_room()
-        if self._options.background:
-            if self._thread is None:
-                self._start_thread()
-            if first or full:
-                self._wakeup.set()
-        elif full:
-            self._send_pending()
+        if not self._options.background:
+            if full:
+                self._send_pending()
+        elif self._thread is None:
+            self._start_thread()
+
+    def _wake(self) -> None:
+        """Have the thread look again.  One call into C: it may be interrupted before or behind, and not in between."""
+        with suppress(RuntimeError):  # it is awake
+            self._asleep.release()
 
     def _last_flight(self) -> Flight:
         """What takes the next item.  Called with ``_guard`` held."""
@@ -108,6 +115,7 @@ class Flights:
             self._waiting.append(Flight(self._drive, time.monotonic() + self._options.linger_ms / 1000))
         return self._waiting[-1]
 
+    @interrupts.deferring
     def _make_room(self) -> None:
         """The buffer is full: write what waits, or wait for what is being written.  Raises: BufferExhaustedError."""
         deadline_s = time.monotonic() + self._options.max_block_ms / 1000
@@ -139,7 +147,7 @@ class Flights:
         """Returns: whether it is done."""
         while not flight.done.is_set() and self._land_one():
             pass
-        return flight.done.wait(_left_s(deadline_s))
+        return interrupts.wait_for_event(flight.done, _left_s(deadline_s))
 
     def _land_one(self) -> bool:
         """If this is the thread that waits for the disk, and a sender's callback has it wait for something else: nobody else
@@ -154,6 +162,7 @@ class Flights:
             self._land(begun)
         return True
 
+    @interrupts.deferring
     def _send_pending(self) -> PenstockError | None:
         """Write what waits by now.  Returns: why the first one failed, of those that did."""
         with self._guard:
@@ -178,7 +187,7 @@ class Flights:
         """Before ``sending`` is taken: who has a slot may want that.  Raises: TimeoutError."""
         while not self._slots.acquire(blocking=False):
             if not self._land_one():
-                if not self._slots.acquire(timeout=_left_s(deadline_s)):
+                if not interrupts.acquire(self._slots, _left_s(deadline_s)):
                     raise TimeoutError
                 return
 
@@ -194,9 +203,12 @@ class Flights:
         """
         self._take_slot(deadline_s)
         left_s = _left_s(deadline_s)
-        if not self.sending.acquire(timeout=-1 if left_s is None else left_s):
+        try:
+            if not interrupts.acquire(self.sending, left_s):
+                raise TimeoutError
+        except BaseException:
             self._slots.release()
-            raise TimeoutError
+            raise
         try:
             with self._guard:
                 flight = self._waiting.popleft() if self._waiting else None
@@ -262,6 +274,7 @@ class Flights:
         if lands:
             self._wait_for(flight)
 
+    @interrupts.deferring
     def _start_thread(self) -> None:
         with self._guard:
             if self._thread is None:
@@ -270,10 +283,9 @@ class Flights:
 
     def _send_in_background(self) -> None:
         while not self.closed:
-            self._wakeup.clear()
             due_s = self._due_s()
             if due_s is None or due_s > 0:
-                self._wakeup.wait(due_s)
+                self._asleep.acquire(timeout=-1 if due_s is None else due_s)
                 continue
             with suppress(Exception):  # whoever sent a record is told of what it was
                 self._send_next(ahead=True)
@@ -297,7 +309,7 @@ class Flights:
             if self.closed:
                 return
             self.closed = True
-        self._wakeup.set()
+        self._wake()
         try:
             self.flush()
         finally:

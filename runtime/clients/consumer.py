@@ -14,6 +14,7 @@ from typing import Literal
 
 from ...errors import ClientError, StorageError
 from ...limits import BATCH_ROWS_MAX
+from ...storage import interrupts
 from ...storage.log.protocol import Log, OffsetReset, TopicPartition
 from .coordinator import Coordinator, Group, GroupMetadata
 from .records import ConsumedBatch, RawRecord, to_python
@@ -75,6 +76,7 @@ class ConsumerOptions:
             raise ClientError(f"auto_commit_interval_ms is at least 0, not {self.auto_commit_interval_ms}")
 
 
+@interrupts.doors(but={"assignment", "member_id", "paused"})
 class Consumer:
     """Reads topics.  Used from one thread at a time (`close` from any); close it, or use it as a context manager.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ...errors import ClientError
+from ...storage import interrupts
 from ...storage.log.protocol import Log, TopicPartition
 from .coordinator import Coordinator
 
@@ -55,6 +56,7 @@ class GroupDescription:
         return sum(place.lag for place in self.partitions)
 
 
+@interrupts.doors()
 class Groups(Mapping[str, GroupDescription]):
     """The consumer groups by name: those with committed offsets or members.  Positions of queries are not among them."""
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from ...errors import ClientError, OutOfOrderSequenceError, PenstockError
+from ...storage import interrupts
 from ...storage.log.partitioner import place
 from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
 from .records import Headers, raw_columns, split
@@ -103,11 +104,12 @@ class Delivery(Generic[Result]):
         assert self._result is not None
         return self._result
 
+    @interrupts.deferring
     def exception(self, timeout_s: float | None = None) -> BaseException | None:
         """Why it was not written; None if it was.  Waits as `result` does."""
         if not self.done():
             self._flight.drive(self._flight, timeout_s)
-            if not self._flight.done.wait(timeout_s):
+            if not interrupts.wait_for_event(self._flight.done, timeout_s):
                 raise TimeoutError(f"the record is not written after {timeout_s} s")
         return self._error
 

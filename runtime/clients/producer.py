@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ...errors import ClientError, PenstockError
+from ...storage import interrupts
 from ...storage.log.protocol import Committing, Compression, Log, TopicPartition
 from .accumulator import Flights
 from .consumer import Consumer
@@ -57,6 +58,7 @@ class ProducerOptions:
                 raise ClientError(f"{name} is at least 1, not {getattr(self, name)}")
 
 
+@interrupts.doors(but={"send"})  # (which `Accumulator.add` sees to: it is called for every record)
 class Producer:
     """Sends records.  Thread-safe; close it, or use it as a context manager.
 
@@ -261,6 +263,7 @@ def _not_yet(flight: Flight, timeout_s: float | None) -> None:
         raise ClientError("the transaction is not committed yet")
 
 
+@interrupts.doors()
 class ProducerTransaction:
     """See `Producer.transaction`.  Used from one thread."""
 
