@@ -7,7 +7,7 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes crash-points faults kill-demo bench sanitize clean
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kill-demo bench sanitize clean
 
 setup: $(STAMP)
 
@@ -53,6 +53,9 @@ crashes: setup
 
 faults: setup
 	PENSTOCK_FAULTS=all $(BIN)/python -m pytest tests/simulation/test_disk_faults.py $(PARTS) -q -p no:logging
+
+interrupts: setup
+	PENSTOCK_INTERRUPTS=1000 $(BIN)/python -m pytest tests/simulation/test_interrupts.py $(PARTS) -q -s
 
 crash-points: setup
 	PENSTOCK_CRASHES=all $(BIN)/python -m pytest tests/simulation/test_engine_crashes.py -k every_operation $(PARTS) -q

@@ -24,7 +24,10 @@ REPL_MAY_READ = {"grammar.words", "grammar.lexer"}
 ORDER = {
     "kernels": "source library index texts",
     "grammar": "ast tables lexer build substitute syntax_errors words parse unparse",
-    "storage": "combining files layout optional_packages values schemas formats log state verify backup repair",
+    "storage": (
+        "interrupts forks file_protocol memory_files holding combining files layout optional_packages values schemas "
+        "formats log state verify backup repair"
+    ),
     "runtime": (
         "clock batch clients metrics kernel windows ordering segmented operators dataflow processing_log source sink "
         "wakes topic_tail subscriptions query scheduler views host"
