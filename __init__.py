@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .engine.database import Database, QueryHandle, connect
     from .engine.functions.user import udaf, udf, udtf
+    from .engine.relation import Relation
     from .engine.results import (
         Description,
         Listing,
@@ -84,6 +85,7 @@ _HOMES = {
     "PushBatch": "runtime.subscriptions",
     "PushResult": "engine.results",
     "PushRow": "engine.results",
+    "Relation": "engine.relation",
     "RepairPlan": "storage.repair",
     "QueryHandle": "engine.database",
     "RawRecord": "runtime.clients.records",
@@ -138,6 +140,7 @@ __all__ = [
     "PushRow",
     "QueryHandle",
     "RawRecord",
+    "Relation",
     "RepairPlan",
     "Session",
     "StatementError",

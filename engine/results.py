@@ -6,14 +6,13 @@ translates a result need not parse its text.
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..runtime.batch import python_values
 from ..runtime.subscriptions import PushRow, Subscription
 from ..runtime.topic_tail import TopicRecord, TopicTail
+from .relation import Relation, instant
 from .schema import Schema
 from .types import from_arrow, to_arrow
 
@@ -57,20 +56,77 @@ class Message:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A list of things: SHOW .., DESCRIBE FUNCTION.
+class Listing(Relation):
+    """A list of things: SHOW .., DESCRIBE FUNCTION.  It can become whatever a table can.
 
     Attributes:
         kind: ``show streams``, ``show queries``, ..
         columns: headings.
         rows: plain Python values, one tuple per line.
+        statement: canonical text of the statement.
     """
 
-    kind: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    statement: str = ""
+    def __init__(self, kind: str, columns: tuple[str, ...], rows: tuple[tuple[Any, ...], ...], statement: str = "") -> None:
+        super().__init__(None, None)
+        self.kind = kind
+        self.rows = rows
+        self.statement = statement
+        self._names = columns
+        self._made: pa.Table | None = None
+
+    @property
+    def _table(self) -> Any:
+        """Made when it is asked for: most listings are only printed."""
+        if self._made is None:
+            import pyarrow as pa
+
+            arrays = [_listed([row[i] for row in self.rows]) for i in range(len(self._names))]
+            self._made = pa.table(arrays, names=list(self._names))
+        return self._made
+
+    @_table.setter
+    def _table(self, table: Any) -> None:
+        self._made = table
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self._names
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def cells(self, rows_max: int | None = None) -> list[list[str]]:
+        """The first rows (all, without a number) as a person reads them."""
+        return [["NULL" if value is None else str(value) for value in row] for row in self.rows[:rows_max]]
+
+    def _rows(self, start: int, stop: int) -> list[tuple[Any, ...]]:
+        return list(self.rows[start:stop])
+
+    def text(self, rows_max: int | None = None) -> str:
+        """All lines, or the first ones, as a table of text."""
+        return super().text(len(self) if rows_max is None else rows_max)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Listing):
+            return NotImplemented
+        return (self.kind, self.columns, self.rows) == (other.kind, other.columns, other.rows)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.columns))
+
+
+def _listed(values: list[Any]) -> Any:
+    """Values of a listing as a column: what is of several kinds, or of a kind that Arrow has not, as text."""
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values if value is not None}
+    arrow = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}.get(kinds.pop()) if len(kinds) == 1 else None
+    if arrow is not None:
+        try:
+            return pa.array(values, arrow)
+        except OverflowError:
+            pass
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +160,8 @@ class ProtobufRows:
     messages: tuple[bytes, ...]
 
 
-class Table:
-    """The rows of a pull query, held as Arrow.
+class Table(Relation):
+    """The rows of a query that was answered, held as Arrow.
 
     Attributes:
         schema: the columns with their SQL types and roles; None for a query that DuckDB answered.
@@ -116,28 +172,9 @@ class Table:
     def __init__(
         self, table: pa.Table, schema: Schema | None = None, *, limit_reached: bool = False, final_message: str | None = None
     ) -> None:
-        self._table = table
-        self.schema = schema
+        super().__init__(table, schema)
         self.limit_reached = limit_reached
         self.final_message = final_message
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(self._table.column_names)
-
-    def arrow(self) -> pa.Table:
-        """As a `pyarrow.Table`, without copying."""
-        return self._table
-
-    def df(self) -> Any:
-        """As a pandas DataFrame.  Raises: ImportError, if pandas is not installed."""
-        return self._table.to_pandas()
-
-    def pl(self) -> Any:
-        """As a polars DataFrame.  Raises: ImportError, if polars is not installed."""
-        import polars
-
-        return polars.from_arrow(self._table)
 
     def protobuf(self) -> ProtobufRows:
         """As protobuf messages, one per row, with the schema that reads them.
@@ -157,46 +194,6 @@ class Table:
             column.combine_chunks().cast(type_, safe=False) for column, type_ in zip(self._table.columns, types, strict=True)
         ]
         return ProtobufRows(*messages_of(columns, list(zip(names, types, strict=True))))
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows as tuples of Python values."""
-        if not self._table.num_columns:
-            return [()] * self._table.num_rows
-        return list(zip(*(python_values(column) for column in self._table.columns), strict=True))
-
-    def fetchone(self) -> tuple[Any, ...] | None:
-        """The first row, or None."""
-        rows = self._table.slice(0, 1)
-        return next(iter(zip(*(python_values(c) for c in rows.columns), strict=True)), None)
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """All rows as dicts."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.fetchall()]
-
-    def show(self, rows_max: int = 20) -> None:
-        """Print the first rows as a table."""
-        print(self.text(rows_max))
-
-    def text(self, rows_max: int = 20) -> str:
-        """The first rows as a table of text."""
-        head = self._table.slice(0, rows_max)
-        cells = [[_cell(v) for v in python_values(column)] for column in head.columns]
-        shown = grid(self.columns, list(zip(*cells, strict=True)))
-        left = self._table.num_rows - head.num_rows
-        return shown + (f"\n({left} more rows)" if left > 0 else "")
-
-    def __len__(self) -> int:
-        return int(self._table.num_rows)
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self.fetchall())
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Arrow PyCapsule stream: polars, DuckDB, pandas and others read it without a copy."""
-        return self._table.__arrow_c_stream__(requested_schema)
-
-    def __repr__(self) -> str:
-        return self.text()
 
 
 @dataclass(slots=True)
@@ -274,22 +271,6 @@ class PrintResult:
         return map(self._read, self.tail)
 
 
-def instant(timestamp_ms: int) -> str:
-    """Milliseconds as a time of UTC; as they are where no calendar has them.
-
-    >>> instant(1500)
-    '1970-01-01T00:00:01.500Z'
-    """
-    try:
-        moment = _EPOCH + datetime.timedelta(milliseconds=timestamp_ms)
-    except OverflowError:
-        return f"{timestamp_ms} ms"
-    return moment.isoformat(timespec="milliseconds") + "Z"
-
-
-_EPOCH = datetime.datetime(1970, 1, 1)
-
-
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """What `Database.submit` did.
@@ -306,23 +287,3 @@ class Submitted:
 
 
 Result = Message | Listing | Description | Table | PushResult | PrintResult
-
-
-def _cell(value: Any) -> str:
-    return "NULL" if value is None else str(value)
-
-
-def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Headings, a rule, and rows of text in columns.
-
-    >>> print(grid(("A", "B"), [("1", "x"), ("22", "y")]))
-    A  | B
-    ---+--
-    1  | x
-    22 | y
-    """
-    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
-    lines = [" | ".join(name.ljust(w) for name, w in zip(columns, widths, strict=True)).rstrip()]
-    lines.append("-+-".join("-" * w for w in widths))
-    lines.extend(" | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines)

@@ -98,7 +98,7 @@ def result(outcome: Any, width: int = 120) -> str:
         return listing(outcome, width)
     if name == "Description":
         return description(outcome, width)
-    rows = outcome.fetchall()
+    rows = list(outcome)
     text = table(outcome.columns, rows[:ROWS_SHOWN_MAX], width)
     more = f", {len(rows) - ROWS_SHOWN_MAX} of them not shown" if len(rows) > ROWS_SHOWN_MAX else ""
     return f"{text}\n({len(rows)} {'row' if len(rows) == 1 else 'rows'}{more})"

@@ -212,26 +212,32 @@ def concat(batches: Sequence[Batch]) -> Batch:
 
 
 def python_values(array: Any) -> list[Any]:
-    """The values of an Arrow array as Python objects.
+    """The values of an Arrow array as Python objects; maps are dicts (pairs, if a key of theirs cannot be one of a dict's).
 
     Python's dates and times end with the year 9999 and begin with the year 1; what lies beyond comes as the number that it
     is: days for DATE, milliseconds for TIMESTAMP.
     """
     try:
-        values: list[Any] = array.to_pylist()
-    except (OverflowError, ValueError):
+        values: list[Any] = array.to_pylist(maps_as_pydicts="strict")
+    except (OverflowError, ValueError, KeyError, TypeError):
         return [_python_value(scalar) for scalar in array]
     return values
 
 
 def _python_value(scalar: Any) -> Any:
+    if not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.StructScalar):
+        return {name: _python_value(scalar[name]) for name in scalar}
+    if isinstance(scalar, pa.MapScalar):
+        pairs = [(_python_value(pair["key"]), _python_value(pair["value"])) for pair in scalar.values]
+        try:
+            return dict(pairs)
+        except TypeError:
+            return pairs
+    if isinstance(scalar, pa.ListScalar):
+        return [_python_value(item) for item in scalar.values]
     try:
         return scalar.as_py()
     except (OverflowError, ValueError):
-        if isinstance(scalar, pa.StructScalar):
-            return {name: _python_value(scalar[name]) for name in scalar}
-        if isinstance(scalar, pa.MapScalar):
-            return [(_python_value(pair["key"]), _python_value(pair["value"])) for pair in scalar.values]
-        if isinstance(scalar, pa.ListScalar):
-            return [_python_value(item) for item in scalar.values]
         return scalar.value

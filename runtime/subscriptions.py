@@ -18,7 +18,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
@@ -38,12 +38,18 @@ class PushRow:
         tombstone: the row of that key was deleted (only for tables).
         timestamp: ROWTIME in ms.
         missed: rows dropped before this one because the reader was slow.
+        columns: the names of the values.
     """
 
     values: tuple[Any, ...]
     tombstone: bool = False
     timestamp: int = 0
     missed: int = 0
+    columns: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The values by the names of their columns."""
+        return dict(zip(self.columns, self.values, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +202,9 @@ class Feed:
         """Whether there is something to read or to be told.  With the condition held."""
         return bool(self._held) or self._closed or self._ended or self.limit_reached or self._error is not None
 
-    def next_row(self, timeout_s: float | None, to_columns: Callable[[Batch], Sequence[Any]]) -> PushRow | None:
+    def next_row(
+        self, timeout_s: float | None, to_columns: Callable[[Batch], Sequence[Any]], names: tuple[str, ...] = ()
+    ) -> PushRow | None:
         """The next row, see `Subscription.poll`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -213,7 +221,9 @@ class Feed:
                     held.tombstones = held.batch.tombstone_mask()
                 assert held.tombstones is not None
                 missed = 0 if number else held.missed
-                row = PushRow(held.rows[number], bool(held.tombstones[number]), int(held.batch.timestamps[number]), missed)
+                row = PushRow(
+                    held.rows[number], bool(held.tombstones[number]), int(held.batch.timestamps[number]), missed, names
+                )
                 held.start += 1
                 if held.start == len(held.batch):
                     self._held.popleft()
@@ -306,7 +316,7 @@ class Subscription:
         Raises:
             PenstockError: the query failed.
         """
-        return self._feed.next_row(timeout_s, self._to_columns)
+        return self._feed.next_row(timeout_s, self._to_columns, self.columns)
 
     def poll_batch(self, timeout_s: float | None = 0.0) -> PushBatch | None:
         """Like `poll`, but all rows that came together."""

@@ -33,8 +33,9 @@ ORDER = {
         "wakes topic_tail subscriptions query scheduler views host"
     ),
     "engine": (
-        "types schema query_options settings clients catalog columns java functions expressions analysis plan schema_log "
-        "serdes intake stored_tables lowering results duckdb journal state session_state statements texts session database "
+        "types schema relation query_options settings clients catalog columns java functions expressions analysis plan "
+        "schema_log serdes intake stored_tables lowering results duckdb journal state session_state statements texts session "
+        "database "
         "script_tests"
     ),
     "engine/statements": (

@@ -315,15 +315,20 @@ class _Binder:
         return bound
 
     def _magic_time(self, e: ast.Expression, others: Sequence[ast.Expression]) -> ast.Expression:
-        """A string literal compared with ROWTIME or a window's bound, as milliseconds."""
-        if not isinstance(e, ast.StringLiteral):
-            return e
+        """What is compared with ROWTIME or a window's bound, as milliseconds: a string literal, a TIMESTAMP, a DATE."""
         if not any(isinstance(o, ast.NameRef) and o.name in TIME_COLUMNS for o in others):
             return e
-        try:
-            return ast.IntegerLiteral(parse_timestamp(e.value), span=e.span)
-        except ValueError as error:
-            raise StatementError(str(error), span=e.span) from None
+        if isinstance(e, ast.StringLiteral):
+            try:
+                return ast.IntegerLiteral(parse_timestamp(e.value), span=e.span)
+            except ValueError as error:
+                raise StatementError(str(error), span=e.span) from None
+        if isinstance(e, ast.IntegerLiteral | ast.NullLiteral) or (isinstance(e, ast.NameRef) and e.name in TIME_COLUMNS):
+            return e
+        given = self.bind(e).type
+        if given == t.DATE:
+            e = ast.Cast(e, ast.TypeName("TIMESTAMP"), span=e.span)
+        return ast.FunctionCall("UNIX_TIMESTAMP", (e,), span=e.span) if given in (t.DATE, t.TIMESTAMP) else e
 
     def _comparison(self, e: ast.Comparison) -> TypedExpression:
         left = self.bind(self._magic_time(e.left, (e.right,)))

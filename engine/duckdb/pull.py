@@ -82,7 +82,9 @@ def run_select(sql: str, tables: Mapping[str, Callable[[], pa.Table]], parameter
         for name, make in tables.items():
             connection.register(name, make())
         with interrupts.stopping(connection.interrupt):
-            return _whole(connection.sql(sql, params=parameters).to_arrow_reader(_READ_ROWS), sql)
+            relation = connection.sql(sql, params=parameters)
+            wide = [place for place, type_ in enumerate(relation.types) if str(type_) == "HUGEINT"]
+            return _narrowed(_whole(relation.to_arrow_reader(_READ_ROWS), sql), wide)
     except duckdb.Error as error:
         interrupts.check()  # raises what stopped it
         raise _wrong("DuckDB refuses this query", error, sql) from error
@@ -108,6 +110,19 @@ def _whole(reader: pa.RecordBatchReader, sql: str) -> pa.Table:
                 f"the answer is larger than {ANSWER_BYTES_MAX:,} bytes", text=sql, suggestion="Aggregate, or add a LIMIT."
             )
     return pa.Table.from_batches(batches, reader.schema)
+
+
+def _narrowed(table: pa.Table, places: list[int]) -> pa.Table:
+    """The table with these columns, sums of whole numbers, as BIGINT where they fit (they come as DECIMALs)."""
+    import pyarrow as pa
+
+    for place in places:
+        try:
+            column = table.column(place).cast(pa.int64())
+        except pa.ArrowException:
+            continue
+        table = table.set_column(place, table.schema.names[place], column)
+    return table
 
 
 def _wrong(what: str, error: Exception, sql: str) -> StatementError:

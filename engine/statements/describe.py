@@ -12,7 +12,8 @@ from ..catalog import DataSource, FormatInfo, QueryEntry
 from ..functions import near_misses
 from ..functions.registry import Function
 from ..plan.explain import explain as plan_text
-from ..results import Description, Listing, Message, instant
+from ..relation import instant
+from ..results import Description, Listing, Message
 from ..schema import Schema
 from ..types import STRING, SqlType
 from . import create_query

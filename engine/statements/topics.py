@@ -10,7 +10,7 @@ from ...limits import PARTITIONS_MAX
 from ...storage.log.protocol import Log, TopicConfig
 from ...storage.log.topic_config import described, with_config
 from ..catalog import DataSource
-from ..results import instant
+from ..relation import instant
 from ..state import LOGICAL_PARTITIONS, Engine
 
 __all__ = [

@@ -148,7 +148,8 @@ def test_every_container_gives_the_same(given: list[Any], type_: SqlType) -> Non
     joined: Any = "refused" if "refused" in alone else [one[0] for one in alone]
     assert joined == wanted, "a row depends on the others"
     arrow = made(lambda: pa.table({"v": pa.array(given)}))
-    if arrow is not None and kept(given, python_values(arrow.column(0))):
+    dates = arrow is not None and pa.types.is_temporal(arrow.column(0).type) and any(isinstance(v, int) for v in given)
+    if arrow is not None and not dates and kept(given, python_values(arrow.column(0))):
         assert outcome(arrow, type_) == wanted, arrow.schema
     frame = made(lambda: pd.DataFrame({"v": pd.Series(given, dtype=object)}))
     if frame is not None and not any(isinstance(value, float) and value != value for value in given):

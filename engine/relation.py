@@ -1,0 +1,281 @@
+"""Rows that were read, and everything they can become: what `Table` and `Listing` have in common."""
+
+from __future__ import annotations
+
+import datetime
+import html
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..runtime.batch import python_values
+from .schema import Schema
+from .types import from_arrow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Relation", "grid", "instant"]
+
+_WINDOW_BOUNDS = ("WINDOWSTART", "WINDOWEND")
+_EPOCH = datetime.datetime(1970, 1, 1)
+ROWS_SHOWN = 20
+"""Rows that are printed unless more are asked for."""
+
+
+class Relation:
+    """Rows held as Arrow.
+
+    The ``fetch`` methods are a cursor, as PEP 249 has it: each hands out what none has handed out before.  Everything else,
+    iteration too, sees all rows, always.
+    """
+
+    schema: Schema | None
+
+    def __init__(self, table: pa.Table | None, schema: Schema | None) -> None:
+        self._table: Any = table
+        self.schema = schema
+        self._fetched = 0
+
+    # --- what it is ------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self._table.column_names)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The SQL types of the columns, as text."""
+        if self.schema is not None and len(self.schema.columns) == len(self._table.schema):
+            return tuple(str(column.type) for column in self.schema)
+        return tuple(str(from_arrow(field.type)) for field in self._table.schema)
+
+    @property
+    def description(self) -> tuple[tuple[str, str, None, None, int | None, int | None, None], ...]:
+        """The columns as PEP 249 describes them: name, type, None, None, precision, scale (both of DECIMALs), None."""
+        return tuple(
+            (
+                field.name,
+                type_,
+                None,
+                None,
+                *(
+                    (field.type.precision, field.type.scale)
+                    if type_.startswith("DECIMAL") and hasattr(field.type, "scale")
+                    else (None, None)
+                ),
+                None,
+            )
+            for field, type_ in zip(self._table.schema, self.types, strict=True)
+        )
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self._rows(0, len(self)))
+
+    # --- rows ------------------------------------------------------------------------------
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, or None behind the last one."""
+        return next(iter(self.fetchmany(1)), None)
+
+    def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
+        """The next rows, at most ``size``.  Raises: ValueError, for a negative size."""
+        if size < 0:
+            raise ValueError(f"size must not be negative: {size}")
+        start = self._fetched
+        self._fetched = min(start + size, len(self))
+        return self._rows(start, self._fetched)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that have not been fetched, as tuples of Python values."""
+        return self.fetchmany(len(self))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """All rows as dicts."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self]
+
+    def _rows(self, start: int, stop: int) -> list[tuple[Any, ...]]:
+        part = self._table.slice(start, stop - start)
+        if not part.num_columns:
+            return [()] * part.num_rows
+        return list(zip(*(python_values(column) for column in part.columns), strict=True))
+
+    # --- other forms -----------------------------------------------------------------------
+
+    def arrow(self) -> pa.Table:
+        """As a `pyarrow.Table`, without copying."""
+        return self._table
+
+    def df(self) -> Any:
+        """As a pandas DataFrame.
+
+        Whole numbers and booleans stay exact: where there are NULLs their columns have pandas' nullable types.  MAPs are
+        dicts.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas
+
+        series = {i: _series(column) for i, column in enumerate(self._table.columns)}
+        frame = pandas.DataFrame(series, index=pandas.RangeIndex(len(self)))
+        frame.columns = pandas.Index(list(self.columns))
+        return frame
+
+    def pl(self) -> Any:
+        """As a polars DataFrame.  Raises: ImportError, if polars is not installed."""
+        import polars
+
+        return polars.from_arrow(self._table)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Arrow PyCapsule stream: polars, DuckDB, pandas and others read it without a copy."""
+        return self._table.__arrow_c_stream__(requested_schema)
+
+    def to_parquet(self, path: str | Path, *, compression: str = "zstd") -> Path:
+        """Write a Parquet file, and return its path.
+
+        Args:
+            compression: as `pyarrow.parquet.write_table` knows it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        import pyarrow.parquet
+
+        target = Path(path).expanduser()
+        pyarrow.parquet.write_table(self._table, target, compression=compression)
+        return target
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write a CSV file (RFC 4180, UTF-8, a line of names) and return its path.
+
+        NULL is an empty cell, an empty text is ``""``; arrays, maps and structs are JSON, bytes base64, times ISO texts.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        target = Path(path).expanduser()
+        with open(target, "w", encoding="utf-8", newline="") as file:
+            file.write(",".join(map(_csv_cell, self.columns)) + "\n")
+            file.writelines(",".join(map(_csv_cell, row)) + "\n" for row in self)
+        return target
+
+    # --- for people ------------------------------------------------------------------------
+
+    def show(self, rows_max: int | None = None) -> None:
+        """Print the first rows as a table: 20 of them, if not told otherwise."""
+        print(self.text(rows_max))
+
+    def text(self, rows_max: int | None = None) -> str:
+        """The first rows as a table of text."""
+        rows_max = ROWS_SHOWN if rows_max is None else rows_max
+        shown = grid(self.columns, self.cells(rows_max))
+        left = len(self) - rows_max
+        return shown + (f"\n({left} more rows)" if left > 0 else "")
+
+    def cells(self, rows_max: int | None = None) -> list[list[str]]:
+        """The first rows (all, without a number) as a person reads them: NULL in words, bounds of windows as times."""
+        count = len(self) if rows_max is None else min(rows_max, len(self))
+        bounds = [
+            name in _WINDOW_BOUNDS and str(field.type) == "int64"
+            for name, field in zip(self.columns, self._table.schema, strict=True)
+        ]
+        return [
+            [instant(v) if bound and v is not None else _cell(v) for v, bound in zip(row, bounds, strict=True)]
+            for row in self._rows(0, count)
+        ]
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        """As notebooks show it."""
+        left = len(self) - ROWS_SHOWN
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.cells(ROWS_SHOWN)
+        )
+        count = f"<p>{len(self)} rows{f', {left} of them not shown' if left > 0 else ''}</p>" if len(self) != 1 else ""
+        return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{count}'
+
+
+def _series(column: Any) -> Any:
+    import pandas
+    import pyarrow as pa
+
+    if column.null_count:
+        nullable = {
+            pa.int32(): pandas.Int32Dtype(),
+            pa.int64(): pandas.Int64Dtype(),
+            pa.bool_(): pandas.BooleanDtype(),
+        }.get(column.type)
+        if nullable is not None:
+            return column.to_pandas(types_mapper=lambda _: nullable)
+    if not pa.types.is_nested(column.type):
+        try:
+            return column.to_pandas()
+        except (ValueError, OverflowError, pa.ArrowException):  # times that pandas has not
+            pass
+    return pandas.Series(python_values(column), dtype=object)
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = _plain_text(value)
+    quoted = text == "" or any(c in text for c in ',"\r\n') or text != text.strip()
+    return '"' + text.replace('"', '""') + '"' if quoted else text
+
+
+def _plain_text(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        import msgspec
+
+        return msgspec.json.encode(value, enc_hook=_plain_text).decode()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        import base64
+
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(timespec="milliseconds")
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    return "NULL" if value is None else str(value)
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Headings, a rule, and rows of text in columns.
+
+    >>> print(grid(("A", "B"), [("1", "x"), ("22", "y")]))
+    A  | B
+    ---+--
+    1  | x
+    22 | y
+    """
+    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
+    lines = [" | ".join(name.ljust(w) for name, w in zip(columns, widths, strict=True)).rstrip()]
+    lines.append("-+-".join("-" * w for w in widths))
+    lines.extend(" | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def instant(timestamp_ms: int) -> str:
+    """Milliseconds as a time of UTC; as they are where no calendar has them.
+
+    >>> instant(1500)
+    '1970-01-01T00:00:01.500Z'
+    """
+    try:
+        moment = _EPOCH + datetime.timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        return f"{timestamp_ms} ms"
+    return moment.isoformat(timespec="milliseconds") + "Z"
