@@ -31,9 +31,10 @@ import pyarrow as pa
 
 from ..errors import StorageError
 from ..runtime.clock import now_ms
+from ..storage.log.ownership import STATEMENTS
 from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
 
-TOPIC = "_penstock-statements"
+TOPIC = STATEMENTS
 _READ_ROWS = 10_000
 
 

@@ -15,9 +15,10 @@ import pyarrow as pa
 from ..errors import DataError, StatementError
 from ..runtime.clock import now_ms
 from ..storage.formats import EmbeddedRegistry, SchemaRegistry
+from ..storage.log.ownership import SCHEMAS
 from ..storage.log.protocol import Log, Records, TopicConfig
 
-TOPIC = "_schemas"
+TOPIC = SCHEMAS
 URL_PROPERTY = "ksql.schema.registry.url"
 _SERVER = "kept.by"
 _READ_ROWS = 10_000
@@ -85,6 +86,7 @@ def _records(log: Log) -> Iterator[tuple[bytes, bytes | None]]:
     offset, end = log.start_offset(TOPIC, 0), log.end_offset(TOPIC, 0)
     while offset < end:
         records = log.read(TOPIC, 0, offset, rows_max=_READ_ROWS)
-        assert records.keys is not None
-        yield from zip(records.keys.to_pylist(), records.values.to_pylist())
+        keys = [] if records.keys is None else records.keys.to_pylist()
+        # (a record without a key is none of the registry's: versions before this one let anybody write here)
+        yield from ((key, value) for key, value in zip(keys, records.values.to_pylist()) if key is not None)
         offset = records.next_offset

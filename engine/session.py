@@ -17,6 +17,7 @@ from ..runtime.clock import now_ms, use_clock
 from ..runtime.host import Token
 from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
+from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
 from .clients import ClientMethods
 from .results import PrintResult, PushResult, Result, Submitted, Table
@@ -303,8 +304,9 @@ class Session(ClientMethods):
             config = self._engine.topic(topic)
             if config is None:
                 raise StatementError(f"there is no topic {topic}")
-            if config.internal:
-                raise StatementError(f"the topic {topic} is internal: only the engine writes to it")
+            refused = refused_write(topic, config)
+            if refused is not None:
+                raise StatementError(refused)
             return records.produce(
                 self._engine,
                 topic,

@@ -163,8 +163,10 @@ class QueryHost:
         changelogs = {topic for run in self._runs.values() for topic in run.changelogs}
         copies = {topic for run in self._runs.values() for topic in run.copies}
         for topic, config in self.log.topics().items():
+            if not config.internal:
+                continue  # somebody named it
             left = topic.startswith(CHANGELOG_PREFIX) and topic not in changelogs
-            if left or (config.internal and COPY_OF in config.properties and topic not in copies):
+            if left or (COPY_OF in config.properties and topic not in copies):
                 self.log.delete_topic(topic)
         for group in self.log.groups():
             if group not in groups and not is_client_group(group):

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from ..storage.log.ownership import PROCESSING_LOG
 from ..storage.log.protocol import Records
 from .clock import now_ms
 
-TOPIC = "ksql_processing_log"
+TOPIC = PROCESSING_LOG
 
 DESERIALIZATION_ERROR = 0
 RECORD_PROCESSING_ERROR = 1

@@ -13,6 +13,7 @@ from ...grammar.unparse import quote, unparse
 from ...runtime.dataflow import Dataflow
 from ...runtime.query.lifecycle import COPY_OF
 from ...storage.formats import format_traits
+from ...storage.log.ownership import refused_name, refused_write
 from ...storage.log.protocol import TopicConfig
 from ..analysis.resolved import ResolvedQuery, ResolvedSink
 from ..analysis.sink import SinkRequest
@@ -162,7 +163,13 @@ def _source(context: Context, sink: ResolvedSink, entry: QueryEntry) -> DataSour
 
 def _check_topic(context: Context, sink: ResolvedSink, statement: ast.CreateAsSelect) -> None:
     """An existing topic must be able to take the result.  Raises: StatementError."""
-    if context.engine.replaying or context.topic(sink.topic) is None:
+    if context.engine.replaying:
+        return
+    there = context.topic(sink.topic)
+    refused = refused_name(sink.topic) if there is None else refused_write(sink.topic, None)
+    if refused is not None:
+        raise StatementError(refused, span=statement.span, suggestion="Choose another KAFKA_TOPIC.")
+    if there is None:
         return
     given = next((p for p in statement.properties if p.name.upper() == "PARTITIONS"), None)
     have = context.engine.partitions(sink.topic)

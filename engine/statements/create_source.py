@@ -9,6 +9,7 @@ from ...grammar import ast
 from ...grammar.unparse import quote, unparse
 from ...limits import PARTITIONS_MAX
 from ...storage.formats import format_traits
+from ...storage.log.ownership import refused_name
 from ...storage.log.protocol import TopicConfig
 from ..analysis.sink import check_format, key_features, side_format, timestamp, value_features
 from ..analysis.switches import check_role
@@ -167,6 +168,11 @@ def define(context: Context, statement: ast.CreateSource | ast.AssertSource) -> 
         check_topic_settings(context, topic, clause)
     if not written or options.create_missing_topics:  # ASSERT compares, and creates nothing
         partitions = partitions or 1
+    if context.topic(topic) is None and not context.engine.replaying:
+        refused = refused_name(topic)
+        if refused is not None:
+            span = clause.span("KAFKA_TOPIC") or statement.span
+            raise StatementError(refused, span=span, suggestion="Choose another name.")
     if have is None and partitions is None:
         raise StatementError(
             f"there is no topic {topic}",
@@ -325,6 +331,9 @@ def drop(context: Context, statement: ast.DropSource) -> Message:
     _check_unused(context, source, statement.span)
     if statement.delete_topic and source.read_only:
         raise StatementError(f"{source.name} is read-only: its topic cannot be deleted with it", span=statement.span)
+    refused = refused_name(source.topic) if statement.delete_topic and not context.engine.replaying else None
+    if refused is not None:
+        raise StatementError(refused, span=statement.span, suggestion="DROP without DELETE TOPIC.")
     deleted = context.engine.topic_to_delete(source.topic) if statement.delete_topic else None
     if deleted is not None and not context.engine.replaying:
         _check_topic_unused(context, source, statement.span)

@@ -16,6 +16,7 @@ from ...runtime.clients.records import raw_columns
 from ...runtime.clock import now_ms
 from ...runtime.host import Token
 from ...runtime.source import all_null
+from ...storage.log.ownership import refused_write
 from ...storage.log.protocol import Commit, Outcome, Records, TopicConfig, Transaction
 from ...storage.values.canonical import canonical
 from ..catalog import DataSource
@@ -30,6 +31,9 @@ def check_writable(source: DataSource) -> None:
         raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE")
     if source.window is not None:
         raise StatementError(f"{source.name} is windowed, and rows cannot be inserted into windows")
+    refused = refused_write(source.topic, None)
+    if refused is not None:
+        raise StatementError(refused)
 
 
 def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:

@@ -27,11 +27,12 @@ from ...errors import StatementError, StorageError
 from ...grammar import ast
 from ...grammar.unparse import unparse
 from ...runtime.clock import now_ms
+from ...storage.log.ownership import SUBMISSIONS
 from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
 from ..results import Result
 from ..state import Engine
 
-TOPIC = "_penstock-submissions"
+TOPIC = SUBMISSIONS
 _READ_ROWS = 10_000
 Alongside = Callable[[Transaction], None]
 _SESSION_ONLY = (ast.SetProperty, ast.UnsetProperty, ast.Define, ast.Undefine)

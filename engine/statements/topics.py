@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...errors import StatementError
 from ...limits import PARTITIONS_MAX
+from ...storage.log.ownership import refused_name
 from ...storage.log.protocol import Log, TopicConfig
 from ...storage.log.topic_config import described, with_config
 from ..catalog import DataSource
@@ -79,6 +80,7 @@ def create(engine: Engine, name: str, partitions: int, replicas: int, config: Ma
     """
     if not name or engine.topic(name) is not None:
         raise StatementError(f"there is a topic {name} already" if name else "a topic needs a name")
+    _check_name(name)
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise StatementError(f"a topic has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
     engine.create_topic(name, with_config(TopicConfig(partitions), config or {}), replicas)
@@ -134,6 +136,7 @@ def delete(engine: Engine, name: str) -> None:
         StorageError: the disk failed.
     """
     _existing(engine, name)
+    _check_name(name)
     over = [s.name for s in _sources(engine, name)]
     if over:
         raise StatementError(
@@ -204,6 +207,12 @@ def _existing(engine: Engine, name: str) -> TopicConfig:
     if config.internal:
         raise StatementError(f"the topic {name} is internal: only the engine changes it")
     return config
+
+
+def _check_name(name: str) -> None:
+    refused = refused_name(name)
+    if refused is not None:
+        raise StatementError(refused, suggestion="Choose another name.")
 
 
 def _sources(engine: Engine, topic: str) -> list[DataSource]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ...errors import ClientError, PenstockError
 from ...storage import interrupts
+from ...storage.log.ownership import refused_write
 from ...storage.log.protocol import Committing, Compression, Log, TopicPartition
 from .accumulator import Flights
 from .consumer import Consumer
@@ -163,6 +164,9 @@ class Producer:
             self._log.topic_id(topic)
         except PenstockError:
             raise ClientError(f"there is no topic {topic}") from None
+        refused = refused_write(topic, self._log.config(topic))
+        if refused is not None:
+            raise ClientError(refused)
         if partition is not None:
             count = self._log.topics()[topic].partitions
             if not isinstance(partition, int) or not 0 <= partition < count:
