@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         StorageError,
         UnsupportedError,
     )
+    from .listener.kafka_listener import KafkaListener, broker
     from .runtime.clients.consumer import Consumer
     from .runtime.clients.coordinator import GroupMetadata
     from .runtime.clients.groups import GroupDescription
@@ -97,7 +98,9 @@ _HOMES = {
     "Table": "engine.results",
     "Token": "runtime.host",
     "UnsupportedError": "errors",
+    "KafkaListener": "listener.kafka_listener",
     "backup_directory": "storage.backup",
+    "broker": "listener.kafka_listener",
     "connect": "engine.database",
     "inspect_directory": "storage.log.local.maintenance.report",
     "plan_repair": "storage.repair",
@@ -150,7 +153,9 @@ __all__ = [
     "Table",
     "Token",
     "UnsupportedError",
+    "KafkaListener",
     "backup_directory",
+    "broker",
     "connect",
     "inspect_directory",
     "plan_repair",

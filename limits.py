@@ -84,3 +84,12 @@ PARTITIONS_MAX: Final = 10_000
 
 COMPACTION_KEYS_MAX: Final = 2_000_000
 """Distinct new keys that one pass of compaction knows: about 100 MB; what else is new waits for the next pass."""
+
+KAFKA_BATCH_BYTES_MAX = 64 * 1024 * 1024
+"""Bytes of one record batch of a Kafka client, decompressed: what it says about its size is not believed beyond this."""
+
+KAFKA_REQUEST_BYTES_MAX = 100 * 1024 * 1024
+"""Bytes of one request of a Kafka client (Kafka's ``socket.request.max.bytes``)."""
+
+KAFKA_TRANSACTION_BYTES_MAX = 512 * 1024 * 1024
+"""Bytes that the open transactions of all Kafka clients together may hold: they are in memory until they are committed."""

@@ -22,7 +22,7 @@ from ..storage import interrupts
 from ..storage.backup import Backup, backup_directory
 from ..storage.layout import open_directory
 from ..storage.log.local.local_log import LocalLog
-from ..storage.log.protocol import OffsetReset
+from ..storage.log.protocol import Log, OffsetReset
 from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import Catalog, DataSource, FormatInfo
 from .clients import ClientMethods
@@ -347,6 +347,23 @@ class Database(ClientMethods):
     def settings(self) -> Settings:
         """The properties in force in the default session."""
         return self._default.settings
+
+    @property
+    def log(self) -> Log:
+        """The log beneath, for doors that speak of topics and records, not of rows.
+
+        What goes around the dialect this way keeps its rules: internal topics are the engine's own.
+        """
+        self._check_open()
+        return self._engine.log
+
+    def now_ms(self) -> int:
+        """The present time of the database's clock, in milliseconds since the epoch."""
+        return self._engine.clock.now_ms()
+
+    def is_behind(self, topics: Sequence[str]) -> bool:
+        """Whether a running query that reads one of the topics has so much to catch up with that writers should wait."""
+        return self._engine.host.is_behind(topics)
 
     @property
     def functions(self) -> Registry:

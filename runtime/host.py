@@ -370,13 +370,17 @@ class QueryHost:
             yield epoch, 0.05 if left is None else min(left, 0.05)
 
     def admit(self, topics: Sequence[str]) -> None:
-        """Make a producer wait while a running query that reads one of the topics is too far behind."""
+        """Make a producer wait while `is_behind`."""
+        while self.is_behind(topics):
+            self.log.wait(self.log.epoch, 0.5)
+
+    def is_behind(self, topics: Sequence[str]) -> bool:
+        """Whether a running query that reads one of the topics is too far behind for more to be written to them."""
         if self._threads == 0:
-            return
+            return False
         wanted = set(topics)
         readers = [r for r in self.runs.values() if wanted & {n.topic for n in r.dataflow.nodes if isinstance(n, Source)}]
-        while any(r.state == "RUNNING" and r.lag > UNREAD_ROWS_MAX for r in readers):
-            self.log.wait(self.log.epoch, 0.5)
+        return any(r.state == "RUNNING" and r.lag > UNREAD_ROWS_MAX for r in readers)
 
     def close(self) -> None:
         """Stop everything after the steps in hand; nothing committed is lost.  Readers of push queries get what is there,

@@ -1,0 +1,146 @@
+"""One thread that commits what clients write: whatever waits when it is free becomes one commit, with one sync.
+
+So requests of many clients, and several of one client, share the disk's work, and everything about the order of a producer's
+batches is decided in one place.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from ..errors import PenstockError
+from ..storage.log.protocol import Commit, Log, Records, TopicPartition, Transaction
+
+__all__ = ["Append", "Appender", "Gathering"]
+
+NOTHING = Commit(0, {})
+"""What an append gets that had nothing to write."""
+_TOGETHER_MAX = 64
+"""Appends in one commit at most: what comes behind is collected while the disk works."""
+_BYTES_MAX = 32 * 1024 * 1024
+"""Bytes in one commit at about which no more is taken into it."""
+
+
+class Gathering:
+    """A transaction as it is filled: it knows where in a partition each append begins."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.is_empty = True
+        self._counts: dict[TopicPartition, int] = {}
+
+    def change(self) -> Transaction:
+        """The transaction, to do something else in it."""
+        self.is_empty = False
+        return self._transaction
+
+    def append(self, topic: str, partition: int, records: Records) -> int:
+        """Append to a partition.
+
+        Returns:
+            how many records of the same transaction stand before these in the partition.
+
+        Raises:
+            StorageError: unknown topic or partition; values of another type than the topic's.
+        """
+        self.change().append(topic, records, partition)
+        first = self._counts.get((topic, partition), 0)
+        self._counts[topic, partition] = first + len(records)
+        return first
+
+
+@dataclass(slots=True, eq=False)
+class Append:
+    """Something to be committed.
+
+    Attributes:
+        add: adds it to a transaction; called again, with another one, if the first one did not happen.  It may raise a
+            `PenstockError` before it has added anything: then only this append fails.
+        committed: is told, on the appender's thread and in the order of commits, that it happened.
+        size: bytes, about.
+        done: what became of it.
+    """
+
+    add: Callable[[Gathering], None]
+    committed: Callable[[Commit], None] = lambda commit: None
+    size: int = 0
+    durable: bool = True
+    done: Future[Commit] = field(default_factory=Future)
+
+
+class Appender:
+    """See the module's text.  Thread-safe; close it.
+
+    Args:
+        begin: called on the thread before each transaction is filled.
+    """
+
+    def __init__(self, log: Log, begin: Callable[[], None] = lambda: None) -> None:
+        self._log = log
+        self._begin = begin
+        self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="penstock-kafka-appender", daemon=True)
+        self._thread.start()
+
+    def submit(self, append: Append) -> Future[Commit]:
+        """Have something committed: in the order of these calls."""
+        self._queue.put(append)
+        return append.done
+
+    def close(self) -> None:
+        """Commit what was given, then end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            first = self._queue.get()
+            if first is None:
+                return
+            together, size = [first], first.size
+            while len(together) < _TOGETHER_MAX and size < _BYTES_MAX:
+                try:
+                    more = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    open_ = False
+                    break
+                together.append(more)
+                size += more.size
+            self._commit(together)
+
+    def _commit(self, together: Sequence[Append]) -> None:
+        transaction = self._log.transaction()
+        gathering = Gathering(transaction)
+        added: list[Append] = []
+        self._begin()
+        try:
+            for append in together:
+                try:
+                    append.add(gathering)
+                except PenstockError as error:
+                    append.done.set_exception(error)
+                    continue
+                added.append(append)
+            if gathering.is_empty:
+                transaction.abort()
+                commit = NOTHING
+            else:
+                commit = transaction.commit(durable=any(a.durable for a in added))
+        except BaseException as error:
+            left = [append for append in together if not append.done.done()]
+            if len(left) == 1:
+                left[0].done.set_exception(error)
+                return
+            for append in left:  # one of them is at fault: each for itself, in the same order
+                self._commit([append])
+            return
+        for append in added:
+            append.committed(commit)
+            append.done.set_result(commit)

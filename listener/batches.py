@@ -1,0 +1,200 @@
+"""Record batches of format 2, as clients send and fetch them, from and to the log's records.
+
+A batch is 61 bytes of header and its records, compressed as a whole or not::
+
+    base offset int64 | length int32 | leader epoch int32 | magic int8 = 2 | crc32c uint32, of all behind it |
+    attributes int16 | last offset delta int32 | base timestamp int64 | max timestamp int64 | producer id int64 |
+    producer epoch int16 | base sequence int32 | count int32 | records
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import crc32c
+import numpy as np
+import pyarrow as pa
+
+from ..limits import KAFKA_BATCH_BYTES_MAX
+from ..storage.log.protocol import FetchedRecords, Records
+from .protocol import ErrorCode
+from .record_columns import RecordColumns, decode, encode
+
+__all__ = ["Batch", "InvalidBatch", "decode_batches", "encode_batch"]
+
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+_BEFORE_CRC = struct.Struct(">qiibI")
+_CODECS = {0: None, 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
+_TRANSACTIONAL, _CONTROL = 0x10, 0x20
+_XERIAL = b"\x82SNAPPY\x00"
+"""How the framing of snappy begins that Java's library writes: two versions of 4 bytes, then blocks with their lengths."""
+
+
+class InvalidBatch(Exception):
+    """A batch that cannot be taken.
+
+    Attributes:
+        code: Kafka's error for it.
+    """
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch that a producer sent.
+
+    Attributes:
+        records: n of them, as the log takes them.
+        producer_id: -1 without one.
+        base_sequence: the number of its first record; -1 without a producer id.
+        transactional: it counts when its transaction is committed.
+    """
+
+    records: Records
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    transactional: bool
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def last_sequence(self) -> int:
+        """The number of its last record: numbers begin again at 0 after 2^31 - 1."""
+        return (self.base_sequence + len(self.records) - 1) & 0x7FFFFFFF
+
+
+def decode_batches(data: bytes, now_ms: int) -> list[Batch]:
+    """The batches that a producer sent to one partition.
+
+    Args:
+        now_ms: the timestamp of records that have none.
+
+    Raises:
+        InvalidBatch: one of them is damaged, of another format, too large, or a control batch.
+    """
+    batches = []
+    at = 0
+    while at < len(data):
+        batch, at = _decode_batch(data, at, now_ms)
+        batches.append(batch)
+    return batches
+
+
+def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[Batch, int]:
+    if len(data) - at < 17:
+        raise InvalidBatch(ErrorCode.corrupt_message, "a batch is cut off")
+    length, magic = struct.unpack_from(">i", data, at + 8)[0], data[at + 16]
+    if magic != 2:
+        raise InvalidBatch(
+            ErrorCode.unsupported_for_message_format, f"a batch of format {magic}: clients since Kafka 0.11 write format 2"
+        )
+    end = at + 12 + length
+    if length < _HEADER.size - 12 or end > len(data):
+        raise InvalidBatch(ErrorCode.corrupt_message, f"a batch says that it has {length} bytes")
+    header = _HEADER.unpack_from(data, at)
+    (_, _, _, _, crc, attributes, last_delta, base_ms, _, producer_id, producer_epoch, base_sequence, count) = header
+    if crc32c.crc32c(memoryview(data)[at + _BEFORE_CRC.size : end]) != crc:
+        raise InvalidBatch(ErrorCode.corrupt_message, "the checksum of a batch is wrong")
+    if attributes & _CONTROL:
+        raise InvalidBatch(ErrorCode.invalid_record, "control batches are the broker's to write")
+    codec = attributes & 7
+    if codec not in _CODECS:
+        raise InvalidBatch(ErrorCode.unsupported_compression_type, f"there is no compression {codec}")
+    body = bytes(memoryview(data)[at + _HEADER.size : end])
+    try:
+        columns = decode(_decompressed(body, _CODECS[codec]), count)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise InvalidBatch(ErrorCode.corrupt_message, f"the records of a batch cannot be read: {error}") from error
+    if count == 0 or last_delta != count - 1 or not np.array_equal(columns.offsets, np.arange(count)):
+        raise InvalidBatch(ErrorCode.invalid_record, "the records of a batch are not numbered from 0 on")
+    if base_sequence < -1 or (producer_id >= 0) != (base_sequence >= 0):
+        raise InvalidBatch(ErrorCode.invalid_record, "a batch with a producer id and without numbers, or the reverse")
+    timestamps = columns.timestamps + base_ms
+    timestamps[timestamps < 0] = now_ms
+    records = Records(columns.keys, columns.values, timestamps, columns.headers)
+    return Batch(records, producer_id, producer_epoch, base_sequence, bool(attributes & _TRANSACTIONAL)), end
+
+
+def _decompressed(body: bytes, codec: str | None) -> bytes:
+    """A batch's records.
+
+    Raises:
+        InvalidBatch: they are more than `KAFKA_BATCH_BYTES_MAX`.
+        ValueError, OSError, pa.ArrowException: they are damaged.
+    """
+    if codec is None:
+        return body
+    if codec == "snappy":
+        return _unsnapped(body)
+    with pa.CompressedInputStream(pa.BufferReader(body), codec) as stream:
+        data = stream.read(KAFKA_BATCH_BYTES_MAX + 1)
+    _check_size(len(data))
+    return bytes(data)
+
+
+def _unsnapped(body: bytes) -> bytes:
+    if not body.startswith(_XERIAL):
+        return _unsnapped_block(body, KAFKA_BATCH_BYTES_MAX)
+    at, parts, total = len(_XERIAL) + 8, [], 0
+    while at < len(body):
+        if len(body) - at < 4:
+            raise ValueError("a block of snappy is cut off")
+        (size,) = struct.unpack_from(">i", body, at)
+        at += 4
+        if size < 0 or at + size > len(body):
+            raise ValueError("a block of snappy is cut off")
+        parts.append(_unsnapped_block(body[at : at + size], KAFKA_BATCH_BYTES_MAX - total))
+        total += len(parts[-1])
+        at += size
+    return b"".join(parts)
+
+
+def _unsnapped_block(block: bytes, most: int) -> bytes:
+    """One block of raw snappy, which begins with how long it will be."""
+    size = shift = 0
+    for byte in block[:5]:
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    else:
+        raise ValueError("a block of snappy without its length")
+    if size > most:
+        _check_size(KAFKA_BATCH_BYTES_MAX + 1)
+    if size == 0:
+        return b""
+    return bytes(pa.decompress(block, decompressed_size=size, codec="snappy", asbytes=True))
+
+
+def _check_size(size: int) -> None:
+    if size > KAFKA_BATCH_BYTES_MAX:
+        raise InvalidBatch(
+            ErrorCode.message_too_large, f"a batch has more than {KAFKA_BATCH_BYTES_MAX} bytes (KAFKA_BATCH_BYTES_MAX)"
+        )
+
+
+def encode_batch(records: FetchedRecords) -> bytes:
+    """Records of one partition as one batch, uncompressed; values are bytes."""
+    timestamps, offsets = records.timestamps, records.offsets
+    base_ms, base = int(timestamps[0]), int(offsets[0])
+    columns = RecordColumns(
+        timestamps - base_ms, offsets - base, _flat(records.keys), _flat(records.values), records.headers
+    )
+    body = encode(columns)
+    last, count = int(offsets[-1]) - base, len(timestamps)
+    rest = struct.pack(">hiqqqhii", 0, last, base_ms, int(timestamps.max()), -1, -1, -1, count)
+    crc = crc32c.crc32c(body, crc32c.crc32c(rest))
+    return _BEFORE_CRC.pack(base, len(rest) + len(body) + 9, 0, 2, crc) + rest + body
+
+
+def _flat(array: Any) -> Any:
+    if array is None or array.type == pa.binary():
+        return array
+    return array.cast(pa.binary())

@@ -1,0 +1,152 @@
+"""What requests work on: the parts of a listener, the same for all its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..storage.log.protocol import Commit
+from .appender import Append, Appender
+from .groups import Groups
+from .log_access import LogAccess
+from .offsets import Offsets
+from .producers import Producers
+from .protocol import ErrorCode, Request
+from .security import Principal, ScramExchange, Security
+from .state import StateTopic
+from .transactions import Refused, Transactions
+
+__all__ = ["HANDLERS", "Broker", "BrokerOptions", "Client", "handles"]
+
+LOGGER = logging.getLogger("penstock.kafka")
+NODE_ID = 1
+"""There is one broker."""
+
+Body = Mapping[str, Any]
+Handler = Callable[["Broker", "Client", Request], Awaitable[Body | None]]
+HANDLERS: dict[str, Handler] = {}
+"""API -> what answers it; None as an answer: none is wanted."""
+
+
+def handles(api: str) -> Callable[[Handler], Handler]:
+    """Registers the handler of an API."""
+
+    def register(handler: Handler) -> Handler:
+        HANDLERS[api] = handler
+        return handler
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOptions:
+    """Settings of a listener, with Kafka's names where there is one.
+
+    Attributes:
+        advertised_host, advertised_port: where clients find it, see ``advertised.listeners``; by default where it listens.
+        auto_create_topics: whether a client that asks for a topic that is not there makes it
+            (``auto.create.topics.enable``).
+        partitions: of topics that are made without saying how many (``num.partitions``).
+        initial_rebalance_delay_ms: how long the first member of a group waits for others
+            (``group.initial.rebalance.delay.ms``).
+        connections_max: more are refused (``max.connections``).
+    """
+
+    advertised_host: str | None = None
+    advertised_port: int | None = None
+    auto_create_topics: bool = True
+    partitions: int = 1
+    initial_rebalance_delay_ms: int = 50
+    connections_max: int = 10_000
+
+
+@dataclass(slots=True)
+class Client:
+    """Who is at the other end of a connection.
+
+    Attributes:
+        principal: who it is, once it has logged in.
+        order: held while a batch is given to the appender.
+        mechanism, exchange: of a login under way.
+    """
+
+    host: str
+    principal: Principal | None = None
+    order: asyncio.Lock = field(default_factory=asyncio.Lock)
+    mechanism: str | None = None
+    exchange: ScramExchange | None = None
+
+
+class Broker:
+    """See the module's text.  Made and used on the event loop's thread."""
+
+    def __init__(self, access: LogAccess, options: BrokerOptions, security: Security, host: str, port: int) -> None:
+        self.access = access
+        self.options = options
+        self.security = security
+        self.host = options.advertised_host or host
+        self.port = options.advertised_port or port
+        self.pool = ThreadPoolExecutor(4, thread_name_prefix="penstock-kafka")
+        self.state = StateTopic(access.log, access.now_ms)
+        entries = self.state.read()
+        self.producers = Producers(entries)
+        self.appender = Appender(access.log, self.producers.begin)
+        self.offsets = Offsets(access, self.state, entries)
+        self.groups = Groups(options.initial_rebalance_delay_ms)
+        self.transactions = Transactions(
+            access, self.producers, self.state, entries, self.run, time.monotonic, self.offsets.keep_texts
+        )
+        self._changed = asyncio.Event()
+
+    async def run(self, append: Append) -> Commit:
+        """Have something committed.
+
+        Raises:
+            PenstockError: it was not.
+        """
+        return await asyncio.wrap_future(self.appender.submit(append))
+
+    async def blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run what may wait for the disk, beside the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, call, *arguments)
+
+    # --- waiting for records ---------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something was committed."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def changed(self, timeout_s: float) -> None:
+        """Until the next commit, or the time is up."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    # --- rights ----------------------------------------------------------------------------
+
+    def may(self, client: Client, action: str, kind: str, name: str) -> bool:
+        """Whether a client may do something to a topic, group, transactional id or the cluster."""
+        return self.security.may(client.principal, action, kind, name)
+
+    def require(self, client: Client, action: str, kind: str, name: str) -> None:
+        """Raises: Refused, if it may not."""
+        if not self.may(client, action, kind, name):
+            code = {
+                "topic": ErrorCode.topic_authorization_failed,
+                "group": ErrorCode.group_authorization_failed,
+                "transactional_id": ErrorCode.transactional_id_authorization_failed,
+            }.get(kind, ErrorCode.cluster_authorization_failed)
+            raise Refused(code)
+
+    def close(self) -> None:
+        """After what is in hand; blocks."""
+        self.groups.close()
+        self.appender.close()
+        self.pool.shutdown(wait=True)

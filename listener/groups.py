@@ -1,0 +1,420 @@
+"""Consumer groups with several members, by Kafka's classic protocol: join, sync, heartbeat, leave.
+
+A group is rebalanced when members come, go or want something else: all are asked to join again (their heartbeats say so).
+When they have, or their time is up, a new generation begins.  One of them, the leader, learns what all of them want, and
+says in its sync who gets what.  What is wanted and assigned are bytes that only the members understand.
+
+The group is in memory: after a restart its members join again.  Its offsets are in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .protocol import ErrorCode
+from .transactions import Refused
+
+__all__ = ["Group", "Groups", "JoinRequest", "Joined", "Member"]
+
+State = Literal["Empty", "PreparingRebalance", "CompletingRebalance", "Stable"]
+_SESSION_MS = (1, 30 * 60 * 1000)
+"""What a session timeout may be (Kafka's default least is 6 s: tests like shorter ones)."""
+_MEMBERS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """What a consumer says when it joins.
+
+    Attributes:
+        instance_id: of a static member, which keeps its place when its consumer starts again.
+        protocols: names of assignors in order of preference, each with what the member wants.
+        knows_ids: the client understands that it is given an id first and joins with it then.
+    """
+
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    host: str
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    protocol_type: str
+    protocols: Sequence[tuple[str, bytes]]
+    knows_ids: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A member's place in a new generation; ``members`` is empty for all but the leader."""
+
+    generation: int
+    protocol_type: str
+    protocol: str
+    leader: str
+    member_id: str
+    members: Sequence[tuple[str, str | None, bytes]]
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A consumer in a group."""
+
+    id: str
+    instance_id: str | None
+    client_id: str
+    host: str
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    protocols: dict[str, bytes]
+    assignment: bytes = b""
+    joining: asyncio.Future[Joined] | None = None
+    syncing: asyncio.Future[bytes] | None = None
+    expiry: asyncio.TimerHandle | None = None
+
+
+class Group:
+    """One group.  Everything runs on the event loop's thread."""
+
+    def __init__(self, name: str, initial_delay_ms: int) -> None:
+        self.name = name
+        self.state: State = "Empty"
+        self.generation = 0
+        self.protocol_type = ""
+        self.protocol = ""
+        self.leader: str | None = None
+        self.members: dict[str, Member] = {}
+        self._pending: dict[str, asyncio.TimerHandle] = {}
+        self._static: dict[str, str] = {}
+        self._deadline: asyncio.TimerHandle | None = None
+        self._initial_delay_ms = initial_delay_ms
+
+    # --- joining ---------------------------------------------------------------------------
+
+    async def join(self, request: JoinRequest) -> Joined:
+        """Take part in the next generation; returns when it begins.
+
+        Raises:
+            Refused: with ``member_id_required`` and the id as its text, for clients that understand that.
+        """
+        self._check_join(request)
+        member = self._member_of(request)
+        if isinstance(member, Joined):
+            return member
+        loop = asyncio.get_running_loop()
+        if member.joining is not None and not member.joining.done():
+            member.joining.set_exception(Refused(ErrorCode.unknown_member_id))
+        member.joining = loop.create_future()
+        waiting = member.joining
+        self._cancel_expiry(member)  # it is here as long as it waits
+        if self.state != "PreparingRebalance":
+            self._prepare()
+        self._maybe_complete()
+        return await waiting
+
+    def _check_join(self, request: JoinRequest) -> None:
+        if not _SESSION_MS[0] <= request.session_timeout_ms <= _SESSION_MS[1]:
+            raise Refused(ErrorCode.invalid_session_timeout)
+        if not request.protocol_type or not request.protocols:
+            raise Refused(ErrorCode.inconsistent_group_protocol)
+        others = [m for m in self.members.values() if m.id != request.member_id]
+        if others:
+            common = set.intersection(*[set(m.protocols) for m in others])
+            if request.protocol_type != self.protocol_type or not common & {name for name, _ in request.protocols}:
+                raise Refused(ErrorCode.inconsistent_group_protocol)
+        if len(self.members) >= _MEMBERS_MAX and request.member_id not in self.members:
+            raise Refused(ErrorCode.group_max_size_reached)
+
+    def _member_of(self, request: JoinRequest) -> Member | Joined:
+        """The member that joins, new or not; what it gets at once if nothing has changed for it."""
+        if request.instance_id is not None and not request.member_id and request.instance_id in self._static:
+            return self._replace_static(request)
+        if not request.member_id:
+            made = f"{request.instance_id or request.client_id or 'consumer'}-{uuid.uuid4()}"
+            if request.knows_ids and request.instance_id is None:
+                loop = asyncio.get_running_loop()
+                self._pending[made] = loop.call_later(request.session_timeout_ms / 1000, self._pending.pop, made, None)
+                raise Refused(ErrorCode.member_id_required, made)
+            return self._add(made, request)
+        if request.member_id in self._pending:
+            self._pending.pop(request.member_id).cancel()
+            return self._add(request.member_id, request)
+        member = self._known(request.member_id, request.instance_id)
+        unchanged = member.protocols == dict(request.protocols)
+        self._update(member, request)
+        if self.state == "CompletingRebalance" and unchanged:
+            return self._joined(member)  # the answer to its last join was lost
+        if self.state == "Stable" and unchanged and member.id != self.leader:
+            return self._joined(member)
+        return member
+
+    def _add(self, member_id: str, request: JoinRequest) -> Member:
+        member = Member(
+            member_id,
+            request.instance_id,
+            request.client_id,
+            request.host,
+            request.session_timeout_ms,
+            request.rebalance_timeout_ms,
+            dict(request.protocols),
+        )
+        if not self.members:
+            self.protocol_type = request.protocol_type
+        self.members[member_id] = member
+        if request.instance_id is not None:
+            self._static[request.instance_id] = member_id
+        if self.leader is None:
+            self.leader = member_id
+        return member
+
+    @staticmethod
+    def _update(member: Member, request: JoinRequest) -> None:
+        member.client_id, member.host = request.client_id, request.host
+        member.session_timeout_ms, member.rebalance_timeout_ms = request.session_timeout_ms, request.rebalance_timeout_ms
+        member.protocols = dict(request.protocols)
+
+    def _replace_static(self, request: JoinRequest) -> Member | Joined:
+        """A static member that was started again: it gets another id, and the old one is fenced."""
+        assert request.instance_id is not None
+        old = self.members.pop(self._static[request.instance_id])
+        self._cancel_expiry(old)
+        for future in (old.joining, old.syncing):
+            if future is not None and not future.done():
+                future.set_exception(Refused(ErrorCode.fenced_instance_id))
+        was_leader = self.leader == old.id
+        member = self._add(f"{request.instance_id}-{uuid.uuid4()}", request)
+        member.assignment = old.assignment
+        if was_leader:
+            self.leader = member.id
+        if self.state == "Stable" and old.protocols == member.protocols:
+            self.touch(member)
+            return self._joined(member, quiet=True)
+        return member
+
+    def _prepare(self) -> None:
+        """Ask everyone to join again."""
+        for member in self.members.values():
+            if member.syncing is not None and not member.syncing.done():
+                member.syncing.set_exception(Refused(ErrorCode.rebalance_in_progress))
+            member.syncing = None
+        first = self.state == "Empty"
+        self.state = "PreparingRebalance"
+        if self._deadline is not None:
+            self._deadline.cancel()
+        longest_ms = max((m.rebalance_timeout_ms for m in self.members.values()), default=0)
+        wait_ms = min(self._initial_delay_ms, longest_ms) if first else longest_ms
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(wait_ms / 1000, self._complete)
+        self._is_first = first
+
+    _is_first = False
+
+    def _maybe_complete(self) -> None:
+        if self.state != "PreparingRebalance" or self._is_first:
+            return  # the first members wait a little for others
+        if all(m.joining is not None for m in self.members.values()) and not self._pending:
+            self._complete()
+
+    def _complete(self) -> None:
+        """A new generation, of those who have joined."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._is_first = False
+        for member in [m for m in self.members.values() if m.joining is None]:
+            self._forget(member)
+        self.generation += 1
+        if not self.members:
+            self._become_empty()
+            return
+        if self.leader not in self.members:
+            self.leader = next(iter(self.members))
+        self.protocol = self._choose()
+        self.state = "CompletingRebalance"
+        for member in self.members.values():
+            waiting, member.joining = member.joining, None
+            self.touch(member)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(self._joined(member))
+
+    def _become_empty(self) -> None:
+        self.state, self.leader, self.protocol = "Empty", None, ""
+
+    def _choose(self) -> str:
+        """The assignor that most members like best, of those that all have."""
+        common = set.intersection(*[set(m.protocols) for m in self.members.values()])
+        votes: dict[str, int] = {}
+        for member in self.members.values():
+            best = next(name for name in member.protocols if name in common)
+            votes[best] = votes.get(best, 0) + 1
+        return max(votes, key=lambda name: votes[name])
+
+    def _joined(self, member: Member, quiet: bool = False) -> Joined:
+        assert self.leader is not None
+        members: list[tuple[str, str | None, bytes]] = []
+        if member.id == self.leader and not quiet:
+            members = [(m.id, m.instance_id, m.protocols[self.protocol]) for m in self.members.values()]
+        return Joined(self.generation, self.protocol_type, self.protocol, self.leader, member.id, members)
+
+    # --- syncing, heartbeats ---------------------------------------------------------------
+
+    async def sync(
+        self, member_id: str, instance_id: str | None, generation: int, assignments: Sequence[tuple[str, bytes]]
+    ) -> bytes:
+        """What a member is assigned; the leader says it, the others wait for that.  Raises: Refused."""
+        member = self._known(member_id, instance_id)
+        self.check_generation(generation)
+        if self.state == "PreparingRebalance":
+            raise Refused(ErrorCode.rebalance_in_progress)
+        self.touch(member)
+        if self.state == "Stable":
+            return member.assignment
+        if member.syncing is None or member.syncing.done():
+            member.syncing = asyncio.get_running_loop().create_future()
+        waiting = member.syncing
+        if member.id == self.leader:
+            given = dict(assignments)
+            self.state = "Stable"
+            for other in self.members.values():
+                other.assignment = given.get(other.id, b"")
+                if other.syncing is not None and not other.syncing.done():
+                    other.syncing.set_result(other.assignment)
+                other.syncing = None
+        return await waiting
+
+    def heartbeat(self, member_id: str, instance_id: str | None, generation: int) -> None:
+        """A member is there.  Raises: Refused, for one that should join again."""
+        member = self._known(member_id, instance_id)
+        self.check_generation(generation)
+        self.touch(member)
+        if self.state == "PreparingRebalance":
+            raise Refused(ErrorCode.rebalance_in_progress)
+
+    def leave(self, member_id: str, instance_id: str | None) -> None:
+        """End a membership.  Raises: Refused, if there is none."""
+        if not member_id and instance_id is not None and instance_id in self._static:
+            member_id = self._static[instance_id]
+        if member_id in self._pending:
+            self._pending.pop(member_id).cancel()
+            return
+        self._remove(self._known(member_id, instance_id))
+
+    def check_member(self, member_id: str, instance_id: str | None, generation: int) -> None:
+        """Whether a member may commit offsets.
+
+        Raises:
+            Refused: it is none of this generation.
+        """
+        if generation < 0 and not member_id:
+            if self.members:
+                raise Refused(ErrorCode.unknown_member_id)
+            return  # a consumer that chose its partitions itself
+        member = self._known(member_id, instance_id)
+        self.check_generation(generation)
+        self.touch(member)
+
+    def check_generation(self, generation: int) -> None:
+        """Raises: Refused."""
+        if generation != self.generation:
+            raise Refused(ErrorCode.illegal_generation)
+
+    def _known(self, member_id: str, instance_id: str | None) -> Member:
+        if instance_id is not None and self._static.get(instance_id, member_id) != member_id:
+            raise Refused(ErrorCode.fenced_instance_id)
+        member = self.members.get(member_id)
+        if member is None:
+            raise Refused(ErrorCode.unknown_member_id)
+        return member
+
+    # --- expiry ----------------------------------------------------------------------------
+
+    def touch(self, member: Member) -> None:
+        """A member has been heard of."""
+        self._cancel_expiry(member)
+        loop = asyncio.get_running_loop()
+        member.expiry = loop.call_later(member.session_timeout_ms / 1000, self._expire, member)
+
+    @staticmethod
+    def _cancel_expiry(member: Member) -> None:
+        if member.expiry is not None:
+            member.expiry.cancel()
+            member.expiry = None
+
+    def _expire(self, member: Member) -> None:
+        if self.members.get(member.id) is member and member.joining is None:
+            self._remove(member)
+
+    def _forget(self, member: Member) -> None:
+        self.members.pop(member.id, None)
+        self._cancel_expiry(member)
+        if member.instance_id is not None and self._static.get(member.instance_id) == member.id:
+            del self._static[member.instance_id]
+        for future in (member.joining, member.syncing):
+            if future is not None and not future.done():
+                future.set_exception(Refused(ErrorCode.unknown_member_id))
+        if self.leader == member.id:
+            self.leader = next(iter(self.members), None)
+
+    def _remove(self, member: Member) -> None:
+        self._forget(member)
+        if not self.members and self.state != "PreparingRebalance":
+            self.generation += 1
+            self._become_empty()
+        elif self.state in ("Stable", "CompletingRebalance"):
+            self._prepare()
+        self._maybe_complete()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        for member in list(self.members.values()):
+            self._forget(member)
+        for handle in [*self._pending.values(), *([self._deadline] if self._deadline else [])]:
+            handle.cancel()
+
+
+class Groups:
+    """The groups that have members, or had some.
+
+    Args:
+        is_used_inside: whether consumers of this process are members of a group of that name.
+    """
+
+    def __init__(self, initial_delay_ms: int, is_used_inside: Callable[[str], bool] = lambda name: False) -> None:
+        self._initial_delay_ms = initial_delay_ms
+        self._is_used_inside = is_used_inside
+        self._groups: dict[str, Group] = {}
+
+    def get(self, name: str) -> Group:
+        """A group, made if it is new.  Raises: Refused, if it may not be used."""
+        if not name:
+            raise Refused(ErrorCode.invalid_group_id)
+        if self._is_used_inside(name):
+            raise Refused(ErrorCode.inconsistent_group_protocol, f"consumers inside the database's process share {name}")
+        if name not in self._groups:
+            self._groups[name] = Group(name, self._initial_delay_ms)
+        return self._groups[name]
+
+    def find(self, name: str) -> Group | None:
+        """A group, if it is known."""
+        return self._groups.get(name)
+
+    def all(self) -> list[Group]:
+        """All that are known."""
+        return list(self._groups.values())
+
+    def delete(self, name: str) -> None:
+        """Forget a group.  Raises: Refused, if it has members."""
+        group = self._groups.get(name)
+        if group is not None and group.members:
+            raise Refused(ErrorCode.non_empty_group)
+        with contextlib.suppress(KeyError):
+            del self._groups[name]
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        for group in self._groups.values():
+            group.close()

@@ -1,0 +1,334 @@
+"""The listener: an event loop in a thread of its own, connections, frames, and answers in the order of their requests."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ..errors import StatementError, StorageError
+from ..limits import KAFKA_REQUEST_BYTES_MAX
+from . import requests_cluster, requests_data, requests_groups
+from .broker import HANDLERS, LOGGER, Broker, BrokerOptions, Client
+from .log_access import LogAccess
+from .protocol import MalformedRequest, Request, read_request, response_bytes
+from .security import Credentials, Security
+
+if TYPE_CHECKING:
+    from ..engine.database import Database
+
+__all__ = ["KafkaListener", "broker"]
+
+_IN_FLIGHT_MAX = 32
+"""Requests of a connection that wait for their answers at most: then no more are read."""
+_BEFORE_LOGIN = {"api_versions", "sasl_handshake", "sasl_authenticate"}
+_LOGIN_BYTES_MAX = 64 * 1024
+"""Bytes of a request before the client has logged in."""
+_LENGTH = struct.Struct(">i")
+Answers = asyncio.Queue["asyncio.Future[bytes | None] | None"]
+_HELLO_S = 30.0
+"""How long the rest of a request may take to come, and a client to say something at all before it has logged in."""
+_CLOSE_S = 10.0
+
+MODULES = (requests_cluster, requests_data, requests_groups)
+"""Where the handlers are."""
+
+
+class KafkaListener:
+    """Lets Kafka's clients reach a database.  Close it, or use it as a context manager; before the database is closed.
+
+    Args:
+        host, port: where it listens; port 0 takes a free one.
+        insecure: listen elsewhere than on this machine though nobody has to log in.
+
+    Raises:
+        StatementError: it would be reachable from elsewhere without a login.
+        StorageError: the address is taken.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        options: BrokerOptions | None = None,
+        security: Security | None = None,
+        insecure: bool = False,
+    ) -> None:
+        security = security or Security()
+        if not (security.is_needed or insecure or _is_loopback(host)):
+            raise StatementError(
+                f"{host} can be reached from elsewhere, and nobody has to log in",
+                suggestion="Give users, listen on 127.0.0.1, or say that it is meant (insecure).",
+            )
+        self.host = host
+        self._socket = _listen(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self._tls = _tls(security)
+        self._access = LogAccess(database)
+        self._options = options or BrokerOptions()
+        self._security = security
+        self._loop = asyncio.new_event_loop()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._broker: Broker
+        self._started: threading.Event = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="penstock-kafka", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._error is not None:
+            raise self._error
+        self._watcher = threading.Thread(target=self._watch, name="penstock-kafka-watch", daemon=True)
+        self._watcher.start()
+
+    @property
+    def address(self) -> str:
+        """For a client's ``bootstrap.servers``."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    def __enter__(self) -> KafkaListener:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take no more requests, answer those in hand, end."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._access.log.wake()
+        self._watcher.join()
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._broker.close()
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    # --- threads ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._broker = Broker(self._access, self._options, self._security, self.host, self.port)
+            self._server = self._loop.run_until_complete(
+                asyncio.start_server(self._connected, sock=self._socket, ssl=self._tls, limit=1 << 20, backlog=1024)
+            )
+            self._expiry = self._loop.create_task(self._expire())
+        except BaseException as error:  # raised again in the constructor
+            self._error = error
+            self._socket.close()
+            return
+        finally:
+            self._started.set()
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def _watch(self) -> None:
+        """Tell the loop of commits."""
+        log = self._access.log
+        epoch = log.epoch
+        while not self._stopping:
+            newer = log.wait(epoch, 1.0, lambda: self._stopping)
+            if newer != epoch:
+                epoch = newer
+                self._loop.call_soon_threadsafe(self._broker.wake)
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                await self._broker.transactions.expire()
+            except StorageError as error:
+                LOGGER.warning("transactions that are over could not be ended: %s", error)
+
+    async def _stop(self) -> None:
+        self._server.close()
+        self._expiry.cancel()
+        self._broker.groups.close()
+        self._broker.wake()
+        for task in self._connections:
+            task.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=_CLOSE_S)
+
+    # --- connections -----------------------------------------------------------------------
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        peer = writer.get_extra_info("peername")
+        client = Client(str(peer[0]) if peer else "")
+        if self._stopping or len(self._connections) >= self._options.connections_max:
+            LOGGER.warning("a connection from %s is refused: there are %d already", client.host, len(self._connections))
+            writer.transport.abort()
+            return
+        self._connections.add(task)
+        answers: Answers = asyncio.Queue(_IN_FLIGHT_MAX)
+        sender = asyncio.ensure_future(self._send(writer, answers))
+        try:
+            await self._read(reader, client, answers, sender)
+        except MalformedRequest as error:
+            LOGGER.warning("the connection from %s ends: %s", client.host, str(error))
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError, ssl.SSLError) as error:
+            LOGGER.info("the connection from %s ended: %s", client.host, error or type(error).__name__)
+        except asyncio.CancelledError:
+            pass  # the listener is closed: what is in hand is answered below
+        finally:
+            try:
+                await self._finish(answers, sender)
+            finally:
+                self._connections.discard(task)
+                writer.transport.abort() if sender.cancelled() else writer.close()
+
+    @staticmethod
+    async def _finish(answers: Answers, sender: asyncio.Future[None]) -> None:
+        """Send the answers that are due, for a while."""
+        if not sender.done():
+            try:
+                async with asyncio.timeout(_CLOSE_S / 2):
+                    await answers.put(None)
+                    await asyncio.shield(sender)
+            except (TimeoutError, ConnectionError, asyncio.CancelledError):
+                sender.cancel()
+        while not answers.empty():
+            left = answers.get_nowait()
+            if isinstance(left, asyncio.Future):
+                left.cancel()
+
+    async def _read(
+        self,
+        reader: asyncio.StreamReader,
+        client: Client,
+        answers: Answers,
+        sender: asyncio.Future[None],
+    ) -> None:
+        """Requests, one after the other; only batches of records do not wait for each other's answers."""
+        while not self._stopping and not sender.done():
+            data = await self._frame(reader, client)
+            if data is None:
+                return
+            request = read_request(data)
+            if self._security.is_needed and client.principal is None and request.api not in _BEFORE_LOGIN:
+                raise MalformedRequest(f"{request.api} before logging in")
+            answer = asyncio.ensure_future(self._answer(client, request))
+            await answers.put(answer)
+            if request.api != "produce":
+                waiting: list[asyncio.Future[Any]] = [answer, sender]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _frame(self, reader: asyncio.StreamReader, client: Client) -> bytes | None:
+        """The next request's bytes; None at the end."""
+        unknown = self._security.is_needed and client.principal is None
+        try:
+            async with asyncio.timeout(_HELLO_S if unknown else None):
+                head = await reader.readexactly(_LENGTH.size)
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise
+            return None
+        (length,) = _LENGTH.unpack(head)
+        if not 0 <= length <= (_LOGIN_BYTES_MAX if unknown else KAFKA_REQUEST_BYTES_MAX):
+            raise MalformedRequest(f"a request of {length} bytes")
+        async with asyncio.timeout(_HELLO_S):
+            return await reader.readexactly(length)
+
+    async def _answer(self, client: Client, request: Request) -> bytes | None:
+        try:
+            body = await HANDLERS[request.api](self._broker, client, request)
+            if body is None:
+                return None
+            version = 0 if request.body is None else request.version
+            return response_bytes(request.api, version, request.correlation_id, body)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            LOGGER.exception("%s of version %d from %s failed", request.api, request.version, client.host)
+            raise
+
+    @staticmethod
+    async def _send(writer: asyncio.StreamWriter, answers: Answers) -> None:
+        """Answers in the order of their requests; one that failed ends the connection."""
+        while (answer := await answers.get()) is not None:
+            try:
+                data = await answer
+            except Exception:  # logged where it happened
+                writer.transport.abort()
+                return
+            if data is not None:
+                writer.write(data)
+                await writer.drain()
+
+
+def broker(
+    database: Database,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    users: Mapping[str, Credentials] | None = None,
+    certificate: str | None = None,
+    key: str | None = None,
+    insecure: bool = False,
+    **options: Any,
+) -> KafkaListener:
+    """Let any Kafka client produce to, consume from and administer a database, as if it were a broker.
+
+    Args:
+        port: 0 takes a free one: see `KafkaListener.address`.
+        users: name -> password, role (``read``, ``write`` or ``admin``) and, if wanted, the prefixes of the topics, groups
+            and transactional ids that are theirs.  They log in by SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512).
+        certificate, key: PEM files: clients connect by TLS.
+        insecure: listen on an address that others can reach though nobody has to log in.
+        options: see `BrokerOptions`.
+
+    Raises:
+        StatementError: an option does not exist; it would be reachable from elsewhere without a login.
+        StorageError: the address is taken.
+    """
+    unknown = set(options) - {f.name for f in fields(BrokerOptions)}
+    if unknown:
+        raise StatementError(f"a broker has no option {sorted(unknown)[0]!r}")
+    security = Security.of(users, certificate=certificate, key=key)
+    return KafkaListener(database, host, port, options=BrokerOptions(**options), security=security, insecure=insecure)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        raise StorageError(f"cannot listen on {host}:{port}: {error}", action="choose another port or host") from error
+
+
+def _tls(security: Security) -> ssl.SSLContext | None:
+    if security.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(security.certificate, security.key)
+    return context

@@ -1,0 +1,179 @@
+"""Producer ids and the numbers of their batches: a batch that is sent again is not written again, and none is left out.
+
+Numbers count per producer and partition and go on from 2^31 - 1 at 0.  The last five batches of each are remembered with
+their offsets, as many as a client may have in flight.  Beyond a restart only the last number is kept: a repeated batch is
+then recognised, but its offset is not known any more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..storage.log.protocol import TopicPartition
+from .batches import Batch
+from .protocol import ErrorCode
+from .state import Entry, ProducedTo
+
+__all__ = ["Accepted", "Producers", "RefusedBatch"]
+
+_REMEMBERED = 5
+_ID_BLOCK = 100
+_EPOCH_MAX = 32_766
+"""The highest epoch of a producer id: then it gets another id."""
+
+
+class RefusedBatch(Exception):
+    """A batch that its producer may not write, or has written already.
+
+    Attributes:
+        code: Kafka's error; ``none`` for a repeated batch whose offset is known.
+        offset: of the repeated batch; -1 if it is not known.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, offset: int = -1) -> None:
+        super().__init__(message)
+        self.code = code
+        self.offset = offset
+
+
+@dataclass(slots=True)
+class _Written:
+    """What a producer has written to one partition: first and last number and offset of its newest batches."""
+
+    epoch: int
+    batches: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A batch that may be written, and what will then be known of its producer."""
+
+    producer_id: int
+    epoch: int
+    place: TopicPartition
+    first: int
+    last: int
+
+
+class Producers:
+    """See the module's text.  Batches are checked and noted on one thread, the appender's; ids are given on any.
+
+    Args:
+        entries: what `state.StateTopic` has.
+    """
+
+    def __init__(self, entries: Mapping[tuple[Any, ...], Any]) -> None:
+        self._guard = threading.Lock()
+        self._written: dict[int, dict[TopicPartition, _Written]] = {}
+        self._epochs: dict[int, int] = {}
+        self._pending: dict[tuple[int, TopicPartition], tuple[int, int]] = {}
+        self._next_id = self._id_end = int(entries.get(("pid",), 1000))
+        for key, value in entries.items():
+            if key[0] == "producer":
+                produced = ProducedTo(*value)
+                written = _Written(produced.epoch)
+                written.batches.append((produced.last_sequence, produced.last_sequence, -1))
+                self._written.setdefault(key[1], {})[key[2], key[3]] = written
+
+    # --- ids -------------------------------------------------------------------------------
+
+    def new_id(self) -> tuple[int, list[Entry]]:
+        """An id that no producer has had, and what is to be kept before it is used."""
+        with self._guard:
+            given = self._next_id
+            self._next_id += 1
+            if self._next_id <= self._id_end:
+                return given, []
+            self._id_end = self._next_id + _ID_BLOCK
+            return given, [(("pid",), self._id_end)]
+
+    def next_epoch(self, producer_id: int, epoch: int) -> tuple[int, int, list[Entry]]:
+        """Id and epoch of the next instance of a producer: the same id while its epochs last."""
+        if epoch < _EPOCH_MAX:
+            return producer_id, epoch + 1, []
+        given, entries = self.new_id()
+        return given, 0, entries
+
+    def fence(self, producer_id: int, epoch: int) -> None:
+        """From now on, batches of older epochs are refused."""
+        with self._guard:
+            self._epochs[producer_id] = epoch
+
+    # --- batches ---------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A new transaction is filled: what was accepted for the last one counts as `wrote` says, or not at all."""
+        self._pending.clear()
+
+    def accept(self, batch: Batch, place: TopicPartition) -> Accepted:
+        """Whether a batch is the next one of its producer in a partition.
+
+        Raises:
+            RefusedBatch: it is not.
+        """
+        producer_id, epoch = batch.producer_id, batch.producer_epoch
+        with self._guard:
+            newest = self._epochs.get(producer_id, -1)
+        if epoch < newest:
+            raise RefusedBatch(ErrorCode.invalid_producer_epoch, f"producer {producer_id} has the epoch {newest} by now")
+        written = self._written.get(producer_id, {}).get(place)
+        pending = self._pending.get((producer_id, place))
+        if pending is not None:
+            known_epoch, last = pending
+        elif written is not None:
+            known_epoch, last = written.epoch, written.batches[-1][1]
+        else:
+            known_epoch, last = epoch, None
+        if epoch < known_epoch:
+            raise RefusedBatch(
+                ErrorCode.invalid_producer_epoch, f"producer {producer_id} has the epoch {known_epoch} by now"
+            )
+        first = batch.base_sequence
+        if epoch > known_epoch:
+            last = -1  # numbers begin again with each epoch
+        elif last is not None and written is not None and pending is None:
+            self._check_repeated(written, batch)
+        if last is not None and first != (last + 1) & 0x7FFFFFFF:
+            wanted = (last + 1) & 0x7FFFFFFF
+            message = f"producer {producer_id} sent number {first} to {place[0]}-{place[1]}, where {wanted} is next"
+            raise RefusedBatch(ErrorCode.out_of_order_sequence_number, message)
+        self._pending[producer_id, place] = (epoch, batch.last_sequence)
+        return Accepted(producer_id, epoch, place, first, batch.last_sequence)
+
+    @staticmethod
+    def _check_repeated(written: _Written, batch: Batch) -> None:
+        for first, last, offset in written.batches:
+            if batch.last_sequence == last and (first == batch.base_sequence or offset < 0):
+                code = ErrorCode.none if offset >= 0 else ErrorCode.duplicate_sequence_number
+                raise RefusedBatch(code, "the batch was written before", offset)
+        newest = written.batches[-1][1]
+        behind = (newest - batch.last_sequence) & 0x7FFFFFFF
+        if behind < 1 << 30 and batch.base_sequence != (newest + 1) & 0x7FFFFFFF:
+            raise RefusedBatch(ErrorCode.duplicate_sequence_number, "the batch was written before")
+
+    def entries(self, accepted: Iterable[Accepted]) -> list[Entry]:
+        """What is to be kept in the commit that has these batches."""
+        last = {(a.producer_id, a.place): a for a in accepted}
+        return [
+            (("producer", a.producer_id, *a.place), [a.epoch, a.last])  # `state.ProducedTo`
+            for a in last.values()
+        ]
+
+    def wrote(self, accepted: Accepted, offset: int) -> None:
+        """A batch is written, at an offset (-1: only its number counts)."""
+        places = self._written.setdefault(accepted.producer_id, {})
+        written = places.get(accepted.place)
+        if written is None or written.epoch != accepted.epoch:
+            written = places[accepted.place] = _Written(accepted.epoch)
+        written.batches.append((accepted.first, accepted.last, offset))
+
+    def forget(self, producer_id: int) -> list[Entry]:
+        """A producer is gone: what is to be removed."""
+        with self._guard:
+            self._epochs.pop(producer_id, None)
+        places: Iterator[TopicPartition] = iter(self._written.pop(producer_id, {}))
+        return [(("producer", producer_id, *place), None) for place in places]

@@ -1,0 +1,238 @@
+"""Kafka's wire protocol: which requests are spoken in which versions, and requests and responses as bytes.
+
+The generated dataclasses of every API and version come from the package `kio`.  One answer serves all versions of an API:
+it is given as plain dicts, and what a version's class has no field for is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import io
+import struct
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from kio.index import load_payload_module
+from kio.schema.errors import ErrorCode
+from kio.schema.index import api_key_map
+from kio.serial import entity_reader, entity_writer
+from kio.static.constants import EntityType
+
+from ..errors import DataError
+
+__all__ = ["VERSIONS", "ErrorCode", "MalformedRequest", "Request", "name_of", "read_request", "response_bytes"]
+
+VERSIONS: Mapping[str, tuple[int, int]] = {
+    "produce": (3, 8),
+    "fetch": (4, 11),
+    "list_offsets": (1, 5),
+    "metadata": (0, 8),
+    "offset_commit": (2, 7),
+    "offset_fetch": (1, 7),
+    "find_coordinator": (0, 2),
+    "join_group": (0, 5),
+    "heartbeat": (0, 3),
+    "leave_group": (0, 3),
+    "sync_group": (0, 3),
+    "describe_groups": (0, 4),
+    "list_groups": (0, 4),
+    "sasl_handshake": (0, 1),
+    "api_versions": (0, 3),
+    "create_topics": (2, 4),
+    "delete_topics": (1, 3),
+    "delete_records": (0, 1),
+    "init_producer_id": (0, 4),
+    "offset_for_leader_epoch": (2, 3),
+    "add_partitions_to_txn": (0, 2),
+    "add_offsets_to_txn": (0, 2),
+    "end_txn": (0, 2),
+    "txn_offset_commit": (0, 3),
+    "describe_configs": (1, 3),
+    "alter_configs": (0, 1),
+    "describe_log_dirs": (1, 1),
+    "sasl_authenticate": (0, 1),
+    "create_partitions": (0, 1),
+    "delete_groups": (0, 1),
+    "incremental_alter_configs": (0, 0),
+    "describe_cluster": (0, 0),
+}
+"""API -> lowest and highest version that is spoken (both included): enough for clients of Kafka 2.1 and later.
+
+Versions in which topics go by id instead of name (Fetch 13 and later) are left out and, where they bring nothing else, those
+with tagged fields: librdkafka sends some that the reader here takes for unknown (Metadata 9 without topics)."""
+
+_KEYS = {name: key for key, name in api_key_map.items()}
+_HEADER = struct.Struct(">hhi")
+
+
+class MalformedRequest(DataError):
+    """Bytes that are no request of a version that is spoken here: the connection ends."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it was read.
+
+    Attributes:
+        api: its name, as in `VERSIONS`.
+        version: of the API.
+        correlation_id: goes back with the answer.
+        client_id: what the client calls itself; None if it does not say.
+        body: kio's dataclass; None for an ApiVersions request of a version that is not spoken.
+    """
+
+    api: str
+    version: int
+    correlation_id: int
+    client_id: str | None
+    body: Any
+
+
+def name_of(key: int) -> str | None:
+    """An API's name; None for one that is not spoken."""
+    name = api_key_map.get(key)
+    return name if name in VERSIONS else None
+
+
+def api_keys() -> list[dict[str, int]]:
+    """What ApiVersions answers."""
+    return [
+        {"api_key": _KEYS[name], "min_version": least, "max_version": most}
+        for name, (least, most) in sorted(VERSIONS.items(), key=lambda item: _KEYS[item[0]])
+    ]
+
+
+@cache
+def _module(api: str, version: int, kind: EntityType) -> tuple[Any, Any]:
+    """A payload's class and its reader or writer."""
+    module = load_payload_module(_KEYS[api], version, kind)  # type: ignore[arg-type]
+    suffix = "Request" if kind is EntityType.request else "Response"
+    wanted = api.replace("_", "").lower() + suffix.lower()
+    (entity,) = [c for name, c in vars(module).items() if name.lower() == wanted]
+    return entity, (entity_reader(entity) if kind is EntityType.request else entity_writer(entity))
+
+
+def read_request(data: bytes) -> Request:
+    """A request from the bytes of its frame, its length left out.
+
+    Raises:
+        MalformedRequest: they are none, or of an API or version that is not spoken.
+    """
+    if len(data) < _HEADER.size:
+        raise MalformedRequest(f"a request of {len(data)} bytes")
+    key, version, correlation_id = _HEADER.unpack_from(data)
+    api = name_of(key)
+    if api is None:
+        raise MalformedRequest(f"a request with the API key {key}, which is not spoken")
+    least, most = VERSIONS[api]
+    if not least <= version <= most:
+        if api == "api_versions":  # the answer says which are, so that the client tries again
+            return Request(api, version, correlation_id, None, None)
+        raise MalformedRequest(f"{api} of version {version}: versions {least} to {most} are spoken")
+    entity, read = _module(api, version, EntityType.request)
+    try:
+        client_id, at = _client_id(data)
+        if entity.__flexible__:
+            at = _skip_tags(data, at)
+        body, size = read(data, at)
+    except Exception as error:  # whatever the parser meets in bytes that are no request
+        raise MalformedRequest(f"{api} of version {version} that cannot be read: {type(error).__name__}: {error}") from error
+    if at + size != len(data):
+        raise MalformedRequest(f"{api} of version {version} with {len(data) - at - size} bytes behind its end")
+    return Request(api, version, correlation_id, client_id, body)
+
+
+def _client_id(data: bytes) -> tuple[str | None, int]:
+    (length,) = struct.unpack_from(">h", data, _HEADER.size)
+    at = _HEADER.size + 2
+    if length < 0:
+        return None, at
+    if at + length > len(data):
+        raise ValueError("the client's id is cut off")
+    return data[at : at + length].decode("utf-8"), at + length
+
+
+def _skip_tags(data: bytes, at: int) -> int:
+    """Behind the tagged fields of a header: none of them means anything here."""
+    count, at = _uvarint(data, at)
+    for _ in range(count):
+        _, at = _uvarint(data, at)
+        size, at = _uvarint(data, at)
+        at += size
+    if at > len(data):
+        raise ValueError("the header is cut off")
+    return at
+
+
+def _uvarint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 28:
+            raise ValueError("a number of more than 5 bytes")
+
+
+def response_bytes(api: str, version: int, correlation_id: int, body: Mapping[str, Any]) -> bytes:
+    """An answer with its length in front.
+
+    Args:
+        body: by kio's field names; arrays as sequences of dicts or values; times in milliseconds.  Fields that the version
+            has not are left out, those that are not given get their defaults.
+    """
+    entity, write = _module(api, version, EntityType.response)
+    buffer = io.BytesIO()
+    buffer.write(b"\0\0\0\0" + struct.pack(">i", correlation_id))
+    if entity.__flexible__ and api != "api_versions":  # (its header never has tags: it is read before versions are known)
+        buffer.write(b"\0")
+    write(buffer, _builder(entity)(body))
+    data = buffer.getbuffer()
+    struct.pack_into(">i", data, 0, len(data) - 4)
+    return bytes(data)
+
+
+@cache
+def _builder(entity: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """Makes a dataclass of kio from a dict."""
+    fields = [(f.name, _converter(f.type), f.default is dataclasses.MISSING) for f in dataclasses.fields(entity)]
+
+    def build(values: Mapping[str, Any]) -> Any:
+        arguments = {}
+        for name, convert, required in fields:
+            if name in values:
+                value = values[name]
+                arguments[name] = value if convert is None or value is None else convert(value)
+            elif required:
+                arguments[name] = _missing(entity, name)
+        return entity(**arguments)
+
+    return build
+
+
+def _missing(entity: Any, name: str) -> Any:
+    if name == "throttle_time":
+        return datetime.timedelta(0)
+    raise KeyError(f"{entity.__name__}.{name}")
+
+
+def _converter(type_: Any) -> Callable[[Any], Any] | None:
+    if isinstance(type_, types.UnionType):
+        type_ = next(t for t in typing.get_args(type_) if t is not types.NoneType)
+    if typing.get_origin(type_) is tuple:
+        item = _converter(typing.get_args(type_)[0])
+        return tuple if item is None else lambda values: tuple(item(v) for v in values)
+    if dataclasses.is_dataclass(type_):
+        return _builder(typing.cast(Any, type_))
+    if type_ is ErrorCode:
+        return ErrorCode
+    if (isinstance(type_, type) and issubclass(type_, datetime.timedelta)) or "Timedelta" in getattr(type_, "__name__", ""):
+        return lambda ms: datetime.timedelta(milliseconds=ms)
+    return None

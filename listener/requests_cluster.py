@@ -1,0 +1,392 @@
+"""Versions, logging in, the cluster, topics and their configs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import PenstockError, StatementError, StorageError
+from ..storage.log.protocol import TopicConfig
+from .broker import NODE_ID, Body, Broker, Client, handles
+from .protocol import ErrorCode, Request, api_keys
+from .security import MECHANISMS, ScramExchange
+from .transactions import Refused
+
+_TOPIC, _BROKER = 2, 4
+"""Kinds of resources that have configs."""
+_DYNAMIC_TOPIC, _DEFAULT = 1, 5
+"""Where a config's value comes from."""
+
+
+@handles("api_versions")
+async def api_versions(broker: Broker, client: Client, request: Request) -> Body:
+    """Which APIs are spoken, in which versions."""
+    code = ErrorCode.unsupported_version if request.body is None else ErrorCode.none
+    return {"error_code": code, "api_keys": api_keys()}
+
+
+@handles("sasl_handshake")
+async def sasl_handshake(broker: Broker, client: Client, request: Request) -> Body:
+    """Which mechanism the client logs in with."""
+    mechanism = str(request.body.mechanism)
+    if not broker.security.is_needed or mechanism not in MECHANISMS:
+        return {"error_code": ErrorCode.unsupported_sasl_mechanism, "mechanisms": MECHANISMS}
+    client.mechanism, client.exchange = mechanism, None
+    if mechanism != "PLAIN":
+        assert broker.security.users is not None
+        client.exchange = ScramExchange("sha" + mechanism.rpartition("-")[2], broker.security.users)
+    return {"error_code": ErrorCode.none, "mechanisms": MECHANISMS}
+
+
+@handles("sasl_authenticate")
+async def sasl_authenticate(broker: Broker, client: Client, request: Request) -> Body:
+    """One message of the login."""
+    if client.mechanism is None:
+        return _login_failed(ErrorCode.illegal_sasl_state)
+    message = bytes(request.body.auth_bytes)
+    if client.exchange is None:
+        client.principal = await broker.blocking(broker.security.plain, message)
+        answer = b"" if client.principal is not None else None
+    else:
+        answer = await broker.blocking(client.exchange.answer, message)
+        client.principal = client.exchange.principal
+    if answer is None:
+        client.mechanism = None
+        return _login_failed(ErrorCode.sasl_authentication_failed)
+    return {"error_code": ErrorCode.none, "error_message": None, "auth_bytes": answer, "session_lifetime": 0}
+
+
+def _login_failed(code: ErrorCode) -> Body:
+    return {"error_code": code, "error_message": "not logged in", "auth_bytes": b"", "session_lifetime": 0}
+
+
+# --- the cluster ---------------------------------------------------------------------------
+
+
+def _cluster_id(broker: Broker) -> str:
+    """Of a database: the same as long as it listens at one address."""
+    digest = hashlib.sha256(f"{broker.host}:{broker.port}".encode()).digest()[:16]
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+@handles("metadata")
+async def metadata(broker: Broker, client: Client, request: Request) -> Body:
+    """Topics with their partitions; those that are asked for by name are made, where clients may do that."""
+    body = request.body
+    asked = body.topics
+    if asked is None or (request.version == 0 and not asked):
+        names = sorted(broker.access.topics())
+    else:
+        names = [str(t.name) for t in asked]
+        if getattr(body, "allow_auto_topic_creation", True) and broker.options.auto_create_topics:
+            for name in names:
+                await _auto_create(broker, client, name)
+    topics = []
+    for name in names:
+        if not broker.may(client, "read", "topic", name):
+            if asked:
+                topics.append(_topic_metadata(name, ErrorCode.topic_authorization_failed, 0))
+            continue
+        config = broker.access.topic(name)
+        if config is None:
+            valid = broker.access.is_valid_name(name)
+            code = ErrorCode.unknown_topic_or_partition if valid else ErrorCode.invalid_topic_exception
+            topics.append(_topic_metadata(name, code, 0))
+        else:
+            topics.append(_topic_metadata(name, ErrorCode.none, config.partitions))
+    return {
+        "brokers": [{"node_id": NODE_ID, "host": broker.host, "port": broker.port, "rack": None}],
+        "cluster_id": _cluster_id(broker),
+        "controller_id": NODE_ID,
+        "topics": topics,
+    }
+
+
+async def _auto_create(broker: Broker, client: Client, name: str) -> None:
+    if broker.access.topic(name) is not None or not broker.access.is_valid_name(name):
+        return
+    if not broker.may(client, "write", "topic", name):
+        return
+    try:
+        await broker.blocking(broker.access.create_topic, name, broker.options.partitions, {})
+    except PenstockError:
+        return  # made meanwhile, or a name of the engine's own: the answer says which
+
+
+def _topic_metadata(name: str, code: ErrorCode, partitions: int) -> Body:
+    return {
+        "error_code": code,
+        "name": name,
+        "is_internal": False,
+        "partitions": [
+            {
+                "error_code": ErrorCode.none,
+                "partition_index": number,
+                "leader_id": NODE_ID,
+                "leader_epoch": -1,
+                "replica_nodes": (NODE_ID,),
+                "isr_nodes": (NODE_ID,),
+                "offline_replicas": (),
+            }
+            for number in range(partitions)
+        ],
+    }
+
+
+@handles("describe_cluster")
+async def describe_cluster(broker: Broker, client: Client, request: Request) -> Body:
+    """There is one broker."""
+    return {
+        "error_code": ErrorCode.none,
+        "error_message": None,
+        "cluster_id": _cluster_id(broker),
+        "controller_id": NODE_ID,
+        "brokers": [{"broker_id": NODE_ID, "host": broker.host, "port": broker.port, "rack": None}],
+    }
+
+
+@handles("describe_log_dirs")
+async def describe_log_dirs(broker: Broker, client: Client, request: Request) -> Body:
+    """The sizes of partitions."""
+    if not broker.may(client, "read", "cluster", ""):
+        return {"error_code": ErrorCode.cluster_authorization_failed, "results": ()}
+    asked = request.body.topics
+    wanted = None if asked is None else {str(t.topic): {int(p) for p in t.partitions} for t in asked}
+    topics = []
+    for name, config in broker.access.topics().items():
+        if wanted is not None and name not in wanted:
+            continue
+        sizes = broker.access.log.partition_sizes(name)
+        numbers = range(config.partitions) if wanted is None else sorted(wanted[name] & set(range(config.partitions)))
+        topics.append(
+            {
+                "name": name,
+                "partitions": [
+                    {"partition_index": n, "partition_size": sizes[n][1], "offset_lag": 0, "is_future_key": False}
+                    for n in numbers
+                ],
+            }
+        )
+    return {
+        "error_code": ErrorCode.none,
+        "results": [{"error_code": ErrorCode.none, "log_dir": "penstock", "topics": topics}],
+    }
+
+
+# --- topics --------------------------------------------------------------------------------
+
+
+def _code_of(error: PenstockError, name: str, broker: Broker) -> ErrorCode:
+    if isinstance(error, StorageError):
+        return ErrorCode.topic_already_exists if broker.access.topic(name) is not None else ErrorCode.kafka_storage_error
+    return ErrorCode.invalid_config
+
+
+@handles("create_topics")
+async def create_topics(broker: Broker, client: Client, request: Request) -> Body:
+    """Make topics of bytes; each succeeds or fails for itself."""
+    names = [str(t.name) for t in request.body.topics]
+    answers = []
+    for topic in request.body.topics:
+        name = str(topic.name)
+        code, message = ErrorCode.none, None
+        partitions = int(topic.num_partitions) if topic.num_partitions != -1 else broker.options.partitions
+        configs = {str(c.name): c.value for c in topic.configs}
+        try:
+            broker.require(client, "admin", "topic", name)
+            if names.count(name) > 1:
+                raise Refused(ErrorCode.invalid_request, "the topic is named twice")
+            if not broker.access.is_valid_name(name):
+                raise Refused(ErrorCode.invalid_topic_exception, "a name has 1 to 249 of letters, digits, '.', '_' and '-'")
+            if topic.assignments:
+                partitions = _assigned(topic.assignments)
+            elif topic.replication_factor not in (-1, 1):
+                raise Refused(ErrorCode.invalid_replication_factor, "there is one broker, so each partition has one replica")
+            if partitions < 1:
+                raise Refused(ErrorCode.invalid_partitions, "a topic has at least one partition")
+            if broker.access.topic(name) is not None:
+                raise Refused(ErrorCode.topic_already_exists, f"the topic {name} exists")
+            if request.body.validate_only:
+                broker.access.check_configs(configs)
+            else:
+                await broker.blocking(broker.access.create_topic, name, partitions, configs)
+        except Refused as refused:
+            code, message = refused.code, str(refused)
+        except PenstockError as error:
+            code, message = _code_of(error, name, broker), str(error)
+        answers.append(
+            {
+                "name": name,
+                "error_code": code,
+                "error_message": message,
+                "num_partitions": partitions if code == ErrorCode.none else -1,
+                "replication_factor": 1 if code == ErrorCode.none else -1,
+                "topic_config_error_code": ErrorCode.none,
+                "configs": [],
+            }
+        )
+    return {"topics": answers}
+
+
+def _assigned(assignments: Iterable[Any]) -> int:
+    """How many partitions are given to brokers by hand.  Raises: Refused, if that cannot be."""
+    given = {int(a.partition_index): [int(b) for b in a.broker_ids] for a in assignments}
+    if sorted(given) != list(range(len(given))) or any(brokers != [NODE_ID] for brokers in given.values()):
+        raise Refused(ErrorCode.invalid_replica_assignment, f"there is one broker, {NODE_ID}")
+    return len(given)
+
+
+@handles("delete_topics")
+async def delete_topics(broker: Broker, client: Client, request: Request) -> Body:
+    """Delete topics on which no stream, table or query stands."""
+    answers = []
+    for name in map(str, request.body.topic_names):
+        code, message = ErrorCode.none, None
+        try:
+            broker.require(client, "admin", "topic", name)
+            if broker.access.topic(name) is None:
+                raise Refused(ErrorCode.unknown_topic_or_partition)
+            await broker.blocking(broker.access.delete_topic, name)
+        except Refused as refused:
+            code, message = refused.code, str(refused)
+        except StatementError as error:
+            code, message = ErrorCode.policy_violation, str(error)
+        except StorageError as error:
+            code, message = ErrorCode.kafka_storage_error, str(error)
+        answers.append({"name": name, "error_code": code, "error_message": message})
+    return {"responses": answers}
+
+
+@handles("create_partitions")
+async def create_partitions(broker: Broker, client: Client, request: Request) -> Body:
+    """Add partitions, where that moves no key."""
+    answers = []
+    for topic in request.body.topics:
+        name, code, message = str(topic.name), ErrorCode.none, None
+        try:
+            broker.require(client, "admin", "topic", name)
+            config = broker.access.topic(name)
+            if config is None:
+                raise Refused(ErrorCode.unknown_topic_or_partition)
+            if int(topic.count) <= config.partitions:
+                raise Refused(ErrorCode.invalid_partitions, f"the topic has {config.partitions} partitions already")
+            if not request.body.validate_only:
+                await broker.blocking(broker.access.add_partitions, name, int(topic.count))
+        except Refused as refused:
+            code, message = refused.code, str(refused)
+        except PenstockError as error:
+            code, message = ErrorCode.invalid_partitions, str(error)
+        answers.append({"name": name, "error_code": code, "error_message": message})
+    return {"results": answers}
+
+
+# --- configs -------------------------------------------------------------------------------
+
+
+@handles("describe_configs")
+async def describe_configs(broker: Broker, client: Client, request: Request) -> Body:
+    """The configs of topics; the broker itself has none that can be set."""
+    answers = []
+    for resource in request.body.resources:
+        kind, name = int(resource.resource_type), str(resource.resource_name)
+        answer: dict[str, Any] = {
+            "error_code": ErrorCode.none,
+            "error_message": None,
+            "resource_type": kind,
+            "resource_name": name,
+            "configs": (),
+        }
+        if kind == _TOPIC:
+            config = broker.access.topic(name)
+            if not broker.may(client, "read", "topic", name):
+                answer["error_code"] = ErrorCode.topic_authorization_failed
+            elif config is None:
+                answer["error_code"] = ErrorCode.unknown_topic_or_partition
+            else:
+                answer["configs"] = _configs(broker, config, resource.configuration_keys)
+        elif kind != _BROKER:
+            answer["error_code"], answer["error_message"] = ErrorCode.invalid_request, "topics and brokers have configs"
+        answers.append(answer)
+    return {"results": answers}
+
+
+def _configs(broker: Broker, config: TopicConfig, keys: Iterable[Any] | None) -> list[Body]:
+    wanted = None if keys is None else {str(k) for k in keys}
+    defaults = broker.access.described(TopicConfig())
+    return [
+        {
+            "name": name,
+            "value": value,
+            "read_only": False,
+            "config_source": _DEFAULT if value == defaults[name] else _DYNAMIC_TOPIC,
+            "is_sensitive": False,
+            "synonyms": (),
+            "config_type": 0,
+            "documentation": None,
+        }
+        for name, value in broker.access.described(config).items()
+        if wanted is None or name in wanted
+    ]
+
+
+@handles("alter_configs")
+async def alter_configs(broker: Broker, client: Client, request: Request) -> Body:
+    """Set all configs of topics: what is not given goes back to its default."""
+
+    def changes(resource: Any, config: TopicConfig) -> Mapping[str, str | None]:
+        given = {str(c.name): c.value for c in resource.configs}
+        return {**dict.fromkeys(broker.access.described(config)), **given}
+
+    return await _alter(broker, client, request, changes)
+
+
+@handles("incremental_alter_configs")
+async def incremental_alter_configs(broker: Broker, client: Client, request: Request) -> Body:
+    """Set or delete single configs of topics, or add to and take from a list."""
+
+    def changes(resource: Any, config: TopicConfig) -> Mapping[str, str | None]:
+        now = broker.access.described(config)
+        found: dict[str, str | None] = {}
+        for item in resource.configs:
+            name, operation = str(item.name), int(item.config_operation)
+            if operation in (2, 3):
+                if name != "cleanup.policy":
+                    raise StatementError(f"{name} is no list")
+                have = [p for p in now[name].split(",") if p]
+                given = [p for p in (item.value or "").split(",") if p]
+                left = [p for p in have if p not in given]
+                found[name] = ",".join([*have, *(p for p in given if p not in have)] if operation == 2 else left)
+            else:
+                found[name] = None if operation == 1 else item.value
+        return found
+
+    return await _alter(broker, client, request, changes)
+
+
+async def _alter(
+    broker: Broker, client: Client, request: Request, changes: Callable[[Any, TopicConfig], Mapping[str, str | None]]
+) -> Body:
+    answers = []
+    for resource in request.body.resources:
+        kind, name = int(resource.resource_type), str(resource.resource_name)
+        code, message = ErrorCode.none, None
+        try:
+            if kind != _TOPIC:
+                raise Refused(ErrorCode.invalid_request, "only topics have configs that can be set")
+            broker.require(client, "admin", "topic", name)
+            config = broker.access.topic(name)
+            if config is None:
+                raise Refused(ErrorCode.unknown_topic_or_partition)
+            wanted = changes(resource, config)
+            if request.body.validate_only:
+                broker.access.check_configs(wanted)
+            else:
+                await broker.blocking(broker.access.alter_topic, name, wanted)
+        except Refused as refused:
+            code, message = refused.code, str(refused)
+        except PenstockError as error:
+            code, message = ErrorCode.invalid_config, str(error)
+        answers.append({"error_code": code, "error_message": message, "resource_type": kind, "resource_name": name})
+    return {"responses": answers}

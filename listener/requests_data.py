@@ -1,0 +1,355 @@
+"""Produce, Fetch, ListOffsets, DeleteRecords: the log's records."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import OffsetOutOfRangeError, PenstockError, StorageError
+from ..storage.log.protocol import Commit, TopicConfig, TopicPartition
+from .appender import Append, Gathering
+from .batches import Batch, InvalidBatch, decode_batches, encode_batch
+from .broker import LOGGER, Body, Broker, Client, handles
+from .producers import Accepted, RefusedBatch
+from .protocol import ErrorCode, Request
+from .transactions import Refused
+
+_ROWS_MAX = 20_000
+"""Records of a partition in one answer to Fetch."""
+_BEHIND_S = 20.0
+"""How long a Produce request waits at most for queries that have too much to catch up with: clients give up after 30 s."""
+
+
+class _Part:
+    """What a Produce request brings for one partition, and what becomes of it."""
+
+    def __init__(self, place: TopicPartition) -> None:
+        self.place = place
+        self.code = ErrorCode.none
+        self.message: str | None = None
+        self.offset = -1
+        self.batches: list[Batch] = []
+        self.records: list[Any] = []
+        self.config: TopicConfig | None = None
+        self.transactional_id: str | None = None
+        self._firsts: list[tuple[int, Accepted | None, int]] = []
+
+    def fail(self, code: ErrorCode, message: str | None = None) -> None:
+        self.code, self.message, self.batches = code, message, []
+
+    def add(self, gathering: Gathering, broker: Broker) -> None:
+        """On the appender's thread: take the batches that are their producers' next ones."""
+        self._firsts = []
+        for batch, records in zip(self.batches, self.records, strict=True):
+            accepted = None
+            if batch.producer_id >= 0:
+                try:
+                    accepted = broker.producers.accept(batch, self.place)
+                except RefusedBatch as refused:
+                    self.code, self.offset = refused.code, refused.offset
+                    self.message = None if refused.code == ErrorCode.none else str(refused)
+                    return
+            if self.transactional_id is not None:
+                assert accepted is not None
+                broker.transactions.add_batch(self.transactional_id, self.place, records, accepted)
+                self._firsts.append((-1, accepted, len(batch)))
+                continue
+            try:
+                first = gathering.append(*self.place, records)
+            except StorageError as error:  # deleted meanwhile
+                self.fail(ErrorCode.unknown_topic_or_partition, str(error))
+                return
+            self._firsts.append((first, accepted, len(batch)))
+        new = [a for _, a, _ in self._firsts if a is not None]
+        if new and self.transactional_id is None:
+            broker.state.append(gathering.change(), broker.producers.entries(new))
+
+    def committed(self, commit: Commit, broker: Broker) -> None:
+        start = commit.starts.get(self.place, -1)
+        for first, accepted, _ in self._firsts:
+            offset = -1 if first < 0 or start < 0 else start + first
+            if self.offset < 0:
+                self.offset = offset
+            if accepted is not None:
+                broker.producers.wrote(accepted, offset)
+
+
+@handles("produce")
+async def produce(broker: Broker, client: Client, request: Request) -> Body | None:
+    """Append batches; what has a transaction waits there for its end."""
+    body = request.body
+    parts: list[_Part] = []
+    size = 0
+    for topic in body.topic_data:
+        for item in topic.partition_data:
+            part = _Part((str(topic.name), int(item.index)))
+            parts.append(part)
+            size += len(item.records or b"")
+            _read_part(broker, client, part, bytes(item.records or b""), body.transactional_id)
+    if body.acks not in (-1, 0, 1):
+        for part in parts:
+            part.fail(ErrorCode.invalid_required_acks)
+    good = [part for part in parts if part.batches]
+    if good:
+
+        def add(gathering: Gathering) -> None:
+            for part in good:
+                part.add(gathering, broker)
+
+        def committed(commit: Commit) -> None:
+            for part in good:
+                part.committed(commit, broker)
+
+        async with client.order:  # a connection's batches keep their order
+            await _admitted(broker, {part.place[0] for part in good})
+            done = broker.appender.submit(Append(add, committed, size, durable=body.acks != 0))
+        try:
+            await asyncio.wrap_future(done)
+        except PenstockError as error:
+            LOGGER.warning("records of %s could not be written: %s", client.host, error)
+            for part in good:
+                part.fail(ErrorCode.kafka_storage_error, str(error))
+    if body.acks == 0:
+        return None
+    answers: dict[str, list[Body]] = {}
+    for part in parts:
+        answers.setdefault(part.place[0], []).append(
+            {
+                "index": part.place[1],
+                "error_code": part.code,
+                "base_offset": part.offset if part.code == ErrorCode.none else -1,
+                "log_append_time": None,  # records have the time that the client gave them
+                "log_start_offset": 0,
+                "record_errors": (),
+                "error_message": part.message,
+            }
+        )
+    return {"responses": [{"name": name, "partition_responses": found} for name, found in answers.items()]}
+
+
+def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transactional_id: str | None) -> None:
+    topic, partition = part.place
+    if not broker.may(client, "write", "topic", topic):
+        return part.fail(ErrorCode.topic_authorization_failed)
+    config = broker.access.topic(topic)
+    if config is None or not 0 <= partition < config.partitions:
+        return part.fail(ErrorCode.unknown_topic_or_partition)
+    try:
+        batches = decode_batches(data, broker.access.now_ms())
+        if "compact" in config.cleanup_policy and any(_lacks_keys(b) for b in batches):
+            return part.fail(ErrorCode.invalid_record, "a record without a key in a compacted topic")
+        part.records = [broker.access.as_stored(config, batch.records) for batch in batches]
+        for batch in batches:
+            if batch.transactional:
+                if transactional_id is None:
+                    raise Refused(ErrorCode.invalid_record, "a transactional batch without a transactional id")
+                broker.require(client, "write", "transactional_id", transactional_id)
+                broker.transactions.reserve(
+                    transactional_id, batch.producer_id, batch.producer_epoch, part.place, len(data) // len(batches)
+                )
+                part.transactional_id = transactional_id
+        if part.transactional_id is not None and not all(b.transactional for b in batches):
+            raise Refused(ErrorCode.invalid_record, "batches in and outside a transaction in one request")
+    except (InvalidBatch, Refused) as error:
+        return part.fail(error.code, str(error))
+    except PenstockError as error:
+        return part.fail(ErrorCode.invalid_record, str(error))
+    if not batches:
+        return part.fail(ErrorCode.invalid_record, "no batch of records")
+    part.config, part.batches = config, batches
+    return None
+
+
+def _lacks_keys(batch: Batch) -> bool:
+    keys = batch.records.keys
+    return keys is None or keys.null_count > 0
+
+
+async def _admitted(broker: Broker, topics: set[str]) -> None:
+    """Wait while queries have too much to catch up with: that slows producers down."""
+    end = time.monotonic() + _BEHIND_S
+    while broker.access.is_behind(sorted(topics)) and time.monotonic() < end:
+        await broker.changed(0.1)
+
+
+@handles("fetch")
+async def fetch(broker: Broker, client: Client, request: Request) -> Body:
+    """Records from offsets on; waits for ``min_bytes`` of them no longer than ``max_wait``."""
+    body = request.body
+    version = request.version
+    wanted = [(str(topic.topic), item) for topic in body.topics for item in topic.partitions]
+    if getattr(body, "session_id", 0) > 0 and not wanted:  # no session is ever given, so this one is not known
+        return {"throttle_time": 0, "error_code": ErrorCode.fetch_session_id_not_found, "session_id": 0, "responses": ()}
+    bytes_max = int(getattr(body, "max_bytes", 50 * 1024 * 1024))
+    wait_s = body.max_wait.total_seconds() if hasattr(body, "max_wait") else body.max_wait_ms / 1000
+    deadline = time.monotonic() + min(wait_s, 300)
+    found: list[tuple[str, Body]] = []
+    while True:
+        ends = {(t, int(i.partition)): _end(broker, t, int(i.partition)) for t, i in wanted}
+        found = await broker.blocking(_read_all, broker, client, wanted, bytes_max, version)
+        size = sum(len(answer["records"] or b"") for _, answer in found)
+        failed = any(answer["error_code"] != ErrorCode.none for _, answer in found)
+        if size >= body.min_bytes or failed or time.monotonic() >= deadline:
+            break
+        while time.monotonic() < deadline:
+            if {place: _end(broker, *place) for place in ends} != ends:
+                break
+            await broker.changed(deadline - time.monotonic())
+        if {place: _end(broker, *place) for place in ends} == ends:
+            break
+    answers: dict[str, list[Body]] = {}
+    for topic, answer in found:
+        answers.setdefault(topic, []).append(answer)
+    return {
+        "throttle_time": 0,
+        "error_code": ErrorCode.none,
+        "session_id": 0,
+        "responses": [{"topic": name, "partitions": items} for name, items in answers.items()],
+    }
+
+
+def _end(broker: Broker, topic: str, partition: int) -> int:
+    config = broker.access.topic(topic)
+    if config is None or not 0 <= partition < config.partitions:
+        return -1
+    try:
+        return broker.access.log.end_offset(topic, partition)
+    except StorageError:  # deleted meanwhile
+        return -1
+
+
+def _read_all(
+    broker: Broker, client: Client, wanted: Sequence[tuple[str, Any]], bytes_max: int, version: int
+) -> list[tuple[str, Body]]:
+    left = bytes_max
+    found: list[tuple[str, Body]] = []
+    for topic, item in wanted:
+        answer = _read(broker, client, topic, item, left)
+        left -= len(answer["records"] or b"")
+        found.append((topic, answer))
+    return found
+
+
+def _read(broker: Broker, client: Client, topic: str, item: Any, left: int) -> dict[str, Any]:
+    """One partition's records; ``left`` bytes at most (but the first record always, if nothing was read before)."""
+    partition, offset = int(item.partition), int(item.fetch_offset)
+    answer: dict[str, Any] = {
+        "partition_index": partition,
+        "error_code": ErrorCode.none,
+        "high_watermark": -1,
+        "last_stable_offset": -1,
+        "log_start_offset": -1,
+        "aborted_transactions": (),
+        "preferred_read_replica": -1,
+        "records": b"",
+    }
+    if not broker.may(client, "read", "topic", topic):
+        return {**answer, "error_code": ErrorCode.topic_authorization_failed}
+    config = broker.access.topic(topic)
+    if config is None or not 0 <= partition < config.partitions:
+        return {**answer, "error_code": ErrorCode.unknown_topic_or_partition}
+    log = broker.access.log
+    try:
+        end, start = log.end_offset(topic, partition), log.start_offset(topic, partition)
+        answer.update(high_watermark=end, last_stable_offset=end, log_start_offset=start)
+        if not start <= offset <= end:
+            return {**answer, "error_code": ErrorCode.offset_out_of_range}
+        if left <= 0 or offset == end:
+            return answer
+        size = min(int(item.partition_max_bytes), left)
+        records = log.read(topic, partition, offset, rows_max=_ROWS_MAX, bytes_max=max(size, 1))
+        if len(records):
+            answer["records"] = encode_batch(broker.access.as_sent(config, records))
+    except OffsetOutOfRangeError:
+        return {**answer, "error_code": ErrorCode.offset_out_of_range}
+    except StorageError as error:
+        gone = broker.access.topic(topic) is None
+        LOGGER.warning("%s-%d could not be read: %s", topic, partition, error)
+        return {**answer, "error_code": ErrorCode.unknown_topic_or_partition if gone else ErrorCode.kafka_storage_error}
+    return answer
+
+
+@handles("list_offsets")
+async def list_offsets(broker: Broker, client: Client, request: Request) -> Body:
+    """The first offset, the end, or the first one of a time on."""
+    answers = []
+    for topic in request.body.topics:
+        items = [
+            await broker.blocking(_offset_of, broker, client, str(topic.name), int(p.partition_index), int(p.timestamp))
+            for p in topic.partitions
+        ]
+        answers.append({"name": topic.name, "partitions": items})
+    return {"topics": answers}
+
+
+def _offset_of(broker: Broker, client: Client, topic: str, partition: int, timestamp: int) -> Body:
+    answer: dict[str, Any] = {
+        "partition_index": partition,
+        "error_code": ErrorCode.none,
+        "timestamp": -1,
+        "offset": -1,
+        "leader_epoch": -1,
+        "old_style_offsets": (),
+    }
+    if not broker.may(client, "read", "topic", topic):
+        return {**answer, "error_code": ErrorCode.topic_authorization_failed}
+    config = broker.access.topic(topic)
+    if config is None or not 0 <= partition < config.partitions:
+        return {**answer, "error_code": ErrorCode.unknown_topic_or_partition}
+    log = broker.access.log
+    try:
+        if timestamp == -1:
+            return {**answer, "offset": log.end_offset(topic, partition)}
+        if timestamp == -2:
+            return {**answer, "offset": log.start_offset(topic, partition)}
+        if timestamp < 0:
+            return {**answer, "error_code": ErrorCode.unsupported_version}
+        offset = log.offset_for_time(topic, partition, timestamp)
+        if offset >= log.end_offset(topic, partition):
+            return answer
+        records = log.read(topic, partition, offset, rows_max=1, reset="earliest")
+    except StorageError:
+        return {**answer, "error_code": ErrorCode.kafka_storage_error}
+    if not len(records):
+        return answer
+    return {**answer, "offset": int(records.offsets[0]), "timestamp": int(records.timestamps[0])}
+
+
+@handles("delete_records")
+async def delete_records(broker: Broker, client: Client, request: Request) -> Body:
+    """Let go of records before an offset: -1 stands for the end."""
+    answers = []
+    for topic in request.body.topics:
+        items = []
+        for item in topic.partitions:
+            name, partition, offset = str(topic.name), int(item.partition_index), int(item.offset)
+            answer = {"partition_index": partition, "low_watermark": -1, "error_code": ErrorCode.none}
+            end = _end(broker, name, partition)
+            if not broker.may(client, "admin", "topic", name):
+                answer["error_code"] = ErrorCode.topic_authorization_failed
+            elif end < 0:
+                answer["error_code"] = ErrorCode.unknown_topic_or_partition
+            elif offset > end or offset < -1:
+                answer["error_code"] = ErrorCode.offset_out_of_range
+            else:
+                await broker.blocking(broker.access.log.delete_before, name, partition, end if offset == -1 else offset)
+                answer["low_watermark"] = broker.access.log.start_offset(name, partition)
+            items.append(answer)
+        answers.append({"name": topic.name, "partitions": items})
+    return {"topics": answers}
+
+
+@handles("offset_for_leader_epoch")
+async def offset_for_leader_epoch(broker: Broker, client: Client, request: Request) -> Body:
+    """There was one leader ever: its end is the partition's."""
+    answers = []
+    for topic in request.body.topics:
+        items = []
+        for item in topic.partitions:
+            end = _end(broker, str(topic.topic), int(item.partition))
+            code = ErrorCode.none if end >= 0 else ErrorCode.unknown_topic_or_partition
+            items.append({"error_code": code, "partition": item.partition, "leader_epoch": 0, "end_offset": end})
+        answers.append({"topic": topic.topic, "partitions": items})
+    return {"topics": answers}

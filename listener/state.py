@@ -1,0 +1,81 @@
+"""What the listener remembers of Kafka's clients beyond the log's records, in a compacted topic of the engine's own.
+
+Four kinds of entries, by key (all msgpack); a null value removes an entry:
+
+* ``["pid"]``: the next producer id that was not given away;
+* ``["producer", id, topic, partition]``: `ProducedTo`, in the commit that has the records;
+* ``["transactional", id]``: `TransactionalId`;
+* ``["offset", group, topic, partition]``: the text beside a committed offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
+from .log_access import STATE_TOPIC
+
+__all__ = ["Entry", "ProducedTo", "StateTopic", "TransactionalId"]
+
+Entry = tuple[tuple[Any, ...], Any]
+"""Key and value (None: removed)."""
+
+
+class TransactionalId(msgspec.Struct, array_like=True):
+    """What is known of a transactional id.
+
+    Attributes:
+        epoch: of the newest producer that was given it; older ones are fenced.
+        status: whether a transaction was begun, and how the last one ended.
+    """
+
+    producer_id: int
+    epoch: int
+    timeout_ms: int
+    status: Literal["empty", "ongoing", "committed", "aborted"] = "empty"
+
+
+class ProducedTo(msgspec.Struct, array_like=True):
+    """The last batch of a producer in a partition."""
+
+    epoch: int
+    last_sequence: int
+
+
+class StateTopic:
+    """The entries, as they are and as they are changed: by `append`, in the transaction that makes them true."""
+
+    def __init__(self, log: Log, now_ms: Callable[[], int]) -> None:
+        self._log = log
+        self._now_ms = now_ms
+        if log.config(STATE_TOPIC) is None:
+            config = TopicConfig(cleanup_policy="compact", internal=True, segment_ms=24 * 60 * 60 * 1000)
+            log.create_topic(STATE_TOPIC, config)
+
+    def read(self) -> Mapping[tuple[Any, ...], Any]:
+        """All entries that are left, by key."""
+        found: dict[tuple[Any, ...], Any] = {}
+        for piece in self._log.scan(STATE_TOPIC, 0, self._log.start_offset(STATE_TOPIC, 0)):
+            for key, value in zip(
+                piece.keys.to_pylist() if piece.keys is not None else [], piece.values.to_pylist(), strict=True
+            ):
+                name = tuple(msgspec.msgpack.decode(key))
+                if value is None:
+                    found.pop(name, None)
+                else:
+                    found[name] = msgspec.msgpack.decode(value)
+        return found
+
+    def append(self, transaction: Transaction, entries: Sequence[Entry]) -> None:
+        """Change entries when the transaction is committed."""
+        if not entries:
+            return
+        encode = msgspec.msgpack.encode
+        keys = pa.array([encode(key) for key, _ in entries], pa.binary())
+        values = pa.array([None if value is None else encode(value) for _, value in entries], pa.binary())
+        transaction.append(STATE_TOPIC, Records(keys, values, np.full(len(entries), self._now_ms(), np.int64)), 0)

@@ -1,0 +1,274 @@
+"""Transactions of Kafka's clients: gathered here, and written to the log as one commit when they are committed.
+
+So nobody ever sees a record of a transaction that is open or was aborted, whatever isolation level he asks for: what is
+committed has no gaps and no markers.  It also means that a transaction does not outlive the process: a client whose
+transaction was open when it ended is told to abort it, and begins again.  That is what its own recovery does anyway.
+
+The begin of each transaction is durable before anything is taken into it, so that after a crash an old commit is never taken
+for that of a transaction that was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..limits import KAFKA_TRANSACTION_BYTES_MAX
+from ..storage.log.protocol import Records, TopicPartition
+from .appender import Append, Gathering
+from .log_access import LogAccess, group_name
+from .producers import Accepted, Producers
+from .protocol import ErrorCode
+from .state import Entry, StateTopic, TransactionalId
+
+__all__ = ["OffsetText", "Refused", "Transactions"]
+
+
+class Refused(Exception):
+    """A request that is answered with one of Kafka's errors."""
+
+    def __init__(self, code: ErrorCode, message: str = "") -> None:
+        super().__init__(message or code.name)
+        self.code = code
+
+
+OffsetText = tuple[str, TopicPartition, str | None]
+"""Group, partition and the text that a client keeps beside its offset."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A transaction that was begun."""
+
+    began_s: float
+    places: set[TopicPartition] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    batches: list[tuple[TopicPartition, Records]] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    offsets: dict[str, dict[TopicPartition, tuple[int, str | None]]] = field(default_factory=dict)
+    size: int = 0
+    ending: bool = False
+
+
+class Transactions:
+    """The transactional ids and their transactions.  Used on the event loop's thread, but for what says otherwise.
+
+    Args:
+        submit: has an append committed; awaited through `run`.
+        seconds: a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        access: LogAccess,
+        producers: Producers,
+        state: StateTopic,
+        entries: Mapping[tuple[Any, ...], Any],
+        run: Callable[[Append], Any],
+        seconds: Callable[[], float],
+        keep_texts: Callable[[Iterable[OffsetText]], list[Entry]],
+    ) -> None:
+        self._access = access
+        self._producers = producers
+        self._state = state
+        self._run = run
+        self._seconds = seconds
+        self._keep_texts = keep_texts
+        self._known: dict[str, TransactionalId] = {}
+        self._open: dict[str, _Open] = {}
+        self._lost: set[str] = set()
+        self._size = 0
+        for key, value in entries.items():
+            if key[0] != "transactional":
+                continue
+            known = TransactionalId(*value)
+            self._known[key[1]] = known
+            if known.status == "ongoing":
+                self._lost.add(key[1])
+                producers.forget(known.producer_id)  # numbers of what was lost are not known
+            producers.fence(known.producer_id, known.epoch)
+
+    # --- ids -------------------------------------------------------------------------------
+
+    async def init(self, name: str, timeout_ms: int, producer_id: int, epoch: int) -> TransactionalId:
+        """A new instance of a transactional producer: what the last one had begun is aborted, and it can write nothing more.
+
+        Args:
+            producer_id, epoch: those that the producer has, or -1.
+
+        Raises:
+            Refused: it has others by now.
+        """
+        if not 0 < timeout_ms <= 24 * 60 * 60 * 1000:
+            raise Refused(ErrorCode.invalid_transaction_timeout)
+        known = self._known.get(name)
+        if producer_id >= 0 and (known is None or (known.producer_id, known.epoch) != (producer_id, epoch)):
+            raise Refused(ErrorCode.producer_fenced)
+        if known is not None and self._is_ending(name):
+            raise Refused(ErrorCode.concurrent_transactions)
+        self._drop(name)
+        if known is None:
+            given, entries = self._producers.new_id()
+            made = TransactionalId(given, 0, timeout_ms)
+        else:
+            given, next_epoch, entries = self._producers.next_epoch(known.producer_id, known.epoch)
+            made = TransactionalId(given, next_epoch, timeout_ms)
+            if given != known.producer_id:
+                entries = [*entries, *self._producers.forget(known.producer_id)]
+        self._producers.fence(made.producer_id, made.epoch)
+        self._known[name] = made
+        self._lost.discard(name)
+        await self._keep(name, made, entries)
+        return made
+
+    async def _keep(self, name: str, known: TransactionalId, more: Iterable[Entry] = ()) -> None:
+        entries = [*more, (("transactional", name), known)]
+        await self._run(Append(lambda gathering: self._state.append(gathering.change(), entries)))
+
+    def _check(self, name: str, producer_id: int, epoch: int) -> TransactionalId:
+        known = self._known.get(name)
+        if known is None or known.producer_id != producer_id:
+            raise Refused(ErrorCode.invalid_producer_id_mapping)
+        if known.epoch != epoch:
+            raise Refused(ErrorCode.producer_fenced if epoch < known.epoch else ErrorCode.invalid_producer_epoch)
+        return known
+
+    def _is_ending(self, name: str) -> bool:
+        transaction = self._open.get(name)
+        return transaction is not None and transaction.ending
+
+    def _drop(self, name: str) -> None:
+        transaction = self._open.pop(name, None)
+        if transaction is not None:
+            self._size -= transaction.size
+
+    # --- what a transaction gets -----------------------------------------------------------
+
+    async def add_places(self, name: str, producer_id: int, epoch: int, places: Iterable[TopicPartition]) -> None:
+        """Partitions that the producer is about to write to.  Raises: Refused."""
+        (await self._begun(name, producer_id, epoch)).places.update(places)
+
+    async def add_group(self, name: str, producer_id: int, epoch: int, group: str) -> None:
+        """A group whose offsets the producer is about to commit.  Raises: Refused."""
+        (await self._begun(name, producer_id, epoch)).groups.add(group)
+
+    async def _begun(self, name: str, producer_id: int, epoch: int) -> _Open:
+        known = self._check(name, producer_id, epoch)
+        if name in self._lost:
+            raise Refused(ErrorCode.invalid_txn_state, "the transaction was lost with the process that had it")
+        transaction = self._open.get(name)
+        if transaction is None:
+            transaction = self._open[name] = _Open(self._seconds())
+            known.status = "ongoing"
+            await self._keep(name, known)
+        elif transaction.ending:
+            raise Refused(ErrorCode.concurrent_transactions)
+        return transaction
+
+    def _of(self, name: str, producer_id: int, epoch: int) -> _Open:
+        self._check(name, producer_id, epoch)
+        transaction = self._open.get(name)
+        if transaction is None or transaction.ending:
+            raise Refused(ErrorCode.invalid_txn_state, "no transaction was begun")
+        return transaction
+
+    def reserve(self, name: str, producer_id: int, epoch: int, place: TopicPartition, size: int) -> None:
+        """Room for a batch of ``size`` bytes in a transaction.  Raises: Refused."""
+        transaction = self._of(name, producer_id, epoch)
+        if place not in transaction.places:
+            raise Refused(ErrorCode.invalid_txn_state, f"{place[0]}-{place[1]} was not added to the transaction")
+        if self._size + size > KAFKA_TRANSACTION_BYTES_MAX:
+            raise Refused(
+                ErrorCode.message_too_large,
+                f"open transactions hold {self._size} bytes: more than KAFKA_TRANSACTION_BYTES_MAX is not kept",
+            )
+        transaction.size += size
+        self._size += size
+
+    def add_batch(self, name: str, place: TopicPartition, records: Records, accepted: Accepted) -> None:
+        """Take a batch in that was checked (on the appender's thread); if its transaction has ended, it is gone with it."""
+        transaction = self._open.get(name)
+        known = self._known.get(name)
+        if transaction is None or known is None or known.epoch != accepted.epoch:
+            return
+        transaction.batches.append((place, records))
+        transaction.accepted.append(accepted)
+
+    def add_offsets(
+        self,
+        name: str,
+        producer_id: int,
+        epoch: int,
+        group: str,
+        offsets: Mapping[TopicPartition, tuple[int, str | None]],
+    ) -> None:
+        """Offsets that are committed with the transaction.  Raises: Refused."""
+        transaction = self._of(name, producer_id, epoch)
+        if group not in transaction.groups:
+            raise Refused(ErrorCode.invalid_txn_state, f"the group {group} was not added to the transaction")
+        transaction.offsets.setdefault(group, {}).update(offsets)
+
+    def pending_offsets(self, group: str) -> set[TopicPartition]:
+        """Partitions whose offsets an open transaction may change."""
+        return {place for open_ in self._open.values() for place in open_.offsets.get(group, {})}
+
+    # --- the end ---------------------------------------------------------------------------
+
+    async def end(self, name: str, producer_id: int, epoch: int, commit: bool) -> None:
+        """Commit or abort: durable on return.
+
+        Raises:
+            Refused: there is nothing to commit, or it was lost.
+        """
+        known = self._check(name, producer_id, epoch)
+        if name in self._lost:
+            if commit:
+                raise Refused(ErrorCode.invalid_producer_id_mapping, "the transaction was lost with the process that had it")
+            self._lost.discard(name)
+            known.status = "aborted"
+            await self._keep(name, known)
+            return
+        transaction = self._open.get(name)
+        if transaction is None:
+            if known.status == ("committed" if commit else "aborted"):
+                return  # its answer was lost
+            raise Refused(ErrorCode.invalid_txn_state)
+        if transaction.ending:
+            raise Refused(ErrorCode.concurrent_transactions)
+        transaction.ending = True
+        ended = TransactionalId(known.producer_id, known.epoch, known.timeout_ms, "committed" if commit else "aborted")
+        try:
+            await self._run(
+                Append(lambda gathering: self._write(gathering, name, transaction, ended), size=transaction.size)
+            )
+        except BaseException:
+            transaction.ending = False
+            raise
+        known.status = ended.status
+        self._drop(name)
+
+    def _write(self, gathering: Gathering, name: str, transaction: _Open, ended: TransactionalId) -> None:
+        """On the appender's thread."""
+        entries: list[Entry] = [(("transactional", name), ended), *self._producers.entries(transaction.accepted)]
+        if ended.status == "committed":
+            for (topic, partition), records in transaction.batches:
+                gathering.append(topic, partition, records)
+            for group, offsets in transaction.offsets.items():
+                positions = {place: offset for place, (offset, _) in offsets.items()}
+                gathering.change().set_positions(group_name(group), positions)
+                entries += self._keep_texts((group, place, text) for place, (_, text) in offsets.items())
+        self._state.append(gathering.change(), entries)
+
+    async def expire(self) -> None:
+        """Abort transactions that took longer than their producers said, and fence those."""
+        now_s = self._seconds()
+        for name, transaction in list(self._open.items()):
+            known = self._known[name]
+            if transaction.ending or now_s - transaction.began_s <= known.timeout_ms / 1000:
+                continue
+            self._drop(name)
+            known.status = "aborted"
+            known.producer_id, known.epoch, entries = self._producers.next_epoch(known.producer_id, known.epoch)
+            self._producers.fence(known.producer_id, known.epoch)
+            await self._keep(name, known, entries)

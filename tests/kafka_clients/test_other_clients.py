@@ -1,0 +1,181 @@
+"""aiokafka and kafka-python, unchanged, against the listener; logging in; connections that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import penstock
+
+pytest.importorskip("kio")
+
+TIMEOUT_S = 30.0
+
+
+def test_aiokafka(address: str) -> None:
+    """Produces, consumes in a group, commits a transaction."""
+    aiokafka = pytest.importorskip("aiokafka")
+
+    async def run() -> list[Any]:
+        sender = aiokafka.AIOKafkaProducer(bootstrap_servers=address, transactional_id="tx")
+        async with sender, sender.transaction():
+            for number in range(20):
+                await sender.send_and_wait("t", str(number).encode(), key=b"k", headers=[("h", b"1")])
+        source = aiokafka.AIOKafkaConsumer(
+            "t", bootstrap_servers=address, group_id="g", auto_offset_reset="earliest", isolation_level="read_committed"
+        )
+        async with source:
+            found = [await asyncio.wait_for(source.getone(), TIMEOUT_S) for _ in range(20)]
+            await source.commit()
+        return found
+
+    found = asyncio.run(run())
+    assert [(m.value, m.key, m.headers) for m in found] == [(str(n).encode(), b"k", (("h", b"1"),)) for n in range(20)]
+
+
+def test_kafka_python(address: str) -> None:
+    """Produces, and consumes in a group."""
+    kafka = pytest.importorskip("kafka")
+    sender = kafka.KafkaProducer(bootstrap_servers=address)
+    for number in range(20):
+        sender.send("t", str(number).encode(), key=b"k")
+    sender.flush(TIMEOUT_S)
+    source = kafka.KafkaConsumer(
+        "t", bootstrap_servers=address, group_id="g", auto_offset_reset="earliest", consumer_timeout_ms=15_000
+    )
+    found = []
+    for message in source:
+        found.append(message.value)
+        if len(found) == 20:
+            break
+    assert found == [str(n).encode() for n in range(20)]
+    source.close()
+    sender.close()
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_logging_in(database: penstock.Database, mechanism: str) -> None:
+    """With the right password only; a role and its prefixes say what may be done."""
+    confluent_kafka = pytest.importorskip("confluent_kafka")
+    database.create_topic("orders")
+    database.create_topic("other")
+    users = {"shop": ("right", "write", ["orders"]), "viewer": ("seen", "read")}
+    with penstock.broker(database, users=users) as listener:  # type: ignore[arg-type]  # plain dicts are what users write
+
+        def config(name: str, password: str) -> dict[str, Any]:
+            return {
+                "bootstrap.servers": listener.address,
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanism": mechanism,
+                "sasl.username": name,
+                "sasl.password": password,
+                "message.timeout.ms": 3000,
+                "error_cb": lambda error: None,
+            }
+
+        def sent(name: str, password: str, topic: str) -> bool:
+            outcomes: list[Any] = []
+            sender = confluent_kafka.Producer(config(name, password))
+            sender.produce(topic, b"v", partition=0, on_delivery=lambda error, message: outcomes.append(error))
+            sender.flush(TIMEOUT_S)
+            return outcomes == [None]
+
+        assert sent("shop", "right", "orders")
+        assert not sent("shop", "right", "other")
+        assert not sent("shop", "wrong", "orders")
+        assert not sent("nobody", "right", "orders")
+        assert not sent("viewer", "seen", "orders")
+    assert len(list(database.consume("orders", offset=0))) == 1
+    assert list(database.consume("other", offset=0)) == []
+
+
+def test_before_logging_in_nothing_is_answered(database: penstock.Database) -> None:
+    """A connection that asks for something ends."""
+    with (
+        penstock.broker(database, users={"a": ("b", "admin")}) as listener,
+        socket.create_connection(("127.0.0.1", listener.port), 5) as connection,
+    ):
+            connection.sendall(frame(struct.pack(">hhih", 3, 0, 1, -1) + struct.pack(">i", 0)))
+            connection.settimeout(5)
+            assert connection.recv(100) == b""
+
+
+def frame(body: bytes) -> bytes:
+    return struct.pack(">i", len(body)) + body
+
+
+def test_it_does_not_listen_elsewhere_unprotected(database: penstock.Database) -> None:
+    """Unless that is said."""
+    with pytest.raises(penstock.StatementError, match="reached from elsewhere"):
+        penstock.broker(database, host="0.0.0.0")
+    penstock.broker(database, host="0.0.0.0", insecure=True).close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        struct.pack(">i", -5),
+        struct.pack(">i", 2**31 - 1),
+        frame(b""),
+        frame(struct.pack(">hhih", 0, 8, 1, -1) + b"\xff" * 40),
+        frame(struct.pack(">hhih", 999, 0, 1, -1)),
+        frame(struct.pack(">hhih", 3, 77, 1, -1)),
+        frame(struct.pack(">hhih", 1, 11, 1, 30000)),
+    ],
+    ids=["HTTP", "negative", "huge", "empty", "garbage", "unknown API", "unknown version", "cut client id"],
+)
+def test_malformed_requests_end_their_connection_only(address: str, data: bytes) -> None:
+    """Another client goes on as if nothing had happened."""
+    port = int(address.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 5) as good, socket.create_connection(("127.0.0.1", port), 5) as bad:
+        bad.sendall(data)
+        bad.settimeout(5)
+        with contextlib.suppress(ConnectionError):
+            assert bad.recv(100) == b""
+        good.sendall(frame(struct.pack(">hhih", 18, 0, 7, -1)))
+        good.settimeout(5)
+        assert struct.unpack(">i", good.recv(1000)[4:8]) == (7,)
+
+
+def test_connections_that_are_dropped_leave_nothing(database: penstock.Database) -> None:
+    """Opened, half used, dropped: threads, connections and descriptors are back to where they were."""
+    with penstock.broker(database) as listener:
+        threads = threading.active_count()
+        request = frame(struct.pack(">hhih", 18, 0, 7, -1))
+        for number in range(300):
+            with socket.create_connection(("127.0.0.1", listener.port), 5) as connection:
+                connection.sendall(request[: number % (len(request) + 1)])
+        end = time.monotonic() + TIMEOUT_S
+        while listener.connections and time.monotonic() < end:
+            time.sleep(0.05)
+        assert listener.connections == 0
+        assert threading.active_count() <= threads + 1
+
+
+def test_one_who_never_reads_holds_up_nobody(database: penstock.Database) -> None:
+    """His answers wait in his own connection, and no more than some of his requests are taken."""
+    database.create_topic("t")
+    for _ in range(20):
+        database.produce("t", value=b"v" * 100_000)
+    with penstock.broker(database) as listener:
+        body = struct.pack(">hhih", 1, 4, 7, -1) + struct.pack(">iiiib", -1, 0, 0, 50_000_000, 0)
+        body += struct.pack(">ih1sii", 1, 1, b"t", 1, 0) + struct.pack(">qi", 0, 50_000_000)
+        with socket.create_connection(("127.0.0.1", listener.port), 5) as silent:
+            silent.setblocking(False)
+            for _ in range(2000):
+                try:
+                    silent.send(frame(body))
+                except BlockingIOError:
+                    break
+            with socket.create_connection(("127.0.0.1", listener.port), 5) as good:
+                good.settimeout(5)
+                good.sendall(frame(struct.pack(">hhih", 18, 0, 7, -1)))
+                assert struct.unpack(">i", good.recv(1000)[4:8]) == (7,)
