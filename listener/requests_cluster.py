@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,8 @@ from .protocol import ErrorCode, Request, api_keys
 from .security import MECHANISMS, ScramExchange
 from .transactions import Refused
 
+_FAILED_LOGIN_S = 0.1
+"""How long the answer to a failed login waits (Kafka's ``connection.failed.authentication.delay.ms``)."""
 _TOPIC, _BROKER = 2, 4
 """Kinds of resources that have configs."""
 _DYNAMIC_TOPIC, _DEFAULT = 1, 5
@@ -54,12 +57,18 @@ async def sasl_authenticate(broker: Broker, client: Client, request: Request) ->
         client.principal = client.exchange.principal
     if answer is None:
         client.mechanism = None
+        await asyncio.sleep(_FAILED_LOGIN_S)
         return _login_failed(ErrorCode.sasl_authentication_failed)
     return {"error_code": ErrorCode.none, "error_message": None, "auth_bytes": answer, "session_lifetime": 0}
 
 
 def _login_failed(code: ErrorCode) -> Body:
-    return {"error_code": code, "error_message": "not logged in", "auth_bytes": b"", "session_lifetime": 0}
+    return {
+        "error_code": code,
+        "error_message": "the user's name or password is wrong",
+        "auth_bytes": b"",
+        "session_lifetime": 0,
+    }
 
 
 # --- the cluster ---------------------------------------------------------------------------

@@ -102,9 +102,9 @@ def test_before_logging_in_nothing_is_answered(database: penstock.Database) -> N
         penstock.broker(database, users={"a": ("b", "admin")}) as listener,
         socket.create_connection(("127.0.0.1", listener.port), 5) as connection,
     ):
-            connection.sendall(frame(struct.pack(">hhih", 3, 0, 1, -1) + struct.pack(">i", 0)))
-            connection.settimeout(5)
-            assert connection.recv(100) == b""
+        connection.sendall(frame(struct.pack(">hhih", 3, 0, 1, -1) + struct.pack(">i", 0)))
+        connection.settimeout(5)
+        assert connection.recv(100) == b""
 
 
 def frame(body: bytes) -> bytes:
