@@ -151,7 +151,7 @@ class Aggregator(Protocol):
             ``result`` only, never stored: parts of a state that do not show in the result may be left out of date.
 
         Raises:
-            DataError: the aggregate cannot go on (a DECIMAL SUM overflows): the query fails, as in ksqlDB.
+            DataError: the aggregate cannot go on.
         """
 
     def merge(self, left: State, right: State) -> State:

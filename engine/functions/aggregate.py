@@ -15,7 +15,19 @@ from ...runtime.kernel import Aggregator
 from .. import types as t
 from ..query_options import QueryOptions
 from .aggregate_distinct import CountDistinct
-from .aggregate_numeric import Average, Correlation, Count, Deviation, Extreme, Sum, SumDecimal, SumList
+from .aggregate_numeric import (
+    Average,
+    AverageDouble,
+    Correlation,
+    Count,
+    Deviation,
+    Extreme,
+    Sum,
+    SumDecimal,
+    SumDouble,
+    SumList,
+    SumListDouble,
+)
 from .aggregate_objects import Attr, CollectList, CollectSet, Histogram, SomeByOffset
 from .aggregate_offsets import OneByOffset
 from .aggregate_topk import TopK
@@ -57,7 +69,9 @@ def count(types: Types, literals: Literals) -> Aggregator:
     "(value DECIMAL) -> *",
 )
 def sum_(types: Types, literals: Literals) -> Aggregator:
-    return SumDecimal(types[0]) if isinstance(types[0], t.Decimal) else Sum(types[0])
+    if isinstance(types[0], t.Decimal):
+        return SumDecimal(types[0])
+    return SumDouble() if types[0] == t.DOUBLE else Sum(types[0])
 
 
 @aggregate(
@@ -69,7 +83,7 @@ def sum_(types: Types, literals: Literals) -> Aggregator:
 )
 def sum_list(types: Types, literals: Literals) -> Aggregator:
     assert isinstance(types[0], t.Array)
-    return SumList(types[0].item)
+    return SumListDouble() if types[0].item == t.DOUBLE else SumList(types[0].item)
 
 
 @aggregate(
@@ -80,7 +94,7 @@ def sum_list(types: Types, literals: Literals) -> Aggregator:
     "(value DOUBLE) -> DOUBLE",
 )
 def avg(types: Types, literals: Literals) -> Aggregator:
-    return Average(types[0])
+    return AverageDouble() if types[0] == t.DOUBLE else Average()
 
 
 @aggregate("MIN", "The smallest value that is not NULL.", *(f"(value {w}) -> {_result(w)}" for w in _ORDERED))

@@ -1,7 +1,6 @@
 """The aggregates that run as segmented scans: COUNT, SUM, SUM_LIST, AVG, MIN, MAX, STDDEV_SAMP, STDDEV_SAMPLE, CORRELATION.
 
-No Python runs per row.  NULL arguments are skipped; undo is the exact inverse of adding for whole numbers and decimals, and
-what floating-point subtraction gives for DOUBLE.
+NULL arguments are skipped.  Undo is the exact inverse of adding.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import DataError
 from ...limits import DECIMAL_PRECISION_MAX
+from ...runtime import exact_sums
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from ...runtime.segmented import final_sums, final_values, running_sums, running_values
@@ -31,9 +30,12 @@ from .aggregate_values import (
 )
 
 Values = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
 
 _INT64: Final = np.dtype(np.int64)
 _FLOAT64: Final = np.dtype(np.float64)
+_FIXED_SUM_MAX: Final = 1 << 62
+"""What the digits of a sum that is kept in 64 bits stay below."""
 _EXACT: Final = Context(prec=2 * DECIMAL_PRECISION_MAX)
 
 
@@ -101,7 +103,7 @@ class Count:
 
 
 class Sum:
-    """SUM of INT, BIGINT (both wrap) or DOUBLE; 0 for no values."""
+    """SUM of INT or BIGINT, which wrap; 0 for no values."""
 
     can_undo = True
     can_merge = True
@@ -110,22 +112,20 @@ class Sum:
     def __init__(self, type_: t.SqlType) -> None:
         self.result_type = t.to_arrow(type_)
         self._narrow = type_ == t.INTEGER
-        self._dtype = _FLOAT64 if type_ == t.DOUBLE else _INT64
-        dtype = np.dtype(np.int32) if self._narrow else self._dtype
+        dtype = np.dtype(np.int32) if self._narrow else _INT64
         self.fields = (StateField("SUM", dtype, self.result_type, dtype.type(0)),)
 
-    def _steps(self, arguments: Sequence[Any], undo: Bools | None) -> Values:
-        array = arguments[0]
+    def _steps(self, array: Any) -> Values:
         if array.null_count:
             array = array.fill_null(0)
-        values = np.asarray(array.to_numpy(zero_copy_only=False), self._dtype)
-        return values if undo is None else np.where(undo, -values, values)
+        return np.asarray(array.to_numpy(zero_copy_only=False), _INT64)
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
-        steps = self._steps(arguments, undo)
-        final, running = add_up(segments, state[0].astype(self._dtype, copy=False), steps, every)
+        steps = self._steps(arguments[0])
+        steps = steps if undo is None else np.where(undo, -steps, steps)
+        final, running = add_up(segments, state[0].astype(_INT64, copy=False), steps, every)
         if self._narrow:
             final = final.astype(np.int32)  # wraps, as adding in 32 bits does
             running = None if running is None else running.astype(np.int32)
@@ -139,22 +139,84 @@ class Sum:
 
 
 class SumList(Sum):
-    """SUM of the sums of arrays; NULL items and NULL arrays count for nothing."""
+    """SUM of the sums of arrays of INT or BIGINT; NULL items and NULL arrays count for nothing."""
 
-    def _steps(self, arguments: Sequence[Any], undo: Bools | None) -> Values:
-        array = arguments[0]
-        lengths = np.asarray(array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-        items = array.flatten()
-        if items.null_count:
-            items = items.fill_null(0)
-        sums = np.zeros(len(array), self._dtype)
-        rows = np.repeat(np.arange(len(array)), lengths)
-        np.add.at(sums, rows, np.asarray(items.to_numpy(zero_copy_only=False), self._dtype))
-        return sums if undo is None else np.where(undo, -sums, sums)
+    def _steps(self, array: Any) -> Values:
+        rows, items = _items(array)
+        sums = np.zeros(len(array), _INT64)
+        np.add.at(sums, rows, items.astype(_INT64, copy=False))
+        return sums
+
+
+def _items(array: Any) -> tuple[Int64s, Values]:
+    """The row of each item of an ARRAY column, and the items, 0 for NULL."""
+    lengths = np.asarray(array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+    items = array.flatten()
+    if items.null_count:
+        items = items.fill_null(0)
+    return np.repeat(np.arange(len(array)), lengths), np.asarray(items.to_numpy(zero_copy_only=False))
+
+
+class SumDouble:
+    """SUM of DOUBLE: exact, and rounded once (`runtime/exact_sums.py`); 0.0 for no values."""
+
+    result_type: ClassVar[Any] = pa.float64()
+    can_undo = True
+    can_merge = True
+    nested_state = False
+
+    def __init__(self) -> None:
+        self.fields: tuple[StateField, ...] = exact_sums.fields()
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        final, running = exact_sums.scan(state, segments, doubles(arguments[0]), undo, every)
+        return final, None if running is None else [running]
+
+    def merge(self, left: State, right: State) -> State:
+        return exact_sums.merge(left, right)
+
+    def result(self, state: State) -> Any:
+        return pa.array(state[0])
+
+
+class SumListDouble(SumDouble):
+    """SUM of the items of arrays of DOUBLE; NULL items and NULL arrays count for nothing."""
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        rows, items = _items(arguments[0])
+        inner = Segments(segments.groups[rows], segments.count)
+        taken = None if undo is None else undo[rows]
+        if not every:
+            return exact_sums.scan(state, inner, items, taken, False)[0], None
+        # The first item of each row may change its sum, and rows without items do not: they have a 0.0 before the others.
+        length = len(segments.groups)
+        places = np.concatenate((np.arange(length), rows))
+        order = np.argsort(places, kind="stable")
+        values = np.concatenate((np.zeros(length), items))[order]
+        places = places[order]
+        inner = Segments(segments.groups[places], segments.count)
+        final, running = exact_sums.scan(state, inner, values, None if undo is None else undo[places], True)
+        assert running is not None
+        last = np.append(np.flatnonzero(np.diff(places)), len(places) - 1) if length else places
+        return final, [running[last]]
+
+
+def doubles(array: Any) -> Floats:
+    """float64[n]: a DOUBLE column, 0.0 for NULL."""
+    if array.null_count:
+        array = array.fill_null(0)
+    return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
 
 
 class SumDecimal:
-    """SUM of DECIMAL: exact, of the argument's type; a sum with too many digits stops the query."""
+    """SUM of DECIMAL, of the argument's type.  It is kept exactly; while it has too many digits for the type it is NULL.
+
+    The state is ``SUM``, or ``BEYOND`` (the digits as a signed little-endian number) where that does not hold the sum.
+    """
 
     can_undo = True
     can_merge = True
@@ -165,68 +227,77 @@ class SumDecimal:
         self._type = type_
         self.result_type = self._codec.result
         self._limit = 10**type_.precision
+        self._held = _FIXED_SUM_MAX if self._codec.fixed else self._limit
         initial = 0 if self._codec.fixed else Decimal(0).scaleb(-type_.scale)
-        self.fields = (StateField("SUM", self._codec.dtype, self._codec.arrow, initial),)
+        self.fields = (
+            StateField("SUM", self._codec.dtype, self._codec.arrow, initial),
+            StateField("BEYOND", np.dtype(object), pa.binary(), None),
+        )
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
         array = arguments[0]
-        nulls = mask_of_nulls(array)
         if self._codec.fixed:
-            values = np.where(nulls, 0, self._codec.decode(array))
-            initial = state[0]
-        else:
-            values = self._digits(to_objects(array))
-            initial = self._digits(state[0].tolist())
+            values = np.where(mask_of_nulls(array), 0, self._codec.decode(array))
+            if undo is not None:
+                values = np.where(undo, -values, values)
+            largest = np.abs(values.astype(np.float64)).sum() + np.abs(state[0].astype(np.float64)).max(initial=0.0)
+            if largest < self._held and not any(b is not None for b in state[1]):
+                sums, running_sums_ = add_up(segments, state[0], values, every)
+                if running_sums_ is None:
+                    return [sums, state[1]], None
+                return [sums, state[1]], [running_sums_, np.full(len(values), None, object)]
+        digits = self._unscaled(array)
         if undo is not None:
-            values = np.where(undo, -values, values)
-        # Every running sum is looked at: one that is too large stops the query even if a later row makes up for it.
-        scan = running_sums if self._codec.fixed else _running_objects
-        running = scan(segments, initial, values)
-        self._check(running)
-        if not self._codec.fixed:
-            running = object_array([self._decimal(v) for v in running.tolist()])
-        return [last_of(segments, running)], [running] if every else None
+            digits = np.where(undo, -digits, digits)
+        running = running_values(np.add, segments, self._digits(state), digits)
+        return self._state(last_of(segments, running)), self._state(running) if every else None
 
-    def _check(self, sums: Values) -> None:
-        # Fixed sums are exact up to the first one that is too large: two numbers below 10**18 add up without wrapping.
-        if len(sums) and bool(((sums >= self._limit) | (sums <= -self._limit)).any()):
-            raise DataError(f"SUM is out of the range of its type {self._type}")
-
-    def _digits(self, values: list[Any]) -> Values:
-        """Decimals as whole numbers of their last digit, which add up without rounding."""
+    def _unscaled(self, array: Any) -> Values:
+        """A column as whole numbers of the last digit, which add up without rounding; 0 for NULL."""
         scale = self._type.scale
-        return object_array([0 if v is None else int(v.scaleb(scale, _EXACT)) for v in values])
+        return object_array([0 if v is None else int(v.scaleb(scale, _EXACT)) for v in to_objects(array)])
 
-    def _decimal(self, digits: int) -> Decimal:
-        return Decimal(digits).scaleb(-self._type.scale, _EXACT)
+    def _digits(self, state: State) -> Values:
+        """States as such numbers."""
+        sums, beyond = state[0].tolist(), state[1].tolist()
+        if not self._codec.fixed:
+            sums = [0 if v is None else int(v.scaleb(self._type.scale, _EXACT)) for v in sums]
+        return object_array([s if b is None else int.from_bytes(b, "little", signed=True) for s, b in zip(sums, beyond)])
+
+    def _state(self, digits: Values) -> State:
+        held = [d if -self._held < d < self._held else None for d in digits.tolist()]
+        beyond = [
+            d.to_bytes((d.bit_length() + 8) // 8, "little", signed=True) if h is None else None
+            for d, h in zip(digits.tolist(), held)
+        ]
+        if self._codec.fixed:
+            sums: Values = np.array([0 if h is None else h for h in held], np.int64)
+        else:
+            sums = object_array([Decimal(h or 0).scaleb(-self._type.scale, _EXACT) for h in held])
+        return [sums, object_array(beyond)]
 
     def merge(self, left: State, right: State) -> State:
-        if self._codec.fixed:
-            merged = left[0] + right[0]
-            self._check(merged)
-            return [merged]
-        sums = self._digits(left[0].tolist()) + self._digits(right[0].tolist())
-        self._check(sums)
-        return [object_array([self._decimal(v) for v in sums.tolist()])]
+        return self._state(self._digits(left) + self._digits(right))
 
     def result(self, state: State) -> Any:
-        return self._codec.encode(state[0], np.ones(len(state[0]), np.bool_))
+        present = np.fromiter((b is None for b in state[1]), np.bool_, len(state[1]))
+        if self._codec.fixed:
+            present &= (state[0] < self._limit) & (state[0] > -self._limit)
+        return self._codec.encode(state[0], present)
 
 
 class Average:
-    """AVG: sum / count in DOUBLE, 0.0 for no values.  Whole numbers are summed in 64 bits, which wrap."""
+    """AVG of INT or BIGINT: sum / count in DOUBLE, 0.0 for no values.  The sum has 64 bits, and wraps."""
 
     result_type: ClassVar[Any] = pa.float64()
     can_undo = True
     can_merge = True
     nested_state = True
 
-    def __init__(self, type_: t.SqlType) -> None:
-        self._dtype = _FLOAT64 if type_ == t.DOUBLE else _INT64
-        arrow = pa.float64() if type_ == t.DOUBLE else pa.int64()
-        self.fields = (StateField("SUM", self._dtype, arrow, self._dtype.type(0)), _count_field())
+    def __init__(self) -> None:
+        self.fields: tuple[StateField, ...] = (StateField("SUM", _INT64, pa.int64(), 0), _count_field())
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -235,9 +306,7 @@ class Average:
         steps = signs(~mask_of_nulls(array), undo)
         if array.null_count:
             array = array.fill_null(0)
-        values = np.asarray(array.to_numpy(zero_copy_only=False), self._dtype)
-        if undo is not None:
-            values = np.where(undo, -values, values)
+        values = np.asarray(array.to_numpy(zero_copy_only=False), _INT64) * steps
         sums, running_sum = add_up(segments, state[0], values, every)
         counts, running_count = add_up(segments, state[1], steps, every)
         if running_sum is None or running_count is None:
@@ -248,10 +317,44 @@ class Average:
         return [left[0] + right[0], left[1] + right[1]]
 
     def result(self, state: State) -> Any:
-        sums, counts = state
-        averages = np.zeros(len(sums), np.float64)
-        np.divide(sums, counts, out=averages, where=counts != 0)
-        return pa.array(averages)
+        return quotients(state[0], state[1])
+
+
+class AverageDouble:
+    """AVG of DOUBLE: the sum, exact and rounded once, by the count; 0.0 for no values."""
+
+    result_type: ClassVar[Any] = pa.float64()
+    can_undo = True
+    can_merge = True
+    nested_state = True
+
+    def __init__(self) -> None:
+        sum_, *rest = exact_sums.fields()
+        self.fields: tuple[StateField, ...] = (sum_, _count_field(), *rest)
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        sums, counts, *rest = state
+        steps = signs(~mask_of_nulls(arguments[0]), undo)
+        final, running = exact_sums.scan([sums, *rest], segments, doubles(arguments[0]), undo, every)
+        counts, running_counts = add_up(segments, counts, steps, every)
+        after = [final[0], counts, *final[1:]]
+        return after, None if running is None or running_counts is None else [running, running_counts]
+
+    def merge(self, left: State, right: State) -> State:
+        sums, *rest = exact_sums.merge([left[0], *left[2:]], [right[0], *right[2:]])
+        return [sums, left[1] + right[1], *rest]
+
+    def result(self, state: State) -> Any:
+        return quotients(state[0], state[1])
+
+
+def quotients(sums: Values, counts: Values) -> Any:
+    """A DOUBLE column of sums by counts, 0.0 where nothing is counted."""
+    averages = np.zeros(len(sums), np.float64)
+    np.divide(sums, counts, out=averages, where=counts != 0)
+    return pa.array(averages)
 
 
 class Extreme:
@@ -441,7 +544,3 @@ class Correlation:
             covariance = n * sum_xy - sum_x * sum_y
             spread = np.sqrt((n * sum_xx - sum_x * sum_x) * (n * sum_yy - sum_y * sum_y))
             return pa.array(covariance / spread)
-
-
-def _running_objects(segments: Segments, initial: Values, values: Values) -> Values:
-    return running_values(np.add, segments, initial, values)

@@ -52,8 +52,8 @@ class OperatorContext:
     Attributes:
         name: unique within the query, stable across restarts (stores and metrics are filed under it).
         partition: which of the query's partitions this instance serves.
-        every_update: emit each intermediate update (caching off).  If false, only the last update of a key within a
-            step is emitted; the final table is the same.
+        every_update: emit each intermediate update (caching off).  If false, an aggregation emits only the last update
+            of a group within a step (`docs/decisions/caching.md`); the final table is the same.
         report: where failed rows go.
     """
 

@@ -18,7 +18,7 @@ from ...storage.values.canonical import canonical
 from ..batch import Batch, Bools, Int64s
 from ..kernel import Kernel
 from .base import Operator, OperatorContext
-from .joining import ROWTIME, Versions, headers_of, last_of_each, orders, present_keys, take
+from .joining import ROWTIME, Versions, headers_of, orders, present_keys, take
 
 
 @dataclass(slots=True)
@@ -176,8 +176,6 @@ class ForeignKeyJoin(Operator):
         )
         rows.write()
         rights.write()
-        if not self.context.every_update:
-            output = last_of_each(output, factorize(output.keys)[0])
         return output
 
     def _references(self, left: Batch) -> list[Any]:

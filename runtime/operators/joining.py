@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -208,28 +207,3 @@ def joined_batch(
         window_ends=caused_by(left, right, source, "window_ends") if windowed else None,
         headers=headers_of(left, right, source),
     )
-
-
-def last_of_each(batch: Batch, groups: Int64s) -> Batch:
-    """Only the last row of each group (with the ``before`` of its first), for tables without every update.
-
-    A row that was not there before the step nor is after it leaves no trace.
-    """
-    if len(batch) == 0:
-        return batch
-    rows = np.arange(len(batch), dtype=np.int64)
-    count = int(groups.max()) + 1
-    first = np.empty(count, np.int64)
-    last = np.full(count, -1, np.int64)
-    first[groups[::-1]] = rows[::-1]
-    last[groups] = rows
-    keep = np.sort(last[last >= 0])
-    if len(keep) == len(batch):
-        return batch
-    result = batch.take(keep)
-    if batch.before is None:
-        return result
-    origin = first[groups[keep]]
-    absent = batch.absent_before_mask()[origin]
-    result = replace(result, before=tuple(take(batch.before, origin)), before_absent=absent)
-    return result.filter(~(absent & result.tombstone_mask()))

@@ -14,7 +14,7 @@ from ...storage.state.store import StateStore
 from ..batch import Batch
 from ..kernel import Failures
 from .base import Operator, OperatorContext
-from .joining import ROWTIME, Versions, keys_of, last_of_each, present_keys, store_keys
+from .joining import ROWTIME, Versions, keys_of, present_keys, store_keys
 
 
 class TableSource(Operator):
@@ -76,4 +76,4 @@ class TableSource(Operator):
             previous = versions.previous()
             batch = replace(batch, before=tuple(versions.take(previous)), before_absent=~versions.exists[previous])
         versions.write()
-        return batch if self.context.every_update else last_of_each(batch, groups)
+        return batch

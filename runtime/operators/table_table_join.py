@@ -19,7 +19,6 @@ from .joining import (
     Versions,
     joined_batch,
     keys_of,
-    last_of_each,
     orders,
     present_keys,
     store_keys,
@@ -139,6 +138,4 @@ class TableTableJoin(Operator):
         )
         for table in tables:
             table.write()
-        if not self.context.every_update:
-            output = last_of_each(output, groups[source])
         return output

@@ -62,9 +62,11 @@ def to_arrow(values: npt.NDArray[Any], type_: Any) -> Any:
 
 
 def from_arrow(array: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The inverse of `to_arrow`."""
+    """The inverse of `to_arrow`; a number that is null, as those of a field that an older version had not, is 0."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    if array.null_count and not dtype.hasobject:
+        array = array.fill_null(False if pa.types.is_boolean(array.type) else 0)
     if dtype.hasobject:
         values = np.empty(len(array), object)
         for i, value in enumerate(array.to_pylist()):

@@ -26,7 +26,7 @@ from penstock.engine.functions.aggregate_distinct import EXACT_MAX, CountDistinc
 from penstock.engine.functions.aggregate_values import decimals
 from penstock.engine.functions.registry import BUILT_INS
 from penstock.engine.query_options import QueryOptions
-from penstock.errors import DataError, StatementError
+from penstock.errors import StatementError
 from penstock.runtime.kernel import Segments
 
 
@@ -98,11 +98,9 @@ def wrap(value: int, bits: int) -> int:
     return (value + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
 
 
-def float_sum(values: list[float]) -> float:
-    total = 0.0
-    for value in values:
-        total += value
-    return total
+def exact_sum(values: list[float]) -> float:
+    """Rounded once."""
+    return math.fsum(values) + 0.0
 
 
 def latest(values: list[Any]) -> Any:
@@ -138,7 +136,7 @@ CASES = [
     Case("COUNT", lambda: make("COUNT", t.STRING), (pa.string(),), TEXT, lambda v: len(some(v)), undo=True),
     Case("SUM INT", lambda: make("SUM", t.INTEGER), (pa.int32(),), INTS, lambda v: wrap(sum(some(v)), 32), undo=True),
     Case("SUM BIGINT", lambda: make("SUM", t.BIGINT), (pa.int64(),), LONGS, lambda v: wrap(sum(some(v)), 64), undo=True),
-    Case("SUM DOUBLE", lambda: make("SUM", t.DOUBLE), (pa.float64(),), DOUBLES, lambda v: float_sum(some(v))),
+    Case("SUM DOUBLE", lambda: make("SUM", t.DOUBLE), (pa.float64(),), DOUBLES, lambda v: exact_sum(some(v)), undo=True),
     Case(
         "SUM DECIMAL(9, 2)",
         lambda: make("SUM", t.Decimal(9, 2)),
@@ -161,6 +159,22 @@ CASES = [
         (pa.list_(pa.int32()),),
         st.none() | st.lists(INTS, max_size=3),
         lambda v: wrap(sum(x for items in some(v) for x in some(items)), 32),
+        undo=True,
+    ),
+    Case(
+        "SUM_LIST DOUBLE",
+        lambda: make("SUM_LIST", t.Array(t.DOUBLE)),
+        (pa.list_(pa.float64()),),
+        st.none() | st.lists(DOUBLES, max_size=3),
+        lambda v: exact_sum([x for items in some(v) for x in some(items)]),
+        undo=True,
+    ),
+    Case(
+        "AVG DOUBLE",
+        lambda: make("AVG", t.DOUBLE),
+        (pa.float64(),),
+        DOUBLES,
+        lambda v: exact_sum(some(v)) / len(some(v)) if some(v) else 0.0,
         undo=True,
     ),
     Case(
@@ -377,34 +391,49 @@ def test_merged_sessions_go_by_processing_order(n: int | None) -> None:
         assert got == (expected if n else expected[0 if name.startswith("E") else 1])
 
 
-def test_double_sums_add_in_order_also_in_long_segments() -> None:
-    """Large groups are scanned by another path than small ones: both round like one addition after another."""
+def test_double_sums_are_exact_and_rounded_once() -> None:
+    """Whatever the order of the rows and the size of a group."""
     generator = np.random.default_rng(7)
     values = generator.normal(size=5000) * 10.0 ** generator.integers(-8, 8, 5000)
     groups = generator.choice([0, 0, 0, 1, 2, 3, 4], 5000)
     groups[-20:] = range(5, 25)
-    states = Groups(make("SUM", t.DOUBLE), 25)
-    got = states.feed(groups.tolist(), [pa.array(values)])
-    sums = [0.0] * 25
-    expected = []
-    for group, value in zip(groups.tolist(), values.tolist()):
-        sums[group] += value
-        expected.append(sums[group])
-    assert got == expected
-    fast = Groups(make("SUM", t.DOUBLE), 25)
-    fast.feed(groups.tolist(), [pa.array(values)], every=False)
-    assert fast.results() == sums
+    for name, divisor in (("SUM", lambda n: 1), ("AVG", len)):
+        states = Groups(make(name, t.DOUBLE), 25)
+        got = states.feed(groups.tolist(), [pa.array(values)])
+        rows: list[list[float]] = [[] for _ in range(25)]
+        expected = []
+        for at, (group, value) in enumerate(zip(groups.tolist(), values.tolist())):
+            rows[group].append(value)
+            expected.append(math.fsum(rows[group]) / divisor(rows[group]) if at % 50 == 0 else None)
+        assert got[::50] == expected[::50]
+        other = Groups(make(name, t.DOUBLE), 25)
+        other.feed(groups[::-1].tolist(), [pa.array(values[::-1].copy())], every=False)
+        assert other.results() == states.results() == [math.fsum(r) / divisor(r) if r else 0.0 for r in rows]
 
 
-def test_decimal_overflow_stops_the_query_even_if_a_later_row_makes_up_for_it() -> None:
-    """A running sum with too many digits is an error, in both modes and above 18 digits."""
-    for type_, arrow in ((t.Decimal(3, 1), pa.decimal128(3, 1)), (t.Decimal(40, 0), pa.decimal256(40, 0))):
-        large = Decimal("99.9") if type_.precision == 3 else Decimal("9" * 40)
+def test_a_decimal_sum_beyond_its_type_is_null_for_as_long_as_it_is() -> None:
+    """It is kept exactly: a row that makes up for it, or is taken back, brings it into range again."""
+    for type_, arrow in (
+        (t.Decimal(3, 1), pa.decimal128(3, 1)),
+        (t.Decimal(18, 0), pa.decimal128(18, 0)),
+        (t.Decimal(40, 0), pa.decimal256(40, 0)),
+    ):
+        nines = Decimal((0, (9,) * type_.precision, -type_.scale))
+        values = [nines] * 12 + [nines.copy_negate()] * 5 + [nines] * 6
+        undo = [False] * 17 + [True] * 6
+        expected: list[Any] = [nines, *[None] * 21, nines]
         for every in (True, False):
-            with pytest.raises(DataError):
-                Groups(make("SUM", type_), 1).feed(
-                    [0, 0, 0], [pa.array([large, large, large.copy_negate()], arrow)], every=every
-                )
+            for size in (1, 4, 23):
+                states, running = Groups(make("SUM", type_), 1), []
+                for at in range(0, 23, size):
+                    part = slice(at, at + size)
+                    running += states.feed([0] * len(values[part]), [pa.array(values[part], arrow)], undo[part], every)
+                    if at + size < 23 and at:
+                        assert states.results() == [None]
+                assert states.results() == [nines]
+                assert not every or running == expected
+        merged = make("SUM", type_).merge(*[[s[:1] for s in states.state]] * 2)
+        assert make("SUM", type_).result(merged).to_pylist() == [None]
 
 
 def test_nan_is_above_all_numbers() -> None:
