@@ -344,6 +344,11 @@ class Database(ClientMethods):
         return self._engine.catalog
 
     @property
+    def statements_executed(self) -> int:
+        """How many statements that define or change something were executed since the directory was made; rises only."""
+        return self._engine.journal.next_offset
+
+    @property
     def settings(self) -> Settings:
         """The properties in force in the default session."""
         return self._default.settings

@@ -1,0 +1,150 @@
+"""What a statement needs: which role, over which sources and topics; and what no statement from outside may do.
+
+Every kind of statement has a place here.  One without is refused, so a statement that the dialect gains later is closed to
+the outside until somebody has thought about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from ..engine.catalog import Catalog
+from ..grammar import ast
+from .accounts import Account
+from .problems import NOT_ALLOWED, ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A role over a thing; ``names`` are all it is known by (a source's name, its topic's); none: over anything at all."""
+
+    role: str
+    names: tuple[str, ...] = ()
+    what: str = ""
+
+
+
+def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") -> list[Need]:
+    """All that an account must have to run a statement.
+
+    Args:
+        topic_prefix: ``ksql.output.topic.name.prefix`` of the request.
+
+    Raises:
+        ApiError: nobody may run it from outside.
+    """
+    match statement:
+        case ast.Query():
+            return _reads(statement, catalog)
+        case ast.SetProperty() | ast.UnsetProperty() | ast.Define() | ast.Undefine() | ast.Show():
+            return [Need("read")]
+        case ast.Describe(what="SOURCE", name=name):
+            return [_source("read", name or "", catalog)]
+        case ast.Describe(what="QUERY", name=name):
+            return _of_query("read", name, catalog)
+        case ast.Describe():
+            return [Need("read")]
+        case ast.Explain(statement=inner, query_id=query_id):
+            if inner is None:
+                return _of_query("read", query_id, catalog)
+            return _reads(inner, catalog) or [Need("read")]
+        case ast.Print(topic=topic):
+            return [_topic("read", topic, catalog)]
+        case ast.InsertValues(target=target):
+            return [_source("write", target, catalog)]
+        case ast.CreateSource(name=name, properties=properties):
+            return [*_defines(name, properties, catalog)]
+        case ast.CreateAsSelect(name=name, properties=properties, query=query):
+            return [*_defines(name, properties, catalog, topic_prefix), *_reads(query, catalog)]
+        case ast.InsertSelect(target=target, query=query):
+            return [_source("write", target, catalog), *_reads(query, catalog)]
+        case ast.AlterSource(name=name) | ast.DropSource(name=name):
+            return [_source("write", name, catalog)]
+        case ast.CreateType() | ast.DropType():
+            return [Need("write")]
+        case ast.ControlQuery(query_id=query_id):
+            return _of_query("write", query_id, catalog)
+        case ast.AssertTopic(topic=topic):
+            return [_topic("read", topic, catalog)]
+        case ast.AssertSchema():
+            return [Need("read")]
+        case ast.AssertValues(source=name):
+            return [_source("write", name, catalog)]  # it moves a mark that others see
+        case ast.AssertSource(name=name):
+            return [_source("read", name, catalog)]
+        case ast.AlterSystem():
+            return [Need("admin", what="settings of the server")]
+        case ast.CreateConnector() | ast.DropConnector():
+            return [Need("admin", what="connectors")]
+        case ast.RunScript():
+            raise ApiError(NOT_ALLOWED, "RUN SCRIPT would read a file of the server: send the script's text instead")
+    raise ApiError(NOT_ALLOWED, f"{type(statement).__name__} is not to be had from outside")
+
+
+def check(account: Account, statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") -> None:
+    """Raises: ApiError, unless the account may run the statement."""
+    for need in needs(statement, catalog, topic_prefix):
+        check_need(account, need)
+
+
+def check_need(account: Account, need: Need) -> None:
+    """Raises: ApiError, unless the account has the role."""
+    fits = account.may(need.role, *need.names) if need.names or need.role == "admin" else account.may_somewhere(need.role)
+    if not fits:
+        over = f" over {need.what or need.names[0]}" if need.what or need.names else ""
+        raise ApiError(NOT_ALLOWED, f"{account.name} has not the role {need.role}{over}")
+
+
+def may_see(account: Account, names: tuple[str, ...]) -> bool:
+    """Whether a list shows it a source or topic."""
+    return account.may("read", *names)
+
+
+def _reads(node: Any, catalog: Catalog) -> list[Need]:
+    """A read of every source that is named anywhere in a tree."""
+    return [_source("read", name, catalog) for name in dict.fromkeys(_sources(node))]
+
+
+def _sources(node: Any) -> Iterator[str]:
+    if isinstance(node, ast.SourceRef):
+        yield node.name
+    if is_dataclass(node):
+        for item in fields(node):
+            yield from _sources(getattr(node, item.name))
+    elif isinstance(node, tuple):
+        for item in node:
+            yield from _sources(item)
+
+
+def _source(role: str, name: str, catalog: Catalog) -> Need:
+    found = catalog.sources.get(name)
+    return Need(role, (name,) if found is None else (name, found.topic), f"the source {name}")
+
+
+def _topic(role: str, name: str, catalog: Catalog) -> Need:
+    sources = [s.name for s in catalog.sources.values() if s.topic == name]
+    return Need(role, (name, *sources), f"the topic {name}")
+
+
+def _defines(
+    name: str, properties: tuple[ast.Property, ...], catalog: Catalog, topic_prefix: str = ""
+) -> Iterator[Need]:
+    """Whoever gives a source a topic must be allowed both: through the source, the topic is read and written."""
+    yield Need("write", (name,), f"the source {name}")
+    given = [p.value for p in properties if p.name.upper() == "KAFKA_TOPIC"]
+    topics = [value.value if isinstance(value, ast.StringLiteral) else "" for value in given]
+    for topic in topics or ([topic_prefix + name] if topic_prefix else []):
+        yield _topic("write", topic, catalog)
+
+
+def _of_query(role: str, query_id: str | None, catalog: Catalog) -> list[Need]:
+    """Over what a query writes; over everything for all queries, or for one that nobody knows."""
+    if query_id is None:
+        return [_source(role, q.sink, catalog) for q in catalog.queries.values()] or [Need(role)]
+    query = catalog.queries.get(query_id)
+    return [Need(role)] if query is None else [_source(role, query.sink, catalog)]
+
+
+__all__ = ["Need", "check", "check_need", "may_see", "needs"]

@@ -1,0 +1,75 @@
+"""The audit log: a line of JSON for every request that was refused, and for everything that was changed.
+
+Who, when, from where, what.  Literals of INSERT are left out of it, as are passwords in properties: the log says what was
+done, and must not become a second copy of the data or a place to find secrets in.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import msgspec
+
+from ..runtime.clock import now_ms
+
+_LOG = logging.getLogger("penstock.audit")
+_TEXT_MAX: Final = 2_000
+"""Characters of a statement that are kept."""
+_VALUES = re.compile(r"(?is)\bVALUES\s*\(.*")
+_SECRETS = re.compile(
+    r"(?is)(['\"]?[\w.]*(?:password|secret|token|credential|basic\.auth|sasl\.jaas|api[._-]?key)[\w.]*['\"]?\s*=\s*)'(?:[^']|'')*'"
+)
+_URLS = re.compile(r"(://[^/@:\s']*:)[^/@\s']*@")
+
+
+def cleaned(text: str) -> str:
+    """A statement as logs may show it.
+
+    >>> cleaned("INSERT INTO s VALUES (1, 'Ada')")
+    'INSERT INTO s VALUES (..)'
+    >>> cleaned("SET 'ssl.key.password' = 'x'")
+    "SET 'ssl.key.password' = '***'"
+    """
+    if re.match(r"(?is)\s*(INSERT|ASSERT)\b", text):
+        text = _VALUES.sub("VALUES (..)", text)
+    text = _URLS.sub(r"\1***@", _SECRETS.sub(r"\1'***'", text))
+    return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + " .."
+
+
+class Audit:
+    """Writes the lines to a file, and to the logger ``penstock.audit``.  Thread-safe.
+
+    Args:
+        path: the file, appended to; None for the logger alone.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._guard = threading.Lock()
+        self._file: TextIO | None = None if path is None else path.open("a", encoding="utf-8")
+
+    def changed(self, account: str, text: str, **more: Any) -> None:
+        """Somebody changed something."""
+        self._write(account, "changed", statement=cleaned(text), **more)
+
+    def refused(self, account: str, text: str, reason: str, **more: Any) -> None:
+        """Somebody was not allowed something."""
+        self._write(account, "refused", statement=cleaned(text), reason=reason, **more)
+
+    def _write(self, account: str, event: str, **facts: Any) -> None:
+        line = msgspec.json.encode({"at": now_ms(), "account": account, "event": event, **facts}).decode()
+        _LOG.info(line)
+        if self._file is not None:
+            with self._guard:
+                self._file.write(line + "\n")
+                self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+__all__ = ["Audit", "cleaned"]

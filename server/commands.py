@@ -1,0 +1,106 @@
+"""Statements that changed something, as commands: their ids, numbers and outcomes.
+
+A command's number is that of its statement in the journal, so numbers rise over restarts.  Outcomes are kept in memory for
+the last commands; of earlier ones, what stands in the catalog has succeeded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any, Final
+
+from ..engine.catalog import Catalog
+from ..engine.results import Message
+from ..grammar import ast
+
+_KEPT_MAX: Final = 10_000
+NOT_DISTRIBUTED: Final = -1
+"""The number in answers to statements that are no commands."""
+
+
+def command_id(statement: ast.Statement, result: Message) -> str:
+    """``type/entity/action`` of a statement that was executed."""
+    match statement:
+        case ast.CreateSource(kind=kind, name=name) | ast.CreateAsSelect(kind=kind, name=name):
+            return f"{kind.lower()}/`{name}`/create"
+        case ast.InsertSelect():
+            return f"stream/`{result.details.get('query_id', statement.target)}`/create"
+        case ast.AlterSource(kind=kind, name=name):
+            return f"{kind.lower()}/`{name}`/alter"
+        case ast.DropSource(kind=kind, name=name):
+            return f"{kind.lower()}/`{name}`/drop"
+        case ast.CreateType(name=name):
+            return f"type/`{name}`/create"
+        case ast.DropType(name=name):
+            return f"type/`{name}`/drop"
+        case ast.ControlQuery(action=action, query_id=query_id):
+            return f"{action.lower()}/{query_id or 'ALL'}/execute"
+        case ast.AlterSystem(name=name):
+            return f"cluster/{name}/alter"
+    return f"cluster/{result.kind}/execute"
+
+
+def message(statement: ast.Statement, result: Message, catalog: Catalog) -> str:
+    """What happened, in the words that clients compare; ``catalog``: as it was before."""
+    query_id = result.details.get("query_id")
+    match statement:
+        case ast.CreateSource(kind=kind):
+            return f"{kind.capitalize()} created"
+        case ast.CreateAsSelect() | ast.InsertSelect() if query_id:
+            return f"Created query with ID {query_id}"
+        case ast.ControlQuery(action="TERMINATE"):
+            return "Query terminated."
+        case ast.DropSource(name=name) if name in catalog.sources:
+            return f"Source {name} (topic: {catalog.sources[name].topic}) was dropped."
+    return result.text
+
+
+class Commands:
+    """The outcomes of commands.  Thread-safe."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._outcomes: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def note(self, id: str, status: str, text: str, query_id: str | None) -> dict[str, Any]:
+        """Remember an outcome, and give it as answers show it."""
+        outcome = {"status": status, "message": text, "queryId": query_id}
+        with self._guard:
+            self._outcomes[id] = outcome
+            self._outcomes.move_to_end(id)
+            while len(self._outcomes) > _KEPT_MAX:
+                self._outcomes.popitem(last=False)
+        return outcome
+
+    def find(self, id: str, catalog: Catalog) -> dict[str, Any] | None:
+        """The outcome of a command; None if nobody knows it.  Names may lack their back-quotes."""
+        with self._guard:
+            found = self._outcomes.get(id)
+        if found is None:
+            known = self._standing(catalog)
+            parts = id.split("/")
+            quoted = id if len(parts) != 3 else f"{parts[0]}/`{parts[1].strip('`')}`/{parts[2]}"
+            with self._guard:
+                found = self._outcomes.get(quoted)
+            found = found or known.get(id) or known.get(quoted)
+        return found
+
+    def all(self, catalog: Catalog) -> dict[str, str]:
+        """The status of every command that is known."""
+        with self._guard:
+            noted = {id: str(outcome["status"]) for id, outcome in self._outcomes.items()}
+        return {**{id: str(outcome["status"]) for id, outcome in self._standing(catalog).items()}, **noted}
+
+    def _standing(self, catalog: Catalog) -> dict[str, dict[str, Any]]:
+        found = {}
+        for source in catalog.sources.values():
+            if source.statement and not source.statement.startswith("("):
+                query_id = source.query_id
+                text = f"Created query with ID {query_id}" if query_id else f"{source.kind.capitalize()} created"
+                outcome = {"status": "SUCCESS", "message": text, "queryId": query_id}
+                found[f"{source.kind.lower()}/`{source.name}`/create"] = outcome
+        return found
+
+
+__all__ = ["NOT_DISTRIBUTED", "Commands", "command_id", "message"]

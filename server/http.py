@@ -1,0 +1,216 @@
+"""The few things every handler does with a request and an answer: ASGI's events, without a framework in between.
+
+Starlette routes; but its streamed answers listen for a disconnect by reading from the request, which takes the rest of a
+duplex body away.  So handlers here get ASGI's own functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from .problems import BAD_REQUEST, NOT_ACCEPTABLE, TIMED_OUT, TOO_LARGE, ApiError
+from .values import encode
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+JSON = "application/json"
+KSQL_JSON = "application/vnd.ksql.v1+json"
+DELIMITED = "application/vnd.ksqlapi.delimited.v1"
+ARROW = "application/vnd.apache.arrow.stream"
+EVENTS = "text/event-stream"
+PROTOBUF = "application/vnd.ksql.v1+protobuf"
+
+
+class Disconnected(Exception):
+    """The client is gone; nobody is there to be answered."""
+
+
+class Request:
+    """One request, as a handler sees it.
+
+    Args:
+        body_bytes_max: of the whole body.
+        timeout_s: how long it may take to arrive.
+    """
+
+    __slots__ = ("_headers", "body_bytes_max", "receive", "scope", "send", "started", "timeout_s")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes_max: int, timeout_s: float) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.body_bytes_max = body_bytes_max
+        self.timeout_s = timeout_s
+        self.started = False
+        """Whether the head of the answer has been sent."""
+        self._headers: dict[str, str] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By lower-case name; of repeated ones the last."""
+        if self._headers is None:
+            self._headers = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in self.scope["headers"]}
+        return self._headers
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of the address."""
+        return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+
+    @property
+    def path_parameters(self) -> dict[str, str]:
+        return dict(self.scope.get("path_params", {}))
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            ApiError: it is too long, or took too long to arrive.
+            Disconnected: the client went away.
+        """
+        length = self.headers.get("content-length", "")
+        if length.isdigit() and int(length) > self.body_bytes_max:
+            raise self._too_large()
+        first = await self.next_part(self.timeout_s)
+        if not first[1]:
+            return first[0]
+        deadline = time.monotonic() + self.timeout_s
+        parts, size = [first[0]], len(first[0])
+        while True:
+            part, more = await self.next_part(max(0.001, deadline - time.monotonic()))
+            size += len(part)
+            if size > self.body_bytes_max:
+                raise self._too_large()
+            parts.append(part)
+            if not more:
+                return b"".join(parts)
+
+    def _too_large(self) -> ApiError:
+        return ApiError(TOO_LARGE, f"the body is larger than {self.body_bytes_max:,} bytes", headers=_CLOSE)
+
+    async def next_part(self, timeout_s: float | None) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether more comes.  Raises: ApiError, Disconnected, as `body`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                message = await self.receive()
+        except TimeoutError as error:
+            raise ApiError(TIMED_OUT, "the body of the request did not arrive in time", headers=_CLOSE) from error
+        if message["type"] != "http.request":
+            raise Disconnected
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def json(self) -> dict[str, Any]:
+        """The body as a JSON object.  Raises: ApiError, Disconnected."""
+        return json_object(await self.body())
+
+    def accepts(self, offered: tuple[str, ...], default: str) -> str:
+        """The best of what is offered by the request's Accept header.  Raises: ApiError, if nothing fits."""
+        return negotiate(self.headers.get("accept", ""), offered, default)
+
+    # --- answers ---------------------------------------------------------------------------
+
+    async def start(self, status: int, content_type: str | None, headers: Headers = ()) -> None:
+        """The head of an answer."""
+        self.started = True
+        found = list(headers)
+        if content_type is not None:
+            found.append((b"content-type", content_type.encode()))
+        await self.send({"type": "http.response.start", "status": status, "headers": found})
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        """A piece of the answer's body."""
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def respond(self, data: bytes, content_type: str | None, status: int = 200, headers: Headers = ()) -> None:
+        """A whole answer."""
+        await self.start(status, content_type, [*headers, (b"content-length", str(len(data)).encode())])
+        await self.write(data, more=False)
+
+    async def respond_json(
+        self, value: Any, status: int = 200, headers: Headers = (), content_type: str | None = None
+    ) -> None:
+        """A whole answer in JSON."""
+        await self.respond(encode(value), content_type or JSON, status, headers)
+
+    async def fail(self, error: ApiError) -> None:
+        """The answer to a request that went wrong before anything else was answered."""
+        await self.respond_json(error.entity(), error.status, error.headers)
+
+
+_CLOSE = ((b"connection", b"close"),)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """Bytes as a JSON object.  Raises: ApiError."""
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(BAD_REQUEST, f"the body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ApiError(BAD_REQUEST, "the body is JSON, but not an object")
+    return found
+
+
+def negotiate(accept: str, offered: tuple[str, ...], default: str) -> str:
+    """The content type to answer with.
+
+    >>> negotiate("application/json;q=0.5, text/*", ("application/json", "text/plain"), "application/json")
+    'text/plain'
+    """
+    if not accept.strip():
+        return default
+    wanted: list[tuple[float, int, str]] = []
+    for place, item in enumerate(accept.split(",")):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        wanted.append((-quality, place, name))
+    for quality, _, name in sorted(wanted):
+        if not quality:
+            continue
+        if name in ("*/*", "*"):
+            return default
+        for type_ in (default, *offered):
+            if type_ == name or (name.endswith("/*") and type_.startswith(name[:-1])):
+                return type_
+    raise ApiError(NOT_ACCEPTABLE, f"this is answered as {', '.join(offered)}, not as {accept}")
+
+
+async def until_disconnect(receive: Receive) -> None:
+    """Read the request to its end and beyond: return when the client is gone."""
+    while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
+        pass
+
+
+__all__ = [
+    "ARROW",
+    "DELIMITED",
+    "EVENTS",
+    "JSON",
+    "KSQL_JSON",
+    "PROTOBUF",
+    "Disconnected",
+    "Message",
+    "Receive",
+    "Request",
+    "Scope",
+    "Send",
+    "json_object",
+    "negotiate",
+    "until_disconnect",
+]

@@ -1,0 +1,217 @@
+"""What a server says about itself: ``/info``, health, the cluster, properties, statuses, completion and the flow graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import __version__
+from ..runtime.clock import now_ms
+from .accounts import Account
+from .entities import query_positions
+from .problems import BAD_REQUEST, NO_SUCH_COMMAND, ApiError
+from .service import Service
+from .sessions import is_property
+
+_CLUSTER = "penstock"
+
+
+def server_info(service: Service) -> dict[str, Any]:
+    """``/info``."""
+    status = "TERMINATED" if service.terminated else "TERMINATING" if service.stopping.is_set() else "RUNNING"
+    if status == "RUNNING" and any(h.state == "ERROR" for h in service.database.queries.values()):
+        status = "DEGRADED"
+    info = {
+        "version": __version__,
+        "kafkaClusterId": _CLUSTER,
+        "ksqlServiceId": service.database.settings["ksql.service.id"],
+        "serverStatus": status,
+    }
+    return {"KsqlServerInfo": info}
+
+
+def health(service: Service) -> dict[str, Any]:
+    """``/healthcheck``: unhealthy once a statement or a query could not be finished for the disk's sake."""
+    failed = [query_id for query_id, handle in service.database.queries.items() if handle.state == "ERROR"]
+    healthy = not failed and not service.stopping.is_set()
+    return {
+        "isHealthy": healthy,
+        "details": {
+            "metastore": {"isHealthy": True},
+            "kafka": {"isHealthy": True},
+            "commandRunner": {"isHealthy": not service.stopping.is_set()},
+            **({"queries": {"isHealthy": False, "failed": failed}} if failed else {}),
+        },
+        "serverState": "TERMINATING" if service.stopping.is_set() else "READY",
+    }
+
+
+def metadata(service: Service) -> dict[str, Any]:
+    """``/v1/metadata``."""
+    return {"version": __version__, "clusterId": metadata_id(service)}
+
+
+def metadata_id(service: Service) -> dict[str, Any]:
+    """``/v1/metadata/id``."""
+    clusters = {"kafka-cluster": _CLUSTER, "ksql-cluster": service.database.settings["ksql.service.id"]}
+    return {"id": "", "scope": {"path": [], "clusters": clusters}}
+
+
+def cluster_status(service: Service) -> dict[str, Any]:
+    """``/clusterStatus``: one host, which is this one."""
+    database = service.database
+    now = now_ms()
+    active: dict[str, Any] = {}
+    lags: dict[str, Any] = {}
+    for query_id in database.queries:
+        places = query_positions(database, query_id)
+        partitions = [{"topic": p["topic"], "partition": p["partition"]} for p in places]
+        active[query_id] = {
+            "activeStores": [query_id],
+            "activePartitions": partitions,
+            "standByStores": [],
+            "standByPartitions": [],
+        }
+        by_partition = {
+            str(p["partition"]): {
+                "currentOffsetPosition": p["position"],
+                "endOffsetPosition": p["end"],
+                "offsetLag": p["end"] - p["position"],
+            }
+            for p in places
+        }
+        lags[f"{query_id}#{query_id}"] = {"lagByPartition": by_partition, "size": len(by_partition)}
+    entity = {
+        "hostAlive": True,
+        "lastStatusUpdateMs": now,
+        "activeStandbyPerQuery": active,
+        "hostStoreLags": {"stateStoreLags": lags, "updateTimeMs": now},
+    }
+    return {"clusterStatus": {service.address: entity}}
+
+
+def property_is_valid(name: str) -> bool:
+    """``/is_valid_property/{name}``.  Raises: ApiError, for one that requests cannot set."""
+    if not is_property(name):
+        raise ApiError(BAD_REQUEST, f"there is no property {name} that a request could set")
+    return True
+
+
+def status(service: Service, parts: list[str]) -> dict[str, Any]:
+    """``/status/{type}/{entity}/{action}``.  Raises: ApiError, for a command that nobody knows."""
+    found = service.commands.find("/".join(parts), service.database.catalog)
+    if found is None:
+        raise ApiError(NO_SUCH_COMMAND, "Command not found")
+    return found
+
+
+def completions(service: Service, body: dict[str, Any], account: Account) -> dict[str, Any]:
+    """``POST /v1/complete``: what could stand at the cursor, best first.
+
+    The request: ``{"text": "SELECT * FR", "cursor": 11}``; ``cursor`` counts characters, by default to the text's end.
+
+    Raises:
+        ApiError: the request is none.
+    """
+    from ..engine.completion import Names, suggest
+
+    text = body.get("text")
+    if not isinstance(text, str):
+        raise ApiError(BAD_REQUEST, "the member text is missing")
+    cursor = body.get("cursor", len(text))
+    if isinstance(cursor, bool) or not isinstance(cursor, int) or not 0 <= cursor <= len(text):
+        raise ApiError(BAD_REQUEST, "cursor is a place in the text")
+    database = service.database
+    catalog = database.catalog
+    seen = [s for s in catalog.sources.values() if account.may("read", s.name, s.topic)]
+    names = Names(
+        sources={s.name: [c.name for c in s.schema] for s in seen},
+        functions=database.function_names(),
+        queries=[q.id for q in catalog.queries.values() if any(s.name == q.sink for s in seen)],
+        topics=[t for t in database.topic_names() if account.may("read", t) or any(s.topic == t for s in seen)],
+        types=list(catalog.types),
+    )
+    found = suggest(text, cursor, names)
+    return {"suggestions": [{"text": s.text, "kind": s.kind, "length": s.length} for s in found]}
+
+
+def graph(service: Service, account: Account) -> dict[str, Any]:
+    """``GET /v1/graph``: topics, streams, tables and queries, and what flows from where to where.
+
+    Nodes have an ``id`` (``topic:orders``), a ``kind``, a ``name`` and the ``layer`` they stand in from left to right;
+    edges have ``from``, ``to``, and (into queries) the ``lag`` in records.
+    """
+    database = service.database
+    catalog = database.catalog
+    seen = {s.name: s for s in catalog.sources.values() if account.may("read", s.name, s.topic)}
+    nodes: dict[str, dict[str, Any]] = {}
+    edges: list[dict[str, Any]] = []
+    for source in seen.values():
+        nodes[f"topic:{source.topic}"] = {"kind": "topic", "name": source.topic, "partitions": source.partitions}
+        nodes[f"source:{source.name}"] = {"kind": source.kind.lower(), "name": source.name, "topic": source.topic}
+        edges.append({"from": f"topic:{source.topic}", "to": f"source:{source.name}"})
+    for query in catalog.queries.values():
+        if query.sink not in seen or not all(name in seen for name in query.sources):
+            continue
+        progress = database.queries[query.id].progress()
+        account_ = progress.account
+        nodes[f"query:{query.id}"] = {
+            "kind": "query",
+            "name": query.id,
+            "state": progress.state,
+            "statement": query.statement,
+            "lag": progress.lag,
+            "read": account_.read,
+            "written": account_.written,
+            "late": account_.late,
+            "bad": account_.bad,
+        }
+        for name in dict.fromkeys(query.sources):
+            edges.append({"from": f"source:{name}", "to": f"query:{query.id}", "lag": progress.lag})
+        if query.kind != "CST":
+            edges.append({"from": f"query:{query.id}", "to": f"topic:{seen[query.sink].topic}"})
+    layers = _layers(list(nodes), edges)
+    return {"nodes": [{"id": i, "layer": layers[i], **node} for i, node in nodes.items()], "edges": edges}
+
+
+def _layers(nodes: list[str], edges: list[dict[str, Any]]) -> dict[str, int]:
+    """The longest way to each node; an edge that closes a circle does not count."""
+    after: dict[str, list[str]] = {node: [] for node in nodes}
+    for edge in edges:
+        after[edge["from"]].append(edge["to"])
+    order: list[str] = []
+    state: dict[str, int] = {}
+    back: set[tuple[str, str]] = set()
+    for root in nodes:
+        stack = [(root, iter(after[root]))] if root not in state else []
+        state.setdefault(root, 1)
+        while stack:
+            node, rest = stack[-1]
+            following = next(rest, None)
+            if following is None:
+                state[node] = 2
+                order.append(node)
+                stack.pop()
+            elif following not in state:
+                state[following] = 1
+                stack.append((following, iter(after[following])))
+            elif state[following] == 1:
+                back.add((node, following))
+    layers = dict.fromkeys(nodes, 0)
+    for node in reversed(order):
+        for following in after[node]:
+            if (node, following) not in back:
+                layers[following] = max(layers[following], layers[node] + 1)
+    return layers
+
+
+__all__ = [
+    "cluster_status",
+    "completions",
+    "graph",
+    "health",
+    "metadata",
+    "metadata_id",
+    "property_is_valid",
+    "server_info",
+    "status",
+]

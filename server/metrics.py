@@ -1,0 +1,210 @@
+"""``/metrics``: what the server and the engine do, in Prometheus' text format.
+
+The same figures go to OpenTelemetry when ``opentelemetry-api`` is installed and a meter provider is set (see `telemetry`).
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .service import Service
+
+_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the histograms' buckets."""
+
+
+class Histogram:
+    """Durations by bucket.  Thread-safe."""
+
+    __slots__ = ("_guard", "counts", "total_s")
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.counts = [0] * (len(_BOUNDS_S) + 1)
+        self.total_s = 0.0
+
+    def add(self, duration_s: float) -> None:
+        with self._guard:
+            self.counts[bisect.bisect_left(_BOUNDS_S, duration_s)] += 1
+            self.total_s += duration_s
+
+
+class Measures:
+    """What the server counts itself."""
+
+    def __init__(self) -> None:
+        self.requests: dict[tuple[str, str, int], int] = {}
+        """By method, route and status."""
+        self.durations: dict[str, Histogram] = {}
+        """By route; of push queries until their end is not counted."""
+        self.in_work = 0
+        self.refused: dict[str, int] = {}
+        """By reason."""
+        self.rows_inserted = 0
+        self.rows_pushed = 0
+
+    def request(self, method: str, route: str, status: int, duration_s: float, *, timed: bool) -> None:
+        """A request was answered."""
+        key = (method, route, status)
+        self.requests[key] = self.requests.get(key, 0) + 1
+        if timed:
+            self.durations.setdefault(route, Histogram()).add(duration_s)
+
+    def refuse(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+
+Sample = tuple[str, dict[str, str], float]
+"""Suffix of the name, labels, value."""
+
+
+class Family:
+    """One metric with its samples."""
+
+    __slots__ = ("help", "kind", "name", "samples")
+
+    def __init__(self, name: str, kind: str, help: str, samples: Iterable[Sample]) -> None:
+        self.name = name
+        self.kind = kind
+        self.help = help
+        self.samples = list(samples)
+
+
+def families(service: Service) -> list[Family]:
+    """Everything that is measured, as of now."""
+    return [*_server(service), *_queries(service), *_log(service), *_state_of_tables(service)]
+
+
+def _plain(values: Iterable[tuple[dict[str, str], float]]) -> list[Sample]:
+    return [("", labels, value) for labels, value in values]
+
+
+def _server(service: Service) -> Iterator[Family]:
+    measures = service.measures
+    yield Family(
+        "penstock_http_requests_total",
+        "counter",
+        "Requests answered.",
+        _plain(
+            ({"method": m, "route": r, "status": str(s)}, n) for (m, r, s), n in sorted(measures.requests.items())
+        ),
+    )
+    yield Family(
+        "penstock_http_request_duration_seconds",
+        "histogram",
+        "How long requests took, push queries aside.",
+        [s for route, h in sorted(measures.durations.items()) for s in _buckets(h, {"route": route})],
+    )
+    yield Family(
+        "penstock_http_requests_in_work", "gauge", "Requests that are being answered.", [("", {}, measures.in_work)]
+    )
+    yield Family(
+        "penstock_http_refused_total",
+        "counter",
+        "Requests refused before they reached a statement, by reason.",
+        _plain(({"reason": reason}, n) for reason, n in sorted(measures.refused.items())),
+    )
+    yield Family("penstock_push_readers", "gauge", "Open push queries.", [("", {}, len(service.open_queries))])
+    yield Family(
+        "penstock_http_rows_inserted_total", "counter", "Rows inserted by requests.", [("", {}, measures.rows_inserted)]
+    )
+    yield Family(
+        "penstock_http_rows_pushed_total", "counter", "Rows sent to push readers.", [("", {}, measures.rows_pushed)]
+    )
+
+
+def _queries(service: Service) -> Iterator[Family]:
+    found = [(query_id, handle.progress()) for query_id, handle in service.database.queries.items()]
+
+    def samples(value: Any) -> list[Sample]:
+        return [("", {"query": query_id}, value(progress)) for query_id, progress in found]
+
+    for name, help_, value in (
+        ("read", "Records a query has read.", lambda p: p.account.read),
+        ("filtered", "Records a query's WHERE left out.", lambda p: p.account.filtered),
+        ("late", "Records that came after their window's grace period.", lambda p: p.account.late),
+        ("bad", "Records that could not be processed.", lambda p: p.account.bad),
+        ("written", "Records a query has written.", lambda p: p.account.written),
+    ):
+        yield Family(f"penstock_query_records_{name}_total", "counter", help_, samples(value))
+    yield Family("penstock_query_lag_records", "gauge", "Records a query has not read yet.", samples(lambda p: p.lag))
+    yield Family("penstock_query_state_rows", "gauge", "Keys in a query's state.", samples(lambda p: p.state_rows))
+    yield Family("penstock_query_state_bytes", "gauge", "Bytes of a query's state.", samples(lambda p: p.state_bytes))
+    yield Family(
+        "penstock_query_up",
+        "gauge",
+        "1 for a query that runs.",
+        [("", {"query": i, "state": p.state}, float(p.state == "RUNNING")) for i, p in found],
+    )
+
+
+def _log(service: Service) -> Iterator[Family]:
+    database = service.database
+    bytes_: list[Sample] = []
+    records: list[Sample] = []
+    for name in database.topic_names():
+        described = database.describe_topic(name)
+        bytes_.append(("", {"topic": name}, described.size_bytes))
+        records.append(("", {"topic": name}, sum(p.end_offset - p.start_offset for p in described.partitions)))
+    yield Family("penstock_topic_bytes", "gauge", "Bytes of a topic's files.", bytes_)
+    yield Family("penstock_topic_records", "gauge", "Records from a topic's first offset to its end.", records)
+    commits = database.commit_measures
+    yield Family(
+        "penstock_commit_duration_seconds",
+        "histogram",
+        "From handing a commit in until it is durable.",
+        _buckets_of(commits.bounds_s, commits.counts, commits.total_s, {}) if commits is not None else [],
+    )
+    yield Family(
+        "penstock_fsyncs_total", "counter", "Times files were forced to disk.", [("", {}, commits.fsyncs)] if commits else []
+    )
+
+
+def _state_of_tables(service: Service) -> Iterator[Family]:
+    catalog = service.database.catalog
+    kinds = [s.kind for s in catalog.sources.values()]
+    yield Family(
+        "penstock_sources",
+        "gauge",
+        "Streams and tables.",
+        [("", {"kind": kind.lower()}, kinds.count(kind)) for kind in ("STREAM", "TABLE")],  # type: ignore[arg-type]
+    )
+    yield Family(
+        "penstock_statements_total", "counter", "Statements in the journal.", [("", {}, service.database.statements_executed)]
+    )
+
+
+def _buckets(histogram: Histogram, labels: dict[str, str]) -> list[Sample]:
+    return _buckets_of(_BOUNDS_S, histogram.counts, histogram.total_s, labels)
+
+
+def _buckets_of(bounds: Iterable[float], counts: list[int], total_s: float, labels: dict[str, str]) -> list[Sample]:
+    found: list[Sample] = []
+    below = 0
+    for bound, count in zip(bounds, counts, strict=False):
+        below += count
+        found.append(("_bucket", {**labels, "le": repr(bound)}, below))
+    count = sum(counts)
+    return [*found, ("_bucket", {**labels, "le": "+Inf"}, count), ("_sum", labels, total_s), ("_count", labels, count)]
+
+
+def exposition(found: Iterable[Family]) -> str:
+    """In Prometheus' text format, version 0.0.4."""
+    lines: list[str] = []
+    for family in found:
+        lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
+        for suffix, labels, value in family.samples:
+            shown = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
+            lines.append(f"{family.name}{suffix}{'{' + shown + '}' if shown else ''} {value!r}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+__all__ = ["Family", "Histogram", "Measures", "exposition", "families"]

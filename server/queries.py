@@ -1,0 +1,265 @@
+"""``/query`` and ``/query-stream``: one SELECT or PRINT, its rows in the format that was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ..engine.results import PrintResult, PushResult, Table
+from ..engine.schema import Column, Schema
+from ..engine.types import from_arrow
+from ..errors import PenstockError
+from ..grammar import ast
+from .access import check
+from .accounts import Account
+from .http import ARROW, DELIMITED, EVENTS, JSON, KSQL_JSON, Disconnected, Request, until_disconnect
+from .problems import (
+    BAD_REQUEST,
+    BAD_STATEMENT,
+    NOT_ACCEPTABLE,
+    TOO_MANY_PUSH_QUERIES,
+    ApiError,
+    api_error,
+)
+from .push import Feed, PushReader
+from .rowtexts import JsonArray, RowFormat, make_format
+from .service import Service
+from .sessions import Piece, RequestSession
+from .statements import SqlRequest, sql_request, wait_for_command
+from .tokens import read_token, write_token
+
+_PULL_TOKEN = "request.ksql.query.pull.consistency.token.vector"
+_FLUSH_ROWS = 1_000
+"""Rows of a pull answer in one write."""
+_TAIL_S = 5.0
+"""How long one look for new records of a topic waits on a thread at most."""
+_NUMBERS = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Opened:
+    """A query that was started: exactly one of the three is set."""
+
+    table: Table | None = None
+    push: PushResult | None = None
+    printed: PrintResult | None = None
+
+
+class Queries:
+    """Runs the queries of one server."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def open(self, request: SqlRequest, account: Account) -> Opened:
+        """Start the one query of a request.
+
+        Raises:
+            ApiError: it is wrong, not allowed, or none.
+        """
+        await wait_for_command(self._service, request.after)
+        return await self._service.workers.run(self._open, request, account)
+
+    def _open(self, request: SqlRequest, account: Account) -> Opened:
+        session = RequestSession(self._service.database, request.properties, request.variables, account.name)
+        piece: Piece | None = None
+        try:
+            for piece in session.pieces(request.sql):
+                if not isinstance(piece.statement, _BEFORE_A_QUERY):
+                    break
+                check(account, piece.statement, self._service.database.catalog)
+                session.execute(piece)
+                piece = None
+            if piece is None:
+                raise ApiError(BAD_REQUEST, "the request has no query")
+            return self._start(piece, request, account, session)
+        except PenstockError as error:
+            raise api_error(error, request.sql) from error
+        finally:
+            session.close()
+
+    def _start(self, piece: Piece, request: SqlRequest, account: Account, session: RequestSession) -> Opened:
+        statement = piece.statement
+        if not isinstance(statement, ast.Query | ast.Print):
+            raise ApiError(
+                BAD_STATEMENT, "this endpoint takes SELECT and PRINT; others go to /ksql", statement=piece.text + ";"
+            )
+        try:
+            check(account, statement, self._service.database.catalog)
+        except ApiError as error:
+            self._service.audit.refused(account.name, piece.text, error.message)
+            raise
+        token = request.request_properties.get(_PULL_TOKEN)
+        if token:
+            self._service.database.wait(read_token(token), timeout_s=self._service.config.request_timeout_s)
+        if isinstance(statement, ast.Query) and statement.emit is not None:
+            self._check_room()
+        result = session.execute(piece)
+        session.keep(result)
+        if isinstance(result, Table):
+            return Opened(table=result)
+        if isinstance(result, PushResult):
+            return Opened(push=result)
+        assert isinstance(result, PrintResult)
+        return Opened(printed=result)
+
+    def _check_room(self) -> None:
+        limit = self._service.config.push_queries_max
+        if len(self._service.open_queries) >= limit:
+            raise ApiError(
+                TOO_MANY_PUSH_QUERIES, f"{limit} push queries are open, which is the server's limit: close one of them"
+            )
+
+    # --- answers ---------------------------------------------------------------------------
+
+    async def answer(self, request: Request, account: Account, *, stream: bool) -> None:
+        """``stream``: as ``/query-stream`` does, else as ``/query`` does."""
+        offered = (DELIMITED, JSON, KSQL_JSON, ARROW, EVENTS) if stream else (KSQL_JSON, JSON, ARROW, EVENTS)
+        content_type = request.accepts(offered, DELIMITED if stream else KSQL_JSON)
+        asked = sql_request(await request.json(), self._service.config.statement_chars_max)
+        opened = await self.open(asked, account)
+        if opened.printed is not None:
+            await self._print(request, opened.printed, content_type, stream)
+        elif opened.table is not None:
+            format_ = JsonArray() if stream and content_type == JSON else make_format(content_type, push=False)
+            await self._pull(request, opened.table, format_, asked, stream)
+        else:
+            assert opened.push is not None
+            format_ = JsonArray() if stream and content_type == JSON else make_format(content_type, push=True)
+            await self._push(request, opened.push, format_, account)
+
+    async def _pull(self, request: Request, table: Table, format_: RowFormat, asked: SqlRequest, stream: bool) -> None:
+        schema = schema_of(table)
+        arrow = table.arrow()
+        query_id = None if stream else f"query_{uuid.uuid4().int % 10**16}"
+        parts = [format_.head(query_id, schema)]
+        token = asked.request_properties.get(_PULL_TOKEN)
+        if format_.content_type == ARROW:
+            for batch in arrow.to_batches():
+                parts += format_.rows(batch.columns, schema, None)
+        else:
+            for start in range(0, max(1, arrow.num_rows), _FLUSH_ROWS):
+                piece = arrow.slice(start, _FLUSH_ROWS)
+                rows = format_.rows(piece.columns, schema, None)
+                parts.append(b"".join(rows))
+                if start:
+                    await asyncio.sleep(0)  # other requests go on between the pieces of a large answer
+        if token is not None:
+            parts.append(format_.note("consistencyToken", token if token else write_token_of_nothing()))
+        parts.append(format_.tail(table.final_message or None))
+        await request.respond(b"".join(parts), format_.content_type)
+
+    async def _push(self, request: Request, push: PushResult, format_: RowFormat, account: Account) -> None:
+        service = self._service
+        feed = Feed(push.subscription, push.schema)
+        query_id = push.query_id or f"transient_{next(_NUMBERS)}"
+        reader = feed.join(query_id, account.name)
+        service.open_queries[query_id] = reader
+        gone = asyncio.ensure_future(_closing(request, reader))
+        try:
+            await request.start(200, format_.content_type, _NO_CACHE)
+            await request.write(format_.head(query_id, push.schema))
+            try:
+                while (rows := await reader.next()) is not None:
+                    for text in rows.texts(format_):
+                        await request.write(text)
+            except ApiError as error:
+                await request.write(format_.error(error))
+                if format_.content_type == ARROW:
+                    raise Disconnected from error
+            await request.write(format_.tail(reader.final_message), more=False)
+        finally:
+            gone.cancel()
+            service.open_queries.pop(query_id, None)
+            reader.close()
+
+    async def _print(self, request: Request, printed: PrintResult, content_type: str, stream: bool) -> None:
+        if stream and content_type != DELIMITED:
+            printed.close()
+            raise ApiError(NOT_ACCEPTABLE, f"PRINT is answered as {DELIMITED} here, not as {content_type}")
+        query_id = f"print_{next(_NUMBERS)}"
+        closing = PrintReader(printed)
+        self._service.open_queries[query_id] = closing  # type: ignore[assignment]
+        gone = asyncio.ensure_future(_closing(request, closing))
+        try:
+            await request.start(200, content_type, _NO_CACHE)
+            async for line in print_lines(printed, self._service):
+                await request.write(line.encode() + b"\n")
+            await request.write(b"", more=False)
+        finally:
+            gone.cancel()
+            self._service.open_queries.pop(query_id, None)
+            printed.close()
+
+
+_BEFORE_A_QUERY = (ast.SetProperty, ast.UnsetProperty, ast.Define, ast.Undefine)
+_NO_CACHE = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+class PrintReader:
+    """A PRINT among the open queries: what ends them ends it."""
+
+    account = ""
+
+    def __init__(self, printed: PrintResult) -> None:
+        self._printed = printed
+
+    def end(self, final_message: str | None, error: ApiError | None = None) -> None:
+        self._printed.close()
+
+    def close(self) -> None:
+        self._printed.close()
+
+
+async def print_lines(printed: PrintResult, service: Service) -> AsyncIterator[str]:
+    """The lines of PRINT, as records come."""
+    shown: dict[str, str] = {}
+    while not printed.tail.finished:
+        record = await service.workers.run_long(printed.poll, _TAIL_S)
+        if record is None:
+            continue
+        for side, format_ in (("Key", record.key_format), ("Value", record.value_format)):
+            if format_ != "none" and shown.get(side) != format_:
+                shown[side] = format_
+                yield f"{side} format: {format_}"
+        yield str(record)
+
+
+async def _closing(request: Request, reader: PushReader | PrintReader) -> None:
+    """Close a query when its client goes away."""
+    with suppress(asyncio.CancelledError):
+        await until_disconnect(request.receive)
+        reader.close()
+
+
+def schema_of(table: Table) -> Schema:
+    """A table's columns; their types follow from Arrow's where it has no schema of its own."""
+    if table.schema is not None:
+        return table.schema
+    return Schema(tuple(Column(field.name, from_arrow(field.type)) for field in table.arrow().schema))
+
+
+def write_token_of_nothing() -> str:
+    """A token that every read has reached."""
+    from ..runtime.host import Token
+
+    return write_token(Token())
+
+
+async def close_query(service: Service, body: dict[str, Any], account: Account) -> None:
+    """``/close-query``.  Raises: ApiError, for a query that is not open, or another one's."""
+    query_id = body.get("queryId")
+    if not isinstance(query_id, str):
+        raise ApiError(BAD_REQUEST, "the member queryId is missing")
+    reader = service.open_queries.get(query_id)
+    if reader is None or not (account.is_admin or reader.account == account.name):
+        raise ApiError(BAD_REQUEST, f"No query with id {query_id}")
+    reader.end("Query Completed")
+
+
+__all__ = ["Opened", "Queries", "close_query", "print_lines", "schema_of"]

@@ -1,0 +1,290 @@
+"""The schema registry over HTTP, as Confluent's clients speak with it.
+
+It stands at the root (``/subjects``, ``/schemas``, ``/config``, ``/compatibility``), as clients expect of a registry's
+address, over the same registry that the statements use.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import DataError, StatementError
+from ..storage.schemas.registry import LEVELS, RegisteredSchema, SchemaReference, SchemaText
+from .access import Need, check_need
+from .accounts import Account
+from .http import Request
+from .problems import ApiError
+from .service import Service
+
+CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
+_TYPES = ("AVRO", "JSON", "PROTOBUF")
+
+
+class RegistryError(Exception):
+    """An error in the registry's own form: a status, its code, and a message."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def _no_subject(name: str) -> RegistryError:
+    return RegistryError(404, 40401, f"Subject '{name}' not found.")
+
+
+def _no_version(version: Any) -> RegistryError:
+    return RegistryError(404, 40402, f"Version {version} not found.")
+
+
+class RegistryApi:
+    """The endpoints of one server."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @property
+    def _registry(self) -> Any:
+        return self._service.database.schema_registry
+
+    async def answer(self, request: Request, account: Account) -> None:
+        """Any request to the registry, by its method and path."""
+        path = request.scope.get("raw_path", request.scope["path"].encode()).split(b"?")[0].decode("latin-1")
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        method = request.scope["method"]
+        try:
+            body = await request.json() if method in ("POST", "PUT") else {}
+            found = await self._service.workers.run(self._call, method, parts, body, request.query, account)
+        except RegistryError as error:
+            content = {"error_code": error.code, "message": error.message}
+            await request.respond_json(content, error.status, content_type=CONTENT_TYPE)
+        except ApiError as error:
+            content = {"error_code": error.code, "message": error.message}
+            await request.respond_json(content, error.status, error.headers, content_type=CONTENT_TYPE)
+        else:
+            await request.respond_json(found, content_type=CONTENT_TYPE)
+
+    def _call(self, method: str, parts: list[str], body: dict[str, Any], query: dict[str, str], account: Account) -> Any:
+        match [method, *parts]:
+            case ["GET", "subjects"]:
+                prefix = query.get("subjectPrefix", "")
+                return [s for s in self._registry.subjects() if s.startswith(prefix) and self._sees(account, s)]
+            case ["GET", "subjects", subject, "versions"]:
+                return self._versions(subject, account)
+            case ["POST", "subjects", subject, "versions"]:
+                self._need(account, "write", subject)
+                return self._register(subject, body, account)
+            case ["POST", "subjects", subject]:
+                self._need(account, "read", subject)
+                return self._lookup(subject, body)
+            case ["GET", "subjects", subject, "versions", version]:
+                return _version_json(self._version(subject, version, account))
+            case ["GET", "subjects", subject, "versions", version, "schema"]:
+                import msgspec
+
+                text = self._version(subject, version, account).schema.text
+                try:
+                    return msgspec.json.decode(text)
+                except msgspec.DecodeError:
+                    return text
+            case ["DELETE", "subjects", subject]:
+                self._need(account, "write", subject)
+                versions = self._versions(subject, account)
+                if query.get("permanent", "false").lower() != "true":
+                    self._registry.delete_subject(subject)
+                    self._service.audit.changed(account.name, f"DELETE SUBJECT {subject}")
+                return versions
+            case ["GET", "schemas", "types"]:
+                return list(_TYPES)
+            case ["GET", "schemas", "ids", number]:
+                return _schema_json(self._by_id(number, account))
+            case ["GET", "schemas", "ids", number, "schema"]:
+                return self._by_id(number, account).text
+            case ["GET", "schemas", "ids", number, "versions"]:
+                return [{"subject": r.subject, "version": r.version} for r in self._with_id(number, account)]
+            case ["GET", "schemas", "ids", number, "subjects"]:
+                return [r.subject for r in self._with_id(number, account)]
+            case ["GET", "config"]:
+                return {"compatibilityLevel": self._registry.level()}
+            case ["PUT", "config"]:
+                check_need(account, Need("admin", what="the registry's default level"))
+                return self._set_level(None, body, account)
+            case ["GET", "config", subject]:
+                self._need(account, "read", subject)
+                own = self._registry.own_level(subject)
+                if own is None and query.get("defaultToGlobal", "false").lower() != "true":
+                    raise RegistryError(
+                        404, 40408, f"Subject '{subject}' does not have subject-level compatibility configured"
+                    )
+                return {"compatibilityLevel": own or self._registry.level()}
+            case ["PUT", "config", subject]:
+                self._need(account, "write", subject)
+                return self._set_level(subject, body, account)
+            case ["DELETE", "config", subject]:
+                self._need(account, "write", subject)
+                before = self._registry.own_level(subject)
+                if before is None:
+                    raise _no_subject(subject)
+                self._registry.set_level(None, subject)
+                return {"compatibilityLevel": before}
+            case ["POST", "compatibility", "subjects", subject, "versions"]:
+                self._need(account, "read", subject)
+                return _compatible(self._registry.problems(subject, _schema_of(body)), query)
+            case ["POST", "compatibility", "subjects", subject, "versions", version]:
+                return self._compatible_with(subject, version, body, query, account)
+            case ["GET", "mode"] | ["GET", "mode", _]:
+                return {"mode": "READWRITE"}
+            case ["GET", "contexts"]:
+                return ["."]
+        raise RegistryError(404, 404, "HTTP 404 Not Found")
+
+    # --- subjects --------------------------------------------------------------------------
+
+    def _names(self, subject: str) -> tuple[str, ...]:
+        """What a subject is known by for prefixes of accounts: itself, its topic, and the sources over that."""
+        topic = subject.removesuffix("-value").removesuffix("-key")
+        sources = [s.name for s in self._service.database.catalog.sources.values() if s.topic == topic]
+        return (subject, topic, *sources)
+
+    def _sees(self, account: Account, subject: str) -> bool:
+        return account.may("read", *self._names(subject))
+
+    def _need(self, account: Account, role: str, subject: str) -> None:
+        check_need(account, Need(role, self._names(subject), f"the subject {subject}"))
+
+    def _versions(self, subject: str, account: Account) -> list[int]:
+        self._need(account, "read", subject)
+        found: list[int] = self._registry.versions(subject)
+        if not found:
+            raise _no_subject(subject)
+        return found
+
+    def _version(self, subject: str, version: str, account: Account) -> RegisteredSchema:
+        versions = self._versions(subject, account)
+        number = _version_number(version, versions)
+        if number not in versions:
+            raise _no_version(version)
+        found: RegisteredSchema = self._registry.version(subject, number)
+        return found
+
+    def _register(self, subject: str, body: dict[str, Any], account: Account) -> dict[str, Any]:
+        schema = _schema_of(body)
+        wanted = body.get("id")
+        if wanted is not None and not (isinstance(wanted, int) and wanted > 0):
+            raise RegistryError(422, 42201, "id is a whole number above 0")
+        problems = self._registry.problems(subject, schema)
+        if problems and not self._has(subject, schema):
+            level = self._registry.level(subject)
+            raise RegistryError(409, 409, f"the schema is not compatible ({level}): " + "; ".join(problems))
+        try:
+            number = self._registry.register(subject, schema, id=wanted)
+        except (StatementError, DataError) as error:
+            raise RegistryError(422, 42201, f"Invalid schema: {error}") from error
+        self._service.audit.changed(account.name, f"REGISTER SCHEMA {subject}", id=number)
+        return {"id": number}
+
+    def _has(self, subject: str, schema: SchemaText) -> bool:
+        return any(
+            self._registry.version(subject, number).schema.same_as(schema) for number in self._registry.versions(subject)
+        )
+
+    def _lookup(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
+        schema = _schema_of(body)
+        versions = self._registry.versions(subject)
+        if not versions:
+            raise _no_subject(subject)
+        for number in reversed(versions):
+            found = self._registry.version(subject, number)
+            if found.schema.same_as(schema):
+                return _version_json(found)
+        raise RegistryError(404, 40403, "Schema not found")
+
+    def _by_id(self, number: str, account: Account) -> SchemaText:
+        if not number.isdigit():
+            raise RegistryError(404, 40403, f"Schema {number} not found")
+        try:
+            found: SchemaText = self._registry.by_id(int(number))
+        except DataError as error:
+            raise RegistryError(404, 40403, f"Schema {number} not found") from error
+        if account.role == "none" and not self._with_id(number, account):
+            raise RegistryError(404, 40403, f"Schema {number} not found")
+        return found
+
+    def _with_id(self, number: str, account: Account) -> list[RegisteredSchema]:
+        found = []
+        for subject in self._registry.subjects():
+            if self._sees(account, subject):
+                registered = [self._registry.version(subject, v) for v in self._registry.versions(subject)]
+                found += [r for r in registered if str(r.id) == number]
+        return found
+
+    def _compatible_with(
+        self, subject: str, version: str, body: dict[str, Any], query: dict[str, str], account: Account
+    ) -> dict[str, Any]:
+        from ..storage.schemas.compatibility import incompatibilities
+
+        older = self._version(subject, version, account).schema
+        level = self._registry.level(subject).removesuffix("_TRANSITIVE")
+        schema = _schema_of(body)
+        try:
+            return _compatible(incompatibilities(self._registry, schema, [older], level), query)
+        except (StatementError, DataError) as error:
+            raise RegistryError(422, 42201, f"Invalid schema: {error}") from error
+
+    def _set_level(self, subject: str | None, body: dict[str, Any], account: Account) -> dict[str, Any]:
+        level = body.get("compatibility")
+        if not isinstance(level, str) or level.upper() not in LEVELS:
+            raise RegistryError(422, 42203, f"Invalid compatibility level: {level}. Levels are {', '.join(LEVELS)}")
+        self._registry.set_level(level.upper(), subject)
+        self._service.audit.changed(account.name, f"SET COMPATIBILITY {subject or '(default)'} {level.upper()}")
+        return {"compatibility": level.upper()}
+
+
+def _compatible(problems: list[str], query: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"is_compatible": not problems}
+    if query.get("verbose", "false").lower() == "true":
+        found["messages"] = problems
+    return found
+
+
+def _schema_of(body: dict[str, Any]) -> SchemaText:
+    """The schema in a request's body.  Raises: RegistryError."""
+    type_, text = body.get("schemaType") or "AVRO", body.get("schema")
+    if type_ not in _TYPES:
+        raise RegistryError(422, 42201, f"Invalid schema type {type_}")
+    if not isinstance(text, str):
+        raise RegistryError(422, 42201, "Invalid schema: the member schema is to be a text")
+    references = body.get("references") or []
+    try:
+        found = tuple(SchemaReference(str(r["name"]), str(r["subject"]), int(r["version"])) for r in references)
+    except (TypeError, KeyError, ValueError) as error:
+        raise RegistryError(422, 42201, "Invalid schema: references have name, subject and version") from error
+    return SchemaText(type_, text, found)
+
+
+def _version_number(version: str, versions: list[int]) -> int:
+    if version in ("latest", "-1"):
+        return versions[-1]
+    if not version.isdigit() or not int(version):
+        raise RegistryError(
+            422, 42202, f"The specified version '{version}' is not a valid version id: a number above 0, or latest"
+        )
+    return int(version)
+
+
+def _schema_json(schema: SchemaText) -> dict[str, Any]:
+    found: dict[str, Any] = {"schema": schema.text}
+    if schema.type != "AVRO":
+        found["schemaType"] = schema.type
+    if schema.references:
+        found["references"] = [{"name": r.name, "subject": r.subject, "version": r.version} for r in schema.references]
+    return found
+
+
+def _version_json(found: RegisteredSchema) -> dict[str, Any]:
+    return {"subject": found.subject, "version": found.version, "id": found.id, **_schema_json(found.schema)}
+
+
+__all__ = ["CONTENT_TYPE", "RegistryApi", "RegistryError"]

@@ -1,0 +1,244 @@
+"""The formats that rows of queries are answered in: what stands before the first row, each row, what ends the answer.
+
+A push answer is written row by row, so that clients which take each chunk for a row see whole ones; a pull answer in large
+pieces.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from ..engine.schema import Column, Schema
+from ..engine.types import to_arrow
+from .http import ARROW, DELIMITED, EVENTS, JSON
+from .problems import ApiError
+from .values import encode, field_json, rows_of
+
+SCHEMA_KEY = b"penstock.schema"
+"""Metadata of an Arrow schema: the columns as the API's fields, in JSON."""
+COLUMNS_KEY = b"penstock.columns"
+
+
+class RowFormat(Protocol):
+    """One way to write an answer's rows.
+
+    Attributes:
+        content_type: of the answer.
+        shows_tombstones: whether deletions are rows; else they are left out.
+    """
+
+    content_type: str
+    shows_tombstones: bool
+
+    def head(self, query_id: str | None, schema: Schema) -> bytes:
+        """What stands before the first row."""
+
+    def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
+        """Each row, separators included; one piece for all of them where rows are not told apart (Arrow)."""
+
+    def note(self, name: str, value: Any) -> bytes:
+        """A message beside the rows (a token); nothing where the format has none."""
+
+    def error(self, error: ApiError) -> bytes:
+        """A failure after the head was sent."""
+
+    def tail(self, final_message: str | None) -> bytes:
+        """What stands after the last row."""
+
+
+class Delimited:
+    """A JSON array per line, after a line with the header."""
+
+    content_type = DELIMITED
+    shows_tombstones = False
+
+    def head(self, query_id: str | None, schema: Schema) -> bytes:
+        return encode(_header(query_id, schema)) + b"\n"
+
+    def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
+        return [encode(row) + b"\n" for row in _rows(columns, schema)]
+
+    def note(self, name: str, value: Any) -> bytes:
+        return encode({name: value}) + b"\n"
+
+    def error(self, error: ApiError) -> bytes:
+        return encode(_error(error)) + b"\n"
+
+    def tail(self, final_message: str | None) -> bytes:
+        return b""
+
+
+class JsonArray:
+    """The same as one JSON array."""
+
+    content_type = JSON
+    shows_tombstones = False
+
+    def head(self, query_id: str | None, schema: Schema) -> bytes:
+        return b"[" + encode(_header(query_id, schema))
+
+    def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
+        return [b",\n" + encode(row) for row in _rows(columns, schema)]
+
+    def note(self, name: str, value: Any) -> bytes:
+        return b",\n" + encode({name: value})
+
+    def error(self, error: ApiError) -> bytes:
+        return b",\n" + encode(_error(error))
+
+    def tail(self, final_message: str | None) -> bytes:
+        return b"]"
+
+
+class KsqlRows:
+    """The format of ``/query``: an object per row in one JSON array, a line each."""
+
+    shows_tombstones = True
+
+    def __init__(self, content_type: str, *, push: bool) -> None:
+        self.content_type = content_type
+        self._push = push
+
+    def head(self, query_id: str | None, schema: Schema) -> bytes:
+        text = ", ".join(_column_text(c, keys=not self._push) for c in schema)
+        return b"[" + encode({"header": {"queryId": query_id, "schema": text}})
+
+    def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
+        rows = _rows(columns, schema)
+        if tombstones is None:
+            return [b',\n{"row":{"columns":' + encode(row) + b"}}" for row in rows]
+        return [
+            b',\n{"row":{"columns":' + encode(row) + (b',"tombstone":true}}' if gone else b"}}")
+            for row, gone in zip(rows, tombstones, strict=True)
+        ]
+
+    def note(self, name: str, value: Any) -> bytes:
+        return b",\n" + encode({name: {name: value}})
+
+    def error(self, error: ApiError) -> bytes:
+        return b",\n" + encode({"errorMessage": error.entity()})
+
+    def tail(self, final_message: str | None) -> bytes:
+        return b"]" if final_message is None else b",\n" + encode({"finalMessage": final_message}) + b"]"
+
+
+class Events:
+    """Server-sent events, for browsers' EventSource: ``header``, then an unnamed event per row, then ``end``."""
+
+    content_type = EVENTS
+    shows_tombstones = True
+
+    def head(self, query_id: str | None, schema: Schema) -> bytes:
+        return _event("header", _header(query_id, schema))
+
+    def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
+        rows = _rows(columns, schema)
+        gone = [False] * len(rows) if tombstones is None else tombstones
+        return [
+            b"event: tombstone\ndata: " + encode(row) + b"\n\n" if dead else b"data: " + encode(row) + b"\n\n"
+            for row, dead in zip(rows, gone, strict=True)
+        ]
+
+    def note(self, name: str, value: Any) -> bytes:
+        return _event(name, value)
+
+    def error(self, error: ApiError) -> bytes:
+        return _event("failure", error.entity())
+
+    def tail(self, final_message: str | None) -> bytes:
+        return _event("end", final_message or "Query Completed")
+
+
+class ArrowStream:
+    """An Arrow IPC stream, a record batch for rows that come together.
+
+    The schema's metadata has the columns as the API's fields.  Push answers have two more columns, ``__tombstone`` and
+    ``__rowtime``, before the others.
+    """
+
+    content_type = ARROW
+    shows_tombstones = True
+
+    def __init__(self, *, push: bool) -> None:
+        self._push = push
+        self._buffer = io.BytesIO()
+        self._writer: Any = None
+        self._schema: Any = None
+
+    def head(self, query_id: str | None, schema: Schema) -> bytes:
+        fields = [pa.field(c.name, to_arrow(c.type)) for c in schema]
+        if self._push:
+            fields = [pa.field("__tombstone", pa.bool_()), pa.field("__rowtime", pa.int64()), *fields]
+        metadata = {SCHEMA_KEY: encode([field_json(c) for c in schema]), COLUMNS_KEY: str(schema).encode()}
+        if query_id is not None:
+            metadata[b"penstock.query"] = query_id.encode()
+        self._schema = pa.schema(fields, metadata)
+        self._writer = pa.ipc.new_stream(self._buffer, self._schema)
+        return self._taken()
+
+    def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
+        arrays = [
+            (c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c).cast(f.type, safe=False)
+            for c, f in zip(columns, self._schema, strict=True)
+        ]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        return [self._taken()]
+
+    def note(self, name: str, value: Any) -> bytes:
+        return b""
+
+    def error(self, error: ApiError) -> bytes:
+        """An Arrow stream cannot say it: it ends before its end mark, which every reader takes for a failure."""
+        return b""
+
+    def tail(self, final_message: str | None) -> bytes:
+        self._writer.close()
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        data = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return data
+
+
+def _rows(columns: list[Any], schema: Schema) -> list[tuple[Any, ...]]:
+    return rows_of(columns, [c.type for c in schema]) if columns else []
+
+
+def _header(query_id: str | None, schema: Schema) -> dict[str, Any]:
+    return {
+        "queryId": query_id,
+        "columnNames": [c.name for c in schema],
+        "columnTypes": [str(c.type) for c in schema],
+    }
+
+
+def _column_text(column: Column, *, keys: bool) -> str:
+    return str(column) if keys else str(Column(column.name, column.type))
+
+
+def _error(error: ApiError) -> dict[str, Any]:
+    return {"@type": "generic_error", "error_code": error.code, "message": error.message}
+
+
+def _event(name: str, value: Any) -> bytes:
+    return b"event: " + name.encode() + b"\ndata: " + encode(value) + b"\n\n"
+
+
+def make_format(content_type: str, *, push: bool) -> RowFormat:
+    """The format of a content type that was negotiated."""
+    if content_type == DELIMITED:
+        return Delimited()
+    if content_type == EVENTS:
+        return Events()
+    if content_type == ARROW:
+        return ArrowStream(push=push)
+    return KsqlRows(content_type, push=push)
+
+
+__all__ = ["COLUMNS_KEY", "SCHEMA_KEY", "ArrowStream", "Delimited", "JsonArray", "RowFormat", "make_format"]

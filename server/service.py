@@ -1,0 +1,53 @@
+"""What the handlers of one server share: the database, its threads, its bounds, and what is open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..engine.database import Database
+from .accounts import Accounts
+from .audit import Audit
+from .commands import Commands
+from .config import ServerConfig
+from .metrics import Measures
+from .sessions import Workers
+
+if TYPE_CHECKING:
+    from .push import PushReader
+
+
+class Service:
+    """See the module's text.
+
+    Attributes:
+        address: ``host:port``, as answers name it.
+        open_queries: push queries that are being read, by id.
+        stopping: set when the server ends; push queries end with it.
+        terminated: all was ended by ``/ksql/terminate``.
+    """
+
+    def __init__(self, database: Database, config: ServerConfig, address: str) -> None:
+        self.database = database
+        self.config = config
+        self.address = address
+        self.accounts = None if config.users is None else Accounts(config.users)
+        self.audit = Audit(config.audit)
+        self.commands = Commands()
+        self.measures = Measures()
+        self.workers = Workers()
+        self.open_queries: dict[str, PushReader] = {}
+        self.stopping = asyncio.Event()
+        self.terminated = False
+        self.on_stop: list[Callable[[], None]] = []
+
+    def close(self) -> None:
+        """After the last request."""
+        for call in self.on_stop:
+            call()
+        self.workers.close()
+        self.audit.close()
+
+
+__all__ = ["Service"]

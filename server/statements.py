@@ -1,0 +1,239 @@
+"""``POST /ksql``: statements that define, change and list; one entity for each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..engine.results import Message, PrintResult, PushResult, Table
+from ..errors import PenstockError
+from ..grammar import ast
+from .access import check
+from .accounts import Account
+from .commands import NOT_DISTRIBUTED, command_id, message
+from .entities import Entities
+from .problems import (
+    BAD_REQUEST,
+    BAD_STATEMENT,
+    COMMAND_TIMED_OUT,
+    NOT_ALLOWED,
+    QUERY_ENDPOINT,
+    ApiError,
+    api_error,
+)
+from .service import Service
+from .sessions import Piece, RequestSession
+
+_SILENT = {"insert values", "set", "unset", "define", "undefine"}
+_LOOK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class SqlRequest:
+    """What the endpoints that take SQL are sent.
+
+    Attributes:
+        sql: its text.
+        properties: settings of the request.
+        variables: of the request.
+        request_properties: ``request.ksql...``: consistency tokens.
+        after: the number of the command that must have been executed before.
+    """
+
+    sql: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    request_properties: Mapping[str, Any] = field(default_factory=dict)
+    after: int | None = None
+
+
+def sql_request(body: Mapping[str, Any], chars_max: int) -> SqlRequest:
+    """Read a request; both spellings of its members are taken.  Raises: ApiError."""
+    sql = body.get("ksql", body.get("sql"))
+    if not isinstance(sql, str):
+        raise ApiError(BAD_REQUEST, "the request has no text of SQL: the member ksql (or sql) is missing")
+    if len(sql) > chars_max:
+        raise ApiError(BAD_REQUEST, f"the SQL has {len(sql):,} characters; {chars_max:,} are the limit")
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, keys in (
+        ("properties", ("streamsProperties", "properties")),
+        ("variables", ("sessionVariables",)),
+        ("request_properties", ("requestProperties",)),
+    ):
+        value = next((body[key] for key in keys if body.get(key) is not None), {})
+        if not isinstance(value, dict):
+            raise ApiError(BAD_REQUEST, f"{keys[0]} is to be an object")
+        found[name] = value
+    after = body.get("commandSequenceNumber")
+    if after is not None and (isinstance(after, bool) or not isinstance(after, int)):
+        raise ApiError(BAD_REQUEST, "commandSequenceNumber is to be a whole number")
+    return SqlRequest(sql, found["properties"], found["variables"], found["request_properties"], after)
+
+
+async def wait_for_command(service: Service, number: int | None) -> None:
+    """Wait until a command has been executed.  Raises: ApiError, when that takes too long."""
+    if number is None or number < 0:
+        return
+    deadline = time.monotonic() + service.config.command_timeout_s
+    while service.database.statements_executed <= number:
+        if time.monotonic() > deadline:
+            raise ApiError(COMMAND_TIMED_OUT, f"the command {number} has not been executed in time")
+        await asyncio.sleep(_LOOK_S)
+
+
+@dataclass(slots=True)
+class Answer:
+    """The entities of a request, and where its rows ended."""
+
+    entities: list[dict[str, Any]]
+    token: Any = None
+
+
+class Statements:
+    """Runs the statements of ``/ksql``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._entities = Entities(service.database, service.address)
+
+    async def run(self, request: SqlRequest, account: Account) -> Answer:
+        """Execute all statements in order.
+
+        Raises:
+            ApiError: one is wrong; those before it are executed, and their entities are with the error.
+        """
+        await wait_for_command(self._service, request.after)
+        return await self._service.workers.run(self._run, request, account)
+
+    def _run(self, request: SqlRequest, account: Account) -> Answer:
+        session = RequestSession(self._service.database, request.properties, request.variables, account.name)
+        answer = Answer([])
+        try:
+            pieces = session.pieces(request.sql)
+            found = False
+            for piece in pieces:
+                found = True
+                try:
+                    entity = self._execute(piece, session, account, answer)
+                except (ApiError, PenstockError) as error:
+                    problem = api_error(error, piece.text + ";")
+                    if problem.code in (BAD_STATEMENT, QUERY_ENDPOINT, BAD_REQUEST) or problem.statement is not None:
+                        problem.statement = problem.statement or piece.text + ";"
+                        problem.entities = answer.entities
+                    raise problem from error
+                if entity is not None:
+                    answer.entities.append(entity)
+            if not found:
+                raise ApiError(BAD_REQUEST, "the request has no statement")
+        finally:
+            session.close()
+        return answer
+
+    def _execute(
+        self, piece: Piece, session: RequestSession, account: Account, answer: Answer
+    ) -> dict[str, Any] | None:
+        service = self._service
+        statement = piece.statement
+        if isinstance(statement, ast.Query | ast.Print):
+            what = "PRINT" if isinstance(statement, ast.Print) else "SELECT"
+            raise ApiError(
+                QUERY_ENDPOINT, f"{what} gives rows: send it to /query or /query-stream", statement=piece.text + ";"
+            )
+        before = service.database.catalog
+        try:
+            check(account, statement, before, session.topic_prefix)
+        except ApiError as error:
+            service.audit.refused(account.name, piece.text, error.message)
+            raise
+        number = service.database.statements_executed
+        result = session.execute(piece)
+        if isinstance(result, Table | PushResult | PrintResult):
+            raise ApiError(QUERY_ENDPOINT, "this gives rows: send it to /query or /query-stream")
+        if not isinstance(result, Message):
+            return self._entities.of(piece, result, session, account)
+        if result.kind not in ("set", "unset", "define", "undefine"):
+            service.audit.changed(account.name, piece.text)
+        if result.kind in _SILENT:
+            token = result.details.get("token")
+            if token is not None:
+                answer.token = token if answer.token is None else answer.token | token
+            return None
+        if result.warning or isinstance(statement, ast.AssertTopic | ast.AssertSchema):
+            return self._entities.of(piece, result, session, account)
+        id_ = command_id(statement, result)
+        query_id = result.details.get("query_id")
+        status = "TERMINATED" if isinstance(statement, ast.ControlQuery) and statement.action == "TERMINATE" else "SUCCESS"
+        outcome = service.commands.note(id_, status, message(statement, result, before), query_id)
+        after = service.database.statements_executed
+        return {
+            "@type": "currentStatus",
+            "statementText": piece.text + ";",
+            "commandId": id_,
+            "commandStatus": outcome,
+            "commandSequenceNumber": after - 1 if after > number else NOT_DISTRIBUTED,
+            "warnings": [],
+        }
+
+
+async def terminate_cluster(service: Service, topics: list[str], account: Account) -> list[dict[str, Any]]:
+    """``POST /ksql/terminate``: end all queries, drop all sources, and delete the topics that match.
+
+    Args:
+        topics: regular expressions of names of topics.
+
+    Raises:
+        ApiError: the account is no admin, or an expression is none.
+    """
+    import re
+
+    if not account.is_admin:
+        raise ApiError(NOT_ALLOWED, f"{account.name} is no admin")
+    try:
+        patterns = [re.compile(pattern) for pattern in topics]
+    except (re.error, TypeError) as error:
+        raise ApiError(BAD_REQUEST, f"deleteTopicList holds regular expressions: {error}") from error
+    service.audit.changed(account.name, "TERMINATE CLUSTER")
+    await service.workers.run(_terminate, service, patterns)
+    service.terminated = True
+    outcome = service.commands.note("cluster/TerminateCluster/terminate", "SUCCESS", "The cluster is terminated.", None)
+    return [
+        {
+            "@type": "currentStatus",
+            "statementText": "TERMINATE CLUSTER;",
+            "commandId": "cluster/TerminateCluster/terminate",
+            "commandStatus": outcome,
+            "commandSequenceNumber": service.database.statements_executed - 1,
+            "warnings": [],
+        }
+    ]
+
+
+def _terminate(service: Service, patterns: list[Any]) -> None:
+    database = service.database
+    doomed = {s.topic for s in database.catalog.sources.values() if any(p.fullmatch(s.topic) for p in patterns)}
+    database.execute("TERMINATE ALL;")
+    while left := [s for s in database.catalog.sources.values() if not s.statement.startswith("(")]:
+        dropped = 0
+        for source in reversed(left):
+            shared = any(s.topic == source.topic and s.name != source.name for s in database.catalog.sources.values())
+            delete = " DELETE TOPIC" if source.topic in doomed and not shared and not source.read_only else ""
+            name = source.name.replace("`", "``")
+            try:
+                database.execute(f"DROP {source.kind} `{name}`{delete};")
+                dropped += 1
+            except PenstockError:
+                continue
+        if not dropped:
+            break
+    for topic in database.topic_names():
+        if any(p.fullmatch(topic) for p in patterns):
+            try:
+                database.delete_topic(topic)
+            except PenstockError:
+                continue
+
+
+__all__ = ["Answer", "SqlRequest", "Statements", "sql_request", "terminate_cluster", "wait_for_command"]
