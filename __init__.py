@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from .runtime.clients.records import ConsumedBatch, RawRecord
     from .runtime.host import Token
     from .runtime.subscriptions import PushBatch, Subscription
+    from .server.config import ServerConfig
+    from .server.serving import Server, serve
     from .storage.backup import Backup, backup_directory
     from .storage.log.local.maintenance.report import inspect_directory
     from .storage.repair import RepairPlan, plan_repair
@@ -91,6 +93,8 @@ _HOMES = {
     "QueryHandle": "engine.database",
     "RawRecord": "runtime.clients.records",
     "Session": "engine.session",
+    "Server": "server.serving",
+    "ServerConfig": "server.config",
     "StatementError": "errors",
     "StorageError": "errors",
     "Submitted": "engine.results",
@@ -106,6 +110,7 @@ _HOMES = {
     "plan_repair": "storage.repair",
     "verify_directory": "storage.verify",
     "run_test": "engine.script_tests",
+    "serve": "server.serving",
     "read_tests": "engine.script_tests",
     "udaf": "engine.functions.user",
     "udf": "engine.functions.user",
@@ -146,6 +151,8 @@ __all__ = [
     "Relation",
     "RepairPlan",
     "Session",
+    "Server",
+    "ServerConfig",
     "StatementError",
     "StorageError",
     "Submitted",
@@ -162,6 +169,7 @@ __all__ = [
     "verify_directory",
     "run_test",
     "read_tests",
+    "serve",
     "udaf",
     "udf",
     "udtf",

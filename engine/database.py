@@ -21,6 +21,7 @@ from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.backup import Backup, backup_directory
 from ..storage.layout import open_directory
+from ..storage.log.local.commit.measures import CommitMeasures
 from ..storage.log.local.local_log import LocalLog
 from ..storage.log.protocol import Log, OffsetReset
 from ..storage.state.checkpoint import CheckpointFiles
@@ -342,6 +343,12 @@ class Database(ClientMethods):
     def catalog(self) -> Catalog:
         """Sources, types and queries, as of now."""
         return self._engine.catalog
+
+    @property
+    def commit_measures(self) -> CommitMeasures | None:
+        """How long commits took and how often the disk was asked, since it was opened; None where the log is no files."""
+        log = self._engine.log
+        return log.committer.measures if isinstance(log, LocalLog) else None
 
     @property
     def statements_executed(self) -> int:

@@ -6,7 +6,7 @@ translates a result need not parse its text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -269,6 +269,10 @@ class PrintResult:
 
     def __iter__(self) -> Iterator[PrintedRecord]:
         return map(self._read, self.tail)
+
+    async def __aiter__(self) -> AsyncIterator[PrintedRecord]:
+        async for record in self.tail:
+            yield self._read(record)
 
 
 @dataclass(frozen=True, slots=True)

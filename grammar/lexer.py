@@ -64,6 +64,18 @@ def split(text: str) -> list[str]:
     return [*parts, rest] if rest else parts
 
 
+def with_places(text: str) -> list[str]:
+    """The statements of a script, each with blanks before it that put it on its line and column."""
+    found: list[str] = []
+    position = 0
+    for piece in split(text):
+        position = text.index(piece, position)
+        before = text[:position]
+        found.append("\n" * before.count("\n") + " " * (position - before.rfind("\n") - 1) + piece)
+        position += len(piece)
+    return found
+
+
 def is_complete(text: str) -> bool:
     """Whether a shell can run this: it is not in the midst of a statement, a quotation or a comment."""
     last = ";"

@@ -14,6 +14,7 @@ from .. import __version__
 from ..errors import PenstockError, StatementError
 from . import log_tools
 from .groups import add_arguments as add_group_arguments
+from .serve_arguments import add_commands as add_serve_commands
 from .topics import add_topic_commands, run_topic_command
 
 
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     add_topic_commands(commands)
     log_tools.add_commands(commands)
     add_group_arguments(commands, _common)
+    add_serve_commands(commands, _common)
     return top
 
 
@@ -98,6 +100,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .groups import run_group
 
             return run_group(options, settings, _print)
+        if options.command == "serve":
+            from .serve import run_serve
+
+            return run_serve(options, settings, _print)
+        if options.command == "password":
+            from .serve import run_password
+
+            return run_password(options, _print)
         return _shell(options, settings)
     except PenstockError as problem:
         from . import render

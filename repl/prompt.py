@@ -16,8 +16,8 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
 
 from ..errors import PenstockError
+from ..grammar.complete import suggest
 from .commands import COMMANDS
-from .complete import suggest
 from .highlight import STYLE, SqlLexer
 from .opening import Opening
 from .shell import Quit, Shell

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import PenstockError, StatementError
+from ..grammar.complete import Names
 from ..grammar.lexer import is_complete, split
 from . import render
 from .commands import COMMANDS, Quit
-from .complete import Names
 
 Write = Callable[[str], None]
 

@@ -25,7 +25,6 @@ class Need:
     what: str = ""
 
 
-
 def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") -> list[Need]:
     """All that an account must have to run a statement.
 
@@ -128,9 +127,7 @@ def _topic(role: str, name: str, catalog: Catalog) -> Need:
     return Need(role, (name, *sources), f"the topic {name}")
 
 
-def _defines(
-    name: str, properties: tuple[ast.Property, ...], catalog: Catalog, topic_prefix: str = ""
-) -> Iterator[Need]:
+def _defines(name: str, properties: tuple[ast.Property, ...], catalog: Catalog, topic_prefix: str = "") -> Iterator[Need]:
     """Whoever gives a source a topic must be allowed both: through the source, the topic is read and written."""
     yield Need("write", (name,), f"the source {name}")
     given = [p.value for p in properties if p.name.upper() == "KAFKA_TOPIC"]

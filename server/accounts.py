@@ -191,7 +191,9 @@ def _read(path: Path) -> tuple[dict[str, tuple[str, Account]], dict[str, Account
         raise StatementError(f"the file of users {path} cannot be read: {error}") from error
     unknown = sorted(set(content) - {"users", "tokens"})
     if unknown:
-        raise StatementError(f"the file of users {path} has a table {unknown[0]}", suggestion="It takes [users.NAME], [tokens.NAME].")
+        raise StatementError(
+            f"the file of users {path} has a table {unknown[0]}", suggestion="It takes [users.NAME], [tokens.NAME]."
+        )
     users: dict[str, tuple[str, Account]] = {}
     for name, entry in content.get("users", {}).items():
         kept = _entry(path, name, entry, "password")
@@ -217,7 +219,9 @@ def _entry(path: Path, name: str, entry: Any, key: str) -> str:
         raise StatementError(f"{name} in {path} has no {key}")
     unknown = sorted(set(entry) - {key, "role", "prefixes"})
     if unknown:
-        raise StatementError(f"{name} in {path} has an unknown key {unknown[0]}", suggestion=f"Keys are {key}, role, prefixes.")
+        raise StatementError(
+            f"{name} in {path} has an unknown key {unknown[0]}", suggestion=f"Keys are {key}, role, prefixes."
+        )
     return str(entry[key])
 
 

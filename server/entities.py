@@ -331,9 +331,7 @@ def _function_type(kind: str) -> str:
 
 
 def _arguments(signature: Signature) -> list[dict[str, Any]]:
-    return [
-        {"name": p.name, "type": str(p.type), "description": "", "isVariadic": p.variadic} for p in signature.parameters
-    ]
+    return [{"name": p.name, "type": str(p.type), "description": "", "isVariadic": p.variadic} for p in signature.parameters]
 
 
 def _sections(description: Description) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ def completions(service: Service, body: dict[str, Any], account: Account) -> dic
     Raises:
         ApiError: the request is none.
     """
-    from ..engine.completion import Names, suggest
+    from ..grammar.complete import Names, suggest
 
     text = body.get("text")
     if not isinstance(text, str):

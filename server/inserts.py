@@ -217,8 +217,8 @@ class _Inserting:
                 "error_code": self._problem.code,
                 "message": self._problem.message,
             }
-            lead = b",\n" if self._array and self._acknowledged else b""
-            await self._request.write(lead + encode(entity) + (b"" if self._array else b"\n"))
+            before = b",\n" if self._array and self._acknowledged else b""
+            await self._request.write(before + encode(entity) + (b"" if self._array else b"\n"))
 
     async def _drain(self, reading: asyncio.Future[None]) -> None:
         """Read the rest of the request and forget it."""

@@ -80,9 +80,7 @@ class RowReader:
             if name == "ROWTIME":
                 self._names[given] = name, _whole(_INT64)
                 return self._names[given]
-        raise StatementError(
-            f"{self._source.name} has no column {given}", suggestion=f"It has {', '.join(self._columns)}."
-        )
+        raise StatementError(f"{self._source.name} has no column {given}", suggestion=f"It has {', '.join(self._columns)}.")
 
 
 def _has_decimal(type_: t.SqlType) -> bool:
@@ -235,8 +233,18 @@ def _shown(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "boolean", int: "number", float: "number", PythonDecimal: "number", str: "text", list: "list", dict: "object"}
-    return names.get(type(value), type(value).__name__)
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+_KINDS: dict[type, str] = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    PythonDecimal: "number",
+    str: "text",
+    list: "list",
+    dict: "object",
+}
 
 
 __all__ = ["RowReader"]

@@ -5,58 +5,11 @@ The same figures go to OpenTelemetry when ``opentelemetry-api`` is installed and
 
 from __future__ import annotations
 
-import bisect
-import threading
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-if TYPE_CHECKING:
-    from .service import Service
-
-_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the histograms' buckets."""
-
-
-class Histogram:
-    """Durations by bucket.  Thread-safe."""
-
-    __slots__ = ("_guard", "counts", "total_s")
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self.counts = [0] * (len(_BOUNDS_S) + 1)
-        self.total_s = 0.0
-
-    def add(self, duration_s: float) -> None:
-        with self._guard:
-            self.counts[bisect.bisect_left(_BOUNDS_S, duration_s)] += 1
-            self.total_s += duration_s
-
-
-class Measures:
-    """What the server counts itself."""
-
-    def __init__(self) -> None:
-        self.requests: dict[tuple[str, str, int], int] = {}
-        """By method, route and status."""
-        self.durations: dict[str, Histogram] = {}
-        """By route; of push queries until their end is not counted."""
-        self.in_work = 0
-        self.refused: dict[str, int] = {}
-        """By reason."""
-        self.rows_inserted = 0
-        self.rows_pushed = 0
-
-    def request(self, method: str, route: str, status: int, duration_s: float, *, timed: bool) -> None:
-        """A request was answered."""
-        key = (method, route, status)
-        self.requests[key] = self.requests.get(key, 0) + 1
-        if timed:
-            self.durations.setdefault(route, Histogram()).add(duration_s)
-
-    def refuse(self, reason: str) -> None:
-        self.refused[reason] = self.refused.get(reason, 0) + 1
-
+from .measures import BOUNDS_S, Histogram
+from .service import Service
 
 Sample = tuple[str, dict[str, str], float]
 """Suffix of the name, labels, value."""
@@ -89,9 +42,7 @@ def _server(service: Service) -> Iterator[Family]:
         "penstock_http_requests_total",
         "counter",
         "Requests answered.",
-        _plain(
-            ({"method": m, "route": r, "status": str(s)}, n) for (m, r, s), n in sorted(measures.requests.items())
-        ),
+        _plain(({"method": m, "route": r, "status": str(s)}, n) for (m, r, s), n in sorted(measures.requests.items())),
     )
     yield Family(
         "penstock_http_request_duration_seconds",
@@ -171,15 +122,14 @@ def _state_of_tables(service: Service) -> Iterator[Family]:
         "penstock_sources",
         "gauge",
         "Streams and tables.",
-        [("", {"kind": kind.lower()}, kinds.count(kind)) for kind in ("STREAM", "TABLE")],  # type: ignore[arg-type]
+        [("", {"kind": kind.lower()}, kinds.count(kind)) for kind in ("STREAM", "TABLE")],
     )
-    yield Family(
-        "penstock_statements_total", "counter", "Statements in the journal.", [("", {}, service.database.statements_executed)]
-    )
+    statements = service.database.statements_executed
+    yield Family("penstock_statements_total", "counter", "Statements in the journal.", [("", {}, statements)])
 
 
 def _buckets(histogram: Histogram, labels: dict[str, str]) -> list[Sample]:
-    return _buckets_of(_BOUNDS_S, histogram.counts, histogram.total_s, labels)
+    return _buckets_of(BOUNDS_S, histogram.counts, histogram.total_s, labels)
 
 
 def _buckets_of(bounds: Iterable[float], counts: list[int], total_s: float, labels: dict[str, str]) -> list[Sample]:
@@ -207,4 +157,28 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-__all__ = ["Family", "Histogram", "Measures", "exposition", "families"]
+def observe(service: Service) -> None:
+    """Offer every metric to OpenTelemetry, if its API is installed: whoever sets a meter provider gets them."""
+    try:
+        from opentelemetry import metrics
+    except ImportError:
+        return
+    meter = metrics.get_meter("penstock")
+
+    def values(name: str) -> Any:
+        def callback(options: Any) -> Any:
+            for family in families(service):
+                if family.name == name:
+                    return [metrics.Observation(value, labels) for suffix, labels, value in family.samples if not suffix]
+            return []
+
+        return callback
+
+    for family in families(service):
+        if family.kind == "gauge":
+            meter.create_observable_gauge(family.name, [values(family.name)], description=family.help)
+        elif family.kind == "counter":
+            meter.create_observable_counter(family.name, [values(family.name)], description=family.help)
+
+
+__all__ = ["Family", "exposition", "families", "observe"]

@@ -11,17 +11,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyarrow as pa
 
+from ..engine.results import PrintResult
 from ..engine.schema import Schema
 from ..runtime.subscriptions import PushBatch, Subscription
 from .problems import SERVER_ERROR, ApiError, api_error
 from .rowtexts import RowFormat
-
-if TYPE_CHECKING:
-    from .service import Service
 
 _ROWS_MAX: Final = 10_000
 """Rows that wait for one reader."""
@@ -123,33 +121,38 @@ class PushReader:
 
 
 class Feed:
-    """The rows of one push query for its readers; used on the event loop."""
+    """The rows of one push query for its readers; used on the event loop.
+
+    Args:
+        subscription: the query's rows.
+        on_close: called once, when the last reader has left or the query has ended.
+    """
 
     def __init__(self, subscription: Subscription, schema: Schema, on_close: Callable[[], None] = lambda: None) -> None:
         self.subscription = subscription
         self.schema = schema
         self.readers: list[PushReader] = []
-        self.closed = False
         self._on_close = on_close
-        self._loop = asyncio.get_running_loop()
-        self._scheduled = False
-        subscription.on_change = self._from_engine
-        self._from_engine()
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.closed = False
 
     def join(self, query_id: str, account: str) -> PushReader:
         """A new reader, of the rows from now on."""
         reader = PushReader(self, query_id, account)
         self.readers.append(reader)
-        self.wanted()
+        self._room.set()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
         return reader
 
     def leave(self, reader: PushReader) -> None:
         if reader in self.readers:
             self.readers.remove(reader)
-        if not self.readers:
-            self.close()
+        if self.readers:
+            self._room.set()
         else:
-            self.wanted()
+            self.close()
 
     def close(self) -> None:
         """End the query."""
@@ -157,57 +160,55 @@ class Feed:
             self.closed = True
             self._on_close()
             self.subscription.close()
-
-    def _from_engine(self) -> None:
-        """Called on any thread: have the rows taken on the loop, once for all that has come until then."""
-        if not self._scheduled:
-            self._scheduled = True
-            try:
-                self._loop.call_soon_threadsafe(self.take)
-            except RuntimeError:  # the loop has ended, and all its readers with it
-                self._scheduled = False
+            if self._task is not None and self._task is not asyncio.current_task():
+                self._task.cancel()
 
     def wanted(self) -> None:
-        """A reader has room: take what may be waiting."""
-        if not self._scheduled and not self.closed:
-            self._scheduled = True
-            self._loop.call_soon(self.take)
+        """A reader has room again."""
+        self._room.set()
 
-    def take(self) -> None:
-        """Hand over what there is."""
-        self._scheduled = False
-        while self.readers and not self.closed:
-            if max(reader.room for reader in self.readers) <= 0:
-                return  # all are slow: the query waits
-            try:
-                batch = self.subscription.poll_batch(0)
-            except Exception as error:  # the query's own failure, told to every reader
-                self._end(None, api_error(error))
-                return
-            if batch is None:
-                if self.subscription.finished:
-                    self._end("Limit Reached" if self.subscription.limit_reached else "Query Completed", None)
-                return
-            self._give(Rows(batch, self.schema))
+    async def _run(self) -> None:
+        """Hand rows over as they come, and wait while no reader has room for them."""
+        message, problem = "Query Completed", None
+        try:
+            while not self.closed:
+                while max((reader.room for reader in self.readers), default=0) <= 0:
+                    self._room.clear()
+                    await self._room.wait()
+                batch = await self.subscription.next_batch()
+                if batch is None:
+                    break
+                self._give(Rows(batch, self.schema))
+            if self.subscription.limit_reached:
+                message = "Limit Reached"
+        except Exception as error:  # the query's own failure, told to every reader
+            problem = api_error(error)
+        for reader in self.readers:
+            reader.end(message, problem)
+        self.close()
 
     def _give(self, rows: Rows) -> None:
         for reader in list(self.readers):
-            if reader.room <= 0:
-                self.readers.remove(reader)
-                reader.end(None, ApiError(SERVER_ERROR, "the rows were read too slowly: what was to come is not waited for"))
-            else:
+            if reader.room > 0:
                 reader.give(rows)
-
-    def _end(self, message: str | None, error: ApiError | None) -> None:
-        for reader in self.readers:
-            reader.end(message, error)
-        self.close()
-
-
-async def end_all(service: Service) -> None:
-    """Tell all readers that the server stops."""
-    for reader in list(service.open_queries.values()):
-        reader.end("Query Completed")
+            else:
+                self.readers.remove(reader)
+                slow = "the rows were read too slowly, and others who read the same query do not wait"
+                reader.end(None, ApiError(SERVER_ERROR, slow))
 
 
-__all__ = ["Feed", "PushReader", "Rows", "end_all"]
+class PrintReader:
+    """A PRINT among the open queries: what ends them ends it."""
+
+    def __init__(self, printed: PrintResult, account: str) -> None:
+        self._printed = printed
+        self.account = account
+
+    def end(self, final_message: str | None, error: ApiError | None = None) -> None:
+        self._printed.close()
+
+    def close(self) -> None:
+        self._printed.close()
+
+
+__all__ = ["Feed", "PrintReader", "PushReader", "Rows"]

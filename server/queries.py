@@ -26,7 +26,7 @@ from .problems import (
     ApiError,
     api_error,
 )
-from .push import Feed, PushReader
+from .push import Feed, PrintReader, PushReader
 from .rowtexts import JsonArray, RowFormat, make_format
 from .service import Service
 from .sessions import Piece, RequestSession
@@ -36,15 +36,14 @@ from .tokens import read_token, write_token
 _PULL_TOKEN = "request.ksql.query.pull.consistency.token.vector"
 _FLUSH_ROWS = 1_000
 """Rows of a pull answer in one write."""
-_TAIL_S = 5.0
-"""How long one look for new records of a topic waits on a thread at most."""
 _NUMBERS = itertools.count(1)
 
 
 @dataclass(slots=True)
 class Opened:
-    """A query that was started: exactly one of the three is set."""
+    """A query that was started: exactly one of the three is set; closing its session ends it."""
 
+    session: RequestSession
     table: Table | None = None
     push: PushResult | None = None
     printed: PrintResult | None = None
@@ -78,10 +77,11 @@ class Queries:
             if piece is None:
                 raise ApiError(BAD_REQUEST, "the request has no query")
             return self._start(piece, request, account, session)
-        except PenstockError as error:
-            raise api_error(error, request.sql) from error
-        finally:
+        except BaseException as error:
             session.close()
+            if isinstance(error, PenstockError):
+                raise api_error(error, request.sql) from error
+            raise
 
     def _start(self, piece: Piece, request: SqlRequest, account: Account, session: RequestSession) -> Opened:
         statement = piece.statement
@@ -100,16 +100,16 @@ class Queries:
         if isinstance(statement, ast.Query) and statement.emit is not None:
             self._check_room()
         result = session.execute(piece)
-        session.keep(result)
         if isinstance(result, Table):
-            return Opened(table=result)
+            return Opened(session, table=result)
         if isinstance(result, PushResult):
-            return Opened(push=result)
+            return Opened(session, push=result)
         assert isinstance(result, PrintResult)
-        return Opened(printed=result)
+        return Opened(session, printed=result)
 
     def _check_room(self) -> None:
-        limit = self._service.config.push_queries_max
+        ours, engines = self._service.config.push_queries_max, self._service.database.settings["ksql.max.push.queries"]
+        limit = min(ours, int(engines))
         if len(self._service.open_queries) >= limit:
             raise ApiError(
                 TOO_MANY_PUSH_QUERIES, f"{limit} push queries are open, which is the server's limit: close one of them"
@@ -123,15 +123,19 @@ class Queries:
         content_type = request.accepts(offered, DELIMITED if stream else KSQL_JSON)
         asked = sql_request(await request.json(), self._service.config.statement_chars_max)
         opened = await self.open(asked, account)
-        if opened.printed is not None:
-            await self._print(request, opened.printed, content_type, stream)
-        elif opened.table is not None:
-            format_ = JsonArray() if stream and content_type == JSON else make_format(content_type, push=False)
-            await self._pull(request, opened.table, format_, asked, stream)
-        else:
-            assert opened.push is not None
-            format_ = JsonArray() if stream and content_type == JSON else make_format(content_type, push=True)
-            await self._push(request, opened.push, format_, account)
+        try:
+            if opened.printed is not None:
+                await self._print(request, opened.printed, content_type, account, stream=stream)
+                return
+            push = opened.push is not None
+            format_ = JsonArray() if stream and content_type == JSON else make_format(content_type, push=push)
+            if opened.table is not None:
+                await self._pull(request, opened.table, format_, asked, stream)
+            else:
+                assert opened.push is not None
+                await self._push(request, opened.push, format_, account)
+        finally:
+            opened.session.close()
 
     async def _pull(self, request: Request, table: Table, format_: RowFormat, asked: SqlRequest, stream: bool) -> None:
         schema = schema_of(table)
@@ -178,17 +182,18 @@ class Queries:
             service.open_queries.pop(query_id, None)
             reader.close()
 
-    async def _print(self, request: Request, printed: PrintResult, content_type: str, stream: bool) -> None:
+    async def _print(
+        self, request: Request, printed: PrintResult, content_type: str, account: Account, *, stream: bool
+    ) -> None:
         if stream and content_type != DELIMITED:
-            printed.close()
             raise ApiError(NOT_ACCEPTABLE, f"PRINT is answered as {DELIMITED} here, not as {content_type}")
         query_id = f"print_{next(_NUMBERS)}"
-        closing = PrintReader(printed)
-        self._service.open_queries[query_id] = closing  # type: ignore[assignment]
+        closing = PrintReader(printed, account.name)
+        self._service.open_queries[query_id] = closing
         gone = asyncio.ensure_future(_closing(request, closing))
         try:
             await request.start(200, content_type, _NO_CACHE)
-            async for line in print_lines(printed, self._service):
+            async for line in print_lines(printed):
                 await request.write(line.encode() + b"\n")
             await request.write(b"", more=False)
         finally:
@@ -201,28 +206,10 @@ _BEFORE_A_QUERY = (ast.SetProperty, ast.UnsetProperty, ast.Define, ast.Undefine)
 _NO_CACHE = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
-class PrintReader:
-    """A PRINT among the open queries: what ends them ends it."""
-
-    account = ""
-
-    def __init__(self, printed: PrintResult) -> None:
-        self._printed = printed
-
-    def end(self, final_message: str | None, error: ApiError | None = None) -> None:
-        self._printed.close()
-
-    def close(self) -> None:
-        self._printed.close()
-
-
-async def print_lines(printed: PrintResult, service: Service) -> AsyncIterator[str]:
+async def print_lines(printed: PrintResult) -> AsyncIterator[str]:
     """The lines of PRINT, as records come."""
     shown: dict[str, str] = {}
-    while not printed.tail.finished:
-        record = await service.workers.run_long(printed.poll, _TAIL_S)
-        if record is None:
-            continue
+    async for record in printed:
         for side, format_ in (("Key", record.key_format), ("Value", record.value_format)):
             if format_ != "none" and shown.get(side) != format_:
                 shown[side] = format_

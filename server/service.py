@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..engine.database import Database
 from .accounts import Accounts
 from .audit import Audit
 from .commands import Commands
 from .config import ServerConfig
-from .metrics import Measures
+from .measures import Measures
+from .push import PrintReader, PushReader
 from .sessions import Workers
-
-if TYPE_CHECKING:
-    from .push import PushReader
 
 
 class Service:
@@ -37,7 +34,7 @@ class Service:
         self.commands = Commands()
         self.measures = Measures()
         self.workers = Workers()
-        self.open_queries: dict[str, PushReader] = {}
+        self.open_queries: dict[str, PushReader | PrintReader] = {}
         self.stopping = asyncio.Event()
         self.terminated = False
         self.on_stop: list[Callable[[], None]] = []

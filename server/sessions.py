@@ -16,20 +16,16 @@ from typing import Any, TypeVar
 from ..engine.database import Database
 from ..engine.results import Result
 from ..engine.settings import PROPERTIES, Settings, canonical_name
-from ..engine.texts import with_places
 from ..errors import StatementError
 from ..grammar import ast
+from ..grammar.lexer import with_places
 from ..grammar.parse import parse
 from ..grammar.substitute import substitute
 from .problems import BAD_REQUEST, BAD_STATEMENT, ApiError
 
 T = TypeVar("T")
 _THREADS = 16
-_LONG_THREADS = 64
 _PREFIX = "ksql.output.topic.name.prefix"
-_PUSH_LIMIT = "ksql.max.push.queries"
-_NO_LIMIT = str(2**31 - 1)
-"""The server counts open push queries over all clients itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +51,13 @@ class RequestSession:
         self, database: Database, properties: Mapping[str, Any], variables: Mapping[str, Any], user: str | None = None
     ) -> None:
         try:
-            self._session = _session(database, {_PUSH_LIMIT: _NO_LIMIT, **properties}, {k: str(v) for k, v in variables.items()}, user)
+            self._session = database.session(properties, variables={k: _text(v) for k, v in variables.items()}, user=user)
         except StatementError as error:
             raise ApiError(BAD_REQUEST, str(error)) from error
 
     @property
     def settings(self) -> Settings:
-        found: Settings = self._session.settings
-        return found
+        return self._session.settings
 
     @property
     def topic_prefix(self) -> str:
@@ -70,8 +65,7 @@ class RequestSession:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        found: Mapping[str, str] = self._session.variables
-        return found
+        return self._session.variables
 
     def pieces(self, text: str) -> Iterator[Piece]:
         """The statements of a text.  All of it is parsed before the first one, but for what variables stand in.
@@ -93,20 +87,16 @@ class RequestSession:
     def execute(self, piece: Piece) -> Result:
         """Raises: PenstockError."""
         (result,) = self._session.execute(piece.text + ";")
-        made: Result = result
-        return made
-
-    def keep(self, result: Result) -> None:
-        """Let a result be read on after the request's session is closed: its reader closes it."""
-        state = getattr(self._session, "state", None)
-        if state is not None:
-            state.reading.discard(getattr(result, "subscription", result))
-            state.reading.discard(result)
+        return result
 
     def close(self) -> None:
-        """Forget what was set."""
-        if hasattr(self._session, "close"):
-            self._session.close()
+        """Forget what was set, and end what is still being read."""
+        self._session.close()
+
+
+def _text(value: Any) -> str:
+    """A variable's value as DEFINE would be given it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _parsed(text: str, whole: str) -> list[Any]:
@@ -116,53 +106,19 @@ def _parsed(text: str, whole: str) -> list[Any]:
         raise ApiError(BAD_STATEMENT, str(error.located(text)), statement=whole) from error
 
 
-class _Swapped:
-    """A session by hand: the database's own settings are put aside while a statement of it runs."""
-
-    def __init__(self, database: Database, properties: Mapping[str, Any], variables: dict[str, str]) -> None:
-        self._database = database
-        self.settings = Settings()
-        self.settings._database = database.settings._database
-        for name, value in properties.items():
-            self.settings.set(name, value)
-        self.variables = {name.upper(): value for name, value in variables.items()}
-
-    def execute(self, text: str) -> list[Result]:
-        engine = self._database._engine
-        with self._database._lock:
-            before = engine.settings, engine.variables
-            engine.settings, engine.variables = self.settings, self.variables
-            try:
-                return self._database.execute(text)
-            finally:
-                engine.settings, engine.variables = before
-
-
-def _session(database: Any, properties: Mapping[str, Any], variables: dict[str, str], user: str | None) -> Any:
-    if hasattr(database, "session"):
-        return database.session(settings=properties, variables=variables, user=user)
-    return _Swapped(database, properties, variables)
-
-
 class Workers:
     """The threads that wait for the engine."""
 
     def __init__(self, threads: int = _THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="penstock-http")
-        self._long = ThreadPoolExecutor(_LONG_THREADS, thread_name_prefix="penstock-http-tail")
 
     async def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """A blocking call on one of the threads."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, functools.partial(call, *arguments, **named))
 
-    async def run_long(self, call: Callable[..., T], *arguments: Any) -> T:
-        """A call that waits long for something outside: on threads of their own, so that others are not held up."""
-        return await asyncio.get_running_loop().run_in_executor(self._long, functools.partial(call, *arguments))
-
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._long.shutdown(wait=False, cancel_futures=True)
 
 
 def is_property(name: str) -> bool:

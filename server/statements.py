@@ -63,7 +63,7 @@ def sql_request(body: Mapping[str, Any], chars_max: int) -> SqlRequest:
         ("variables", ("sessionVariables",)),
         ("request_properties", ("requestProperties",)),
     ):
-        value = next((body[key] for key in keys if body.get(key) is not None), {})
+        value: Any = next((body[key] for key in keys if body.get(key) is not None), {})
         if not isinstance(value, dict):
             raise ApiError(BAD_REQUEST, f"{keys[0]} is to be an object")
         found[name] = value
@@ -132,9 +132,7 @@ class Statements:
             session.close()
         return answer
 
-    def _execute(
-        self, piece: Piece, session: RequestSession, account: Account, answer: Answer
-    ) -> dict[str, Any] | None:
+    def _execute(self, piece: Piece, session: RequestSession, account: Account, answer: Answer) -> dict[str, Any] | None:
         service = self._service
         statement = piece.statement
         if isinstance(statement, ast.Query | ast.Print):

@@ -76,9 +76,7 @@ def _maker(type_: t.SqlType) -> Callable[[Any], Any] | None:
             return lambda value: [of_item(v) for v in value]
         case t.Map(_, item):
             of_value = _nullable(item)
-            return lambda value: {
-                _map_key(k): of_value(v) for k, v in (value.items() if isinstance(value, dict) else value)
-            }
+            return lambda value: {_map_key(k): of_value(v) for k, v in (value.items() if isinstance(value, dict) else value)}
         case t.Struct(fields):
             makers = [(name, _nullable(inner)) for name, inner in fields]
             return lambda value: {name: make(value[name]) for name, make in makers}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ...errors import Span, StatementError
 from ...grammar import ast
-from ...grammar.lexer import Lines, tokens
-from ...grammar.parse import parse, split
+from ...grammar.lexer import Lines, tokens, with_places
+from ...grammar.parse import parse
 from ...grammar.substitute import substitute
 from ...grammar.words import keywords
 from ...limits import SCRIPT_DEPTH_MAX
@@ -75,7 +75,7 @@ def _parsed(session: SessionState, text: str) -> Iterator[tuple[ast.Statement, s
     if "${" not in text:
         yield from [(parsed.statement, text) for parsed in parse(text)]
         return
-    pieces = _with_places(text)
+    pieces = with_places(text)
     while pieces:
         variables = dict(session.variables)
         replacing = session.settings.options.variable_substitution
@@ -97,18 +97,6 @@ def _parsed(session: SessionState, text: str) -> Iterator[tuple[ast.Statement, s
             if ready and isinstance(ready[-1][0], ast.RunScript):
                 break
         yield from ready
-
-
-def _with_places(text: str) -> list[str]:
-    """The statements of a script, each with blanks before it that put it on its line and column."""
-    found: list[str] = []
-    position = 0
-    for piece in split(text):
-        position = text.index(piece, position)
-        before = text[:position]
-        found.append("\n" * before.count("\n") + " " * (position - before.rfind("\n") - 1) + piece)
-        position += len(piece)
-    return found
 
 
 def _name_in(message: str, text: str, whole: Span) -> Span:

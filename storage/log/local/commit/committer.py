@@ -27,6 +27,7 @@ it, `Committer.land` does the rest, for all that have come so far (see `staging`
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ from ..manifest import Committed, Entry, Manifest
 from ..segments.partition import Partition
 from ..segments.segment import Segment
 from .journal import Journal
+from .measures import CommitMeasures
 from .placing import Pending, Plan
 from .staging import Line, Staged, WriteLock
 
@@ -108,6 +110,7 @@ class Committer:
         """Directories with names of segments that are not durable yet."""
         self._leftovers = False
         """Whether a commit failed in step 2 or later: segments may be longer than the journal says."""
+        self.measures = CommitMeasures()
         self._failure: StorageError | None = None
         self._pool: ThreadPoolExecutor | None = None
 
@@ -430,6 +433,7 @@ class Committer:
             StorageError, or anything: nothing of it happened; or nobody can know, then the log takes no more commits.
         """
         end = self._journal.end
+        began_s = time.perf_counter()
         try:
             self._sync_all(step.segments, step.directories)  # step 3
             self._journal.append([p.entry for p in taken])  # step 4
@@ -442,6 +446,7 @@ class Committer:
             raise
         try:
             self._journal.sync()
+            self.measures.add(time.perf_counter() - began_s, len(step.segments) + len(step.directories) + 1)
         except NothingSyncedError:
             self._withdraw()
             raise

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..grammar.words import keywords, reserved_words, statement_words
+from .words import keywords, reserved_words, statement_words
 
 Kind = Literal["keyword", "source", "column", "function", "query", "topic", "type", "command"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.repl.complete import Names, suggest
+from penstock.grammar.complete import Names, suggest
 
 NAMES = Names(
     sources={"ORDERS": ["ID", "AMOUNT", "mixed"], "USERS": ["ID", "NAME"], "lower": ["X"]},

@@ -1,0 +1,220 @@
+"""The routes of a server, as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from starlette.routing import Match, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from . import info, websocket
+from .accounts import Account
+from .guard import Guard
+from .http import JSON, KSQL_JSON, Receive, Request, Scope, Send
+from .inserts import insert_arrow, inserts_stream
+from .metrics import exposition, families
+from .problems import NOT_ALLOWED, ApiError
+from .queries import Queries, close_query
+from .registry import RegistryApi
+from .service import Service
+from .statements import Statements, sql_request, terminate_cluster
+from .tokens import HEADER, write_token
+
+CONSOLE = Path(__file__).parent / "console" / "dist"
+"""Where the console's built files are, if it was built."""
+
+
+class Application:
+    """The ASGI application of one server."""
+
+    def __init__(self, service: Service, names: tuple[str, ...]) -> None:
+        self._service = service
+        self._guard = Guard(service, names)
+        self._statements = Statements(service)
+        self._queries = Queries(service)
+        self._registry = RegistryApi(service)
+        registry = self._registry.answer
+        table: list[tuple[str, str, Callable[[Request, Account], Awaitable[None]]]] = [
+            ("GET", "/", self._root),
+            ("GET", "/info", self._facts(info.server_info)),
+            ("GET", "/healthcheck", self._facts(info.health)),
+            ("GET", "/v1/metadata", self._facts(info.metadata)),
+            ("GET", "/v1/metadata/id", self._facts(info.metadata_id)),
+            ("GET", "/chc/live", self._alive),
+            ("GET", "/chc/ready", self._alive),
+            ("POST", "/ksql", self._ksql),
+            ("POST", "/ksql/terminate", self._terminate),
+            ("POST", "/query", self._query),
+            ("POST", "/query-stream", self._query_stream),
+            ("POST", "/close-query", self._close_query),
+            ("POST", "/inserts-stream", self._inserts),
+            ("POST", "/v1/arrow", self._arrow),
+            ("POST", "/v1/arrow/{stream}", self._arrow),
+            ("POST", "/v1/complete", self._complete),
+            ("GET", "/v1/graph", self._graph),
+            ("GET", "/status", self._all_statuses),
+            ("GET", "/status/{type}/{entity:path}/{action}", self._status),
+            ("GET", "/clusterStatus", self._facts(info.cluster_status)),
+            ("GET", "/is_valid_property/{name}", self._property),
+            ("GET", "/metrics", self._metrics),
+            ("GET", "/openapi.json", self._openapi),
+        ]
+        self._handlers = {(method, path): handler for method, path, handler in table}
+        self._routes = [Route(path, _unused, methods=[method]) for method, path, _ in table if "{" in path]
+        self._exact = {(method, path) for method, path, _ in table if "{" not in path}
+        self._prefixes = {"subjects": registry, "schemas": registry, "config": registry, "compatibility": registry}
+        self._prefixes |= {"mode": registry, "contexts": registry}
+        self._console = Mount("/console", StaticFiles(directory=CONSOLE, html=True)) if CONSOLE.is_dir() else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        match scope["type"]:
+            case "http":
+                route, handler = self._find(scope)
+                await self._guard.http(scope, receive, send, route, handler)
+            case "websocket":
+                if scope["path"] != "/ws/query":
+                    await receive()
+                    await send({"type": "websocket.close", "code": 1008})
+                    return
+                await self._guard.socket(scope, receive, send, self._socket)
+            case "lifespan":
+                await _lifespan(receive, send)
+
+    def _find(self, scope: Scope) -> tuple[str, Callable[[Request, Account], Awaitable[None]]]:
+        """The route (for metrics: few of them, whatever is asked for) and what answers it."""
+        method, path = scope["method"], scope["path"]
+        wanted = "GET" if method == "HEAD" else method
+        if (wanted, path) in self._exact:
+            return path, self._handlers[wanted, path]
+        for route in self._routes:
+            match, found = route.matches(scope)
+            if match == Match.FULL:
+                scope.update(found)
+                return route.path, self._handlers[wanted, route.path]
+        first = path.lstrip("/").split("/", 1)[0]
+        if first in self._prefixes:
+            return f"/{first}", self._prefixes[first]
+        if first == "console" and self._console is not None and wanted == "GET":
+            return "/console", self._static
+        if any(path == known for _, known in self._exact):
+            return path, self._wrong_method
+        return "(none)", self._nothing
+
+    # --- handlers --------------------------------------------------------------------------
+
+    async def _root(self, request: Request, account: Account) -> None:
+        await request.respond(b"", None, 307, [(b"location", b"/info")])
+
+    def _facts(self, made: Callable[[Service], Any]) -> Callable[[Request, Account], Awaitable[None]]:
+        async def answer(request: Request, account: Account) -> None:
+            _check_known(account)
+            content_type = request.accepts((KSQL_JSON, JSON), KSQL_JSON)
+            found = await self._service.workers.run(made, self._service)
+            await request.respond_json(found, content_type=content_type)
+
+        return answer
+
+    async def _alive(self, request: Request, account: Account) -> None:
+        await request.respond_json({})
+
+    async def _ksql(self, request: Request, account: Account) -> None:
+        content_type = request.accepts((KSQL_JSON, JSON), KSQL_JSON)
+        asked = sql_request(await request.json(), self._service.config.statement_chars_max)
+        answer = await self._statements.run(asked, account)
+        headers = [] if answer.token is None else [(HEADER, write_token(answer.token).encode())]
+        await request.respond_json(answer.entities, headers=headers, content_type=content_type)
+
+    async def _terminate(self, request: Request, account: Account) -> None:
+        body = await request.json()
+        found = await terminate_cluster(self._service, body.get("deleteTopicList") or [], account)
+        await request.respond_json(found, content_type=KSQL_JSON)
+
+    async def _query(self, request: Request, account: Account) -> None:
+        await self._queries.answer(request, account, stream=False)
+
+    async def _query_stream(self, request: Request, account: Account) -> None:
+        await self._queries.answer(request, account, stream=True)
+
+    async def _close_query(self, request: Request, account: Account) -> None:
+        await close_query(self._service, await request.json(), account)
+        await request.respond(b"", None)
+
+    async def _inserts(self, request: Request, account: Account) -> None:
+        await inserts_stream(self._service, request, account)
+
+    async def _arrow(self, request: Request, account: Account) -> None:
+        await insert_arrow(self._service, request, account)
+
+    async def _complete(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        body = await request.json()
+        found = await self._service.workers.run(info.completions, self._service, body, account)
+        await request.respond_json(found)
+
+    async def _graph(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        await request.respond_json(await self._service.workers.run(info.graph, self._service, account))
+
+    async def _all_statuses(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        found = {"commandStatuses": self._service.commands.all(self._service.database.catalog)}
+        await request.respond_json(found, content_type=KSQL_JSON)
+
+    async def _status(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        parts = [request.path_parameters[name] for name in ("type", "entity", "action")]
+        await request.respond_json(info.status(self._service, parts), content_type=KSQL_JSON)
+
+    async def _property(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        await request.respond_json(info.property_is_valid(request.path_parameters["name"]), content_type=KSQL_JSON)
+
+    async def _metrics(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        text = exposition(await self._service.workers.run(families, self._service))
+        await request.respond(text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _openapi(self, request: Request, account: Account) -> None:
+        text = (resources.files(__package__) / "openapi.json").read_bytes()
+        await request.respond(text, JSON)
+
+    async def _static(self, request: Request, account: Account) -> None:
+        assert self._console is not None
+        request.started = True
+        _, found = self._console.matches(request.scope)
+        request.scope.update(found)
+        await self._console.handle(request.scope, request.receive, request.send)
+
+    async def _nothing(self, request: Request, account: Account) -> None:
+        await request.respond(b"Not Found", "text/plain; charset=utf-8", 404)
+
+    async def _wrong_method(self, request: Request, account: Account) -> None:
+        await request.respond(b"Method Not Allowed", "text/plain; charset=utf-8", 405)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send, account: Account) -> None:
+        await websocket.answer(self._service, self._queries, scope, receive, send, account)
+
+
+def _check_known(account: Account) -> None:
+    """Raises: ApiError, for an account that may read nothing at all."""
+    if not account.may_somewhere("read"):
+        raise ApiError(NOT_ALLOWED, f"{account.name} may read nothing here")
+
+
+async def _unused(*_: Any) -> None:
+    """Starlette's routes want an endpoint; the guard calls ours."""
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+__all__ = ["CONSOLE", "Application"]

@@ -1,0 +1,78 @@
+"""The HTTP server under the application: hypercorn, which speaks HTTP/1.1 and HTTP/2 on one port.
+
+Everything that knows hypercorn is here, so that another ASGI server could take its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Any, Final
+
+import hypercorn.asyncio
+import hypercorn.config
+
+from ..errors import StorageError
+from .config import ServerConfig
+
+_KEEP_ALIVE_S: Final = 30.0
+"""How long a connection may be silent between two requests, or before its first one is whole."""
+_BACKLOG: Final = 1_024
+_HEADER_BYTES_MAX: Final = 64 * 1024
+_STREAMS_MAX: Final = 1_000
+"""Requests in one HTTP/2 connection at the same time: a client may open all its push queries in one."""
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        StorageError: the address is taken, or not of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.setblocking(False)
+    except OSError as error:
+        raise StorageError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}",
+            action="choose another port, or end what uses it",
+        ) from error
+    return made
+
+
+class _Sockets(hypercorn.config.Config):
+    """hypercorn's settings, over a socket that is bound already."""
+
+    def __init__(self, config: ServerConfig, listening: socket.socket) -> None:
+        super().__init__()
+        self._listening = listening
+        self.certfile = None if config.certificate is None else str(config.certificate)
+        self.keyfile = None if config.private_key is None else str(config.private_key)
+        self.backlog = _BACKLOG
+        self.keep_alive_timeout = _KEEP_ALIVE_S
+        self.keep_alive_max_requests = 10_000_000
+        self.h11_max_incomplete_size = _HEADER_BYTES_MAX
+        self.h2_max_concurrent_streams = _STREAMS_MAX
+        self.h2_max_header_list_size = _HEADER_BYTES_MAX
+        self.graceful_timeout = max(1.0, config.shutdown_s / 2)
+        self.ssl_handshake_timeout = 10.0
+        self.include_server_header = False
+        self.accesslog = None
+        self.errorlog = logging.getLogger("penstock.server.http")
+        self.loglevel = "WARNING"
+
+    def create_sockets(self) -> hypercorn.config.Sockets:
+        secure = [self._listening] if self.ssl_enabled else []
+        return hypercorn.config.Sockets(secure, [] if secure else [self._listening], [])
+
+
+async def listen(app: Any, config: ServerConfig, listening: socket.socket, stop: asyncio.Event) -> None:
+    """Answer requests until told to stop; then those in hand are finished, for so long as the config gives."""
+    await hypercorn.asyncio.serve(app, _Sockets(config, listening), shutdown_trigger=stop.wait, mode="asgi")
+
+
+__all__ = ["bound_socket", "listen"]

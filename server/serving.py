@@ -1,0 +1,136 @@
+"""`serve`: a server in a thread of the program that has the database open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from ..engine.database import Database
+from .app import Application
+from .config import ServerConfig
+from .listening import bound_socket, listen
+from .metrics import observe
+from .service import Service
+
+_LOG = logging.getLogger("penstock.server")
+
+
+class Server:
+    """A running server; stop it, or use it as a context manager.
+
+    Attributes:
+        url: where it is reached.
+    """
+
+    def __init__(self, database: Database, config: ServerConfig) -> None:
+        config.check()
+        self.config = config
+        self._database = database
+        self._socket = bound_socket(config.host, config.port)
+        host, port = self._socket.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if config.certificate else 'http'}://{shown}:{port}"
+        self._address = f"{shown}:{port}"
+        self._names = (*config.hosts, config.host, host)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._service: Service | None = None
+        self._stop: asyncio.Event | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="penstock-server", daemon=True)
+
+    def start(self) -> Server:
+        """Begin to listen; returns when requests are answered.  Raises: PenstockError, if it cannot begin."""
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # told to whoever waits for the start or the stop
+            self._failure = error
+            if self._ready.is_set():
+                _LOG.exception("the server ended")
+        finally:
+            self._socket.close()
+            self._ready.set()
+            self._stopped.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        service = self._service = Service(self._database, self.config, self._address)
+        observe(service)
+        try:
+            listening = asyncio.ensure_future(
+                listen(Application(service, self._names), self.config, self._socket, self._stop)
+            )
+            await asyncio.sleep(0)
+            self._ready.set()
+            stopping = asyncio.ensure_future(self._stop.wait())
+            await asyncio.wait([listening, stopping], return_when=asyncio.FIRST_COMPLETED)
+            service.stopping.set()
+            for reader in list(service.open_queries.values()):
+                reader.end("Query Completed")
+            stopping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+        finally:
+            service.close()
+
+    def stop(self) -> None:
+        """Accept no more requests, finish those in hand, end push queries with their final message; at most for
+        `ServerConfig.shutdown_s`.  The database stays open."""
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None and not self._stopped.is_set():
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(stop.set)
+        deadline = time.monotonic() + self.config.shutdown_s
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            self._thread.join(0.1)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has stopped; whether it has."""
+        return self._stopped.wait(timeout_s)
+
+    @property
+    def push_readers(self) -> int:
+        """Open push queries."""
+        return 0 if self._service is None else len(self._service.open_queries)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<penstock.Server {self.url}{' stopped' if self._stopped.is_set() else ''}>"
+
+
+def serve(database: Database, *, config: ServerConfig | None = None, **options: Any) -> Server:
+    """Serve a database over HTTP from a thread of this process.
+
+    Args:
+        config: how; or its fields by name: ``serve(db, port=0, users=Path("users.toml"))``.
+
+    Returns:
+        the running server, with its ``url`` and ``stop()``.
+
+    Raises:
+        StatementError: the config makes no sense, or is open to everybody by mistake.
+        StorageError: the address is taken.
+    """
+    return Server(database, config or ServerConfig(**options)).start()
+
+
+__all__ = ["Server", "serve"]
