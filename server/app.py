@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,6 @@ class Application:
             ("GET", "/clusterStatus", self._facts(info.cluster_status)),
             ("GET", "/is_valid_property/{name}", self._property),
             ("GET", "/metrics", self._metrics),
-            ("GET", "/openapi.json", self._openapi),
         ]
         self._handlers = {(method, path): handler for method, path, handler in table}
         self._routes = [Route(path, _unused, methods=[method]) for method, path, _ in table if "{" in path]
@@ -177,10 +175,6 @@ class Application:
         _check_known(account)
         text = exposition(await self._service.workers.run(families, self._service))
         await request.respond(text.encode(), "text/plain; version=0.0.4; charset=utf-8")
-
-    async def _openapi(self, request: Request, account: Account) -> None:
-        text = (resources.files(__package__) / "openapi.json").read_bytes()
-        await request.respond(text, JSON)
 
     async def _static(self, request: Request, account: Account) -> None:
         assert self._console is not None

@@ -12,9 +12,9 @@ from typing import Any
 from ..engine.catalog import DataSource, QueryEntry
 from ..engine.database import Database
 from ..engine.functions.registry import Signature
+from ..engine.query_options import PROPERTIES
 from ..engine.results import Description, Listing, Message
 from ..engine.schema import Schema
-from ..engine.settings import PROPERTIES
 from ..grammar import ast
 from .accounts import Account
 from .problems import BAD_STATEMENT, ApiError

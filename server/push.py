@@ -76,6 +76,7 @@ class PushReader:
         self._error: ApiError | None = None
         self._ended = False
         self.final_message: str | None = None
+        """Why there are no more rows; None after an error."""
 
     async def next(self) -> Rows | None:
         """The next rows; None at the end, whose reason is `final_message`.
@@ -184,7 +185,7 @@ class Feed:
         except Exception as error:  # the query's own failure, told to every reader
             problem = api_error(error)
         for reader in self.readers:
-            reader.end(message, problem)
+            reader.end(None if problem else message, problem)
         self.close()
 
     def _give(self, rows: Rows) -> None:

@@ -95,35 +95,39 @@ class JsonArray:
 
 
 class KsqlRows:
-    """The format of ``/query``: an object per row in one JSON array, a line each."""
+    """The format of ``/query``: an object per row in one JSON array, a line each.
+
+    Separators stand before the rows of a pull answer, since nobody knows which is the last; and behind those of a push
+    answer, which ends with a message of its own, so that who reads line by line has each row when it is sent.
+    """
 
     shows_tombstones = True
 
     def __init__(self, content_type: str, *, push: bool) -> None:
         self.content_type = content_type
         self._push = push
+        self._before, self._after = (b"", b",\n") if push else (b",\n", b"")
 
     def head(self, query_id: str | None, schema: Schema) -> bytes:
         text = ", ".join(_column_text(c, keys=not self._push) for c in schema)
-        return b"[" + encode({"header": {"queryId": query_id, "schema": text}})
+        return b"[" + encode({"header": {"queryId": query_id, "schema": text}}) + self._after
 
     def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
         rows = _rows(columns, schema)
+        start, live, gone = self._before + b'{"row":{"columns":', b"}}" + self._after, b',"tombstone":true}}' + self._after
         if tombstones is None:
-            return [b',\n{"row":{"columns":' + encode(row) + b"}}" for row in rows]
-        return [
-            b',\n{"row":{"columns":' + encode(row) + (b',"tombstone":true}}' if gone else b"}}")
-            for row, gone in zip(rows, tombstones, strict=True)
-        ]
+            return [start + encode(row) + live for row in rows]
+        return [start + encode(row) + (gone if dead else live) for row, dead in zip(rows, tombstones, strict=True)]
 
     def note(self, name: str, value: Any) -> bytes:
-        return b",\n" + encode({name: {name: value}})
+        return self._before + encode({name: {name: value}}) + self._after
 
     def error(self, error: ApiError) -> bytes:
-        return b",\n" + encode({"errorMessage": error.entity()})
+        return self._before + encode({"errorMessage": error.entity()})
 
     def tail(self, final_message: str | None) -> bytes:
-        return b"]" if final_message is None else b",\n" + encode({"finalMessage": final_message}) + b"]"
+        """After an error there is no final message, and nothing else may stand before the bracket."""
+        return b"]" if final_message is None else self._before + encode({"finalMessage": final_message}) + b"]"
 
 
 class Events:

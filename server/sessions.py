@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..engine.database import Database
+from ..engine.query_options import PROPERTIES
 from ..engine.results import Result
-from ..engine.settings import PROPERTIES, Settings, canonical_name
+from ..engine.settings import Settings, canonical_name
 from ..errors import StatementError
 from ..grammar import ast
 from ..grammar.lexer import with_places
@@ -82,7 +83,7 @@ class RequestSession:
 
     @property
     def _substitutes(self) -> bool:
-        return self.settings.boolean("ksql.variable.substitution.enable")
+        return self.settings.options.variable_substitution
 
     def execute(self, piece: Piece) -> Result:
         """Raises: PenstockError."""

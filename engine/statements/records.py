@@ -62,7 +62,9 @@ def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], t
     if layout.value.serde is None:
         values = _typed(engine, layout, columns, n)
     else:
-        encoded = layout.value.serde.encode(arrays_of(layout.value), layout.value.schema, None)
+        arrays = arrays_of(layout.value)
+        count = None if arrays else np.zeros(n, np.bool_)  # without columns, only the mask says how many rows there are
+        encoded = layout.value.serde.encode(arrays, layout.value.schema, count)
         _refuse(encoded.malformed, source, "value")
         values = encoded.data
     return Records(keys, values, timestamps)
