@@ -85,4 +85,4 @@ def until(true: Callable[[], bool], timeout_s: float = 10.0) -> bool:
         if true():
             return True
         time.sleep(0.01)
-    return True if true() else False
+    return true()

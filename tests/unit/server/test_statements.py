@@ -8,10 +8,11 @@ import pytest
 
 from .conftest import Api
 
+_INTEGER = {"type": "INTEGER", "fields": None, "memberSchema": None}
 FIELDS = [
     {"name": "ID", "schema": {"type": "STRING", "fields": None, "memberSchema": None}, "type": "KEY"},
-    {"name": "V", "schema": {"type": "ARRAY", "fields": None, "memberSchema": {"type": "INTEGER", "fields": None, "memberSchema": None}}},
-]  # fmt: skip
+    {"name": "V", "schema": {"type": "ARRAY", "fields": None, "memberSchema": _INTEGER}},
+]
 
 
 def test_a_stream_is_created_listed_and_described(api: Api) -> None:
@@ -54,7 +55,8 @@ def test_what_a_request_sets_is_over_with_it(api: Api) -> None:
     assert shown["variables"] == [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]
     (after,) = api.ksql("SHOW VARIABLES;")
     assert after["variables"] == []
-    (listed,) = api.ksql("SET 'processing.order'='arrival'; LIST PROPERTIES;", streamsProperties={"ksql.streams.auto.offset.reset": "earliest"})  # fmt: skip
+    earliest = {"ksql.streams.auto.offset.reset": "earliest"}
+    (listed,) = api.ksql("SET 'processing.order'='arrival'; LIST PROPERTIES;", streamsProperties=earliest)
     assert set(listed["overwrittenProperties"]) >= {"processing.order", "auto.offset.reset"}
     (fresh,) = api.ksql("LIST PROPERTIES;")
     assert fresh["overwrittenProperties"] == []
@@ -62,7 +64,8 @@ def test_what_a_request_sets_is_over_with_it(api: Api) -> None:
 
 def test_variables_are_replaced(api: Api) -> None:
     """Both those of the request and those that a statement before defines."""
-    text = "DEFINE kind = 'json'; CREATE STREAM ${name} (v INT) WITH (kafka_topic='${topic}', partitions=1, value_format='${kind}');"
+    stream = "CREATE STREAM ${name} (v INT) WITH (kafka_topic='${topic}', partitions=1, value_format='${kind}');"
+    text = "DEFINE kind = 'json'; " + stream
     (made,) = api.ksql(text, sessionVariables={"name": "s", "topic": "t"})
     assert made["commandId"] == "stream/`S`/create"
     assert api.database.catalog.sources["S"].topic == "t"
@@ -173,7 +176,7 @@ def test_the_cluster_is_terminated(shop: Api) -> None:
     answer = shop.http.post("/ksql/terminate", json={"deleteTopicList": ["ord.*"]})
     assert answer.json()[0]["commandStatus"]["status"] == "SUCCESS"
     assert not shop.database.queries
-    assert [s for s in shop.database.catalog.sources] == ["KSQL_PROCESSING_LOG"]
+    assert list(shop.database.catalog.sources) == ["KSQL_PROCESSING_LOG"]
     assert "orders" not in shop.database.topic_names()
     assert shop.http.get("/info").json()["KsqlServerInfo"]["serverStatus"] == "TERMINATED"
 
