@@ -114,8 +114,8 @@ def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[Batch, int]:
         raise InvalidBatch(ErrorCode.corrupt_message, f"the records of a batch cannot be read: {error}") from error
     if count == 0 or last_delta != count - 1 or not np.array_equal(columns.offsets, np.arange(count)):
         raise InvalidBatch(ErrorCode.invalid_record, "the records of a batch are not numbered from 0 on")
-    if base_sequence < -1 or (producer_id >= 0) != (base_sequence >= 0):
-        raise InvalidBatch(ErrorCode.invalid_record, "a batch with a producer id and without numbers, or the reverse")
+    if producer_id >= 0 and (base_sequence < 0 or producer_epoch < 0):  # (without an id, clients write -1 or 0)
+        raise InvalidBatch(ErrorCode.invalid_record, "a batch with a producer id and without its number or epoch")
     timestamps = columns.timestamps + base_ms
     timestamps[timestamps < 0] = now_ms
     records = Records(columns.keys, columns.values, timestamps, columns.headers)
