@@ -22,6 +22,12 @@ DECIMAL_PRECISION_MAX: Final = 76
 DECODED_BYTES_MAX: Final = 256 * 1024 * 1024
 """Bytes of decoded records that are kept for several queries to share; the least recently read go first."""
 
+MARKED_STATE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""State of a query, kept in memory only, up to which a failed step can be taken back: writes copy what they overwrite."""
+
+TABLE_FUNCTION_ROWS_MAX: Final = 1_000_000
+"""Rows that a user's table function may give for one row: it may be a generator without an end."""
+
 TIMESTAMP_MS_MAX: Final = 1 << 62
 """The latest time a record can have, in the year 146 million: a window's size and its grace added to it stay in 64 bits."""
 

@@ -108,6 +108,7 @@ class _Lowering:
             order=options.processing_order,
             every_update=options.every_update,
             durable=options.durable,
+            row_failure=options.row_failure,
             max_task_idle_ms=options.max_task_idle_ms,
             view=None if root.stored is None else root.stored.view(),
         )

@@ -169,6 +169,14 @@ class QueryOptions:
         "is visible (relaxed)",
     )
 
+    row_failure: Literal["log", "stop"] = _word(
+        "penstock.row.failure",
+        "log",
+        ("log", "stop"),
+        "what becomes of a row that an aggregate, a join, a sink or a format cannot take: it goes to the processing log and is "
+        "left out (log), or the query stops (stop)",
+    )
+
     @property
     def every_update(self) -> bool:
         """Whether every update of a table is emitted, not the last one per key and step."""

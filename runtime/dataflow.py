@@ -169,6 +169,8 @@ class Dataflow:
             arrival) or by ``arrival`` in the log.
         every_update: see `OperatorContext`.
         durable: a step's commit is on disk before the next one; else it is a relaxed one (docs/commit.md).
+        row_failure: what becomes of a row that an operator or a sink cannot take: it goes to the processing log and is
+            left out (``log``), or the query stops before it (``stop``).
         view: set if the query maintains a table that pull queries can read.
     """
 
@@ -178,4 +180,5 @@ class Dataflow:
     every_update: bool = False
     max_task_idle_ms: int = 0
     durable: bool = True
+    row_failure: Literal["log", "stop"] = "log"
     view: View | None = None

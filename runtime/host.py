@@ -385,6 +385,8 @@ class QueryHost:
     def close(self) -> None:
         """Stop everything after the steps in hand; nothing committed is lost.  Readers of push queries get what is there,
         then their end."""
+        for run in self._scheduler.runs():
+            run.interrupt()
         self._scheduler.stop()
         for run in self._scheduler.runs():
             run.stop()

@@ -106,11 +106,19 @@ class Scheduler:
         while self._step(run):
             pass
 
-    def _step(self, run: QueryRun, *, patient: bool = False, aside: bool = False) -> bool:
+    def _step(self, run: QueryRun, *, patient: bool = False, aside: bool = False, bounded: bool = False) -> bool:
         try:
-            return run.step(patient=patient, aside=aside)
+            return run.step(patient=patient, aside=aside, bounded=bounded)
         except PenstockError as error:
             _LOGGER.error("query %s stopped: %s", run.query_id, error, exc_info=isinstance(error, InternalError))
+            return False
+
+    def _step_aside(self, run: QueryRun, aside: bool) -> bool:
+        """A step on a worker, which nothing that happens in it may end."""
+        try:
+            return self._step(run, patient=True, aside=aside, bounded=True)
+        except BaseException:
+            _LOGGER.exception("a step of the query %s broke off", run.query_id)
             return False
 
     def _work(self) -> None:
@@ -124,7 +132,7 @@ class Scheduler:
                 if not self._claim(run):
                     continue
                 try:
-                    progressed += self._step(run, patient=True, aside=aside)
+                    progressed += self._step_aside(run, aside)
                 finally:
                     with self._changed:
                         self._busy.discard(run.query_id)

@@ -13,10 +13,14 @@ import pyarrow.compute as pc
 from ...errors import InternalError
 from ...runtime.batch import Int64s
 from ...runtime.kernel import Evaluated, Failures, failures_of
+from ...runtime.user_code import UserCodeError, row_check
 from .. import types as t
 from . import nodes as n
 from .frames import Evaluator, Frame, Value, strict
 from .values import from_python, merge_failures, restrict_failures, to_python, whole
+
+_CHECK_MASK = 255
+"""Built-in functions are quick: whether the step is to end is asked every 256 rows."""
 
 Compile = Callable[[n.TypedExpression], Evaluator]
 
@@ -37,6 +41,8 @@ class CompiledLambda:
 
 def reason_of(error: BaseException) -> str:
     """An exception as the reason of a failure."""
+    if isinstance(error, UserCodeError):
+        return str(error)
     text = str(error)
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
 
@@ -85,7 +91,10 @@ def _by_row(e: n.Call | n.TableCall, columns: Sequence[Any], length: int, type_:
     results: list[Any] = []
     failed: dict[int, str] = {}
     rows = zip(*columns, strict=True) if columns else itertools.repeat((), length)
+    check = row_check()
     for row, arguments in enumerate(rows):
+        if not row & _CHECK_MASK:
+            check()
         result = None
         if nulls or None not in arguments:
             try:
@@ -132,7 +141,9 @@ def _row_by_row(e: n.Call | n.TableCall, arguments: Sequence[Any], length: int, 
     function = e.overload.implementation
     parts: list[Any] = []
     failed: dict[int, str] = {}
+    check = row_check()
     for row in range(length):
+        check()
         slices = [a.slice(row, 1) if isinstance(a, pa.Array) else a for a in arguments]
         try:
             part, own = _settled(e.name, function(*slices), 1, arrow)

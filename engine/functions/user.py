@@ -28,8 +28,8 @@
         ...
 
 Types come from the annotations (see `user_types`) or from a signature's text.  A NULL argument gives NULL without a call,
-unless a parameter's annotation admits None (or ``nulls`` says so).  An exception makes the row NULL and goes to the
-processing log with its text; in an aggregate it stops the query.
+unless a parameter's annotation admits None (or ``nulls`` says so).  An exception, of whatever kind, makes the row NULL and
+goes to the processing log with its text; in an aggregate the row is bad and left out (``penstock.row.failure``).
 
 Functions are registered for the whole process, and seen by every database in it; defining one again with the same
 parameters replaces it, for queries started after that.  A query that uses one needs it to be registered when the database
@@ -39,6 +39,7 @@ is opened again.
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import typing
 from collections.abc import Callable, Sequence
@@ -49,6 +50,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import DataError, StatementError
+from ...limits import TABLE_FUNCTION_ROWS_MAX
+from ...runtime import user_code
 from ...runtime.batch import Bools
 from ...runtime.kernel import Evaluated, Segments, State, StateField, failures_of
 from .. import types as t
@@ -288,11 +291,12 @@ class _Definition:
         for shape, type_ in zip(self.shapes.of(len(types)), types, strict=True):
             bind_variables(shape.pattern, type_, variables)
         inputs = [s for s, literal in zip(self.shapes.of(len(types)), split, strict=True) if not literal]
+        own = [value for value, literal in zip(literals, split, strict=True) if literal]
         try:
-            it = self.cls(*(value for value, literal in zip(literals, split, strict=True) if literal))
-        except Exception as error:
-            raise StatementError(f"{self.cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
-        return UserAggregator(it, inputs, self.shapes.result, self.state, variables, self.nulls)
+            it = user_code.call(self.cls, *own)
+            return UserAggregator(it, inputs, self.shapes.result, self.state, variables, self.nulls)
+        except (DataError, user_code.UserCodeError) as error:
+            raise StatementError(f"{self.cls.__name__} cannot be made: {error}") from error
 
 
 def _definition(cls: Any, signature: str | None, state: str | None, nulls: bool | None) -> _Definition:
@@ -362,7 +366,10 @@ class _Vectorized:
         self._type = as_sql(shapes.result.pattern)
 
     def __call__(self, *arguments: Any) -> Any:
-        result = self._function(*_columns(arguments))
+        return user_code.call(self._evaluate, _columns(arguments))
+
+    def _evaluate(self, columns: Sequence[Any]) -> Any:
+        result = self._function(*columns)
         if isinstance(result, pa.Array | pa.ChunkedArray | pa.Scalar) or self._type is None:
             return result
         if isinstance(result, np.ndarray | list | tuple):
@@ -384,43 +391,67 @@ class _RowByRow:
     def __call__(self, *arguments: Any) -> Evaluated:
         columns = _columns(arguments)
         length = len(columns[0]) if columns else 1
-        shapes = self._shapes.of(len(columns))
-        rows = zip(*(_shaped(c, s.inward) for c, s in zip(columns, shapes, strict=True)), strict=True)
+        shapers = [s.inward for s in self._shapes.of(len(columns))]
+        if all(shaper is None for shaper in shapers):
+            shapers = []
+        rows = zip(*(_values(c) for c in columns), strict=True)
         results: list[Any] = []
         failed: dict[int, str] = {}
-        outward = self._shapes.result.outward
+        check = user_code.row_check()
         for row, values in enumerate(rows if columns else [()] * length):
             result = None
             if self._nulls or None not in values:
+                check()
                 try:
-                    result = self._function(*values)
-                    if self._table and result is not None:
-                        result = list(result)
-                    if outward is not None and result is not None:
-                        result = outward(result)
-                except Exception as error:
-                    failed[row] = f"{type(error).__name__}: {error}"
-                    result = None
+                    result = user_code.call(self._evaluate, values, shapers)
+                except user_code.UserCodeError as error:
+                    failed[row] = str(error)
             results.append(result)
         return self._array(results, failed)
 
+    def _evaluate(self, values: Sequence[Any], shapers: Sequence[Shaper]) -> Any:
+        """One row: all that may run code of the user's."""
+        if shapers:
+            values = [v if s is None or v is None else s(v) for v, s in zip(values, shapers, strict=True)]
+        result = self._function(*values)
+        if result is None:
+            return None
+        if self._table:
+            result = list(itertools.islice(result, TABLE_FUNCTION_ROWS_MAX + 1))
+            if len(result) > TABLE_FUNCTION_ROWS_MAX:
+                raise ValueError(f"it gave more than {TABLE_FUNCTION_ROWS_MAX:,} rows for one")
+        outward = self._shapes.result.outward
+        return result if outward is None else outward(result)
+
     def _array(self, results: list[Any], failed: dict[int, str]) -> Evaluated:
         try:
-            array = pa.array(results, self._type)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            array = user_code.call(pa.array, results, self._type)
+        except user_code.UserCodeError:  # values look like anything they like while Arrow looks at them
             for row, result in enumerate(results):
                 try:
-                    pa.array([result], self._type)
-                except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-                    failed[row] = f"it returned {result!r}: {error}"
+                    user_code.call(pa.array, [result], self._type)
+                except user_code.UserCodeError as error:
+                    failed[row] = f"it returned {_shown(result)}: {error}"
                     results[row] = None
             array = pa.array(results, self._type)
         return Evaluated(array, failures_of(failed))
 
 
-def _shaped(column: Any, inward: Shaper) -> list[Any]:
+def _shown(value: Any) -> str:
+    try:
+        return str(user_code.call(repr, value))
+    except user_code.UserCodeError:
+        return f"a {type(value).__name__}"
+
+
+def _values(column: Any) -> list[Any]:
     values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
-    return values if inward is None else [None if v is None else inward(v) for v in values]
+    return values
+
+
+def _shaped(column: Any, inward: Shaper) -> list[Any]:
+    values = _values(column)
+    return values if inward is None else [None if v is None else user_code.call(inward, v) for v in values]
 
 
 # --- aggregates ----------------------------------------------------------------------------
@@ -453,7 +484,7 @@ class UserAggregator:
         self.can_undo = callable(getattr(it, "undo", None))
         self.can_merge = callable(getattr(it, "merge", None))
         self.nested_state = isinstance(state_type, t.Array | t.Map | t.Struct)
-        initial = self._closed(self._it.initialize())
+        initial = self._closed(user_code.call(self._it.initialize))
         self.fields = (StateField("STATE", np.dtype(object), t.to_arrow(state_type), initial),)
 
     def _opened(self, stored: Any) -> Any:
@@ -463,21 +494,21 @@ class UserAggregator:
         if self._has_map:
             stored = _with_dicts(stored, self._state_type)
         if self._state.inward is not None:
-            return self._state.inward(stored)
+            return self._call(self._state.inward, stored)
         return stored.copy() if isinstance(stored, list | dict) else stored
 
     def _closed(self, state: Any) -> Any:
         if state is None:
             return None
         if self._state.outward is not None:
-            return self._state.outward(state)
+            return self._call(self._state.outward, state)
         return state.copy() if isinstance(state, list | dict) else state
 
     def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return method(*arguments)
-        except Exception as error:
-            raise DataError(f"the aggregate {self._name} failed: {type(error).__name__}: {error}") from error
+            return user_code.call(method, *arguments)
+        except user_code.UserCodeError as error:
+            raise DataError(f"the aggregate {self._name} failed: {error}") from error
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -488,7 +519,9 @@ class UserAggregator:
         taken = None if undo is None else undo.tolist()
         current = [self._opened(s) for s in state[0].tolist()]
         running: list[Any] = []
+        check = user_code.row_check()
         for row, group in enumerate(segments.groups.tolist()):
+            check()
             values = rows[row]
             if not any(v is None and skip for v, skip in zip(values, skips, strict=True)):
                 method = self._it.undo if taken is not None and taken[row] else self._it.aggregate
@@ -511,10 +544,10 @@ class UserAggregator:
             value = self._opened(stored)
             if to_result is not None:
                 value = self._call(to_result, value)
-            results.append(value if outward is None or value is None else outward(value))
+            results.append(value if outward is None or value is None else self._call(outward, value))
         try:
-            return pa.array(results, self.result_type)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            return user_code.call(pa.array, results, self.result_type)
+        except user_code.UserCodeError as error:
             raise DataError(f"the aggregate {self._name} gave a result that is no {self.result_type}: {error}") from error
 
 

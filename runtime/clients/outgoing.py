@@ -14,6 +14,7 @@ from ...errors import ClientError, OutOfOrderSequenceError, PenstockError
 from ...storage import interrupts
 from ...storage.log.partitioner import place
 from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
+from .. import user_code
 from .records import Headers, raw_columns, split
 
 __all__ = ["BatchMetadata", "Bulk", "Delivery", "Flight", "Outgoing", "RecordMetadata", "Send", "fail_all", "size_of"]
@@ -137,8 +138,8 @@ class Delivery(Generic[Result]):
     def _call_back(self) -> None:
         while self._callbacks:
             try:
-                self._callbacks.pop(0)(self)
-            except Exception:  # see add_done_callback
+                user_code.call(self._callbacks.pop(0), self)
+            except user_code.UserCodeError:  # see add_done_callback
                 continue
 
 

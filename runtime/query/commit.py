@@ -17,16 +17,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ...errors import StorageError
 from ...storage.log.protocol import Log, TopicPartition, Transaction
 from ..batch import Batch, Int64s, concat
 from ..dataflow import Dataflow, Sink, Tap
 from ..metrics import Account
 from ..processing_log import SERIALIZATION_ERROR, TOPIC, ProcessingLog
 from ..sink import SinkWriter
+from ..user_code import is_ours
 from .ledger import Ledger
 from .recovery import StateKeeper
 from .reports import complain
 from .taken import Input, Outcome, Taken
+from .task import NodeError
 
 
 class StepCommitter:
@@ -69,12 +72,21 @@ class StepCommitter:
         """Make a step happen, then hand its rows to subscriptions.
 
         Raises:
+            NodeError: a sink cannot take its rows; it did not happen.
             StorageError: it did not happen.
         """
-        taken, complaints = outcome.taken, outcome.complaints
         transaction = self._log.transaction()
         account = self.account.plus(outcome.account).plus(self._write(transaction, outcome))
-        rows = complaints.records()
+        self._finish(transaction, outcome, account)
+        for number, node in enumerate(self._dataflow.nodes):
+            if isinstance(node, Tap):
+                output = concat([own[number] for own in outcome.batches])
+                if len(output):
+                    node.receive(output)
+
+    def _finish(self, transaction: Transaction, outcome: Outcome, account: Account) -> None:
+        taken = outcome.taken
+        rows = outcome.complaints.records()
         if rows is not None:
             transaction.append(TOPIC, rows, 0)
         if self._ledger.kept:
@@ -88,11 +100,6 @@ class StepCommitter:
         self.account = account
         for item in taken:
             item.input.committed = item.next_offset
-        for number, node in enumerate(self._dataflow.nodes):
-            if isinstance(node, Tap):
-                output = concat([own[number] for own in outcome.batches])
-                if len(output):
-                    node.receive(output)
 
     def _write(self, transaction: Transaction, outcome: Outcome) -> Account:
         """Hand the rows of all sinks to the transaction: how many were written, and how many could not be."""
@@ -107,13 +114,26 @@ class StepCommitter:
                     outcome.complaints, self._query_id, outcome.taken, SERIALIZATION_ERROR, name, side, positions, reasons
                 )
 
-            writer.write(transaction, [(own[number], p) for p, own in enumerate(outcome.batches)], unwritten)
+            try:
+                writer.write(transaction, [(own[number], p) for p, own in enumerate(outcome.batches)], unwritten)
+            except StorageError:
+                raise
+            except BaseException as error:
+                if is_ours(error):
+                    raise
+                raise NodeError(name, error, is_sink=True) from error
             if writer.sink.copy is not None:
                 continue
             written += writer.rows_out - before
             if number in self._input_nodes:
                 bad += sum(len(own[number]) for own in outcome.batches) - (writer.rows_out - before)
         return Account(written=written, bad=bad)
+
+    def commit_without(self, taken: list[Taken], complaints: ProcessingLog) -> None:
+        """Commit a step of one row without that row, which is bad."""
+        outcome = Outcome(taken, [], [], Account(read=1, bad=1), complaints)
+        transaction = self._log.transaction()
+        self._finish(transaction, outcome, self.account.plus(outcome.account))
 
     def commit_start(self) -> None:
         """Commit where the inputs are read from, and the account, before the first step."""

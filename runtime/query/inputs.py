@@ -72,6 +72,11 @@ class Inputs:
                 entry.committed = entry.offset
         return known
 
+    def go_back(self) -> None:
+        """Go to where the last commit ended."""
+        for entry in self._entries:
+            entry.offset = entry.committed
+
     def adopt(self, old: Inputs) -> None:
         """Go to where the inputs of the query that this one replaces are: by source, else by topic, else at the start."""
         offsets = {(i.source.name, i.source.topic, i.partition): i.offset for i in old}
@@ -117,10 +122,11 @@ class Inputs:
         self._waiting_since = {partition: self._waiting_since.get(partition, now) for partition in half}
         return {partition for partition, since in self._waiting_since.items() if now - since < idle_ms}
 
-    def take(self, *, patient: bool) -> list[Taken]:
-        """Choose a step's records: the next ones of all inputs, in order, at most ``rows_max``.
+    def take(self, rows: int, *, patient: bool) -> list[Taken]:
+        """Choose a step's records: the next ones of all inputs, in order.
 
         Args:
+            rows: at most so many, and never more than ``rows_max``.
             patient: see `QueryRun.step`.
 
         Raises:
@@ -129,6 +135,7 @@ class Inputs:
             StorageError: the log cannot be read.
         """
         rows_max = self._rows_max
+        rows = min(rows, rows_max)
         _, ends = self._log.end_offsets(self._places)
         found: list[Taken] = []
         queues: list[Queue] = []
@@ -139,13 +146,13 @@ class Inputs:
                 continue
             chunk, row = self._decoded.fetch(entry.source, entry.partition, entry.offset, end, rows_max)
             available = int(np.searchsorted(chunk.records.offsets, end))
-            stop = min(available, row + rows_max)
+            stop = min(available, row + rows)
             at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
             found.append(Taken(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
             queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
         if not found:
             return []
-        merged = merge(queues, self._dataflow.order, rows_max)
+        merged = merge(queues, self._dataflow.order, rows)
         ranks = self._before_failure(found, merged.positions)
         for taken, positions in zip(found, ranks, strict=True):
             count = len(positions)

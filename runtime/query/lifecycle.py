@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Container, Sequence
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ...errors import DataError, InternalError, OffsetOutOfRangeError, PenstockError, StatementError, StorageError
+from ...limits import MARKED_STATE_BYTES_MAX
 from ...storage.log.protocol import TopicConfig, TopicPartition
+from ...storage.state.store import Capture
 from ..dataflow import Dataflow, Sink, Source
 from ..metrics import Account, Progress
 from ..processing_log import ProcessingLog
+from ..user_code import Allowance, StepOverrun, allowed, is_ours, text_of
 from .commit import StepCommitter
 from .inputs import Inputs
 from .ledger import CommittedLedger, Ledger
+from .pace import OVERRUN_S, Pace
 from .recovery import DurableStore, StateKeeper
-from .reports import complain_about_gap
+from .reports import complain_about_gap, complain_about_row
 from .services import Services
 from .step import PARALLEL_ROWS_MIN, StepComputer
-from .taken import Taken
-from .task import Task
+from .taken import Outcome, Taken
+from .task import NodeError, Task
 
 _LOGGER = logging.getLogger("penstock.queries")
 
 State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
 COPY_OF = "copy.of"
 """The property of an internal topic that names the query which copies rows to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Committing:
+    """A commit that is under way: of what was taken, and the state before that step if it is marked."""
+
+    future: Future[None]
+    taken: list[Taken]
+    marks: list[Capture] | None
 
 
 class QueryRun:
@@ -79,9 +94,16 @@ class QueryRun:
                 raise StorageError(f"query {query_id} reads topic {source.topic}, which does not exist")
         self.partitions = max((topics[s.topic].partitions for s in sources), default=1)
         self._inputs = Inputs(dataflow, self._log, services.decoded, services.rows_max)
-        self._committing: Future[None] | None = None
+        self._committing: _Committing | None = None
         self._dirty = False
         """A step began and did not commit: the operators' state in memory is not that of any commit."""
+        self._marks: list[Capture] | None = None
+        """The state before the step in hand."""
+        self._pace = Pace(services.rows_max)
+        self._allowance = Allowance()
+        self._guard = threading.Lock()
+        self._ending = 0
+        """How many threads want the step in hand to end."""
         self._build(inherit, opening)
 
     # --- life cycle ------------------------------------------------------------------------
@@ -89,17 +111,7 @@ class QueryRun:
     def _build(self, inherit: QueryRun | None = None, opening: bool = False) -> None:
         """Make tasks, recover their state and find the positions."""
         self._ensure_copies()
-        self._computer = StepComputer(self.query_id, self.dataflow, self._log, self.partitions, self._services.pool)
-        self._keeper = self._stores_of(self._computer.tasks)
-        self._committer = StepCommitter(
-            self.query_id,
-            self.dataflow,
-            self._log,
-            self._ledger,
-            self._keeper,
-            self._inputs,
-            self._computer.input_nodes,
-        )
+        self._make()
         if inherit is not None:
             self._adopt(inherit)
             return
@@ -115,6 +127,20 @@ class QueryRun:
         self._committer.account = self._ledger.account()
         if fresh and self._ledger.kept:
             self._committer.commit_start()
+
+    def _make(self) -> None:
+        """Tasks without any state, and what commits their steps."""
+        self._computer = StepComputer(self.query_id, self.dataflow, self._log, self.partitions, self._services.pool)
+        self._keeper = self._stores_of(self._computer.tasks)
+        self._committer = StepCommitter(
+            self.query_id,
+            self.dataflow,
+            self._log,
+            self._ledger,
+            self._keeper,
+            self._inputs,
+            self._computer.input_nodes,
+        )
 
     def _stores_of(self, tasks: Sequence[Task]) -> StateKeeper:
         keeper = StateKeeper(self._log, self._services.checkpoints, executor=self._services.checkpointer)
@@ -150,7 +176,7 @@ class QueryRun:
 
     def _adopt(self, old: QueryRun) -> None:
         """Go on with the positions and the state of the query this one replaces (CREATE OR REPLACE)."""
-        old._settle()
+        old._come_to_rest()
         old._restore()
         self._inputs.adopt(old._inputs)
         old._keeper.settle()
@@ -181,9 +207,9 @@ class QueryRun:
         return [d.topic for d in self._keeper.stores]
 
     def pause(self) -> None:
-        with self.lock:
+        with self._at_rest():
             if self.state == "RUNNING":
-                self._settle()
+                self._come_to_rest()
                 self.state = "PAUSED"
 
     def resume(self) -> None:
@@ -212,7 +238,7 @@ class QueryRun:
     @property
     def _recoverable(self) -> bool:
         """Whether the state as of the last commit can be had again after a step that broke off."""
-        return self._ledger.kept and (self._keeps_state or not self._keeper.stores)
+        return self._keeps_state or not self._keeper.stores or self._marks is not None
 
     def _restore(self) -> None:
         """Where a step broke off, go back to the last commit: what it did to the operators is not used again.
@@ -227,19 +253,46 @@ class QueryRun:
             reason = "it was interrupted" if self.error is None else str(self.error)
             raise DataError(f"query {self.query_id} broke off inside a step, and its state was in memory only: {reason}")
         self._keeper.abandon()
-        self._build()
+        marks, self._marks = self._marks, None
+        if marks is not None or not self._ledger.kept:
+            keeper, account = self._keeper, self.account
+            self._make()
+            self._keeper.go_back(marks or [], keeper)
+            self._committer.account = account
+            self._inputs.go_back()
+        else:
+            self._build()
         self._dirty = False
+
+    def interrupt(self) -> None:
+        """Have the step in hand end at its next row, and let none begin: this query is about to be stopped."""
+        with self._guard:
+            self._ending += 1
+        self._allowance.ending = True
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        """The lock, soon: a step that is under way ends at its next row and is taken back."""
+        with self._guard:
+            self._ending += 1
+        self._allowance.ending = True
+        try:
+            with self.lock:
+                yield
+        finally:
+            with self._guard:
+                self._ending -= 1
 
     def stop(self) -> None:
         """End it here; a persistent query can be started again from what it committed."""
-        with self.lock:
+        with self._at_rest():
             self.state = "TERMINATED"
             self._settle(failed=True)
             self._keeper.abandon()
 
     def terminate(self) -> None:
         """End it and forget its state and positions."""
-        with self.lock:
+        with self._at_rest():
             self.state = "TERMINATED"
             if not self._ledger.kept:
                 return
@@ -304,67 +357,154 @@ class QueryRun:
         Raises:
             DataError, StorageError: the query has failed, and there is no such state any more, see `resume`.
         """
-        self._settle()
+        self._come_to_rest()
         self._restore()
         return self._computer.tasks
 
     # --- a step ----------------------------------------------------------------------------
 
-    def step(self, *, patient: bool = False, aside: bool = False) -> bool:
+    def step(self, *, patient: bool = False, aside: bool = False, bounded: bool = False) -> bool:
         """Take in the next records, if there are any.
 
         Args:
             patient: where one input has records and another has none, wait for that one as long as
                 ``Dataflow.max_task_idle_ms`` says, by taking in nothing.
             aside: others are to be stepped meanwhile: do not wait for the commit.
+            bounded: others wait for this thread: take in no more than fits into some time (`Pace`).
 
         Returns:
-            whether anything was taken in.
+            whether anything was taken in, or is to be tried again.
 
         Raises:
             DataError, StorageError, InternalError: the query cannot go on, and is in state ERROR.
         """
+        if self._ending:
+            return False
         with self.lock:
             if self.state != "RUNNING":
                 return False
             try:
-                return self._step(patient, aside)
-            except PenstockError as error:
-                self.fail(error)
-                raise
-            except Exception as error:
+                return self._step(patient, aside, bounded)
+            except BaseException as error:
                 # the boundary of a query: whatever it is, the query stops and shows it
-                wrapped = InternalError(f"query {self.query_id} stopped: {type(error).__name__}: {error}")
-                self.fail(wrapped)
-                raise wrapped from error
+                if is_ours(error):
+                    raise
+                failure = self._as_ours(error)
+                self.fail(failure)
+                raise failure from (error.cause if isinstance(error, NodeError) else error)
 
-    def _step(self, patient: bool, aside: bool) -> bool:
+    def _as_ours(self, error: BaseException) -> PenstockError:
+        match error:
+            case PenstockError():
+                return error
+            case NodeError(cause=DataError()):
+                return DataError(f"query {self.query_id}, {error}")
+            case NodeError():
+                return InternalError(f"query {self.query_id} stopped: {error}")
+        return InternalError(f"query {self.query_id} stopped: {text_of(error)}")
+
+    def _step(self, patient: bool, aside: bool, bounded: bool) -> bool:
         self._restore()
-        taken = self._take(patient)
-        if not taken:
-            return self._settle()
-        self._dirty = True
-        outcome = self._computer.compute(taken, self._keeper, keeps_state=self._keeps_state)
-        self._settle()
-        if self._commits_aside(taken, aside):
-            assert self._services.committer is not None
-            self._committing = self._services.committer.submit(copy_context().run, self._committer.commit, outcome)
-            self._dirty = False
-        else:
-            self._committer.commit(outcome)
-            self._dirty = False
-            if self._keeps_state:
-                self._keeper.checkpoint_if_due()
+        self._marks = None
+        taken: list[Taken] = []
+        try:
+            taken = self._take(patient, self._pace.rows(bounded=bounded))
+            began_s = time.monotonic()
+            if not taken:
+                return self._settle()
+            self._marks = self._mark()
+            outcome = self._compute(taken, began_s + OVERRUN_S if bounded else None)
+            if outcome is None:
+                return not self._ending
+            self._settle()
+            if self._commits_aside(taken, aside):
+                assert self._services.committer is not None
+                run = copy_context().run
+                future = self._services.committer.submit(run, self._committer.commit, outcome)
+                self._committing = _Committing(future, taken, self._marks)
+                self._dirty = False
+            else:
+                self._committer.commit(outcome)
+                self._dirty = False
+                if self._keeps_state:
+                    self._keeper.checkpoint_if_due()
+        except NodeError as error:
+            if not self._narrow(taken, error):
+                raise
+            return True
+        self._pace.took(_rows(taken), time.monotonic() - began_s)
         self.steps += 1
         return True
 
-    def _take(self, patient: bool) -> list[Taken]:
+    def _mark(self) -> list[Capture] | None:
+        """The state before a step, if a failed one could not go back to it otherwise, or is likely to have to."""
+        if not self._keeper.stores:
+            return None
+        if self._pace.careful or (not self._keeps_state and self._keeper.size_bytes <= MARKED_STATE_BYTES_MAX):
+            return self._keeper.mark()
+        return None
+
+    def _compute(self, taken: list[Taken], deadline_s: float | None) -> Outcome | None:
+        """The outcome of a step; None if it was taken back because it took too long or the query is to end."""
+        rows = _rows(taken)
+        began_s = time.monotonic()
+        cheap = self._marks is not None or self._keeper.size_bytes <= MARKED_STATE_BYTES_MAX  # to take back
+        allowance = Allowance(deadline_s if rows > 1 and cheap else None)
+        self._dirty = True
+        self._allowance = allowance
+        allowance.ending = self._ending > 0
+        try:
+            with allowed(allowance if self._recoverable else None):
+                return self._computer.compute(taken, self._keeper, keeps_state=self._keeps_state)
+        except StepOverrun:
+            if not allowance.ending:
+                self._pace.overran(rows, allowance.rows, time.monotonic() - began_s)
+            if not self._computer.touched:
+                self._computer.clear()
+                self._dirty = False
+            return None
+
+    def _narrow(self, taken: list[Taken], error: NodeError) -> bool:
+        """After a step failed: go back to the last commit, and take fewer rows the next time, or leave out the one at fault.
+
+        Returns:
+            False if that cannot be done, or is not wanted (`Dataflow.row_failure`): the query stops.
+        """
+        earlier, self._committing = self._committing, None
+        if earlier is not None:  # of the step before this one, which is first to be known
+            wait([earlier.future])
+            before = earlier.future.exception()
+            if before is not None:
+                self._dirty, self._marks = True, earlier.marks
+            if isinstance(before, NodeError):
+                taken, error = earlier.taken, before
+            elif before is not None:
+                raise before
+        self._dirty = True
+        if self.dataflow.row_failure == "stop" or not self._recoverable:
+            return False
+        rows = _rows(taken)
+        if rows == 1 and isinstance(error.cause, MemoryError):
+            return False
+        self._restore()
+        if rows > 1:
+            self._pace.failed(rows)
+            return True
+        complaints = ProcessingLog()
+        complain_about_row(complaints, self.query_id, taken, error)
+        self._committer.commit_without(taken, complaints)
+        for item in taken:
+            item.input.offset = item.next_offset
+        self._pace.dropped()
+        return True
+
+    def _take(self, patient: bool, rows: int) -> list[Taken]:
         """The step's records.  Inputs whose next record retention has removed read on where ``auto.offset.reset`` says;
         that is committed at once, with a line in the processing log: nobody would notice otherwise."""
         while True:
             before = {id(entry): entry.offset for entry in self._inputs}
             try:
-                return self._inputs.take(patient=patient)
+                return self._inputs.take(rows, patient=patient)
             except OffsetOutOfRangeError as outside:
                 self._settle()
                 moved = self._inputs.reset(outside)
@@ -377,7 +517,7 @@ class QueryRun:
 
     def _commits_aside(self, taken: list[Taken], others: bool) -> bool:
         """Whether the next step may be computed while this one is committed: there are others to step, or this one is large
-        and more is waiting; and no checkpoint, which needs state and commit to agree, is due."""
+        and more is waiting; and no checkpoint, which needs state and commit to agree, is due"""
         if self._services.committer is None or not self._ledger.kept or self._keeper.due:
             return False
         large = sum(len(t.positions) for t in taken) >= PARALLEL_ROWS_MIN
@@ -392,17 +532,39 @@ class QueryRun:
             failed: the query has failed or ends anyway; whether this commit happened shows in the log.
 
         Raises:
-            StorageError: the commit did not happen, and the query has failed.
+            NodeError: a sink could not take its rows, so it did not happen.
+            StorageError: it did not happen, and the query has failed.
         """
         committing = self._committing
         if committing is None:
             return False
-        wait([committing])
+        wait([committing.future])
+        error = committing.future.exception()
+        if isinstance(error, NodeError) and not failed:
+            raise error  # `_narrow` looks at what was committed
         self._committing = None
-        error = committing.exception()
         if error is not None:
-            self._dirty = True
-        if error is not None and not failed:
-            self.fail(error if isinstance(error, Exception) else StorageError(f"a commit was interrupted: {error!r}"))
-            raise error
-        return True
+            self._dirty, self._marks = True, committing.marks
+        if error is None or failed:
+            return True
+        failure = error if isinstance(error, Exception) else StorageError(f"a commit was interrupted: {error!r}")
+        self.fail(failure)
+        raise failure
+
+    def _come_to_rest(self) -> None:
+        """`_settle`, where no step is to follow.
+
+        Raises:
+            PenstockError: the query has failed.
+        """
+        try:
+            self._settle()
+        except NodeError as error:
+            if not self._narrow([], error):
+                failure = self._as_ours(error)
+                self.fail(failure)
+                raise failure from error
+
+
+def _rows(taken: list[Taken]) -> int:
+    return sum(len(item.positions) for item in taken)

@@ -21,7 +21,7 @@ from ...errors import StorageError
 from ...limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
 from ...storage.layout import CHANGELOG_PREFIX, state_directory
 from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
-from ...storage.state.store import SLOT, StateStore
+from ...storage.state.store import SLOT, Capture, StateStore
 from ..clock import now_ms
 
 _LOGGER = logging.getLogger("penstock.commit")
@@ -172,6 +172,23 @@ class StateKeeper:
             path=f"{state_directory(durable.query_id)}/",
             action=f"restore state and log from one backup, or {_ANEW}",
         )
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the stores hold, estimated."""
+        return sum(durable.store.size_bytes for durable in self.stores)
+
+    def mark(self) -> list[Capture]:
+        """The stores as they are now, to go back to by `go_back`: cheap, but writes copy what they overwrite while it is
+        held."""
+        return [durable.store.mark() for durable in self.stores]
+
+    def go_back(self, marks: Sequence[Capture], old: StateKeeper) -> None:
+        """Take on the state that the stores of ``old``, the same ones before, had when they were marked."""
+        for durable, before, mark in zip(self.stores, old.stores, marks, strict=True):
+            durable.store.restore(mark())
+            durable.changes, durable.columns = before.changes, before.columns
+            durable.base = None  # what is on disk is older than what was marked
 
     def adopt(self, old: StateKeeper) -> None:
         """Go on with the state of the query that this one replaces: from memory, and under the same names on disk.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ...errors import OffsetOutOfRangeError
 from ..batch import Int64s
-from ..processing_log import DESERIALIZATION_ERROR, RECORD_PROCESSING_ERROR, Complaint, ProcessingLog
+from ..processing_log import DESERIALIZATION_ERROR, RECORD_PROCESSING_ERROR, SERIALIZATION_ERROR, Complaint, ProcessingLog
 from ..source import BadRows
+from ..user_code import text_of
 from .taken import Input, Taken, place_of
-from .task import Task
+from .task import NodeError, Task
 
 
 def complain_about_input(log: ProcessingLog, query_id: str, item: Taken, bad: BadRows) -> None:
@@ -77,3 +80,10 @@ def complain(
         offsets.append(offset)
     logger = f"processing.{query_id}.{node}"
     log.add(Complaint(kind, logger, side, topics, partitions, offsets, list(reasons), positions.tolist()))
+
+
+def complain_about_row(log: ProcessingLog, query_id: str, taken: list[Taken], error: NodeError) -> None:
+    """The one row of a step, which a node cannot take."""
+    kind, side = (SERIALIZATION_ERROR, "value") if error.is_sink else (RECORD_PROCESSING_ERROR, None)
+    (position,) = np.concatenate([item.positions for item in taken]).tolist()
+    complain(log, query_id, taken, kind, error.node, side, np.array([position]), [text_of(error.cause)])

@@ -42,6 +42,8 @@ class StepComputer:
     def compute(self, taken: list[Taken], keeper: StateKeeper, *, keeps_state: bool) -> Outcome:
         """Run the operators over what was taken and gather what is to be committed."""
         complaints = ProcessingLog()
+        for task in self.tasks:
+            task.touched = False
         batches, account = self._batches(taken, complaints)
         self._run(batches)
         complain_about_reports(complaints, self._query_id, self.tasks, taken)
@@ -54,6 +56,16 @@ class StepComputer:
         for item in taken:
             item.input.offset = item.next_offset
         return Outcome(taken, batches, changes, account, complaints)
+
+    @property
+    def touched(self) -> bool:
+        """An operator with state had begun to process its rows when the step broke off."""
+        return any(task.touched for task in self.tasks)
+
+    def clear(self) -> None:
+        """Forget a step that broke off before it touched any state."""
+        for task in self.tasks:
+            task.clear()
 
     def _batches(self, taken: list[Taken], complaints: ProcessingLog) -> tuple[list[dict[int, Batch]], Account]:
         """Every task's source batches, by node number, and how many rows were read and bad."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...errors import DataError
+from ...errors import StorageError
 from ..batch import Batch
 from ..dataflow import Dataflow, Exchange, Sink, Source, Step, Tap
 from ..kernel import Failures
 from ..metrics import Account
 from ..operators.base import Counters, Operator, OperatorContext
+from ..user_code import is_ours, text_of
 
 
 def stages(dataflow: Dataflow) -> tuple[int, ...]:
@@ -42,6 +43,22 @@ class Report:
     dropped: bool
 
 
+class NodeError(Exception):
+    """A node could not take its input.
+
+    Attributes:
+        node: its name.
+        cause: what it raised.
+        is_sink: it writes the rows of the query.
+    """
+
+    def __init__(self, node: str, cause: BaseException, *, is_sink: bool = False) -> None:
+        super().__init__(f"{'sink' if is_sink else 'operator'} {node}: {text_of(cause)}")
+        self.node = node
+        self.cause = cause
+        self.is_sink = is_sink
+
+
 @dataclass(slots=True)
 class Task:
     """One partition's operator instances.
@@ -49,6 +66,7 @@ class Task:
     Attributes:
         operators: by node number.
         reports: failures of the step in hand, taken by the query at its commit.
+        touched: an operator with state has begun to process the step in hand.
     """
 
     query_id: str
@@ -56,6 +74,7 @@ class Task:
     partition: int
     operators: dict[int, Operator] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
+    touched: bool = False
 
     def __post_init__(self) -> None:
         for number, node in enumerate(self.dataflow.nodes):
@@ -66,22 +85,34 @@ class Task:
     def _report(self, operator: str, batch: Batch, failures: Failures, *, dropped: bool) -> None:
         self.reports.append(Report(operator, batch, failures, dropped))
 
+    def clear(self) -> None:
+        """Forget what was noted in a step that is taken back."""
+        self.reports = []
+        for operator in self.operators.values():
+            counters = operator.context.counters
+            counters.filtered = counters.late = counters.bad = 0
+
     def run(self, stage: int, depths: Sequence[int], batches: dict[int, Batch]) -> None:
         """Call the stage's operators in order; ``batches`` holds each node's output by number and is added to.
 
         Raises:
-            DataError: the query cannot go on.
+            NodeError: an operator cannot take its input.
+            StorageError: the registry or the disk fails, whatever the input is.
         """
         for number, operator in self.operators.items():
             if depths[number] != stage:
                 continue
             node = self.dataflow.nodes[number]
             assert isinstance(node, Step)
+            self.touched = self.touched or bool(operator.stores)
             try:
-                output = operator.process([batches[i] for i in node.inputs])
-            except DataError as error:
-                raise DataError(f"query {self.query_id}, operator {node.name}: {error}") from error
-            batches[number] = output
+                batches[number] = operator.process([batches[i] for i in node.inputs])
+            except StorageError:
+                raise
+            except BaseException as error:
+                if is_ours(error):
+                    raise
+                raise NodeError(node.name, error) from error
         for number, node in enumerate(self.dataflow.nodes):
             if isinstance(node, (Sink, Tap)) and depths[number] == stage:
                 batches[number] = batches[node.input]

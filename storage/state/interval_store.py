@@ -253,6 +253,10 @@ class IntervalStore:
         snapshot = self.snapshot()
         return lambda: snapshot.table().sort_by(self._row_column)
 
+    def mark(self) -> Capture:
+        """See `StateStore`."""
+        return self.capture()
+
     def capture_delta(self) -> Capture:
         """See `StateStore`; never called, for there is never a delta."""
         return self.capture()

@@ -334,6 +334,11 @@ class KeyedStore:
         snapshot = self.snapshot()
         return lambda: self._whole(snapshot, True)
 
+    def mark(self) -> Capture:
+        """See `StateStore`."""
+        snapshot, numbered = self.snapshot(), self.numbered
+        return lambda: self._whole(snapshot, numbered)
+
     def capture_delta(self) -> Capture:
         """See `StateStore`.  A slot that was freed is a deletion, also if another key has it now."""
         marks = self._since_base

@@ -71,6 +71,10 @@ class ScalarStore:
         table = self.checkpoint()
         return lambda: table
 
+    def mark(self) -> Capture:
+        """See `StateStore`."""
+        return self.capture()
+
     def capture_delta(self) -> Capture:
         """See `StateStore`; never called, for there is never a delta."""
         return self.capture()

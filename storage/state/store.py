@@ -103,6 +103,9 @@ class StateStore(Protocol):
             what makes the table, to be called on any thread.
         """
 
+    def mark(self) -> Capture:
+        """Like `capture`, but only to go back to by `restore`: it is no base, and changes go on as if it had not been."""
+
     def capture_delta(self) -> Capture:
         """Like `capture`, but of what has changed since that was last called, as changes (`delta_rows` of them)."""
 

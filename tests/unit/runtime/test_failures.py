@@ -61,6 +61,7 @@ def keeping(fuse: Fuse) -> Dataflow:
         ),
         1,
         every_update=True,
+        row_failure="stop",
     )
 
 
@@ -98,14 +99,26 @@ def test_a_step_that_breaks_off_cannot_be_seen() -> None:
     assert (run.account.read, run.account.written, rows_of(log)) == (3, 3, [(1, 1), (1, 2), (2, 2)])
 
 
-def test_state_in_memory_that_is_lost_is_not_made_up() -> None:
-    """An engine in memory has no changelog: a query that broke off cannot be read or resumed, and says so."""
+def test_state_in_memory_that_is_lost_is_not_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine in memory has no changelog: if its state is too large to be marked, a query that broke off cannot be read
+    or resumed, and says so."""
+    monkeypatch.setattr("penstock.runtime.query.lifecycle.MARKED_STATE_BYTES_MAX", 0)
     host, run = broken(make_log(), None)
     with pytest.raises(DataError, match="memory"):
         contents(run)
     with pytest.raises(StatementError, match="memory"):
         host.resume("Q")
     assert run.state == "ERROR" and str(run.error).endswith("it broke")
+
+
+def test_state_in_memory_is_taken_back() -> None:
+    """State of ordinary size is as before the step that broke off, and the query can go on."""
+    log = make_log()
+    host, run = broken(log, None)
+    assert contents(run) == {1: 1}
+    host.resume("Q")
+    host.drain()
+    assert (contents(run), rows_of(log)) == ({1: 2, 2: 2}, [(1, 1), (1, 2), (2, 2)])
 
 
 def test_a_query_that_takes_the_place_of_a_failed_one_starts_from_its_last_commit() -> None:
@@ -236,7 +249,7 @@ def test_a_checkpoint_that_fails_in_the_background_loses_nothing() -> None:
 def tapped(fuse: Fuse) -> Callable[[Callable[[Batch], None]], Dataflow]:
     def make(receive: Callable[[Batch], None]) -> Dataflow:
         step = Step("Filter", (0,), lambda context: Filter(context, fuse))
-        return Dataflow((source(), step, Tap("Tap", 1, receive)), 1)
+        return Dataflow((source(), step, Tap("Tap", 1, receive)), 1, row_failure="stop")
 
     return make
 
