@@ -173,8 +173,8 @@ class QueryOptions:
         "penstock.row.failure",
         "log",
         ("log", "stop"),
-        "what becomes of a row that an aggregate, a join, a sink or a format cannot take: it goes to the processing log and is "
-        "left out (log), or the query stops (stop)",
+        "what becomes of a row that an aggregate, a join, a sink or a format cannot take: it goes to the processing log and "
+        "is left out (log), or the query stops (stop)",
     )
 
     @property

@@ -153,8 +153,8 @@ class Session(ClientMethods):
         """Answer one SELECT over tables and streams: the dialect's pull queries, and any SELECT that DuckDB can run.
 
         All tables are read as of one moment between steps of their queries, so a step is never half visible.  Rows of one
-        insert into one partition are taken in by one step, unless ``penstock.rows.per.step`` or the time that a step may take
-        cuts them; rows in several partitions, and several queries, may be apart by a step: ``after`` waits until all have
+        insert into one partition are taken in by one step, unless ``penstock.rows.per.step`` or the time for a step cuts
+        them; rows in several partitions, and several queries, may be apart by a step: ``after`` waits until all have
         arrived.
 
         Args:

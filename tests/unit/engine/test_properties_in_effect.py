@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from penstock.engine.database import Database, connect
 from penstock.engine.query_options import PROPERTIES
-from penstock.errors import DataError, StatementError, UnsupportedError
+from penstock.errors import DataError, InternalError, StatementError, UnsupportedError
 from penstock.runtime.clock import ManualClock
+from penstock.runtime.operators.aggregate import Aggregate
 
 S = "CREATE STREAM s (k INT KEY, a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
 T = "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;"
@@ -93,6 +95,20 @@ def bad_timestamp(db: Database) -> bool:
     return False
 
 
+def bad_row(db: Database) -> bool:
+    """Whether a row that cannot be aggregated stops the query."""
+    db.execute("CREATE STREAM s (k INT KEY, a DOUBLE) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
+    db.execute("CREATE TABLE c AS SELECT k, SUM(a) AS n FROM s GROUP BY k; INSERT INTO s VALUES (1, 2);")
+    run = db._engine.host.run("CTAS_C_1")
+    with mock.patch.object(Aggregate, "process", side_effect=ValueError("poison")):
+        try:
+            while run.step():
+                pass
+        except InternalError:
+            return True
+    return False
+
+
 def nested(db: Database) -> Any:
     """What a SELECT item, a condition and a pull query make of a nested part that fails."""
     db.execute(S + "CREATE STREAM c AS SELECT k, COALESCE(CAST('x' + CAST(a AS STRING) AS INT), 7) AS n FROM s;")
@@ -147,10 +163,9 @@ def many(statement: str, count: int) -> Callable[[Database], bool]:
 
     def look(db: Database) -> bool:
         db.execute(S)
-        for number in range(count - 1):
-            db.execute(statement.replace("?", str(number)))
+        held = [db.execute(statement.replace("?", str(number))) for number in range(count - 1)]
         try:
-            db.execute(statement.replace("?", str(count)))
+            held.append(db.execute(statement.replace("?", str(count))))
         except StatementError:
             return True
         return False
@@ -185,6 +200,7 @@ CASES: dict[str, tuple[Callable[[Database], Any], object, object]] = {
     "ksql.query.pull.stream.enabled": (refused("SELECT * FROM s;"), "true", "false"),
     "ksql.query.push.v2.enabled": (push_query, "false", "true"),
     "ksql.timestamp.throw.on.invalid": (bad_timestamp, "false", "true"),
+    "penstock.row.failure": (bad_row, "log", "stop"),
     "ksql.assert.topic.default.timeout.ms": (refused("ASSERT TOPIC x TIMEOUT 1 MILLISECOND; SHOW TYPES;"), "1", None),
     "ksql.assert.schema.default.timeout.ms": (refused("ASSERT SCHEMA SUBJECT x; SHOW TYPES;"), "1", None),
     "ksql.properties.overrides.denylist": (refused("SET 'max.task.idle.ms' = '5';"), "", "max.task.idle.ms"),
