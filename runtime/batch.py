@@ -20,6 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..kernels.gathering import gather, gather_numbers
+from ..kernels.merging import merge
+
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -78,47 +81,13 @@ class Batch:
 
     def take(self, rows: Int64s) -> Batch:
         """The rows of the given numbers (each from 0 to n-1, in the order and as often as given)."""
-        index = pa.array(rows)
-
-        def pick(array: Any) -> Any:
-            return None if array is None else array[rows]
-
-        return replace(
-            self,
-            columns=tuple(c.take(index) for c in self.columns),
-            timestamps=self.timestamps[rows],
-            positions=self.positions[rows],
-            tombstones=pick(self.tombstones),
-            before=None if self.before is None else tuple(c.take(index) for c in self.before),
-            before_absent=pick(self.before_absent),
-            window_starts=pick(self.window_starts),
-            window_ends=pick(self.window_ends),
-            headers=None if self.headers is None else self.headers.take(index),
-            undo=pick(self.undo),
-        )
+        return gathered([self], rows)
 
     def filter(self, keep: Bools) -> Batch:
         """The rows where ``keep`` is true; the batch itself if that is all of them."""
         if keep.all():
             return self
-        mask = pa.array(keep)
-
-        def pick(array: Any) -> Any:
-            return None if array is None else array[keep]
-
-        return replace(
-            self,
-            columns=tuple(c.filter(mask) for c in self.columns),
-            timestamps=self.timestamps[keep],
-            positions=self.positions[keep],
-            tombstones=pick(self.tombstones),
-            before=None if self.before is None else tuple(c.filter(mask) for c in self.before),
-            before_absent=pick(self.before_absent),
-            window_starts=pick(self.window_starts),
-            window_ends=pick(self.window_ends),
-            headers=None if self.headers is None else self.headers.filter(mask),
-            undo=pick(self.undo),
-        )
+        return gathered([self], np.flatnonzero(keep))
 
     def slice(self, start: int, stop: int) -> Batch:
         """Rows start..stop-1, without copying."""
@@ -180,35 +149,33 @@ def concat(batches: Sequence[Batch]) -> Batch:
         return batches[0]
     if len(filled) == 1:
         return filled[0]
-    first = filled[0]
+    lengths = np.array([len(b) for b in filled], np.int64)
+    order = merge([b.positions for b in filled])
+    which = np.repeat(np.arange(len(filled), dtype=np.int64), lengths)[order]
+    return gathered(filled, (which << 32) | (order - (np.cumsum(lengths) - lengths)[which]))
+
+
+def gathered(batches: Sequence[Batch], rows: Int64s) -> Batch:
+    """Rows of batches of one shape, by reference (`kernels/gathering.py`: the batch's number in the upper 32 bits)."""
+    first = batches[0]
     parts: dict[str, Any] = {}
     for field in fields(Batch):
-        values = [getattr(b, field.name) for b in filled]
-        if field.name in ("schema", "key_count"):
+        values = [getattr(b, field.name) for b in batches]
+        if field.name in ("schema", "key_count") or all(v is None for v in values):
             parts[field.name] = values[0]
         elif field.name in ("columns", "before"):
-            if all(v is None for v in values):
-                parts[field.name] = None
-            else:
-                parts[field.name] = tuple(pa.concat_arrays(list(pieces)) for pieces in zip(*values, strict=True))
+            parts[field.name] = tuple(gather(pieces, rows) for pieces in zip(*values, strict=True))
         elif field.name == "headers":
-            if all(v is None for v in values):
-                parts[field.name] = None
-            else:
-                kind = next(v.type for v in values if v is not None)
-                parts[field.name] = pa.concat_arrays(
-                    [pa.nulls(len(b), kind) if v is None else v for b, v in zip(filled, values)]
-                )
-        elif all(v is None for v in values):
-            parts[field.name] = None
+            kind = next(v.type for v in values if v is not None)
+            pieces = [pa.nulls(len(b), kind) if v is None else v for b, v in zip(batches, values)]
+            parts[field.name] = gather(pieces, rows)
+        elif len(batches) == 1:
+            parts[field.name] = values[0][rows]
         else:
             dtype = next(v.dtype for v in values if v is not None)
-            parts[field.name] = np.concatenate([np.zeros(len(b), dtype) if v is None else v for b, v in zip(filled, values)])
-    joined = replace(first, **parts)
-    order = np.argsort(joined.positions, kind="stable")
-    if (order == np.arange(len(order))).all():
-        return joined
-    return joined.take(order.astype(np.int64))
+            arrays = [np.zeros(len(b), dtype) if v is None else np.ascontiguousarray(v) for b, v in zip(batches, values)]
+            parts[field.name] = gather_numbers(arrays, rows)
+    return replace(first, **parts)
 
 
 def python_values(array: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..kernels.merging import merge_queues
 from .batch import Int64s
 
 Order = Literal["timestamp", "arrival"]
@@ -62,26 +63,8 @@ def merge(queues: Sequence[Queue], order: Order, rows_max: int) -> Merged:
         taken = min(len(queues[0].timestamps), rows_max)
         return Merged((taken,), (np.arange(taken, dtype=np.int64),), taken)
     ranks = [_ranks(q, order) for q in queues]
-    key = np.concatenate([k for k, _ in ranks])
-    tie = np.concatenate([t for _, t in ranks])
-    queue = np.repeat(np.arange(len(queues)), [len(q.arrivals) for q in queues])
-    ranking = np.lexsort((queue, tie, key))  # stable: a queue keeps its order
-    limit = min(len(ranking), rows_max)
-    for number, candidate in enumerate(queues):
-        if candidate.truncated and not len(candidate.timestamps):
-            limit = 0
-        elif candidate.truncated:
-            # whatever follows in this queue ranks behind its last record at hand; others may rank between them
-            last = int(np.nonzero(queue[ranking] == number)[0][-1])
-            limit = min(limit, last + 1)
-    chosen = ranking[:limit]
-    owner = queue[chosen]
-    taken_each, positions = [], []
-    for number in range(len(queues)):
-        mine = np.nonzero(owner == number)[0].astype(np.int64)
-        taken_each.append(len(mine))
-        positions.append(mine)
-    return Merged(tuple(taken_each), tuple(positions), limit)
+    positions, total = merge_queues([k for k, _ in ranks], [t for _, t in ranks], [q.truncated for q in queues], rows_max)
+    return Merged(tuple(map(len, positions)), tuple(positions), total)
 
 
 def _ranks(queue: Queue, order: Order) -> tuple[Int64s, Int64s]:

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..kernels.gathering import take
+from ..kernels.merging import merge, scatter
 from ..storage.log.partitioner import place
 from ..storage.log.protocol import HEADERS, Log, Records, Transaction
 from .batch import Batch, Bools, Int64s
@@ -35,7 +37,7 @@ class _Encoded:
 
 def _by_partition(parts: Sequence[_Encoded]) -> list[tuple[int, Records, Int64s]]:
     """The records for each partition in the order of their positions, with their ranks in that of all of them."""
-    order = np.argsort(np.concatenate([e.positions for e in parts]), kind="stable")
+    order = merge([e.positions for e in parts])
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     pieces: dict[int, list[tuple[Records, Int64s]]] = {}
@@ -46,9 +48,9 @@ def _by_partition(parts: Sequence[_Encoded]) -> list[tuple[int, Records, Int64s]
         if isinstance(one.targets, int):
             pieces.setdefault(one.targets, []).append((one.records, own))
             continue
-        for target in np.unique(one.targets).tolist():
-            rows = np.nonzero(one.targets == target)[0]
-            pieces.setdefault(target, []).append((_taken(one.records, rows), own[rows]))
+        for target, rows in enumerate(scatter(one.targets, int(one.targets.max()) + 1)):
+            if len(rows):
+                pieces.setdefault(target, []).append((_taken(one.records, rows), own[rows]))
     return [(target, *_merged(found)) for target, found in sorted(pieces.items())]
 
 
@@ -63,7 +65,7 @@ def _merged(parts: Sequence[tuple[Records, Int64s]]) -> tuple[Records, Int64s]:
         _concatenated([r.headers for r, _ in parts], parts),
     )
     ranks = np.concatenate([ranks for _, ranks in parts])
-    order = np.argsort(ranks)
+    order = merge([ranks for _, ranks in parts])
     return _taken(records, order), ranks[order]
 
 
@@ -75,12 +77,11 @@ def _concatenated(arrays: Sequence[Any], parts: Sequence[tuple[Records, Int64s]]
 
 
 def _taken(records: Records, rows: Int64s) -> Records:
-    index = pa.array(rows)
     return Records(
-        None if records.keys is None else records.keys.take(index),
-        records.values.take(index),
+        None if records.keys is None else take(records.keys, rows),
+        take(records.values, rows),
         records.timestamps[rows],
-        None if records.headers is None else records.headers.take(index),
+        None if records.headers is None else take(records.headers, rows),
     )
 
 

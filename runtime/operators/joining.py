@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from ...kernels import gathering
+from ...kernels.merging import merge
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.store import StateField
 from ..batch import Batch, Bools, Int64s
@@ -65,7 +67,7 @@ def takes_part(operator: Operator, batch: Batch) -> Bools | None:
 
 def orders(left: Batch, right: Batch) -> tuple[Int64s, Int64s]:
     """Each row's place (from 0) in the common order of both inputs; where positions are equal, the left is first."""
-    order = np.argsort(np.concatenate((left.positions, right.positions)), kind="stable")
+    order = merge([left.positions, right.positions])
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order), dtype=np.int64)
     return places[: len(left)], places[len(left) :]
@@ -73,8 +75,7 @@ def orders(left: Batch, right: Batch) -> tuple[Int64s, Int64s]:
 
 def take(columns: Sequence[Any], rows: Int64s) -> list[Any]:
     """Rows of columns, null where the row is -1."""
-    index = pa.array(rows, mask=rows < 0) if len(rows) and int(rows.min()) < 0 else pa.array(rows)
-    return [c.take(index) for c in columns]
+    return [gathering.take(c, rows) for c in columns]
 
 
 class Versions:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from ...kernels.gathering import references
+from ...kernels.merging import merge, scatter
 from ...storage.log.partitioner import place
 from ...storage.log.protocol import Log
-from ..batch import Batch, concat
+from ..batch import Batch, Int64s, gathered
 from ..dataflow import Exchange
 from ..source import all_null
 
@@ -28,18 +30,30 @@ def exchange(node: Exchange, log: Log, parts: Sequence[Batch]) -> list[Batch]:
     count = len(parts)
     if count == 1:
         return list(parts)
-    gathered: list[list[Batch]] = [[] for _ in range(count)]
-    for origin, batch in enumerate(parts):
-        if len(batch) == 0:
-            continue  # most of them, where there are thousands
+    filled = [origin for origin, batch in enumerate(parts) if len(batch)]  # few, where there are thousands
+    pieces: list[list[Int64s]] = [[] for _ in range(count)]
+    for number, origin in enumerate(filled):
+        batch = parts[origin]
         if node.key_serde is None:
-            gathered[0].append(batch)
+            pieces[0].append(references(number, np.arange(len(batch), dtype=np.int64)))
             continue
         key_schema = pa.schema(list(batch.schema)[: batch.key_count])
         encoded = node.key_serde.encode(batch.keys, key_schema, all_null(batch.keys, 0, len(batch)))
         spread = count if node.partitions is None else min(node.partitions, count)
         placed = place(encoded.data, len(batch), spread, origin, hashed=log.partitions_of)
-        for target in np.unique(placed).tolist():
-            gathered[target].append(batch.filter(placed == target))
+        for target, rows in enumerate(scatter(placed.astype(np.int64), count)):
+            if len(rows):
+                pieces[target].append(references(number, rows))
+    batches = [parts[origin] for origin in filled]
     nothing = parts[0].slice(0, 0)
-    return [concat(pieces) if pieces else nothing for pieces in gathered]
+    return [_in_order(batches, own) if own else nothing for own in pieces]
+
+
+def _in_order(batches: Sequence[Batch], pieces: Sequence[Int64s]) -> Batch:
+    """The rows that references point to, by position; those of a piece are of one batch, and in order."""
+    if len(pieces) == 1:
+        batch = batches[int(pieces[0][0]) >> 32]
+        rows = pieces[0] & 0xFFFFFFFF
+        return batch if len(rows) == len(batch) else batch.take(rows)
+    positions = [batches[int(own[0]) >> 32].positions[own & 0xFFFFFFFF] for own in pieces]
+    return gathered(batches, np.concatenate(pieces)[merge(positions)])

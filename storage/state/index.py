@@ -130,10 +130,10 @@ class HashIndex:
         for text, given in zip(self.keys.texts, encoded.batch.texts):
             text.reserve_bytes(int(given.offsets[row + 1]) - int(given.offsets[row]))
 
-    def _rebuild(self, keys: int) -> None:
-        """A new table that has room for so many keys."""
+    def _rebuild(self, keys: int, *, by_entries: bool = True) -> None:
+        """A new table that has room for so many keys, from the entries of the old one or else from the keys."""
         table = np.full(_capacity(keys), kernels.EMPTY, np.uint64)
-        if self._stale or len(table) <= len(self._table):
+        if self._stale or not by_entries or len(table) <= len(self._table):
             kernels.build(table, self.keys.stored(self.slot_count, self.live.values), self.slot_count)
         else:
             kernels.grow(self._table, table)
@@ -170,8 +170,7 @@ class HashIndex:
         """Enter all that was placed."""
         self._free = np.flatnonzero(~self.live.values[: self.slot_count])
         self._free_count = len(self._free)
-        self._stale = self._entries
-        self._rebuild(len(self))
+        self._rebuild(len(self), by_entries=False)
 
     def remove(self, slots: Int64s) -> None:
         """Forget the keys of distinct, live slots."""

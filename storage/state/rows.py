@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import pyarrow as pa
 
+from ...kernels import gathering
 from .columns import Column, FrozenColumn, Int64s
 
 _CHUNK_BYTES_MAX: Final = 1 << 30
@@ -46,27 +47,15 @@ class Chunk(Protocol):
 
 def gather(chunks: Sequence[Chunk], schema: pa.Schema, rows: Int64s) -> list[Any]:
     """The rows of the given numbers, out of chunks with ascending bases; null where the number is -1."""
-    bases = np.array([c.base for c in chunks], np.int64)
-    which = np.searchsorted(bases, rows, "right") - 1
-    hit: Int64s = np.flatnonzero(np.bincount(which + 1, minlength=len(chunks) + 1)[1:])
-    if len(hit) == 0:
+    if not chunks:
         return [pa.nulls(len(rows), f.type) for f in schema]
-    if len(hit) == 1:
-        chunk = chunks[int(hit[0])]
-        index = pa.array(rows - chunk.base, mask=rows < 0)
-        return [c.take(index) for c in chunk.columns]
-    places = np.full(len(rows), -1, np.int64)
-    parts: list[list[Any]] = []
-    done = 0
-    for number in hit:
-        chunk = chunks[int(number)]
-        mine = np.flatnonzero(which == number)
-        places[mine] = np.arange(done, done + len(mine))
-        done += len(mine)
-        index = pa.array(rows[mine] - chunk.base)
-        parts.append([c.take(index) for c in chunk.columns])
-    index = pa.array(places, mask=places < 0)
-    return [pa.concat_arrays([part[i] for part in parts]).take(index) for i in range(len(schema))]
+    bases = np.array([c.base for c in chunks], np.int64)
+    if len(chunks) == 1:
+        places = np.where(rows < 0, -1, rows - bases[0])
+    else:
+        which = np.searchsorted(bases, rows, "right") - 1
+        places = np.where(rows < 0, -1, (which << 32) | (rows - bases[which]))
+    return [gathering.gather([c.columns[i] for c in chunks], places) for i in range(len(schema))]
 
 
 class RowStorage:

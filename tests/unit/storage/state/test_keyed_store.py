@@ -174,13 +174,13 @@ def test_a_store_is_restored_from_base_delta_and_changes(drawn: Any, kinds: list
             else:
                 base = made
         restored = KeyedStore("s", schema, FIELDS, ROWS)
-        parts = [*([] if delta is None else delta.combine_chunks().to_batches()), *tail]
-        restored.restore(base, parts)
+        deltas = [] if delta is None else delta.combine_chunks().to_batches()
+        restored.restore(base, [*deltas, *tail])
         assert contents(restored.checkpoint(), len(types)) == whole, (number, kind)
         assert restored.drain_changes() is None
-        merged = pa.Table.from_batches(parts, store.change_schema).combine_chunks().to_batches()
+        merged = pa.Table.from_batches(tail, store.change_schema).combine_chunks().to_batches()
         again = KeyedStore("s", schema, FIELDS, ROWS)
-        again.restore(base, merged)  # the changes of several steps as one batch
+        again.restore(base, [*deltas, *merged])  # the changes of several steps as one batch
         assert contents(again.checkpoint(), len(types)) == whole
         columns = arrays(types, keys)
         assert (restored.slots(columns) < 0).tolist() == (store.slots(columns) < 0).tolist()

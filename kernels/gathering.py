@@ -1,0 +1,176 @@
+"""Rows of Arrow arrays, out of one or of several, into a new one (source/gather.cpp).
+
+A row of several arrays is a *reference*: the number of the array in the upper 32 bits of an int64, the row in the lower
+ones; a negative one stands for a row of nulls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..errors import InternalError
+from .library import address, bits, function
+
+__all__ = ["gather", "gather_numbers", "references", "take"]
+
+Int64s = npt.NDArray[np.int64]
+
+_items = function("gather_items", "-", "pipip")
+_offsets = function("gather_offsets", "i", "pipipi")
+_bytes = function("gather_bytes", "-", "pippipp")
+_bits = function("gather_bits", "i", "pppip")
+
+_BYTES_MAX: Final = (1 << 31) - 1
+"""Of an array with offsets of 32 bits."""
+
+
+def references(array: int, rows: Int64s) -> Int64s:
+    """References to rows of one array, by its number."""
+    return rows | np.int64(array << 32)
+
+
+def take(array: Any, rows: Int64s) -> Any:
+    """The rows of an Arrow array by number; a negative one gives a null.
+
+    Raises:
+        ArrowInvalid: strings add up to more bytes than an array of their type holds.
+        InternalError: a row is beyond the end of the array.
+    """
+    return gather([array], rows)
+
+
+def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
+    """The rows that references point to, as one array of the arrays' common type.
+
+    Raises: see `take`.
+    """
+    type_ = arrays[0].type
+    n = len(rows)
+    rows = np.ascontiguousarray(rows, np.int64)
+    if any(a.type != type_ for a in arrays[1:]):
+        raise InternalError("rows are gathered from arrays of one type")
+    if n:
+        _check(arrays, rows)
+    missing = bool(n) and int(rows.min()) < 0
+    text = _offset_bits(type_)
+    width = _width(type_)
+    if not text and not width:
+        return _by_arrow(arrays, rows, missing)
+    validity, nulls = _validity(arrays, rows, missing)
+    if pa.types.is_boolean(type_):
+        return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(_bools(arrays, rows))], nulls)
+    if width:
+        out = np.empty(n * width, np.uint8)
+        data = np.array([_data(a, 1, a.offset * width, (a.offset + len(a)) * width) for a in arrays], np.int64)
+        _items(data.ctypes.data, width, address(rows, np.int64, n), n, out.ctypes.data)
+        return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(out)], nulls)
+    large = text == 64
+    ends = np.array([_data(a, 1, a.offset * text // 8, (a.offset + len(a) + 1) * text // 8) for a in arrays], np.int64)
+    data = np.array([0 if a.buffers()[2] is None else a.buffers()[2].address for a in arrays], np.int64)
+    offsets = np.empty(n + 1, np.int64 if large else np.int32)
+    limit = (1 << 62) if large else _BYTES_MAX
+    total = _offsets(ends.ctypes.data, int(large), address(rows, np.int64, n), n, offsets.ctypes.data, limit)
+    if total < 0:
+        raise pa.ArrowInvalid(f"strings of more than {_BYTES_MAX} bytes do not fit into one array")
+    octets = np.empty(total, np.uint8)
+    _bytes(ends.ctypes.data, int(large), data.ctypes.data, rows.ctypes.data, n, offsets.ctypes.data, octets.ctypes.data)
+    return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(offsets), pa.py_buffer(octets)], nulls)
+
+
+def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDArray[Any]:
+    """`gather` for contiguous NumPy arrays of one type (of 1, 2, 4 or 8 bytes); no row may be missing."""
+    n = len(rows)
+    out = np.empty(n, arrays[0].dtype)
+    if n == 0:
+        return out
+    if int(rows.min()) < 0:
+        raise InternalError("numbers have no nulls")
+    _check(arrays, rows)
+    where = np.array([address(a, out.dtype, len(a)) for a in arrays], np.int64)
+    _items(where.ctypes.data, out.dtype.itemsize, address(rows, np.int64, n), n, out.ctypes.data)
+    return out
+
+
+def _check(arrays: Sequence[Any], rows: Int64s) -> None:
+    if len(arrays) == 1:
+        if int(rows.max()) >= len(arrays[0]):
+            raise InternalError("a row to be taken is beyond the end of its array")
+        return
+    which = rows >> 32
+    if int(which.max()) >= len(arrays):
+        raise InternalError("a row to be taken is of an array that is not there")
+    lengths = np.array([*map(len, arrays), 0], np.int64)  # which of negative references is negative, too
+    if bool(((rows & 0xFFFFFFFF) >= lengths[which])[rows >= 0].any()):
+        raise InternalError("a row to be taken is beyond the end of its array")
+
+
+def _offset_bits(type_: Any) -> int:
+    t = pa.types
+    if t.is_string(type_) or t.is_binary(type_):
+        return 32
+    return 64 if t.is_large_string(type_) or t.is_large_binary(type_) else 0
+
+
+def _width(type_: Any) -> int:
+    """Bytes of an item; 1 stands for the bits of bools, 0 for types that Arrow takes itself."""
+    t = pa.types
+    if t.is_boolean(type_):
+        return 1
+    if t.is_integer(type_) or t.is_floating(type_) or t.is_temporal(type_) or t.is_decimal(type_):
+        width: int = type_.bit_width // 8
+        return width if width in (1, 2, 4, 8, 16, 32) else 0
+    return 0
+
+
+def _data(array: Any, buffer: int, start: int, stop: int) -> int:
+    """The address of a byte of an array's buffer, of which bytes start..stop-1 are to be read."""
+    held = array.buffers()[buffer]
+    if held is None:
+        if len(array) == 0:
+            return 0
+        raise InternalError("an Arrow array has no data")
+    if len(array) and stop > held.size:
+        raise InternalError("an Arrow array's buffer is shorter than the array")
+    where: int = held.address
+    return where + start
+
+
+def _validity(arrays: Sequence[Any], rows: Int64s, missing: bool) -> tuple[Any, int]:
+    """The validity buffer of the result (None if nothing is null) and the number of nulls."""
+    if not missing and not any(a.null_count for a in arrays):
+        return None, 0
+    found = [bits(a, len(a)) for a in arrays]
+    where, first = np.array([b for b, _ in found], np.int64), np.array([o for _, o in found], np.int64)
+    out = np.empty((len(rows) + 7) // 8, np.uint8)
+    nulls = _bits(where.ctypes.data, first.ctypes.data, rows.ctypes.data, len(rows), out.ctypes.data)
+    return (pa.py_buffer(out), nulls) if nulls else (None, 0)
+
+
+def _bools(arrays: Sequence[Any], rows: Int64s) -> npt.NDArray[np.uint8]:
+    where = np.array([_data(a, 1, 0, (a.offset + len(a) + 7) // 8) for a in arrays], np.int64)
+    first = np.array([a.offset for a in arrays], np.int64)
+    out = np.empty((len(rows) + 7) // 8, np.uint8)
+    _bits(where.ctypes.data, first.ctypes.data, rows.ctypes.data, len(rows), out.ctypes.data)
+    return out
+
+
+def _by_arrow(arrays: Sequence[Any], rows: Int64s, missing: bool) -> Any:
+    """Nested types: the arrays that are wanted are joined, and Arrow takes from that."""
+    if len(arrays) > 1:
+        which = rows >> 32
+        used = np.unique(which[rows >= 0])
+        starts = np.zeros(len(arrays) + 1, np.int64)
+        base = 0
+        for number in used.tolist():
+            starts[number] = base
+            base += len(arrays[number])
+        joined = pa.concat_arrays([arrays[i] for i in used.tolist()]) if len(used) else arrays[0].slice(0, 0)
+        rows = np.where(rows < 0, -1, starts[which] + (rows & 0xFFFFFFFF))
+    else:
+        joined = arrays[0]
+    return joined.take(pa.array(rows, mask=rows < 0) if missing else pa.array(rows))

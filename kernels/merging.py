@@ -1,0 +1,77 @@
+"""Several ascending runs as one order (source/merge.cpp), and rows by their target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InternalError
+from .library import address, function
+
+__all__ = ["merge", "merge_queues", "scatter"]
+
+Int64s = npt.NDArray[np.int64]
+
+_merge = function("merge_runs", "-", "ppipp")
+_queues = function("merge_queues", "i", "pppp" + "ii" + "pp")
+_scatter = function("scatter_rows", "-", "piippp")
+
+
+def _bounds(lengths: Sequence[int]) -> Int64s:
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
+
+
+def merge(runs: Sequence[Int64s]) -> Int64s:
+    """The places, in all runs one behind the other, of their values in ascending order; of equal values those of the earlier
+    run come first.  Each run ascends."""
+    keys = np.ascontiguousarray(np.concatenate(runs), np.int64) if len(runs) > 1 else runs[0]
+    bounds, heads = _bounds([len(r) for r in runs]), np.empty(len(runs), np.int64)
+    order = np.empty(len(keys), np.int64)
+    _merge(address(keys, np.int64, len(keys)), bounds.ctypes.data, len(runs), heads.ctypes.data, order.ctypes.data)
+    return order
+
+
+def merge_queues(
+    keys: Sequence[Int64s], ties: Sequence[Int64s], truncated: Sequence[bool], limit: int
+) -> tuple[list[Int64s], int]:
+    """Take the heads of queues by key, then tie, then queue (both ascend within a queue), at most ``limit`` records, and
+    nothing after the last record of a truncated queue.
+
+    Returns:
+        for each queue the ranks of its records that are taken, and how many are taken in all.
+    """
+    lengths = [len(k) for k in keys]
+    if lengths != [len(t) for t in ties]:
+        raise InternalError("the keys and ties of a queue are parallel")
+    all_keys, all_ties = (np.ascontiguousarray(np.concatenate(parts), np.int64) for parts in (keys, ties))
+    bounds, cut = _bounds(lengths), np.array(truncated, np.bool_)
+    heads, positions = np.empty(len(keys), np.int64), np.empty(len(all_keys), np.int64)
+    total: int = _queues(
+        address(all_keys, np.int64, len(all_keys)),
+        address(all_ties, np.int64, len(all_keys)),
+        bounds.ctypes.data,
+        cut.ctypes.data,
+        len(keys),
+        limit,
+        heads.ctypes.data,
+        positions.ctypes.data,
+    )
+    return [positions[int(bounds[q]) : int(heads[q])] for q in range(len(keys))], total
+
+
+def scatter(targets: Int64s, count: int) -> list[Int64s]:
+    """For each target 0..count-1 the rows that go there, ascending.
+
+    Raises:
+        InternalError: a target is outside of these.
+    """
+    if len(targets) and not (int(targets.min()) >= 0 and int(targets.max()) < count):
+        raise InternalError("a row's target does not exist")
+    targets = np.ascontiguousarray(targets, np.int64)
+    ends, heads, rows = np.empty(count + 1, np.int64), np.empty(count, np.int64), np.empty(len(targets), np.int64)
+    _scatter(
+        address(targets, np.int64, len(targets)), len(targets), count, ends.ctypes.data, heads.ctypes.data, rows.ctypes.data
+    )
+    return [rows[int(ends[t]) : int(ends[t + 1])] for t in range(count)]
