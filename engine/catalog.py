@@ -110,6 +110,20 @@ class Catalog:
             )
         return found
 
+    def named(self, name: str) -> DataSource:
+        """A source as a program names it, by SQL's rules: ``orders`` and ``ORDERS`` are the same, `` `orders` `` is another.
+
+        Where nothing is called so in upper case, the name as it stands counts, too.
+
+        Raises:
+            StatementError: there is none, or the name is no text.
+        """
+        if not isinstance(name, str):
+            raise StatementError(f"a stream or table is named by text, not {type(name).__name__}")
+        if len(name) > 2 and name[0] == name[-1] == "`":
+            return self.source(name[1:-1].replace("``", "`"))
+        return self.sources.get(name.upper()) or self.sources.get(name) or self.source(name.upper())
+
     def with_source(self, source: DataSource) -> Catalog:
         return replace(self, sources={**self.sources, source.name: source})
 

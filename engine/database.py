@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from ..errors import StatementError, StorageError
-from ..grammar.parse import parse_statement
-from ..runtime import processing_log
-from ..runtime.clients.clients import Clients
+from ..errors import StatementError
 from ..runtime.clients.records import RawRecord
-from ..runtime.clock import SYSTEM_CLOCK, Clock, use_clock
-from ..runtime.host import QueryHost, Token
+from ..runtime.clock import Clock, use_clock
+from ..runtime.host import Token
 from ..runtime.metrics import Progress, RecoveryProgress
 from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.backup import Backup, backup_directory
-from ..storage.layout import open_directory
 from ..storage.log.local.commit.measures import CommitMeasures
 from ..storage.log.local.local_log import LocalLog
 from ..storage.log.protocol import Log, OffsetReset
-from ..storage.state.checkpoint import CheckpointFiles
-from .catalog import Catalog, DataSource, FormatInfo
+from .catalog import Catalog, DataSource
 from .clients import ClientMethods
-from .functions import load_built_ins
 from .functions.registry import Registry
-from .functions.user import USER_FUNCTIONS
-from .journal import Journal
+from .opened import PROCESSING_LOG, Opening, opened
 from .plan.explain import explain as plan_text
 from .results import Message, Result, Submitted, Table
-from .schema import Column, Schema
-from .schema_log import open_registry
 from .session import Session
 from .session_state import SessionState
 from .settings import Settings
-from .state import Engine
-from .statements import create_query, topics
-from .statements.context import Context
-from .statements.dispatch import execute
+from .statements import topics
 from .statements.planning import copies
 from .statements.topics import TopicDescription
-from .types import from_arrow
 
 __all__ = ["Database", "QueryHandle", "RawRecord", "connect"]
-
-PROCESSING_LOG = "KSQL_PROCESSING_LOG"
 
 
 def connect(
@@ -60,12 +44,16 @@ def connect(
     one_partition: bool = False,
     registry: Registry | None = None,
     progress: Callable[[RecoveryProgress], None] | None = None,
+    create: bool = True,
     **properties: object,
 ) -> Database:
     """Open a database, or make a new one.
 
+    A directory that this process has open is shared: what one `Database` does the others see, each has its own SET and
+    DEFINE, and the last one that is closed closes the files.  No other process can have it open meanwhile.
+
     Args:
-        path: its directory; None keeps everything in memory.
+        path: its directory, ``~`` stands for your home; None keeps everything in memory.
         settings: properties by name, as SET takes them.
         threads: worker threads that run queries; 0 leaves all work to `Database.drain` (default: the property
             ``penstock.threads``, 2).
@@ -74,18 +62,22 @@ def connect(
         registry: the functions; by default the built-in ones and those registered with decorators.
         progress: is told how far the state of the queries has been brought back, often, on any thread.  It returns when
             that is done, so every answer is whole.
+        create: make a database where there is none.
         properties: further settings, with ``_`` for the dots: ``auto_offset_reset="earliest"``.
 
     Raises:
-        StatementError: a setting does not exist, or has a value that it cannot have.
-        StorageError: the directory is damaged, of another version, or open elsewhere.
+        StatementError: a setting does not exist, or has a value that it cannot have; this process has the directory open
+            already, with other threads, functions, clock or settings of the database.
+        StorageError: the directory is damaged, of another version, or open in another process, which is named; there is
+            none and none is to be made.
     """
     named = {name.replace("_", "."): value for name, value in properties.items()}
     chosen = Settings({**named, **(settings or {})})
     database: Database | None = None
     try:
         with interrupts.DEFERRED:
-            database = Database(path, chosen, threads, clock or SYSTEM_CLOCK, one_partition, registry, progress)
+            how = Opening(threads, clock, one_partition, registry, create, progress)
+            database = Database(None if path is None else Path(path).expanduser(), chosen, how)
         return database
     except BaseException:
         if database is not None:  # interrupted, and nobody will get it
@@ -97,62 +89,19 @@ def connect(
 class Database(ClientMethods):
     """An open database.  Thread-safe; close it, or use it as a context manager."""
 
-    def __init__(
-        self,
-        path: str | Path | None,
-        settings: Settings,
-        threads: int | None,
-        clock: Clock,
-        one_partition: bool,
-        registry: Registry | None,
-        progress: Callable[[RecoveryProgress], None] | None = None,
-    ) -> None:
-        self.path = None if path is None else Path(path)
-        load_built_ins()
-        options = settings.database
-        functions = registry if registry is not None else Registry(USER_FUNCTIONS)
-        with use_clock(clock), ExitStack() as undo:
-            files = open_directory(path)
-            undo.callback(files.close)
-            log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
-            log.settings.relaxed_delay_s = options.relaxed_ms / 1000
-            undo.pop_all()
-            undo.callback(log.close)
-            schemas = open_registry(log, options.schema_registry_url)
-            host = QueryHost(
-                log,
-                None if path is None else CheckpointFiles(files),
-                threads=options.threads if threads is None else threads,
-                rows_max=options.rows_per_step,
-            )
-            undo.callback(host.close)
-            self._clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit)
-            self._engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, one_partition)
-            self._default = Session(self._engine, self._clients, SessionState(settings.for_session()))
-            self._engine.catalog = self._engine.catalog.with_source(_processing_log())
-            with host.recovering(progress):
-                self._replay()
-            undo.pop_all()
-
-    def _replay(self) -> None:
-        """Rebuild the catalog from the journal and start the queries that are left."""
-        engine = self._engine
-        engine.replaying = True
+    def __init__(self, path: Path | None, settings: Settings, how: Opening) -> None:
+        """Made by `connect`, which see."""
+        self.path = path
+        self._opened = opened(path, settings, how)
+        self._engine = self._opened.engine
+        self._clients = self._opened.clients
+        self._closed = False
         try:
-            last = engine.journal.next_offset - 1
-            for entry in engine.journal.entries():
-                engine.replayed, engine.unfinished = entry, entry.offset == last
-                try:
-                    session = SessionState(Settings.recorded(entry.properties))
-                    execute(Context(engine, session), parse_statement(entry.statement))
-                except StatementError as error:
-                    raise StorageError(
-                        f"statement {entry.offset} of the journal cannot be replayed: {error.message}: {entry.statement}",
-                        action="register the functions it uses before connect(), or open it with the version that made it",
-                    ) from error
-            create_query.start_replayed(engine)
-        finally:
-            engine.replaying = False
+            self._base = settings.other_than(self._opened.settings)[1]
+            self._default = Session(self._engine, self._clients, SessionState(self._engine.settings.for_session(self._base)))
+        except BaseException:
+            self._opened.release()
+            raise
 
     # --- sessions --------------------------------------------------------------------------
 
@@ -177,7 +126,7 @@ class Database(ClientMethods):
                 cannot have; a variable cannot be called so.
         """
         self._check_open()
-        state = SessionState(self._engine.settings.for_session(properties), variables, user)
+        state = SessionState(self._engine.settings.for_session({**self._base, **(properties or {})}), variables, user)
         return Session(self._engine, self._clients, state)
 
     # --- statements and data, in the default session ---------------------------------------
@@ -425,20 +374,21 @@ class Database(ClientMethods):
     # --- life cycle ------------------------------------------------------------------------
 
     def _check_open(self) -> None:
+        if self._closed:
+            raise StatementError("the database is closed")
         self._engine.check_open()
 
     def close(self) -> None:
-        """Stop the queries after the steps in hand and close the log.  Nothing committed is lost."""
-        with self._engine.lock:
-            if self._engine.closed:
-                return
-            self._engine.closed = True
-        try:
-            self._clients.close()  # without the lock: a consumer's listener may be waiting for it
-        finally:
-            with self._engine.lock:
-                self._engine.host.close()
-                self._engine.log.close()
+        """Stop the queries after the steps in hand and close the log.  Nothing committed is lost.
+
+        Where this process has the directory open more than once, only what this one reads is ended; the last one that is
+        closed closes it.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._default.close()
+        self._opened.release()
 
     def __enter__(self) -> Database:
         return self
@@ -447,7 +397,7 @@ class Database(ClientMethods):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<penstock.Database {'closed' if self._engine.closed else self.describe_state()}>"
+        return f"<penstock.Database {'closed' if self._closed else self.describe_state()}>"
 
 
 @interrupts.doors()
@@ -498,18 +448,3 @@ class QueryHandle:
         (message,) = self.database.execute(f"{action} `{self.id}`;")
         assert isinstance(message, Message)
         return message
-
-
-def _processing_log() -> DataSource:
-    """The stream over the processing log, which is there in every database."""
-    columns = tuple(Column(f.name, from_arrow(f.type)) for f in processing_log.VALUE_TYPE)
-    return DataSource(
-        PROCESSING_LOG,
-        "STREAM",
-        Schema(columns),
-        processing_log.TOPIC,
-        FormatInfo("NONE"),
-        FormatInfo("ARROW"),
-        read_only=True,
-        statement="(made by the engine)",
-    )

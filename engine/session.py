@@ -31,6 +31,7 @@ from .statements.raw import raw_records
 from .statements.scripts import statements_of
 from .statements.submit import Submission
 from .texts import check_text, pull_query
+from .types import quoted
 
 __all__ = ["Session"]
 
@@ -170,7 +171,7 @@ class Session(ClientMethods):
             context = Context(self._engine, self._state)
             query = None if parameters is not None else pull_query(text)
             if after is not None:
-                self.wait(after, [] if query is None else [query.source.name])
+                self.wait(after, [] if query is None else [quoted(query.source.name)])
             if query is None:
                 return adhoc.query(context, text, parameters)
             try:
@@ -184,12 +185,16 @@ class Session(ClientMethods):
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
         """Block until the named tables (all, if none is named) have taken in a write.
 
+        Args:
+            names: of tables and streams, as in SQL: without quotes upper and lower case are the same.
+
         Raises:
-            StatementError: the time is up, or a query on the way is paused.
+            StatementError: there is no such source, the time is up, or a query on the way is paused.
             DataError: a query on the way has failed.
         """
+        self._check_open()
         catalog = self._engine.catalog
-        wanted = [catalog.sources[n].query_id for n in names if n in catalog.sources] if names else list(catalog.queries)
+        wanted = [catalog.named(n).query_id for n in names] if names else list(catalog.queries)
         self._engine.host.wait_for(token, [q for q in wanted if q is not None and q in catalog.queries], timeout_s)
 
     def subscribe(self, text: str, *, overflow: Literal["block", "drop"] = "block") -> Subscription:

@@ -167,6 +167,13 @@ class Settings(Mapping[str, str]):
         made._now = _in_force(self._database, made._base)
         return made
 
+    def other_than(self, opened: Settings) -> tuple[list[str], dict[str, str]]:
+        """What `connect` was given here and differs from what an open database was given: properties that belong to the
+        database, and those that a session can have."""
+        differing = {name: value for name, value in self._database.items() if opened._database.get(name) != value}
+        fixed = [name for name in differing if PROPERTIES[name].at_connect]
+        return fixed, {name: value for name, value in differing.items() if name not in fixed}
+
     @staticmethod
     def recorded(overrides: Mapping[str, str]) -> Settings:
         """The settings under which a statement was executed, from what was kept with it; names that are gone are none."""

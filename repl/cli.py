@@ -135,19 +135,44 @@ def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
     from .opening import opened
     from .shell import Quit, Shell
 
-    with opened(lambda progress: _connect(options, settings, progress), sys.stderr, _width) as database:
+    texts = scripts or [sys.stdin.read()]
+    create = not all(map(only_reads, texts))
+    with opened(lambda progress: _connect(options, settings, progress, create), sys.stderr, _width) as database:
         shell = Shell(database, _print, _width)
-        texts = scripts or [sys.stdin.read()]
         try:
             return 0 if all(shell.run(_ended(text)) for text in texts) else 1
         except Quit:
             return 0
 
 
-def _connect(options: argparse.Namespace, settings: dict[str, str], progress: Callable[[Any], None] | None = None) -> Any:
+_READING = {"DESCRIBE", "EXPLAIN", "FROM", "LIST", "PRINT", "SELECT", "SHOW", "VALUES", "WITH"}
+
+
+def only_reads(script: str) -> bool:
+    """Whether no statement of a script can change a database: a directory that is not there is then a slip of the pen.
+
+    >>> only_reads("SHOW STREAMS; -- all of them"), only_reads("SHOW STREAMS; CREATE TYPE t AS INT;")
+    (True, False)
+    """
+    from ..grammar.lexer import split, tokens
+
+    statements = [statement for statement in split(script) if not statement.startswith("\\")]
+    words = []
+    for statement in statements:
+        start, end = next((start, end) for _, start, end in tokens(statement))
+        words.append(statement[start:end].upper())
+    return bool(words) and all(word in _READING for word in words)
+
+
+def _connect(
+    options: argparse.Namespace,
+    settings: dict[str, str],
+    progress: Callable[[Any], None] | None = None,
+    create: bool = True,
+) -> Any:
     from .. import connect
 
-    return connect(options.data, settings=settings, progress=progress)
+    return connect(options.data, settings=settings, progress=progress, create=create or options.data is None)
 
 
 def _interact(connect: Callable[[Callable[[Any], None]], Any]) -> int:

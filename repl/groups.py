@@ -60,7 +60,7 @@ def run_group(options: argparse.Namespace, settings: dict[str, str], write: Call
     from .. import connect  # not before: the arguments are there at once
 
     width = shutil.get_terminal_size((120, 40)).columns
-    with connect(options.data, settings=settings, threads=0) as database:
+    with connect(options.data, settings=settings, threads=0, create=False) as database:
         groups = database.groups
         if options.action == "list":
             rows = [(name, group.state, len(group.partitions), group.lag) for name, group in groups.items()]

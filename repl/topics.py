@@ -54,7 +54,7 @@ def run_topic_command(options: argparse.Namespace, show: Callable[[str], None]) 
     from .. import connect
 
     config: dict[str, object] = dict(_pair(text) for text in getattr(options, "config", ()))
-    with connect(options.data, threads=0) as database:
+    with connect(options.data, threads=0, create=options.action == "create") as database:
         match options.action:
             case "list":
                 _list(database, options.all, show)

@@ -233,7 +233,8 @@ class QueryHost:
             on_room=self._scheduler.wake,
             on_abandon=lambda: self._abandoned.append(query_id),
         )
-        run = QueryRun(query_id, dataflow_for(feed.receive), self.services, ledger=NoLedger(), on_failure=feed.fail)
+        dataflow = dataflow_for(feed.receive)
+        run = QueryRun(query_id, dataflow, self.services, ledger=NoLedger(), on_failure=feed.fail, on_gap=feed.overtaken)
         self._feeds[query_id] = (feed, run)
         self._scheduler.add(run, 1_000_000_000 + number, ready=feed.ready)
         return Subscription(columns, feed, to_columns=to_columns, query_id=query_id)

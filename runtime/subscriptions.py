@@ -37,7 +37,7 @@ class PushRow:
         values: as Python values, parallel to the subscription's columns.
         tombstone: the row of that key was deleted (only for tables).
         timestamp: ROWTIME in ms.
-        missed: rows dropped before this one because the reader was slow.
+        missed: rows dropped before this one because the reader was slow, and records that retention removed meanwhile.
         columns: the names of the values.
     """
 
@@ -60,7 +60,7 @@ class PushBatch:
         columns: one Arrow array per column of the subscription.
         timestamps: int64[n], ROWTIME in ms.
         tombstones: bool[n], the row of that key was deleted (only for tables).
-        missed: rows dropped before these because the reader was slow.
+        missed: rows dropped before these because the reader was slow, and records that retention removed meanwhile.
     """
 
     columns: pa.RecordBatch
@@ -151,6 +151,11 @@ class Feed:
                 self.limit_reached = True
             self._condition.notify_all()
         self._wakes.wake()
+
+    def overtaken(self, records: int) -> None:
+        """Retention has removed records that the query had not read: the next row says how many."""
+        with self._condition:
+            self._missed += records
 
     def fail(self, error: BaseException) -> None:
         """The query stopped because of an error: readers get it after the rows they have not read."""

@@ -56,15 +56,26 @@ TOPICS = "log/topics"
 STATE = "state"
 
 
-def open_directory(path: str | Path | None) -> Files:
+def open_directory(path: str | Path | None, *, create: bool = True) -> Files:
     """The files of a database: created if new, checked if not, held for this process; None is in memory.
 
+    Args:
+        create: make one where there is none.
+
     Raises:
-        StorageError: it is open in another process, or of another version, or not a database's directory.
+        StorageError: it is open in another process, or of another version, or not a database's directory; there is none
+            and none is to be made.
     """
     if path is None:
         return prepare(MemoryFiles())
-    return prepare(RealFiles(path))
+    files = RealFiles(path)
+    if not create and not _check(files):
+        raise StorageError(
+            "there is no database here",
+            path=str(path),
+            action="check the path; it is made by the first statement that writes",
+        )
+    return prepare(files)
 
 
 def prepare(files: Files) -> Files:
@@ -73,31 +84,42 @@ def prepare(files: Files) -> Files:
     Raises:
         StorageError: see `open_directory`.
     """
+    _check(files)  # what is refused stays as it is, without so much as a lock file
     files.make_directory("")
     files.lock(LOCK)
     try:
-        check_whole(files)
-        if files.exists(FORMAT):
-            check_version(files)
-        else:
-            strangers = [n for n in files.list("") if n not in (LOCK, FORMAT + ".tmp")]
-            if "log" in strangers and files.list(JOURNALS):
-                raise StorageError(
-                    "the file that names the version is missing",
-                    path=f"{files.root}/{FORMAT}",
-                    action=f"run `penstock log repair`, or write 'penstock {FORMAT_VERSION}' and a line end into it",
-                )
-            if strangers:
-                raise StorageError(
-                    f"the directory holds other files ({', '.join(strangers[:3])}) and no database",
-                    path=files.root,
-                    action="name an empty or a new directory",
-                )
+        if not _check(files):
             files.replace(FORMAT, f"penstock {FORMAT_VERSION}\n".encode())
     except BaseException:
         files.close()
         raise
     return files
+
+
+def _check(files: Files) -> bool:
+    """Whether there is a database; False if there may be one made.
+
+    Raises:
+        StorageError: there is something else, an unfinished backup, or a database of another version.
+    """
+    check_whole(files)
+    if files.exists(FORMAT):
+        check_version(files)
+        return True
+    strangers = [n for n in files.list("") if n not in (LOCK, FORMAT + ".tmp")]
+    if "log" in strangers and files.list(JOURNALS):
+        raise StorageError(
+            "the file that names the version is missing",
+            path=f"{files.root}/{FORMAT}",
+            action=f"run `penstock log repair`, or write 'penstock {FORMAT_VERSION}' and a line end into it",
+        )
+    if strangers:
+        raise StorageError(
+            f"the directory holds other files ({', '.join(strangers[:3])}) and no database",
+            path=files.root,
+            action="name an empty or a new directory",
+        )
+    return False
 
 
 def check_whole(files: Files) -> None:

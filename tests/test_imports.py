@@ -41,7 +41,7 @@ ORDER = {
     "engine": (
         "types schema relation query_options settings clients catalog columns java functions expressions analysis plan "
         "schema_log serdes intake stored_tables lowering results duckdb journal state session_state statements texts "
-        "session database "
+        "session opened database "
         "script_tests"
     ),
     "engine/statements": (

@@ -128,9 +128,7 @@ def insert(engine: Engine, rows: Mapping[str, Any], *, durable: bool, producer: 
 
 
 def _target(engine: Engine, name: str) -> DataSource:
-    if not isinstance(name, str):
-        raise StatementError(f"a stream or table is named by text, not {type(name).__name__}")
-    target = engine.catalog.sources.get(name) or engine.catalog.source(name.upper())
+    target = engine.catalog.named(name)
     check_writable(target)
     return target
 

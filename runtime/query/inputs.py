@@ -169,9 +169,13 @@ class Inputs:
                 taken.next_offset = int(records.offsets[taken.stop])
         return found
 
-    def reset(self, outside: OffsetOutOfRangeError) -> list[Input]:
+    def reset(self, outside: OffsetOutOfRangeError, *, overtaken: bool = False) -> list[Input]:
         """Have the inputs that would read where their partition has no records (any more) read on where their source
         says, ``auto.offset.reset``: at the start, or at the end.
+
+        Args:
+            overtaken: an input whose next records have been removed goes on at the first one that is left, whatever its
+                source says about where to begin.
 
         Returns:
             these inputs, each with its new ``offset``, not yet committed.
@@ -180,7 +184,8 @@ class Inputs:
         for entry in self._entries:
             here = (entry.source.topic, entry.partition) == (outside.topic, outside.partition)
             if here and not outside.start <= entry.offset <= outside.end:
-                entry.offset = outside.start if entry.source.from_beginning else outside.end
+                forward = overtaken and entry.offset < outside.start
+                entry.offset = outside.start if forward or entry.source.from_beginning else outside.end
                 moved.append(entry)
         return moved
 

@@ -76,6 +76,7 @@ class QueryRun:
         inherit: QueryRun | None = None,
         opening: bool = False,
         on_failure: Callable[[Exception], None] = lambda error: None,
+        on_gap: Callable[[int], None] | None = None,
     ) -> None:
         self.query_id = query_id
         self.dataflow = dataflow
@@ -87,6 +88,7 @@ class QueryRun:
         self._log = services.log
         self._ledger = CommittedLedger(services.log, query_id) if ledger is None else ledger
         self._on_failure = on_failure
+        self._on_gap = on_gap
         topics = self._log.topics()
         sources = [node for node in dataflow.nodes if isinstance(node, Source)]
         for source in sources:
@@ -507,9 +509,11 @@ class QueryRun:
                 return self._inputs.take(rows, patient=patient)
             except OffsetOutOfRangeError as outside:
                 self._settle()
-                moved = self._inputs.reset(outside)
+                moved = self._inputs.reset(outside, overtaken=self._on_gap is not None)
                 if not moved:
                     raise
+                if self._on_gap is not None:
+                    self._on_gap(sum(max(0, min(entry.offset, outside.start) - before[id(entry)]) for entry in moved))
                 complaints = ProcessingLog()
                 for entry in moved:
                     complain_about_gap(complaints, self.query_id, entry, before[id(entry)], outside)

@@ -1,0 +1,204 @@
+"""The databases that this process has open: each directory once, however often it is connected to."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import StatementError, StorageError
+from ..grammar.parse import parse_statement
+from ..runtime import processing_log
+from ..runtime.clients.clients import Clients
+from ..runtime.clock import SYSTEM_CLOCK, Clock, use_clock
+from ..runtime.host import QueryHost
+from ..runtime.metrics import RecoveryProgress
+from ..storage.layout import open_directory
+from ..storage.log.local.local_log import LocalLog
+from ..storage.state.checkpoint import CheckpointFiles
+from .catalog import DataSource, FormatInfo
+from .functions import load_built_ins
+from .functions.registry import Registry
+from .functions.user import USER_FUNCTIONS
+from .journal import Journal
+from .schema import Column, Schema
+from .schema_log import open_registry
+from .session_state import SessionState
+from .settings import Settings
+from .state import Engine
+from .statements import create_query
+from .statements.context import Context
+from .statements.dispatch import execute
+from .types import from_arrow
+
+PROCESSING_LOG = "KSQL_PROCESSING_LOG"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a database is to be opened, see `connect`."""
+
+    threads: int | None = None
+    clock: Clock | None = None
+    one_partition: bool = False
+    registry: Registry | None = None
+    create: bool = True
+    progress: Callable[[RecoveryProgress], None] | None = None
+
+
+class Opened:
+    """An open database, and how many `Database` objects stand for it."""
+
+    def __init__(self, engine: Engine, clients: Clients, settings: Settings, how: Opening) -> None:
+        self.engine = engine
+        self.clients = clients
+        self.settings = settings
+        self.how = how
+        self.count = 1
+        self.process = os.getpid()
+        self.place: _Place | None = None
+
+    def check_same(self, settings: Settings, how: Opening) -> None:
+        """Raises: StatementError, if it was opened in another way than is asked for now."""
+        mine = self.how
+        differing = [
+            name
+            for name, differs in (
+                ("threads", how.threads is not None and how.threads != mine.threads),
+                ("clock", how.clock is not None and how.clock is not mine.clock),
+                ("one_partition", how.one_partition != mine.one_partition),
+                ("registry", how.registry is not None and how.registry is not mine.registry),
+            )
+            if differs
+        ]
+        differing += settings.other_than(self.settings)[0]
+        if differing:
+            raise StatementError(
+                f"this process has the database open already, with other {', '.join(differing)}",
+                suggestion="Leave them out, or close the other one first.",
+            )
+
+    def release(self) -> None:
+        """One `Database` less; the last one closes the queries and the log."""
+        if self.place is None:
+            self._close()
+            return
+        with self.place.lock:
+            self.count -= 1
+            if self.count:
+                return
+            self.place.opened = None
+            self._close()
+
+    def _close(self) -> None:
+        engine = self.engine
+        with engine.lock:
+            if engine.closed:
+                return
+            engine.closed = True
+        try:
+            self.clients.close()  # without the lock: a consumer's listener may be waiting for it
+        finally:
+            with engine.lock:
+                engine.host.close()
+                engine.log.close()
+
+
+@dataclass(slots=True)
+class _Place:
+    """A directory; its lock is held while it is opened and closed."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    opened: Opened | None = None
+
+
+_PLACES: dict[str, _Place] = {}
+_GUARD = threading.Lock()
+
+
+def opened(path: Path | None, settings: Settings, how: Opening) -> Opened:
+    """Open a database, or share the one that this process has open.
+
+    Raises:
+        StatementError, StorageError: see `connect`.
+    """
+    if path is None:
+        return _open(None, settings, how)
+    with _GUARD:
+        place = _PLACES.setdefault(os.path.realpath(path), _Place())
+    with place.lock:
+        found = place.opened
+        if found is not None and found.process == os.getpid() and not found.engine.closed:
+            found.check_same(settings, how)
+            found.count += 1
+            return found
+        made = _open(path, settings, how)
+        made.place, place.opened = place, made
+        return made
+
+
+def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
+    load_built_ins()
+    options = settings.database
+    clock = how.clock or SYSTEM_CLOCK
+    functions = how.registry if how.registry is not None else Registry(USER_FUNCTIONS)
+    with use_clock(clock), ExitStack() as undo:
+        files = open_directory(path, create=how.create)
+        undo.callback(files.close)
+        log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
+        log.settings.relaxed_delay_s = options.relaxed_ms / 1000
+        undo.pop_all()
+        undo.callback(log.close)
+        schemas = open_registry(log, options.schema_registry_url)
+        host = QueryHost(
+            log,
+            None if path is None else CheckpointFiles(files),
+            threads=options.threads if how.threads is None else how.threads,
+            rows_max=options.rows_per_step,
+        )
+        undo.callback(host.close)
+        clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit)
+        engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, how.one_partition)
+        engine.catalog = engine.catalog.with_source(_processing_log())
+        with host.recovering(how.progress):
+            _replay(engine)
+        undo.pop_all()
+    return Opened(engine, clients, settings, how)
+
+
+def _replay(engine: Engine) -> None:
+    """Rebuild the catalog from the journal and start the queries that are left."""
+    engine.replaying = True
+    try:
+        last = engine.journal.next_offset - 1
+        for entry in engine.journal.entries():
+            engine.replayed, engine.unfinished = entry, entry.offset == last
+            try:
+                session = SessionState(Settings.recorded(entry.properties))
+                execute(Context(engine, session), parse_statement(entry.statement))
+            except StatementError as error:
+                raise StorageError(
+                    f"statement {entry.offset} of the journal cannot be replayed: {error.message}: {entry.statement}",
+                    action="register the functions it uses before connect(), or open it with the version that made it",
+                ) from error
+        create_query.start_replayed(engine)
+    finally:
+        engine.replaying = False
+
+
+def _processing_log() -> DataSource:
+    """The stream over the processing log, which is there in every database."""
+    columns = tuple(Column(f.name, from_arrow(f.type)) for f in processing_log.VALUE_TYPE)
+    return DataSource(
+        PROCESSING_LOG,
+        "STREAM",
+        Schema(columns),
+        processing_log.TOPIC,
+        FormatInfo("NONE"),
+        FormatInfo("ARROW"),
+        read_only=True,
+        statement="(made by the engine)",
+    )
