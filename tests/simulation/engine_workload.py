@@ -41,8 +41,8 @@ def open_on(files: FaultyFiles, rows_max: int, segment_bytes: int = 4_000, **pro
     )
     log = partial(LocalLog, settings=settings)
     with (
-        mock.patch("penstock.engine.database.open_directory", lambda path: prepare(files)),
-        mock.patch("penstock.engine.database.LocalLog", log),
+        mock.patch("penstock.engine.opened.open_directory", lambda path, create=True: prepare(files)),
+        mock.patch("penstock.engine.opened.LocalLog", log),
     ):
         return connect(
             "faulty",

@@ -74,7 +74,7 @@ def open_small(path: Path, *, threads: int) -> Database:
         maintenance_interval_s=0.05,
         background=threads > 0,
     )
-    with mock.patch("penstock.engine.database.LocalLog", partial(LocalLog, settings=settings)):
+    with mock.patch("penstock.engine.opened.LocalLog", partial(LocalLog, settings=settings)):
         return connect(path, settings=SETTINGS, threads=threads)
 
 

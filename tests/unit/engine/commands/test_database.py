@@ -12,7 +12,7 @@ import pytest
 
 from penstock.engine.database import Database, connect
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
-from penstock.errors import StatementError, StorageError, UnsupportedError
+from penstock.errors import StatementError, UnsupportedError
 from penstock.runtime.clock import ManualClock
 from penstock.runtime.query.lifecycle import QueryRun
 
@@ -480,13 +480,6 @@ def test_a_replaced_query_is_back_as_replaced(tmp_path: Path) -> None:
     with opened(tmp_path / "shop") as db:
         db.drain()
         assert db.sql("SELECT * FROM o").fetchall() == [(1, 1, "c")]
-
-
-def test_a_database_is_open_once(tmp_path: Path) -> None:
-    """A second connect() is refused until the first is closed."""
-    with opened(tmp_path / "shop"), pytest.raises(StorageError):
-        opened(tmp_path / "shop")
-    opened(tmp_path / "shop").close()
 
 
 def test_a_closed_database_says_so(db: Database) -> None:
