@@ -6,6 +6,7 @@ happened, as a careful program would: an insert by its records in the topic, a s
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,11 +46,14 @@ def open_on(files: FaultyFiles, rows_max: int, segment_bytes: int = 4_000, **pro
         mock.patch("penstock.engine.opened.LocalLog", log),
     ):
         return connect(
-            "faulty",
+            f"faulty-{next(_numbers)}",  # what has crashed is never closed, and is not to be shared
             settings={**SETTINGS, "penstock.rows.per.step": str(rows_max), **properties},
             threads=0,
             clock=ManualClock(1_000),
         )
+
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
