@@ -7,7 +7,7 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kill-demo bench sanitize clean
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations kill-demo bench sanitize clean
 
 setup: $(STAMP)
 
@@ -59,6 +59,12 @@ interrupts: setup
 
 crash-points: setup
 	PENSTOCK_CRASHES=all $(BIN)/python -m pytest tests/simulation/test_engine_crashes.py -k every_operation $(PARTS) -q
+
+kafka-kills: setup
+	PENSTOCK_KAFKA_KILLS=100 $(BIN)/python -m pytest tests/kafka_clients/test_kill.py -q
+
+kafka-mutations: setup
+	PENSTOCK_KAFKA_MUTATIONS=100000 $(BIN)/python -m pytest tests/kafka_clients/test_mutated_requests.py -q
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py

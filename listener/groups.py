@@ -286,6 +286,11 @@ class Group:
                 other.syncing = None
         return await waiting
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is a member, or about to be one."""
+        return not self.members and not self._pending and self.state == "Empty"
+
     def heartbeat(self, member_id: str, instance_id: str | None, generation: int) -> None:
         """A member is there.  Raises: Refused, for one that should join again."""
         member = self._known(member_id, instance_id)
@@ -413,6 +418,12 @@ class Groups:
             raise Refused(ErrorCode.non_empty_group)
         with contextlib.suppress(KeyError):
             del self._groups[name]
+
+    def forget_empty(self) -> None:
+        """Let go of groups without members: what is left of them, their offsets, is in the log."""
+        for name, group in list(self._groups.items()):
+            if group.is_idle:
+                del self._groups[name]
 
     def close(self) -> None:
         """Nobody waits any more."""

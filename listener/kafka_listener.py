@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import socket
 import ssl
 import struct
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StatementError, StorageError
 from ..limits import KAFKA_REQUEST_BYTES_MAX
 from . import requests_cluster, requests_data, requests_groups
+from .appender import Append, Gathering
 from .broker import HANDLERS, LOGGER, Broker, BrokerOptions, Client
 from .log_access import LogAccess
 from .protocol import MalformedRequest, Request, read_request, response_bytes
@@ -151,10 +153,21 @@ class KafkaListener:
                 self._loop.call_soon_threadsafe(self._broker.wake)
 
     async def _expire(self) -> None:
-        while True:
+        """Once a second: what is over is ended, what is left of those who are gone is forgotten."""
+        broker = self._broker
+
+        def forget_producers(gathering: Gathering) -> None:
+            entries = broker.producers.expire()
+            if entries:
+                broker.state.append(gathering.change(), entries)
+
+        for second in itertools.count(1):
             await asyncio.sleep(1.0)
+            broker.groups.forget_empty()
             try:
-                await self._broker.transactions.expire()
+                await broker.transactions.expire()
+                if second % 60 == 0:
+                    await broker.run(Append(forget_producers))
             except StorageError as error:
                 LOGGER.warning("transactions that are over could not be ended: %s", error)
 

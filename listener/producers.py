@@ -8,8 +8,9 @@ then recognised, but its offset is not known any more.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,9 @@ from .state import Entry, ProducedTo
 __all__ = ["Accepted", "Producers", "RefusedBatch"]
 
 _REMEMBERED = 5
+_FORGOTTEN_S = 24 * 60 * 60.0
+"""How long the numbers of a producer without a transactional id are kept after its last batch (Kafka's
+``producer.id.expiration.ms``)."""
 _ID_BLOCK = 100
 _EPOCH_MAX = 32_766
 """The highest epoch of a producer id: then it gets another id."""
@@ -45,6 +49,7 @@ class _Written:
     """What a producer has written to one partition: first and last number and offset of its newest batches."""
 
     epoch: int
+    used_s: float
     batches: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
 
@@ -64,9 +69,11 @@ class Producers:
 
     Args:
         entries: what `state.StateTopic` has.
+        seconds: a clock that never goes back.
     """
 
-    def __init__(self, entries: Mapping[tuple[Any, ...], Any]) -> None:
+    def __init__(self, entries: Mapping[tuple[Any, ...], Any], seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
         self._guard = threading.Lock()
         self._written: dict[int, dict[TopicPartition, _Written]] = {}
         self._epochs: dict[int, int] = {}
@@ -75,7 +82,7 @@ class Producers:
         for key, value in entries.items():
             if key[0] == "producer":
                 produced = ProducedTo(*value)
-                written = _Written(produced.epoch)
+                written = _Written(produced.epoch, self._seconds())
                 written.batches.append((produced.last_sequence, produced.last_sequence, -1))
                 self._written.setdefault(key[1], {})[key[2], key[3]] = written
 
@@ -168,7 +175,8 @@ class Producers:
         places = self._written.setdefault(accepted.producer_id, {})
         written = places.get(accepted.place)
         if written is None or written.epoch != accepted.epoch:
-            written = places[accepted.place] = _Written(accepted.epoch)
+            written = places[accepted.place] = _Written(accepted.epoch, 0.0)
+        written.used_s = self._seconds()
         written.batches.append((accepted.first, accepted.last, offset))
 
     def forget(self, producer_id: int) -> list[Entry]:
@@ -177,3 +185,13 @@ class Producers:
             self._epochs.pop(producer_id, None)
         places: Iterator[TopicPartition] = iter(self._written.pop(producer_id, {}))
         return [(("producer", producer_id, *place), None) for place in places]
+
+    def expire(self) -> list[Entry]:
+        """Forget producers without a transactional id that have written nothing for long: what is to be removed."""
+        now_s = self._seconds()
+        gone = [
+            producer_id
+            for producer_id, places in self._written.items()
+            if producer_id not in self._epochs and all(now_s - w.used_s > _FORGOTTEN_S for w in places.values())
+        ]
+        return [entry for producer_id in gone for entry in self.forget(producer_id)]

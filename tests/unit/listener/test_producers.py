@@ -106,3 +106,15 @@ def test_ids_are_given_once() -> None:
     assert entries
     again = Producers(dict(entries))
     assert again.new_id()[0] > given
+
+
+def test_producers_that_are_gone_are_forgotten() -> None:
+    """After a day; those with a transactional id are not."""
+    now_s = 0.0
+    producers = Producers({("producer", 8, "t", 0): [0, 4]}, lambda: now_s)
+    producers.fence(8, 0)
+    write(producers, batch(0), 0)
+    assert producers.expire() == []
+    now_s = 25 * 3600.0
+    assert producers.expire() == [(("producer", 7, "t", 0), None)]
+    assert producers.expire() == []
