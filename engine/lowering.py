@@ -107,6 +107,7 @@ class _Lowering:
             self._context.partitions or self._partitions,
             order=options.processing_order,
             every_update=options.every_update,
+            log_late=options.log_late,
             durable=options.durable,
             row_failure=options.row_failure,
             max_task_idle_ms=options.max_task_idle_ms,
@@ -282,6 +283,7 @@ class _Lowering:
     def _window_aggregate(self, node: p.WindowAggregate, input_: _Lowered, before: bool) -> _Lowered:
         schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, self._context.options)
         spec, final, extras = node.spec, node.final, _bounds(node)
+        emit_expired = self._context.options.emit_final_expired == "emit"
         windows = TimeWindows(spec.size_ms, spec.advance_ms, spec.grace_ms)
         name = self._name("aggregate")
 
@@ -294,6 +296,7 @@ class _Lowering:
                 windows,
                 retention_ms=spec.retention_ms,
                 final=final,
+                emit_expired=emit_expired,
                 before=before,
                 extras=extras,
             )

@@ -132,6 +132,16 @@ class QueryOptions:
     assert_schema_timeout_ms: int = _number("ksql.assert.schema.default.timeout.ms", 1000, "how long ASSERT SCHEMA waits")
     headers: bool = _switch("ksql.headers.columns.enabled", True, "whether sources may have header columns")
     emit_final: bool = _switch("ksql.suppress.enabled", True, "whether EMIT FINAL is allowed")
+    emit_final_expired: Literal["emit", "drop"] = _word(
+        "penstock.emit.final.expired",
+        "emit",
+        ("emit", "drop"),
+        "what EMIT FINAL does with windows whose retention is over when stream time jumps past their end: put them out, "
+        "or lose them, as ksqlDB does",
+    )
+    log_late: bool = _switch(
+        "penstock.log.late", False, "whether rows that come too late for their window or join are in the processing log"
+    )
     lambdas: bool = _switch("ksql.lambdas.enabled", True, "whether lambdas are allowed")
     nested_errors_are_null: bool = _switch(
         "ksql.nested.error.set.null",

@@ -167,7 +167,7 @@ class Dataflow:
         partitions: how many instances every operator has.
         order: how records of different inputs are ordered: by ``timestamp`` (the smallest next one first, ties by
             arrival) or by ``arrival`` in the log.
-        every_update: see `OperatorContext`.
+        every_update, log_late: see `OperatorContext`.
         durable: a step's commit is on disk before the next one; else it is a relaxed one (docs/commit.md).
         row_failure: what becomes of a row that an operator or a sink cannot take: it goes to the processing log and is
             left out (``log``), or the query stops before it (``stop``).
@@ -178,6 +178,7 @@ class Dataflow:
     partitions: int
     order: Literal["timestamp", "arrival"] = "timestamp"
     every_update: bool = False
+    log_late: bool = False
     max_task_idle_ms: int = 0
     durable: bool = True
     row_failure: Literal["log", "stop"] = "log"

@@ -21,6 +21,8 @@ class Account:
     late: int = 0
     bad: int = 0
     written: int = 0
+    expired: int = 0
+    """Windows that left their store because their retention was over."""
 
     @property
     def used(self) -> int:
@@ -33,6 +35,7 @@ class Account:
             self.late + other.late,
             self.bad + other.bad,
             self.written + other.written,
+            self.expired + other.expired,
         )
 
 

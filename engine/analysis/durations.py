@@ -14,6 +14,16 @@ UNIT_MS = {
 }
 
 
+def duration_text(ms: int) -> str:
+    """A length of time for people: ``1 day 10 seconds``."""
+    parts = []
+    for unit, unit_ms in sorted(UNIT_MS.items(), key=lambda u: -u[1]):
+        count, ms = divmod(ms, unit_ms)
+        if count:
+            parts.append(f"{count} {unit.lower()}{'' if count == 1 else 's'}")
+    return " ".join(parts) or "0 seconds"
+
+
 def milliseconds(duration: ast.Duration) -> int:
     """The length of a duration.
 

@@ -15,6 +15,7 @@ from ...runtime.query.lifecycle import COPY_OF
 from ...storage.formats import format_traits
 from ...storage.log.ownership import refused_name, refused_write
 from ...storage.log.protocol import TopicConfig
+from ..analysis.durations import duration_text
 from ..analysis.resolved import ResolvedQuery, ResolvedSink
 from ..analysis.sink import SinkRequest
 from ..analysis.with_clause import CREATE_AS, INSERT_INTO, WithClause
@@ -95,10 +96,20 @@ def create_as(context: Context, statement: ast.CreateAsSelect) -> Message:
     verb = "replaced" if existing is not None else "created"
     return Message(
         word,
-        f"{kind.lower()} {name} {verb}, filled by the query {entry.id}",
+        f"{kind.lower()} {name} {verb}, filled by the query {entry.id}{_windows_kept(planned)}",
         text,
         details={"source": name, "query_id": entry.id, "topic": sink.topic},
     )
+
+
+def _windows_kept(planned: PlannedQuery) -> str:
+    """How long a windowed aggregation keeps its windows and takes late rows, for people; nothing for other queries."""
+    grouping = None if planned.resolved is None else planned.resolved.grouping
+    spec = None if grouping is None else grouping.window
+    if spec is None:
+        return ""
+    kept, grace = duration_text(spec.retention_ms), duration_text(spec.grace_ms)
+    return f"; windows are kept for {kept} of stream time (RETENTION), and take late rows for {grace} (GRACE PERIOD)"
 
 
 def next_query_id(context: Context, statement: ast.CreateAsSelect | ast.InsertSelect) -> str:

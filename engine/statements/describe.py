@@ -254,6 +254,8 @@ def _describe_query(context: Context, query: QueryEntry, text: str) -> Descripti
     counts = (account.read, account.used, account.filtered, account.late, account.bad, account.written)
     columns = ("Read =", "Used +", "Filtered +", "Late +", "Bad", "Written")
     sections.append(("Records", Listing("account", columns, (counts,))))
+    if account.expired:
+        sections.append(("Windows removed", f"{account.expired}, after their retention"))
     if account.bad:
         sections.append(("Why records are bad", "SELECT * FROM KSQL_PROCESSING_LOG; shows reasons and places."))
     sections.append(("Positions", _positions(context, [query.id])))

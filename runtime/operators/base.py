@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from ..batch import Batch, Bools
+from ..batch import Batch, Bools, Int64s
 from ..kernel import Failures
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Counters:
     filtered: int = 0
     late: int = 0
     bad: int = 0
+    expired: int = 0
+    """Windows that left a store because their retention was over."""
 
 
 class ErrorReporter(Protocol):
@@ -55,6 +57,7 @@ class OperatorContext:
         every_update: emit each intermediate update (caching off).  If false, an aggregation emits only the last update
             of a group within a step (`docs/decisions/caching.md`); the final table is the same.
         report: where failed rows go.
+        log_late: report rows that came too late, too.
     """
 
     name: str
@@ -62,6 +65,7 @@ class OperatorContext:
     every_update: bool = True
     report: ErrorReporter = ignore_errors
     counters: Counters = field(default_factory=Counters)
+    log_late: bool = False
 
 
 class Operator(ABC):
@@ -91,6 +95,13 @@ class Operator(ABC):
         """Report rows that go no further because they are bad."""
         self.context.counters.bad += len(failures.rows)
         self.context.report(self.context.name, batch, failures, dropped=True)
+
+    def leave_out_late(self, batch: Batch, rows: Int64s, reason: str) -> None:
+        """Count rows (ascending) that came too late, and report them if that is wanted."""
+        self.context.counters.late += len(rows)
+        if len(rows) and self.context.log_late:
+            failures = Failures(rows, (f"the row came too late: {reason}",) * len(rows))
+            self.context.report(self.context.name, batch, failures, dropped=False)
 
     def count_filtered(self, keep: Bools) -> None:
         self.context.counters.filtered += int(len(keep) - keep.sum())

@@ -239,6 +239,7 @@ class SessionAggregate(Operator):
         """Groups with rows that are late or reach earlier sessions: row by row."""
         store = self._states.store
         bounds = np.append(segments.starts, len(segments.order))
+        too_late: list[int] = []
         latest = self._latest.read(LATEST, group_slots[groups])
         earlier = self._latest.read(EARLIER, group_slots[groups])
         for i, group in enumerate(groups.tolist()):
@@ -265,7 +266,7 @@ class SessionAggregate(Operator):
                 hidden_until,
                 emissions,
             )
-            self.context.counters.late += late
+            too_late += late
             kept = {s.start for s in merged}
             store.remove(slots[[n for n, start in enumerate(starts) if start not in kept]])
             changed = [s for s in merged if s.changed]
@@ -275,6 +276,7 @@ class SessionAggregate(Operator):
                 self._states.write(slots, _stacked([s.states for s in changed]))
                 store.write(WINDOWEND, slots, np.array([s.end for s in changed], np.int64))
             self._write_starts(group_slots[group : group + 1], merged)
+        self.leave_out_late(batch, np.sort(np.array(too_late, np.int64)), "its session is closed")
 
     def _write_starts(self, slot: Int64s, sessions: list[Session]) -> None:
         """The latest is the one that ends last: a hidden session may lie inside of one that began before it."""
@@ -336,6 +338,7 @@ class SessionAggregate(Operator):
         slots = self._closing.expired(oldest) if self._final else self._states.store.expired(oldest)
         if not len(slots):
             return
+        self.context.counters.expired += len(slots)
         keys = self._states.store.keys_of(slots)
         starts = np.asarray(keys[-1].to_numpy(), np.int64)
         latest_slots = self._latest.slots(keys[:-1])

@@ -151,24 +151,24 @@ def merge_one_by_one(
     windows: SessionWindows,
     hidden_until: Int64s,
     emissions: Emissions,
-) -> tuple[list[Session], int]:
+) -> tuple[list[Session], list[int]]:
     """Take the rows of one group in.
 
     Args:
         stored: the group's sessions by time.
 
     Returns:
-        the group's sessions after the rows, and how many rows were late.
+        the group's sessions after the rows, and the rows that were late.
     """
     sessions = list(stored)
-    late = 0
+    late: list[int] = []
     for row in rows.tolist():
         ts, now = int(timestamps[row]), int(times[row])
         joined = [s for s in sessions if s.end > hidden_until[row] and windows.touches(s.start, s.end, ts)]
         start = min([ts, *(s.start for s in joined)])
         end = max([ts, *(s.end for s in joined)])
         if end < now - windows.grace_ms - windows.gap_ms:
-            late += 1
+            late.append(row)
             continue
         states = groups.initial(1)
         for session in joined:

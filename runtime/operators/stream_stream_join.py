@@ -214,7 +214,7 @@ class StreamStreamJoin(Operator):
             if not self._outer[side]:
                 # Too late to be kept for rows to come, and none came before.
                 expired = times <= observed[side][own.places] - self._retention_ms
-                self.context.counters.late += int(np.count_nonzero(expired & ~own.found))
+                self.leave_out_late(own.batch, np.flatnonzero(expired & ~own.found), "rows to join are no longer kept")
         return sides
 
     def _pad(self, side: int, sides: list[_Side], stream_times: Int64s, clock: Int64s) -> list[_Padded]:

@@ -35,9 +35,9 @@ class WindowAggregate(Operator):
     time, the largest timestamp so far, includes the row.  A row that no window takes is late; it is counted and no more.
 
     EMIT CHANGES puts out the updated window for every row and window, ascending by start.  EMIT FINAL (``final``) puts
-    each window out once, at the row that closes it.  As in ksqlDB that is only done for windows still retained then:
-    a window that starts more than ``retention_ms`` before the latest window of the closing row is lost, unless
-    ``emit_expired`` is set.  (So with the default retention, input that pauses for longer than a window loses windows.)
+    each window out once, at the row that closes it, however far that row is ahead.  Without ``emit_expired`` that is only
+    done for windows still retained then, as in ksqlDB: a window that starts more than ``retention_ms`` before the latest
+    window of the closing row is lost, so input that pauses for longer than a window loses windows.
 
     The output's timestamp is the largest of the window's rows.  A window is removed from the store when it starts more
     than ``retention_ms`` before the latest window.
@@ -63,7 +63,7 @@ class WindowAggregate(Operator):
         *,
         retention_ms: int | None = None,
         final: bool = False,
-        emit_expired: bool = False,
+        emit_expired: bool = True,
         before: bool = False,
         extras: Sequence[str] = (),
     ) -> None:
@@ -97,8 +97,9 @@ class WindowAggregate(Operator):
         accepted = self._windows.accepted(starts, times[rows])
         if not accepted.all():
             rows, starts = rows[accepted], starts[accepted]
-        used = int(np.count_nonzero(rows[1:] != rows[:-1])) + 1 if len(rows) else 0
-        self.context.counters.late += len(batch) - used
+        taken = np.zeros(len(batch), np.bool_)
+        taken[rows] = True
+        self.leave_out_late(batch, np.flatnonzero(~taken), "its windows are closed")
         output = self._update(batch, rows, starts)
         if len(batch):
             self._scalars[STREAM_TIME] = int(times[-1])
@@ -168,3 +169,4 @@ class WindowAggregate(Operator):
         oldest = stream_time - stream_time % self._windows.advance_ms - self._retention_ms
         slots = self._closing.expired(oldest) if self._final else self._states.store.expired(oldest)
         self._states.store.remove(slots)
+        self.context.counters.expired += len(slots)

@@ -12,7 +12,7 @@ from typing import Protocol
 from ...storage.log.protocol import Log, TopicPartition, Transaction
 from ..metrics import Account
 
-_COUNTERS = ("read", "filtered", "late", "bad", "written")
+_COUNTERS = ("read", "filtered", "late", "bad", "written", "expired")
 
 
 class Ledger(Protocol):

@@ -52,6 +52,9 @@ class StepComputer:
             account = account.plus(account_of(counted))
             for counters in counted:
                 counters.filtered = counters.late = counters.bad = 0
+            for operator in task.operators.values():
+                account = account.plus(Account(expired=operator.context.counters.expired))
+                operator.context.counters.expired = 0
         changes = keeper.drain_changes(kept=keeps_state)
         for item in taken:
             item.input.offset = item.next_offset

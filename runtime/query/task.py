@@ -79,7 +79,10 @@ class Task:
     def __post_init__(self) -> None:
         for number, node in enumerate(self.dataflow.nodes):
             if isinstance(node, Step):
-                context = OperatorContext(node.name, self.partition, self.dataflow.every_update, self._report, Counters())
+                flow = self.dataflow
+                context = OperatorContext(
+                    node.name, self.partition, flow.every_update, self._report, Counters(), flow.log_late
+                )
                 self.operators[number] = node.make(context)
 
     def _report(self, operator: str, batch: Batch, failures: Failures, *, dropped: bool) -> None:

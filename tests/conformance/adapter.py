@@ -29,8 +29,9 @@ from adapter import (  # the kit's module
 import penstock
 from penstock.engine.catalog import DataSource, FormatInfo
 from penstock.engine.database import connect
-from penstock.engine.query_options import PROPERTIES, canonical_name
+from penstock.engine.query_options import PROPERTIES
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
+from penstock.engine.settings import canonical_name
 from penstock.runtime.clock import ManualClock
 from penstock.storage.schemas.registry import WIRE_NAMES, SchemaReference, SchemaText
 from penstock.tests.conformance import functions, nodes
@@ -65,6 +66,7 @@ class PenstockAdapter:
                 "cache.max.bytes.buffering": "0",
                 "ksql.persistence.default.format.value": "",
                 "penstock.internal.topics": "true",
+                "penstock.emit.final.expired": "drop",
                 **{k: v for k, v in settings.items() if _ours(k)},
             },
         )

@@ -129,7 +129,10 @@ def test_aggregates_of_distinct_values(db: Database) -> None:
 )
 def test_functions_and_operators(db: Database, expression: str, expected: str) -> None:
     """What compares values in a row."""
-    db.execute("CREATE STREAM s (k INT KEY, v DOUBLE, n DOUBLE, z DOUBLE) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='AVRO');")
+    db.execute(
+        "CREATE STREAM s (k INT KEY, v DOUBLE, n DOUBLE, z DOUBLE) "
+        "WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='AVRO');"
+    )
     db.execute(f"CREATE STREAM o AS SELECT k, {expression} AS x FROM s;")
     insert(db, "s", ["k", "v", "n", "z"], [(1, NAN, -NAN, -0.0)])
     ((_, found),) = db.execute("SELECT * FROM o;")[0].fetchall()

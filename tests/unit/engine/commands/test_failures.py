@@ -11,7 +11,7 @@ import pytest
 
 from penstock.engine.database import Database, connect
 from penstock.engine.functions.registry import Registry
-from penstock.engine.functions.user import USER_FUNCTIONS
+from penstock.engine.functions.user import USER_FUNCTIONS, udaf
 from penstock.errors import DataError, StorageError
 
 SETTINGS = {"auto.offset.reset": "earliest", "cache.max.bytes.buffering": "0"}
@@ -105,11 +105,24 @@ def test_a_function_that_fails_makes_a_null_or_drops_the_row(tmp_path: Path) -> 
         assert [r["MESSAGE"]["recordProcessingError"]["offset"] for r in logged] == [1, 1, 1]
 
 
+class Picky:
+    """An aggregate that fails beyond 100."""
+
+    def initialize(self) -> int:
+        return 0
+
+    def aggregate(self, state: int, value: int) -> int:
+        if state + value > 100:
+            raise ValueError("too much")
+        return state + value
+
+
 def failing(db: Database) -> None:
-    """A query whose DECIMAL sum overflows, one beside it, and good rows before the bad one."""
+    """A query whose aggregate fails, one beside it, and good rows before the bad one."""
+    udaf(name="PICKY_SUM")(Picky)
     db.execute("SET 'penstock.row.failure'='stop';")
-    db.execute("CREATE STREAM S (K INT KEY, V DECIMAL(4, 2)) WITH (KAFKA_TOPIC='s', PARTITIONS=1);")
-    db.execute("CREATE TABLE T AS SELECT K, SUM(V) AS TOTAL FROM S GROUP BY K;")
+    db.execute("CREATE STREAM S (K INT KEY, V INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);")
+    db.execute("CREATE TABLE T AS SELECT K, PICKY_SUM(V) AS TOTAL FROM S GROUP BY K;")
     db.execute("CREATE TABLE N AS SELECT K, COUNT(*) AS C FROM S GROUP BY K;")
     db.insert("S", [{"K": 1, "V": 60}])
     db.drain()

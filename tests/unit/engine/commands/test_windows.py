@@ -1,0 +1,113 @@
+"""Windows of queries: every closed one is put out once, and what leaves the store or comes too late is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from penstock.engine.database import Database, connect
+
+
+@pytest.fixture
+def db() -> Iterator[Database]:
+    database = connect(None, threads=0)
+    yield database
+    database.close()
+
+
+def stream(db: Database) -> None:
+    db.execute("CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');")
+
+
+def insert(db: Database, seconds: list[float], *, cut: bool, key: str = "a") -> None:
+    for second in seconds:
+        db.insert("s", [{"k": key, "v": 1, "rowtime": int(second * 1000)}])
+        if cut:
+            db.drain()
+    db.drain()
+
+
+def counts(db: Database, topic: str) -> list[Any]:
+    """The N of each record, in order."""
+    return [json.loads(record.value)["N"] for record in db.consume(topic) if record.value is not None]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    "window", ["TUMBLING (SIZE 10 SECONDS)", "HOPPING (SIZE 10 SECONDS, ADVANCE BY 5 SECONDS)", "SESSION (5 SECONDS)"]
+)
+@pytest.mark.parametrize("grace", ["", ", GRACE PERIOD 7 SECONDS"])
+@pytest.mark.parametrize("expired", ["emit", "drop"])
+def test_every_closed_window_is_put_out_once(db: Database, cut: bool, window: str, grace: str, expired: str) -> None:
+    """However far stream time jumps; ksqlDB's way is a property."""
+    stream(db)
+    db.execute(f"SET 'penstock.emit.final.expired' = '{expired}';")
+    db.execute(
+        f"CREATE TABLE f WITH (PARTITIONS=1) AS SELECT k, COUNT(*) AS n FROM s "
+        f"WINDOW {window[:-1]}{grace}) GROUP BY k EMIT FINAL;"
+    )
+    insert(db, [0, 1, 2, 60, 61, 120, 1000], cut=cut)
+    found = counts(db, "F")
+    if "SESSION" in window:
+        assert found == [3, 2, 1]
+    elif expired == "drop":
+        assert found == []
+    elif "HOPPING" in window:
+        assert found == [3, 2, 2, 1, 1]
+    else:
+        assert found == [3, 2, 1]
+
+
+def test_windows_that_leave_the_store_are_counted(db: Database) -> None:
+    """DESCRIBE shows how many, the account of the query, too; CREATE says how long windows are kept."""
+    stream(db)
+    (made,) = db.execute(
+        "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 10 SECONDS, RETENTION 1 HOUR, "
+        "GRACE PERIOD 1 MINUTE) GROUP BY k;"
+    )
+    assert "windows are kept for 1 hour of stream time" in made.text
+    assert "late rows for 1 minute" in made.text
+    insert(db, [0, 11, 21, 3590, 3630], cut=True)
+    (query,) = db.queries.values()
+    assert query.progress().account.expired == 3
+    (described,) = db.execute(f"EXPLAIN {query.id};")
+    assert ("Windows removed", "3, after their retention") in described.sections
+
+
+LATE = {
+    "TUMBLING (SIZE 10 SECONDS, GRACE PERIOD 0 SECONDS)": "windows are closed",
+    "SESSION (10 SECONDS, GRACE PERIOD 0 SECONDS)": "session is closed",
+}
+
+
+@pytest.mark.parametrize("window", LATE)
+@pytest.mark.parametrize("on", [True, False])
+def test_late_rows_are_in_the_processing_log_if_that_is_wanted(db: Database, window: str, on: bool) -> None:
+    """With topic, partition and offset; they count as late, not as bad."""
+    stream(db)
+    if on:
+        db.execute("SET 'penstock.log.late' = 'true';")
+    db.execute(f"CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s WINDOW {window} GROUP BY k;")
+    insert(db, [100, 5, 200], cut=False)
+    account = next(iter(db.queries.values())).progress().account
+    assert (account.late, account.bad, account.used) == (1, 0, 2)
+    logged = [str(row) for row in db.execute("SELECT * FROM KSQL_PROCESSING_LOG;")[0].fetchall()] if on else []
+    assert len(logged) == on
+    assert not on or LATE[window] in logged[0]
+
+
+def test_late_rows_of_joins(db: Database) -> None:
+    """A row whose partners are no longer kept."""
+    stream(db)
+    db.execute(
+        "CREATE STREAM r (k STRING KEY, v INT) WITH (KAFKA_TOPIC='r', PARTITIONS=1, VALUE_FORMAT='JSON');"
+        "SET 'penstock.log.late' = 'true';"
+        "CREATE STREAM j AS SELECT s.k, s.v AS a, r.v AS b FROM s JOIN r "
+        "WITHIN 1 SECONDS GRACE PERIOD 0 SECONDS ON s.k = r.k;"
+    )
+    insert(db, [100, 5], cut=True)
+    (row,) = db.execute("SELECT * FROM KSQL_PROCESSING_LOG;")[0].fetchall()
+    assert "no longer kept" in str(row)
