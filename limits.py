@@ -37,6 +37,12 @@ UNREAD_ROWS_MAX: Final = 20_000_000
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 """Bytes of one answer that DuckDB gives: a forgotten join condition must not take the machine's memory."""
 
+QUERY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
+"""Bytes that one step of a query which is answered once may take: see `ANSWER_BYTES_MAX`."""
+
+JOINED_PAIRS_MAX: Final = 50_000_000
+"""Pairs of rows that one join of such a query looks at: their numbers take 0.8 GB."""
+
 INTERNAL_TOPIC_RETENTION_MS: Final = 24 * 60 * 60 * 1000
 """How long a copy of what a re-keying moved is kept: a day is enough to look at it; Kafka Streams purges it at once."""
 

@@ -152,11 +152,17 @@ class Database(ClientMethods):
     def sql(
         self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
     ) -> Table:
-        """Answer one SELECT over tables and streams: the dialect's pull queries, and any SELECT that DuckDB can run.
+        """Answer one SELECT over tables and streams, with any clauses, in the dialect's meaning.
 
         See `Session.sql`.
         """
         return self._default.sql(text, after=after, parameters=parameters)
+
+    def duckdb(
+        self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, *, after: Token | None = None
+    ) -> Table:
+        """Answer one SELECT of DuckDB's own SQL over the same tables and streams.  See `Session.duckdb`."""
+        return self._default.duckdb(text, parameters, after=after)
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
         """Block until the named tables (all, if none is named) have taken in a write.  See `Session.wait`."""

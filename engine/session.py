@@ -20,11 +20,13 @@ from ..storage import interrupts
 from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
 from .clients import ClientMethods
+from .parameters import with_values
 from .results import PrintResult, PushResult, Result, Submitted, Table
 from .session_state import SessionState
 from .settings import Settings
 from .state import Engine
 from .statements import adhoc, records, select
+from .statements.answers import sources_named
 from .statements.context import Context
 from .statements.dispatch import execute
 from .statements.raw import raw_records
@@ -151,7 +153,7 @@ class Session(ClientMethods):
     def sql(
         self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
     ) -> Table:
-        """Answer one SELECT over tables and streams: the dialect's pull queries, and any SELECT that DuckDB can run.
+        """Answer one SELECT over tables and streams, with any clauses, in the dialect's meaning.
 
         All tables are read as of one moment between steps of their queries, so a step is never half visible.  Rows of one
         insert into one partition are taken in by one step, unless ``penstock.rows.per.step`` or the time for a step cuts
@@ -160,27 +162,43 @@ class Session(ClientMethods):
 
         Args:
             after: what `insert` gave: wait until every table that the query names has taken it in.
-            parameters: values for ``?`` or ``$name`` (DuckDB's).
+            parameters: values for ``?``, in order, or for ``$name``, by name.
 
         Raises:
-            StatementError: the query is wrong, asks for what is locked, or has not taken in ``after`` in time.
+            StatementError: the query is wrong, or has not taken in ``after`` in time.
         """
         with use_clock(self._engine.clock):
             self._check_open()
             check_text(text)
             context = Context(self._engine, self._state)
-            query = None if parameters is not None else pull_query(text)
-            if after is not None:
-                self.wait(after, [] if query is None else [quoted(query.source.name)])
-            if query is None:
-                return adhoc.query(context, text, parameters)
             try:
+                query = with_values(pull_query(text), parameters)
+                if after is not None:
+                    self.wait(after, [quoted(name) for name in sources_named(context, query)])
                 return select.pull(context, query)
-            except StatementError as refused:
-                try:
-                    return adhoc.query(context, text)
-                except StatementError:
-                    raise refused.located(text) from None
+            except StatementError as error:
+                raise error.located(text) from error.__cause__
+
+    def duckdb(
+        self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, *, after: Token | None = None
+    ) -> Table:
+        """Answer one SELECT of DuckDB's own SQL over the same tables and streams: its functions, its types, its meaning.
+
+        DuckDB is locked down: no file, network, extension or setting can be reached.
+
+        Args:
+            parameters: values for ``?`` or ``$name``.
+            after: see `sql`; all tables are waited for.
+
+        Raises:
+            StatementError: the query is wrong, asks for what is locked, or for more memory than it may have.
+        """
+        with use_clock(self._engine.clock):
+            self._check_open()
+            check_text(text)
+            if after is not None:
+                self.wait(after)
+            return adhoc.query(Context(self._engine, self._state), text, parameters)
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
         """Block until the named tables (all, if none is named) have taken in a write.

@@ -9,24 +9,20 @@ from ..grammar.parse import parse_statement
 __all__ = ["check_text", "pull_query"]
 
 
-def pull_query(text: str) -> ast.Query | None:
-    """The text as one of the dialect's pull queries, or None if it is something else.
+def pull_query(text: str) -> ast.AnyQuery:
+    """The text as a query that is answered once.
 
     Raises:
-        StatementError: it is another statement of the dialect.
+        StatementError: it cannot be read, or is another statement.
     """
-    try:
-        statement = parse_statement(text)
-    except StatementError:
-        return None
-    if not isinstance(statement, ast.Query):
+    statement = parse_statement(text)
+    if not isinstance(statement, ast.Query | ast.TableQuery):
         raise StatementError("sql() takes a SELECT", span=statement.span, text=text, suggestion="Use execute().")
-    if statement.emit is not None:
+    if isinstance(statement, ast.Query) and statement.emit is not None:
         raise StatementError(
             "this is a push query, which has no end", span=statement.span, text=text, suggestion="Use subscribe()."
         )
-    beyond = statement.joins or statement.window or statement.group_by or statement.having or statement.partition_by
-    return None if beyond else statement
+    return statement
 
 
 def check_text(text: object) -> None:

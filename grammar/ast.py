@@ -124,11 +124,12 @@ class Subscript(Node):
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall(Node):
-    """``name(arguments)``; ``COUNT(*)`` is ``COUNT`` with no argument and ``star``."""
+    """``name(arguments)``; ``COUNT(*)`` is ``COUNT`` with no argument and ``star``.  ``distinct``: ``SUM(DISTINCT x)``."""
 
     name: str
     arguments: tuple[Expression, ...]
     star: bool = False
+    distinct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +247,72 @@ class AtTimeZone(Node):
     zone: Expression
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter(Node):
+    """``?`` or ``$name``: a value that is given beside the text.  The first ``?`` of a text is called ``1``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarSubquery(Node):
+    """``(SELECT ..)`` where a value stands."""
+
+    query: AnyQuery
+
+
+@dataclass(frozen=True, slots=True)
+class InSubquery(Node):
+    """``operand [NOT] IN (SELECT ..)``."""
+
+    operand: Expression
+    query: AnyQuery
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exists(Node):
+    """``EXISTS (SELECT ..)``."""
+
+    query: AnyQuery
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItem(Node):
+    """One expression of ORDER BY.  ``nulls`` is None where the text does not say."""
+
+    expression: Expression
+    descending: bool = False
+    nulls: Literal["FIRST", "LAST"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBound(Node):
+    """One end of a frame; ``rows`` is set for ``n PRECEDING`` and ``n FOLLOWING``."""
+
+    kind: Literal["UNBOUNDED PRECEDING", "PRECEDING", "CURRENT ROW", "FOLLOWING", "UNBOUNDED FOLLOWING"]
+    rows: int | Parameter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame(Node):
+    """``ROWS|RANGE BETWEEN start AND end``; ``end`` is the current row where the text gives one bound only."""
+
+    unit: Literal["ROWS", "RANGE"]
+    start: FrameBound
+    end: FrameBound
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCall(Node):
+    """``call OVER (PARTITION BY .. ORDER BY .. frame)``."""
+
+    call: FunctionCall
+    partition_by: tuple[Expression, ...] = ()
+    order_by: tuple[OrderItem, ...] = ()
+    frame: Frame | None = None
+
+
 Expression = (
     NullLiteral
     | BooleanLiteral
@@ -275,6 +342,11 @@ Expression = (
     | MapConstructor
     | StructConstructor
     | AtTimeZone
+    | Parameter
+    | ScalarSubquery
+    | InSubquery
+    | Exists
+    | WindowCall
 )
 
 
@@ -350,6 +422,11 @@ class Window(Node):
 
 @dataclass(frozen=True, slots=True)
 class Query(Node):
+    """A SELECT with the clauses that a query over streams can have, whether it runs for ever or is answered once.
+
+    ``limit`` is a `Parameter` until values are given (`parameters.with_values`).
+    """
+
     select: tuple[SelectItem, ...]
     source: SourceRef
     joins: tuple[Join, ...] = ()
@@ -360,6 +437,80 @@ class Query(Node):
     having: Expression | None = None
     emit: Literal["CHANGES", "FINAL"] | None = None
     limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubqueryRef(Node):
+    """``(SELECT ..) AS alias (columns)`` in FROM or JOIN."""
+
+    query: AnyQuery
+    alias: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+FromItem = SourceRef | SubqueryRef
+
+
+@dataclass(frozen=True, slots=True)
+class TableJoin(Node):
+    """A join of a SELECT that is answered once; exactly one of ``on`` and ``using`` is set, but for CROSS."""
+
+    type: Literal["INNER", "LEFT", "RIGHT", "FULL", "CROSS"]
+    source: FromItem
+    on: Expression | None = None
+    using: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Node):
+    """``SELECT ..`` up to HAVING, as a part of a `TableQuery`."""
+
+    select: tuple[SelectItem, ...]
+    source: FromItem | None = None
+    joins: tuple[TableJoin, ...] = ()
+    where: Expression | None = None
+    group_by: tuple[Expression, ...] = ()
+    having: Expression | None = None
+    distinct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesTable(Node):
+    """``VALUES (..), (..)``."""
+
+    rows: tuple[tuple[Expression, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetOperation(Node):
+    operator: Literal["UNION", "INTERSECT", "EXCEPT"]
+    all: bool
+    left: QueryBody
+    right: QueryBody
+
+
+@dataclass(frozen=True, slots=True)
+class CommonTable(Node):
+    """``name (columns) AS (SELECT ..)`` of WITH."""
+
+    name: str
+    columns: tuple[str, ...]
+    query: AnyQuery
+
+
+@dataclass(frozen=True, slots=True)
+class TableQuery(Node):
+    """A query with clauses that only an answer has which comes once: it cannot be persistent or pushed."""
+
+    body: QueryBody
+    common_tables: tuple[CommonTable, ...] = ()
+    order_by: tuple[OrderItem, ...] = ()
+    limit: int | Parameter | None = None
+    offset: int | Parameter | None = None
+
+
+AnyQuery = Query | TableQuery
+QueryBody = Select | ValuesTable | SetOperation | Query | TableQuery
 
 
 # --- statements ----------------------------------------------------------------------------
@@ -419,7 +570,15 @@ class InsertValues(Node):
 
     target: str
     columns: tuple[str, ...]
-    values: tuple[Expression, ...]
+    rows: tuple[tuple[Expression, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Node):
+    """``DELETE FROM table WHERE key = ..``."""
+
+    target: str
+    where: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -585,10 +744,12 @@ class RunScript(Node):
 
 Statement = (
     Query
+    | TableQuery
     | CreateSource
     | CreateAsSelect
     | InsertSelect
     | InsertValues
+    | Delete
     | AlterSource
     | DropSource
     | CreateType

@@ -7,24 +7,25 @@ which they stand.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, cast
 
-from ..errors import StatementError
+from ..errors import Span
 from . import ast
-from .lexer import Lines
+from .build_queries import Children, QueryBuilder, around
 
 _INT64_MAX = 2**63 - 1
 _DECIMAL_TEXT = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*")
 
-Children = list[Any]
+CHAIN_LENGTH = 16
+"""Operands of one chain of ANDs or ORs that make a tree from the left; longer chains make a balanced one."""
 
 
-class Builder:
+class Builder(QueryBuilder):
     """Builds the nodes of one text."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._span = Lines(text).span
+        super().__init__(text)
         self._unfolded: dict[int, ast.IntegerLiteral] = {}
 
     def finish(self) -> None:
@@ -35,9 +36,6 @@ class Builder:
         """
         for literal in self._unfolded.values():
             raise self._error(f"{literal.value} does not fit a BIGINT", literal.span.start, literal.span.end)
-
-    def _error(self, message: str, start: int, end: int, suggestion: str | None = None) -> StatementError:
-        return StatementError(message, span=self._span(start, end), text=self._text, suggestion=suggestion)
 
     # --- shared pieces ---------------------------------------------------------------------
 
@@ -88,6 +86,7 @@ class Builder:
 
     connector_kind = kind
     control_verb = kind
+    frame_unit = kind
     listed_extended = kind
     described_list = kind
 
@@ -125,6 +124,7 @@ class Builder:
         if read_only:
             suggestion = f"Write CREATE {kind} .. AS SELECT: only a plain source can be read-only."
             raise self._error(f"CREATE SOURCE {kind} takes no query", start, end, suggestion)
+        query = self._streaming(query, f"CREATE {kind} .. AS SELECT")
         if columns is not None:
             place = columns[0].span
             suggestion = "Leave out the list of columns: they come from the query."
@@ -167,6 +167,7 @@ class Builder:
 
     def insert_select(self, children: Children, start: int, end: int) -> ast.InsertSelect:
         target, properties, query = children
+        query = self._streaming(query, "INSERT INTO .. SELECT")
         return ast.InsertSelect(target, query, properties, span=self._span(start, end))
 
     def insert_all_values(self, children: Children, start: int, end: int) -> ast.InsertValues:
@@ -174,6 +175,9 @@ class Builder:
 
     def insert_values(self, children: Children, start: int, end: int) -> ast.InsertValues:
         return ast.InsertValues(children[0], children[1], children[2], span=self._span(start, end))
+
+    def delete(self, children: Children, start: int, end: int) -> ast.Delete:
+        return ast.Delete(*children, span=self._span(start, end))
 
     def alter(self, children: Children, start: int, end: int) -> ast.AlterSource:
         return ast.AlterSource(children[0], children[1], tuple(children[2:]), span=self._span(start, end))
@@ -265,85 +269,27 @@ class Builder:
     def run_script(self, children: Children, start: int, end: int) -> ast.RunScript:
         return ast.RunScript(*self._texts(children), span=self._span(start, end))
 
-    # --- queries ---------------------------------------------------------------------------
-
-    def query(self, children: Children, start: int, end: int) -> ast.Query:
-        *select, source, joins, window, where, group_by, partition_by, having, emit, limit = children
-        return ast.Query(
-            tuple(select), source, joins, window, where, group_by, partition_by, having, emit, limit,
-            span=self._span(start, end),
-        )  # fmt: skip
-
-    def select_star(self, children: Children, start: int, end: int) -> ast.SelectStar:
-        return ast.SelectStar(*children, span=self._span(start, end))
-
-    def select_struct_star(self, children: Children, start: int, end: int) -> ast.SelectStructStar:
-        return ast.SelectStructStar(children[0], span=self._span(start, end))
-
-    def select_expression(self, children: Children, start: int, end: int) -> ast.SelectExpression:
-        return ast.SelectExpression(*children, span=self._span(start, end))
-
-    def source_ref(self, children: Children, start: int, end: int) -> ast.SourceRef:
-        return ast.SourceRef(*children, span=self._span(start, end))
-
-    def join(self, children: Children, start: int, end: int) -> ast.Join:
-        type_, source, within, on = children
-        return ast.Join(type_, source, on, within, span=self._span(start, end))
-
-    def join_inner(self, children: Children, start: int, end: int) -> str:
-        return "INNER"
-
-    def join_left(self, children: Children, start: int, end: int) -> str:
-        return "LEFT"
-
-    def join_right(self, children: Children, start: int, end: int) -> str:
-        return "RIGHT"
-
-    def join_full(self, children: Children, start: int, end: int) -> str:
-        return "FULL"
-
-    def within_one(self, children: Children, start: int, end: int) -> ast.Within:
-        return ast.Within(children[0], None, children[1], span=self._span(start, end))
-
-    def within_two(self, children: Children, start: int, end: int) -> ast.Within:
-        return ast.Within(*children, span=self._span(start, end))
-
-    def retention(self, children: Children, start: int, end: int) -> tuple[str, ast.Duration]:
-        return ("retention", children[0])
-
-    def window_grace(self, children: Children, start: int, end: int) -> tuple[str, ast.Duration]:
-        return ("grace_period", children[0])
-
-    def window_name(self, children: Children, start: int, end: int) -> None:
-        """A name before the window's type is taken and means nothing."""
-        return None
-
-    def _window(self, type_: Any, sizes: int, children: Children, start: int, end: int) -> ast.Window:
-        given = [child for child in children if child is not None]
-        return ast.Window(type_, *given[:sizes], **dict(given[sizes:]), span=self._span(start, end))
-
-    def tumbling(self, children: Children, start: int, end: int) -> ast.Window:
-        return self._window("TUMBLING", 1, children, start, end)
-
-    def hopping(self, children: Children, start: int, end: int) -> ast.Window:
-        return self._window("HOPPING", 2, children, start, end)
-
-    def session(self, children: Children, start: int, end: int) -> ast.Window:
-        return self._window("SESSION", 1, children, start, end)
-
-    def emit_changes(self, children: Children, start: int, end: int) -> str:
-        return "CHANGES"
-
-    def emit_final(self, children: Children, start: int, end: int) -> str:
-        return "FINAL"
-
     # --- expressions -----------------------------------------------------------------------
 
     def or_(self, children: Children, start: int, end: int) -> ast.Logical:
-        return ast.Logical("OR", children[0], children[1], span=self._span(start, end))
+        return self._chain("OR", children, self._span(start, end))
 
     def and_(self, children: Children, start: int, end: int) -> ast.Logical:
-        return ast.Logical("AND", children[0], children[1], span=self._span(start, end))
+        return self._chain("AND", children, self._span(start, end))
+
+    def _chain(self, operator: Any, parts: Children, whole: Span) -> ast.Logical:
+        """``a OR b OR c``: from the left if it is short, balanced if it is long, so that no chain is a deep tree."""
+        while len(parts) > CHAIN_LENGTH:
+            middle = (len(parts) + 1) // 2
+            halves = [self._part(operator, half) for half in (parts[:middle], parts[middle:])]
+            return ast.Logical(operator, halves[0], halves[1], span=whole)
+        left: ast.Expression = parts[0]
+        for right in parts[1:]:
+            left = ast.Logical(operator, left, right, span=around(left.span, right.span))
+        return cast("ast.Logical", replace(left, span=whole))
+
+    def _part(self, operator: Any, parts: Children) -> ast.Expression:
+        return self._chain(operator, parts, around(parts[0].span, parts[-1].span))
 
     def not_(self, children: Children, start: int, end: int) -> ast.Not:
         return ast.Not(children[0], span=self._span(start, end))
@@ -378,6 +324,18 @@ class Builder:
 
     def not_in_list(self, children: Children, start: int, end: int) -> ast.InList:
         return ast.InList(children[0], children[1], True, span=self._span(start, end))
+
+    def in_query(self, children: Children, start: int, end: int) -> ast.InSubquery:
+        return ast.InSubquery(*children, span=self._span(start, end))
+
+    def not_in_query(self, children: Children, start: int, end: int) -> ast.InSubquery:
+        return ast.InSubquery(children[0], children[1], True, span=self._span(start, end))
+
+    def scalar_subquery(self, children: Children, start: int, end: int) -> ast.ScalarSubquery:
+        return ast.ScalarSubquery(children[0], span=self._span(start, end))
+
+    def exists(self, children: Children, start: int, end: int) -> ast.Exists:
+        return ast.Exists(children[0], span=self._span(start, end))
 
     def like(self, children: Children, start: int, end: int, negated: bool = False) -> ast.Like:
         escape = children[2]
@@ -440,6 +398,32 @@ class Builder:
 
     def call_star(self, children: Children, start: int, end: int) -> ast.FunctionCall:
         return ast.FunctionCall(children[0].upper(), (), True, span=self._span(start, end))
+
+    def call_distinct(self, children: Children, start: int, end: int) -> ast.FunctionCall:
+        return ast.FunctionCall(children[0].upper(), children[1], distinct=True, span=self._span(start, end))
+
+    def window_call(self, children: Children, start: int, end: int) -> ast.WindowCall:
+        return ast.WindowCall(*children, span=self._span(start, end))
+
+    def frame(self, children: Children, start: int, end: int) -> ast.Frame:
+        unit, first, *rest = children
+        last = rest[0] if rest else ast.FrameBound("CURRENT ROW", span=first.span)
+        return ast.Frame(unit, first, last, span=self._span(start, end))
+
+    def unbounded_preceding(self, children: Children, start: int, end: int) -> ast.FrameBound:
+        return ast.FrameBound("UNBOUNDED PRECEDING", span=self._span(start, end))
+
+    def unbounded_following(self, children: Children, start: int, end: int) -> ast.FrameBound:
+        return ast.FrameBound("UNBOUNDED FOLLOWING", span=self._span(start, end))
+
+    def current_row(self, children: Children, start: int, end: int) -> ast.FrameBound:
+        return ast.FrameBound("CURRENT ROW", span=self._span(start, end))
+
+    def preceding(self, children: Children, start: int, end: int) -> ast.FrameBound:
+        return ast.FrameBound("PRECEDING", children[0], span=self._span(start, end))
+
+    def following(self, children: Children, start: int, end: int) -> ast.FrameBound:
+        return ast.FrameBound("FOLLOWING", children[0], span=self._span(start, end))
 
     def lambda_one(self, children: Children, start: int, end: int) -> ast.Lambda:
         return ast.Lambda((children[0],), children[1], span=self._span(start, end))

@@ -36,7 +36,7 @@ def parse(text: str) -> list[ParsedStatement]:
     Raises:
         StatementError: with the place of the first error.
     """
-    _check_length(text)
+    _check_text(text)
     parsed: list[ParsedStatement] = []
     builder = Builder(text)
     stream = tokens(text)
@@ -82,7 +82,7 @@ def builder_functions() -> list[Any]:
 
 
 def _parse_whole(start: str, text: str) -> Any:
-    _check_length(text)
+    _check_text(text)
     stream = tokens(text)
     result, stop = _run(start, text, next(stream), stream, Builder(text))
     for group, begin, end in tokens(text, stop):
@@ -91,7 +91,19 @@ def _parse_whole(start: str, text: str) -> Any:
     return result
 
 
-def _check_length(text: str) -> None:
+def _check_text(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise StatementError(
+                "the text holds half of a surrogate pair, which is no character",
+                span=Lines(text).span(error.start, error.start + 1),
+                text=text.encode(errors="replace").decode(),
+            ) from error
+    nul = text.find("\0")
+    if nul >= 0:
+        raise StatementError("the text holds the character NUL", span=Lines(text).span(nul, nul + 1), text=text)
     if len(text) > STATEMENT_CHARS_MAX:
         raise StatementError(f"the text is {len(text):,} characters long; the limit is {STATEMENT_CHARS_MAX:,} characters")
 

@@ -23,6 +23,7 @@ _WORDS_FOR = {
     "DECIMAL_NUMBER": "a number",
     "DOUBLE_NUMBER": "a number",
     "LAMBDA_OPEN": "a lambda",
+    "NAMED_PARAMETER": "a parameter",
     "ARRAY_OPEN": "ARRAY[",
     "MAP_OPEN": "MAP(",
     "STRUCT_OPEN": "STRUCT(",
@@ -33,20 +34,23 @@ _WORDS_FOR = {
 }
 _NOT_NULL = re.compile(r"NOT\s+NULL", re.IGNORECASE)
 _OPERATORS = frozenset(["+", "-", "*", "/", "%", "||", "=", "<>", "!=", "<", "<=", ">", ">=", "[", "->"])
+_DOOR = "db.duckdb() takes DuckDB's own SQL, which has it (at the prompt: \\duckdb SELECT ..)"
+_ONE_SELECT = "INSERT INTO .. SELECT takes one SELECT: write one statement for each of the inputs"
 _FOREIGN = {
-    "ORDER": "ORDER BY: a stream has no end to be sorted by; a pull query through sql() may sort",
-    "UNION": "UNION: write INSERT INTO .. SELECT for each of the inputs",
-    "INTERSECT": "INTERSECT",
-    "EXCEPT": "EXCEPT",
-    "OFFSET": "OFFSET",
-    "OVER": "OVER: use a WINDOW clause with GROUP BY",
-    "CROSS": "CROSS JOIN",
-    "UPDATE": "UPDATE: insert a row with the same key instead",
-    "DISTINCT": "SELECT DISTINCT: write GROUP BY",
-    "DELETE": "DELETE: a table's row goes away with a record of its key that has no value (produce(), value=None)",
-    "MERGE": "MERGE: insert a row with the same key instead",
-    "USING": "JOIN .. USING: write ON a.x = b.x",
-}
+    "UNION": f"UNION stands between two queries. {_ONE_SELECT}",
+    "INTERSECT": "INTERSECT stands between two queries",
+    "EXCEPT": "EXCEPT stands between two queries",
+    "UPDATE": "There is no UPDATE: insert a row with the same key instead",
+    "MERGE": "There is no MERGE: insert a row with the same key instead",
+    "NATURAL": "There is no NATURAL JOIN: write JOIN .. USING (..)",
+    **{
+        word: f"{word} is not in this dialect: {_DOOR}"
+        for word in (
+            "ASOF", "CUBE", "FETCH", "FILTER", "GLOB", "GROUPING", "ILIKE", "LATERAL", "PIVOT", "POSITIONAL", "QUALIFY",
+            "RECURSIVE", "ROLLUP", "SEMI", "ANTI", "SIMILAR", "TABLESAMPLE", "UNPIVOT", "ANY", "SOME",
+        )
+    },
+}  # fmt: skip
 """What other dialects have at this place and this one has not."""
 
 
@@ -86,6 +90,8 @@ def _bad_character(text: str, start: int) -> tuple[str, str | None, int]:
         return "this text has no closing quote", "Close it with ', and write a quote inside of it as ''.", start + 1
     if character in '"`':
         return f"this name has no closing {character}", None, start + 1
+    if character == ":":
+        return "the character : has no meaning here", "A type is changed by CAST(value AS type).", start + 1
     variable = re.compile(r"\$\{([^}]*)\}").match(text, start)
     if variable is not None:
         suggestion = f"DEFINE {variable[1]} = '..'; gives it a value."
@@ -101,31 +107,40 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
         return f"Double quotes make a name; a text is written '{lexeme[1:-1]}'."
     if word == "NOT" and _NOT_NULL.match(text, start):
         return "There is no NOT NULL: any column may be NULL."
+    if lexeme == "(" and len(previous) > 1 and text[previous[-2][1] : previous[-2][2]].upper() in ("FROM", "JOIN", ","):
+        return f"A function that makes rows stands in the SELECT list here: EXPLODE(..). {_DOOR}."
     if group == "IDENTIFIER" and "TEXT" in accepted and "IDENTIFIER" not in accepted:
         return f"A text stands in quotes: '{lexeme}'."
     if previous and previous[-1][0] == "TEXT" and previous[-1][2] == start:
         return "A quote inside of a text is written twice: ''."
-    if lexeme == "(" and previous and text[previous[-1][1] : previous[-1][2]].upper() in ("FROM", "JOIN"):
-        return "There are no subqueries: make a CREATE STREAM or TABLE .. AS SELECT of it; sql() takes any SELECT."
-    if lexeme == "," and "JOIN" in accepted:
-        return "Sources are joined by JOIN .. ON .., not by commas."
-    if lexeme == ";" and "FROM" in accepted and "AS" in accepted:
-        return "Every query reads something: SELECT .. FROM ..."
     before = text[previous[-1][1] : previous[-1][2]].upper() if previous and previous[-1][0] == "IDENTIFIER" else ""
     for foreign in (word, before):
         if foreign in _FOREIGN:
-            return f"There is no {_FOREIGN[foreign]}."
+            return f"{_FOREIGN[foreign]}."
     if group == "IDENTIFIER" and "IDENTIFIER" in accepted and grammar.is_reserved(word):
         return f"{word} is a reserved word: to use it as a name, write `{lexeme}`."
-    words = sorted({w for w, readings in grammar.keywords.items() if any(k.terminal in accepted for k in readings)})
+    words = _keywords_at(text, end, grammar, accepted)
     near = difflib.get_close_matches(word, words, 1, 0.7) if group == "IDENTIFIER" else []
     if near:
         return f"Did you mean {near[0]}?"
     if before:
-        near = [] if before in grammar.keywords else difflib.get_close_matches(before, list(grammar.keywords), 1, 0.75)
+        if before == "EMIT":
+            return "Write EMIT CHANGES or EMIT FINAL."
+        likely = _keywords_at(text, previous[-1][2], grammar)
+        near = [] if before in grammar.keywords else difflib.get_close_matches(before, likely, 1, 0.75)
         if near:
             return f"Did you mean {near[0]} instead of {before}?"
     return None
+
+
+def _keywords_at(text: str, end: int, grammar: Tables, accepted: list[str] | None = None) -> list[str]:
+    """The words that would be keywords if they ended here: of the accepted ones, or of all."""
+    return sorted(
+        word
+        for word, readings in grammar.keywords.items()
+        for k in readings
+        if (accepted is None or k.terminal in accepted) and (k.lookahead is None or k.lookahead.match(text, end))
+    )
 
 
 def _readable(accepted: list[str], grammar: Tables) -> tuple[str, ...]:
@@ -150,6 +165,8 @@ def _readable(accepted: list[str], grammar: Tables) -> tuple[str, ...]:
             "DOUBLE_NUMBER",
             "PLUS",
             "MINUS",
+            "NAMED_PARAMETER",
+            "QMARK",
         }
         shown.add("a literal")
     operators = {t for t in left if texts.get(t) in _OPERATORS}
@@ -160,6 +177,8 @@ def _readable(accepted: list[str], grammar: Tables) -> tuple[str, ...]:
     for terminal in left:
         if terminal in _WORDS_FOR:
             shown.add(_WORDS_FOR[terminal])
+        elif texts.get(terminal) == "?":
+            shown.add("a parameter")
         elif terminal in texts:
             shown.add(f'"{texts[terminal]}"')
         else:

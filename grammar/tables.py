@@ -27,14 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the cached file: raise it whenever `_generate` gives other data for the same grammar."""
 
 STARTS = ("statement", "expression", "type")
 END = "$END"
 GRAMMAR_PATH = Path(__file__).with_name("ksql.lark")
 
-_WORD = re.compile(r"([A-Z]+)(\(\?=.*\))?")
+_WORD = re.compile(r"([A-Z]+)(\(\?=.*\))?", re.DOTALL)
 
 PASS, CALL, COLLECT = 0, 1, 2
 """What a reduction does: hand on one child, call a method of the builder, or gather a list for the rule around it."""

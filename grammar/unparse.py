@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 from . import ast
+from .build import CHAIN_LENGTH
 from .words import reserved_words, statement_words
 
 _BARE = re.compile(r"[A-Z_][A-Z0-9_@]*")
@@ -112,7 +113,8 @@ def _with_strength(e: ast.Expression) -> tuple[str, int]:
         case ast.AtTimeZone(operand=operand, zone=zone):
             return f"{_expression(operand, _POSTFIX)} AT TIME ZONE {_expression(zone, _UNARY)}", _POSTFIX
         case ast.FunctionCall(name=name, arguments=arguments, star=star):
-            return f"{quote(name)}({'*' if star else _list(_expression(a, _OR) for a in arguments)})", _PRIMARY
+            given = "*" if star else _list(_expression(a, _OR) for a in arguments)
+            return f"{quote(name)}({'DISTINCT ' if e.distinct else ''}{given})", _PRIMARY
         case ast.Lambda(parameters=parameters, body=body):
             return f"({_list(map(quote, parameters))}) => {_expression(body, _OR)}", _OR
         case ast.Negate(operand=operand):
@@ -123,10 +125,15 @@ def _with_strength(e: ast.Expression) -> tuple[str, int]:
         case ast.Arithmetic(operator=operator, left=left, right=right):
             strength = _ARITHMETIC[operator]
             return f"{_expression(left, strength)} {operator} {_expression(right, strength + 1)}", strength
-        case ast.Comparison() | ast.IsNull() | ast.Between() | ast.InList() | ast.Like():
+        case ast.Comparison() | ast.IsNull() | ast.Between() | ast.InList() | ast.Like() | ast.InSubquery():
             return _predicate(e), _PREDICATE
+        case ast.Parameter() | ast.ScalarSubquery() | ast.Exists() | ast.WindowCall():
+            return _of_answers(e), _PRIMARY
         case ast.Logical(operator=operator, left=left, right=right):
             strength = _OR if operator == "OR" else _AND
+            long = _long_chain(e)
+            if long is not None:
+                return f" {operator} ".join(_expression(part, strength + 1) for part in long), strength
             return f"{_expression(left, strength)} {operator} {_expression(right, strength + 1)}", strength
         case ast.Not(operand=operand):
             return f"NOT {_expression(operand, _NOT)}", _NOT
@@ -144,7 +151,69 @@ def _with_strength(e: ast.Expression) -> tuple[str, int]:
             return f"STRUCT({_list(f'{quote(n)} := {_expression(v, _OR)}' for n, v in fields)})", _PRIMARY
 
 
-def _predicate(e: ast.Comparison | ast.IsNull | ast.Between | ast.InList | ast.Like) -> str:
+def _long_chain(e: ast.Logical) -> list[ast.Expression] | None:
+    """The operands of a tree that the parser makes of one long chain; None if it is another tree."""
+    parts: list[ast.Expression] = []
+    stack: list[ast.Expression] = [e]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Logical) and node.operator == e.operator:
+            stack += [node.right, node.left]
+        else:
+            parts.append(node)
+    if len(parts) <= CHAIN_LENGTH:
+        return None
+    places: list[tuple[ast.Expression, int, int]] = [(e, 0, len(parts))]
+    while places:
+        node, first, end = places.pop()
+        if end - first == 1:
+            if node is not parts[first]:
+                return None
+            continue
+        if not isinstance(node, ast.Logical) or node.operator != e.operator:
+            return None
+        middle = (first + end + 1) // 2 if end - first > CHAIN_LENGTH else end - 1
+        places += [(node.left, first, middle), (node.right, middle, end)]
+    return parts
+
+
+def _of_answers(e: ast.Parameter | ast.ScalarSubquery | ast.Exists | ast.WindowCall) -> str:
+    """The forms of queries that are answered once."""
+    match e:
+        case ast.Parameter(name=name):
+            return "?" if name.isdigit() else f"${name}"
+        case ast.ScalarSubquery(query=query):
+            return f"({unparse_query(query)})"
+        case ast.Exists(query=query):
+            return f"EXISTS ({unparse_query(query)})"
+        case ast.WindowCall(call=call, partition_by=partition_by, order_by=order_by, frame=frame):
+            parts = []
+            if partition_by:
+                parts.append(f"PARTITION BY {_list(_expression(p, _OR) for p in partition_by)}")
+            if order_by:
+                parts.append(_order_by(order_by))
+            if frame is not None:
+                parts.append(f"{frame.unit} BETWEEN {_bound(frame.start)} AND {_bound(frame.end)}")
+            return f"{_expression(call, _PRIMARY)} OVER ({' '.join(parts)})"
+
+
+def _bound(bound: ast.FrameBound) -> str:
+    return bound.kind if bound.rows is None else f"{_count(bound.rows)} {bound.kind}"
+
+
+def _count(count: int | ast.Parameter) -> str:
+    return str(count) if isinstance(count, int) else _of_answers(count)
+
+
+def _order_by(items: tuple[ast.OrderItem, ...]) -> str:
+    def one(item: ast.OrderItem) -> str:
+        nulls = "" if item.nulls is None else f" NULLS {item.nulls}"
+        return f"{_expression(item.expression, _OR)}{' DESC' if item.descending else ''}{nulls}"
+
+    return f"ORDER BY {_list(map(one, items))}"
+
+
+def _predicate(e: ast.Comparison | ast.IsNull | ast.Between | ast.InList | ast.Like | ast.InSubquery) -> str:
     if isinstance(e, ast.Comparison):
         return f"{_expression(e.left, _CONCAT)} {e.operator} {_expression(e.right, _CONCAT)}"
     operand = _expression(e.operand, _CONCAT)
@@ -156,6 +225,8 @@ def _predicate(e: ast.Comparison | ast.IsNull | ast.Between | ast.InList | ast.L
             return f"{operand} {negated}BETWEEN {_expression(low, _CONCAT)} AND {_expression(high, _CONCAT)}"
         case ast.InList(items=items):
             return f"{operand} {negated}IN ({_list(_expression(i, _OR) for i in items)})"
+        case ast.InSubquery(query=query):
+            return f"{operand} {negated}IN ({unparse_query(query)})"
         case ast.Like(pattern=pattern, escape=escape):
             ending = "" if escape is None else f" ESCAPE {text_literal(escape)}"
             return f"{operand} {negated}LIKE {_expression(pattern, _CONCAT)}{ending}"
@@ -207,8 +278,61 @@ def _window(window: ast.Window) -> str:
     return f" WINDOW {window.type} ({_list(parts)}{_grace(window.grace_period, ', ')})"
 
 
-def unparse_query(query: ast.Query) -> str:
+def _from_item(item: ast.FromItem) -> str:
+    if isinstance(item, ast.SourceRef):
+        return quote(item.name) + _alias(item.alias)
+    return f"({unparse_query(item.query)}){_alias(item.alias)}{_names(item.columns)}"
+
+
+def _table_join(join: ast.TableJoin) -> str:
+    if join.type == "CROSS":
+        return f" CROSS JOIN {_from_item(join.source)}"
+    type_ = join.type if join.type == "INNER" else f"{join.type} OUTER"
+    condition = f"USING{_names(join.using)}" if join.on is None else f"ON {_expression(join.on, _OR)}"
+    return f" {type_} JOIN {_from_item(join.source)} {condition}"
+
+
+def _body(body: ast.QueryBody) -> str:
+    match body:
+        case ast.Query() | ast.TableQuery():
+            return f"({unparse_query(body)})"
+        case ast.ValuesTable(rows=rows):
+            return f"VALUES {_list(map(_values, rows))}"
+        case ast.SetOperation(operator=operator, all=all_, left=left, right=right):
+            return f"{_body(left)} {operator}{' ALL' if all_ else ''} {_body(right)}"
+        case ast.Select() as select:
+            text = f"SELECT {'DISTINCT ' if select.distinct else ''}{_list(map(_select_item, select.select))}"
+            if select.source is not None:
+                text += f" FROM {_from_item(select.source)}"
+            text += "".join(map(_table_join, select.joins))
+            if select.where is not None:
+                text += f" WHERE {_expression(select.where, _OR)}"
+            if select.group_by:
+                text += f" GROUP BY {_list(_expression(e, _OR) for e in select.group_by)}"
+            if select.having is not None:
+                text += f" HAVING {_expression(select.having, _OR)}"
+            return text
+
+
+def _table_query(query: ast.TableQuery) -> str:
+    text = ""
+    if query.common_tables:
+        tables = (f"{quote(c.name)}{_names(c.columns)} AS ({unparse_query(c.query)})" for c in query.common_tables)
+        text = f"WITH {_list(tables)} "
+    text += _body(query.body)
+    if query.order_by:
+        text += f" {_order_by(query.order_by)}"
+    if query.limit is not None:
+        text += f" LIMIT {_count(query.limit)}"
+    if query.offset is not None:
+        text += f" OFFSET {_count(query.offset)}"
+    return text
+
+
+def unparse_query(query: ast.AnyQuery) -> str:
     """``SELECT ..``."""
+    if isinstance(query, ast.TableQuery):
+        return _table_query(query)
     text = f"SELECT {_list(map(_select_item, query.select))} FROM {quote(query.source.name)}{_alias(query.source.alias)}"
     text += "".join(map(_join, query.joins))
     if query.window is not None:
@@ -224,7 +348,7 @@ def unparse_query(query: ast.Query) -> str:
     if query.emit is not None:
         text += f" EMIT {query.emit}"
     if query.limit is not None:
-        text += f" LIMIT {query.limit}"
+        text += f" LIMIT {_count(query.limit)}"
     return text
 
 
@@ -265,7 +389,7 @@ def _when(flag: bool, words: str) -> str:
 def unparse(statement: ast.Statement) -> str:
     """The statement's canonical text, without a semicolon."""
     match statement:
-        case ast.Query():
+        case ast.Query() | ast.TableQuery():
             return unparse_query(statement)
         case ast.CreateSource(kind=kind, name=name) as s:
             head = f"CREATE{_when(s.or_replace, 'OR REPLACE')}{_when(s.read_only, 'SOURCE')} {kind}"
@@ -275,8 +399,10 @@ def unparse(statement: ast.Statement) -> str:
             return f"{head} {quote(name)}{_with(s.properties)} AS {unparse_query(s.query)}"
         case ast.InsertSelect(target=name, query=query, properties=properties):
             return f"INSERT INTO {quote(name)}{_with(properties)} {unparse_query(query)}"
-        case ast.InsertValues(target=name, columns=names, values=values):
-            return f"INSERT INTO {quote(name)}{_names(names)} VALUES {_values(values)}"
+        case ast.InsertValues(target=name, columns=names, rows=rows):
+            return f"INSERT INTO {quote(name)}{_names(names)} VALUES {_list(map(_values, rows))}"
+        case ast.Delete(target=name, where=where):
+            return f"DELETE FROM {quote(name)}{'' if where is None else f' WHERE {_expression(where, _OR)}'}"
         case ast.AlterSource(kind=kind, name=name, add=add):
             return f"ALTER {kind} {quote(name)} {_list(f'ADD COLUMN {_column(c)}' for c in add)}"
         case ast.DropSource(kind=kind, name=name) as s:

@@ -78,6 +78,14 @@ def describe(shell: Shell, argument: str) -> None:
     shell.run(f"DESCRIBE {argument};" if argument else "SHOW STREAMS; SHOW TABLES;")
 
 
+@command("\\duckdb", usage="\\duckdb SELECT ..", meaning="ask the same tables in DuckDB's own SQL")
+def duckdb(shell: Shell, argument: str) -> None:
+    """One SELECT of DuckDB's."""
+    if not argument:
+        raise StatementError("\\duckdb takes a SELECT of DuckDB's SQL")
+    shell.show(shell.database.duckdb(argument.rstrip().removesuffix(";")))
+
+
 @command("\\i", usage="\\i FILE", meaning="run a script")
 def include(shell: Shell, argument: str) -> None:
     """Run the statements of a file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import PenstockError, StatementError
+from ..errors import PenstockError
 from ..grammar.complete import Names
 from ..grammar.lexer import is_complete, split
 from . import render
@@ -57,31 +57,12 @@ class Shell:
                 self._command(stripped)
                 return True
             for statement in split(text):
-                for outcome in self._execute(statement):
+                for outcome in self.database.execute(statement):
                     self.show(outcome)
         except PenstockError as problem:
             self.write(render.error(problem))
             return False
         return True
-
-    def _execute(self, statement: str) -> list[Any]:
-        """The results of a statement of the dialect, or of a SELECT that only DuckDB can run.
-
-        Raises:
-            PenstockError: of the dialect, unless the statement can be in DuckDB's SQL only.
-        """
-        try:
-            return list(self.database.execute(statement))
-        except StatementError:
-            words = statement.split(None, 1)
-            if words[0].upper() not in ("SELECT", "WITH", "FROM"):
-                raise
-            try:
-                return [self.database.sql(statement)]
-            except StatementError:
-                if words[0].upper() != "SELECT":
-                    raise
-            raise
 
     def show(self, outcome: Any) -> None:
         """Print one result; the rows of a push query as they come, until Ctrl-C or its LIMIT."""

@@ -29,7 +29,7 @@ ORDER = {
         "protocol security record_columns batches appender log_access state producers transactions groups offsets broker "
         "requests_cluster requests_data requests_groups kafka_listener"
     ),
-    "grammar": "ast tables lexer build substitute syntax_errors words complete parse unparse",
+    "grammar": "ast selects tables lexer build_queries build substitute syntax_errors words complete parse unparse",
     "storage": (
         "interrupts forks file_protocol memory_files holding combining files layout optional_packages values schemas "
         "formats log state verify backup repair"
@@ -39,14 +39,14 @@ ORDER = {
         "processing_log source sink wakes topic_tail subscriptions query scheduler views host"
     ),
     "engine": (
-        "types schema relation query_options settings clients catalog columns java functions expressions analysis plan "
-        "schema_log serdes intake stored_tables lowering results duckdb journal state session_state statements texts "
-        "session opened database "
-        "script_tests"
+        "types schema relation query_options settings clients catalog columns java functions expressions analysis pull "
+        "plan schema_log serdes intake stored_tables lowering results duckdb parameters journal state session_state "
+        "statements texts session opened database script_tests"
     ),
     "engine/statements": (
         "raw upgrade context scripts topics inference planning printing reading records replacement settings "
-        "submit insert create_query select adhoc create_source describe inspect assertions dispatch"
+        "submit insert delete create_query reading_sources wanted answers select adhoc create_source describe inspect "
+        "assertions dispatch"
     ),
     "server": (
         "problems accounts config values http rowtexts jsonrows tokens telemetry audit commands sessions measures push "

@@ -92,6 +92,14 @@ def check_calls(expressions: Iterable[TypedExpression]) -> None:
     """
     for expression in expressions:
         for call in aggregates_of(expression):
+            if call.distinct:
+                raise StatementError(
+                    f"{call.name}(DISTINCT ..) is for queries that are answered once",
+                    span=call.span,
+                    suggestion="Use COUNT_DISTINCT, or COLLECT_SET."
+                    if call.name == "COUNT"
+                    else "Group by the value first.",
+                )
             for argument in call.arguments:
                 inner = aggregates_of(argument)
                 if inner:

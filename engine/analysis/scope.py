@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from ...errors import Span, StatementError
 from ...grammar import ast
@@ -90,9 +90,9 @@ def from_sources(catalog: Catalog, references: Sequence[ast.SourceRef]) -> tuple
             raise
         alias = reference.alias or reference.name
         _check_not_repeated(source, alias, reference, found)
-        found.append(FromSource(alias, source, _columns(source, alias, joined), reference.span))
+        found.append(FromSource(alias, source, source_columns(source, alias, joined), reference.span))
     if joined:
-        _check_internal_names(found)
+        check_internal_names(found)
     return tuple(found)
 
 
@@ -113,7 +113,7 @@ def _check_not_repeated(source: DataSource, alias: str, reference: ast.SourceRef
             )
 
 
-def _columns(source: DataSource, alias: str, joined: bool) -> tuple[SourceColumn, ...]:
+def source_columns(source: DataSource, alias: str, joined: bool) -> tuple[SourceColumn, ...]:
     def column(
         name: str, type_: SqlType, role: Literal["KEY", "VALUE", "PSEUDO", "BOUND"], extra: str | None = None
     ) -> SourceColumn:
@@ -129,7 +129,7 @@ def _columns(source: DataSource, alias: str, joined: bool) -> tuple[SourceColumn
     return tuple(columns)
 
 
-def _check_internal_names(sources: Sequence[FromSource]) -> None:
+def check_internal_names(sources: Sequence[FromSource]) -> None:
     """``A_B.C`` and ``A.B_C`` would get one name in the plan (and in ``SELECT *``)."""
     seen: dict[str, SourceColumn] = {}
     for source in sources:
@@ -174,6 +174,22 @@ class Scope:
     def rowtime(self, span: Span) -> ColumnRef:
         """The ROWTIME of the first source."""
         return self.resolve(ast.NameRef("ROWTIME", self.sources[0].alias, span=span))
+
+    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[SqlType], Sequence[Any]]:
+        """Subqueries are for queries that are answered once.  Raises: StatementError."""
+        raise StatementError(
+            "a query that keeps running has no subqueries",
+            span=span,
+            suggestion="Make a CREATE STREAM or TABLE .. AS SELECT of the subquery and join it; sql() answers it once.",
+        )
+
+    def check_window(self, span: Span) -> None:
+        """The same holds for windows over rows.  Raises: StatementError."""
+        raise StatementError(
+            "a query that keeps running has no OVER",
+            span=span,
+            suggestion="Use a WINDOW clause with GROUP BY; sql() answers it once.",
+        )
 
     def column(self, reference: ast.NameRef) -> SourceColumn:
         """See `resolve`."""

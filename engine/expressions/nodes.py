@@ -85,6 +85,7 @@ class AggregateCall(TypedExpression):
     arguments: tuple[TypedExpression, ...]
     parameter_names: tuple[str, ...]
     star: bool = False
+    distinct: bool = False
 
     @property
     def inputs(self) -> tuple[TypedExpression, ...]:
@@ -99,6 +100,35 @@ class AggregateCall(TypedExpression):
     @property
     def argument_types(self) -> tuple[t.SqlType, ...]:
         return tuple(a.type for a in self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFunction(TypedExpression):
+    """``name(arguments) OVER (PARTITION BY .. ORDER BY .. frame)``, in queries that are answered once.
+
+    Attributes:
+        overload: of an aggregate; None for ROW_NUMBER, LAG and their like.
+        directions: for each expression of ORDER BY whether it is descending, and whether NULLs come first.
+        frame: ROWS or RANGE, and two bounds: the words of `grammar.ast.FrameBound` and a number of rows (0 where none is
+            given).
+    """
+
+    name: str
+    overload: AggregateOverload | None
+    arguments: tuple[TypedExpression, ...]
+    parameter_names: tuple[str, ...]
+    partition_by: tuple[TypedExpression, ...]
+    order_by: tuple[TypedExpression, ...]
+    directions: tuple[tuple[bool, bool], ...]
+    frame: tuple[str, tuple[str, int], tuple[str, int]]
+
+    @property
+    def inputs(self) -> tuple[TypedExpression, ...]:
+        """The arguments that are evaluated for every row."""
+        if self.overload is None:
+            return self.arguments
+        literals = self.overload.literals
+        return tuple(a for a, name in zip(self.arguments, self.parameter_names, strict=True) if name not in literals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +393,12 @@ def text(expression: TypedExpression) -> str:
             return unit
         case AggregateCall(name=name, star=True):
             return f"{name}(*)"
+        case AggregateCall(name=name, arguments=arguments, distinct=True):
+            return f"{name}(DISTINCT {', '.join(map(text, arguments))})"
+        case WindowFunction(name=name, arguments=arguments, partition_by=partition_by, order_by=order_by):
+            parts = [f"PARTITION BY {', '.join(map(text, partition_by))}"] if partition_by else []
+            parts += [f"ORDER BY {', '.join(map(text, order_by))}"] if order_by else []
+            return f"{name}({', '.join(map(text, arguments))}) OVER ({' '.join(parts)})"
         case (
             Call(name=name, arguments=arguments)
             | AggregateCall(name=name, arguments=arguments)

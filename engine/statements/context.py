@@ -106,10 +106,6 @@ class Context:
             engine.journaled = statement
 
 
-Engine = Context
-"""The name under which SELECT knows it."""
-
-
 def unsupported_connectors(statement: Any) -> StatementError:
     """The refusal of everything about Kafka Connect."""
     span = statement.span if isinstance(statement, ast.Node) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import StatementError, StorageError
 from ...grammar import ast
 from ..results import Result
-from . import assertions, create_query, create_source, describe, insert, inspect, printing, select, settings
+from . import assertions, create_query, create_source, delete, describe, insert, inspect, printing, select, settings
 from .context import Context, unsupported_connectors
 
 
@@ -36,7 +36,7 @@ def execute(context: Context, statement: ast.Statement) -> Result:
 
 def _execute(context: Context, statement: ast.Statement) -> Result:
     match statement:
-        case ast.Query(emit=None):
+        case ast.Query(emit=None) | ast.TableQuery():
             return select.pull(context, statement)
         case ast.Query():
             return select.push(context, statement)
@@ -48,6 +48,8 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
             return create_query.insert_select(context, statement)
         case ast.InsertValues():
             return insert.insert_values(context, statement)
+        case ast.Delete():
+            return delete.delete(context, statement)
         case ast.AlterSource():
             return create_source.alter(context, statement)
         case ast.DropSource():

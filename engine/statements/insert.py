@@ -1,4 +1,4 @@
-"""INSERT INTO .. VALUES: one row, from constant expressions."""
+"""INSERT INTO .. VALUES: rows from constant expressions."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _UNSETTABLE = ("ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND")
 
 
 def insert_values(context: Context, statement: ast.InsertValues) -> Message:
-    """Write one row.  ROWTIME may be among the columns; without it the wall clock gives it.
+    """Write rows, all in one commit.  ROWTIME may be among the columns; without it the wall clock gives it.
 
     Raises:
-        StatementError: the row does not fit the source; nothing was written.
+        StatementError: a row does not fit the source; nothing was written.
     """
     if not context.options.insert_values:
         raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
@@ -40,21 +40,22 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
         error.span = error.span or statement.span
         raise
     names = _columns(source, statement)
-    arrays: dict[str, Any] = {}
-    timestamp = now_ms()
-    for name, expression in zip(names, statement.values, strict=True):
-        if name == "ROWTIME":
-            timestamp = rowtime(context, expression)
-            continue
-        column = source.schema.find(name)
-        assert column is not None
-        arrays[name] = evaluate(context, expression, column.type)
-    _check_key(source, arrays, statement)
-    if timestamp < 0:
-        raise StatementError(f"ROWTIME cannot be negative: {timestamp}", span=statement.span)
-    if timestamp > TIMESTAMP_MS_MAX:
-        raise StatementError(f"ROWTIME cannot be above {TIMESTAMP_MS_MAX}: {timestamp}", span=statement.span)
-    made = records.to_records(context.engine, source, arrays, np.array([timestamp], np.int64))
+    now = now_ms()
+    times = np.full(len(statement.rows), now, np.int64)
+    values: dict[str, list[Any]] = {name: [] for name in names if name != "ROWTIME"}
+    for number, row in enumerate(statement.rows):
+        arrays: dict[str, Any] = {}
+        for name, expression in zip(names, row, strict=True):
+            if name == "ROWTIME":
+                times[number] = _checked_time(rowtime(context, expression), statement)
+                continue
+            column = source.schema.find(name)
+            assert column is not None
+            arrays[name] = evaluate(context, expression, column.type)
+            values[name].append(arrays[name])
+        _check_key(source, arrays, statement)
+    columns = {name: parts[0] if len(parts) == 1 else pa.concat_arrays(parts) for name, parts in values.items()}
+    made = records.to_records(context.engine, source, columns, times)
     token = records.write(
         context.engine,
         source.topic,
@@ -63,26 +64,34 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
         durable=context.options.durable,
         also=context.alongside,
     )
+    count = len(statement.rows)
     return Message(
         "insert values",
-        f"1 row inserted into {source.name}",
+        f"{count} row{'' if count == 1 else 's'} inserted into {source.name}",
         unparse(statement),
         details={"source": source.name, "token": token},
     )
+
+
+def _checked_time(timestamp: int, statement: ast.InsertValues) -> int:
+    if timestamp < 0:
+        raise StatementError(f"ROWTIME cannot be negative: {timestamp}", span=statement.span)
+    if timestamp > TIMESTAMP_MS_MAX:
+        raise StatementError(f"ROWTIME cannot be above {TIMESTAMP_MS_MAX}: {timestamp}", span=statement.span)
+    return timestamp
 
 
 def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]:
     """The columns that the values are for, in their order.  Raises: StatementError."""
     own = tuple(c.name for c in source.schema)
     names = statement.columns or own
-    if not statement.columns and len(statement.values) == len(own) + 1:
-        names = own  # the message below says what is wrong
-    if len(names) != len(statement.values):
-        raise StatementError(
-            f"there are {len(names)} columns, but {len(statement.values)} values",
-            span=statement.span,
-            suggestion=f"The columns are {', '.join(names)}.",
-        )
+    for row in statement.rows:
+        if len(names) != len(row):
+            raise StatementError(
+                f"there are {len(names)} columns, but {len(row)} values",
+                span=statement.span if len(statement.rows) == 1 else row[0].span,
+                suggestion=f"The columns are {', '.join(names)}.",
+            )
     seen: set[str] = set()
     for name in names:
         if name in _UNSETTABLE:

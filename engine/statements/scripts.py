@@ -12,7 +12,7 @@ from ...grammar import ast
 from ...grammar.lexer import Lines, tokens, with_places
 from ...grammar.parse import parse
 from ...grammar.substitute import substitute
-from ...grammar.words import keywords
+from ...grammar.words import reserved_words
 from ...limits import SCRIPT_DEPTH_MAX
 from ..session_state import SessionState
 from ..settings import canonical_name
@@ -107,7 +107,7 @@ def _name_in(message: str, text: str, whole: Span) -> Span:
             break
         token = text[start:end]
         name = token[1:-1] if token[0] in "`\"'" else token.upper()
-        if name in named and (token[0] in "`\"'" or (group == "IDENTIFIER" and name not in keywords())):
+        if name in named and (token[0] in "`\"'" or (group == "IDENTIFIER" and name not in reserved_words())):
             return Lines(text).span(start, end)
     return whole
 

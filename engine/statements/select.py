@@ -1,6 +1,7 @@
-"""SELECT: push queries (EMIT ..) become subscriptions, pull queries tables.
+"""SELECT: push queries (EMIT ..) become subscriptions, all others are answered once.
 
-Here the dialect's own rules hold (section 9).  What `Database.sql` allows beyond them is answered by DuckDB, see `adhoc`.
+A query of ksqlDB's own form, over the rows of one source as they are, is looked up or scanned for here; one with more to
+it goes to `answers`.  Both give one meaning to what they share.
 """
 
 from __future__ import annotations
@@ -14,51 +15,51 @@ import pyarrow as pa
 
 from ...errors import Span, StatementError
 from ...grammar import ast
+from ...grammar.selects import nodes_of
 from ...runtime.batch import Batch
 from ...runtime.dataflow import Dataflow, Source
 from ...runtime.kernel import as_mask
-from ...runtime.query.ledger import NoLedger
-from ...runtime.query.lifecycle import QueryRun
 from ..analysis.query import analyse
 from ..analysis.resolved import ResolvedQuery
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression, compile_predicate
-from ..expressions.nodes import Arithmetic, Between, Call, ColumnRef, Compare, In, Logical, TypedExpression, columns_of
-from ..expressions.nodes import Literal as Constant
+from ..expressions.nodes import Between, ColumnRef, Compare, TypedExpression, columns_of
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
-from ..serdes import key_schema, serdes_of
-from ..types import BIGINT, BYTES, DOUBLE, INTEGER, STRING, is_numeric, to_arrow
-from .context import Engine
+from ..types import is_numeric, to_arrow
+from .answers import answered
+from .context import Context
 from .planning import plan_query, to_dataflow
+from .reading_sources import check_limit, events_only, find_source, kept_view, read_stream
+from .wanted import bound_keys, check_scan, in_key_order, key_condition, operands
 
 # --- push ----------------------------------------------------------------------------------
 
 
-def push(engine: Engine, query: ast.Query, overflow: Literal["block", "drop"] = "block") -> PushResult:
+def push(context: Context, query: ast.Query, overflow: Literal["block", "drop"] = "block") -> PushResult:
     """Start a push query.
 
     Raises:
         StatementError: the query is wrong, or there are too many already.
     """
-    limit = engine.options.push_queries_max
-    if engine.host.subscriptions >= limit:
+    limit = context.options.push_queries_max
+    if context.host.subscriptions >= limit:
         raise StatementError(
             f"there are {limit} push queries already, which is ksql.max.push.queries",
             span=query.span,
             suggestion="Close one of them.",
         )
-    planned = plan_query(engine, query)
+    planned = plan_query(context, query)
     resolved = planned.resolved
     assert resolved is not None
     columns = tuple(replace(c, role="VALUE", header=None) for c in resolved.select_schema)
-    latest = _only_latest(engine, resolved)
+    latest = _only_latest(context, resolved)
 
     def dataflow_for(receive: Callable[[Batch], None]) -> Dataflow:
-        dataflow = to_dataflow(engine, planned.plan, _events_only(receive) if resolved.kind == "STREAM" else receive)
+        dataflow = to_dataflow(context, planned.plan, events_only(receive) if resolved.kind == "STREAM" else receive)
         return _from_the_end(dataflow) if latest else dataflow
 
-    subscription = engine.host.subscribe(
+    subscription = context.host.subscribe(
         dataflow_for,
         tuple(c.name for c in columns),
         limit=resolved.limit,
@@ -69,23 +70,14 @@ def push(engine: Engine, query: ast.Query, overflow: Literal["block", "drop"] = 
     return PushResult(subscription, Schema(columns), subscription.query_id)
 
 
-def _events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
-    """Section 11: a record of a stream without a value is no row."""
-
-    def events(batch: Batch) -> None:
-        receive(batch if batch.tombstones is None else batch.filter(~batch.tombstones))
-
-    return events
-
-
-def _only_latest(engine: Engine, resolved: ResolvedQuery) -> bool:
+def _only_latest(context: Context, resolved: ResolvedQuery) -> bool:
     """Section 9, push version 2: over the result of one persistent query, filtered and projected, from now on."""
-    if not engine.options.push_from_the_end or resolved.joins or resolved.grouping is not None:
+    if not context.options.push_from_the_end or resolved.joins or resolved.grouping is not None:
         return False
     if resolved.partition_by is not None or resolved.table_calls:
         return False
     source = resolved.sources[0].source
-    return len({*engine.writers(source.name)}) == 1 and engine.options.auto_offset_reset == "latest"
+    return len({*context.writers(source.name)}) == 1 and context.options.auto_offset_reset == "latest"
 
 
 def _from_the_end(dataflow: Dataflow) -> Dataflow:
@@ -119,88 +111,63 @@ def _bound(expression: TypedExpression) -> str | None:
 # --- pull ----------------------------------------------------------------------------------
 
 
-def pull(engine: Engine, query: ast.Query) -> Table:
-    """Answer a pull query from the state as it is now.
+def pull(context: Context, query: ast.AnyQuery) -> Table:
+    """Answer a query once, from the state as it is now.
 
     Raises:
-        StatementError: the query breaks a rule of section 9.
+        StatementError: the query is wrong, or a switch forbids it.
     """
-    _check_clauses(engine, query)
-    source = _source(engine, query)
-    resolved = analyse(query, engine.query_context())
-    if resolved.grouping is not None or resolved.table_calls:
-        raise StatementError(
-            "a pull query takes rows as they are: no aggregates and no table functions",
-            span=query.span,
-            suggestion="Add EMIT CHANGES for a push query, or use sql().",
-        )
+    if isinstance(query, ast.TableQuery) or not _is_plain(context, query):
+        return answered(context, query)
+    if query.limit is not None:
+        check_limit(context, query.span)
+    source = find_source(context, query.source)
+    resolved = analyse(query, context.query_context())
     _check_columns(resolved)
     if source.kind == "STREAM":
-        return _pull_stream(engine, query, resolved)
-    view = engine.view_of(source)
-    if view is None:
-        raise StatementError(
-            f"{source.name} is a table that no query keeps, so it cannot be asked",
-            span=query.source.span,
-            suggestion=f"CREATE TABLE .. AS SELECT * FROM {source.name}; makes one that can.",
-        )
+        columns = tuple(replace(c, role="VALUE", header=None) for c in resolved.select_schema)
+        schema = pa.schema([(c.name, to_arrow(c.type)) for c in columns])
+        table = _table(read_stream(context, query, resolved), schema)
+        return _limited(table, Schema(columns), resolved.limit, "Query Completed")
+    view = kept_view(context, source, query.source.span)
     _check_key_values(query.where, source)
     _check_bounds(resolved.where, source)
-    keys = _bound_keys(resolved.where, source)
-    _check_scan(engine, resolved, source, keys, query)
-    snapshot = engine.host.tables({source.name: view})[source.name]
+    keys = bound_keys(resolved.where, source)
+    check_scan(context, resolved.where, source, query.span)
+    snapshot = context.host.tables({source.name: view})[source.name]
     rows = snapshot.table() if keys is None else snapshot.lookup(keys)
     if resolved.limit is not None:
-        rows = _in_key_order(engine, source, rows)
-    return _answer(rows, resolved, source, guard=engine.options.nested_errors_are_null)
+        rows = in_key_order(context, source, rows)
+    return _answer(rows, resolved, source, guard=context.options.nested_errors_are_null)
 
 
-def access_path(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> str:
+def _is_plain(context: Context, query: ast.Query) -> bool:
+    """Whether it may be one of ksqlDB's own pull queries: rows of one source as they are."""
+    if query.joins or query.window or query.group_by or query.partition_by or query.having:
+        return False
+    for node in nodes_of((query.select, query.where)):
+        if isinstance(node, ast.ScalarSubquery | ast.InSubquery | ast.Exists | ast.WindowCall):
+            return False
+        if isinstance(node, ast.FunctionCall):
+            function = context.functions.find(node.name)
+            if function is not None and function.kind != "SCALAR":
+                return False
+    return True
+
+
+def access_path(context: Context, query: ast.Query, resolved: ResolvedQuery) -> str:
     """How a pull query finds its rows, in words (for EXPLAIN)."""
     source = resolved.sources[0].source
     if source.kind == "STREAM":
         return f"reads all records of {source.name}"
-    view = engine.view_of(source)
+    view = context.view_of(source)
     if view is None:
         return f"not possible: no query keeps the rows of {source.name}"
-    keys = _bound_keys(resolved.where, source)
+    keys = bound_keys(resolved.where, source)
     if keys is not None:
         count = len(keys[0])
         return f"looks up {count} {'key' if count == 1 else 'keys'} in the state of {view}"
     return f"reads all rows in the state of {view}" + (", then filters" if query.where is not None else "")
-
-
-def _check_clauses(engine: Engine, query: ast.Query) -> None:
-    for clause, found in (
-        ("JOIN", query.joins),
-        ("WINDOW", query.window),
-        ("GROUP BY", query.group_by),
-        ("PARTITION BY", query.partition_by),
-        ("HAVING", query.having),
-    ):
-        if found:
-            raise StatementError(
-                f"a pull query has no {clause}",
-                span=query.span,
-                suggestion="Add EMIT CHANGES for a push query, or use sql(), where any SQL can be asked.",
-            )
-    if query.limit is not None and not engine.options.pull_limit:
-        raise StatementError(
-            "LIMIT in pull queries is switched off by ksql.query.pull.limit.clause.enabled", span=query.span
-        )
-
-
-def _source(engine: Engine, query: ast.Query) -> DataSource:
-    try:
-        source = engine.catalog.source(query.source.name)
-    except StatementError as error:
-        error.span = query.source.span
-        raise
-    if source.kind == "STREAM" and not engine.options.pull_stream:
-        raise StatementError(
-            "pull queries on streams are switched off by ksql.query.pull.stream.enabled", span=query.source.span
-        )
-    return source
 
 
 def _check_columns(resolved: ResolvedQuery) -> None:
@@ -244,14 +211,14 @@ def _check_bounds(where: TypedExpression | None, source: DataSource) -> None:
     if source.window is None:
         return
     names = [c.name for c in source.schema.keys]
-    branches = [list(_operands(branch, "AND")) for branch in _operands(where, "OR")]
+    branches = [list(operands(branch, "AND")) for branch in operands(where, "OR")]
     found = [[b for condition in branch for b in _bounds_in(condition)] for branch in branches]
     for column, how, span in (b for bounds in found for b in bounds):
         if how not in _RANGE_ENDS:
             raise StatementError(
                 f"{column} cannot be compared by {how} in a pull query", span=span, suggestion="Use =, <, <=, > or >=."
             )
-    keyed = [{k[0] for c in branch if (k := _key_condition(c, names)) is not None} == set(names) for branch in branches]
+    keyed = [{k[0] for c in branch if (k := key_condition(c, names)) is not None} == set(names) for branch in branches]
     if not all(keyed):
         return  # the windows of all keys are read, and any condition filters them
     for bounds in found:
@@ -287,28 +254,6 @@ def _bounds_in(condition: TypedExpression) -> Iterator[tuple[str, str, Span]]:
             return
     if column.name in WINDOW_BOUNDS and not columns_of(other):
         yield column.name, how, condition.span
-
-
-def _pull_stream(engine: Engine, query: ast.Query, resolved: ResolvedQuery) -> Table:
-    """Read a stream from its start to its present end."""
-    pieces: list[Batch] = []
-    options = replace(engine.options, auto_offset_reset="earliest")
-    planned = plan_query(engine, query)
-    dataflow = to_dataflow(engine, planned.plan, _events_only(pieces.append), options)
-    run = QueryRun("pull", dataflow, engine.host.services, ledger=NoLedger())
-    taken, limit = 0, resolved.limit
-    ends = {place: engine.log.end_offset(*place) for place in run.positions}
-    while any(at < ends[place] for place, at in run.positions.items()):  # what is written meanwhile is not waited for
-        if (limit is not None and taken >= limit) or not run.step():
-            break
-        taken = sum(len(p) for p in pieces)
-    columns = tuple(replace(c, role="VALUE", header=None) for c in resolved.select_schema)
-    schema = pa.schema([(c.name, to_arrow(c.type)) for c in columns])
-    arrays = [
-        pa.chunked_array([p.columns[place] for p in pieces], schema.field(i).type)
-        for i, place in enumerate(resolved.select_order)
-    ]
-    return _limited(_table(arrays, schema), Schema(columns), limit, "Query Completed")
 
 
 def _answer(rows: pa.Table, resolved: ResolvedQuery, source: DataSource, *, guard: bool) -> Table:
@@ -361,140 +306,3 @@ def _limited(table: pa.Table, schema: Schema, limit: int | None, final_message: 
         limit_reached=True,
         final_message=None if final_message is None else "Limit Reached",
     )
-
-
-# --- which rows are wanted -----------------------------------------------------------------
-
-
-def _operands(expression: TypedExpression | None, operator: Literal["AND", "OR"]) -> Iterator[TypedExpression]:
-    """What a chain of ANDs, or of ORs, combines; the expression itself if it is none."""
-    if isinstance(expression, Logical) and expression.operator == operator:
-        yield from _operands(expression.left, operator)
-        yield from _operands(expression.right, operator)
-    elif expression is not None:
-        yield expression
-
-
-def _bound_keys(where: TypedExpression | None, source: DataSource) -> list[Any] | None:
-    """The keys that WHERE asks for, one array per key column, or None if it does not name whole keys."""
-    names = [c.name for c in source.schema.keys]
-    bound: dict[str, list[Any]] = {}
-    for condition in _operands(where, "AND"):
-        found = _equality(condition)
-        if found is not None and found[0] in names and found[0] not in bound:
-            bound[found[0]] = found[1]
-    if source.window is not None or len(bound) != len(names):
-        return None
-    rows: list[tuple[Any, ...]] = [()]
-    for name in names:
-        rows = [(*row, value) for row in rows for value in bound[name]]
-    rows = list(dict.fromkeys(rows))
-    return [pa.array([row[i] for row in rows], to_arrow(c.type)) for i, c in enumerate(source.schema.keys)]
-
-
-def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
-    """``column = constant`` and ``column IN (constants)`` -> the column and the values, if its type has them."""
-    match condition:
-        case (
-            Compare(operator="=", left=ColumnRef() as column, right=Constant() as constant)
-            | Compare(operator="=", left=Constant() as constant, right=ColumnRef() as column)
-        ) if _is_of(constant, column):
-            return column.name, [constant.value]
-        case In(operand=ColumnRef() as column, items=items, negated=False) if all(
-            isinstance(i, Constant) and _is_of(i, column) for i in items
-        ):
-            values = [i.value for i in items if isinstance(i, Constant) and i.value is not None]
-            return (column.name, values) if values else None
-    return None
-
-
-_RANGES: dict[object, int] = {INTEGER: 2**31, BIGINT: 2**63, DOUBLE: 2**53}
-"""Up to here (in both directions) a type has every whole number."""
-
-
-def _is_of(constant: Constant, column: ColumnRef) -> bool:
-    """Whether a constant is a value of the column's type: of the type itself, or a whole number that the type has.
-
-    ``7`` is an INTEGER; a key of BIGINT is looked up by it, too.
-    """
-    if constant.type == column.type:
-        return True
-    bound = _RANGES.get(column.type) if constant.type in (INTEGER, BIGINT) else None
-    return bound is not None and (constant.value is None or -bound <= constant.value < bound)
-
-
-def _check_scan(
-    engine: Engine, resolved: ResolvedQuery, source: DataSource, keys: list[Any] | None, query: ast.Query
-) -> None:
-    """Without table scans, every alternative of WHERE must name each key column once, or a range of the only one.
-
-    Raises:
-        StatementError: it does not.
-    """
-    if engine.options.pull_table_scan:
-        return
-    names = [c.name for c in source.schema.keys]
-    alternatives = [[]] if resolved.where is None else _alternatives(resolved.where)
-    ranged = (
-        engine.options.pull_range_scan
-        and len(alternatives) == len(names) == 1
-        and source.schema.keys[0].type in (STRING, BYTES)
-    )
-    for alternative in alternatives:
-        found = [f for condition in alternative if (f := _key_condition(condition, names)) is not None]
-        if sorted(name for name, _ in found) != sorted(names) or any(how == "other" for _, how in found):
-            break
-        if any(how == "range" for _, how in found) and not ranged:
-            break
-    else:
-        return
-    raise StatementError(
-        "this query reads the whole table, which ksql.query.pull.table.scan.enabled forbids",
-        span=query.span,
-        suggestion=f"Compare {', '.join(names)} with a constant, once.",
-    )
-
-
-def _alternatives(expression: TypedExpression) -> list[list[TypedExpression]]:
-    """The disjunctive normal form: alternatives, each a list of conditions."""
-    match expression:
-        case Logical(operator="OR", left=left, right=right):
-            return _alternatives(left) + _alternatives(right)
-        case Logical(operator="AND", left=left, right=right):
-            return [[*a, *b] for a in _alternatives(left) for b in _alternatives(right)]
-    return [[expression]]
-
-
-def _key_condition(condition: TypedExpression, names: list[str]) -> tuple[str, str] | None:
-    """The key column that a condition is about, and how: ``=`` (also IN), ``range`` or ``other``."""
-    if isinstance(condition, In):
-        operand = condition.operand
-        if isinstance(operand, ColumnRef) and operand.name in names:
-            return operand.name, "other" if condition.negated else "="
-        return None
-    if not isinstance(condition, Compare):
-        return None
-    for one, other in ((condition.left, condition.right), (condition.right, condition.left)):
-        named = [c.name for c in columns_of(one) if c.name in names]
-        if not named:
-            continue
-        direct = not isinstance(one, (Arithmetic, Call)) and not columns_of(other)
-        if not direct:
-            return named[0], "other"
-        if condition.operator == "=":
-            return named[0], "="
-        return named[0], "range" if condition.operator in ("<", "<=", ">", ">=") else "other"
-    return None
-
-
-def _in_key_order(engine: Engine, source: DataSource, rows: pa.Table) -> pa.Table:
-    """Rows in the order of their serialised keys (then windows), so that LIMIT takes the same ones every time."""
-    serde, _ = serdes_of(source, engine.schemas)
-    if serde is None or rows.num_rows == 0:
-        return rows
-    schema = key_schema(source.schema)
-    arrays = [rows.column(f.name).combine_chunks() for f in schema]
-    encoded = serde.encode(arrays, schema, None).data.to_pylist()
-    starts = rows.column("WINDOWSTART").to_pylist() if source.window is not None else [0] * rows.num_rows
-    order = sorted(range(rows.num_rows), key=lambda i: (encoded[i] or b"", starts[i]))
-    return rows.take(pa.array(order, pa.int64()))

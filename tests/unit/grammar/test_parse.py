@@ -148,7 +148,10 @@ def test_an_error_is_underlined_and_says_what_could_stand_there() -> None:
         ("SELECT 'abc FROM s;", "closing quote"),
         ("SELECT a FROM s WHERE ${limit} > 1;", "the variable limit is not defined"),
         ('SET "auto.offset.reset" = "earliest";', "single quotes"),
-        ("SELECT a FROM s ORDER BY a;", "ORDER BY"),
+        ("CREATE TABLE t AS SELECT a FROM s ORDER BY a;", "ORDER BY"),
+        ("SELECT a FROM range(5);", "db.duckdb()"),
+        ("SELECT a FROM s QUALIFY a > 1;", "db.duckdb()"),
+        ("SELECT a::INT FROM s;", "CAST(value AS type)"),
         ("CREATE STREAM x", "incomplete"),
     ],
 )

@@ -107,11 +107,13 @@ def test_command_line_statements(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert "auto.offset.reset must be one of" in capsys.readouterr().err
 
 
-def test_selects_that_only_duckdb_can_run(database: Any) -> None:
-    """ORDER BY, CTEs and the like work at the prompt too; an error is told in the dialect's words where it has some."""
+def test_selects_with_any_clauses_and_duckdbs_own(database: Any) -> None:
+    """ORDER BY, CTEs and the like have the dialect's meaning at the prompt too; DuckDB's SQL has a command of its own."""
     inserts = "INSERT INTO orders VALUES (1, 'pen'); INSERT INTO orders VALUES (2, 'ink');"
     text = printed(database, SETUP, inserts, "SELECT item FROM orders ORDER BY item;")
     assert text.splitlines()[-3:] == ["ink", "pen", "(2 rows)"]
-    assert "2 | " in printed(database, "WITH o AS (FROM orders) SELECT count(*), max(item) FROM o;")
+    assert "2 | " in printed(database, "WITH o AS (SELECT * FROM orders) SELECT COUNT(*), MAX(id) FROM o;")
+    assert "2 | " in printed(database, "\\duckdb WITH o AS (FROM orders) SELECT count(*), max(item) FROM o;")
+    assert "7 / 2" not in printed(database, "SELECT 7 / 2 AS x;") and "3.5" in printed(database, "\\duckdb SELECT 7 / 2")
     assert "Did you mean ITEM?" in printed(database, "SELECT itm FROM orders;")
-    assert "DuckDB" in printed(database, "WITH o AS (FROM orders) SELECT nothing FROM o;")
+    assert "DuckDB" in printed(database, "\\duckdb WITH o AS (FROM orders) SELECT nothing FROM o;")

@@ -1,4 +1,4 @@
-"""Nothing outside the database can be reached through a pull query."""
+"""Nothing outside the database can be reached through a query, in the dialect or in DuckDB's SQL."""
 
 from __future__ import annotations
 
@@ -100,8 +100,10 @@ def test_what_a_pull_query_must_not_do(db: Database, tmp_path: Path, text: str) 
     """Files, the network, the environment, settings and other statements are refused, and nothing happens."""
     (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(StatementError):
-        db.sql(text.replace("{file}", str(tmp_path / "secret.csv")).replace("{new}", str(tmp_path / "new.db")))
+    text = text.replace("{file}", str(tmp_path / "secret.csv")).replace("{new}", str(tmp_path / "new.db"))
+    for ask in (db.duckdb, db.sql):
+        with pytest.raises(StatementError):
+            ask(text)
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -129,13 +131,13 @@ def test_what_a_pull_query_may_do(db: Database, text: str) -> None:
     """Any SELECT over streams, tables and its own values is answered, without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert db.sql(text).fetchall() == ANSWERED[text]
+        assert db.duckdb(text).fetchall() == ANSWERED[text]
 
 
 def test_an_error_of_duckdb_shows_its_place(db: Database) -> None:
     """The message is one line of DuckDB's, with the place in the statement."""
     with pytest.raises(StatementError) as caught:
-        db.sql("SELECT N,\n       CAST('a' AS INT) FROM T JOIN S USING (ID)")
+        db.duckdb("SELECT N,\n       CAST('a' AS INT) FROM T JOIN S USING (ID)")
     assert caught.value.span is not None
     assert (caught.value.span.line, caught.value.span.column) == (2, 8)
 
@@ -144,19 +146,19 @@ def test_names_that_differ_in_case_only_are_not_mixed_up(db: Database) -> None:
     """DuckDB would take one for the other."""
     db.execute("CREATE STREAM `s` (ID INT KEY, V INT) WITH (KAFKA_TOPIC='s2', PARTITIONS=1);")
     with pytest.raises(StatementError, match="differ in case only"):
-        db.sql('SELECT * FROM S, "s" AS other')
+        db.duckdb('SELECT * FROM S, "s" AS other')
 
 
 def test_an_answer_that_is_too_large_is_an_error(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never cut."""
     monkeypatch.setattr("penstock.engine.duckdb.pull.ANSWER_BYTES_MAX", 1_000_000)
-    assert len(db.sql("SELECT * FROM range(100000)")) == 100_000
+    assert len(db.duckdb("SELECT * FROM range(100000)")) == 100_000
     with pytest.raises(StatementError, match="larger than 1,000,000 bytes"):
-        db.sql("SELECT * FROM range(1000000)")
+        db.duckdb("SELECT * FROM range(1000000)")
 
 
 @pytest.mark.parametrize("parameters", [[object()], [2**200], ["\udc80"], {"x": 1}, [], [1, 2], 5])
 def test_parameters_that_do_not_fit_are_refused(db: Database, parameters: object) -> None:
     """Whatever is given in place of one value."""
     with pytest.raises(StatementError):
-        db.sql("SELECT ?::BIGINT", parameters=parameters)  # type: ignore[arg-type]
+        db.duckdb("SELECT ?::BIGINT", parameters=parameters)  # type: ignore[arg-type]

@@ -1,0 +1,65 @@
+"""GROUP BY: every aggregate of the registry, the user's too, over groups of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import DataError, StatementError
+from ...runtime.batch import Int64s
+from ...runtime.kernel import Aggregator, Segments, State
+from ...runtime.operators.group_states import filled
+from ..expressions.nodes import AggregateCall
+from ..functions.aggregate import configured
+from ..query_options import QueryOptions
+from ..types import SqlType, to_arrow
+from .rows import Rows, evaluate, row_codes, whole
+
+
+def aggregator_of(
+    name: str, overload: Any, types: Sequence[SqlType], literals: Sequence[Any], options: QueryOptions
+) -> Aggregator:
+    """The aggregator of a call, as the options want it."""
+    return configured(name, overload.make(types, literals), options)
+
+
+def initial(aggregator: Aggregator, count: int) -> State:
+    """The states of groups that have no rows yet."""
+    return [filled(f.initial, f.dtype, count) for f in aggregator.fields]
+
+
+def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, guard: bool) -> Any:
+    """One aggregate's result for each group; ``groups`` numbers the rows' groups from 0 to ``count - 1``.
+
+    Raises:
+        StatementError: a sum that its type cannot hold.
+    """
+    aggregator = aggregator_of(call.name, call.overload, call.argument_types, call.literals, options)
+    arguments = [evaluate(e, rows, guard=guard) for e in call.inputs]
+    if call.distinct:
+        _, first = row_codes([pa.array(groups), *arguments], rows.length)
+        first = np.sort(first)
+        groups, arguments = groups[first], [a.take(pa.array(first)) for a in arguments]
+    try:
+        return _results(aggregator, arguments, groups, count, to_arrow(call.type))
+    except DataError as error:
+        raise StatementError(f"{call.name}: {error}", span=call.span) from error
+
+
+def _results(aggregator: Aggregator, arguments: list[Any], groups: Int64s, count: int, type_: Any) -> Any:
+    """Only groups with rows go through `Aggregator.scan`; the others have the result of no rows."""
+    present, numbers = np.unique(groups, return_inverse=True)
+    parts = []
+    if len(present):
+        segments = Segments(numbers.reshape(-1).astype(np.int64), len(present))
+        state, _ = aggregator.scan(initial(aggregator, len(present)), segments, arguments, None, False)
+        parts.append(whole(aggregator.result(state)))
+    if len(present) == count:
+        return parts[0] if parts else pa.nulls(0, type_)
+    parts.append(whole(aggregator.result(initial(aggregator, 1))))
+    places = np.full(count, len(present), np.int64)
+    places[present] = np.arange(len(present))
+    return pa.concat_arrays([p.cast(type_) if p.type != type_ else p for p in parts]).take(pa.array(places))

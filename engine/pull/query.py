@@ -1,0 +1,291 @@
+"""A whole query: WITH, set operations, VALUES, ORDER BY, LIMIT, and the tables and subqueries of FROM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ...grammar.selects import as_table_query
+from ..analysis.bind import NoColumns, bind
+from ..analysis.coercion import coerce, common_type, list_type
+from ..analysis.scope import FromSource
+from ..expressions.nodes import ColumnRef, Literal, TypedExpression
+from ..functions.registry import Registry
+from ..query_options import QueryOptions
+from ..schema import Column, Schema
+from ..types import STRING, SqlType, to_arrow
+from .rows import Rows, SortKey, evaluate, row_codes, sorted_rows, whole
+from .scope import TableScope, made_source
+from .select import Selected, near_output, output_place, select
+
+
+@dataclass(frozen=True, slots=True)
+class FromTable:
+    """What stands in FROM: its columns, and its rows when they are needed.
+
+    Attributes:
+        read: takes the condition of WHERE where the table stands alone, to find rows by key; gives the rows, or more.
+    """
+
+    source: FromSource
+    read: Callable[[TypedExpression | None], Rows]
+
+
+OpenTable = Callable[[ast.SourceRef, bool], FromTable]
+"""A stream or table of the catalog, and whether it is joined with others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a query is answered from.
+
+    Attributes:
+        open: opens streams and tables.
+        common: the tables of WITH that can be seen, each computed when it is first read.
+    """
+
+    open: OpenTable
+    functions: Registry
+    types: Mapping[str, SqlType]
+    options: QueryOptions
+    guard: bool
+    common: Mapping[str, Callable[[], Selected]] = field(default_factory=dict)
+
+    def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], outer: TableScope | None) -> FromTable:
+        """Open a place of FROM."""
+        if isinstance(item, ast.SourceRef):
+            common = self.common.get(item.name)
+            if common is None:
+                return self.open(item, joined)
+            return _made(item.alias or item.name, common(), (), joined, item.span)
+        alias, number = item.alias or "SUBQUERY", 1
+        while item.alias is None and alias in taken:
+            number += 1
+            alias = f"SUBQUERY_{number}"
+        return _made(alias, answer(item.query, self, outer), item.columns, joined, item.span)
+
+    def rows_of(self, query: ast.AnyQuery, outer: TableScope) -> tuple[Sequence[SqlType], Sequence[Any]]:
+        """See `Scope.rows_of`."""
+        found = answer(query, self, outer)
+        return [t for _, t, _ in found.columns], [v for _, _, v in found.columns]
+
+
+def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | None = None) -> Selected:
+    """Answer a query: its columns, its rows in order.
+
+    Raises:
+        StatementError: it is wrong, at the place that is.
+    """
+    whole_query = as_table_query(query)
+    for common in whole_query.common_tables:
+        environment = replace(environment, common={**environment.common, common.name: _once(common, environment, outer)})
+    limit, offset = _count(whole_query.limit), _count(whole_query.offset)
+    body = whole_query.body
+    if isinstance(body, ast.Select):
+        found = select(body, whole_query.order_by, environment, outer)
+    else:
+        found = _body(body, environment, outer)
+        keys = tuple(_sort_key(o, found, environment) for o in whole_query.order_by)
+        found = replace(found, keys=keys)
+    columns, length = found.columns, found.length
+    if found.keys:
+        index = pa.array(sorted_rows(found.keys, length))
+        columns = tuple((n, t, v.take(index)) for n, t, v in columns)
+    start = min(offset or 0, length)
+    stop = length if limit is None else min(start + limit, length)
+    if (start, stop) != (0, length):
+        columns = tuple((n, t, v.slice(start, stop - start)) for n, t, v in columns)
+    return Selected(columns, stop - start, (), found.roots)
+
+
+def _once(common: ast.CommonTable, environment: Environment, outer: TableScope | None) -> Callable[[], Selected]:
+    """A common table, computed once, with the tables of WITH that stand before it."""
+    known: list[Selected] = []
+
+    def rows() -> Selected:
+        if not known:
+            known.append(_renamed(answer(common.query, environment, outer), common.columns, common.span))
+        return known[0]
+
+    return rows
+
+
+def _count(value: int | ast.Parameter | None) -> int | None:
+    if isinstance(value, ast.Parameter):
+        raise StatementError("the parameter has no value", span=value.span, suggestion="Give values beside the text.")
+    return value
+
+
+def _renamed(found: Selected, names: Sequence[str], span: Span) -> Selected:
+    if not names:
+        return found
+    if len(names) != len(found.columns):
+        raise StatementError(f"there are {len(names)} names for {len(found.columns)} columns", span=span)
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise StatementError(f"two columns are called {name}", span=span)
+    columns = tuple((name, t, v) for name, (_, t, v) in zip(names, found.columns, strict=True))
+    return replace(found, columns=columns, roots=())
+
+
+def _made(alias: str, found: Selected, names: Sequence[str], joined: bool, span: Span) -> FromTable:
+    found = _renamed(found, names, span)
+    source = made_source(alias, [(n, t) for n, t, _ in found.columns], joined, span)
+    rows = Rows({c.internal: v for c, (_, _, v) in zip(source.columns, found.columns, strict=True)}, found.length)
+    return FromTable(source, lambda where: rows)
+
+
+def _body(body: ast.QueryBody, environment: Environment, outer: TableScope | None) -> Selected:
+    match body:
+        case ast.Query() | ast.TableQuery():
+            return answer(body, environment, outer)
+        case ast.Select():
+            return select(body, (), environment, outer)
+        case ast.ValuesTable():
+            return _values(body, environment)
+        case ast.SetOperation():
+            return _set_operation(body, environment, outer)
+
+
+# --- VALUES --------------------------------------------------------------------------------
+
+
+def _values(body: ast.ValuesTable, environment: Environment) -> Selected:
+    """Each column has the type that its values have in common."""
+    width = len(body.rows[0])
+    for row in body.rows:
+        if len(row) != width:
+            raise StatementError(f"this row of VALUES has {len(row)} values, the first one has {width}", span=row[0].span)
+    columns = []
+    nothing = Rows({}, 1)
+    for place in range(width):
+        bound = [_constant(row[place], environment) for row in body.rows]
+        type_ = list_type(bound)
+        if type_ is None:
+            raise StatementError(
+                "a column of VALUES has NULL only, so it has no type",
+                span=body.rows[0][place].span,
+                suggestion="Write CAST(NULL AS STRING), or another type.",
+            )
+        parts = [evaluate(coerce(e, type_, lax=True), nothing, guard=environment.guard) for e in bound]
+        columns.append((f"KSQL_COL_{place}", type_, pa.concat_arrays([p.cast(to_arrow(type_)) for p in parts])))
+    return Selected(tuple(columns), len(body.rows))
+
+
+def _constant(expression: ast.Expression, environment: Environment) -> TypedExpression:
+    if isinstance(expression, ast.NullLiteral):
+        return Literal(None, untyped=True, type=STRING, span=expression.span)
+    return bind(expression, NoColumns(), environment.functions, environment.types)
+
+
+# --- set operations --------------------------------------------------------------------------
+
+
+def _set_operation(body: ast.SetOperation, environment: Environment, outer: TableScope | None) -> Selected:
+    """UNION, INTERSECT and EXCEPT: columns by place, names of the first query; chains of them without recursion."""
+    chain: list[ast.SetOperation] = []
+    first: ast.QueryBody = body
+    while isinstance(first, ast.SetOperation):
+        chain.append(first)
+        first = first.left
+    found = _body(first, environment, outer)
+    for operation in reversed(chain):
+        found = _combined(operation, found, _body(operation.right, environment, outer), environment)
+    return found
+
+
+def _combined(operation: ast.SetOperation, left: Selected, right: Selected, environment: Environment) -> Selected:
+    if len(left.columns) != len(right.columns):
+        raise StatementError(
+            f"{operation.operator} needs as many columns on both sides, which have {len(left.columns)} and"
+            f" {len(right.columns)}",
+            span=operation.right.span,
+        )
+    names, types, sides = [], [], ([], [])  # type: ignore[var-annotated]
+    for (name, a, first), (other, b, second) in zip(left.columns, right.columns, strict=True):
+        type_ = common_type(a, b)
+        if type_ is None:
+            raise StatementError(
+                f"{operation.operator} cannot combine {name} ({a}) with {other} ({b})",
+                span=operation.right.span,
+                suggestion="CAST one of them.",
+            )
+        names.append(name)
+        types.append(type_)
+        for side, values, own in zip(sides, (first, second), (a, b), strict=True):
+            side.append(_as_type(values, own, type_, environment))
+    both = [pa.concat_arrays([whole(a), whole(b)]) for a, b in zip(*sides, strict=True)]
+    length = left.length + right.length
+    codes, firsts = row_codes(both, length)
+    rows = _chosen(operation, codes, firsts, left.length)
+    columns = tuple((n, t, v.take(pa.array(rows))) for n, t, v in zip(names, types, both, strict=True))
+    return Selected(columns, len(rows))
+
+
+def _chosen(operation: ast.SetOperation, codes: Any, firsts: Any, left: int) -> Any:
+    """The rows of both sides, one after the other, that the operation keeps, by number."""
+    length = len(codes)
+    if operation.operator == "UNION":
+        return np.arange(length) if operation.all else np.sort(firsts)
+    count = len(firsts)
+    on_left, on_right = (np.bincount(part, minlength=count) for part in (codes[:left], codes[left:]))
+    if not operation.all:
+        wanted = (on_left > 0) & ((on_right > 0) == (operation.operator == "INTERSECT"))
+        return np.sort(firsts[wanted])
+    kept = np.minimum(on_left, on_right) if operation.operator == "INTERSECT" else np.maximum(on_left - on_right, 0)
+    order = np.argsort(codes[:left], kind="stable")
+    ordered = codes[:left][order]
+    number = np.arange(left) - np.searchsorted(ordered, ordered, side="left")
+    return np.sort(order[number < kept[ordered]])
+
+
+def _as_type(values: Any, own: SqlType, type_: SqlType, environment: Environment) -> Any:
+    if own == type_:
+        return values
+    rows = Rows({"V": values}, len(values))
+    return evaluate(coerce(ColumnRef("V", type=own), type_), rows, guard=environment.guard)
+
+
+def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) -> SortKey:
+    """ORDER BY over the columns of a set operation, of VALUES, or of a query in parentheses."""
+    expression = item.expression
+    if isinstance(expression, ast.IntegerLiteral):
+        values = found.columns[output_place(expression, len(found.columns))][2]
+    else:
+        source = made_source("", [(n, t) for n, t, _ in found.columns], False, item.span)
+        scope = TableScope((source,), "ORDER BY", answer=environment.rows_of)
+        try:
+            bound = bind(expression, scope, environment.functions, environment.types)
+        except StatementError as error:
+            if isinstance(expression, ast.NameRef) and error.suggestion is None:
+                error.suggestion = near_output(expression, [n for n, _, _ in found.columns])
+            raise
+        rows = Rows({n: v for n, _, v in found.columns}, found.length)
+        values = evaluate(bound, rows, guard=environment.guard)
+    if pa.types.is_nested(values.type):
+        raise StatementError("this has no order", span=expression.span, suggestion="Order by an item or a field of it.")
+    return SortKey(values, item.descending, item.nulls == "FIRST")
+
+
+def schema_of(found: Selected) -> Schema:
+    """The columns of an answer.  A column of one table keeps its role there."""
+    roots = found.roots or (None,) * len(found.columns)
+    return Schema(
+        tuple(
+            Column(name, type_, "KEY" if root is not None and root.role in ("KEY", "BOUND") else "VALUE")
+            for (name, type_, _), root in zip(found.columns, roots, strict=True)
+        )
+    )
+
+
+def arrow_of(found: Selected) -> pa.Table:
+    """The rows of an answer."""
+    schema = pa.schema([(name, to_arrow(type_)) for name, type_, _ in found.columns])
+    arrays = [v if v.type == f.type else v.cast(f.type) for (_, _, v), f in zip(found.columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

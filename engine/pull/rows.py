@@ -1,0 +1,203 @@
+"""Rows in columns, and what is asked of columns whatever their type: which rows are equal, and which come first.
+
+One equality and one order for all of it (GROUP BY, DISTINCT, joins, set operations, ORDER BY, PARTITION BY): NULLs are
+equal to each other (joins leave them out before they come here), NaN equals NaN and is above all other numbers, -0.0
+equals 0.0, texts go by code point, MAPs are equal whatever the order of their entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import StatementError
+from ...limits import QUERY_BYTES_MAX
+from ...runtime.batch import Bools, Int64s
+from ..expressions.compile import compile_expression
+from ..expressions.nodes import TypedExpression, columns_of
+from ..types import to_arrow
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Columns by internal name (see `analysis.scope`), all of one length."""
+
+    columns: Mapping[str, Any]
+    length: int
+
+    def take(self, rows: Int64s, names: Sequence[str] | None = None) -> Rows:
+        """The rows of the given numbers; -1 is a row of NULLs.  Only some columns, if ``names`` says so."""
+        absent = rows < 0
+        index = pa.array(rows, mask=absent) if absent.any() else pa.array(rows)
+        wanted = self.columns if names is None else {n: self.columns[n] for n in names if n in self.columns}
+        check_size(sum(c.nbytes for c in wanted.values()) * len(rows) // max(self.length, 1))
+        return Rows({name: column.take(index) for name, column in wanted.items()}, len(rows))
+
+    def filter(self, keep: Bools) -> Rows:
+        if keep.all():
+            return self
+        mask = pa.array(keep)
+        return Rows({n: c.filter(mask) for n, c in self.columns.items()}, int(np.count_nonzero(keep)))
+
+    def slice(self, start: int, stop: int) -> Rows:
+        length = max(min(stop, self.length) - start, 0)
+        return Rows({n: c.slice(start, length) for n, c in self.columns.items()}, length)
+
+    def with_columns(self, columns: Mapping[str, Any]) -> Rows:
+        return Rows({**self.columns, **columns}, self.length)
+
+
+def check_size(size: int) -> None:
+    """Raises: StatementError, if a step of a query would take more memory than it may."""
+    if size > QUERY_BYTES_MAX:
+        raise StatementError(
+            f"the query needs more than {QUERY_BYTES_MAX:,} bytes of memory",
+            suggestion="Filter earlier, give joins a condition with =, or add a LIMIT.",
+        )
+
+
+def evaluate(expression: TypedExpression, rows: Rows, *, guard: bool) -> Any:
+    """The values of an expression, one array; a row that fails is NULL."""
+    names = [c.name for c in columns_of(expression)]
+    columns = [whole(rows.columns[name]) for name in names]
+    schema = pa.schema([(name, column.type) for name, column in zip(names, columns, strict=True)])
+    values = compile_expression(expression, schema, guard=guard)(columns, rows.length).values
+    if isinstance(values, pa.Scalar):
+        return pa.array([values.as_py()] * rows.length, to_arrow(expression.type))
+    return whole(values)
+
+
+def whole(array: Any) -> Any:
+    """One contiguous array."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    joined = array.combine_chunks()
+    return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
+
+
+# --- equality ------------------------------------------------------------------------------
+
+
+def _plain(array: Any) -> Any:
+    """Floats with one zero; other arrays as they are."""
+    return pc.add(array, 0.0) if pa.types.is_floating(array.type) else array
+
+
+def _is_nested(type_: Any) -> bool:
+    return bool(pa.types.is_nested(type_))
+
+
+def _frozen(value: Any) -> Any:
+    """A nested value as something that can be hashed, equal where the values are."""
+    if isinstance(value, dict):
+        return tuple((k, _frozen(v)) for k, v in value.items())
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    if isinstance(value, float):
+        return "NaN" if value != value else value + 0.0
+    return value
+
+
+def _values(array: Any) -> list[Any]:
+    """Nested values, frozen; the entries of maps without an order."""
+    if pa.types.is_map(array.type):
+        keys, items = (_values(part) for part in (array.keys, array.items))
+        ends = array.offsets.to_pylist()
+        first = ends[0] if ends else 0
+        valid = array.is_valid().to_pylist()
+        return [
+            frozenset(zip(keys[a - first : b - first], items[a - first : b - first], strict=True)) if ok else None
+            for a, b, ok in zip(ends, ends[1:], valid, strict=False)
+        ]
+    return [_frozen(value) for value in array.to_pylist(maps_as_pydicts=None)]
+
+
+def _codes(array: Any) -> Int64s:
+    """int64[n]: equal numbers for equal values, NULL included; from 0, dense."""
+    array = whole(array)
+    if _is_nested(array.type):
+        seen: dict[Any, int] = {}
+        return np.fromiter((seen.setdefault(v, len(seen)) for v in _values(array)), np.int64, len(array))
+    indices = pc.dictionary_encode(_plain(array), null_encoding="encode").indices
+    return np.asarray(indices.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
+
+
+def row_codes(columns: Sequence[Any], length: int) -> tuple[Int64s, Int64s]:
+    """Which rows are equal in all of the columns.
+
+    Returns:
+        int64[n], the number of each row's group, in order of first appearance; and the first row of each group.
+    """
+    if length == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    combined = np.zeros(length, np.int64)
+    count = 1
+    for column in columns:
+        codes = _codes(column)
+        size = int(codes.max()) + 1
+        if count * size >= 1 << 62:
+            _, combined = np.unique(combined, return_inverse=True)
+            count = int(combined.max()) + 1
+        combined = combined * size + codes
+        count *= size
+    _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    return number[inverse.reshape(-1)], first[order].astype(np.int64)
+
+
+def is_null(array: Any) -> Bools:
+    return np.asarray(whole(array).is_null().to_numpy(zero_copy_only=False), np.bool_)
+
+
+# --- order ---------------------------------------------------------------------------------
+
+
+def ranks(array: Any) -> Int64s:
+    """int64[n]: the place of each value among the different ones, ascending; NULLs have -1."""
+    array = _plain(whole(array))
+    length = len(array)
+    found = np.full(length, -1, np.int64)
+    if not length:
+        return found
+    order = pc.sort_indices(array)
+    ordered = array.take(order)
+    valid = length - array.null_count
+    ordered, rows = ordered.slice(0, valid), order.to_numpy()[:valid]
+    if not valid:
+        return found
+    encoded = pc.dictionary_encode(ordered).indices.to_numpy(zero_copy_only=False)
+    found[rows] = encoded  # values are first met in ascending order; NaN stands after the numbers
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """NULLs come last in both directions, unless the text says otherwise."""
+
+    values: Any
+    descending: bool = False
+    nulls_first: bool = False
+
+    def numbers(self) -> Int64s:
+        """int64[n], to be sorted ascending."""
+        places = ranks(self.values)
+        nulls = places < 0
+        if self.descending:
+            places = -places
+        bound = len(places) + 1
+        places[nulls] = -bound if self.nulls_first else bound
+        return places
+
+
+def sorted_rows(keys: Sequence[SortKey], length: int) -> Int64s:
+    """Row numbers in order; rows that are equal in all keys keep theirs."""
+    if not keys:
+        return np.arange(length, dtype=np.int64)
+    return np.lexsort([key.numbers() for key in reversed(keys)]).astype(np.int64, copy=False)

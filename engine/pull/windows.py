@@ -1,0 +1,247 @@
+"""Window functions: what a row knows of the rows beside it in its partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import DataError, StatementError
+from ...runtime.batch import Bools, Int64s
+from ...runtime.kernel import Aggregator, Segments
+from ..expressions.nodes import Literal, WindowFunction
+from ..query_options import QueryOptions
+from ..types import to_arrow
+from .groups import aggregator_of, initial
+from .rows import Rows, SortKey, evaluate, row_codes, whole
+
+_BLOCK_ROWS = 1 << 20
+"""Rows of frames that are aggregated together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The rows in the order of their partitions, and within these in the order of ORDER BY.
+
+    Attributes:
+        order: int64[n], row numbers.
+        starts, ends: int64[n] by place in ``order``: the bounds of the row's partition.
+        peer_starts, peer_ends: the same of the rows that ORDER BY does not tell from the row.
+    """
+
+    order: Int64s
+    starts: Int64s
+    ends: Int64s
+    peer_starts: Int64s
+    peer_ends: Int64s
+
+
+def window_values(call: WindowFunction, rows: Rows, options: QueryOptions, *, guard: bool) -> Any:
+    """The values of a window function, one for each row.
+
+    Raises:
+        StatementError: an argument that must be constant is not; a frame that is not supported.
+    """
+    layout = _layout(call, rows, guard=guard)
+    arguments = [evaluate(e, rows, guard=guard).take(pa.array(layout.order)) for e in call.inputs]
+    values = _ranked(call, layout) if call.overload is None else None
+    if values is None:
+        first, last = _frames(call, layout)
+        if call.overload is None:
+            values = _offset_values(call, layout, arguments, first, last)
+        else:
+            values = _aggregated(call, layout, arguments, first, last, options)
+    type_ = to_arrow(call.type)
+    values = whole(values)
+    values = values if values.type == type_ else values.cast(type_)
+    back = np.empty(rows.length, np.int64)
+    back[layout.order] = np.arange(rows.length)
+    return values.take(pa.array(back))
+
+
+def _layout(call: WindowFunction, rows: Rows, *, guard: bool) -> _Layout:
+    partitions, _ = row_codes([evaluate(e, rows, guard=guard) for e in call.partition_by], rows.length)
+    keys = [
+        SortKey(evaluate(e, rows, guard=guard), descending, nulls_first).numbers()
+        for e, (descending, nulls_first) in zip(call.order_by, call.directions, strict=True)
+    ]
+    order = np.lexsort([*reversed(keys), partitions]).astype(np.int64) if rows.length else np.zeros(0, np.int64)
+    new_partition = _changes([partitions[order]])
+    new_peer = new_partition | _changes([k[order] for k in keys])
+    starts, ends = _bounds(new_partition)
+    peer_starts, peer_ends = _bounds(new_peer)
+    return _Layout(order, starts, ends, peer_starts, peer_ends)
+
+
+def _changes(columns: list[Int64s]) -> Bools:
+    """bool[n]: the row differs from the one before it; the first one does (without columns none other)."""
+    length = len(columns[0]) if columns else 0
+    if not columns:
+        return np.zeros(1, np.bool_)  # broadcasts
+    found = np.zeros(length, np.bool_)
+    found[:1] = True
+    for column in columns:
+        found[1:] |= column[1:] != column[:-1]
+    return found
+
+
+def _bounds(new: Bools) -> tuple[Int64s, Int64s]:
+    firsts = np.flatnonzero(new).astype(np.int64)
+    sizes = np.diff(np.append(firsts, len(new)))
+    return np.repeat(firsts, sizes), np.repeat(firsts + sizes, sizes)
+
+
+def _ranked(call: WindowFunction, layout: _Layout) -> Any:
+    """The functions that only count rows; None for the others."""
+    place = np.arange(len(layout.order), dtype=np.int64)
+    sizes = layout.ends - layout.starts
+    match call.name:
+        case "ROW_NUMBER":
+            return pa.array(place - layout.starts + 1)
+        case "RANK":
+            return pa.array(layout.peer_starts - layout.starts + 1)
+        case "DENSE_RANK":
+            numbers = np.cumsum(layout.peer_starts == place)
+            return pa.array(numbers - numbers[layout.starts] + 1) if len(place) else pa.array(place)
+        case "PERCENT_RANK":
+            return pa.array((layout.peer_starts - layout.starts) / np.maximum(sizes - 1, 1))
+        case "CUME_DIST":
+            return pa.array((layout.peer_ends - layout.starts) / np.maximum(sizes, 1))
+        case "NTILE":
+            buckets = _whole_number(call, 0, least=1)
+            if buckets is None:
+                return pa.nulls(len(place), pa.int64())
+            small, larger = sizes // buckets, sizes % buckets
+            within = place - layout.starts
+            in_larger = larger * (small + 1)
+            late = larger + (within - in_larger) // np.maximum(small, 1)
+            return pa.array(np.where(within < in_larger, within // (small + 1), late) + 1)
+    return None
+
+
+def _whole_number(call: WindowFunction, place: int, least: int) -> int | None:
+    """A constant argument.  Raises: StatementError."""
+    argument = call.arguments[place]
+    if not isinstance(argument, Literal):
+        raise StatementError(f"{call.name} needs a constant here", span=argument.span)
+    if argument.value is not None and argument.value < least:
+        raise StatementError(f"{call.name} needs a number from {least} on here", span=argument.span)
+    return None if argument.value is None else int(argument.value)
+
+
+def _frames(call: WindowFunction, layout: _Layout) -> tuple[Int64s, Int64s]:
+    """int64[n] each: the places of the first row of each row's frame, and after its last."""
+    place = np.arange(len(layout.order), dtype=np.int64)
+    unit, (start, start_rows), (end, end_rows) = call.frame
+
+    def bound(kind: str, rows: int, *, is_end: bool) -> Int64s:
+        match kind:
+            case "UNBOUNDED PRECEDING":
+                return layout.starts
+            case "UNBOUNDED FOLLOWING":
+                return layout.ends
+            case "CURRENT ROW" if unit == "RANGE":
+                return layout.peer_ends if is_end else layout.peer_starts
+            case "CURRENT ROW":
+                return place + is_end
+            case "PRECEDING":
+                return place - rows + is_end
+        return place + rows + is_end
+
+    first = np.clip(bound(start, start_rows, is_end=False), layout.starts, layout.ends)
+    last = np.clip(bound(end, end_rows, is_end=True), layout.starts, layout.ends)
+    return first, np.maximum(first, last)
+
+
+def _offset_values(call: WindowFunction, layout: _Layout, arguments: list[Any], first: Int64s, last: Int64s) -> Any:
+    """LAG, LEAD and the values at places of the frame."""
+    place = np.arange(len(layout.order), dtype=np.int64)
+    if call.name in ("LAG", "LEAD"):
+        distance = 1 if len(call.arguments) < 2 else _whole_number(call, 1, least=-(2**31))
+        if distance is None:
+            return pa.nulls(len(place), arguments[0].type)
+        at = place - distance if call.name == "LAG" else place + distance
+        inside = (at >= layout.starts) & (at < layout.ends)
+    else:
+        number = 1 if call.name != "NTH_VALUE" else _whole_number(call, 1, least=1)
+        if number is None:
+            return pa.nulls(len(place), arguments[0].type)
+        at = last - 1 if call.name == "LAST_VALUE" else first + number - 1
+        inside = (at >= first) & (at < last)
+    if len(arguments) < 3 or call.name not in ("LAG", "LEAD"):
+        return arguments[0].take(pa.array(np.where(inside, at, 0), mask=~inside)) if len(place) else arguments[0]
+    both = pa.concat_arrays([whole(arguments[0]), whole(arguments[2])])
+    return both.take(pa.array(np.where(inside, at, place + len(place))))
+
+
+def _aggregated(
+    call: WindowFunction,
+    layout: _Layout,
+    arguments: list[Any],
+    first: Int64s,
+    last: Int64s,
+    options: QueryOptions,
+) -> Any:
+    """An aggregate over each row's frame."""
+    types: list[Any] = [a.type for a in call.arguments]
+    literals = [a.value if isinstance(a, Literal) else None for a in call.arguments]
+    aggregator = aggregator_of(call.name, call.overload, types, literals, options)
+    length = len(layout.order)
+    try:
+        if not length:
+            return pa.nulls(0, to_arrow(call.type))
+        if (first == layout.starts).all():
+            return _running(aggregator, layout, arguments, last)
+        return _sliding(aggregator, arguments, first, last)
+    except DataError as error:
+        raise StatementError(f"{call.name}: {error}", span=call.span) from error
+
+
+def _running(aggregator: Aggregator, layout: _Layout, arguments: list[Any], last: Int64s) -> Any:
+    """Frames that begin with the partition: its state after each row, taken where the frame ends."""
+    partitions = np.cumsum(layout.starts == np.arange(len(layout.order))) - 1
+    count = int(partitions[-1]) + 1
+    segments = Segments(partitions.astype(np.int64), count)
+    _, running = aggregator.scan(initial(aggregator, count), segments, arguments, None, True)
+    assert running is not None
+    results = whole(aggregator.result(running))
+    return _with_empty(aggregator, results, last - 1, last <= layout.starts)
+
+
+def _with_empty(aggregator: Aggregator, results: Any, places: Int64s, empty: Bools) -> Any:
+    """The results at places, and that of no rows where a frame is empty."""
+    if not empty.any():
+        return results.take(pa.array(places))
+    none = whole(aggregator.result(initial(aggregator, 1)))
+    both = pa.concat_arrays([results, none.cast(results.type) if none.type != results.type else none])
+    return both.take(pa.array(np.where(empty, len(results), places)))
+
+
+def _sliding(aggregator: Aggregator, arguments: list[Any], first: Int64s, last: Int64s) -> Any:
+    """Any other frames: the rows of each are a group of their own, block by block."""
+    sizes = last - first
+    ends = np.cumsum(sizes)
+    parts = []
+    begin = 0
+    while begin < len(sizes):
+        done = int(ends[begin - 1]) if begin else 0
+        end = max(int(np.searchsorted(ends, done + _BLOCK_ROWS, side="right")), begin + 1)
+        own = sizes[begin:end]
+        groups = np.repeat(np.arange(end - begin), own)
+        within = np.arange(len(groups)) - np.repeat(np.cumsum(own) - own, own)
+        index = pa.array(np.repeat(first[begin:end], own) + within)
+        present, numbers = np.unique(groups, return_inverse=True)
+        results = whole(aggregator.result(initial(aggregator, 0)))
+        if len(present):
+            segments = Segments(numbers.reshape(-1).astype(np.int64), len(present))
+            state, _ = aggregator.scan(
+                initial(aggregator, len(present)), segments, [a.take(index) for a in arguments], None, False
+            )
+            results = whole(aggregator.result(state))
+        places = np.zeros(end - begin, np.int64)
+        places[present] = np.arange(len(present))
+        parts.append(_with_empty(aggregator, results, places, own == 0))
+        begin = end
+    return pa.concat_arrays(parts)

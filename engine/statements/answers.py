@@ -1,0 +1,121 @@
+"""Any SELECT over streams and tables, answered once: the snapshots and streams that `engine.pull` works on.
+
+All tables that a query names, in subqueries too, are read as of one moment between steps of their queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...grammar import ast
+from ...grammar.selects import nodes_of
+from ...runtime.views import TableSnapshot
+from ..analysis.query import analyse
+from ..analysis.scope import FromSource, source_columns
+from ..analysis.switches import check_expression
+from ..catalog import DataSource
+from ..expressions.nodes import TypedExpression
+from ..pull.query import Environment, FromTable, answer, arrow_of, schema_of
+from ..pull.rows import Rows, whole
+from ..results import Table
+from .context import Context
+from .reading_sources import check_limit, find_source, kept_view, read_stream
+from .wanted import bound_keys, check_scan, in_key_order
+
+
+def sources_named(context: Context, query: ast.AnyQuery) -> list[str]:
+    """The streams and tables of the catalog that a query names anywhere."""
+    names = dict.fromkeys(n.name for n in nodes_of(query) if isinstance(n, ast.SourceRef))
+    return [name for name in names if name in context.catalog.sources]
+
+
+def answered(context: Context, query: ast.AnyQuery) -> Table:
+    """Answer a query with any clauses.
+
+    Raises:
+        StatementError: it is wrong, or a switch forbids it.
+    """
+    nodes = nodes_of(query)
+    check_expression(query, context.options)
+    for node in nodes:
+        if isinstance(node, ast.Query | ast.TableQuery) and node.limit is not None:
+            check_limit(context, node.span)
+    environment = _Reading(context, query, nodes).environment()
+    found = answer(query, environment)
+    limit = query.limit
+    return Table(arrow_of(found), schema_of(found), limit_reached=isinstance(limit, int) and found.length >= limit)
+
+
+class _Reading:
+    """The sources of one query."""
+
+    def __init__(self, context: Context, query: ast.AnyQuery, nodes: list[ast.Node]) -> None:
+        self._context = context
+        views: dict[str, str] = {}
+        for name in sources_named(context, query):
+            view = context.view_of(context.catalog.sources[name])
+            if view is not None:
+                views[name] = view
+        self._snapshots: Mapping[str, TableSnapshot] = context.host.tables(views) if views else {}
+        self._streams: dict[str, Rows] = {}
+        stars = any(isinstance(n, ast.SelectStar) for n in nodes)
+        using = {name for n in nodes if isinstance(n, ast.TableJoin) for name in n.using}
+        self._needed = None if stars else {n.name for n in nodes if isinstance(n, ast.NameRef)} | using
+        self._named = {n.name for n in nodes if isinstance(n, ast.NameRef)}
+        self._first_rows = any(
+            isinstance(n, ast.Query | ast.TableQuery)
+            and (n.limit is not None or getattr(n, "offset", None) is not None)
+            and not getattr(n, "order_by", ())
+            for n in nodes
+        )
+
+    def environment(self) -> Environment:
+        context = self._context
+        guard = context.options.nested_errors_are_null
+        return Environment(self.open, context.functions, context.catalog.types, context.options, guard)
+
+    def open(self, reference: ast.SourceRef, joined: bool) -> FromTable:
+        """See `engine.pull.query.OpenTable`."""
+        source = find_source(self._context, reference)
+        alias = reference.alias or reference.name
+        found = FromSource(alias, source, source_columns(source, alias, joined), reference.span)
+        if source.kind == "TABLE":
+            kept_view(self._context, source, reference.span)
+            return FromTable(found, lambda where: self._table(found, where))
+        return FromTable(found, lambda where: self._stream(found))
+
+    def _table(self, found: FromSource, where: TypedExpression | None) -> Rows:
+        source, snapshot = found.source, self._snapshots[found.source.name]
+        keys = bound_keys(where, source)
+        check_scan(self._context, where, source, found.span)
+        rows = snapshot.table() if keys is None else snapshot.lookup(keys)
+        if self._first_rows:
+            rows = in_key_order(self._context, source, rows)
+        return _rows(found, {name: rows.column(name) for name in rows.column_names}, rows.num_rows)
+
+    def _stream(self, found: FromSource) -> Rows:
+        name = found.source.name
+        if name not in self._streams:
+            self._streams[name] = self._read(found.source)
+        rows = self._streams[name]
+        return _rows(found, rows.columns, rows.length)
+
+    def _read(self, source: DataSource) -> Rows:
+        """All records of a stream; only the columns that the query names, unless it has a star."""
+        columns = [c for c in source_columns(source, source.name, False) if c.role != "PSEUDO" or c.name == "ROWTIME"]
+        needed = [
+            c.name
+            for c in columns
+            if (c.name in self._named if c.role == "PSEUDO" else self._needed is None or c.name in self._needed)
+        ] or ["ROWTIME"]
+        names = tuple(ast.SelectExpression(ast.NameRef(name)) for name in needed)
+        query = ast.Query(names, ast.SourceRef(source.name))
+        resolved = analyse(query, self._context.query_context())
+        arrays = read_stream(self._context, query, resolved)
+        return Rows({n: whole(a) for n, a in zip(needed, arrays, strict=True)}, len(arrays[0]))
+
+
+def _rows(found: FromSource, columns: Mapping[str, Any], length: int) -> Rows:
+    """Columns under their internal names."""
+    return Rows({c.internal: whole(columns[c.name]) for c in found.columns if c.name in columns}, length)

@@ -1,0 +1,151 @@
+"""Which rows of a table a condition asks for: whole keys are looked up, ranges and all else are scanned for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from ...errors import Span, StatementError
+from ..catalog import DataSource
+from ..expressions.nodes import Arithmetic, Between, Call, ColumnRef, Compare, In, Logical, TypedExpression, columns_of
+from ..expressions.nodes import Literal as Constant
+from ..serdes import key_schema, serdes_of
+from ..types import BIGINT, BYTES, DOUBLE, INTEGER, STRING, to_arrow
+from .context import Context
+
+
+def operands(expression: TypedExpression | None, operator: Literal["AND", "OR"]) -> Iterator[TypedExpression]:
+    """What a chain of ANDs, or of ORs, combines; the expression itself if it is none."""
+    if isinstance(expression, Logical) and expression.operator == operator:
+        yield from operands(expression.left, operator)
+        yield from operands(expression.right, operator)
+    elif expression is not None:
+        yield expression
+
+
+def bound_keys(where: TypedExpression | None, source: DataSource) -> list[Any] | None:
+    """The keys that WHERE asks for, one array per key column, or None if it does not name whole keys."""
+    names = [c.name for c in source.schema.keys]
+    bound: dict[str, list[Any]] = {}
+    for condition in operands(where, "AND"):
+        found = _equality(condition)
+        if found is not None and found[0] in names and found[0] not in bound:
+            bound[found[0]] = found[1]
+    if source.window is not None or len(bound) != len(names):
+        return None
+    rows: list[tuple[Any, ...]] = [()]
+    for name in names:
+        rows = [(*row, value) for row in rows for value in bound[name]]
+    rows = list(dict.fromkeys(rows))
+    return [pa.array([row[i] for row in rows], to_arrow(c.type)) for i, c in enumerate(source.schema.keys)]
+
+
+def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
+    """``column = constant`` and ``column IN (constants)`` -> the column and the values, if its type has them."""
+    match condition:
+        case (
+            Compare(operator="=", left=ColumnRef() as column, right=Constant() as constant)
+            | Compare(operator="=", left=Constant() as constant, right=ColumnRef() as column)
+        ) if _is_of(constant, column):
+            return column.name, [constant.value]
+        case In(operand=ColumnRef() as column, items=items, negated=False) if all(
+            isinstance(i, Constant) and _is_of(i, column) for i in items
+        ):
+            values = [i.value for i in items if isinstance(i, Constant) and i.value is not None]
+            return (column.name, values) if values else None
+    return None
+
+
+_RANGES: dict[object, int] = {INTEGER: 2**31, BIGINT: 2**63, DOUBLE: 2**53}
+"""Up to here (in both directions) a type has every whole number."""
+
+
+def _is_of(constant: Constant, column: ColumnRef) -> bool:
+    """Whether a constant is a value of the column's type: of the type itself, or a whole number that the type has.
+
+    ``7`` is an INTEGER; a key of BIGINT is looked up by it, too.
+    """
+    if constant.type == column.type:
+        return True
+    bound = _RANGES.get(column.type) if constant.type in (INTEGER, BIGINT) else None
+    return bound is not None and (constant.value is None or -bound <= constant.value < bound)
+
+
+def check_scan(context: Context, where: TypedExpression | None, source: DataSource, span: Span) -> None:
+    """Without table scans, every alternative of WHERE must name each key column once, or a range of the only one.
+
+    Raises:
+        StatementError: it does not.
+    """
+    if context.options.pull_table_scan:
+        return
+    names = [c.name for c in source.schema.keys]
+    alternatives = [[]] if where is None else _alternatives(where)
+    ranged = (
+        context.options.pull_range_scan
+        and len(alternatives) == len(names) == 1
+        and source.schema.keys[0].type in (STRING, BYTES)
+    )
+    for alternative in alternatives:
+        found = [f for condition in alternative if (f := key_condition(condition, names)) is not None]
+        if ranged and found and all(how == "range" for _, how in found):
+            continue
+        if sorted(name for name, _ in found) != sorted(names) or any(how != "=" for _, how in found):
+            break
+    else:
+        return
+    raise StatementError(
+        f"this query reads the whole table {source.name}, which ksql.query.pull.table.scan.enabled forbids",
+        span=span,
+        suggestion=f"Compare {', '.join(names)} with a constant, once.",
+    )
+
+
+def _alternatives(expression: TypedExpression) -> list[list[TypedExpression]]:
+    """The disjunctive normal form: alternatives, each a list of conditions."""
+    match expression:
+        case Logical(operator="OR", left=left, right=right):
+            return _alternatives(left) + _alternatives(right)
+        case Logical(operator="AND", left=left, right=right):
+            return [[*a, *b] for a in _alternatives(left) for b in _alternatives(right)]
+    return [[expression]]
+
+
+def key_condition(condition: TypedExpression, names: list[str]) -> tuple[str, str] | None:
+    """The key column that a condition is about, and how: ``=`` (also IN), ``range`` or ``other``."""
+    if isinstance(condition, In):
+        operand = condition.operand
+        if isinstance(operand, ColumnRef) and operand.name in names:
+            return operand.name, "other" if condition.negated else "="
+        return None
+    if isinstance(condition, Between) and isinstance(condition.operand, ColumnRef) and condition.operand.name in names:
+        constant = not columns_of(condition.low) and not columns_of(condition.high) and not condition.negated
+        return condition.operand.name, "range" if constant else "other"
+    if not isinstance(condition, Compare):
+        return None
+    for one, other in ((condition.left, condition.right), (condition.right, condition.left)):
+        named = [c.name for c in columns_of(one) if c.name in names]
+        if not named:
+            continue
+        direct = not isinstance(one, (Arithmetic, Call)) and not columns_of(other)
+        if not direct:
+            return named[0], "other"
+        if condition.operator == "=":
+            return named[0], "="
+        return named[0], "range" if condition.operator in ("<", "<=", ">", ">=") else "other"
+    return None
+
+
+def in_key_order(context: Context, source: DataSource, rows: pa.Table) -> pa.Table:
+    """Rows in the order of their serialised keys (then windows), so that LIMIT takes the same ones every time."""
+    serde, _ = serdes_of(source, context.schemas)
+    if serde is None or rows.num_rows == 0:
+        return rows
+    schema = key_schema(source.schema)
+    arrays = [rows.column(f.name).combine_chunks() for f in schema]
+    encoded = serde.encode(arrays, schema, None).data.to_pylist()
+    starts = rows.column("WINDOWSTART").to_pylist() if source.window is not None else [0] * rows.num_rows
+    order = sorted(range(rows.num_rows), key=lambda i: (encoded[i] or b"", starts[i]))
+    return rows.take(pa.array(order, pa.int64()))
