@@ -19,12 +19,19 @@ Bind = Callable[[ast.Expression, Scope], TypedExpression]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A column of the expanded SELECT list.  ``star`` says that it comes from ``*``; ``name`` is final once given."""
+    """A column of the expanded SELECT list.
+
+    Attributes:
+        name: final once it is given.
+        star: it comes from ``*``.
+        written: the name of a column that stands there by itself, without an alias.
+    """
 
     expression: TypedExpression
     name: str | None
     span: Span
     star: bool = False
+    written: str | None = None
 
 
 def expand(
@@ -52,7 +59,8 @@ def expand(
                         span=item.span,
                         suggestion=f"Call it something else, {alias}_ for example.",
                     )
-                items.append(Item(bind(expression, scope), alias, expression.span))
+                written = expression.name if isinstance(expression, ast.NameRef) and alias is None else None
+                items.append(Item(bind(expression, scope), alias, expression.span, written=written))
     return tuple(items)
 
 

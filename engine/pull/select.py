@@ -320,6 +320,17 @@ class _Select:
 
     # --- ORDER BY --------------------------------------------------------------------------------
 
+    def _written(self, items: Sequence[Item]) -> dict[str, int]:
+        """Columns of the SELECT list by the names that they are written with: ``a.id``, called A_ID beside ``b.id``, as ID.
+
+        Only where one column of that name is listed.
+        """
+        found: dict[str, int | None] = {}
+        for place, item in enumerate(items):
+            if isinstance(item.expression, ColumnRef) and not item.star and item.written is not None:
+                found[item.written] = None if item.written in found else place
+        return {name: place for name, place in found.items() if place is not None}
+
     def _order(self, item: ast.OrderItem, items: Sequence[Item], scope: TableScope) -> TypedExpression | int:
         """What to sort by: the number of a column of the SELECT list, or an expression over the rows."""
         expression = item.expression
@@ -327,7 +338,7 @@ class _Select:
             place = output_place(expression, len(items))
             _check_sortable(items[place].expression)
             return place
-        names = {str(i.name): place for place, i in enumerate(items)}
+        names = {**self._written(items), **{str(i.name): place for place, i in enumerate(items)}}
         if isinstance(expression, ast.NameRef) and expression.qualifier is None and expression.name in names:
             place = names[expression.name]
             _check_sortable(items[place].expression)

@@ -24,9 +24,9 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / ".demo-data"
 
 QUESTIONS = {
-    "Which airlines leave late?  (any SQL that DuckDB can run, over the hourly windows)": """
-        SELECT airline, sum(departures) AS departures, round(sum(delay) / sum(departed), 1) AS delay_minutes,
-               max(worst) AS worst_minutes
+    "Which airlines leave late?  (a SELECT with any clauses, over the hourly windows)": """
+        SELECT airline, SUM(departures) AS departures, ROUND(CAST(SUM(delay) AS DOUBLE) / SUM(departed), 1) AS delay_minutes,
+               MAX(worst) AS worst_minutes
         FROM airline_hours GROUP BY airline ORDER BY delay_minutes DESC LIMIT 5""",
     "What does the weather do?  (a table behind a stream-stream join)": """
         SELECT sky, departures, round(delay, 1) AS delay_minutes FROM sky_delays ORDER BY departures DESC""",
@@ -34,9 +34,9 @@ QUESTIONS = {
         SELECT d.dest, a.name, d.departures, d.cancelled, round(d.delay, 1) AS delay_minutes, d.distance
         FROM destinations d LEFT JOIN airport_names a ON d.dest = a.faa ORDER BY d.departures DESC LIMIT 5""",
     "The longest working days of an aircraft  (session windows)": """
-        SELECT s.tailnum, p.manufacturer, p.model, make_timestamp(s.windowstart * 1000) AS begun_utc,
-               round((s.windowend - s.windowstart) / 3600000, 1) AS hours, s.departures, s.miles
-        FROM aircraft_days s LEFT JOIN plane_models p ON s.tailnum = p.tailnum ORDER BY hours DESC, tailnum LIMIT 5""",
+        SELECT s.tailnum, p.manufacturer, p.model, FROM_UNIXTIME(s.windowstart) AS begun_utc,
+               ROUND((s.windowend - s.windowstart) / 3600000E0, 1) AS day_hours, s.departures, s.miles
+        FROM aircraft_days s LEFT JOIN plane_models p ON s.tailnum = p.tailnum ORDER BY day_hours DESC, tailnum LIMIT 5""",
     "One destination  (a lookup by key)": "SELECT * FROM destinations WHERE dest = 'SFO'",
 }
 

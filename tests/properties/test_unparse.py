@@ -93,7 +93,42 @@ def _compound(e: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.builds(ast.MapConstructor, st.lists(st.tuples(e, e), max_size=2).map(tuple)),
         st.builds(ast.StructConstructor, st.lists(st.tuples(names, e), max_size=2).map(tuple)),
         st.builds(ast.AtTimeZone, e, st.builds(ast.StringLiteral, texts)),
+        st.builds(ast.FunctionCall, functions, some, st.just(False), st.just(True)),
+        st.builds(ast.ScalarSubquery, subqueries),
+        st.builds(ast.InSubquery, e, subqueries, flags),
+        st.builds(ast.Exists, subqueries),
+        st.builds(ast.WindowCall, calls, some | st.just(()), orders(e), st.none() | frames),
+        st.lists(e, min_size=15, max_size=40).map(_chain),
     )
+
+
+def orders(e: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """ORDER BY over expressions."""
+    items = st.builds(ast.OrderItem, e, st.booleans(), st.sampled_from([None, "FIRST", "LAST"]))
+    return st.lists(items, max_size=2).map(tuple)
+
+
+def _chain(parts: list[Any]) -> Any:
+    """What the parser makes of a chain of ORs."""
+    return parse_expression(" OR ".join(f"({unparse_expression(p)})" for p in parts))
+
+
+counts = st.integers(0, 99) | st.builds(ast.Parameter, st.just("SOME_NAME"))
+subqueries = st.sampled_from(
+    [
+        parse_statement(text)
+        for text in (
+            "SELECT 1",
+            "SELECT A FROM S",
+            "SELECT DISTINCT A FROM S, (SELECT B FROM T) ORDER BY 1 LIMIT 2 OFFSET $n",
+            "WITH X (Y) AS (SELECT 1) SELECT * FROM X UNION ALL (SELECT 2 LIMIT 1) INTERSECT VALUES (1), ($a)",
+        )
+    ]
+)
+calls = st.builds(ast.FunctionCall, st.sampled_from(["SUM", "LAG"]), st.just((ast.NameRef("A"),)))
+_bounds = [ast.FrameBound(k) for k in ("UNBOUNDED PRECEDING", "CURRENT ROW", "UNBOUNDED FOLLOWING")]
+frame_bounds = st.sampled_from(_bounds) | st.builds(ast.FrameBound, st.sampled_from(["PRECEDING", "FOLLOWING"]), counts)
+frames = st.builds(ast.Frame, st.sampled_from(["ROWS", "RANGE"]), frame_bounds, frame_bounds)
 
 
 atoms = st.one_of(
@@ -138,6 +173,40 @@ queries = st.builds(
     st.sampled_from([None, "CHANGES", "FINAL"]),
     st.none() | st.integers(0, 10**9),
 )
+from_items = (
+    source_refs
+    | st.builds(ast.SubqueryRef, queries, st.none(), st.just(()))
+    | st.builds(ast.SubqueryRef, subqueries, names, st.lists(names, max_size=2).map(tuple))
+)
+using = st.lists(names, min_size=1, max_size=2).map(tuple)
+table_joins = st.one_of(
+    st.builds(ast.TableJoin, st.just("CROSS"), from_items),
+    st.builds(ast.TableJoin, st.sampled_from(["INNER", "LEFT", "RIGHT", "FULL"]), from_items, short),
+    st.builds(ast.TableJoin, st.sampled_from(["INNER", "FULL"]), from_items, st.none(), using),
+)
+selects = st.builds(
+    ast.Select,
+    st.lists(select_items, min_size=1, max_size=2).map(tuple),
+    from_items,
+    st.lists(table_joins, max_size=2).map(tuple),
+    st.none() | short,
+    expression_lists,
+    st.none() | short,
+    st.booleans(),
+)
+value_rows = st.lists(st.lists(short, min_size=1, max_size=2).map(tuple), min_size=1, max_size=2).map(tuple)
+simple_bodies = selects | st.builds(ast.ValuesTable, value_rows)
+bodies = simple_bodies | st.builds(
+    ast.SetOperation, st.sampled_from(["UNION", "EXCEPT", "INTERSECT"]), st.booleans(), simple_bodies, simple_bodies
+)
+table_queries = st.builds(
+    ast.TableQuery,
+    bodies,
+    st.lists(st.builds(ast.CommonTable, names, st.lists(names, max_size=2).map(tuple), queries), max_size=2).map(tuple),
+    orders(short),
+    st.none() | counts,
+    counts,
+)
 kinds = st.sampled_from(["STREAM", "TABLE"])
 flags = st.booleans()
 properties = st.lists(
@@ -166,7 +235,9 @@ plain_statements = st.one_of(
     st.builds(ast.CreateSource, kinds, names, columns, properties, flags, flags, flags),
     st.builds(ast.CreateAsSelect, kinds, names, queries, properties, flags, flags),
     st.builds(ast.InsertSelect, names, queries, properties),
-    st.builds(ast.InsertValues, names, name_lists, values),
+    st.builds(ast.InsertValues, names, name_lists, st.lists(values, min_size=1, max_size=2).map(tuple)),
+    st.builds(ast.Delete, names, st.none() | short),
+    table_queries,
     st.builds(ast.AlterSource, kinds, names, added),
     st.builds(ast.DropSource, kinds, names, flags, flags),
     st.builds(ast.CreateType, names, types, flags),

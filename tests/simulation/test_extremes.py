@@ -142,7 +142,7 @@ def test_keys_and_values_of_nothing_and_of_16_mib(size: int, tmp_path: Path) -> 
         db.produce("raw", key=text.encode(), value=text.encode(), headers=[("h", text.encode()), ("", b""), ("n", None)])
     with connect(tmp_path / "x", settings=SETTINGS, threads=0) as db:
         assert db.sql("SELECT K, N, L FROM T;").fetchall() == [(text, 1, text)]
-        assert db.sql("SELECT length(K) AS k, length(L) AS l FROM T").fetchall() == [(size, size)]
+        assert db.sql("SELECT LEN(K) AS kk, LEN(L) AS ll FROM T").fetchall() == [(size, size)]
         (record,) = db.consume("raw")
         assert (record.key, record.value) == (text.encode(), text.encode())
         assert record.headers == (("h", text.encode()), ("", b""), ("n", None))

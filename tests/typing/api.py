@@ -39,6 +39,7 @@ def write_and_read(database: penstock.Database) -> None:
     token = token | database.insert_many({"orders": [], "items": []}, producer="loader", sequence=1)
     last: int | None = database.last_sequence("loader")
     table: penstock.Table = database.sql("SELECT * FROM counts", after=token, parameters=None)
+    table = database.duckdb("SELECT ?", [1], after=token)
     rows: list[tuple[object, ...]] = table.fetchall()
     first: tuple[object, ...] | None = table.fetchone()
     dicts: list[dict[str, object]] = table.to_dicts()

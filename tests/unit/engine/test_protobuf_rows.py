@@ -55,11 +55,11 @@ def test_no_rows_still_have_a_schema() -> None:
 def test_results_of_duckdb() -> None:
     """What DuckDB answered can be had too, if its names and types are SQL's."""
     with penstock.connect(None, threads=0) as database:
-        rows = database.sql("SELECT 1 AS one, 'x' AS x, sum(2.5::DOUBLE) AS total").protobuf()
+        rows = database.duckdb("SELECT 1 AS one, 'x' AS x, sum(2.5::DOUBLE) AS total").protobuf()
         (message,) = read(rows.schema, rows.messages)
         assert (message.one, message.x, message.total) == (1, "x", 2.5)
         with pytest.raises(StatementError, match="name"):
-            database.sql("SELECT 1 + 1").protobuf()
+            database.duckdb("SELECT 1 + 1").protobuf()
 
 
 @pytest.mark.parametrize("type_", [pa.uint64(), pa.null(), pa.list_(pa.list_(pa.int32()))])
