@@ -48,6 +48,9 @@ def record_requests(listener: penstock.KafkaListener, monkeypatch: pytest.Monkey
     sender.init_transactions(TIMEOUT_S)
     source = confluent_kafka.Consumer({**config, "group.id": "g", "auto.offset.reset": "earliest"})
     source.subscribe(["t"])
+    end = time.monotonic() + TIMEOUT_S
+    while not source.assignment() and time.monotonic() < end:
+        source.consume(1, 0.1)
     for _ in range(2):
         sender.begin_transaction()
         sender.produce("t", b"value", b"key", headers=[("h", b"1")])
