@@ -276,7 +276,7 @@ class _Lowering:
         def make(context: OperatorContext) -> Operator:
             return Aggregate(context, schema, key_count, calls, before=before)
 
-        transform = view_transform(schema, key_count, calls)
+        transform = view_transform(key_count, calls)
         number = self._add(d.Step(name, (input_.number,), make))
         return _Lowered(number, StoredTable.of_groups(name, "groups", node.schema, transform, windowed=False))
 
@@ -301,7 +301,7 @@ class _Lowering:
                 extras=extras,
             )
 
-        transform = view_transform(schema, key_count, calls, size_ms=spec.size_ms)
+        transform = view_transform(key_count, calls, size_ms=spec.size_ms)
         number = self._add(d.Step(name, (input_.number,), make))
         return _Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True))
 
@@ -324,7 +324,7 @@ class _Lowering:
                 extras=extras,
             )
 
-        transform = view_transform(schema, key_count, calls, session=True)
+        transform = view_transform(key_count, calls, session=True)
         number = self._add(d.Step(name, (input_.number,), make))
         return _Lowered(number, StoredTable.of_groups(name, "sessions", node.schema, transform, windowed=True))
 

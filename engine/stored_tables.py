@@ -7,7 +7,7 @@ the store, and collects the filters and projections that stand between that node
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,7 +44,8 @@ class StoredRows:
         )
 
 
-Read = Callable[[pa.Table], StoredRows]
+Read = Callable[[Mapping[str, Any]], StoredRows]
+"""The columns of the store, Arrow arrays by name in the order of its schema -> rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ class StoredTable:
         """A store of whole rows: key columns, (window_start, window_end,) rowtime, value columns."""
         keys = len(schema.keys)
 
-        def read(table: pa.Table) -> StoredRows:
-            columns = [_whole(c) for c in table.columns]
+        def read(stored: Mapping[str, Any]) -> StoredRows:
+            columns = list(stored.values())
             bounds = columns[keys : keys + 2] if windowed else [None, None]
             rest = columns[keys + 2 :] if windowed else columns[keys:]
             return StoredRows((*columns[:keys], *rest[1:]), rest[0], bounds[0], bounds[1])
@@ -78,7 +79,12 @@ class StoredTable:
 
     @staticmethod
     def of_groups(
-        node: str, store: str, schema: Schema, transform: Callable[[pa.Table], pa.Table], *, windowed: bool
+        node: str,
+        store: str,
+        schema: Schema,
+        transform: Callable[[Mapping[str, Any]], Sequence[Any]],
+        *,
+        windowed: bool,
     ) -> StoredTable:
         """A store of aggregates; ``transform`` gives keys, (WINDOWSTART, WINDOWEND,) results and ROWTIME of its rows.
 
@@ -87,8 +93,8 @@ class StoredTable:
         keys = len(schema.keys)
         bound_names = [c.name for c in schema.values if c.name in WINDOW_BOUNDS] if windowed else []
 
-        def read(table: pa.Table) -> StoredRows:
-            columns = [_whole(c) for c in transform(table).columns]
+        def read(stored: Mapping[str, Any]) -> StoredRows:
+            columns = list(transform(stored))
             bounds = dict(zip(WINDOW_BOUNDS, columns[keys : keys + 2])) if windowed else {}
             results = columns[keys + len(bounds) : -1]
             extras = [bounds[name] for name in bound_names]
@@ -101,8 +107,8 @@ class StoredTable:
         """Only the rows for which the predicate is true."""
         read = self.read
 
-        def filtered(table: pa.Table) -> StoredRows:
-            rows = read(table)
+        def filtered(stored: Mapping[str, Any]) -> StoredRows:
+            rows = read(stored)
             return rows.filter(as_mask(predicate(rows.columns, len(rows.rowtime))))
 
         return replace(self, read=filtered)
@@ -111,8 +117,8 @@ class StoredTable:
         """Other columns."""
         read = self.read
 
-        def projected(table: pa.Table) -> StoredRows:
-            rows = read(table)
+        def projected(stored: Mapping[str, Any]) -> StoredRows:
+            rows = read(stored)
             length = len(rows.rowtime)
             return replace(rows, columns=tuple(_whole(k(rows.columns, length).values) for k in kernels))
 
@@ -122,8 +128,8 @@ class StoredTable:
         """Value columns as the topic has them, where its format cannot keep them as they are."""
         read, keys = self.read, len(self.schema.keys)
 
-        def converted(table: pa.Table) -> StoredRows:
-            rows = read(table)
+        def converted(stored: Mapping[str, Any]) -> StoredRows:
+            rows = read(stored)
             return replace(rows, columns=(*rows.columns[:keys], *(convert(column) for column in rows.columns[keys:])))
 
         return replace(self, read=converted)
@@ -133,10 +139,10 @@ class StoredTable:
         read, schema, windowed = self.read, view_schema(self.schema, windowed=self.windowed), self.windowed
         keys = len(self.schema.keys)
 
-        def transform(table: pa.Table) -> pa.Table:
-            rows = read(table)
+        def transform(stored: Mapping[str, Any]) -> list[Any]:
+            rows = read(stored)
             bounds = (rows.window_start, rows.window_end) if windowed else ()
-            return pa.table([*rows.columns[:keys], *bounds, *rows.columns[keys:], rows.rowtime], schema=schema)
+            return [*rows.columns[:keys], *bounds, *rows.columns[keys:], rows.rowtime]
 
         return View(self.node, self.store, transform, schema, keys, windowed)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -132,15 +132,15 @@ class View:
     Attributes:
         node: the operator node's name.
         store: the store's name within it.
-        transform: store rows (as `Snapshot.table` gives them) -> rows of the table: key columns, for windowed tables
-            WINDOWSTART and WINDOWEND, value columns, and last ROWTIME.
+        transform: the store's columns (Arrow arrays by name, in the order of its schema) -> the table's: key columns, for
+            windowed tables WINDOWSTART and WINDOWEND, value columns, and last ROWTIME.
         schema: the schema ``transform`` gives.
         key_count: how many of its columns are the key (window bounds not counted).
     """
 
     node: str
     store: str
-    transform: Callable[[pa.Table], pa.Table]
+    transform: Callable[[Mapping[str, Any]], Sequence[Any]]
     schema: pa.Schema
     key_count: int
     windowed: bool = False

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import InternalError
 from ..storage.state.store import Snapshot
 from .dataflow import View
 from .query.lifecycle import QueryRun
@@ -31,7 +30,38 @@ class TableSnapshot:
         return self._shaped([part.lookup(keys) for part in self.parts])
 
     def _shaped(self, tables: list[pa.Table]) -> pa.Table:
-        return self.view.transform(tables[0] if len(tables) == 1 else pa.concat_tables(tables))
+        table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+        stored = {name: whole(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+        return pa.table(list(self.view.transform(stored)), schema=self.view.schema)
+
+
+def whole(column: Any) -> Any:
+    """A column of a table as one array."""
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+_ATTEMPTS = 20
+"""Looks at the tables of several queries while one of them goes on: then they are held between two steps."""
+
+
+def snapshots(runs: Mapping[str, QueryRun]) -> dict[str, TableSnapshot]:
+    """Snapshots of the tables of several queries, by the given names, all as of one moment.
+
+    What is published (`query.published`) is taken without waiting for steps in hand.
+
+    Raises:
+        InternalError: a query has no view (analysis should have refused the statement).
+    """
+    if len(runs) == 1:
+        return {name: TableSnapshot(run.view, run.snapshot()) for name, run in runs.items()}
+    for _ in range(_ATTEMPTS):
+        taken = {name: run.snapshot() for name, run in runs.items()}
+        if all(run.published is taken[name] for name, run in runs.items()):
+            break  # there was a moment at which all of them were current
+    else:
+        with _paused(list(runs.values())):
+            taken = {name: run.snapshot() for name, run in runs.items()}
+    return {name: TableSnapshot(run.view, taken[name]) for name, run in runs.items()}
 
 
 @contextmanager
@@ -40,28 +70,5 @@ def _paused(runs: Sequence[QueryRun]) -> Iterator[None]:
     with ExitStack() as stack:
         for run in sorted(runs, key=lambda r: r.query_id):
             stack.enter_context(run.lock)
+            run.tasks()  # no commit is under way, either
         yield
-
-
-def snapshots(runs: Mapping[str, QueryRun]) -> dict[str, TableSnapshot]:
-    """Snapshots of the tables of several queries, by the given names, all between the same commits.
-
-    Raises:
-        InternalError: a query has no view (analysis should have refused the statement).
-    """
-    with _paused(list(runs.values())):
-        return {name: _snapshot(run) for name, run in runs.items()}
-
-
-def _snapshot(run: QueryRun) -> TableSnapshot:
-    view = run.dataflow.view
-    if view is None:
-        raise InternalError(f"query {run.query_id} maintains no table")
-    number = next((n for n, node in enumerate(run.dataflow.nodes) if node.name == view.node), None)
-    if number is None:
-        raise InternalError(f"query {run.query_id} has no node {view.node}")
-    parts = []
-    for task in run.tasks():
-        store = next(s for s in task.operators[number].stores if s.name == view.store)
-        parts.append(store.snapshot())
-    return TableSnapshot(view, tuple(parts))

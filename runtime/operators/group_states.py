@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final
@@ -293,34 +293,30 @@ def closed_batch(
 
 
 def view_transform(
-    schema: pa.Schema, key_count: int, calls: Sequence[AggregateCall], *, size_ms: int | None = None, session: bool = False
-) -> Callable[[pa.Table], pa.Table]:
-    """What `View.transform` is for an aggregation's store: its rows as key columns, WINDOWSTART and WINDOWEND if it is
+    key_count: int, calls: Sequence[AggregateCall], *, size_ms: int | None = None, session: bool = False
+) -> Callable[[Mapping[str, Any]], list[Any]]:
+    """What `View.transform` is for an aggregation's store: its columns as key columns, WINDOWSTART and WINDOWEND if it is
     windowed, aggregate results, and ROWTIME.
 
     Args:
-        schema, key_count, calls: as the operator got them (only the columns of keys and calls are looked at).
+        key_count, calls: as the operator got them.
         size_ms: for time windows.
         session: for sessions.
     """
     names = field_names(calls)
+    rowtime = WINDOWEND if session else ROWTIME
 
-    def transform(table: pa.Table) -> pa.Table:
-        table = table.combine_chunks()
-        keys = [table.column(i) for i in range(key_count)]
+    def transform(stored: Mapping[str, Any]) -> list[Any]:
+        keys = [column for _, column in zip(range(key_count), stored.values())]
         results = []
         for call, fields in zip(calls, names):
-            state = [from_arrow(table.column(n), f.dtype) for f, n in zip(call.aggregator.fields, fields)]
+            state = [from_arrow(stored[n], f.dtype) for f, n in zip(call.aggregator.fields, fields)]
             results.append(call.aggregator.result(state))
         bounds = []
         if size_ms is not None:
-            bounds = [table.column(WINDOWSTART), pc.add(table.column(WINDOWSTART), size_ms)]
+            bounds = [stored[WINDOWSTART], pc.add(stored[WINDOWSTART], size_ms)]
         elif session:
-            bounds = [table.column(WINDOWSTART), table.column(WINDOWEND)]
-        rowtime = table.column(WINDOWEND if session else ROWTIME)
-        bound_fields = [pa.field(n, pa.int64()) for n in (WINDOWSTART, WINDOWEND)] if bounds else []
-        value_fields = [schema.field(key_count + i) for i in range(len(results))]
-        fields = [*(schema.field(i) for i in range(key_count)), *bound_fields, *value_fields, pa.field(ROWTIME, pa.int64())]
-        return pa.Table.from_arrays([*keys, *bounds, *results, rowtime], schema=pa.schema(fields))
+            bounds = [stored[WINDOWSTART], stored[WINDOWEND]]
+        return [*keys, *bounds, *results, stored[rowtime]]
 
     return transform

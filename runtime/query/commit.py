@@ -26,6 +26,7 @@ from ..processing_log import SERIALIZATION_ERROR, TOPIC, ProcessingLog
 from ..sink import SinkWriter
 from ..user_code import is_ours
 from .ledger import Ledger
+from .published import Published
 from .recovery import StateKeeper
 from .reports import complain
 from .taken import Input, Outcome, Taken
@@ -41,6 +42,7 @@ class StepCommitter:
     Args:
         inputs: all of the query's, whose ``committed`` moves with the commits.
         input_nodes: see `task.input_nodes`.
+        published: gets the table with each commit.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class StepCommitter:
         keeper: StateKeeper,
         inputs: Iterable[Input],
         input_nodes: frozenset[int],
+        published: Published,
     ) -> None:
         topics = log.topics()
         self.account = Account()
@@ -62,6 +65,7 @@ class StepCommitter:
         self._keeper = keeper
         self._inputs = list(inputs)
         self._input_nodes = input_nodes
+        self._published = published
         self._writers = {
             number: SinkWriter(node, log, topics[node.topic].partitions if node.topic else 1)
             for number, node in enumerate(dataflow.nodes)
@@ -77,14 +81,15 @@ class StepCommitter:
         """
         transaction = self._log.transaction()
         account = self.account.plus(outcome.account).plus(self._write(transaction, outcome))
-        self._finish(transaction, outcome, account)
+        self._finish(transaction, outcome, account, moved=True)
         for number, node in enumerate(self._dataflow.nodes):
             if isinstance(node, Tap):
                 output = concat([own[number] for own in outcome.batches])
                 if len(output):
                     node.receive(output)
 
-    def _finish(self, transaction: Transaction, outcome: Outcome, account: Account) -> None:
+    def _finish(self, transaction: Transaction, outcome: Outcome, account: Account, *, moved: bool) -> None:
+        """Commit; ``moved``: the state is another one afterwards."""
         taken = outcome.taken
         rows = outcome.complaints.records()
         if rows is not None:
@@ -97,6 +102,8 @@ class StepCommitter:
             transaction.commit(durable=False)
         else:
             transaction.abort()
+        if moved:
+            self._published.parts = outcome.published  # before positions say that it has been taken in
         self.account = account
         for item in taken:
             item.input.committed = item.next_offset
@@ -133,7 +140,7 @@ class StepCommitter:
         """Commit a step of one row without that row, which is bad."""
         outcome = Outcome(taken, [], [], Account(read=1, bad=1), complaints)
         transaction = self._log.transaction()
-        self._finish(transaction, outcome, self.account.plus(outcome.account))
+        self._finish(transaction, outcome, self.account.plus(outcome.account), moved=False)
 
     def commit_start(self) -> None:
         """Commit where the inputs are read from, and the account, before the first step."""

@@ -16,7 +16,7 @@ from ...errors import DataError, InternalError, OffsetOutOfRangeError, PenstockE
 from ...limits import MARKED_STATE_BYTES_MAX
 from ...storage.log.protocol import TopicConfig, TopicPartition
 from ...storage.state.store import Capture
-from ..dataflow import Dataflow, Sink, Source
+from ..dataflow import Dataflow, Sink, Source, View
 from ..metrics import Account, Progress
 from ..processing_log import ProcessingLog
 from ..user_code import Allowance, StepOverrun, allowed, is_ours, text_of
@@ -24,6 +24,7 @@ from .commit import StepCommitter
 from .inputs import Inputs
 from .ledger import CommittedLedger, Ledger
 from .pace import OVERRUN_S, Pace
+from .published import Parts, Published
 from .recovery import DurableStore, StateKeeper
 from .reports import complain_about_gap, complain_about_row
 from .services import Services
@@ -102,6 +103,7 @@ class QueryRun:
         self._marks: list[Capture] | None = None
         """The state before the step in hand."""
         self._pace = Pace(services.rows_max)
+        self._published = Published(query_id, dataflow)
         self._allowance = Allowance()
         self._guard = threading.Lock()
         self._ending = 0
@@ -116,6 +118,7 @@ class QueryRun:
         self._make()
         if inherit is not None:
             self._adopt(inherit)
+            self._published.start(self._computer.tasks)
             return
         fresh = not self._inputs.seek(self._ledger)
         if self._keeps_state and not fresh:
@@ -129,6 +132,8 @@ class QueryRun:
         self._committer.account = self._ledger.account()
         if fresh and self._ledger.kept:
             self._committer.commit_start()
+        if not self._dirty:
+            self._published.start(self._computer.tasks)
 
     def _make(self) -> None:
         """Tasks without any state, and what commits their steps."""
@@ -142,6 +147,7 @@ class QueryRun:
             self._keeper,
             self._inputs,
             self._computer.input_nodes,
+            self._published,
         )
 
     def _stores_of(self, tasks: Sequence[Task]) -> StateKeeper:
@@ -363,6 +369,29 @@ class QueryRun:
         self._restore()
         return self._computer.tasks
 
+    @property
+    def view(self) -> View:
+        """How its table is read.  Raises: InternalError, if it maintains none."""
+        return self._published.view
+
+    @property
+    def published(self) -> Parts | None:
+        """The table as of the last commit, if that was published."""
+        return self._published.parts
+
+    def snapshot(self) -> Parts:
+        """The table as of the last commit.  Waits for the step in hand only if nothing was published with that commit.
+
+        Raises:
+            DataError, StorageError: see `tasks`.
+        """
+        parts = self._published.ask()
+        if parts is None:
+            with self.lock:
+                parts = self._published.take(self.tasks())
+                self._published.parts = parts
+        return parts
+
     # --- a step ----------------------------------------------------------------------------
 
     def step(self, *, patient: bool = False, aside: bool = False, bounded: bool = False) -> bool:
@@ -418,6 +447,7 @@ class QueryRun:
             outcome = self._compute(taken, began_s + OVERRUN_S if bounded else None)
             if outcome is None:
                 return not self._ending
+            outcome.published = self._published.take_if_due(self._computer.tasks)
             self._settle()
             if self._commits_aside(taken, aside):
                 assert self._services.committer is not None
@@ -434,7 +464,9 @@ class QueryRun:
             if not self._narrow(taken, error):
                 raise
             return True
-        self._pace.took(_rows(taken), time.monotonic() - began_s)
+        took_s = time.monotonic() - began_s
+        self._pace.took(_rows(taken), took_s)
+        self._published.stepped(took_s)
         self.steps += 1
         return True
 

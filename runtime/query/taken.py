@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import DataError
+from ...storage.state.store import Snapshot
 from ..batch import Batch, Int64s
 from ..dataflow import Source
 from ..metrics import Account
@@ -47,6 +48,7 @@ class Outcome:
         batches: each task's batches by node number.
         changes: of the stores.
         account: what became of the input (rows written are counted at the commit).
+        published: the table that the query maintains, for readers once it is committed; None publishes nothing.
     """
 
     taken: list[Taken]
@@ -54,6 +56,7 @@ class Outcome:
     changes: list[tuple[DurableStore, pa.RecordBatch]]
     account: Account
     complaints: ProcessingLog
+    published: tuple[Snapshot, ...] | None = None
 
 
 def place_of(taken: list[Taken], position: int) -> tuple[str, int, int]:

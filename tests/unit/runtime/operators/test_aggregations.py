@@ -493,16 +493,24 @@ def test_all_rows_are_one_group_without_a_key(build: Any) -> None:
     assert [c.to_pylist() for c in output.columns] == [[2], [3], [[1, 2]], [1]]
 
 
+def viewed(transform: Any, operator: Any) -> pa.Table:
+    """An operator's store as its view shows it."""
+    table = operator.stores[0].snapshot().table()
+    columns = transform({name: column.combine_chunks() for name, column in zip(table.column_names, table.columns)})
+    bounds = ["WINDOWSTART", "WINDOWEND"] if len(columns) == 8 else []
+    return pa.table(columns, names=["K", *bounds, "N", "S", "L", "E", "ROWTIME"])
+
+
 def test_views_read_the_stores(build: Any) -> None:
     """The transform for pull queries gives keys, bounds, results and ROWTIME."""
     batch = events(build, [("a", 3, 1), ("b", 14, 2), ("a", 5, 3)])
     plain = Aggregate(OperatorContext("A"), OUTPUT, 1, calls())
     plain.process([batch])
-    view = view_transform(OUTPUT, 1, calls())(plain.stores[0].snapshot().table())
+    view = viewed(view_transform(1, calls()), plain)
     assert sorted(map(list, (r.values() for r in view.to_pylist()))) == [["a", 2, 4, [1, 3], 1, 5], ["b", 1, 2, [2], 2, 14]]
     windowed = WindowAggregate(OperatorContext("W"), OUTPUT, 1, calls(), TimeWindows(10, 10, 100))
     windowed.process([batch])
-    view = view_transform(OUTPUT, 1, calls(), size_ms=10)(windowed.stores[0].snapshot().table())
+    view = viewed(view_transform(1, calls(), size_ms=10), windowed)
     assert view.column_names == ["K", "WINDOWSTART", "WINDOWEND", "N", "S", "L", "E", "ROWTIME"]
     assert sorted((r["K"], r["WINDOWSTART"], r["WINDOWEND"], r["N"], r["ROWTIME"]) for r in view.to_pylist()) == [
         ("a", 0, 10, 2, 5),
@@ -510,7 +518,7 @@ def test_views_read_the_stores(build: Any) -> None:
     ]
     sessions = SessionAggregate(OperatorContext("S"), OUTPUT, 1, calls(), SessionWindows(5, 100))
     sessions.process([batch])
-    view = view_transform(OUTPUT, 1, calls(), session=True)(sessions.stores[0].snapshot().table())
+    view = viewed(view_transform(1, calls(), session=True), sessions)
     assert sorted((r["K"], r["WINDOWSTART"], r["WINDOWEND"], r["N"], r["ROWTIME"]) for r in view.to_pylist()) == [
         ("a", 3, 5, 2, 5),
         ("b", 14, 14, 1, 14),
