@@ -8,7 +8,7 @@ through the log (docs/decisions/in-memory-exchange.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
