@@ -334,6 +334,7 @@ class _Lowering:
         left, right = _values(node.left.schema), _values(node.right.schema)
         kind, windowed, grace_ms = node.type, node.left.window is not None, node.grace_ms
         before_ms, after_ms = node.before_ms, node.after_ms
+        early = self._context.options.unmatched_rows == "early"
         if kind == "RIGHT":
             before_ms, after_ms = after_ms, before_ms
 
@@ -348,6 +349,7 @@ class _Lowering:
                 before_ms=before_ms,
                 after_ms=after_ms,
                 grace_ms=grace_ms,
+                early=early,
                 windowed=windowed,
             )
 

@@ -139,6 +139,13 @@ class QueryOptions:
         "what EMIT FINAL does with windows whose retention is over when stream time jumps past their end: put them out, "
         "or lose them, as ksqlDB does",
     )
+    unmatched_rows: Literal["grace", "early"] = _word(
+        "penstock.join.unmatched",
+        "grace",
+        ("grace", "early"),
+        "when an outer join of streams with a GRACE PERIOD puts out a row that has no match: once its grace is over, or, "
+        "as ksqlDB does, at once if it comes when its window is over",
+    )
     log_late: bool = _switch(
         "penstock.log.late", False, "whether rows that come too late for their window or join are in the processing log"
     )

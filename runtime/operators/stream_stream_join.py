@@ -71,17 +71,18 @@ class StreamStreamJoin(Operator):
     order of their timestamps; the pair's timestamp is the larger one.  A row without a value is filtered, one without a
     key is bad (both move stream time).
 
-    A side keeps rows while ``ts > largest ts of that side - (before + after + grace)``.  Lateness is not looked at
-    otherwise: a late row is matched with whatever is kept.  One of an inner side that is not kept and finds nothing
-    counts as late.
+    A side keeps rows while ``ts >= largest ts of that side - (before + after + grace)`` (``>`` if ``early``, or without
+    GRACE).  Lateness is not looked at otherwise: a late row is matched with whatever is kept.  One of an inner side that is
+    not kept and finds nothing counts as late.
 
     Rows of an outer side that find no match when they come:
 
     * without GRACE: are put out padded with nulls at once, and again in each later match;
-    * with GRACE: if their window is over already (``ts + after < stream time``), they are put out padded at once; else
-      they are set aside, and put out padded when a row that is not out of order moves stream time beyond ``ts + after +
-      grace``, before that row's own matches, ordered by timestamp, right side first, then key.  One that is matched
-      before is not put out padded.  For rows of the right side it is ``before`` instead of ``after``.
+    * with GRACE: they are set aside, and put out padded when a row that is not out of order moves stream time beyond
+      ``ts + after + grace``, before that row's own matches, ordered by timestamp, right side first, then key.  One that is
+      matched before is not put out padded.  One for which stream time is there already is put out padded at once; with
+      ``early`` also one whose window alone is over (``ts + after < stream time``), as in ksqlDB, though a match may still
+      come.  For rows of the right side it is ``before`` instead of ``after``.
 
     Stream time is the largest timestamp of either side.
 
@@ -100,6 +101,7 @@ class StreamStreamJoin(Operator):
         before_ms: int,
         after_ms: int,
         grace_ms: int | None,
+        early: bool = False,
         windowed: bool = False,
     ) -> None:
         """
@@ -111,6 +113,7 @@ class StreamStreamJoin(Operator):
             left, right: the value columns of the inputs; types must be as in ``schema``.
             before_ms, after_ms: the window, see the class.
             grace_ms: None if the statement has no GRACE PERIOD.
+            early: see the class.
             windowed: rows of both inputs have window bounds, which are joined on too.
         """
         super().__init__(context)
@@ -120,10 +123,13 @@ class StreamStreamJoin(Operator):
         self._outer = kind in ("LEFT", "FULL"), kind in ("RIGHT", "FULL")
         self._eager = grace_ms is None
         grace_ms = LEGACY_GRACE_MS if grace_ms is None else grace_ms
-        self._retention_ms = max(1, before_ms + after_ms + grace_ms)
+        # A row is kept until its grace is over: one instant longer than ksqlDB does, which shows where the window has one
+        # half only.
+        self._retention_ms = max(1, before_ms + after_ms + grace_ms + (0 if early or self._eager else 1))
         # How far before and after a row of either side its matches may be.
         self._reach = (before_ms, after_ms), (after_ms, before_ms)
         self._closes_ms = after_ms + grace_ms, before_ms + grace_ms
+        self._at_once_ms = (after_ms, before_ms) if early else self._closes_ms
         keys = store_keys(schema, key_count, windowed)
         self._buffers = tuple(
             IntervalStore(name, keys, values, self._retention_ms) for name, values in (("left", left), ("right", right))
@@ -224,7 +230,7 @@ class StreamStreamJoin(Operator):
         times = own.batch.timestamps[rows]
         at_once = np.ones(len(rows), np.bool_)
         if not self._eager:
-            at_once = times + self._reach[side][1] < stream_times[own.places[rows]]
+            at_once = times + self._at_once_ms[side] < stream_times[own.places[rows]]
 
         def padded(rows: Int64s, triggers: Int64s) -> _Padded:
             columns = take([*own.keys, *own.batch.values], rows)

@@ -67,6 +67,7 @@ class PenstockAdapter:
                 "ksql.persistence.default.format.value": "",
                 "penstock.internal.topics": "true",
                 "penstock.emit.final.expired": "drop",
+                "penstock.join.unmatched": "early",
                 **{k: v for k, v in settings.items() if _ours(k)},
             },
         )

@@ -234,6 +234,7 @@ ELSEWHERE = {
     "ksql.service.id": "test_internal_topics.py: part of the names",
     "penstock.internal.topics": "test_internal_topics.py",
     "penstock.emit.final.expired": "commands/test_windows.py",
+    "penstock.join.unmatched": "commands/test_windows.py",
     "penstock.log.late": "commands/test_windows.py",
 }
 

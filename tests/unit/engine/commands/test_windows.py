@@ -111,3 +111,29 @@ def test_late_rows_of_joins(db: Database) -> None:
     insert(db, [100, 5], cut=True)
     (row,) = db.execute("SELECT * FROM KSQL_PROCESSING_LOG;")[0].fetchall()
     assert "no longer kept" in str(row)
+
+
+@pytest.mark.parametrize("kind", ["LEFT", "FULL OUTER", "RIGHT"])
+@pytest.mark.parametrize(("rows", "cut"), [("grace", True), ("grace", False), ("early", True)])
+def test_a_row_is_not_unmatched_before_its_grace_is_over(db: Database, cut: bool, kind: str, rows: str) -> None:
+    """A row that comes when its window is over, and its match after it, within the grace; ksqlDB's way is a property."""
+    stream(db)
+    first, second = ("r", "s") if kind == "RIGHT" else ("s", "r")
+    key = "ROWKEY" if "FULL" in kind else f"{first}.k"
+    db.execute(
+        "CREATE STREAM r (k STRING KEY, v INT) WITH (KAFKA_TOPIC='r', PARTITIONS=1, VALUE_FORMAT='JSON');"
+        f"SET 'penstock.join.unmatched' = '{rows}';"
+        f"CREATE STREAM j AS SELECT {key}, s.v AS a, r.v AS b FROM s {kind} JOIN r "
+        "WITHIN 10 SECONDS GRACE PERIOD 50 SECONDS ON s.k = r.k;"
+    )
+    for source, word, at in ((first, "other", 20), (first, "x", 0), (second, "x", 5)):
+        db.insert(source, [{"k": word, "v": 1, "rowtime": at * 1000}])
+        if cut:
+            db.drain()
+    db.drain()
+    found = [json.loads(record.value) for record in db.consume("J")]
+    match, alone = {"A": 1, "B": 1}, {"A": 1, "B": None} if first == "s" else {"A": None, "B": 1}
+    assert found == ([match] if rows == "grace" else [alone, match])
+    db.insert(first, [{"k": "later", "v": 1, "rowtime": 80_001}])
+    db.drain()
+    assert [json.loads(record.value) for record in db.consume("J")][len(found) :] == [alone]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -231,8 +232,9 @@ def test_table_source(drawn: Any) -> None:
     assert bad == [r[0] for r in sides[0] if r[1] is None]
 
 
-def stream_stream(kind: str, sides: Sides, before: int, after: int, grace: int | None) -> list[tuple[Any, ...]]:
-    retention = max(1, before + after + (LEGACY_GRACE_MS if grace is None else grace))
+def stream_stream(kind: str, sides: Sides, before: int, after: int, grace: int | None, early: bool) -> list[tuple[Any, ...]]:
+    wait = 0 if grace is None or early else 1
+    retention = max(1, before + after + (LEGACY_GRACE_MS if grace is None else grace) + wait)
     buffers: tuple[list[Any], list[Any]] = ([], [])
     largest = [-1, -1]
     stream_time = -1
@@ -266,7 +268,7 @@ def stream_stream(kind: str, sides: Sides, before: int, after: int, grace: int |
             output.append((position, max(ts, other_ts), False, (key, *pair), None))
             waiting = [w for w in waiting if (w[1], w[3]) != (1 - side, other_number)]
         if not found and outer[side]:
-            if grace is None or ts + forth < stream_time:
+            if grace is None or ts + forth + (0 if early else grace) < stream_time:
                 output.append((position, ts, False, padded(side, key, value), None))
             else:
                 waiting.append((ts, side, key, number, value))
@@ -280,8 +282,9 @@ def stream_stream(kind: str, sides: Sides, before: int, after: int, grace: int |
     st.integers(0, 8),
     st.integers(0, 8),
     st.sampled_from((None, 0, 5)),
+    st.booleans(),
 )
-def test_stream_stream_join(drawn: Any, kind: Any, before: int, after: int, grace: int | None) -> None:
+def test_stream_stream_join(drawn: Any, kind: Any, before: int, after: int, grace: int | None, early: bool) -> None:
     """Pairs and padded rows come as row by row, at the positions of the rows that cause them."""
     sides, cuts = drawn
 
@@ -296,9 +299,28 @@ def test_stream_stream_join(drawn: Any, kind: Any, before: int, after: int, grac
             before_ms=before,
             after_ms=after,
             grace_ms=grace,
+            early=early,
         )
 
-    assert run(make, sides, cuts, (SIDE, SIDE)) == stream_stream(kind, sides, before, after, grace)
+    output = run(make, sides, cuts, (SIDE, SIDE))
+    assert output == stream_stream(kind, sides, before, after, grace, early)
+    if early or grace is None:
+        return
+    # Whatever comes within its grace is matched, and not put out without a match.
+    stream_time, seen = -1, []
+    matched = Counter(row for _, _, _, row, _ in output)
+    for _, side, _, key, value, ts in in_order(sides):
+        stream_time = max(stream_time, ts)
+        if key is None or value is None:
+            continue
+        back, forth = ((before, after), (after, before))[side]
+        for other_side, other_key, other, other_ts in seen:
+            reach = (after, before)[other_side]
+            if other_side == side or other_key != key or not ts - back <= other_ts <= ts + forth:
+                continue
+            if stream_time <= ts + forth + grace and stream_time <= other_ts + reach + grace:
+                assert matched[(key, value, other) if side == 0 else (key, other, value)]
+        seen.append((side, key, value, ts))
 
 
 def test_stream_stream_join_example() -> None:
