@@ -337,6 +337,8 @@ class _Lowering:
         early = self._context.options.unmatched_rows == "early"
         if kind == "RIGHT":
             before_ms, after_ms = after_ms, before_ms
+        sides = ((node.left_where, node.left.schema), (node.right_where, node.right.schema))
+        wheres = [None if e is None else compile_predicate(e, s.arrow(), guard=self._guard) for e, s in sides]
 
         def make(context: OperatorContext) -> Operator:
             return StreamStreamJoin(
@@ -351,6 +353,7 @@ class _Lowering:
                 grace_ms=grace_ms,
                 early=early,
                 windowed=windowed,
+                wheres=(wheres[0], wheres[1]),
             )
 
         return _Lowered(self._step("stream-stream-join", inputs, make))

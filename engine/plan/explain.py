@@ -68,7 +68,9 @@ def _what(node: p.PlanNode) -> str:
         case p.StreamStreamJoin():
             grace = "" if node.grace_ms is None else f" grace {node.grace_ms} ms"
             within = f"within ({node.before_ms}, {node.after_ms}) ms"
-            return f"StreamStreamJoin {node.type} {within}{grace} (state: left, right)"
+            sides = (("left", node.left_where), ("right", node.right_where))
+            where = "".join(f", {side} where {text(e)}" for side, e in sides if e is not None)
+            return f"StreamStreamJoin {node.type} {within}{grace}{where} (state: left, right)"
         case p.StreamTableJoin():
             return f"StreamTableJoin {node.type} (state: table)"
         case p.TableTableJoin():

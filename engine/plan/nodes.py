@@ -195,12 +195,18 @@ class SessionAggregate(_Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStreamJoin(_Binary):
-    """Pairs of rows of one key whose timestamps are near; ``grace_ms`` None is the eager kind without GRACE PERIOD."""
+    """Pairs of rows of one key whose timestamps are near; ``grace_ms`` None is the eager kind without GRACE PERIOD.
+
+    ``left_where``, ``right_where``: rows of that side for which it is not true need not be kept nor matched: a filter above
+    leaves out all pairs that they are in (the rule `push_filters`).
+    """
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
     before_ms: int
     after_ms: int
     grace_ms: int | None
+    left_where: TypedExpression | None = None
+    right_where: TypedExpression | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

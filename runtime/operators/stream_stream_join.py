@@ -15,6 +15,7 @@ from ...storage.state.order import key_ranks
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateStore
 from ..batch import Batch, Bools, Int64s
+from ..kernel import Kernel, as_mask
 from .base import Operator, OperatorContext
 from .joining import ROWTIME, WINDOW_BOUNDS, JoinKind, headers_of, keys_of, orders, store_keys, take, takes_part
 
@@ -86,7 +87,8 @@ class StreamStreamJoin(Operator):
 
     Stream time is the largest timestamp of either side.
 
-    State: ``left`` and ``right``, the rows kept; ``left_unmatched`` and ``right_unmatched``, those set aside; ``times``.
+    State: ``left`` and ``right``, the rows kept; ``left_unmatched`` and ``right_unmatched``, those set aside; ``times``; and
+    ``observed``, the largest timestamp of each side, where there are predicates.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class StreamStreamJoin(Operator):
         grace_ms: int | None,
         early: bool = False,
         windowed: bool = False,
+        wheres: tuple[Kernel | None, Kernel | None] = (None, None),
     ) -> None:
         """
         Args:
@@ -115,6 +118,8 @@ class StreamStreamJoin(Operator):
             grace_ms: None if the statement has no GRACE PERIOD.
             early: see the class.
             windowed: rows of both inputs have window bounds, which are joined on too.
+            wheres: for INNER, a predicate for each side: of its rows, those for which it is not true move times and no more.
+                They are counted as nothing: a filter behind the join would have left out all that they are in.
         """
         super().__init__(context)
         self._schema = schema
@@ -144,11 +149,14 @@ class StreamStreamJoin(Operator):
             )
             for name, values in (("left", left), ("right", right))
         )
+        self._wheres = wheres
+        self._observed = ScalarStore("observed", {"left": NEVER, "right": NEVER}) if any(wheres) else None
         self._times = ScalarStore("times", {"stream_time": NEVER, "left_rows": 0, "right_rows": 0})
 
     @property
     def stores(self) -> Sequence[StateStore]:
-        return (*self._buffers, *self._unmatched, self._times)
+        kept: tuple[StateStore, ...] = (*self._buffers, *self._unmatched, self._times)
+        return kept if self._observed is None else (*kept, self._observed)
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         total = len(inputs[0]) + len(inputs[1])
@@ -166,7 +174,12 @@ class StreamStreamJoin(Operator):
             batches.append(batch)
             places.append(place)
         stream_times = np.maximum.accumulate(np.maximum(timestamps, self._times["stream_time"]))
-        sides = self._match(batches, places, total)
+        observed = [self._observe(side, batches[side], places[side], total) for side in (0, 1)]
+        for side, where in enumerate(self._wheres):
+            if where is not None and len(batches[side]):
+                keep = as_mask(where(batches[side].columns, len(batches[side])))
+                batches[side], places[side] = batches[side].filter(keep), places[side][keep]
+        sides = self._match(batches, places, observed)
         padded: list[list[_Padded]] = [[], []]
         if any(self._outer):
             # A row in order is one that stream time is taken from.
@@ -182,17 +195,24 @@ class StreamStreamJoin(Operator):
             self._times["stream_time"] = int(stream_times[-1])
         return output
 
-    def _match(self, batches: list[Batch], places: list[Int64s], total: int) -> list[_Side]:
+    def _observe(self, side: int, batch: Batch, place: Int64s, total: int) -> Int64s:
+        """int64[total]: the largest timestamp of a side up to each place of the step's order."""
+        buffer, name = self._buffers[side], ("left", "right")[side]
+        if self._observed is not None:
+            buffer.observe(self._observed[name])
+        seen = np.full(total, NEVER, np.int64)
+        seen[place] = batch.timestamps
+        seen = np.maximum.accumulate(np.maximum(seen, buffer.observed_ms))
+        if self._observed is not None and total:
+            self._observed[name] = int(seen[-1])
+        return seen
+
+    def _match(self, batches: list[Batch], places: list[Int64s], observed: list[Int64s]) -> list[_Side]:
         """Buffer the step's rows, and find what each row matches of the rows that came before it."""
         sides: list[_Side] = []
-        observed: list[Int64s] = []
         none = np.zeros(0, np.int64)
         for side, (batch, place) in enumerate(zip(batches, places)):
-            buffer = self._buffers[side]
-            seen = np.full(total, NEVER, np.int64)
-            seen[place] = batch.timestamps
-            seen = np.maximum.accumulate(np.maximum(seen, buffer.observed_ms))
-            observed.append(seen)
+            buffer, seen = self._buffers[side], observed[side]
             first = self._times["left_rows" if side == 0 else "right_rows"]
             keys = keys_of(batch, self._windowed)
             kept = np.flatnonzero(batch.timestamps > seen[place] - self._retention_ms)
@@ -201,6 +221,8 @@ class StreamStreamJoin(Operator):
                 buffer.append(keys, batch.timestamps, rows, batch.values)
             else:
                 buffer.append(take(keys, kept), batch.timestamps[kept], rows[kept], take(batch.values, kept))
+            if self._observed is not None:
+                buffer.observe(self._observed[("left", "right")[side]])
             sides.append(_Side(batch, keys, place, first, Matches(none, none, none, none), np.zeros(len(batch), bool)))
         for side, own in enumerate(sides):
             other = sides[1 - side]

@@ -1,9 +1,11 @@
 """Rows by key and time, for joins of streams: many rows per key, looked up by ranges of time.
 
-Rows lie in runs sorted by (slot of the key, timestamp, row number); each step adds a run, and neighbouring runs of like
-size are merged, so there are about log2(rows) of them.  A lookup is two binary searches per run for all keys at once.
-A row expires when a row with a timestamp larger by ``retention_ms`` or more has been appended; expired rows go when their
-run is merged, or with their whole run.
+Rows are found through runs sorted by (slot of the key, timestamp, row number); each step adds a run, and neighbouring runs
+of like size are merged, so there are about log2(rows) of them.  A lookup is two binary searches per run for all keys at
+once.  The rows' columns stay where they came, in chunks, and runs hold their places: merging moves no column.
+
+A row expires when a row with a timestamp larger by ``retention_ms`` or more has been appended; expired rows leave a run when
+it is merged, or with all of it, and their columns go with the whole chunk.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import pyarrow as pa
 from .columns import Column, Int64s
 from .index import FrozenIndex, HashIndex
 from .keyed_store import distinct_schema
-from .rows import gather
+from .rows import gather, wasteful
 from .store import RESTORE_ROWS, Capture
 
 NEVER: Final = -(1 << 62)
@@ -28,6 +30,9 @@ NEVER: Final = -(1 << 62)
 _TIME_BITS: Final = 32
 _TIME_SPAN: Final = 1 << _TIME_BITS
 """Milliseconds (49 days) that a run may span with plain offsets; beyond, it numbers its distinct timestamps."""
+
+_CHUNK_ROWS_JOINED_MAX: Final = 1 << 14
+"""Rows up to which small chunks are joined, lest rows that come one by one be chunks of one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +52,27 @@ class Matches:
 
 
 class _Run:
-    """Immutable, sorted rows.  ``base``: where its rows are numbered from among all runs."""
+    """Immutable, sorted rows; ``places``: where their columns are."""
 
-    __slots__ = ("_instants", "_origin", "_times", "base", "columns", "rows", "slots", "timestamps")
+    __slots__ = ("_instants", "_origin", "_times", "places", "rows", "slots", "timestamps")
 
-    def __init__(self, slots: Int64s, timestamps: Int64s, rows: Int64s, columns: Sequence[Any]) -> None:
-        self.base = 0
+    def __init__(self, slots: Int64s, timestamps: Int64s, rows: Int64s, places: Int64s) -> None:
         self._origin = int(timestamps.min())
         self._times: Int64s | None = None
         if int(timestamps.max()) - self._origin >= _TIME_SPAN:
             self._times = np.unique(timestamps)
         instants = (slots << _TIME_BITS) + self._low(timestamps)
-        if (np.diff(instants) >= 0).all():
-            self._instants, self.slots, self.timestamps, self.rows = instants, slots, timestamps, rows
-            self.columns = tuple(columns)
-        else:
+        if not (instants[1:] >= instants[:-1]).all():
             order = np.argsort(instants, kind="stable")
-            index = pa.array(order)
-            self._instants, self.slots = instants[order], slots[order]
-            self.timestamps, self.rows = timestamps[order], rows[order]
-            self.columns = tuple(c.take(index) for c in columns)
+            instants, slots, timestamps, rows, places = (a[order] for a in (instants, slots, timestamps, rows, places))
+        self._instants, self.slots, self.timestamps, self.rows, self.places = instants, slots, timestamps, rows, places
 
     def __len__(self) -> int:
         return len(self.slots)
 
     @property
     def nbytes(self) -> int:
-        return 4 * int(self.slots.nbytes) + int(sum(c.nbytes for c in self.columns))
+        return 5 * int(self.slots.nbytes)
 
     def _low(self, timestamps: Int64s) -> Int64s:
         if self._times is not None:
@@ -91,6 +90,20 @@ class _Run:
         starts = np.searchsorted(self._instants, keys + self._low(low))
         ends = np.searchsorted(self._instants, keys + self._high(high), "right")
         return starts, np.maximum(ends - starts, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Columns of rows in the order in which they came, at the places base..base+len-1."""
+
+    base: int
+    columns: tuple[Any, ...]
+    length: int
+    latest_ms: int
+
+    @property
+    def nbytes(self) -> int:
+        return int(sum(c.nbytes for c in self.columns))
 
 
 class IntervalStore:
@@ -125,6 +138,10 @@ class IntervalStore:
         self._index = HashIndex(self.key_schema)
         self._counts = Column(np.int64)
         self._runs: list[_Run] = []
+        self._chunks: list[_Chunk] = []
+        self._places = 0
+        self._settled_ms = NEVER
+        """Rows up to here had expired when the store was last settled: their columns may be gone."""
         self._changes: list[list[Any]] = []
 
     def __len__(self) -> int:
@@ -132,7 +149,16 @@ class IntervalStore:
 
     @property
     def size_bytes(self) -> int:
-        return self._index.nbytes + self._counts.nbytes + sum(r.nbytes for r in self._runs)
+        return (
+            self._index.nbytes
+            + self._counts.nbytes
+            + sum(r.nbytes for r in self._runs)
+            + sum(c.nbytes for c in self._chunks)
+        )
+
+    def observe(self, timestamp_ms: int) -> None:
+        """Rows expire as if one of this timestamp had been appended."""
+        self.observed_ms = max(self.observed_ms, timestamp_ms)
 
     def append(self, keys: Sequence[Any], timestamps: Int64s, rows: Int64s, columns: Sequence[Any]) -> None:
         """Add rows; ``rows`` are numbers that grow with each row and are never used twice."""
@@ -144,14 +170,33 @@ class IntervalStore:
         slots, _ = self._index.insert(keys)
         self._counts.reserve(self._index.slot_count)
         np.add.at(self._counts.values, slots, 1)
-        self._runs.append(_Run(slots, timestamps, rows, columns))
-        self._number()
+        self._runs.append(_Run(slots, timestamps, rows, self._keep(columns, len(rows), int(timestamps.max()))))
         self.observed_ms = max(self.observed_ms, int(timestamps.max()))
         self._last_row = int(rows[-1])
 
+    def _keep(self, columns: Sequence[Any], length: int, latest_ms: int) -> Int64s:
+        """Add a chunk; returns the places of its rows."""
+        columns = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+        # A column that shares a larger buffer would keep all of it alive.
+        columns = [pa.concat_arrays([c, pa.nulls(0, c.type)]) if wasteful(c) else c for c in columns]
+        places = np.arange(self._places, self._places + length, dtype=np.int64)
+        self._chunks.append(_Chunk(self._places, tuple(columns), length, latest_ms))
+        self._places += length
+        chunks = self._chunks
+        while len(chunks) > 1 and chunks[-2].length < 2 * chunks[-1].length <= _CHUNK_ROWS_JOINED_MAX:
+            b, a = chunks.pop(), chunks.pop()
+            if a.base + a.length != b.base:
+                chunks += [a, b]
+                break
+            joined = tuple(pa.concat_arrays(pair) for pair in zip(a.columns, b.columns))
+            chunks.append(_Chunk(a.base, joined, a.length + b.length, max(a.latest_ms, b.latest_ms)))
+        return places
+
     def find(self, keys: Sequence[Any], low: Int64s, high: Int64s) -> Matches:
-        """All rows (expired ones too) of each key with a timestamp from ``low`` to ``high``, both included."""
+        """All rows (also those that expired since `settle`) of each key with a timestamp from ``low`` to ``high``, both
+        included."""
         slots = self._index.find(keys)
+        low = np.maximum(low, self._settled_ms + 1)
         asked = np.flatnonzero((slots >= 0) & (low <= high))
         # Searches that go in the order of the runs are several times faster.
         asked = asked[np.argsort(slots[asked], kind="stable")]
@@ -163,7 +208,7 @@ class IntervalStore:
             if total:
                 ends = np.cumsum(counts)
                 at = np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - counts), counts)
-                parts.append((np.repeat(asked, counts), run.timestamps[at], run.rows[at], at + run.base))
+                parts.append((np.repeat(asked, counts), run.timestamps[at], run.rows[at], run.places[at]))
         if not parts:
             none = np.zeros(0, np.int64)
             return Matches(none, none, none, none)
@@ -178,8 +223,8 @@ class IntervalStore:
         return Matches(queries[order], timestamps[order], rows[order], places[order])
 
     def columns(self, matches: Matches) -> list[Any]:
-        """The row columns of matches.  Trap: not after the store has been appended to or settled."""
-        return gather(self._runs, self.row_schema, matches.places)
+        """The row columns of matches.  Trap: not after the store has been settled."""
+        return gather(self._chunks, self.row_schema, matches.places)
 
     def settle(self) -> None:
         """Merge runs and drop expired rows, at the end of a step."""
@@ -193,31 +238,23 @@ class IntervalStore:
             runs.append(run)
             while len(runs) > 1 and len(runs[-2]) < 2 * len(runs[-1]):
                 b, a = runs.pop(), runs.pop()
-                slots, timestamps, rows = (
-                    np.concatenate((getattr(a, n), getattr(b, n))) for n in ("slots", "timestamps", "rows")
+                slots, timestamps, rows, places = (
+                    np.concatenate((getattr(a, n), getattr(b, n))) for n in ("slots", "timestamps", "rows", "places")
                 )
-                columns = [pa.concat_arrays(pair) for pair in zip(a.columns, b.columns)]
                 live = timestamps > expired
                 if not live.all():
                     dropped.append(slots[~live])
-                    mask = pa.array(live)
-                    slots, timestamps, rows = slots[live], timestamps[live], rows[live]
-                    columns = [c.filter(mask) for c in columns]
+                    slots, timestamps, rows, places = slots[live], timestamps[live], rows[live], places[live]
                 if len(slots):
-                    runs.append(_Run(slots, timestamps, rows, columns))
-        self._runs = runs
-        self._number()
+                    runs.append(_Run(slots, timestamps, rows, places))
+        self._runs, self._settled_ms = runs, max(self._settled_ms, expired)
+        if any(chunk.latest_ms <= expired for chunk in self._chunks):
+            self._chunks = [chunk for chunk in self._chunks if chunk.latest_ms > expired]
         for slots in dropped:
             np.subtract.at(self._counts.values, slots, 1)
         if dropped:
             slots = np.unique(np.concatenate(dropped))
             self._index.remove(slots[self._counts.take(slots) == 0])
-
-    def _number(self) -> None:
-        base = 0
-        for run in self._runs:
-            run.base = base
-            base += len(run)
 
     # What a task needs
 
@@ -278,7 +315,8 @@ class IntervalStore:
     def snapshot(self) -> IntervalSnapshot:
         """See `StateStore`."""
         expired = self.observed_ms - self.retention_ms
-        return IntervalSnapshot(self.schema, self._index.freeze(), tuple(self._runs), expired)
+        runs, chunks = tuple(self._runs), tuple(self._chunks)
+        return IntervalSnapshot(self.schema, self._index.freeze(), self.row_schema, runs, chunks, expired)
 
 
 @dataclass(slots=True)
@@ -287,7 +325,9 @@ class IntervalSnapshot:
 
     schema: pa.Schema
     index: FrozenIndex
+    row_schema: pa.Schema
     runs: tuple[_Run, ...]
+    chunks: tuple[_Chunk, ...]
     expired_ms: int
 
     def _rows(self, slots: Int64s | None) -> pa.Table:
@@ -297,8 +337,8 @@ class IntervalSnapshot:
             if slots is not None:
                 keep &= np.isin(run.slots, slots)
             rows = np.flatnonzero(keep)
-            index = pa.array(rows)
-            own = [pa.array(run.timestamps[rows]), pa.array(run.rows[rows]), *(c.take(index) for c in run.columns)]
+            columns = gather(self.chunks, self.row_schema, run.places[rows])
+            own = [pa.array(run.timestamps[rows]), pa.array(run.rows[rows]), *columns]
             tables.append(pa.Table.from_arrays([*self.index.keys.read(run.slots[rows]), *own], schema=self.schema))
         return pa.concat_tables(tables) if tables else self.schema.empty_table()
 

@@ -88,7 +88,7 @@ class RowStorage:
             return
         columns = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
         # A slice or a column that shares a larger buffer would keep all of it alive.
-        columns = [pa.concat_arrays([c, pa.nulls(0, c.type)]) if c.offset or _wasteful(c) else c for c in columns]
+        columns = [pa.concat_arrays([c, pa.nulls(0, c.type)]) if c.offset or wasteful(c) else c for c in columns]
         self._live += int((self._rows.take(slots) < 0).sum())
         last = self._chunks[-1] if self._chunks else None
         base = 0 if last is None else last.base + len(last.slots)
@@ -143,7 +143,8 @@ class RowStorage:
         return FrozenRows(self.schema, self._rows.freeze(), tuple(self._chunks))
 
 
-def _wasteful(array: Any) -> bool:
+def wasteful(array: Any) -> bool:
+    """Whether an array keeps much more memory alive than it needs."""
     return bool(array.get_total_buffer_size() > 2 * array.nbytes + 4096)
 
 

@@ -18,27 +18,55 @@ After::
             Scan S
       Scan T
 
-Only there: the join of a stream with a table gives one row per row of the stream and keeps no time, so a row of the
-stream that is filtered earlier changes nothing else.  Below a join of streams or a window the filter would change stream
-time, and below a join of tables it would lose tombstones.
+The join of a stream with a table gives one row per row of the stream and keeps no time, so a row of the stream that is
+filtered earlier changes nothing else.  Below a window the filter would change stream time, and below a join of tables it
+would lose tombstones.
+
+The inner join of two streams is told what the filter above it, which stays where it is, says of one side alone: rows of
+that side move stream time, and go no further if it is not true of them.  Only where nothing of the filter can fail: what
+fails is reported once for each pair.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 
-from ...expressions.nodes import ColumnRef, TypedExpression, columns_of, is_volatile, replace_columns
+from ... import types as t
+from ...expressions.nodes import (
+    Between,
+    ColumnRef,
+    Compare,
+    In,
+    IsNull,
+    Like,
+    Literal,
+    Logical,
+    Not,
+    TypedExpression,
+    columns_of,
+    is_volatile,
+    replace_columns,
+    walk,
+)
 from ..build import filtered
-from ..nodes import Filter, PlanNode, Project, Rekey, Repartition, StreamTableJoin, rewrite
+from ..nodes import Filter, PlanNode, Project, Rekey, Repartition, StreamStreamJoin, StreamTableJoin, rewrite
+
+_NEVER_FAIL = (Between, ColumnRef, Compare, In, IsNull, Like, Literal, Logical, Not)
 
 
 def push_filters(plan: PlanNode) -> PlanNode:
-    """Push filters that read only the stream's columns below the join of a stream with a table."""
+    """Push filters below joins of streams with tables, and what they say of one side into joins of streams."""
     return rewrite(plan, _push)
 
 
 def _push(node: PlanNode) -> PlanNode:
-    if not isinstance(node, Filter) or not isinstance(node.input, StreamTableJoin) or is_volatile(node.predicate):
+    if not isinstance(node, Filter) or is_volatile(node.predicate):
+        return node
+    if isinstance(node.input, StreamStreamJoin):
+        return replace(node, input=_told(node.input, node.predicate))
+    if not isinstance(node.input, StreamTableJoin):
         return node
     join = node.input
     values = {c.name for c in join.left.schema.values}
@@ -60,3 +88,24 @@ def _below(node: PlanNode, predicate: TypedExpression) -> PlanNode:
 
             return replace(node, input=_push(filtered(node.input, replace_columns(predicate, inline))))
     return _push(filtered(node, predicate))
+
+
+def _told(join: StreamStreamJoin, predicate: TypedExpression) -> StreamStreamJoin:
+    """The join with the terms of the filter above it that read the columns of one side only."""
+    if join.type != "INNER" or not all(isinstance(part, _NEVER_FAIL) for part in walk(predicate)):
+        return join
+    wheres: list[TypedExpression | None] = []
+    for side in (join.left, join.right):
+        names = {c.name for c in side.schema.values}
+        own = [term for term in _terms(predicate) if (read := {c.name for c in columns_of(term)}) and read <= names]
+        wheres.append(reduce(lambda a, b: Logical(type=t.BOOLEAN, operator="AND", left=a, right=b), own) if own else None)
+    return replace(join, left_where=wheres[0], right_where=wheres[1])
+
+
+def _terms(predicate: TypedExpression) -> Iterator[TypedExpression]:
+    """What is joined by AND."""
+    if isinstance(predicate, Logical) and predicate.operator == "AND":
+        yield from _terms(predicate.left)
+        yield from _terms(predicate.right)
+    else:
+        yield predicate
