@@ -47,7 +47,7 @@ class KafkaListener:
 
     Args:
         host, port: where it listens; port 0 takes a free one.
-        insecure: listen elsewhere than on this machine though nobody has to log in.
+        insecure: listen elsewhere than on this machine though nobody has to log in, or without TLS.
 
     Raises:
         StatementError: it would be reachable from elsewhere without a login.
@@ -65,11 +65,17 @@ class KafkaListener:
         insecure: bool = False,
     ) -> None:
         security = security or Security()
-        if not (security.is_needed or insecure or _is_loopback(host)):
-            raise StatementError(
-                f"{host} can be reached from elsewhere, and nobody has to log in",
-                suggestion="Give users, listen on 127.0.0.1, or say that it is meant (insecure).",
-            )
+        if not (insecure or _is_loopback(host)):
+            if not security.is_needed:
+                raise StatementError(
+                    f"{host} can be reached from elsewhere, and nobody has to log in",
+                    suggestion="Give users, listen on 127.0.0.1, or say that it is meant (insecure).",
+                )
+            if security.certificate is None:
+                raise StatementError(
+                    f"{host} can be reached from elsewhere, and passwords would travel in the clear",
+                    suggestion="Give a certificate and its key, listen on 127.0.0.1, or say that it is meant (insecure).",
+                )
         self.host = host
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -307,7 +313,7 @@ def broker(
         users: name -> password, role (``read``, ``write`` or ``admin``) and, if wanted, the prefixes of the topics, groups
             and transactional ids that are theirs.  They log in by SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512).
         certificate, key: PEM files: clients connect by TLS.
-        insecure: listen on an address that others can reach though nobody has to log in.
+        insecure: listen on an address that others can reach though nobody has to log in, or without TLS.
         options: see `BrokerOptions`.
 
     Raises:

@@ -12,7 +12,7 @@ from ..errors import PenstockError, StatementError, StorageError
 from ..storage.log.protocol import TopicConfig
 from .broker import NODE_ID, Body, Broker, Client, handles
 from .protocol import ErrorCode, Request, api_keys
-from .security import MECHANISMS, ScramExchange
+from .security import ScramExchange
 from .transactions import Refused
 
 _FAILED_LOGIN_S = 0.1
@@ -34,13 +34,14 @@ async def api_versions(broker: Broker, client: Client, request: Request) -> Body
 async def sasl_handshake(broker: Broker, client: Client, request: Request) -> Body:
     """Which mechanism the client logs in with."""
     mechanism = str(request.body.mechanism)
-    if not broker.security.is_needed or mechanism not in MECHANISMS:
-        return {"error_code": ErrorCode.unsupported_sasl_mechanism, "mechanisms": MECHANISMS}
+    known = broker.security.mechanisms
+    if mechanism not in known:
+        return {"error_code": ErrorCode.unsupported_sasl_mechanism, "mechanisms": known}
     client.mechanism, client.exchange = mechanism, None
     if mechanism != "PLAIN":
-        assert broker.security.users is not None
-        client.exchange = ScramExchange("sha" + mechanism.rpartition("-")[2], broker.security.users)
-    return {"error_code": ErrorCode.none, "mechanisms": MECHANISMS}
+        assert broker.security.scram is not None
+        client.exchange = ScramExchange("sha" + mechanism.rpartition("-")[2], broker.security.scram)
+    return {"error_code": ErrorCode.none, "mechanisms": known}
 
 
 @handles("sasl_authenticate")

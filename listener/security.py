@@ -23,21 +23,49 @@ Credentials = tuple[str, Role] | tuple[str, Role, Sequence[str]]
 """A password, a role and, if wanted, prefixes."""
 _ITERATIONS = 4096
 """Of SCRAM's key derivation: Kafka's default."""
-MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_LEVELS = {"read": 1, "write": 2, "admin": 3}
+
+
+class Principal(Protocol):
+    """Who was authenticated."""
+
+    @property
+    def name(self) -> str: ...
+
+    def may(self, role: str, *names: str) -> bool:
+        """Whether somebody has a role (``read``, ``write``, ``admin``) over a thing, or, without names, over everything."""
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
-    """Who was authenticated.
+class User:
+    """A user of the embedding program.
 
     Attributes:
         role: ``read`` consumes and describes, ``write`` produces, too, ``admin`` does all.
         prefixes: topics, groups and transactional ids whose names begin so; none: all.
+        secrets: keys that are derived from the password, for ``sha256`` and ``sha512``; the password itself is not kept.
     """
 
     name: str
     role: Role
-    prefixes: tuple[str, ...] = ()
+    prefixes: tuple[str, ...]
+    secrets: Mapping[str, ScramSecret]
+
+    @classmethod
+    def of(cls, name: str, password: str, role: Role, prefixes: Sequence[str] = ()) -> User:
+        """From a password."""
+        return cls(name, role, tuple(prefixes), {n: ScramSecret.of(password, n) for n in ("sha256", "sha512")})
+
+    def may(self, role: str, *names: str) -> bool:
+        """See `Principal.may`."""
+        if _LEVELS[self.role] < _LEVELS[role]:
+            return False
+        return not self.prefixes or any(name.startswith(self.prefixes) for name in names)
+
+    def check(self, password: str) -> bool:
+        """Whether this is the password."""
+        secret = self.secrets["sha512"]
+        return hmac.compare_digest(ScramSecret.of(password, "sha512", secret.salt).stored_key, secret.stored_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,93 +88,70 @@ class ScramSecret:
         )
 
 
-class User(Protocol):
-    """Somebody who may log in."""
-
-    @property
-    def principal(self) -> Principal: ...
-
-    def check(self, password: str) -> bool:
-        """Whether this is the password."""
-
-    def scram(self, algorithm: str) -> ScramSecret | None:
-        """What SCRAM needs; None if it is not kept for this user."""
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordUser:
-    """A user whose password the embedding program gives: only keys that are derived from it are kept."""
-
-    principal: Principal
-    secrets: Mapping[str, ScramSecret]
-
-    @classmethod
-    def of(cls, principal: Principal, password: str) -> PasswordUser:
-        """With keys for both of SCRAM's hash functions."""
-        return cls(principal, {name: ScramSecret.of(password, name) for name in ("sha256", "sha512")})
-
-    def check(self, password: str) -> bool:
-        """See `User.check`."""
-        secret = self.secrets["sha512"]
-        return hmac.compare_digest(ScramSecret.of(password, "sha512", secret.salt).stored_key, secret.stored_key)
-
-    def scram(self, algorithm: str) -> ScramSecret | None:
-        """See `User.scram`."""
-        return self.secrets[algorithm]
-
-
 @dataclass(frozen=True, slots=True)
 class Security:
-    """The users of a listener.
+    """How clients log in.
 
     Attributes:
-        users: by name; None: nobody logs in, and everybody may do everything.
+        check: who somebody is, by name and password (for PLAIN); None: nobody logs in, and everybody may do everything.
+        scram: who somebody is, and what SCRAM needs of the password, by name and hash function; None: no SCRAM.
         certificate, key: files of TLS, in PEM.
     """
 
-    users: Callable[[str], User | None] | None = None
+    check: Callable[[str, str], Principal | None] | None = None
+    scram: Callable[[str, str], tuple[Principal, ScramSecret] | None] | None = None
     certificate: str | None = None
     key: str | None = None
 
     @classmethod
-    def of(
-        cls, users: Mapping[str, tuple[str, Role] | tuple[str, Role, Sequence[str]]] | None, **files: str | None
-    ) -> Security:
+    def of(cls, users: Mapping[str, Credentials] | None, **files: str | None) -> Security:
         """From name -> password, role and (optional) prefixes.
 
         Raises:
             StatementError: there is no such role.
         """
         if users is None:
-            return cls(None, **files)
+            return cls(None, None, **files)
         made: dict[str, User] = {}
         for name, given in users.items():
             password, role, *rest = given
-            if role not in ("read", "write", "admin"):
+            if role not in _LEVELS:
                 raise StatementError(f"the role of {name!r} is read, write or admin, not {role!r}")
-            prefixes = tuple(rest[0]) if rest else ()
-            made[name] = PasswordUser.of(Principal(name, role, prefixes), password)
-        return cls(made.get, **files)
+            made[name] = User.of(name, password, role, tuple(rest[0]) if rest else ())
+        decoy = User.of("", os.urandom(8).hex(), "read")
+
+        def check(name: str, password: str) -> User | None:
+            user = made.get(name, decoy)  # takes as long for a name that nobody has
+            return user if user.check(password) and user is not decoy else None
+
+        def scram(name: str, algorithm: str) -> tuple[User, ScramSecret] | None:
+            user = made.get(name)
+            return None if user is None else (user, user.secrets[algorithm])
+
+        return cls(check, scram, **files)
 
     @property
     def is_needed(self) -> bool:
         """Whether clients have to log in."""
-        return self.users is not None
+        return self.check is not None
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """Ways to log in."""
+        if self.check is None:
+            return ()
+        return ("PLAIN",) if self.scram is None else ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
     def plain(self, token: bytes) -> Principal | None:
         """Who a PLAIN message (RFC 4616) is from; None if it is nobody."""
         parts = token.split(b"\0")
-        if len(parts) != 3 or self.users is None:
+        if len(parts) != 3 or self.check is None:
             return None
         try:
             acts_as, name, password = (p.decode() for p in parts)
         except UnicodeDecodeError:
             return None
-        user = self.users(name)
-        if user is None:
-            ScramSecret.of(password, "sha512")  # takes as long as for a name that there is
-            return None
-        return user.principal if acts_as in ("", name) and user.check(password) else None
+        return self.check(name, password) if acts_as in ("", name) else None
 
     def may(self, principal: Principal | None, action: str, kind: str, name: str) -> bool:
         """Whether somebody may do something.
@@ -155,17 +160,15 @@ class Security:
             action: ``read`` (describe, too), ``write`` or ``admin`` (create, alter, delete).
             kind: ``topic``, ``group``, ``transactional_id`` or ``cluster``.
         """
-        if self.users is None:
+        if self.check is None:
             return True
         if principal is None:
             return False
-        if principal.role == "admin":
-            return True
-        if kind != "cluster" and principal.prefixes and not name.startswith(principal.prefixes):
-            return False
-        if kind == "group":  # whoever reads keeps offsets
-            return action in ("read", "write")
-        return action == "read" or (action == "write" and principal.role == "write")
+        if kind == "cluster":
+            return principal.may(action)
+        if kind == "group" and action != "admin":  # whoever reads keeps offsets
+            return principal.may("read", name)
+        return principal.may(action, name)
 
 
 @dataclass(slots=True)
@@ -173,10 +176,9 @@ class ScramExchange:
     """The server's side of SCRAM (RFC 5802), without channel binding: two messages of the client, two answers."""
 
     algorithm: str
-    users: Callable[[str], User | None]
+    known: Callable[[str, str], tuple[Principal, ScramSecret] | None]
     principal: Principal | None = None
-    _user: User | None = None
-    _secret: ScramSecret | None = None
+    _user: tuple[Principal, ScramSecret] | None = None
     _first: str = ""
     _server_first: str = ""
     _nonce: str = ""
@@ -199,10 +201,10 @@ class ScramExchange:
         name = fields["n"].replace("=2C", ",").replace("=3D", "=")
         if acts_as and acts_as != f"a={fields['n']}":
             return None
-        self._user = self.users(name)
-        self._secret = None if self._user is None else self._user.scram(self.algorithm)
-        salt = self._secret.salt if self._secret else hmac.digest(self._pepper, name.encode(), "sha256")[:16]
-        iterations = self._secret.iterations if self._secret else _ITERATIONS
+        self._user = self.known(name, self.algorithm)
+        salt, iterations = hmac.digest(self._pepper, name.encode(), "sha256")[:16], _ITERATIONS
+        if self._user is not None:
+            salt, iterations = self._user[1].salt, self._user[1].iterations
         self._first, self._begun = bare, True
         self._nonce = fields["r"] + secrets.token_urlsafe(18)
         self._server_first = f"r={self._nonce},s={base64.b64encode(salt).decode()},i={iterations}"
@@ -211,15 +213,16 @@ class ScramExchange:
     def _finish(self, text: str) -> bytes | None:
         without_proof, _, proof = text.rpartition(",p=")
         fields = dict(part.split("=", 1) for part in without_proof.split(","))
-        if self._secret is None or self._user is None or fields["r"] != self._nonce or fields["c"] not in ("biws", "eSws"):
+        if self._user is None or fields["r"] != self._nonce or fields["c"] not in ("biws", "eSws"):
             return None
+        principal, secret = self._user
         signed = f"{self._first},{self._server_first},{without_proof}".encode()
-        signature = hmac.digest(self._secret.stored_key, signed, self.algorithm)
+        signature = hmac.digest(secret.stored_key, signed, self.algorithm)
         given = base64.b64decode(proof, validate=True)
         if len(given) != len(signature):
             return None
         client_key = bytes(a ^ b for a, b in zip(given, signature, strict=True))
-        if not hmac.compare_digest(hashlib.new(self.algorithm, client_key).digest(), self._secret.stored_key):
+        if not hmac.compare_digest(hashlib.new(self.algorithm, client_key).digest(), secret.stored_key):
             return None
-        self.principal = self._user.principal
-        return b"v=" + base64.b64encode(hmac.digest(self._secret.server_key, signed, self.algorithm))
+        self.principal = principal
+        return b"v=" + base64.b64encode(hmac.digest(secret.server_key, signed, self.algorithm))

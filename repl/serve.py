@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +85,12 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
             if script is not None and text is not None:
                 for outcome in database.submit(text, script.name, path=script).results:
                     print_(render.result(outcome, 120))
-            with serve(database, config=config) as server:
+            with ExitStack() as doors:
+                server = doors.enter_context(serve(database, config=config))
                 print_(f"{database.describe_state()}; listening on {server.url}")
+                if options.kafka is not None:
+                    listener = doors.enter_context(_kafka(database, options))
+                    print_(f"Kafka clients: {listener.address}")
                 while not stop.is_set() and not server.wait(0.2):
                     pass
                 print_("stopping")
@@ -92,6 +98,29 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
         for number, handler_ in before.items():
             signal.signal(number, handler_)
     return 0
+
+
+def _kafka(database: Any, options: argparse.Namespace) -> Any:
+    """The listener for Kafka clients, with the users, the certificate and the caution of the server."""
+    from ..listener.kafka_listener import KafkaListener
+    from ..listener.security import Security
+
+    host, _, port = str(options.kafka).rpartition(":")
+    if not port.isdigit():
+        raise StatementError(f"--kafka takes HOST:PORT, not {options.kafka!r}")
+    check = None
+    if options.users is not None:
+        from ..server.accounts import Accounts
+
+        accounts = Accounts(options.users)
+
+        def check(name: str, password: str) -> Any:
+            accounts.refresh()
+            return accounts.check("Basic " + base64.b64encode(f"{name}:{password}".encode()).decode())
+
+    files = [None if path is None else str(path) for path in (options.certificate, options.private_key)]
+    security = Security(check, None, *files)
+    return KafkaListener(database, host.strip("[]") or "127.0.0.1", int(port), security=security, insecure=options.insecure)
 
 
 def _read(script: Path) -> str:

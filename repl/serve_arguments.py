@@ -20,6 +20,9 @@ def add_commands(commands: Any, common: Callable[[argparse.ArgumentParser], None
     common(serve)
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1: this machine only)")
     serve.add_argument("--port", type=int, default=8088, help="the port (8088; 0: a free one, which is printed)")
+    serve.add_argument(
+        "--kafka", metavar="HOST:PORT", help="let Kafka clients reach its topics, too, at 127.0.0.1:9092 for example"
+    )
     serve.add_argument("--users", metavar="FILE", type=Path, help="accounts: who may come in, and what they may do")
     serve.add_argument("--certificate", metavar="PEM", type=Path, help="a certificate (chain): HTTPS")
     serve.add_argument("--private-key", metavar="PEM", type=Path, help="the certificate's key")

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "engine": {"grammar", "kernels", "runtime", "storage"},
     "listener": {"engine", "kernels", "storage"},
     "server": {"engine", "grammar", "runtime", "storage", ""},
-    "repl": {"grammar", "server", ""},
+    "repl": {"grammar", "listener", "server", ""},
 }
 """What a room may import besides itself and `COMMON`; "" is the door."""
 REPL_MAY_READ = {"grammar.complete", "grammar.lexer", "grammar.words"}
