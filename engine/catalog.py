@@ -80,6 +80,8 @@ class QueryEntry:
         sources: names of the sources it reads, in FROM/JOIN order.
         sink: the source it writes (for CST: the table it materialises).
         order: its place in the order of creation (kept by CREATE OR REPLACE).
+        properties: what was set where the statement was executed, and differs from the defaults.
+        paused: it stands still until RESUME, also when the database is opened again.
     """
 
     id: str
@@ -89,6 +91,7 @@ class QueryEntry:
     sink: str
     order: int
     properties: Mapping[str, str] = field(default_factory=dict)
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,14 @@ class Catalog:
         if len(name) > 2 and name[0] == name[-1] == "`":
             return self.source(name[1:-1].replace("``", "`"))
         return self.sources.get(name.upper()) or self.sources.get(name) or self.source(name.upper())
+
+    def readers(self, name: str) -> list[str]:
+        """Ids of the queries that read a source."""
+        return [q.id for q in self.queries.values() if name in q.sources]
+
+    def writers(self, name: str) -> list[str]:
+        """Ids of the queries that write to a source."""
+        return [q.id for q in self.queries.values() if q.sink == name and q.kind != "CST"]
 
     def with_source(self, source: DataSource) -> Catalog:
         return replace(self, sources={**self.sources, source.name: source})

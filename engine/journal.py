@@ -1,22 +1,26 @@
-"""The statement journal: which statements are durable, and how they come back when a database is opened.
+"""The statement journal: what statements changed, durably, and how it comes back when a database is opened.
 
 Every statement that changes the catalog is one record of the log topic `TOPIC`, as JSON::
 
-    {"statement": "CREATE STREAM S (A INTEGER) WITH (...)",     canonical text, with inferred columns filled in
-     "properties": {"auto.offset.reset": "earliest"},           what was set and differs from the default
-     "clock": 1700000000000,                                    when it was executed
-     "topic": ["s", 3],                                         the topic of the source it defines, and its partitions
-     "deleted": ["s", 12]}                                      the topic that it deletes, and the number of that topic
+    {"text": "CREATE STREAM S (A INTEGER) WITH (...)",     the statement in canonical form, for people
+     "properties": {"auto.offset.reset": "earliest"},      what was set and differs from the default
+     "clock": 1700000000000,                               when it was executed
+     "change": {"kind": "SetSource", "source": {...}}}     what it changes, see `change_codec`
 
 A query's number is the offset of its statement, as in ksqlDB.  A statement is written after everything that can refuse
 it has been tried and before anything visible happens, so:
 
 crash before the record is durable => the statement was not executed, and nothing was changed.
-crash after it => opening replays it: the catalog is rebuilt, the query is started, and what the statement had not yet done
-to topics is done (only the last statement can be unfinished: each one ends before the next).
+crash after it => opening applies the change: the catalog is rebuilt, the query is started, and what was not yet done to
+topics is done (only the last change can be unfinished: each one ends before the next).
 
-What a statement found when it was executed may be gone at the replay: its topic may have been deleted since, or created
-again with other partitions.  So nothing that depends on topics is checked again; the record says what was true.
+What a statement found when it was executed may be gone when the database is opened: its topic may have been deleted
+since, or created again with other partitions.  So nothing is looked up again; the change says what was true.
+
+Entries of before have no ``text`` and no ``change`` but a ``statement``, with what was looked up: ``"topic": ["s", 3]``, the
+topic of the source that it defines and its partitions; ``"deleted": ["s", 12]``, the topic that it deletes and its number in
+the log.  `statements.recorded` makes changes of them.  (A version of before finds no ``statement`` in newer entries, and
+refuses to open the directory.)
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ from ..errors import StorageError
 from ..runtime.clock import now_ms
 from ..storage.log.ownership import STATEMENTS
 from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
+from .change_codec import from_plain, to_plain
+from .changes import Change
 
 TOPIC = STATEMENTS
 _READ_ROWS = 10_000
@@ -43,6 +49,7 @@ class JournalEntry:
     """A durable statement: its offset, canonical text, and the properties it was executed with.
 
     Attributes:
+        change: what it changes; None in entries of before, which have the other two instead.
         topic: of the source it defines, with its partitions; None for other statements.
         deleted: the topic it deletes, and that topic's number in the log.
     """
@@ -50,6 +57,7 @@ class JournalEntry:
     offset: int
     statement: str
     properties: Mapping[str, str]
+    change: Change | None = None
     topic: tuple[str, int] | None = None
     deleted: tuple[str, int] | None = None
 
@@ -71,8 +79,7 @@ class Journal:
         self,
         statement: str,
         properties: Mapping[str, str],
-        topic: tuple[str, int] | None = None,
-        deleted: tuple[str, int] | None = None,
+        change: Change,
         also: Callable[[Transaction], None] | None = None,
     ) -> int:
         """Make a statement durable and return its offset; for the other arguments see `JournalEntry`.
@@ -84,11 +91,12 @@ class Journal:
             StorageError: it could not be written; the statement did not happen.
         """
         now = now_ms()
-        entry: dict[str, object] = {"statement": statement, "properties": dict(properties), "clock": now}
-        if topic is not None:
-            entry["topic"] = topic
-        if deleted is not None:
-            entry["deleted"] = deleted
+        entry: dict[str, object] = {
+            "text": statement,
+            "properties": dict(properties),
+            "clock": now,
+            "change": to_plain(change),
+        }
         transaction = self._log.transaction()
         transaction.append(
             TOPIC,
@@ -116,9 +124,11 @@ class Journal:
     def _entry(self, offset: int, value: Any) -> JournalEntry:
         try:
             entry = msgspec.json.decode(value)
+            if "change" in entry:
+                return JournalEntry(offset, entry["text"], entry["properties"], from_plain(entry["change"]))
             places = [None if entry.get(p) is None else (str(entry[p][0]), int(entry[p][1])) for p in ("topic", "deleted")]
-            return JournalEntry(offset, entry["statement"], entry["properties"], *places)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, IndexError) as error:
+            return JournalEntry(offset, entry["statement"], entry["properties"], None, *places)
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise StorageError(
                 f"the statement journal holds something else than a statement at offset {offset}: {error}",
                 path=TOPIC,

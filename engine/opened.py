@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import StatementError, StorageError
-from ..grammar.parse import parse_statement
+from ..errors import StatementError
 from ..runtime import processing_log
 from ..runtime.clients.clients import Clients
 from ..runtime.clock import SYSTEM_CLOCK, Clock, use_clock
@@ -26,12 +25,9 @@ from .functions.user import USER_FUNCTIONS
 from .journal import Journal
 from .schema import Column, Schema
 from .schema_log import open_registry
-from .session_state import SessionState
 from .settings import Settings
 from .state import Engine
-from .statements import create_query
-from .statements.context import Context
-from .statements.dispatch import execute
+from .statements.carry_out import reopen
 from .types import from_arrow
 
 PROCESSING_LOG = "KSQL_PROCESSING_LOG"
@@ -164,29 +160,9 @@ def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
         engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, how.one_partition)
         engine.catalog = engine.catalog.with_source(_processing_log())
         with host.recovering(how.progress):
-            _replay(engine)
+            reopen(engine)
         undo.pop_all()
     return Opened(engine, clients, settings, how)
-
-
-def _replay(engine: Engine) -> None:
-    """Rebuild the catalog from the journal and start the queries that are left."""
-    engine.replaying = True
-    try:
-        last = engine.journal.next_offset - 1
-        for entry in engine.journal.entries():
-            engine.replayed, engine.unfinished = entry, entry.offset == last
-            try:
-                session = SessionState(Settings.recorded(entry.properties))
-                execute(Context(engine, session), parse_statement(entry.statement))
-            except StatementError as error:
-                raise StorageError(
-                    f"statement {entry.offset} of the journal cannot be replayed: {error.message}: {entry.statement}",
-                    action="register the functions it uses before connect(), or open it with the version that made it",
-                ) from error
-        create_query.start_replayed(engine)
-    finally:
-        engine.replaying = False
 
 
 def _processing_log() -> DataSource:

@@ -27,9 +27,9 @@ from .settings import Settings
 from .state import Engine
 from .statements import adhoc, records, select
 from .statements.answers import sources_named
+from .statements.consume import partition_records
 from .statements.context import Context
 from .statements.dispatch import execute
-from .statements.raw import raw_records
 from .statements.scripts import statements_of
 from .statements.submit import Submission
 from .texts import check_text, pull_query
@@ -363,7 +363,7 @@ class Session(ClientMethods):
         if not isinstance(offset, int | None) or (partition is not None and partition not in range(config.partitions)):
             raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, offsets are numbers")
         for number in range(config.partitions) if partition is None else [partition]:
-            yield from raw_records(self._engine.log, topic, number, offset, reset)
+            yield from partition_records(self._engine.log, topic, number, offset, reset)
 
     # --- life cycle ------------------------------------------------------------------------
 

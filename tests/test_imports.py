@@ -40,12 +40,14 @@ ORDER = {
     ),
     "engine": (
         "types schema relation query_options settings clients catalog columns java functions expressions analysis pull "
-        "plan schema_log serdes intake stored_tables lowering results duckdb parameters journal state session_state "
-        "statements texts session opened database script_tests"
+        "plan schema_log serdes intake stored_tables lowering results duckdb parameters changes change_codec journal state "
+        "session_state statements texts session opened database script_tests"
     ),
     "engine/statements": (
-        "raw upgrade context scripts topics inference planning printing reading records replacement settings "
-        "submit insert delete create_query reading_sources wanted answers select adhoc create_source describe inspect "
+        "consume upgrade scripts topics inference outside planning checking context replacement new_queries "
+        "source_definition named_types control_query drop_source alter_source create_source create_query insert_query "
+        "definitions recorded carry_out printing reading records settings submit insert delete reading_sources wanted "
+        "answers select adhoc describe inspect "
         "assertions dispatch"
     ),
     "server": (

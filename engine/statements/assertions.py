@@ -21,9 +21,9 @@ from ..catalog import DataSource
 from ..results import Message
 from ..types import BIGINT, INTEGER, SqlType
 from .context import Context
-from .create_source import define
 from .insert import evaluate, rowtime
 from .reading import next_record
+from .source_definition import resolve_asserted
 
 _PROPERTIES = frozenset({"PARTITIONS", "REPLICAS"})
 
@@ -221,7 +221,7 @@ def assert_source(context: Context, statement: ast.AssertSource) -> Message:
         raise AssertionFailedError(
             f"{source.name} is a {source.kind.lower()}, not a {statement.kind.lower()}", span=statement.span
         )
-    wanted = define(context, statement).source
+    wanted = resolve_asserted(context.checking(), statement)
     for what, have, want in (
         ("columns", str(source.schema), str(wanted.schema)),
         ("topic", source.topic, wanted.topic),

@@ -18,6 +18,8 @@ from ..query_options import QueryOptions
 from ..session_state import SessionState
 from ..state import Engine as SharedEngine
 from ..state import Planned
+from .checking import Checking
+from .outside import Live
 
 if TYPE_CHECKING:
     from ...storage.schemas.registry import SchemaRegistry
@@ -68,42 +70,30 @@ class Context:
         return self.engine.catalog
 
     @property
-    def planned(self) -> dict[str, Planned]:
+    def planned(self) -> Mapping[str, Planned]:
         return self.engine.planned
 
     def topic(self, name: str) -> TopicConfig | None:
         return self.engine.topic(name)
 
     def readers(self, name: str) -> list[str]:
-        return self.engine.readers(name)
+        return self.catalog.readers(name)
 
     def writers(self, name: str) -> list[str]:
-        return self.engine.writers(name)
+        return self.catalog.writers(name)
 
     def view_of(self, source: DataSource) -> str | None:
         return self.engine.view_of(source)
 
-    def query_context(self, sink: SinkRequest | None = None, catalog: Catalog | None = None) -> QueryContext:
-        return QueryContext(catalog or self.catalog, self.functions, self.options, sink)
+    def query_context(self, sink: SinkRequest | None = None) -> QueryContext:
+        return QueryContext(self.catalog, self.functions, self.options, sink)
 
-    def make_durable(self, statement: str, source: DataSource | None = None, deleted: str | None = None) -> None:
-        """Journal the statement in hand; from here on it counts.
-
-        Args:
-            source: what it defines.
-            deleted: the topic that it deletes.
-
-        Raises:
-            StorageError: it could not be written, or one before it could not be finished; the statement did not happen.
-        """
+    def checking(self) -> Checking:
+        """What the statement is checked against, as of now."""
         engine = self.engine
-        if not engine.replaying:
-            if engine.unsettled is not None:
-                raise engine.unsettled
-            topic = None if source is None else (source.topic, source.partitions)
-            gone = None if deleted is None else (deleted, self.log.topic_id(deleted))
-            engine.journal.append(statement, self.overrides, topic, gone, self.alongside)
-            engine.journaled = statement
+        return Checking(
+            engine.catalog, engine.planned, engine.functions, engine.schemas, self.options, self.overrides, Live(engine)
+        )
 
 
 def unsupported_connectors(statement: Any) -> StatementError:

@@ -16,8 +16,9 @@ from ..relation import instant
 from ..results import Description, Listing, Message
 from ..schema import Schema
 from ..types import STRING, SqlType
-from . import create_query
 from .context import Context, unsupported_connectors
+from .control_query import find_query
+from .new_queries import next_query_id
 from .planning import plan_query, with_copies
 from .select import access_path
 from .topics import last_time
@@ -37,7 +38,7 @@ def describe(context: Context, statement: ast.Describe) -> Message | Listing | D
         case "FUNCTION":
             return _describe_function(context, name, statement.span, text)
         case "QUERY":
-            return _describe_query(context, create_query.find_query(context, name, statement.span), text)
+            return _describe_query(context, find_query(context.catalog, name, statement.span), text)
         case "CONNECTOR":
             raise unsupported_connectors(statement)
 
@@ -284,7 +285,7 @@ def explain(context: Context, statement: ast.Explain) -> Description:
     """
     text = unparse(statement)
     if statement.query_id is not None:
-        found = _describe_query(context, create_query.find_query(context, statement.query_id, statement.span), text)
+        found = _describe_query(context, find_query(context.catalog, statement.query_id, statement.span), text)
         return Description("explain", found.title, found.sections, text, found.details)
     inner = statement.statement
     match inner:
@@ -292,7 +293,7 @@ def explain(context: Context, statement: ast.Explain) -> Description:
             planned = plan_query(context, inner)
         case ast.CreateAsSelect():
             planned = plan_query(context, inner.query, SinkRequest(inner.kind, inner.name, inner.properties))
-            planned = with_copies(context, planned, create_query.next_query_id(context, inner))
+            planned = with_copies(context, planned, next_query_id(context.checking(), inner))
         case ast.InsertSelect():
             try:
                 target = context.catalog.source(inner.target)
@@ -301,7 +302,7 @@ def explain(context: Context, statement: ast.Explain) -> Description:
                 raise
             request = SinkRequest(target.kind, target.name, inner.properties, insert=True)
             planned = plan_query(context, inner.query, request)
-            planned = with_copies(context, planned, create_query.next_query_id(context, inner))
+            planned = with_copies(context, planned, next_query_id(context.checking(), inner))
         case _:
             raise StatementError(
                 "EXPLAIN takes a query, or a statement with one",

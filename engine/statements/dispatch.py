@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ...errors import StatementError, StorageError
+from ...errors import StatementError
 from ...grammar import ast
-from ..results import Result
-from . import assertions, create_query, create_source, delete, describe, insert, inspect, printing, select, settings
+from ..results import Message, Result
+from . import assertions, definitions, delete, describe, insert, inspect, printing, select, settings
+from .carry_out import carry_out
 from .context import Context, unsupported_connectors
 
 
@@ -17,21 +18,11 @@ def execute(context: Context, statement: ast.Statement) -> Result:
             whole statement.
         StorageError: it could not be made durable; or it could, but not finished, which opening the database will do.
     """
-    context.engine.journaled = None
     try:
         return _execute(context, statement)
     except StatementError as error:
         error.span = error.span or statement.span
         raise
-    except StorageError as error:
-        if context.engine.journaled is None or context.engine.replaying:
-            raise
-        context.engine.unsettled = StorageError(
-            f"the statement {context.engine.journaled} is in the journal, but cannot be finished: {error.message}",
-            path=error.path,
-            action="close and open the database when the disk works again: opening finishes the statement",
-        )
-        raise context.engine.unsettled from error
 
 
 def _execute(context: Context, statement: ast.Statement) -> Result:
@@ -40,26 +31,22 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
             return select.pull(context, statement)
         case ast.Query():
             return select.push(context, statement)
-        case ast.CreateSource():
-            return create_source.create_source(context, statement)
-        case ast.CreateAsSelect():
-            return create_query.create_as(context, statement)
-        case ast.InsertSelect():
-            return create_query.insert_select(context, statement)
+        case (
+            ast.CreateSource()
+            | ast.CreateAsSelect()
+            | ast.InsertSelect()
+            | ast.AlterSource()
+            | ast.DropSource()
+            | ast.CreateType()
+            | ast.DropType()
+            | ast.ControlQuery()
+        ):
+            checked = definitions.check(context.checking(), statement)
+            return checked if isinstance(checked, Message) else carry_out(context, checked)
         case ast.InsertValues():
             return insert.insert_values(context, statement)
         case ast.Delete():
             return delete.delete(context, statement)
-        case ast.AlterSource():
-            return create_source.alter(context, statement)
-        case ast.DropSource():
-            return create_source.drop(context, statement)
-        case ast.CreateType():
-            return create_source.create_type(context, statement)
-        case ast.DropType():
-            return create_source.drop_type(context, statement)
-        case ast.ControlQuery():
-            return create_query.control(context, statement)
         case ast.Show():
             return inspect.show(context, statement)
         case ast.Describe():

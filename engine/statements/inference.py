@@ -10,16 +10,15 @@ from ...grammar import ast
 from ...storage.formats import RegisteredSchema, SchemaText, format_traits, infer_columns, schema_of_columns
 from ...storage.formats.schema_serde import subject_of
 from ...storage.schemas.inference import required_fields
-from ...storage.schemas.registry import WIRE_NAMES
+from ...storage.schemas.registry import WIRE_NAMES, SchemaRegistry
 from .. import types as t
 from ..analysis.with_clause import WithClause
 from ..catalog import UNWRAP_SINGLES, DataSource, FormatInfo
 from ..serdes import key_schema, serdes_of, value_schema
-from .context import Context
 
 
 def infer(
-    context: Context,
+    registry: SchemaRegistry | None,
     statement: ast.CreateSource,
     clause: WithClause,
     topic: str,
@@ -33,8 +32,6 @@ def infer(
     Raises:
         StatementError: a side is declared and also taken from a schema id; or a schema is asked for and there is none.
     """
-    if context.engine.replaying:  # The journal has the statement with its columns.
-        return statement
     columns = statement.columns
     for side, format_ in (("KEY", key_format), ("VALUE", value_format)):
         roles = ("KEY", "PRIMARY KEY") if side == "KEY" else ("VALUE",)
@@ -46,15 +43,20 @@ def infer(
                 suggestion=f"Leave out the list of {side.lower()} columns, or {side}_SCHEMA_ID.",
             )
         if not declared and format_traits(format_.name).inference:
-            found = _columns(context, statement, clause, topic, side, format_)
+            found = _columns(registry, statement, clause, topic, side, format_)
             columns = (*found, *columns) if side == "KEY" else (*columns, *found)
     return replace(statement, columns=columns)
 
 
 def _columns(
-    context: Context, statement: ast.CreateSource, clause: WithClause, topic: str, side: str, format_: FormatInfo
+    registry: SchemaRegistry | None,
+    statement: ast.CreateSource,
+    clause: WithClause,
+    topic: str,
+    side: str,
+    format_: FormatInfo,
 ) -> tuple[ast.ColumnDefinition, ...]:
-    registry, is_key = context.schemas, side == "KEY"
+    is_key = side == "KEY"
     schema_id = format_.properties.get("schemaId")
     schema: SchemaText | None = None
     if registry is not None and schema_id is not None:
@@ -127,17 +129,20 @@ def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
             return ast.TypeName(str(type_), span=span)
 
 
-def register_schemas(context: Context, source: DataSource) -> None:
+def register_schemas(registry: SchemaRegistry | None, source: DataSource, level: str) -> None:
     """Register the schemas of a source's columns for the sides whose format has schemas and no fixed one.
 
     A source over a topic that has schemas leaves them as they are: they say what its writers write.
 
+    Args:
+        level: of compatibility, that the subjects are given; empty leaves it.
+
     Raises:
         StatementError: a schema cannot be expressed, or is not compatible with the subject's older ones.
     """
-    if context.engine.replaying or context.schemas is None:
+    if registry is None:
         return
-    serdes: tuple[Any, Any] = serdes_of(source, context.schemas)
+    serdes: tuple[Any, Any] = serdes_of(source, registry)
     for is_key, format_, schema, serde in (
         (True, source.key_format, key_schema(source.schema), serdes[0]),
         (False, source.value_format, value_schema(source.schema), serdes[1]),
@@ -150,27 +155,25 @@ def register_schemas(context: Context, source: DataSource) -> None:
             continue
         if "schemaId" in format_.properties:
             if source.query_id is not None:
-                _check_fixed(context, source, format_, schema, is_key)
+                _check_fixed(registry, source, format_, schema, is_key)
             continue
         subject = subject_of(source.topic, is_key)
-        if source.query_id is None and context.schemas.latest(subject) is not None:
+        if source.query_id is None and registry.latest(subject) is not None:
             continue
-        _register(context, subject, serde, schema)
+        _register(registry, subject, serde, schema, level)
 
 
-def _register(context: Context, subject: str, serde: Any, schema: Any) -> None:
-    """Register a schema, at the level that ``penstock.schema.compatibility`` gives the subject.
+def _register(registry: SchemaRegistry, subject: str, serde: Any, schema: Any, level: str) -> None:
+    """Register a schema, at the level that the subject is to have.
 
     Raises:
         StatementError: it is not compatible; the subject keeps the level it had.
     """
-    registry, wanted = context.schemas, context.options.schema_compatibility
-    assert registry is not None
-    if not wanted or registry.level(subject) == wanted.upper():
+    if not level or registry.level(subject) == level.upper():
         serde.register(schema)
         return
     before = registry.own_level(subject)
-    registry.set_level(wanted, subject)
+    registry.set_level(level, subject)
     try:
         serde.register(schema)
     except StatementError:
@@ -178,22 +181,21 @@ def _register(context: Context, subject: str, serde: Any, schema: Any) -> None:
         raise
 
 
-def _check_fixed(context: Context, source: DataSource, format_: FormatInfo, schema: Any, is_key: bool) -> None:
+def _check_fixed(registry: SchemaRegistry, source: DataSource, format_: FormatInfo, schema: Any, is_key: bool) -> None:
     """Section 10: a fixed schema begins with the sink's columns, names, types and order; its other fields are optional.
 
     Raises:
         StatementError: it does not.
     """
-    assert context.schemas is not None
     side = "key" if is_key else "value"
     try:
-        text = context.schemas.by_id(int(format_.properties["schemaId"]))
+        text = registry.by_id(int(format_.properties["schemaId"]))
     except DataError as error:
         raise StatementError(str(error)) from None
     _check_format(text, format_, side.upper(), None)
     bare = UNWRAP_SINGLES in format_.features and len(schema) == 1
     full_name = format_.properties.get("fullSchemaName") if format_.name == "PROTOBUF" else None
-    fields = infer_columns(context.schemas, text, is_key=is_key, wrapped=not bare, full_name=full_name)
+    fields = infer_columns(registry, text, is_key=is_key, wrapped=not bare, full_name=full_name)
     found = [(f.name, t.from_arrow(f.type)) for f in fields]
     wanted = [(found[0][0] if bare else f.name, t.from_arrow(f.type)) for f in schema]
     shown = ", ".join(f"{t.quoted(name)} {type_}" for name, type_ in found)
@@ -209,8 +211,8 @@ def _check_fixed(context: Context, source: DataSource, format_: FormatInfo, sche
         )
 
 
-def delete_schemas(context: Context, topic: str) -> None:
+def delete_schemas(registry: SchemaRegistry | None, topic: str) -> None:
     """Remove the subjects of a topic that is deleted."""
-    if context.schemas is not None and context.engine.changes_topics:
+    if registry is not None:
         for is_key in (True, False):
-            context.schemas.delete_subject(subject_of(topic, is_key))
+            registry.delete_subject(subject_of(topic, is_key))

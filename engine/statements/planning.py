@@ -1,24 +1,55 @@
-"""AST query -> plan -> dataflow: the stations of engine, one after the other."""
+"""AST query -> plan -> dataflow: the stations of a query, one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from ...grammar import ast
 from ...runtime.batch import Batch
 from ...runtime.dataflow import Dataflow
-from ..analysis.query import analyse
+from ..analysis.query import QueryContext, analyse
 from ..analysis.resolved import ResolvedQuery
 from ..analysis.sink import SinkRequest
-from ..catalog import Catalog, DataSource
+from ..catalog import Catalog, DataSource, QueryEntry
+from ..functions.registry import Registry
 from ..lowering import LoweringContext, lower
 from ..plan.build import build, build_source_table
 from ..plan.nodes import Copy, PlanNode, walk
 from ..plan.rules import copy_to_topics, optimise
 from ..query_options import QueryOptions
 from ..serdes import serde_maker
-from .context import Context
+from ..state import Planned
+
+if TYPE_CHECKING:
+    from ...storage.schemas.registry import SchemaRegistry
+
+
+class Ground(Protocol):
+    """What planning stands on."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def functions(self) -> Registry: ...
+
+    @property
+    def schemas(self) -> SchemaRegistry | None: ...
+
+    @property
+    def options(self) -> QueryOptions: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """A `Ground` by itself."""
+
+    catalog: Catalog
+    functions: Registry
+    schemas: SchemaRegistry | None
+    options: QueryOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +60,21 @@ class PlannedQuery:
     plan: PlanNode
 
 
-def plan_query(
-    context: Context, query: ast.Query, sink: SinkRequest | None = None, catalog: Catalog | None = None
-) -> PlannedQuery:
+def plan_query(ground: Ground, query: ast.Query, sink: SinkRequest | None = None) -> PlannedQuery:
     """Analyse and plan.  Raises: StatementError."""
-    resolved = analyse(query, context.query_context(sink, catalog))
+    resolved = analyse(query, QueryContext(ground.catalog, ground.functions, ground.options, sink))
     return PlannedQuery(resolved, optimise(build(resolved)))
 
 
-def with_copies(context: Context, planned: PlannedQuery, query_id: str) -> PlannedQuery:
+def with_copies(ground: Ground, planned: PlannedQuery, query_id: str) -> PlannedQuery:
     """The plan with the internal topics that ``penstock.internal.topics`` asks for, under the names ksqlDB gives them.
 
     Raises:
         StatementError: the value format of a source cannot hold what such a topic is to have.
     """
-    if not context.options.internal_topics:
+    if not ground.options.internal_topics:
         return planned
-    prefix = f"_confluent-ksql-{context.options.service_id}query_{query_id}-"
+    prefix = f"_confluent-ksql-{ground.options.service_id}query_{query_id}-"
     return replace(planned, plan=copy_to_topics(planned.plan, prefix))
 
 
@@ -54,16 +83,46 @@ def copies(plan: PlanNode) -> dict[str, DataSource]:
     return {node.target.topic: node.target for node in walk(plan) if isinstance(node, Copy)}
 
 
-def plan_source_table(source: DataSource) -> PlannedQuery:
-    """The query that keeps a SOURCE TABLE's rows."""
-    return PlannedQuery(None, optimise(build_source_table(source)))
-
-
 def to_dataflow(
-    context: Context,
+    ground: Ground,
     plan: PlanNode,
     receive: Callable[[Batch], None] | None = None,
     options: QueryOptions | None = None,
 ) -> Dataflow:
     """Lower a plan, with the options in force or the given ones.  Raises: StatementError, UnsupportedError."""
-    return lower(plan, LoweringContext(context.functions, serde_maker(context.schemas), options or context.options, receive))
+    return lower(plan, LoweringContext(ground.functions, serde_maker(ground.schemas), options or ground.options, receive))
+
+
+def ready(ground: Ground, planned: PlannedQuery, entry: QueryEntry) -> Planned:
+    """A persistent query that can be run, with the internal topics that it writes.
+
+    Raises:
+        StatementError, UnsupportedError: see `with_copies` and `to_dataflow`.
+    """
+    planned = with_copies(ground, planned, entry.id)
+    return Planned(entry.id, planned.plan, to_dataflow(ground, planned.plan), entry.order, planned.resolved)
+
+
+def plan_source_table(source: DataSource) -> PlannedQuery:
+    """The query that keeps a SOURCE TABLE's rows."""
+    return PlannedQuery(None, optimise(build_source_table(source)))
+
+
+def plan_again(ground: Ground, entry: QueryEntry, statement: ast.Statement) -> Planned:
+    """The query of an entry of the catalog, from its statement.
+
+    Args:
+        ground: as it was when the query was made; for a SOURCE TABLE, with that table.
+
+    Raises:
+        StatementError: a function that it uses is not registered (any more).
+    """
+    match statement:
+        case ast.CreateAsSelect(kind=kind, name=name, query=query, properties=properties):
+            planned = plan_query(ground, query, SinkRequest(kind, name, properties))
+        case ast.InsertSelect(query=query, properties=properties):
+            target = ground.catalog.sources[entry.sink]
+            planned = plan_query(ground, query, SinkRequest(target.kind, target.name, properties, insert=True))
+        case _:
+            planned = plan_source_table(ground.catalog.sources[entry.sink])
+    return ready(ground, planned, entry)

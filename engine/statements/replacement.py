@@ -1,33 +1,14 @@
-"""What holds for everything that CREATE makes and CREATE OR REPLACE changes, with a query or without."""
+"""What holds for the names of sources, and for everything that CREATE OR REPLACE changes, with a query or without."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 
-import pyarrow as pa
-
-from ...errors import PenstockError, Span, StatementError
-from ..analysis.with_clause import WithClause
-from ..catalog import DataSource
-from ..serdes import value_type
-from .context import Context
+from ...errors import Span, StatementError
+from ..catalog import Catalog, DataSource
+from ..query_options import QueryOptions
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-
-@contextmanager
-def undone_by(context: Context, statement: str | None) -> Iterator[None]:
-    """If what follows a journaled statement fails, journal the one that takes it back."""
-    try:
-        yield
-    except PenstockError:
-        if statement is not None:
-            context.make_durable(statement)
-            context.engine.journaled = None
-        raise
 
 
 def check_name(name: str, span: Span) -> None:
@@ -38,9 +19,9 @@ def check_name(name: str, span: Span) -> None:
         )
 
 
-def check_may_replace(context: Context, existing: DataSource, kind: str, span: Span) -> None:
+def check_may_replace(options: QueryOptions, existing: DataSource, kind: str, span: Span) -> None:
     """What holds for every CREATE OR REPLACE.  Raises: StatementError."""
-    if not context.options.create_or_replace:
+    if not options.create_or_replace:
         raise StatementError("CREATE OR REPLACE is switched off by ksql.create.or.replace.enabled", span=span)
     if existing.kind != kind:
         raise StatementError(
@@ -80,36 +61,15 @@ def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
             )
 
 
-def check_topic_settings(context: Context, topic: str, clause: WithClause) -> None:
-    """A topic that exists already keeps what it was made with, so a statement cannot ask for something else.
-
-    Raises:
-        StatementError: it does.
-    """
-    config = context.log.topics()[topic]
-    have = {
-        "REPLICAS": context.engine.replicas(topic),
-        "RETENTION_MS": -1 if config.retention_ms is None else config.retention_ms,
-        "CLEANUP_POLICY": config.cleanup_policy,
-    }
-    wanted = {"REPLICAS": clause.integer("REPLICAS", -1), "RETENTION_MS": clause.integer("RETENTION_MS", -1)}
-    for name, value in {**wanted, "CLEANUP_POLICY": clause.cleanup_policy()}.items():
-        if value not in (None, have[name]) and (name, value) != ("REPLICAS", -1):
-            raise StatementError(
-                f"the topic {topic} exists already, and its {name} is {have[name]}, not {value}",
-                span=clause.span(name),
-                suggestion=f"Leave {name} out: the topic keeps what it was made with.",
-            )
-
-
-def widen_topic(context: Context, source: DataSource) -> None:
-    """Let a topic of typed values hold the source's new columns."""
-    config = context.log.topics()[source.topic]
-    wanted = value_type(source.value_format, source.schema)
-    if wanted is None or config.value_type is None:
-        return
-    have = list(config.value_type)
-    names = {f.name for f in have}
-    added = [f for f in wanted if f.name not in names]
-    if added:
-        context.log.alter_topic(source.topic, replace(config, value_type=pa.struct([*have, *added])))
+def source_of_kind(catalog: Catalog, kind: str, name: str, span: Span) -> DataSource:
+    """A source by name.  Raises: StatementError, if there is none of that name, or one of the other kind."""
+    try:
+        source = catalog.source(name)
+    except StatementError as error:
+        error.span = span
+        raise
+    if source.kind != kind:
+        raise StatementError(
+            f"{name} is a {source.kind.lower()}, not a {kind.lower()}", span=span, suggestion=f"Write {source.kind}."
+        )
+    return source

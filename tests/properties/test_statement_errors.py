@@ -117,7 +117,7 @@ def fingerprint(db: Database) -> Any:
     ends = {(t, p): log.end_offset(t, p) for t, c in log.topics().items() for p in range(c.partitions)}
     runs = {i: (id(r), r.state) for i, r in engine.host.runs.items()}
     topics = {name: repr(config) for name, config in log.topics().items()}
-    places = (id(engine.catalog), topics, ends, list(log.groups()), runs, sorted(engine.planned), sorted(engine.paused))
+    places = (id(engine.catalog), topics, ends, list(log.groups()), runs, sorted(engine.planned))
     return (*places, dict(db.settings), dict(db._default.variables), engine.host.subscriptions)
 
 

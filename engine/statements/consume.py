@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from ...runtime.clients.records import RawRecord, to_python
 from ...storage.log.protocol import Log, OffsetReset
 
-__all__ = ["raw_records"]
+__all__ = ["partition_records"]
 
 
-def raw_records(log: Log, topic: str, partition: int, offset: int | None, reset: OffsetReset) -> Iterator[RawRecord]:
+def partition_records(log: Log, topic: str, partition: int, offset: int | None, reset: OffsetReset) -> Iterator[RawRecord]:
     """What a partition holds now, from an offset (None: its first) on.
 
     Raises:

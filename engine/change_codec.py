@@ -1,0 +1,129 @@
+"""Changes <-> plain data that JSON can hold: what the journal writes.
+
+``{"kind": "SetSource", "source": {..}, "query": {..}, "topic": {..}}``.  Types are nested lists that begin with a word:
+``"INTEGER"``, ``["DECIMAL", 10, 2]``, ``["ARRAY", "INTEGER"]``, ``["STRUCT", [["A", "INTEGER"]]]``.  What has its default
+is left out, so data that was written before an attribute came reads as it did then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from .catalog import DataSource, FormatInfo, QueryEntry, WindowInfo
+from .changes import AddQuery, Change, DropSource, DropType, EndQueries, NewTopic, PauseQueries, SetSource, SetType
+from .schema import Column, Schema
+from .types import Array, Decimal, Map, Primitive, SqlType, Struct
+
+_KINDS: dict[str, type[Change]] = {
+    kind.__name__: kind for kind in (SetSource, AddQuery, DropSource, EndQueries, PauseQueries, SetType, DropType)
+}
+
+
+def to_plain(change: Change) -> dict[str, Any]:
+    """A change as dicts, lists, texts and numbers."""
+    return {"kind": type(change).__name__, **_plain_fields(change)}
+
+
+def from_plain(data: Mapping[str, Any]) -> Change:
+    """The change that `to_plain` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError, IndexError, AttributeError: it is none.
+    """
+    given = dict(data)
+    kind = _KINDS[given.pop("kind")]
+    made: Change = _made(kind, given)
+    return made
+
+
+# --- out -----------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Primitive() | Decimal() | Array() | Map() | Struct():
+            return _plain_type(value)
+        case Schema(columns):
+            return [_plain_fields(column) for column in columns]
+        case Mapping():
+            return dict(value)
+        case frozenset():
+            return sorted(value)
+        case tuple():
+            return [_plain(item) for item in value]
+        case None | str() | int():
+            return value
+        case _:
+            return _plain_fields(value)
+
+
+def _plain_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass, without those that have their defaults."""
+    given = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {f.name: _plain(given[f.name]) for f in fields(value) if given[f.name] != _default(f)}
+
+
+def _default(field: Any) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _plain_type(type_: SqlType) -> Any:
+    match type_:
+        case Primitive():
+            return type_.value
+        case Decimal(precision, scale):
+            return ["DECIMAL", precision, scale]
+        case Array(item):
+            return ["ARRAY", _plain_type(item)]
+        case Map(key, value):
+            return ["MAP", _plain_type(key), _plain_type(value)]
+        case Struct(members):
+            return ["STRUCT", [[name, _plain_type(member)] for name, member in members]]
+
+
+# --- in ------------------------------------------------------------------------------------
+
+
+def _made(kind: type[Any], data: Mapping[str, Any]) -> Any:
+    return kind(**{name: _READERS.get((kind, name), _same)(value) for name, value in data.items()})
+
+
+def _same(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _type(data: Any) -> SqlType:
+    match data:
+        case str():
+            return Primitive(data)
+        case ["DECIMAL", precision, scale]:
+            return Decimal(precision, scale)
+        case ["ARRAY", item]:
+            return Array(_type(item))
+        case ["MAP", key, value]:
+            return Map(_type(key), _type(value))
+        case ["STRUCT", members]:
+            return Struct(tuple((name, _type(member)) for name, member in members))
+    raise ValueError(f"{data!r} is no type")
+
+
+def _reader(kind: type[Any]) -> Callable[[Any], Any]:
+    return lambda data: None if data is None else _made(kind, data)
+
+
+_READERS: dict[tuple[type[Any], str], Callable[[Any], Any]] = {
+    (SetSource, "source"): _reader(DataSource),
+    (SetSource, "query"): _reader(QueryEntry),
+    (SetSource, "topic"): _reader(NewTopic),
+    (AddQuery, "query"): _reader(QueryEntry),
+    (SetType, "type"): _type,
+    (Column, "type"): _type,
+    (DataSource, "schema"): lambda data: Schema(tuple(_made(Column, column) for column in data)),
+    (DataSource, "key_format"): _reader(FormatInfo),
+    (DataSource, "value_format"): _reader(FormatInfo),
+    (DataSource, "window"): _reader(WindowInfo),
+    (FormatInfo, "features"): frozenset,
+}
+"""How fields are read that are more than texts, numbers and tuples of them."""

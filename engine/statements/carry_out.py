@@ -1,0 +1,230 @@
+"""Carrying out a checked statement: the journal first, then topics, queries and the catalog.
+
+1. Schemas are registered: a registry may still refuse them.
+2. The change is journaled.  Crash here => opening the database does the rest.
+3. The topic that it needs is made or widened.
+4. Queries start, end, pause or go on.
+5. The catalog is replaced.
+6. Topics that go with it are deleted.
+
+Opening a database applies the changes of the journal to the catalog one after the other (5); repeats 3 and 6 for the last
+one, which do nothing where they are done; and starts the queries that are left (4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+import pyarrow as pa
+
+from ...errors import PenstockError, StatementError, StorageError
+from ...grammar.parse import parse_statement
+from ...runtime.host import QueryHost
+from ...storage.formats import format_traits
+from ...storage.log.protocol import TopicConfig
+from ..catalog import Catalog, DataSource, QueryEntry
+from ..changes import AddQuery, Change, DropSource, EndQueries, NewTopic, PauseQueries, SetSource, ended, started
+from ..journal import JournalEntry
+from ..results import Message
+from ..serdes import value_type
+from ..settings import Settings
+from ..state import Engine, Planned
+from .checking import Checked
+from .context import Context
+from .inference import delete_schemas, register_schemas
+from .planning import Planning, copies, plan_again
+from .recorded import change_of
+
+_T = TypeVar("_T")
+
+
+def carry_out(context: Context, checked: Checked) -> Message:
+    """Make a checked statement happen.
+
+    Raises:
+        StatementError: a schema is refused; nothing was changed.
+        StorageError: it could not be made durable; or it could, but not finished, which opening the database will do.
+    """
+    engine, text = context.engine, checked.answer.statement
+    if engine.unsettled is not None:
+        raise engine.unsettled
+    _delete_schemas(engine, checked.unregistered)
+    for source in checked.registered:
+        register_schemas(engine.schemas, source, context.options.schema_compatibility)
+    engine.journal.append(text, context.overrides, checked.change, context.alongside)
+    try:
+        _apply(engine, checked.change, checked.planned)
+    except PenstockError as error:
+        if checked.undo is not None:
+            _take_back(context, text, checked.undo)
+            raise
+        if isinstance(error, StorageError):
+            raise _unsettled(engine, text, error) from error
+        raise
+    return checked.answer
+
+
+def _take_back(context: Context, text: str, undo: tuple[str, Change]) -> None:
+    """Journal what undoes a statement whose work failed before the catalog knew of it."""
+    try:
+        context.engine.journal.append(undo[0], context.overrides, undo[1])
+    except StorageError as error:
+        raise _unsettled(context.engine, text, error) from error
+
+
+def _unsettled(engine: Engine, text: str, error: StorageError) -> StorageError:
+    """What is known in memory is not what the journal says: no other statement may follow."""
+    engine.unsettled = StorageError(
+        f"the statement {text} is in the journal, but cannot be finished: {error.message}",
+        path=error.path,
+        action="close and open the database when the disk works again: opening finishes the statement",
+    )
+    return engine.unsettled
+
+
+def _apply(engine: Engine, change: Change, planned: Planned | None) -> None:
+    """Steps 3 to 6."""
+    before, gone = engine.catalog, ended(change)
+    _prepare_topic(engine, change)
+    _run(engine.host, change, planned, before)
+    _delete_copies(engine, [engine.planned[query_id] for query_id in gone])
+    if planned is not None:
+        engine.planned = {**engine.planned, planned.query_id: planned}  # first, for readers that see the new catalog
+    engine.catalog = change.on(before)
+    engine.planned = {query_id: p for query_id, p in engine.planned.items() if query_id not in gone}
+    _delete_topic(engine, change)
+
+
+# --- 3. and 6. topics ----------------------------------------------------------------------
+
+
+def _prepare_topic(engine: Engine, change: Change) -> None:
+    """Make the topic of a source, or let it hold the source's new columns; does nothing a second time."""
+    match change:
+        case SetSource(source=source, topic=topic):
+            if topic is not None and engine.topic(source.topic) is None:
+                engine.create_topic(source.topic, _config(source, topic), topic.replicas)
+            elif engine.topic(source.topic) is not None:
+                _widen_topic(engine, source)
+
+
+def _config(source: DataSource, topic: NewTopic) -> TopicConfig:
+    typed = value_type(source.value_format, source.schema)
+    return TopicConfig(topic.partitions, typed, topic.cleanup_policy, topic.retention_ms)
+
+
+def _widen_topic(engine: Engine, source: DataSource) -> None:
+    config = engine.log.topics()[source.topic]
+    wanted = value_type(source.value_format, source.schema)
+    if wanted is None or config.value_type is None:
+        return
+    have = list(config.value_type)
+    names = {f.name for f in have}
+    added = [f for f in wanted if f.name not in names]
+    if added:
+        engine.log.alter_topic(source.topic, replace(config, value_type=pa.struct([*have, *added])))
+
+
+def _delete_topic(engine: Engine, change: Change) -> None:
+    """Delete the topic that goes with a source, and its schemas; one made since under the same name stays."""
+    match change:
+        case DropSource(deleted=(topic, number)):
+            if engine.topic(topic) is not None and engine.log.topic_id(topic) == number:
+                engine.host.delete_topic(topic)
+                delete_schemas(engine.schemas, topic)
+
+
+def _delete_copies(engine: Engine, gone: Iterable[Planned]) -> None:
+    """Remove the schemas of the internal topics of queries that end; the topics go with the queries."""
+    for planned in gone:
+        _delete_schemas(engine, copies(planned.plan).values())
+
+
+def _delete_schemas(engine: Engine, topics: Iterable[DataSource]) -> None:
+    for source in topics:
+        if any(format_traits(f.name).inference for f in (source.key_format, source.value_format)):
+            delete_schemas(engine.schemas, source.topic)
+
+
+# --- 4. queries ----------------------------------------------------------------------------
+
+
+def _run(host: QueryHost, change: Change, planned: Planned | None, before: Catalog) -> None:
+    match change:
+        case SetSource() | AddQuery():
+            if planned is not None:
+                begin = host.replace if planned.query_id in before.queries else host.start
+                begin(planned.query_id, planned.dataflow, planned.order)
+        case DropSource() | EndQueries():
+            for query_id in ended(change):
+                host.terminate(query_id)
+        case PauseQueries(ids=ids, paused=paused):
+            for query_id in ids:
+                if paused:
+                    host.run(query_id).pause()
+                else:
+                    host.resume(query_id)
+
+
+# --- opening -------------------------------------------------------------------------------
+
+
+def reopen(engine: Engine) -> None:
+    """Bring a database back to what its journal says.
+
+    Raises:
+        StorageError: the journal cannot be read; or a query that is left cannot be planned, because a function that it
+            uses is not registered.
+    """
+    origins: dict[str, tuple[JournalEntry, Catalog]] = {}
+    last: tuple[JournalEntry, Change, Catalog] | None = None
+    for entry in engine.journal.entries():
+        before = engine.catalog
+        change = entry.change or _replayed(entry, partial(change_of, entry, before, engine.functions, engine.schemas))
+        engine.catalog = change.on(before)
+        query = started(change)
+        if query is not None:
+            origins[query.id] = (entry, engine.catalog if query.kind == "CST" else before)
+        last = (entry, change, before)
+    if last is not None:
+        _finish(engine, *last, origins)
+    engine.planned = {query.id: _planned(engine, query, *origins[query.id]) for query in engine.catalog.queries.values()}
+    for planned in sorted(engine.planned.values(), key=lambda p: p.order):
+        paused = engine.catalog.queries[planned.query_id].paused
+        engine.host.start(planned.query_id, planned.dataflow, planned.order, paused=paused, opening=True)
+    engine.host.forget_others()
+
+
+def _finish(
+    engine: Engine,
+    entry: JournalEntry,
+    change: Change,
+    before: Catalog,
+    origins: dict[str, tuple[JournalEntry, Catalog]],
+) -> None:
+    """Do what the last statement may not have done to topics and schemas."""
+    _prepare_topic(engine, change)
+    gone = [before.queries[query_id] for query_id in ended(change)]
+    if any(Settings.recorded(query.properties).options.internal_topics for query in gone):
+        _delete_copies(engine, [_planned(engine, query, *origins[query.id]) for query in gone])
+    _delete_topic(engine, change)
+
+
+def _planned(engine: Engine, query: QueryEntry, entry: JournalEntry, catalog: Catalog) -> Planned:
+    """A query as it was planned when its statement was executed, over the catalog of that time."""
+    options = Settings.recorded(query.properties).options
+    ground = Planning(catalog, engine.functions, engine.schemas, options)
+    return _replayed(entry, partial(plan_again, ground, query, parse_statement(query.statement)))
+
+
+def _replayed(entry: JournalEntry, make: Callable[[], _T]) -> _T:
+    try:
+        return make()
+    except StatementError as error:
+        raise StorageError(
+            f"statement {entry.offset} of the journal cannot be replayed: {error.message}: {entry.statement}",
+            action="register the functions it uses before connect(), or open it with the version that made it",
+        ) from error

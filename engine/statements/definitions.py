@@ -1,0 +1,47 @@
+"""The statements that define things: each is checked by its own module, and what comes of it is carried out the same way."""
+
+from __future__ import annotations
+
+from ...errors import StatementError
+from ...grammar import ast
+from ..results import Message
+from . import alter_source, control_query, create_query, create_source, drop_source, insert_query, named_types
+from .checking import Checked, Checking
+
+Definition = (
+    ast.CreateSource
+    | ast.CreateAsSelect
+    | ast.InsertSelect
+    | ast.AlterSource
+    | ast.DropSource
+    | ast.CreateType
+    | ast.DropType
+    | ast.ControlQuery
+)
+"""What is journaled."""
+
+
+def check(checking: Checking, statement: ast.Statement) -> Checked | Message:
+    """What a statement changes, or (IF NOT EXISTS, IF EXISTS) why it changes nothing.
+
+    Raises:
+        StatementError: it breaks a rule; nothing was changed.
+    """
+    match statement:
+        case ast.CreateSource():
+            return create_source.check(checking, statement)
+        case ast.CreateAsSelect():
+            return create_query.check(checking, statement)
+        case ast.InsertSelect():
+            return insert_query.check(checking, statement)
+        case ast.AlterSource():
+            return alter_source.check(checking, statement)
+        case ast.DropSource():
+            return drop_source.check(checking, statement)
+        case ast.CreateType():
+            return named_types.check_create(checking, statement)
+        case ast.DropType():
+            return named_types.check_drop(checking, statement)
+        case ast.ControlQuery():
+            return control_query.check(checking, statement)
+    raise StatementError("this statement defines nothing", span=statement.span)

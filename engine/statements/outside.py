@@ -1,0 +1,143 @@
+"""What checking looks up while the database runs: the topics, schemas and queries that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ...runtime.query.lifecycle import COPY_OF
+from ...storage.log.ownership import refused_name, refused_write
+from ..analysis.with_clause import WithClause
+from ..catalog import FormatInfo
+from ..schema import Schema
+from ..serdes import value_type
+from ..state import Engine
+from ..types import from_arrow
+from .inference import infer
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """See `checking.Outside`."""
+
+    engine: Engine
+
+    @property
+    def number(self) -> int:
+        return self.engine.journal.next_offset
+
+    def partitions(self, topic: str, asked: int | None = None) -> int | None:
+        if self.engine.topic(topic) is None:
+            return None
+        return asked if self.engine.one_partition and asked else self.engine.partitions(topic)
+
+    def is_missing(self, topic: str) -> bool:
+        return self.engine.topic(topic) is None
+
+    def with_columns(
+        self, statement: ast.CreateSource, clause: WithClause, topic: str, formats: tuple[FormatInfo, FormatInfo]
+    ) -> ast.CreateSource:
+        return infer(self.engine.schemas, statement, clause, topic, *formats)
+
+    def check_topic(
+        self, topic: str, clause: WithClause, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool, written: bool
+    ) -> None:
+        missing = self.engine.topic(topic) is None
+        refused = refused_name(topic) if missing else refused_write(topic, None) if written else None
+        if refused is not None:
+            raise StatementError(
+                refused, span=clause.span("KAFKA_TOPIC") or span, suggestion="Choose another name for the topic."
+            )
+        if missing:
+            return
+        self._check_partitions(topic, clause, exact=written)
+        self._check_values(topic, format_, schema, clause.span("KAFKA_TOPIC") or span, grows=grows)
+        self._check_settings(topic, clause)
+
+    def _check_partitions(self, topic: str, clause: WithClause, *, exact: bool) -> None:
+        asked, have = clause.integer("PARTITIONS", 1), self.engine.partitions(topic)
+        if asked is not None and asked != have and (exact or not self.engine.one_partition):
+            raise StatementError(
+                f"the topic {topic} has {have} partitions, not {asked}",
+                span=clause.span("PARTITIONS"),
+                suggestion="Leave PARTITIONS out: the topic exists already.",
+            )
+
+    def _check_settings(self, topic: str, clause: WithClause) -> None:
+        """A topic that exists already keeps what it was made with, so a statement cannot ask for something else."""
+        config = self.engine.log.topics()[topic]
+        have = {
+            "REPLICAS": self.engine.replicas(topic),
+            "RETENTION_MS": -1 if config.retention_ms is None else config.retention_ms,
+            "CLEANUP_POLICY": config.cleanup_policy,
+        }
+        wanted = {"REPLICAS": clause.integer("REPLICAS", -1), "RETENTION_MS": clause.integer("RETENTION_MS", -1)}
+        for name, value in {**wanted, "CLEANUP_POLICY": clause.cleanup_policy()}.items():
+            if value not in (None, have[name]) and (name, value) != ("REPLICAS", -1):
+                raise StatementError(
+                    f"the topic {topic} exists already, and its {name} is {have[name]}, not {value}",
+                    span=clause.span(name),
+                    suggestion=f"Leave {name} out: the topic keeps what it was made with.",
+                )
+
+    def _check_values(self, topic: str, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool) -> None:
+        """The topic is nobody's own, and holds typed columns of the same shape, or bytes, as the format wants."""
+        config = self.engine.log.topics()[topic]
+        if config.internal:
+            raise StatementError(
+                f"the topic {topic} is internal: it goes with the query that writes it",
+                span=span,
+                suggestion=f"PRINT `{topic}` FROM BEGINNING; shows what it holds.",
+            )
+        wanted = value_type(format_, schema)
+        if config.value_type is None and wanted is None:
+            return
+        if config.value_type is None:
+            raise StatementError(
+                f"the topic {topic} holds bytes, not the typed values of the ARROW format",
+                span=span,
+                suggestion="Say which VALUE_FORMAT its records have, JSON for example.",
+            )
+        if wanted is None:
+            raise StatementError(
+                f"the topic {topic} holds typed values, which have the format ARROW, not {format_.name}",
+                span=span,
+                suggestion="Write VALUE_FORMAT = 'ARROW'.",
+            )
+        have = {f.name: f.type for f in config.value_type}
+        for item in wanted:
+            if have.get(item.name) != item.type and not (grows and item.name not in have):
+                held = f"as {from_arrow(have[item.name])}" if item.name in have else "not at all"
+                raise StatementError(
+                    f"the topic {topic} holds the column {item.name} {held}, not as {from_arrow(item.type)}",
+                    span=span,
+                    suggestion="Choose another name for the column, or another KAFKA_TOPIC.",
+                )
+
+    def deleted(self, topic: str) -> tuple[str, int] | None:
+        refused = refused_name(topic)
+        if refused is not None:
+            raise StatementError(refused, suggestion="DROP without DELETE TOPIC.")
+        return None if self.engine.topic(topic) is None else (topic, self.engine.log.topic_id(topic))
+
+    def check_copies(self, topics: Iterable[str], query_id: str) -> None:
+        for topic in topics:
+            config = self.engine.topic(topic)
+            if config is not None and config.properties.get(COPY_OF) != query_id:
+                raise StatementError(
+                    f"there is a topic {topic} already, which the query is to make for what it re-keys",
+                    suggestion="SET 'penstock.internal.topics' = 'false', or another 'ksql.service.id'.",
+                )
+
+    def check_resumable(self, query_id: str) -> None:
+        self.engine.host.run(query_id).check_resumable()
+
+    def check_room(self, queries: int, limit: int, span: Span) -> None:
+        if queries >= limit:
+            raise StatementError(
+                f"there are {queries} persistent queries, and ksql.query.persistent.active.limit is {limit}",
+                span=span,
+                suggestion="TERMINATE one first.",
+            )
