@@ -7,7 +7,7 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations kill-demo bench sanitize clean
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations kill-demo bench sanitize clean server-clients
 
 setup: $(STAMP)
 
@@ -68,6 +68,12 @@ kafka-mutations: setup
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py
+
+server-clients: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[clients]"
+	mkdir -p build/npm
+	-npm --prefix build/npm install --no-audit --no-fund --ignore-scripts ksqldb-client@1.0.5 @cubejs-backend/ksql-driver@1.7.43
+	$(BIN)/python -m pytest tests/server_clients -q -rs
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -103,7 +103,7 @@ def password_fits(password: str, kept: str) -> bool:
 
 
 def _scrypt(password: str, salt: bytes, rounds: int, block: int, lanes: int) -> bytes:
-    memory = 130 * block * (1 << rounds) * lanes
+    memory = 128 * block * ((1 << rounds) + lanes + 2) + (1 << 20)
     return hashlib.scrypt(password.encode(), salt=salt, n=1 << rounds, r=block, p=lanes, maxmem=memory, dklen=32)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..engine.catalog import DataSource, QueryEntry
-from ..engine.database import Database
+from ..engine.database import PROCESSING_LOG, Database
 from ..engine.functions.registry import Signature
 from ..engine.query_options import PROPERTIES
 from ..engine.results import Description, Listing, Message
@@ -101,7 +101,9 @@ class Entities:
         return {"@type": "listing", "columns": list(result.columns), "rows": [list(row) for row in result.rows]}
 
     def _visible(self, account: Account) -> Iterable[DataSource]:
-        return [s for s in self._database.catalog.sources.values() if account.may("read", s.name, s.topic)]
+        """What lists show: not the stream that the engine makes itself, which no client expects to find (or can drop)."""
+        sources = self._database.catalog.sources.values()
+        return [s for s in sources if s.name != PROCESSING_LOG and account.may("read", s.name, s.topic)]
 
     def _sees_query(self, account: Account, query: QueryEntry) -> bool:
         catalog = self._database.catalog
@@ -170,7 +172,6 @@ class Entities:
 
     def _source(self, source: DataSource, extended: bool) -> dict[str, Any]:
         queries = self._database.catalog.queries.values()
-        partitions, replicas = source.partitions, 1
         found: dict[str, Any] = {
             "name": source.name,
             "windowType": None if source.window is None else source.window.type,
@@ -185,8 +186,8 @@ class Entities:
             "keyFormat": source.key_format.name,
             "valueFormat": source.value_format.name,
             "topic": source.topic,
-            "partitions": partitions if extended else 0,
-            "replication": replicas if extended else 0,
+            "partitions": source.partitions,
+            "replication": 1,
             "statement": source.statement,
             "queryOffsetSummaries": self._offsets(source) if extended else [],
             "sourceConstraints": [],

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import deque
 from typing import Any, Final
 
 import hypercorn.asyncio
 import hypercorn.config
+import hypercorn.protocol.h2
 
 from ..errors import StorageError
 from .config import ServerConfig
@@ -68,6 +70,55 @@ class _Sockets(hypercorn.config.Config):
     def create_sockets(self) -> hypercorn.config.Sockets:
         secure = [self._listening] if self.ssl_enabled else []
         return hypercorn.config.Sockets(secure, [] if secure else [self._listening], [])
+
+
+class _Pieces(hypercorn.protocol.h2.StreamBuffer):
+    """What waits to be sent in one stream of HTTP/2, in the pieces that the application wrote.
+
+    hypercorn would join them.  Clients of push queries take a DATA frame for a row, so each row stays in a frame of its own
+    (unless it is larger than a frame, or than what the client lets us send).
+    """
+
+    def __init__(self, event_class: Any) -> None:
+        super().__init__(event_class)
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+
+    async def close(self) -> None:
+        self._waiting.clear()
+        self._size = 0
+        await super().close()
+
+    @property
+    def complete(self) -> bool:
+        return self._complete and not self._waiting
+
+    async def push(self, data: bytes) -> None:
+        if self._complete:
+            raise hypercorn.protocol.h2.BufferCompleteError
+        self._waiting.append(data)
+        self._size += len(data)
+        await self._is_empty.clear()
+        if self._size >= hypercorn.protocol.h2.BUFFER_HIGH_WATER:
+            await self._paused.clear()
+            await self._paused.wait()
+
+    async def pop(self, max_length: int) -> bytes:
+        if not self._waiting or max_length <= 0:
+            return b""
+        data = self._waiting.popleft()
+        if len(data) > max_length:
+            self._waiting.appendleft(data[max_length:])
+            data = data[:max_length]
+        self._size -= len(data)
+        if self._size < hypercorn.protocol.h2.BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self._waiting:
+            await self._is_empty.set()
+        return data
+
+
+hypercorn.protocol.h2.StreamBuffer = _Pieces  # type: ignore[misc]
 
 
 async def listen(app: Any, config: ServerConfig, listening: socket.socket, stop: asyncio.Event) -> None:

@@ -56,7 +56,7 @@ class RegistryApi:
         method = request.scope["method"]
         try:
             body = await request.json() if method in ("POST", "PUT") else {}
-            found = await self._service.workers.run(self._call, method, parts, body, request.query, account)
+            found = await self._service.workers.run(self._checked, method, parts, body, request.query, account)
         except RegistryError as error:
             content = {"error_code": error.code, "message": error.message}
             await request.respond_json(content, error.status, content_type=CONTENT_TYPE)
@@ -65,6 +65,13 @@ class RegistryApi:
             await request.respond_json(content, error.status, error.headers, content_type=CONTENT_TYPE)
         else:
             await request.respond_json(found, content_type=CONTENT_TYPE)
+
+    def _checked(self, *call: Any) -> Any:
+        """`_call`, with what the registry says of a schema as the protocol says it."""
+        try:
+            return self._call(*call)
+        except (StatementError, DataError) as error:
+            raise RegistryError(422, 42201, f"Invalid schema: {error}") from error
 
     def _call(self, method: str, parts: list[str], body: dict[str, Any], query: dict[str, str], account: Account) -> Any:
         match [method, *parts]:
