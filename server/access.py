@@ -35,8 +35,8 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
         ApiError: nobody may run it from outside.
     """
     match statement:
-        case ast.Query():
-            return _reads(statement, catalog)
+        case ast.Query() | ast.TableQuery():
+            return _reads(statement, catalog) or [Need("read")]
         case ast.SetProperty() | ast.UnsetProperty() | ast.Define() | ast.Undefine() | ast.Show():
             return [Need("read")]
         case ast.Describe(what="SOURCE", name=name):
@@ -52,7 +52,9 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
         case ast.Print(topic=topic):
             return [_topic("read", topic, catalog)]
         case ast.InsertValues(target=target):
-            return [_source("write", target, catalog)]
+            return [_source("write", target, catalog), *_reads(statement, catalog)]
+        case ast.Delete(target=target):
+            return [_source("write", target, catalog), *_reads(statement, catalog)]
         case ast.CreateSource(name=name, properties=properties):
             return [*_defines(name, properties, catalog)]
         case ast.CreateAsSelect(name=name, properties=properties, query=query):
@@ -106,15 +108,23 @@ def _reads(node: Any, catalog: Catalog) -> list[Need]:
     return [_source("read", name, catalog) for name in dict.fromkeys(_sources(node))]
 
 
-def _sources(node: Any) -> Iterator[str]:
+def _sources(node: Any, named: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Names of sources in a tree; ``named``: those that WITH gives to something else where the tree stands."""
     if isinstance(node, ast.SourceRef):
-        yield node.name
-    if is_dataclass(node):
+        if node.name not in named:
+            yield node.name
+    elif isinstance(node, ast.TableQuery):
+        for table in node.common_tables:
+            yield from _sources(table.query, named)
+            named = named | {table.name}
+        for part in (node.body, node.order_by):
+            yield from _sources(part, named)
+    elif is_dataclass(node):
         for item in fields(node):
-            yield from _sources(getattr(node, item.name))
+            yield from _sources(getattr(node, item.name), named)
     elif isinstance(node, tuple):
-        for item in node:
-            yield from _sources(item)
+        for part in node:
+            yield from _sources(part, named)
 
 
 def _source(role: str, name: str, catalog: Catalog) -> Need:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..engine.catalog import DataSource, QueryEntry
-from ..engine.database import PROCESSING_LOG, Database
+from ..engine.database import Database
 from ..engine.functions.registry import Signature
+from ..engine.opened import PROCESSING_LOG
 from ..engine.query_options import PROPERTIES
 from ..engine.results import Description, Listing, Message
 from ..engine.schema import Schema

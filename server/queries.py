@@ -85,7 +85,7 @@ class Queries:
 
     def _start(self, piece: Piece, request: SqlRequest, account: Account, session: RequestSession) -> Opened:
         statement = piece.statement
-        if not isinstance(statement, ast.Query | ast.Print):
+        if not isinstance(statement, ast.Query | ast.TableQuery | ast.Print):
             raise ApiError(
                 BAD_STATEMENT, "this endpoint takes SELECT and PRINT; others go to /ksql", statement=piece.text + ";"
             )
@@ -97,11 +97,11 @@ class Queries:
         token = request.request_properties.get(_PULL_TOKEN)
         if token:
             self._service.database.wait(read_token(token), timeout_s=self._service.config.request_timeout_s)
-        if isinstance(statement, ast.Query) and statement.emit is not None:
+        if isinstance(statement, ast.TableQuery) or (isinstance(statement, ast.Query) and statement.emit is None):
+            return Opened(session, table=session.pull(piece, request.parameters))
+        if isinstance(statement, ast.Query):
             self._check_room()
         result = session.execute(piece)
-        if isinstance(result, Table):
-            return Opened(session, table=result)
         if isinstance(result, PushResult):
             return Opened(session, push=result)
         assert isinstance(result, PrintResult)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..engine.database import Database
 from ..engine.query_options import PROPERTIES
-from ..engine.results import Result
+from ..engine.results import Result, Table
 from ..engine.settings import Settings, canonical_name
 from ..errors import StatementError
 from ..grammar import ast
@@ -89,6 +89,10 @@ class RequestSession:
         """Raises: PenstockError."""
         (result,) = self._session.execute(piece.text + ";")
         return result
+
+    def pull(self, piece: Piece, parameters: Any) -> Table:
+        """Answer a SELECT that is answered once.  Raises: PenstockError."""
+        return self._session.sql(piece.text, parameters=parameters)
 
     def close(self) -> None:
         """Forget what was set, and end what is still being read."""

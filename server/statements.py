@@ -41,6 +41,7 @@ class SqlRequest:
         variables: of the request.
         request_properties: ``request.ksql...``: consistency tokens.
         after: the number of the command that must have been executed before.
+        parameters: values for ``?`` (a list) or ``$name`` (an object) of a SELECT.
     """
 
     sql: str
@@ -48,6 +49,7 @@ class SqlRequest:
     variables: Mapping[str, Any] = field(default_factory=dict)
     request_properties: Mapping[str, Any] = field(default_factory=dict)
     after: int | None = None
+    parameters: Any = None
 
 
 def sql_request(body: Mapping[str, Any], chars_max: int) -> SqlRequest:
@@ -70,7 +72,10 @@ def sql_request(body: Mapping[str, Any], chars_max: int) -> SqlRequest:
     after = body.get("commandSequenceNumber")
     if after is not None and (isinstance(after, bool) or not isinstance(after, int)):
         raise ApiError(BAD_REQUEST, "commandSequenceNumber is to be a whole number")
-    return SqlRequest(sql, found["properties"], found["variables"], found["request_properties"], after)
+    parameters = body.get("parameters")
+    if not isinstance(parameters, list | dict | None):
+        raise ApiError(BAD_REQUEST, "parameters is to be a list or an object")
+    return SqlRequest(sql, found["properties"], found["variables"], found["request_properties"], after, parameters)
 
 
 async def wait_for_command(service: Service, number: int | None) -> None:
@@ -135,7 +140,7 @@ class Statements:
     def _execute(self, piece: Piece, session: RequestSession, account: Account, answer: Answer) -> dict[str, Any] | None:
         service = self._service
         statement = piece.statement
-        if isinstance(statement, ast.Query | ast.Print):
+        if isinstance(statement, ast.Query | ast.TableQuery | ast.Print):
             what = "PRINT" if isinstance(statement, ast.Print) else "SELECT"
             raise ApiError(
                 QUERY_ENDPOINT, f"{what} gives rows: send it to /query or /query-stream", statement=piece.text + ";"

@@ -76,6 +76,15 @@ STATEMENTS: dict[str, tuple[str, set[str]]] = {
     "explain another": ("EXPLAIN SELECT * FROM secret EMIT CHANGES;", {"read", "write", "admin"}),
     "set": ("SET 'auto.offset.reset' = 'earliest';", _READ),
     "define": ("DEFINE x = '1';", _READ),
+    "delete": ("DELETE FROM spend WHERE customer = 'x';", {"write", "admin"}),
+    "ordered": ("SELECT customer FROM spend ORDER BY total;", _READ),
+    "subquery of another": ("SELECT * FROM (SELECT * FROM secret) AS x ORDER BY v;", {"read", "write", "admin"}),
+    "named like another": ("WITH secret AS (SELECT * FROM spend) SELECT * FROM secret ORDER BY n;", _READ),
+    "named after another": (
+        "WITH x AS (SELECT * FROM secret), secret AS (SELECT * FROM spend) SELECT * FROM x;",
+        {"read", "write", "admin"},
+    ),
+    "scalar of another": ("SELECT customer FROM spend WHERE n > (SELECT MAX(v) FROM secret);", {"read", "write", "admin"}),
     "insert": ("INSERT INTO orders VALUES ('9', 'c', 1.00);", {"write", "admin", "prefix"}),
     "insert into another": ("INSERT INTO secret VALUES (1);", {"write", "admin"}),
     "create": ("CREATE STREAM ord_x (v INT) WITH (kafka_topic='ord_x', " + _JSON + ");", {"write", "admin", "prefix"}),
@@ -110,7 +119,7 @@ def test_the_matrix_of_roles_and_statements(guarded: Api, kind: str) -> None:
     text, allowed = STATEMENTS[kind]
     number = next(q for q in guarded.database.queries if q.startswith("CSAS_ORDERS_OUT")).rpartition("_")[2]
     sql = text.replace("{out}", number)
-    rows = sql.startswith(("SELECT", "PRINT"))
+    rows = sql.startswith(("SELECT", "PRINT", "WITH"))
     for role in sorted(ROLES, key=lambda r: r in allowed):
         body: dict[str, Any] = {"sql": sql} if rows else {"ksql": sql}
         if sql.startswith("PRINT"):
