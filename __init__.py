@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .aio.database import AsyncDatabase, AsyncSubscription, connect_async
     from .engine.database import Database, QueryHandle, connect
     from .engine.functions.user import udaf, udf, udtf
+    from .engine.handles import StreamHandle, TableHandle
     from .engine.relation import Relation
     from .engine.results import (
         Description,
@@ -60,6 +62,11 @@ if TYPE_CHECKING:
     from .storage.verify import Finding, verify_directory
 
 _HOMES = {
+    "AsyncDatabase": "aio.database",
+    "AsyncSubscription": "aio.database",
+    "StreamHandle": "engine.handles",
+    "TableHandle": "engine.handles",
+    "connect_async": "aio.database",
     "AssertionFailedError": "errors",
     "Backup": "storage.backup",
     "BufferExhaustedError": "errors",
@@ -118,6 +125,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncDatabase",
+    "AsyncSubscription",
+    "StreamHandle",
+    "TableHandle",
+    "connect_async",
     "AssertionFailedError",
     "Backup",
     "BufferExhaustedError",

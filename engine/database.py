@@ -22,6 +22,7 @@ from ..storage.log.protocol import Log, OffsetReset
 from .catalog import Catalog, DataSource
 from .clients import ClientMethods
 from .functions.registry import Registry
+from .handles import StreamHandle, TableHandle
 from .opened import PROCESSING_LOG, Opening, opened
 from .plan.explain import explain as plan_text
 from .results import Message, Result, Submitted, Table
@@ -168,9 +169,19 @@ class Database(ClientMethods):
         """Block until the named tables (all, if none is named) have taken in a write.  See `Session.wait`."""
         self._default.wait(token, names, timeout_s)
 
-    def subscribe(self, text: str, *, overflow: Literal["block", "drop"] = "block") -> Subscription:
+    def subscribe(
+        self, text: str, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+    ) -> Subscription:
         """The rows of a push query, as they come: iterate it, also with ``async for``.  See `Session.subscribe`."""
-        return self._default.subscribe(text, overflow=overflow)
+        return self._default.subscribe(text, overflow=overflow, resume=resume)
+
+    def stream(self, name: str) -> StreamHandle:
+        """A stream as an object.  See `Session.stream`."""
+        return self._default.stream(name)
+
+    def table(self, name: str) -> TableHandle:
+        """A table as an object.  See `Session.table`."""
+        return self._default.table(name)
 
     def insert(
         self,

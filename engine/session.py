@@ -19,7 +19,9 @@ from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
+from .catalog import Catalog
 from .clients import ClientMethods
+from .handles import StreamHandle, TableHandle, handle
 from .parameters import with_values
 from .results import PrintResult, PushResult, Result, Submitted, Table
 from .session_state import SessionState
@@ -215,14 +217,20 @@ class Session(ClientMethods):
         wanted = [catalog.named(n).query_id for n in names] if names else list(catalog.queries)
         self._engine.host.wait_for(token, [q for q in wanted if q is not None and q in catalog.queries], timeout_s)
 
-    def subscribe(self, text: str, *, overflow: Literal["block", "drop"] = "block") -> Subscription:
+    def subscribe(
+        self, text: str, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+    ) -> Subscription:
         """The rows of a push query, as they come: iterate it, also with ``async for``.
 
         Args:
             overflow: what happens when it is read too slowly: the query waits, or drops rows and says how many.
+            resume: a name for whoever reads: how far it has come is kept in the database, and the next subscription of this
+                name goes on there.  A row is done with when the next one is asked for or the subscription is closed; after
+                a crash the rows of the last half second may come again.
 
         Raises:
-            StatementError: it is no push query, or it is wrong.
+            StatementError: it is no push query, or it is wrong; with ``resume``: it joins or aggregates, or another reader
+                has this name.
         """
         with self._engine.lock, use_clock(self._engine.clock):
             self._check_open()
@@ -233,11 +241,37 @@ class Session(ClientMethods):
                     "subscribe() takes a push query", span=query.span, text=text, suggestion="Write SELECT .. EMIT CHANGES."
                 )
             try:
-                subscription = select.push(Context(self._engine, self._state), query, overflow).subscription
+                subscription = select.push(Context(self._engine, self._state), query, overflow, resume).subscription
             except StatementError as error:
                 raise error.located(text) from error.__cause__
             self._state.reading.add(subscription)
             return subscription
+
+    @property
+    def catalog(self) -> Catalog:
+        """Sources, types and queries, as of now."""
+        return self._engine.catalog
+
+    def stream(self, name: str) -> StreamHandle:
+        """A stream as an object: insert, subscribe, scan, filter, schema.
+
+        Args:
+            name: as in SQL: without quotes upper and lower case are the same.
+
+        Raises:
+            StatementError: there is no such stream.
+        """
+        self._check_open()
+        found = handle(self, name, "STREAM")
+        assert isinstance(found, StreamHandle)
+        return found
+
+    def table(self, name: str) -> TableHandle:
+        """A table as an object: get, scan, filter, insert, subscribe, schema.  Raises: StatementError, see `stream`."""
+        self._check_open()
+        found = handle(self, name, "TABLE")
+        assert isinstance(found, TableHandle)
+        return found
 
     # --- data ------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from .query.ledger import NoLedger
 from .query.lifecycle import COPY_OF, QueryRun
 from .query.recovery import Checkpoints, NoCheckpoints
 from .query.services import Services
+from .resuming import Resumption
 from .scheduler import Scheduler
 from .source import DecodedTopics
 from .subscriptions import Feed, Subscription
@@ -92,6 +93,7 @@ class QueryHost:
         self._runs: dict[str, QueryRun] = {}
         self._transient = itertools.count(1)
         self._feeds: dict[str, tuple[Feed, QueryRun]] = {}
+        self._resumed: dict[str, str] = {}
         self._abandoned: deque[str] = deque()
         """Push queries whose subscriptions are garbage."""
         self.wakes = LogWakes(log)
@@ -215,6 +217,7 @@ class QueryHost:
         overflow: Literal["block", "drop"] = "block",
         to_columns: Callable[[Batch], Sequence[Any]] = lambda batch: batch.columns,
         prefix: str = "transient",
+        resume: tuple[str, str] | None = None,
     ) -> Subscription:
         """Start a transient query whose rows go to the returned subscription.
 
@@ -222,8 +225,17 @@ class QueryHost:
             dataflow_for: makes the dataflow, given the function its `Tap` shall call.
             columns: names of the rows' values.
             prefix: of the query's id.
+            resume: a name for its reader, and the source that it reads: it goes on where the reader of this name stopped.
+
+        Raises:
+            StatementError: the name is in use.
         """
         self._reap()
+        resumption = None if resume is None else Resumption(self.services.log, *resume)
+        if resumption is not None and resumption.group in self._resumed.values():
+            raise StatementError(
+                f"the name {resume and resume[0]} is being read already", suggestion="Close the other reader."
+            )
         number = next(self._transient)
         query_id = f"{prefix}_{number}"
         feed = Feed(
@@ -233,14 +245,26 @@ class QueryHost:
             on_room=self._scheduler.wake,
             on_abandon=lambda: self._abandoned.append(query_id),
         )
-        dataflow = dataflow_for(feed.receive)
-        run = QueryRun(query_id, dataflow, self.services, ledger=NoLedger(), on_failure=feed.fail, on_gap=feed.overtaken)
+        run = QueryRun(
+            query_id,
+            dataflow_for(feed.receive if resumption is None else resumption.receive),
+            self.services,
+            ledger=NoLedger() if resumption is None else resumption,
+            on_failure=feed.fail,
+            on_gap=feed.overtaken,
+            on_taken=None if resumption is None else resumption.taken,
+        )
+        if resumption is not None:
+            feed.reader = resumption
+            resumption.begin(feed, run.positions)
+            self._resumed[query_id] = resumption.group
         self._feeds[query_id] = (feed, run)
         self._scheduler.add(run, 1_000_000_000 + number, ready=feed.ready)
         return Subscription(columns, feed, to_columns=to_columns, query_id=query_id)
 
     def _end_push(self, query_id: str) -> None:
         """Its reader has closed it, or has gone."""
+        self._resumed.pop(query_id, None)
         _, run = self._feeds.pop(query_id, (None, None))
         if run is not None:
             self._scheduler.remove(query_id)

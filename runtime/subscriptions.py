@@ -19,7 +19,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -72,12 +72,23 @@ class PushBatch:
         return len(self.timestamps)
 
 
+class Reader(Protocol):
+    """Who keeps how far a subscription was read, see `resuming`."""
+
+    def giving(self, places: Any, row: int) -> None: ...
+
+    def asking(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class _Held:
     """A batch that was not read, or not to its end; its rows are made when the first one is asked for."""
 
     batch: Batch
     missed: int
+    places: Any = None
     start: int = 0
     rows: list[tuple[Any, ...]] | None = None
     tombstones: Bools | None = None
@@ -103,6 +114,8 @@ class Feed:
         on_abandon: Callable[[], None] = lambda: None,
     ) -> None:
         self.limit_reached = limit == 0
+        self.reader: Reader | None = None
+        """Is told how far its reader is."""
         self.abandoned = False
         """The subscription is garbage: nobody will read any more."""
         self._limit = limit
@@ -130,8 +143,8 @@ class Feed:
                 return False
             return self._overflow == "drop" or self._held_rows < self._rows_max
 
-    def receive(self, batch: Batch) -> None:
-        """Take a batch from the running query."""
+    def receive(self, batch: Batch, places: Any = None) -> None:
+        """Take a batch from the running query; ``places``: where its rows came from, for whom that is kept."""
         with self._condition:
             if self._closed or self.limit_reached or self.abandoned:
                 return
@@ -143,7 +156,7 @@ class Feed:
                 self._missed += len(batch) - room
                 batch = batch.slice(0, room)
             if len(batch):
-                self._held.append(_Held(batch, missed))
+                self._held.append(_Held(batch, missed, places))
                 self._held_rows += len(batch)
                 self._missed -= missed
             self._received += len(batch)
@@ -199,9 +212,17 @@ class Feed:
                 return held
             self._held.popleft()
             wake = self._took(len(held.batch) - held.start)
+        if self.reader is not None:
+            self.reader.giving(held.places, len(held.batch) - 1)
         if wake:
             self._on_room()
         return held
+
+    @property
+    def held(self) -> bool:
+        """Whether rows are at hand."""
+        with self._condition:
+            return bool(self._held)
 
     def _something(self) -> bool:
         """Whether there is something to read or to be told.  With the condition held."""
@@ -211,6 +232,8 @@ class Feed:
         self, timeout_s: float | None, to_columns: Callable[[Batch], Sequence[Any]], names: tuple[str, ...] = ()
     ) -> PushRow | None:
         """The next row, see `Subscription.poll`."""
+        if self.reader is not None:
+            self.reader.asking()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             if self.take(None if deadline is None else deadline - time.monotonic(), whole=False) is None:
@@ -233,6 +256,8 @@ class Feed:
                 if held.start == len(held.batch):
                     self._held.popleft()
                 wake = self._took(1)
+            if self.reader is not None:
+                self.reader.giving(held.places, number)
             if wake:
                 self._on_room()
             return row
@@ -375,13 +400,15 @@ class Subscription:
     def close(self) -> None:
         """Stop the query and end all iteration."""
         self._feed.close()
+        if self._feed.reader is not None:
+            self._feed.reader.close()
 
     def __iter__(self) -> Iterator[PushRow]:
         try:
             while (row := self.poll(None)) is not None:
                 yield row
         finally:
-            self.close()
+            self._feed.close()  # the last row may have failed: whoever keeps positions hears of it by `close`
 
     async def __aiter__(self) -> AsyncIterator[PushRow]:
         given = 0
@@ -392,16 +419,19 @@ class Subscription:
                 if given % _ROWS_PER_TURN == 0:
                     await asyncio.sleep(0)
         finally:
-            self.close()
+            self._feed.close()
 
     def __enter__(self) -> Subscription:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: object = None, *exc: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._feed.close()
 
     async def __aenter__(self) -> Subscription:
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
+    async def __aexit__(self, kind: object = None, *exc: object) -> None:
+        self.__exit__(kind)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("engine", "grammar", "kernels", "listener", "repl", "runtime", "server", "storage")
+ROOMS = ("aio", "engine", "grammar", "kernels", "listener", "repl", "runtime", "server", "storage")
 COMMON = {"errors", "limits"}
 MAY_IMPORT = {
+    "aio": {"engine", "runtime"},
     "grammar": set(),
     "kernels": set(),
     "storage": {"kernels"},
@@ -36,12 +37,12 @@ ORDER = {
     ),
     "runtime": (
         "clock user_code batch clients metrics kernel windows ordering segmented exact_sums operators dataflow "
-        "processing_log source sink wakes topic_tail subscriptions query scheduler views host"
+        "processing_log source sink wakes topic_tail subscriptions query resuming scheduler views host"
     ),
     "engine": (
         "types schema relation query_options settings clients catalog columns java functions expressions analysis pull "
         "plan schema_log serdes intake stored_tables lowering results duckdb parameters changes change_codec journal state "
-        "session_state statements texts session opened database script_tests"
+        "session_state statements texts handles session opened database script_tests"
     ),
     "engine/statements": (
         "consume upgrade scripts topics inference outside planning checking context replacement new_queries "

@@ -36,11 +36,16 @@ from .wanted import bound_keys, check_scan, in_key_order, key_condition, operand
 # --- push ----------------------------------------------------------------------------------
 
 
-def push(context: Context, query: ast.Query, overflow: Literal["block", "drop"] = "block") -> PushResult:
+def push(
+    context: Context, query: ast.Query, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+) -> PushResult:
     """Start a push query.
 
+    Args:
+        resume: a name for its reader: it goes on where the reader of this name stopped.
+
     Raises:
-        StatementError: the query is wrong, or there are too many already.
+        StatementError: the query is wrong, or there are too many already; it cannot go on, as it keeps state.
     """
     limit = context.options.push_queries_max
     if context.host.subscriptions >= limit:
@@ -66,8 +71,29 @@ def push(context: Context, query: ast.Query, overflow: Literal["block", "drop"] 
         overflow=overflow,
         to_columns=_column_maker(resolved),
         prefix="SCALABLE_PUSH_QUERY" if latest else "transient",
+        resume=None if resume is None else (resume, _resumable(resolved, query)),
     )
     return PushResult(subscription, Schema(columns), subscription.query_id)
+
+
+def _resumable(resolved: ResolvedQuery, query: ast.Query) -> str:
+    """The one source of a query that keeps no state.  Raises: StatementError, for one that does."""
+    if resolved.joins or resolved.grouping is not None or resolved.partition_by is not None:
+        raise StatementError(
+            "a push query that joins or aggregates keeps its state in memory, and cannot go on where it stopped",
+            span=query.span,
+            suggestion="CREATE TABLE .. AS this query, and subscribe to the table.",
+        )
+    return resolved.sources[0].source.name
+
+
+def _events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
+    """Section 11: a record of a stream without a value is no row."""
+
+    def events(batch: Batch) -> None:
+        receive(batch if batch.tombstones is None else batch.filter(~batch.tombstones))
+
+    return events
 
 
 def _only_latest(context: Context, resolved: ResolvedQuery) -> bool:

@@ -78,6 +78,7 @@ class QueryRun:
         opening: bool = False,
         on_failure: Callable[[Exception], None] = lambda error: None,
         on_gap: Callable[[int], None] | None = None,
+        on_taken: Callable[[list[Taken]], None] | None = None,
     ) -> None:
         self.query_id = query_id
         self.dataflow = dataflow
@@ -90,6 +91,7 @@ class QueryRun:
         self._ledger = CommittedLedger(services.log, query_id) if ledger is None else ledger
         self._on_failure = on_failure
         self._on_gap = on_gap
+        self._on_taken = on_taken
         topics = self._log.topics()
         sources = [node for node in dataflow.nodes if isinstance(node, Source)]
         for source in sources:
@@ -448,6 +450,8 @@ class QueryRun:
             if outcome is None:
                 return not self._ending
             outcome.published = self._published.take_if_due(self._computer.tasks)
+            if self._on_taken is not None:
+                self._on_taken(outcome.taken)
             self._settle()
             if self._commits_aside(taken, aside):
                 assert self._services.committer is not None

@@ -1,0 +1,309 @@
+"""`connect_async`: the same database, with methods to await.
+
+A call that the engine may block in runs on threads that belong to the connection, never on the loop's own pool; reading a
+subscription takes no thread at all.  A call that is cancelled while it waits for a thread is not made; one that has begun is
+made to its end, and what it opened is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from ..engine.catalog import Catalog
+from ..engine.database import Database, connect
+from ..engine.results import Result, Submitted, Table
+from ..engine.settings import Settings
+from ..runtime.host import Token
+from ..runtime.subscriptions import PushBatch, PushRow, Subscription
+
+__all__ = ["AsyncDatabase", "AsyncSubscription", "connect_async"]
+
+_Parameters = ParamSpec("_Parameters")
+_Returned = TypeVar("_Returned")
+
+CALLS_MAX = 8
+"""Calls of one connection that run at once; the engine runs statements one at a time anyway."""
+WAITS_MAX = 64
+"""Calls that may wait for queries (`wait`, ``sql(after=)``, `wait_idle`) at once; they do not hold up the others."""
+_ROWS_PER_TURN = 256
+"""Rows at hand after which ``async for`` lets the loop's other tasks run."""
+
+
+class _Threads:
+    """The threads of a connection."""
+
+    def __init__(self) -> None:
+        self._calls = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="penstock-async")
+        self._waits = ThreadPoolExecutor(WAITS_MAX, thread_name_prefix="penstock-async-wait")
+
+    async def call(
+        self,
+        function: Callable[[], _Returned],
+        *,
+        waits: bool = False,
+        undo: Callable[[_Returned], object] = lambda made: None,
+    ) -> _Returned:
+        """Call a function on a thread.
+
+        Args:
+            waits: it may wait for queries.
+            undo: is given, on a thread, what the function returned when nobody wants it any more.
+        """
+        pool = self._waits if waits else self._calls
+        future = pool.submit(copy_context().run, function)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(partial(_undone, undo))
+            raise
+
+    def shut_down(self) -> None:
+        self._calls.shutdown(wait=False)
+        self._waits.shutdown(wait=False)
+
+
+def _undone(undo: Callable[[_Returned], object], future: Future[_Returned]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        undo(future.result())
+
+
+class connect_async:
+    """Open a database on an event loop: ``async with connect_async(path) as db``, or ``db = await connect_async(path)``.
+
+    Takes what `connect` takes and raises what it raises.  Cancelled, it closes what it has opened.
+    """
+
+    def __init__(self, path: str | Path | None = None, **how: Any) -> None:
+        self._connect = partial(connect, path, **how)
+        self._database: AsyncDatabase | None = None
+
+    async def _open(self) -> AsyncDatabase:
+        threads = _Threads()
+        try:
+            database = await threads.call(self._connect, undo=Database.close)
+        except BaseException:
+            threads.shut_down()
+            raise
+        return AsyncDatabase(database, threads)
+
+    def __await__(self) -> Generator[Any, None, AsyncDatabase]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncDatabase:
+        self._database = await self._open()
+        return self._database
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._database is not None
+        await self._database.close()
+
+
+class AsyncDatabase:
+    """An open database whose methods are awaited; see `Database` for what each does and raises.
+
+    Attributes:
+        database: the database itself, for what does not block (``catalog``, ``settings``) and for other threads.
+    """
+
+    def __init__(self, database: Database, threads: _Threads) -> None:
+        self.database = database
+        self._threads = threads
+        self._closing: asyncio.Future[None] | None = None
+
+    # --- statements ------------------------------------------------------------------------
+
+    async def execute(self, text: str, *, path: str | Path | None = None) -> list[Result]:
+        """Execute a script, see `Database.execute`."""
+        return await self._call(self.database.execute, text, path=path)
+
+    async def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
+        """Execute a script once ever, see `Database.submit`."""
+        return await self._call(self.database.submit, text, name, path=path)
+
+    async def sql(
+        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> Table:
+        """Answer one SELECT, see `Database.sql`."""
+        ask = partial(self.database.sql, text, after=after, parameters=parameters)
+        return await self._threads.call(ask, waits=after is not None)
+
+    async def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
+        """Wait until the named tables have taken in a write, see `Database.wait`."""
+        await self._threads.call(partial(self.database.wait, token, names, timeout_s), waits=True)
+
+    def subscribe(
+        self, text: str, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+    ) -> AsyncSubscription:
+        """The rows of a push query: ``async for row in db.subscribe(..)``; it starts when it is first read or awaited.
+
+        See `Database.subscribe`.
+        """
+        return AsyncSubscription(self._threads, partial(self.database.subscribe, text, overflow=overflow, resume=resume))
+
+    # --- data ------------------------------------------------------------------------------
+
+    async def insert(
+        self,
+        source: str,
+        rows: Any,
+        *,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """Append rows to a stream or table, see `Database.insert`."""
+        return await self._call(self.database.insert, source, rows, durable=durable, producer=producer, sequence=sequence)
+
+    async def insert_many(
+        self,
+        rows: Mapping[str, Any],
+        *,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """Append rows to several sources in one commit, see `Database.insert_many`."""
+        return await self._call(self.database.insert_many, rows, durable=durable, producer=producer, sequence=sequence)
+
+    async def produce(self, topic: str, **record: Any) -> Token:
+        """Append one record as it is, see `Database.produce`."""
+        return await self._call(self.database.produce, topic, **record)
+
+    async def last_sequence(self, producer: str) -> int | None:
+        """The sequence number of a producer's last commit, see `Database.last_sequence`."""
+        return await self._call(self.database.last_sequence, producer)
+
+    async def wait_idle(self, timeout_s: float | None = None) -> bool:
+        """Wait until all running queries have taken in everything there is, see `Database.wait_idle`."""
+        return await self._threads.call(partial(self.database.wait_idle, timeout_s), waits=True)
+
+    async def drain(self) -> None:
+        """Process everything that is there, see `Database.drain`."""
+        await self._call(self.database.drain)
+
+    async def call(
+        self, function: Callable[_Parameters, _Returned], /, *args: _Parameters.args, **named: _Parameters.kwargs
+    ) -> _Returned:
+        """Call anything else that blocks on a thread of this connection: ``await db.call(db.database.backup, path)``."""
+        return await self._call(function, *args, **named)
+
+    # --- looking and closing ---------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """Sources, types and queries, as of now."""
+        return self.database.catalog
+
+    @property
+    def settings(self) -> Settings:
+        """The properties in force."""
+        return self.database.settings
+
+    async def close(self) -> None:
+        """Close it, see `Database.close`.  A cancellation does not keep it from being closed."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        try:
+            await self._call(self.database.close)
+        finally:
+            self._threads.shut_down()
+
+    async def _call(
+        self, function: Callable[_Parameters, _Returned], /, *args: _Parameters.args, **named: _Parameters.kwargs
+    ) -> _Returned:
+        return await self._threads.call(partial(function, *args, **named))
+
+    async def __aenter__(self) -> AsyncDatabase:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<penstock.AsyncDatabase {self.database!r}>"
+
+
+class AsyncSubscription:
+    """The rows of a push query on an event loop.
+
+    It is an iterator: ``async for row in db.subscribe(..)``.  ``async with`` closes it at the end; ``await`` starts the
+    query and gives the subscription.  Waiting for a row takes no thread.
+    """
+
+    def __init__(self, threads: _Threads, subscribe: Callable[[], Subscription]) -> None:
+        self._threads = threads
+        self._subscribe = subscribe
+        self._opening = asyncio.Lock()
+        self._subscription: Subscription | None = None
+        self._given = 0
+
+    async def _open(self) -> Subscription:
+        async with self._opening:
+            if self._subscription is None:
+                self._subscription = await self._threads.call(self._subscribe, undo=Subscription.close)
+        return self._subscription
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns; empty until the query has started."""
+        return () if self._subscription is None else self._subscription.columns
+
+    async def next_row(self, timeout_s: float | None = None) -> PushRow | None:
+        """The next row, waiting for it at most so long; None if there is none or it is over.
+
+        Raises:
+            PenstockError: the query failed, or is wrong.
+        """
+        return await (await self._open()).next_row(timeout_s)
+
+    async def next_batch(self, timeout_s: float | None = None) -> PushBatch | None:
+        """Like `next_row`, but all rows that came together, as Arrow columns."""
+        return await (await self._open()).next_batch(timeout_s)
+
+    async def close(self) -> None:
+        """Stop the query."""
+        if self._subscription is not None:
+            await self._threads.call(self._subscription.close)
+
+    def __aiter__(self) -> AsyncSubscription:
+        return self
+
+    async def __anext__(self) -> PushRow:
+        row = await self.next_row()
+        if row is None:
+            await self.close()
+            raise StopAsyncIteration
+        self._given += 1
+        if self._given % _ROWS_PER_TURN == 0:
+            await asyncio.sleep(0)
+        return row
+
+    def __await__(self) -> Generator[Any, None, AsyncSubscription]:
+        return self._started().__await__()
+
+    async def _started(self) -> AsyncSubscription:
+        await self._open()
+        return self
+
+    async def __aenter__(self) -> AsyncSubscription:
+        return await self._started()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._subscription is not None:
+            await self._threads.call(partial(self._subscription.__exit__, kind))

@@ -1,0 +1,146 @@
+"""`Database.stream` and `Database.table`: a source as an object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import StatementError
+from .catalog import DataSource
+from .results import Table
+from .schema import Schema
+from .types import quoted
+
+if TYPE_CHECKING:
+    from ..runtime.host import Token
+    from ..runtime.subscriptions import Subscription
+    from .session import Session
+
+__all__ = ["SourceHandle", "StreamHandle", "TableHandle"]
+
+
+class SourceHandle:
+    """A stream or table of an open database.  The name counts: dropped and created again, it is the new one."""
+
+    kind: Literal["STREAM", "TABLE"]
+
+    def __init__(self, session: Session, name: str) -> None:
+        self._session = session
+        self.name = name
+
+    @property
+    def source(self) -> DataSource:
+        """What the catalog knows of it.  Raises: StatementError, once it is dropped."""
+        return self._session.catalog.source(self.name)
+
+    @property
+    def schema(self) -> Schema:
+        """Its columns with their SQL types, keys first."""
+        return self.source.schema
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return self.schema.names
+
+    @property
+    def topic(self) -> str:
+        """The topic that it stands on."""
+        return self.source.topic
+
+    def insert(
+        self, rows: Any, *, durable: bool | None = None, producer: str | None = None, sequence: int | None = None
+    ) -> Token:
+        """Append rows, see `Database.insert`."""
+        return self._session.insert(quoted(self.name), rows, durable=durable, producer=producer, sequence=sequence)
+
+    def subscribe(
+        self, where: str | None = None, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+    ) -> Subscription:
+        """Its rows, or its changes, as they come, see `Database.subscribe`.
+
+        Args:
+            where: a condition in SQL.
+        """
+        return self._session.subscribe(self._select("*", where) + " EMIT CHANGES;", overflow=overflow, resume=resume)
+
+    def scan(self, columns: Sequence[str] | None = None, *, after: Token | None = None) -> Table:
+        """All rows there are, see `Database.sql`.
+
+        Args:
+            columns: names of columns (as `columns` has them); by default all.
+            after: wait until it has taken in this write.
+        """
+        return self.filter(None, columns, after=after)
+
+    def filter(
+        self,
+        where: str | None,
+        columns: Sequence[str] | None = None,
+        *,
+        after: Token | None = None,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+    ) -> Table:
+        """The rows for which a condition in SQL holds.
+
+        Args:
+            where: ``"total > 10"``; with ``?`` or ``$name`` for ``parameters``.
+            columns, after: see `scan`.
+        """
+        listed = "*" if columns is None else ", ".join(map(quoted, columns))
+        return self._session.sql(self._select(listed, where) + ";", after=after, parameters=parameters)
+
+    def _select(self, columns: str, where: str | None) -> str:
+        text = f"SELECT {columns} FROM {quoted(self.name)}"
+        return text if where is None else f"{text} WHERE {where}"
+
+    def __len__(self) -> int:
+        return len(self.scan())
+
+    def __repr__(self) -> str:
+        return f"<penstock {self.kind.lower()} {self.name} ({self.schema})>"
+
+
+class StreamHandle(SourceHandle):
+    """A stream of an open database, see `SourceHandle`."""
+
+    kind = "STREAM"
+
+
+class TableHandle(SourceHandle):
+    """A table of an open database, see `SourceHandle`."""
+
+    kind = "TABLE"
+
+    def get(self, *key: Any, after: Token | None = None) -> dict[str, Any] | None:
+        """The row of a key as a dict; None if there is none.  A windowed table has more than one: use `filter`.
+
+        Args:
+            key: one value per column of the key.
+            after: wait until the table has taken in this write.
+
+        Raises:
+            StatementError: the key has another number of columns, or a value is none of the column's type.
+        """
+        source = self.source
+        keys = source.schema.keys
+        if source.window is not None:
+            raise StatementError(f"{source.name} is windowed: a key has a row per window", suggestion="Use filter(..).")
+        if len(key) != len(keys):
+            raise StatementError(
+                f"the key of {source.name} has {len(keys)} columns ({', '.join(c.name for c in keys)}), not {len(key)}"
+            )
+        where = " AND ".join(f"{quoted(column.name)} = ?" for column in keys)
+        if None in key:
+            return None
+        found = self.filter(where, after=after, parameters=key)
+        return next(iter(found.to_dicts()), None)
+
+
+def handle(session: Session, name: str, kind: Literal["STREAM", "TABLE"]) -> SourceHandle:
+    """The handle of a source.  Raises: StatementError, if there is none of this name and kind."""
+    source = session.catalog.named(name)
+    if source.kind != kind:
+        other = "table" if kind == "STREAM" else "stream"
+        raise StatementError(f"{source.name} is a {other}", suggestion=f"Use {other}({name!r}).")
+    return StreamHandle(session, source.name) if kind == "STREAM" else TableHandle(session, source.name)
