@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..errors import StatementError
 from .catalog import DataSource
@@ -14,9 +14,34 @@ from .types import quoted
 if TYPE_CHECKING:
     from ..runtime.host import Token
     from ..runtime.subscriptions import Subscription
-    from .session import Session
+    from .catalog import Catalog
 
 __all__ = ["SourceHandle", "StreamHandle", "TableHandle"]
+
+
+class Session(Protocol):
+    """What a handle needs of a session."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    def insert(
+        self,
+        source: str,
+        rows: Any,
+        *,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token: ...
+
+    def sql(
+        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> Table: ...
+
+    def subscribe(
+        self, text: str, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+    ) -> Subscription: ...
 
 
 class SourceHandle:

@@ -93,7 +93,7 @@ class QueryHost:
         self._runs: dict[str, QueryRun] = {}
         self._transient = itertools.count(1)
         self._feeds: dict[str, tuple[Feed, QueryRun]] = {}
-        self._resumed: dict[str, str] = {}
+        self._resumed: dict[str, Resumption] = {}
         self._abandoned: deque[str] = deque()
         """Push queries whose subscriptions are garbage."""
         self.wakes = LogWakes(log)
@@ -232,10 +232,8 @@ class QueryHost:
         """
         self._reap()
         resumption = None if resume is None else Resumption(self.services.log, *resume)
-        if resumption is not None and resumption.group in self._resumed.values():
-            raise StatementError(
-                f"the name {resume and resume[0]} is being read already", suggestion="Close the other reader."
-            )
+        if resumption is not None and any(other.group == resumption.group for other in self._resumed.values()):
+            raise StatementError("another reader has this name now", suggestion="Close it, or choose another name.")
         number = next(self._transient)
         query_id = f"{prefix}_{number}"
         feed = Feed(
@@ -257,14 +255,16 @@ class QueryHost:
         if resumption is not None:
             feed.reader = resumption
             resumption.begin(feed, run.positions)
-            self._resumed[query_id] = resumption.group
+            self._resumed[query_id] = resumption
         self._feeds[query_id] = (feed, run)
         self._scheduler.add(run, 1_000_000_000 + number, ready=feed.ready)
         return Subscription(columns, feed, to_columns=to_columns, query_id=query_id)
 
     def _end_push(self, query_id: str) -> None:
         """Its reader has closed it, or has gone."""
-        self._resumed.pop(query_id, None)
+        resumption = self._resumed.pop(query_id, None)
+        if resumption is not None:
+            resumption.close()
         _, run = self._feeds.pop(query_id, (None, None))
         if run is not None:
             self._scheduler.remove(query_id)
@@ -415,6 +415,8 @@ class QueryHost:
         self._scheduler.stop()
         for run in self._scheduler.runs():
             run.stop()
+        for resumption in list(self._resumed.values()):
+            resumption.close()
         for feed, _ in list(self._feeds.values()):
             feed.end()
         self.wakes.close()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..storage.log.protocol import Log, TopicPartition
+from ..storage.log.protocol import Log, TopicPartition, Transaction
 from .batch import Batch, Int64s
-from .query.ledger import NoLedger
+from .metrics import Account
 from .query.taken import Taken
 from .subscriptions import Feed
 
@@ -24,7 +24,7 @@ COMMIT_S = 0.5
 """How old the kept position of a reader that goes on reading may be."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Places:
     """Where the rows of a batch came from.
 
@@ -32,20 +32,19 @@ class Places:
         inputs: topic and partition, by number.
         input: int64[n], the number of each row's input.
         offset: int64[n], of each row's record.
-        ends: where all inputs are read up to behind the step.
+        ends: where the inputs are read up to behind these rows, if no other rows are between.
+        settled: the reader is done with all rows.
     """
 
     inputs: tuple[TopicPartition, ...]
     input: Int64s
     offset: Int64s
-    ends: dict[TopicPartition, int]
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+    settled: bool = False
 
     def done(self, rows: int) -> dict[TopicPartition, int]:
         """Where to read on once so many rows are done with; a record of which a row is left is read again."""
-        if 0 < rows < len(self.offset) and (self.input[rows], self.offset[rows]) == (
-            self.input[rows - 1],
-            self.offset[rows - 1],
-        ):
+        if 0 < rows < len(self.offset):
             same = (self.input[:rows] == self.input[rows]) & (self.offset[:rows] == self.offset[rows])
             rows = int(np.flatnonzero(same)[0]) if same.any() else rows
         found: dict[TopicPartition, int] = {}
@@ -54,14 +53,12 @@ class Places:
         return found | self.ends if rows >= len(self.offset) else found
 
 
-class Resumption(NoLedger):
+class Resumption:
     """The ledger of a push query with a name: it begins where its reader stopped.
 
     Args:
         name: under which the reader's positions are kept.
     """
-
-    __slots__ = ("_done", "_feed", "_kept_s", "_lock", "_log", "_name", "_pending", "_reading", "_source")
 
     def __init__(self, log: Log, name: str, source: str) -> None:
         self._log = log
@@ -69,7 +66,11 @@ class Resumption(NoLedger):
         self._source = source
         self._lock = threading.Lock()
         self._feed: Feed | None = None
-        self._pending: list[Batch] = []
+        self._inputs: tuple[TopicPartition, ...] = ()
+        self._ends: dict[TopicPartition, int] = {}
+        nothing = np.zeros(0, np.int64)
+        self._records = nothing, nothing, nothing
+        self._last: Places | None = None
         self._reading: tuple[Places, int] | None = None
         self._done: dict[TopicPartition, int] = {}
         self._kept_s = 0.0
@@ -81,7 +82,26 @@ class Resumption(NoLedger):
 
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
         """See `Ledger`."""
-        return self._log.positions(self.group) if source == self._source else {}
+        return self._log.positions(self.group)
+
+    @property
+    def kept(self) -> bool:
+        """See `Ledger`: what is kept is how far the reader is, not the query."""
+        return False
+
+    def account(self) -> Account:
+        """See `Ledger`."""
+        return Account()
+
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+        """See `Ledger`."""
+
+    def groups(self, sources: Iterable[str]) -> Sequence[str]:
+        """See `Ledger`."""
+        return ()
+
+    def forget(self, sources: Iterable[str]) -> None:
+        """See `Ledger`."""
 
     def begin(self, feed: Feed, positions: Mapping[TopicPartition, int]) -> None:
         """The query starts; where it does is kept, so that what comes before the first row is read is not lost."""
@@ -91,35 +111,30 @@ class Resumption(NoLedger):
 
     # --- the query's side ------------------------------------------------------------------
 
-    def receive(self, batch: Batch) -> None:
-        """Rows of the step in hand; the reader gets them when it is known where they came from."""
-        self._pending.append(batch)
-
     def taken(self, taken: Sequence[Taken]) -> None:
-        """The step is computed; this is what it took."""
-        pending, self._pending = self._pending, []
-        inputs = tuple((item.input.source.topic, item.input.partition) for item in taken)
-        ends = {place: item.next_offset for place, item in zip(inputs, taken, strict=True)}
+        """A step is computed; its rows come next.  The step before it is over, and so are the records that gave no row."""
+        with self._lock:
+            if self._last is None or self._last.settled:
+                self._done.update(self._ends)
+            else:
+                self._last.ends.update(self._ends)
+        self._inputs = tuple((item.input.source.topic, item.input.partition) for item in taken)
+        self._ends = {place: item.next_offset for place, item in zip(self._inputs, taken, strict=True)}
         positions = np.concatenate([item.positions for item in taken])
         numbers = np.repeat(np.arange(len(taken)), [len(item.positions) for item in taken])
-        offsets = np.concatenate(
-            [
-                np.zeros(0, np.int64) if item.chunk is None else item.chunk.records.offsets[item.start : item.stop]
-                for item in taken
-            ]
-        )
+        offsets = np.concatenate([_offsets(item) for item in taken])
         order = np.argsort(positions, kind="stable")
-        positions, numbers, offsets = positions[order], numbers[order], offsets[order]
+        self._records = positions[order], numbers[order], offsets[order]
+
+    def receive(self, batch: Batch) -> None:
+        """Rows of the step in hand: the reader's, with where they came from."""
         assert self._feed is not None
-        filled = [batch for batch in pending if len(batch)]
-        for number, batch in enumerate(filled, 1):
-            rows = np.searchsorted(positions, batch.positions)
-            behind = ends if number == len(filled) else {}
-            self._feed.receive(batch, Places(inputs, numbers[rows], offsets[rows], behind))
-        if not filled:
-            with self._lock:
-                if self._reading is None and not self._feed.held:
-                    self._done.update(ends)
+        if not len(batch):
+            return
+        positions, numbers, offsets = self._records
+        rows = np.searchsorted(positions, batch.positions)
+        self._last = Places(self._inputs, numbers[rows], offsets[rows])
+        self._feed.receive(batch, self._last)
 
     # --- the reader's side -----------------------------------------------------------------
 
@@ -139,6 +154,11 @@ class Resumption(NoLedger):
         with self._lock:
             self._settle()
 
+    def failed(self) -> None:
+        """The reader has broken off in the midst of the row that it was given last: that one comes again."""
+        with self._lock:
+            self._reading = None
+
     def close(self) -> None:
         """The reader has stopped, and is done with the row that it was given last."""
         with self._lock:
@@ -150,6 +170,7 @@ class Resumption(NoLedger):
             places, rows = self._reading
             self._reading = None
             self._done.update(places.done(rows))
+            places.settled = rows >= len(places.offset)
 
     def _keep(self, *, durable: bool) -> None:
         with self._lock:
@@ -159,3 +180,11 @@ class Resumption(NoLedger):
         transaction = self._log.transaction()
         transaction.set_positions(self.group, done)
         transaction.commit(durable)
+
+
+def _offsets(item: Taken) -> Int64s:
+    """The offset of each record that a step took of an input."""
+    if item.chunk is None:
+        return np.zeros(0, np.int64)
+    offsets: Int64s = item.chunk.records.offsets[item.start : item.stop]
+    return offsets

@@ -79,7 +79,7 @@ class Reader(Protocol):
 
     def asking(self) -> None: ...
 
-    def close(self) -> None: ...
+    def failed(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -400,15 +400,13 @@ class Subscription:
     def close(self) -> None:
         """Stop the query and end all iteration."""
         self._feed.close()
-        if self._feed.reader is not None:
-            self._feed.reader.close()
 
     def __iter__(self) -> Iterator[PushRow]:
         try:
             while (row := self.poll(None)) is not None:
                 yield row
         finally:
-            self._feed.close()  # the last row may have failed: whoever keeps positions hears of it by `close`
+            self._left()
 
     async def __aiter__(self) -> AsyncIterator[PushRow]:
         given = 0
@@ -419,7 +417,7 @@ class Subscription:
                 if given % _ROWS_PER_TURN == 0:
                     await asyncio.sleep(0)
         finally:
-            self._feed.close()
+            self._left()
 
     def __enter__(self) -> Subscription:
         return self
@@ -427,7 +425,14 @@ class Subscription:
     def __exit__(self, kind: object = None, *exc: object) -> None:
         if kind is None:
             self.close()
-        else:
+            return
+        if self._feed.reader is not None:
+            self._feed.reader.failed()
+        self._feed.close()
+
+    def _left(self) -> None:
+        """A loop over it has ended.  Whether the last row failed is seen by ``with`` around the loop; there it is closed."""
+        if self._feed.reader is None or self._feed.over:
             self._feed.close()
 
     async def __aenter__(self) -> Subscription:

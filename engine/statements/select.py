@@ -87,15 +87,6 @@ def _resumable(resolved: ResolvedQuery, query: ast.Query) -> str:
     return resolved.sources[0].source.name
 
 
-def _events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
-    """Section 11: a record of a stream without a value is no row."""
-
-    def events(batch: Batch) -> None:
-        receive(batch if batch.tombstones is None else batch.filter(~batch.tombstones))
-
-    return events
-
-
 def _only_latest(context: Context, resolved: ResolvedQuery) -> bool:
     """Section 9, push version 2: over the result of one persistent query, filtered and projected, from now on."""
     if not context.options.push_from_the_end or resolved.joins or resolved.grouping is not None:
