@@ -16,6 +16,7 @@ import numpy as np
 
 from ..storage.log.protocol import Log, TopicPartition, Transaction
 from .batch import Batch, Int64s
+from .clients.coordinator import GROUP_PREFIX
 from .metrics import Account
 from .query.taken import Taken
 from .subscriptions import Feed
@@ -77,8 +78,8 @@ class Resumption:
 
     @property
     def group(self) -> str:
-        """The consumer group that keeps the positions."""
-        return f"subscription/{self._name}/{self._source}"
+        """The consumer group that keeps the positions: it is listed, can be reset and deleted as any other."""
+        return f"{GROUP_PREFIX}subscription/{self._name}/{self._source}"
 
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
         """See `Ledger`."""

@@ -28,13 +28,13 @@ from .assignment import STRATEGIES
 
 __all__ = ["Coordinator", "Group", "GroupMetadata", "Member", "Standing", "is_client_group"]
 
-_PREFIX = "group:"
+GROUP_PREFIX = "group:"
 """Before the names of users' groups in the log: the ids of queries, whose positions are groups too, have no colon."""
 
 
 def is_client_group(name: str) -> bool:
     """Whether a group of the log is one of consumers, and not of a query."""
-    return name.startswith(_PREFIX)
+    return name.startswith(GROUP_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Group:
 
     def __init__(self, name: str, log: Log, numbers: Iterator[int], seconds: Callable[[], float]) -> None:
         self.name = name
-        self.stored_name = _PREFIX + name
+        self.stored_name = GROUP_PREFIX + name
         self.generation = 0
         self.version = 0
         """Counts changes that members should look at."""
@@ -339,7 +339,7 @@ class Coordinator:
 
     def names(self) -> list[str]:
         """Groups that have committed offsets or members."""
-        stored = {name.removeprefix(_PREFIX) for name in self._log.groups() if is_client_group(name)}
+        stored = {name.removeprefix(GROUP_PREFIX) for name in self._log.groups() if is_client_group(name)}
         with self._guard:
             groups = list(self._groups.values())
         return sorted(stored | {group.name for group in groups if group.members()})
