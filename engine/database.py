@@ -399,9 +399,9 @@ class Database(ClientMethods):
         """Stop the queries after the steps in hand and close the log.  Nothing committed is lost.
 
         Where this process has the directory open more than once, only what this one reads is ended; the last one that is
-        closed closes it.
+        closed closes it.  In a process forked from the one that opened it this does nothing.
         """
-        if self._closed:
+        if self._closed or self._engine.log.foreign:
             return
         self._closed = True
         self._default.close()

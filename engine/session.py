@@ -86,6 +86,7 @@ class Session(ClientMethods):
             StatementError: a statement is wrong, at the place that the error shows.
             StorageError: the disk failed.
         """
+        self._check_open()
         with self._engine.lock:
             return list(self.steps(text, path=path))
 
@@ -99,6 +100,7 @@ class Session(ClientMethods):
         statements = statements_of(self._state, text, None if path is None else Path(path))
         while True:
             interrupts.check()
+            self._check_open()
             with interrupts.DEFERRED, self._engine.lock, use_clock(self._engine.clock):
                 self._check_open()
                 step = next(statements, None)
@@ -134,6 +136,7 @@ class Session(ClientMethods):
                 before it are submitted.
             StorageError: the disk failed.
         """
+        self._check_open()
         with self._engine.lock, use_clock(self._engine.clock):
             self._check_open()
             check_text(text)
@@ -232,6 +235,7 @@ class Session(ClientMethods):
             StatementError: it is no push query, or it is wrong; with ``resume``: it joins or aggregates, or another reader
                 has this name.
         """
+        self._check_open()
         with self._engine.lock, use_clock(self._engine.clock):
             self._check_open()
             check_text(text)

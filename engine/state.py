@@ -74,7 +74,8 @@ class Engine:
     closed: bool = False
 
     def check_open(self) -> None:
-        """Raises: StatementError, once the database is closed."""
+        """Raises: StatementError, once the database is closed; StorageError, in a forked process: see `Log.foreign`."""
+        self.log.check_process()
         if self.closed:
             raise StatementError("the database is closed")
 

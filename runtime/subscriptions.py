@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from ..limits import SUBSCRIPTION_ROWS_MAX
 from ..storage import interrupts
+from ..storage.forks import Origin
 from .batch import Batch, Bools, Int64s, python_values
 from .wakes import Wakes
 
@@ -127,6 +128,7 @@ class Feed:
         self._held: deque[_Held] = deque()
         self._held_rows = 0
         self._condition = threading.Condition()
+        self._origin = Origin()
         self._wakes = Wakes()
         self._received = 0
         self._missed = 0
@@ -197,6 +199,7 @@ class Feed:
         The one who reads rows one by one takes them by `took_row`.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._origin.check("the subscription")
         with self._condition:
             while not self._held:
                 if self._error is not None:
@@ -291,6 +294,8 @@ class Feed:
 
     def close(self) -> None:
         """Stop the query and end all iteration."""
+        if self._origin.foreign:
+            return
         with self._condition:
             if self._closed and not self.limit_reached:
                 return

@@ -70,10 +70,18 @@ def backup_directory(source: str | Path, target: str | Path, progress: Callable[
         progress: is told the bytes copied and the bytes there are.
 
     Raises:
-        StorageError: ``target`` is not empty, ``source`` is no database or damaged, the disk is full or failing.
+        StorageError: ``target`` is not empty or lies in ``source``, ``source`` is no database or damaged, the disk is
+            full or failing.
     """
     if not Path(source).is_dir():
         raise StorageError("there is no such directory", path=str(source))
+    inside, outside = Path(target).resolve(), Path(source).resolve()
+    if inside == outside or outside in inside.parents:
+        raise StorageError(
+            "a backup cannot lie in the directory of the database that it is of: what does not belong there is removed",
+            path=str(target),
+            action="name a directory outside of it, best on another disk",
+        )
     origin, copy = RealFiles(source, read_only=True), RealFiles(target)
     try:
         return backup_files(origin, copy, progress)

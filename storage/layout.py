@@ -2,8 +2,8 @@
 
 ```
 shop/                                                  the directory given to connect()
-|- format                                              "penstock 1": the version of everything below
-|- lock                                                held (flock) by the process that has the database open; its pid
+|- format                                              "penstock 2": the version of everything below
+|- lock                                                held (flock) by the process that has the database open, which it names
 |- log/
 |  |- journal/00000000000000000007.journal             the commit journal; the highest number counts
 |  |- topics/orders.12/                                a topic: its name (escaped) and number; a topic created again
@@ -28,6 +28,7 @@ __all__ = [
     "CHANGELOG_PREFIX",
     "FORMAT",
     "FORMAT_VERSION",
+    "READABLE_VERSIONS",
     "JOURNALS",
     "index_path",
     "LOCK",
@@ -42,9 +43,14 @@ __all__ = [
     "segment_path",
     "state_directory",
     "topic_directory",
+    "upgrade",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of what is written.  A build that knows only less refuses the directory by it, so it rises with everything that such a
+build would not understand.  2: frames whose keys, values or timestamps are packed, which not all that wrote 1 know."""
+READABLE_VERSIONS = (1, 2)
+"""A directory of an older one of these becomes one of `FORMAT_VERSION` when it is opened to be written."""
 CHANGELOG_PREFIX = "_changelog-"
 """Of the topics that hold the changes of stores: the query and the store follow, with a ``-`` between them."""
 FORMAT = "format"
@@ -79,33 +85,39 @@ def open_directory(path: str | Path | None, *, create: bool = True) -> Files:
 
 
 def prepare(files: Files) -> Files:
-    """Take the lock and check (or write) the version.
+    """Take the lock and check (or write) the version.  A directory that is refused is left as it was.
 
     Raises:
         StorageError: see `open_directory`.
     """
-    _check(files)  # what is refused stays as it is, without so much as a lock file
-    files.make_directory("")
-    files.lock(LOCK)
     try:
-        if not _check(files):
-            files.replace(FORMAT, f"penstock {FORMAT_VERSION}\n".encode())
+        _version_found(files)  # before anything is made there
+        files.make_directory("")
+        files.lock(LOCK)
+        if _version_found(files) is None:
+            files.replace(FORMAT, b"penstock %d\n" % FORMAT_VERSION)
     except BaseException:
         files.close()
         raise
     return files
 
 
-def _check(files: Files) -> bool:
-    """Whether there is a database; False if there may be one made.
+def upgrade(files: Files) -> None:
+    """Name the present version, before anything is written that older ones would not understand.  Called when the database
+    could be opened: one that is refused may still be opened by the Penstock that wrote it."""
+    if files.exists(FORMAT) and check_version(files) != FORMAT_VERSION:
+        files.replace(FORMAT, b"penstock %d\n" % FORMAT_VERSION)
+
+
+def _version_found(files: Files) -> int | None:
+    """The version of the database in a directory; None if there is none, and room for one.
 
     Raises:
-        StorageError: there is something else, an unfinished backup, or a database of another version.
+        StorageError: it is of another version, damaged, a backup that was not finished, or there are other files.
     """
     check_whole(files)
     if files.exists(FORMAT):
-        check_version(files)
-        return True
+        return check_version(files)
     strangers = [n for n in files.list("") if n not in (LOCK, FORMAT + ".tmp")]
     if "log" in strangers and files.list(JOURNALS):
         raise StorageError(
@@ -119,7 +131,7 @@ def _check(files: Files) -> bool:
             path=files.root,
             action="name an empty or a new directory",
         )
-    return False
+    return None
 
 
 def check_whole(files: Files) -> None:
@@ -132,25 +144,39 @@ def check_whole(files: Files) -> None:
         )
 
 
-def check_version(files: Files) -> None:
-    """Raises: StorageError, if the file that names the version is damaged, or names another one."""
+def check_version(files: Files) -> int:
+    """The version that the file names.
+
+    Raises:
+        StorageError: the file is damaged, or names a version that this Penstock cannot read.
+    """
     text = files.read_bytes(FORMAT)
     words = text.split()
+    place = f"{files.root}/{FORMAT}"
     if len(words) != 2 or not words[1].isdigit() or text != b"penstock %d\n" % int(words[1]):
         raise StorageError(
             "the file that names the version is damaged",
-            path=f"{files.root}/{FORMAT}",
+            path=place,
             offset=0,
             action=f"run `penstock log repair`, or write 'penstock {FORMAT_VERSION}' and a line end into it",
         )
     version = int(words[1])
-    if version != FORMAT_VERSION:
+    if version in READABLE_VERSIONS:
+        return version
+    known = f"this Penstock reads {', '.join(map(str, READABLE_VERSIONS))}"
+    if version > FORMAT_VERSION:
         raise StorageError(
-            f"the database has version {version}, this Penstock reads version {FORMAT_VERSION}",
-            path=f"{files.root}/{FORMAT}",
-            action="open it with the Penstock that wrote it; if that was this one, the file is damaged: "
-            "run `penstock log verify`, then `penstock log repair`",
+            f"the database has version {version}, {known}: a newer Penstock wrote it",
+            path=place,
+            action="open it with that one, or a later one: `pip install --upgrade penstock`; if there is none, the file is "
+            "damaged: run `penstock log verify`, then `penstock log repair`",
         )
+    raise StorageError(
+        f"the database has version {version}, {known}",
+        path=place,
+        action="open it with the Penstock that wrote it; if that was this one, the file is damaged: run `penstock log "
+        "verify`, then `penstock log repair`",
+    )
 
 
 def journal_path(number: int) -> str:

@@ -79,6 +79,7 @@ class Clients:
         return made
 
     def _check_open(self) -> None:
+        self._log.check_process()
         if self._closed:
             raise ClientError("the database is closed")
 
@@ -88,6 +89,8 @@ class Clients:
         Raises:
             ClientError, StorageError: one of them could not end well; all are closed.
         """
+        if self._log.foreign:
+            return
         with self._guard:
             self._closed = True
             clients: list[Consumer | Producer] = [*self._consumers, *self._producers]

@@ -556,6 +556,7 @@ class Consumer:
     @contextmanager
     def _used(self) -> Iterator[None]:
         """Raises: ClientError, if another thread is using the consumer, or it is closed."""
+        self._log.check_process()
         if not self._lock.acquire(blocking=False):
             raise ClientError("a consumer is used from one thread at a time")
         try:
@@ -571,7 +572,7 @@ class Consumer:
         Raises:
             CommitFailedError, StorageError: the last commit failed; the consumer is closed all the same.
         """
-        if self._closing:
+        if self._closing or self._log.foreign:
             return
         self._closing = True
         self._log.wake()

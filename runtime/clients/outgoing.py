@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import ClientError, OutOfOrderSequenceError, PenstockError
 from ...storage import interrupts
+from ...storage.forks import Origin
 from ...storage.log.partitioner import place
 from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
 from .. import user_code
@@ -64,10 +65,11 @@ class Flight:
         error: why it was not written.
     """
 
-    __slots__ = ("deadline_s", "done", "drive", "error", "items", "size", "taken", "told_by")
+    __slots__ = ("deadline_s", "done", "drive", "error", "items", "origin", "size", "taken", "told_by")
 
     def __init__(self, drive: Callable[[Flight, float | None], None], deadline_s: float) -> None:
         self.drive = drive
+        self.origin = Origin()
         self.deadline_s = deadline_s
         self.items: list[Send | Bulk] = []
         self.size = 0
@@ -109,6 +111,7 @@ class Delivery(Generic[Result]):
     def exception(self, timeout_s: float | None = None) -> BaseException | None:
         """Why it was not written; None if it was.  Waits as `result` does."""
         if not self.done():
+            self._flight.origin.check("the producer")
             self._flight.drive(self._flight, timeout_s)
             if not interrupts.wait_for_event(self._flight.done, timeout_s):
                 raise TimeoutError(f"the record is not written after {timeout_s} s")

@@ -160,6 +160,7 @@ class Producer:
         return bulk.delivery
 
     def _check(self, topic: str, partition: int | None, sequence: int | None) -> None:
+        self._log.check_process()
         try:
             self._log.topic_id(topic)
         except PenstockError:
@@ -180,6 +181,7 @@ class Producer:
         Raises:
             StorageError, ClientError: why a batch that this call wrote failed.
         """
+        self._log.check_process()
         self._flights.flush()
 
     def _begin(
@@ -242,11 +244,13 @@ class Producer:
     # --- life cycle ------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Write what waits, and end.
+        """Write what waits, and end.  In a process forked from the one that opened the log this does nothing.
 
         Raises:
             StorageError, ClientError: the last batch could not be written; the producer is closed all the same.
         """
+        if self._log.foreign:
+            return
         self._flights.close()
 
     def __enter__(self) -> Producer:
@@ -336,6 +340,7 @@ class ProducerTransaction:
             StorageError: the disk failed.  In each case nothing happened.
         """
         self._check_open()
+        self._producer._log.check_process()
         self._open = False
         producer = self._producer
         items = self._flight.items

@@ -197,6 +197,15 @@ class Committing(Protocol):
 class Log(Protocol):
     """Thread-safe."""
 
+    @property
+    def foreign(self) -> bool:
+        """Whether this process was forked from the one that opened the log.  It has neither its threads nor a right to its
+        files: nothing can be done here, `close` does nothing, and the parent's log is as it was."""
+
+    def check_process(self) -> None:
+        """Raises: StorageError, if it is ``foreign``.  Every call does that; this one is for who takes locks of his own
+        before, which threads that are not here may have held."""
+
     def create_topic(self, name: str, config: TopicConfig) -> None:
         """Raises: StorageError, if it exists."""
 

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from ....errors import OffsetOutOfRangeError, StorageError
 from ... import interrupts
 from ...files import Files, discard
-from ...layout import open_directory, partition_directory, topic_directory
+from ...forks import Origin
+from ...layout import open_directory, partition_directory, topic_directory, upgrade
 from ..partitioner import partitions_of
 from ..protocol import FetchedRecords, OffsetReset, Outcome, ProducedBatch, TopicConfig, TopicPartition, Transaction
 from ..settings import LogSettings
@@ -56,9 +57,11 @@ class Topic:
     partitions: tuple[Partition, ...]
 
 
-@interrupts.doors(
-    but={"epoch", "arrival_end", "topics", "config", "topic_id", "topic", "next_turn", "publish", "partitions_of"}
-)
+_QUICK = {"foreign", "check_process", "epoch", "arrival_end", "topics", "config", "topic_id", "topic", "next_turn"}
+"""What takes no lock (or one of C's, for nothing but a number)."""
+
+
+@interrupts.doors(but=_QUICK)
 class LocalLog:
     """See `protocol.Log`.
 
@@ -80,9 +83,11 @@ class LocalLog:
         owns_files: bool = False,
     ) -> None:
         self.settings = settings or LogSettings()
+        self._origin = Origin()
         self._files = files
         self._owns_files = owns_files
         journal, self._manifest = recover(files)
+        upgrade(files)
         self._topics: dict[str, Topic] = {}
         for name in self._manifest.topics:
             self._open_topic(name)
@@ -118,10 +123,20 @@ class LocalLog:
             files.close()
             raise
 
+    @property
+    def foreign(self) -> bool:
+        """See `protocol.Log.foreign`."""
+        return self._origin.foreign
+
+    def check_process(self) -> None:
+        """See `protocol.Log.check_process`."""
+        self._origin.check(self._files.root)
+
     # ------------------------------------------------------------------------------------------------------- topics
 
     def create_topic(self, name: str, config: TopicConfig) -> None:
         """See `protocol.Log.create_topic`."""
+        self._origin.check(self._files.root)
         if config.partitions < 1:
             raise StorageError(f"the topic {name!r} needs at least one partition")
         if not name:
@@ -137,6 +152,7 @@ class LocalLog:
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
         """See `protocol.Log.alter_topic`."""
+        self._origin.check(self._files.root)
         topic = self.topic(name)
         looked_at = [0] * len(topic.partitions)
         if config.partitions > topic.config.partitions:
@@ -168,6 +184,7 @@ class LocalLog:
 
     def delete_topic(self, name: str) -> None:
         """See `protocol.Log.delete_topic`."""
+        self._origin.check(self._files.root)
         with self.committer.write_lock:
             topic = self.topic(name)
             self.committer.record(TopicDeleted(name))
@@ -178,15 +195,18 @@ class LocalLog:
 
     def topics(self) -> Mapping[str, TopicConfig]:
         """See `protocol.Log.topics`."""
+        self._origin.check(self._files.root)
         return {name: topic.config for name, topic in dict(self._topics).items()}
 
     def config(self, topic: str) -> TopicConfig | None:
         """See `protocol.Log.config`."""
+        self._origin.check(self._files.root)
         known = self._topics.get(topic)
         return None if known is None else known.config
 
     def topic_id(self, name: str) -> int:
         """See `protocol.Log.topic_id`."""
+        self._origin.check(self._files.root)
         return self.topic(name).id
 
     def topic(self, name: str) -> Topic:
@@ -220,10 +240,12 @@ class LocalLog:
 
     def transaction(self) -> LocalTransaction:
         """See `protocol.Log.transaction`."""
+        self._origin.check(self._files.root)
         return LocalTransaction(self)
 
     def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
         """See `protocol.Log.commit_all`."""
+        self._origin.check(self._files.root)
         own = [(cast(LocalTransaction, transaction), durable) for transaction, durable in transactions]
         for transaction, _ in own:
             transaction.prepare()
@@ -263,6 +285,7 @@ class LocalLog:
         Raises:
             StorageError: they are not.
         """
+        self._origin.check(self._files.root)
         self.committer.flush()
 
     # ------------------------------------------------------------------------------------------------------ reading
@@ -279,6 +302,7 @@ class LocalLog:
         reset: OffsetReset = "none",
     ) -> FetchedRecords:
         """See `protocol.Log.read`."""
+        self._origin.check(self._files.root)
         place = self._partition(topic, partition)
         wanted_type = self.topic(topic).config.value_type
         while True:
@@ -293,6 +317,7 @@ class LocalLog:
         self, topic: str, partition: int, offset: int, *, fields: Sequence[str] | None = None
     ) -> Iterator[FetchedRecords]:
         """See `protocol.Log.scan`."""
+        self._origin.check(self._files.root)
         pieces = self._partition(topic, partition).scan(offset, fields, self.topic(topic).config.value_type)
         while True:
             with interrupts.DEFERRED:
@@ -303,19 +328,23 @@ class LocalLog:
 
     def start_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.start_offset`."""
+        self._origin.check(self._files.root)
         return self._partition(topic, partition).view.start
 
     def end_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.end_offset`."""
+        self._origin.check(self._files.root)
         return self._partition(topic, partition).view.end
 
     def partition_sizes(self, topic: str) -> list[tuple[int, int]]:
         """See `protocol.Log.partition_sizes`."""
+        self._origin.check(self._files.root)
         found = [tuple(p.state.segments) for p in self.topic(topic).partitions]
         return [(len(segments), sum(s.length for s in segments)) for segments in found]
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
         """See `protocol.Log.end_offsets`."""
+        self._origin.check(self._files.root)
         with self._changed:
             topics = self._topics
             try:  # there may be thousands
@@ -328,6 +357,7 @@ class LocalLog:
 
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """See `protocol.Log.offset_for_time`."""
+        self._origin.check(self._files.root)
         return self._partition(topic, partition).offset_for_time(timestamp_ms)
 
     def partitions_of(self, keys: Any, partitions: int) -> npt.NDArray[np.int32]:
@@ -338,17 +368,20 @@ class LocalLog:
 
     def positions(self, group: str) -> Mapping[TopicPartition, int]:
         """See `protocol.Log.positions`."""
+        self._origin.check(self._files.root)
         with self._changed:
             remembered = self._manifest.groups.get(group, {})
             return {(topic, partition): at for topic, places in remembered.items() for partition, at in places.items()}
 
     def groups(self) -> list[str]:
         """See `protocol.Log.groups`."""
+        self._origin.check(self._files.root)
         with self._changed:
             return sorted(self._manifest.groups)
 
     def lag(self, group: str) -> Mapping[TopicPartition, int]:
         """How many offsets a group is behind, for every partition it has a position in."""
+        self._origin.check(self._files.root)
         lags = {}
         for (topic, partition), position in self.positions(group).items():
             view = self._partition(topic, partition).view
@@ -357,17 +390,20 @@ class LocalLog:
 
     def delete_group(self, group: str) -> None:
         """See `protocol.Log.delete_group`."""
+        self._origin.check(self._files.root)
         with self.committer.write_lock:
             if group in self._manifest.groups:
                 self.committer.record(GroupDeleted(group))
 
     def last_sequence(self, producer_id: str) -> int | None:
         """See `protocol.Log.last_sequence`."""
+        self._origin.check(self._files.root)
         with self._changed:
             return self._manifest.sequences.get(producer_id)
 
     def open_producer(self, producer_id: str) -> int:
         """See `protocol.Log.open_producer`."""
+        self._origin.check(self._files.root)
         with self.committer.write_lock:
             known = self._manifest.producers.get(producer_id)
             epoch = 0 if known is None else known.epoch + 1
@@ -376,6 +412,7 @@ class LocalLog:
 
     def produced(self, producer_id: str, topic: str, partition: int) -> list[ProducedBatch]:
         """See `protocol.Log.produced`."""
+        self._origin.check(self._files.root)
         with self._changed:
             known = self._manifest.producers.get(producer_id)
             return [] if known is None else list(known.batches.get(topic, {}).get(partition, ()))
@@ -394,6 +431,7 @@ class LocalLog:
 
     def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
         """See `protocol.Log.wait`."""
+        self._origin.check(self._files.root)
         with self._changed:
             interrupts.wait_for(
                 self._changed,
@@ -404,11 +442,13 @@ class LocalLog:
 
     def wake(self) -> None:
         """See `protocol.Log.wake`."""
+        self._origin.check(self._files.root)
         with self._changed:
             self._changed.notify_all()
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """See `protocol.Log.delete_before`."""
+        self._origin.check(self._files.root)
         with self.committer.write_lock:
             place = self._partition(topic, partition)
             state = place.state
@@ -439,6 +479,7 @@ class LocalLog:
         Raises:
             StorageError: a file is damaged, or the disk is full.
         """
+        self._origin.check(self._files.root)
         pace = Pace(self.settings.maintenance_bytes_per_s, lambda: self._closing)
         with self._maintenance, suppress(Interrupted):  # two rewrites of one segment would write the same file
             for topic in dict(self._topics).values():
@@ -448,7 +489,7 @@ class LocalLog:
 
     def close(self) -> None:
         """See `protocol.Log.close`."""
-        if self._closed:
+        if self._closed or self.foreign:
             return
         self._closing = True
         self.housekeeper.stop()

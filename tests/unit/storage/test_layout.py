@@ -13,7 +13,7 @@ from penstock.storage.layout import open_directory, segment_path, topic_director
 def test_a_new_directory_gets_a_version(tmp_path: Path) -> None:
     """And opens again with it."""
     open_directory(tmp_path / "db").close()
-    assert (tmp_path / "db" / "format").read_text() == "penstock 1\n"
+    assert (tmp_path / "db" / "format").read_text() == "penstock 2\n"
     open_directory(tmp_path / "db").close()
 
 

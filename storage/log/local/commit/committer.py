@@ -114,6 +114,10 @@ class Committer:
         self._failure: StorageError | None = None
         self._pool: ThreadPoolExecutor | None = None
 
+    def check_process(self) -> None:
+        """See `protocol.Log.check_process`."""
+        self._log.check_process()
+
     # ------------------------------------------------------------------------------------------------ transactions
 
     def commit(self, transactions: Sequence[tuple[LocalTransaction, bool]], outcomes: list[Outcome | None]) -> None:

@@ -229,6 +229,7 @@ class LocalTransaction:
         self._parts = {}
 
     def _check_open(self) -> None:
+        self._log.check_process()
         if not self._open:
             raise InternalError("a transaction was used after its end")
 
@@ -248,6 +249,7 @@ class LocalCommitting:
 
     def result(self) -> Commit:
         """See `protocol.Committing.result`."""
+        self._committer.check_process()
         outcome = self._committer.land(self._staged)
         if isinstance(outcome, BaseException):
             raise outcome

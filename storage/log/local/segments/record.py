@@ -48,6 +48,7 @@ from .packing import NARROW_TIMES, narrow, pack, unpack, width_of
 
 __all__ = [
     "HEADER_BYTES",
+    "KNOWN_FLAGS",
     "Flags",
     "FrameHeader",
     "PreparedFrame",
@@ -92,6 +93,7 @@ _FLAG_FIELDS = (
     (Flags.ARRIVALS, pa.field("arrival", pa.uint32())),  # minus base_arrival
     (Flags.TOMBSTONES, pa.field("tombstone", pa.bool_())),  # typed values only: where the whole value is null
 )
+KNOWN_FLAGS = sum(flag for flag, _ in _FLAG_FIELDS)
 _NARROW_FLAGS = dict(zip(NARROW_TIMES, (Flags.TIMES_16, Flags.TIMES_32), strict=True))
 
 

@@ -32,7 +32,7 @@ from .....errors import StorageError
 from ....files import File, Files, discard
 from ....layout import index_path
 from .index import FrameIndex
-from .record import HEADER_BYTES, FrameHeader, frame_schema, parse_header
+from .record import HEADER_BYTES, KNOWN_FLAGS, FrameHeader, frame_schema, parse_header
 
 __all__ = ["Segment", "segment_header"]
 
@@ -123,7 +123,10 @@ class Segment:
             raise self._damage("the header of a segment is damaged", 8)
         if base_offset != self.base_offset:
             raise self._damage(f"the segment starts at offset {base_offset}, its name says {self.base_offset}", 16)
-        schema = pa.ipc.read_schema(pa.py_buffer(data[_FIXED.size : _FIXED.size + schema_length]))
+        try:
+            schema = pa.ipc.read_schema(pa.py_buffer(data[_FIXED.size : _FIXED.size + schema_length]))
+        except (pa.ArrowException, OSError) as error:
+            raise self._damage(f"the header of a segment cannot be decoded ({str(error).splitlines()[0]})", 32) from error
         owner = _owner(self.topic, self.partition, self.generation)
         named = {key: value for key, value in (schema.metadata or {}).items() if key in owner}
         if any(owner[key] != value for key, value in named.items()):
@@ -235,8 +238,23 @@ class Segment:
         body = data[start : start + header.body_length]
         if len(body) != header.body_length or crc32c(body) != header.body_crc:
             raise self._damage("the checksum of a frame is wrong", position + HEADER_BYTES)
+        if header.flags & ~KNOWN_FLAGS:
+            raise StorageError(
+                f"a frame has columns that this Penstock does not know (flags {header.flags:#x})",
+                path=self.file.path,
+                offset=position,
+                action="open the database with the Penstock that wrote it, or a later one",
+            )
         kept = bytes(body) if header.body_length <= _COPIED_BYTES_MAX else body
-        return header, pa.ipc.read_record_batch(pa.py_buffer(kept), frame_schema(self.value_type, *header.shape))
+        try:
+            return header, pa.ipc.read_record_batch(pa.py_buffer(kept), frame_schema(self.value_type, *header.shape))
+        except (pa.ArrowException, OSError) as error:  # its checksum is right: it was written like this
+            raise StorageError(
+                f"a frame cannot be decoded ({str(error).splitlines()[0]})",
+                path=self.file.path,
+                offset=position + HEADER_BYTES,
+                action="open the database with the Penstock that wrote it, or a later one",
+            ) from error
 
     @property
     def indexed(self) -> tuple[int, ...]:
