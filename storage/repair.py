@@ -6,6 +6,8 @@
 * A segment that is damaged, cut off or missing: its whole frames are kept, the lost offsets become a gap.  Nothing is
   processed again; who had not read the lost records will not get them.  For a changelog that is allowed only where a
   checkpoint covers the gap; the statements, the schemas and other internal topics must be whole.
+* Bytes in segments behind what a journal that was closed in order knows: what a forked process wrote is put behind the rest
+  as far as it is whole (see `leftovers`), the rest is cut.
 * A damaged checkpoint: removed, if the changelog still has all of its store.
 
 Everything that is changed or removed is copied to a folder beside the directory first.  What happens, happens when the new
@@ -35,10 +37,13 @@ from .layout import (
     check_whole,
     journal_path,
     segment_path,
+    topic_directory,
 )
 from .log.local.commit.journal import Journal
-from .log.local.maintenance.inspect import LogContents, frames_of, open_segment, read_log
+from .log.local.maintenance.inspect import LogContents, read_log
+from .log.local.maintenance.leftovers import Leftover, find_leftovers, put_behind
 from .log.local.maintenance.repair import rescue_segment
+from .log.local.maintenance.verify import first_problem
 from .log.local.manifest import SegmentState
 from .state.checkpoint import SUFFIXES, CheckpointFiles
 from .verify import Finding
@@ -152,7 +157,9 @@ def plan_repair(path: str | Path) -> RepairPlan:
         plan = RepairPlan(files, read_log(files))
         _plan_format(plan)
         if _plan_journal(plan):
+            left = find_leftovers(plan.files, plan.log) if plan.log.problem is None else []
             _plan_segments(plan)
+            _plan_leftovers(plan, left)
             _plan_checkpoints(plan)
     except BaseException:
         files.close()
@@ -221,25 +228,12 @@ def _plan_segments(plan: RepairPlan) -> None:
         for number, partition in enumerate(topic.partitions):
             left: list[SegmentState] = []
             for state in partition.segments:
-                problem = _problem(plan, name, number, state)
+                problem = first_problem(plan.files, plan.log, name, number, state)
                 left.extend([state] if problem is None else _plan_segment(plan, name, number, state, problem))
             partition.segments = left
 
 
-def _problem(plan: RepairPlan, topic: str, number: int, state: SegmentState) -> StorageError | None:
-    try:
-        segment = open_segment(plan.files, plan.log, topic, number, state)
-        try:
-            return next((f.problem for f in frames_of(segment) if f.problem is not None), None)
-        finally:
-            segment.close()
-    except StorageError as error:
-        return error
-
-
-def _plan_segment(
-    plan: RepairPlan, topic: str, number: int, state: SegmentState, problem: StorageError
-) -> list[SegmentState]:
+def _plan_segment(plan: RepairPlan, topic: str, number: int, state: SegmentState, problem: Finding) -> list[SegmentState]:
     config = plan.log.manifest.topics[topic]
     path = segment_path(topic, config.id, number, state.base, state.generation)
     rescue = rescue_segment(plan.files, plan.log, topic, number, state)
@@ -269,6 +263,49 @@ def _plan_segment(
         return []
     plan.written[segment_path(topic, config.id, number, rescue.state.base, rescue.state.generation)] = rescue.chunks
     return [rescue.state]
+
+
+def _plan_leftovers(plan: RepairPlan, left: list[Leftover]) -> None:
+    """Bytes behind what a journal that was closed in order knows: the database does not open with them."""
+    for one in left:
+        steps = [f"put {one.rows} records of {one.topic}, partition {one.partition}, behind the others"] if one.rows else []
+        if one.cut:
+            steps.append(f"go on without what stands behind the {one.length} bytes of this file that the journal knows")
+        plan.steps.append(
+            RepairStep(
+                "the journal was closed in order, and another process wrote: " + ", and ".join(steps),
+                f"{plan.files.root}/{one.path}",
+                "what a process that was forked from the one that had the database open wrote, where it is not put behind; "
+                "if the journal was replaced by an older one: everything later, so put the newest one back instead",
+            )
+        )
+        plan.kept.append(one.path)
+        if one.cut and not one.length:
+            plan.removed.append(one.path)
+    if left:
+        plan.written.update(put_behind(plan.log, left))
+        plan.kept.append(journal_path(plan.log.number or 0))
+        plan.new_journal = True
+    for directory in _unknown_topics(plan):
+        plan.steps.append(
+            RepairStep(
+                "the journal does not know this topic: go on without it", f"{plan.files.root}/{directory}", "the topic"
+            )
+        )
+        for partition in plan.files.list(directory):
+            names = [f"{directory}/{partition}/{name}" for name in plan.files.list(f"{directory}/{partition}")]
+            plan.removed.extend(names)
+        plan.kept.append(journal_path(plan.log.number or 0))
+        plan.new_journal = True
+
+
+def _unknown_topics(plan: RepairPlan) -> list[str]:
+    """Directories with files, of topics that a journal that was closed in order does not know."""
+    if not plan.log.closed or plan.log.problem is not None:
+        return []
+    known = {topic_directory(name, topic.id) for name, topic in plan.log.manifest.topics.items()}
+    found = [f"{TOPICS}/{entry}" for entry in plan.files.list(TOPICS) if f"{TOPICS}/{entry}" not in known]
+    return [path for path in found if any(plan.files.list(f"{path}/{part}") for part in plan.files.list(path))]
 
 
 def _covered(plan: RepairPlan, topic: str, number: int) -> int:

@@ -48,7 +48,7 @@ from ....files import File, Files
 from ....layout import JOURNALS, journal_path
 from ..manifest import Committed, Entry, GroupDeleted, Manifest, ProducerOpened, SegmentsReplaced, TopicDefined, TopicDeleted
 
-__all__ = ["Journal", "JournalRecord", "newest_journal", "read_records"]
+__all__ = ["Journal", "JournalRecord", "newest_journal", "read_records", "stray_entries"]
 
 _FILE = struct.Struct("<8sQ")
 _FILE_MAGIC = b"PENJRNL1"
@@ -114,6 +114,20 @@ def read_records(data: memoryview) -> list[JournalRecord]:
         records.append(JournalRecord(position, len(payload), found[2], value))
         position += _padded(_RECORD.size + len(payload))
     return records
+
+
+def stray_entries(data: memoryview) -> list[tuple[int, Entry]]:
+    """Every whole entry in a journal's bytes with its place, wherever that is: also those that are not in the chain."""
+    found: list[tuple[int, Entry]] = []
+    raw = bytes(data)
+    place = raw.find(_MAGIC_BYTES, _FILE.size)
+    while place >= 0:
+        record = _record_at(data, place) if place % 8 == 0 else None
+        if record is not None:
+            with suppress(msgspec.DecodeError):
+                found.append((place, _entry_decoder.decode(record[4])))
+        place = raw.find(_MAGIC_BYTES, place + 1)
+    return found
 
 
 class Journal:

@@ -17,7 +17,7 @@ from ..segments.record import HEADER_BYTES, FrameHeader, parse_header
 from ..segments.segment import Segment, segment_header
 from .inspect import LogContents
 
-__all__ = ["Rescue", "rescue_segment"]
+__all__ = ["Rescue", "rescue_segment", "whole_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,11 @@ def rescue_segment(files: Files, log: LogContents, topic: str, partition: int, s
         pass  # then the topic's present type has to do; a frame of another type is not taken below
     generation = state.generation + 1
     chunks: list[Any] = [segment_header(topic, partition, state.base, generation, value_type)]
-    frames = _whole_frames(memoryview(bytes(data)), log, topic, partition, state, value_type)
+    frames = [
+        (header, frame)
+        for header, frame in whole_frames(memoryview(bytes(data)), topic, partition, state, value_type)
+        if header.epoch <= log.manifest.epoch and header.base_arrival + header.rows <= log.manifest.next_arrival
+    ]
     lost: list[tuple[int, int]] = []
     expected = state.base
     for header, frame in frames:
@@ -74,8 +78,8 @@ def rescue_segment(files: Files, log: LogContents, topic: str, partition: int, s
     return Rescue(new, tuple(chunks), tuple(lost))
 
 
-def _whole_frames(
-    data: memoryview, log: LogContents, topic: str, partition: int, state: SegmentState, value_type: Any | None
+def whole_frames(
+    data: memoryview, topic: str, partition: int, state: SegmentState, value_type: Any | None
 ) -> list[tuple[FrameHeader, memoryview]]:
     """Frames whose checksums are right and which can be decoded, wherever they stand (at a multiple of 8)."""
     found: list[tuple[FrameHeader, memoryview]] = []

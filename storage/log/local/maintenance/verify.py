@@ -12,8 +12,9 @@ from ..manifest import Manifest, PartitionState, SegmentState
 from ..segments.index import FrameIndex
 from ..segments.record import FrameHeader
 from .inspect import LogContents, frames_of, open_segment, read_log
+from .leftovers import find_leftovers
 
-__all__ = ["Finding", "verify_log"]
+__all__ = ["Finding", "first_problem", "verify_log"]
 
 _RESTORE = "restore the file from a backup, or run `penstock log repair`"
 
@@ -54,6 +55,14 @@ def verify_log(files: Files) -> Iterator[Finding]:
             "none: the next open removes them",
             harmless=True,
         )
+    for one in find_leftovers(files, log):
+        if not one.cut:
+            yield Finding(
+                f"{one.rows} records of {one.topic}, partition {one.partition}, are in a commit that the journal does not "
+                "know: a process that was forked from the one that had the database open wrote it",
+                f"{files.root}/{journal_path(log.number or 0)}",
+                action="run `penstock log repair`",
+            )
     suspects: list[tuple[str, int, int, PartitionState, list[Finding]]] = []
     for name, topic in log.manifest.topics.items():
         for number, state in enumerate(topic.partitions):
@@ -116,6 +125,14 @@ def _segment(
         segment.close()
 
 
+def first_problem(files: Files, log: LogContents, topic: str, number: int, state: SegmentState) -> Finding | None:
+    """What is wrong with a segment, if anything is."""
+    try:
+        return next((found for _, found in _segment(files, log, topic, number, state, None) if found is not None), None)
+    except StorageError as error:
+        return Finding.of(error)
+
+
 def _wrong(log: LogContents, state: SegmentState, header: FrameHeader, last: FrameHeader | None) -> str | None:
     """Which promise a frame breaks."""
     if not state.base <= header.base_offset < header.end_offset <= state.end:
@@ -152,7 +169,11 @@ def _groups(files: Files, log: LogContents) -> Iterator[Finding]:
 
 def _strangers(files: Files, log: LogContents) -> Iterator[Finding]:
     """What opening would remove or cut; in a log that was closed in order there is no such thing."""
-    action = "none: the next open removes it" if not log.closed else "restore journal and segments from one backup"
+    action = (
+        "none: the next open removes it"
+        if not log.closed
+        else "restore journal and segments from one backup, or run `penstock log repair`"
+    )
 
     def stranger(path: str, message: str, offset: int | None = None) -> Finding:
         return Finding(message, f"{files.root}/{path}", offset, action, harmless=not log.closed)

@@ -57,6 +57,7 @@ __all__ = [
     "encode_frames",
     "fields_hold_dictionaries",
     "frame_schema",
+    "moved",
     "normalise",
     "parse_header",
     "rows_of",
@@ -128,6 +129,15 @@ def parse_header(data: Any, position: int = 0) -> FrameHeader | None:
     if crc32c(data[position + 4 : position + HEADER_BYTES]) != header.header_crc or header.rows == 0:
         return None
     return header
+
+
+def moved(header: FrameHeader, epoch: int, base_offset: int, base_arrival: int) -> bytes:
+    """The header's bytes for another place in the log; the body stays as it is, as what it says is relative to these."""
+    span = header.end_offset - header.base_offset
+    fields = header._replace(epoch=epoch, base_offset=base_offset, end_offset=base_offset + span, base_arrival=base_arrival)
+    packed = bytearray(_HEADER.pack(*fields))
+    struct.pack_into("<I", packed, 0, crc32c(memoryview(packed)[4:]))
+    return bytes(packed)
 
 
 @lru_cache(maxsize=4096)
