@@ -75,7 +75,7 @@ def open_directory(path: str | Path | None, *, create: bool = True) -> Files:
     if path is None:
         return prepare(MemoryFiles())
     files = RealFiles(path)
-    if not create and not _check(files):
+    if not create and _version_found(files) is None:
         raise StorageError(
             "there is no database here",
             path=str(path),
