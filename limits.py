@@ -105,3 +105,9 @@ KAFKA_REQUEST_BYTES_MAX = 100 * 1024 * 1024
 
 KAFKA_TRANSACTION_BYTES_MAX = 512 * 1024 * 1024
 """Bytes that the open transactions of all Kafka clients together may hold: they are in memory until they are committed."""
+
+REGEX_STEPS_MAX: Final = 2_000_000
+"""Steps that a regular expression may need at worst for `re` to match it: some 20 ms, in which nothing else runs."""
+
+REGEX_TEXT_SECONDS_MAX: Final = 0.25
+"""Seconds that a regular expression which only a backtracking engine can match has for one text: then the row fails."""

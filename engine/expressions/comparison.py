@@ -227,34 +227,71 @@ def compile_is_null(e: n.IsNull, operand: Evaluator) -> Evaluator:
 
 # --- LIKE ----------------------------------------------------------------------------------
 
-_ANY = "[^\n\r\u0085\u2028\u2029]"
-"""What ``_`` stands for: any character but a line's end, as in Java's regular expressions."""
+_ANY = r"(?s:.)"
+"""What ``_`` stands for: any character, a line's end as well."""
 
 
 @lru_cache(maxsize=1024)
-def like_pattern(pattern: str, escape: str | None) -> str:
-    """The regular expression (RE2's and Python's) of a LIKE pattern.
+def like_pieces(pattern: str, escape: str | None) -> tuple[tuple[str | None, ...], ...]:
+    """A LIKE pattern as what stands between its ``%``: characters, None for ``_``.
 
     Raises:
         ValueError: it ends in the escape character.
     """
-    parts: list[str] = []
+    pieces: list[list[str | None]] = [[]]
     literal = False
     for character in pattern:
-        if literal:
-            parts.append(re.escape(character))
+        if literal or character not in ("%", "_", escape):
+            pieces[-1].append(character)
             literal = False
         elif character == escape:
             literal = True
         elif character == "%":
-            parts.append(_ANY + "*")
-        elif character == "_":
-            parts.append(_ANY)
+            pieces.append([])
         else:
-            parts.append(re.escape(character))
+            pieces[-1].append(None)
     if literal:
         raise ValueError("a LIKE pattern cannot end in its escape character")
-    return "".join(parts)
+    return tuple(map(tuple, pieces))
+
+
+def like_regex(pattern: str, escape: str | None) -> str:
+    """The pattern as a regular expression of RE2's.  Raises: ValueError, see `like_pieces`."""
+    pieces = like_pieces(pattern, escape)
+    return f"{_ANY}*".join("".join(_ANY if c is None else re.escape(c) for c in piece) for piece in pieces)
+
+
+@lru_cache(maxsize=1024)
+def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
+    """Whether a text is LIKE the pattern, in a time that grows with their lengths only.
+
+    Each piece between two ``%`` is looked for once, at the first place where it fits: if the others fit at all, they fit
+    after that one.
+
+    Raises: ValueError, see `like_pieces`.
+    """
+    first, *rest = [
+        re.compile("".join("." if c is None else re.escape(c) for c in piece), re.DOTALL)
+        for piece in like_pieces(pattern, escape)
+    ]
+    sizes = [len(piece) for piece in like_pieces(pattern, escape)]
+
+    def matches(text: str) -> bool:
+        if not rest:
+            return first.fullmatch(text) is not None
+        found = first.match(text)
+        if found is None:
+            return False
+        at = found.end()
+        for piece in rest[:-1]:
+            found = piece.search(text, at)
+            if found is None:
+                return False
+            at = found.end()
+        last = len(text) - sizes[-1]
+        return last >= at and rest[-1].fullmatch(text, last) is not None
+
+    return matches
 
 
 def compile_like(e: n.Like, operand: Evaluator, pattern: Evaluator) -> Evaluator:
@@ -266,7 +303,7 @@ def compile_like(e: n.Like, operand: Evaluator, pattern: Evaluator) -> Evaluator
         own = None
         if wanted.is_scalar and wanted.data.is_valid:
             try:
-                regex = like_pattern(wanted.data.as_py(), e.escape)
+                regex = like_regex(wanted.data.as_py(), e.escape)
             except ValueError as error:
                 own = failures_of(dict.fromkeys(range(frame.length), str(error)))
                 result = pa.nulls(frame.length, pa.bool_())
@@ -288,7 +325,7 @@ def _like_by_row(texts: list[str | None], patterns: list[str | None], escape: st
         matched = None
         if text is not None and pattern is not None:
             try:
-                matched = re.fullmatch(like_pattern(pattern, escape), text) is not None
+                matched = like_matcher(pattern, escape)(text)
             except ValueError as error:
                 failed[row] = str(error)
         found.append(matched)

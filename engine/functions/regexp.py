@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from ...runtime.kernel import Evaluated
 from ..columns.arrow import by_prepared
-from ..java.regex import compile_java, compile_uncaptured, replacement
+from ..java.matching import compile_java, compile_uncaptured
+from ..java.regex import replacement
 from .registry import scalar
 
 CATEGORY = "STRING"
@@ -141,7 +142,7 @@ def regexp_split_to_array(text: Any, pattern: Any) -> Evaluated:
 def splitter(pattern: str) -> Callable[[str], list[str]]:
     """A pattern that matches nothing at all splits as Java's ``Pattern.split`` does: no empty piece at the end."""
     compiled = compile_java(pattern)
-    if compiled.fullmatch("") is not None:
+    if compiled.matches_nothing:
         return lambda text: _split_at_gaps(compiled.finditer(text), text)
     if (plain := compile_uncaptured(pattern)) is not None:
         return plain.split

@@ -17,10 +17,14 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 _LINE_END = r"(?:\r\n|(?<!\r)\n|[\r\u0085\u2028\u2029])"
+_FEW_TIMES = 10
+"""Up to so many times a repetition is a number of ways to go, beyond it a loop."""
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _CLASSES = {
     "d": "[0-9]",
@@ -61,35 +65,62 @@ _PREDICATES: dict[str, Callable[[str], bool]] = {
 }
 
 
-def compile_java(pattern: str) -> re.Pattern[str]:
-    """The compiled pattern (recent ones are kept).
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A pattern in Python's dialect.
+
+    Attributes:
+        text: for `re` (and PyPI's `regex`).
+        flags: for `re.compile`.
+        compiled: by `re`.
+        one_line: for texts without line ends, in which ``$`` is the end; it may do without looking around.
+        has_line_ends: whether the two differ.
+        knows_case: a part of it takes no account of case.
+        refers: it has back references.
+        loops, ways: how many repetitions without a (small) bound one after another, and how many ways of the rest there
+            are to go through; ``nested``: a repetition of what can be gone through in several ways.
+    """
+
+    text: str
+    flags: int
+    compiled: re.Pattern[str]
+    one_line: str
+    has_line_ends: bool
+    knows_case: bool
+    refers: bool
+    loops: int
+    ways: int
+    nested: bool
+
+
+@lru_cache(maxsize=512)
+def translate(pattern: str, *, captures: bool = True) -> Translated:
+    """A pattern of Java's (recent ones are kept); with ``captures`` False, without its groups.
 
     Raises:
-        ValueError: the pattern is not one of Java's, or needs what Python's engine lacks.
+        ValueError: it is not one of Java's, or needs what Python's engine lacks.
     """
-    return _compiled(pattern)
-
-
-@lru_cache(maxsize=256)
-def compile_uncaptured(pattern: str) -> re.Pattern[str] | None:
-    """The pattern without its groups, which are slow to keep and name; None if it refers to them itself.
-
-    Raises: ValueError, as `compile_java`.
-    """
-    compiled = _compiled(pattern)
-    if not compiled.groups:
-        return compiled
-    translator = _Translator(pattern, captures=False)
+    translator = _Translator(pattern, captures=captures)
     text = translator.translate()
-    return None if translator.refers else re.compile(text, compiled.flags & re.ASCII)
+    one_line = _Translator(pattern, captures=captures, one_line=True).translate()
+    flags = 0 if translator.unicode else re.ASCII
+    return Translated(
+        text,
+        flags,
+        _compiled(pattern, text, flags),
+        one_line,
+        text != one_line,
+        translator.knows_case,
+        translator.refers,
+        translator.loops,
+        translator.ways,
+        translator.nested,
+    )
 
 
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    translator = _Translator(pattern)
-    text = translator.translate()
+def _compiled(pattern: str, text: str, flags: int) -> re.Pattern[str]:
     try:
-        return re.compile(text, 0 if translator.unicode else re.ASCII)
+        return re.compile(text, flags)
     except re.error as error:
         reason = str(error)
         if "look-behind" in reason:
@@ -99,8 +130,18 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"bad regular expression {pattern!r}: {error}") from error
 
 
+class HasGroups(Protocol):
+    """A compiled pattern."""
+
+    @property
+    def groups(self) -> int: ...
+
+    @property
+    def groupindex(self) -> Mapping[str, int]: ...
+
+
 @lru_cache(maxsize=256)
-def replacement(template: str, pattern: re.Pattern[str]) -> Callable[[re.Match[str]], str]:
+def replacement(template: str, pattern: HasGroups) -> Callable[[re.Match[str]], str]:
     """Java's replacement text (``$1``, ``${name}``, backslash escapes) as a function of a match.
 
     Raises: ValueError, for a group that does not exist or a ``$`` or backslash that stands alone.
@@ -162,16 +203,20 @@ def _class_of(test: Callable[[str], bool] | str) -> str:
 class _Translator:
     """A recursive walk over the pattern; flags are those in force at the position."""
 
-    def __init__(self, pattern: str, *, captures: bool = True) -> None:
+    def __init__(self, pattern: str, *, captures: bool = True, one_line: bool = False) -> None:
         self._text = pattern
         self._captures = captures
+        self._one_line = one_line
         self._at = 0
         self._flags: frozenset[str] = frozenset()
         self._groups = 0
-        self._knows_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
+        self.knows_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
         self.unicode = False
         self.refers = False
         """It has back references, once translated."""
+        self.loops = 0
+        self.ways = 1
+        self.nested = False
 
     def translate(self) -> str:
         result = self._alternatives()
@@ -195,9 +240,12 @@ class _Translator:
         """Up to the end of the group.  Flags that change inside last to the end of the group."""
         before = self._flags
         result = self._sequence()
+        branches = 1
         while self._peek() == "|":
             self._at += 1
+            branches += 1
             result += "|" + self._sequence()
+        self.ways *= branches
         self._flags = before
         return result
 
@@ -209,7 +257,7 @@ class _Translator:
         def close() -> None:
             if run:
                 text = "".join(run)
-                parts.append(f"(?i:{text})" if ignoring else f"(?-i:{text})" if self._knows_case else text)
+                parts.append(f"(?i:{text})" if ignoring else f"(?-i:{text})" if self.knows_case else text)
                 run.clear()
 
         while self._at < len(self._text) and self._peek() not in ("|", ")"):
@@ -235,8 +283,9 @@ class _Translator:
                 return ""
         if self._peek(2) == "\\Q":
             return self._quoted()
+        before = self.loops, self.ways
         atom = self._atom()
-        return atom + self._quantifier() if atom else ""
+        return atom + self._quantifier(repeats_ways=before != (self.loops, self.ways)) if atom else ""
 
     def _quoted(self) -> str:
         self._at += 2
@@ -247,20 +296,39 @@ class _Translator:
             return ""
         return re.escape(literal[:-1]) + re.escape(literal[-1]) + self._quantifier()
 
-    def _quantifier(self) -> str:
+    def _quantifier(self, *, repeats_ways: bool = False) -> str:
         match = re.compile(r"([*+?]|\{\d+(?:,\d*)?\})([?+]?)").match(self._text, self._at)
         if match is None:
             if self._peek() == "{":
                 raise self._error("an opening brace must begin a repetition such as {2,3} or be escaped")
             return ""
         self._at = match.end()
+        self._count(match[1], repeats_ways)
         return match[0]
+
+    def _count(self, quantifier: str, repeats_ways: bool) -> None:
+        """Note how many ways to go a repetition adds."""
+        if quantifier == "?":
+            self.ways *= 2
+            return
+        least, comma, most = quantifier.strip("{}").partition(",")
+        open_ = quantifier in "*+" or quantifier.endswith(",}")
+        times = 0 if open_ else int(most or least)
+        self.nested |= repeats_ways and (open_ or times > 1)
+        if open_ or (comma and times > _FEW_TIMES):
+            self.loops += 1
+        else:
+            self.ways *= times - int(least) + 1
 
     def _atom(self) -> str:
         character = self._take()
         match character:
             case ".":
                 return r"[\s\S]" if "s" in self._flags else r"[^\n]" if "d" in self._flags else r"[^\n\r\u0085\u2028\u2029]"
+            case "^" if self._one_line:
+                return r"\A"
+            case "$" if self._one_line:
+                return r"\Z"
             case "^":
                 return (
                     r"(?:\A|(?<=\n)(?!\Z)|(?<=\r)(?!\n)(?!\Z)|(?<=[\u0085\u2028\u2029])(?!\Z))"
@@ -335,7 +403,7 @@ class _Translator:
                 return r"\Z"
             case "Z":
                 self._at += 1
-                return rf"(?={_LINE_END}?\Z)"
+                return r"\Z" if self._one_line else rf"(?={_LINE_END}?\Z)"
             case "R":
                 self._at += 1
                 return r"(?:\r\n|[\n\x0b\f\r\x85\u2028\u2029])"

@@ -140,7 +140,7 @@ def evaluate(e: n.TypedExpression, row: dict[str, Any]) -> Any:
             if text is None or wanted is None:
                 return None
             regex = "".join({"%": ".*", "_": "."}.get(c, re.escape(c)) for c in wanted)
-            return (re.fullmatch(regex, text) is not None) != negated
+            return (re.fullmatch(regex, text, re.DOTALL) is not None) != negated
         case n.Case(branches=branches, default=default):
             for condition, result in branches:
                 if evaluate(condition, row):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.engine.functions import regexp
-from penstock.engine.java.regex import compile_java, compile_uncaptured, replacement
+from penstock.engine.java.matching import compile_java, compile_uncaptured
+from penstock.engine.java.regex import replacement
 
 PARTS = (
     "a",
@@ -48,9 +49,9 @@ def usable(pattern: str) -> bool:
 patterns = st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("".join).filter(usable)
 
 
-def pieces(compiled: re.Pattern[str], text: str) -> list[str]:
+def pieces(compiled: Any, text: str) -> list[str]:
     """REGEXP_SPLIT_TO_ARRAY, match by match."""
-    gaps_too = compiled.fullmatch("") is not None
+    gaps_too = compiled.matches_nothing
     found: list[str] = []
     begin = 0
     for match in compiled.finditer(text):
@@ -109,3 +110,62 @@ def test_a_replacement_that_names_no_group_fails_only_texts_that_match() -> None
     assert refuse("b") == "b"
     with pytest.raises(ValueError, match="group"):
         refuse("a")
+
+
+def matches_of(compiled: Any, text: str) -> list[Any]:
+    return [(m.span(), m.groups()) for m in compiled.finditer(text)]
+
+
+@settings(max_examples=500)
+@given(patterns, st.text(st.sampled_from("abAx \n\r\u2028\u00e9\U0001f600"), max_size=9))
+@example("(a|ab)(c|bcd)?$", "abcd\n")
+@example("(?i)k", "\u212a")
+def test_every_engine_gives_the_same_matches(pattern: str, text: str) -> None:
+    """`re`, RE2 where it is used, and `regex`, with a limit."""
+    expected, found = compile_java(pattern), compile_java.__wrapped__(pattern)
+    found._plain_chars_max = -1
+    assert [(m.span(), m.groups()) for m in found.finditer(text)] == [
+        (m.span(), m.groups()) for m in expected.finditer(text)
+    ]
+    assert found.sub("-", text) == expected.sub("-", text)
+    first, other = expected.search(text), found.search(text)
+    assert (first and first.span()) == (other and other.span())
+    found._translated = replace(found._translated, refers=True)  # not RE2
+    found.__dict__["_linear"] = None
+    assert [(m.span(), m.groups()) for m in found.finditer(text)] == [
+        (m.span(), m.groups()) for m in expected.finditer(text)
+    ]
+    if not found.groups:
+        assert found.findall(text) == expected.findall(text)
+    if not found.matches_nothing:
+        assert found.split(text) == expected.split(text)
+
+
+@pytest.mark.parametrize("function", ["first_match", "all_matches", "splitter"])
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^(a+)+$", "a" * 26 + "!"),
+        ("^(a+)+$", "a" * 34 + "!"),
+        ("^(a+)+$", "a" * 5000 + "!"),
+        ("(x+x+)+y", "x" * 5000),
+        ("(a|aa)+$", "a" * 3000 + "b"),
+        ("(.*)*,(.*)*,(.*)*!", "a" * 2000),
+        ("a*a*a*a*a*a*a*a*a*a*b", "a" * 2000),
+        ("(a?){40}a{40}", "a" * 40 + "b"),
+        ("((a|b)*c|d)*e", "ab" * 3000),
+        ("(\\w+\\s?)+:", "word " * 500),
+    ],
+)
+def test_patterns_with_many_ways_to_match_are_quick(function: str, pattern: str, text: str) -> None:
+    """Linear, so that a thousand rows are a matter of seconds; no limit is reached."""
+    getattr(regexp, function)(pattern)(text)
+
+
+@pytest.mark.parametrize("function", ["first_match", "all_matches", "splitter", "replacer"])
+def test_what_only_backtracking_can_match_has_a_limit(function: str) -> None:
+    """The row fails; the thread, and all others, go on."""
+    pattern = "^(.*)(.*)(.*)(.*)\\4\\3\\2\\1[xy][xz]"
+    made = getattr(regexp, function)(pattern, *["x"] * (function == "replacer"))
+    with pytest.raises(ValueError, match="took longer than"):
+        made("ab" * 200 + "cx")
