@@ -77,7 +77,7 @@ def test_explain_tells_what_a_join_was_told() -> None:
         def plan(where: str, kind: str = "") -> str:
             return str(db.execute("EXPLAIN " + query.format(kind=kind, where=where))[-1])
 
-        assert "ms, left where L_C > 1, right where R_C = 2 (state" in plan("l.c > 1 AND r.c = 2")
+        assert "ms, left where (L_C > 1), right where (R_C = 2) (state" in plan("l.c > 1 AND r.c = 2")
         assert "right where" not in plan("l.c > r.c")
         assert " where " not in plan("l.c > 1 AND 4 / r.c = 2")
         assert " where " not in plan("l.c > 1", "LEFT")
