@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ..storage.state.store import StateField
@@ -107,8 +106,8 @@ class Segments:
         return self._starts
 
 
-State = list[npt.NDArray[Any]]
-"""One NumPy array per `StateField`, parallel."""
+State = list[Any]
+"""One NumPy array per `StateField`, or Arrow array (`StateField.columnar`), parallel."""
 
 
 class Aggregator(Protocol):

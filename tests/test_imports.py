@@ -36,8 +36,8 @@ ORDER = {
         "formats log state verify backup repair"
     ),
     "runtime": (
-        "clock user_code batch clients metrics kernel windows ordering segmented exact_sums operators dataflow "
-        "processing_log source sink wakes topic_tail subscriptions query resuming scheduler views host"
+        "clock user_code batch clients metrics kernel state_values windows ordering segmented exact_sums operators "
+        "dataflow processing_log source sink wakes topic_tail subscriptions query resuming scheduler views host"
     ),
     "engine": (
         "types schema relation query_options settings clients catalog columns java functions expressions analysis pull "

@@ -14,16 +14,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...kernels.gathering import take
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime import exact_sums
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from ...runtime.segmented import final_sums, final_values, running_sums, running_values
+from ...runtime.state_values import chosen
 from ...storage.values.canonical import canonical
 from .. import types as t
 from .aggregate_values import (
     Codec,
-    from_objects,
     mask_of_nulls,
     object_array,
     to_objects,
@@ -369,7 +370,7 @@ class Extreme:
         self._largest = largest
         self.result_type = self._codec.result
         self.fields = (
-            StateField("VALUE", self._codec.dtype, self._codec.arrow, self._codec.initial),
+            self._codec.field("VALUE"),
             StateField("PRESENT", np.dtype(np.bool_), pa.bool_(), False),
         )
         self._operation: np.ufunc = np.maximum if largest else np.minimum
@@ -408,7 +409,7 @@ class Extreme:
 
     def _scan_ranks(self, state: State, segments: Segments, array: Any, every: bool) -> tuple[State, State | None]:
         """By rank among the values of the batch and the states: ranks are whole numbers, which fold quickly."""
-        known = from_objects([v if p else None for v, p in zip(state[0].tolist(), state[1].tolist())], self.result_type)
+        known = self._codec.encode(state[0], state[1])
         values = pa.concat_arrays([known, array])
         present = ~mask_of_nulls(values)
         ranks = np.asarray(pc.rank(values, sort_keys="ascending", tiebreaker="dense").to_numpy(), np.int64)
@@ -430,16 +431,18 @@ class Extreme:
             running = None
         return [self._ranked(values, by_rank, last, last_seen), last_seen], running
 
-    @staticmethod
-    def _ranked(values: Any, by_rank: Int64s, ranks: Values, present: Bools) -> Values:
-        rows = by_rank[np.where(present, ranks, 0)]
-        return object_array(to_objects(values.take(pa.array(rows, mask=~present))))
+    def _ranked(self, values: Any, by_rank: Int64s, ranks: Values, present: Bools) -> Any:
+        return self._codec.decode(take(values, np.where(present, by_rank[np.where(present, ranks, 0)], -1)))
 
     def merge(self, left: State, right: State) -> State:
         if self._codec.fixed:
             neutral = self._codec.dtype.type(self._neutral)
             folded = self._operation(np.where(left[1], left[0], neutral), np.where(right[1], right[0], neutral))
             return [folded, left[1] | right[1]]
+        if self._codec.columnar:
+            first, second = self._codec.encode(left[0], left[1]), self._codec.encode(right[0], right[1])
+            wins = (pc.greater_equal if self._largest else pc.less_equal)(first, second).fill_null(False)
+            return [chosen(np.asarray(wins) | ~right[1], first, second), left[1] | right[1]]
         values = [
             (max if self._largest else min)(a, b) if p and q else (a if p else b)
             for a, p, b, q in zip(left[0].tolist(), left[1].tolist(), right[0].tolist(), right[1].tolist())

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...kernels.gathering import gather, references
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from ...runtime.segmented import final_first, final_last, running_last
+from ...runtime.state_values import chosen, picked
 from .. import types as t
 from .aggregate_values import Codec, mask_of_nulls, object_array, to_objects
 
@@ -32,7 +34,7 @@ class OneByOffset:
         self.result_type = self._codec.result
         self.fields = (
             StateField("SEQUENCE", np.dtype(np.int64), pa.int64(), -1),
-            StateField("VALUE", self._codec.dtype, self._codec.arrow, self._codec.initial),
+            self._codec.field("VALUE"),
             StateField("PRESENT", np.dtype(np.bool_), pa.bool_(), False),
         )
 
@@ -62,23 +64,26 @@ class OneByOffset:
     def _taken(self, state: State, segments: Segments, array: Any, present: Bools, groups: Int64s, rows: Int64s) -> State:
         """The state of each group, or, where ``rows`` names one, of the group having seen that row."""
         new = rows >= 0
-        picked = np.where(new, rows, 0)
+        some = np.where(new, rows, 0)
         if len(array) == 0:
-            return [s[groups] for s in state]
+            return [picked(s, groups) for s in state]
         sequences = np.where(new, segments.sequence + rows, state[0][groups])
-        if self._codec.fixed:
-            values = np.where(new, self._codec.decode(array)[picked], state[1][groups])
+        if self._codec.columnar:
+            places = np.where(new, references(1, some), groups)
+            values = gather([state[1], self._codec.decode(array)], places)
+        elif self._codec.fixed:
+            values = np.where(new, self._codec.decode(array)[some], state[1][groups])
         else:
             fresh = object_array(to_objects(array.take(pa.array(rows, mask=~new))))
             values = np.where(new, fresh, state[1][groups])
-        return [sequences, values, np.where(new, present[picked], state[2][groups])]
+        return [sequences, values, np.where(new, present[some], state[2][groups])]
 
     def merge(self, left: State, right: State) -> State:
         if self._latest:
             take_left = left[0] >= right[0]
         else:
             take_left = (right[0] < 0) | ((left[0] >= 0) & (left[0] <= right[0]))
-        return [np.where(take_left, a, b) for a, b in zip(left, right)]
+        return [chosen(take_left, a, b) for a, b in zip(left, right)]
 
     def result(self, state: State) -> Any:
         return self._codec.encode(state[1], state[2])

@@ -63,10 +63,12 @@ class TopK(ObjectAggregator):
             return np.asarray(ranks.to_numpy(zero_copy_only=False)).astype(np.int64)
         numbers = self._codec.decode(values)
         if numbers.dtype != np.float64:
-            return ~numbers.astype(np.int64)
+            whole: Int64s = ~numbers.astype(np.int64)
+            return whole
         bits = (numbers + 0.0).view(np.int64)
         rising = np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)
-        return np.where(np.isnan(numbers), _NAN, ~rising)
+        falling: Int64s = np.where(np.isnan(numbers), _NAN, ~rising)
+        return falling
 
     def _sort_value(self, item: Any) -> Any:
         return _Descending(item["sort_col"] if self._names else item)

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...kernels.gathering import take
+from ...runtime.kernel import StateField
 from .. import types as t
 
 Values = npt.NDArray[Any]
@@ -128,10 +130,21 @@ class Codec:
     def fixed(self) -> bool:
         return self.dtype != object
 
-    def decode(self, array: Any) -> Values:
-        """A column as an array of ``dtype``; what stands in null rows has no meaning."""
+    @property
+    def columnar(self) -> bool:
+        """Values are kept as they are in Arrow: strings and bytes."""
+        return bool(pa.types.is_string(self.arrow) or pa.types.is_binary(self.arrow))
+
+    def field(self, name: str) -> StateField:
+        """The field of a state that holds such a value."""
+        return StateField(name, self.dtype, self.arrow, self.initial, self.columnar)
+
+    def decode(self, array: Any) -> Any:
+        """A column as an array of ``dtype``, or as it is (`columnar`); what stands in null rows has no meaning."""
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
+        if self.columnar:
+            return array
         if not self.fixed:
             return object_array(to_objects(array))
         if self.small_decimal:
@@ -160,8 +173,10 @@ class Codec:
         offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), self.from_objects(list(chain.from_iterable(values))))
 
-    def encode(self, values: Values, present: Bools) -> Any:
+    def encode(self, values: Any, present: Bools) -> Any:
         """The column of values, null where not present."""
+        if self.columnar:
+            return values if present.all() else take(values, np.where(present, np.arange(len(values)), -1))
         if not self.fixed:
             return from_objects([v if p else None for v, p in zip(values.tolist(), present.tolist())], self.result)
         mask = None if present.all() else ~present

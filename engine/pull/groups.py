@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import DataError, StatementError
+from ...runtime import state_values
 from ...runtime.batch import Int64s
 from ...runtime.kernel import Aggregator, Segments, State
-from ...runtime.operators.group_states import filled
 from ..expressions.nodes import AggregateCall
 from ..functions.aggregate import configured
 from ..query_options import QueryOptions
@@ -28,7 +28,7 @@ def aggregator_of(
 
 def initial(aggregator: Aggregator, count: int) -> State:
     """The states of groups that have no rows yet."""
-    return [filled(f.initial, f.dtype, count) for f in aggregator.fields]
+    return [state_values.initial(f, count) for f in aggregator.fields]
 
 
 def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, guard: bool) -> Any:

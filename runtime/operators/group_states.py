@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +15,7 @@ from ...storage.state.store import StateField
 from ..batch import Batch, Bools, Int64s
 from ..kernel import Aggregator, Segments, State
 from ..segmented import running_values
+from ..state_values import initial
 
 ROWTIME: Final = "ROWTIME"
 """The field with the largest timestamp of a group's rows."""
@@ -76,7 +75,7 @@ class GroupStates:
         self.calls = tuple(calls)
         self.names = field_names(calls)
         fields = [
-            StateField(name, f.dtype, f.arrow, f.initial)
+            replace(f, name=name)
             for call, names in zip(self.calls, self.names)
             for f, name in zip(call.aggregator.fields, names)
         ]
@@ -99,7 +98,7 @@ class GroupStates:
 
     def initial(self, count: int) -> list[State]:
         """Each call's states for groups without rows."""
-        return [[filled(f.initial, f.dtype, count) for f in call.aggregator.fields] for call in self.calls]
+        return [[initial(f, count) for f in call.aggregator.fields] for call in self.calls]
 
     def results(self, states: Sequence[State]) -> list[Any]:
         return [call.aggregator.result(state) for call, state in zip(self.calls, states)]
@@ -149,9 +148,9 @@ class GroupStates:
         slots, is_new = self.store.insert(self.keys(keys, length))
         groups, distinct = self.store.group(slots)
         segments = Segments(groups, len(distinct))
-        initial = self.read(distinct)
+        states = self.read(distinct)
         every = every and emit
-        final, running = self.scan(initial, segments, self.arguments(columns), undo, every)
+        final, running = self.scan(states, segments, self.arguments(columns), undo, every)
         times = self.store.read(ROWTIME, distinct)
         latest = times.copy()
         np.maximum.at(latest, groups, timestamps)
@@ -168,7 +167,7 @@ class GroupStates:
             at = groups[rows]
             index = pa.array(at)
             results = [r.take(index) for r in self.results(final)]
-            previous = [r.take(index) for r in self.results(initial)] if before else None
+            previous = [r.take(index) for r in self.results(states)] if before else None
             return Updates(rows, results, latest[at], previous, group_is_new[at] if before else None)
         emitted = _not_followed_up(undo, groups, positions)
         rows = np.arange(length, dtype=np.int64) if emitted is None else np.flatnonzero(emitted)
@@ -177,7 +176,7 @@ class GroupStates:
         if before:
             prior = _previous(segments, emitted)
             index = pa.array(np.where(prior < 0, groups, prior + len(distinct))[rows])
-            previous = [pa.concat_arrays([i, r]).take(index) for i, r in zip(self.results(initial), results)]
+            previous = [pa.concat_arrays([i, r]).take(index) for i, r in zip(self.results(states), results)]
             absent = ((prior < 0) & group_is_new[groups])[rows]
         if emitted is not None:
             results = [r.take(pa.array(rows)) for r in results]
@@ -187,11 +186,6 @@ class GroupStates:
 def field_names(calls: Sequence[AggregateCall]) -> list[list[str]]:
     """The store's names of each call's fields."""
     return [[f"AGGREGATE_{i}_{f.name}" for f in call.aggregator.fields] for i, call in enumerate(calls)]
-
-
-def filled(value: Any, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
-    """An array of one value, which may be a list or tuple."""
-    return np.fromiter(repeat(value, count), dtype, count)
 
 
 def running_maxima(segments: Segments, initial: Int64s, timestamps: Int64s) -> Int64s:
@@ -310,7 +304,7 @@ def view_transform(
         keys = [column for _, column in zip(range(key_count), stored.values())]
         results = []
         for call, fields in zip(calls, names):
-            state = [from_arrow(stored[n], f.dtype) for f, n in zip(call.aggregator.fields, fields)]
+            state = [from_arrow(stored[n], f) for f, n in zip(call.aggregator.fields, fields)]
             results.append(call.aggregator.result(state))
         bounds = []
         if size_ms is not None:

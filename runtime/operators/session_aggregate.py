@@ -20,6 +20,7 @@ from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateField, StateStore
 from ..batch import Batch, Int64s, empty_batch
 from ..kernel import Segments
+from ..state_values import joined, replaced
 from ..windows import SessionWindows, running_stream_times
 from .base import Operator, OperatorContext
 from .group_states import (
@@ -114,7 +115,8 @@ class SessionAggregate(Operator):
         return (self._states.store, self._latest, self._scalars)
 
     def _ends(self, slots: Int64s) -> Int64s:
-        return self._states.store.read(WINDOWEND, slots)
+        ends: Int64s = self._states.store.read(WINDOWEND, slots)
+        return ends
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         (batch,) = inputs
@@ -184,8 +186,7 @@ class SessionAggregate(Operator):
         initial = self._states.initial(count)
         known = np.flatnonzero(found.continues)
         for state, old in zip(initial, self._states.read(slots[found.groups[known]])):
-            for column, values in zip(state, old):
-                column[known] = values
+            state[:] = [replaced(column, known, values) for column, values in zip(state, old)]
         if len(found.rows) < len(segments.groups):
             index = pa.array(found.rows)
             arguments = [[column.take(index) for column in columns] for columns in arguments]
@@ -362,4 +363,4 @@ class SessionAggregate(Operator):
 
 def _stacked(states: list[list[list[Any]]]) -> list[list[Any]]:
     """States of single sessions as columns: by call, by field."""
-    return [[np.concatenate(columns) for columns in zip(*call)] for call in zip(*states)]
+    return [[joined(columns) for columns in zip(*call)] for call in zip(*states)]

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..batch import Bools, Int64s
 from ..kernel import State
+from ..state_values import joined
 from .group_states import GroupStates
 from .session_merges import Session, SessionRows
 
@@ -140,7 +141,7 @@ class Emissions:
     def _results(self) -> list[Any]:
         if not self._pool:
             return self._states.results(self._states.initial(0))
-        states = [[np.concatenate(fields) for fields in zip(*call)] for call in zip(*self._pool)]
+        states = [[joined(fields) for fields in zip(*call)] for call in zip(*self._pool)]
         return self._states.results(states)
 
 

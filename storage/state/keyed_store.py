@@ -25,6 +25,7 @@ from .expiry import ExpiryQueue
 from .index import FrozenIndex, HashIndex, factorize
 from .rows import FrozenRows, RowStorage
 from .store import RESTORE_ROWS, SLOT, Capture, StateField
+from .text_column import FrozenTextColumn, TextColumn
 
 Bools = npt.NDArray[np.bool_]
 
@@ -51,8 +52,10 @@ def distinct_schema(fields: Sequence[Any]) -> pa.Schema:
     return pa.schema(distinct)
 
 
-def to_arrow(values: npt.NDArray[Any], type_: Any) -> Any:
+def to_arrow(values: Any, type_: Any) -> Any:
     """A field's values as the Arrow type it is kept in."""
+    if isinstance(values, pa.Array):
+        return values
     if values.dtype.hasobject:
         return pa.array(values.tolist(), type_)
     if pa.types.is_temporal(type_):
@@ -61,10 +64,13 @@ def to_arrow(values: npt.NDArray[Any], type_: Any) -> Any:
     return array if array.type == type_ else array.cast(type_)
 
 
-def from_arrow(array: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def from_arrow(array: Any, field: StateField) -> Any:
     """The inverse of `to_arrow`; a number that is null, as those of a field that an older version had not, is 0."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    if field.columnar:
+        return array
+    dtype = field.dtype
     if array.null_count and not dtype.hasobject:
         array = array.fill_null(False if pa.types.is_boolean(array.type) else 0)
     if dtype.hasobject:
@@ -115,7 +121,9 @@ class KeyedStore:
 
     def _clear(self) -> None:
         self._index = HashIndex(self.key_schema)
-        self._columns = {f.name: Column(f.dtype, f.initial) for f in self.fields}
+        self._columns: dict[str, Column | TextColumn] = {
+            f.name: TextColumn(f.arrow) if f.columnar else Column(f.dtype, f.initial) for f in self.fields
+        }
         self._rows = RowStorage(self.row_schema) if len(self.row_schema) else None
         self._due: ExpiryQueue | None = None if self._expiry is None else ExpiryQueue(self._expiry_values)
         self._changed: list[Int64s] = []
@@ -191,11 +199,11 @@ class KeyedStore:
 
     # State
 
-    def read(self, field: str, slots: Int64s) -> npt.NDArray[Any]:
-        """A field's values; a copy."""
+    def read(self, field: str, slots: Int64s) -> Any:
+        """A field's values, a NumPy array or (`StateField.columnar`) an Arrow array; a copy."""
         return self._columns[field].take(slots)
 
-    def write(self, field: str, slots: Int64s, values: npt.NDArray[Any]) -> None:
+    def write(self, field: str, slots: Int64s, values: Any) -> None:
         """Set a field of distinct, live slots."""
         if len(slots) == 0:
             return
@@ -306,7 +314,7 @@ class KeyedStore:
         if len(columns[0]):
             slots, _ = self.insert(keys)
             for field, column in zip(self.fields, values):
-                self.write(field.name, slots, from_arrow(column, field.dtype))
+                self.write(field.name, slots, from_arrow(column, field))
             self.write_rows(slots, values[len(self.fields) :])
         del self._changed[known:]
 
@@ -411,7 +419,7 @@ class KeyedStore:
             self._index.place(slots[free], [c.filter(mask) for c in keys])
         values = columns[len(self.key_schema) :]
         for field, column in zip(self.fields, values):
-            self._columns[field.name].put(slots, from_arrow(column, field.dtype))
+            self._columns[field.name].put(slots, from_arrow(column, field))
         if self._rows is not None:
             self._rows.write(slots, values[len(self.fields) : len(self.fields) + len(self.row_schema)])
 
@@ -477,7 +485,7 @@ class StoreSnapshot:
     schema: pa.Schema
     fields: tuple[StateField, ...]
     index: FrozenIndex
-    columns: list[FrozenColumn]
+    columns: list[FrozenColumn | FrozenTextColumn]
     rows: FrozenRows | None
 
     def at(self, slots: Int64s) -> pa.Table:

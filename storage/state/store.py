@@ -27,12 +27,15 @@ class StateField:
         arrow: the Arrow type under which the field is checkpointed; objects must convert with ``pa.array(list, arrow)``
             and come back with ``to_pylist()``.
         initial: the value for a group that has seen no row.
+        columnar: values are not NumPy arrays but Arrow arrays of ``arrow``, a type of strings or bytes (with offsets of 32
+            bits); ``dtype`` is object then, and ``initial`` None.
     """
 
     name: str
     dtype: np.dtype[Any]
     arrow: Any
     initial: Any
+    columnar: bool = False
 
 
 RESTORE_ROWS: Final = 1 << 17

@@ -27,6 +27,7 @@ from penstock.engine.functions.aggregate_values import decimals
 from penstock.engine.functions.registry import BUILT_INS
 from penstock.engine.query_options import QueryOptions
 from penstock.errors import StatementError
+from penstock.runtime import state_values
 from penstock.runtime.kernel import Segments
 
 
@@ -43,12 +44,7 @@ class Groups:
     def __init__(self, aggregator: Any, count: int) -> None:
         self.aggregator = aggregator
         self.seen = 0
-        self.state = []
-        for field in aggregator.fields:
-            column = np.empty(count, field.dtype)
-            for i in range(count):
-                column[i] = field.initial
-            self.state.append(column)
+        self.state = [state_values.initial(field, count) for field in aggregator.fields]
 
     def feed(
         self, groups: Sequence[int], arguments: Sequence[Any], undo: Sequence[bool] | None = None, every: bool = True
@@ -58,13 +54,15 @@ class Groups:
         distinct, dense = np.unique(numbers, return_inverse=True)
         segments = Segments(dense.astype(np.int64), len(distinct), self.seen)
         self.seen += len(numbers)
-        before = [s[distinct].tolist() for s in self.state]
+        before = [state_values.picked(s, distinct).tolist() for s in self.state]
         taken = None if undo is None or not any(undo) else np.array(undo, np.bool_)
-        final, running = self.aggregator.scan([s[distinct] for s in self.state], segments, arguments, taken, every)
-        assert [s[distinct].tolist() for s in self.state] == before or "nan" in str(before)
-        for column, field, new in zip(self.state, self.aggregator.fields, final):
-            assert new.dtype == field.dtype
-            column[distinct] = new
+        final, running = self.aggregator.scan(
+            [state_values.picked(s, distinct) for s in self.state], segments, arguments, taken, every
+        )
+        assert [state_values.picked(s, distinct).tolist() for s in self.state] == before or "nan" in str(before)
+        for i, (field, new) in enumerate(zip(self.aggregator.fields, final)):
+            assert new.type == field.arrow if field.columnar else new.dtype == field.dtype
+            self.state[i] = state_values.replaced(self.state[i], distinct, new)
         if running is None:
             return []
         result = self.aggregator.result(running)
