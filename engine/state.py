@@ -17,7 +17,7 @@ from .analysis.resolved import ResolvedQuery
 from .catalog import Catalog, DataSource
 from .functions.registry import Registry
 from .journal import Journal
-from .plan.nodes import PlanNode
+from .plan.tree import PlanNode
 from .serdes import Layout
 from .settings import Settings
 

@@ -44,6 +44,8 @@ ORDER = {
         "plan schema_log serdes intake stored_tables lowering results duckdb parameters changes change_codec journal state "
         "session_state statements texts handles session opened database script_tests"
     ),
+    "engine/plan": "tree logical physical explain optimise",
+    "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",
     "engine/statements": (
         "consume upgrade scripts topics inference outside planning checking context replacement new_queries "
         "source_definition named_types control_query drop_source alter_source create_source create_query insert_query "

@@ -1,1 +1,1 @@
-"""Logical plans: their nodes, how a query becomes one, and the rules that rewrite it."""
+"""Plans: what a query means (`logical`), how it is run (`physical`), and the way from one to the other (`optimise`)."""

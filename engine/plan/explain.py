@@ -6,39 +6,43 @@ marked.  State, windows and repartitions are spelled out, since they are what a 
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from ..analysis.resolved import WindowSpec
 from ..catalog import FormatInfo
 from ..expressions.nodes import ColumnRef, TypedExpression, text
 from ..schema import Schema
-from . import nodes as p
+from .logical import nodes as p
+from .physical.nodes import Copy, Materialise, PhysicalNode, StoredScan, known
+from .tree import PlanNode
 
 
-def explain(plan: p.PlanNode) -> str:
+def explain(plan: PlanNode) -> str:
     """The plan as text, without a line feed at its end."""
     return "\n".join(_lines(plan, 0))
 
 
-def _lines(node: p.PlanNode, depth: int) -> list[str]:
+def _lines(node: PlanNode, depth: int) -> list[str]:
     lines = [f"{'  ' * depth}{describe(node)}"]
     for input_ in node.inputs:
         lines += _lines(input_, depth + 1)
     return lines
 
 
-def describe(node: p.PlanNode) -> str:
+def describe(node: PlanNode) -> str:
     """One node in one line."""
-    return f"{_what(node)} [{_columns(node.schema)}]"
+    return f"{_what(known(node))} [{_columns(node.schema)}]"
 
 
 def _columns(schema: Schema) -> str:
     return ", ".join(f"{c.name} {c.type}{' KEY' if c.role == 'KEY' else ''}" for c in schema)
 
 
-def _what(node: p.PlanNode) -> str:
+def _what(node: PhysicalNode) -> str:
     match node:
         case p.Scan():
             alias = "" if node.alias == node.source.name else f" AS {node.alias}"
-            state = ", state: table" if node.materialised else ""
+            state = ", state: table" if isinstance(node, StoredScan) else ""
             return f"Scan {node.kind.lower()} {node.source.name}{alias} (topic {node.source.topic}{state})"
         case p.Filter():
             return f"Filter {text(node.predicate)}"
@@ -55,7 +59,7 @@ def _what(node: p.PlanNode) -> str:
             return "Repartition to one partition"
         case p.Repartition(format=format_):
             return f"Repartition by {', '.join(c.name for c in node.schema.keys)} ({_format(format_)})"
-        case p.Copy():
+        case Copy():
             target, store = node.target, " of a window store" if node.window_store else ""
             formats = f"key {_format(target.key_format)}{store}, value {_format(target.value_format)}"
             return f"Copy to topic {target.topic} ({formats}: {_columns(Schema(target.schema.values))})"
@@ -77,7 +81,7 @@ def _what(node: p.PlanNode) -> str:
             return f"TableTableJoin {node.type} (state: left, right)"
         case p.ForeignKeyJoin():
             return f"ForeignKeyJoin {node.type} on {text(node.foreign_key)} (state: left, right)"
-        case p.Materialise():
+        case Materialise():
             return "Materialise (state: table)"
         case p.Write():
             sink = node.sink
@@ -85,7 +89,8 @@ def _what(node: p.PlanNode) -> str:
             return f"Write {sink.kind.lower()} {sink.name} (topic {sink.topic}, {formats})"
         case p.Output():
             return "Output" if node.limit is None else f"Output, at most {node.limit} rows"
-    raise AssertionError(f"no text for {type(node).__name__}")
+        case other:
+            assert_never(other)
 
 
 def _computed(schema: Schema, expressions: tuple[TypedExpression, ...]) -> str:

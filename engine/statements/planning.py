@@ -14,10 +14,12 @@ from ..analysis.resolved import ResolvedQuery
 from ..analysis.sink import SinkRequest
 from ..catalog import Catalog, DataSource, QueryEntry
 from ..functions.registry import Registry
-from ..lowering import LoweringContext, lower
-from ..plan.build import build, build_source_table
-from ..plan.nodes import Copy, PlanNode, walk
-from ..plan.rules import copy_to_topics, optimise
+from ..lowering.lower import LoweringContext, lower
+from ..plan.logical.build import build
+from ..plan.optimise import copy_to_topics, optimise
+from ..plan.physical.nodes import Copy
+from ..plan.physical.source_table import build_source_table
+from ..plan.tree import PlanNode, walk
 from ..query_options import QueryOptions
 from ..serdes import serde_maker
 from ..state import Planned

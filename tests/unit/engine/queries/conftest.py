@@ -16,10 +16,10 @@ from penstock.engine.analysis.sink import SinkRequest
 from penstock.engine.analysis.types import resolve_type
 from penstock.engine.catalog import Catalog, DataSource, FormatInfo, QueryEntry
 from penstock.engine.functions import load_built_ins
-from penstock.engine.lowering import LoweringContext, lower
-from penstock.engine.plan.build import build
+from penstock.engine.lowering.lower import LoweringContext, lower
 from penstock.engine.plan.explain import explain
-from penstock.engine.plan.rules import copy_to_topics, optimise
+from penstock.engine.plan.logical.build import build
+from penstock.engine.plan.optimise import copy_to_topics, optimise
 from penstock.engine.query_options import QueryOptions
 from penstock.engine.schema import Column, Schema
 from penstock.grammar import ast

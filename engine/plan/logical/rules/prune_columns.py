@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...expressions.nodes import TypedExpression
-from ...schema import WINDOW_BOUNDS, Column, Schema
+from ....expressions.nodes import TypedExpression
+from ....schema import WINDOW_BOUNDS, Column, Schema
+from ...tree import PlanNode, with_inputs
 from .. import nodes as p
 from ..build import columns_read
 
 Names = frozenset[str]
 
 
-def prune_columns(plan: p.PlanNode) -> p.PlanNode:
+def prune_columns(plan: PlanNode) -> PlanNode:
     """Drop the columns that no node above reads; keys always stay."""
     return _prune(plan, frozenset(plan.schema.names))
 
 
-def _prune(node: p.PlanNode, needed: Names) -> p.PlanNode:
+def _prune(node: PlanNode, needed: Names) -> PlanNode:
     """The node with at least the ``needed`` columns and its keys."""
     match node:
-        case p.Write() | p.Output() | p.Materialise():
-            return replace(node, input=_prune(node.input, frozenset(node.input.schema.names)))
         case p.Project() | p.Rekey():
             kept = [(c, e) for c, e in zip(node.schema, node.expressions, strict=True) if _stays(c, needed)]
             expressions = tuple(e for _, e in kept)
@@ -43,8 +42,6 @@ def _prune(node: p.PlanNode, needed: Names) -> p.PlanNode:
             return replace(node, input=input_, schema=Schema((*input_.schema, *columns)))
         case p.GroupBy():
             return replace(node, input=_prune(node.input, columns_read(node.expressions)))
-        case p.Aggregate():
-            return replace(node, input=_prune(node.input, frozenset(node.input.schema.names)))
         case p.WindowAggregate() | p.SessionAggregate():
             input_ = _prune(node.input, frozenset(node.input.schema.names))
             schema = Schema(tuple(c for c in node.schema if c.name not in WINDOW_BOUNDS or c.name in needed))
@@ -58,27 +55,15 @@ def _prune(node: p.PlanNode, needed: Names) -> p.PlanNode:
             right = _prune(node.right, needed)
             return replace(node, left=left, right=right, schema=Schema((*left.schema, *right.schema.values)))
         case p.Scan():
-            scanned = tuple(c for c in node.columns if _scanned(c, node, needed))
+            scanned = tuple(c for c in node.columns if _stays(c.column, needed) or node.keeps(c))
             return replace(node, columns=scanned, schema=Schema(tuple(c.column for c in scanned)))
-    return node
+    return with_inputs(node, tuple(_prune(i, frozenset(i.schema.names)) for i in node.inputs))  # it needs all there is
 
 
 def _stays(column: Column, needed: Names) -> bool:
     return column.role == "KEY" or column.name in needed
 
 
-def _like_input(node: p.Filter | p.Repartition, needed: Names) -> p.PlanNode:
+def _like_input(node: p.Filter | p.Repartition, needed: Names) -> PlanNode:
     input_ = _prune(node.input, needed)
     return replace(node, input=input_, schema=input_.schema)
-
-
-def _scanned(column: p.ScanColumn, scan: p.Scan, needed: Names) -> bool:
-    """Besides what is read: the key, and the column that gives the records' time.
-
-    A materialised table keeps all its columns, so that a replaced query finds what it needs in the old one's store.  Other
-    formats than ARROW are decoded whole: a record is malformed if any column of it is, read or not (section 11 of the
-    reference).
-    """
-    if _stays(column.column, needed) or column.source_name == scan.source.timestamp_column:
-        return True
-    return column.extra is None and (scan.materialised or scan.source.value_format.name != "ARROW")

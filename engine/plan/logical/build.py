@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...errors import StatementError
-from ...storage.formats import format_traits
-from ...storage.schemas.avro import key_full_name
-from ..analysis import grouping as g
-from ..analysis.resolved import Grouping, Named, ResolvedJoin, ResolvedQuery
-from ..analysis.scope import FromSource, SourceColumn
-from ..catalog import DataSource, FormatInfo
-from ..expressions.nodes import ColumnRef, TypedExpression, columns_of
-from ..schema import Column, Schema
-from ..types import to_arrow
+from ....errors import StatementError
+from ....storage.formats import format_traits
+from ....storage.schemas.avro import key_full_name
+from ...analysis import grouping as g
+from ...analysis.resolved import Grouping, Named, ResolvedJoin, ResolvedQuery
+from ...analysis.scope import FromSource, SourceColumn
+from ...catalog import DataSource, FormatInfo
+from ...expressions.nodes import ColumnRef, TypedExpression, columns_of
+from ...schema import Column, Schema
+from ...types import to_arrow
+from ..tree import PlanNode
 from . import nodes as p
 
 
-def build(query: ResolvedQuery) -> p.PlanNode:
+def build(query: ResolvedQuery) -> PlanNode:
     """The plan of a query, before any rewriting.
 
     Raises:
@@ -55,33 +56,6 @@ def build(query: ResolvedQuery) -> p.PlanNode:
         kind=node.kind,
         window=node.window,
     )
-
-
-def build_source_table(source: DataSource) -> p.PlanNode:
-    """CREATE SOURCE TABLE: the query that keeps the table's rows for pull queries."""
-    columns = tuple(
-        p.ScanColumn(c, c.name, "HEADERS" if c.role == "HEADERS" else f"HEADER:{c.header}" if c.role == "HEADER" else None)
-        for c in _scan_order(source)
-    )
-    schema = Schema(tuple(c.column for c in columns))
-    scan = p.Scan(source=source, alias=source.name, columns=columns, schema=schema, kind="TABLE", window=source.window)
-    table = p.Materialise(input=scan, schema=schema, kind="TABLE", window=source.window)
-    if schema == source.schema:
-        return table
-    return p.Project(
-        input=table,
-        expressions=tuple(ColumnRef(c.name, type=c.type) for c in source.schema),
-        schema=source.schema,
-        kind="TABLE",
-        window=source.window,
-    )
-
-
-def _scan_order(source: DataSource) -> tuple[Column, ...]:
-    """Keys, values, then header columns: the order of a runtime source's batches."""
-    schema = source.schema
-    headers = tuple(c for c in schema if c.role in ("HEADERS", "HEADER"))
-    return (*schema.keys, *(c for c in schema.values if c not in headers), *headers)
 
 
 def source_key_format(source: DataSource) -> FormatInfo:
@@ -137,7 +111,7 @@ class _Joined:
         default: the format of new keys, where no source has one.
     """
 
-    node: p.PlanNode
+    node: PlanNode
     sources: tuple[FromSource, ...]
     equal: tuple[TypedExpression, ...]
     partitions: int
@@ -241,20 +215,20 @@ def _same_bytes(left: FormatInfo, right: FormatInfo) -> bool:
 
 
 def _join_input(
-    node: p.PlanNode,
+    node: PlanNode,
     on: TypedExpression,
     join: ResolvedJoin,
     moves: bool,
     exchange: _Meeting | None,
     *,
     hidden: bool = False,
-) -> p.PlanNode:
+) -> PlanNode:
     """A side of a join under the join's key, with all its columns as values (the old key's, too, unless ``hidden``)."""
     (key,) = join.key
     carried = node.schema.values if hidden else node.schema.columns
     schema = Schema((Column(key.name, key.type, "KEY"), *(Column(c.name, c.type) for c in carried)))
     expressions = (on, *(ColumnRef(c.name, type=c.type) for c in carried))
-    side: p.PlanNode
+    side: PlanNode
     if moves:
         side = p.Rekey(input=node, expressions=expressions, schema=schema, kind=node.kind, window=node.window)
     else:
@@ -271,7 +245,7 @@ def _join_input(
     )
 
 
-def _join_node(left: p.PlanNode, right: p.PlanNode, join: ResolvedJoin, schema: Schema) -> p.PlanNode:
+def _join_node(left: PlanNode, right: PlanNode, join: ResolvedJoin, schema: Schema) -> PlanNode:
     match join.kind:
         case "STREAM_STREAM":
             return p.StreamStreamJoin(
@@ -316,7 +290,7 @@ def _foreign_key_join(left: _Joined, join: ResolvedJoin) -> _Joined:
     return _Joined(spread, (*left.sources, join.right), left.equal, left.partitions, left.format, left.default)
 
 
-def _gathered(node: p.PlanNode) -> p.PlanNode:
+def _gathered(node: PlanNode) -> PlanNode:
     """Foreign keys point across partitions, so both sides meet in one."""
     return p.Repartition(input=node, format=None, schema=node.schema, kind=node.kind)
 
@@ -324,16 +298,16 @@ def _gathered(node: p.PlanNode) -> p.PlanNode:
 # --- WHERE, HAVING, table functions, PARTITION BY --------------------------------------------
 
 
-def filtered(node: p.PlanNode, predicate: TypedExpression) -> p.Filter:
+def filtered(node: PlanNode, predicate: TypedExpression) -> p.Filter:
     return p.Filter(input=node, predicate=predicate, schema=node.schema, kind=node.kind, window=node.window)
 
 
-def _explode(node: p.PlanNode, query: ResolvedQuery) -> p.PlanNode:
+def _explode(node: PlanNode, query: ResolvedQuery) -> PlanNode:
     schema = Schema((*node.schema, *(Column(name, call.type) for name, call in query.table_calls)))
     return p.Explode(input=node, calls=query.table_calls, schema=schema, kind=node.kind, window=node.window)
 
 
-def _partition_by(node: p.PlanNode, query: ResolvedQuery) -> p.PlanNode:
+def _partition_by(node: PlanNode, query: ResolvedQuery) -> PlanNode:
     """Section 5: a column that becomes the key is no value any more, the old key becomes one."""
     keys: Sequence[Named] = query.partition_by or ()
     moved = {k.name for k in keys}
@@ -354,12 +328,12 @@ def _partition_by(node: p.PlanNode, query: ResolvedQuery) -> p.PlanNode:
 # --- GROUP BY --------------------------------------------------------------------------------
 
 
-def _group(node: p.PlanNode, grouping: Grouping, format_: FormatInfo | None, *, stays: bool, final: bool) -> p.PlanNode:
+def _group(node: PlanNode, grouping: Grouping, format_: FormatInfo | None, *, stays: bool, final: bool) -> PlanNode:
     """``format_`` of the groups' keys, None for all in one; ``stays``: the rows lie where their group does."""
     arguments = g.argument_columns(grouping.keys, grouping.aggregates)
     key_columns = tuple(Column(k.name, k.expression.type, "KEY") for k in grouping.keys)
     schema = Schema((*key_columns, *(Column(a.name, a.expression.type) for a in arguments)))
-    grouped: p.PlanNode = p.GroupBy(
+    grouped: PlanNode = p.GroupBy(
         input=node, keys=grouping.keys, arguments=arguments, schema=schema, kind=node.kind, window=node.window
     )
     if not stays:

@@ -1,53 +1,18 @@
-"""The logical plan: a tree of frozen nodes, each with the schema of the rows it gives.
+"""The nodes of logical plans: what a query means, whoever runs it.
 
-Columns of a node's schema are in the order of the batches at run time, keys first; their names are the internal names that
-expressions are bound to.  Every movement of rows between partitions is a `Repartition` node of its own, so EXPLAIN shows
-it.  ``kind`` says whether the rows are events (STREAM) or changes of a table; ``window`` that their key is windowed.
+Every movement of rows between partitions is a `Repartition` node of its own, so EXPLAIN shows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from ..analysis.resolved import Named, ResolvedSink, SourceKind, WindowSpec
-from ..analysis.with_clause import CleanupPolicy
-from ..catalog import DataSource, FormatInfo, WindowInfo
-from ..expressions.nodes import AggregateCall, TableCall, TypedExpression
-from ..schema import Column, Schema
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanNode:
-    """What every node is."""
-
-    schema: Schema
-    kind: SourceKind
-    window: WindowInfo | None = None
-
-    @property
-    def inputs(self) -> tuple[PlanNode, ...]:
-        return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Unary(PlanNode):
-    input: PlanNode
-
-    @property
-    def inputs(self) -> tuple[PlanNode, ...]:
-        return (self.input,)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Binary(PlanNode):
-    left: PlanNode
-    right: PlanNode
-
-    @property
-    def inputs(self) -> tuple[PlanNode, ...]:
-        return (self.left, self.right)
+from ...analysis.resolved import Named, ResolvedSink, WindowSpec
+from ...catalog import DataSource, FormatInfo
+from ...expressions.nodes import AggregateCall, TableCall, TypedExpression
+from ...schema import Column
+from ..tree import Binary, PlanNode, Unary
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,45 +33,53 @@ class Scan(PlanNode):
 
     Attributes:
         columns: parallel to the schema: key columns, value columns, extras.
-        materialised: a table is kept in a store, so that its changes carry the rows before them.
     """
 
     source: DataSource
     alias: str
     columns: tuple[ScanColumn, ...]
-    materialised: bool = False
+
+    def keeps(self, column: ScanColumn) -> bool:
+        """Whether a column stays, read or not: the key, and the one that gives the records' time.
+
+        Other formats than ARROW are decoded whole: a record is malformed if any column of it is, read or not (section 11 of
+        the reference).
+        """
+        if column.column.role == "KEY" or column.source_name == self.source.timestamp_column:
+            return True
+        return column.extra is None and self.source.value_format.name != "ARROW"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter(_Unary):
+class Filter(Unary):
     """Rows for which a predicate is true; over a table, rows that stop passing become tombstones."""
 
     predicate: TypedExpression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Project(_Unary):
+class Project(Unary):
     """New columns from old ones, parallel to the schema; the key keeps its value (it may change its name)."""
 
     expressions: tuple[TypedExpression, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explode(_Unary):
+class Explode(Unary):
     """Table functions: the input's columns and one per call, one row per item of the longest list."""
 
     calls: tuple[tuple[str, TableCall], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rekey(_Unary):
+class Rekey(Unary):
     """A stream under a new key: PARTITION BY, and join conditions.  Expressions are parallel to the schema."""
 
     expressions: tuple[TypedExpression, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupBy(_Unary):
+class GroupBy(Unary):
     """Rows under the key of their group, with what the aggregates need; rows of a NULL group are dropped.
 
     Over a table each change becomes the row to take back and the row to add.
@@ -122,7 +95,7 @@ class GroupBy(_Unary):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repartition(_Unary):
+class Repartition(Unary):
     """Moves rows to the partition of their key.
 
     Attributes:
@@ -136,25 +109,6 @@ class Repartition(_Unary):
     partitions: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy(_Unary):
-    """Hands the rows on as they are, and writes a copy of them to an internal topic.
-
-    Attributes:
-        target: the topic's formats and columns.
-        expressions: parallel to the target's schema, over the input's.
-        window_store: the keys have the row's timestamp and a number behind them, as in the changelogs of Kafka Streams'
-            window stores, where rows of one key and time are all kept; rows without a key are not in such a store.
-        cleanup_policy, retention_ms: of the topic.
-    """
-
-    target: DataSource
-    expressions: tuple[TypedExpression, ...]
-    window_store: bool = False
-    cleanup_policy: CleanupPolicy = "delete"
-    retention_ms: int | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class AggregateColumn:
     """An aggregate over argument columns of the `GroupBy` below."""
@@ -165,14 +119,14 @@ class AggregateColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aggregate(_Unary):
+class Aggregate(Unary):
     """One row per group, updated by every row.  The schema: group keys, then aggregates."""
 
     aggregates: tuple[AggregateColumn, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WindowAggregate(_Unary):
+class WindowAggregate(Unary):
     """One row per group and tumbling or hopping window.  The schema: group keys, aggregates, then those of WINDOWSTART and
     WINDOWEND that are read above.
 
@@ -185,7 +139,7 @@ class WindowAggregate(_Unary):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionAggregate(_Unary):
+class SessionAggregate(Unary):
     """One row per group and session; see `WindowAggregate`."""
 
     aggregates: tuple[AggregateColumn, ...]
@@ -194,7 +148,7 @@ class SessionAggregate(_Unary):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamStreamJoin(_Binary):
+class StreamStreamJoin(Binary):
     """Pairs of rows of one key whose timestamps are near; ``grace_ms`` None is the eager kind without GRACE PERIOD.
 
     ``left_where``, ``right_where``: rows of that side for which it is not true need not be kept nor matched: a filter above
@@ -210,21 +164,21 @@ class StreamStreamJoin(_Binary):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamTableJoin(_Binary):
+class StreamTableJoin(Binary):
     """Every row of the stream with the table's current row of its key."""
 
     type: Literal["INNER", "LEFT"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableTableJoin(_Binary):
+class TableTableJoin(Binary):
     """The table of both sides' rows of one key."""
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignKeyJoin(_Binary):
+class ForeignKeyJoin(Binary):
     """Every row of the left table with the right one's row that ``foreign_key`` points to; keyed as the left table."""
 
     type: Literal["INNER", "LEFT"]
@@ -232,44 +186,36 @@ class ForeignKeyJoin(_Binary):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Materialise(_Unary):
-    """Keeps a table's rows in a store, for pull queries and for the rows before each change."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write(_Unary):
+class Write(Unary):
     """Writes the rows to the sink's topic."""
 
     sink: ResolvedSink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output(_Unary):
+class Output(Unary):
     """Hands the rows to the client of a push query; ``select_order``: the places of its columns as it selected them."""
 
     select_order: tuple[int, ...]
     limit: int | None = None
 
 
-def with_inputs(node: PlanNode, inputs: tuple[PlanNode, ...]) -> PlanNode:
-    """The node over other inputs (of the same schemas)."""
-    match node:
-        case _Unary():
-            (input_,) = inputs
-            return node if input_ is node.input else replace(node, input=input_)
-        case _Binary():
-            left, right = inputs
-            return node if left is node.left and right is node.right else replace(node, left=left, right=right)
-    return node
-
-
-def walk(node: PlanNode) -> Iterator[PlanNode]:
-    """The node and all below it, inputs last."""
-    yield node
-    for input_ in node.inputs:
-        yield from walk(input_)
-
-
-def rewrite(node: PlanNode, change: Callable[[PlanNode], PlanNode]) -> PlanNode:
-    """The tree with ``change`` applied to every node, inputs first."""
-    return change(with_inputs(node, tuple(rewrite(i, change) for i in node.inputs)))
+LogicalNode = (
+    Scan
+    | Filter
+    | Project
+    | Explode
+    | Rekey
+    | GroupBy
+    | Repartition
+    | Aggregate
+    | WindowAggregate
+    | SessionAggregate
+    | StreamStreamJoin
+    | StreamTableJoin
+    | TableTableJoin
+    | ForeignKeyJoin
+    | Write
+    | Output
+)
+"""Every node that a logical plan can have."""

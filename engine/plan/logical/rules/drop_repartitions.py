@@ -14,8 +14,9 @@ After::
 
 from __future__ import annotations
 
-from ...expressions.nodes import ColumnRef
-from ..nodes import GroupBy, PlanNode, Repartition, rewrite
+from ....expressions.nodes import ColumnRef
+from ...tree import PlanNode, rewrite
+from ..nodes import GroupBy, Repartition
 
 
 def drop_repartitions(plan: PlanNode) -> PlanNode:

@@ -33,8 +33,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
 
-from ... import types as t
-from ...expressions.nodes import (
+from .... import types as t
+from ....expressions.nodes import (
     Between,
     ColumnRef,
     Compare,
@@ -50,8 +50,9 @@ from ...expressions.nodes import (
     replace_columns,
     walk,
 )
+from ...tree import PlanNode, rewrite
 from ..build import filtered
-from ..nodes import Filter, PlanNode, Project, Rekey, Repartition, StreamStreamJoin, StreamTableJoin, rewrite
+from ..nodes import Filter, Project, Rekey, Repartition, StreamStreamJoin, StreamTableJoin
 
 _NEVER_FAIL = (Between, ColumnRef, Compare, In, IsNull, Like, Literal, Logical, Not)
 

@@ -42,25 +42,27 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from ....errors import StatementError
-from ....limits import INTERNAL_TOPIC_RETENTION_MS
-from ....storage.formats import format_traits
-from ....storage.formats.traits import check_columns
-from ...analysis.joins import LEGACY_GRACE_MS
-from ...analysis.sink import key_features
-from ...analysis.with_clause import CleanupPolicy
-from ...catalog import DataSource, FormatInfo
-from ...expressions.nodes import ColumnRef, TypedExpression
-from ...schema import Column, Schema
-from ...types import to_arrow
-from .. import nodes as p
-from ..build import source_key_format
+from .....errors import StatementError
+from .....limits import INTERNAL_TOPIC_RETENTION_MS
+from .....storage.formats import format_traits
+from .....storage.formats.traits import check_columns
+from ....analysis.joins import LEGACY_GRACE_MS
+from ....analysis.sink import key_features
+from ....analysis.with_clause import CleanupPolicy
+from ....catalog import DataSource, FormatInfo
+from ....expressions.nodes import ColumnRef, TypedExpression
+from ....schema import Column, Schema
+from ....types import to_arrow
+from ...logical import nodes as p
+from ...logical.build import source_key_format
+from ...tree import PlanNode, walk, with_inputs
+from ..nodes import Copy
 
 _PASSING = (p.Project, p.Filter, p.Rekey, p.Repartition)
 _JOINS = (p.StreamStreamJoin, p.StreamTableJoin, p.TableTableJoin, p.ForeignKeyJoin)
 
 
-def copy_to_topics(plan: p.PlanNode, prefix: str) -> p.PlanNode:
+def copy_to_topics(plan: PlanNode, prefix: str) -> PlanNode:
     """The plan with a `Copy` wherever ksqlDB has a topic for what the plan moves or keeps.
 
     Args:
@@ -79,7 +81,7 @@ class _Copies:
         self._prefix = prefix
         self._number = 0
 
-    def visit(self, node: p.PlanNode, joined: str) -> p.PlanNode:
+    def visit(self, node: PlanNode, joined: str) -> PlanNode:
         """The node with copies; ``joined`` is the prefix of the next join's name."""
         match node:
             case p.StreamStreamJoin():
@@ -96,11 +98,11 @@ class _Copies:
                 return replace(node, input=self._grouped(grouped, node))
             case p.Scan():
                 self._number += 3
-        return p.with_inputs(node, tuple(self.visit(i, joined) for i in node.inputs))
+        return with_inputs(node, tuple(self.visit(i, joined) for i in node.inputs))
 
     # --- joins -----------------------------------------------------------------------------
 
-    def _stream_stream(self, node: p.StreamStreamJoin, joined: str) -> p.PlanNode:
+    def _stream_stream(self, node: p.StreamStreamJoin, joined: str) -> PlanNode:
         sides = {"left": node.left, "right": node.right}
         for name, side in sides.items():
             sides[name] = self.visit(side, f"{joined}L_")
@@ -127,7 +129,7 @@ class _Copies:
         self._number += 1
         return replace(node, left=sides["left"], right=sides["right"])
 
-    def _stream_table(self, node: p.StreamTableJoin, joined: str) -> p.PlanNode:
+    def _stream_table(self, node: p.StreamTableJoin, joined: str) -> PlanNode:
         right = self._table(node.right, joined, "Right")
         left = self.visit(node.left, f"{joined}L_")
         if _moved(left) is not None:
@@ -136,7 +138,7 @@ class _Copies:
         self._number += 1
         return replace(node, left=left, right=right)
 
-    def _table(self, side: p.PlanNode, joined: str, name: str) -> p.PlanNode:
+    def _table(self, side: PlanNode, joined: str, name: str) -> PlanNode:
         """A table as a side of a join: a source, or (on the left) what was joined before, of which ksqlDB keeps nothing."""
         below = side
         while isinstance(below, _PASSING):
@@ -151,7 +153,7 @@ class _Copies:
         side = self._repartition(side, f"{joined}{name}SourceKeyed-SelectKey-repartition")
         return self._kept(side, moved.format, f"{joined}{name}SourceKeyed-Materialize-changelog")
 
-    def _foreign_key(self, node: p.ForeignKeyJoin, joined: str) -> p.PlanNode:
+    def _foreign_key(self, node: p.ForeignKeyJoin, joined: str) -> PlanNode:
         left, right = self._table(node.left, joined, "Left"), node.right
         source = _first_scan(right).source
         if not format_traits(source.key_format.name).inference:
@@ -164,10 +166,10 @@ class _Copies:
 
     # --- the copies ------------------------------------------------------------------------
 
-    def _repartition(self, side: p.PlanNode, name: str, format_: FormatInfo | None = None) -> p.PlanNode:
+    def _repartition(self, side: PlanNode, name: str, format_: FormatInfo | None = None) -> PlanNode:
         """The side with a copy of what comes to its `Repartition`."""
 
-        def copied(node: p.PlanNode) -> p.PlanNode:
+        def copied(node: PlanNode) -> PlanNode:
             assert isinstance(node, p.Repartition)
             chosen = format_ or node.format
             assert chosen is not None
@@ -175,10 +177,10 @@ class _Copies:
 
         return _replaced(side, p.Repartition, copied)
 
-    def _kept(self, side: p.PlanNode, format_: FormatInfo, name: str) -> p.PlanNode:
+    def _kept(self, side: PlanNode, format_: FormatInfo, name: str) -> PlanNode:
         return self._copy(side, name, format_, cleanup_policy="compact", retention_ms=None)
 
-    def _source(self, node: p.PlanNode, name: str) -> p.PlanNode:
+    def _source(self, node: PlanNode, name: str) -> PlanNode:
         """A table as it is read, under the names of its own columns."""
         assert isinstance(node, p.Scan)
         stored = [c for c in node.columns if c.extra is None]
@@ -187,7 +189,7 @@ class _Copies:
         format_ = source_key_format(node.source)
         return self._copy(node, name, format_, keys=keys, values=values, cleanup_policy="compact", retention_ms=None)
 
-    def _grouped(self, node: p.GroupBy, moved: p.Repartition) -> p.PlanNode:
+    def _grouped(self, node: p.GroupBy, moved: p.Repartition) -> PlanNode:
         """Rows under the key of their group: ksqlDB has what GROUP BY lists among the values, too, and calls what is
         computed KSQL_INTERNAL_COL_0, KSQL_INTERNAL_COL_1, .."""
         values: list[tuple[str, TypedExpression]] = []
@@ -205,7 +207,7 @@ class _Copies:
 
     def _copy(
         self,
-        node: p.PlanNode,
+        node: PlanNode,
         name: str,
         format_: FormatInfo,
         *,
@@ -215,7 +217,7 @@ class _Copies:
         window_store: bool = False,
         cleanup_policy: CleanupPolicy = "delete",
         retention_ms: int | None = INTERNAL_TOPIC_RETENTION_MS,
-    ) -> p.Copy:
+    ) -> Copy:
         """A copy of a node's rows: keys in ``format_``, values in the format of the source they come from.
 
         The schema ids of a source belong to its own topic, and WRAP_SINGLE_VALUE to its own values.
@@ -245,7 +247,7 @@ class _Copies:
             partitions or _partitions(node),
             node.window,
         )
-        return p.Copy(
+        return Copy(
             input=node,
             target=target,
             expressions=(*(_ref(c) for c in own_keys), *(e for _, e in values)),
@@ -278,7 +280,7 @@ def _check(topic: str, format_: FormatInfo, columns: Sequence[Column], *, is_key
         ) from error
 
 
-def _moved(side: p.PlanNode) -> p.Repartition | None:
+def _moved(side: PlanNode) -> p.Repartition | None:
     """The exchange through which the rows of a side come, if they do."""
     while not isinstance(side, p.Repartition):
         if not isinstance(side, p.Project | p.Rekey | p.Filter):
@@ -287,22 +289,22 @@ def _moved(side: p.PlanNode) -> p.Repartition | None:
     return side
 
 
-def _replaced(side: p.PlanNode, kind: type[p.PlanNode], change: Callable[[p.PlanNode], p.PlanNode]) -> p.PlanNode:
+def _replaced(side: PlanNode, kind: type[PlanNode], change: Callable[[PlanNode], PlanNode]) -> PlanNode:
     """A side of a join with its first node of a kind changed."""
     if isinstance(side, kind):
         return change(side)
     (input_,) = side.inputs
-    return p.with_inputs(side, (_replaced(input_, kind, change),))
+    return with_inputs(side, (_replaced(input_, kind, change),))
 
 
-def _first_scan(node: p.PlanNode) -> p.Scan:
+def _first_scan(node: PlanNode) -> p.Scan:
     """Of the left-most source."""
     while not isinstance(node, p.Scan):
         node = node.inputs[0]
     return node
 
 
-def _lying_format(node: p.PlanNode) -> FormatInfo:
+def _lying_format(node: PlanNode) -> FormatInfo:
     """How the keys of rows are serialised where they lie: as the last exchange says, else as in their source."""
     while not isinstance(node, p.Scan):
         if isinstance(node, p.Repartition) and node.format is not None:
@@ -315,6 +317,6 @@ def _lying_format(node: p.PlanNode) -> FormatInfo:
     return source_key_format(node.source)
 
 
-def _partitions(node: p.PlanNode) -> int:
+def _partitions(node: PlanNode) -> int:
     """Of the topics that a node's rows come from."""
-    return max(n.source.partitions for n in p.walk(node) if isinstance(n, p.Scan))
+    return max(n.source.partitions for n in walk(node) if isinstance(n, p.Scan))

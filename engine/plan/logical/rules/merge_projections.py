@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...expressions.nodes import ColumnRef, TypedExpression, replace_columns
-from ..nodes import PlanNode, Project, rewrite
+from ....expressions.nodes import ColumnRef, TypedExpression, replace_columns
+from ...tree import PlanNode, rewrite
+from ..nodes import Project
 
 
 def merge_projections(plan: PlanNode) -> PlanNode:

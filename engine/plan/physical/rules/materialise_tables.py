@@ -8,24 +8,21 @@ own store.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
-from ..nodes import (
-    Copy,
+from ...logical.nodes import (
     Filter,
     ForeignKeyJoin,
-    GroupBy,
-    Materialise,
-    PlanNode,
     Project,
-    Rekey,
     Repartition,
     Scan,
     StreamTableJoin,
     TableTableJoin,
     Write,
-    with_inputs,
 )
+from ...tree import PlanNode, with_inputs
+from ..nodes import Materialise, StoredScan
+from ..undo import wants_before
 
 
 def materialise_tables(plan: PlanNode) -> PlanNode:
@@ -39,19 +36,9 @@ def materialise_tables(plan: PlanNode) -> PlanNode:
 def _for_changes(node: PlanNode, *, before: bool) -> PlanNode:
     """The node, giving the rows before each change if asked to."""
     if isinstance(node, Scan):
-        return replace(node, materialised=True) if before and node.kind == "TABLE" else node
+        return _stored(node) if before and node.kind == "TABLE" else node
     wanted = wants_before(node, before=before)
     return with_inputs(node, tuple(_for_changes(i, before=wanted) for i in node.inputs))
-
-
-def wants_before(node: PlanNode, *, before: bool) -> bool:
-    """Whether a node needs the rows before each change from its inputs, given whether it must pass them on."""
-    match node:
-        case Filter() | GroupBy():
-            return node.input.kind == "TABLE"
-        case Project() | Rekey() | Repartition() | Copy():
-            return before
-    return False
 
 
 def _for_pulls(node: PlanNode) -> PlanNode:
@@ -68,5 +55,9 @@ def _for_pulls(node: PlanNode) -> PlanNode:
 
 def _mark(node: PlanNode) -> PlanNode:
     if isinstance(node, Scan):
-        return replace(node, materialised=True)
+        return _stored(node)
     return with_inputs(node, tuple(_mark(i) for i in node.inputs))
+
+
+def _stored(scan: Scan) -> StoredScan:
+    return StoredScan(**{f.name: getattr(scan, f.name) for f in fields(scan)})

@@ -1,0 +1,1 @@
+"""Plan -> dataflow: the only folder that names both plan nodes and operators."""

@@ -1,0 +1,90 @@
+"""What lowering works with: the options and functions of a query, and the dataflow as far as it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ...runtime import dataflow as d
+from ...runtime.batch import Batch
+from ...runtime.kernel import Kernel
+from ...runtime.operators.base import Operator, OperatorContext
+from ...storage.formats.base import Serde
+from ..catalog import FormatInfo
+from ..expressions.compile import compile_expression
+from ..expressions.nodes import TypedExpression
+from ..functions.registry import Registry
+from ..query_options import QueryOptions
+from ..schema import Schema
+from ..stored_tables import StoredTable
+
+MakeSerde = Callable[[FormatInfo, bool, str, int], Serde | None]
+"""``(format, is key, topic, number of columns)`` -> serde; None for typed (ARROW) values and for NONE keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoweringContext:
+    """What lowering needs besides the plan.
+
+    Attributes:
+        options: the settings that count for the query.
+        receive: takes the batches of a push query.
+        partitions: how many the log's topics really have, where that differs from what the catalog says.
+    """
+
+    functions: Registry
+    make_serde: MakeSerde
+    options: QueryOptions = field(default_factory=QueryOptions)
+    receive: Callable[[Batch], None] | None = None
+    partitions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A node of the dataflow by its number, and the store its rows can be read from."""
+
+    number: int
+    stored: StoredTable | None = None
+
+
+class Builder:
+    """A dataflow that is being built.
+
+    Attributes:
+        nodes: so far; nodes name each other by their place.
+        partitions: the most that a source has.
+    """
+
+    def __init__(self, context: LoweringContext) -> None:
+        self.context = context
+        self.options = context.options
+        self.nodes: list[d.Node] = []
+        self.partitions = 1
+        self._names: dict[str, int] = {}
+
+    def add(self, node: d.Node) -> int:
+        """Add a node; its number."""
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def step(self, name: str, inputs: Sequence[Lowered], make: Callable[[OperatorContext], Operator]) -> int:
+        """Add an operator; its number."""
+        return self.add(d.Step(self.name(name), tuple(i.number for i in inputs), make))
+
+    def name(self, kind: str) -> str:
+        """``filter``, ``filter-2``, ..: numbered by kind, so that stateless nodes do not rename stateful ones."""
+        count = self._names[kind] = self._names.get(kind, 0) + 1
+        return kind if count == 1 else f"{kind}-{count}"
+
+    def kernels(self, expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:
+        """Expressions over the columns of a schema."""
+        arrow = schema.arrow()
+        return tuple(compile_expression(e, arrow, guard=self.guard) for e in expressions)
+
+    @property
+    def guard(self) -> bool:
+        """Whether what fails inside of an expression is NULL."""
+        return self.options.nested_errors_are_null
+
+    def serde(self, format_: FormatInfo, is_key: bool, topic: str, columns: int) -> Serde | None:
+        return self.context.make_serde(format_, is_key, topic, columns)

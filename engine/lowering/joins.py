@@ -1,0 +1,97 @@
+"""Joins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from ...runtime.operators.base import Operator, OperatorContext
+from ...runtime.operators.foreign_key_join import ForeignKeyJoin
+from ...runtime.operators.stream_stream_join import StreamStreamJoin
+from ...runtime.operators.stream_table_join import StreamTableJoin
+from ...runtime.operators.table_table_join import TableTableJoin
+from ..expressions.compile import compile_predicate
+from ..plan.logical import nodes as p
+from ..schema import Schema
+from .builder import Builder, Lowered
+
+
+def stream_stream_join(build: Builder, node: p.StreamStreamJoin, inputs: Sequence[Lowered]) -> Lowered:
+    """RIGHT runs as ksqlDB runs it: as a LEFT join of swapped inputs with the window as it is (section 8)."""
+    schema, key_count = node.schema.arrow(), len(node.schema.keys)
+    left, right = _values(node.left.schema), _values(node.right.schema)
+    kind, windowed, grace_ms = node.type, node.left.window is not None, node.grace_ms
+    before_ms, after_ms = node.before_ms, node.after_ms
+    early = build.options.unmatched_rows == "early"
+    if kind == "RIGHT":
+        before_ms, after_ms = after_ms, before_ms
+    sides = ((node.left_where, node.left.schema), (node.right_where, node.right.schema))
+    wheres = [None if e is None else compile_predicate(e, s.arrow(), guard=build.guard) for e, s in sides]
+
+    def make(context: OperatorContext) -> Operator:
+        return StreamStreamJoin(
+            context,
+            kind,
+            schema,
+            key_count,
+            left,
+            right,
+            before_ms=before_ms,
+            after_ms=after_ms,
+            grace_ms=grace_ms,
+            early=early,
+            windowed=windowed,
+            wheres=(wheres[0], wheres[1]),
+        )
+
+    return Lowered(build.step("stream-stream-join", inputs, make))
+
+
+def stream_table_join(build: Builder, node: p.StreamTableJoin, inputs: Sequence[Lowered]) -> Lowered:
+    schema, key_count = node.schema.arrow(), len(node.schema.keys)
+    left, right = _values(node.left.schema), _values(node.right.schema)
+    kind, windowed = node.type, node.left.window is not None
+
+    def make(context: OperatorContext) -> Operator:
+        return StreamTableJoin(context, kind, schema, key_count, left, right, windowed=windowed)
+
+    return Lowered(build.step("stream-table-join", inputs, make))
+
+
+def table_table_join(build: Builder, node: p.TableTableJoin, inputs: Sequence[Lowered], before: bool) -> Lowered:
+    schema, key_count = node.schema.arrow(), len(node.schema.keys)
+    left, right = _values(node.left.schema), _values(node.right.schema)
+    kind, windowed = node.type, node.left.window is not None
+
+    def make(context: OperatorContext) -> Operator:
+        return TableTableJoin(context, kind, schema, key_count, left, right, before=before, windowed=windowed)
+
+    return Lowered(build.step("table-table-join", inputs, make))
+
+
+def foreign_key_join(build: Builder, node: p.ForeignKeyJoin, inputs: Sequence[Lowered], before: bool) -> Lowered:
+    schema, key_count = node.schema.arrow(), len(node.schema.keys)
+    left, right = _values(node.left.schema), _values(node.right.schema)
+    right_keys = Schema(node.right.schema.keys).arrow()
+    kernels = build.kernels((node.foreign_key,), node.left.schema)
+    kind = node.type
+
+    def make(context: OperatorContext) -> Operator:
+        return ForeignKeyJoin(
+            context,
+            kind,
+            schema,
+            key_count,
+            left,
+            right,
+            right_keys=right_keys,
+            foreign_key=kernels,
+            before=before,
+        )
+
+    return Lowered(build.step("foreign-key-join", inputs, make))
+
+
+def _values(schema: Schema) -> pa.Schema:
+    return Schema(schema.values).arrow()

@@ -1,0 +1,72 @@
+"""What changes rows one by one, and where they lie."""
+
+from __future__ import annotations
+
+from ...runtime import dataflow as d
+from ...runtime.operators.explode import Explode
+from ...runtime.operators.filter import Filter
+from ...runtime.operators.project import Project
+from ...runtime.operators.rekey import GroupBy, PartitionBy
+from ...storage.formats import format_traits
+from ..catalog import FormatInfo
+from ..expressions.compile import compile_predicate
+from ..plan.logical import nodes as p
+from ..plan.logical.build import columns_read
+from ..plan.tree import PlanNode
+from .builder import Builder, Lowered
+
+
+def filter_rows(build: Builder, node: p.Filter, input_: Lowered) -> Lowered:
+    predicate = compile_predicate(node.predicate, node.input.schema.arrow(), guard=build.guard)
+    table, groups = node.kind == "TABLE", _groups_a_stream(node.input)
+    number = build.step("filter", (input_,), lambda c: Filter(c, predicate, table=table, groups=groups))
+    return Lowered(number, None if input_.stored is None else input_.stored.filtered(predicate))
+
+
+def project(build: Builder, node: p.Project, input_: Lowered) -> Lowered:
+    kernels = build.kernels(node.expressions, node.input.schema)
+    schema, key_count = node.schema.arrow(), len(node.schema.keys)
+    number = build.step("project", (input_,), lambda c: Project(c, schema, key_count, kernels))
+    return Lowered(number, None if input_.stored is None else input_.stored.projected(node.schema, kernels))
+
+
+def explode(build: Builder, node: p.Explode, input_: Lowered) -> Lowered:
+    kernels = build.kernels([call for _, call in node.calls], node.input.schema)
+    schema, key_count = node.schema.arrow(), len(node.schema.keys)
+    return Lowered(build.step("explode", (input_,), lambda c: Explode(c, schema, key_count, kernels)))
+
+
+def rekey(build: Builder, node: p.Rekey, input_: Lowered) -> Lowered:
+    kernels = build.kernels(node.expressions, node.input.schema)
+    schema, key_count = node.schema.arrow(), len(node.schema.keys)
+    old_keys = {c.name for c in node.input.schema.keys}
+    from_keys = [columns_read((e,)) <= old_keys for e in node.expressions[:key_count]]
+    number = build.step(
+        "rekey", (input_,), lambda c: PartitionBy(c, schema, key_count, kernels, tombstones_have_keys=from_keys)
+    )
+    return Lowered(number)
+
+
+def group_by(build: Builder, node: p.GroupBy, input_: Lowered) -> Lowered:
+    kernels = build.kernels(node.expressions, node.input.schema)
+    schema, key_count, table = node.schema.arrow(), len(node.schema.keys), node.kind == "TABLE"
+    return Lowered(build.step("group", (input_,), lambda c: GroupBy(c, schema, key_count, kernels, table=table)))
+
+
+def repartition(build: Builder, node: p.Repartition, input_: Lowered) -> Lowered:
+    """Formats with schema ids place by the JSON of the key: no topic is met as it lies (see `plan.build`), so no id is
+    needed, and none is to be registered for bytes that are not kept."""
+    serde = None
+    if node.format is not None:
+        plain = FormatInfo("JSON") if format_traits(node.format.name).inference else node.format
+        serde = build.serde(plain, True, "", len(node.schema.keys))
+    number = build.add(d.Exchange(build.name("repartition"), input_.number, serde, node.partitions))
+    return Lowered(number, input_.stored)
+
+
+def _groups_a_stream(node: PlanNode) -> bool:
+    """Whether the rows are groups of a stream, each put out with every change (sessions replace each other)."""
+    match node:
+        case p.Aggregate() | p.WindowAggregate(final=False):
+            return node.input.kind == "STREAM"
+    return False

@@ -1,0 +1,71 @@
+"""Scans, and the stores of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from ...runtime import dataflow as d
+from ...runtime.kernel import Kernel
+from ...runtime.operators.base import Operator, OperatorContext
+from ...runtime.operators.table_source import TableSource
+from ..plan.logical import nodes as p
+from ..plan.tree import PlanNode
+from ..schema import Column, Schema
+from ..stored_tables import StoredTable
+from .builder import Builder, Lowered
+from .timestamps import timestamp_kernel
+
+
+def scan(build: Builder, node: p.Scan) -> Lowered:
+    source = node.source
+    stored = [c for c in node.columns if c.extra is None]
+    keys = [c for c in stored if c.column.role == "KEY"]
+    values = [c for c in stored if c.column.role != "KEY"]
+    formats = f"{source.key_format} {source.value_format}"
+    from_beginning = source.kind == "TABLE" or build.options.auto_offset_reset == "earliest"
+    build.partitions = max(build.partitions, source.partitions)
+    head = build.add(
+        d.Source(
+            build.name(f"source-{source.name}"),
+            source.topic,
+            source.kind == "TABLE",
+            build.serde(source.key_format, True, source.topic, len(keys)) if keys else None,
+            _source_schema(keys),
+            build.serde(source.value_format, False, source.topic, len(values)),
+            _source_schema(values),
+            tuple((c.source_name, str(c.extra)) for c in node.columns if c.extra is not None),
+            _timestamp(build, node),
+            needs_timestamps=build.options.fail_on_invalid_timestamp,
+            window=None if source.window is None else source.window.type,
+            window_size_ms=None if source.window is None else source.window.size_ms,
+            from_beginning=from_beginning,
+            shared_key=f"{source.name} {formats}",
+        )
+    )
+    return Lowered(head)
+
+
+def table(build: Builder, node: PlanNode, name: str, input_: Lowered, before: bool) -> Lowered:
+    schema, key_count, windowed = node.schema.arrow(), len(node.schema.keys), node.window is not None
+
+    def make(context: OperatorContext) -> Operator:
+        return TableSource(context, schema, key_count, before=before, windowed=windowed)
+
+    number = build.add(d.Step(name, (input_.number,), make))
+    return Lowered(number, StoredTable.of_rows(name, "table", node.schema, windowed=windowed))
+
+
+def _timestamp(build: Builder, node: p.Scan) -> Kernel | None:
+    column = node.source.timestamp_column
+    if column is None:
+        return None
+    schema = Schema(tuple(Column(c.source_name, c.column.type) for c in node.columns))
+    return timestamp_kernel(column, node.source.timestamp_format, schema, build.context.functions)
+
+
+def _source_schema(columns: Sequence[p.ScanColumn]) -> pa.Schema:
+    """Under the names that the records have."""
+    return Schema(tuple(replace(c.column, name=c.source_name) for c in columns)).arrow()

@@ -1,0 +1,45 @@
+"""From what a query means to how it is run: the rules, and the order in which they are applied.
+
+A rule takes a whole plan and gives one that means the same: the same rows in the same order, and the same account of
+the rows that go no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .logical.rules.drop_repartitions import drop_repartitions
+from .logical.rules.merge_projections import merge_projections
+from .logical.rules.prune_columns import prune_columns
+from .logical.rules.push_filters import push_filters
+from .physical.rules.copy_to_topics import copy_to_topics
+from .physical.rules.materialise_tables import materialise_tables
+from .tree import PlanNode
+
+Rule = Callable[[PlanNode], PlanNode]
+
+LOGICAL: tuple[Rule, ...] = (
+    push_filters,  # first, while each clause still has a node of its own
+    drop_repartitions,
+)
+"""What is left after them is a logical plan, which any back end could run."""
+
+PHYSICAL: tuple[Rule, ...] = (materialise_tables,)
+"""They choose how it is run here."""
+
+COLUMNS: tuple[Rule, ...] = (
+    prune_columns,  # now that scans know what they keep
+    merge_projections,  # last: pruning leaves projections that do nothing
+)
+"""They hold for both kinds of plans."""
+
+
+def optimise(plan: PlanNode) -> PlanNode:
+    """The physical plan of a logical one, after all rules."""
+    for rule in (*LOGICAL, *PHYSICAL, *COLUMNS):
+        plan = rule(plan)
+    return plan
+
+
+__all__ = ["COLUMNS", "LOGICAL", "PHYSICAL", "copy_to_topics", "optimise"]
+# `copy_to_topics` rewrites a physical plan, where it is asked for: it copies what is moved and kept in the end

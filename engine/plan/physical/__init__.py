@@ -1,0 +1,1 @@
+"""How a query is run: which tables are kept, what is copied to topics, which changes carry the rows before them."""

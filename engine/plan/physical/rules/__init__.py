@@ -1,0 +1,1 @@
+"""Rules of execution: they add what is kept and copied, and change no row."""

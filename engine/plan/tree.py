@@ -1,0 +1,79 @@
+"""What all nodes of plans are: trees of frozen data, each with the schema of the rows it gives.
+
+Columns of a node's schema are in the order of the batches at run time, keys first; their names are the internal names that
+expressions are bound to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from ..analysis.resolved import SourceKind
+from ..catalog import WindowInfo
+from ..schema import Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanNode:
+    """What every node is.
+
+    Attributes:
+        kind: whether the rows are events (STREAM) or changes of a table.
+        window: of the rows' key, if it is windowed.
+    """
+
+    schema: Schema
+    kind: SourceKind
+    window: WindowInfo | None = None
+
+    @property
+    def inputs(self) -> tuple[PlanNode, ...]:
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unary(PlanNode):
+    """A node over one other."""
+
+    input: PlanNode
+
+    @property
+    def inputs(self) -> tuple[PlanNode, ...]:
+        return (self.input,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary(PlanNode):
+    """A node over two others."""
+
+    left: PlanNode
+    right: PlanNode
+
+    @property
+    def inputs(self) -> tuple[PlanNode, ...]:
+        return (self.left, self.right)
+
+
+def with_inputs(node: PlanNode, inputs: tuple[PlanNode, ...]) -> PlanNode:
+    """The node over other inputs (of the same schemas)."""
+    match node:
+        case Unary():
+            (input_,) = inputs
+            return node if input_ is node.input else replace(node, input=input_)
+        case Binary():
+            left, right = inputs
+            return node if left is node.left and right is node.right else replace(node, left=left, right=right)
+    return node
+
+
+def walk(node: PlanNode) -> Iterator[PlanNode]:
+    """The node and all below it, inputs last."""
+    yield node
+    for input_ in node.inputs:
+        yield from walk(input_)
+
+
+def rewrite(node: PlanNode, change: Callable[[PlanNode], PlanNode]) -> PlanNode:
+    """The tree with ``change`` applied to every node, inputs first."""
+    return change(with_inputs(node, tuple(rewrite(i, change) for i in node.inputs)))
