@@ -90,9 +90,9 @@ def check_scan(context: Context, where: TypedExpression | None, source: DataSour
     )
     for alternative in alternatives:
         found = [f for condition in alternative if (f := key_condition(condition, names)) is not None]
-        if ranged and found and all(how == "range" for _, how in found):
-            continue
-        if sorted(name for name, _ in found) != sorted(names) or any(how != "=" for _, how in found):
+        if sorted(name for name, _ in found) != sorted(names) or any(how == "other" for _, how in found):
+            break
+        if any(how == "range" for _, how in found) and not ranged:
             break
     else:
         return

@@ -319,3 +319,12 @@ def test_the_server_stops_with_a_final_message(shop: Api) -> None:
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{shop.url}/info")
     assert shop.database.sql("SELECT * FROM spend;").fetchall()
+
+
+def test_any_clauses_have_one_meaning(shop: Api) -> None:
+    """ORDER BY, subqueries and VALUES are answered over HTTP as by sql()."""
+    text = "SELECT customer, 7 / 2 AS x FROM spend WHERE n >= (SELECT MIN(n) FROM spend) ORDER BY customer DESC LIMIT 1;"
+    answer = shop.http.post("/query-stream", json={"sql": text})
+    assert [json.loads(line) for line in answer.text.splitlines()][1:] == [["bob", 3]]
+    (_, row) = shop.http.post("/query", json={"ksql": "WITH x AS (VALUES (1)) SELECT * FROM x;"}).json()
+    assert row == {"row": {"columns": [1]}}
