@@ -24,6 +24,7 @@ from .clients import ClientMethods
 from .functions.registry import Registry
 from .handles import StreamHandle, TableHandle
 from .opened import PROCESSING_LOG, Opening, opened
+from .parameters import Parameters
 from .plan.explain import explain as plan_text
 from .results import Message, Result, Submitted, Table
 from .session import Session
@@ -132,16 +133,16 @@ class Database(ClientMethods):
 
     # --- statements and data, in the default session ---------------------------------------
 
-    def execute(self, text: str, *, path: str | Path | None = None) -> list[Result]:
+    def execute(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> list[Result]:
         """Execute a script, statement by statement, and return one result for each.  See `Session.execute`."""
-        return self._default.execute(text, path=path)
+        return self._default.execute(text, parameters, path=path)
 
-    def steps(self, text: str, *, path: str | Path | None = None) -> Iterator[Result]:
+    def steps(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> Iterator[Result]:
         """Like `execute`, with each result as soon as its statement is executed and before the next one is.
 
         See `Session.steps`.
         """
-        return self._default.steps(text, path=path)
+        return self._default.steps(text, parameters, path=path)
 
     def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
         """Execute a script's statements, each of them once ever, however often the script is submitted under this name.
@@ -150,18 +151,14 @@ class Database(ClientMethods):
         """
         return self._default.submit(text, name, path=path)
 
-    def sql(
-        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> Table:
+    def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
         """Answer one SELECT over tables and streams, with any clauses, in the dialect's meaning.
 
         See `Session.sql`.
         """
         return self._default.sql(text, after=after, parameters=parameters)
 
-    def duckdb(
-        self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, *, after: Token | None = None
-    ) -> Table:
+    def duckdb(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
         """Answer one SELECT of DuckDB's own SQL over the same tables and streams.  See `Session.duckdb`."""
         return self._default.duckdb(text, parameters, after=after)
 
@@ -170,10 +167,15 @@ class Database(ClientMethods):
         self._default.wait(token, names, timeout_s)
 
     def subscribe(
-        self, text: str, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        overflow: Literal["block", "drop"] = "block",
+        resume: str | None = None,
     ) -> Subscription:
         """The rows of a push query, as they come: iterate it, also with ``async for``.  See `Session.subscribe`."""
-        return self._default.subscribe(text, overflow=overflow, resume=resume)
+        return self._default.subscribe(text, parameters, overflow=overflow, resume=resume)
 
     def stream(self, name: str) -> StreamHandle:
         """A stream as an object.  See `Session.stream`."""

@@ -8,85 +8,111 @@ from __future__ import annotations
 
 import datetime
 import math
+import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from ..errors import Span, StatementError
 from ..grammar import ast
+from ..grammar.parse import parse
 from ..grammar.selects import nodes_of, rebuilt
 from ..limits import NESTING_DEPTH_MAX
+from .intake.values import plain
 
 Tree = TypeVar("Tree", bound=ast.Node)
-Parameters = Sequence[Any] | Mapping[str, Any] | None
-
-_EPOCH = datetime.datetime(1970, 1, 1)
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 
-def with_values(statement: Tree, parameters: Parameters) -> Tree:
+def with_values(statement: Tree, parameters: Parameters | None) -> Tree:
     """The statement with its parameters replaced by constants.
 
     Args:
-        parameters: a list or tuple for ``?`` in order, a dict for ``$name``; names are compared as they are written, or
-            else without regard to case.
+        parameters: a list or tuple for ``?`` in order, a dict for ``$name``; names are compared without regard to case.
 
     Raises:
         StatementError: a parameter has no value, a value no parameter, or no type of SQL has such a value.
     """
-    if parameters is not None and (isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping)):
-        raise StatementError(f"parameters are a list or a dict, not {type(parameters).__name__}")
-    places = [node for node in nodes_of(statement) if isinstance(node, ast.Parameter)]
-    if not places and parameters is None:
-        return statement
     given = _by_name(parameters)
-    used: set[str] = set()
+    _check_used(given, parameter_names(statement))
+    return _replaced(statement, given)
 
+
+class ScriptValues:
+    """Values for the parameters of a script.
+
+    Raises:
+        StatementError: a value has no parameter in the text.
+    """
+
+    def __init__(self, text: str, parameters: Parameters | None) -> None:
+        self._given = _by_name(parameters)
+        if parameters is None or "${" in text:
+            return  # what variables make of the text is known when its turn comes
+        _check_used(self._given, {name for parsed in parse(text) for name in parameter_names(parsed.statement)})
+
+    def into(self, statement: ast.Statement) -> ast.Statement:
+        """The statement with its parameters replaced.  Raises: StatementError."""
+        return _replaced(statement, self._given)
+
+
+def parameter_names(tree: ast.Node) -> set[str]:
+    """The names of the parameters in a tree; ``?`` are ``1``, ``2``, .."""
+    return {node.name for node in nodes_of(tree) if isinstance(node, ast.Parameter)}
+
+
+def _check_used(given: Mapping[str, Any], names: set[str]) -> None:
+    wanted = {name.upper() for name in names}
+    for name in given:
+        if name not in wanted:
+            raise StatementError(
+                f"there is a value for the parameter {name}, which the text has not",
+                suggestion="A parameter is written ? or $name, not in quotes.",
+            )
+
+
+def _replaced(statement: Tree, given: Mapping[str, Any]) -> Tree:
     def find(place: ast.Parameter) -> Any:
-        name = place.name if place.name in given else place.name.upper()
-        if name not in given:
+        if place.name.upper() not in given:
             raise StatementError(
                 f"the parameter {'?' if place.name.isdigit() else '$' + place.name} has no value",
                 span=place.span,
                 suggestion="Give values beside the text: a list for ?, a dict for $name.",
             )
-        used.update((name, name.upper()))
-        return given[name]
+        return given[place.name.upper()]
 
     def change(node: Any) -> Any:
         if isinstance(node, ast.Parameter):
             return constant(find(node), node.span)
-        updates = {}
-        for name in ("limit", "offset", "rows"):
-            place = getattr(node, name, None)
-            if isinstance(place, ast.Parameter):
-                updates[name] = _count(find(place), place.span)
-        return _replaced(node, updates, change) if updates else None
+        counts = {
+            name: _count(find(place), place.span)
+            for name in ("limit", "offset", "rows")
+            if isinstance(place := getattr(node, name, None), ast.Parameter)
+        }
+        return rebuilt(replace(node, **counts), change) if counts else None
 
-    bound = rebuilt(statement, change)
-    for name in given:
-        if name not in used:
-            raise StatementError(f"there is a value for the parameter {name}, which the text has not")
-    return cast("Tree", bound)
+    return cast("Tree", rebuilt(statement, change)) if parameter_names(statement) else statement
 
 
-def _replaced(node: Any, updates: dict[str, Any], change: Any) -> Any:
-    from dataclasses import replace
-
-    return rebuilt(replace(node, **updates), lambda n: change(n))
-
-
-def _by_name(parameters: Parameters) -> dict[str, Any]:
+def _by_name(parameters: Parameters | None) -> dict[str, Any]:
+    """Values by the names of their parameters in upper case."""
     if parameters is None:
         return {}
+    if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping):
+        raise StatementError(f"parameters are a list or a dict, not {type(parameters).__name__}")
     if not isinstance(parameters, Mapping):
         return {str(number): value for number, value in enumerate(parameters, 1)}
     named: dict[str, Any] = {}
     for name, value in parameters.items():
         if not isinstance(name, str):
             raise StatementError(f"the name of a parameter is text, not {type(name).__name__}")
-        named[name.removeprefix("$")] = value
-    for name in list(named):
-        named.setdefault(name.upper(), named[name]) if name.upper() == name else None
+        key = name.removeprefix("$").upper()
+        if key in named:
+            raise StatementError(f"two values are given for the parameter {name}")
+        named[key] = value
     return named
 
 
@@ -104,7 +130,14 @@ def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
     """
     if depth > NESTING_DEPTH_MAX:
         raise StatementError(f"the value of a parameter is nested more than {NESTING_DEPTH_MAX} levels deep", span=span)
-    value = _plain(value)
+    value = plain(value)
+    if isinstance(value, uuid.UUID):
+        value = str(value)
+    if isinstance(value, np.datetime64):
+        days = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
+        value = value.astype("datetime64[D]" if days else "datetime64[ms]").item()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     match value:
         case None:
             return ast.NullLiteral(span=span)
@@ -116,9 +149,11 @@ def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
             return ast.DecimalLiteral(str(value), span=span)
         case float() if math.isfinite(value):
             return ast.DoubleLiteral(value, span=span)
+        case float() if math.isnan(value):
+            return ast.FunctionCall("SQRT", (ast.DoubleLiteral(-1.0, span=span),), span=span)
         case float():
-            word = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-            return _cast(word, "DOUBLE", span)
+            huge = ast.DoubleLiteral(math.copysign(1e308, value), span=span)
+            return ast.Arithmetic("*", huge, ast.DoubleLiteral(1e308, span=span), span=span)
         case Decimal() if value.is_finite():
             return ast.DecimalLiteral(format(value, "f"), span=span)
         case str():
@@ -142,23 +177,6 @@ def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
             entries = tuple((constant(k, span, depth + 1), constant(v, span, depth + 1)) for k, v in value.items())
             return ast.MapConstructor(entries, span=span)
     raise StatementError(f"a parameter cannot be {type(value).__name__}: {value!r:.100}", span=span)
-
-
-def _plain(value: Any) -> Any:
-    """Scalars of NumPy and Arrow as Python's own; UUIDs and enums as their text and value."""
-    import enum
-    import uuid
-
-    if isinstance(value, enum.Enum):
-        return _plain(value.value)
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    module = type(value).__module__.partition(".")[0]
-    if module == "pyarrow" and hasattr(value, "as_py"):
-        return value.as_py()
-    if module == "numpy" and hasattr(value, "item"):
-        return value.item() if getattr(value, "ndim", 0) == 0 else value.tolist()
-    return value
 
 
 def _text(value: str, span: Span) -> str:

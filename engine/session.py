@@ -22,7 +22,7 @@ from ..storage.log.protocol import OffsetReset, Transaction
 from .catalog import Catalog
 from .clients import ClientMethods
 from .handles import StreamHandle, TableHandle, handle
-from .parameters import with_values
+from .parameters import Parameters, ScriptValues, with_values
 from .results import PrintResult, PushResult, Result, Submitted, Table
 from .session_state import SessionState
 from .settings import Settings
@@ -72,13 +72,15 @@ class Session(ClientMethods):
 
     # --- statements ------------------------------------------------------------------------
 
-    def execute(self, text: str, *, path: str | Path | None = None) -> list[Result]:
+    def execute(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> list[Result]:
         """Execute a script, statement by statement, and return one result for each.
 
         Syntax errors are found before anything is executed.  A statement that fails has changed nothing; those before it
         stay executed.
 
         Args:
+            parameters: values for ``?``, in order over the whole text, or for ``$name``, by name; each is the constant that
+                the text would have in its place.
             path: the file that the script is from: errors name it, and RUN SCRIPT looks for files beside it (without it:
                 in the current directory).
 
@@ -88,16 +90,21 @@ class Session(ClientMethods):
         """
         self._check_open()
         with self._engine.lock:
-            return list(self.steps(text, path=path))
+            return list(self.steps(text, parameters, path=path))
 
-    def steps(self, text: str, *, path: str | Path | None = None) -> Iterator[Result]:
+    def steps(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> Iterator[Result]:
         """Like `execute`, with each result as soon as its statement is executed and before the next one is.
 
         Raises:
             StatementError, StorageError: see `execute`.
         """
         check_text(text)
-        statements = statements_of(self._state, text, None if path is None else Path(path))
+        file = None if path is None else Path(path)
+        try:
+            values = ScriptValues(text, parameters)
+        except StatementError as error:
+            raise error.located(text, None if path is None else str(path)) from error.__cause__
+        statements = statements_of(self._state, text, file)
         while True:
             interrupts.check()
             self._check_open()
@@ -108,6 +115,8 @@ class Session(ClientMethods):
                     return
                 statement, script = step
                 try:
+                    if script.path == file:
+                        statement = values.into(statement)
                     result = self._execute(statement)
                 except StatementError as error:
                     raise script.locate(error, statement) from error.__cause__
@@ -155,9 +164,7 @@ class Session(ClientMethods):
             submission.finish()
             return Submitted(name, tuple(known), tuple(results))
 
-    def sql(
-        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> Table:
+    def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
         """Answer one SELECT over tables and streams, with any clauses, in the dialect's meaning.
 
         All tables are read as of one moment between steps of their queries, so a step is never half visible.  Rows of one
@@ -184,9 +191,7 @@ class Session(ClientMethods):
             except StatementError as error:
                 raise error.located(text) from error.__cause__
 
-    def duckdb(
-        self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, *, after: Token | None = None
-    ) -> Table:
+    def duckdb(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
         """Answer one SELECT of DuckDB's own SQL over the same tables and streams: its functions, its types, its meaning.
 
         DuckDB is locked down: no file, network, extension or setting can be reached.
@@ -221,11 +226,17 @@ class Session(ClientMethods):
         self._engine.host.wait_for(token, [q for q in wanted if q is not None and q in catalog.queries], timeout_s)
 
     def subscribe(
-        self, text: str, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        overflow: Literal["block", "drop"] = "block",
+        resume: str | None = None,
     ) -> Subscription:
         """The rows of a push query, as they come: iterate it, also with ``async for``.
 
         Args:
+            parameters: see `execute`.
             overflow: what happens when it is read too slowly: the query waits, or drops rows and says how many.
             resume: a name for whoever reads: how far it has come is kept in the database, and the next subscription of this
                 name goes on there.  A row is done with when the next one is asked for or the subscription is closed; after
@@ -245,6 +256,7 @@ class Session(ClientMethods):
                     "subscribe() takes a push query", span=query.span, text=text, suggestion="Write SELECT .. EMIT CHANGES."
                 )
             try:
+                query = with_values(query, parameters)
                 subscription = select.push(Context(self._engine, self._state), query, overflow, resume).subscription
             except StatementError as error:
                 raise error.located(text) from error.__cause__

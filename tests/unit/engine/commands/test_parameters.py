@@ -1,0 +1,119 @@
+"""Values beside the text change nothing else: each is the constant that the text would have in its place."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from penstock.engine.database import Database, connect
+from penstock.errors import StatementError
+
+MOMENT = datetime.datetime(2024, 1, 2, 3, 4, 5, 678_901)
+
+
+@pytest.fixture(scope="module")
+def db() -> Iterator[Database]:
+    """A stream with a column of every type, and one row."""
+    with connect(settings={"auto.offset.reset": "earliest"}, threads=0) as opened:
+        opened.execute("""
+            CREATE STREAM s (k STRING KEY, i INT, l BIGINT, d DOUBLE, m DECIMAL(6, 2), t BOOLEAN, ts TIMESTAMP, da DATE,
+                ti TIME, b BYTES, a ARRAY<INT>, st STRUCT<X INT, `y` STRING>) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);
+        """)
+        opened.insert(
+            "S",
+            [
+                {
+                    "k": "it's", "i": 5, "l": 2**40, "d": float("nan"), "m": "1.50", "t": True, "ts": MOMENT,
+                    "da": MOMENT.date(), "ti": datetime.time(1, 2, 3), "b": b"\x00\xff", "a": [1, 2],
+                    "st": {"X": 1, "y": "z"},
+                }
+            ],
+        )  # fmt: skip
+        yield opened
+
+
+MATCHES: list[tuple[str, Any]] = [
+    ("k", "it's"), ("i", 5), ("i", np.int16(5)), ("l", 2**40), ("d", float("nan")), ("m", decimal.Decimal("1.5")),
+    ("t", True), ("ts", MOMENT), ("ts", MOMENT.replace(tzinfo=datetime.UTC)), ("ts", np.datetime64(MOMENT)),
+    ("da", MOMENT.date()), ("ti", datetime.time(1, 2, 3)), ("b", b"\x00\xff"), ("b", bytearray(b"\x00\xff")),
+    ("a", [1, 2]), ("a", (1, 2)), ("a", np.array([1, 2])), ("st", {"X": 1, "y": "z"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), MATCHES)
+def test_every_type(db: Database, column: str, value: Any) -> None:
+    """By place and by name, in lookups and beside other clauses."""
+    assert len(db.sql(f"SELECT k FROM s WHERE {column} = ?", parameters=[value])) == 1
+    assert len(db.sql(f"SELECT k FROM s WHERE {column} = $v ORDER BY k", parameters={"v": value})) == 1
+
+
+TEXTS = ["x'; DROP STREAM s; --", "?", "$name", "${variable}", "", "\\", "2024-01-01", "true", "1", "NULL", 'ü\n`"']
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_never_read_as_sql(db: Database, text: str) -> None:
+    """It comes back as it went in."""
+    assert db.sql("SELECT ? AS x", parameters=[text]).fetchall() == [(text,)]
+
+
+def test_types_are_those_of_constants(db: Database) -> None:
+    """7 / 2 is 3 with a parameter, too; a UUID is its text."""
+    one = uuid.uuid4()
+    assert db.sql("SELECT ? / 2 AS a, ? / 2 AS b, ? AS c, ? AS d", parameters=[7, 7.0, one, 2**70]).fetchall() == [
+        (3, 3.5, str(one), decimal.Decimal(2**70))
+    ]
+
+
+def test_in_every_statement(db: Database) -> None:
+    """INSERT, WITH, LIMIT, DELETE, CREATE and push queries; a query keeps the values that it was made with."""
+    db.execute(
+        "CREATE TABLE t (k STRING PRIMARY KEY, v INT) WITH (KAFKA_TOPIC = $topic, PARTITIONS = $n);", {"topic": "tt", "n": 1}
+    )
+    db.execute("CREATE TABLE c AS SELECT k, v + ? AS v FROM t WHERE k <> ?;", [10, "no'"])
+    db.execute("INSERT INTO t VALUES (?, ?), (?, ?); INSERT INTO t VALUES (?, 5);", ["a", 1, "no'", 2, "b"])
+    db.drain()
+    assert db.sql("SELECT * FROM c ORDER BY k LIMIT ? OFFSET ?", parameters=[5, 0]).fetchall() == [("a", 11), ("b", 15)]
+    db.execute("DELETE FROM t WHERE k = $k;", {"K": "a"})
+    db.drain()
+    assert db.sql("SELECT k FROM c LIMIT $l", parameters={"$l": 9}).fetchall() == [("b",)]
+    assert "no''" in db.catalog.queries[next(q for q in db.catalog.queries if q.startswith("CTAS_C"))].statement
+    with db.subscribe("SELECT i + ? AS x FROM s EMIT CHANGES LIMIT ?;", [1, 1]) as rows:
+        db.drain()
+        assert [row.values for row in rows] == [(6,)]
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("SELECT ? AS x", [object()]), ("SELECT ? AS x", []), ("SELECT ? AS x", [1, 2]), ("SELECT ? AS x", 5),
+    ("SELECT ? AS x", "a"),
+    ("SELECT ? AS x", ["\udc80"]), ("SELECT ? AS x", [None]), ("SELECT ? AS x", [10**90]), ("SELECT $x AS x", {"y": 1}),
+    ("SELECT $x AS x", {"x": 1, "X": 2}), ("SELECT $x AS x", {1: 2}), ("SELECT 1 AS x", [1]), ("SELECT '?' AS x", [1]),
+    ("SELECT k FROM s LIMIT ?", [-1]), ("SELECT k FROM s LIMIT ?", ["1"]), ("SELECT k FROM s LIMIT ?", [True]),
+    ("SELECT k FROM s LIMIT ?", [None]), ("SELECT ? AS x", [datetime.timedelta(1)]), ("SELECT ? AS x", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "parameters"), WRONG)
+def test_what_does_not_fit_is_refused(db: Database, text: str, parameters: Any) -> None:
+    """With a StatementError, before anything is done."""
+    with pytest.raises(StatementError):
+        db.sql(text, parameters=parameters)
+    if text.endswith("x"):
+        with pytest.raises(StatementError):
+            db.execute(text + ";", parameters)
+
+
+def test_a_deep_value_is_refused(db: Database) -> None:
+    """A list in a list in a list .."""
+    value: Any = 1
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(StatementError, match="nested"):
+        db.sql("SELECT ? AS x", parameters=[value])
+    while isinstance(value, list):  # taken apart by hand: its end would be a deep recursion
+        value = value.pop()
