@@ -34,11 +34,16 @@ TIMESTAMP_MS_MAX: Final = 1 << 62
 UNREAD_ROWS_MAX: Final = 20_000_000
 """Rows a producer may be ahead of the slowest running query before insert() waits: what is unread fills memory or disk."""
 
-ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
-"""Bytes of one answer that DuckDB gives: a forgotten join condition must not take the machine's memory."""
+DUCKDB_MEMORY_BYTES: Final = 2 * 1024 * 1024 * 1024
+"""Bytes that DuckDB may take for one query, and again its answer, unless ``penstock.duckdb.memory`` says otherwise: a
+forgotten join condition must not take the machine's memory."""
+
+DUCKDB_ITEMS_MAX: Final = 1_000_000
+"""Characters or items that one call of repeat, lpad, range and their like may make in DuckDB's SQL: it does not count
+them against its memory before they are there."""
 
 QUERY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
-"""Bytes that one step of a query which is answered once may take: see `ANSWER_BYTES_MAX`."""
+"""Bytes that one step of a query which is answered once may take: see `DUCKDB_MEMORY_BYTES`."""
 
 JOINED_PAIRS_MAX: Final = 50_000_000
 """Pairs of rows that one join of such a query looks at: their numbers take 0.8 GB."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from ..limits import DUCKDB_MEMORY_BYTES
 from ..storage.schemas.registry import LEVELS
 
 Kind = Literal["text", "integer", "boolean"]
@@ -227,6 +228,16 @@ class DatabaseOptions:
         200,
         "after how long relaxed commits are written to disk: what a crash may lose",
         at_connect=True,
+    )
+    duckdb_memory: int = _number(
+        "penstock.duckdb.memory",
+        DUCKDB_MEMORY_BYTES,
+        "bytes that one query of DuckDB's own SQL may take, and again its answer",
+        least=16 * 1024 * 1024,
+        at_connect=True,
+    )
+    duckdb_threads: int = _number(
+        "penstock.duckdb.threads", 1, "threads that one query of DuckDB's own SQL may take", least=1, at_connect=True
     )
     threads: int = _number("penstock.threads", 2, "threads that run queries; 0 leaves all work to drain()", at_connect=True)
     rows_per_step: int = _number(

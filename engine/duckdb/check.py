@@ -2,51 +2,45 @@
 
 DuckDB itself is locked (no files, no network, no extensions, no changes of settings; see `pull`), but it still tells about
 its process: settings, secrets, other databases, the machine.  So the statement is parsed by DuckDB and its tree is checked
-before it is bound: tables are those that the engine knows or the statement defines (WITH), table functions come from a
-short list, and functions that look or act outside the query are refused.
+before it is bound: tables are those that the engine knows or the statement defines (WITH), functions and table functions
+come from lists (`allowed`).
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Span, StatementError
+from ...limits import DUCKDB_ITEMS_MAX
+from .allowed import FORMATTING, FUNCTIONS, MULTIPLYING, TABLE_FUNCTIONS
 
 if TYPE_CHECKING:
     import duckdb
 
-_TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
-"""They make rows of their arguments and of nothing else."""
 
-_REFUSED_FUNCTIONS = frozenset(
-    {
-        "current_connection_id",
-        "current_query_id",
-        "current_setting",
-        "current_transaction_id",
-        "currval",
-        "getenv",
-        "getvariable",
-        "in_search_path",
-        "json_execute_serialized_sql",
-        "nextval",
-        "parse_duckdb_log_message",
-        "setseed",
-        "setval",
-        "sleep_ms",
-        "txid_current",
-        "write_log",
-    }
-)
-_REFUSED_PREFIXES = ("pg_", "inet_", "has_", "duckdb_", "pragma_")
-_HARMLESS = frozenset({"pg_typeof"})
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A table, a column or a constant field of the statement, where it stands.
+
+    Attributes:
+        kind: ``table``, ``column`` (with what qualifies it) or ``field`` (the text of a constant that picks a field).
+        start, end: offsets in characters; a table's alias is among them.
+    """
+
+    kind: str
+    name: str
+    alias: str
+    start: int
+    end: int
 
 
-def tables_named(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
-    """The tables that one SELECT names and does not define itself.
+def mentions(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Mention]:
+    """What one SELECT names and does not define itself.
 
     Args:
         connection: any; it only parses.
@@ -66,46 +60,150 @@ def tables_named(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
         raise StatementError(
             "only one SELECT statement can be run here", text=sql, suggestion="Use execute() for other statements."
         )
-    return set(_walk(tree["statements"][0], frozenset(), sql))
+    return list(_walk(tree["statements"][0], frozenset(), _Text(sql), _catalog(connection)))
 
 
-def _walk(node: Any, defined: frozenset[str], sql: str) -> Iterator[str]:
-    """Table names in a tree; ``defined`` are the names, in lower case, that WITH has defined around it."""
+class _Text:
+    """A statement, and its offsets in bytes as offsets in characters."""
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+        self._encoded = None if sql.isascii() else sql.encode()
+
+    def place(self, node: dict[str, Any]) -> tuple[int, int]:
+        """Where a node stands; the end of the text, if it does not say."""
+        start = node.get("query_location")
+        if not isinstance(start, int) or not 0 <= start < (len(self._encoded or self.sql)):
+            return len(self.sql), len(self.sql)
+        end = start + max(1, node.get("query_location_length") or 0)
+        if self._encoded is None:
+            return start, end
+        return len(self._encoded[:start].decode(errors="replace")), len(self._encoded[:end].decode(errors="replace"))
+
+
+_catalogs: dict[str, frozenset[str]] = {}
+
+
+def _catalog(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """The names of DuckDB's own tables and views, in lower case: no query may give one of them another meaning."""
+    if "names" not in _catalogs:
+        rows = connection.execute("SELECT view_name FROM duckdb_views() UNION SELECT table_name FROM duckdb_tables()")
+        _catalogs["names"] = frozenset(name.lower() for (name,) in rows.fetchall())
+    return _catalogs["names"]
+
+
+def _walk(node: Any, defined: frozenset[str], text: _Text, catalog: frozenset[str]) -> Iterator[Mention]:
+    """Mentions in a tree; ``defined`` are the names, in lower case, that WITH has defined around it."""
     if isinstance(node, list):
         for item in node:
-            yield from _walk(item, defined, sql)
+            yield from _walk(item, defined, text, catalog)
         return
     if not isinstance(node, dict):
         return
-    _check_node(node, sql)
+    _check_node(node, text)
     if node.get("type") == "BASE_TABLE":
         if _qualified(node):
-            raise _refusal(f"{_full_name(node)} cannot be reached: tables are named without a schema here", node, sql)
+            raise _refusal(f"{_full_name(node)} cannot be reached: tables are named without a schema here", node, text)
         if node["table_name"].lower() not in defined:
-            yield node["table_name"]
+            yield Mention("table", node["table_name"], node.get("alias") or "", *text.place(node))
+    elif node.get("type") == "COLUMN_REF":
+        yield Mention("column", ".".join(node["column_names"]), "", *text.place(node))
+    elif node.get("function_name") in _PICKING or node.get("type") in ("ARRAY_EXTRACT", "STRUCT_EXTRACT"):
+        for child in _arguments(node)[1:]:
+            value = _constant(child)
+            if isinstance(value, str):
+                yield Mention("field", value, "", *text.place(child))
     for entry in (node.get("cte_map") or {}).get("map", ()):
-        own = {entry["key"].lower()} if entry["value"]["query_node"]["type"] == "RECURSIVE_CTE_NODE" else set()
-        yield from _walk(entry["value"], defined | own, sql)
-        defined |= {entry["key"].lower()}
+        name = entry["key"].lower()
+        if name in catalog:
+            raise _refusal(f"{entry['key']} is a name of DuckDB's own and cannot be given to a query", node, text)
+        query = entry["value"]["query_node"]
+        if query.get("type") == "RECURSIVE_CTE_NODE":  # what it begins with does not see itself
+            yield from _walk({k: v for k, v in query.items() if k != "right"}, defined, text, catalog)
+            yield from _walk(query.get("right"), defined | {name}, text, catalog)
+        yield from _walk(
+            {k: v for k, v in entry["value"].items() if k != "query_node" or v.get("type") != "RECURSIVE_CTE_NODE"},
+            defined,
+            text,
+            catalog,
+        )
+        defined |= {name}
     for key, value in node.items():
+        if key == "function" and node.get("type") == "TABLE_FUNCTION":
+            value = _arguments(value)  # the function itself has been checked, as one that makes rows
         if key != "cte_map":
-            yield from _walk(value, defined, sql)
+            yield from _walk(value, defined, text, catalog)
 
 
-def _check_node(node: dict[str, Any], sql: str) -> None:
+_PICKING = frozenset({"struct_extract", "array_extract", "element_at", "list_extract"})
+"""Functions that take the name of a field as a text."""
+
+
+@functools.cache
+def _is_allowed(name: str) -> bool:
+    return name in FUNCTIONS or name.lower() in FUNCTIONS
+
+
+def _check_node(node: dict[str, Any], text: _Text) -> None:
     """Raises: StatementError, if the node itself (not what is below it) is refused."""
     kind = node.get("type")
     if kind == "TABLE_FUNCTION":
-        name = node["function"].get("function_name", "")
-        if name.lower() not in _TABLE_FUNCTIONS or _qualified(node["function"]):
-            raise _refusal(f"the table function {name} cannot be used here", node, sql)
+        function = node["function"]
+        name = function.get("function_name", "")
+        if name.lower() not in TABLE_FUNCTIONS or _qualified(function):
+            raise _refusal(f"the table function {name} cannot be used here", node, text)
     elif kind == "SHOW_REF" and (node.get("query") is None or node.get("show_type") not in ("DESCRIBE", "SUMMARY")):
-        raise _refusal("this cannot be shown here", node, sql)
+        raise _refusal("this cannot be shown here", node, text)
     elif "function_name" in node:
-        name = node["function_name"].lower()
-        locked = name in _REFUSED_FUNCTIONS or name.startswith(_REFUSED_PREFIXES)
-        if (locked and name not in _HARMLESS) or _qualified(node):
-            raise _refusal(f"the function {node['function_name']} cannot be used here", node, sql)
+        name = node["function_name"]
+        if not (_is_allowed(name) or name.lower() in TABLE_FUNCTIONS) or _qualified(node):
+            raise _refusal(f"the function {name} cannot be used here", node, text)
+        _check_size(node, name.lower(), text)
+
+
+def _check_size(node: dict[str, Any], name: str, text: _Text) -> None:
+    """What a function makes is bounded where the statement says how large it is."""
+    children = _arguments(node)
+    if name in FORMATTING and children:
+        value = _constant(children[0])
+        if not isinstance(value, str) or _LONG_NUMBER.search(value) or "*" in value or ":{" in value:
+            raise _refusal(f"{name} takes a constant format with widths of four digits at most here", node, text)
+    if name not in MULTIPLYING:
+        return
+    place = MULTIPLYING[name]
+    for child in children[place:] if place >= 0 else children:
+        value = _constant(child)
+        if isinstance(value, str) and name in ("lpad", "rpad"):
+            continue
+        if not isinstance(value, int) or abs(value) > DUCKDB_ITEMS_MAX:
+            raise _refusal(f"{name} takes a constant of {DUCKDB_ITEMS_MAX:,} at most here", node, text)
+
+
+_LONG_NUMBER = re.compile(r"\d{5}")
+
+
+def _constant(node: Any) -> Any:
+    """The value of a constant, also one with a minus sign; None for anything else."""
+    if not isinstance(node, dict):
+        return None
+    if node.get("function_name") == "-" and len(_arguments(node)) == 1:
+        inner = _constant(_arguments(node)[0])
+        return -inner if isinstance(inner, int) else None
+    literal = node.get("literal")
+    if not isinstance(literal, dict):
+        return None
+    content = literal.get("text")
+    if literal.get("kind") == "INTEGER" and isinstance(content, str):
+        return int(content)
+    return content if literal.get("kind") == "STRING" else None
+
+
+def _arguments(node: dict[str, Any]) -> list[Any]:
+    """The arguments of a function or of an operator."""
+    given = node.get("arguments")
+    if given is None:
+        return list(node.get("children") or ())
+    return [a.get("expression") if isinstance(a, dict) and "expression" in a else a for a in given]
 
 
 def _qualified(node: dict[str, Any]) -> bool:
@@ -117,15 +215,11 @@ def _full_name(node: dict[str, Any]) -> str:
     return ".".join(part for part in (node["catalog_name"], node["schema_name"], node["table_name"]) if part)
 
 
-def _refusal(message: str, node: dict[str, Any], sql: str) -> StatementError:
-    encoded = sql.encode()
-    at, length = node.get("query_location", len(encoded)), node.get("query_location_length", 0)
-    span = None
-    if at < len(encoded):
-        start = len(encoded[:at].decode(errors="replace"))
-        span = span_at(sql, start, start + max(1, len(encoded[at : at + length].decode(errors="replace"))))
+def _refusal(message: str, node: dict[str, Any], text: _Text) -> StatementError:
+    start, end = text.place(node)
+    span = span_at(text.sql, start, end) if start < len(text.sql) else None
     return StatementError(
-        message, span=span, text=sql, suggestion="A query reaches streams, tables and its own values, nothing else."
+        message, span=span, text=text.sql, suggestion="A query reaches streams, tables and its own values, nothing else."
     )
 
 

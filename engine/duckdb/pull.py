@@ -7,13 +7,14 @@ one SELECT statement is accepted.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StatementError
-from ...limits import ANSWER_BYTES_MAX
+from ...limits import DUCKDB_MEMORY_BYTES
 from ...storage import interrupts
-from .check import duckdb_span, tables_named
+from .check import Mention, duckdb_span, mentions
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,18 +26,32 @@ _LOCKDOWN: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
-    "threads": "1",
+    "temp_directory": "",
 }
 _READ_ROWS = 65_536
 """Rows of an answer that are looked at together."""
 _names = threading.local()
 
 
-def _connection() -> duckdb.DuckDBPyConnection:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one query may take.
+
+    Attributes:
+        memory: bytes, of DuckDB's own and again of the answer.
+        threads: of DuckDB.
+    """
+
+    memory: int = DUCKDB_MEMORY_BYTES
+    threads: int = 1
+
+
+def _connection(bounds: Bounds) -> duckdb.DuckDBPyConnection:
     """A fresh, locked-down, in-memory database (1-2 ms)."""
     import duckdb
 
-    connection = duckdb.connect(":memory:", config=_LOCKDOWN)
+    config = {**_LOCKDOWN, "threads": str(bounds.threads), "memory_limit": f"{bounds.memory}B"}
+    connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -45,49 +60,75 @@ def _connection() -> duckdb.DuckDBPyConnection:
 def _namer() -> duckdb.DuckDBPyConnection:
     """A per-thread connection used only to parse statements."""
     if not hasattr(_names, "connection"):
-        _names.connection = _connection()
+        _names.connection = _connection(Bounds())
     connection: duckdb.DuckDBPyConnection = _names.connection
     return connection
 
 
-def table_names(sql: str) -> set[str]:
-    """The tables a SELECT names, as written.
+def named(sql: str) -> list[Mention]:
+    """The tables, columns and fields that a SELECT names.
 
     Raises:
         StatementError: it is not exactly one SELECT that DuckDB can parse, or asks for what is locked.
     """
     import duckdb
 
+    if "\0" in sql:
+        raise StatementError("the query holds the character NUL")
     try:
         sql.encode()
     except UnicodeEncodeError as error:
         raise StatementError("the query holds half of a surrogate pair, which is no character") from error
     try:
-        return tables_named(_namer(), sql)
+        return mentions(_namer(), sql)
     except duckdb.Error as error:
         raise _wrong("DuckDB cannot read this query", error, sql) from error
 
 
-def run_select(sql: str, tables: Mapping[str, Callable[[], pa.Table]], parameters: object = None) -> Any:
-    """Run a SELECT over the given tables (made when first needed) and return an Arrow table.
+def run_select(
+    sql: str,
+    found: Sequence[Mention],
+    tables: Mapping[Mention, tuple[str, pa.Table]],
+    parameters: object = None,
+    bounds: Bounds = Bounds(),  # a constant
+) -> Any:
+    """Run a SELECT over the given tables and return an Arrow table.
+
+    Args:
+        found: what it names (`named`).
+        tables: for each mention of a table the name of the source, which tells sources apart, and its rows.
 
     Raises:
-        StatementError: the statement is wrong, or asks for something that is locked.
+        StatementError: the statement is wrong, asks for something that is locked, or for too much memory.
     """
     import duckdb
     import pyarrow as pa
 
-    connection = _connection()
+    from .names import renamed, replacements, restored, rewritten
+
+    sources = dict(tables.values())
+    new = replacements([table.schema for table in sources.values()])
+    physical = _physical(tables)
+    moved = {m: physical[name] for m, (name, _) in tables.items() if m.name.lower() != physical[name].lower()}
+    text = rewritten(sql, found, new, moved) if new or moved else sql
+    connection = _connection(bounds)
     try:
-        for name, make in tables.items():
-            connection.register(name, make())
+        for name, table in sources.items():
+            connection.register(physical[name], renamed(table, new))
         with interrupts.stopping(connection.interrupt):
-            relation = connection.sql(sql, params=parameters)
+            relation = connection.sql(text, params=parameters)
             wide = [place for place, type_ in enumerate(relation.types) if str(type_) == "HUGEINT"]
-            return _narrowed(_whole(relation.to_arrow_reader(_READ_ROWS), sql), wide)
+            answer = _narrowed(_whole(relation.to_arrow_reader(_READ_ROWS), sql, bounds.memory), wide)
+        return restored(answer, new)
+    except duckdb.OutOfMemoryException as error:
+        raise StatementError(
+            f"DuckDB needs more than {bounds.memory:,} bytes for this query, which is penstock.duckdb.memory",
+            text=sql,
+            suggestion="Filter or aggregate earlier, or raise the property at connect().",
+        ) from error
     except duckdb.Error as error:
         interrupts.check()  # raises what stopped it
-        raise _wrong("DuckDB refuses this query", error, sql) from error
+        raise _wrong("DuckDB refuses this query", error, sql if text == sql else None) from error
     except (pa.ArrowException, OverflowError, RuntimeError, TypeError, ValueError) as error:
         interrupts.check()
         # a parameter that DuckDB cannot take, or a result that Arrow cannot hold
@@ -96,7 +137,18 @@ def run_select(sql: str, tables: Mapping[str, Callable[[], pa.Table]], parameter
         connection.close()
 
 
-def _whole(reader: pa.RecordBatchReader, sql: str) -> pa.Table:
+def _physical(tables: Mapping[Mention, tuple[str, pa.Table]]) -> dict[str, str]:
+    """A name for each source under which DuckDB tells it from the others: as it is written, if that does."""
+    found: dict[str, str] = {}
+    for mention, (name, _) in tables.items():
+        if name in found:
+            continue
+        free = mention.name.lower() not in {other.lower() for other in found.values()}
+        found[name] = mention.name if free else f"{mention.name}~{len(found)}"
+    return found
+
+
+def _whole(reader: pa.RecordBatchReader, sql: str, most: int) -> pa.Table:
     """All batches of an answer.  Raises: StatementError, if it grows too large."""
     import pyarrow as pa
 
@@ -105,9 +157,11 @@ def _whole(reader: pa.RecordBatchReader, sql: str) -> pa.Table:
         interrupts.check()
         batches.append(batch)
         size += batch.nbytes
-        if size > ANSWER_BYTES_MAX:
+        if size > most:
             raise StatementError(
-                f"the answer is larger than {ANSWER_BYTES_MAX:,} bytes", text=sql, suggestion="Aggregate, or add a LIMIT."
+                f"the answer is larger than {most:,} bytes, which is penstock.duckdb.memory",
+                text=sql,
+                suggestion="Aggregate, or add a LIMIT.",
             )
     return pa.Table.from_batches(batches, reader.schema)
 
@@ -125,8 +179,9 @@ def _narrowed(table: pa.Table, places: list[int]) -> pa.Table:
     return table
 
 
-def _wrong(what: str, error: Exception, sql: str) -> StatementError:
-    return StatementError(f"{what}: {_first_line(error)}", span=duckdb_span(str(error), sql), text=sql)
+def _wrong(what: str, error: Exception, sql: str | None) -> StatementError:
+    span = None if sql is None else duckdb_span(str(error), sql)
+    return StatementError(f"{what}: {_first_line(error)}", span=span, text=sql)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,69 +1,68 @@
-"""Any SQL over the tables: what `Database.sql` gives to DuckDB.
+"""DuckDB's own SQL over the tables: what `Session.duckdb` gives to DuckDB.
 
-Names are looked up as the dialect does (bare ones in upper case), so ``FROM spend`` finds the table SPEND.  Tables that a
-query keeps show their state as of one commit over all of them; streams show all their records.
+A name in quotes is looked up as it is written, and else in upper case; a bare one in upper case first, as in the dialect, so
+``FROM spend`` finds the table SPEND.  Tables that a query keeps show their state as of one commit over all of them; streams
+show all their records.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 
 from ...errors import StatementError
 from ...grammar import ast
+from ..analysis.query import analyse
 from ..catalog import DataSource
 from ..duckdb import pull as duckdb_pull
+from ..duckdb.check import Mention, span_at
 from ..results import Table
+from ..schema import WINDOW_BOUNDS
 from .context import Context
-from .select import pull
+from .reading_sources import find_source, kept_view, read_stream
+from .wanted import check_scan
 
 
 def query(context: Context, text: str, parameters: object = None) -> Table:
     """Run one SELECT in a locked-down DuckDB.
 
     Raises:
-        StatementError: DuckDB cannot read it, it names something that is not there, or asks for what is locked.
+        StatementError: DuckDB cannot read it, it names something that is not there, asks for what is locked, or a switch
+            forbids it.
     """
-    named = duckdb_pull.table_names(text)
-    found = {name: _source(context, name) for name in named}
-    _check_distinct(found)
-    views = {name: v for name, source in found.items() if (v := context.view_of(source)) is not None}
-    snapshots = context.host.tables(views) if views else {}
-    tables: dict[str, Callable[[], pa.Table]] = {}
-    for name, source in found.items():
-        tables[name] = snapshots[name].table if name in snapshots else _stream_reader(context, source)
-    return Table(duckdb_pull.run_select(text, tables, parameters))
+    found = duckdb_pull.named(text)
+    try:
+        sources = {m: _source(context, m, text) for m in found if m.kind == "table"}
+        views = {s.name: v for s in sources.values() if (v := context.view_of(s)) is not None}
+        snapshots = context.host.tables(views) if views else {}
+        rows = {
+            source.name: snapshots[source.name].table() if source.name in snapshots else _stream(context, source)
+            for source in sources.values()
+        }
+    except StatementError as error:
+        raise error.located(text) from error.__cause__
+    options = context.session.settings.database
+    bounds = duckdb_pull.Bounds(options.duckdb_memory, options.duckdb_threads)
+    tables = {m: (source.name, rows[source.name]) for m, source in sources.items()}
+    return Table(duckdb_pull.run_select(text, found, tables, parameters, bounds))
 
 
-def _check_distinct(found: dict[str, DataSource]) -> None:
-    """DuckDB does not see the difference between names in upper and in lower case.  Raises: StatementError."""
-    seen: dict[str, str] = {}
-    for source in found.values():
-        other = seen.setdefault(source.name.lower(), source.name)
-        if other != source.name:
-            raise StatementError(f"{other} and {source.name} differ in case only, so one query cannot name both")
-
-
-def _source(context: Context, name: str) -> DataSource:
-    source = context.catalog.sources.get(name) or context.catalog.sources.get(name.upper())
-    if source is None:
-        return context.catalog.source(name.upper())  # raises, with near misses
-    if source.kind == "TABLE" and context.view_of(source) is None:
-        raise StatementError(
-            f"{source.name} is a table that no query keeps, so it cannot be asked",
-            suggestion=f"CREATE TABLE .. AS SELECT * FROM {source.name}; makes one that can.",
-        )
+def _source(context: Context, mention: Mention, text: str) -> DataSource:
+    """The stream or table that a name means.  Raises: StatementError, for an unknown one and for what may not be read."""
+    in_quotes = text[mention.start : mention.start + 1] == '"'
+    first, second = (mention.name, mention.name.upper()) if in_quotes else (mention.name.upper(), mention.name)
+    name = first if first in context.catalog.sources or second not in context.catalog.sources else second
+    span = span_at(text, mention.start, mention.start + len(mention.name)) if mention.start < len(text) else ast.NO_SPAN
+    source = find_source(context, ast.SourceRef(name, span=span))
+    if source.kind == "TABLE":
+        kept_view(context, source, span)
+        check_scan(context, None, source, span)
     return source
 
 
-def _stream_reader(context: Context, source: DataSource) -> Callable[[], Any]:
-    """All records of a stream, with ROWTIME."""
-
-    def read() -> pa.Table:
-        rowtime = ast.SelectExpression(ast.NameRef("ROWTIME"))
-        columns = tuple(ast.SelectExpression(ast.NameRef(c.name)) for c in source.schema)
-        return pull(context, ast.Query((*columns, rowtime), ast.SourceRef(source.name))).arrow()
-
-    return read
+def _stream(context: Context, source: DataSource) -> pa.Table:
+    """All records of a stream, with ROWTIME, and the bounds of its windows if it has some."""
+    bounds = () if source.window is None else WINDOW_BOUNDS
+    names = [*(c.name for c in source.schema), *bounds, "ROWTIME"]
+    select = ast.Query(tuple(ast.SelectExpression(ast.NameRef(n)) for n in names), ast.SourceRef(source.name))
+    resolved = analyse(select, context.query_context())
+    return pa.Table.from_arrays(read_stream(context, select, resolved), names=names)

@@ -142,19 +142,144 @@ def test_an_error_of_duckdb_shows_its_place(db: Database) -> None:
     assert (caught.value.span.line, caught.value.span.column) == (2, 8)
 
 
-def test_names_that_differ_in_case_only_are_not_mixed_up(db: Database) -> None:
-    """DuckDB would take one for the other."""
-    db.execute("CREATE STREAM `s` (ID INT KEY, V INT) WITH (KAFKA_TOPIC='s2', PARTITIONS=1);")
-    with pytest.raises(StatementError, match="differ in case only"):
-        db.duckdb('SELECT * FROM S, "s" AS other')
+@pytest.fixture(scope="module")
+def odd() -> Iterator[Database]:
+    """Sources, columns and fields whose names differ in case only, and a DECIMAL that DuckDB has not."""
+    with connect(settings={"auto.offset.reset": "earliest"}, threads=0) as opened:
+        opened.execute("""
+            CREATE STREAM s (ID INT KEY, V INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);
+            CREATE STREAM `s` (ID INT KEY, V INT, `v` STRING, p STRUCT<`x` INT, X INT>)
+                WITH (KAFKA_TOPIC = 's2', PARTITIONS = 1);
+            CREATE STREAM big (ID INT KEY, d DECIMAL(50, 2), a ARRAY<DECIMAL(40, 1)>)
+                WITH (KAFKA_TOPIC = 'b', PARTITIONS = 1);
+            INSERT INTO s VALUES (1, 10);
+            INSERT INTO `s` VALUES (1, 20, 'low', STRUCT(`x` := 1, X := 2));
+            INSERT INTO big VALUES (1, 123456789012345678901234567890123456789012345678.25, ARRAY[1.5]);
+        """)
+        yield opened
 
 
-def test_an_answer_that_is_too_large_is_an_error(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is never cut."""
-    monkeypatch.setattr("penstock.engine.duckdb.pull.ANSWER_BYTES_MAX", 1_000_000)
-    assert len(db.duckdb("SELECT * FROM range(100000)")) == 100_000
-    with pytest.raises(StatementError, match="larger than 1,000,000 bytes"):
-        db.duckdb("SELECT * FROM range(1000000)")
+NAMES = {
+    "SELECT V FROM s": [(10,)],
+    "SELECT V FROM S": [(10,)],
+    'SELECT "V" FROM "s"': [(20,)],
+    'SELECT "v", v, V FROM "s"': [("low", 20, 20)],
+    'SELECT q."v" || \'!\', q.v FROM "s" AS q WHERE q."v" = \'low\'': [("low!", 20)],
+    'SELECT a.V, b.V FROM S a JOIN "s" b ON a.ID = b.ID': [(10, 20)],
+    'SELECT p."x", p.X, "s".p."x" FROM "s"': [(1, 2, 1)],
+    'WITH q AS (SELECT "v" AS w FROM "s") SELECT w FROM q': [("low",)],
+    'SELECT p FROM "s"': [({"x": 1, "X": 2},)],
+    "SELECT ID FROM big": [(1,)],
+    "SELECT d, a FROM big": [("123456789012345678901234567890123456789012345678.25", ["1.5"])],
+}
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_names_that_differ_in_case_only_reach_what_they_name(odd: Database, text: str) -> None:
+    """A quoted name is the one that it shows, a bare one is in upper case."""
+    assert odd.duckdb(text).fetchall() == NAMES[text]
+
+
+def test_the_answer_has_the_names_that_users_know(odd: Database) -> None:
+    """Whatever they were called in DuckDB."""
+    assert odd.duckdb('SELECT * FROM "s"').columns == ("ID", "V", "v", "P", "ROWTIME")
+    assert odd.duckdb('SELECT upper("v") FROM "s"').columns == ("upper(v)",)
+    with pytest.raises(StatementError, match="in case only"):
+        odd.duckdb("SELECT struct_extract(p, 'x') FROM \"s\"")
+
+
+LEAKS = """
+SELECT json_serialize_plan('SELECT current_setting(''threads'')', optimize := true)
+SELECT json_serialize_sql('SELECT 1')
+SELECT json_deserialize_sql('{}')
+SELECT * FROM json_execute_serialized_sql('{}')
+WITH RECURSIVE duckdb_logs AS (SELECT 1 FROM duckdb_logs UNION ALL SELECT 2 FROM duckdb_logs) SELECT * FROM duckdb_logs
+WITH RECURSIVE pg_settings AS (SELECT name FROM pg_settings) SELECT * FROM pg_settings
+WITH RECURSIVE pg_type(a) AS (SELECT typname FROM pg_type UNION SELECT 'x' FROM pg_type) SELECT * FROM pg_type
+WITH RECURSIVE x AS (SELECT name FROM duckdb_views UNION ALL SELECT name FROM x WHERE false) SELECT * FROM x
+WITH RECURSIVE x AS (SELECT * FROM x UNION ALL SELECT * FROM x) SELECT * FROM x
+SELECT list_transform([1], x -> current_setting('threads'))
+SELECT list_aggregate([1], 'current_setting')
+SELECT COLUMNS(x -> getenv(x) IS NULL) FROM T
+SELECT current_database()
+SELECT current_query()
+SELECT version()
+SELECT has_table_privilege('T', 'select')
+SELECT 1 ORDER BY current_setting('threads')
+SELECT 1 LIMIT current_setting('threads')::INT
+SELECT count(*) FILTER (WHERE current_setting('threads') = '1') FROM T
+SELECT sum(N) OVER (ORDER BY getvariable('x')) FROM T
+SELECT CASE WHEN true THEN current_setting('threads') END
+FROM T, LATERAL (SELECT current_setting('threads'))
+SELECT * FROM T PIVOT (count(*) FOR N IN (1))
+FROM (FROM duckdb_settings())
+SELECT (FROM duckdb_settings() SELECT count(*))
+SELECT * FROM T WHERE EXISTS (FROM duckdb_logs)
+VALUES (current_setting('threads'))
+SELECT * FROM (VALUES (getenv('HOME'))) AS x
+DESCRIBE duckdb_settings
+SUMMARIZE duckdb_settings
+SELECT * FROM pragma_version()
+SELECT * FROM duckdb_columns
+SELECT * FROM "pg_catalog"."pg_settings"
+SELECT * FROM 's3://bucket/x.parquet'
+SELECT * FROM 'x.csv'
+SELECT write_log('x', level := 'info')
+SELECT nextval('x'), setseed(0.5)
+SELECT 'x\0y'
+"""
+
+
+@pytest.mark.parametrize("text", [line.replace("\\0", "\0") for line in LEAKS.split("\n") if line])
+def test_nothing_leaks(db: Database, text: str) -> None:
+    """Settings, the catalog, the machine and SQL in texts are out of reach, wherever they stand."""
+    try:
+        found = db.duckdb(text).fetchall()
+    except StatementError:
+        return
+    assert "PIVOT" in text, found
+
+
+def test_memory_is_bounded() -> None:
+    """Of DuckDB itself and of the answer; nothing is cut."""
+    with connect(settings={"penstock.duckdb.memory": 64 * 1024 * 1024}, threads=0) as db:
+        assert len(db.duckdb("SELECT * FROM range(100000)")) == 100_000
+        with pytest.raises(StatementError, match=r"67,108,864 bytes.*penstock\.duckdb\.memory"):
+            db.duckdb("SELECT * FROM range(50000000)")
+        for text in (
+            "SELECT count(*) FROM (SELECT DISTINCT a.range * 100003 + b.range AS x FROM range(3000) a, range(1000) b)",
+            "SELECT list(range) FROM range(100000000)",
+            "SELECT repeat('x', 2000000000)",
+            "SELECT repeat('x', N) FROM (SELECT 2000000000 AS N)",
+            "SELECT lpad('x', 2000000000, 'y')",
+            "SELECT range(1000000000)",
+            "SELECT unnest(generate_series(-1, 1000000000))",
+            "SELECT list_resize([1], 1000000000)",
+            "SELECT printf('%1000000000d', 1)",
+            "SELECT format('{:>1000000000}', 1)",
+            "SELECT format('{:>{}}', 1, 1000000000)",
+            "SELECT printf('%*d', 1000000000, 1)",
+            "SELECT string_agg(repeat('x', 100000), '') FROM range(10000)",
+        ):
+            with pytest.raises(StatementError):
+                db.duckdb(text)
+        assert db.duckdb("SELECT repeat('ab', 3), lpad('7', 3, '0'), range(2), printf('%5.2f', 1.5)").fetchall() == [
+            ("ababab", "007", [0, 1], " 1.50")
+        ]
+
+
+def test_switches_hold_in_duckdbs_sql() -> None:
+    """A table that may not be scanned, a stream that may not be read."""
+    with connect(threads=0) as db:
+        db.execute("""
+            CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);
+            CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;
+            SET 'ksql.query.pull.table.scan.enabled' = 'false';
+            SET 'ksql.query.pull.stream.enabled' = 'false';
+        """)
+        for text in ("SELECT * FROM t", "SELECT * FROM s"):
+            with pytest.raises(StatementError):
+                db.duckdb(text)
 
 
 @pytest.mark.parametrize("parameters", [[object()], [2**200], ["\udc80"], {"x": 1}, [], [1, 2], 5])

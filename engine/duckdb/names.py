@@ -1,0 +1,139 @@
+"""Columns as DuckDB can hold them: it does not tell names apart by case, and its DECIMALs end at 38 digits.
+
+Of names that differ in case only, the one in upper case keeps its name, as bare names are upper case in the dialect; the
+others get a name that nothing else has, put into the statement where it names them in quotes, and taken out of the answer.
+DECIMALs of more digits are handed over as their text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ...errors import StatementError
+from .check import Mention
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_MARK = "_penstock_"
+
+
+def replacements(types: Sequence[Any]) -> dict[str, str]:
+    """New names for those columns and fields of the tables that DuckDB would take for others."""
+    found: dict[str, str] = {}
+    stack: list[Any] = [pa.struct(list(schema)) for schema in types]
+    while stack:
+        type_ = stack.pop()
+        if pa.types.is_struct(type_):
+            groups: dict[str, list[str]] = {}
+            for field in type_:
+                groups.setdefault(field.name.lower(), []).append(field.name)
+                stack.append(field.type)
+            for names in groups.values():
+                kept = next((n for n in names if n == n.upper()), names[0])
+                for name in names:
+                    if name != kept:
+                        found.setdefault(name, f"{name}{_MARK}{len(found) + 1}")  # letters only: nothing quotes it
+        elif pa.types.is_map(type_):
+            stack += [type_.key_type, type_.item_type]
+        elif pa.types.is_list(type_):
+            stack.append(type_.value_type)
+    return found
+
+
+def retyped(type_: Any, names: Mapping[str, str]) -> Any:
+    """The type with fields renamed and wide DECIMALs as texts."""
+    if pa.types.is_decimal256(type_):
+        return pa.string()
+    if pa.types.is_struct(type_):
+        return pa.struct([pa.field(names.get(f.name, f.name), retyped(f.type, names)) for f in type_])
+    if pa.types.is_map(type_):
+        return pa.map_(retyped(type_.key_type, names), retyped(type_.item_type, names))
+    if pa.types.is_list(type_):
+        return pa.list_(retyped(type_.value_type, names))
+    return type_
+
+
+def renamed(table: pa.Table, names: Mapping[str, str], *, widen: bool = True) -> pa.Table:
+    """The table with its columns and fields renamed; wide DECIMALs become texts where ``widen`` says so."""
+    columns, labels = [], []
+    for field, column in zip(table.schema, table.columns, strict=True):
+        type_ = retyped(field.type, names)
+        if type_ != field.type:
+            if pa.types.is_string(type_):
+                column = column.cast(type_)
+            else:
+                values = column.to_pylist(maps_as_pydicts=None)
+                column = pa.chunked_array([pa.array([_value(v, field.type, names) for v in values], type_)])
+        columns.append(column)
+        labels.append(names.get(field.name, field.name))
+    return pa.Table.from_arrays(columns, names=labels)
+
+
+def _value(value: Any, type_: Any, names: Mapping[str, str]) -> Any:
+    if value is None:
+        return None
+    if pa.types.is_decimal256(type_):
+        return str(value)
+    if pa.types.is_struct(type_):
+        return {names.get(f.name, f.name): _value(value[f.name], f.type, names) for f in type_}
+    if pa.types.is_map(type_):
+        return [(_value(k, type_.key_type, names), _value(v, type_.item_type, names)) for k, v in value]
+    if pa.types.is_list(type_):
+        return [_value(item, type_.value_type, names) for item in value]
+    return value
+
+
+def rewritten(sql: str, found: Sequence[Mention], names: Mapping[str, str], tables: Mapping[Mention, str]) -> str:
+    """The statement with the new names of columns and fields, and other names for some tables.
+
+    Raises:
+        StatementError: a field is named by a text, and which one that means cannot be told.
+    """
+    pieces: list[str] = []
+    done = 0
+    for mention in sorted({m for m in found if m.start < len(sql)}, key=lambda m: m.start):
+        if mention.start < done:
+            continue
+        text = sql[mention.start : mention.end]
+        if mention.kind == "field" and mention.name in names:
+            raise StatementError(
+                f"the name {mention.name} differs from another one in case only: write it as a name, not as a text",
+                text=sql,
+                suggestion=f'p."{mention.name}"',
+            )
+        if mention.kind == "column":
+            new = _QUOTED.sub(lambda m: quoted(names.get(bare(m[0]), bare(m[0]))), text)
+        elif mention in tables:
+            alias = mention.alias or mention.name
+            new = f"{quoted(tables[mention])} AS {quoted(alias)}"
+        else:
+            continue
+        pieces += [sql[done : mention.start], new]
+        done = mention.end
+    return "".join([*pieces, sql[done:]])
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def bare(text: str) -> str:
+    """The name in a quoted text."""
+    return text[1:-1].replace('""', '"')
+
+
+def restored(table: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    """An answer with the names that users know."""
+    if not names:
+        return table
+    back = {new: old for old, new in names.items()}
+    renamed_back = renamed(table, back)
+    labels = []
+    for label in renamed_back.column_names:
+        for new, old in back.items():
+            label = label.replace(new, old)
+        labels.append(label)
+    return renamed_back.rename_columns(labels)
