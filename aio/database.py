@@ -121,9 +121,15 @@ class AsyncDatabase:
 
     # --- statements ------------------------------------------------------------------------
 
-    async def execute(self, text: str, *, path: str | Path | None = None) -> list[Result]:
+    async def execute(
+        self,
+        text: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        path: str | Path | None = None,
+    ) -> list[Result]:
         """Execute a script, see `Database.execute`."""
-        return await self._call(self.database.execute, text, path=path)
+        return await self._call(self.database.execute, text, parameters, path=path)
 
     async def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
         """Execute a script once ever, see `Database.submit`."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("aio", "engine", "grammar", "kernels", "listener", "repl", "runtime", "server", "storage")
+ROOMS = ("aio", "dbapi", "engine", "grammar", "kernels", "listener", "repl", "runtime", "server", "storage")
 COMMON = {"errors", "limits"}
 MAY_IMPORT = {
     "aio": {"engine", "runtime"},
+    "dbapi": {"engine", "grammar", "runtime", ""},
     "grammar": set(),
     "kernels": set(),
     "storage": {"kernels"},

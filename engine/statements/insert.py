@@ -69,7 +69,7 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
         "insert values",
         f"{count} row{'' if count == 1 else 's'} inserted into {source.name}",
         unparse(statement),
-        details={"source": source.name, "token": token},
+        details={"source": source.name, "rows": count, "token": token},
     )
 
 

@@ -1,0 +1,110 @@
+"""PEP 249's connection: a session of a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..engine.database import Database
+from ..engine.database import connect as open_database
+from ..engine.results import Message, Result
+from ..engine.texts import check_text
+from ..grammar import ast
+from ..grammar.parse import parse_statement
+from ..runtime.host import Token
+from . import errors
+from .cursor import Cursor, Parameters
+from .errors import InterfaceError, NotSupportedError, translated
+
+
+def connect(database: str | Path | Database | None = None, **how: Any) -> Connection:
+    """Open a connection.
+
+    Args:
+        database: a directory, an open `Database` (which stays open), or None for one in memory.
+        how: as `penstock.connect` takes it.
+
+    Raises:
+        Error: see the module `errors`.
+    """
+    with translated():
+        if isinstance(database, Database):
+            return Connection(database, owned=False)
+        return Connection(open_database(database, **how), owned=True)
+
+
+class Connection:
+    """A connection with settings and variables of its own.  Threads may share it.
+
+    Every statement is committed when it is executed: `commit` has nothing to do, and nothing can be rolled back.
+    """
+
+    Warning = errors.Warning
+    Error = errors.Error
+    InterfaceError = errors.InterfaceError
+    DatabaseError = errors.DatabaseError
+    DataError = errors.DataError
+    OperationalError = errors.OperationalError
+    IntegrityError = errors.IntegrityError
+    InternalError = errors.InternalError
+    ProgrammingError = errors.ProgrammingError
+    NotSupportedError = errors.NotSupportedError
+
+    def __init__(self, database: Database, *, owned: bool) -> None:
+        self.database = database
+        self._owned = owned
+        self._session = database.session()
+        self._written = Token()
+        self._closed = False
+
+    def cursor(self) -> Cursor:
+        """A new cursor.  Raises: InterfaceError, once it is closed."""
+        self.check_open()
+        return Cursor(self)
+
+    def commit(self) -> None:
+        """Every statement is committed already.  Raises: InterfaceError, once it is closed."""
+        self.check_open()
+
+    def rollback(self) -> None:
+        """Nothing is left to be rolled back.  Raises: InterfaceError, once it is closed."""
+        self.check_open()
+
+    def close(self) -> None:
+        """Close it, and the database if it was opened for this.  Raises: InterfaceError, if that was done."""
+        self.check_open()
+        self._closed = True
+        self._session.close()
+        if self._owned:
+            self.database.close()
+
+    def run(self, operation: str, parameters: Parameters) -> Result:
+        """Execute one statement.  Raises: PenstockError, NotSupportedError."""
+        check_text(operation)
+        text = operation if operation.rstrip().endswith(";") else operation + "\n;"
+        if "${" in text:  # variables may stand for anything, so what it is shows in the result only
+            self._session.wait(self._written)
+            (found,) = self._session.execute(text, parameters)
+            return found
+        statement = parse_statement(text)
+        if isinstance(statement, ast.Query | ast.TableQuery) and getattr(statement, "emit", None) is None:
+            after = self._written if self._written.ends else None
+            return self._session.sql(text, parameters=parameters, after=after)
+        if isinstance(statement, ast.Query) and statement.limit is None:
+            raise NotSupportedError("a push query has no end: add LIMIT, or use Database.subscribe")
+        (result,) = self._session.execute(text, parameters)
+        if isinstance(result, Message) and isinstance(result.details.get("token"), Token):
+            self._written = self._written | result.details["token"]
+        return result
+
+    def check_open(self) -> None:
+        """Raises: InterfaceError, once it is closed."""
+        if self._closed:
+            raise InterfaceError("the connection is closed")
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._closed:
+            self.close()

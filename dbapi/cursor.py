@@ -1,0 +1,145 @@
+"""PEP 249's cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..engine.relation import Relation
+from ..engine.results import Description, Listing, Message, PrintResult, PushResult, Result
+from .errors import InterfaceError, NotSupportedError, translated
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+
+class Cursor:
+    """Executes statements and hands out their rows.
+
+    A SELECT over tables waits until they have taken in what this connection has written, so a program reads its own
+    writes.  A push query (EMIT CHANGES) with LIMIT is read to its end; without one it is refused.
+
+    Attributes:
+        arraysize: rows that `fetchmany` gives unless it is told otherwise.
+        rowcount: rows of the result, or written by ``INSERT .. VALUES``; -1 if that is not known.
+        lastrowid: None: records have offsets, not numbers of rows.
+    """
+
+    arraysize = 1
+    lastrowid = None
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.rowcount = -1
+        self._relation: Relation | None = None
+        self._closed = False
+
+    @property
+    def description(self) -> Sequence[tuple[Any, ...]] | None:
+        """Seven items per column of the result; None without one."""
+        return None if self._relation is None else self._relation.description
+
+    def execute(self, operation: str, parameters: Parameters = None) -> Cursor:
+        """Execute one statement.
+
+        Args:
+            parameters: values for ``?``, in order, or for ``$name``, by name.
+
+        Raises:
+            Error: see the module `errors`.
+        """
+        self._check_open()
+        self._relation, self.rowcount = None, -1
+        with translated():
+            result = self.connection.run(operation, parameters or None)
+            self._relation = _rows_of(result)
+        if self._relation is not None:
+            self.rowcount = len(self._relation)
+        elif isinstance(result, Message) and result.kind == "insert values":
+            self.rowcount = int(result.details.get("rows", 1))
+        return self
+
+    def executemany(self, operation: str, seq_of_parameters: Sequence[Any]) -> Cursor:
+        """Execute one statement for each set of parameters."""
+        count = 0
+        for parameters in seq_of_parameters:
+            self.execute(operation, parameters)
+            if self._relation is not None:
+                raise InterfaceError("executemany() is for statements without rows")
+            count += max(self.rowcount, 0)
+        self.rowcount = count
+        return self
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, or None.  Raises: InterfaceError, without a result."""
+        return self._result().fetchone()
+
+    def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
+        """The next rows, `arraysize` if ``size`` is not given.  Raises: InterfaceError, without a result."""
+        return self._result().fetchmany(self.arraysize if size is None else size)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The rows that are left.  Raises: InterfaceError, without a result."""
+        return self._result().fetchall()
+
+    def fetch_arrow_table(self) -> Any:
+        """All rows as a `pyarrow.Table`.  Raises: InterfaceError, without a result."""
+        return self._result().arrow()
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        while (row := self.fetchone()) is not None:
+            yield row
+
+    def nextset(self) -> None:
+        """There is one result per statement."""
+        self._check_open()
+
+    def setinputsizes(self, sizes: Sequence[Any]) -> None:
+        """PEP 249 has it; nothing is to be set."""
+
+    def setoutputsize(self, size: int, column: int | None = None) -> None:
+        """PEP 249 has it; nothing is to be set."""
+
+    def close(self) -> None:
+        """Forget the result."""
+        self._check_open()
+        self._closed, self._relation = True, None
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._closed:
+            self.close()
+
+    def _result(self) -> Relation:
+        self._check_open()
+        if self._relation is None:
+            raise InterfaceError("there is no result to fetch rows of")
+        return self._relation
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InterfaceError("the cursor is closed")
+        self.connection.check_open()
+
+
+def _rows_of(result: Result) -> Relation | None:
+    """The rows of a result, if it has rows."""
+    if isinstance(result, Relation):
+        return result
+    if isinstance(result, Description):
+        sections = tuple(
+            (heading, str(content.text()) if isinstance(content, Listing) else content)
+            for heading, content in result.sections
+        )
+        return Listing(result.kind, ("Section", "Content"), sections)
+    if isinstance(result, PushResult):
+        with result.subscription as rows:
+            return Listing("push query", rows.columns, tuple(row.values for row in rows))
+    if isinstance(result, PrintResult):
+        result.close()
+        raise NotSupportedError("PRINT has no end: use Database.execute")
+    return None

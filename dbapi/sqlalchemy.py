@@ -1,0 +1,226 @@
+"""SQLAlchemy's dialect ``penstock://``: a directory as ``penstock:///shop.db``, memory without one.
+
+Names are folded as in Oracle's dialect: lower case in Python is a name without quotes, which the database has in upper case.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import types as sqltypes
+from sqlalchemy.engine import default, reflection
+from sqlalchemy.engine.url import URL
+from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.sql import compiler
+
+from ..engine.database import Database
+from ..engine.types import Array, Decimal, Primitive, SqlType
+from ..grammar.words import reserved_words
+
+_TYPES: dict[Primitive, type[sqltypes.TypeEngine[Any]]] = {
+    Primitive.BOOLEAN: sqltypes.Boolean,
+    Primitive.INTEGER: sqltypes.Integer,
+    Primitive.BIGINT: sqltypes.BigInteger,
+    Primitive.DOUBLE: sqltypes.Double,
+    Primitive.STRING: sqltypes.String,
+    Primitive.BYTES: sqltypes.LargeBinary,
+    Primitive.DATE: sqltypes.Date,
+    Primitive.TIME: sqltypes.Time,
+    Primitive.TIMESTAMP: sqltypes.DateTime,
+}
+
+
+def type_of(type_: SqlType) -> sqltypes.TypeEngine[Any]:
+    """SQLAlchemy's type for one of the dialect's; maps and structs are JSON-like values that it has no type for."""
+    if isinstance(type_, Decimal):
+        return sqltypes.Numeric(type_.precision, type_.scale)
+    if isinstance(type_, Array):
+        return sqltypes.ARRAY(type_of(type_.item))
+    return _TYPES[type_]() if isinstance(type_, Primitive) else sqltypes.NullType()
+
+
+class PenstockTypeCompiler(compiler.GenericTypeCompiler):
+    """How types are written in CREATE and CAST."""
+
+    def visit_string(self, type_: Any, **kw: Any) -> str:
+        return "STRING"
+
+    visit_VARCHAR = visit_CHAR = visit_TEXT = visit_NVARCHAR = visit_NCHAR = visit_CLOB = visit_text = visit_string
+    visit_unicode = visit_unicode_text = visit_string
+
+    def visit_FLOAT(self, type_: Any, **kw: Any) -> str:
+        return "DOUBLE"
+
+    visit_DOUBLE = visit_DOUBLE_PRECISION = visit_REAL = visit_FLOAT
+
+    def visit_NUMERIC(self, type_: Any, **kw: Any) -> str:
+        return f"DECIMAL({type_.precision or 38}, {type_.scale or 0})"
+
+    visit_DECIMAL = visit_NUMERIC
+
+    def visit_SMALLINT(self, type_: Any, **kw: Any) -> str:
+        return "INTEGER"
+
+    def visit_BLOB(self, type_: Any, **kw: Any) -> str:
+        return "BYTES"
+
+    visit_BINARY = visit_VARBINARY = visit_BLOB
+
+    def visit_DATETIME(self, type_: Any, **kw: Any) -> str:
+        return "TIMESTAMP"
+
+    visit_TIMESTAMP = visit_DATETIME
+
+    def visit_ARRAY(self, type_: Any, **kw: Any) -> str:
+        return f"ARRAY<{self.process(type_.item_type, **kw)}>"
+
+
+class PenstockIdentifierPreparer(compiler.IdentifierPreparer):
+    """Names in backticks."""
+
+    reserved_words: ClassVar[set[str]] = {word.lower() for word in reserved_words()}
+
+    def __init__(self, dialect: default.DefaultDialect, **kw: Any) -> None:
+        super().__init__(dialect, initial_quote="`", escape_quote="`")
+
+
+class PenstockDialect(default.DefaultDialect):
+    """See the module's text."""
+
+    name = "penstock"
+    driver = "penstock"
+    default_paramstyle = "qmark"
+    supports_statement_cache = True
+    supports_native_boolean = True
+    supports_native_decimal = True
+    supports_sane_rowcount = False
+    supports_sane_multi_rowcount = False
+    supports_multivalues_insert = True
+    supports_default_values = False
+    supports_alter = False
+    supports_sequences = False
+    supports_comments = False
+    postfetch_lastrowid = False
+    implicit_returning = False
+    requires_name_normalize = True
+    type_compiler_cls = PenstockTypeCompiler
+    preparer = PenstockIdentifierPreparer
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        from .. import dbapi
+
+        return dbapi
+
+    @classmethod
+    def get_pool_class(cls, url: URL) -> Any:
+        from sqlalchemy.pool import QueuePool, StaticPool
+
+        return QueuePool if url.database else StaticPool
+
+    def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
+        """The path, and the properties behind ``?``: ``penstock:///shop.db?auto.offset.reset=earliest``."""
+        return [url.database or None], {"settings": dict(url.query)} if url.query else {}
+
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        """Nothing is open: every statement is committed."""
+
+    def do_commit(self, dbapi_connection: Any) -> None:
+        """Nothing is open: every statement is committed."""
+
+    def do_ping(self, dbapi_connection: Any) -> bool:
+        dbapi_connection.check_open()
+        return True
+
+    def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:
+        from .. import __version__
+
+        return tuple(int(part) for part in __version__.split(".") if part.isdigit())
+
+    def _get_default_schema_name(self, connection: Any) -> None:
+        return None
+
+    def _check_unicode_returns(self, connection: Any) -> bool:
+        return True
+
+    # --- what there is ---------------------------------------------------------------------
+
+    def get_schema_names(self, connection: Any, **kw: Any) -> list[str]:
+        """There are no schemas."""
+        return []
+
+    @reflection.cache
+    def get_table_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
+        """Streams and tables."""
+        if schema is not None:
+            return []
+        return [self._shown(name) for name in sorted(_database(connection).catalog.sources)]
+
+    def get_view_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
+        """None: what a query keeps up to date is a table."""
+        return []
+
+    def get_temp_table_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
+        return []
+
+    def has_table(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> bool:
+        return schema is None and self._named(table_name) in _database(connection).catalog.sources
+
+    @reflection.cache
+    def get_columns(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
+        """The columns with their types, those of the key first; the bounds of a windowed table's windows behind them."""
+        source = self._source(connection, table_name)
+        columns = [(column.name, column.type, column.role != "KEY") for column in source.schema]
+        if source.window is not None:
+            bounds = [(name, Primitive.BIGINT, False) for name in ("WINDOWSTART", "WINDOWEND")]
+            keys = len(source.schema.keys)
+            columns[keys:keys] = bounds
+        return [
+            {
+                "name": self._shown(name),
+                "type": type_of(type_),
+                "nullable": nullable,
+                "default": None,
+                "autoincrement": False,
+            }
+            for name, type_, nullable in columns
+        ]
+
+    @reflection.cache
+    def get_pk_constraint(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
+        """The key of a table; a stream has none that is unique."""
+        source = self._source(connection, table_name)
+        keys = [self._shown(column.name) for column in source.schema.keys] if source.kind == "TABLE" else []
+        return {"constrained_columns": keys, "name": None}
+
+    def get_foreign_keys(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
+        return []
+
+    def get_indexes(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
+        return []
+
+    def get_unique_constraints(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
+        return []
+
+    def get_check_constraints(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
+        return []
+
+    def get_table_comment(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
+        return {"text": None}
+
+    def _source(self, connection: Any, table_name: str) -> Any:
+        source = _database(connection).catalog.sources.get(self._named(table_name))
+        if source is None:
+            raise NoSuchTableError(table_name)
+        return source
+
+    def _shown(self, name: str) -> str:
+        return str(self.normalize_name(name))
+
+    def _named(self, name: str) -> str:
+        return str(self.denormalize_name(name))
+
+
+def _database(connection: Any) -> Database:
+    database: Database = connection.connection.dbapi_connection.database
+    return database

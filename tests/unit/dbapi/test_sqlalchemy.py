@@ -1,0 +1,92 @@
+"""SQLAlchemy's dialect: queries, introspection, pandas and polars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+
+import penstock
+
+sa = pytest.importorskip("sqlalchemy")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Any]:
+    """A database with a stream, a table, a windowed one and quoted names."""
+    with penstock.connect(tmp_path / "shop") as db:
+        db.execute("""
+            CREATE STREAM orders
+                (id INT KEY, customer STRING, total DECIMAL(9, 2), seen TIMESTAMP, tags ARRAY<STRING>, `mIx` INT)
+                WITH (KAFKA_TOPIC = 'orders', PARTITIONS = 1);
+            CREATE STREAM `lower` (`select` INT) WITH (KAFKA_TOPIC = 'lower', PARTITIONS = 1);
+            CREATE TABLE spend AS SELECT customer, SUM(total) AS total, COUNT(*) AS n FROM orders GROUP BY customer;
+            CREATE TABLE hourly AS SELECT customer, COUNT(*) AS n FROM orders WINDOW TUMBLING (SIZE 1 HOUR)
+                GROUP BY customer;
+        """)
+        rows = {"id": [1, 2, 3], "customer": ["ann", "bob", "ann"], "total": [5, 7, "1.50"], "mIx": [1, None, 3]}
+        db.wait(db.insert("orders", rows))
+        made = sa.create_engine(f"penstock:///{tmp_path / 'shop'}")
+        yield made
+        made.dispose()
+
+
+def test_introspection(engine: Any) -> None:
+    """Tables, columns with types, keys; names in lower case where they need no quotes."""
+    inspector = sa.inspect(engine)
+    assert {"orders", "spend", "hourly"} <= set(inspector.get_table_names())
+    assert inspector.has_table("orders") and inspector.has_table("spend") and not inspector.has_table("nobody")
+    columns = {column["name"]: column["type"] for column in inspector.get_columns("orders")}
+    assert list(columns) == ["id", "customer", "total", "seen", "tags", "mIx"]
+    assert isinstance(columns["id"], sa.Integer) and isinstance(columns["seen"], sa.DateTime)
+    assert isinstance(columns["total"], sa.Numeric) and columns["total"].scale == 2
+    assert isinstance(columns["tags"], sa.ARRAY)
+    assert inspector.get_pk_constraint("spend")["constrained_columns"] == ["customer"]
+    assert [column["name"] for column in inspector.get_columns("hourly")] == ["customer", "windowstart", "windowend", "n"]
+    with pytest.raises(sa.exc.NoSuchTableError):
+        inspector.get_columns("nobody")
+
+
+def test_queries_built_by_sqlalchemy(engine: Any) -> None:
+    """Reflection, parameters, ORDER BY, LIMIT, aggregates, quoted names, INSERT."""
+    orders = sa.Table("orders", sa.MetaData(), autoload_with=engine)
+    with engine.connect() as connection:
+        query = sa.select(orders.c.id, orders.c.mIx).where(orders.c.customer == "ann").order_by(orders.c.id.desc()).limit(1)
+        assert connection.execute(query).all() == [(3, 3)]
+        count = sa.select(orders.c.customer, sa.func.count().label("n")).group_by(orders.c.customer)
+        assert sorted(connection.execute(count).all()) == [("ann", 2), ("bob", 1)]
+        assert (
+            connection.execute(sa.text("SELECT total FROM spend WHERE customer = :who"), {"who": "ann"}).scalar() is not None
+        )
+        connection.execute(sa.insert(orders), [{"id": 4, "customer": "cyd"}, {"id": 5, "customer": "cyd"}])
+        connection.commit()
+        assert connection.execute(sa.text("SELECT n FROM spend WHERE customer = 'cyd'")).scalar() == 2
+        with pytest.raises(sa.exc.ProgrammingError):
+            connection.execute(sa.text("SELECT nothing FROM spend"))
+
+
+def test_pandas_and_polars_read(engine: Any) -> None:
+    """read_sql of a query and of a table; polars by SQLAlchemy and by DB-API."""
+    frame = pd.read_sql("SELECT id, customer FROM orders ORDER BY id", engine)
+    assert frame["id"].tolist() == [1, 2, 3]
+    assert pd.read_sql_table("spend", engine).sort_values("customer")["n"].tolist() == [2, 1]
+    with engine.connect() as connection:
+        read = pl.read_database("SELECT id, customer FROM orders ORDER BY id", connection)
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        assert pl.read_database("SELECT id FROM orders ORDER BY id", raw).to_series().to_list() == [1, 2, 3]
+    assert read.height == 3
+
+
+def test_in_memory() -> None:
+    """``penstock://`` is one database for all connections of the engine; properties stand behind ``?``."""
+    made = sa.create_engine("penstock://?auto.offset.reset=earliest")
+    with made.connect() as connection:
+        connection.execute(sa.text("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1)"))
+    with made.connect() as connection:
+        assert sa.inspect(connection).has_table("s")
+    made.dispose()
