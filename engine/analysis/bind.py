@@ -135,29 +135,6 @@ def bind_to(
     return coerce(bound, target, lax=True)
 
 
-def bind_condition(
-    expression: ast.Expression,
-    scope: Scope,
-    functions: Registry,
-    types: Mapping[str, t.SqlType] | None = None,
-    *,
-    clause: str = "WHERE",
-) -> TypedExpression:
-    """An expression that must be BOOLEAN.
-
-    Raises:
-        StatementError: see `bind`; or it is of another type.
-    """
-    bound = bind(expression, scope, functions, types)
-    if bound.type != t.BOOLEAN:
-        raise StatementError(
-            f"{clause} needs a BOOLEAN, and {n.text(bound)} is {bound.type}",
-            span=expression.span,
-            suggestion="Compare it with something.",
-        )
-    return bound
-
-
 class _Binder:
     def __init__(self, scope: Scope, functions: Registry, types: Mapping[str, t.SqlType]) -> None:
         self._scope = scope

@@ -32,7 +32,7 @@ from .comparison import (
 )
 from .frames import Evaluator, Frame, Value, guarded, strict
 from .structures import compile_array, compile_field, compile_map, compile_struct, compile_subscript
-from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy, to_python
+from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy
 
 
 def compile_expression(
@@ -100,20 +100,6 @@ def compile_predicate(expression: n.TypedExpression, schema: pa.Schema, *, guard
         return Evaluated(data, failures)
 
     return kernel
-
-
-def evaluate_constant(expression: n.TypedExpression) -> Any:
-    """The Python value of an expression without columns, as INSERT VALUES needs it.
-
-    Raises:
-        StatementError: it has columns, or fails.
-    """
-    if not n.is_constant(expression):
-        raise StatementError(f"{n.text(expression)} is not constant", span=expression.span)
-    result = compile_expression(expression, pa.schema([]))([], 1)
-    if result.failures is not None:
-        raise StatementError(f"{n.text(expression)} cannot be evaluated: {result.failures.reasons[0]}", span=expression.span)
-    return to_python(result.values, expression.type)[0]
 
 
 class _Compiler:

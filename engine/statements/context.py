@@ -16,8 +16,7 @@ from ..catalog import Catalog, DataSource
 from ..functions.registry import Registry
 from ..query_options import QueryOptions
 from ..session_state import SessionState
-from ..state import Engine as SharedEngine
-from ..state import Planned
+from ..state import Engine, Planned
 from .checking import Checking
 from .outside import Live
 
@@ -35,7 +34,7 @@ class Context:
         alongside: adds to the commit that makes the statement happen what shall happen with it (see `submit`).
     """
 
-    engine: SharedEngine
+    engine: Engine
     session: SessionState
     alongside: Callable[[Transaction], None] | None = None
 
