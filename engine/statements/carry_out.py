@@ -64,6 +64,9 @@ def carry_out(context: Context, checked: Checked) -> Message:
         if isinstance(error, StorageError):
             raise _unsettled(engine, text, error) from error
         raise
+    except BaseException as error:  # a bug, or no memory: what of the change has happened is not known
+        _unsettled(engine, text, StorageError(f"{type(error).__name__}: {error}"))
+        raise
     return checked.answer
 
 

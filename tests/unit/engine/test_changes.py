@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -270,6 +271,26 @@ def test_a_query_that_is_gone_needs_no_functions(tmp_path: Path) -> None:
         db.execute("DROP STREAM d;")
     with connect(tmp_path, threads=0, registry=empty) as db:
         assert set(db.catalog.sources) == {"S", "KSQL_PROCESSING_LOG"}
+
+
+@pytest.mark.parametrize("statement", ["CREATE STREAM d AS SELECT * FROM s;", "DROP STREAM s;"])
+def test_after_a_failure_that_nobody_foresaw_the_journal_counts(statement: str, tmp_path: Path) -> None:
+    """No further statement is taken; opening the database finishes the one in hand."""
+    db = opened(tmp_path)
+    db.execute("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);")
+    with (
+        mock.patch.object(SetSource, "on", side_effect=MemoryError),
+        mock.patch.object(DropSource, "on", side_effect=MemoryError),
+        pytest.raises(MemoryError),
+    ):
+        db.execute(statement)
+    with pytest.raises(StorageError, match="is in the journal, but cannot be finished"):
+        db.execute("CREATE TYPE t AS INT;")
+    db.close()
+    with opened(tmp_path) as db:
+        assert ("D" in db.catalog.sources) is statement.startswith("CREATE")
+        assert ("S" in db.catalog.sources) is statement.startswith("CREATE")
+        db.execute("CREATE TYPE t AS INT;")
 
 
 # --- the codec ------------------------------------------------------------------------------
