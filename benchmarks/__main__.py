@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import clients, compaction, functions, latency, log, log_bytes, nexmark, recovery, startup, throughput
+from . import clients, compaction, functions, latency, log, log_bytes, lookups, nexmark, recovery, startup, throughput
 from .measure import HIGHER_IS_BETTER, ROOT, YARDSTICKS, Measurement, Options, workload
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "latency",
     "log",
     "log_bytes",
+    "lookups",
     "nexmark",
     "recovery",
     "startup",

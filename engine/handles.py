@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..runtime.host import Token
     from ..runtime.subscriptions import Subscription
     from .catalog import Catalog
+    from .statements.lookups import KeyLookup
 
 __all__ = ["SourceHandle", "StreamHandle", "TableHandle"]
 
@@ -42,6 +43,11 @@ class Session(Protocol):
     def subscribe(
         self, text: str, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
     ) -> Subscription: ...
+
+
+    def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None: ...
+
+    def key_lookup(self, name: str) -> KeyLookup: ...
 
 
 class SourceHandle:
@@ -137,29 +143,43 @@ class TableHandle(SourceHandle):
 
     kind = "TABLE"
 
-    def get(self, *key: Any, after: Token | None = None) -> dict[str, Any] | None:
-        """The row of a key as a dict; None if there is none.  A windowed table has more than one: use `filter`.
+    def __init__(self, session: Session, name: str) -> None:
+        super().__init__(session, name)
+        self._lookup: KeyLookup | None = None
+
+    def get(self, *key: Any, window_start: int | None = None, after: Token | None = None) -> dict[str, Any] | None:
+        """The row of a key as a dict; None if there is none.
+
+        It goes from the key to the row without any SQL and waits for no step of the table's query: microseconds.
 
         Args:
             key: one value per column of the key.
+            window_start: of a windowed table's row, in ms since the epoch.
             after: wait until the table has taken in this write.
 
         Raises:
-            StatementError: the key has another number of columns, or a value is none of the column's type.
+            StatementError: the key has another number of columns, or a windowed one no ``window_start``; no query keeps the
+                table; it was dropped, or the database closed.
         """
-        source = self.source
-        keys = source.schema.keys
-        if source.window is not None:
-            raise StatementError(f"{source.name} is windowed: a key has a row per window", suggestion="Use filter(..).")
-        if len(key) != len(keys):
-            raise StatementError(
-                f"the key of {source.name} has {len(keys)} columns ({', '.join(c.name for c in keys)}), not {len(key)}"
-            )
-        where = " AND ".join(f"{quoted(column.name)} = ?" for column in keys)
-        if None in key:
-            return None
-        found = self.filter(where, after=after, parameters=key)
-        return next(iter(found.to_dicts()), None)
+        return self._looked_up(after).get(*key, window_start=window_start)
+
+    def rows(self, *key: Any, after: Token | None = None) -> list[dict[str, Any]]:
+        """The rows of a key: of a windowed table one per window, by its start; else the one there is.
+
+        Args:
+            key, after: see `get`.
+
+        Raises:
+            StatementError: see `get`.
+        """
+        return self._looked_up(after).rows(*key)
+
+    def _looked_up(self, after: Token | None) -> KeyLookup:
+        if self._lookup is None:
+            self._lookup = self._session.key_lookup(self.name)
+        if after is not None:
+            self._session.wait(after, [quoted(self.name)])
+        return self._lookup
 
 
 def handle(session: Session, name: str, kind: Literal["STREAM", "TABLE"]) -> SourceHandle:

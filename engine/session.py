@@ -32,6 +32,7 @@ from .statements.answers import sources_named
 from .statements.consume import partition_records
 from .statements.context import Context
 from .statements.dispatch import execute
+from .statements.lookups import KeyLookup
 from .statements.scripts import statements_of
 from .statements.submit import Submission
 from .texts import check_text, pull_query
@@ -183,11 +184,19 @@ class Session(ClientMethods):
             self._check_open()
             check_text(text)
             context = Context(self._engine, self._state)
+            if (
+                parameters is None
+                and (known := self._engine.lookups.find(context.catalog, context.options, text)) is not None
+            ):
+                plan, key = known
+                if after is not None:
+                    self.wait(after, [quoted(plan.source.name)])
+                return plan.answer(key)
             try:
                 query = with_values(pull_query(text), parameters)
                 if after is not None:
                     self.wait(after, [quoted(name) for name in sources_named(context, query)])
-                return select.pull(context, query)
+                return select.pull(context, query, text if parameters is None else None)
             except StatementError as error:
                 raise error.located(text) from error.__cause__
 
@@ -209,6 +218,10 @@ class Session(ClientMethods):
             if after is not None:
                 self.wait(after)
             return adhoc.query(Context(self._engine, self._state), text, parameters)
+
+    def key_lookup(self, name: str) -> KeyLookup:
+        """What `TableHandle` looks up rows by.  Raises: StatementError: no query keeps the table."""
+        return KeyLookup(self._engine, name, self._check_open)
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
         """Block until the named tables (all, if none is named) have taken in a write.

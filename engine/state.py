@@ -17,6 +17,7 @@ from .analysis.resolved import ResolvedQuery
 from .catalog import Catalog, DataSource
 from .functions.registry import Registry
 from .journal import Journal
+from .lookup_cache import LookupCache
 from .plan.tree import PlanNode
 from .serdes import Layout
 from .settings import Settings
@@ -53,6 +54,7 @@ class Engine:
         unsettled: a statement is in the journal that could not be finished, so what is known in memory is not what the
             journal says: no other statement may follow it.
         combiner: makes few rows of many callers into records together.
+        lookups: pull queries by key that have been analysed.
         layouts: how rows of sources are written, by the source's name; each counts for the source it holds only.
         lock: held while a statement is executed.
     """
@@ -70,6 +72,7 @@ class Engine:
     unsettled: StorageError | None = None
     layouts: dict[str, Layout] = field(default_factory=dict)
     combiner: Combiner = field(default_factory=Combiner)
+    lookups: LookupCache = field(default_factory=LookupCache)
     lock: threading.RLock = field(default_factory=threading.RLock)
     closed: bool = False
 

@@ -120,7 +120,8 @@ class StoredTable:
         def projected(stored: Mapping[str, Any]) -> StoredRows:
             rows = read(stored)
             length = len(rows.rowtime)
-            return replace(rows, columns=tuple(_whole(k(rows.columns, length).values) for k in kernels))
+            columns = tuple(_whole(k(rows.columns, length).values) for k in kernels)
+            return StoredRows(columns, rows.rowtime, rows.window_start, rows.window_end)
 
         return replace(self, schema=schema, read=projected)
 

@@ -21,6 +21,7 @@ from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
 from .batch import Batch
 from .clients.coordinator import is_client_group
 from .dataflow import Dataflow, Sink, Source
+from .lookups import PointReader
 from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
 from .query.ledger import NoLedger
@@ -94,6 +95,7 @@ class QueryHost:
         self._transient = itertools.count(1)
         self._feeds: dict[str, tuple[Feed, QueryRun]] = {}
         self._resumed: dict[str, Resumption] = {}
+        self._readers: dict[str, PointReader] = {}
         self._abandoned: deque[str] = deque()
         """Push queries whose subscriptions are garbage."""
         self.wakes = LogWakes(log)
@@ -152,6 +154,7 @@ class QueryHost:
     def terminate(self, query_id: str) -> None:
         """Stop a persistent query and forget its state and positions."""
         run = self._runs.pop(query_id)
+        self._readers.pop(query_id, None)
         self._scheduler.remove(query_id)
         run.terminate()
 
@@ -291,6 +294,13 @@ class QueryHost:
     def tables(self, queries: Mapping[str, str]) -> dict[str, TableSnapshot]:
         """Consistent snapshots of the tables of the given queries: name -> query id."""
         return snapshots({name: self._runs[query_id] for name, query_id in queries.items()})
+
+    def point_reader(self, query_id: str) -> PointReader:
+        """Lookups of single keys in a query's table.  (Raises, when it is used: KeyError, once the query is gone.)"""
+        reader = self._readers.get(query_id)
+        if reader is None:
+            reader = self._readers[query_id] = PointReader(lambda: self._runs[query_id])
+        return reader
 
     def wait_for(self, token: Token, query_ids: Sequence[str], timeout_s: float | None = 30.0) -> None:
         """Block until the given queries have taken in what ``token`` stands for, through all queries between.

@@ -23,13 +23,13 @@ class TableSnapshot:
 
     def table(self) -> pa.Table:
         """All rows, in the shape that `View.schema` says."""
-        return self._shaped([part.table() for part in self.parts])
+        return self.shaped([part.table() for part in self.parts])
 
     def lookup(self, keys: Sequence[Any]) -> pa.Table:
         """The rows of the given keys: one Arrow array per key column of the store, parallel."""
-        return self._shaped([part.lookup(keys) for part in self.parts])
+        return self.shaped([part.lookup(keys) for part in self.parts])
 
-    def _shaped(self, tables: list[pa.Table]) -> pa.Table:
+    def shaped(self, tables: list[pa.Table]) -> pa.Table:
         table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
         stored = {name: whole(column) for name, column in zip(table.column_names, table.columns, strict=True)}
         return pa.table(list(self.view.transform(stored)), schema=self.view.schema)

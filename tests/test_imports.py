@@ -38,12 +38,13 @@ ORDER = {
     ),
     "runtime": (
         "clock user_code batch clients metrics kernel state_values windows ordering segmented exact_sums operators "
-        "dataflow processing_log source sink wakes topic_tail subscriptions query resuming scheduler views host"
+        "dataflow processing_log source sink wakes topic_tail subscriptions query resuming scheduler views lookups "
+        "host"
     ),
     "engine": (
         "types schema relation query_options settings clients catalog columns java functions expressions analysis pull "
-        "plan schema_log serdes intake stored_tables lowering results duckdb parameters changes change_codec journal state "
-        "session_state statements texts handles session opened database script_tests"
+        "plan schema_log serdes intake stored_tables lowering results duckdb parameters changes change_codec journal "
+        "lookup_cache state session_state statements texts handles session opened database script_tests"
     ),
     "engine/plan": "tree logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",
@@ -51,7 +52,7 @@ ORDER = {
         "consume upgrade scripts topics inference outside planning checking context replacement new_queries "
         "source_definition named_types control_query drop_source alter_source create_source create_query insert_query "
         "definitions recorded carry_out printing reading records settings submit insert delete reading_sources wanted "
-        "answers select adhoc describe inspect "
+        "answers select adhoc describe inspect lookups "
         "assertions dispatch"
     ),
     "server": (

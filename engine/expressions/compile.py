@@ -50,10 +50,13 @@ def compile_expression(
     evaluator = _Compiler(expression, schema).compile(expression)
     type_ = t.Array(expression.type) if isinstance(expression, n.TableCall) else expression.type
     arrow = t.to_arrow(type_)
+    place = schema.get_field_index(expression.name) if isinstance(expression, n.ColumnRef) else None
 
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:
         if not length:
             return Evaluated(pa.nulls(0, arrow))
+        if place is not None and isinstance(columns[place], pa.Array):
+            return Evaluated(columns[place])
         frame = Frame(columns, length)
         value = evaluator(frame) if guard else _unguarded(evaluator(frame), frame)
         data = frame.array(value.data)

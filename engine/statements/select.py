@@ -128,8 +128,12 @@ def _bound(expression: TypedExpression) -> str | None:
 # --- pull ----------------------------------------------------------------------------------
 
 
-def pull(context: Context, query: ast.AnyQuery) -> Table:
+def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Table:
     """Answer a query once, from the state as it is now.
+
+    Args:
+        text: what the query was read from, if it is the whole of it: others like it need not be analysed again
+            (`lookup_cache`).
 
     Raises:
         StatementError: the query is wrong, or a switch forbids it.
@@ -151,6 +155,11 @@ def pull(context: Context, query: ast.AnyQuery) -> Table:
     _check_bounds(resolved.where, source)
     keys = bound_keys(resolved.where, source)
     check_scan(context, resolved.where, source, query.span)
+    if keys is not None and text is not None:
+        reader = context.host.point_reader(view)
+        context.engine.lookups.learn(
+            context.catalog, context.options, text, resolved, source, context.host.run(view).view, reader
+        )
     snapshot = context.host.tables({source.name: view})[source.name]
     rows = snapshot.table() if keys is None else snapshot.lookup(keys)
     if resolved.limit is not None:

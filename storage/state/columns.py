@@ -66,6 +66,10 @@ class Column:
         self.values = values
         self._watchers.clear()
 
+    def at(self, row: int) -> Any:
+        """One value."""
+        return self.values[row]
+
     def take(self, rows: Int64s) -> npt.NDArray[Any]:
         return self.values.take(rows)
 
@@ -135,6 +139,16 @@ class FrozenColumn:
         places[blocks] = np.arange(self._count, end, dtype=np.int32)
         self._places = places
         self._count = end
+
+    def at(self, row: int) -> Any:
+        """One value."""
+        value = self._values[row]
+        places = self._places
+        if places is not None:
+            held = places[row >> _BLOCK_BITS]
+            if held >= 0:
+                value = self._saved[held, row & _MASK]
+        return value
 
     def take(self, rows: Int64s) -> npt.NDArray[Any]:
         values = self._values.take(rows)

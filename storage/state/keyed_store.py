@@ -23,6 +23,7 @@ from ...kernels import index as kernels
 from .columns import Column, FrozenColumn, Int64s
 from .expiry import ExpiryQueue
 from .index import FrozenIndex, HashIndex, factorize
+from .point import Point
 from .rows import FrozenRows, RowStorage
 from .store import RESTORE_ROWS, SLOT, Capture, StateField
 from .text_column import FrozenTextColumn, TextColumn
@@ -507,3 +508,62 @@ class StoreSnapshot:
         """See `Snapshot`; a key asked for twice is answered twice."""
         slots = self.index.find(keys)
         return self.at(slots[slots >= 0])
+
+    # One key at a time
+
+    def holds(self, slot: int, key: Point) -> bool:
+        """Whether a slot had this key."""
+        index = self.index
+        if slot >= index.slot_count or not index.live.at(slot):
+            return False
+        view = index.keys.view
+        if view.nulls is not None and view.nulls.at(slot):
+            return False
+        for column, word in zip(view.words, key.words):
+            if column.at(slot) != word:
+                return False
+        for text, data in zip(view.texts, key.texts):
+            length, start = text.lengths.at(slot), text.starts.at(slot)
+            if length != len(data) or text.heap[start : start + length].tobytes() != data:
+                return False
+        return True
+
+    def find_one(self, key: Point) -> int:
+        """The slot that had the key; -1 if it was missing."""
+        _, slots = kernels.candidates(self.index.table, self.index.slot_count, key.batch())
+        return next((slot for slot in slots.tolist() if self.holds(slot, key)), -1)
+
+    def fingerprint(self, slot: int) -> tuple[Any, ...] | None:
+        """The fields of a slot: as long as they are the same, so is its row.  None if there are row columns: these have no
+        such thing."""
+        return tuple([column.at(slot) for column in self.columns]) if self.rows is None else None
+
+    def fingerprints(self, slots: Int64s) -> list[tuple[Any, ...]]:
+        """Those of several slots; there are no row columns."""
+        return list(zip(*(column.take(slots).tolist() for column in self.columns), strict=True))
+
+    def live_slots(self, first: int, after: int) -> Int64s:
+        """Those from ``first`` to ``after`` - 1 that hold a key."""
+        slots = np.arange(first, min(after, self.index.slot_count), dtype=np.int64)
+        live: Int64s = slots[self.index.live.take(slots)]
+        return live
+
+    def row(self, slot: int, keys: Sequence[Any]) -> dict[str, Any]:
+        """The row of a live slot: Arrow arrays of one value, by name in the order of the schema.
+
+        Args:
+            keys: its key, as such arrays.
+        """
+        slots = np.array([slot], np.int64)
+        fields = [_one(c.take(slots), f) for f, c in zip(self.fields, self.columns)]
+        rows = [] if self.rows is None else self.rows.read(slots)
+        return dict(zip(self.schema.names, (*keys, *fields, *rows)))
+
+
+def _one(values: npt.NDArray[Any], field: StateField) -> Any:
+    """`to_arrow` for few values."""
+    return pa.array(values) if _NATURAL.get(values.dtype) is field.arrow else to_arrow(values, field.arrow)
+
+
+_NATURAL: Final = {np.dtype(np.int64): pa.int64(), np.dtype(np.float64): pa.float64(), np.dtype(np.int32): pa.int32()}
+"""The Arrow types that arrays of these have by themselves."""

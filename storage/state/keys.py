@@ -29,7 +29,9 @@ Octets = npt.NDArray[np.uint8]
 
 
 class Readable(Protocol):
-    """What an array, a column and a frozen column have in common."""
+    """What a column and a frozen column have in common."""
+
+    def at(self, row: int) -> Any: ...
 
     def take(self, rows: Int64s) -> npt.NDArray[Any]: ...
 

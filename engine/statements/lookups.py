@@ -1,0 +1,107 @@
+"""Lookups by key in a table.  It goes key -> slot -> row (`runtime.lookups`), without any SQL."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from ...errors import StatementError
+from ...runtime.batch import python_values
+from ..catalog import Catalog
+from ..state import Engine
+
+
+class KeyLookup:
+    """Reads a table by its key, prepared once: `get` one row, or `rows` of one key.
+
+    It never waits for the step that its query is in, and sees what the last commit left.  Thread-safe; it stays good as
+    long as there is a table of that name.
+
+    Raises:
+        StatementError: no query keeps the table.
+    """
+
+    def __init__(self, engine: Engine, name: str, check_open: Callable[[], None]) -> None:
+        self._engine = engine
+        self._name = name
+        self._check_open = check_open
+        self._catalog: Catalog | None = None
+        self._resolve()
+
+    def _resolve(self) -> None:
+        catalog = self._engine.catalog
+        source = catalog.source(self._name)
+        query_id = self._engine.view_of(source)
+        if query_id is None:
+            raise StatementError(
+                f"{source.name} is no table that a query keeps, so it cannot be asked",
+                suggestion=f"CREATE TABLE .. AS SELECT * FROM {source.name}; makes one that can.",
+            )
+        self._source = source
+        self._keys = len(source.schema.keys)
+        self._reader = self._engine.host.point_reader(query_id)
+        view = self._engine.planned[query_id].dataflow.view
+        assert view is not None
+        self.columns: tuple[str, ...] = tuple(view.schema.names[:-1])
+        self._nested = any(pa.types.is_nested(t) for t in view.schema.types)
+        """There are values that could be changed in place, and are remembered."""
+        self._catalog = catalog
+
+    def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
+        """The row of a key, by the names of `columns`; None if there is none.
+
+        Args:
+            key: a value per key column.
+            window_start: of a windowed table's row, in ms since the epoch.
+
+        Raises:
+            StatementError: the table is gone or the database is closed; a value is missing, or one too many.
+        """
+        self._check_open()
+        if self._catalog is not self._engine.catalog:
+            self._resolve()
+        windowed = self._source.window is not None
+        if len(key) != self._keys or windowed != (window_start is not None):
+            raise self._wrong_key()
+        if windowed:
+            sought: tuple[Any, ...] = (*key, window_start)
+            if self._reader.key_length() != len(sought):
+                found = self._listed(self._reader.rows(sought))
+                return found[0] if found else None
+        else:
+            sought = key
+        row = self._reader.values(sought)
+        if row is None:
+            return None
+        return dict(zip(self.columns, copy.deepcopy(row) if self._nested else row))
+
+    def rows(self, *key: Any) -> list[dict[str, Any]]:
+        """The rows of a key: of a windowed table one per window, by its start; else the one there is.
+
+        Raises:
+            StatementError: as with `get`.
+        """
+        self._check_open()
+        if self._catalog is not self._engine.catalog:
+            self._resolve()
+        if len(key) != self._keys:
+            raise self._wrong_key()
+        return self._listed(self._reader.rows(key))
+
+    def _listed(self, table: pa.Table) -> list[dict[str, Any]]:
+        columns = [python_values(table.column(i)) for i in range(len(self.columns))]
+        rows = [dict(zip(self.columns, values)) for values in zip(*columns)]
+        bound = self.columns[self._keys] if self._source.window is not None else None
+        return rows if bound is None else sorted(rows, key=lambda row: int(row[bound]))
+
+    def _wrong_key(self) -> StatementError:
+        keys, name = self._source.schema.keys, self._source.name
+        if self._source.window is not None:
+            return StatementError(
+                f"{name} is windowed: a row is found by {', '.join(c.name for c in keys)} and window_start",
+                suggestion="Use rows(..) for the rows of all windows.",
+            )
+        return StatementError(f"a row of {name} is found by {', '.join(c.name for c in keys)}")

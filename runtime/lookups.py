@@ -1,0 +1,172 @@
+"""Lookups of single keys in the table of a running query: key -> slot -> row, in what its last commit published.
+
+Where keys lie is remembered: a key keeps its slot as long as it is in the table.  So are rows, as Python values: they are
+made of a few neighbours at once, and good as long as the fields of their slot are as they were.  Both are checked at every
+lookup, by a few comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import InternalError
+from ..storage.state.keyed_store import StoreSnapshot
+from ..storage.state.point import Point, point
+from .batch import python_values
+from .dataflow import View
+from .query.lifecycle import QueryRun
+from .views import TableSnapshot, whole
+
+_KEYS_MAX = 1 << 18
+"""Keys whose places are remembered."""
+
+_ROWS_MAX = 1 << 17
+"""Rows that are remembered."""
+
+_NEIGHBOURS = 64
+"""Rows that are made together: one costs as much as a few dozen."""
+
+_Place = tuple[int, int]
+"""Partition and slot."""
+
+
+class PointReader:
+    """Reads rows of one table by their whole keys.  Thread-safe.
+
+    Args:
+        run: gives the run of the query that keeps the table.
+    """
+
+    def __init__(self, run: Callable[[], QueryRun]) -> None:
+        self._run = run
+        self._of: QueryRun | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._places: dict[tuple[Any, ...], _Place] = {}
+        self._rows: dict[_Place, tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
+
+    def values(self, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The row's values in the order of `View.schema`, as Python has them; None if the table has no such row.
+
+        Args:
+            key: a value per key column of the store: for windowed tables the window's bounds, as the store has them, too.
+        """
+        run: QueryRun = self._run()
+        if run is not self._of:  # the query was replaced
+            self._of = run
+            self._forget()
+        parts: Sequence[Any] = run.snapshot()
+        sought = point(_types(parts), key)
+        if sought is None:
+            return self._by_columns(run.view, parts, key)
+        place = self._places.get(key)
+        if place is None or not parts[place[0]].holds(place[1], sought):
+            place = self._find(parts, key, sought)
+            if place is None:
+                return None
+        part = parts[place[0]]
+        kept = self._rows.get(place)
+        fingerprint = part.fingerprint(place[1])
+        if kept is not None and kept[0] == fingerprint:
+            return kept[1]
+        if kept is None and fingerprint is not None:
+            self._keep_neighbours(run.view, part, place)
+            kept = self._rows.get(place)
+            if kept is not None and kept[0] == fingerprint:
+                return kept[1]
+        keys = [pa.array([value], type_) for value, type_ in zip(key, part.index.keys.types)]
+        columns = run.view.transform(part.row(place[1], keys))
+        if not len(columns[0]):
+            return None
+        row = tuple([python_values(column)[0] for column in columns])
+        if fingerprint is not None:
+            self._rows[place] = fingerprint, row
+        return row
+
+    def _find(self, parts: Sequence[Any], key: tuple[Any, ...], sought: Point) -> _Place | None:
+        for number, part in enumerate(parts):
+            slot = part.find_one(sought)
+            if slot >= 0:
+                if len(self._places) >= _KEYS_MAX:
+                    self._places = {}
+                place = self._places[key] = (number, slot)
+                return place
+        return None
+
+    def _keep_neighbours(self, view: View, part: StoreSnapshot, place: _Place) -> None:
+        """Make rows of those around a slot."""
+        first = place[1] - place[1] % _NEIGHBOURS
+        slots = part.live_slots(first, first + _NEIGHBOURS)
+        stored = _stored(part.at(slots))
+        columns = view.transform(stored)
+        if len(columns[0]) != len(slots):
+            return  # the view leaves some of them out
+        if len(self._rows) >= _ROWS_MAX:
+            self._rows = {}
+        keys = zip(*(column.to_pylist() for column, _ in zip(stored.values(), part.index.keys.types)), strict=True)
+        rows = zip(*(python_values(column) for column in columns), strict=True)
+        for slot, fields, row, key in zip(slots.tolist(), part.fingerprints(slots), rows, keys, strict=True):
+            self._rows[place[0], slot] = fields, row
+            self._places[key] = place[0], slot
+
+    def _by_columns(self, view: View, parts: Sequence[Any], key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Where the key is of another type than numbers and texts."""
+        types = _types(parts)
+        try:
+            keys = [pa.array([value], type_) for type_, value in zip(types, key, strict=True)]
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return None  # no value of the column's type, so no row has it
+        if not all(_is_same(array, value) for array, value in zip(keys, key)):
+            return None
+        for part in parts:
+            table = part.lookup(keys)
+            if table.num_rows:
+                columns = view.transform(_stored(table))
+                return tuple([python_values(column)[0] for column in columns]) if len(columns[0]) else None
+        return None
+
+    def key_length(self) -> int:
+        """Columns of the store's key: those of the table, and for windowed ones the bounds that the store tells them by."""
+        return len(_types(self._run().snapshot()))
+
+    def rows(self, key: tuple[Any, ...]) -> pa.Table:
+        """All rows whose key begins with these values (of the store's key columns), in no order."""
+        run = self._run()
+        parts = run.snapshot()
+        types = _types(parts)
+        return TableSnapshot(run.view, ()).shaped([_beginning_with(part, key, types) for part in parts])
+
+
+def _stored(table: pa.Table) -> dict[str, Any]:
+    return {name: whole(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+
+
+def _types(parts: Sequence[Any]) -> Sequence[Any]:
+    for part in parts:
+        assert isinstance(part, StoreSnapshot)
+        return part.index.keys.types
+    raise InternalError("a query without partitions")
+
+
+def _is_same(array: Any, value: Any) -> bool:
+    """Whether Arrow took a value for what it is: not 1.5 for a whole number, nor bytes for a text."""
+    taken = array[0].as_py()
+    return pa.types.is_nested(array.type) or bool(taken == value) or (value != value and taken != taken)
+
+
+def _beginning_with(part: Any, key: tuple[Any, ...], types: Sequence[Any]) -> pa.Table:
+    slots = part.index.slots()
+    same = np.ones(len(slots), np.bool_)
+    for column, type_, value in zip(part.index.keys.read(slots), types, key):
+        try:
+            found = pc.equal(column, pa.scalar(value, type_))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return part.at(slots[:0])
+        same &= np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False), np.bool_)
+    return part.at(slots[same])

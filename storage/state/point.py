@@ -1,0 +1,51 @@
+"""One key, looked up and read without the fixed costs of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from ...kernels import index as kernels
+
+_WORD: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A key as the index compares it: words of fixed width, and texts (see `keys.encode`)."""
+
+    words: tuple[int, ...]
+    texts: tuple[bytes, ...]
+    text_bits: tuple[int, ...]
+
+    def batch(self) -> kernels.KeyBatch:
+        """As a batch of one row."""
+        words = [np.array([word], np.uint64) for word in self.words]
+        texts = [
+            kernels.Text(np.array([0, len(data)], np.int32), np.frombuffer(data, np.uint8), bit)
+            for data, bit in zip(self.texts, self.text_bits)
+        ]
+        return kernels.KeyBatch(1, words, texts, None)
+
+
+def point(types: Sequence[Any], values: Sequence[Any]) -> Point | None:
+    """The key of Python values; None if one of the types is not a whole number or a text, or a value not of its type."""
+    words: list[int] = []
+    texts: list[bytes] = []
+    bits: list[int] = []
+    for number, (type_, value) in enumerate(zip(types, values, strict=True)):
+        if pa.types.is_integer(type_) and type(value) is int and -(1 << 63) <= value < 1 << 63:
+            words.append(value & _WORD)
+        elif pa.types.is_string(type_) and isinstance(value, str) and value.isascii():
+            texts.append(value.encode())
+            bits.append(number)
+        elif pa.types.is_binary(type_) and isinstance(value, bytes):
+            texts.append(value)
+            bits.append(number)
+        else:
+            return None
+    return Point(tuple(words), tuple(texts), tuple(bits))
