@@ -560,8 +560,10 @@ class StoreSnapshot:
         return dict(zip(self.schema.names, (*keys, *fields, *rows)))
 
 
-def _one(values: npt.NDArray[Any], field: StateField) -> Any:
+def _one(values: Any, field: StateField) -> Any:
     """`to_arrow` for few values."""
+    if isinstance(values, pa.Array):
+        return values
     return pa.array(values) if _NATURAL.get(values.dtype) is field.arrow else to_arrow(values, field.arrow)
 
 

@@ -136,6 +136,11 @@ class FrozenTextColumn:
         """See `TextColumn.take`."""
         return _array(self.type, self._blocks, self._starts.take(rows), self._lengths.take(rows))
 
+    def at(self, row: int) -> str | bytes | None:
+        """One value."""
+        value: str | bytes | None = self.take(np.array([row], np.int64))[0].as_py()
+        return value
+
 
 def _array(type_: Any, blocks: Any, starts: Int64s, lengths: Int64s) -> Any:
     found = texts.gather_blocks(blocks, starts, lengths)

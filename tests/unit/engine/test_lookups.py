@@ -215,6 +215,25 @@ def test_keys_of_several_columns_and_other_types(db: penstock.Database) -> None:
     assert db.table("w").get(0.0) == db.table("w").get(-0.0) != None  # noqa: E711
 
 
+def test_fields_of_all_kinds(db: penstock.Database) -> None:
+    """Aggregates whose state is text, a list, a decimal, nothing yet."""
+    db.execute("CREATE STREAM e (k INT, t STRING, d DECIMAL(6, 2), x DOUBLE) WITH (KAFKA_TOPIC='e', PARTITIONS=1);")
+    db.execute(
+        "CREATE TABLE t AS SELECT k, LATEST_BY_OFFSET(t) AS l, MAX(t) AS m, SUM(d) AS s, AVG(x) AS a, COLLECT_LIST(t) AS c, "
+        "MIN(x) AS n FROM e GROUP BY k;"
+    )
+    handle = db.table("t")
+    for i in range(30):
+        text = None if i % 5 == 0 else "text" * (i % 7)
+        db.insert("e", [{"k": i % 4, "t": text, "d": f"{i}.25", "x": None if i % 3 else i / 2}])
+        db.drain()
+        for k in range(4):
+            wanted = anew(db, f"SELECT * FROM t WHERE k = {k};")
+            for _ in range(2):
+                found = handle.get(k)
+                assert ([] if found is None else [tuple(found.values())]) == wanted
+
+
 def test_lookups_beside_running_steps() -> None:
     """While rows stream in, every answer is a row of some commit: totals agree with counts, and never go back."""
     with penstock.connect(auto_offset_reset="earliest") as db:
