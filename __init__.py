@@ -112,7 +112,7 @@ _HOMES = {
     "KafkaListener": "listener.kafka_listener",
     "backup_directory": "storage.backup",
     "broker": "listener.kafka_listener",
-    "connect": "engine.database",
+    "connect": "server.connecting",
     "inspect_directory": "storage.log.local.maintenance.report",
     "plan_repair": "storage.repair",
     "verify_directory": "storage.verify",

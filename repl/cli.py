@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"penstock {__version__}")
     _common(top)
+    top.add_argument("--server", metavar="URL", help="work on the database of a server: http://[user:password@]host:8088")
     top.add_argument("-e", "--execute", metavar="SQL", action="append", help="run statements and leave (repeatable)")
     top.add_argument("-f", "--file", metavar="FILE", action="append", help="run a script and leave (repeatable)")
     commands = top.add_subparsers(dest="command", metavar="run")
@@ -172,6 +173,10 @@ def _connect(
 ) -> Any:
     from .. import connect
 
+    if getattr(options, "server", None) is not None:
+        if options.data is not None:
+            raise StatementError("a database is that of a server or of a directory: --server and --data exclude each other")
+        return connect(options.server, settings=settings)
     return connect(options.data, settings=settings, progress=progress, create=create or options.data is None)
 
 

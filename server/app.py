@@ -15,6 +15,7 @@ from .guard import Guard
 from .http import JSON, KSQL_JSON, Receive, Request, Scope, Send
 from .inserts import insert_arrow, inserts_stream
 from .metrics import exposition, families
+from .own_api import OwnApi
 from .problems import NOT_ALLOWED, ApiError
 from .queries import Queries, close_query
 from .registry import RegistryApi
@@ -35,6 +36,7 @@ class Application:
         self._statements = Statements(service)
         self._queries = Queries(service)
         self._registry = RegistryApi(service)
+        self._own = OwnApi(service)
         registry = self._registry.answer
         table: list[tuple[str, str, Callable[[Request, Account], Awaitable[None]]]] = [
             ("GET", "/", self._root),
@@ -53,6 +55,10 @@ class Application:
             ("POST", "/v1/arrow", self._arrow),
             ("POST", "/v1/arrow/{stream}", self._arrow),
             ("POST", "/v1/complete", self._complete),
+            ("POST", "/v1/execute", self._execute),
+            ("GET", "/v1/catalog", self._catalog),
+            ("GET", "/v1/queries/{id}", self._one_query),
+            ("POST", "/v1/wait", self._wait),
             ("GET", "/v1/graph", self._graph),
             ("GET", "/status", self._all_statuses),
             ("GET", "/status/{type}/{entity:path}/{action}", self._status),
@@ -152,6 +158,23 @@ class Application:
         body = await request.json()
         found = await self._service.workers.run(info.completions, self._service, body, account)
         await request.respond_json(found)
+
+    async def _execute(self, request: Request, account: Account) -> None:
+        asked = sql_request(await request.json(), self._service.config.statement_chars_max)
+        status, found = await self._service.workers.run(self._own.execute, asked, account)
+        await request.respond_json(found, status)
+
+    async def _catalog(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        await request.respond_json(await self._service.workers.run(self._own.catalog, account))
+
+    async def _one_query(self, request: Request, account: Account) -> None:
+        found = await self._service.workers.run(self._own.query, request.path_parameters["id"], account)
+        await request.respond_json(found)
+
+    async def _wait(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        await request.respond_json(await self._service.workers.run_long(self._own.wait, await request.json()))
 
     async def _graph(self, request: Request, account: Account) -> None:
         _check_known(account)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from ..errors import StatementError
+from ..errors import PenstockError, StatementError
 from .accounts import EVERYBODY, Account
 from .config import is_loopback
 from .http import Disconnected, Message, Receive, Request, Scope, Send
@@ -32,6 +32,7 @@ from .problems import (
 )
 from .service import Service
 from .telemetry import trace_of
+from .wire import CLIENT_HEADER, with_parts
 
 _LOG = logging.getLogger("penstock.server")
 _REFRESH_S: Final = 2.0
@@ -106,6 +107,9 @@ class Guard:
             except ApiError as error:
                 if request.started:
                     _LOG.warning("an answer was cut short: %s", error.message)
+                elif CLIENT_HEADER in request.headers:
+                    cause = error.__cause__ if isinstance(error.__cause__, PenstockError) else None
+                    await request.respond_json(with_parts(error, cause), error.status, error.headers)
                 else:
                     await request.fail(error)
             except Exception as error:  # ours: logged with its trace, and the client is told no more than that

@@ -27,7 +27,7 @@ from .problems import (
     api_error,
 )
 from .push import Feed, PrintReader, PushReader
-from .rowtexts import JsonArray, RowFormat, make_format
+from .rowtexts import ArrowStream, JsonArray, RowFormat, make_format
 from .service import Service
 from .sessions import Piece, RequestSession
 from .statements import SqlRequest, sql_request, wait_for_command
@@ -140,6 +140,10 @@ class Queries:
     async def _pull(self, request: Request, table: Table, format_: RowFormat, asked: SqlRequest, stream: bool) -> None:
         schema = schema_of(table)
         arrow = table.arrow()
+        if isinstance(format_, ArrowStream):
+            format_.facts = {b"penstock.limit_reached": b"true" if table.limit_reached else b"false"}
+            if table.final_message:
+                format_.facts[b"penstock.final_message"] = table.final_message.encode()
         query_id = None if stream else f"query_{uuid.uuid4().int % 10**16}"
         parts = [format_.head(query_id, schema)]
         token = asked.request_properties.get(_PULL_TOKEN)

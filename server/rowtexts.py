@@ -6,7 +6,6 @@ pieces.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -168,9 +167,9 @@ class ArrowStream:
     shows_tombstones = True
 
     def __init__(self, *, push: bool) -> None:
+        self.facts: dict[bytes, bytes] = {}
+        """Further metadata of the schema, set before the head is made."""
         self._push = push
-        self._buffer = io.BytesIO()
-        self._writer: Any = None
         self._schema: Any = None
 
     def head(self, query_id: str | None, schema: Schema) -> bytes:
@@ -178,19 +177,18 @@ class ArrowStream:
         if self._push:
             fields = [pa.field("__tombstone", pa.bool_()), pa.field("__rowtime", pa.int64()), *fields]
         metadata = {SCHEMA_KEY: encode([field_json(c) for c in schema]), COLUMNS_KEY: str(schema).encode()}
+        metadata |= self.facts
         if query_id is not None:
             metadata[b"penstock.query"] = query_id.encode()
         self._schema = pa.schema(fields, metadata)
-        self._writer = pa.ipc.new_stream(self._buffer, self._schema)
-        return self._taken()
+        return bytes(self._schema.serialize())  # (a writer of Arrow's would keep it until the first rows come)
 
     def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
         arrays = [
             (c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c).cast(f.type, safe=False)
             for c, f in zip(columns, self._schema, strict=True)
         ]
-        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        return [self._taken()]
+        return [bytes(pa.RecordBatch.from_arrays(arrays, schema=self._schema).serialize())]
 
     def note(self, name: str, value: Any) -> bytes:
         return b""
@@ -200,14 +198,11 @@ class ArrowStream:
         return b""
 
     def tail(self, final_message: str | None) -> bytes:
-        self._writer.close()
-        return self._taken()
+        return _END_OF_STREAM
 
-    def _taken(self) -> bytes:
-        data = self._buffer.getvalue()
-        self._buffer.seek(0)
-        self._buffer.truncate()
-        return data
+
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""Of Arrow's IPC format: a message without metadata."""
 
 
 def _rows(columns: list[Any], schema: Schema) -> list[tuple[Any, ...]]:

@@ -26,6 +26,7 @@ from .problems import BAD_REQUEST, BAD_STATEMENT, ApiError
 
 T = TypeVar("T")
 _THREADS = 16
+_WAITS_MAX = 64
 _PREFIX = "ksql.output.topic.name.prefix"
 
 
@@ -116,13 +117,19 @@ class Workers:
 
     def __init__(self, threads: int = _THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="penstock-http")
+        self._waits = ThreadPoolExecutor(_WAITS_MAX, thread_name_prefix="penstock-http-wait")
 
     async def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """A blocking call on one of the threads."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, functools.partial(call, *arguments, **named))
 
+    async def run_long(self, call: Callable[..., T], *arguments: Any) -> T:
+        """A call that waits long for queries: on threads of their own, so that others are not held up."""
+        return await asyncio.get_running_loop().run_in_executor(self._waits, functools.partial(call, *arguments))
+
     def close(self) -> None:
+        self._waits.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

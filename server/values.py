@@ -169,7 +169,9 @@ def schema_json(type_: t.SqlType) -> dict[str, Any]:
             }
         case t.Array(item):
             name, member = "ARRAY", schema_json(item)
-        case t.Map(_, item):
+        case t.Map(key, item):
+            if key != t.STRING:
+                return {"type": "MAP", "fields": None, "keySchema": schema_json(key), "memberSchema": schema_json(item)}
             name, member = "MAP", schema_json(item)
         case t.Struct(inner):
             name, fields = "STRUCT", [{"name": n, "schema": schema_json(field)} for n, field in inner]

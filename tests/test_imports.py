@@ -56,8 +56,9 @@ ORDER = {
         "assertions dispatch"
     ),
     "server": (
-        "problems accounts config values http rowtexts jsonrows tokens telemetry audit commands sessions measures push "
-        "service access entities statements queries inserts registry info metrics websocket guard app listening serving"
+        "problems accounts config values http rowtexts jsonrows tokens wire telemetry audit commands sessions measures push "
+        "service access entities statements queries inserts registry own_api info metrics websocket guard app listening "
+        "serving remote_rows remote connecting"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""

@@ -1,0 +1,26 @@
+"""`connect`, as the door has it: a directory is opened here, an address leads to a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from ..engine import database
+from ..engine.database import Database
+
+__all__ = ["connect"]
+
+
+def connect(path: str | Path | None = None, **how: Any) -> Database:
+    """Open a database: a directory (None: in memory), see `engine.database.connect`; or one that a server has open, by its
+    address: ``connect("http://host:8088", auth=("ada", "secret"))``, see `RemoteDatabase`, which has the same methods.
+
+    Raises:
+        StatementError, StorageError: the directory cannot be opened.
+        ClientError: the server cannot be reached.
+    """
+    if isinstance(path, str) and path.startswith(("http://", "https://")):
+        from .remote import RemoteDatabase
+
+        return cast(Database, RemoteDatabase(path, **how))
+    return database.connect(path, **how)

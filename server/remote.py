@@ -1,0 +1,442 @@
+"""A database of another process, reached over HTTP, with the methods of `Database`.
+
+Statements are cut here, so that SET, DEFINE and RUN SCRIPT (of a file of this machine) work as in a process of one's own:
+what a session sets goes with each of its requests.  Rows travel as Arrow, in both directions.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import quote, urlsplit
+
+import pyarrow as pa
+
+from .. import __version__
+from ..engine.catalog import Catalog, DataSource
+from ..engine.intake.rows import columns_of
+from ..engine.results import Message, PushResult, Result, Table
+from ..engine.schema import Schema
+from ..engine.settings import Settings, canonical_name
+from ..errors import ClientError, StatementError
+from ..grammar import ast
+from ..grammar.lexer import with_places
+from ..grammar.parse import parse, parse_statement
+from ..grammar.substitute import substitute
+from ..runtime.clock import now_ms
+from ..runtime.host import Token
+from ..runtime.metrics import Progress
+from ..runtime.subscriptions import Subscription
+from .http import ARROW
+from .remote_rows import arrow_reader, subscription_of
+from .rowtexts import SCHEMA_KEY
+from .tokens import read_token, write_token
+from .wire import CLIENT_HEADER, catalog_of, column_of, error_of, progress_of, result_of
+
+if TYPE_CHECKING:
+    import httpx
+
+_TOKEN = "request.ksql.query.pull.consistency.token.vector"
+_CONNECTIONS_MAX = 1_000
+"""Open at once: each push query keeps one."""
+
+
+class RemoteDatabase:
+    """An open connection to a server.  Thread-safe; close it, or use it as a context manager.
+
+    Args:
+        url: ``http://host:8088`` or ``https://..``; it may hold ``user:password@``.
+        auth: user and password.
+        token: a Bearer token, instead of them.
+        verify: of the server's certificate: False trusts any, a path names a file of authorities.
+        settings: what the session's properties begin with.
+        timeout_s: how long a request may take, push queries aside.
+
+    Raises:
+        ClientError: `httpx` is not installed, or the server cannot be reached.
+        StatementError: it does not let us in.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        auth: tuple[str, str] | None = None,
+        token: str | None = None,
+        verify: bool | str = True,
+        settings: Mapping[str, object] | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise ClientError("connecting to a server needs httpx: pip install 'penstock[client]'") from error
+        parts = urlsplit(url)
+        if auth is None and parts.username is not None:
+            auth = (parts.username, parts.password or "")
+        headers = {CLIENT_HEADER: __version__}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+        self.path: Path | None = None
+        self._failures = httpx.HTTPError
+        self._http: httpx.Client = httpx.Client(
+            base_url=self.url,
+            auth=auth,
+            headers=headers,
+            verify=verify,
+            timeout=httpx.Timeout(timeout_s, pool=None),
+            limits=httpx.Limits(max_connections=_CONNECTIONS_MAX, max_keepalive_connections=20),
+        )
+        self._guard = threading.RLock()
+        self._settings = Settings()
+        self._properties: dict[str, str] = {}
+        self._variables: dict[str, str] = {}
+        self._sources: Mapping[str, DataSource] = {}
+        for name, value in (settings or {}).items():
+            self._set(name, value)
+        self._get("/info")
+
+    # --- statements ------------------------------------------------------------------------
+
+    def execute(self, text: str, *, path: str | Path | None = None) -> list[Result]:
+        """See `Database.execute`; RUN SCRIPT reads files of this machine."""
+        return list(self.steps(text, path=path))
+
+    def steps(self, text: str, *, path: str | Path | None = None) -> Iterator[Result]:
+        """See `Database.steps`."""
+        if "${" not in text:
+            for parsed in parse(text):
+                yield from self._one(parsed.statement, parsed.text, path)
+            return
+        for piece in with_places(text):
+            for parsed in parse(substitute(piece, self._variables)):
+                yield from self._one(parsed.statement, parsed.text, path)
+
+    def _one(self, statement: ast.Statement, text: str, path: str | Path | None) -> Iterator[Result]:
+        """A statement's result, or those of the script that it runs: a file of this machine."""
+        if not isinstance(statement, ast.RunScript):
+            yield self._execute(statement, text)
+            return
+        script = Path(statement.path).expanduser()
+        if path is not None and not script.is_absolute():
+            script = Path(path).parent / script
+        try:
+            content = script.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StatementError(f"the script {script} cannot be read: {error}", span=statement.span, text=text) from error
+        yield from self.steps(content, path=script)
+
+    def _execute(self, statement: ast.Statement, text: str) -> Result:
+        match statement:
+            case ast.Query(emit=None) | ast.TableQuery():
+                return self.sql(text)
+            case ast.Query():
+                return self._push(text, statement, "block")
+            case ast.Print(limit=limit):
+                return cast(Result, RemotePrint(self._opened("/query", text, None), limit))
+            case ast.SetProperty(name=name, value=value):
+                self._set(name, value)
+            case ast.UnsetProperty(name=name):
+                self._settings.unset(name)
+                with self._guard:
+                    self._properties.pop(canonical_name(name), None)
+        (found,) = self._post("/v1/execute", self._request(text + ";"))
+        result = result_of(found)
+        with self._guard:
+            if isinstance(statement, ast.Define):
+                self._variables[statement.name.upper()] = statement.value
+            elif isinstance(statement, ast.Undefine):
+                self._variables.pop(statement.name.upper(), None)
+            elif isinstance(result, Message):
+                self._sources = {}
+        return result
+
+    def _set(self, name: str, value: object) -> None:
+        self._settings.set(name, value)
+        with self._guard:
+            self._properties[canonical_name(name)] = self._settings[canonical_name(name)]
+
+    def sql(
+        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> Table:
+        """See `Database.sql`.  Values of parameters are what JSON can say: numbers, texts, booleans, None."""
+        request = self._request(text)
+        if after is not None:
+            request["requestProperties"] = {_TOKEN: write_token(after)}
+        if parameters is not None:
+            request["parameters"] = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
+        answer = self._send("POST", "/query", json=request, headers={"accept": ARROW})
+        if not answer.headers.get("content-type", "").startswith(ARROW):
+            raise StatementError("this is no query that is answered once", suggestion="Use subscribe() or execute().")
+        table = pa.ipc.open_stream(pa.BufferReader(answer.content)).read_all()
+        metadata = table.schema.metadata
+        schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
+        final = metadata.get(b"penstock.final_message")
+        return Table(
+            table.replace_schema_metadata(None),
+            schema,
+            limit_reached=metadata.get(b"penstock.limit_reached") == b"true",
+            final_message=None if final is None else final.decode(),
+        )
+
+    def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
+        """See `Database.wait`."""
+        self._post("/v1/wait", {"token": write_token(token), "names": list(names), "timeout_s": timeout_s or 0})
+
+    def wait_idle(self, timeout_s: float | None = None) -> bool:
+        """See `Database.wait_idle`; the server waits at most as long as it lets a request take."""
+        body = {} if timeout_s is None else {"timeout_s": timeout_s}
+        return bool(self._post("/v1/wait", body)["idle"])
+
+    def subscribe(self, text: str, *, overflow: Literal["block", "drop"] = "block") -> Subscription:
+        """See `Database.subscribe`."""
+        query = parse_statement(text)
+        if not isinstance(query, ast.Query) or query.emit is None:
+            raise StatementError("subscribe() takes a push query", suggestion="Write SELECT .. EMIT CHANGES.")
+        return self._push(text, query, overflow).subscription
+
+    def _push(self, text: str, query: ast.Query, overflow: Literal["block", "drop"]) -> PushResult:
+        answer = self._opened("/query", text, ARROW)
+        try:
+            reader = arrow_reader(answer.iter_raw())
+        except self._failures as error:
+            raise self._unreachable(error) from error
+        metadata = reader.schema.metadata
+        schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
+        query_id = metadata[b"penstock.query"].decode()
+        names = tuple(c.name for c in schema)
+        limit = query.limit if isinstance(query.limit, int) else None
+        return PushResult(subscription_of(answer, query_id, names, limit, overflow, reader), schema, query_id)
+
+    def _opened(self, path: str, text: str, accept: str | None) -> httpx.Response:
+        """An answer whose body is read as it comes.  Raises: PenstockError."""
+        headers = {} if accept is None else {"accept": accept}
+        request = self._http.build_request("POST", path, json=self._request(text), headers=headers, timeout=None)
+        try:
+            answer = self._http.send(request, stream=True)
+            if answer.status_code != 200:
+                answer.read()
+                raise error_of(answer.json())
+        except self._failures as error:
+            raise self._unreachable(error) from error
+        return answer
+
+    # --- data ------------------------------------------------------------------------------
+
+    def insert(
+        self,
+        source: str,
+        rows: Any,
+        *,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """See `Database.insert`.  Rows without a ROWTIME get this machine's time."""
+        return self.insert_many({source: rows}, durable=durable, producer=producer, sequence=sequence)
+
+    def insert_many(
+        self,
+        rows: Mapping[str, Any],
+        *,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """See `Database.insert_many`."""
+        buffer = pa.BufferOutputStream()
+        names = []
+        for name, given in rows.items():
+            source = self._source(name)
+            arrays, times = columns_of(given, source, now_ms())
+            table = pa.table({**arrays, "ROWTIME": pa.array(times)})
+            with pa.ipc.new_stream(buffer, table.schema) as writer:
+                writer.write_table(table)
+            names.append("`" + source.name.replace("`", "``") + "`")
+        if not names:
+            return Token()
+        parameters = {"durable": {True: "true", False: "false", None: None}[durable], "producer": producer}
+        chosen = {k: v for k, v in parameters.items() if v is not None}
+        if sequence is not None:
+            chosen["sequence"] = str(sequence)
+        headers = {"penstock-streams": ",".join(quote(name, safe="") for name in names), "content-type": ARROW}
+        content = buffer.getvalue().to_pybytes()
+        return read_token(self._send("POST", "/v1/arrow", params=chosen, content=content, headers=headers).json()["token"])
+
+    def _source(self, name: str) -> DataSource:
+        for fresh in (False, True):
+            sources = self._sources if not fresh else self.catalog.sources
+            found = sources.get(name) or sources.get(name.upper())
+            if found is not None:
+                return found
+        return self.catalog.source(name.upper())
+
+    # --- looking ---------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """Sources, types and queries, as of now; each look is a request."""
+        found = catalog_of(self._get("/v1/catalog"))
+        with self._guard:
+            self._sources = found.sources
+        return found
+
+    @property
+    def settings(self) -> Settings:
+        """What this session has set; the rest as the properties' defaults have it."""
+        return self._settings
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        return dict(self._variables)
+
+    @property
+    def queries(self) -> Mapping[str, RemoteQuery]:
+        """The persistent queries by id."""
+        return {query_id: RemoteQuery(self, query_id) for query_id in self.catalog.queries}
+
+    def topic_names(self) -> list[str]:
+        return list(self._get("/v1/catalog")["topics"])
+
+    def function_names(self) -> list[str]:
+        return list(self._get("/v1/catalog")["functions"])
+
+    def describe_state(self) -> str:
+        """One line for a prompt."""
+        return f"{self.url}: {self._get('/v1/catalog')['state']}"
+
+    def duckdb(self, text: str) -> Table:
+        """Raises: StatementError: DuckDB's own SQL is not to be had from outside."""
+        raise StatementError("DuckDB's own SQL is not to be had over HTTP", suggestion="Use sql().")
+
+    # --- requests --------------------------------------------------------------------------
+
+    def _request(self, text: str) -> dict[str, Any]:
+        with self._guard:
+            return {
+                "ksql": text,
+                "streamsProperties": dict(self._properties),
+                "sessionVariables": dict(self._variables),
+            }
+
+    def _get(self, path: str) -> Any:
+        return self._send("GET", path).json()
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._send("POST", path, json=body).json()
+
+    def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """Raises: PenstockError, what the server answered with, or that it cannot be reached."""
+        try:
+            answer = self._http.request(method, path, **how)
+        except (self._failures, RuntimeError) as error:
+            raise self._unreachable(error) from error
+        if answer.status_code >= 400:
+            try:
+                entity = answer.json()
+            except ValueError as error:
+                raise ClientError(f"{self.url} answered {answer.status_code}") from error
+            raise error_of(entity)
+        return answer
+
+    def _unreachable(self, error: Exception) -> ClientError:
+        return ClientError(f"the server {self.url} cannot be reached: {error or type(error).__name__}")
+
+    # --- life cycle ------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connections; the server and its queries go on."""
+        self._http.close()
+
+    def __enter__(self) -> RemoteDatabase:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<penstock.RemoteDatabase {self.url}>"
+
+
+class RemotePrint:
+    """What PRINT gives, as lines for a person; see `PrintResult`.
+
+    Attributes:
+        limited, limit_reached: whether there is a LIMIT, and whether it has ended the lines.
+    """
+
+    def __init__(self, answer: httpx.Response, limit: int | None) -> None:
+        self._answer = answer
+        self._limit = limit
+        self.limited = limit is not None
+        self.limit_reached = False
+
+    @property
+    def tail(self) -> RemotePrint:
+        return self
+
+    def lines(self) -> Iterator[str]:
+        """The lines, as records come."""
+        records = 0
+        for line in self._answer.iter_lines():
+            records += line.startswith("rowtime: ")
+            self.limit_reached = records == self._limit
+            yield line
+
+    def close(self) -> None:
+        """End them."""
+        self._answer.close()
+
+
+class RemoteQuery:
+    """A persistent query of a server, see `QueryHandle`."""
+
+    def __init__(self, database: RemoteDatabase, id: str) -> None:
+        self.database = database
+        self.id = id
+
+    @property
+    def state(self) -> str:
+        return self.progress().state
+
+    @property
+    def lag(self) -> int:
+        return self.progress().lag
+
+    @property
+    def statement(self) -> str:
+        return self.database.catalog.queries[self.id].statement
+
+    def progress(self) -> Progress:
+        """See `QueryHandle.progress`."""
+        return progress_of(self._facts()["progress"])
+
+    def explain(self) -> str:
+        """Its plan."""
+        return str(self._facts()["plan"])
+
+    def _facts(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.database._get(f"/v1/queries/{quote(self.id, safe='')}")
+        return found
+
+    def pause(self) -> Message:
+        return self._control("PAUSE")
+
+    def resume(self) -> Message:
+        return self._control("RESUME")
+
+    def terminate(self) -> Message:
+        return self._control("TERMINATE")
+
+    def _control(self, action: str) -> Message:
+        (message,) = self.database.execute(f"{action} `{self.id}`;")
+        assert isinstance(message, Message)
+        return message
+
+
+__all__ = ["RemoteDatabase", "RemotePrint", "RemoteQuery"]

@@ -1,0 +1,109 @@
+"""A push query of a server as a `Subscription` here: a thread reads its Arrow stream into the same buffer that a query of
+this process would fill."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import threading
+import time
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import ClientError, PenstockError
+from ..runtime.batch import Batch
+from ..runtime.subscriptions import Feed, Subscription
+
+_PAUSE_S = 0.01
+"""How often a slow reader's buffer is looked at: while it is full nothing more is read, so the server waits, too."""
+
+
+class _Chunks(io.RawIOBase):
+    """The pieces of an answer as a file."""
+
+    def __init__(self, pieces: Any) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def subscription_of(
+    answer: Any, query_id: str, names: tuple[str, ...], limit: int | None, overflow: Literal["block", "drop"], opened: Any
+) -> Subscription:
+    """The rows of an answer that is being received.
+
+    Args:
+        answer: the open response; it is closed with the subscription.
+        opened: the reader over its Arrow stream, past its schema.
+    """
+    stop = threading.Event()
+
+    def close() -> None:
+        stop.set()
+        _hang_up(answer)
+
+    feed = Feed(limit=limit, overflow=overflow, on_close=close, on_abandon=stop.set)
+    thread = threading.Thread(target=_read, args=(opened, answer, feed, stop), name="penstock-remote-rows", daemon=True)
+    subscription = Subscription(names, feed, query_id=query_id)
+    thread.start()
+    return subscription
+
+
+def _hang_up(answer: Any) -> None:
+    """End the connection under an answer: the thread that waits for its next piece wakes, and closes the answer."""
+    stream = answer.extensions.get("network_stream")
+    connection = None if stream is None else stream.get_extra_info("socket")
+    if connection is not None:
+        with contextlib.suppress(OSError):  # it has ended already
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def _read(reader: Any, answer: Any, feed: Feed, stop: threading.Event) -> None:
+    position = 0
+    try:
+        while not stop.is_set():
+            while not feed.ready() and not stop.is_set() and not feed.finished and not feed.limit_reached:
+                time.sleep(_PAUSE_S)
+            if feed.limit_reached:
+                break
+            batch = reader.read_next_batch()
+            columns = tuple(batch.columns[2:])
+            schema = pa.schema(list(batch.schema)[2:])
+            tombstones = np.asarray(batch.column(0).to_numpy(zero_copy_only=False), np.bool_)
+            times = np.asarray(batch.column(1).to_numpy(), np.int64)
+            positions = np.arange(position, position + len(times), dtype=np.int64)
+            position += len(times)
+            feed.receive(Batch(schema, 0, columns, times, positions, tombstones if tombstones.any() else None))
+    except StopIteration:
+        feed.end()
+    except PenstockError as error:
+        feed.fail(error)
+    except Exception as error:
+        if not stop.is_set():
+            feed.fail(ClientError(f"the server ended the query's rows: {error}"))
+    finally:
+        answer.close()
+
+
+def arrow_reader(pieces: Any) -> Any:
+    """A reader of the Arrow stream in the pieces of an answer; it blocks until its schema is there."""
+    return pa.ipc.open_stream(io.BufferedReader(_Chunks(pieces), 1 << 16))
+
+
+__all__ = ["arrow_reader", "subscription_of"]

@@ -1,0 +1,256 @@
+"""What Penstock's own client and server say to each other beyond ksqlDB's API: results, errors, the catalog and progress,
+as JSON that loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ..engine import types as t
+from ..engine.catalog import Catalog, DataSource, FormatInfo, QueryEntry, WindowInfo
+from ..engine.results import Description, Listing, Message
+from ..engine.schema import Column, Schema
+from ..errors import (
+    AssertionFailedError,
+    ClientError,
+    DataError,
+    InternalError,
+    PenstockError,
+    Span,
+    StatementError,
+    StorageError,
+    UnsupportedError,
+)
+from ..runtime.metrics import Account, Progress
+from .problems import ApiError
+from .tokens import read_token, write_token
+from .values import field_json, schema_json
+
+CLIENT_HEADER = "penstock-client"
+"""Sent by our client: errors then come with all their parts."""
+_ERRORS: dict[str, type[PenstockError]] = {
+    e.__name__: e
+    for e in (StatementError, UnsupportedError, AssertionFailedError, DataError, StorageError, ClientError, InternalError)
+}
+
+
+# --- results -------------------------------------------------------------------------------
+
+
+def result_json(result: Message | Listing | Description) -> dict[str, Any]:
+    """A result that holds no rows of a query."""
+    if isinstance(result, Message):
+        details = {name: value for name, value in result.details.items() if isinstance(value, str | int | bool | None)}
+        token = result.details.get("token")
+        return {
+            "result": "message",
+            "kind": result.kind,
+            "text": result.text,
+            "statement": result.statement,
+            "warning": result.warning,
+            "details": details,
+            "token": None if token is None else write_token(token),
+        }
+    if isinstance(result, Listing):
+        return {"result": "listing", **_listing(result)}
+    sections = [[title, _listing(s) if isinstance(s, Listing) else s] for title, s in result.sections]
+    return {
+        "result": "description",
+        "kind": result.kind,
+        "title": result.title,
+        "sections": sections,
+        "statement": result.statement,
+    }
+
+
+def _listing(listing: Listing) -> dict[str, Any]:
+    return {
+        "kind": listing.kind,
+        "columns": list(listing.columns),
+        "rows": [[_plain(v) for v in row] for row in listing.rows],
+        "statement": listing.statement,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def result_of(data: Mapping[str, Any]) -> Message | Listing | Description:
+    """The result that `result_json` wrote."""
+    if data["result"] == "message":
+        details = dict(data["details"])
+        if data["token"] is not None:
+            details["token"] = read_token(data["token"])
+        return Message(data["kind"], data["text"], data["statement"], data["warning"], details)
+    if data["result"] == "listing":
+        return _listing_of(data)
+    sections = tuple((title, s if isinstance(s, str) else _listing_of(s)) for title, s in data["sections"])
+    return Description(data["kind"], data["title"], sections, data["statement"])
+
+
+def _listing_of(data: Mapping[str, Any]) -> Listing:
+    return Listing(data["kind"], tuple(data["columns"]), tuple(tuple(row) for row in data["rows"]), data["statement"])
+
+
+# --- errors --------------------------------------------------------------------------------
+
+
+def error_parts(error: BaseException) -> dict[str, Any]:
+    """All that an error says, for our client to raise it again."""
+    found: dict[str, Any] = {"kind": type(error).__name__}
+    if isinstance(error, StatementError):
+        span = error.span
+        found |= {
+            "message": error.message,
+            "span": None if span is None else [span.start, span.end, span.line, span.column],
+            "text": error.text,
+            "suggestion": error.suggestion,
+            "expected": list(error.expected),
+        }
+    elif isinstance(error, StorageError):
+        found |= {"message": error.message, "action": error.action}
+    else:
+        found["message"] = str(error)
+    return found
+
+
+def error_of(entity: Mapping[str, Any]) -> PenstockError:
+    """The error that an answer stands for."""
+    parts = entity.get("parts") or {}
+    message = parts.get("message") or str(entity.get("message", entity))
+    kind = _ERRORS.get(parts.get("kind", ""))
+    if kind is None:
+        code = int(entity.get("error_code", 0))
+        return StatementError(message) if code // 100 in (400, 403, 404, 413, 417) else ClientError(message)
+    if issubclass(kind, StatementError):
+        span = parts.get("span")
+        return kind(
+            message,
+            span=None if span is None else Span(*span),
+            text=parts.get("text"),
+            suggestion=parts.get("suggestion"),
+            expected=tuple(parts.get("expected") or ()),
+        )
+    if kind is StorageError:
+        return StorageError(message, action=parts.get("action"))
+    return kind(message)
+
+
+def with_parts(problem: ApiError, cause: BaseException | None) -> dict[str, Any]:
+    """An error's entity, with its parts."""
+    return {**problem.entity(), "parts": None if cause is None else error_parts(cause)}
+
+
+# --- the catalog ---------------------------------------------------------------------------
+
+
+def catalog_json(catalog: Catalog, sources: Mapping[str, DataSource], queries: Mapping[str, QueryEntry]) -> dict[str, Any]:
+    """The sources and queries that may be seen, and all types."""
+    return {
+        "sources": [_source_json(s) for s in sources.values()],
+        "queries": [{**asdict(q), "properties": dict(q.properties)} for q in queries.values()],
+        "types": {name: schema_json(type_) for name, type_ in catalog.types.items()},
+    }
+
+
+def _source_json(source: DataSource) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "fields": [{**field_json(c), "role": c.role} for c in source.schema],
+        "topic": source.topic,
+        "key_format": _format_json(source.key_format),
+        "value_format": _format_json(source.value_format),
+        "partitions": source.partitions,
+        "window": None if source.window is None else [source.window.type, source.window.size_ms],
+        "timestamp_column": source.timestamp_column,
+        "timestamp_format": source.timestamp_format,
+        "read_only": source.read_only,
+        "query_id": source.query_id,
+        "statement": source.statement,
+    }
+
+
+def _format_json(info: FormatInfo) -> list[Any]:
+    return [info.name, dict(info.properties), sorted(info.features)]
+
+
+def catalog_of(data: Mapping[str, Any]) -> Catalog:
+    """The catalog that `catalog_json` wrote."""
+    sources = {}
+    for item in data["sources"]:
+        window = item["window"]
+        sources[item["name"]] = DataSource(
+            item["name"],
+            item["kind"],
+            Schema(tuple(column_of(field) for field in item["fields"])),
+            item["topic"],
+            _format_of(item["key_format"]),
+            _format_of(item["value_format"]),
+            item["partitions"],
+            None if window is None else WindowInfo(*window),
+            item["timestamp_column"],
+            item["timestamp_format"],
+            item["read_only"],
+            item["query_id"],
+            item["statement"],
+        )
+    queries = {q["id"]: QueryEntry(**{**q, "sources": tuple(q["sources"])}) for q in data["queries"]}
+    return Catalog(sources, {name: type_of(schema) for name, schema in data["types"].items()}, queries)
+
+
+def _format_of(data: list[Any]) -> FormatInfo:
+    return FormatInfo(data[0], data[1], frozenset(data[2]))
+
+
+def column_of(field: Mapping[str, Any]) -> Column:
+    """The column of a field of the API."""
+    role: Any = field.get("role") or {"KEY": "KEY", "HEADER": "HEADER"}.get(field.get("type", ""), "VALUE")
+    return Column(field["name"], type_of(field["schema"]), role, field.get("headerKey"))
+
+
+def type_of(schema: Mapping[str, Any]) -> t.SqlType:
+    """The type that `schema_json` wrote."""
+    match schema["type"]:
+        case "DECIMAL":
+            return t.Decimal(schema["parameters"]["precision"], schema["parameters"]["scale"])
+        case "ARRAY":
+            return t.Array(type_of(schema["memberSchema"]))
+        case "MAP":
+            return t.Map(
+                t.STRING if "keySchema" not in schema else type_of(schema["keySchema"]), type_of(schema["memberSchema"])
+            )
+        case "STRUCT":
+            return t.Struct(tuple((f["name"], type_of(f["schema"])) for f in schema["fields"]))
+        case name:
+            return t.Primitive(name)
+
+
+# --- progress ------------------------------------------------------------------------------
+
+
+def progress_json(progress: Progress) -> dict[str, Any]:
+    """How far a query is."""
+    return asdict(progress)
+
+
+def progress_of(data: Mapping[str, Any]) -> Progress:
+    """The progress that `progress_json` wrote."""
+    return Progress(**{**data, "account": Account(**data["account"])})
+
+
+__all__ = [
+    "CLIENT_HEADER",
+    "catalog_json",
+    "catalog_of",
+    "column_of",
+    "error_of",
+    "progress_json",
+    "progress_of",
+    "result_json",
+    "result_of",
+    "type_of",
+    "with_parts",
+]

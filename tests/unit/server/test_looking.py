@@ -1,0 +1,94 @@
+"""What a server says about itself: metrics, health, completion, the flow graph, and the registry's paths."""
+
+from __future__ import annotations
+
+import re
+
+from penstock.server.telemetry import trace_of
+
+from .conftest import Api
+
+_LINE = re.compile(r'[a-z_]+(?:\{[a-z_]+="(?:[^"\\]|\\.)*"(?:,[a-z_]+="(?:[^"\\]|\\.)*")*\})? (?:[0-9.e+-]+|\+Inf|NaN)')
+
+
+def test_metrics_in_prometheus_format(shop: Api) -> None:
+    """Every line is one of the format; counts are those of the requests and the queries."""
+    shop.rows("SELECT * FROM spend;")
+    answer = shop.http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert all(_LINE.fullmatch(line) for line in lines if not line.startswith("#")), lines
+    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    query = next(iter(shop.database.queries))
+    assert samples[f'penstock_query_records_read_total{{query="{query}"}}'] == "3"
+    assert samples[f'penstock_query_state_rows{{query="{query}"}}'] == "2"
+    assert samples['penstock_http_requests_total{method="POST",route="/query-stream",status="200"}'] == "1"
+    assert samples['penstock_http_request_duration_seconds_count{route="/query-stream"}'] == "1"
+    assert float(samples['penstock_topic_bytes{topic="orders"}']) > 0
+    assert float(samples["penstock_commit_duration_seconds_count"]) > 0
+    assert float(samples["penstock_fsyncs_total"]) > 0
+
+
+def test_health_and_info(shop: Api) -> None:
+    """A query that failed is unhealthy."""
+    assert shop.http.get("/info").json()["KsqlServerInfo"]["serverStatus"] == "RUNNING"
+    found = shop.http.get("/healthcheck").json()
+    assert found["isHealthy"] is True and set(found["details"]) == {"metastore", "kafka", "commandRunner"}
+    assert shop.http.get("/v1/metadata").json()["clusterId"]["scope"]["clusters"]["ksql-cluster"] == "default_"
+    assert shop.http.get("/v1/metadata/id").json()["id"] == ""
+
+
+def test_the_cluster_is_this_server(shop: Api) -> None:
+    """With the lag of each partition."""
+    (host,) = shop.http.get("/clusterStatus").json()["clusterStatus"].items()
+    query = next(iter(shop.database.queries))
+    assert host[1]["activeStandbyPerQuery"][query]["activePartitions"] == [{"topic": "orders", "partition": 0}]
+    lags = host[1]["hostStoreLags"]["stateStoreLags"][f"{query}#{query}"]["lagByPartition"]["0"]
+    assert lags == {"currentOffsetPosition": 3, "endOffsetPosition": 3, "offsetLag": 0}
+
+
+def test_properties(shop: Api) -> None:
+    """Those that a request may set are valid, with the prefix or without."""
+    for name in ("auto.offset.reset", "ksql.streams.auto.offset.reset"):
+        assert shop.http.get(f"/is_valid_property/{name}").json() is True
+    for name in ("no.such", "ksql.schema.registry.url", "penstock.threads"):
+        answer = shop.http.get(f"/is_valid_property/{name}")
+        assert (answer.status_code, answer.json()["error_code"]) == (400, 40000)
+
+
+def test_completion(shop: Api) -> None:
+    """By the engine's own completer."""
+    found = shop.http.post("/v1/complete", json={"text": "SELECT * FROM sp"}).json()["suggestions"]
+    assert found[0] == {"text": "spend", "kind": "source", "length": 2}
+    assert shop.http.post("/v1/complete", json={"text": "x", "cursor": 5}).status_code == 400
+
+
+def test_the_flow_graph(shop: Api) -> None:
+    """From topics through queries to topics, in layers, with lags on the edges."""
+    graph = shop.http.get("/v1/graph").json()
+    layers = {node["id"]: node["layer"] for node in graph["nodes"]}
+    query = next(iter(shop.database.queries))
+    path = ["topic:orders", "source:ORDERS", f"query:{query}", "topic:SPEND", "source:SPEND"]
+    assert [layers[node] for node in path] == [0, 1, 2, 3, 4]
+    edges = {(edge["from"], edge["to"]): edge for edge in graph["edges"]}
+    assert edges["source:ORDERS", f"query:{query}"]["lag"] == 0
+
+
+def test_what_is_not_there(shop: Api) -> None:
+    """404 as text, 405 for the wrong method."""
+    answer = shop.http.get("/nothing")
+    assert (answer.status_code, answer.text) == (404, "Not Found")
+    assert shop.http.get("/ksql").status_code == 405
+    root = shop.http.get("/", follow_redirects=False)
+    assert (root.status_code, root.headers["location"]) == (307, "/info")
+
+
+def test_traces() -> None:
+    """W3C's grammar, and nothing else."""
+    good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    found = trace_of(good)
+    assert found is not None and found.text == good
+    zero = "0" * 32
+    for bad in (None, "", good.upper(), good[:-1], "ff" + good[2:], f"00-{zero}-00f067aa0ba902b7-01", good + "-x"):
+        assert trace_of(bad) is None, bad
+    assert trace_of("01" + good[2:] + "-more") is not None

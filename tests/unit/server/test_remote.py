@@ -1,0 +1,190 @@
+"""`connect("http://..")`: the same database from another process, by the same methods."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import penstock
+from penstock.engine.settings import Settings
+
+from .conftest import Api, until
+
+
+@pytest.fixture
+def far(shop: Api) -> Iterator[penstock.Database]:
+    with penstock.connect(shop.url) as connected:
+        yield connected
+
+
+def test_statements_have_the_same_results(shop: Api, far: penstock.Database) -> None:
+    """Messages, lists, descriptions and rows are those of the database itself."""
+    for text in (
+        "SHOW STREAMS;",
+        "DESCRIBE spend EXTENDED;",
+        "EXPLAIN SELECT * FROM orders EMIT CHANGES;",
+        "SHOW FUNCTIONS;",
+        "SET 'auto.offset.reset' = 'earliest';",
+        "CREATE TYPE address AS STRUCT<x INT>;",
+    ):
+        (there,) = far.execute(text)
+        (here,) = shop.database.execute(text.replace("TYPE address", "TYPE address2"))
+        assert type(there) is type(here)
+        if not isinstance(there, penstock.Message):
+            assert there.kind == here.kind and there.statement == here.statement
+    (made,) = far.execute("CREATE STREAM big AS SELECT * FROM orders WHERE euros > 10;")
+    assert isinstance(made, penstock.Message)
+    assert made.details["query_id"] in shop.database.queries
+
+
+def test_a_pull_query_gives_a_table(shop: Api, far: penstock.Database) -> None:
+    """With the columns' types and roles, and values as in process."""
+    mine = far.sql("SELECT * FROM spend WHERE customer = 'ada'")
+    own = shop.database.sql("SELECT * FROM spend WHERE customer = 'ada'")
+    assert mine.fetchall() == own.fetchall() == [("ada", 2, Decimal("12.75"))]
+    assert mine.schema == own.schema
+    assert mine.arrow().equals(own.arrow())
+    assert far.sql("SELECT n FROM spend WHERE customer = ?", parameters=["bob"]).fetchall() == [(1,)]
+    assert far.sql("SELECT customer FROM spend ORDER BY total DESC LIMIT 1").fetchall() == [("ada",)]
+
+
+def test_errors_are_the_same(far: penstock.Database) -> None:
+    """Their class, place and suggestion."""
+    with pytest.raises(penstock.StatementError) as wrong:
+        far.execute("DESCRIBE order;")
+    with pytest.raises(penstock.StatementError) as missing:
+        far.execute("DROP STREAM ordres;")
+    assert missing.value.suggestion == "Did you mean ORDERS?"
+    assert missing.value.span is not None and "^" in str(missing.value)
+    assert wrong.value.message
+    with pytest.raises(penstock.StatementError):
+        far.sql("SELECT nothing FROM spend")
+    with pytest.raises(penstock.StatementError):
+        far.insert("orders", [{"nothing": 1}])
+
+
+def test_rows_are_inserted_and_read_by_their_token(far: penstock.Database) -> None:
+    """Dicts, Arrow, several sources in one commit; a number that was written is not written again."""
+    token = far.insert("orders", [{"id": "9", "customer": "eve", "euros": Decimal("2.50")}])
+    assert far.sql("SELECT total FROM spend WHERE customer='eve'", after=token).fetchall() == [(Decimal("2.50"),)]
+    table = pa.table({"id": ["10"], "customer": ["eve"], "euros": [1.5]})
+    token |= far.insert("orders", table, producer="loader", sequence=1)
+    token |= far.insert("orders", table, producer="loader", sequence=1)
+    assert far.sql("SELECT n FROM spend WHERE customer='eve'", after=token).fetchall() == [(2,)]
+
+
+def test_every_type_goes_there_and_back(api: Api) -> None:
+    """Nothing is lost on the wire, maps with keys of other types included."""
+    with penstock.connect(api.url) as far:
+        far.execute(
+            "CREATE STREAM s (k INT KEY, b BOOLEAN, d DOUBLE, n DECIMAL(10,4), y BYTES, dt DATE, t TIME, ts TIMESTAMP, "
+            "a ARRAY<INT>, m MAP<INT, STRING>, r STRUCT<X INT>) WITH (kafka_topic='s', partitions=1);"
+        )
+        row: dict[str, Any] = {
+            "K": 1, "B": True, "D": 0.5, "N": Decimal("1.2500"), "Y": b"\x00", "DT": datetime.date(2024, 1, 31),
+            "T": datetime.time(1, 2, 3), "TS": datetime.datetime(2024, 1, 31, 1, 2, 3), "A": [1, None], "M": {5: "x"},
+            "R": {"X": 1},
+        }  # fmt: skip
+        far.insert("s", [row])
+        mine, own = far.sql("SELECT * FROM s"), api.database.sql("SELECT * FROM s")
+        assert mine.schema == own.schema
+        assert mine.fetchall() == own.fetchall()
+
+
+def test_push_queries(shop: Api, far: penstock.Database) -> None:
+    """By rows, by batches, with a timeout, with async for; closing ends the query there."""
+    far.execute("SET 'auto.offset.reset' = 'earliest';")
+    rows = [row.values[0] for row in far.subscribe("SELECT id FROM orders EMIT CHANGES LIMIT 3;")]
+    assert rows == ["1", "2", "3"]
+    assert until(lambda: shop.server.push_readers == 0)
+    with far.subscribe("SELECT id, euros FROM orders EMIT CHANGES;") as subscription:
+        assert subscription.columns == ("ID", "EUROS")
+        seen = []
+        while len(seen) < 3:
+            batch = subscription.poll_batch(10)
+            assert batch is not None
+            seen += batch.columns.column(0).to_pylist()
+        assert subscription.poll(0.05) is None
+        far.insert("orders", [{"id": "4", "customer": "c", "euros": 1}])
+        row = subscription.poll(10)
+        assert row is not None and row.values == ("4", Decimal("1.00"))
+        assert shop.server.push_readers == 1
+    assert until(lambda: shop.server.push_readers == 0)
+
+    async def read() -> list[Any]:
+        return [row.values[0] async for row in far.subscribe("SELECT id FROM orders EMIT CHANGES LIMIT 4;")]
+
+    assert asyncio.run(read()) == ["1", "2", "3", "4"]
+
+
+def test_a_push_query_ends_with_its_server(shop: Api, far: penstock.Database) -> None:
+    """The reader comes to an end, and does not hang."""
+    subscription = far.subscribe("SELECT id FROM orders EMIT CHANGES;")
+    assert until(lambda: shop.server.push_readers == 1)
+    shop.server.stop()
+    assert list(subscription) == []
+    with pytest.raises(penstock.ClientError):
+        far.sql("SELECT * FROM spend")
+
+
+def test_a_session_of_its_own(shop: Api, far: penstock.Database) -> None:
+    """What it sets others do not see; scripts of this machine run there."""
+    far.execute("SET 'auto.offset.reset' = 'earliest'; DEFINE who = 'ada';")
+    assert far.sql("SELECT n FROM spend WHERE customer = 'ada'").fetchall()
+    (found,) = far.execute("SELECT n FROM spend WHERE customer = '${who}';")
+    assert found.fetchall() == [(2,)]
+    with penstock.connect(shop.url) as other:
+        (shown,) = other.execute("SHOW VARIABLES;")
+        assert shown.rows == ()
+    with pytest.raises(penstock.StatementError):
+        far.execute("SET 'no.such.property' = '1';")
+    assert isinstance(far.settings, Settings) and far.settings["auto.offset.reset"] == "earliest"
+
+
+def test_scripts_of_this_machine(far: penstock.Database, tmp_path: Path) -> None:
+    """RUN SCRIPT reads here, not there."""
+    script = tmp_path / "s.sql"
+    script.write_text("SHOW TABLES; SHOW STREAMS;")
+    assert len(far.execute(f"RUN SCRIPT '{script}';")) == 2
+
+
+def test_queries_and_the_catalog(shop: Api, far: penstock.Database) -> None:
+    """The same objects, with progress and control."""
+    assert far.catalog.sources["SPEND"] == shop.database.catalog.sources["SPEND"]
+    assert far.topic_names() == shop.database.topic_names()
+    (query_id, handle), *_ = far.queries.items()
+    assert handle.progress().account == shop.database.queries[query_id].progress().account
+    assert handle.explain() == shop.database.queries[query_id].explain()
+    handle.pause()
+    assert shop.database.queries[query_id].state == "PAUSED"
+    handle.resume()
+    assert far.wait_idle(10)
+
+
+def test_who_cannot_be_reached() -> None:
+    """A server that is not there is a ClientError at once."""
+    with pytest.raises(penstock.ClientError):
+        penstock.connect("http://127.0.0.1:9")
+
+
+def test_the_command_line_takes_a_server(shop: Api) -> None:
+    """`penstock --server URL -e ..` prints what it would in process; its errors, too."""
+
+    def run(*statements: str) -> subprocess.CompletedProcess[str]:
+        options = [option for text in statements for option in ("-e", text)]
+        command = [sys.executable, "-m", "penstock.repl.cli", "--server", shop.url, *options]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    done = run("SELECT * FROM spend WHERE customer = 'ada';", "PRINT orders FROM BEGINNING LIMIT 1;")
+    assert "12.75" in done.stdout and "key: 1" in done.stdout and done.returncode == 0
+    failed = run("SELECT nothing FROM spend;")
+    assert failed.returncode == 1 and "^" in failed.stdout
