@@ -2,6 +2,8 @@
 
 Every workload runs in a process of its own, several times; figures are medians.  ``--record`` writes them to
 ``results.json``; later runs print how figure / yardstick has changed since.
+
+``python -m benchmarks nexmark --peers`` compares with DuckDB and a plain loop instead (its own ``--help``).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 
 from . import clients, compaction, functions, latency, log, log_bytes, lookups, nexmark, recovery, startup, throughput
 from .measure import HIGHER_IS_BETTER, ROOT, YARDSTICKS, Measurement, Options, workload
+from .peers import run as peers
 
 __all__ = [
     "clients",
@@ -40,6 +43,9 @@ RESULTS = Path(__file__).with_name("results.json")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1 if a workload fails or, with ``--strict``, a promise is not kept."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["nexmark"] and "--peers" in given:
+        return peers.main(given[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"which (all): {', '.join(workload.workloads)}")
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows a workload works on (2,000,000)")
