@@ -39,6 +39,7 @@ class Source:
         key_serde, key_schema: None and empty for a source without a key.
         value_serde: None for typed (``ARROW``) topics.
         value_schema: the wanted value columns (others are not decoded).
+        keys_only: the data source has no value columns, and a record without a value is a row all the same.
         extras: further columns, each (name, what): ``ROWTIME``, ``ROWPARTITION``, ``ROWOFFSET``, ``WINDOWSTART``,
             ``WINDOWEND``, ``HEADERS`` or ``HEADER:key``.
         timestamp: a kernel over the batch's columns giving int64 ms; null or failed drops the row as bad.
@@ -65,6 +66,7 @@ class Source:
     window_size_ms: int | None = None
     from_beginning: bool = True
     shared_key: str = ""
+    keys_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def decode(source: Source, records: FetchedRecords) -> Chunk:
         if decoded.malformed is not None:
             found = zip(decoded.malformed.rows, decoded.malformed.reasons)
             malformed.update({int(r): ("value", m) for r, m in found if int(r) not in malformed})
-    if nulls is not None and not nulls.any():
+    if source.keys_only or (nulls is not None and not nulls.any()):
         nulls = None
     timestamps = records.timestamps
     if source.timestamp is not None and n:

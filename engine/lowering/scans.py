@@ -43,6 +43,7 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
             window_size_ms=None if source.window is None else source.window.size_ms,
             from_beginning=from_beginning,
             shared_key=f"{source.name} {formats}",
+            keys_only=not source.schema.values and (source.kind == "STREAM" or source.value_format.name == "NONE"),
         )
     )
     return Lowered(head)

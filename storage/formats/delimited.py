@@ -2,11 +2,12 @@ r"""DELIMITED: one line of comma-separated values per record.
 
 Reading follows commons-csv's default format: a value may stand in double quotes, doubled inside; blanks count unless
 they follow a closing quote; empty lines before the record and all lines after it are ignored.  The number of values
-must be that of the columns, and an empty one is null, quoted or not.
+must be that of the columns.  Nothing is null; an empty pair of quotes is an empty STRING or BYTES, and null for other types.
 
 Writing quotes a value only if it must: it holds the delimiter, a quote or a line end, begins with a character up to
 ``#`` or ends with one up to the space; the first value of a line also when it begins with anything but a letter or
-digit of ASCII (hence ``"-1"``), or is empty.  Null is written as nothing.
+digit of ASCII (hence ``"-1"``), or is empty.  Null is written as nothing, and so, as commons-csv does, is an empty text
+that is not the first value: it comes back as null.
 
 BYTES are base64; DATE is days, TIME and TIMESTAMP milliseconds; doubles have Java's notation; decimals all their
 digits.
@@ -62,8 +63,8 @@ def delimiter_of(text: str) -> str:
     return text
 
 
-def split_record(text: str, delimiter: str) -> list[str]:
-    """The values of the first record of a text.
+def split_record(text: str, delimiter: str) -> list[str | None]:
+    """The values of the first record of a text: None where there is nothing, an empty text only for an empty pair of quotes.
 
     Raises:
         ValueError: there is none, a quote is not closed, or something other than the delimiter follows a closing quote.
@@ -75,17 +76,18 @@ def split_record(text: str, delimiter: str) -> list[str]:
         raise ValueError("no values in the record")
     if '"' not in text:
         end = re.search(r"[\r\n]", text[start:])
-        return text[start : start + end.start() if end else None].split(delimiter)
-    values: list[str] = []
+        return [value or None for value in text[start : start + end.start() if end else None].split(delimiter)]
+    values: list[str | None] = []
     at, stop = start, len(text)
     while True:
+        value: str | None
         if at < stop and text[at] == '"':
             value, at = _quoted(text, at, delimiter)
         else:
             first = at
             while at < stop and text[at] != delimiter and text[at] not in "\r\n":
                 at += 1
-            value = text[first:at]
+            value = text[first:at] or None
         values.append(value)
         if at >= stop or text[at] != delimiter:
             return values
@@ -160,13 +162,16 @@ class DelimitedSerde:
         return Decoded(columns_of(rows, schema, reasons), or_none(null), malformed(reasons))
 
     def _record(self, blob: bytes, parsers: list[Callable[[str], Any]], schema: pa.Schema) -> list[Any]:
+        if not parsers:
+            return []
         values = split_record(blob.decode("utf-8", "replace"), self._delimiter)
         if len(values) != len(parsers):
             raise ValueError(f"{len(values)} values, where there are {len(parsers)} columns")
         row: list[Any] = []
         for value, parser, field in zip(values, parsers, schema):
             try:
-                row.append(parser(value) if value else None)
+                keeps_empty = pa.types.is_string(field.type) or pa.types.is_binary(field.type)
+                row.append(parser(value) if value or (value is not None and keeps_empty) else None)
             except ValueError as error:
                 raise ValueError(f"`{field.name}`: {error}") from None
         return row

@@ -2,7 +2,7 @@
 
 ====================  ==============================================================================================
 BOOLEAN               ``true`` and ``false`` only
-INTEGER, BIGINT       a number, its fraction dropped and its high bits too (as Java narrows), or the text of an integer
+INTEGER, BIGINT       a number in the type's range, its fraction dropped, or the text of an integer
 DOUBLE                a number, or the text of one
 DECIMAL(p, s)         a number or the text of one that fits without rounding
 STRING                anything: numbers and booleans as text, objects and arrays as JSON text
@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from ..values.java_texts import fit_decimal, parse_decimal, parse_double, parse_integer, wrap_integer
+from ..values.java_texts import fit_decimal, fit_integer, parse_decimal, parse_double, parse_integer
 from ..values.texts import check_date, check_time, parse_base64, text_parser
 from ..values.type_names import type_name
 
@@ -130,12 +130,12 @@ def _integer_reader(bits: int, type_: Any) -> Reader:
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
 
     def read(value: Any) -> int:
-        if type(value) is int:
-            return value if low <= value <= high else wrap_integer(value, bits)
         if isinstance(value, Decimal):
             if value.adjusted() > _INTEGER_DIGITS_MAX:
                 raise ValueError("the number is too large")
-            return wrap_integer(int(value), bits)
+            value = int(value)
+        if type(value) is int:
+            return fit_integer(value, bits)
         if isinstance(value, str):
             return parse_integer(value, low, high)
         _mismatch(value, type_)

@@ -8,7 +8,8 @@ STRING     UTF-8; what is no UTF-8 reads as U+FFFD
 BYTES      as they are
 =========  ===============================================
 
-A null value is a null record, and so is the record of a null value.  A number of any other length is malformed.
+A null value is a null record, and so is the record of a null value; the record of no column is empty.  A number of any other
+length is malformed.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class KafkaSerde:
     def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
         """See `Serde.encode`."""
         if len(schema) == 0:
-            return Encoded(pa.nulls(row_count(columns, absent), pa.binary()), None)
+            return Encoded(without(pa.array([b""] * row_count(columns, absent), pa.binary()), absent), None)
         column = plain_array(columns[0])
         type_ = schema.field(0).type
         if type_.id in _TEXTS:

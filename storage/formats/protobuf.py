@@ -36,7 +36,7 @@ from ..schemas.protobuf import (
     real_oneofs,
 )
 from ..schemas.registry import SchemaRegistry, SchemaText, resolve
-from ..values.java_texts import fit_decimal, wrap_integer
+from ..values.java_texts import fit_decimal, fit_integer
 from ..values.texts import DAY_MS
 from .base import Decoded, Encoded, SerdeOptions
 from .coercion import struct_coercion
@@ -242,11 +242,11 @@ def _value_reader(field: Any, type_: Any) -> Get:
         names = {value.number: value.name for value in field.enum_type.values}
         return lambda number: names.get(number, str(number))
     if field.message_type is None:
-        return (lambda value: wrap_integer(value, 64)) if field.type in _UINT64_TYPES else _same
+        return (lambda value: fit_integer(value, 64)) if field.type in _UINT64_TYPES else _same
     full = field.message_type.full_name
     if full in WRAPPERS:
         if full == "google.protobuf.UInt64Value":
-            return lambda wrapper: wrap_integer(wrapper.value, 64)
+            return lambda wrapper: fit_integer(wrapper.value, 64)
         return lambda wrapper: wrapper.value
     if full == DECIMAL_MESSAGE:
         precision, scale = type_.precision, type_.scale
@@ -417,8 +417,14 @@ def _scalar_writer(field: Any, type_: Any) -> Get:
 
         return number
     if field.type in _UINT64_TYPES:
-        return lambda value: value & 0xFFFF_FFFF_FFFF_FFFF
+        return _unsigned
     return _same
+
+
+def _unsigned(value: int) -> int:
+    if value < 0:
+        raise ValueError(f"{value} does not fit a field without sign")
+    return value
 
 
 def _message_filler(field: Any, type_: Any) -> Put:

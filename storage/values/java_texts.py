@@ -23,7 +23,7 @@ __all__ = [
     "parse_decimal",
     "parse_double",
     "parse_integer",
-    "wrap_integer",
+    "fit_integer",
 ]
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
@@ -112,10 +112,15 @@ def fit_decimal(value: Decimal | int, precision: int, scale: int) -> Decimal:
         raise ValueError(f"{shown(str(value))} does not fit DECIMAL({precision}, {scale})") from None
 
 
-def wrap_integer(value: int, bits: int) -> int:
-    """The low ``bits`` bits as a signed integer: how Java narrows."""
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if value >> (bits - 1) else value
+def fit_integer(value: int, bits: int) -> int:
+    """A whole number that a signed one of so many bits holds.
+
+    Raises:
+        ValueError: for any other.
+    """
+    if not -(1 << bits - 1) <= value < 1 << bits - 1:
+        raise ValueError(f"{shown(str(value))} does not fit {bits} bits")
+    return value
 
 
 def shown(text: str, length: int = 40) -> str:

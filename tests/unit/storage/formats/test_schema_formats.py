@@ -282,7 +282,7 @@ def test_protobuf_inference() -> None:
     )
     id_ = registry.register("t-value", SchemaText("PROTOBUF", text))
     one = {"name": "n", "prices": [0.5]}
-    row = ({"card": None, "cash": 3}, 1, -2, -1, b"x", "BIG", [one], {"k": one}, -1, 0, 19000, Decimal("1.50"), False, None)
+    row = ({"card": None, "cash": 3}, 1, -2, 7, b"x", "BIG", [one], {"k": one}, -1, 0, 19000, Decimal("1.50"), False, None)
     blobs = encode("PROTOBUF", registry, columns, [row], schema_id=id_)
     assert decode("PROTOBUF", registry, columns, blobs) == [row]
     second = infer_columns(registry, SchemaText("PROTOBUF", text), full_name="shop.v1.Order.Item")
@@ -389,3 +389,23 @@ def test_decimals_in_a_protobuf_map_keep_their_digits() -> None:
     decoded = serde.decode(serde.encode([column], schema, None).data, schema)
     assert decoded.malformed is None
     assert decoded.columns[0].to_pylist() == column.to_pylist()
+
+
+@pytest.mark.parametrize("field", ["uint64 f = 1;", "fixed64 f = 1;", "google.protobuf.UInt64Value f = 1;"])
+def test_unsigned_numbers_beyond_bigint_are_bad(field: str) -> None:
+    """Neither read as negative ones nor written for them."""
+    registry = EmbeddedRegistry()
+    text = f'syntax = "proto3"; import "google/protobuf/wrappers.proto"; message M {{ {field} }}'
+    id_ = registry.register("t-value", SchemaText("PROTOBUF", text))
+    schema = pa.schema([("f", pa.int64())])
+    (largest,) = encode("PROTOBUF", registry, schema, [(2**63 - 1,)], schema_id=id_)
+    assert decode("PROTOBUF", registry, schema, [largest]) == [(2**63 - 1,)]
+    payload = b"\x08" + b"\xff" * 9 + b"\x01"
+    if "fixed" in field:
+        payload = b"\x09" + b"\xff" * 8
+    elif "Value" in field:
+        payload = b"\x0a" + bytes([len(payload)]) + payload
+    (found,) = decode("PROTOBUF", registry, schema, [largest[:6] + payload])
+    assert "does not fit" in found
+    encoded = make_serde("PROTOBUF", SerdeOptions(topic="t", schema_id=id_), registry).encode([pa.array([-1])], schema, None)
+    assert encoded.malformed is not None
