@@ -20,7 +20,7 @@ from ..storage.layout import CHANGELOG_PREFIX
 from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
 from .batch import Batch
 from .clients.coordinator import is_client_group
-from .dataflow import Dataflow, Sink, Source
+from .dataflow import Dataflow
 from .lookups import PointReader
 from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
@@ -190,7 +190,7 @@ class QueryHost:
 
     def resume(self, query_id: str) -> None:
         self._runs[query_id].resume()
-        self._scheduler.wake()
+        self._scheduler.wake(query_id)
 
     def drain(self) -> None:
         """Process all that can be processed, on this thread, query by query in order of creation.
@@ -243,7 +243,7 @@ class QueryHost:
             limit=limit,
             overflow=overflow,
             on_close=lambda: self._end_push(query_id),
-            on_room=self._scheduler.wake,
+            on_room=lambda: self._scheduler.wake(query_id),
             on_abandon=lambda: self._abandoned.append(query_id),
         )
         run = QueryRun(
@@ -322,25 +322,29 @@ class QueryHost:
     def _until_taken_in(self, token: Token, query_ids: Sequence[str], timeout_s: float | None) -> Iterator[_Pause]:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         done: set[str] = set()
+        writers: dict[str, list[str]] = {}
+        for query_id, run in self.runs.items():
+            for topic in run.writes:
+                writers.setdefault(topic, []).append(query_id)
         for query_id in query_ids:
-            yield from self._wait_for(token, query_id, deadline, done)
+            yield from self._wait_for(token, query_id, deadline, done, writers)
 
-    def _wait_for(self, token: Token, query_id: str, deadline: float | None, done: set[str]) -> Iterator[_Pause]:
+    def _wait_for(
+        self, token: Token, query_id: str, deadline: float | None, done: set[str], writers: Mapping[str, Sequence[str]]
+    ) -> Iterator[_Pause]:
+        """Args: ``done``: queries that are waited for; ``writers``: the queries that write to each topic."""
         if query_id in done:
             return
         done.add(query_id)
         run = self._runs.get(query_id)
         if run is None:
             raise StatementError(f"the query {query_id} has been terminated")
-        topics = {n.topic for n in run.dataflow.nodes if isinstance(n, Source)}
-        targets = {place: end for place, end in token.ends.items() if place[0] in topics}
-        for other_id, other in self.runs.items():
-            written = {n.topic for n in other.dataflow.nodes if isinstance(n, Sink)} & topics
-            if not written or other_id == query_id:
-                continue
-            yield from self._wait_for(token, other_id, deadline, done)
-            for topic in written:
-                assert topic is not None
+        targets = {place: end for place, end in token.ends.items() if place[0] in run.reads}
+        for topic in run.reads:
+            others = [other for other in writers.get(topic, ()) if other != query_id]
+            for other in others:
+                yield from self._wait_for(token, other, deadline, done, writers)
+            if others:
                 for partition in range(self.log.topics()[topic].partitions):
                     end = self.log.end_offset(topic, partition)
                     targets[topic, partition] = max(targets.get((topic, partition), 0), end)
@@ -414,7 +418,7 @@ class QueryHost:
         if self._threads == 0:
             return False
         wanted = set(topics)
-        readers = [r for r in self.runs.values() if wanted & {n.topic for n in r.dataflow.nodes if isinstance(n, Source)}]
+        readers = [r for r in self.runs.values() if wanted & r.reads]
         return any(r.state == "RUNNING" and r.lag > UNREAD_ROWS_MAX for r in readers)
 
     def close(self) -> None:

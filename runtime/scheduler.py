@@ -3,6 +3,10 @@
 The core is deterministic: `Scheduler.drain` steps the queries one after the other in the order of their creation, each to
 the end of its input, on the calling thread.  With threads, workers do the same whenever a commit brought something new;
 a query is stepped by one thread at a time.
+
+Workers look only at queries that may have something to do: those that read a partition which has grown, or that have been
+added, resumed, or stepped with success.  So idle queries cost nothing, however many there are, and the readers of a topic
+are stepped one after the other while what was decoded of it is at hand.
 """
 
 from __future__ import annotations
@@ -12,9 +16,9 @@ import threading
 from collections.abc import Callable
 from contextvars import copy_context
 
-from ..errors import InternalError, PenstockError
+from ..errors import InternalError, PenstockError, StorageError
 from ..storage import interrupts
-from ..storage.log.protocol import Log
+from ..storage.log.protocol import Log, TopicPartition
 from .query.lifecycle import QueryRun
 
 _LOGGER = logging.getLogger("penstock.scheduler")
@@ -46,12 +50,20 @@ class Scheduler:
         self._version = 0
         """Counts what workers should look at again for, other than commits."""
         self._ready: dict[str, Callable[[], bool]] = {}
+        self._due: set[str] = set()
+        """Runs that may have something to do."""
+        self._readers: dict[TopicPartition, set[str]] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        """How far partitions had grown when their readers were last found due."""
 
     def add(self, run: QueryRun, order: int, ready: Callable[[], bool] | None = None) -> None:
         """Schedule a run at its place in the order of creation; ``ready`` says whether it may step now."""
         with self._lock:
+            self._forget_places(self._runs.get(run.query_id))  # of the run that this one replaces
             self._runs[run.query_id] = run
             self._order[run.query_id] = order
+            for place in run.places:
+                self._readers.setdefault(place, set()).add(run.query_id)
             if ready is not None:
                 self._ready[run.query_id] = ready
             while len(self._workers) < self._threads_wanted:
@@ -59,13 +71,25 @@ class Scheduler:
                 worker = threading.Thread(target=copy_context().run, args=(self._work,), name=name, daemon=True)
                 self._workers.append(worker)
                 worker.start()
-        self.wake()
+        self.wake(run.query_id)
 
     def remove(self, query_id: str) -> None:
         with self._lock:
-            self._runs.pop(query_id, None)
+            run = self._runs.pop(query_id, None)
             self._order.pop(query_id, None)
             self._ready.pop(query_id, None)
+            self._due.discard(query_id)
+            self._forget_places(run)
+
+    def _forget_places(self, run: QueryRun | None) -> None:
+        if run is None:
+            return
+        for place in run.places:
+            readers = self._readers[place]
+            readers.discard(run.query_id)
+            if not readers:
+                del self._readers[place]
+                self._ends.pop(place, None)
 
     def runs(self) -> list[QueryRun]:
         """In order of creation."""
@@ -127,15 +151,19 @@ class Scheduler:
             epoch, version = self._log.epoch, self._version
             self._housekeep()
             progressed = 0
-            runs = self.runs()
+            runs = self._due_runs()
             for run in runs:
                 if not self._claim(run):
                     continue
+                moved = False
                 try:
-                    progressed += self._step_aside(run, aside)
+                    moved = self._step_aside(run, aside)
+                    progressed += moved
                 finally:
                     with self._changed:
                         self._busy.discard(run.query_id)
+                        if moved or run.patience_s is not None:
+                            self._due.add(run.query_id)
                         self._changed.notify_all()
             with self._lock:
                 if self._stopping:
@@ -147,19 +175,44 @@ class Scheduler:
                 wait_s = min([_IDLE_WAIT_S, *patience])
                 self._log.wait(epoch, wait_s, lambda seen=version: self._version != seen)  # type: ignore[misc]
 
-    def _claim(self, run: QueryRun) -> bool:
+    def _due_runs(self) -> list[QueryRun]:
+        """Runs that may have something to do, in order of creation."""
         with self._lock:
-            if self._stopping or self._hold or run.query_id in self._busy or self._runs.get(run.query_id) is not run:
+            try:
+                _, ends = self._log.end_offsets(list(self._readers))
+            except StorageError:  # a topic was deleted under a query: it will say so itself
+                self._due.update(self._runs)
+            else:
+                if ends != self._ends:
+                    for place, end in ends.items():
+                        if self._ends.get(place) != end:
+                            self._due |= self._readers[place]
+                    self._ends = dict(ends)
+            self._due &= self._runs.keys()
+            return [self._runs[i] for i in sorted(self._due, key=self._order.__getitem__)]
+
+    def _claim(self, run: QueryRun) -> bool:
+        """Whether the run is this worker's to step; it is not due any more then, unless it turns out to be."""
+        query_id = run.query_id
+        with self._lock:
+            if self._stopping or self._hold or query_id in self._busy or self._runs.get(query_id) is not run:
                 return False
-            ready = self._ready.get(run.query_id)
+            if query_id not in self._due:
+                return False  # another worker has stepped it meanwhile
+            self._due.discard(query_id)
+            ready = self._ready.get(query_id)
             if run.state != "RUNNING" or (ready is not None and not ready()):
-                return False
-            self._busy.add(run.query_id)
+                return False  # who resumes it, or makes room, wakes it
+            self._busy.add(query_id)
             return True
 
-    def wake(self) -> None:
-        """Have idle workers look again (a query was added or resumed, a full subscription was read)."""
+    def wake(self, query_id: str | None = None) -> None:
+        """Have idle workers look again at a run that was added or resumed, or whose subscription has room; or at all."""
         with self._changed:
+            if query_id is None:
+                self._due.update(self._runs)
+            elif query_id in self._runs:
+                self._due.add(query_id)
             self._version += 1
             self._changed.notify_all()
         self._log.wake()

@@ -143,10 +143,14 @@ class StepCommitter:
         self._finish(transaction, outcome, self.account.plus(outcome.account), moved=False)
 
     def commit_start(self) -> None:
-        """Commit where the inputs are read from, and the account, before the first step."""
+        """Commit where the inputs are read from, and the account, before the first step.
+
+        It need not be on the disk at once: without it the query starts again at its inputs' ends, and whatever was written
+        behind these is on the disk only if this is, too.
+        """
         transaction = self._log.transaction()
         self._note(transaction, [], self.account)
-        transaction.commit()
+        transaction.commit(durable=False)
 
     def commit_gap(self, moved: list[Input], complaints: ProcessingLog) -> None:
         """Commit that inputs read on elsewhere, and what is to be said about it."""

@@ -37,7 +37,7 @@ class Inputs:
             if isinstance(node, Source)
             for partition in range(topics[node.topic].partitions)
         ]
-        self._places = list({(i.source.topic, i.partition) for i in self._entries})
+        self.places = list({(i.source.topic, i.partition) for i in self._entries})
         self._waiting_since: dict[int, int] = {}
         """Partition -> since when (ms) one of its inputs has had no records while another one had."""
 
@@ -98,7 +98,7 @@ class Inputs:
     @property
     def lag(self) -> int:
         """Records that are there and not yet taken in and committed."""
-        _, ends = self._log.end_offsets(self._places)
+        _, ends = self._log.end_offsets(self.places)
         return sum(max(0, ends[i.source.topic, i.partition] - i.committed) for i in self._entries)
 
     @property
@@ -136,7 +136,7 @@ class Inputs:
         """
         rows_max = self._rows_max
         rows = min(rows, rows_max)
-        _, ends = self._log.end_offsets(self._places)
+        _, ends = self._log.end_offsets(self.places)
         found: list[Taken] = []
         queues: list[Queue] = []
         held = self._partitions_to_wait_for(ends) if patient else set()

@@ -59,6 +59,9 @@ class QueryRun:
     A query commits its positions, state changes and outputs together and resumes where it stopped, as far as its ledger
     keeps them.
 
+    Attributes:
+        reads, writes: topics.
+
     Args:
         ledger: where its positions are kept; by default in the log (`CommittedLedger`).  With `NoLedger` it is transient:
             it keeps nothing and starts where its sources say.
@@ -97,6 +100,8 @@ class QueryRun:
         for source in sources:
             if source.topic not in topics:
                 raise StorageError(f"query {query_id} reads topic {source.topic}, which does not exist")
+        self.reads = frozenset(source.topic for source in sources)
+        self.writes = frozenset(n.topic for n in dataflow.nodes if isinstance(n, Sink) and n.topic is not None)
         self.partitions = max((topics[s.topic].partitions for s in sources), default=1)
         self._inputs = Inputs(dataflow, self._log, services.decoded, services.rows_max)
         self._committing: _Committing | None = None
@@ -204,12 +209,9 @@ class QueryRun:
         return self._ledger.groups(self._inputs.sources)
 
     @property
-    def topics(self) -> set[str]:
+    def topics(self) -> frozenset[str]:
         """The topics that it reads and writes, those of its state apart."""
-        nodes = self.dataflow.nodes
-        return {n.topic for n in nodes if isinstance(n, Source)} | {
-            n.topic for n in nodes if isinstance(n, Sink) and n.topic
-        }
+        return self.reads | self.writes
 
     @property
     def changelogs(self) -> list[str]:
@@ -333,6 +335,11 @@ class QueryRun:
     def positions(self) -> dict[TopicPartition, int]:
         """The next offset per input partition, as committed (the smaller one where two sources read the same topic)."""
         return self._inputs.positions
+
+    @property
+    def places(self) -> Sequence[TopicPartition]:
+        """The partitions that it reads."""
+        return self._inputs.places
 
     @property
     def lag(self) -> int:
