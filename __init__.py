@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .runtime.clients.outgoing import Delivery
     from .runtime.clients.producer import Producer, ProducerTransaction
     from .runtime.clients.records import ConsumedBatch, RawRecord
+    from .runtime.clock import ManualClock
     from .runtime.host import Token
     from .runtime.subscriptions import PushBatch, Subscription
     from .server.config import ServerConfig
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from .storage.verify import Finding, verify_directory
 
 _HOMES = {
+    "ManualClock": "runtime.clock",
     "AsyncDatabase": "aio.database",
     "AsyncSubscription": "aio.database",
     "StreamHandle": "engine.handles",
@@ -125,6 +127,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ManualClock",
     "AsyncDatabase",
     "AsyncSubscription",
     "StreamHandle",

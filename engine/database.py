@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 from ..errors import StatementError
 from ..runtime.clients.records import RawRecord
-from ..runtime.clock import Clock, use_clock
+from ..runtime.clock import Clock, ManualClock, use_clock
 from ..runtime.host import Token
 from ..runtime.metrics import Progress, RecoveryProgress
 from ..runtime.subscriptions import Subscription
@@ -292,6 +293,35 @@ class Database(ClientMethods):
         with use_clock(self._engine.clock):
             self._check_open()
             self._engine.host.drain()
+
+    def advance(self, **by: float) -> int:
+        """Let time pass, in a test: the clock moves, idle partitions are given up waiting for, and windows that are over
+        close, those of EMIT FINAL too, as if a record of the new time had come.
+
+        Args:
+            by: as `datetime.timedelta` takes it: ``advance(minutes=5)``.
+
+        Returns:
+            the new time in ms.
+
+        Raises:
+            StatementError: the database was not opened with a `ManualClock`, or time would go backwards.
+            DataError: a query failed.
+        """
+        self._check_open()
+        clock = self._engine.clock
+        by_ms = round(datetime.timedelta(**by).total_seconds() * 1000)
+        if not isinstance(clock, ManualClock):
+            raise StatementError(
+                "only a ManualClock can be advanced", suggestion="Open it with connect(clock=ManualClock())."
+            )
+        if by_ms < 0:
+            raise StatementError(f"time does not go backwards: {by_ms} ms")
+        with use_clock(clock):
+            self._engine.host.drain()
+            now = clock.advance(by_ms)
+            self._engine.host.advance(now)
+        return now
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """Block until all running queries have taken in everything there is.

@@ -140,6 +140,12 @@ def empty_batch(schema: pa.Schema, key_count: int, *, windowed: bool = False, be
     )
 
 
+def moment(schema: pa.Schema, key_count: int, time_ms: int) -> Batch:
+    """A batch of one row of nulls at an instant: it stands for the passing of time, and is nobody's row."""
+    columns = tuple(pa.nulls(1, field.type) for field in schema)
+    return Batch(schema, key_count, columns, np.array([time_ms], np.int64), np.zeros(1, np.int64))
+
+
 def concat(batches: Sequence[Batch]) -> Batch:
     """All rows of batches of one shape, sorted by position (rows of equal position keep their order)."""
     if len(batches) == 1:

@@ -192,6 +192,17 @@ class QueryHost:
         self._runs[query_id].resume()
         self._scheduler.wake(query_id)
 
+    def advance(self, time_ms: int) -> None:
+        """Have stream time reach an instant in the windows of all queries, in order of creation, see `QueryRun.advance`.
+
+        Raises:
+            DataError: a query failed.
+        """
+        self.drain()
+        for run in self._scheduler.runs():
+            run.advance(time_ms)
+            self.drain()
+
     def drain(self) -> None:
         """Process all that can be processed, on this thread, query by query in order of creation.
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("aio", "dbapi", "engine", "grammar", "kernels", "listener", "repl", "runtime", "server", "storage")
+ROOMS = ("aio", "dbapi", "engine", "grammar", "kernels", "listener", "repl", "runtime", "server", "storage", "testing")
 COMMON = {"errors", "limits"}
 MAY_IMPORT = {
     "aio": {"engine", "runtime"},
     "dbapi": {"engine", "grammar", "runtime", ""},
+    "testing": {"engine", "runtime"},
     "grammar": set(),
     "kernels": set(),
     "storage": {"kernels"},

@@ -91,6 +91,9 @@ class Operator(ABC):
             DataError: the query cannot go on; the step is rolled back and the query fails.
         """
 
+    def advance(self, time_ms: int) -> None:  # noqa: B027  # most operators keep no time
+        """Have stream time reach an instant with the next batch if that is an empty one, as a row of that time would."""
+
     def drop(self, batch: Batch, failures: Failures) -> None:
         """Report rows that go no further because they are bad."""
         self.context.counters.bad += len(failures.rows)

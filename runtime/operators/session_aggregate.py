@@ -18,7 +18,7 @@ import pyarrow as pa
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateField, StateStore
-from ..batch import Batch, Int64s, empty_batch
+from ..batch import Batch, Int64s, empty_batch, moment
 from ..kernel import Segments
 from ..state_values import joined, replaced
 from ..windows import SessionWindows, running_stream_times
@@ -108,6 +108,7 @@ class SessionAggregate(Operator):
             ],
         )
         self._scalars = ScalarStore("time", {STREAM_TIME: NO_TIME, ROWS_SEEN: 0})
+        self._advance_to = NO_TIME
         self._closing = ClosingWindows(self._states.store, self._ends)
 
     @property
@@ -122,9 +123,11 @@ class SessionAggregate(Operator):
         (batch,) = inputs
         counters = self.context.counters
         counters.rows_in += len(batch)
+        time_before = self._scalars[STREAM_TIME]
+        if not len(batch) and self._advance_to > time_before:
+            return self._pass_time(batch, time_before)
         if not len(batch):
             return empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
-        time_before = self._scalars[STREAM_TIME]
         times = running_stream_times(batch.timestamps, time_before)
         emissions = self._take_in(batch, times)
         self._scalars[STREAM_TIME] = int(times[-1])
@@ -135,6 +138,21 @@ class SessionAggregate(Operator):
             output = self._output(batch, emissions)
         self._expire(int(times[-1]))
         counters.rows_out += len(output)
+        return output
+
+    def advance(self, time_ms: int) -> None:
+        """See `Operator`."""
+        self._advance_to = time_ms
+
+    def _pass_time(self, batch: Batch, time_before: int) -> Batch:
+        """Close and expire sessions as a row at the new time would."""
+        passed = moment(batch.schema, batch.key_count, self._advance_to)
+        output = empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
+        self._scalars[STREAM_TIME] = self._advance_to
+        if self._final:
+            output = self._close(passed, passed.timestamps, time_before)
+        self._expire(self._advance_to)
+        self.context.counters.rows_out += len(output)
         return output
 
     # Taking rows in

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateStore
-from ..batch import Batch, Int64s, empty_batch
+from ..batch import Batch, Int64s, empty_batch, moment
 from ..windows import TimeWindows, running_stream_times
 from .aggregate import rowtime_field
 from .base import Operator, OperatorContext
@@ -79,6 +79,7 @@ class WindowAggregate(Operator):
         keys = pa.schema([*(schema.field(i) for i in range(key_count)), pa.field(WINDOWSTART, pa.int64())])
         self._states = GroupStates(STORE, keys, calls, [rowtime_field()], expiry=WINDOWSTART)
         self._scalars = ScalarStore("time", {STREAM_TIME: NO_TIME})
+        self._advance_to = NO_TIME
         self._closing = ClosingWindows(self._states.store, self._starts)
 
     @property
@@ -88,10 +89,16 @@ class WindowAggregate(Operator):
     def _starts(self, slots: Int64s) -> Int64s:
         return np.asarray(self._states.store.keys_of(slots)[-1].to_numpy(), np.int64)
 
+    def advance(self, time_ms: int) -> None:
+        """See `Operator`."""
+        self._advance_to = time_ms
+
     def process(self, inputs: Sequence[Batch]) -> Batch:
         (batch,) = inputs
         self.context.counters.rows_in += len(batch)
         time_before = self._scalars[STREAM_TIME]
+        if not len(batch) and self._advance_to > time_before:
+            return self._pass_time(batch, time_before)
         times = running_stream_times(batch.timestamps, time_before)
         rows, starts = self._windows.assign(batch.timestamps)
         accepted = self._windows.accepted(starts, times[rows])
@@ -106,6 +113,17 @@ class WindowAggregate(Operator):
             if self._final:
                 output = self._close(batch, times, time_before)
             self._expire(int(times[-1]))
+        self.context.counters.rows_out += len(output)
+        return output
+
+    def _pass_time(self, batch: Batch, time_before: int) -> Batch:
+        """Close and expire windows as a row at the new time would."""
+        passed = moment(batch.schema, batch.key_count, self._advance_to)
+        output = empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
+        self._scalars[STREAM_TIME] = self._advance_to
+        if self._final:
+            output = self._close(passed, passed.timestamps, time_before)
+        self._expire(self._advance_to)
         self.context.counters.rows_out += len(output)
         return output
 

@@ -1,0 +1,59 @@
+"""The plugin for pytest: fixtures `penstock_clock`, `penstock_db` and `penstock_golden`.
+
+It is loaded with every run of pytest, so it imports Penstock only when a test asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ..engine.database import Database
+    from ..runtime.clock import ManualClock
+
+START_MS = 1_704_067_200_000
+"""2024-01-01T00:00:00Z: where the clock of a test stands."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("penstock")
+    group.addoption("--penstock-bless", action="store_true", help="write golden files anew instead of comparing with them")
+
+
+@pytest.fixture
+def penstock_clock() -> ManualClock:
+    """A clock that stands at 2024-01-01T00:00:00Z until it is moved; `penstock_db` goes by it."""
+    from ..runtime.clock import ManualClock
+
+    return ManualClock(START_MS)
+
+
+@pytest.fixture
+def penstock_db(penstock_clock: ManualClock) -> Iterator[Database]:
+    """A database in memory of the test's own: queries read from the beginning, run when `drain`, a waiting read or
+    `assert_table` lets them, and time passes by ``advance`` alone."""
+    from ..engine.database import connect
+
+    with connect(threads=0, clock=penstock_clock, settings={"auto.offset.reset": "earliest"}) as database:
+        yield database
+
+
+@pytest.fixture
+def penstock_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Compare a result with the file ``golden/<test>[-<name>].txt`` beside the test: ``penstock_golden(db.sql(..))``.
+
+    ``pytest --penstock-bless`` writes the files.
+    """
+    from .tables import assert_golden
+
+    def compare(result: Any, name: str = "") -> None:
+        __tracebackhide__ = True
+        test = re.sub(r"[^\w.-]+", "_", f"{request.node.name}{'-' if name else ''}{name}").strip("_")
+        path = request.path.parent / "golden" / f"{test}.txt"
+        assert_golden(result, path, bless=bool(request.config.getoption("--penstock-bless")))
+
+    return compare

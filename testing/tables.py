@@ -1,0 +1,104 @@
+"""Comparing a table with what it should hold."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..engine.database import Database
+from ..engine.relation import Relation, grid
+from ..engine.types import quoted
+
+__all__ = ["assert_golden", "assert_table"]
+
+
+def assert_table(
+    database: Database,
+    name: str,
+    expected: Sequence[Mapping[str, Any] | Sequence[Any]],
+    *,
+    where: str | None = None,
+    ordered: bool = False,
+) -> None:
+    """Assert what a table, or a stream, holds once everything inserted so far has arrived.
+
+    Args:
+        name: as in SQL.
+        expected: rows as dicts (of the columns to compare: the same in each row) or as tuples of all columns.
+        where: only the rows for which this condition in SQL holds.
+        ordered: in this order; without it rows are compared as a bag.
+
+    Raises:
+        AssertionError: it holds others; the message shows what is missing and what is too much.
+        StatementError: there is no such table or column.
+    """
+    __tracebackhide__ = True
+    database.drain()
+    database.wait_idle(30)
+    source = database.catalog.named(name)
+    wanted = [dict(row) if isinstance(row, Mapping) else tuple(row) for row in expected]
+    columns = "*"
+    names: list[str] = []
+    if wanted and isinstance(wanted[0], dict):
+        known = {*source.schema.names, "ROWTIME", "WINDOWSTART", "WINDOWEND"}
+        names = [key if key in known else key.upper() for key in wanted[0]]
+        columns = ", ".join(map(quoted, names))
+    condition = "" if where is None else f" WHERE {where}"
+    found = database.sql(f"SELECT {columns} FROM {quoted(source.name)}{condition};")
+    rows = [_comparable(row) for row in found]
+    given = [_comparable(tuple(row.values()) if isinstance(row, dict) else row) for row in wanted]
+    if not ordered:
+        rows, given = sorted(rows, key=_order), sorted(given, key=_order)
+    if rows != given:
+        raise AssertionError(_told(source.name, names or list(found.columns), given, rows))
+
+
+def _comparable(row: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(row)
+
+
+def _order(row: tuple[Any, ...]) -> list[tuple[bool, str]]:
+    return [(value is not None, repr(value)) for value in row]
+
+
+def _told(name: str, columns: list[str], wanted: list[tuple[Any, ...]], rows: list[tuple[Any, ...]]) -> str:
+    """A difference line by line: ``-`` is missing, ``+`` is there and was not expected."""
+    texts = [[_shown(value) for value in row] for row in [*wanted, *rows]]
+    if any(len(row) != len(columns) for row in texts):
+        return f"{name} has the columns {', '.join(columns)}, and a row that is expected has {len(texts[0])} values"
+    head, rule, *lines = grid(columns, texts).splitlines()
+    left, right = lines[: len(wanted)], lines[len(wanted) :]
+    body = [f"{line[0]} {line[2:]}" for line in difflib.ndiff(left, right) if line[0] in "-+ "]
+    counts = f"{len(rows)} rows, {len(wanted)} expected"
+    return "\n".join([f"{name} holds other rows ({counts}); - is missing, + is too much", f"  {head}", f"  {rule}", *body])
+
+
+def _shown(value: Any) -> str:
+    return "NULL" if value is None else repr(value) if isinstance(value, str) else str(value)
+
+
+def assert_golden(result: Relation | str, path: str | Path, *, bless: bool = False) -> None:
+    """Assert that a result reads as a file does.
+
+    Args:
+        result: a relation, all its rows in their order (give the query an ORDER BY), or a text.
+        bless: write the file instead.
+
+    Raises:
+        AssertionError: it reads otherwise, or there is no such file yet.
+    """
+    __tracebackhide__ = True
+    target = Path(path)
+    text = (result.text(len(result)) if isinstance(result, Relation) else result).rstrip("\n") + "\n"
+    if bless:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        return
+    if not target.exists():
+        raise AssertionError(f"there is no golden file {target} yet: run pytest with --penstock-bless to write it")
+    wanted = target.read_text(encoding="utf-8")
+    if wanted != text:
+        difference = difflib.unified_diff(wanted.splitlines(), text.splitlines(), str(target), "now", lineterm="")
+        raise AssertionError("the result is not that of the golden file\n" + "\n".join(difference))
