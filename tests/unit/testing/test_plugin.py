@@ -13,7 +13,8 @@ from penstock import testing
 from penstock.testing import assert_golden, assert_table, record_topic, replay_topic
 
 SETUP = """
-    CREATE STREAM orders (customer STRING KEY, total INT) WITH (KAFKA_TOPIC = 'orders', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
+    CREATE STREAM orders (customer STRING KEY, total INT)
+        WITH (KAFKA_TOPIC = 'orders', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
     CREATE TABLE spend AS SELECT customer, SUM(total) AS total FROM orders GROUP BY customer;
 """
 
