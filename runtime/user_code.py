@@ -63,6 +63,11 @@ def is_ours(error: BaseException) -> bool:
     return isinstance(error, StepOverrun)
 
 
+def is_the_end(error: BaseException) -> bool:
+    """Whether an error that did not come through `user_code`'s door ends the process: on the thread that would be told."""
+    return not isinstance(error, Exception) and threading.current_thread() is threading.main_thread()
+
+
 def text_of(error: BaseException) -> str:
     """``Kind: message``, also if the message cannot be had; of our own errors the message."""
     try:

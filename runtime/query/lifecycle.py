@@ -19,7 +19,7 @@ from ...storage.state.store import Capture
 from ..dataflow import Dataflow, Sink, Source, View
 from ..metrics import Account, Progress
 from ..processing_log import ProcessingLog
-from ..user_code import Allowance, StepOverrun, allowed, is_ours, text_of
+from ..user_code import Allowance, StepOverrun, allowed, is_ours, is_the_end, text_of
 from .commit import StepCommitter
 from .inputs import Inputs
 from .ledger import CommittedLedger, Ledger
@@ -427,7 +427,7 @@ class QueryRun:
                 return self._step(patient, aside, bounded)
             except BaseException as error:
                 # the boundary of a query: whatever it is, the query stops and shows it
-                if is_ours(error):
+                if is_ours(error) or is_the_end(error):
                     raise
                 failure = self._as_ours(error)
                 self.fail(failure)

@@ -2,9 +2,10 @@
 
 What differs from standard SQL, and how it is translated (docs/reference/dialect.md, sections 2 and 13):
 
-* Logic has two values: a comparison with NULL is false, and so NOT of it true.
-* An expression *fails* on a row where arithmetic, a logical operator or LIKE meets NULL, or an integer is divided by
-  zero; the whole SELECT item is then NULL, a WHERE false, a GROUP BY drops the row.  ``failed`` is the SQL of that.
+* A comparison with NULL is false, and so NOT of it true; a BOOLEAN that is NULL is unknown, in logic of three values.
+* Arithmetic and LIKE with NULL are NULL.
+* An expression *fails* on a row where an integer is divided by zero; the whole SELECT item is then NULL, a WHERE false, a
+  GROUP BY drops the row.  ``failed`` is the SQL of that.
 * CAST and function arguments that are calls are guarded: a failure inside is NULL there, and goes no further.
 * INT and BIGINT arithmetic wraps; integer division cuts towards zero.
 * ``||`` and CONCAT take NULL for nothing.
@@ -148,14 +149,15 @@ class Expressions:
         return self.function(name, type_, arguments, f"{duck}({{0}}, {{1}})")
 
     def case(self, type_: str, depth: int) -> Expression:
-        """Lazy: a branch that is not taken cannot fail; a condition that is NULL fails."""
+        """Lazy: a branch that is not taken cannot fail; a condition that is NULL is not met."""
         condition, then, other = self.condition(depth), self.column(type_), self.of(type_, depth)
         if type_ == "DECIMAL":
             other = self.column(type_)
         text = f"CASE WHEN {condition.text} THEN {then.text} ELSE {other.text} END"
         duck = f"CASE WHEN {condition.duck} THEN {then.duck} ELSE {other.item()} END"
         failed = either(
-            condition.failed, *([] if other.failed == "false" else [f"(NOT {condition.duck} AND {other.failed})"])
+            condition.failed,
+            *([] if other.failed == "false" else [f"(NOT coalesce({condition.duck}, false) AND {other.failed})"]),
         )
         return Expression(type_, text, duck, failed)
 
@@ -167,11 +169,11 @@ class Expressions:
         return Expression(type_, text, duck.format(*(f"({v})" for v in values)), failed, call=True)
 
     def arithmetic(self, type_: str, operator: str, left: Expression, right: Expression, duck: str) -> Expression:
-        """NULL on either side fails."""
-        failed = either(left.failed, right.failed, f"(({left.duck}) IS NULL OR ({right.duck}) IS NULL)")
+        """An integer divided by zero fails; NULL on either side gives NULL."""
+        failed = either(left.failed, right.failed)
         text = f"({left.text} {operator} {right.text})"
         if operator in "/%" and type_ in ("INT", "BIGINT"):
-            failed = either(failed, f"coalesce(({right.duck}) = 0, false)")
+            failed = either(failed, f"(({left.duck}) IS NOT NULL AND coalesce(({right.duck}) = 0, false))")
         return Expression(type_, text, duck.format(f"({left.duck})", f"({right.duck})"), failed)
 
     def _integers(self, type_: str, depth: int) -> Expression:
@@ -205,8 +207,7 @@ class Expressions:
                 return self.function("UNIX_DATE", "INT", [self.of("DATE", depth)], "({0} - DATE '1970-01-01')::INTEGER")
             case 6:
                 operand = self.of("INT", depth)
-                failed = either(operand.failed, f"(({operand.duck}) IS NULL)")
-                return Expression("INT", f"(-({operand.text}))", f"wrap32(-(({operand.duck})::HUGEINT))", failed)
+                return Expression("INT", f"(-({operand.text}))", f"wrap32(-(({operand.duck})::HUGEINT))", operand.failed)
         return self._integers("INT", depth)
 
     def _instr(self, text: Expression, piece: Expression) -> Expression:
@@ -330,7 +331,7 @@ class Expressions:
     # --- conditions ------------------------------------------------------------------------
 
     def condition(self, depth: int = 2) -> Expression:
-        """A BOOLEAN that is never NULL unless it fails."""
+        """A BOOLEAN, which may be unknown."""
         match self.random.randrange(9 if depth > 0 else 5):
             case 0:
                 return self._null_test(depth)
@@ -343,7 +344,8 @@ class Expressions:
             case 5 | 6:
                 left, right = self.condition(depth - 1), self.condition(depth - 1)
                 operator = self.random.choice(("AND", "OR"))
-                reached = f"({left.duck})" if operator == "AND" else f"(NOT ({left.duck}))"
+                decided = "true" if operator == "AND" else "false"
+                reached = f"{'' if operator == 'AND' else 'NOT '}coalesce({left.duck}, {decided})"
                 failed = either(left.failed, *([] if right.failed == "false" else [f"({reached} AND {right.failed})"]))
                 duck = f"(({left.duck}) {operator} ({right.duck}))"
                 return Expression("BOOLEAN", f"({left.text} {operator} {right.text})", duck, failed)
@@ -352,7 +354,7 @@ class Expressions:
                 return Expression("BOOLEAN", f"(NOT {inner.text})", f"(NOT ({inner.duck}))", inner.failed)
             case 8:
                 inner = self.column("BOOLEAN")
-                return Expression("BOOLEAN", inner.text, f"coalesce({inner.duck}, false)", f"({inner.duck} IS NULL)")
+                return Expression("BOOLEAN", inner.text, inner.duck)
         return self._comparison(depth)
 
     def _pair(self, depth: int) -> tuple[Expression, Expression]:
@@ -401,8 +403,8 @@ class Expressions:
     def _like(self) -> Expression:
         value, word = self.column("STRING"), self.random.choice(("LIKE", "NOT LIKE"))
         pattern = self.random.choice(("%a%", "a_", "%", "_", "B%", ""))
-        duck = f"coalesce(({value.duck}) {word} '{pattern}', false)"
-        return Expression("BOOLEAN", f"({value.text} {word} '{pattern}')", duck, f"(({value.duck}) IS NULL)")
+        duck = f"(({value.duck}) {word} '{pattern}')"
+        return Expression("BOOLEAN", f"({value.text} {word} '{pattern}')", duck, value.failed)
 
 
 def _string_to_int(duck: str) -> str:

@@ -264,12 +264,15 @@ def check_inputs(db: Database, seed: int) -> int:
     for name, source in (("orders", "ORDERS"), ("payments", "PAYMENTS"), ("customers", "CUSTOMERS")):
         if source not in db.catalog.sources:
             continue
-        columns = {"orders": "AMOUNT, NULL, CUSTOMER, NULL", "payments": "NULL, PAID, NULL, NULL"}
-        select = f"SELECT {columns.get(name, 'NULL, NULL, NULL, CITY')}, ROWTIME FROM {source}"
+        nothing = "CAST(NULL AS STRING)"
+        columns = {
+            "orders": f"AMOUNT, {nothing}, CUSTOMER, {nothing}",
+            "payments": f"{nothing}, PAID, {nothing}, {nothing}",
+        }
         if name == "customers":  # the table has only the newest of each key: look at the topic
             shown = [repr([None, None, None, _city(r.value), r.timestamp]) for r in db.consume(name)]
         else:
-            shown = [repr(list(row)) for row in db.sql(select).fetchall()]
+            shown = [repr(list(row)) for row in db.sql(f"SELECT {columns[name]}, ROWTIME FROM {source}").fetchall()]
         assert sorted(shown) == sorted(expected[name]), f"{name} does not hold each inserted row once"
         count += len(shown)
     return count

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import penstock
 from penstock.engine.database import Database, connect
 from penstock.errors import PenstockError, StatementError
 from penstock.limits import SUBSCRIPTION_ROWS_MAX
@@ -125,9 +126,18 @@ def test_a_transfer_is_never_half_visible() -> None:
 
 def test_one_query_fails_and_the_others_go_on(tmp_path: Path) -> None:
     """With worker threads, too; waiting for the failed one says so at once."""
-    db = connect(tmp_path / "x", settings=SETTINGS, threads=2)
-    db.execute("CREATE STREAM S (K INT KEY, V DECIMAL(4, 2)) WITH (KAFKA_TOPIC='s', PARTITIONS=1);")
-    db.execute("CREATE TABLE BAD AS SELECT K, SUM(V) AS TOTAL FROM S GROUP BY K;")
+
+    @penstock.udaf(name="refuses_all")
+    class Refuses:
+        def initialize(self) -> int:
+            return 0
+
+        def aggregate(self, state: int, v: int) -> int:
+            raise ValueError("no")
+
+    db = connect(tmp_path / "x", settings={**SETTINGS, "penstock.row.failure": "stop"}, threads=2)
+    db.execute("CREATE STREAM S (K INT KEY, V INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1);")
+    db.execute("CREATE TABLE BAD AS SELECT K, REFUSES_ALL(V) AS TOTAL FROM S GROUP BY K;")
     db.execute("CREATE TABLE GOOD AS SELECT K, COUNT(*) AS N FROM S GROUP BY K;")
     token = db.insert("S", [{"K": 1, "V": 60}, {"K": 1, "V": 60}])
     assert db.sql("SELECT N FROM GOOD;", after=token).fetchall() == [(2,)]

@@ -50,7 +50,7 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     """Functions of this test alone."""
     mine = Registry(BUILT_INS)
     monkeypatch.setattr("penstock.engine.functions.user.USER_FUNCTIONS", mine)
-    monkeypatch.setattr("penstock.engine.database.USER_FUNCTIONS", mine)
+    monkeypatch.setattr("penstock.engine.opened.USER_FUNCTIONS", mine)
     assert USER_FUNCTIONS is not mine
     yield mine
 
