@@ -150,8 +150,11 @@ class Committer:
                 for waiter in left:
                     waiter.outcome = error
         except BaseException as error:
-            for waiter in group:
-                waiter.outcome = waiter.outcome or error
+            untold = [waiter for waiter in group if waiter.outcome is None]
+            for waiter in untold:
+                waiter.outcome = error
+            if not untold:  # they are committed, and something ended the process behind that
+                raise
 
     def _commit_group(self, group: list[_Waiter]) -> None:
         self._check_running()
