@@ -72,6 +72,10 @@ FRAME_ROWS_MAX: Final = 65_536
 FRAME_BYTES_MAX: Final = 1024 * 1024 * 1024
 """Bytes in the body of one frame: its length field has 32 bits, Arrow's binary arrays end at 2 GiB."""
 
+FRAME_UNPACKED_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
+"""Bytes that a compressed frame may unpack to: twice what one holds when it is made, and what Arrow's binary arrays end at.
+Eight bytes on a disk (or from another process) can claim any number."""
+
 READ_BYTES_MAX: Final = 256 * 1024 * 1024
 """Bytes one read of the log puts together: keeps joined columns below Arrow's 2 GiB and memory in bounds."""
 

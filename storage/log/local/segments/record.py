@@ -42,7 +42,7 @@ import pyarrow.compute as pc
 from crc32c import crc32c
 
 from .....errors import StorageError
-from .....limits import FRAME_BYTES_MAX, FRAME_ROWS_MAX
+from .....limits import FRAME_BYTES_MAX, FRAME_ROWS_MAX, FRAME_UNPACKED_BYTES_MAX
 from ...protocol import HEADERS, Compression, FetchedRecords, Int64s, Records
 from .packing import NARROW_TIMES, narrow, pack, unpack, width_of
 
@@ -338,6 +338,54 @@ def encode_frames(
     return frames
 
 
+class _Columns:
+    """The columns of a frame's body, as they are added, in the order of the flags, the value's last."""
+
+    def __init__(self) -> None:
+        self.flags = self.key_width = self.value_width = 0
+        self.arrays: list[Any] = []
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See `FrameHeader.shape`."""
+        return self.flags, self.key_width, self.value_width
+
+    def add(self, flag: int, array: Any) -> None:
+        """A column that the frame need not have."""
+        self.flags |= flag
+        self.arrays.append(array)
+
+    def add_keys(self, keys: Any) -> None:
+        """Without where each begins, if all have the same length."""
+        self.key_width = width_of(keys)
+        self.add(Flags.KEYS, pack(keys, self.key_width) if self.key_width else keys)
+
+    def add_timestamps(self, timestamps: Int64s, first: int, last: int) -> None:
+        """As differences, if they lie close together."""
+        narrowed = narrow(timestamps, first, last)
+        flag = Flags.TIMESTAMPS if narrowed is None else _NARROW_FLAGS[narrowed.dtype.type]
+        self.add(flag, pa.array(timestamps if narrowed is None else narrowed))
+
+    def add_counted(self, flag: int, numbers: Int64s) -> bool:
+        """Offsets or arrivals, unless they count up by one; False if they lie too far apart for one frame."""
+        span = int(numbers[-1]) - int(numbers[0])
+        if span > _DELTA_MAX:
+            return False
+        if span != len(numbers) - 1:
+            self.add(flag, pa.array((numbers - numbers[0]).astype(np.uint32)))
+        return True
+
+    def add_values(self, values: Any, value_type: Any | None) -> None:
+        """Bytes; or a column for each field, and where the whole value is null."""
+        if value_type is None:
+            self.value_width = width_of(values)
+            self.arrays.append(pack(values, self.value_width) if self.value_width else values)
+            return
+        if values.null_count or value_type.num_fields == 0:
+            self.add(Flags.TOMBSTONES, values.is_null())
+        self.arrays.extend(values.flatten())
+
+
 def _encode_frame(
     records: Records,
     arrivals: Int64s,
@@ -346,66 +394,48 @@ def _encode_frame(
     offset_end: int | None,
     compression: Compression,
 ) -> PreparedFrame | None:
+    """One frame; None if the records are too many, or lie too far apart, for one."""
     n = len(records)
-    flags = key_width = value_width = 0
-    columns: list[Any] = []
+    columns = _Columns()
     if records.keys is not None:
-        flags |= Flags.KEYS
-        key_width = width_of(records.keys)
-        columns.append(pack(records.keys, key_width) if key_width else records.keys)
+        columns.add_keys(records.keys)
     if n == 1:
         timestamp_min = timestamp_max = int(records.timestamps[0])
     else:
         timestamp_min, timestamp_max = int(records.timestamps.min()), int(records.timestamps.max())
     if timestamp_min != timestamp_max:
-        narrowed = narrow(records.timestamps, timestamp_min, timestamp_max)
-        flags |= Flags.TIMESTAMPS if narrowed is None else _NARROW_FLAGS[narrowed.dtype.type]
-        columns.append(pa.array(records.timestamps if narrowed is None else narrowed))
+        columns.add_timestamps(records.timestamps, timestamp_min, timestamp_max)
     if records.headers is not None:
-        flags |= Flags.HEADERS
-        columns.append(records.headers)
+        columns.add(Flags.HEADERS, records.headers)
     offset_span = n
     if offsets is not None:
         assert offset_end is not None
         offset_span = offset_end - int(offsets[0])
-        if int(offsets[-1]) - int(offsets[0]) > _DELTA_MAX:
+        if not columns.add_counted(Flags.OFFSETS, offsets):
             return None
-        if int(offsets[-1]) - int(offsets[0]) != n - 1:
-            flags |= Flags.OFFSETS
-            columns.append(pa.array((offsets - offsets[0]).astype(np.uint32)))
-    first_arrival = int(arrivals[0])
-    arrival_span = int(arrivals[-1]) - first_arrival
-    if arrival_span > _DELTA_MAX:
+    if not columns.add_counted(Flags.ARRIVALS, arrivals):
         return None
-    if arrival_span != n - 1:
-        flags |= Flags.ARRIVALS
-        columns.append(pa.array((arrivals - first_arrival).astype(np.uint32)))
-    values = records.values
-    if value_type is None:
-        value_width = width_of(values)
-        columns.append(pack(values, value_width) if value_width else values)
-    else:
-        if values.null_count or value_type.num_fields == 0:
-            flags |= Flags.TOMBSTONES
-            columns.append(values.is_null())
-        columns.extend(values.flatten())
-    shape = flags, key_width, value_width
-    batch = pa.RecordBatch.from_arrays(columns, schema=frame_schema(value_type, *shape))
+    columns.add_values(records.values, value_type)
+    batch = pa.RecordBatch.from_arrays(columns.arrays, schema=frame_schema(value_type, *columns.shape))
     if n > 1 and batch.nbytes > FRAME_BYTES_MAX // 2:  # (one row is never cut, and asking takes longer than encoding it)
         return None
-    if compression == "none":
-        body = batch.serialize()
-    else:
-        sink = pa.BufferOutputStream()
-        options = pa.ipc.IpcWriteOptions(compression=compression)
-        with pa.ipc.new_stream(sink, batch.schema, options=options) as stream:
-            stream.write_batch(batch)
-        reader = pa.ipc.MessageReader.open_stream(sink.getvalue())
-        reader.read_next_message()  # the schema, which a frame does without
-        body = reader.read_next_message().serialize(alignment=8)
-    if len(body) > FRAME_BYTES_MAX:
+    body = batch.serialize() if compression == "none" else _compressed(batch, compression)
+    if body is None or len(body) > FRAME_BYTES_MAX:
         return None
-    return PreparedFrame(n, shape, body, crc32c(body), timestamp_min, timestamp_max, first_arrival, offset_span)
+    return PreparedFrame(n, columns.shape, body, crc32c(body), timestamp_min, timestamp_max, int(arrivals[0]), offset_span)
+
+
+def _compressed(batch: Any, compression: Compression) -> Any | None:
+    """The message of a batch; None if nobody would unpack it, for its size."""
+    if batch.nbytes > FRAME_UNPACKED_BYTES_MAX:
+        return None
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as stream:
+        stream.write_batch(batch)
+    reader = pa.ipc.MessageReader.open_stream(sink.getvalue())
+    reader.read_next_message()  # the schema, which a frame does without
+    return reader.read_next_message().serialize(alignment=8)
 
 
 # ------------------------------------------------------------------------------------------------------- decoding

@@ -29,10 +29,12 @@ import pyarrow as pa
 from crc32c import crc32c
 
 from .....errors import StorageError
+from .....limits import FRAME_UNPACKED_BYTES_MAX
 from ....files import File, Files, discard
 from ....layout import index_path
 from .index import FrameIndex
 from .record import HEADER_BYTES, KNOWN_FLAGS, FrameHeader, frame_schema, parse_header
+from .unpacking import unpacked_bytes
 
 __all__ = ["Segment", "segment_header"]
 
@@ -245,6 +247,7 @@ class Segment:
                 offset=position,
                 action="open the database with the Penstock that wrote it, or a later one",
             )
+        self._check_unpacked(body, position)
         kept = bytes(body) if header.body_length <= _COPIED_BYTES_MAX else body
         try:
             return header, pa.ipc.read_record_batch(pa.py_buffer(kept), frame_schema(self.value_type, *header.shape))
@@ -255,6 +258,18 @@ class Segment:
                 offset=position + HEADER_BYTES,
                 action="open the database with the Penstock that wrote it, or a later one",
             ) from error
+
+    def _check_unpacked(self, body: memoryview, position: int) -> None:
+        """Raises: StorageError, if the frame would take more memory than frames have."""
+        try:
+            size = unpacked_bytes(body)
+        except ValueError as error:
+            raise self._damage(f"a frame cannot be decoded ({error})", position + HEADER_BYTES) from None
+        if size > FRAME_UNPACKED_BYTES_MAX:
+            raise self._damage(
+                f"a compressed frame says that it has {size:,} bytes, above {FRAME_UNPACKED_BYTES_MAX:,}",
+                position + HEADER_BYTES,
+            )
 
     @property
     def indexed(self) -> tuple[int, ...]:
