@@ -53,7 +53,7 @@ def test_a_message_that_is_cut_off_is_a_value_error_or_nothing(cut: int) -> None
 
 
 def opened(path: Path) -> LocalLog:
-    log = LocalLog.open(path, LogSettings(background=False))
+    log = LocalLog.open(path, LogSettings(background=False, embedded_bytes_max=0))
     log.create_topic("t", TopicConfig(compression="zstd"))
     transaction = log.transaction()
     transaction.append("t", records(300, 1000), 0)
