@@ -143,6 +143,9 @@ class Transaction(Protocol):
     def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """Where a consumer group reads on once this is committed."""
 
+    def set_metadata(self, group: str, metadata: str) -> None:
+        """What a group keeps beside its positions: text of its own, in place of what it kept before."""
+
     def set_sequence(self, producer_id: str, sequence: int) -> None:
         """The producer's sequence number; a commit whose number is not above the last one is a retry and is dropped."""
 
@@ -292,8 +295,11 @@ class Log(Protocol):
     def positions(self, group: str) -> Mapping[TopicPartition, int]:
         """A consumer group's committed positions; empty for an unknown one."""
 
+    def metadata(self, group: str) -> str | None:
+        """What a group keeps (see `Transaction.set_metadata`); None if it keeps nothing."""
+
     def groups(self) -> Sequence[str]:
-        """The names of all consumer groups."""
+        """The names of all consumer groups: those with positions or metadata."""
 
     def delete_group(self, group: str) -> None: ...
 

@@ -18,8 +18,8 @@ class LogSettings:
             opening replays.
         embedded_bytes_max: a segment that gets at most this many bytes in a commit is not synced: they go into the commit
             record.  Above, writing them twice costs more than the sync that it saves.
-        staged_bytes_min: a durable transaction that appends more is written while the disk still works for those before it;
-            smaller ones wait for each other, and share frames and syncs.
+        in_flight_bytes_min: a durable transaction that appends more is written while the disk still works for those before
+            it; smaller ones wait for each other, and share frames and syncs.
         index_frames_min: a segment with fewer frames has no index file: walking its headers takes less than opening one.
         relaxed_delay_s: relaxed commits are durable after about this long.
         relaxed_bytes_max: and before there are more of them than this.
@@ -34,7 +34,7 @@ class LogSettings:
     segment_bytes_max: int = 64 * 1024 * 1024
     journal_bytes_max: int = 16 * 1024 * 1024
     embedded_bytes_max: int = 32 * 1024
-    staged_bytes_min: int = 32 * 1024
+    in_flight_bytes_min: int = 32 * 1024
     index_frames_min: int = 256
     relaxed_delay_s: float = 0.2
     relaxed_bytes_max: int = 256 * 1024 * 1024

@@ -231,8 +231,8 @@ class Flips:
             self._open.damage(path, position, flip)
             try:
                 for topic, partition in self._places[path]:
-                    del self._log._topics[topic]
-                    self._log._open_topic(topic)  # as after opening: nothing has been read
+                    del self._log._state.topics[topic]
+                    self._log._state._open_topic(topic)  # as after opening: nothing has been read
                     read_place(self._log, (topic, partition))
             finally:
                 self._open.damage(path, position, flip)

@@ -70,7 +70,7 @@ def open_small(path: Path, *, threads: int) -> Database:
         segment_bytes_max=30_000,
         journal_bytes_max=200_000,
         embedded_bytes_max=2_000,
-        staged_bytes_min=0,
+        in_flight_bytes_min=0,
         maintenance_interval_s=0.05,
         background=threads > 0,
     )

@@ -67,7 +67,7 @@ class Run:
             journal_bytes_max=self.chance.choice((2000, 10_000, 1 << 20)),
             embedded_bytes_max=self.chance.choice((0, 300, 1 << 20)),
             relaxed_bytes_max=self.chance.choice((500, 1 << 20)),
-            staged_bytes_min=0,
+            in_flight_bytes_min=0,
             index_frames_min=self.chance.choice((1, 256)),
             sync_threads=1,
             background=False,

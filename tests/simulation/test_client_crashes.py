@@ -16,7 +16,7 @@ from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import Crash, FaultyFiles
 
-SETTINGS = LogSettings(background=False, journal_bytes_max=20_000, embedded_bytes_max=300, staged_bytes_min=0)
+SETTINGS = LogSettings(background=False, journal_bytes_max=20_000, embedded_bytes_max=300, in_flight_bytes_min=0)
 RECORDS = 60
 RUNS = int(os.environ.get("PENSTOCK_SIMULATIONS", "4"))
 BY_HAND = ProducerOptions(background=False)

@@ -128,6 +128,8 @@ class Committed(msgspec.Struct, tag="commit"):
     """Group -> topic, partition, offset."""
     sequences: dict[str, int]
     produced: Produced | None = None
+    metadata: dict[str, str] = {}
+    """Group -> what it keeps."""
 
 
 class TopicDefined(msgspec.Struct, tag="topic"):
@@ -194,6 +196,8 @@ class Manifest(msgspec.Struct, tag="manifest"):
     groups: dict[str, dict[str, dict[int, int]]] = {}
     sequences: dict[str, int] = {}
     producers: dict[str, ProducerState] = {}
+    metadata: dict[str, str] = {}
+    """By group."""
 
     def apply(self, entry: Entry) -> None:
         """Let ``entry`` have happened."""
@@ -210,6 +214,7 @@ class Manifest(msgspec.Struct, tag="manifest"):
                     producer.batches.pop(entry.name, None)
             case GroupDeleted():
                 self.groups.pop(entry.group, None)
+                self.metadata.pop(entry.group, None)
             case ProducerOpened():
                 self.producers.setdefault(entry.producer, ProducerState(entry.epoch)).epoch = entry.epoch
             case SegmentsReplaced():
@@ -236,6 +241,7 @@ class Manifest(msgspec.Struct, tag="manifest"):
             remembered = self.groups.setdefault(group, {})
             for topic, partition, offset in positions:
                 remembered.setdefault(topic, {})[partition] = offset
+        self.metadata.update(entry.metadata)
         self.sequences.update(entry.sequences)
         if entry.produced is not None:
             topics = self.producers[entry.produced.producer].batches

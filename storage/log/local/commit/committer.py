@@ -20,8 +20,8 @@ through the steps together, with one sync (group commit).  A relaxed commit does
 commit that is durable, or ``relaxed_delay_s`` later, always in order of epochs: a crash loses the newest relaxed commits,
 whole.  The background thread that does 3 and 4 for them holds no lock meanwhile: others go on with 1, 2 and 5.
 
-A large durable transaction waits for nobody with 2: `Committer.stage` does it while the disk still works for those before
-it, `Committer.land` does the rest, for all that have come so far (see `staging`).
+A large durable transaction waits for nobody with 2: `Committer.begin` does it while the disk still works for those before
+it, `Committer.complete` does the rest, for all that have come so far (see `in_flight`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .....errors import StorageError
 from ....combining import Combiner
@@ -41,17 +41,16 @@ from ....files import Files, NothingSyncedError, discard
 from ....layout import journal_path
 from ...protocol import Outcome
 from ...settings import LogSettings
-from ..manifest import Committed, Entry, Manifest
+from ..log_state import LogState
+from ..manifest import Committed, Entry
 from ..segments.partition import Partition
 from ..segments.segment import Segment
+from .append_plan import AppendPlan, Pending
+from .contents import Contents
+from .in_flight import InFlight, WriteLock
 from .journal import Journal
+from .log_end import LogEnd
 from .measures import CommitMeasures
-from .placing import Pending, Plan
-from .staging import Line, Staged, WriteLock
-
-if TYPE_CHECKING:
-    from ..local_log import LocalLog
-    from .transaction import LocalTransaction
 
 __all__ = ["Committer"]
 
@@ -71,7 +70,7 @@ class _Step3(NamedTuple):
 class _Waiter:
     """A transaction on its way through the steps."""
 
-    transaction: LocalTransaction
+    contents: Contents
     durable: bool
     outcome: Outcome | None = None
 
@@ -82,12 +81,15 @@ class Committer:
     Lock order: the write lock (or its ``appending``), ``_flushing``, ``_guard``.
     """
 
-    def __init__(self, log: LocalLog, files: Files, journal: Journal, manifest: Manifest, settings: LogSettings) -> None:
-        self.write_lock = WriteLock(self._land_all)
-        self._log = log
+    def __init__(
+        self, state: LogState, files: Files, journal: Journal, settings: LogSettings, on_relaxed: Callable[[], None]
+    ) -> None:
+        self.write_lock = WriteLock(self._complete_all)
+        self._state = state
+        self._on_relaxed = on_relaxed
         self._files = files
         self._journal = journal
-        self._manifest = manifest
+        self._manifest = state.manifest
         self._settings = settings
         self._journal_bytes_max = settings.journal_bytes_max
         self._combiner = Combiner(self.write_lock)
@@ -97,9 +99,9 @@ class Committer:
         self._guard = threading.RLock()
         """Held for an instant, where these fields change."""
         self._unflushed: list[Pending] = []
-        """Entries that the journal has yet to get; the last ones are those of ``_staged``, the others can be seen."""
-        self._staged: list[Staged] = []
-        self._line: Line | None = None
+        """Entries that the journal has yet to get; the last ones are those of ``_in_flight``, the others can be seen."""
+        self._in_flight: list[InFlight] = []
+        self._end: LogEnd | None = None
         """What they add up to; None if there are none."""
         self._bytes_taken_in = 0
         """Appended by transactions that did not fail."""
@@ -116,18 +118,18 @@ class Committer:
 
     def check_process(self) -> None:
         """See `protocol.Log.check_process`."""
-        self._log.check_process()
+        self._state.check_process()
 
     # ------------------------------------------------------------------------------------------------ transactions
 
-    def commit(self, transactions: Sequence[tuple[LocalTransaction, bool]], outcomes: list[Outcome | None]) -> None:
+    def commit(self, transactions: Sequence[tuple[Contents, bool]], outcomes: list[Outcome | None]) -> None:
         """Take transactions through the steps, alone or in a group.
 
         Args:
             transactions: with each whether it shall be durable.
             outcomes: gets what became of each, in their order; None after an interruption: it did not happen.
         """
-        waiters = [_Waiter(transaction, durable) for transaction, durable in transactions]
+        waiters = [_Waiter(contents, durable) for contents, durable in transactions]
         try:
             self._combiner.ask(waiters, lambda asked: self._lead([waiter for some in asked for waiter in some]))
         finally:
@@ -158,9 +160,9 @@ class Committer:
 
     def _commit_group(self, group: list[_Waiter]) -> None:
         self._check_running()
-        plan = Plan(Line.after(self._manifest), self._log, self._settings)
+        plan = AppendPlan(LogEnd.after(self._manifest), self._state, self._settings)
         try:
-            results = [plan.add(waiter.transaction) for waiter in group]
+            results = [plan.add(waiter.contents) for waiter in group]
             self._write(plan)  # step 2
             pendings = plan.pendings
             self._take_in(plan)
@@ -179,18 +181,18 @@ class Committer:
         for waiter, result in zip(group, results, strict=True):
             waiter.outcome = result
         if self._unflushed:
-            self._log.housekeeper.wake()
+            self._on_relaxed()
         self._bound_journal()
 
     def _publish(self, entries: Sequence[Entry]) -> None:
         """Step 5.  It happened; if it cannot be shown, what is shown is not what is on the disk."""
         try:
-            self._log.publish(entries)
+            self._state.publish(entries)
         except BaseException as error:
             self._stop(error)
             raise
 
-    def _write(self, plan: Plan) -> None:
+    def _write(self, plan: AppendPlan) -> None:
         """Step 2.  What it writes lies behind what counts, so it may fail."""
         plan.close()
         for file, position, chunks in plan.writes.values():
@@ -198,7 +200,7 @@ class Committer:
                 chunks = [b"".join(chunks)]
             file.write(position, *chunks)
 
-    def _take_in(self, plan: Plan) -> None:
+    def _take_in(self, plan: AppendPlan) -> None:
         """Its bytes are written: let them wait for the journal."""
         with self._guard, self._whole():
             self._dirty.update(plan.writes)  # (only now: a sync that runs meanwhile may have come too early for them)
@@ -223,7 +225,7 @@ class Committer:
 
     # ------------------------------------------------------------------------------------------- large transactions
 
-    def stage(self, transaction: LocalTransaction) -> Staged:
+    def begin(self, contents: Contents) -> InFlight:
         """Steps 1 and 2 for a transaction that shall be durable; others may be on their way.
 
         Raises:
@@ -231,45 +233,45 @@ class Committer:
         """
         with self.write_lock.appending:
             while True:
-                staged = self._stage(transaction)
-                if staged is not None:
-                    return staged
+                begun = self._begin(contents)
+                if begun is not None:
+                    return begun
 
-    def _stage(self, transaction: LocalTransaction) -> Staged | None:
+    def _begin(self, contents: Contents) -> InFlight | None:
         """None if what it was planned behind did not happen."""
         self._check_running()
         with self._guard:
-            line = self._line or Line.after(self._manifest)
+            end = self._end or LogEnd.after(self._manifest)
         try:
-            plan = Plan(line, self._log, self._settings)
-            commit = plan.add(transaction)
+            plan = AppendPlan(end, self._state, self._settings)
+            commit = plan.add(contents)
             self._write(plan)
         except BaseException:
             self._leftovers = True
             raise
         with self._guard:
-            if line.broken:
+            if end.broken:
                 self._leftovers = True
                 return None
             with self._whole():
                 plan.extend()
-                self._line = line
+                self._end = end
                 self._take_in(plan)
-                staged = Staged(commit, len(plan.pendings), plan.bytes)
-                self._staged.append(staged)
-                return staged
+                begun = InFlight(commit, len(plan.pendings), plan.bytes)
+                self._in_flight.append(begun)
+                return begun
 
-    def land(self, staged: Staged) -> Outcome:
+    def complete(self, begun: InFlight) -> Outcome:
         """Steps 3 to 5 for a transaction and all that have come so far, unless somebody else has done it.
 
         An interruption waits until it is known what became of the transaction.
         """
         interruption: BaseException | None = None
-        while staged.outcome is None:
+        while begun.outcome is None:
             try:
                 with self._flushing:
-                    if staged.outcome is None:
-                        self._land()
+                    if begun.outcome is None:
+                        self._complete()
             except StorageError:
                 pass  # that is what became of it
             except BaseException as error:
@@ -279,24 +281,24 @@ class Committer:
         if self._journal.end > self._journal_bytes_max:
             with self.write_lock:
                 self._bound_journal()
-        return staged.outcome
+        return begun.outcome
 
-    def _land_all(self) -> None:
+    def _complete_all(self) -> None:
         """The same for all.  Raises: StorageError, which those whose transactions they were are told."""
-        if self._staged:
+        if self._in_flight:
             with self._flushing:
-                if self._staged:
-                    self._land()
+                if self._in_flight:
+                    self._complete()
 
-    def _land(self) -> None:
-        """Under ``_flushing``: afterwards each of ``_staged`` knows what became of it."""
-        landing: list[Staged] = []
+    def _complete(self) -> None:
+        """Under ``_flushing``: afterwards each of ``_in_flight`` knows what became of it."""
+        completing: list[InFlight] = []
         try:
             self._check_running()
             with self._guard:
-                landing, taken = self._staged[:], tuple(self._unflushed)
+                completing, taken = self._in_flight[:], tuple(self._unflushed)
                 step = self._take(taken)
-            own = taken[len(taken) - sum(s.pendings for s in landing) :]
+            own = taken[len(taken) - sum(s.pendings for s in completing) :]
             self._write_down(taken, step)
         except BaseException as error:
             self._lose(error)
@@ -305,12 +307,12 @@ class Committer:
             if own:
                 self._publish([p.entry for p in own])
             with self._guard:
-                for staged in landing:  # first, so that an interruption leaves nobody waiting
-                    staged.outcome = staged.commit
+                for begun in completing:  # first, so that an interruption leaves nobody waiting
+                    begun.outcome = begun.commit
                 self._flushed(taken)
-                del self._staged[: len(landing)]
-                if not self._staged:
-                    self._line = None
+                del self._in_flight[: len(completing)]
+                if not self._in_flight:
+                    self._end = None
         except BaseException as error:
             self._stop(error)
             self._lose(self._failure or error)
@@ -319,18 +321,18 @@ class Committer:
     def _lose(self, error: BaseException) -> None:
         """None of those on their way happens that has not yet: neither can what was planned behind them meanwhile."""
         with self._guard:
-            lost, self._staged = [s for s in self._staged if s.outcome is None], []
+            lost, self._in_flight = [s for s in self._in_flight if s.outcome is None], []
             self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
-            if self._line is not None:
-                self._line.broken = True
-                self._line = None
+            if self._end is not None:
+                self._end.broken = True
+                self._end = None
             self._leftovers = True
         if not isinstance(error, Exception):  # an interruption is for the thread that it came to
             error = self._failure or StorageError(
                 "the commit was interrupted: nothing of it happened", path=self._files.root
             )
-        for staged in lost:
-            staged.outcome = error
+        for begun in lost:
+            begun.outcome = error
 
     # ------------------------------------------------------------------------------------------- topics and segments
 

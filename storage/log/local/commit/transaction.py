@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,19 +13,14 @@ from .....errors import InternalError, StorageError
 from .... import interrupts
 from ...partitioner import place
 from ...protocol import Commit, Compression, Int64s, Outcome, Records, TopicConfig, TopicPartition
-from ..segments.record import PreparedFrame, concat_records, encode_frames, normalise, take_records, widen
-from .staging import Staged
+from ...settings import LogSettings
+from ..log_state import LogState
+from ..segments.record import concat_records, normalise, take_records
+from .committer import Committer
+from .contents import Contents, PartitionBatch
+from .in_flight import InFlight
 
-if TYPE_CHECKING:
-    from ..local_log import LocalLog
-    from .committer import Committer
-
-__all__ = ["LocalCommitting", "LocalTransaction", "Prepared", "join"]
-
-_JOINED_ROWS_MAX = 64
-_JOINED_BYTES_MAX = 16 * 1024
-"""What a transaction has at most in a partition to share a frame with those that are committed along with it: encoding few
-rows takes as long as encoding one, and that is the time that commits of one row are made of."""
+__all__ = ["LocalCommitting", "LocalTransaction"]
 
 
 @dataclass(slots=True)
@@ -34,74 +29,50 @@ class _Part:
     arrivals: Int64s  # from the transaction's first record on
 
 
-@dataclass(slots=True)
-class Prepared:
-    """What goes to one partition, as frames for one value type."""
-
-    topic: str
-    topic_id: int
-    partition: int
-    partitions: int  # of the topic, when its keys were placed
-    value_type: Any | None
-    records: Records
-    arrivals: Int64s
-    compression: Compression
-    frames: list[PreparedFrame]
-
-    @property
-    def small(self) -> bool:
-        """Whether it may share a frame with what others append to the partition."""
-        values = self.records.values
-        return len(values) <= _JOINED_ROWS_MAX and (
-            values.get_total_buffer_size() <= _JOINED_BYTES_MAX or values.nbytes <= _JOINED_BYTES_MAX  # (a slice's own part)
-        )
-
-    def widen(self, value_type: Any) -> None:
-        """Add null fields if the topic's type has grown meanwhile; the frames are then to be made again."""
-        if value_type == self.value_type:
-            return
-        values = widen(self.records.values, value_type)
-        self.records = Records(self.records.keys, values, self.records.timestamps, self.records.headers)
-        self.value_type = value_type
-        self.frames = []
-
-    def encode(self) -> None:
-        """Make the frames, unless they are there."""
-        if not self.frames:
-            self.frames = encode_frames(self.records, self.arrivals, self.value_type, compression=self.compression)
-
-
-def join(parts: Sequence[tuple[Prepared, int]]) -> list[PreparedFrame]:
-    """Frames of what several transactions append to one partition.
-
-    Args:
-        parts: of equal types and compression; with each the place of its transaction's first record among the records of
-            all of them.
-    """
-    records = concat_records([part.records for part, _ in parts])
-    arrivals = np.concatenate([part.arrivals + first for part, first in parts])
-    kept = parts[0][0]
-    return encode_frames(records, arrivals, kept.value_type, compression=kept.compression)
-
-
-@interrupts.doors(but={"set_positions", "set_sequence", "set_producer", "set_compression", "abort"})
+@interrupts.doors(
+    but={
+        "positions",
+        "sequences",
+        "set_positions",
+        "set_metadata",
+        "set_sequence",
+        "set_producer",
+        "set_compression",
+        "abort",
+    }
+)
 class LocalTransaction:
     """See `protocol.Transaction`."""
 
-    def __init__(self, log: LocalLog) -> None:
-        self._log = log
+    def __init__(
+        self, state: LogState, committer: Committer, settings: LogSettings, next_turn: Callable[[str, int], int]
+    ) -> None:
+        self._state = state
+        self._committer = committer
+        self._settings = settings
+        self._next_turn = next_turn
         self._parts: dict[tuple[str, int], list[_Part]] = {}
         self._topic_ids: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._open = True
-        self.rows = 0
-        self.positions: dict[str, dict[TopicPartition, int]] = {}
-        self.sequences: dict[str, int] = {}
-        self.producer: tuple[str, int, Mapping[TopicPartition, int]] | None = None
+        self._rows = 0
         self._compression: Compression = "none"
-        self.prepared: list[Prepared] = []
-        self.joins = False
-        """Whether it may share a commit record, and frames, with its neighbours in a group: those are yet to be made."""
+        self._contents = Contents()
+
+    @property
+    def rows(self) -> int:
+        """Records appended so far."""
+        return self._rows
+
+    @property
+    def positions(self) -> Mapping[str, Mapping[TopicPartition, int]]:
+        """What `set_positions` was given, by group."""
+        return self._contents.positions
+
+    @property
+    def sequences(self) -> Mapping[str, int]:
+        """What `set_sequence` was given, by producer."""
+        return self._contents.sequences
 
     def append(self, topic: str, records: Records, partition: int | None = None) -> None:
         """See `protocol.Transaction.append`."""
@@ -111,8 +82,8 @@ class LocalTransaction:
         n = len(records)
         if n == 0:
             return
-        arrivals = np.arange(self.rows, self.rows + n)
-        self.rows += n
+        arrivals = np.arange(self._rows, self._rows + n)
+        self._rows += n
         if partition is None and count == 1:
             partition = 0
         if partition is not None:
@@ -131,16 +102,16 @@ class LocalTransaction:
 
     def append_ranked(self, topic: str, parts: Sequence[tuple[int, Records, Int64s]]) -> None:
         """See `protocol.Transaction.append_ranked`."""
-        first = self.rows
+        first = self._rows
         for partition, records, ranks in parts:
             records = normalise(records, self._config(topic, partition).value_type)
             if len(records):
                 self._parts.setdefault((topic, partition), []).append(_Part(records, first + ranks))
-                self.rows += len(records)
+                self._rows += len(records)
 
     def _config(self, topic: str, partition: int | None) -> TopicConfig:
         self._check_open()
-        known = self._log.topic(topic)
+        known = self._state.topic(topic)
         count = known.config.partitions
         if partition is not None and not 0 <= partition < count:
             raise StorageError(f"the topic {topic!r} has the partitions 0 to {count - 1}, not {partition}")
@@ -152,23 +123,28 @@ class LocalTransaction:
 
     def _place(self, topic: str, records: Records, count: int) -> Any:
         return place(
-            records.keys, len(records), count, lambda free: (self._log.next_turn(topic, free) + np.arange(free)) % count
+            records.keys, len(records), count, lambda free: (self._next_turn(topic, free) + np.arange(free)) % count
         )
 
     def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """See `protocol.Transaction.set_positions`."""
         self._check_open()
-        self.positions.setdefault(group, {}).update(positions)
+        self._contents.positions.setdefault(group, {}).update(positions)
+
+    def set_metadata(self, group: str, metadata: str) -> None:
+        """See `protocol.Transaction.set_metadata`."""
+        self._check_open()
+        self._contents.metadata[group] = metadata
 
     def set_sequence(self, producer_id: str, sequence: int) -> None:
         """See `protocol.Transaction.set_sequence`."""
         self._check_open()
-        self.sequences[producer_id] = sequence
+        self._contents.sequences[producer_id] = sequence
 
     def set_producer(self, producer_id: str, epoch: int, sequences: Mapping[TopicPartition, int] | None = None) -> None:
         """See `protocol.Transaction.set_producer`."""
         self._check_open()
-        self.producer = (producer_id, epoch, sequences or {})
+        self._contents.producer = (producer_id, epoch, sequences or {})
 
     def set_compression(self, compression: Compression) -> None:
         """See `protocol.Transaction.set_compression`."""
@@ -181,24 +157,20 @@ class LocalTransaction:
 
     def begin_commit(self, durable: bool = True) -> LocalCommitting:
         """See `protocol.Transaction.begin_commit`."""
-        self.prepare()
-        committer = self._log.committer
-        if durable and not self.joins and self._bytes > self._log.settings.staged_bytes_min:
-            return LocalCommitting(committer, committer.stage(self))
+        contents = self.prepare()
+        committer = self._committer
+        if durable and not contents.joins and contents.bytes > self._settings.in_flight_bytes_min:
+            return LocalCommitting(committer, committer.begin(contents))
         outcomes: list[Outcome | None] = []
-        committer.commit([(self, durable)], outcomes)
+        committer.commit([(contents, durable)], outcomes)
         (outcome,) = outcomes
         if isinstance(outcome, BaseException):
             raise outcome
         if outcome is None:
             raise InternalError("a transaction was given up")
-        return LocalCommitting(committer, Staged(outcome, 0, 0, outcome))
+        return LocalCommitting(committer, InFlight(outcome, 0, 0, outcome))
 
-    @property
-    def _bytes(self) -> int:
-        return sum(frame.size for part in self.prepared for frame in part.frames)
-
-    def prepare(self) -> None:
+    def prepare(self) -> Contents:
         """Nothing is appended any more: encode what is large.
 
         Raises:
@@ -206,22 +178,27 @@ class LocalTransaction:
         """
         self._check_open()
         self._open = False
+        contents = self._contents
+        contents.rows = self._rows
         for (topic, partition), parts in self._parts.items():
             records = concat_records([p.records for p in parts])
             arrivals = parts[0].arrivals if len(parts) == 1 else np.concatenate([p.arrivals for p in parts])
             value_type = None if records.values.type == pa.binary() else records.values.type
-            compression = self._log.topic(topic).config.compression
+            compression = self._state.topic(topic).config.compression
             if compression == "none":
                 compression = self._compression
             count = self._counts[topic]
-            self.prepared.append(
-                Prepared(topic, self._topic_ids[topic], partition, count, value_type, records, arrivals, compression, [])
+            contents.batches.append(
+                PartitionBatch(
+                    topic, self._topic_ids[topic], partition, count, value_type, records, arrivals, compression, []
+                )
             )
         self._parts = {}
-        self.joins = self.producer is None and all(part.small for part in self.prepared)
-        if not self.joins:
-            for part in self.prepared:
-                part.encode()
+        contents.joins = contents.producer is None and all(batch.small for batch in contents.batches)
+        if not contents.joins:
+            for batch in contents.batches:
+                batch.encode()
+        return contents
 
     def abort(self) -> None:
         """See `protocol.Transaction.abort`."""
@@ -229,7 +206,7 @@ class LocalTransaction:
         self._parts = {}
 
     def _check_open(self) -> None:
-        self._log.check_process()
+        self._state.check_process()
         if not self._open:
             raise InternalError("a transaction was used after its end")
 
@@ -238,19 +215,19 @@ class LocalTransaction:
 class LocalCommitting:
     """See `protocol.Committing`."""
 
-    def __init__(self, committer: Committer, staged: Staged) -> None:
+    def __init__(self, committer: Committer, begun: InFlight) -> None:
         self._committer = committer
-        self._staged = staged
+        self._begun = begun
 
     @property
     def done(self) -> bool:
         """See `protocol.Committing.done`."""
-        return self._staged.outcome is not None
+        return self._begun.outcome is not None
 
     def result(self) -> Commit:
         """See `protocol.Committing.result`."""
         self._committer.check_process()
-        outcome = self._committer.land(self._staged)
+        outcome = self._committer.complete(self._begun)
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome

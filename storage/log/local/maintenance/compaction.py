@@ -18,21 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from .....limits import COMPACTION_KEYS_MAX
-from ....files import Files
 from ...protocol import FetchedRecords, TopicConfig
 from ..manifest import SegmentState
 from ..segments.offset_map import OffsetMap
 from ..segments.partition import Partition
-from .rewriting import Kept, Pace, Rewriter, scan, sliced
-
-if TYPE_CHECKING:
-    from ..local_log import LocalLog
+from .rewriting import Kept, RateLimiter, Rewriter, scan, sliced
+from .subject import Maintained
 
 __all__ = ["compact"]
 
@@ -41,13 +37,12 @@ _AGES = 8
 
 
 def compact(
-    log: LocalLog,
-    files: Files,
+    log: Maintained,
     partition: Partition,
     config: TopicConfig,
     sealed: Sequence[SegmentState],
     now_ms: int | None,
-    pace: Pace,
+    limiter: RateLimiter,
 ) -> bool:
     """One pass, if it is due: the segments that are new have grown as large as those that were compacted before, so at
     most half of the work is done again (Kafka's ``min.cleanable.dirty.ratio`` of 0.5).
@@ -70,7 +65,7 @@ def compact(
     if not size or size < sum(s.length for s in clean):
         return False
     offsets = OffsetMap(COMPACTION_KEYS_MAX)
-    count, end = _note(offsets, partition, config, new, pace)
+    count, end = _note(offsets, partition, config, new, limiter)
     noted = offsets.noted()
 
     def choose(state: SegmentState, records: FetchedRecords) -> list[Kept]:
@@ -96,7 +91,7 @@ def compact(
             found.append(Kept(sliced(records, inside, len(records)), None, False, -1))
         return found
 
-    Rewriter(log, files, partition, config, [*clean, *new[:count]], pace).run(choose)
+    Rewriter(log, partition, config, [*clean, *new[:count]], limiter).run(choose)
     return True
 
 
@@ -123,12 +118,12 @@ def _age(state: SegmentState, config: TopicConfig, now_ms: int | None) -> tuple[
 
 
 def _note(
-    offsets: OffsetMap, partition: Partition, config: TopicConfig, new: Sequence[SegmentState], pace: Pace
+    offsets: OffsetMap, partition: Partition, config: TopicConfig, new: Sequence[SegmentState], limiter: RateLimiter
 ) -> tuple[int, int]:
     """Note the keys of new segments while there is room: how many segments were looked at, and up to which offset."""
     fields: list[str] | None = None if config.value_type is None else []
     for number, state in enumerate(new):
-        for records in scan(partition.segment_of(state), config, pace, fields):
+        for records in scan(partition.segment_of(state), config, limiter, fields):
             start, n = 0, len(records)
             while start < n:
                 room = offsets.room(n - start)

@@ -7,29 +7,40 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .....errors import StorageError
-
-if TYPE_CHECKING:
-    from ..local_log import LocalLog
+from ...settings import LogSettings
 
 __all__ = ["Housekeeper"]
 
 _logger = logging.getLogger("penstock.storage.log")
 
 
+class Kept(Protocol):
+    """A log that is kept in order."""
+
+    def flush_beside(self) -> None:
+        """See `Committer.flush_beside`."""
+
+    def maintain(self, now_ms: int | None = None) -> None:
+        """See `LocalLog.maintain`."""
+
+
 class Housekeeper:
     """Starts with the first ``wake``: a log that is only read, or used without background work, has no thread."""
 
-    def __init__(self, log: LocalLog, clock_ms: Callable[[], int] | None) -> None:
+    def __init__(self, log: Kept, settings: LogSettings, clock_ms: Callable[[], int] | None) -> None:
         self._log = weakref.ref(log)  # a log that was dropped without being closed is not kept alive by its thread
-        self._settings = log.settings
+        self._settings = settings
         self._clock_ms = clock_ms
         self._woken = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        if clock_ms is not None and log.settings.background:
+
+    def start(self) -> None:
+        """Begin, if there is maintenance to be done by the clock."""
+        if self._clock_ms is not None and self._settings.background:
             self._start()
 
     def wake(self) -> None:
@@ -58,15 +69,15 @@ class Housekeeper:
             if self._woken.wait(settings.maintenance_interval_s):
                 self._stopped.wait(settings.relaxed_delay_s)  # commits that come meanwhile share the sync
                 self._woken.clear()
-                self._try(lambda log: log.committer.flush_beside(), "make relaxed commits durable")
+                self._try(lambda log: log.flush_beside(), "make relaxed commits durable")
             if not self._stopped.is_set() and time.monotonic() - maintained_s >= settings.maintenance_interval_s:
                 self._try(self._maintain, "maintain the log")
                 maintained_s = time.monotonic()
 
-    def _maintain(self, log: LocalLog) -> None:
+    def _maintain(self, log: Kept) -> None:
         log.maintain(None if self._clock_ms is None else self._clock_ms())
 
-    def _try(self, work: Callable[[LocalLog], None], doing: str) -> None:
+    def _try(self, work: Callable[[Kept], None], doing: str) -> None:
         """Storage errors here have no caller to go to: they are logged, and a later commit meets them again."""
         log = self._log()
         if log is None:

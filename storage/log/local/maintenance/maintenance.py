@@ -6,18 +6,13 @@ synced before the entry, old ones removed after it; see `rewriting`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .....errors import StorageError
-from ....files import Files
 from ...protocol import TopicConfig
 from ..manifest import SegmentsReplaced, SegmentState
 from ..segments.partition import Partition
 from .compaction import compact
-from .rewriting import Kept, Pace, Rewriter, is_gone, restate
-
-if TYPE_CHECKING:
-    from ..local_log import LocalLog
+from .rewriting import Kept, RateLimiter, Rewriter, restate
+from .subject import Maintained
 
 __all__ = ["maintain_partition"]
 
@@ -26,7 +21,7 @@ _SMALL_FRAME_ROWS = 1024
 
 
 def maintain_partition(
-    log: LocalLog, files: Files, partition: Partition, config: TopicConfig, now_ms: int | None, pace: Pace
+    log: Maintained, partition: Partition, config: TopicConfig, now_ms: int | None, limiter: RateLimiter
 ) -> None:
     """Do what is due for one partition.
 
@@ -39,28 +34,26 @@ def maintain_partition(
     if not seen or (len(seen) == 1 and not timed and not partition.state.segments[0].sealed):
         return  # most of the partitions of a topic that has thousands
     try:
-        _maintain(log, files, partition, config, now_ms, pace)
+        _maintain(log, partition, config, now_ms, limiter)
     except StorageError:
-        if not is_gone(log, partition) and partition.view.segments[: len(seen)] == seen:
+        if not log.state.is_gone(partition) and partition.view.segments[: len(seen)] == seen:
             raise  # otherwise the files went away under us, which is not an error: next time
 
 
-def _maintain(
-    log: LocalLog, files: Files, partition: Partition, config: TopicConfig, now_ms: int | None, pace: Pace
-) -> None:
+def _maintain(log: Maintained, partition: Partition, config: TopicConfig, now_ms: int | None, limiter: RateLimiter) -> None:
     if config.segment_ms is not None and now_ms is not None:
         _close_for_age(log, partition, config.segment_ms, now_ms)
     if "delete" in config.cleanup_policy:
-        _retain(log, files, partition, config, now_ms)
+        _retain(log, partition, config, now_ms)
     sealed = [s for s in tuple(partition.state.segments) if s.sealed]
-    if "compact" in config.cleanup_policy and compact(log, files, partition, config, sealed, now_ms, pace):
+    if "compact" in config.cleanup_policy and compact(log, partition, config, sealed, now_ms, limiter):
         return
     for state in sealed:
         if not state.merged and not state.cleaned:
-            _merge(log, files, partition, config, state, pace)
+            _merge(log, partition, config, state, limiter)
 
 
-def _close_for_age(log: LocalLog, partition: Partition, segment_ms: int, now_ms: int) -> None:
+def _close_for_age(log: Maintained, partition: Partition, segment_ms: int, now_ms: int) -> None:
     """``segment.ms``: so that retention and compaction reach what a quiet topic holds.
 
     A segment's age counts from when maintenance first saw it with records, which is noted with the segment and so outlives
@@ -76,12 +69,12 @@ def _close_for_age(log: LocalLog, partition: Partition, segment_ms: int, now_ms:
         restate(log, partition, state, sealed=True)
 
 
-def _retain(log: LocalLog, files: Files, partition: Partition, config: TopicConfig, now_ms: int | None) -> None:
+def _retain(log: Maintained, partition: Partition, config: TopicConfig, now_ms: int | None) -> None:
     """``retention.bytes`` and ``retention.ms``: whole segments go, from the oldest on; by time also the open one."""
     if _expired(partition, config, now_ms) == 0:
         return
     with log.committer.write_lock:
-        if is_gone(log, partition):
+        if log.state.is_gone(partition):
             return
         segments = partition.state.segments
         count = _expired(partition, config, now_ms)
@@ -113,7 +106,7 @@ def _expired(partition: Partition, config: TopicConfig, now_ms: int | None) -> i
     return count
 
 
-def _merge(log: LocalLog, files: Files, partition: Partition, config: TopicConfig, state: SegmentState, pace: Pace) -> None:
+def _merge(log: Maintained, partition: Partition, config: TopicConfig, state: SegmentState, limiter: RateLimiter) -> None:
     """Small frames become large ones; a segment that has none is only marked."""
     segment = partition.segment_of(state)
     frames = len(segment.index())
@@ -121,4 +114,4 @@ def _merge(log: LocalLog, files: Files, partition: Partition, config: TopicConfi
         segment.store_index(log.settings.index_frames_min)
         restate(log, partition, state, merged=True)
         return
-    Rewriter(log, files, partition, config, [state], pace).run(lambda _, records: [Kept(records, None, False, -1)])
+    Rewriter(log, partition, config, [state], limiter).run(lambda _, records: [Kept(records, None, False, -1)])

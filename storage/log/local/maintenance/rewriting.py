@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,18 +19,16 @@ import pyarrow as pa
 
 from .....errors import StorageError
 from .....limits import FRAME_ROWS_MAX
-from ....files import Files, discard
+from ....files import discard
 from ....layout import segment_path
 from ...protocol import FetchedRecords, TopicConfig
 from ..manifest import SegmentsReplaced, SegmentState
 from ..segments.partition import Partition
 from ..segments.record import concat_fetched, encode_frames, rows_of, slice_records
 from ..segments.segment import Segment, segment_header
+from .subject import Maintained
 
-if TYPE_CHECKING:
-    from ..local_log import LocalLog
-
-__all__ = ["Interrupted", "Kept", "Pace", "Rewriter", "is_gone", "restate", "scan", "sliced"]
+__all__ = ["Interrupted", "Kept", "RateLimiter", "Rewriter", "restate", "scan", "sliced"]
 
 _MERGED_FRAME_BYTES = 4 * 1024 * 1024
 """Size at which a merged frame is closed: large enough for scans, small enough to be read for one row."""
@@ -43,7 +41,7 @@ class Interrupted(Exception):
     """The log is being closed: what was begun is given up, and done again another time."""
 
 
-class Pace:
+class RateLimiter:
     """Bounds how fast maintenance reads and writes, so that commits and readers have the disk and the processor, too.
 
     Args:
@@ -75,20 +73,14 @@ class Pace:
         self._free_at_s = time.monotonic() + size_bytes / self._bytes_per_s
 
 
-def is_gone(log: LocalLog, partition: Partition) -> bool:
-    """Whether the topic was deleted meanwhile."""
-    config = log.topics().get(partition.topic)
-    return config is None or log.topic(partition.topic).id != partition.topic_id
-
-
-def restate(log: LocalLog, partition: Partition, state: SegmentState, **changes: Any) -> None:
+def restate(log: Maintained, partition: Partition, state: SegmentState, **changes: Any) -> None:
     """Note something about a segment whose file stays as it is, durably; nothing if it is gone meanwhile.
 
     Raises:
         StorageError: it could not be noted.
     """
     with log.committer.write_lock:
-        if is_gone(log, partition):
+        if log.state.is_gone(partition):
             return
         key = (state.base, state.generation)
         present = [s for s in partition.state.segments if (s.base, s.generation) == key]
@@ -98,7 +90,9 @@ def restate(log: LocalLog, partition: Partition, state: SegmentState, **changes:
             log.committer.record(SegmentsReplaced(partition.topic, partition.number, start, [key], [noted]))
 
 
-def scan(segment: Segment, config: TopicConfig, pace: Pace, fields: Sequence[str] | None = None) -> Iterator[FetchedRecords]:
+def scan(
+    segment: Segment, config: TopicConfig, limiter: RateLimiter, fields: Sequence[str] | None = None
+) -> Iterator[FetchedRecords]:
     """All records of a sealed segment, about as many at a time as a frame should have.
 
     Args:
@@ -106,7 +100,7 @@ def scan(segment: Segment, config: TopicConfig, pace: Pace, fields: Sequence[str
 
     Raises:
         StorageError: a frame is damaged.
-        Interrupted: see `Pace`.
+        Interrupted: see `RateLimiter`.
     """
     index = segment.index()
     parts: list[FetchedRecords] = []
@@ -128,12 +122,12 @@ def scan(segment: Segment, config: TopicConfig, pace: Pace, fields: Sequence[str
         size += header.body_length
         rows += header.rows
         if size >= _MERGED_FRAME_BYTES or rows >= FRAME_ROWS_MAX:
-            pace.spend(size)
+            limiter.spend(size)
             parts.append(decoded())
             yield concat_fetched(parts)
             parts, headers, batches, size, rows = [], [], [], 0, 0
     if headers:
-        pace.spend(size)
+        limiter.spend(size)
         parts.append(decoded())
     if parts:
         yield concat_fetched(parts)
@@ -163,19 +157,18 @@ class Rewriter:
 
     def __init__(
         self,
-        log: LocalLog,
-        files: Files,
+        log: Maintained,
         partition: Partition,
         config: TopicConfig,
         states: Sequence[SegmentState],
-        pace: Pace,
+        limiter: RateLimiter,
     ) -> None:
         self._log = log
-        self._files = files
+        self._files = log.files
         self._partition = partition
         self._config = config
         self._old = list(states)
-        self._pace = pace
+        self._limiter = limiter
         self._generation = max(s.generation for s in states) + 1
         self._segment_bytes = config.segment_bytes or log.settings.segment_bytes_max
         self._states: list[SegmentState] = []
@@ -193,11 +186,11 @@ class Rewriter:
 
         Raises:
             StorageError: a file is damaged, or the disk is full; the old segments stay.
-            Interrupted: see `Pace`; the old segments stay.
+            Interrupted: see `RateLimiter`; the old segments stay.
         """
         try:
             for state in self._old:
-                for records in scan(self._partition.segment_of(state), self._config, self._pace):
+                for records in scan(self._partition.segment_of(state), self._config, self._limiter):
                     for kept in choose(state, records):
                         self._add(kept)
             self._flush()
@@ -219,7 +212,7 @@ class Rewriter:
     def _replace(self) -> None:
         partition = self._partition
         with self._log.committer.write_lock:
-            if is_gone(self._log, partition) or any(s not in partition.state.segments for s in self._old):
+            if self._log.state.is_gone(partition) or any(s not in partition.state.segments for s in self._old):
                 self._discard()  # the topic was deleted, or retention took a segment away
                 return
             doomed = {partition.segment_of(s) for s in self._old}
@@ -311,7 +304,7 @@ class Rewriter:
             if state.end > state.base and state.length + frame.size > self._segment_bytes:
                 self._start(base, state.cleaned, state.cleaned_ms)
                 state = self._states[-1]
-            self._pace.spend(frame.size)
+            self._limiter.spend(frame.size)
             self._file.write(state.length, frame.header(records.epoch, base, frame.first_arrival), frame.body)
             state.length += frame.size
             state.end = base + frame.offset_span

@@ -23,7 +23,7 @@ ROWS = 100
 
 def bench(files: FaultyFiles, **options: Any) -> tuple[LocalLog, Producer]:
     """Batches of one table each."""
-    log = LocalLog(files, LogSettings(background=False, embedded_bytes_max=0, staged_bytes_min=0, sync_threads=1))
+    log = LocalLog(files, LogSettings(background=False, embedded_bytes_max=0, in_flight_bytes_min=0, sync_threads=1))
     log.create_topic("t", TopicConfig())
     clients = Clients(log, clock_ms=lambda: 0)
     return log, clients.producer(options.pop("id", None), ProducerOptions(batch_bytes=1, **options))
@@ -66,7 +66,7 @@ def test_at_most_so_many_are_on_their_way() -> None:
     begun = threading.Event()
 
     def wait_for_three() -> None:
-        while len(log.committer._staged) < 3:
+        while len(log.committer._in_flight) < 3:
             pass
         begun.set()
 
@@ -85,7 +85,7 @@ def test_a_full_disk_is_told_to_all_that_were_on_their_way() -> None:
     log, producer = bench(files)
     files.go.clear()
     sent = [producer.send_batch("t", table(b"%d" % i)) for i in range(2)]
-    while len(log.committer._staged) < 2:
+    while len(log.committer._in_flight) < 2:
         pass
     files.full_chance = 1.0
     files.go.set()

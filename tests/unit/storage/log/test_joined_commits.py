@@ -22,7 +22,7 @@ PATIENCE_S = 30
 
 def opened(files: FaultyFiles) -> LocalLog:
     """Large ones wait with the others."""
-    return LocalLog(files, LogSettings(background=False, sync_threads=1, staged_bytes_min=1 << 30))
+    return LocalLog(files, LogSettings(background=False, sync_threads=1, in_flight_bytes_min=1 << 30))
 
 
 def records(*values: bytes | None, keys: Sequence[bytes | None] | None = None, at: int = 1) -> Records:

@@ -103,7 +103,7 @@ def test_a_producers_compression_is_for_topics_that_have_none() -> None:
         transaction.append(topic, records(*values), 0)
         transaction.set_compression(asked)  # type: ignore[arg-type]
         transaction.commit()
-        sizes[topic] = log._manifest.topics[topic].partitions[0].segments[-1].length
+        sizes[topic] = log._state.manifest.topics[topic].partitions[0].segments[-1].length
         assert log.read(topic, 0, 0, rows_max=1000).values.to_pylist() == values
     assert sizes["n"] > 10 * sizes["p"]
     assert sizes["t"] == sizes["p"] == sizes["b"]

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .....errors import OutOfOrderSequenceError, ProducerFencedError, StorageError
 from ....files import File
 from ...protocol import Commit
 from ...settings import LogSettings
+from ..log_state import LogState
 from ..manifest import Appended, Committed, Entry, Produced, SegmentState
-from ..segments.partition import Partition
 from ..segments.record import PreparedFrame
 from ..segments.segment import Segment, segment_header
-from .staging import Line
-from .transaction import Prepared, join
+from .contents import Contents, PartitionBatch, join
+from .log_end import LogEnd, Tail
 
-if TYPE_CHECKING:
-    from ..local_log import LocalLog
-    from .transaction import LocalTransaction
-
-__all__ = ["Pending", "Plan"]
+__all__ = ["AppendPlan", "Pending"]
 
 
 @dataclass(slots=True)
@@ -38,38 +34,23 @@ class Pending:
 
 
 @dataclass(slots=True)
-class Tail:
-    """Where the next frame of a partition goes, while a group is planned."""
-
-    partition: Partition
-    segment: Segment | None
-    position: int
-    placed: int
-    """The offset after the last frame that has its place."""
-    end: int
-    """The offset after the last record that has its offset."""
-    segment_bytes: int
-    fresh: bool = False
-
-
-@dataclass(slots=True)
 class Run:
     """Transactions of a group, one behind the other, that share a commit record: all of them happen, or none."""
 
     entry: Committed
     first_arrival: int
-    parts: dict[tuple[str, int], list[tuple[Prepared, int]]] = field(default_factory=dict)
+    parts: dict[tuple[str, int], list[tuple[PartitionBatch, int]]] = field(default_factory=dict)
     """What they append by topic and partition, and which of the run's records is the first of that transaction."""
 
 
-class Plan:
+class AppendPlan:
     """Where a group's frames go.  Nothing outside changes until the group is through.
 
     Args:
-        line: what it goes behind; `extend` puts it there.
+        end: what it goes behind; `extend` puts it there.
     """
 
-    def __init__(self, line: Line, log: LocalLog, settings: LogSettings) -> None:
+    def __init__(self, end: LogEnd, state: LogState, settings: LogSettings) -> None:
         self.tails: dict[tuple[str, int], Tail] = {}
         self.writes: dict[Segment, tuple[File, int, list[Any]]] = {}
         self.bytes = 0
@@ -77,12 +58,12 @@ class Plan:
         self._run: Run | None = None
         self._open = False
         """Whether another may join the run."""
-        self._log = log
+        self._state = state
         self._segment_bytes_max = settings.segment_bytes_max
         self._embedded_bytes_max = settings.embedded_bytes_max
-        self._line = line
-        self._epoch = line.epoch
-        self._arrival = line.arrival
+        self._end = end
+        self._epoch = end.epoch
+        self._arrival = end.arrival
         self._sequences: dict[str, int] = {}
         self._numbers: dict[tuple[str, str, int], int] = {}
 
@@ -93,67 +74,68 @@ class Plan:
 
     def extend(self) -> None:
         """What comes next goes behind this."""
-        line = self._line
-        line.epoch, line.arrival = self._epoch, self._arrival
-        line.tails.update(self.tails)
-        line.sequences.update(self._sequences)
-        line.numbers.update(self._numbers)
+        end = self._end
+        end.epoch, end.arrival = self._epoch, self._arrival
+        end.tails.update(self.tails)
+        end.sequences.update(self._sequences)
+        end.numbers.update(self._numbers)
 
-    def add(self, transaction: LocalTransaction) -> Commit:
+    def add(self, contents: Contents) -> Commit:
         """Give a transaction its epoch, arrivals and offsets.
 
         Raises:
             ProducerFencedError, OutOfOrderSequenceError: see `protocol.Transaction.set_producer`.
             StorageError: a topic is gone.
         """
-        prepared = transaction.prepared
-        for part in prepared:
-            topic = self._log.topic(part.topic)
+        batches = contents.batches
+        for part in batches:
+            topic = self._state.topic(part.topic)
             if topic.id != part.topic_id:
                 raise StorageError(f"the topic {part.topic!r} was deleted and created again during a transaction")
             if part.partitions != len(topic.partitions) and part.records.keys is not None:
                 raise StorageError(f"the topic {part.topic!r} got partitions during a transaction", action="try it again")
             part.widen(topic.config.value_type)
-        for producer, sequence in transaction.sequences.items():
+        for producer, sequence in contents.sequences.items():
             last = self._sequence(producer)
             if last is not None and sequence <= last:
                 return Commit(self._epoch, {})  # a retry of what has happened
-        starts = {(p.topic, p.partition): self._tail(p.topic, p.partition).end for p in prepared}
-        produced = self._numbered(transaction, starts)
-        if not prepared and not transaction.positions and not transaction.sequences:
+        starts = {(p.topic, p.partition): self._tail(p.topic, p.partition).end for p in batches}
+        produced = self._numbered(contents, starts)
+        if not (batches or contents.positions or contents.sequences or contents.metadata):
             return Commit(self._epoch, {})
-        run = self._joined(transaction)
+        run = self._joined(contents)
         entry = run.entry
-        for group, positions in transaction.positions.items():
+        for group, positions in contents.positions.items():
             entry.positions.setdefault(group, []).extend((t, p, o) for (t, p), o in positions.items())
-        self._sequences.update(transaction.sequences)
-        entry.sequences.update(transaction.sequences)
+        entry.metadata.update(contents.metadata)
+        self._sequences.update(contents.sequences)
+        entry.sequences.update(contents.sequences)
         entry.produced = produced
         ends = {}
-        for part in prepared:
+        for part in batches:
             place = (part.topic, part.partition)
             run.parts.setdefault(place, []).append((part, self._arrival - run.first_arrival))
             tail = self.tails[place]
             tail.end += len(part.records)
             ends[place] = tail.end
-        self._arrival += transaction.rows
+        self._arrival += contents.rows
         entry.next_arrival = self._arrival
         return Commit(self._epoch, ends, starts)
 
     def _sequence(self, producer: str) -> int | None:
-        line = self._line
-        for known in (self._sequences, line.sequences, line.manifest.sequences):
+        end = self._end
+        for known in (self._sequences, end.sequences, end.manifest.sequences):
             if producer in known:
                 return known[producer]
         return None
 
-    def _joined(self, transaction: LocalTransaction) -> Run:
+    def _joined(self, contents: Contents) -> Run:
         """The run that a transaction belongs to: that of those before it, if it may share frames, or one of its own."""
         run = self._run
-        if run is None or not (transaction.joins and self._open):
+        if run is None or not (contents.joins and self._open):
             self.close()
             run = self._run = Run(Committed(self._epoch, self._arrival, [], {}, {}), self._arrival)
-            self._open = transaction.joins
+            self._open = contents.joins
         self._epoch += 1  # each has an epoch of its own; what they share bears the last one
         run.entry.epoch = self._epoch
         return run
@@ -181,25 +163,25 @@ class Plan:
                     self._place(pending, topic, number, part.value_type, frame, run.first_arrival + first)
         self.pendings.append(pending)
 
-    def _numbered(self, transaction: LocalTransaction, starts: dict[tuple[str, int], int]) -> Produced | None:
+    def _numbered(self, contents: Contents, starts: dict[tuple[str, int], int]) -> Produced | None:
         """The numbers that a producer's records get.
 
         Raises:
             ProducerFencedError, OutOfOrderSequenceError: see `protocol.Transaction.set_producer`.
         """
-        if transaction.producer is None:
+        if contents.producer is None:
             return None
-        producer, epoch, wanted = transaction.producer
-        line = self._line
-        state = line.manifest.producers.get(producer)
+        producer, epoch, wanted = contents.producer
+        end = self._end
+        state = end.manifest.producers.get(producer)
         if state is None or state.epoch != epoch:
             raise ProducerFencedError(
                 f"the producer {producer!r} was opened again: this one (epoch {epoch}) writes nothing any more"
             )
         batches = []
-        for part in transaction.prepared:
+        for part in contents.batches:
             place = (producer, part.topic, part.partition)
-            last = self._numbers.get(place, line.numbers.get(place))
+            last = self._numbers.get(place, end.numbers.get(place))
             first = (state.last(part.topic, part.partition) if last is None else last) + 1
             asked = wanted.get((part.topic, part.partition), first)
             if asked != first:
@@ -249,10 +231,10 @@ class Plan:
         return known
 
     def _found_tail(self, topic: str, number: int) -> Tail:
-        ahead = self._line.tails.get((topic, number))
+        ahead = self._end.tails.get((topic, number))
         if ahead is not None:
             return replace(ahead, fresh=False)
-        of = self._log.topic(topic)
+        of = self._state.topic(topic)
         partition = of.partitions[number]
         state = partition.state
         last = state.segments[-1] if state.segments else None

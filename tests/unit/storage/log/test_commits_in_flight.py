@@ -11,7 +11,7 @@ import pytest
 
 from penstock.errors import OutOfOrderSequenceError, StorageError
 from penstock.storage.log.local.commit.committer import Committer
-from penstock.storage.log.local.commit.staging import Line
+from penstock.storage.log.local.commit.log_end import LogEnd
 from penstock.storage.log.local.commit.transaction import LocalTransaction
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
@@ -24,7 +24,7 @@ ROWS = 100
 
 
 def opened(files: FaultyFiles, embedded_bytes_max: int = 0) -> LocalLog:
-    settings = LogSettings(background=False, embedded_bytes_max=embedded_bytes_max, staged_bytes_min=0, sync_threads=1)
+    settings = LogSettings(background=False, embedded_bytes_max=embedded_bytes_max, in_flight_bytes_min=0, sync_threads=1)
     log = LocalLog(files, settings)
     if "t" not in log.topics():
         log.create_topic("t", TopicConfig())
@@ -156,7 +156,7 @@ def test_what_fails_is_out_of_the_queue_before_others_can_know_of_it() -> None:
     log = opened(files)
     waiting: list[int] = []
 
-    class Watched(Line):
+    class Watched(LogEnd):
         __slots__ = ()
 
         def __setattr__(self, name: str, value: Any) -> None:
@@ -165,8 +165,8 @@ def test_what_fails_is_out_of_the_queue_before_others_can_know_of_it() -> None:
             super().__setattr__(name, value)
 
     begun = [made(log, value).begin_commit() for value in (b"a", b"b")]
-    assert log.committer._line is not None
-    log.committer._line.__class__ = Watched
+    assert log.committer._end is not None
+    log.committer._end.__class__ = Watched
     files.full_chance = 1.0
     for one in begun:
         with pytest.raises(StorageError):
@@ -218,7 +218,9 @@ def test_numbers_of_a_producer_go_on_behind_what_is_on_its_way() -> None:
 def test_small_segments_and_bytes_in_the_journal_on_the_way() -> None:
     """A roll to a new segment behind one that nobody sees yet, and bytes that ride in the commit record."""
     files = FaultyFiles(seed=0)
-    log = LocalLog(files, LogSettings(4_000, background=False, embedded_bytes_max=1_500, staged_bytes_min=0, sync_threads=1))
+    log = LocalLog(
+        files, LogSettings(4_000, background=False, embedded_bytes_max=1_500, in_flight_bytes_min=0, sync_threads=1)
+    )
     log.create_topic("t", TopicConfig())
     begun = [made(log, b"%02d" % i, 65 + 40 * (i % 3)).begin_commit() for i in range(12)]
     begun[5].result()
@@ -268,7 +270,7 @@ def test_an_interruption_behind_the_commit_leaves_nobody_waiting() -> None:
             super().__delitem__(places)
             raise KeyboardInterrupt
 
-    log.committer._staged = Interrupting(log.committer._staged)
+    log.committer._in_flight = Interrupting(log.committer._in_flight)
     with pytest.raises(KeyboardInterrupt):
         begun.result()
     assert begun.done
