@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ....errors import OffsetOutOfRangeError, StorageError
 from ... import interrupts
-from ...files import Files, discard
+from ...files import Files, RealFiles, discard
 from ...layout import open_directory, partition_directory, topic_directory, upgrade
 from ..partitioner import partitions_of
 from ..protocol import FetchedRecords, OffsetReset, Outcome, ProducedBatch, TopicConfig, TopicPartition, Transaction
@@ -79,8 +79,10 @@ class LocalLog:
         self.housekeeper = Housekeeper(self, self.settings, clock_ms)
         self.committer = Committer(self._state, files, journal, self.settings, self.housekeeper.wake)
         self._parts = Maintained(self._state, self.committer, files, self.settings)
-        self._finalizer = weakref.finalize(self, _left, self._state, self.committer) if owns_files else None
+        self._finalizer: weakref.finalize[..., LocalLog] | None = None
         """Called when the process ends, or the log is garbage, without having been closed."""
+        if isinstance(files, RealFiles):
+            self._finalizer = weakref.finalize(self, _left, self._state, self.committer)
         self.housekeeper.start()
 
     @classmethod

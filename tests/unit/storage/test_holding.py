@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,12 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from penstock import connect
 from penstock.errors import PenstockError, StorageError
 from penstock.storage.backup import backup_directory
 from penstock.storage.layout import open_directory
+from penstock.storage.log.local.local_log import LocalLog
+from penstock.storage.log.protocol import Records, TopicConfig
+from penstock.storage.log.settings import LogSettings
 
 OPEN = """
 import sys, penstock
@@ -106,6 +112,43 @@ def test_a_backup_into_the_database_itself_is_refused(tmp_path: Path, inside: st
     link.symlink_to(tmp_path / "db")
     with pytest.raises(StorageError, match="cannot lie in the directory"):
         backup_directory(tmp_path / "db", link / "backup")
+
+
+RELAXED = """
+import gc, sys, penstock
+from penstock.storage.log.settings import LogSettings
+LogSettings.__init__.__defaults__ = tuple(3600.0 if d == 0.2 else d for d in LogSettings.__init__.__defaults__)
+db = penstock.connect(sys.argv[1], threads={threads}, settings={{"penstock.durability.relaxed.ms": 3600000}})
+db.execute("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=2);")
+for n in range(50):
+    db.insert("s", [{{"v": n}}], durable=False)
+{end}
+"""
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise ValueError", "del db; gc.collect()"])
+def test_an_exit_without_close_loses_nothing(tmp_path: Path, end: str, threads: int) -> None:
+    """Relaxed inserts are durable when the process ends in the usual way."""
+    program = RELAXED.format(end=end, threads=threads)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "db")], cwd=tmp_path, capture_output=True, timeout=120)
+    with connect(tmp_path / "db") as db:
+        assert len(list(db.consume("s"))) == 50
+
+
+def test_a_log_that_is_dropped_loses_nothing(tmp_path: Path) -> None:
+    """What was relaxed is made durable before its directory is free for the next one."""
+    log = LocalLog.open(tmp_path, LogSettings(background=False))
+    log.create_topic("t", TopicConfig())
+    for n in range(20):
+        transaction = log.transaction()
+        transaction.append("t", Records(None, pa.array([b"%d" % n]), np.array([n])), 0)
+        transaction.commit(durable=False)
+    del log, transaction
+    gc.collect()
+    log = LocalLog.open(tmp_path, LogSettings(background=False))
+    assert log.end_offset("t", 0) == 20
+    log.close()
 
 
 # ------------------------------------------------------------------------------------------------------- forks
