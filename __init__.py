@@ -46,10 +46,10 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from .listener.kafka_listener import KafkaListener, broker
+    from .runtime.clients.batch_writer import Delivery
     from .runtime.clients.consumer import Consumer
     from .runtime.clients.coordinator import GroupMetadata
     from .runtime.clients.groups import GroupDescription
-    from .runtime.clients.outgoing import Delivery
     from .runtime.clients.producer import Producer, ProducerTransaction
     from .runtime.clients.records import ConsumedBatch, RawRecord
     from .runtime.clock import ManualClock
@@ -79,7 +79,7 @@ _HOMES = {
     "DataError": "errors",
     "Finding": "storage.verify",
     "Database": "engine.database",
-    "Delivery": "runtime.clients.outgoing",
+    "Delivery": "runtime.clients.batch_writer",
     "Description": "engine.results",
     "GroupDescription": "runtime.clients.groups",
     "GroupMetadata": "runtime.clients.coordinator",

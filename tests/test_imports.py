@@ -63,6 +63,17 @@ ORDER = {
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""
+KNOWN_LOOPS = tuple(
+    frozenset(loop.split())
+    for loop in (
+        "storage.schemas.compatibility storage.schemas.protobuf storage.schemas.registry",
+        "runtime.operators.session_merges runtime.operators.session_output",
+        "engine.pull.query engine.pull.select",
+        "dbapi.connection dbapi.cursor",
+        "repl.commands repl.shell",
+    )
+)
+"""Circles that are left, to be dissolved."""
 STORAGE_ISLANDS = ("log", "state", "formats")
 """Folders of storage that do not know each other."""
 
@@ -146,23 +157,64 @@ def order_complaints(folder: str) -> list[str]:
     return found
 
 
-def loops() -> list[tuple[str, ...]]:
-    """Modules that need each other when they are imported.
-
-    What is imported for annotations only, or inside a function (optional packages), is not counted.
-    """
+def _imports_by_module() -> dict[str, set[str]]:
+    """What each module of ours imports of ours: everywhere in it, also inside functions and for annotations only."""
+    modules: dict[str, Path] = {}
+    for room in (".", *ROOMS):
+        found = ROOT.glob("*.py") if room == "." else (ROOT / room).rglob("*.py")
+        for path in found:
+            modules[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") or "__init__"] = path
     needs: dict[str, set[str]] = {}
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            at_import = {node.lineno for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            needs[name] = {module for line, module in imported_modules(path) if line in at_import} - {name}
-    settled: set[str] = set()
-    while ready := {name for name in needs if name not in settled and needs[name] & set(needs) <= settled}:
-        settled |= ready
-    left = {name: needs[name] & (set(needs) - settled) for name in needs if name not in settled}
-    return [(name, *sorted(others)) for name, others in sorted(left.items())]
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        package = path.relative_to(ROOT).parent.parts
+        needs[name] = set()
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            if node.level:
+                base = package[: len(package) - node.level + 1]
+            elif (node.module or "").partition(".")[0] == "penstock":
+                base = ()
+            else:
+                continue
+            tail = (node.module or "") if node.level else (node.module or "").partition(".")[2]
+            module = ".".join((*base, *tail.split("."))).strip(".")
+            for alias in node.names:  # a module of a package, or something that stands in the module
+                inside = f"{module}.{alias.name}".strip(".")
+                needs[name].add(inside if inside in modules else module)
+        needs[name] -= {name, ""}
+        needs[name] &= set(modules)
+    return needs
+
+
+def loops() -> list[frozenset[str]]:
+    """Groups of modules that need each other, directly or through others, by whatever import."""
+    needs = _imports_by_module()
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[frozenset[str]] = []
+
+    def visit(name: str) -> None:  # Tarjan's strongly connected components
+        order[name] = low[name] = len(order)
+        stack.append(name)
+        for other in sorted(needs[name]):
+            if other not in order:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], order[other])
+        if low[name] == order[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(group) > 1:
+                found.append(frozenset(group))
+
+    for name in sorted(needs):
+        if name not in order:
+            visit(name)
+    return found
 
 
 def _island_complaints(path: Path) -> list[str]:
@@ -193,8 +245,9 @@ def test_inside_a_room_imports_go_one_way(folder: str) -> None:
 
 
 def test_no_two_modules_need_each_other() -> None:
-    """Two files that need each other are one file, or a third is missing."""
-    assert loops() == []
+    """Two files that need each other are one file, or a third is missing.  Every import counts, of every folder."""
+    assert [sorted(loop) for loop in loops() if loop not in KNOWN_LOOPS] == []
+    assert [sorted(loop) for loop in KNOWN_LOOPS if loop not in loops()] == []  # the list only shrinks
 
 
 def test_importing_from_the_package_itself_is_importing_the_door() -> None:

@@ -1,4 +1,4 @@
-"""Batches of a producer: what waits, what is on its way, and the threads that see to it.
+"""The record accumulator of a producer: batches that wait, batches in flight, and the threads that see to them.
 
 Batches are begun one after the other, so records keep their order, and a large one is begun while the disk still works for
 those before it.  One thread begins them, another waits for the disk; and whoever waits for something of it does it himself.
@@ -13,29 +13,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 from ...errors import BufferExhaustedError, ClientError, PenstockError
 from ...storage import interrupts
 from ...storage.log.protocol import Committing
-from .outgoing import Bulk, Flight, Outgoing, Send, fail_all
+from .batch_writer import BatchWriter, Bulk, ProducerBatch, Send, fail_all
+from .producer_options import ProducerOptions
 
-if TYPE_CHECKING:
-    from .producer import ProducerOptions
-
-__all__ = ["Flights"]
+__all__ = ["Accumulator"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
     """A batch that has its place in the log."""
 
-    flight: Flight
-    outgoing: Outgoing
+    batch: ProducerBatch
+    writer: BatchWriter
     committing: Committing
 
 
-class Flights:
+class Accumulator:
     """Thread-safe.
 
     Args:
@@ -47,7 +44,7 @@ class Flights:
         self,
         options: ProducerOptions,
         max_in_flight: int,
-        begin: Callable[[Sequence[Send | Bulk]], tuple[Outgoing, Committing]],
+        begin: Callable[[Sequence[Send | Bulk]], tuple[BatchWriter, Committing]],
     ) -> None:
         self.sending = threading.RLock()
         """Held by whoever begins a batch."""
@@ -55,9 +52,9 @@ class Flights:
         self._options = options
         self._begin = begin
         self._guard = threading.Lock()
-        self._waiting: deque[Flight] = deque()
+        self._waiting: deque[ProducerBatch] = deque()
         """Batches that nobody has begun; the last one takes more, unless it is full."""
-        self._flying: list[Flight] = []
+        self._in_flight: list[ProducerBatch] = []
         """Batches that were taken and are not done."""
         self._buffered = 0
         """Bytes in both."""
@@ -66,7 +63,7 @@ class Flights:
         self._asleep = threading.Lock()
         """Released where the thread has to look again."""
         self._thread: threading.Thread | None = None
-        self._lander: threading.Thread | None = None
+        self._completer: threading.Thread | None = None
         """Waits for the disk, while ``_thread`` begins the next batch."""
 
     def add(self, item: Send | Bulk, size: int) -> None:
@@ -88,13 +85,13 @@ class Flights:
                 if self.closed:
                     raise ClientError("the producer is closed")
                 if self._buffered + size <= self._options.buffer_memory:
-                    flight = self._last_flight()
-                    full = flight.size + size >= self._options.batch_bytes
-                    if self._options.background and (full or not flight.items):
+                    batch = self._last_batch()
+                    full = batch.size + size >= self._options.batch_bytes
+                    if self._options.background and (full or not batch.items):
                         self._wake()  # (first: whom it wakes looks when the guard is free)
-                    item.board(flight)
-                    flight.items.append(item)
-                    flight.size += size
+                    item.join_batch(batch)
+                    batch.items.append(item)
+                    batch.size += size
                     self._buffered += size
                     break
             self._make_room()
@@ -109,10 +106,10 @@ class Flights:
         with suppress(RuntimeError):  # it is awake
             self._asleep.release()
 
-    def _last_flight(self) -> Flight:
+    def _last_batch(self) -> ProducerBatch:
         """What takes the next item.  Called with ``_guard`` held."""
         if not self._waiting or self._waiting[-1].size >= self._options.batch_bytes:
-            self._waiting.append(Flight(self._drive, time.monotonic() + self._options.linger_ms / 1000))
+            self._waiting.append(ProducerBatch(self._drive, time.monotonic() + self._options.linger_ms / 1000))
         return self._waiting[-1]
 
     @interrupts.deferring
@@ -122,8 +119,8 @@ class Flights:
         with suppress(TimeoutError):
             if self._send_next(deadline_s=deadline_s):
                 return
-            flying = self._others()
-            if not flying or self._wait_for(flying[0], deadline_s):
+            in_flight = self._others()
+            if not in_flight or self._wait_for(in_flight[0], deadline_s):
                 return
         raise BufferExhaustedError(
             f"the buffer of {self._options.buffer_memory} bytes was full for {self._options.max_block_ms} ms: records "
@@ -133,33 +130,33 @@ class Flights:
     def flush(self) -> None:
         """See `Producer.flush`."""
         error = self._send_pending()
-        for flight in self._others():
-            self._wait_for(flight)
+        for batch in self._others():
+            self._wait_for(batch)
         if error is not None:
             raise error
 
-    def _others(self) -> list[Flight]:
+    def _others(self) -> list[ProducerBatch]:
         """What is on its way, but for those that this thread is telling about: it may be a sender's callback that asks."""
         with self._guard:
-            return [flight for flight in self._flying if flight.told_by != threading.get_ident()]
+            return [batch for batch in self._in_flight if batch.told_by != threading.get_ident()]
 
-    def _wait_for(self, flight: Flight, deadline_s: float | None = None) -> bool:
+    def _wait_for(self, batch: ProducerBatch, deadline_s: float | None = None) -> bool:
         """Returns: whether it is done."""
-        while not flight.done.is_set() and self._land_one():
+        while not batch.done.is_set() and self._complete_one():
             pass
-        return interrupts.wait_for_event(flight.done, _left_s(deadline_s))
+        return interrupts.wait_for_event(batch.done, _left_s(deadline_s))
 
-    def _land_one(self) -> bool:
+    def _complete_one(self) -> bool:
         """If this is the thread that waits for the disk, and a sender's callback has it wait for something else: nobody else
         would do its work meanwhile.  Returns: whether there was any."""
-        if threading.current_thread() is not self._lander:
+        if threading.current_thread() is not self._completer:
             return False
         try:
             begun = self._begun.get_nowait()
         except Empty:
             return False
         if begun is not None:
-            self._land(begun)
+            self._complete(begun)
         return True
 
     @interrupts.deferring
@@ -186,12 +183,12 @@ class Flights:
     def _take_slot(self, deadline_s: float | None = None) -> None:
         """Before ``sending`` is taken: who has a slot may want that.  Raises: TimeoutError."""
         while not self._slots.acquire(blocking=False):
-            if not self._land_one():
+            if not self._complete_one():
                 if not interrupts.acquire(self._slots, _left_s(deadline_s)):
                     raise TimeoutError
                 return
 
-    def _send_next(self, *, ahead: bool = False, deadline_s: float | None = None) -> Flight | None:
+    def _send_next(self, *, ahead: bool = False, deadline_s: float | None = None) -> ProducerBatch | None:
         """Write the first batch that waits.  Returns: it, if there was one.
 
         Args:
@@ -211,68 +208,68 @@ class Flights:
             raise
         try:
             with self._guard:
-                flight = self._waiting.popleft() if self._waiting else None
-                if flight is not None:
-                    flight.taken = True
-                    self._flying.append(flight)
-            if flight is None:
+                batch = self._waiting.popleft() if self._waiting else None
+                if batch is not None:
+                    batch.taken = True
+                    self._in_flight.append(batch)
+            if batch is None:
                 self._slots.release()
                 return None
             try:
-                begun = _Begun(flight, *self._begin(flight.items))
+                begun = _Begun(batch, *self._begin(batch.items))
             except BaseException as error:
                 self._slots.release()
-                self._end(flight, error)
+                self._end(batch, error)
                 if not isinstance(error, PenstockError):
                     raise
-                return flight
+                return batch
         finally:
             self.sending.release()
         if ahead and not begun.committing.done:
             self._begun.put(begun)
-            if self._lander is None:
-                self._lander = threading.Thread(target=self._land_in_background, name="penstock-sender", daemon=True)
-                self._lander.start()
+            if self._completer is None:
+                self._completer = threading.Thread(target=self._complete_in_background, name="penstock-sender", daemon=True)
+                self._completer.start()
         else:
-            self._land(begun)
-        return flight
+            self._complete(begun)
+        return batch
 
-    def _land(self, begun: _Begun) -> None:
+    def _complete(self, begun: _Begun) -> None:
         """Wait until a batch is written, and tell its senders."""
-        begun.flight.told_by = threading.get_ident()
+        begun.batch.told_by = threading.get_ident()
         try:
             try:
                 commit = begun.committing.result()
             finally:
                 self._slots.release()
-            begun.outgoing.settle(commit)
+            begun.writer.settle(commit)
         except BaseException as error:
-            self._end(begun.flight, error)
+            self._end(begun.batch, error)
             if not isinstance(error, PenstockError):
                 raise
         else:
-            self._end(begun.flight)
+            self._end(begun.batch)
 
-    def _end(self, flight: Flight, error: BaseException | None = None) -> None:
+    def _end(self, batch: ProducerBatch, error: BaseException | None = None) -> None:
         """A batch is done."""
         if error is not None:
-            flight.error = error if isinstance(error, PenstockError) else None
-            fail_all(flight.items, error)
+            batch.error = error if isinstance(error, PenstockError) else None
+            fail_all(batch.items, error)
         with self._guard:
-            self._buffered -= flight.size
-            self._flying.remove(flight)
-        flight.items = []
-        flight.done.set()
+            self._buffered -= batch.size
+            self._in_flight.remove(batch)
+        batch.items = []
+        batch.done.set()
 
-    def _drive(self, flight: Flight, timeout_s: float | None) -> None:
+    def _drive(self, batch: ProducerBatch, timeout_s: float | None) -> None:
         """What `Delivery.result` calls: with nothing to linger for, whoever waits writes, and spares a change of threads."""
-        lands = threading.current_thread() is self._lander
-        if self._options.background and not lands and (self._options.linger_ms > 0 or timeout_s is not None):
+        completes = threading.current_thread() is self._completer
+        if self._options.background and not completes and (self._options.linger_ms > 0 or timeout_s is not None):
             return
-        while not flight.taken:
+        while not batch.taken:
             self._send_next()
-        if lands:
-            self._wait_for(flight)
+        if completes:
+            self._wait_for(batch)
 
     @interrupts.deferring
     def _start_thread(self) -> None:
@@ -290,18 +287,18 @@ class Flights:
             with suppress(Exception):  # whoever sent a record is told of what it was
                 self._send_next(ahead=True)
 
-    def _land_in_background(self) -> None:
+    def _complete_in_background(self) -> None:
         while (begun := self._begun.get()) is not None:
             with suppress(Exception):  # the same
-                self._land(begun)
+                self._complete(begun)
 
     def _due_s(self) -> float | None:
         """In how many seconds there is something to do; None if nothing waits."""
         with self._guard:
             if not self._waiting:
                 return None
-            flight = self._waiting[0]
-            return 0.0 if flight.size >= self._options.batch_bytes else flight.deadline_s - time.monotonic()
+            batch = self._waiting[0]
+            return 0.0 if batch.size >= self._options.batch_bytes else batch.deadline_s - time.monotonic()
 
     def close(self) -> None:
         """See `Producer.close`."""
@@ -314,7 +311,7 @@ class Flights:
             self.flush()
         finally:
             self._begun.put(None)
-            for thread in (self._thread, self._lander):
+            for thread in (self._thread, self._completer):
                 if thread is not None and thread is not threading.current_thread():
                     thread.join()
 

@@ -4,59 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
 from ...errors import ClientError, PenstockError
 from ...storage import interrupts
 from ...storage.log.ownership import refused_write
-from ...storage.log.protocol import Committing, Compression, Log, TopicPartition
-from .accumulator import Flights
+from ...storage.log.protocol import Committing, Log, TopicPartition
+from .accumulator import Accumulator
+from .batch_writer import BatchMetadata, BatchWriter, Bulk, Delivery, ProducerBatch, RecordMetadata, Send, fail_all, size_of
 from .consumer import Consumer
 from .coordinator import Coordinator, GroupMetadata
-from .outgoing import BatchMetadata, Bulk, Delivery, Flight, Outgoing, RecordMetadata, Send, fail_all, size_of
+from .producer_options import ProducerOptions
 from .records import Headers, records_of_columns
 
 __all__ = ["Producer", "ProducerOptions", "ProducerTransaction"]
-
-
-@dataclass(frozen=True, slots=True)
-class ProducerOptions:
-    """Kafka's settings of a producer, with its names where there is one.
-
-    Attributes:
-        compression: of topics whose own ``compression.type`` is none; None leaves it to the topics.
-        linger_ms: how long a record may wait for others, to be written with them.
-        batch_bytes: so many do not wait any longer (``batch.size``, over all partitions), and what comes behind is another
-            batch.
-        max_in_flight: batches that are on their way to the disk at most
-            (``max.in.flight.requests.per.connection``).  A producer with an id sends one after the other.
-        buffer_memory: bytes that wait to be written at most; then `Producer.send` waits.
-        max_block_ms: but no longer than this.
-        durable: whether a record counts as written when it is on disk (``acks=all``), or as soon as readers see it.
-        background: whether a thread writes what waits; without it that is up to `Producer.flush` and `Delivery.result`.
-    """
-
-    compression: Compression | None = None
-    linger_ms: float = 0
-    batch_bytes: int = 1024 * 1024
-    max_in_flight: int = 5
-    buffer_memory: int = 32 * 1024 * 1024
-    max_block_ms: int = 60_000
-    durable: bool = True
-    background: bool = True
-
-    def check(self) -> None:
-        """Raises: ClientError, for a value that an option cannot have."""
-        if self.compression not in (None, "none", "lz4", "zstd"):
-            raise ClientError(f"compression is none, lz4 or zstd, not {self.compression!r}")
-        for name in ("linger_ms", "max_block_ms"):
-            if getattr(self, name) < 0:
-                raise ClientError(f"{name} is at least 0, not {getattr(self, name)}")
-        for name in ("batch_bytes", "max_in_flight", "buffer_memory"):
-            if getattr(self, name) < 1:
-                raise ClientError(f"{name} is at least 1, not {getattr(self, name)}")
 
 
 @interrupts.doors(but={"send"})  # (which `Accumulator.add` sees to: it is called for every record)
@@ -90,7 +52,7 @@ class Producer:
         self._clock_ms = clock_ms
         self._admit = admit
         self._identity = None if producer_id is None else (producer_id, log.open_producer(producer_id))
-        self._flights = Flights(
+        self._accumulator = Accumulator(
             options,
             1
             if producer_id is not None
@@ -132,7 +94,7 @@ class Producer:
         size = size_of(key, value, headers)
         stamp = self._clock_ms() if timestamp is None else timestamp
         send = Send(topic, key, value, stamp, headers, partition, sequence)
-        self._flights.add(send, size)
+        self._accumulator.add(send, size)
         return send.delivery
 
     def send_batch(
@@ -156,7 +118,7 @@ class Producer:
         columns = [records.keys, records.values, records.headers]
         bulk = Bulk(topic, records, partition, sequence)
         size = sum(c.nbytes for c in columns if c is not None) + records.timestamps.nbytes
-        self._flights.add(bulk, min(size, self._options.buffer_memory))
+        self._accumulator.add(bulk, min(size, self._options.buffer_memory))
         return bulk.delivery
 
     def _check(self, topic: str, partition: int | None, sequence: int | None) -> None:
@@ -182,7 +144,7 @@ class Producer:
             StorageError, ClientError: why a batch that this call wrote failed.
         """
         self._log.check_process()
-        self._flights.flush()
+        self._accumulator.flush()
 
     def _begin(
         self,
@@ -191,8 +153,8 @@ class Producer:
         positions: Mapping[str, Mapping[TopicPartition, int]] | None = None,
         *,
         whole: bool = False,
-    ) -> tuple[Outgoing, Committing]:
-        """Give items and positions of groups their place in the log.  Called with ``Flights.sending`` held.
+    ) -> tuple[BatchWriter, Committing]:
+        """Give items and positions of groups their place in the log.  Called with ``Accumulator.sending`` held.
 
         Args:
             whole: all of the items or none; otherwise those that can be written.
@@ -201,15 +163,15 @@ class Producer:
         transaction = self._log.transaction()
         if self._options.compression is not None:
             transaction.set_compression(self._options.compression)
-        outgoing = Outgoing(self._log, transaction, identity, self._next_turn)
-        outgoing.add(items)
-        refused = outgoing.refused(items) if whole else None
+        writer = BatchWriter(self._log, transaction, identity, self._next_turn)
+        writer.add(items)
+        refused = writer.refused(items) if whole else None
         if refused is not None:
             transaction.abort()
             raise refused
         for group, places in (positions or {}).items():
             transaction.set_positions(group, places)
-        return outgoing, transaction.begin_commit(self._options.durable)
+        return writer, transaction.begin_commit(self._options.durable)
 
     def _next_turn(self, topic: str, count: int) -> int:
         turn = self._turns.get(topic, 0)
@@ -237,7 +199,7 @@ class Producer:
 
         Use it as a context manager: it is committed at the end, and aborted if the block raises.
         """
-        if self._flights.closed:
+        if self._accumulator.closed:
             raise ClientError("the producer is closed")
         return ProducerTransaction(self)
 
@@ -251,7 +213,7 @@ class Producer:
         """
         if self._log.foreign:
             return
-        self._flights.close()
+        self._accumulator.close()
 
     def __enter__(self) -> Producer:
         return self
@@ -266,8 +228,8 @@ class Producer:
         return f"<penstock.Producer {'without an id' if self.id is None else self.id}>"
 
 
-def _not_yet(flight: Flight, timeout_s: float | None) -> None:
-    if not flight.taken:
+def _not_yet(batch: ProducerBatch, timeout_s: float | None) -> None:
+    if not batch.taken:
         raise ClientError("the transaction is not committed yet")
 
 
@@ -277,7 +239,7 @@ class ProducerTransaction:
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
-        self._flight = Flight(_not_yet, 0.0)
+        self._batch = ProducerBatch(_not_yet, 0.0)
         self._offsets: list[tuple[GroupMetadata, dict[TopicPartition, int]]] = []
         self._open = True
 
@@ -297,8 +259,8 @@ class ProducerTransaction:
         producer._check(topic, partition, None)
         stamp = producer._clock_ms() if timestamp is None else timestamp
         send = Send(topic, key, value, stamp, headers, partition, None)
-        self._flight.items.append(send)
-        return send.board(self._flight)
+        self._batch.items.append(send)
+        return send.join_batch(self._batch)
 
     def send_batch(self, topic: str, rows: Any, *, partition: int | None = None) -> Delivery[BatchMetadata]:
         """As `Producer.send_batch`; the result is there after `commit`."""
@@ -307,8 +269,8 @@ class ProducerTransaction:
         producer._check(topic, partition, None)
         records = records_of_columns(topic, producer._log.topics()[topic], rows, producer._clock_ms())
         bulk = Bulk(topic, records, partition, None)
-        self._flight.items.append(bulk)
-        return bulk.board(self._flight)
+        self._batch.items.append(bulk)
+        return bulk.join_batch(self._batch)
 
     def send_offsets(self, consumer: Consumer | GroupMetadata, offsets: Mapping[TopicPartition, int] | None = None) -> None:
         """Commit where a consumer's group reads on, with the records.
@@ -343,31 +305,31 @@ class ProducerTransaction:
         self._producer._log.check_process()
         self._open = False
         producer = self._producer
-        items = self._flight.items
+        items = self._batch.items
         try:
-            with ExitStack() as held, producer._flights.turn():
+            with ExitStack() as held, producer._accumulator.turn():
                 positions: dict[str, dict[TopicPartition, int]] = {}
                 for who, offsets in self._offsets:
                     group = producer._coordinator.group(who.group)
                     held.enter_context(group.committing(who, offsets))
                     positions.setdefault(group.stored_name, {}).update(offsets)
-                outgoing, committing = producer._begin(items, producer._identity, positions, whole=True)
+                writer, committing = producer._begin(items, producer._identity, positions, whole=True)
                 commit = committing.result()
-            outgoing.settle(commit)
+            writer.settle(commit)
         except BaseException as error:
             fail_all(items, error)
             raise
         finally:
-            self._flight.taken = True
-            self._flight.done.set()
+            self._batch.taken = True
+            self._batch.done.set()
 
     def abort(self) -> None:
         """Forget it: nobody will have seen any of it."""
         self._check_open()
         self._open = False
-        fail_all(self._flight.items, ClientError("the transaction was aborted"))
-        self._flight.taken = True
-        self._flight.done.set()
+        fail_all(self._batch.items, ClientError("the transaction was aborted"))
+        self._batch.taken = True
+        self._batch.done.set()
 
     def _check_open(self) -> None:
         if not self._open:

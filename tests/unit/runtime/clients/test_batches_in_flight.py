@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import ClientError, StorageError
+from penstock.runtime.clients.batch_writer import Delivery
 from penstock.runtime.clients.clients import Clients
-from penstock.runtime.clients.outgoing import Delivery
 from penstock.runtime.clients.producer import Producer, ProducerOptions
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
@@ -73,7 +73,7 @@ def test_at_most_so_many_are_on_their_way() -> None:
     threading.Thread(target=wait_for_three, daemon=True).start()
     assert begun.wait(PATIENCE_S)
     assert not any(d.done() for d in sent)
-    assert len(producer._flights._flying) <= 4  # the last of them waits for its turn
+    assert len(producer._accumulator._in_flight) <= 4  # the last of them waits for its turn
     files.go.set()
     producer.close()
     assert [d.result().offsets[0][0] for d in sent] == [i * ROWS for i in range(6)]

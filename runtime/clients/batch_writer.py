@@ -18,7 +18,17 @@ from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicCo
 from .. import user_code
 from .records import Headers, raw_columns, split
 
-__all__ = ["BatchMetadata", "Bulk", "Delivery", "Flight", "Outgoing", "RecordMetadata", "Send", "fail_all", "size_of"]
+__all__ = [
+    "BatchMetadata",
+    "BatchWriter",
+    "Bulk",
+    "Delivery",
+    "ProducerBatch",
+    "RecordMetadata",
+    "Send",
+    "fail_all",
+    "size_of",
+]
 
 
 class RecordMetadata(NamedTuple):
@@ -53,7 +63,7 @@ class BatchMetadata(NamedTuple):
 Result = TypeVar("Result")
 
 
-class Flight:
+class ProducerBatch:
     """Records that are written by one commit.
 
     Args:
@@ -67,7 +77,7 @@ class Flight:
 
     __slots__ = ("deadline_s", "done", "drive", "error", "items", "origin", "size", "taken", "told_by")
 
-    def __init__(self, drive: Callable[[Flight, float | None], None], deadline_s: float) -> None:
+    def __init__(self, drive: Callable[[ProducerBatch, float | None], None], deadline_s: float) -> None:
         self.drive = drive
         self.origin = Origin()
         self.deadline_s = deadline_s
@@ -82,10 +92,10 @@ class Flight:
 class Delivery(Generic[Result]):
     """What will be known of a record once it is written."""
 
-    __slots__ = ("_callbacks", "_error", "_flight", "_result")
+    __slots__ = ("_batch", "_callbacks", "_error", "_result")
 
-    def __init__(self, flight: Flight) -> None:
-        self._flight = flight
+    def __init__(self, batch: ProducerBatch) -> None:
+        self._batch = batch
         self._result: Result | None = None
         self._error: BaseException | None = None
         self._callbacks: list[Callable[[Delivery[Result]], object]] = []
@@ -111,9 +121,9 @@ class Delivery(Generic[Result]):
     def exception(self, timeout_s: float | None = None) -> BaseException | None:
         """Why it was not written; None if it was.  Waits as `result` does."""
         if not self.done():
-            self._flight.origin.check("the producer")
-            self._flight.drive(self._flight, timeout_s)
-            if not interrupts.wait_for_event(self._flight.done, timeout_s):
+            self._batch.origin.check("the producer")
+            self._batch.drive(self._batch, timeout_s)
+            if not interrupts.wait_for_event(self._batch.done, timeout_s):
                 raise TimeoutError(f"the record is not written after {timeout_s} s")
         return self._error
 
@@ -159,8 +169,8 @@ class Send:
     sequence: int | None
     delivery: Delivery[RecordMetadata] = field(init=False)
 
-    def board(self, flight: Flight) -> Delivery[RecordMetadata]:
-        self.delivery = Delivery(flight)
+    def join_batch(self, batch: ProducerBatch) -> Delivery[RecordMetadata]:
+        self.delivery = Delivery(batch)
         return self.delivery
 
     def fail(self, error: BaseException) -> None:
@@ -177,8 +187,8 @@ class Bulk:
     sequence: int | None
     delivery: Delivery[BatchMetadata] = field(init=False)
 
-    def board(self, flight: Flight) -> Delivery[BatchMetadata]:
-        self.delivery = Delivery(flight)
+    def join_batch(self, batch: ProducerBatch) -> Delivery[BatchMetadata]:
+        self.delivery = Delivery(batch)
         return self.delivery
 
     def fail(self, error: BaseException) -> None:
@@ -186,7 +196,7 @@ class Bulk:
 
 
 @dataclass(slots=True)
-class Outgoing:
+class BatchWriter:
     """Fills one transaction.
 
     Attributes:
