@@ -585,7 +585,7 @@ class _Binder:
                     suggestion=f"Window functions are {', '.join(WINDOW_FUNCTIONS)}.",
                 )
             return n.WindowFunction(
-                bound.name, bound.overload, bound.arguments, bound.parameter_names, *nothing, type=bound.type, span=e.span
+                bound.name, bound.function, bound.arguments, bound.parameter_names, *nothing, type=bound.type, span=e.span
             )
         least, most, result = shape
         if not least <= len(e.arguments) <= most or e.star:
@@ -637,8 +637,8 @@ class _Binder:
             for argument in chosen.arguments:
                 if n.table_calls_of(argument):
                     raise StatementError("a table function cannot take another one's rows", span=argument.span)
-            return n.TableCall(function.name, chosen.overload, chosen.arguments, type=type_, span=e.span)
-        return n.Call(function.name, chosen.overload, chosen.arguments, type=type_, span=e.span)
+            return n.TableCall(function.name, chosen.overload.ref(function.name), chosen.arguments, type=type_, span=e.span)
+        return n.Call(function.name, chosen.overload.ref(function.name), chosen.arguments, type=type_, span=e.span)
 
     def _arguments(self, function: Function, e: ast.FunctionCall) -> list[Argument]:
         signatures = [spread(o.signature, len(e.arguments)) for o in function.overloads]
@@ -678,7 +678,9 @@ class _Binder:
                 raise StatementError(f"{function.name}: {error}", span=e.span) from None
             type_ = t.from_arrow(made.result_type)
         names = tuple(parameter.name for parameter in chosen.parameters)
-        return n.AggregateCall(function.name, overload, chosen.arguments, names, e.star, e.distinct, type=type_, span=e.span)
+        return n.AggregateCall(
+            function.name, overload.ref(function.name), chosen.arguments, names, e.star, e.distinct, type=type_, span=e.span
+        )
 
     def _bind_lambda(self, e: ast.Lambda, parameters: tuple[tuple[str, t.SqlType], ...]) -> n.LambdaNode:
         seen: set[str] = set()

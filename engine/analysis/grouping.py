@@ -24,6 +24,7 @@ from ..expressions.nodes import (
     transform,
     walk,
 )
+from ..functions.registry import Registry
 from ..schema import WINDOW_BOUNDS
 from ..types import BIGINT
 from .keys import check_key_type
@@ -116,13 +117,13 @@ def check_calls(expressions: Iterable[TypedExpression]) -> None:
             )
 
 
-def check_undoable(calls: Sequence[tuple[str, AggregateCall]]) -> None:
+def check_undoable(calls: Sequence[tuple[str, AggregateCall]], functions: Registry) -> None:
     """Section 7: over a table, aggregates must be able to take rows back.
 
     Raises:
         StatementError: naming those that are not.
     """
-    stubborn = [c for _, c in calls if not c.overload.make(c.argument_types, c.literals).can_undo]
+    stubborn = [c for _, c in calls if not functions.aggregator(c.function, c.argument_types, c.literals).can_undo]
     if stubborn:
         names = list(dict.fromkeys(c.name for c in stubborn))
         raise StatementError(
@@ -133,7 +134,7 @@ def check_undoable(calls: Sequence[tuple[str, AggregateCall]]) -> None:
         )
 
 
-def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str) -> None:
+def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str, functions: Registry) -> None:
     """Section 7: the states of aggregates go by the value format of the (left-most) source, which must hold their types.
 
     Raises:
@@ -141,7 +142,7 @@ def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str) -
     """
     if format_traits(format_name).unsupported(_SOME_NESTED_TYPE) is None:
         return
-    nested = [c for _, c in calls if c.overload.make(c.argument_types, c.literals).nested_state]
+    nested = [c for _, c in calls if functions.aggregator(c.function, c.argument_types, c.literals).nested_state]
     if nested:
         names = ", ".join(dict.fromkeys(c.name for c in nested))
         raise StatementError(
@@ -151,7 +152,7 @@ def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str) -
         )
 
 
-def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSpec | None) -> None:
+def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSpec | None, functions: Registry) -> None:
     """Session windows merge, so their aggregates must.
 
     Raises:
@@ -160,7 +161,7 @@ def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSp
     if window is None or window.type != "SESSION":
         return
     for _, call in calls:
-        if not call.overload.make(call.argument_types, call.literals).can_merge:
+        if not functions.aggregator(call.function, call.argument_types, call.literals).can_merge:
             raise StatementError(f"{call.name} cannot be used in session windows: it cannot be merged", span=call.span)
 
 

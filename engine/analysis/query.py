@@ -315,9 +315,9 @@ class _Analysis:
                 suggestion="Add one, COUNT(*) for example.",
             )
         if self._joined_kind() == "TABLE":
-            g.check_undoable(aggregates.calls)
-        g.check_states(aggregates.calls, self.sources[0].source.value_format.name)
-        g.check_mergeable(aggregates.calls, window)
+            g.check_undoable(aggregates.calls, self.context.functions)
+        g.check_states(aggregates.calls, self.sources[0].source.value_format.name, self.context.functions)
+        g.check_mergeable(aggregates.calls, window, self.context.functions)
         if not keys:
             constant = Named(g.fresh_name("KEY", self.taken), Literal(0, type=INTEGER))
             return Grouping((constant,), aggregates.calls, window, having, is_global=True), items

@@ -15,6 +15,7 @@ from ...runtime.batch import Int64s
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...runtime.user_code import UserCodeError, row_check
 from .. import types as t
+from ..functions.registry import Overload
 from . import nodes as n
 from .frames import Evaluator, Frame, Value, strict
 from .values import from_python, merge_failures, restrict_failures, to_python, whole
@@ -47,7 +48,7 @@ def reason_of(error: BaseException) -> str:
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
 
 
-def compile_call(e: n.Call | n.TableCall, compile_argument: Compile, compile_body: Compile) -> Evaluator:
+def compile_call(e: n.Call | n.TableCall, overload: Overload, compile_argument: Compile, compile_body: Compile) -> Evaluator:
     """A scalar function, or a table function (whose value is a list per row)."""
     type_ = t.Array(e.type) if isinstance(e, n.TableCall) else e.type
     arrow = t.to_arrow(type_)
@@ -58,22 +59,22 @@ def compile_call(e: n.Call | n.TableCall, compile_argument: Compile, compile_bod
     }
     words = {i: a.unit for i, a in enumerate(e.arguments) if isinstance(a, n.UnitWord)}
     plain = {i: compile_argument(a) for i, a in enumerate(e.arguments) if i not in lambdas and i not in words}
-    if e.overload.style == "row" and lambdas:
+    if overload.style == "row" and lambdas:
         raise InternalError(f"{e.name}: a row function cannot take a lambda")
 
     def evaluate(frame: Frame) -> Value:
         values = {i: evaluator(frame) for i, evaluator in plain.items()}
         if not frame.length:
             return Value(pa.nulls(0, arrow))
-        if e.overload.style == "row":
+        if overload.style == "row":
             columns = [
                 itertools.repeat(words[i], frame.length) if i in words else _python(values[i], a.type, frame)
                 for i, a in enumerate(e.arguments)
             ]
-            result, own = _by_row(e, columns, frame.length, type_)
+            result, own = _by_row(e, overload, columns, frame.length, type_)
         else:
             kernels = {i: CompiledLambda(frame, names, body) for i, (names, body) in lambdas.items()}
-            result, own = _by_column(e, values, words, kernels, frame, arrow)
+            result, own = _by_column(e, overload, values, words, kernels, frame, arrow)
         return strict(result, list(values.values()), own)
 
     return evaluate
@@ -85,9 +86,11 @@ def _python(value: Value, type_: t.SqlType, frame: Frame) -> Any:
     return to_python(value.data, type_)
 
 
-def _by_row(e: n.Call | n.TableCall, columns: Sequence[Any], length: int, type_: t.SqlType) -> tuple[Any, Failures | None]:
+def _by_row(
+    e: n.Call | n.TableCall, overload: Overload, columns: Sequence[Any], length: int, type_: t.SqlType
+) -> tuple[Any, Failures | None]:
     """A row function over Python values; an exception fails its row."""
-    function, nulls = e.overload.implementation, e.overload.nulls
+    function, nulls = overload.implementation, overload.nulls
     results: list[Any] = []
     failed: dict[int, str] = {}
     rows = zip(*columns, strict=True) if columns else itertools.repeat((), length)
@@ -108,6 +111,7 @@ def _by_row(e: n.Call | n.TableCall, columns: Sequence[Any], length: int, type_:
 
 def _by_column(
     e: n.Call | n.TableCall,
+    overload: Overload,
     values: dict[int, Value],
     words: dict[int, str],
     kernels: dict[int, CompiledLambda],
@@ -124,21 +128,23 @@ def _by_column(
             arguments.append(kernels[i])
         else:
             arguments.append(frame.array(values[i].data) if scalars_only else values[i].data)
-    function = e.overload.implementation
+    function = overload.implementation
     if not arguments:
         # Without an argument the function cannot know how many values are wanted: it is asked for one at a time.
-        return _row_by_row(e, arguments, frame.length, arrow)
+        return _row_by_row(e, overload, arguments, frame.length, arrow)
     try:
         return _settled(e.name, function(*arguments), frame.length, arrow)
     except Exception as error:
         if kernels or frame.length == 1:
             rows = range(frame.length)
             return pa.nulls(frame.length, arrow), failures_of(dict.fromkeys(rows, f"{e.name}: {reason_of(error)}"))
-    return _row_by_row(e, arguments, frame.length, arrow)
+    return _row_by_row(e, overload, arguments, frame.length, arrow)
 
 
-def _row_by_row(e: n.Call | n.TableCall, arguments: Sequence[Any], length: int, arrow: Any) -> tuple[Any, Failures | None]:
-    function = e.overload.implementation
+def _row_by_row(
+    e: n.Call | n.TableCall, overload: Overload, arguments: Sequence[Any], length: int, arrow: Any
+) -> tuple[Any, Failures | None]:
+    function = overload.implementation
     parts: list[Any] = []
     failed: dict[int, str] = {}
     check = row_check()

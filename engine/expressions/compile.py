@@ -16,6 +16,7 @@ from ...errors import InternalError, StatementError
 from ...runtime.batch import Bools
 from ...runtime.kernel import Evaluated, Kernel
 from .. import types as t
+from ..functions.registry import BUILT_INS, Registry
 from . import nodes as n
 from .arithmetic import compile_arithmetic, compile_negation
 from .calls import compile_call, compile_case
@@ -36,18 +37,27 @@ from .values import blank, from_python, merge_failures, null_mask, restrict_fail
 
 
 def compile_expression(
-    expression: n.TypedExpression, schema: pa.Schema, *, report_guarded: bool = False, guard: bool = True
+    expression: n.TypedExpression,
+    schema: pa.Schema,
+    *,
+    functions: Registry = BUILT_INS,
+    report_guarded: bool = False,
+    guard: bool = True,
 ) -> Kernel:
     """A kernel that gives the expression's values for batches of ``schema``.
 
     A `TableCall` gives a list array, its rows' output.
 
     Args:
+        functions: where what runs for its calls is looked up.
         report_guarded: report failures inside of guarded parts (CAST, items of constructors, calls as arguments) as well,
             whose rows may have a value all the same.  Without it, every row that is reported is null.
         guard: False: a failure inside of a guarded part is one of the whole expression.
+
+    Raises:
+        StatementError: a function is not registered (any more).
     """
-    evaluator = _Compiler(expression, schema).compile(expression)
+    evaluator = _Compiler(expression, schema, functions).compile(expression)
     type_ = t.Array(expression.type) if isinstance(expression, n.TableCall) else expression.type
     arrow = t.to_arrow(type_)
     place = schema.get_field_index(expression.name) if isinstance(expression, n.ColumnRef) else None
@@ -75,18 +85,20 @@ def _unguarded(value: Value, frame: Frame) -> Value:
     return Value(blank(frame.array(value.data), value.guarded), merge_failures(value.failures, value.guarded))
 
 
-def compile_predicate(expression: n.TypedExpression, schema: pa.Schema, *, guard: bool = True) -> Kernel:
+def compile_predicate(
+    expression: n.TypedExpression, schema: pa.Schema, *, functions: Registry = BUILT_INS, guard: bool = True
+) -> Kernel:
     """A kernel that says for which rows a BOOLEAN expression is true; rows that failed are false, and reported.
 
     Args:
-        guard: see `compile_expression`.
+        functions, guard: see `compile_expression`.
 
     Raises:
         StatementError: it is not BOOLEAN.
     """
     if expression.type != t.BOOLEAN:
         raise StatementError(f"{n.text(expression)} is {expression.type}, where BOOLEAN is needed", span=expression.span)
-    evaluator = _Compiler(expression, schema).compile(expression)
+    evaluator = _Compiler(expression, schema, functions).compile(expression)
 
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:
         if not length:
@@ -106,8 +118,9 @@ def compile_predicate(expression: n.TypedExpression, schema: pa.Schema, *, guard
 
 
 class _Compiler:
-    def __init__(self, root: n.TypedExpression, schema: pa.Schema) -> None:
+    def __init__(self, root: n.TypedExpression, schema: pa.Schema, functions: Registry) -> None:
         self._schema = schema
+        self._functions = functions
         self._counts = Counter(e for e in n.walk(root) if n.children(e))
         self._slots: dict[n.TypedExpression, int] = {}
 
@@ -160,7 +173,7 @@ class _Compiler:
             case n.ParameterRef(name=name):
                 return lambda frame: Value(frame.parameter(name))
             case n.Call() | n.TableCall():
-                return compile_call(e, self._argument, self.compile)
+                return compile_call(e, self._functions.overload(e.function), self._argument, self.compile)
             case n.Negate(operand=operand):
                 return compile_negation(self.compile(operand))
             case n.Arithmetic(left=left, right=right):

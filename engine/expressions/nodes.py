@@ -17,7 +17,7 @@ from typing import Literal as Word
 from ...errors import Span
 from ...grammar.ast import NO_SPAN
 from .. import types as t
-from ..functions.registry import AggregateOverload, Overload
+from ..functions.registry import FunctionRef
 from ..schema import RESERVED_NAMES
 
 ArithmeticOperator = Word["+", "-", "*", "/", "%", "||"]
@@ -69,7 +69,7 @@ class Call(TypedExpression):
     """A scalar function; arguments are already coerced to the overload's parameters."""
 
     name: str
-    overload: Overload
+    function: FunctionRef
     arguments: tuple[TypedExpression, ...]
 
 
@@ -81,7 +81,7 @@ class AggregateCall(TypedExpression):
     """
 
     name: str
-    overload: AggregateOverload
+    function: FunctionRef
     arguments: tuple[TypedExpression, ...]
     parameter_names: tuple[str, ...]
     star: bool = False
@@ -90,7 +90,7 @@ class AggregateCall(TypedExpression):
     @property
     def inputs(self) -> tuple[TypedExpression, ...]:
         return tuple(
-            a for a, name in zip(self.arguments, self.parameter_names, strict=True) if name not in self.overload.literals
+            a for a, name in zip(self.arguments, self.parameter_names, strict=True) if name not in self.function.literals
         )
 
     @property
@@ -107,14 +107,14 @@ class WindowFunction(TypedExpression):
     """``name(arguments) OVER (PARTITION BY .. ORDER BY .. frame)``, in queries that are answered once.
 
     Attributes:
-        overload: of an aggregate; None for ROW_NUMBER, LAG and their like.
+        function: an aggregate; None for ROW_NUMBER, LAG and their like.
         directions: for each expression of ORDER BY whether it is descending, and whether NULLs come first.
         frame: ROWS or RANGE, and two bounds: the words of `grammar.ast.FrameBound` and a number of rows (0 where none is
             given).
     """
 
     name: str
-    overload: AggregateOverload | None
+    function: FunctionRef | None
     arguments: tuple[TypedExpression, ...]
     parameter_names: tuple[str, ...]
     partition_by: tuple[TypedExpression, ...]
@@ -125,9 +125,9 @@ class WindowFunction(TypedExpression):
     @property
     def inputs(self) -> tuple[TypedExpression, ...]:
         """The arguments that are evaluated for every row."""
-        if self.overload is None:
+        if self.function is None:
             return self.arguments
-        literals = self.overload.literals
+        literals = self.function.literals
         return tuple(a for a, name in zip(self.arguments, self.parameter_names, strict=True) if name not in literals)
 
 
@@ -136,7 +136,7 @@ class TableCall(TypedExpression):
     """A table function.  ``type`` is the type of one output row; as a kernel it gives lists of that."""
 
     name: str
-    overload: Overload
+    function: FunctionRef
     arguments: tuple[TypedExpression, ...]
 
 
@@ -348,7 +348,7 @@ def table_calls_of(expression: TypedExpression) -> tuple[TableCall, ...]:
 
 def is_volatile(expression: TypedExpression) -> bool:
     """Whether it may give another value each time (RANDOM, UUID, ..)."""
-    return any(isinstance(e, Call) and e.overload.volatile for e in walk(expression))
+    return any(isinstance(e, Call) and e.function.volatile for e in walk(expression))
 
 
 def is_constant(expression: TypedExpression) -> bool:

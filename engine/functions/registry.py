@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ...errors import StatementError
 from ...runtime.kernel import Aggregator
 from .. import types as t
 
@@ -232,6 +233,21 @@ def parse_signature(text: str) -> Signature:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionRef:
+    """Which overload of which function a call means, as plain data: what plans hold, and any back end can look up.
+
+    Attributes:
+        volatile: see `Overload`.
+        literals: see `AggregateOverload`.
+    """
+
+    name: str
+    signature: Signature
+    volatile: bool = False
+    literals: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Overload:
     """One signature of a scalar or table function with what runs for it.
 
@@ -248,6 +264,9 @@ class Overload:
     returns: Callable[[Sequence[t.SqlType], Sequence[Any]], t.SqlType] | None = None
     volatile: bool = False
 
+    def ref(self, name: str) -> FunctionRef:
+        return FunctionRef(name, self.signature, self.volatile)
+
 
 @dataclass(frozen=True, slots=True)
 class AggregateOverload:
@@ -261,6 +280,9 @@ class AggregateOverload:
     signature: Signature
     make: Callable[[Sequence[t.SqlType], Sequence[Any]], Aggregator]
     literals: frozenset[str] = frozenset()
+
+    def ref(self, name: str) -> FunctionRef:
+        return FunctionRef(name, self.signature, literals=self.literals)
 
 
 @dataclass(slots=True)
@@ -286,6 +308,25 @@ class Registry:
     def find(self, name: str) -> Function | None:
         found = self._functions.get(name.upper())
         return found if found is not None or self._parent is None else self._parent.find(name)
+
+    def overload(self, function: FunctionRef) -> Overload:
+        """What runs for a scalar or table function.  Raises: StatementError, if it is not registered (any more)."""
+        found = self._entry(function)
+        assert isinstance(found, Overload)
+        return found
+
+    def aggregator(self, function: FunctionRef, types: Sequence[t.SqlType], literals: Sequence[Any]) -> Aggregator:
+        """What aggregates values of some types.  Raises: StatementError, if it is not registered (any more)."""
+        found = self._entry(function)
+        assert isinstance(found, AggregateOverload)
+        return found.make(types, literals)
+
+    def _entry(self, function: FunctionRef) -> Overload | AggregateOverload:
+        entry = self.find(function.name)
+        for overload in () if entry is None else entry.overloads:
+            if overload.signature == function.signature:
+                return overload  # type: ignore[no-any-return]
+        raise StatementError(f"the function {function.name}{function.signature} is not registered")
 
     def own(self, name: str) -> Function | None:
         """The function of that name if it is registered here, not in a parent."""

@@ -11,13 +11,12 @@ from ...runtime.operators.window_aggregate import WindowAggregate
 from ...runtime.windows import SessionWindows, TimeWindows
 from ..functions.aggregate import configured
 from ..plan.logical import nodes as p
-from ..query_options import QueryOptions
 from ..stored_tables import StoredTable
 from .builder import Builder, Lowered
 
 
 def aggregate(build: Builder, node: p.Aggregate, input_: Lowered, before: bool) -> Lowered:
-    schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build.options)
+    schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build)
     name = build.name("aggregate")
 
     def make(context: OperatorContext) -> Operator:
@@ -29,7 +28,7 @@ def aggregate(build: Builder, node: p.Aggregate, input_: Lowered, before: bool) 
 
 
 def window_aggregate(build: Builder, node: p.WindowAggregate, input_: Lowered, before: bool) -> Lowered:
-    schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build.options)
+    schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build)
     spec, final, extras = node.spec, node.final, _bounds(node)
     emit_expired = build.options.emit_final_expired == "emit"
     windows = TimeWindows(spec.size_ms, spec.advance_ms, spec.grace_ms)
@@ -55,7 +54,7 @@ def window_aggregate(build: Builder, node: p.WindowAggregate, input_: Lowered, b
 
 
 def session_aggregate(build: Builder, node: p.SessionAggregate, input_: Lowered, before: bool) -> Lowered:
-    schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build.options)
+    schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build)
     spec, final, extras = node.spec, node.final, _bounds(node)
     windows = SessionWindows(spec.size_ms, spec.grace_ms)
     name = build.name("aggregate")
@@ -78,12 +77,16 @@ def session_aggregate(build: Builder, node: p.SessionAggregate, input_: Lowered,
     return Lowered(number, StoredTable.of_groups(name, "sessions", node.schema, transform, windowed=True))
 
 
-def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, options: QueryOptions) -> tuple[AggregateCall, ...]:
+def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, build: Builder) -> tuple[AggregateCall, ...]:
     """The aggregators over the columns of the `GroupBy` below."""
-    columns = node.input.schema
+    columns, functions = node.input.schema, build.context.functions
     return tuple(
         AggregateCall(
-            configured(a.call.name, a.call.overload.make(a.call.argument_types, a.call.literals), options),
+            configured(
+                a.call.name,
+                functions.aggregator(a.call.function, a.call.argument_types, a.call.literals),
+                build.options,
+            ),
             tuple(columns.index(n) for n in a.arguments),
         )
         for a in node.aggregates

@@ -11,7 +11,7 @@ from ...runtime.kernel import Kernel
 from ...runtime.operators.base import Operator, OperatorContext
 from ...storage.formats.base import Serde
 from ..catalog import FormatInfo
-from ..expressions.compile import compile_expression
+from ..expressions.compile import compile_expression, compile_predicate
 from ..expressions.nodes import TypedExpression
 from ..functions.registry import Registry
 from ..query_options import QueryOptions
@@ -79,7 +79,11 @@ class Builder:
     def kernels(self, expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:
         """Expressions over the columns of a schema."""
         arrow = schema.arrow()
-        return tuple(compile_expression(e, arrow, guard=self.guard) for e in expressions)
+        return tuple(compile_expression(e, arrow, functions=self.context.functions, guard=self.guard) for e in expressions)
+
+    def predicate(self, expression: TypedExpression, schema: Schema) -> Kernel:
+        """A condition over the columns of a schema."""
+        return compile_predicate(expression, schema.arrow(), functions=self.context.functions, guard=self.guard)
 
     @property
     def guard(self) -> bool:

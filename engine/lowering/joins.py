@@ -11,7 +11,6 @@ from ...runtime.operators.foreign_key_join import ForeignKeyJoin
 from ...runtime.operators.stream_stream_join import StreamStreamJoin
 from ...runtime.operators.stream_table_join import StreamTableJoin
 from ...runtime.operators.table_table_join import TableTableJoin
-from ..expressions.compile import compile_predicate
 from ..plan.logical import nodes as p
 from ..schema import Schema
 from .builder import Builder, Lowered
@@ -27,7 +26,7 @@ def stream_stream_join(build: Builder, node: p.StreamStreamJoin, inputs: Sequenc
     if kind == "RIGHT":
         before_ms, after_ms = after_ms, before_ms
     sides = ((node.left_where, node.left.schema), (node.right_where, node.right.schema))
-    wheres = [None if e is None else compile_predicate(e, s.arrow(), guard=build.guard) for e, s in sides]
+    wheres = [None if e is None else build.predicate(e, s) for e, s in sides]
 
     def make(context: OperatorContext) -> Operator:
         return StreamStreamJoin(

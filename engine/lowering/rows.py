@@ -9,7 +9,6 @@ from ...runtime.operators.project import Project
 from ...runtime.operators.rekey import GroupBy, PartitionBy
 from ...storage.formats import format_traits
 from ..catalog import FormatInfo
-from ..expressions.compile import compile_predicate
 from ..plan.logical import nodes as p
 from ..plan.logical.build import columns_read
 from ..plan.tree import PlanNode
@@ -17,7 +16,7 @@ from .builder import Builder, Lowered
 
 
 def filter_rows(build: Builder, node: p.Filter, input_: Lowered) -> Lowered:
-    predicate = compile_predicate(node.predicate, node.input.schema.arrow(), guard=build.guard)
+    predicate = build.predicate(node.predicate, node.input.schema)
     table, groups = node.kind == "TABLE", _groups_a_stream(node.input)
     number = build.step("filter", (input_,), lambda c: Filter(c, predicate, table=table, groups=groups))
     return Lowered(number, None if input_.stored is None else input_.stored.filtered(predicate))

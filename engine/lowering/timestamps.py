@@ -38,7 +38,7 @@ def timestamp_kernel(name: str, format_: str | None, schema: Schema, functions: 
     if format_ is not None:
         reference = ast.FunctionCall("PARSE_TIMESTAMP", (reference, ast.StringLiteral(format_)))
     expression = bind(reference, Scope((source,), "TIMESTAMP"), functions)
-    inner = compile_expression(expression, schema.arrow())
+    inner = compile_expression(expression, schema.arrow(), functions=functions)
     is_timestamp = expression.type == TIMESTAMP
 
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:

@@ -14,16 +14,17 @@ from ...runtime.batch import Int64s
 from ...runtime.kernel import Aggregator, Segments, State
 from ..expressions.nodes import AggregateCall
 from ..functions.aggregate import configured
+from ..functions.registry import FunctionRef, Registry
 from ..query_options import QueryOptions
 from ..types import SqlType, to_arrow
-from .rows import Rows, evaluate, row_codes, whole
+from .rows import Evaluation, Rows, evaluate, row_codes, whole
 
 
 def aggregator_of(
-    name: str, overload: Any, types: Sequence[SqlType], literals: Sequence[Any], options: QueryOptions
+    function: FunctionRef, types: Sequence[SqlType], literals: Sequence[Any], options: QueryOptions, functions: Registry
 ) -> Aggregator:
     """The aggregator of a call, as the options want it."""
-    return configured(name, overload.make(types, literals), options)
+    return configured(function.name, functions.aggregator(function, types, literals), options)
 
 
 def initial(aggregator: Aggregator, count: int) -> State:
@@ -31,14 +32,14 @@ def initial(aggregator: Aggregator, count: int) -> State:
     return [state_values.initial(f, count) for f in aggregator.fields]
 
 
-def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, guard: bool) -> Any:
+def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, how: Evaluation) -> Any:
     """One aggregate's result for each group; ``groups`` numbers the rows' groups from 0 to ``count - 1``.
 
     Raises:
         StatementError: a sum that its type cannot hold.
     """
-    aggregator = aggregator_of(call.name, call.overload, call.argument_types, call.literals, options)
-    arguments = [evaluate(e, rows, guard=guard) for e in call.inputs]
+    aggregator = aggregator_of(call.function, call.argument_types, call.literals, options, how.functions)
+    arguments = [evaluate(e, rows, how=how) for e in call.inputs]
     if call.distinct:
         _, first = row_codes([pa.array(groups), *arguments], rows.length)
         first = np.sort(first)

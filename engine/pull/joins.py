@@ -14,7 +14,7 @@ from ...limits import JOINED_PAIRS_MAX
 from ...runtime.batch import Int64s
 from ..expressions.nodes import Cast, Compare, Logical, TypedExpression, columns_of, is_volatile
 from ..types import BOOLEAN, DOUBLE, is_numeric
-from .rows import Rows, evaluate, is_null, row_codes, whole
+from .rows import Evaluation, Rows, evaluate, is_null, row_codes, whole
 
 JoinType = Literal["INNER", "LEFT", "RIGHT", "FULL", "CROSS"]
 _BLOCK_PAIRS = 1 << 20
@@ -80,13 +80,13 @@ def _sides(condition: TypedExpression, left: Rows, right: Rows) -> tuple[TypedEx
     return None
 
 
-def join(left: Rows, right: Rows, type_: JoinType, on: TypedExpression | None, *, guard: bool) -> Rows:
+def join(left: Rows, right: Rows, type_: JoinType, on: TypedExpression | None, *, how: Evaluation) -> Rows:
     """The joined rows: in the order of the left side, then of the right one; unmatched right rows come last.
 
     Raises:
         StatementError: there are more pairs than may be looked at.
     """
-    pairs = _pairs(left, right, on, guard=guard)
+    pairs = _pairs(left, right, on, how=how)
     lefts, rights = pairs
     if type_ in ("LEFT", "FULL"):
         missing = np.ones(left.length, np.bool_)
@@ -103,11 +103,11 @@ def join(left: Rows, right: Rows, type_: JoinType, on: TypedExpression | None, *
     return Rows({**left.take(lefts).columns, **right.take(rights).columns}, len(lefts))
 
 
-def _pairs(left: Rows, right: Rows, on: TypedExpression | None, *, guard: bool) -> tuple[Int64s, Int64s]:
+def _pairs(left: Rows, right: Rows, on: TypedExpression | None, *, how: Evaluation) -> tuple[Int64s, Int64s]:
     """The row numbers of all pairs that match, in the order of the left side."""
     condition = _Condition([], [], None) if on is None else _taken_apart(on, left, right)
     if condition.left:
-        starts, counts, order = _matches(left, right, condition, guard=guard)
+        starts, counts, order = _matches(left, right, condition, how=how)
     else:
         starts, counts = np.zeros(left.length, np.int64), np.full(left.length, right.length, np.int64)
         order = np.arange(right.length, dtype=np.int64)
@@ -129,17 +129,17 @@ def _pairs(left: Rows, right: Rows, on: TypedExpression | None, *, guard: bool) 
         end = max(int(np.searchsorted(ends, done + _BLOCK_PAIRS, side="right")), begin + 1)
         lefts, rights = _expanded(starts[begin:end], counts[begin:end], order, begin)
         block = Rows({**left.take(lefts, names).columns, **right.take(rights, names).columns}, len(lefts))
-        keep = np.asarray(evaluate(condition.rest, block, guard=guard).fill_null(False).to_numpy(zero_copy_only=False), bool)
+        keep = np.asarray(evaluate(condition.rest, block, how=how).fill_null(False).to_numpy(zero_copy_only=False), bool)
         found.append((lefts[keep], rights[keep]))
         begin = end
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
 
-def _matches(left: Rows, right: Rows, condition: _Condition, *, guard: bool) -> tuple[Int64s, Int64s, Int64s]:
+def _matches(left: Rows, right: Rows, condition: _Condition, *, how: Evaluation) -> tuple[Int64s, Int64s, Int64s]:
     """For each left row, where its matches begin in ``order`` (of right rows) and how many they are."""
     sides = [
-        [evaluate(e, left, guard=guard) for e in condition.left],
-        [evaluate(e, right, guard=guard) for e in condition.right],
+        [evaluate(e, left, how=how) for e in condition.left],
+        [evaluate(e, right, how=how) for e in condition.right],
     ]
     both = [pa.concat_arrays([whole(a), whole(b)]) for a, b in zip(*sides, strict=True)]
     codes, _ = row_codes(both, left.length + right.length)

@@ -20,7 +20,7 @@ from ..functions.registry import Registry
 from ..query_options import QueryOptions
 from ..schema import Column, Schema
 from ..types import STRING, SqlType, to_arrow
-from .rows import Rows, SortKey, evaluate, row_codes, sorted_rows, whole
+from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, sorted_rows, whole
 from .scope import TableScope, made_source
 from .select import Selected, near_output, output_place, select
 
@@ -56,6 +56,10 @@ class Environment:
     options: QueryOptions
     guard: bool
     common: Mapping[str, Callable[[], Selected]] = field(default_factory=dict)
+
+    @property
+    def how(self) -> Evaluation:
+        return Evaluation(self.functions, self.guard)
 
     def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], outer: TableScope | None) -> FromTable:
         """Open a place of FROM."""
@@ -173,7 +177,7 @@ def _values(body: ast.ValuesTable, environment: Environment) -> Selected:
                 span=body.rows[0][place].span,
                 suggestion="Write CAST(NULL AS STRING), or another type.",
             )
-        parts = [evaluate(coerce(e, type_, lax=True), nothing, guard=environment.guard) for e in bound]
+        parts = [evaluate(coerce(e, type_, lax=True), nothing, how=environment.how) for e in bound]
         columns.append((f"KSQL_COL_{place}", type_, pa.concat_arrays([p.cast(to_arrow(type_)) for p in parts])))
     return Selected(tuple(columns), len(body.rows))
 
@@ -249,7 +253,7 @@ def _as_type(values: Any, own: SqlType, type_: SqlType, environment: Environment
     if own == type_:
         return values
     rows = Rows({"V": values}, len(values))
-    return evaluate(coerce(ColumnRef("V", type=own), type_), rows, guard=environment.guard)
+    return evaluate(coerce(ColumnRef("V", type=own), type_), rows, how=environment.how)
 
 
 def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) -> SortKey:
@@ -267,7 +271,7 @@ def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) ->
                 error.suggestion = near_output(expression, [n for n, _, _ in found.columns])
             raise
         rows = Rows({n: v for n, _, v in found.columns}, found.length)
-        values = evaluate(bound, rows, guard=environment.guard)
+        values = evaluate(bound, rows, how=environment.how)
     if pa.types.is_nested(values.type):
         raise StatementError("this has no order", span=expression.span, suggestion="Order by an item or a field of it.")
     return SortKey(values, item.descending, item.nulls == "FIRST")

@@ -20,6 +20,7 @@ from ...limits import QUERY_BYTES_MAX
 from ...runtime.batch import Bools, Int64s
 from ..expressions.compile import compile_expression
 from ..expressions.nodes import TypedExpression, columns_of
+from ..functions.registry import Registry
 from ..types import to_arrow
 
 
@@ -61,12 +62,20 @@ def check_size(size: int) -> None:
         )
 
 
-def evaluate(expression: TypedExpression, rows: Rows, *, guard: bool) -> Any:
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How expressions are evaluated: by which functions, and whether a failure inside of one is NULL there (``guard``)."""
+
+    functions: Registry
+    guard: bool
+
+
+def evaluate(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> Any:
     """The values of an expression, one array; a row that fails is NULL."""
     names = [c.name for c in columns_of(expression)]
     columns = [whole(rows.columns[name]) for name in names]
     schema = pa.schema([(name, column.type) for name, column in zip(names, columns, strict=True)])
-    values = compile_expression(expression, schema, guard=guard)(columns, rows.length).values
+    values = compile_expression(expression, schema, functions=how.functions, guard=how.guard)(columns, rows.length).values
     if isinstance(values, pa.Scalar):
         return pa.array([values.as_py()] * rows.length, to_arrow(expression.type))
     return whole(values)

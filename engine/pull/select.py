@@ -82,14 +82,14 @@ class _Select:
         self.body = body
         self.environment = environment
         self.outer = outer
-        self.guard = environment.guard
+        self.how = environment.how
         self.taken: set[str] = set(RESERVED_NAMES)
 
     def bind(self, expression: ast.Expression, scope: Any) -> TypedExpression:
         return bind(expression, scope, self.environment.functions, self.environment.types)
 
     def evaluate(self, expression: TypedExpression, rows: Rows) -> Any:
-        return evaluate(expression, rows, guard=self.guard)
+        return evaluate(expression, rows, how=self.how)
 
     def run(self, order_by: Sequence[ast.OrderItem]) -> Selected:
         body = self.body
@@ -201,7 +201,7 @@ class _Select:
                 assert other is not None
                 pairs.append((name, left_ref, other.ref()))
                 condition = _and(condition, _equal(left_ref, other.ref()))
-            rows = join(rows, right, item.type, condition, guard=self.guard)
+            rows = join(rows, right, item.type, condition, how=self.how)
             added: dict[str, Any] = {}
             for name, left_ref, right_ref in pairs:
                 whole = scope.merged[name].ref()
@@ -264,7 +264,7 @@ class _Select:
             groups, first = np.zeros(rows.length, np.int64), np.zeros(1, np.int64)
         columns = {k.name: v.take(pa.array(first)) for k, v in zip(keys, values, strict=True)}
         for name, call in aggregates.calls:
-            columns[name] = aggregate(call, rows, groups, len(first), self.environment.options, self.guard)
+            columns[name] = aggregate(call, rows, groups, len(first), self.environment.options, self.how)
         return Rows(columns, len(first)), change
 
     # --- table functions and windows -----------------------------------------------------------
@@ -315,7 +315,7 @@ class _Select:
 
         items = tuple(replace(i, expression=transform(i.expression, change)) for i in items)
         orders = [o if isinstance(o, int) else transform(o, change) for o in orders]
-        made = {n: window_values(c, rows, self.environment.options, guard=self.guard) for c, n in calls.items()}
+        made = {n: window_values(c, rows, self.environment.options, how=self.how) for c, n in calls.items()}
         return rows.with_columns(made), items, orders
 
     # --- ORDER BY --------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from ...errors import DataError, StatementError
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Aggregator, Segments
 from ..expressions.nodes import Literal, WindowFunction
+from ..functions.registry import Registry
 from ..query_options import QueryOptions
 from ..types import to_arrow
 from .groups import aggregator_of, initial
-from .rows import Rows, SortKey, evaluate, row_codes, whole
+from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, whole
 
 _BLOCK_ROWS = 1 << 20
 """Rows of frames that are aggregated together."""
@@ -38,21 +39,21 @@ class _Layout:
     peer_ends: Int64s
 
 
-def window_values(call: WindowFunction, rows: Rows, options: QueryOptions, *, guard: bool) -> Any:
+def window_values(call: WindowFunction, rows: Rows, options: QueryOptions, *, how: Evaluation) -> Any:
     """The values of a window function, one for each row.
 
     Raises:
         StatementError: an argument that must be constant is not; a frame that is not supported.
     """
-    layout = _layout(call, rows, guard=guard)
-    arguments = [evaluate(e, rows, guard=guard).take(pa.array(layout.order)) for e in call.inputs]
-    values = _ranked(call, layout) if call.overload is None else None
+    layout = _layout(call, rows, how=how)
+    arguments = [evaluate(e, rows, how=how).take(pa.array(layout.order)) for e in call.inputs]
+    values = _ranked(call, layout) if call.function is None else None
     if values is None:
         first, last = _frames(call, layout)
-        if call.overload is None:
+        if call.function is None:
             values = _offset_values(call, layout, arguments, first, last)
         else:
-            values = _aggregated(call, layout, arguments, first, last, options)
+            values = _aggregated(call, layout, arguments, first, last, options, how.functions)
     type_ = to_arrow(call.type)
     values = whole(values)
     values = values if values.type == type_ else values.cast(type_)
@@ -61,10 +62,10 @@ def window_values(call: WindowFunction, rows: Rows, options: QueryOptions, *, gu
     return values.take(pa.array(back))
 
 
-def _layout(call: WindowFunction, rows: Rows, *, guard: bool) -> _Layout:
-    partitions, _ = row_codes([evaluate(e, rows, guard=guard) for e in call.partition_by], rows.length)
+def _layout(call: WindowFunction, rows: Rows, *, how: Evaluation) -> _Layout:
+    partitions, _ = row_codes([evaluate(e, rows, how=how) for e in call.partition_by], rows.length)
     keys = [
-        SortKey(evaluate(e, rows, guard=guard), descending, nulls_first).numbers()
+        SortKey(evaluate(e, rows, how=how), descending, nulls_first).numbers()
         for e, (descending, nulls_first) in zip(call.order_by, call.directions, strict=True)
     ]
     order = np.lexsort([*reversed(keys), partitions]).astype(np.int64) if rows.length else np.zeros(0, np.int64)
@@ -183,11 +184,13 @@ def _aggregated(
     first: Int64s,
     last: Int64s,
     options: QueryOptions,
+    functions: Registry,
 ) -> Any:
     """An aggregate over each row's frame."""
     types: list[Any] = [a.type for a in call.arguments]
     literals = [a.value if isinstance(a, Literal) else None for a in call.arguments]
-    aggregator = aggregator_of(call.name, call.overload, types, literals, options)
+    assert call.function is not None
+    aggregator = aggregator_of(call.function, types, literals, options, functions)
     length = len(layout.order)
     try:
         if not length:

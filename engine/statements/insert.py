@@ -119,7 +119,9 @@ def evaluate(context: Context, expression: ast.Expression, type_: SqlType) -> An
         return pa.nulls(1, to_arrow(type_))
     check_expression(expression, context.options)
     bound = bind_to(expression, type_, NoColumns(), context.functions, context.catalog.types)
-    evaluated = compile_expression(bound, pa.schema([]), guard=context.options.nested_errors_are_null)([], 1)
+    evaluated = compile_expression(
+        bound, pa.schema([]), functions=context.functions, guard=context.options.nested_errors_are_null
+    )([], 1)
     if evaluated.failures is not None and len(evaluated.failures.rows):
         raise StatementError(f"the value cannot be computed: {evaluated.failures.reasons[0]}", span=expression.span)
     values = evaluated.values

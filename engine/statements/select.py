@@ -164,7 +164,7 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
     rows = snapshot.table() if keys is None else snapshot.lookup(keys)
     if resolved.limit is not None:
         rows = in_key_order(context, source, rows)
-    return _answer(rows, resolved, source, guard=context.options.nested_errors_are_null)
+    return _answer(context, rows, resolved, source)
 
 
 def _is_plain(context: Context, query: ast.Query) -> bool:
@@ -282,8 +282,9 @@ def _bounds_in(condition: TypedExpression) -> Iterator[tuple[str, str, Span]]:
         yield column.name, how, condition.span
 
 
-def _answer(rows: pa.Table, resolved: ResolvedQuery, source: DataSource, *, guard: bool) -> Table:
+def _answer(context: Context, rows: pa.Table, resolved: ResolvedQuery, source: DataSource) -> Table:
     """WHERE and the SELECT list over the rows of a table."""
+    functions, guard = context.functions, context.options.nested_errors_are_null
     columns, fields = [], []
     for column in resolved.sources[0].columns:
         name = column.name
@@ -295,14 +296,14 @@ def _answer(rows: pa.Table, resolved: ResolvedQuery, source: DataSource, *, guar
     schema = pa.schema(fields)
     count = rows.num_rows
     if resolved.where is not None:
-        keep = as_mask(compile_predicate(resolved.where, schema, guard=guard)(columns, count))
+        keep = as_mask(compile_predicate(resolved.where, schema, functions=functions, guard=guard)(columns, count))
         mask = pa.array(keep)
         columns = [c.filter(mask) for c in columns]
         count = int(np.count_nonzero(keep))
     results, shown = [], []
     for place in resolved.select_order:
         output = resolved.outputs[place]
-        values = compile_expression(output.expression, schema, guard=guard)(columns, count).values
+        values = compile_expression(output.expression, schema, functions=functions, guard=guard)(columns, count).values
         if isinstance(values, pa.Scalar):
             values = pa.array([values.as_py()] * count, to_arrow(output.column.type))
         results.append(values)

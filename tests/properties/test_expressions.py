@@ -17,7 +17,7 @@ from penstock.engine.analysis.bind import arithmetic_type
 from penstock.engine.expressions import nodes as n
 from penstock.engine.expressions.compile import compile_expression, compile_predicate
 from penstock.engine.expressions.values import from_python, to_python
-from penstock.engine.functions.registry import Overload, parse_signature
+from penstock.engine.functions.registry import BUILT_INS, FunctionRef, Registry, parse_signature, scalar
 from penstock.errors import StatementError
 
 COLUMNS: dict[str, t.SqlType] = {
@@ -188,7 +188,9 @@ def half(value: int) -> int:
     return value // 2
 
 
-HALF = Overload(parse_signature("(value INT) -> INT"), half)
+FUNCTIONS = Registry(BUILT_INS)
+scalar("HALF", "Half of an even number.", "(value INT) -> INT", registry=FUNCTIONS)(half)
+HALF = FunctionRef("HALF", parse_signature("(value INT) -> INT"))
 integers = st.integers(-5, 5) | st.sampled_from([2**31 - 1, -(2**31)])
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "I": integers,
@@ -318,7 +320,7 @@ def printed(value: Any) -> str:
 def test_kernels_agree_with_a_row_at_a_time(e: n.TypedExpression, table: list[dict[str, Any]]) -> None:
     """Values, nulls and failures of every row are those of a plain reading of the tree."""
     arrays = [from_python([row[name] for row in table], type_)[0] for name, type_ in COLUMNS.items()]
-    result = compile_expression(e, SCHEMA)(arrays, len(table))
+    result = compile_expression(e, SCHEMA, functions=FUNCTIONS)(arrays, len(table))
     failed = set() if result.failures is None else set(result.failures.rows.tolist())
     values = to_python(result.values, e.type)
     for i, row in enumerate(table):
@@ -332,7 +334,7 @@ def test_kernels_agree_with_a_row_at_a_time(e: n.TypedExpression, table: list[di
         if expected is not None:
             assert i not in failed, (n.text(e), row)
     if e.type == t.BOOLEAN:
-        kept = compile_predicate(e, SCHEMA)(arrays, len(table)).values.to_pylist()
+        kept = compile_predicate(e, SCHEMA, functions=FUNCTIONS)(arrays, len(table)).values.to_pylist()
         assert kept == [value is True for value in values]
 
 

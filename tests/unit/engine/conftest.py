@@ -64,7 +64,8 @@ class Bench:
 
     def kernel(self, sql: str, schema: pa.Schema, predicate: bool = False, **columns: str) -> tuple[Kernel, t.SqlType]:
         bound = self.bind(sql, **columns)
-        return (compile_predicate if predicate else compile_expression)(bound, schema), bound.type
+        compile_ = compile_predicate if predicate else compile_expression
+        return compile_(bound, schema, functions=self.functions), bound.type
 
     def run(self, sql: str, rows: Sequence[Any], predicate: bool = False, **columns: str) -> Result:
         arrays, schema = self.table(rows, **columns)

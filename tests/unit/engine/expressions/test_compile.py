@@ -276,8 +276,8 @@ def test_guarded_failures_are_reported_on_request(bench: Any) -> None:
 
     arrays, schema = bench.table(["1", "z"], A="STRING")
     bound = bench.bind("COALESCE(CAST(A AS INT), 0)", A="STRING")
-    assert compile_expression(bound, schema)(arrays, 2).failures is None
-    reported = compile_expression(bound, schema, report_guarded=True)(arrays, 2)
+    assert compile_expression(bound, schema, functions=bench.functions)(arrays, 2).failures is None
+    reported = compile_expression(bound, schema, functions=bench.functions, report_guarded=True)(arrays, 2)
     assert reported.values.to_pylist() == [1, 0]
     assert reported.failures is not None
     assert reported.failures.rows.tolist() == [1]
@@ -296,7 +296,7 @@ def test_table_functions_give_lists(bench: Any) -> None:
     arrays, schema = bench.table([[1, 2], None, []], A="ARRAY<INT>")
     from penstock.engine.expressions.compile import compile_expression
 
-    kernel = compile_expression(bench.bind("EXPLODE(A)", A="ARRAY<INT>"), schema)
+    kernel = compile_expression(bench.bind("EXPLODE(A)", A="ARRAY<INT>"), schema, functions=bench.functions)
     assert kernel(arrays, 3).values.to_pylist() == [[1, 2], None, []]
 
 

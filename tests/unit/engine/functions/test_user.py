@@ -53,7 +53,8 @@ def run(sql: str, **columns: Any) -> tuple[list[Any], dict[int, str]]:
     """The values and failures of an expression over columns."""
     table = pa.table(columns)
     bound = bind(parse_expression(sql), _Scope(table.schema), USER_FUNCTIONS)
-    result = compile_expression(bound, table.schema)([c.combine_chunks() for c in table.columns], len(table))
+    kernel = compile_expression(bound, table.schema, functions=USER_FUNCTIONS)
+    result = kernel([c.combine_chunks() for c in table.columns], len(table))
     failures = result.failures
     reasons = {} if failures is None else dict(zip(failures.rows.tolist(), failures.reasons, strict=True))
     return result.values.to_pylist(), reasons
@@ -238,7 +239,7 @@ class _Average:
 
 def _aggregator(sql: str, schema: pa.Schema) -> Any:
     call = n.aggregates_of(bind(parse_expression(sql), _Scope(schema), USER_FUNCTIONS))[0]
-    return call, call.overload.make(call.argument_types, call.literals)
+    return call, USER_FUNCTIONS.aggregator(call.function, call.argument_types, call.literals)
 
 
 def test_aggregates(name: str) -> None:
