@@ -185,6 +185,17 @@ class InternalError(PenstockError):
     """A bug in Penstock.  Please report it."""
 
 
+def unwritable(text: str) -> str | None:
+    """What is in a text that no file, no path and no log can hold, in words; None if nothing is."""
+    if "\0" in text:
+        return "the character NUL"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair, which is no character"
+    return None
+
+
 def underline(text: str, span: Span) -> str:
     """The line ``span`` starts on, with the span underlined by carets.
 

@@ -31,6 +31,12 @@ TABLE_FUNCTION_ROWS_MAX: Final = 1_000_000
 TIMESTAMP_MS_MAX: Final = 1 << 62
 """The latest time a record can have, in the year 146 million: a window's size and its grace added to it stay in 64 bits."""
 
+DURATION_MS_MAX: Final = 1 << 60
+"""The longest duration that a statement can name, 36 million years: two of them and a time still add up in 64 bits."""
+
+WINDOWS_PER_ROW_MAX: Final = 10_000
+"""Hopping windows that one row may fall into: each is a group of its own, in memory for every row of a step."""
+
 UNREAD_ROWS_MAX: Final = 20_000_000
 """Rows a producer may be ahead of the slowest running query before insert() waits: what is unread fills memory or disk."""
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from ..errors import StatementError, UnsupportedError
+from ..errors import StatementError, UnsupportedError, unwritable
 from .query_options import DENYLIST, PROPERTIES, DatabaseOptions, QueryOptions
 
 STREAMS_PREFIX = "ksql.streams."
@@ -67,6 +67,8 @@ def check(name: str, value: object) -> tuple[str, str]:
     if found is None:
         raise _unknown(name)
     text = str(value).lower() if isinstance(value, bool) else str(value).strip()
+    if not text.isprintable() and (refused := unwritable(text)) is not None:
+        raise StatementError(f"the value of {name} holds {refused}")
     if found.kind == "boolean" or found.choices:
         text = text.lower()
     if found.kind == "integer":

@@ -119,7 +119,7 @@ def _assemble(data: Any) -> Tables:
         keywords.setdefault(word, []).append(Keyword(terminal, reserved, pattern))
     classes: dict[str, str] = dict(data["classes"])
     symbols: dict[str, str] = {**data["symbols"], ";": END}
-    blanks = r"(?:\s+|--[^\r\n]*|/\*(?s:.*?)\*/)*"
+    blanks = r"(?:[\s\ufeff]+|--[^\r\n]*|/\*(?s:.*?)\*/)*"
     groups = [f"(?P<{name}>{pattern})" for name, pattern in classes.items()]
     by_length = sorted(symbols, key=len, reverse=True)
     groups.append(f"(?P<symbol>{'|'.join(map(re.escape, by_length))})")

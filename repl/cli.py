@@ -130,18 +130,18 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
-    scripts = [_read(name) for name in options.file or ()] + list(options.execute or ())
+    scripts = [(_read(name), name) for name in options.file or ()] + [(text, None) for text in options.execute or ()]
     if not scripts and sys.stdin.isatty():
         return _interact(lambda progress: _connect(options, settings, progress))
     from .opening import opened
     from .shell import Quit, Shell
 
-    texts = scripts or [sys.stdin.read()]
-    create = not all(map(only_reads, texts))
+    texts = scripts or [(sys.stdin.read(), None)]
+    create = not all(only_reads(text) for text, _ in texts)
     with opened(lambda progress: _connect(options, settings, progress, create), sys.stderr, _width) as database:
         shell = Shell(database, _print, _width)
         try:
-            return 0 if all(shell.run(_ended(text)) for text in texts) else 1
+            return 0 if all(shell.run(_ended(text), path) for text, path in texts) else 1
         except Quit:
             return 0
 

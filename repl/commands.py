@@ -93,7 +93,7 @@ def include(shell: Shell, argument: str) -> None:
         text = Path(argument).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise StatementError(f"cannot read the script {argument}: {problem}") from problem
-    shell.run(text)
+    shell.run(text, str(Path(argument).expanduser()))
 
 
 @command("\\backup", usage="\\backup DIR", meaning="copy the database to a new directory")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import PenstockError
 from ..grammar.complete import Names
-from ..grammar.lexer import is_complete, split
+from ..grammar.lexer import is_complete, with_places
 from . import render
 from .commands import COMMANDS, Quit
 
@@ -40,8 +40,11 @@ class Shell:
         stripped = text.strip()
         return stripped.startswith("\\") or is_complete(stripped)
 
-    def run(self, text: str) -> bool:
+    def run(self, text: str, path: str | None = None) -> bool:
         """Run commands or statements and print what comes of them.
+
+        Args:
+            path: the file that the text is from: errors name it.
 
         Returns:
             whether all went well.
@@ -56,8 +59,8 @@ class Shell:
             if stripped.startswith("\\"):
                 self._command(stripped)
                 return True
-            for statement in split(text):
-                for outcome in self.database.execute(statement):
+            for statement in with_places(text):
+                for outcome in self.database.execute(statement, path=path):
                     self.show(outcome)
         except PenstockError as problem:
             self.write(render.error(problem))

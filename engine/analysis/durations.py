@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import StatementError
 from ...grammar import ast
+from ...limits import DURATION_MS_MAX
 
 UNIT_MS = {
     "MILLISECOND": 1,
@@ -28,11 +29,17 @@ def milliseconds(duration: ast.Duration) -> int:
     """The length of a duration.
 
     Raises:
-        StatementError: months and years, which have no fixed length.
+        StatementError: months and years, which have no fixed length; more than `limits.DURATION_MS_MAX`.
     """
     unit = UNIT_MS.get(duration.unit)
     if unit is None:
         raise StatementError(
             f"{duration.unit} has no fixed length and cannot be used here", span=duration.span, suggestion="Use DAYS."
         )
-    return duration.amount * unit
+    found = duration.amount * unit
+    if found > DURATION_MS_MAX:
+        raise StatementError(
+            f"{duration.amount} {duration.unit} is too long: at most {DURATION_MS_MAX // UNIT_MS['DAY']:,} days",
+            span=duration.span,
+        )
+    return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ...errors import StatementError
 from ...grammar import ast
+from ...limits import WINDOWS_PER_ROW_MAX
 from ...storage.formats import format_traits
 from ..catalog import Catalog, WindowInfo
 from ..expressions.nodes import (
@@ -423,7 +424,8 @@ def window_spec(window: ast.Window, *, final: bool = False) -> WindowSpec:
     was not asked for.
 
     Raises:
-        StatementError: a size or advance of zero, an advance above the size, a retention that is too short.
+        StatementError: a size or advance of zero, an advance above the size, too many windows over one time, a retention
+            that is too short.
     """
     size = milliseconds(window.size)
     if size <= 0:
@@ -434,6 +436,12 @@ def window_spec(window: ast.Window, *, final: bool = False) -> WindowSpec:
         raise StatementError(
             "ADVANCE BY must be above zero and at most the SIZE",
             span=window.span if window.advance is None else window.advance.span,
+        )
+    if size // advance > WINDOWS_PER_ROW_MAX:
+        raise StatementError(
+            f"every row would fall into {size // advance:,} windows, more than {WINDOWS_PER_ROW_MAX:,}",
+            span=window.span if window.advance is None else window.advance.span,
+            suggestion="ADVANCE BY more, or make the windows smaller.",
         )
     retention = None if window.retention is None else milliseconds(window.retention)
     if window.grace_period is not None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from ...grammar import ast
 from ...grammar.selects import nodes_of
 from ...runtime.views import TableSnapshot
@@ -16,9 +18,12 @@ from ..analysis.scope import FromSource, source_columns
 from ..analysis.switches import check_expression
 from ..catalog import DataSource
 from ..expressions.nodes import TypedExpression
+from ..pull.explain import steps_of
 from ..pull.query import Environment, FromTable, answer, arrow_of, schema_of
 from ..pull.rows import Rows, whole
 from ..results import Table
+from ..schema import Schema
+from ..types import to_arrow
 from .context import Context
 from .reading_sources import check_limit, find_source, kept_view, read_stream
 from .wanted import bound_keys, check_scan, in_key_order
@@ -47,17 +52,31 @@ def answered(context: Context, query: ast.AnyQuery) -> Table:
     return Table(arrow_of(found), schema_of(found), limit_reached=isinstance(limit, int) and found.length >= limit)
 
 
+def described(context: Context, query: ast.AnyQuery) -> tuple[str, Schema]:
+    """How a query would be answered, in words, and its columns; nothing is read.
+
+    Raises:
+        StatementError: it is wrong.
+    """
+    nodes = nodes_of(query)
+    reading = _Reading(context, query, nodes, empty=True)
+    found = answer(query, reading.environment())
+    return "\n".join(steps_of(query, reading.read_how)), schema_of(found)
+
+
 class _Reading:
     """The sources of one query."""
 
-    def __init__(self, context: Context, query: ast.AnyQuery, nodes: list[ast.Node]) -> None:
+    def __init__(self, context: Context, query: ast.AnyQuery, nodes: list[ast.Node], *, empty: bool = False) -> None:
         self._context = context
+        self._empty = empty
+        self.read_how: dict[str, str] = {}
         views: dict[str, str] = {}
         for name in sources_named(context, query):
             view = context.view_of(context.catalog.sources[name])
             if view is not None:
                 views[name] = view
-        self._snapshots: Mapping[str, TableSnapshot] = context.host.tables(views) if views else {}
+        self._snapshots: Mapping[str, TableSnapshot] = context.host.tables(views) if views and not empty else {}
         self._streams: dict[str, Rows] = {}
         stars = any(isinstance(n, ast.SelectStar) for n in nodes)
         using = {name for n in nodes if isinstance(n, ast.TableJoin) for name in n.using}
@@ -86,9 +105,14 @@ class _Reading:
         return FromTable(found, lambda where: self._stream(found))
 
     def _table(self, found: FromSource, where: TypedExpression | None) -> Rows:
-        source, snapshot = found.source, self._snapshots[found.source.name]
+        source = found.source
         keys = bound_keys(where, source)
         check_scan(self._context, where, source, found.span)
+        if self._empty:
+            how = "all rows of the table" if keys is None else f"{len(keys[0])} rows by key of the table"
+            self.read_how[found.alias] = f"{how} {source.name}"
+            return _nothing(found)
+        snapshot = self._snapshots[source.name]
         rows = snapshot.table() if keys is None else snapshot.lookup(keys)
         if self._first_rows:
             rows = in_key_order(self._context, source, rows)
@@ -96,6 +120,9 @@ class _Reading:
 
     def _stream(self, found: FromSource) -> Rows:
         name = found.source.name
+        if self._empty:
+            self.read_how[found.alias] = f"all records of the stream {name}"
+            return _nothing(found)
         if name not in self._streams:
             self._streams[name] = self._read(found.source)
         rows = self._streams[name]
@@ -114,6 +141,11 @@ class _Reading:
         resolved = analyse(query, self._context.query_context())
         arrays = read_stream(self._context, query, resolved)
         return Rows({n: whole(a) for n, a in zip(needed, arrays, strict=True)}, len(arrays[0]))
+
+
+def _nothing(found: FromSource) -> Rows:
+    """No rows of a source."""
+    return Rows({c.internal: pa.nulls(0, to_arrow(c.type)) for c in found.columns}, 0)
 
 
 def _rows(found: FromSource, columns: Mapping[str, Any], length: int) -> Rows:

@@ -75,6 +75,10 @@ class Outside(Protocol):
         """
         ...
 
+    def check_circle(self, catalog: Catalog, topic: str, sources: Iterable[str], span: Span) -> None:
+        """Raises: StatementError, if what a new query writes would come back to it: it would never end."""
+        ...
+
     def check_copies(self, topics: Iterable[str], query_id: str) -> None:
         """Raises: StatementError, if an internal topic of a new query is there already and is not its own."""
         ...

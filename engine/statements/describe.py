@@ -16,11 +16,12 @@ from ..relation import instant
 from ..results import Description, Listing, Message
 from ..schema import Schema
 from ..types import STRING, SqlType
+from .answers import described
 from .context import Context, unsupported_connectors
 from .control_query import find_query
 from .new_queries import next_query_id
 from .planning import plan_query, with_copies
-from .select import access_path
+from .select import access_path, is_plain
 from .topics import last_time
 
 Sections = list[tuple[str, str | Listing]]
@@ -288,6 +289,12 @@ def explain(context: Context, statement: ast.Explain) -> Description:
         found = _describe_query(context, find_query(context.catalog, statement.query_id, statement.span), text)
         return Description("explain", found.title, found.sections, text, found.details)
     inner = statement.statement
+    if isinstance(inner, ast.TableQuery) or (
+        isinstance(inner, ast.Query) and inner.emit is None and not is_plain(context, inner)
+    ):
+        steps, columns = described(context, inner)
+        kind = "answered once, column by column over snapshots"
+        return Description("explain", "", (("Kind", kind), ("Steps", steps)), text, {"schema": columns, "plan": steps})
     match inner:
         case ast.Query():
             planned = plan_query(context, inner)

@@ -10,7 +10,7 @@ from ...grammar import ast
 from ...runtime.query.lifecycle import COPY_OF
 from ...storage.log.ownership import refused_name, refused_write
 from ..analysis.with_clause import WithClause
-from ..catalog import FormatInfo
+from ..catalog import Catalog, FormatInfo
 from ..schema import Schema
 from ..serdes import value_type
 from ..state import Engine
@@ -121,6 +121,22 @@ class Live:
         if refused is not None:
             raise StatementError(refused, suggestion="DROP without DELETE TOPIC.")
         return None if self.engine.topic(topic) is None else (topic, self.engine.log.topic_id(topic))
+
+    def check_circle(self, catalog: Catalog, topic: str, sources: Iterable[str], span: Span) -> None:
+        topics = {name: source.topic for name, source in catalog.sources.items()}
+        left, seen = [topics[name] for name in sources if name in topics], set()
+        while left:
+            read = left.pop()
+            if read == topic:
+                raise StatementError(
+                    f"what the query writes to the topic {topic} would come back to it: it would never end",
+                    span=span,
+                    suggestion="Write to another topic.",
+                )
+            if read not in seen:
+                seen.add(read)
+                writers = (q for q in catalog.queries.values() if topics.get(q.sink) == read and q.kind != "CST")
+                left.extend(topics[name] for query in writers for name in query.sources if name in topics)
 
     def check_copies(self, topics: Iterable[str], query_id: str) -> None:
         for topic in topics:

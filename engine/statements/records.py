@@ -29,6 +29,11 @@ def check_writable(source: DataSource) -> None:
     """Section 3, INSERT VALUES.  Raises: StatementError, for a source that rows cannot be written to."""
     if source.read_only:
         raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE")
+    if source.kind == "TABLE" and source.query_id is not None:
+        raise StatementError(
+            f"{source.name} is the result of the query {source.query_id}, which alone changes it",
+            suggestion="Write to what the query reads.",
+        )
     if source.window is not None:
         raise StatementError(f"{source.name} is windowed, and rows cannot be inserted into windows")
     refused = refused_write(source.topic, None)

@@ -138,7 +138,7 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
     Raises:
         StatementError: the query is wrong, or a switch forbids it.
     """
-    if isinstance(query, ast.TableQuery) or not _is_plain(context, query):
+    if isinstance(query, ast.TableQuery) or not is_plain(context, query):
         return answered(context, query)
     if query.limit is not None:
         check_limit(context, query.span)
@@ -167,7 +167,7 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
     return _answer(context, rows, resolved, source)
 
 
-def _is_plain(context: Context, query: ast.Query) -> bool:
+def is_plain(context: Context, query: ast.Query) -> bool:
     """Whether it may be one of ksqlDB's own pull queries: rows of one source as they are."""
     if query.joins or query.window or query.group_by or query.partition_by or query.having:
         return False

@@ -46,7 +46,7 @@ def resolve_source(checking: Checking, statement: ast.CreateSource) -> Definitio
     checking.outside.check_topic(
         topic, clause, source.value_format, source.schema, statement.span, grows=grows, written=False
     )
-    if asked is None and checking.options.create_missing_topics:
+    if asked is None and (checking.options.create_missing_topics or clause.text("KAFKA_TOPIC") is None):
         asked = 1
     partitions = checking.outside.partitions(topic, asked) or asked
     if partitions is None:
@@ -77,7 +77,10 @@ def resolve_asserted(checking: Checking, statement: ast.AssertSource) -> DataSou
 
 
 def _topic_name(statement: ast.CreateSource | ast.AssertSource, clause: WithClause) -> str:
+    """The topic that the clause names; without that, one of the source's name, if the statement says what is in it."""
     topic = clause.text("KAFKA_TOPIC")
+    if topic is None and statement.columns:
+        return statement.name
     if not topic:
         raise StatementError(
             f"CREATE {statement.kind} needs the property KAFKA_TOPIC",

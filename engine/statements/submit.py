@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...errors import StatementError, StorageError
+from ...errors import StatementError, StorageError, unwritable
 from ...grammar import ast
 from ...grammar.unparse import unparse
 from ...runtime.clock import now_ms
@@ -70,6 +70,8 @@ class Submission:
     """One run over a script under its name.  Used under the database's lock."""
 
     def __init__(self, engine: Engine, name: str) -> None:
+        if not name.isprintable() and (refused := unwritable(name)) is not None:
+            raise StatementError(f"the name of the script holds {refused}")
         self._engine = engine
         self._name = name
         self._before = submitted(engine.log, name)

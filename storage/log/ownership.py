@@ -11,6 +11,7 @@ but nothing more is written to it.
 
 from __future__ import annotations
 
+from ...errors import unwritable
 from ..layout import CHANGELOG_PREFIX
 from .protocol import TopicConfig
 
@@ -47,6 +48,8 @@ def refused_name(name: str) -> str | None:
 
     Each door puts it into an error of its own family.
     """
+    if not name.isprintable() and (refused := unwritable(name)) is not None:
+        return f"the name of the topic holds {refused}"
     if is_own_name(name):
         return f"topics named {name} are the engine's own: {_words()}"
     return None
