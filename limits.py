@@ -126,3 +126,13 @@ REGEX_STEPS_MAX: Final = 2_000_000
 
 REGEX_TEXT_SECONDS_MAX: Final = 0.25
 """Seconds that a regular expression which only a backtracking engine can match has for one text: then the row fails."""
+
+SCHEMA_DEPTH_MAX: Final = 64
+"""Levels of nesting in a schema of the registry: tree walkers use some frames a level, and nobody writes so many."""
+
+SCHEMA_PARTS_MAX: Final = 20_000
+"""Parts of a registered schema, each counted as often as it is used: a record that has the next one twice doubles with
+every level."""
+
+REGISTRY_ANSWER_SECONDS_MAX: Final = 30.0
+"""How long one request to a registry server may take in all, however many bytes come by and by."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import DataError, StatementError
+from ..schemas.checks import refusing_what_is_malformed
 from ..schemas.registry import SchemaRegistry, SchemaText
 from .base import Decoded, Encoded, Malformed, SerdeOptions
 from .values import binary_array, binary_parts, decode_rows, encode_rows, nulls_of, row_count
@@ -141,7 +142,10 @@ class SchemaSerde(ABC):
                 except (ValueError, RecursionError) as error:
                     unreadable[schema_id] = str(error)
                     raise
-            return read(rest)
+            try:
+                return read(rest)
+            except StatementError as error:  # of a part of the schema that is looked at when a record has it
+                raise ValueError(error.message) from None
 
         array = binary_array(data)
         fast = self._read_columns(array, schema) if len(array) >= COLUMNWISE_ROWS_MIN else None
@@ -181,7 +185,8 @@ class SchemaSerde(ABC):
         if schema_id not in self._column_readers:
             try:
                 written = self._registry.by_id(schema_id)
-                read = self.column_reader(written, schema) if written.type == self.type else None
+                with refusing_what_is_malformed(written.type, reading=True):
+                    read = self.column_reader(written, schema) if written.type == self.type else None
             except (DataError, StatementError, ValueError, RecursionError):
                 return None  # the rows say so, one by one
             self._column_readers[schema_id] = read
@@ -213,7 +218,8 @@ class SchemaSerde(ABC):
             written = self._registry.by_id(schema_id)
             if written.type != self.type:
                 raise ValueError(f"schema id {schema_id} is of type {written.type}, not {self.type}")
-            return self.reader(written, schema)
+            with refusing_what_is_malformed(written.type, reading=True):
+                return self.reader(written, schema)
         except DataError as error:
             raise ValueError(str(error)) from None
         except StatementError as error:
@@ -224,7 +230,9 @@ class SchemaSerde(ABC):
         if self._writer is None or not self._writer[0].equals(schema):
             schema_id = self.register(schema)
             written, first = self._registry.by_id(schema_id), header(schema_id)
-            self._writer = (schema, first, self.writer(written, schema), self.column_writer(written, schema, first))
+            with refusing_what_is_malformed(written.type):
+                write, write_columns = self.writer(written, schema), self.column_writer(written, schema, first)
+            self._writer = (schema, first, write, write_columns)
         _, prefix, write, write_columns = self._writer
         if write_columns is not None and absent is None and len(columns) and len(columns[0]) >= COLUMNWISE_ROWS_MIN:
             data = write_columns(columns)

@@ -23,6 +23,7 @@ from ...errors import StatementError
 from ...limits import DECIMAL_PRECISION_MAX
 from ..values.texts import check_time
 from ..values.type_names import type_name
+from .checks import Budget, check_avro
 
 NAMESPACE = "io.confluent.ksql.avro_schemas"
 DEFAULT_FULL_NAME = f"{NAMESPACE}.KsqlDataSourceSchema"
@@ -201,14 +202,16 @@ def parse_avro(text: str) -> Any:
     """An Avro schema from its text, which may be the bare name of a primitive.
 
     Raises:
-        StatementError: it is not JSON.
+        StatementError: it is not JSON, or not an Avro schema's.
     """
     if text.strip() in _SQL or text.strip() == "null":
         return text.strip()
     try:
-        return json.loads(text)
-    except ValueError as error:
+        tree = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise StatementError(f"Not an Avro schema: {error}") from None
+    check_avro(tree)
+    return tree
 
 
 class AvroReader:
@@ -220,6 +223,7 @@ class AvroReader:
     def __init__(self, names: Names) -> None:
         self._names = names
         self._open: list[str] = []
+        self._budget = Budget()
 
     def natural(self, schema: Any, namespace: str = "") -> tuple[Any, Convert | None]:
         """The type (None: SQL has none for it) and the conversion (None: nothing is to be done).
@@ -227,6 +231,7 @@ class AvroReader:
         Raises:
             StatementError: the schema is recursive or uses an unknown type.
         """
+        self._budget.spend()
         if isinstance(schema, list):
             return self._union(schema, namespace)
         if isinstance(schema, str):

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import StatementError
+from .checks import refusing_what_is_malformed
 from .registry import SchemaRegistry, SchemaText, resolve
 
 
@@ -28,6 +29,11 @@ def incompatibilities(registry: SchemaRegistry, schema: SchemaText, older: Seque
     Raises:
         StatementError: the schema itself is wrong, at any level.
     """
+    with refusing_what_is_malformed(schema.type):
+        return _incompatibilities(registry, schema, older, level)
+
+
+def _incompatibilities(registry: SchemaRegistry, schema: SchemaText, older: Sequence[SchemaText], level: str) -> list[str]:
     new = _parsed(registry, schema)
     if level == "NONE":
         return []

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import StatementError
+from .checks import refusing_what_is_malformed
 from .registry import WIRE_NAMES, SchemaRegistry, SchemaText, resolve
 
 BARE_KEY = "ROWKEY"
@@ -31,7 +32,8 @@ def infer_columns(
     Raises:
         StatementError: the schema is wrong, recursive, or describes no columns.
     """
-    natural = natural_type(registry, schema, full_name)
+    with refusing_what_is_malformed(schema.type):
+        natural = natural_type(registry, schema, full_name)
     if natural is None:
         raise StatementError("The registered schema is of a type that SQL has not")
     if not wrapped:
@@ -47,7 +49,16 @@ def infer_columns(
 
 
 def required_fields(schema: SchemaText) -> frozenset[str]:
-    """The fields of a schema's record that a writer must give: no default, not nullable (protobuf has none)."""
+    """The fields of a schema's record that a writer must give: no default, not nullable (protobuf has none).
+
+    Raises:
+        StatementError: the schema is wrong.
+    """
+    with refusing_what_is_malformed(schema.type):
+        return _required_fields(schema)
+
+
+def _required_fields(schema: SchemaText) -> frozenset[str]:
     if schema.type == "AVRO":
         from .avro import parse_avro
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ...errors import StatementError
 from ...limits import DECIMAL_PRECISION_MAX
+from .checks import Budget, check_json
 
 _CONNECT = "org.apache.kafka.connect.data."
 _PRIMITIVES: dict[Any, dict[str, Any]] = {
@@ -88,10 +89,11 @@ def parse_json_schema(text: str) -> Any:
     """
     try:
         tree = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StatementError(f"Not a JSON Schema: {error}") from None
     if not isinstance(tree, dict | bool):
         raise StatementError("Not a JSON Schema: it is neither an object nor a boolean")
+    check_json(tree)
     return tree
 
 
@@ -107,6 +109,7 @@ class JsonSchemaReader:
         self._root = root
         self._referenced = referenced
         self._open: list[str] = []
+        self._budget = Budget()
 
     def natural(self, tree: Any) -> Any:
         """The type, or None if SQL has none for it.
@@ -114,6 +117,7 @@ class JsonSchemaReader:
         Raises:
             StatementError: the schema is recursive or a reference leads nowhere.
         """
+        self._budget.spend()
         if not isinstance(tree, dict):
             return None
         if "$ref" in tree:
@@ -216,7 +220,7 @@ class JsonSchemaReader:
                 raise StatementError(f"The JSON Schema refers to {document}, which is not among its references")
             root = self._referenced[document]
             inner = JsonSchemaReader(root, self._referenced)
-            inner._open = self._open
+            inner._open, inner._budget = self._open, self._budget
             return inner.natural(_at(root, pointer, reference))
         finally:
             self._open.pop()

@@ -24,6 +24,7 @@ from ...errors import StatementError
 from ...limits import DECIMAL_PRECISION_MAX
 from ..optional_packages import needed
 from ..values.type_names import type_name
+from .checks import Budget
 from .proto_text import ProtoFile, parse_proto, resolve_types
 from .registry import SchemaText
 
@@ -328,6 +329,7 @@ class ProtobufReader:
     def __init__(self, parameters: Mapping[str, Mapping[str, str]]) -> None:
         self._parameters = parameters
         self._open: list[str] = []
+        self._budget = Budget()
 
     def natural(self, message: Any) -> Any:
         """The struct type of a message.
@@ -335,6 +337,7 @@ class ProtobufReader:
         Raises:
             StatementError: the message is recursive.
         """
+        self._budget.spend()
         if message.full_name in self._open:
             raise StatementError(f"The protobuf schema is recursive: {message.full_name} contains itself")
         self._open.append(message.full_name)

@@ -18,12 +18,15 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import queue
 import re
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ... import limits
@@ -70,9 +73,11 @@ class RemoteRegistry:
         except _ConflictError as error:
             problems = self.problems(subject, schema)
             raise incompatible(subject, problems or [error.message], self.level(subject)) from None
+        with _understood():
+            registered = int(answer["id"])
         with self._lock:
-            self._registered[subject, schema] = int(answer["id"])
-        return int(answer["id"])
+            self._registered[subject, schema] = registered
+        return registered
 
     def by_id(self, id: int) -> SchemaText:
         """See `SchemaRegistry.by_id`."""
@@ -101,11 +106,11 @@ class RemoteRegistry:
 
     def versions(self, subject: str) -> list[int]:
         """See `SchemaRegistry.versions`."""
-        return sorted(self._find(f"/subjects/{_quoted(subject)}/versions") or ())
+        return _sorted(int, self._find(f"/subjects/{_quoted(subject)}/versions") or [])
 
     def subjects(self) -> list[str]:
         """See `SchemaRegistry.subjects`."""
-        return sorted(self._call("GET", "/subjects"))
+        return _sorted(str, self._call("GET", "/subjects"))
 
     def delete_subject(self, subject: str) -> list[int]:
         """See `SchemaRegistry.delete_subject`."""
@@ -113,19 +118,19 @@ class RemoteRegistry:
             self._registered = {known: id_ for known, id_ in self._registered.items() if known[0] != subject}
             self._by_version = {known: found for known, found in self._by_version.items() if known[0] != subject}
         try:
-            return sorted(self._call("DELETE", f"/subjects/{_quoted(subject)}"))
+            return _sorted(int, self._call("DELETE", f"/subjects/{_quoted(subject)}"))
         except _NotFoundError:
             return []
 
     def level(self, subject: str | None = None) -> str:
         """See `SchemaRegistry.level`."""
         own = None if subject is None else self.own_level(subject)
-        return own or str(self._call("GET", "/config")["compatibilityLevel"])
+        return own or _level(self._call("GET", "/config"))
 
     def own_level(self, subject: str) -> str | None:
         """See `SchemaRegistry.own_level`."""
         answer = self._find(f"/config/{_quoted(subject)}")
-        return None if answer is None else str(answer["compatibilityLevel"])
+        return None if answer is None else _level(answer)
 
     def set_level(self, level: str | None, subject: str | None = None) -> None:
         """See `SchemaRegistry.set_level`."""
@@ -145,7 +150,8 @@ class RemoteRegistry:
             answer = self._call("POST", path, _body(schema))
         except _NotFoundError:
             return []
-        return [] if answer["is_compatible"] else list(answer.get("messages") or ["not compatible"])
+        with _understood():
+            return [] if answer["is_compatible"] else list(map(str, answer.get("messages") or ["not compatible"]))
 
     def _find(self, path: str) -> Any:
         try:
@@ -190,14 +196,42 @@ class _AwayError(StorageError):
 
 
 def _ask(request: urllib.request.Request, url: str) -> Any:
-    """What a server answers to one request."""
+    """What a server answers to one request.
+
+    A socket's timeout is one for each piece of an answer.  The answer as a whole has a limit, too: it is waited for here,
+    and a thread that still reads it then is left to itself.
+    """
+    answered: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answered.put((True, _answer(request, url)))
+        except BaseException as error:  # handed to the thread that waits
+            answered.put((False, error))
+
+    threading.Thread(target=ask, name="schema-registry", daemon=True).start()
     try:
-        with urllib.request.urlopen(request, timeout=limits.REGISTRY_TIMEOUT_S) as response:
+        good, answer = answered.get(timeout=limits.REGISTRY_ANSWER_SECONDS_MAX)
+    except queue.Empty:
+        raise StorageError(
+            f"an answer of the schema registry took longer than {limits.REGISTRY_ANSWER_SECONDS_MAX} s",
+            path=url,
+            action="check the registry and the network to it",
+        ) from None
+    if not good:
+        raise answer
+    return answer
+
+
+def _answer(request: urllib.request.Request, url: str) -> Any:
+    """A redirection is not followed: it would hand the credentials to whoever it names, or turn a POST into a GET."""
+    try:
+        with _OPENER.open(request, timeout=limits.REGISTRY_TIMEOUT_S) as response:
             content = response.read(limits.REGISTRY_ANSWER_BYTES_MAX + 1)
     except urllib.error.HTTPError as error:
         with error:
             raise _refusal(error.code, _message(error), url) from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise _AwayError(
             f"the schema registry does not answer: {reason}",
@@ -208,10 +242,54 @@ def _ask(request: urllib.request.Request, url: str) -> Any:
         if len(content) > limits.REGISTRY_ANSWER_BYTES_MAX:
             raise ValueError("too large")
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StorageError(
             f"the answer of the schema registry is not JSON: {error}", path=url, action="check that its URL is right"
         ) from None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Redirections are answers like others, which `_refusal` puts into words."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.OpenerDirector()
+for _handler in (
+    urllib.request.ProxyHandler(),
+    urllib.request.HTTPHandler(),
+    urllib.request.HTTPSHandler(),  # checks the certificate and the host's name
+    urllib.request.HTTPDefaultErrorHandler(),
+    urllib.request.HTTPErrorProcessor(),
+    _NoRedirects(),
+):
+    _OPENER.add_handler(_handler)
+"""Only http and https, and no redirections."""
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Around the reading of an answer.  Raises: StorageError, if it is not what a registry says."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StorageError(
+            f"the answer of the schema registry is not one of a registry: {type(error).__name__}: {error}",
+            action="check that its URL is right",
+        ) from None
+
+
+def _sorted(type_: type, answer: Any) -> list[Any]:
+    with _understood():
+        if not isinstance(answer, list):
+            raise TypeError(f"{type(answer).__name__} where a list belongs")
+        return sorted(map(type_, answer))
+
+
+def _level(answer: Any) -> str:
+    with _understood():
+        return str(answer["compatibilityLevel"])
 
 
 def _refusal(code: int, message: str, url: str) -> StorageError | StatementError:
@@ -226,6 +304,12 @@ def _refusal(code: int, message: str, url: str) -> StorageError | StatementError
             f"the schema registry answered {code}: {message}",
             path=url,
             action="put the user and the password in its URL: http://user:password@host",
+        )
+    if 300 <= code < 400:
+        return StorageError(
+            f"the schema registry sends elsewhere ({code}), which is not followed",
+            path=url,
+            action="give the URL that it names, if that is the registry",
         )
     failed = _AwayError if code == _BUSY or code >= 500 else StorageError
     return failed(f"the schema registry answered {code}: {message}", path=url, action="check the registry's log")
@@ -259,7 +343,7 @@ def _quoted(subject: str) -> str:
 def _message(error: urllib.error.HTTPError) -> str:
     try:
         return str(json.loads(error.read(limits.REGISTRY_ANSWER_BYTES_MAX))["message"])
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, OSError, RecursionError, http.client.HTTPException):
         return str(error.reason)
 
 
@@ -271,9 +355,16 @@ def _body(schema: SchemaText) -> dict[str, Any]:
 
 
 def _schema(answer: dict[str, Any]) -> SchemaText:
-    references = tuple(SchemaReference(r["name"], r["subject"], int(r["version"])) for r in answer.get("references") or ())
-    return SchemaText(answer.get("schemaType") or "AVRO", answer["schema"], references)
+    with _understood():
+        references = tuple(
+            SchemaReference(str(r["name"]), str(r["subject"]), int(r["version"])) for r in answer.get("references") or ()
+        )
+        text = answer["schema"]
+        if not isinstance(text, str):
+            raise TypeError("the schema is no text")
+        return SchemaText(str(answer.get("schemaType") or "AVRO"), text, references)
 
 
 def _registered(answer: dict[str, Any]) -> RegisteredSchema:
-    return RegisteredSchema(answer["subject"], int(answer["version"]), int(answer["id"]), _schema(answer))
+    with _understood():
+        return RegisteredSchema(str(answer["subject"]), int(answer["version"]), int(answer["id"]), _schema(answer))
