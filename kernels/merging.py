@@ -42,23 +42,24 @@ def merge_queues(
     Returns:
         for each queue the ranks of its records that are taken, and how many are taken in all.
     """
-    lengths = [len(k) for k in keys]
-    if lengths != [len(t) for t in ties]:
+    lengths = np.array([len(k) for k in keys], np.int64)
+    if lengths.tolist() != [len(t) for t in ties]:
         raise InternalError("the keys and ties of a queue are parallel")
-    all_keys, all_ties = (np.ascontiguousarray(np.concatenate(parts), np.int64) for parts in (keys, ties))
-    bounds, cut = _bounds(lengths), np.array(truncated, np.bool_)
-    heads, positions = np.empty(len(keys), np.int64), np.empty(len(all_keys), np.int64)
+    cut, heads = np.array(truncated, np.bool_), np.empty(len(keys), np.int64)
+    positions = [np.empty(len(k), np.int64) for k in keys]
+    held = [[np.ascontiguousarray(a, np.int64) for a in arrays] for arrays in (keys, ties)]
+    tables = [np.array([address(a, np.int64, len(a)) for a in arrays], np.int64) for arrays in (*held, positions)]
     total: int = _queues(
-        address(all_keys, np.int64, len(all_keys)),
-        address(all_ties, np.int64, len(all_keys)),
-        bounds.ctypes.data,
+        tables[0].ctypes.data,
+        tables[1].ctypes.data,
+        lengths.ctypes.data,
         cut.ctypes.data,
         len(keys),
         limit,
         heads.ctypes.data,
-        positions.ctypes.data,
+        tables[2].ctypes.data,
     )
-    return [positions[int(bounds[q]) : int(heads[q])] for q in range(len(keys))], total
+    return [p[: int(taken)] for p, taken in zip(positions, heads)], total
 
 
 def scatter(targets: Int64s, count: int) -> list[Int64s]:

@@ -75,6 +75,8 @@ def _ranks(queue: Queue, order: Order) -> tuple[Int64s, Int64s]:
     """
     if order == "arrival" or not len(queue.timestamps):
         return queue.arrivals, queue.arrivals
+    if bool((queue.timestamps[1:] >= queue.timestamps[:-1]).all()):
+        return queue.timestamps, queue.arrivals  # mostly, and then every record leads
     highest = np.maximum.accumulate(queue.timestamps)
     leader = np.maximum.accumulate(np.where(queue.timestamps == highest, np.arange(len(highest)), 0))
     return highest, queue.arrivals[leader]

@@ -261,6 +261,10 @@ def _extract_timestamps(
     """
     assert source.timestamp is not None
     values, failures = source.timestamp(columns, length)
+    if failures is None and values.null_count == 0 and nulls is None and isinstance(values, pa.Array):
+        plain = np.asarray(values.to_numpy(zero_copy_only=False), np.int64)
+        if int(plain.min()) >= 0 and int(plain.max()) <= TIMESTAMP_MS_MAX:
+            return plain
     reasons: dict[int, str] = {} if failures is None else dict(zip(failures.rows.tolist(), failures.reasons))
     missing = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
     extracted = np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False), np.int64)

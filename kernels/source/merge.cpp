@@ -37,39 +37,47 @@ KERNEL void merge_runs(const i64 *keys, const i64 *bounds, i64 runs, i64 *heads,
     }
 }
 
-// The order in which the heads of queues are taken: by key, then tie, then queue; both ascend within a queue.  Queue q has records
-// bounds[q] .. bounds[q + 1] - 1; `truncated[q]`: there are more behind them, so nothing is taken after its last one.  At most
-// `limit` records are taken.  `positions` gets the rank of each record that is taken, `heads` where each queue stopped.  Returns how
-// many were taken.
-KERNEL i64 merge_queues(const i64 *keys, const i64 *ties, const i64 *bounds, const u8 *truncated, i64 queues, i64 limit, i64 *heads,
-                        i64 *positions) {
+// The order in which the heads of queues are taken: by key, then tie, then queue; both ascend within a queue.  `truncated[q]`: there
+// are more records behind those of queue q, so nothing is taken after its last one.  At most `limit` records are taken.  positions[q]
+// gets the ranks of the records that are taken, `heads` how many of each queue are.  Returns how many are in all.
+KERNEL i64 merge_queues(const i64 *const *keys, const i64 *const *ties, const i64 *lengths, const u8 *truncated, i64 queues, i64 limit,
+                        i64 *heads, i64 *const *positions) {
     for (i64 q = 0; q < queues; q++) {
-        heads[q] = bounds[q];
-        if (truncated[q] && bounds[q] == bounds[q + 1]) limit = 0;
+        heads[q] = 0;
+        if (truncated[q] && lengths[q] == 0) limit = 0;
     }
     i64 taken = 0;
     while (taken < limit) {
         i64 best = -1, next = -1;
+        i64 best_key = 0, best_tie = 0, next_key = 0, next_tie = 0;
         for (i64 q = 0; q < queues; q++) {
             const i64 h = heads[q];
-            if (h == bounds[q + 1]) continue;
-            if (best < 0 || keys[h] < keys[heads[best]] || (keys[h] == keys[heads[best]] && ties[h] < ties[heads[best]])) {
+            if (h == lengths[q]) continue;
+            const i64 key = keys[q][h], tie = ties[q][h];
+            if (best < 0 || key < best_key || (key == best_key && tie < best_tie)) {
                 next = best;
+                next_key = best_key;
+                next_tie = best_tie;
                 best = q;
-            } else if (next < 0 || keys[h] < keys[heads[next]] || (keys[h] == keys[heads[next]] && ties[h] < ties[heads[next]])) {
+                best_key = key;
+                best_tie = tie;
+            } else if (next < 0 || key < next_key || (key == next_key && tie < next_tie)) {
                 next = q;
+                next_key = key;
+                next_tie = tie;
             }
         }
         if (best < 0) break;
+        const i64 *k = keys[best], *t = ties[best];
+        i64 *out = positions[best];
         i64 h = heads[best];
-        const i64 end = bounds[best + 1];
+        const i64 end = lengths[best];
         if (next < 0) {
-            while (h < end && taken < limit) positions[h++] = taken++;
+            while (h < end && taken < limit) out[h++] = taken++;
         } else {
-            const i64 key = keys[heads[next]], tie = ties[heads[next]];
-            do positions[h++] = taken++;
+            do out[h++] = taken++;
             while (h < end && taken < limit &&
-                   (keys[h] < key || (keys[h] == key && (ties[h] < tie || (ties[h] == tie && best < next)))));
+                   (k[h] < next_key || (k[h] == next_key && (t[h] < next_tie || (t[h] == next_tie && best < next)))));
         }
         heads[best] = h;
         if (h == end && truncated[best]) break;

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, wait
+from contextvars import copy_context
+from typing import Final
 
 import numpy as np
 
@@ -12,9 +15,12 @@ from ..batch import Int64s
 from ..clock import now_ms
 from ..dataflow import Dataflow, Source
 from ..ordering import Queue, merge
-from ..source import TIMESTAMP_SIDE, DecodedTopics
+from ..source import TIMESTAMP_SIDE, Chunk, DecodedTopics
 from .ledger import Ledger
 from .taken import Input, Taken
+
+PARALLEL_ROWS_MIN: Final = 16_384
+"""Waiting rows from which reading partitions side by side pays for itself."""
 
 
 class Inputs:
@@ -23,14 +29,18 @@ class Inputs:
     Args:
         decoded: where records come from, shared with other queries.
         rows_max: rows a step takes at most.
+        pool: fetches from several partitions side by side; None does it one after the other.
     """
 
-    def __init__(self, dataflow: Dataflow, log: Log, decoded: DecodedTopics, rows_max: int) -> None:
+    def __init__(
+        self, dataflow: Dataflow, log: Log, decoded: DecodedTopics, rows_max: int, pool: Executor | None = None
+    ) -> None:
         topics = log.topics()
         self._dataflow = dataflow
         self._log = log
         self._decoded = decoded
         self._rows_max = rows_max
+        self._pool = pool
         self._entries = [
             Input(number, node, partition, 0)
             for number, node in enumerate(dataflow.nodes)
@@ -140,11 +150,9 @@ class Inputs:
         found: list[Taken] = []
         queues: list[Queue] = []
         held = self._partitions_to_wait_for(ends) if patient else set()
-        for entry in self._entries:
-            end = ends[entry.source.topic, entry.partition]
-            if entry.offset >= end or entry.partition in held:
-                continue
-            chunk, row = self._decoded.fetch(entry.source, entry.partition, entry.offset, end, rows_max)
+        wanted = [(e, ends[e.source.topic, e.partition]) for e in self._entries if e.partition not in held]
+        wanted = [(entry, end) for entry, end in wanted if entry.offset < end]
+        for (entry, end), (chunk, row) in zip(wanted, self._fetch(wanted), strict=True):
             available = int(np.searchsorted(chunk.records.offsets, end))
             stop = min(available, row + rows)
             at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
@@ -168,6 +176,18 @@ class Inputs:
             else:
                 taken.next_offset = int(records.offsets[taken.stop])
         return found
+
+    def _fetch(self, wanted: Sequence[tuple[Input, int]]) -> list[tuple[Chunk, int]]:
+        """What each input has next, and the row in it where it reads on; side by side, where much waits."""
+
+        def fetch(entry: Input, end: int) -> tuple[Chunk, int]:
+            return self._decoded.fetch(entry.source, entry.partition, entry.offset, end, self._rows_max)
+
+        if self._pool is None or len(wanted) < 2 or sum(end - entry.offset for entry, end in wanted) < PARALLEL_ROWS_MIN:
+            return [fetch(entry, end) for entry, end in wanted]
+        running = [self._pool.submit(copy_context().run, fetch, entry, end) for entry, end in wanted]
+        wait(running)  # all of them, also where one fails
+        return [future.result() for future in running]
 
     def reset(self, outside: OffsetOutOfRangeError, *, overtaken: bool = False) -> list[Input]:
         """Have the inputs that would read where their partition has no records (any more) read on where their source

@@ -103,7 +103,7 @@ class QueryRun:
         self.reads = frozenset(source.topic for source in sources)
         self.writes = frozenset(n.topic for n in dataflow.nodes if isinstance(n, Sink) and n.topic is not None)
         self.partitions = max((topics[s.topic].partitions for s in sources), default=1)
-        self._inputs = Inputs(dataflow, self._log, services.decoded, services.rows_max)
+        self._inputs = Inputs(dataflow, self._log, services.decoded, services.rows_max, services.pool)
         self._committing: _Committing | None = None
         self._dirty = False
         """A step began and did not commit: the operators' state in memory is not that of any commit."""

@@ -455,10 +455,9 @@ def rows_of(
         wanted_type: the topic's, which may have more fields at its end: null here.
         fields: which fields of it to give, in this order; None gives all.
     """
-    batch = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-    n = batch.num_rows
+    n = sum(batch.num_rows for batch in batches)
     flags, key_width, value_width = headers[0].shape
-    columns = iter(batch.columns)
+    columns = iter(batches[0].columns if len(batches) == 1 else _joined(batches, value_type, wanted_type, fields))
     keys = next(columns) if flags & Flags.KEYS else None
     if key_width:
         keys = unpack(keys, key_width)
@@ -516,6 +515,18 @@ def _counted(headers: Sequence[FrameHeader], n: int, bases: list[int]) -> Int64s
     firsts: Int64s = np.array(bases, np.int64) - (np.cumsum(rows) - rows)
     numbers: Int64s = np.arange(n, dtype=np.int64) + np.repeat(firsts, rows)
     return numbers
+
+
+def _joined(
+    batches: Sequence[Any], value_type: Any | None, wanted_type: Any | None, fields: Sequence[str] | None
+) -> list[Any]:
+    """The columns of several batches; None for those of values that are not asked for."""
+    count = batches[0].num_columns
+    first = count if value_type is None else count - value_type.num_fields
+    asked = set(range(count))
+    if fields is not None and wanted_type is not None:
+        asked = {*range(first), *(first + wanted_type.get_field_index(name) for name in fields)}
+    return [pa.concat_arrays([b.column(i) for b in batches]) if i in asked else None for i in range(count)]
 
 
 def _typed_values(
