@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from .storage.verify import Finding, verify_directory
 
 _HOMES = {
+    "load_ipython_extension": "notebook.magic",
+    "unload_ipython_extension": "notebook.magic",
     "ManualClock": "runtime.clock",
     "AsyncDatabase": "aio.database",
     "AsyncSubscription": "aio.database",

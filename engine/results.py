@@ -198,11 +198,17 @@ class Table(Relation):
 
 @dataclass(slots=True)
 class PushResult:
-    """A running push query: iterate ``subscription`` for its rows."""
+    """A running push query: iterate ``subscription`` for its rows.
+
+    Attributes:
+        key_places: which columns are the key (and the window) of a table's rows: a row replaces the one with the same
+            values there.  Empty for a stream.
+    """
 
     subscription: Subscription
     schema: Schema
     query_id: str | None = None
+    key_places: tuple[int, ...] = ()
 
     def __iter__(self) -> Iterator[PushRow]:
         return iter(self.subscription)

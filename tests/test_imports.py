@@ -8,12 +8,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("aio", "dbapi", "engine", "grammar", "kernels", "listener", "repl", "runtime", "server", "storage", "testing")
+ROOMS = (
+    "aio",
+    "dbapi",
+    "engine",
+    "grammar",
+    "kernels",
+    "listener",
+    "notebook",
+    "repl",
+    "runtime",
+    "server",
+    "storage",
+    "testing",
+)
 COMMON = {"errors", "limits"}
 MAY_IMPORT = {
     "aio": {"engine", "runtime"},
     "dbapi": {"engine", "grammar", "runtime", ""},
     "testing": {"engine", "runtime"},
+    "notebook": {"engine"},
     "grammar": set(),
     "kernels": set(),
     "storage": {"kernels"},

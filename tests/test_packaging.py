@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("aio", "dbapi", "engine", "grammar", "kernels", "listener", "repl", "runtime", "server", "storage", "testing")
+ROOMS = (
+    "aio",
+    "dbapi",
+    "engine",
+    "grammar",
+    "kernels",
+    "listener",
+    "notebook",
+    "repl",
+    "runtime",
+    "server",
+    "storage",
+    "testing",
+)
 LIBRARIES = {"libkernels.so", "libkernels.dylib", "kernels.dll"}
 
 

@@ -73,7 +73,9 @@ def push(
         prefix="SCALABLE_PUSH_QUERY" if latest else "transient",
         resume=None if resume is None else (resume, _resumable(resolved, query)),
     )
-    return PushResult(subscription, Schema(columns), subscription.query_id)
+    named = {*(column.name for column in resolved.schema.keys), *WINDOW_BOUNDS} if resolved.kind == "TABLE" else set()
+    keys = [place for place, column in enumerate(columns) if column.name in named]
+    return PushResult(subscription, Schema(columns), subscription.query_id, tuple(keys))
 
 
 def _resumable(resolved: ResolvedQuery, query: ast.Query) -> str:

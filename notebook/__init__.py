@@ -1,0 +1,1 @@
+"""Penstock in notebooks: ``%load_ext penstock`` gives ``%ksql`` and ``%%ksql``."""

@@ -1,0 +1,144 @@
+"""The IPython extension.
+
+``%ksql statement`` and ``%%ksql`` run statements in a database and show what each gives: tables as HTML, push queries as a
+table that updates in place until its cell is interrupted, its time is up or its LIMIT is reached.
+
+    %load_ext penstock
+    %ksql --open shop.db
+    %%ksql --rows 50 --seconds 10
+    SELECT * FROM spend EMIT CHANGES;
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.display import display
+
+from ..engine.database import Database, connect
+from ..engine.results import Description, Listing, Message, PrintResult, PushResult, Result, Table
+from ..errors import PenstockError
+from .live import LiveTable
+from .show import Text, shown
+
+SECONDS_DEFAULT = 60.0
+"""How long a push query is shown unless the cell says otherwise."""
+
+
+class _Arguments(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(f"{message}\n{self.format_usage()}")
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = _Arguments(prog="%%ksql", add_help=False, description="Run statements of Penstock's SQL.")
+    parser.add_argument("--open", metavar="DIR", help="use this database from now on (without it: one in memory)")
+    parser.add_argument("--db", metavar="NAME", help="use the database that this variable holds from now on")
+    parser.add_argument("--close", action="store_true", help="close the database that --open has opened")
+    parser.add_argument("--into", metavar="NAME", help="put the last result into this variable, too")
+    parser.add_argument("--seconds", type=float, default=SECONDS_DEFAULT, help="show push queries for so long")
+    parser.add_argument("--rows", type=int, default=20, help="rows to show of a live table")
+    parser.add_argument("statement", nargs=argparse.REMAINDER)
+    return parser
+
+
+@magics_class
+class KsqlMagics(Magics):  # type: ignore[misc]
+    """``%ksql`` and ``%%ksql``."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.database: Database | None = None
+        self._own = False
+
+    @line_cell_magic  # type: ignore[misc]
+    def ksql(self, line: str, cell: str | None = None) -> Any:
+        """Run statements; what the last one gives is the value of the cell."""
+        try:
+            options, text = self._parsed(line, cell)
+            self._choose(options)
+            if not text.strip():
+                return None
+            return self._run(text if text.rstrip().endswith(";") else text + "\n;", options)
+        except PenstockError as error:
+            display(Text(str(error), error=True))
+            raise UsageError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
+
+    def _parsed(self, line: str, cell: str | None) -> tuple[argparse.Namespace, str]:
+        words = line.split()
+        if cell is None and words and not words[0].startswith("--"):
+            return _arguments().parse_args([]), line
+        given, rest = shlex.split(line), ""
+        options = _arguments().parse_args(given)
+        if options.statement:
+            first = line.find(options.statement[0])
+            rest = line[first:]
+        return options, rest if cell is None else f"{rest}\n{cell}"
+
+    def _choose(self, options: argparse.Namespace) -> None:
+        if options.close:
+            self.close()
+        if options.open is not None:
+            self.close()
+            self.database, self._own = connect(options.open), True
+        if options.db is not None:
+            found = self.shell.user_ns.get(options.db)
+            if not isinstance(found, Database):
+                raise UsageError(f"{options.db} is no penstock.Database")
+            self.close()
+            self.database, self._own = found, False
+
+    def _run(self, text: str, options: argparse.Namespace) -> Any:
+        if self.database is None:
+            self.database, self._own = connect(), True
+        last: Any = None
+        for result in self.database.steps(text):
+            if last is not None:
+                display(shown(last))
+            last = self._read(result, options)
+        if options.into:
+            self.shell.user_ns[options.into] = last
+        return None if isinstance(last, LiveTable) else shown(last)
+
+    def _read(self, result: Result, options: argparse.Namespace) -> Any:
+        match result:
+            case PushResult():
+                live = LiveTable(result, rows_max=options.rows)
+                live.run(options.seconds)
+                return live
+            case PrintResult():
+                deadline = time.monotonic() + options.seconds
+                try:
+                    lines = []
+                    while (left := deadline - time.monotonic()) > 0 and (record := result.poll(min(left, 0.5))) is not None:
+                        lines.append(str(record))
+                    return Text("\n".join(lines))
+                except KeyboardInterrupt:
+                    return Text("\n".join(lines))
+                finally:
+                    result.close()
+        assert isinstance(result, Message | Listing | Description | Table)
+        return result
+
+    def close(self) -> None:
+        """Close the database, if it was opened here."""
+        if self.database is not None and self._own:
+            self.database.close()
+        self.database, self._own = None, False
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext penstock``."""
+    ipython.register_magics(KsqlMagics(ipython))
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """``%unload_ext penstock``."""
+    magics = ipython.magics_manager.registry.get("KsqlMagics")
+    if magics is not None:
+        magics.close()

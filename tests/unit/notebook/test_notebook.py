@@ -1,0 +1,76 @@
+"""``%load_ext penstock`` in a real kernel: what cells show; live tables update in place and stop with their cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("ipykernel")
+
+SETUP = """%%ksql
+CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);
+CREATE TABLE t AS SELECT k, SUM(v) AS v FROM s GROUP BY k;
+INSERT INTO s (k, v) VALUES ('<b>', 1), ('a', 2);"""
+
+
+def run(*cells: str, allow_errors: bool = False) -> list[list[Any]]:
+    """The outputs of each cell, in order."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=allow_errors).execute()
+    return [cell.outputs for cell in notebook.cells]
+
+
+def html_of(outputs: list[Any]) -> str:
+    return "".join(output.data.get("text/html", "") for output in outputs if "data" in output)
+
+
+def test_statements_show_what_they_give() -> None:
+    """Messages, tables as HTML with the same as text beside it, listings, descriptions; --into keeps the result."""
+    outputs = run(
+        "%load_ext penstock",
+        SETUP,
+        "import time; time.sleep(0.5)",
+        "%%ksql --into found\nSELECT * FROM t ORDER BY k;",
+        "found.df()['V'].tolist()",
+        "%ksql SHOW STREAMS",
+        "%ksql DESCRIBE t;",
+        "%ksql --close",
+    )
+    assert "2 rows inserted" in html_of(outputs[1])
+    table = outputs[3][-1].data
+    assert "<td>&lt;b&gt;</td><td>1</td>" in table["text/html"] and "<b>" in table["text/plain"]
+    assert outputs[4][-1].data["text/plain"] == "[1, 2]"
+    assert "<th>Topic</th>" in html_of(outputs[5])
+    assert "<pre>" in html_of(outputs[6]) or "<table" in html_of(outputs[6])
+
+
+def test_an_error_names_the_place() -> None:
+    """The message is shown with the underlined text; the cell fails."""
+    outputs = run("%load_ext penstock", "%ksql SELECT nothing FROM nowhere", allow_errors=True)
+    assert "nowhere" in html_of(outputs[1]).lower()
+    assert any(output.output_type == "error" and output.ename == "UsageError" for output in outputs[1]) or any(
+        "nowhere" in str(output).lower() for output in outputs[1]
+    )
+
+
+def test_a_live_table_updates_in_place_and_stops_with_its_cell() -> None:
+    """One output, which holds the latest row of each key; afterwards the query is gone."""
+    outputs = run(
+        "import penstock, threading\ndb = penstock.connect(auto_offset_reset='earliest')\n%load_ext penstock\n%ksql --db db",
+        SETUP,
+        "threading.Timer(0.6, lambda: db.insert('s', [('a', 40), ('c', 1)])).start()",
+        "%%ksql --seconds 2 --into live\nSELECT * FROM t EMIT CHANGES;",
+        "print(sorted(live.rows), db._engine.host.subscriptions, live.state)",
+        "%%ksql --seconds 30\nSELECT * FROM s EMIT CHANGES LIMIT 2;",
+        "import _thread\nthreading.Timer(0.8, _thread.interrupt_main).start()",
+        "%%ksql --seconds 50 --into stopped\nSELECT * FROM s EMIT CHANGES;",
+        "print(stopped.state, db._engine.host.subscriptions, len(stopped.rows))\ndb.close()",
+    )
+    shown = html_of(outputs[3])
+    assert "<td>a</td><td>42</td>" in shown and "<td>a</td><td>2</td>" not in shown
+    assert outputs[4][0].text.strip() == "[('<b>', 1), ('a', 42), ('c', 1)] 0 stopped after 2 s"
+    assert "2 rows read, over" in html_of(outputs[5])
+    assert outputs[8][0].text.split() == ["stopped", "0", "4"]
