@@ -178,6 +178,16 @@ class Database(ClientMethods):
         """The rows of a push query, as they come: iterate it, also with ``async for``.  See `Session.subscribe`."""
         return self._default.subscribe(text, parameters, overflow=overflow, resume=resume)
 
+    def create_stream(
+        self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object
+    ) -> Message:
+        """Make a stream of a frame, an Arrow table or a file.  See `Session.create_stream`."""
+        return self._default.create_stream(name, data, key=key, **properties)
+
+    def create_table(self, name: str, data: Any, *, key: str | Sequence[str], **properties: object) -> Message:
+        """Make a table of a frame, an Arrow table or a file.  See `Session.create_table`."""
+        return self._default.create_table(name, data, key=key, **properties)
+
     def stream(self, name: str) -> StreamHandle:
         """A stream as an object.  See `Session.stream`."""
         return self._default.stream(name)

@@ -22,8 +22,9 @@ from ..storage.log.protocol import OffsetReset, Transaction
 from .catalog import Catalog
 from .clients import ClientMethods
 from .handles import StreamHandle, TableHandle, handle
+from .loading import create_from, read_file
 from .parameters import Parameters, ScriptValues, with_values
-from .results import PrintResult, PushResult, Result, Submitted, Table
+from .results import Message, PrintResult, PushResult, Result, Submitted, Table
 from .session_state import SessionState
 from .settings import Settings
 from .state import Engine
@@ -118,18 +119,85 @@ class Session(ClientMethods):
                 try:
                     if script.path == file:
                         statement = values.into(statement)
-                    result = self._execute(statement)
+                    result = self._execute(statement, script=script.path)
                 except StatementError as error:
                     raise script.locate(error, statement) from error.__cause__
             yield result
 
-    def _execute(self, statement: ast.Statement, alongside: Callable[[Transaction], None] | None = None) -> Result:
+    def _execute(
+        self,
+        statement: ast.Statement,
+        alongside: Callable[[Transaction], None] | None = None,
+        script: Path | None = None,
+    ) -> Result:
+        if isinstance(statement, ast.CreateFrom):
+            return self._create_from_file(statement, alongside, script)
         result = execute(Context(self._engine, self._state, alongside), statement)
         if isinstance(result, PushResult):
             self._state.reading.add(result.subscription)
         elif isinstance(result, PrintResult):
             self._state.reading.add(result.tail)
         return result
+
+    def _create_from_file(
+        self, statement: ast.CreateFrom, alongside: Callable[[Transaction], None] | None, script: Path | None
+    ) -> Message:
+        """CREATE .. FROM a file, which is looked for beside the script, if there is one.  Raises: StatementError."""
+        if alongside is not None:
+            raise StatementError(
+                "CREATE .. FROM reads a file, which cannot be one commit with a script that is submitted",
+                span=statement.span,
+                suggestion="Write CREATE .. (columns), and load the file by `insert`.",
+            )
+        path = Path(statement.path).expanduser()
+        if script is not None and not path.is_absolute():
+            path = script.parent / path
+        properties = {p.name.upper(): p.value for p in statement.properties}
+        key = properties.pop("KEY", None)
+        texts = {name: getattr(value, "value", value) for name, value in properties.items()}
+        return create_from(
+            self,
+            statement.kind,
+            statement.name,
+            read_file(path),
+            key=None if key is None else [part.strip() for part in str(getattr(key, "value", key)).split(",")],
+            properties=texts,
+            if_not_exists=statement.if_not_exists,
+        )
+
+    def create_stream(
+        self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object
+    ) -> Message:
+        """Make a stream of data that is there: its columns are those of the data, its records the rows.
+
+        Args:
+            name: as in SQL.
+            data: a frame, an Arrow table, columns, rows with names, or the path of a file (Parquet, CSV, JSON lines, Arrow).
+            key: the columns of the key.
+            properties: of the WITH clause: ``partitions=4, timestamp="TS"``.
+
+        Raises:
+            StatementError: there is a source of this name, no type of SQL holds a column, or a row is refused: nothing is
+                made.
+        """
+        return self._create_from_data("STREAM", name, data, key, properties)
+
+    def create_table(self, name: str, data: Any, *, key: str | Sequence[str], **properties: object) -> Message:
+        """Make a table of data that is there, see `create_stream`; ``key`` is its primary key."""
+        return self._create_from_data("TABLE", name, data, key, properties)
+
+    def _create_from_data(
+        self,
+        kind: Literal["STREAM", "TABLE"],
+        name: str,
+        data: Any,
+        key: str | Sequence[str] | None,
+        properties: Mapping[str, object],
+    ) -> Message:
+        self._check_open()
+        own = name[1:-1].replace("``", "`") if len(name) > 2 and name[0] == name[-1] == "`" else name.upper()
+        source = read_file(Path(data).expanduser()) if isinstance(data, (str, Path)) else data
+        return create_from(self, kind, own, source, key=key, properties=properties)
 
     def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
         """Execute a script's statements, each of them once ever, however often the script is submitted under this name.

@@ -548,6 +548,17 @@ class CreateSource(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class CreateFrom(Node):
+    """``CREATE STREAM|TABLE [IF NOT EXISTS] name FROM 'file' WITH (properties)``: columns and rows are those of the file."""
+
+    kind: SourceKind
+    name: str
+    path: str
+    properties: tuple[Property, ...] = ()
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CreateAsSelect(Node):
     kind: SourceKind
     name: str
@@ -746,6 +757,7 @@ Statement = (
     Query
     | TableQuery
     | CreateSource
+    | CreateFrom
     | CreateAsSelect
     | InsertSelect
     | InsertValues

@@ -132,6 +132,18 @@ class Builder(QueryBuilder):
             raise self._error(message, place.start, columns[-1].span.end, suggestion)
         return ast.CreateAsSelect(kind, name, query, properties, or_replace, if_not_exists, span=span)
 
+    def create_from(self, children: Children, start: int, end: int) -> ast.CreateFrom:
+        (or_replace, read_only), kind, if_not_exists, name, columns, path, properties = children
+        if or_replace or read_only or columns is not None:
+            raise self._error(
+                f"CREATE {kind} .. FROM takes neither OR REPLACE nor SOURCE nor a list of columns",
+                start,
+                end,
+                "Leave them out.",
+            )
+        (path,) = self._texts([path])
+        return ast.CreateFrom(kind, name, path, properties, if_not_exists, span=self._span(start, end))
+
     def column(self, children: Children, start: int, end: int) -> ast.ColumnDefinition:
         name, type_, (role, header) = children
         return ast.ColumnDefinition(name, type_, role, header, span=self._span(start, end))

@@ -394,6 +394,9 @@ def unparse(statement: ast.Statement) -> str:
         case ast.CreateSource(kind=kind, name=name) as s:
             head = f"CREATE{_when(s.or_replace, 'OR REPLACE')}{_when(s.read_only, 'SOURCE')} {kind}"
             return f"{head}{_when(s.if_not_exists, 'IF NOT EXISTS')} {quote(name)}{_columns(s.columns)}{_with(s.properties)}"
+        case ast.CreateFrom(kind=kind, name=name) as s:
+            head = f"CREATE {kind}{_when(s.if_not_exists, 'IF NOT EXISTS')} {quote(name)}"
+            return f"{head} FROM {text_literal(s.path)}{_with(s.properties)}"
         case ast.CreateAsSelect(kind=kind, name=name) as s:
             head = f"CREATE{_when(s.or_replace, 'OR REPLACE')} {kind}{_when(s.if_not_exists, 'IF NOT EXISTS')}"
             return f"{head} {quote(name)}{_with(s.properties)} AS {unparse_query(s.query)}"

@@ -75,5 +75,7 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
             return assertions.assert_source(context, statement)
         case ast.CreateConnector() | ast.DropConnector():
             raise unsupported_connectors(statement)
+        case ast.CreateFrom():
+            raise StatementError("CREATE .. FROM a file cannot stand inside of another statement", span=statement.span)
         case ast.RunScript():
             raise StatementError("RUN SCRIPT cannot stand inside of another statement", span=statement.span)

@@ -1,0 +1,225 @@
+"""Streams and tables made of data that is there, a frame, an Arrow table, a file: with its columns and types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import pyarrow as pa
+
+from ..errors import PenstockError, StatementError
+from .intake.containers import columns_in
+from .results import Message, Result
+from .types import STRING, Array, Map, SqlType, Struct, from_arrow, quoted
+
+if TYPE_CHECKING:
+    from ..runtime.host import Token
+
+__all__ = ["create_from", "read_file"]
+
+ROWS_PER_COMMIT = 100_000
+"""Rows of a file that are written together."""
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DEPTH_MAX = 64
+"""Levels of lists and dicts in data whose types are to be inferred."""
+
+
+class Session(Protocol):
+    """What loading needs of a session."""
+
+    def execute(self, text: str) -> list[Result]: ...
+
+    def insert(self, source: str, rows: Any, *, durable: bool | None = None) -> Token: ...
+
+
+def create_from(
+    session: Session,
+    kind: Literal["STREAM", "TABLE"],
+    name: str,
+    data: Any,
+    *,
+    key: str | Sequence[str] | None = None,
+    properties: Mapping[str, object] | None = None,
+    if_not_exists: bool = False,
+) -> Message:
+    """Make a source of data: its columns, then its rows.  If a row is refused, the source is gone again.
+
+    Args:
+        name: as the catalog is to have it.
+        data: whatever `Database.insert` takes and has names for its columns, or an `Iterator` of Arrow tables of one schema.
+        key: the columns of the key, as the data names them; a table needs them.
+        properties: of the WITH clause.
+
+    Raises:
+        StatementError: the data has no columns, or such as no type of SQL holds; there is such a source; a row is refused.
+    """
+    parts = data if isinstance(data, Iterator) else iter([_arrow(data)])
+    first = next(parts, None)
+    if first is None or not first.num_columns:
+        raise StatementError(f"{name} cannot be made of data without columns")
+    keys = [key] if isinstance(key, str) else list(key or ())
+    columns = _columns(first.schema, keys, kind)
+    given = {"KAFKA_TOPIC": name, "PARTITIONS": 1, **{str(k).upper(): v for k, v in (properties or {}).items()}}
+    listed = ", ".join(f"{k} = {_literal(v)}" for k, v in given.items())
+    once = "IF NOT EXISTS " if if_not_exists else ""
+    (made,) = session.execute(f"CREATE {kind} {once}{quoted(name)} ({', '.join(columns)}) WITH ({listed});")
+    assert isinstance(made, Message)
+    if made.warning:
+        return made
+    count = 0
+    try:
+        part: Any = first
+        while part is not None:
+            part = part.rename_columns([_name(column) for column in part.column_names])
+            session.insert(quoted(name), part, durable=None)
+            count += part.num_rows
+            part = next(parts, None)
+    except (PenstockError, pa.ArrowException, OSError) as error:
+        session.execute(f"DROP {kind} {quoted(name)} DELETE TOPIC;")
+        if isinstance(error, PenstockError):
+            raise
+        raise StatementError(f"the data of {name} cannot be read: {error}") from error
+    details = {**made.details, "rows": count}
+    return Message(made.kind, f"{made.text}, {count} rows loaded", made.statement, details=details)
+
+
+def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
+    """The columns as CREATE has them, those of the key first."""
+    names = [_name(field.name) for field in schema]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise StatementError(f"the data has the column {twice} twice", suggestion="Names differ by more than case.")
+    wanted = [_name(key) for key in keys]
+    for key in wanted:
+        if key not in names:
+            raise StatementError(f"the data has no column {key} for the key", suggestion=f"It has {', '.join(names)}.")
+    if kind == "TABLE" and not wanted:
+        raise StatementError("a table needs a key", suggestion=f"Name one of {', '.join(names)} as its key.")
+    role = " PRIMARY KEY" if kind == "TABLE" else " KEY"
+    types = {name: _type(field) for name, field in zip(names, schema, strict=True)}
+    rest = [name for name in names if name not in wanted]
+    return [*(f"{quoted(n)} {types[n]}{role}" for n in wanted), *(f"{quoted(n)} {types[n]}" for n in rest)]
+
+
+def _name(name: Any) -> str:
+    """A column's name: as without quotes where it can stand without, else as it is."""
+    text = str(name)
+    return text.upper() if _PLAIN.fullmatch(text) else text
+
+
+def _type(field: Any) -> SqlType:
+    if pa.types.is_null(field.type):
+        return STRING
+    try:
+        return _folded(from_arrow(field.type))
+    except StatementError as error:
+        raise StatementError(f"the column {field.name} cannot be taken: {error.message}") from None
+
+
+def _folded(type_: SqlType) -> SqlType:
+    """The type with the names of fields as those of columns."""
+    match type_:
+        case Array(item):
+            return Array(_folded(item))
+        case Map(key, item):
+            return Map(key, _folded(item))
+        case Struct(fields):
+            return Struct(tuple((_name(name), _folded(field)) for name, field in fields))
+    return type_
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, (bool, int)):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _arrow(data: Any) -> Any:
+    """Rows in any container as an Arrow table.  Raises: StatementError."""
+    given = columns_in(data, {})
+    arrays: list[Any] = []
+    for name, values in given.columns:
+        if isinstance(values, list):
+            _check_depth(values, name)
+            try:
+                values = pa.array([None if type(v).__name__ == "Absent" else v for v in values], from_pandas=True)
+            except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+                raise StatementError(f"no type holds all values of the column {name}: {error}") from None
+        arrays.append(values)
+    return pa.table(arrays, names=[str(name) for name, _ in given.columns])
+
+
+def _check_depth(values: list[Any], name: Any) -> None:
+    """Raises: StatementError, before Arrow would dive into what is nested too deeply."""
+    level: list[Any] = values
+    for _ in range(_DEPTH_MAX):
+        level = [
+            item
+            for value in level
+            if isinstance(value, (list, tuple, dict))
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, (list, tuple, dict))
+        ]
+        if not level:
+            return
+    raise StatementError(f"the column {name} is nested more than {_DEPTH_MAX} levels deep")
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def read_file(path: Path) -> Iterator[Any]:
+    """The rows of a file as Arrow tables: Parquet, CSV, TSV, JSON lines, Arrow; by its ending, ``.gz`` may follow.
+
+    Raises:
+        StatementError: it cannot be read, or has another ending.
+    """
+    ending = next((e for e in reversed(path.suffixes) if e.lower() not in (".gz", ".zst", ".bz2")), "").lower()
+    try:
+        match ending:
+            case ".parquet" | ".pq":
+                import pyarrow.parquet
+
+                file = pyarrow.parquet.ParquetFile(path)
+                return _batches(file.iter_batches(ROWS_PER_COMMIT), file.schema_arrow)
+            case ".csv" | ".tsv":
+                import pyarrow.csv
+
+                options = pyarrow.csv.ParseOptions(delimiter="\t" if ending == ".tsv" else ",", newlines_in_values=True)
+                whole = pyarrow.csv.read_csv(
+                    path,
+                    parse_options=options,
+                    read_options=pyarrow.csv.ReadOptions(block_size=64 * 1024 * 1024),
+                    convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False),
+                )
+                return _pieces(whole)
+            case ".json" | ".jsonl" | ".ndjson":
+                import pyarrow.json
+
+                return _pieces(pyarrow.json.read_json(path, pyarrow.json.ReadOptions(block_size=64 * 1024 * 1024)))
+            case ".arrow" | ".feather" | ".ipc":
+                import pyarrow.feather
+
+                return _pieces(pyarrow.feather.read_table(path))
+    except (OSError, pa.ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StatementError(f"{path} cannot be read: {reason}") from error
+    raise StatementError(
+        f"it cannot be told what {path} is", suggestion="Its name ends in .parquet, .csv, .tsv, .jsonl, .ndjson or .arrow."
+    )
+
+
+def _pieces(table: Any) -> Iterator[Any]:
+    for start in range(0, max(table.num_rows, 1), ROWS_PER_COMMIT):
+        yield table.slice(start, ROWS_PER_COMMIT)
+
+
+def _batches(batches: Iterator[Any], schema: Any) -> Iterator[Any]:
+    some = False
+    for batch in batches:
+        some = True
+        yield pa.Table.from_batches([batch])
+    if not some:
+        yield schema.empty_table()
