@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = [
     "AssertionFailedError",
@@ -43,7 +44,21 @@ class Span:
 
 
 class PenstockError(Exception):
-    """What every error of Penstock is."""
+    """What every error of Penstock is.
+
+    Attributes:
+        code: what kind of error it is, for programs and logs: it stays the same when the wording changes.
+        span: where in the text of a statement, if that is known.
+    """
+
+    code: ClassVar[str] = "penstock"
+    span: Span | None = None
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it, in words; None if there is nothing to say."""
+        found = getattr(self, "suggestion", None) or getattr(self, "action", None)
+        return None if found is None else str(found)
 
 
 class StatementError(PenstockError):
@@ -59,6 +74,8 @@ class StatementError(PenstockError):
     Attributes:
         path: of the script that the text is from, if it is from one.
     """
+
+    code = "statement"
 
     def __init__(
         self,
@@ -102,13 +119,19 @@ class StatementError(PenstockError):
 class UnsupportedError(StatementError):
     """The dialect has this, Penstock does not (yet): it is refused, never accepted and ignored."""
 
+    code = "unsupported"
+
 
 class AssertionFailedError(StatementError):
     """An ASSERT statement does not hold."""
 
+    code = "assertion"
+
 
 class DataError(PenstockError):
     """A record could not be processed, or a query stopped because of one."""
+
+    code = "data"
 
 
 class StorageError(PenstockError):
@@ -120,6 +143,8 @@ class StorageError(PenstockError):
         offset: the byte in the file, if known.
         action: what the operator can do.
     """
+
+    code = "storage"
 
     def __init__(
         self, message: str, *, path: str | None = None, offset: int | None = None, action: str | None = None
@@ -147,6 +172,8 @@ class OffsetOutOfRangeError(StorageError):
         start, end: the first offset that there is, and the one after the last.
     """
 
+    code = "offset_out_of_range"
+
     def __init__(self, topic: str, partition: int, asked: int, start: int, end: int) -> None:
         what = f"offsets {start} to {end - 1}" if end > start else f"no records (its next offset is {end})"
         gone = "have been removed" if asked < start else "have not been written"
@@ -164,25 +191,37 @@ class OffsetOutOfRangeError(StorageError):
 class ClientError(PenstockError):
     """A producer or a consumer is used in a way that cannot work; nothing was changed."""
 
+    code = "client"
+
 
 class ProducerFencedError(ClientError):
     """A newer producer with the same id is there: this one writes nothing any more."""
+
+    code = "producer_fenced"
 
 
 class OutOfOrderSequenceError(ClientError):
     """A producer's record has not the number after its last one in the partition: records between them are missing."""
 
+    code = "out_of_order_sequence"
+
 
 class BufferExhaustedError(ClientError):
     """A producer's buffer stayed full for ``max_block_ms``: records come faster than they can be written."""
+
+    code = "buffer_exhausted"
 
 
 class CommitFailedError(ClientError):
     """A consumer commits offsets of partitions that its group has given to another member since: its generation is over."""
 
+    code = "commit_failed"
+
 
 class InternalError(PenstockError):
     """A bug in Penstock.  Please report it."""
+
+    code = "internal"
 
 
 def unwritable(text: str) -> str | None:

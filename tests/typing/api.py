@@ -68,6 +68,49 @@ def push(database: penstock.Database) -> None:
             print(pushed.values, pushed.tombstone, pushed.missed)
 
 
+def relations(database: penstock.Database, path: Path) -> None:
+    """What comes out becomes what one needs."""
+    table: penstock.Relation = database.sql("SELECT * FROM counts")
+    some: list[tuple[object, ...]] = table.fetchmany(10)
+    described: list[str] = [column[0] for column in table.description]
+    written: Path = table.to_parquet(path)
+    counts: penstock.TableHandle = database.table("counts")
+    row: dict[str, object] | None = counts.get("ann")
+    orders: penstock.StreamHandle = database.stream("orders")
+    token: penstock.Token = orders.insert({"id": 1})
+    print(some, described, written, row, token, counts.filter("n > ?", parameters=[1]), table.to_csv(path), orders.schema)
+
+
+def handled(database: penstock.Database) -> None:
+    """Errors say what they are and what to do."""
+    try:
+        database.execute("SELECT")
+    except penstock.PenstockError as error:
+        code: str = error.code
+        hint: str | None = error.hint
+        print(code, hint, error.span)
+
+
+def tested() -> None:
+    """Time that passes at will."""
+    clock = penstock.ManualClock(0)
+    with penstock.connect(clock=clock) as database:
+        now: int = database.advance(minutes=5)
+        print(now)
+
+
+async def asynchronous(path: Path) -> None:
+    """The same methods, awaited."""
+    async with penstock.connect_async(path) as database:
+        same: penstock.AsyncDatabase = database
+        token: penstock.Token = await same.insert("orders", {"id": 1})
+        table: penstock.Table = await same.sql("SELECT * FROM counts", after=token)
+        async with same.subscribe("SELECT * FROM counts EMIT CHANGES;", resume="me") as rows:
+            async for row in rows:
+                values: dict[str, object] = row.as_dict()
+                print(values, table)
+
+
 async def push_async(database: penstock.Database) -> None:
     """An asynchronous one as well."""
     subscription: penstock.Subscription = database.subscribe("SELECT * FROM counts EMIT CHANGES;")
