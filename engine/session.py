@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
-from .catalog import Catalog
+from .catalog import Catalog, DataSource
 from .clients import ClientMethods
 from .handles import StreamHandle, TableHandle, handle
 from .loading import create_from, read_file
@@ -267,6 +268,15 @@ class Session(ClientMethods):
                 return select.pull(context, query, text if parameters is None else None)
             except StatementError as error:
                 raise error.located(text) from error.__cause__
+
+    def lookup(self, text: str) -> tuple[DataSource, Callable[[], Table]] | None:
+        """A pull query by key whose like was answered before: its table, and what answers it without waiting.
+
+        None where `sql` is to be asked: another kind of query, or the first of its kind.
+        """
+        context = Context(self._engine, self._state)
+        known = self._engine.lookups.find(context.catalog, context.options, text)
+        return None if known is None else (known[0].source, partial(known[0].answer, known[1]))
 
     def duckdb(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
         """Answer one SELECT of DuckDB's own SQL over the same tables and streams: its functions, its types, its meaning.

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from . import info, websocket
+from . import info, openapi, websocket
 from .accounts import Account
 from .guard import Guard
 from .http import JSON, KSQL_JSON, Receive, Request, Scope, Send
@@ -65,6 +65,7 @@ class Application:
             ("GET", "/clusterStatus", self._facts(info.cluster_status)),
             ("GET", "/is_valid_property/{name}", self._property),
             ("GET", "/metrics", self._metrics),
+            ("GET", "/openapi.json", self._openapi),
         ]
         self._handlers = {(method, path): handler for method, path, handler in table}
         self._routes = [Route(path, _unused, methods=[method]) for method, path, _ in table if "{" in path]
@@ -198,6 +199,9 @@ class Application:
         _check_known(account)
         text = exposition(await self._service.workers.run(families, self._service))
         await request.respond(text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _openapi(self, request: Request, account: Account) -> None:
+        await request.respond(openapi.text().encode(), JSON)
 
     async def _static(self, request: Request, account: Account) -> None:
         assert self._console is not None

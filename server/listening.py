@@ -37,6 +37,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
+        made.listen(_BACKLOG)  # from now on whoever connects waits for the loop, and is not refused
         made.setblocking(False)
     except OSError as error:
         raise StorageError(

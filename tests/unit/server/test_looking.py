@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 from penstock.server.telemetry import trace_of
 
@@ -92,3 +94,13 @@ def test_traces() -> None:
     for bad in (None, "", good.upper(), good[:-1], "ff" + good[2:], f"00-{zero}-00f067aa0ba902b7-01", good + "-x"):
         assert trace_of(bad) is None, bad
     assert trace_of("01" + good[2:] + "-more") is not None
+
+
+def test_the_openapi_document_is_the_one_in_the_docs(shop: Api) -> None:
+    """And names every path that the server answers at."""
+    document = shop.http.get("/openapi.json").json()
+    kept = Path(__file__).resolve().parents[3] / "docs" / "server" / "openapi.json"
+    assert document == json.loads(kept.read_text()), "python -m penstock.server.openapi > docs/server/openapi.json"
+    for path in document["paths"]:
+        if "{" not in path:
+            assert shop.http.request("GET", path).status_code in (200, 307, 405), path
