@@ -29,7 +29,7 @@ from .results import Message, PrintResult, PushResult, Result, Submitted, Table
 from .session_state import SessionState
 from .settings import Settings
 from .state import Engine
-from .statements import adhoc, records, select
+from .statements import duckdb_query, records, select
 from .statements.answers import sources_named
 from .statements.consume import partition_records
 from .statements.context import Context
@@ -295,7 +295,7 @@ class Session(ClientMethods):
             check_text(text)
             if after is not None:
                 self.wait(after)
-            return adhoc.query(Context(self._engine, self._state), text, parameters)
+            return duckdb_query.query(Context(self._engine, self._state), text, parameters)
 
     def key_lookup(self, name: str) -> KeyLookup:
         """What `TableHandle` looks up rows by.  Raises: StatementError: no query keeps the table."""
