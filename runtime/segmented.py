@@ -1,8 +1,7 @@
 """Segmented scans: running results per group over a whole batch, in the order and with the rounding of one row at a time.
 
-Whole numbers are summed modulo 2**64, where the order does not matter, so a cumulative sum over all rows minus what came
-before the group gives every running sum.  Sums of floats, minima and maxima are taken group by group in order: large
-groups by `numpy.ufunc.accumulate`, the small ones all at once, first rows first.
+Whole numbers are folded by compiled kernels, row by row.  Other values and operations are folded group by group in order:
+large groups by `numpy.ufunc.accumulate`, the small ones all at once, first rows first.
 """
 
 from __future__ import annotations
@@ -12,10 +11,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..kernels import folds
 from .batch import Int64s
 from .kernel import Segments
 
 Values = npt.NDArray[Any]
+
+_COMPILED: Final[dict[np.ufunc, Any]] = {np.maximum: folds.largest, np.minimum: folds.smallest}
+"""What whole numbers are folded with."""
 
 _LARGE: Final = 48
 """Rows from which a group is scanned by itself: there a call of NumPy for one group costs less than its share of rounds."""
@@ -23,26 +26,31 @@ _LARGE: Final = 48
 
 def running_sums(segments: Segments, initial: Int64s, values: Int64s) -> Int64s:
     """int64[n]: the sum of each row's group right after the row, modulo 2**64."""
-    order, starts = segments.order, segments.starts
-    sums = np.cumsum(values[order])
-    before = np.zeros(segments.count, np.int64)
-    before[1:] = sums[starts[1:] - 1]
-    running = np.empty(len(values), np.int64)
-    running[order] = sums + (initial - before)[segments.groups[order]]
+    running = folds.sums(segments.groups, initial, values, every=True)[1]
+    assert running is not None
     return running
 
 
 def final_sums(segments: Segments, initial: Int64s, values: Int64s) -> Int64s:
     """int64[count]: the sum of each group after all rows, modulo 2**64."""
-    final = initial.astype(np.int64, copy=True)
-    np.add.at(final, segments.groups, values)
-    return final
+    return folds.sums(segments.groups, initial, values, every=False)[0]
+
+
+def last_rows(segments: Segments) -> Int64s:
+    """int64[count]: the last row of each group."""
+    rows = np.empty(segments.count, np.int64)
+    rows[segments.groups] = np.arange(len(segments.groups), dtype=np.int64)  # the last write stays
+    return rows
 
 
 # Infinities of both signs add up to NaN: an answer, and nothing to warn of.
 @np.errstate(invalid="ignore", over="ignore")
 def final_values(operation: np.ufunc, segments: Segments, initial: Values, values: Values) -> Values:
     """Each group's value after all rows: ``initial`` and then the rows folded by a binary ufunc, in order."""
+    compiled = _COMPILED.get(operation)
+    if compiled is not None and initial.dtype == values.dtype == np.int64:
+        final_: Values = compiled(segments.groups, initial, values, every=False)[0]
+        return final_
     final = initial.copy()
     operation.at(final, segments.groups, values)
     return final
@@ -51,6 +59,10 @@ def final_values(operation: np.ufunc, segments: Segments, initial: Values, value
 @np.errstate(invalid="ignore", over="ignore")
 def running_values(operation: np.ufunc, segments: Segments, initial: Values, values: Values) -> Values:
     """The value of each row's group right after the row, folded by a binary ufunc, in order."""
+    compiled = _COMPILED.get(operation)
+    if compiled is not None and initial.dtype == values.dtype == np.int64:
+        running_: Values = compiled(segments.groups, initial, values, every=True)[1]
+        return running_
     order, starts = segments.order, segments.starts
     counts = np.diff(starts, append=len(order))
     folded = values[order]
@@ -79,21 +91,14 @@ def running_values(operation: np.ufunc, segments: Segments, initial: Values, val
 
 def running_last(segments: Segments, marked: npt.NDArray[np.bool_]) -> Int64s:
     """int64[n]: the last marked row of each row's group up to and with the row itself, -1 if there is none."""
-    order, starts = segments.order, segments.starts
-    place = np.where(marked[order], np.arange(len(order), dtype=np.int64), -1)
-    np.maximum.accumulate(place, out=place)
-    found = place >= starts[segments.groups[order]]
-    running = np.empty(len(order), np.int64)
-    running[order] = np.where(found, order[place], -1)
+    running = folds.last(segments.groups, segments.count, marked, every=True)[1]
+    assert running is not None
     return running
 
 
 def final_last(segments: Segments, marked: npt.NDArray[np.bool_]) -> Int64s:
     """int64[count]: the last marked row of each group, -1 if there is none."""
-    final = np.full(segments.count, -1, np.int64)
-    rows = np.flatnonzero(marked)
-    final[segments.groups[rows]] = rows  # the last write stays
-    return final
+    return folds.last(segments.groups, segments.count, marked, every=False)[0]
 
 
 def final_first(segments: Segments, marked: npt.NDArray[np.bool_]) -> Int64s:
