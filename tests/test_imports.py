@@ -80,11 +80,8 @@ ORDER = {
 KNOWN_LOOPS = tuple(
     frozenset(loop.split())
     for loop in (
-        "storage.schemas.compatibility storage.schemas.protobuf storage.schemas.registry",
-        "runtime.operators.session_merges runtime.operators.session_output",
         "engine.pull.query engine.pull.select",
         "dbapi.connection dbapi.cursor",
-        "repl.commands repl.shell",
     )
 )
 """Circles that are left, to be dissolved."""

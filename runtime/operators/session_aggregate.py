@@ -33,8 +33,9 @@ from .group_states import (
     output_batch,
     running_maxima,
 )
-from .session_merges import Session, SessionRows, merge_one_by_one, sessions_in_order
+from .session_merges import merge_one_by_one, sessions_in_order
 from .session_output import Emissions
+from .sessions import Session, SessionRows
 from .suppress import ClosingWindows, emission_order
 
 STORE = "sessions"

@@ -13,7 +13,7 @@ from ..batch import Bools, Int64s
 from ..kernel import State
 from ..state_values import joined
 from .group_states import GroupStates
-from .session_merges import Session, SessionRows
+from .sessions import Session, SessionRows
 
 
 @dataclass(frozen=True, slots=True)

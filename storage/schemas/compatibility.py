@@ -17,7 +17,7 @@ from typing import Any
 
 from ...errors import StatementError
 from .checks import refusing_what_is_malformed
-from .registry import SchemaRegistry, SchemaText, resolve
+from .protocol import SchemaRegistry, SchemaText, resolve
 
 
 def incompatibilities(registry: SchemaRegistry, schema: SchemaText, older: Sequence[SchemaText], level: str) -> list[str]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ...errors import StatementError
 from .checks import refusing_what_is_malformed
-from .registry import WIRE_NAMES, SchemaRegistry, SchemaText, resolve
+from .protocol import WIRE_NAMES, SchemaRegistry, SchemaText, resolve
 
 BARE_KEY = "ROWKEY"
 BARE_VALUE = "ROWVAL"

@@ -26,7 +26,7 @@ from ..optional_packages import needed
 from ..values.type_names import type_name
 from .checks import Budget
 from .proto_text import ProtoFile, parse_proto, resolve_types
-from .registry import SchemaText
+from .protocol import SchemaText
 
 DEFAULT_MESSAGE = "ConnectDefault1"
 

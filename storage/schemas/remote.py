@@ -31,7 +31,7 @@ from typing import Any
 
 from ... import limits
 from ...errors import DataError, StatementError, StorageError
-from .registry import RegisteredSchema, SchemaReference, SchemaText, incompatible
+from .protocol import RegisteredSchema, SchemaReference, SchemaText, incompatible
 
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 _NOT_FOUND, _CONFLICT, _INVALID, _BUSY = 404, 409, 422, 429
