@@ -426,8 +426,7 @@ class Database(ClientMethods):
         self._check_open()
         if self.path is None:
             raise StatementError("a database in memory has no files to back up")
-        if isinstance(self._engine.log, LocalLog):
-            self._engine.log.flush()
+        self._engine.log.flush()
         return backup_directory(self.path, directory, progress)
 
     # --- life cycle ------------------------------------------------------------------------

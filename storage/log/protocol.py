@@ -197,8 +197,33 @@ class Committing(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class LogCapabilities:
+    """What a log may not have.  Whoever needs one of these asks for it, and has another way, or refuses; nobody asks which
+    log it is.
+
+    Attributes:
+        total_order: `FetchedRecords.arrivals` are one order over all topics and partitions.  Without it they are one per
+            partition.
+        typed_values: topics may have a ``value_type``.  Without it every topic is one of bytes.
+        joint_epochs: `Log.end_offsets` gives the ends of several partitions as of one commit.  Without it each is as of a
+            commit of its own.
+        stable_records: a record can be read by its place, quickly and for as long as the partition starts before it: who
+            keeps places need not keep records.
+    """
+
+    total_order: bool
+    typed_values: bool
+    joint_epochs: bool
+    stable_records: bool
+
+
 class Log(Protocol):
-    """Thread-safe."""
+    """Thread-safe.  The promise is what `tests/contracts/log.py` checks; this says it in words."""
+
+    @property
+    def capabilities(self) -> LogCapabilities:
+        """What this log has of what not every log has."""
 
     @property
     def foreign(self) -> bool:

@@ -24,7 +24,16 @@ from ... import interrupts
 from ...files import Files, RealFiles, discard
 from ...layout import open_directory, partition_directory, topic_directory, upgrade
 from ..partitioner import partitions_of
-from ..protocol import FetchedRecords, OffsetReset, Outcome, ProducedBatch, TopicConfig, TopicPartition, Transaction
+from ..protocol import (
+    FetchedRecords,
+    LogCapabilities,
+    OffsetReset,
+    Outcome,
+    ProducedBatch,
+    TopicConfig,
+    TopicPartition,
+    Transaction,
+)
 from ..settings import LogSettings
 from .commit.committer import Committer
 from .commit.recovery import recover
@@ -41,7 +50,9 @@ from .segments.record import fields_hold_dictionaries
 __all__ = ["LocalLog"]
 
 
-_QUICK = {"foreign", "check_process", "epoch", "arrival_end", "topics", "config", "topic_id", "topic", "next_turn"}
+_CAPABILITIES = LogCapabilities(total_order=True, typed_values=True, joint_epochs=True, stable_records=True)
+_NUMBERS = {"capabilities", "foreign", "check_process", "epoch", "arrival_end", "next_turn"}
+_QUICK = {"topics", "config", "topic_id", "topic", *_NUMBERS}
 """What takes no lock (or one of C's, for nothing but a number)."""
 
 
@@ -105,6 +116,11 @@ class LocalLog:
         except BaseException:
             files.close()
             raise
+
+    @property
+    def capabilities(self) -> LogCapabilities:
+        """See `protocol.Log.capabilities`: all of them."""
+        return _CAPABILITIES
 
     @property
     def foreign(self) -> bool:
