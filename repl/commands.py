@@ -22,8 +22,8 @@ class Console(Protocol):
     def write(self) -> Callable[[str], None]:
         """Shows a text."""
 
-    def run(self, text: str) -> bool:
-        """Execute statements, and show their results; whether all went well."""
+    def run(self, text: str, path: str | None = None) -> bool:
+        """Execute statements (of a file), and show their results; whether all went well."""
 
     def show(self, result: Any) -> None:
         """Show a result."""
