@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any
 
 from ..errors import StatementError
@@ -61,8 +62,15 @@ def nodes_of(tree: Any) -> list[ast.Node]:
             stack.extend(reversed(node))
         elif isinstance(node, ast.Node):
             found.append(node)
-            stack.extend(reversed([getattr(node, f.name) for f in fields(node) if f.name != "span"]))
+            kind: Any = type(node)
+            stack.extend([getattr(node, name) for name in _parts_of(kind)])
     return found
+
+
+@cache
+def _parts_of(kind: Any) -> tuple[str, ...]:
+    """The names of a kind's fields that may hold nodes, the last one first."""
+    return tuple(f.name for f in reversed(fields(kind)) if f.name != "span")
 
 
 def rebuilt(tree: Any, change: Any) -> Any:

@@ -11,6 +11,7 @@ import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeGuard
 from typing import Literal as Word
 
@@ -280,10 +281,16 @@ def same(left: TypedExpression, right: TypedExpression) -> bool:
 def children(expression: TypedExpression) -> tuple[TypedExpression, ...]:
     """The node's direct parts, in the order of the text."""
     found: list[TypedExpression] = []
-    for part in fields(expression):
-        if part.name not in ("type", "span"):
-            _collect(getattr(expression, part.name), found)
+    kind: Any = type(expression)
+    for name in _parts_of(kind):
+        _collect(getattr(expression, name), found)
     return tuple(found)
+
+
+@cache
+def _parts_of(kind: Any) -> tuple[str, ...]:
+    """The names of a kind's fields that may hold parts."""
+    return tuple(part.name for part in fields(kind) if part.name not in ("type", "span"))
 
 
 def _collect(value: Any, found: list[TypedExpression]) -> None:

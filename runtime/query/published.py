@@ -63,8 +63,9 @@ class Published:
 
     def _is_worth_it(self, tasks: Sequence[Task]) -> bool:
         """Whether readers who may come would wait long, and what it costs is little."""
-        if self._step_s < _LONG_STEP_S:
-            return False
+        return self._step_s >= _LONG_STEP_S and self._is_small(tasks)
+
+    def _is_small(self, tasks: Sequence[Task]) -> bool:
         return sum(s.size_bytes for s in self._stores(tasks)) <= MARKED_STATE_BYTES_MAX
 
     def stepped(self, seconds: float) -> None:
@@ -72,8 +73,8 @@ class Published:
         self._step_s = seconds
 
     def start(self, tasks: Sequence[Task]) -> None:
-        """Publish what the query starts with."""
-        self.parts = None if self._node is None else self.take(tasks)
+        """Publish what the query starts with, if that is little: the first step copies what it overwrites of it."""
+        self.parts = self.take(tasks) if self._node is not None and self._is_small(tasks) else None
 
     def _stores(self, tasks: Sequence[Task]) -> list[StateStore]:
         view = self.view
