@@ -7,7 +7,7 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations kill-demo bench sanitize clean server-clients
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations kill-demo bench sanitize clean server-clients http-fuzz
 
 setup: $(STAMP)
 
@@ -74,6 +74,9 @@ server-clients: setup
 	mkdir -p build/npm
 	-npm --prefix build/npm install --no-audit --no-fund --ignore-scripts ksqldb-client@1.0.5 @cubejs-backend/ksql-driver@1.7.43
 	$(BIN)/python -m pytest tests/server_clients -q -rs
+
+http-fuzz: setup
+	PENSTOCK_HTTP_FUZZ=100000 $(BIN)/python -m pytest tests/unit/server/test_hostile.py -q
 
 bench: setup
 	$(BIN)/python -m benchmarks
