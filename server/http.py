@@ -43,7 +43,7 @@ class Request:
         timeout_s: how long it may take to arrive.
     """
 
-    __slots__ = ("_headers", "body_bytes_max", "receive", "scope", "send", "started", "timeout_s")
+    __slots__ = ("_body_ended", "_headers", "body_bytes_max", "receive", "scope", "send", "started", "timeout_s")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes_max: int, timeout_s: float) -> None:
         self.scope = scope
@@ -53,6 +53,7 @@ class Request:
         self.timeout_s = timeout_s
         self.started = False
         """Whether the head of the answer has been sent."""
+        self._body_ended = False
         self._headers: dict[str, str] | None = None
 
     @property
@@ -107,7 +108,9 @@ class Request:
             raise ApiError(TIMED_OUT, "the body of the request did not arrive in time", headers=_CLOSE) from error
         if message["type"] != "http.request":
             raise Disconnected
-        return message.get("body", b""), message.get("more_body", False)
+        more = bool(message.get("more_body", False))
+        self._body_ended = not more
+        return message.get("body", b""), more
 
     async def json(self) -> dict[str, Any]:
         """The body as a JSON object.  Raises: ApiError, Disconnected."""
@@ -121,11 +124,22 @@ class Request:
 
     async def start(self, status: int, content_type: str | None, headers: Headers = ()) -> None:
         """The head of an answer."""
+        headers = tuple(headers)
         self.started = True
-        found = list(headers)
+        found = [h for h in headers if h[0] != b"connection"]
+        if self.scope.get("http_version", "1.1").startswith("1") and (
+            len(found) < len(headers) or (status >= 400 and self._unread)
+        ):
+            found.append(_CLOSE[0])  # HTTP/2 has no such header, and no need of it
         if content_type is not None:
             found.append((b"content-type", content_type.encode()))
         await self.send({"type": "http.response.start", "status": status, "headers": found})
+
+    @property
+    def _unread(self) -> bool:
+        """Whether the answer comes before the body was read to its end: the connection cannot take another request then."""
+        has_body = self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers
+        return has_body and not self._body_ended
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """A piece of the answer's body."""
