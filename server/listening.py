@@ -12,8 +12,11 @@ from collections import deque
 from typing import Any, Final
 
 import hypercorn.asyncio
+import hypercorn.asyncio.run
 import hypercorn.config
 import hypercorn.protocol.h2
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.events import Event, Updated
 
 from ..errors import StorageError
 from .config import ServerConfig
@@ -120,6 +123,24 @@ class _Pieces(hypercorn.protocol.h2.StreamBuffer):
 
 
 hypercorn.protocol.h2.StreamBuffer = _Pieces  # type: ignore[misc]
+
+
+class _Connection(TCPServer):
+    """A connection that ends when its client closes it; hypercorn would wait until it has been idle for long."""
+
+    async def _read_data(self) -> None:
+        try:
+            await super()._read_data()
+        finally:
+            await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, Updated) and event.idle and self.reader.at_eof():
+            return  # an answer ended after its client had gone: there is nothing to wait for
+        await super().protocol_send(event)
+
+
+hypercorn.asyncio.run.TCPServer = _Connection  # type: ignore[attr-defined]
 
 
 async def listen(app: Any, config: ServerConfig, listening: socket.socket, stop: asyncio.Event) -> None:
