@@ -48,6 +48,8 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
         case ast.Explain(statement=inner, query_id=query_id):
             if inner is None:
                 return _of_query("read", query_id, catalog)
+            if not isinstance(inner, ast.Query | ast.TableQuery | ast.CreateAsSelect | ast.InsertSelect):
+                return needs(inner, catalog, topic_prefix)  # there is nothing to explain, and maybe something to refuse
             return _reads(inner, catalog) or [Need("read")]
         case ast.Print(topic=topic):
             return [_topic("read", topic, catalog)]
@@ -79,6 +81,8 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
             return [Need("admin", what="settings of the server")]
         case ast.CreateConnector() | ast.DropConnector():
             return [Need("admin", what="connectors")]
+        case ast.CreateFrom():
+            raise ApiError(NOT_ALLOWED, "FROM 'file' would read a file of the server: insert the file's rows instead")
         case ast.RunScript():
             raise ApiError(NOT_ALLOWED, "RUN SCRIPT would read a file of the server: send the script's text instead")
     raise ApiError(NOT_ALLOWED, f"{type(statement).__name__} is not to be had from outside")

@@ -109,6 +109,7 @@ STATEMENTS: dict[str, tuple[str, set[str]]] = {
     "assert topic": ("ASSERT TOPIC orders;", _READ),
     "alter system": ("ALTER SYSTEM 'auto.offset.reset' = 'latest';", {"admin"}),
     "connector": ("CREATE SOURCE CONNECTOR c WITH ('a'='b');", {"admin"}),
+    "from a file": ("CREATE STREAM ord_f FROM '/etc/passwd' WITH (format='csv');", set()),
     "run script": ("RUN SCRIPT '/etc/passwd';", set()),
 }  # fmt: skip
 
