@@ -19,29 +19,15 @@ from ..expressions import nodes as n
 from ..expressions.arithmetic import as_decimal
 from ..expressions.casts import can_cast
 from ..expressions.temporal_text import parse_timestamp
-from ..expressions.values import to_python
 from ..functions import near_misses
 from ..functions.registry import Function, LambdaOf, Registry, Special
 from ..schema import WINDOW_BOUNDS
+from .bind_answers import bind_subquery, bind_window
 from .coercion import CAST_HINT, TEMPORAL, coerce, common_type, list_type
 from .overloads import Argument, choose, spread
 from .types import resolve_type
 
 TypedExpression = n.TypedExpression
-WINDOW_FUNCTIONS: dict[str, tuple[int, int, t.SqlType | None]] = {
-    "ROW_NUMBER": (0, 0, t.BIGINT),
-    "RANK": (0, 0, t.BIGINT),
-    "DENSE_RANK": (0, 0, t.BIGINT),
-    "PERCENT_RANK": (0, 0, t.DOUBLE),
-    "CUME_DIST": (0, 0, t.DOUBLE),
-    "NTILE": (1, 1, t.BIGINT),
-    "LAG": (1, 3, None),
-    "LEAD": (1, 3, None),
-    "FIRST_VALUE": (1, 1, None),
-    "LAST_VALUE": (1, 1, None),
-    "NTH_VALUE": (2, 2, None),
-}
-"""Functions that only OVER makes possible: how many arguments they take, and their type (None: that of the first one)."""
 TIME_COLUMNS = ("ROWTIME", *WINDOW_BOUNDS)
 _UNITS = {
     unit: unit.removesuffix("S")
@@ -137,7 +123,7 @@ def bind_to(
 
 class _Binder:
     def __init__(self, scope: Scope, functions: Registry, types: Mapping[str, t.SqlType]) -> None:
-        self._scope = scope
+        self.scope = scope
         self._functions = functions
         self._types = types
         self._parameters: dict[str, t.SqlType] = {}
@@ -211,9 +197,9 @@ class _Binder:
                     suggestion="Give values beside the text: sql(text, parameters=[..]) or {..} by name.",
                 )
             case ast.ScalarSubquery() | ast.InSubquery() | ast.Exists():
-                return self._subquery(e)
+                return bind_subquery(e, self)
             case ast.WindowCall():
-                return self._window(e)
+                return bind_window(e, self)
             case ast.AtTimeZone():
                 raise UnsupportedError(
                     "AT TIME ZONE is not supported", span=e.span, suggestion="Use CONVERT_TZ(timestamp, from, to)."
@@ -238,7 +224,7 @@ class _Binder:
         if ref.qualifier is None and ref.name in self._parameters:
             return n.ParameterRef(ref.name, type=self._parameters[ref.name], span=ref.span)
         try:
-            column = self._scope.resolve(ref)
+            column = self.scope.resolve(ref)
         except StatementError as error:
             if error.span is None:
                 error.span = ref.span
@@ -367,10 +353,10 @@ class _Binder:
             known = right if n.is_untyped_null(left) else left
             type_ = t.STRING if n.is_untyped_null(known) else known.type
             left, right = coerce(left, type_), coerce(right, type_)
-        left, right = self._comparable(operator, left, right, span)
+        left, right = self.comparable(operator, left, right, span)
         return n.Compare(operator, left, right, type=t.BOOLEAN, span=span)
 
-    def _comparable(
+    def comparable(
         self, operator: str, left: TypedExpression, right: TypedExpression, span: Span
     ) -> tuple[TypedExpression, TypedExpression]:
         a, b = left.type, right.type
@@ -523,86 +509,15 @@ class _Binder:
         type_ = t.Struct(tuple((name, value.type) for name, value in members))
         return n.StructMake(tuple(members), type=type_, span=e.span)
 
-    # --- subqueries and windows ------------------------------------------------------------
-
-    def _subquery(self, e: ast.ScalarSubquery | ast.InSubquery | ast.Exists) -> TypedExpression:
-        """A subquery depends on nothing around it, so it is a constant."""
-        operand = self.bind(e.operand) if isinstance(e, ast.InSubquery) else None
-        types, columns = self._scope.rows_of(e.query, e.span)
-        if isinstance(e, ast.Exists):
-            return n.Literal(bool(len(columns[0])), type=t.BOOLEAN, span=e.span)
-        if len(types) != 1:
-            raise StatementError(f"a subquery has one column here, and this one has {len(types)}", span=e.query.span)
-        values, type_ = columns[0], types[0]
-        if operand is None:
-            if len(values) > 1:
-                raise StatementError(
-                    f"a subquery that stands for a value gives one row, and this one gives {len(values):,}",
-                    span=e.query.span,
-                    suggestion="Aggregate it, or write LIMIT 1.",
-                )
-            value = to_python(values, type_)[0] if len(values) else None
-            return n.Literal(value, type=type_, span=e.span)
-        assert isinstance(e, ast.InSubquery)
-        if n.is_untyped_null(operand):
-            raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
-        operand, example = self._comparable("=", operand, n.null(type_, e.query.span), e.span)
-        common = common_type(operand.type, example.type) or operand.type
-        distinct = values.drop_null() if isinstance(type_, t.Array | t.Map | t.Struct) else values.unique().drop_null()
-        items = [n.Literal(v, type=type_) for v in to_python(distinct, type_)]
-        found = tuple(coerce(item, common) for item in items)
-        return n.In(coerce(operand, common), found, e.negated, type=t.BOOLEAN, span=e.span)
-
-    def _window(self, e: ast.WindowCall) -> TypedExpression:
-        self._scope.check_window(e.span)
-        partition_by = tuple(self.bind(p) for p in e.partition_by)
-        order_by = tuple(self.bind(o.expression) for o in e.order_by)
-        directions = tuple((o.descending, o.nulls == "FIRST") for o in e.order_by)
-        call = self._windowed(e.call)
-        for part in (*partition_by, *order_by, *call.arguments):
-            if any(isinstance(node, n.WindowFunction) for node in n.walk(part)):
-                raise StatementError(f"{call.name} cannot stand over another OVER", span=part.span)
-        return replace(
-            call, partition_by=partition_by, order_by=order_by, directions=directions, frame=_frame(e), span=e.span
-        )
-
-    def _windowed(self, e: ast.FunctionCall) -> n.WindowFunction:
-        """The call of a window function, without its window."""
-        nothing: tuple[Any, ...] = ((), (), (), ("ROWS", ("UNBOUNDED PRECEDING", 0), ("UNBOUNDED FOLLOWING", 0)))
-        shape = WINDOW_FUNCTIONS.get(e.name)
-        if e.distinct:
-            raise StatementError("DISTINCT cannot stand in a call with OVER", span=e.span)
-        if shape is None:
-            self._over = True
-            try:
-                bound = self._call(e)
-            finally:
-                self._over = False
-            if not isinstance(bound, n.AggregateCall):
-                raise StatementError(
-                    f"{e.name} is neither an aggregate nor a window function",
-                    span=e.span,
-                    suggestion=f"Window functions are {', '.join(WINDOW_FUNCTIONS)}.",
-                )
-            return n.WindowFunction(
-                bound.name, bound.function, bound.arguments, bound.parameter_names, *nothing, type=bound.type, span=e.span
-            )
-        least, most, result = shape
-        if not least <= len(e.arguments) <= most or e.star:
-            wanted = str(least) if least == most else f"{least} to {most}"
-            raise StatementError(f"{e.name} takes {wanted} argument{'s' * (most != 1)}", span=e.span)
-        arguments = [self.bind(a) for a in e.arguments]
-        for place, argument in enumerate(arguments):
-            if place == (0 if e.name == "NTILE" else 1):
-                arguments[place] = coerce(argument, t.BIGINT)
-            elif place == 2:
-                arguments[place] = coerce(argument, arguments[0].type, lax=True)
-            elif n.is_untyped_null(argument):
-                raise StatementError(f"{e.name} needs a value that has a type", span=argument.span)
-        type_ = result or arguments[0].type
-        return n.WindowFunction(e.name, None, tuple(arguments), (), *nothing, type=type_, span=e.span)
-
     # --- functions -------------------------------------------------------------------------
+
+    def call_over(self, e: ast.FunctionCall) -> TypedExpression:
+        """A call with OVER, whose arguments may be aggregates."""
+        self._over = True
+        try:
+            return self._call(e)
+        finally:
+            self._over = False
 
     def _call(self, e: ast.FunctionCall) -> TypedExpression:
         function = self._functions.find(e.name)
@@ -617,7 +532,7 @@ class _Binder:
         arguments = self._arguments(function, e)
         without = any(spread(o.signature, 0) is not None for o in function.overloads)
         if function.kind == "AGGREGATE" and not arguments and not without:
-            arguments = [self._scope.rowtime(e.span)]  # section 7: what MAX(*) and MAX() aggregate
+            arguments = [self.scope.rowtime(e.span)]  # section 7: what MAX(*) and MAX() aggregate
         chosen = choose(function, function.overloads, arguments, self._bind_lambda, e.span)
         if function.kind == "AGGREGATE":
             return self._aggregate(function, chosen.overload, chosen, e)
@@ -689,7 +604,7 @@ class _Binder:
                 raise StatementError(f"{name} already is a parameter here", span=e.span, suggestion="Give it another name.")
             seen.add(name)
             try:
-                self._scope.resolve(ast.NameRef(name, span=e.span))
+                self.scope.resolve(ast.NameRef(name, span=e.span))
             except StatementError:
                 continue
             raise StatementError(
@@ -704,32 +619,6 @@ class _Binder:
         if n.aggregates_of(body) or n.table_calls_of(body):
             raise StatementError("a lambda can call neither aggregates nor table functions", span=e.body.span)
         return n.LambdaNode(parameters, body, type=body.type, span=e.span)
-
-
-def _frame(e: ast.WindowCall) -> tuple[str, tuple[str, int], tuple[str, int]]:
-    """The frame of a window: by default all rows up to the last peer of the row; all rows, if nothing orders them.
-
-    Raises:
-        StatementError: one that is not supported, or ends before it begins.
-    """
-    frame = e.frame
-    if frame is None:
-        end = "CURRENT ROW" if e.order_by else "UNBOUNDED FOLLOWING"
-        return "RANGE", ("UNBOUNDED PRECEDING", 0), (end, 0)
-    bounds: list[tuple[str, int]] = []
-    for bound in (frame.start, frame.end):
-        if isinstance(bound.rows, ast.Parameter):
-            raise StatementError("the parameter has no value", span=bound.span)
-        if bound.rows is not None and frame.unit == "RANGE":
-            raise UnsupportedError(
-                "RANGE with a distance is not supported", span=bound.span, suggestion="Use ROWS, or db.duckdb()."
-            )
-        bounds.append((bound.kind, bound.rows or 0))
-    kinds = ["UNBOUNDED PRECEDING", "PRECEDING", "CURRENT ROW", "FOLLOWING", "UNBOUNDED FOLLOWING"]
-    first, last = (kinds.index(kind) for kind, _ in bounds)
-    if first > last or first == 4 or last == 0:
-        raise StatementError("the frame ends before it begins", span=frame.span)
-    return frame.unit, bounds[0], bounds[1]
 
 
 def _literal_value(argument: TypedExpression) -> Any:

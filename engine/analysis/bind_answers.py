@@ -1,0 +1,154 @@
+"""What only queries that are answered once have: subqueries, and functions over windows of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ...errors import Span, StatementError, UnsupportedError
+from ...grammar import ast
+from .. import types as t
+from ..expressions import nodes as n
+from ..expressions.values import to_python
+from .coercion import coerce, common_type
+
+TypedExpression = n.TypedExpression
+WINDOW_FUNCTIONS: dict[str, tuple[int, int, t.SqlType | None]] = {
+    "ROW_NUMBER": (0, 0, t.BIGINT),
+    "RANK": (0, 0, t.BIGINT),
+    "DENSE_RANK": (0, 0, t.BIGINT),
+    "PERCENT_RANK": (0, 0, t.DOUBLE),
+    "CUME_DIST": (0, 0, t.DOUBLE),
+    "NTILE": (1, 1, t.BIGINT),
+    "LAG": (1, 3, None),
+    "LEAD": (1, 3, None),
+    "FIRST_VALUE": (1, 1, None),
+    "LAST_VALUE": (1, 1, None),
+    "NTH_VALUE": (2, 2, None),
+}
+"""Functions that only OVER makes possible: how many arguments they take, and their type (None: that of the first one)."""
+
+
+class _Scope(Protocol):
+    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]: ...
+
+    def check_window(self, span: Span) -> None: ...
+
+
+class Binder(Protocol):
+    """What `bind` does for the parts of these."""
+
+    @property
+    def scope(self) -> _Scope: ...
+
+    def bind(self, e: ast.Expression) -> TypedExpression: ...
+
+    def comparable(
+        self, operator: str, left: TypedExpression, right: TypedExpression, span: Span
+    ) -> tuple[TypedExpression, TypedExpression]:
+        """Two operands, made comparable.  Raises: StatementError."""
+
+    def call_over(self, e: ast.FunctionCall) -> TypedExpression:
+        """A call whose arguments may be aggregates.  Raises: StatementError."""
+
+
+def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: Binder) -> TypedExpression:
+    """A subquery depends on nothing around it, so it is a constant."""
+    operand = binder.bind(e.operand) if isinstance(e, ast.InSubquery) else None
+    types, columns = binder.scope.rows_of(e.query, e.span)
+    if isinstance(e, ast.Exists):
+        return n.Literal(bool(len(columns[0])), type=t.BOOLEAN, span=e.span)
+    if len(types) != 1:
+        raise StatementError(f"a subquery has one column here, and this one has {len(types)}", span=e.query.span)
+    values, type_ = columns[0], types[0]
+    if operand is None:
+        if len(values) > 1:
+            raise StatementError(
+                f"a subquery that stands for a value gives one row, and this one gives {len(values):,}",
+                span=e.query.span,
+                suggestion="Aggregate it, or write LIMIT 1.",
+            )
+        value = to_python(values, type_)[0] if len(values) else None
+        return n.Literal(value, type=type_, span=e.span)
+    assert isinstance(e, ast.InSubquery)
+    if n.is_untyped_null(operand):
+        raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
+    operand, example = binder.comparable("=", operand, n.null(type_, e.query.span), e.span)
+    common = common_type(operand.type, example.type) or operand.type
+    distinct = values.drop_null() if isinstance(type_, t.Array | t.Map | t.Struct) else values.unique().drop_null()
+    items = [n.Literal(v, type=type_) for v in to_python(distinct, type_)]
+    found = tuple(coerce(item, common) for item in items)
+    return n.In(coerce(operand, common), found, e.negated, type=t.BOOLEAN, span=e.span)
+
+
+def bind_window(e: ast.WindowCall, binder: Binder) -> TypedExpression:
+    """A call with OVER.  Raises: StatementError."""
+    binder.scope.check_window(e.span)
+    partition_by = tuple(binder.bind(p) for p in e.partition_by)
+    order_by = tuple(binder.bind(o.expression) for o in e.order_by)
+    directions = tuple((o.descending, o.nulls == "FIRST") for o in e.order_by)
+    call = _windowed(e.call, binder)
+    for part in (*partition_by, *order_by, *call.arguments):
+        if any(isinstance(node, n.WindowFunction) for node in n.walk(part)):
+            raise StatementError(f"{call.name} cannot stand over another OVER", span=part.span)
+    return replace(call, partition_by=partition_by, order_by=order_by, directions=directions, frame=_frame(e), span=e.span)
+
+
+def _windowed(e: ast.FunctionCall, binder: Binder) -> n.WindowFunction:
+    """The call of a window function, without its window."""
+    nothing: tuple[Any, ...] = ((), (), (), ("ROWS", ("UNBOUNDED PRECEDING", 0), ("UNBOUNDED FOLLOWING", 0)))
+    shape = WINDOW_FUNCTIONS.get(e.name)
+    if e.distinct:
+        raise StatementError("DISTINCT cannot stand in a call with OVER", span=e.span)
+    if shape is None:
+        bound = binder.call_over(e)
+        if not isinstance(bound, n.AggregateCall):
+            raise StatementError(
+                f"{e.name} is neither an aggregate nor a window function",
+                span=e.span,
+                suggestion=f"Window functions are {', '.join(WINDOW_FUNCTIONS)}.",
+            )
+        return n.WindowFunction(
+            bound.name, bound.function, bound.arguments, bound.parameter_names, *nothing, type=bound.type, span=e.span
+        )
+    least, most, result = shape
+    if not least <= len(e.arguments) <= most or e.star:
+        wanted = str(least) if least == most else f"{least} to {most}"
+        raise StatementError(f"{e.name} takes {wanted} argument{'s' * (most != 1)}", span=e.span)
+    arguments = [binder.bind(a) for a in e.arguments]
+    for place, argument in enumerate(arguments):
+        if place == (0 if e.name == "NTILE" else 1):
+            arguments[place] = coerce(argument, t.BIGINT)
+        elif place == 2:
+            arguments[place] = coerce(argument, arguments[0].type, lax=True)
+        elif n.is_untyped_null(argument):
+            raise StatementError(f"{e.name} needs a value that has a type", span=argument.span)
+    type_ = result or arguments[0].type
+    return n.WindowFunction(e.name, None, tuple(arguments), (), *nothing, type=type_, span=e.span)
+
+
+def _frame(e: ast.WindowCall) -> tuple[str, tuple[str, int], tuple[str, int]]:
+    """The frame of a window: by default all rows up to the last peer of the row; all rows, if nothing orders them.
+
+    Raises:
+        StatementError: one that is not supported, or ends before it begins.
+    """
+    frame = e.frame
+    if frame is None:
+        end = "CURRENT ROW" if e.order_by else "UNBOUNDED FOLLOWING"
+        return "RANGE", ("UNBOUNDED PRECEDING", 0), (end, 0)
+    bounds: list[tuple[str, int]] = []
+    for bound in (frame.start, frame.end):
+        if isinstance(bound.rows, ast.Parameter):
+            raise StatementError("the parameter has no value", span=bound.span)
+        if bound.rows is not None and frame.unit == "RANGE":
+            raise UnsupportedError(
+                "RANGE with a distance is not supported", span=bound.span, suggestion="Use ROWS, or db.duckdb()."
+            )
+        bounds.append((bound.kind, bound.rows or 0))
+    kinds = ["UNBOUNDED PRECEDING", "PRECEDING", "CURRENT ROW", "FOLLOWING", "UNBOUNDED FOLLOWING"]
+    first, last = (kinds.index(kind) for kind, _ in bounds)
+    if first > last or first == 4 or last == 0:
+        raise StatementError("the frame ends before it begins", span=frame.span)
+    return frame.unit, bounds[0], bounds[1]
