@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
+from weakref import WeakSet
 
 from ..errors import StatementError
 from ..runtime.clients.records import RawRecord
@@ -99,6 +100,7 @@ class Database(ClientMethods):
         self._engine = self._opened.engine
         self._clients = self._opened.clients
         self._closed = False
+        self._sessions: WeakSet[Session] = WeakSet()
         try:
             self._base = settings.other_than(self._opened.settings)[1]
             self._default = Session(self._engine, self._clients, SessionState(self._engine.settings.for_session(self._base)))
@@ -130,7 +132,9 @@ class Database(ClientMethods):
         """
         self._check_open()
         state = SessionState(self._engine.settings.for_session({**self._base, **(properties or {})}), variables, user)
-        return Session(self._engine, self._clients, state)
+        session = Session(self._engine, self._clients, state)
+        self._sessions.add(session)
+        return session
 
     # --- statements and data, in the default session ---------------------------------------
 
@@ -445,7 +449,8 @@ class Database(ClientMethods):
         if self._closed or self._engine.log.foreign:
             return
         self._closed = True
-        self._default.close()
+        for session in (self._default, *self._sessions):
+            session.close()
         self._opened.release()
 
     def __enter__(self) -> Database:

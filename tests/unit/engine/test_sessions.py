@@ -156,6 +156,22 @@ def test_a_session_of_a_closed_database_says_so() -> None:
         db.session()
 
 
+def test_sessions_end_with_the_database_that_made_them(tmp_path: Path) -> None:
+    """Also where the process has the directory open a second time, whose sessions go on."""
+    one, other = connect(tmp_path, threads=0), connect(tmp_path, threads=0)
+    one.execute(STREAM)
+    mine, others = one.session(), other.session()
+    held = [mine.subscribe("SELECT a FROM s EMIT CHANGES;"), others.subscribe("SELECT a FROM s EMIT CHANGES;")]
+    one.close()
+    assert other._engine.host.subscriptions == 1 and len(held) == 2
+    with pytest.raises(StatementError, match="closed"):
+        mine.execute("SHOW STREAMS;")
+    others.execute("SHOW STREAMS;")
+    other.close()
+    with pytest.raises(StatementError, match="closed"):
+        others.execute("SHOW STREAMS;")
+
+
 def test_assert_values_goes_through_a_topic_once_per_session(db: Database) -> None:
     """Each session looks at the first record first."""
     db.execute("INSERT INTO s (k, a) VALUES (1, 10); INSERT INTO s (k, a) VALUES (2, 20);")
