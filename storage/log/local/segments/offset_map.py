@@ -72,7 +72,7 @@ class OffsetMap:
         words: npt.NDArray[np.uint64] = np.ndarray((len(padded) - 7,), "<u8", padded.data, strides=(1,))
         starts = offsets[:-1] - first
         lengths = np.diff(offsets)
-        counts = (lengths + 7) >> 3
+        counts = np.maximum((lengths + 7) >> 3, 1)  # of an empty key, too: alone or beside others it has the same hash
         longest = int(counts.max())
         order = None
         if longest > 1 and int(counts.min()) != longest:  # longest first: those not yet at their end are a prefix

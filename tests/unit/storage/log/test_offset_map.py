@@ -52,3 +52,13 @@ def test_keys_that_differ_in_a_few_bits_are_different() -> None:
     known = OffsetMap(100_000)
     low, high = known.hashes(keys)
     assert len(set(low.tolist())) == len(set(high.tolist())) == len(keys)
+
+
+@pytest.mark.parametrize("key", [b"", b"a", b"12345678", b"123456789"])
+def test_a_key_has_one_hash_whatever_stands_beside_it(key: bytes) -> None:
+    """Alone in a frame, or among shorter and longer ones: otherwise a deleted record would come back."""
+    known = OffsetMap(100)
+    alone = known.hashes(pa.array([key], pa.binary()))
+    for others in ([b""], [b"a", b"b"], [b"x" * 8], [b"x" * 9, b""], [b"x" * 300, b"", b"y"]):
+        beside = known.hashes(pa.array([*others, key], pa.binary()))
+        assert (beside[0][-1], beside[1][-1]) == (alone[0][0], alone[1][0])
