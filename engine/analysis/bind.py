@@ -118,7 +118,7 @@ def bind_to(
         if isinstance(node, n.AggregateCall | n.TableCall):
             kind = "an aggregate" if isinstance(node, n.AggregateCall) else "a table function"
             raise StatementError(f"only constants may stand here, and {node.name} is {kind}", span=node.span)
-    return coerce(bound, target, lax=True)
+    return coerce(bound, target, lax=True, fits_structs=True)
 
 
 class _Binder:

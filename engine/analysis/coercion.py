@@ -84,11 +84,14 @@ def can_coerce(source: t.SqlType, target: t.SqlType) -> bool:
     return source == t.STRING and (target in TEMPORAL or target == t.BYTES)
 
 
-def coerce(expression: n.TypedExpression, target: t.SqlType, *, lax: bool = False) -> n.TypedExpression:
+def coerce(
+    expression: n.TypedExpression, target: t.SqlType, *, lax: bool = False, fits_structs: bool = False
+) -> n.TypedExpression:
     """The expression as a value of ``target``, by an implicit cast if needed; literals are converted at once.
 
     Args:
         lax: literals may change between strings, numbers and booleans (INSERT VALUES, list constructors).
+        fits_structs: fields of a STRUCT(..) that the target has not are dropped (INSERT VALUES).
 
     Raises:
         StatementError: the type does not fit, or a literal's text or size does not.
@@ -103,14 +106,23 @@ def coerce(expression: n.TypedExpression, target: t.SqlType, *, lax: bool = Fals
             return literal
     match expression, target:
         case n.ArrayMake(items=items), t.Array(item):
-            return replace(expression, items=tuple(coerce(i, item, lax=lax) for i in items), type=target)
+            return replace(
+                expression, items=tuple(coerce(i, item, lax=lax, fits_structs=fits_structs) for i in items), type=target
+            )
         case n.MapMake(entries=entries), t.Map(key, value):
-            pairs = tuple((coerce(k, key, lax=lax), coerce(v, value, lax=lax)) for k, v in entries)
+            pairs = tuple(
+                (coerce(k, key, lax=lax), coerce(v, value, lax=lax, fits_structs=fits_structs)) for k, v in entries
+            )
             return replace(expression, entries=pairs, type=target)
-        case n.StructMake(fields=members), t.Struct() if {name for name, _ in members} <= {f for f, _ in target.fields}:
+        case n.StructMake(fields=members), t.Struct() if fits_structs or {name for name, _ in members} <= {
+            f for f, _ in target.fields
+        }:
             given = dict(members)
             renewed = tuple(
-                (name, coerce(given[name], type_, lax=lax) if name in given else n.null(type_))
+                (
+                    name,
+                    coerce(given[name], type_, lax=lax, fits_structs=fits_structs) if name in given else n.null(type_),
+                )
                 for name, type_ in target.fields
             )
             return replace(expression, fields=renewed, type=target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -145,6 +145,9 @@ def name_items(items: Sequence[Item], scope: Scope) -> tuple[Item, ...]:
     taken = {i.name for i in items if i.name is not None} | {c.name for s in scope.sources for c in s.columns}
     columns = {c.internal: c for s in scope.sources for c in s.columns}
     generated = _generated_names(taken)
+    # A field beside a column, or an alias, of its name is X_1, a further one X_2.
+    shown = {i.name or _own_name(i.expression, columns, scope) for i in items if not isinstance(i.expression, FieldAccess)}
+    shown |= {i.name for i in items}
     fields: dict[str, int] = {}
     named: list[Item] = []
     for item in items:
@@ -155,14 +158,29 @@ def name_items(items: Sequence[Item], scope: Scope) -> tuple[Item, ...]:
                     name = _column_name(columns[internal], scope)
                 case ColumnRef(name=internal):
                     name = internal
-                case FieldAccess(field=name):
-                    fields[name] = fields.get(name, -1) + 1
-                    name = f"{name}_{fields[name]}" if fields[name] else name
+                case FieldAccess(field=field):
+                    name = _field_name(field, fields, shown)
                 case _:
                     name = next(generated)
         named.append(replace(item, name=name))
     _check_distinct(named)
     return tuple(named)
+
+
+def _own_name(expression: TypedExpression, columns: Mapping[str, SourceColumn], scope: Scope) -> str | None:
+    if not isinstance(expression, ColumnRef):
+        return None
+    found = columns.get(expression.name)
+    return expression.name if found is None else _column_name(found, scope)
+
+
+def _field_name(field: str, used: dict[str, int], shown: Container[str | None]) -> str:
+    """The first of X, X_1, X_2, .. that no other item has."""
+    while True:
+        used[field] = used.get(field, -1) + 1
+        name = f"{field}_{used[field]}" if used[field] else field
+        if name not in shown:
+            return name
 
 
 def _generated_names(taken: set[str]) -> Iterator[str]:

@@ -92,12 +92,12 @@ def decode_base64(text: str) -> bytes:
 
 
 def _from_written_hex(text: str) -> bytes:
-    """Hexadecimal digits, also as ``0x..`` or ``X'..'``."""
+    """Hexadecimal digits, also as ``0x..`` or ``X'..'``; of an odd number the first one is a byte of its own."""
     if text.startswith("0x"):
         text = text[2:]
     elif match := re.fullmatch(r"[xX]'(.*)'", text, re.DOTALL):
         text = match[1]
-    return _from_hex(text)
+    return _from_hex("0" + text if len(text) % 2 else text)
 
 
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]")

@@ -22,6 +22,10 @@ class Missing:
 MISSING = Missing()
 
 
+_GOES_ON = re.compile(r"[^\s,\]}:]")
+"""What cannot stand right behind a number, true, false or null: it would be a part of it."""
+
+
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
@@ -39,20 +43,27 @@ class Reader:
     def __init__(self, number: Callable[[str], Any]) -> None:
         decoder = msgspec.json.Decoder() if number is float else msgspec.json.Decoder(float_hook=number)
         self.quick = decoder.decode
-        self._thorough = json.JSONDecoder(parse_float=number, parse_constant=_refuse).decode
+        self._thorough = json.JSONDecoder(parse_float=number, parse_constant=_refuse).raw_decode
 
     def read(self, text: str) -> Any:
-        """The value, or `MISSING` for blank text.  Raises: ValueError, for text that is not JSON."""
+        """The first value of a text, whatever stands behind it, or `MISSING` for blank text.
+
+        Raises: ValueError, for text that does not begin with a JSON value.
+        """
         try:
             return self.quick(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return self._read_thoroughly(text)
 
     def _read_thoroughly(self, text: str) -> Any:
-        if not text.strip(" \t\r\n"):
+        begun = text.lstrip(" \t\r\n")
+        if not begun:
             return MISSING
         try:
-            return self._thorough(text)
+            value, end = self._thorough(begun)
+            if not isinstance(value, dict | list | str) and _GOES_ON.match(begun, end):
+                raise ValueError(f"{begun[: end + 1]!r} is no value")
+            return value
         except RecursionError:
             raise ValueError("the JSON is nested too deeply") from None
         except ValueError as error:
@@ -190,15 +201,7 @@ def _bare_texts(values: list[Any]) -> list[str]:
 
 
 def is_json(text: str) -> bool:
-    """Whether a text is JSON; blank text is not."""
-    try:
-        EXACT.quick(text)
-        return True
-    except msgspec.DecodeError:
-        if "\\u" not in text:
-            return False  # there are no half surrogate pairs, and so it is JSON to neither decoder
-    except (UnicodeEncodeError, RecursionError):
-        pass
+    """Whether a text begins with a JSON value, which is what the other functions read; blank text does not."""
     try:
         return parse(text) is not MISSING
     except ValueError:

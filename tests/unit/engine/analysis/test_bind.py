@@ -185,7 +185,7 @@ def test_values_for_columns(bench: Any, sql: str, type_: str, expected: Any) -> 
 @pytest.mark.parametrize(
     ("sql", "type_"),
     [("'x'", "INT"), ("1.555", "DECIMAL(3,2)"), ("3000000000", "INT"), ("ARRAY[1]", "INT"), ("1.5", "INT"), ("1", "BOOLEAN"),
-     ("STRUCT(Z := 1)", "STRUCT<A BIGINT>"), ("X", "INT"), ("1e0 + 1", "INT")],
+     ("STRUCT(A := 'x')", "STRUCT<A BIGINT>"), ("X", "INT"), ("1e0 + 1", "INT")],
 )  # fmt: skip
 def test_values_that_do_not_fit_columns(bench: Any, sql: str, type_: str) -> None:
     """INSERT VALUES refuses what it cannot convert, at the literal's place."""
