@@ -132,6 +132,7 @@ def test_cancelled_calls_leave_nothing_behind(tmp_path: Path) -> None:
                 await asyncio.sleep(pause)
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
+                del reading  # a task holds its frames, and so the subscription
             await db.insert("s", ("a", 1))
             for _ in range(200):
                 gc.collect()  # what was cancelled is garbage, and in a cycle with the traceback
