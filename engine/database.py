@@ -21,6 +21,7 @@ from ..storage.backup import Backup, backup_directory
 from ..storage.log.local.commit.measures import CommitMeasures
 from ..storage.log.local.local_log import LocalLog
 from ..storage.log.protocol import Log, OffsetReset
+from .callers import frame_of_caller
 from .catalog import Catalog, DataSource
 from .clients import ClientMethods
 from .functions.registry import Registry
@@ -103,7 +104,8 @@ class Database(ClientMethods):
         self._sessions: WeakSet[Session] = WeakSet()
         try:
             self._base = settings.other_than(self._opened.settings)[1]
-            self._default = Session(self._engine, self._clients, SessionState(self._engine.settings.for_session(self._base)))
+            state = SessionState(self._engine.settings.for_session(self._base))
+            self._default = Session(self._engine, self._clients, state, frame_of_caller)
         except BaseException:
             self._opened.release()
             raise
@@ -181,6 +183,14 @@ class Database(ClientMethods):
     ) -> Subscription:
         """The rows of a push query, as they come: iterate it, also with ``async for``.  See `Session.subscribe`."""
         return self._default.subscribe(text, parameters, overflow=overflow, resume=resume)
+
+    def register(self, name: str, data: Any) -> None:
+        """Let `duckdb` read data of the program under a name.  See `Session.register`."""
+        self._default.register(name, data)
+
+    def unregister(self, name: str) -> None:
+        """Forget what is registered under a name.  See `Session.unregister`."""
+        self._default.unregister(name)
 
     def create_stream(
         self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object

@@ -17,7 +17,7 @@ from .types import STRING, Array, Map, SqlType, Struct, from_arrow, quoted
 if TYPE_CHECKING:
     from ..runtime.host import Token
 
-__all__ = ["create_from", "read_file"]
+__all__ = ["as_arrow", "create_from", "read_file"]
 
 ROWS_PER_COMMIT = 100_000
 """Rows of a file that are written together."""
@@ -55,7 +55,7 @@ def create_from(
     Raises:
         StatementError: the data has no columns, or such as no type of SQL holds; there is such a source; a row is refused.
     """
-    parts = data if isinstance(data, Iterator) else iter([_arrow(data)])
+    parts = data if isinstance(data, Iterator) else iter([as_arrow(data)])
     first = next(parts, None)
     if first is None or not first.num_columns:
         raise StatementError(f"{name} cannot be made of data without columns")
@@ -136,8 +136,8 @@ def _literal(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def _arrow(data: Any) -> Any:
-    """Rows in any container as an Arrow table.  Raises: StatementError."""
+def as_arrow(data: Any) -> Any:
+    """Rows in any container as an Arrow table; types are inferred where the container has none.  Raises: StatementError."""
     given = columns_in(data, {})
     arrays: list[Any] = []
     for name, values in given.columns:

@@ -23,7 +23,7 @@ from ..storage.log.protocol import OffsetReset, Transaction
 from .catalog import Catalog, DataSource
 from .clients import ClientMethods
 from .handles import StreamHandle, TableHandle, handle
-from .loading import create_from, read_file
+from .loading import as_arrow, create_from, read_file
 from .parameters import Parameters, ScriptValues, with_values
 from .results import Message, PrintResult, PushResult, Result, Submitted, Table
 from .session_state import SessionState
@@ -54,8 +54,15 @@ class Session(ClientMethods):
         user: who is connected, as `Database.session` was told; None if it was not.
     """
 
-    def __init__(self, engine: Engine, clients: Clients, state: SessionState) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clients: Clients,
+        state: SessionState,
+        lookup: Callable[[str], Any] = lambda name: None,
+    ) -> None:
         self._engine = engine
+        self._lookup = lookup
         self._clients = clients
         self._state = state
 
@@ -295,7 +302,32 @@ class Session(ClientMethods):
             check_text(text)
             if after is not None:
                 self.wait(after)
-            return duckdb_query.query(Context(self._engine, self._state), text, parameters)
+            return duckdb_query.query(Context(self._engine, self._state), text, parameters, self._frame)
+
+    def register(self, name: str, data: Any) -> None:
+        """Let `duckdb` read data of the program under a name: a frame, an Arrow table, columns or rows.
+
+        ``session.insert("orders", session.duckdb("SELECT .. FROM frame"))`` loads what a SELECT makes of it.
+
+        Args:
+            name: compared without regard to case; nothing may be called so in the database.
+
+        Raises:
+            StatementError: a stream or table has this name, or the data has no columns.
+        """
+        self._check_open()
+        if not isinstance(name, str) or {name, name.upper()} & self.catalog.sources.keys():
+            raise StatementError(f"{name} cannot be registered: a stream or table has this name")
+        self._state.frames[name.lower()] = as_arrow(data)
+
+    def unregister(self, name: str) -> None:
+        """Forget what is registered under a name.  Raises: StatementError, if nothing is."""
+        if self._state.frames.pop(name.lower(), None) is None:
+            raise StatementError(f"nothing is registered as {name}")
+
+    def _frame(self, name: str) -> Any:
+        found = self._state.frames.get(name.lower())
+        return self._lookup(name) if found is None else found
 
     def key_lookup(self, name: str) -> KeyLookup:
         """What `TableHandle` looks up rows by.  Raises: StatementError: no query keeps the table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from ..errors import StatementError
@@ -38,6 +38,8 @@ class SessionState:
         self.closed = False
         self.asserted: dict[str, int] = {}
         """Per topic, the arrival of the record that the last ASSERT VALUES looked at."""
+        self.frames: dict[str, Any] = {}
+        """Arrow tables that the program has registered, by name in lower case."""
         self.reading: WeakSet[Closeable] = WeakSet()
         self._variables: Mapping[str, str] = MappingProxyType({})
         for name, value in (variables or {}).items():

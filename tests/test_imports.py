@@ -59,7 +59,7 @@ ORDER = {
     "engine": (
         "types schema relation query_options settings clients catalog columns java functions expressions analysis pull "
         "plan schema_log serdes intake stored_tables lowering results duckdb parameters changes change_codec journal "
-        "lookup_cache state session_state statements texts handles loading session opened database script_tests"
+        "lookup_cache state session_state statements texts handles loading callers session opened database script_tests"
     ),
     "engine/plan": "tree logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",

@@ -7,6 +7,8 @@ show all their records.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from ...errors import StatementError
@@ -22,8 +24,13 @@ from .reading_sources import find_source, kept_view, read_stream
 from .wanted import check_scan
 
 
-def query(context: Context, text: str, parameters: object = None) -> Table:
+def query(
+    context: Context, text: str, parameters: object = None, lookup: Callable[[str], pa.Table | None] = lambda name: None
+) -> Table:
     """Run one SELECT in a locked-down DuckDB.
+
+    Args:
+        lookup: data of the program by the names that the text has for it; what the database has of the name goes first.
 
     Raises:
         StatementError: DuckDB cannot read it, it names something that is not there, asks for what is locked, or a switch
@@ -31,7 +38,8 @@ def query(context: Context, text: str, parameters: object = None) -> Table:
     """
     found = duckdb_pull.named(text)
     try:
-        sources = {m: _source(context, m, text) for m in found if m.kind == "table"}
+        given = {m: data for m in found if m.kind == "table" and (data := _given(context, m, lookup)) is not None}
+        sources = {m: _source(context, m, text) for m in found if m.kind == "table" and m not in given}
         views = {s.name: v for s in sources.values() if (v := context.view_of(s)) is not None}
         snapshots = context.host.tables(views) if views else {}
         rows = {
@@ -43,7 +51,15 @@ def query(context: Context, text: str, parameters: object = None) -> Table:
     options = context.session.settings.database
     bounds = duckdb_pull.Bounds(options.duckdb_memory, options.duckdb_threads)
     tables = {m: (source.name, rows[source.name]) for m, source in sources.items()}
+    tables |= {m: (m.name, data) for m, data in given.items()}
     return Table(duckdb_pull.run_select(text, found, tables, parameters, bounds))
+
+
+def _given(context: Context, mention: Mention, lookup: Callable[[str], pa.Table | None]) -> pa.Table | None:
+    """Data of the program that a name means, as no stream and no table has it."""
+    if {mention.name, mention.name.upper()} & context.catalog.sources.keys():
+        return None
+    return lookup(mention.name)
 
 
 def _source(context: Context, mention: Mention, text: str) -> DataSource:

@@ -1,0 +1,25 @@
+"""Variables of the program that calls: frames that a query names without their being registered."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+from .loading import as_arrow
+
+_FRAMES = {"pandas", "polars", "pyarrow"}
+
+
+def frame_of_caller(name: str) -> Any:
+    """A pandas or polars frame or Arrow table that the nearest function outside of Penstock calls so; None without one."""
+    frame: FrameType | None = sys._getframe(1)
+    package = __name__.partition(".")[0]
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+        frame = frame.f_back
+    if frame is None:
+        return None
+    found = frame.f_locals.get(name, frame.f_globals.get(name))
+    if type(found).__module__.partition(".")[0] not in _FRAMES or not hasattr(found, "columns"):
+        return None
+    return as_arrow(found)
