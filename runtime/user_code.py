@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..errors import PenstockError
+from ..storage import interrupts
 
 ResultT = TypeVar("ResultT")
 
@@ -39,7 +40,8 @@ def call(function: Callable[..., ResultT], *arguments: object) -> ResultT:
         KeyboardInterrupt: that was raised in the main thread.
     """
     try:
-        return function(*arguments)
+        with interrupts.USER_CODE:  # a signal ends it at once, and not when the call that it is part of is over
+            return function(*arguments)
     except BaseException as error:
         raise raised(error) from error
 

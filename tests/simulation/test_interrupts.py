@@ -49,3 +49,36 @@ def test_interruptions_at_random_instants(tmp_path: Path, seed: int) -> None:
     assert told["twice"] == 0
     assert told["counted"] == 0
     assert told["interruptions"] >= wanted // 10
+
+
+ENDLESS = """
+import signal, sys, threading, time, os, penstock
+
+@penstock.udf
+def forever(v: int) -> int:
+    while v:
+        pass
+    return v
+
+db = penstock.connect(sys.argv[1], threads=0)
+db.execute("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
+           "CREATE STREAM o AS SELECT forever(v) AS f FROM s;")
+db.insert("s", [{"v": 1}])
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    db.drain()
+except KeyboardInterrupt:
+    print("interrupted")
+db.insert("s", [{"v": 0}])
+print(len(list(db.consume("s"))))
+db.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be sent SIGINT there")
+def test_a_function_that_never_ends_can_be_interrupted(tmp_path: Path) -> None:
+    """Code of the user's runs in the main thread: Ctrl-C does not wait for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDLESS, str(tmp_path / "db")], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    assert done.stdout.split() == ["interrupted", "2"], done.stderr
