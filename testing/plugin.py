@@ -1,4 +1,4 @@
-"""The plugin for pytest: fixtures `penstock_clock`, `penstock_db` and `penstock_golden`.
+"""The plugin for pytest: `penstock_clock`, `penstock_db`, `penstock_golden`, `kafka_broker` and `kafka_broker_session`.
 
 It is loaded with every run of pytest, so it imports Penstock only when a test asks for it.
 """
@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from ..engine.database import Database
     from ..runtime.clock import ManualClock
+    from .kafka import KafkaBroker
 
 START_MS = 1_704_067_200_000
 """2024-01-01T00:00:00Z: where the clock of a test stands."""
@@ -40,6 +41,25 @@ def penstock_db(penstock_clock: ManualClock) -> Iterator[Database]:
 
     with connect(threads=0, clock=penstock_clock, settings={"auto.offset.reset": "earliest"}) as database:
         yield database
+
+
+@pytest.fixture
+def kafka_broker() -> Iterator[KafkaBroker]:
+    """An empty Kafka broker of the test's own, in this process and in memory: ``kafka_broker.bootstrap_servers`` is what
+    clients are given.  It needs ``penstock[broker]``."""
+    from .kafka import run_kafka_broker
+
+    with run_kafka_broker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka_broker_session() -> Iterator[KafkaBroker]:
+    """As `kafka_broker`, but one for all tests of the run (of a worker, with pytest-xdist), which share its topics."""
+    from .kafka import run_kafka_broker
+
+    with run_kafka_broker() as broker:
+        yield broker
 
 
 @pytest.fixture

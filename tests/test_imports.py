@@ -26,7 +26,7 @@ COMMON = {"errors", "limits"}
 MAY_IMPORT = {
     "aio": {"engine", "runtime"},
     "dbapi": {"engine", "grammar", "runtime", ""},
-    "testing": {"engine", "runtime"},
+    "testing": {"engine", "listener", "runtime"},
     "notebook": {"engine"},
     "grammar": set(),
     "kernels": set(),
