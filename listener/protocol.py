@@ -19,10 +19,11 @@ from typing import Any
 from kio.index import load_payload_module
 from kio.schema.errors import ErrorCode
 from kio.schema.index import api_key_map
-from kio.serial import entity_reader, entity_writer
+from kio.serial import entity_writer
 from kio.static.constants import EntityType
 
 from ..errors import DataError
+from .reading import Malformed, nullable_text, reader, uvarint
 
 __all__ = ["VERSIONS", "ErrorCode", "MalformedRequest", "Request", "name_of", "read_request", "response_bytes"]
 
@@ -113,7 +114,7 @@ def _module(api: str, version: int, kind: EntityType) -> tuple[Any, Any]:
     suffix = "Request" if kind is EntityType.request else "Response"
     wanted = api.replace("_", "").lower() + suffix.lower()
     (entity,) = [c for name, c in vars(module).items() if name.lower() == wanted]
-    return entity, (entity_reader(entity) if kind is EntityType.request else entity_writer(entity))
+    return entity, (reader(entity) if kind is EntityType.request else entity_writer(entity))
 
 
 def read_request(data: bytes) -> Request:
@@ -135,50 +136,27 @@ def read_request(data: bytes) -> Request:
         raise MalformedRequest(f"{api} of version {version}: versions {least} to {most} are spoken")
     entity, read = _module(api, version, EntityType.request)
     try:
-        client_id, at = _client_id(data)
+        client_id, at = nullable_text(data, _HEADER.size)
         if entity.__flexible__:
             at = _skip_tags(data, at)
-        body, size = read(data, at)
-    except Exception as error:  # whatever the parser meets in bytes that are no request
-        raise MalformedRequest(f"{api} of version {version} that cannot be read: {type(error).__name__}: {error}") from error
-    if at + size != len(data):
-        raise MalformedRequest(f"{api} of version {version} with {len(data) - at - size} bytes behind its end")
+        body, end = read(data, at)
+    except Malformed as error:
+        raise MalformedRequest(f"{api} of version {version} that cannot be read: {error}") from error
+    if end > len(data):
+        raise MalformedRequest(f"{api} of version {version} is cut off")
     return Request(api, version, correlation_id, client_id, body)
-
-
-def _client_id(data: bytes) -> tuple[str | None, int]:
-    (length,) = struct.unpack_from(">h", data, _HEADER.size)
-    at = _HEADER.size + 2
-    if length < 0:
-        return None, at
-    if at + length > len(data):
-        raise ValueError("the client's id is cut off")
-    return data[at : at + length].decode("utf-8"), at + length
 
 
 def _skip_tags(data: bytes, at: int) -> int:
     """Behind the tagged fields of a header: none of them means anything here."""
-    count, at = _uvarint(data, at)
+    count, at = uvarint(data, at)
     for _ in range(count):
-        _, at = _uvarint(data, at)
-        size, at = _uvarint(data, at)
+        _, at = uvarint(data, at)
+        size, at = uvarint(data, at)
         at += size
     if at > len(data):
-        raise ValueError("the header is cut off")
+        raise Malformed("the header is cut off")
     return at
-
-
-def _uvarint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 28:
-            raise ValueError("a number of more than 5 bytes")
 
 
 def response_bytes(api: str, version: int, correlation_id: int, body: Mapping[str, Any]) -> bytes:

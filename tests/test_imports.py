@@ -43,8 +43,8 @@ REPL_MAY_READ = {"grammar.complete", "grammar.lexer", "grammar.words"}
 ORDER = {
     "kernels": "source library index texts hashing gathering merging folds kafka_records",
     "listener": (
-        "protocol security record_columns batches appender log_access state producers transactions groups offsets broker "
-        "requests_cluster requests_data requests_groups kafka_listener"
+        "reading protocol security record_columns batches appender log_access state producers transactions groups offsets "
+        "broker requests_cluster requests_data requests_groups kafka_listener"
     ),
     "grammar": "ast selects tables lexer build_queries build substitute syntax_errors words complete parse unparse",
     "storage": (
