@@ -104,6 +104,9 @@ SERIES_ITEMS_MAX: Final = 10_000_000
 SCRIPT_DEPTH_MAX: Final = 20
 """Scripts that run each other by RUN SCRIPT, one inside of the other."""
 
+SCRIPT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of a script: what is larger is data, and is loaded from a file of data."""
+
 PADDED_CHARS_MAX: Final = 16 * 1024 * 1024
 """Characters (or bytes) that LPAD and RPAD fill up to: a column of longer ones would not fit into Arrow's 2 GiB."""
 

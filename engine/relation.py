@@ -161,9 +161,22 @@ class Relation:
         """
         target = Path(path).expanduser()
         with open(target, "w", encoding="utf-8", newline="") as file:
-            file.write(",".join(map(_csv_cell, self.columns)) + "\n")
-            file.writelines(",".join(map(_csv_cell, row)) + "\n" for row in self)
+            file.write(self.csv_line(self.columns) + "\n")
+            file.writelines(self.csv_line(row) + "\n" for row in self)
         return target
+
+    @staticmethod
+    def csv_line(values: Sequence[Any]) -> str:
+        """Values as `to_csv` writes them, without a line end."""
+        return ",".join(map(_csv_cell, values))
+
+    @staticmethod
+    def json_line(columns: Sequence[str], values: Sequence[Any]) -> str:
+        """A row as a JSON object: DECIMALs are numbers with all their digits, bytes base64, times ISO texts, NaN null."""
+        import msgspec
+
+        row = dict(zip(columns, values, strict=True))
+        return msgspec.json.Encoder(enc_hook=_plain_text, decimal_format="number").encode(_json_ready(row)).decode()
 
     # --- for people ------------------------------------------------------------------------
 
@@ -230,6 +243,15 @@ def _csv_cell(value: Any) -> str:
     text = _plain_text(value)
     quoted = text == "" or any(c in text for c in ',"\r\n') or text != text.strip()
     return '"' + text.replace('"', '""') + '"' if quoted else text
+
+
+def _json_ready(value: Any) -> Any:
+    """Times as CSV has them, and keys of maps as texts."""
+    if isinstance(value, dict):
+        return {str(key): _json_ready(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_ready(item) for item in value]
+    return _plain_text(value) if isinstance(value, (datetime.datetime, bytes)) else value
 
 
 def _plain_text(value: Any) -> str:

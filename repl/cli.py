@@ -13,6 +13,7 @@ from typing import Any
 from .. import __version__
 from ..errors import PenstockError, StatementError
 from . import log_tools
+from .formats import FORMATS
 from .groups import add_arguments as add_group_arguments
 from .serve_arguments import add_commands as add_serve_commands
 from .topics import add_topic_commands, run_topic_command
@@ -28,8 +29,14 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"penstock {__version__}")
     _common(top)
     top.add_argument("--server", metavar="URL", help="work on the database of a server: http://[user:password@]host:8088")
-    top.add_argument("-e", "--execute", metavar="SQL", action="append", help="run statements and leave (repeatable)")
-    top.add_argument("-f", "--file", metavar="FILE", action="append", help="run a script and leave (repeatable)")
+    top.add_argument("-e", "-c", "--execute", metavar="SQL", action="append", help="run statements and leave (repeatable)")
+    top.add_argument("-f", "--file", metavar="FILE", action="append", help="run a script and leave (repeatable; - is stdin)")
+    top.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="how results are written (table); all but table and vertical put nothing but rows on standard output",
+    )
     commands = top.add_subparsers(dest="command", metavar="run")
     run = commands.add_parser(
         "run",
@@ -132,18 +139,21 @@ def _setting(text: str) -> tuple[str, str]:
 def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
     scripts = [(_read(name), name) for name in options.file or ()] + [(text, None) for text in options.execute or ()]
     if not scripts and sys.stdin.isatty():
-        return _interact(lambda progress: _connect(options, settings, progress))
+        return _interact(lambda progress: _connect(options, settings, progress), options.format)
     from .opening import opened
     from .shell import Quit, Shell
 
-    texts = scripts or [(sys.stdin.read(), None)]
+    texts = scripts or [(_standard_input(), "<stdin>")]
     create = not all(only_reads(text) for text, _ in texts)
     with opened(lambda progress: _connect(options, settings, progress, create), sys.stderr, _width) as database:
-        shell = Shell(database, _print, _width)
+        shell = Shell(database, _print, _width, complain=_complain)
+        shell.format = options.format
         try:
             return 0 if all(shell.run(_ended(text), path) for text, path in texts) else 1
         except Quit:
             return 0
+        finally:
+            shell.close()
 
 
 _READING = {"DESCRIBE", "EXPLAIN", "FROM", "LIST", "PRINT", "SELECT", "SHOW", "VALUES", "WITH"}
@@ -155,9 +165,10 @@ def only_reads(script: str) -> bool:
     >>> only_reads("SHOW STREAMS; -- all of them"), only_reads("SHOW STREAMS; CREATE TYPE t AS INT;")
     (True, False)
     """
-    from ..grammar.lexer import split, tokens
+    from ..grammar.lexer import tokens
+    from .pieces import cut
 
-    statements = [statement for statement in split(script) if not statement.startswith("\\")]
+    statements = [piece.text for piece in cut(script) if piece.kind == "statement"]
     words = []
     for statement in statements:
         start, end = next((start, end) for _, start, end in tokens(statement))
@@ -180,18 +191,22 @@ def _connect(
     return connect(options.data, settings=settings, progress=progress, create=create or options.data is None)
 
 
-def _interact(connect: Callable[[Callable[[Any], None]], Any]) -> int:
+def _interact(connect: Callable[[Callable[[Any], None]], Any], format_: str) -> int:
     """The prompt; the engine is loaded and the database opened while the person reads it."""
     from .opening import Opening
 
     opening = Opening(connect)
+    from .pager import page
     from .prompt import interact
     from .shell import Shell
 
     _print(f"penstock {__version__}. \\help lists commands.")
+    shell = Shell(opening.database, _print, _width, page=page, height=_height)
+    shell.format = format_
     try:
-        interact(Shell(opening.database, _print, _width), history_path(), opening)
+        interact(shell, history_path(), opening)
     finally:
+        shell.close()
         opening.database().close()
     return 0
 
@@ -206,14 +221,27 @@ def history_path() -> Path | None:
 def _ended(text: str) -> str:
     """A script whose last statement lacks its semicolon gets it."""
     stripped = text.rstrip()
-    return text if not stripped or stripped.endswith(";") or stripped.startswith("\\") else stripped + ";"
+    last = stripped.rsplit("\n", 1)[-1].lstrip()
+    if not stripped or stripped.endswith(";") or last.startswith("\\"):
+        return text
+    return stripped + ("\n;" if "--" in last else ";")
 
 
 def _read(name: str) -> str:
+    from ..grammar.script_files import read_script
+
+    return _standard_input() if name == "-" else read_script(Path(name), named_by_person=True)
+
+
+def _standard_input() -> str:
     try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise StatementError(f"cannot read the script {name}: {problem}") from problem
+        return sys.stdin.read()
+    except UnicodeDecodeError as problem:
+        raise StatementError(f"standard input is no UTF-8 text: {problem.reason} at byte {problem.start}") from problem
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _print(text: str) -> None:
@@ -224,6 +252,12 @@ def _width() -> int:
     import shutil
 
     return shutil.get_terminal_size((120, 40)).columns
+
+
+def _height() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((120, 40)).lines
 
 
 if __name__ == "__main__":

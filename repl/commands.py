@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from ..errors import StatementError
+from ..grammar.script_files import read_script
+from .formats import FORMATS
 
 
 class Console(Protocol):
@@ -18,15 +21,23 @@ class Console(Protocol):
     def database(self) -> Any:
         """What statements are executed in."""
 
-    @property
-    def write(self) -> Callable[[str], None]:
+    def write(self, text: str) -> None:
         """Shows a text."""
 
-    def run(self, text: str, path: str | None = None) -> bool:
+    def run(self, text: str, path: str | None = None, *, commands: bool = True) -> bool:
         """Execute statements (of a file), and show their results; whether all went well."""
 
     def show(self, result: Any) -> None:
         """Show a result."""
+
+    output: IO[str] | None
+    """The file that results go to instead of the screen."""
+    timing: bool
+    """Whether each statement is followed by how long it took."""
+    format: str
+    """How results are shown: one of `FORMATS`."""
+    last: str
+    """The last statement that was run."""
 
 
 class Quit(Exception):
@@ -39,18 +50,18 @@ class Command:
 
     usage: str
     meaning: str
-    run: Callable[[Console, str], None]
+    run: Callable[[Console, str], bool | None]
+    """False: it failed, and has said why."""
 
 
 COMMANDS: dict[str, Command] = {}
+_Run = Callable[["Console", str], "bool | None"]
 
 
-def command(
-    *names: str, usage: str, meaning: str
-) -> Callable[[Callable[[Console, str], None]], Callable[[Console, str], None]]:
+def command(*names: str, usage: str, meaning: str) -> Callable[[_Run], _Run]:
     """Register a command under one or more names."""
 
-    def register(function: Callable[[Console, str], None]) -> Callable[[Console, str], None]:
+    def register(function: _Run) -> _Run:
         for name in names:
             COMMANDS[name] = Command(usage, meaning, function)
         return function
@@ -71,28 +82,28 @@ def quit_(shell: Console, argument: str) -> None:
     raise Quit
 
 
-@command("\\streams", usage="\\streams", meaning="list the streams")
-def streams(shell: Console, argument: str) -> None:
+@command("\\streams", "\\ds", usage="\\streams, \\ds", meaning="list the streams")
+def streams(shell: Console, argument: str) -> bool:
     """SHOW STREAMS."""
-    shell.run("SHOW STREAMS;")
+    return shell.run("SHOW STREAMS;")
 
 
-@command("\\tables", usage="\\tables", meaning="list the tables")
-def tables(shell: Console, argument: str) -> None:
+@command("\\tables", "\\dt", usage="\\tables, \\dt", meaning="list the tables")
+def tables(shell: Console, argument: str) -> bool:
     """SHOW TABLES."""
-    shell.run("SHOW TABLES;")
+    return shell.run("SHOW TABLES;")
 
 
-@command("\\queries", usage="\\queries", meaning="list the persistent queries")
-def queries(shell: Console, argument: str) -> None:
+@command("\\queries", "\\dq", usage="\\queries, \\dq", meaning="list the persistent queries")
+def queries(shell: Console, argument: str) -> bool:
     """SHOW QUERIES."""
-    shell.run("SHOW QUERIES;")
+    return shell.run("SHOW QUERIES;")
 
 
 @command("\\d", usage="\\d NAME", meaning="describe a stream or table")
-def describe(shell: Console, argument: str) -> None:
+def describe(shell: Console, argument: str) -> bool:
     """DESCRIBE name, or list all sources."""
-    shell.run(f"DESCRIBE {argument};" if argument else "SHOW STREAMS; SHOW TABLES;")
+    return shell.run(f"DESCRIBE {argument};" if argument else "SHOW STREAMS; SHOW TABLES;")
 
 
 @command("\\duckdb", usage="\\duckdb SELECT ..", meaning="ask the same tables in DuckDB's own SQL")
@@ -103,14 +114,13 @@ def duckdb(shell: Console, argument: str) -> None:
     shell.show(shell.database.duckdb(argument.rstrip().removesuffix(";")))
 
 
-@command("\\i", usage="\\i FILE", meaning="run a script")
-def include(shell: Console, argument: str) -> None:
+@command("\\i", usage="\\i FILE", meaning="run a script: statements only, no commands of the prompt")
+def include(shell: Console, argument: str) -> bool:
     """Run the statements of a file."""
-    try:
-        text = Path(argument).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise StatementError(f"cannot read the script {argument}: {problem}") from problem
-    shell.run(text, str(Path(argument).expanduser()))
+    if not argument:
+        raise StatementError("\\i takes the name of a file of statements")
+    path = Path(argument.strip("'")).expanduser()
+    return shell.run(read_script(path), str(path), commands=False)
 
 
 @command("\\backup", usage="\\backup DIR", meaning="copy the database to a new directory")
@@ -123,8 +133,154 @@ def backup(shell: Console, argument: str) -> None:
 
 
 @command("\\time", usage="\\time STATEMENT", meaning="run a statement and say how long it took")
-def timed(shell: Console, argument: str) -> None:
+def timed(shell: Console, argument: str) -> bool:
     """Run and measure."""
     began = time.perf_counter()
-    shell.run(argument if argument.rstrip().endswith(";") else argument + ";")
+    done = shell.run(_ended(argument))
     shell.write(f"({(time.perf_counter() - began) * 1000:.1f} ms)")
+    return done
+
+
+@command("\\timing", usage="\\timing [on|off]", meaning="say after each statement how long it took")
+def timing(shell: Console, argument: str) -> None:
+    """Switch it."""
+    shell.timing = _switched(argument, shell.timing)
+    shell.write(f"timing is {'on' if shell.timing else 'off'}")
+
+
+@command("\\x", usage="\\x [on|off|SELECT ..]", meaning="show rows as blocks of lines: always, or of one statement")
+def upright(shell: Console, argument: str) -> bool:
+    """Switch between a table and blocks, or show one statement's result in blocks."""
+    before = shell.format
+    if argument and argument.lower() not in _SWITCH:
+        shell.format = "vertical"
+        try:
+            return shell.run(_ended(argument))
+        finally:
+            shell.format = before
+    shell.format = "vertical" if _switched(argument, before == "vertical") else "table"
+    shell.write(f"rows are shown as {'blocks of lines' if shell.format == 'vertical' else 'a table'}")
+    return True
+
+
+@command("\\format", usage="\\format NAME", meaning="show results as " + ", ".join(FORMATS))
+def format_(shell: Console, argument: str) -> None:
+    """Choose how results are shown."""
+    name = argument.lower()
+    if name and name not in FORMATS:
+        raise StatementError(f"there is no format {argument}", suggestion=f"There are {', '.join(FORMATS)}.")
+    shell.format = name or shell.format
+    shell.write(f"results are shown as {shell.format}")
+
+
+@command("\\o", usage="\\o [FILE]", meaning="write results to a new file; without a name: to the screen again")
+def output(shell: Console, argument: str) -> None:
+    """Send results elsewhere."""
+    if shell.output is not None:
+        shell.output.close()
+        shell.output = None
+    if argument:
+        shell.output = open_output(argument.strip("'"))
+
+
+@command("\\explain", usage="\\explain STATEMENT", meaning="how a statement or a query would run")
+def explain(shell: Console, argument: str) -> bool:
+    """EXPLAIN."""
+    if not argument:
+        raise StatementError("\\explain takes a statement, or the id of a query")
+    return shell.run(f"EXPLAIN {_ended(argument)}")
+
+
+@command("\\jobs", usage="\\jobs", meaning="the persistent queries, with what they have read, written and have before them")
+def jobs(shell: Console, argument: str) -> None:
+    """One line per query."""
+    from .progress import COLUMNS, rows_of, sample
+    from .render import table
+
+    rows = [row[:-1] for row in rows_of(sample(shell.database), None)]
+    shell.write(table(COLUMNS[:-1], rows) if rows else "(none)")
+
+
+@command(
+    "\\watch",
+    usage="\\watch SECONDS [STATEMENT]",
+    meaning="run the last statement (or this one) again and again, until Ctrl-C",
+)
+def watch(shell: Console, argument: str) -> bool:
+    """Repeat; only what gives rows at once, lest an INSERT be repeated."""
+    seconds, _, statement = argument.partition(" ")
+    try:
+        pause_s = float(seconds or "2")
+    except ValueError:
+        pause_s = 0.0
+    if not 0.1 <= pause_s <= 86_400:
+        raise StatementError("\\watch takes seconds (0.1 or more), and then a statement if it is not the last one")
+    statement = _ended(statement.strip() or shell.last)
+    words = statement.split(None, 1)
+    if not words or words[0].upper() not in _WATCHED:
+        raise StatementError("\\watch repeats a SELECT, SHOW, LIST or DESCRIBE, and the last statement was none of them")
+    try:
+        while shell.run(statement, commands=False):
+            time.sleep(pause_s)
+    except KeyboardInterrupt:
+        shell.write("")
+        return True
+    return False
+
+
+@command(
+    "\\copy", usage="\\copy SELECT .. TO FILE", meaning="write rows to a .csv, .parquet, .jsonl, .json, .md or .arrow file"
+)
+def copy(shell: Console, argument: str) -> None:
+    """Write the rows of a SELECT (or of a whole source) to a new file."""
+    from .exporting import write_rows
+
+    statement, target = _copied(argument)
+    rows = shell.database.sql(_ended(statement))
+    path = Path(target).expanduser()
+    write_rows(rows, path)
+    shell.write(f"{path}: {len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
+
+
+def _copied(argument: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(?is)(.+?)\s+TO\s+('[^']+'|\S+)\s*;?", argument.strip())
+    if found is None:
+        raise StatementError(
+            "\\copy takes a SELECT or a source, and a file", suggestion="Write \\copy SELECT .. TO rows.csv"
+        )
+    statement = found.group(1).strip()
+    if re.fullmatch(r"[\w@]+|`[^`]+`", statement):
+        statement = f"SELECT * FROM {statement}"
+    return statement, found.group(2).strip("'")
+
+
+_WATCHED = {"SELECT", "SHOW", "LIST", "DESCRIBE", "WITH", "VALUES"}
+_SWITCH = {"on": True, "off": False}
+
+
+def _switched(argument: str, before: bool) -> bool:
+    if not argument:
+        return not before
+    if argument.lower() not in _SWITCH:
+        raise StatementError(f"on or off, not {argument}")
+    return _SWITCH[argument.lower()]
+
+
+def _ended(statement: str) -> str:
+    stripped = statement.rstrip()
+    return stripped if stripped.endswith(";") else stripped + ";"
+
+
+def open_output(name: str) -> IO[str]:
+    """A new file for results.
+
+    Raises:
+        StatementError: it is there, or cannot be written.
+    """
+    path = Path(name).expanduser()
+    try:
+        return open(path, "x", encoding="utf-8")
+    except FileExistsError:
+        raise StatementError(f"{path} is there already", suggestion="Name a new file.") from None
+    except (OSError, ValueError) as error:
+        raise StatementError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error

@@ -94,6 +94,7 @@ def interact(shell: Shell, history: Path | None, opening: Opening | None = None)
         PenstockError: the database cannot be opened.
     """
     prompt = session(shell, history, opening)
+    shell.history = prompt.history.get_strings
 
     def watch() -> None:
         if opening is not None and not opening.done:

@@ -12,8 +12,6 @@ from ..errors import ClientError, DataError, PenstockError, StatementError, Stor
 
 FOLDED_WIDTH_MIN = 24
 """Characters below which a folded column would be hard to read."""
-ROWS_SHOWN_MAX = 1_000
-"""Rows of a result that are printed; more are counted, and `sql()` gives them all."""
 
 
 def cell(value: Any) -> str:
@@ -39,16 +37,77 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = 120) -> str:
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 13: "\\r", 9: "\\t"}
+"""A terminal would obey them: a value must not move the cursor or rename the window."""
+
+
+def shown(value: Any) -> str:
+    """One value on one line of a terminal, control characters as escapes."""
+    return cell(value).translate(_CONTROLS)
+
+
+def width_of(text: str) -> int:
+    """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth
+
+    found: int = wcswidth(text)
+    return len(text) if found < 0 else found
+
+
+def _left(text: str, width: int) -> str:
+    return text + " " * (width - width_of(text))
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - width_of(text)) + text
+
+
+def _cut(text: str, width: int) -> tuple[str, str]:
+    """As much of a text as a width holds (at least one character, with what combines with it), and the rest."""
+    end = min(len(text), max(1, width))
+    while end > 1 and width_of(text[:end]) > width:
+        end -= 1
+    while end < len(text) and width_of(text[: end + 1]) == width_of(text[:end]):
+        end += 1
+    return text[:end], text[end:]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A text in lines of at most a width, broken at blanks where there are any."""
+    if text.isascii():
+        return (textwrap.wrap(text, width) or [""]) if len(text) > width else [text]
+    lines = []
+    while width_of(text) > width:
+        line, rest = _cut(text, width)
+        blank = line.rfind(" ") if not rest.startswith(" ") else -1
+        if blank > 0:
+            line, rest = line[:blank], text[blank:]
+        lines.append(line.rstrip())
+        text = rest.lstrip()
+    return [*lines, text] if text or not lines else lines
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = 120, cell_width: int | None = None) -> str:
     """A table with headings.
 
     Where it would be wider than the terminal, its widest column of texts is folded; if that column would become too
     narrow, there is one block of lines per row instead.
+
+    Args:
+        cell_width: columns of texts are folded where they would be wider than this.
     """
     rows = list(rows)
-    cells = [[cell(value).replace("\n", "\\n") for value in row] for row in rows]
+    cells = [[shown(value) for value in row] for row in rows]
+    columns = [name.translate(_CONTROLS) for name in columns]
     numeric = [all(_is_number(row[i]) for row in rows) for i in range(len(columns))]
-    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    widths = [max([width_of(name), *(width_of(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    if cell_width is not None:
+        widths = [
+            w if right else min(w, max(cell_width, width_of(name)))
+            for w, right, name in zip(widths, numeric, columns, strict=True)
+        ]
     folded = max(range(len(columns)), key=lambda i: -1 if numeric[i] else widths[i], default=0)
     beyond = sum(widths) + 3 * len(widths) - 3 - width
     if beyond > 0 and len(columns) > 1:
@@ -57,20 +116,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = 12
         widths[folded] -= beyond
 
     def line(values: Sequence[str]) -> str:
-        padded = [v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric, strict=True)]
+        padded = [_right(v, w) if right else _left(v, w) for v, w, right in zip(values, widths, numeric, strict=True)]
         return " | ".join(padded).rstrip()
 
     rule = "-+-".join("-" * w for w in widths)
-    lines = [line(part) for row in cells for part in _folded(row, folded, widths[folded])] if columns else []
+    lines = [line(part) for row in cells for part in _folded(row, widths)] if columns else []
     return "\n".join([line(list(columns)), rule, *lines])
 
 
-def _folded(row: list[str], column: int, width: int) -> Iterator[list[str]]:
-    """The lines that a row takes when one of its cells is folded to a width."""
-    pieces = (textwrap.wrap(row[column], width) or [""]) if len(row[column]) > width else [row[column]]
-    yield [*row[:column], pieces[0], *row[column + 1 :]]
-    for piece in pieces[1:]:
-        yield [piece if i == column else "" for i in range(len(row))]
+def _folded(row: list[str], widths: Sequence[int]) -> Iterator[list[str]]:
+    """The lines that a row takes when its cells are folded to widths."""
+    pieces = [_wrapped(text, max(width, 1)) for text, width in zip(row, widths, strict=True)]
+    for number in range(max(map(len, pieces), default=1)):
+        yield [lines[number] if number < len(lines) else "" for lines in pieces]
 
 
 def _is_number(value: Any) -> bool:
@@ -80,28 +138,36 @@ def _is_number(value: Any) -> bool:
 
 def vertical(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     """Every row as a block of ``column: value`` lines."""
-    widest = max(map(len, columns), default=0)
+    widest = max(map(width_of, columns), default=0)
     blocks = []
     for number, row in enumerate(cells, 1):
         lines = [f"-[ row {number} ]-".ljust(30, "-")]
-        lines += [f"{name.rjust(widest)}: {value}" for name, value in zip(columns, row, strict=True)]
+        lines += [f"{_right(name, widest)}: {value}" for name, value in zip(columns, row, strict=True)]
         blocks.append("\n".join(lines))
     return "\n".join(blocks)
 
 
-def result(outcome: Any, width: int = 120) -> str:
-    """The text of a result object (`penstock.Message`, `Listing`, `Description`, `Table`)."""
+def result(outcome: Any, width: int = 120, *, upright: bool = False, cell_width: int | None = None) -> str:
+    """The text of a result object (`penstock.Message`, `Listing`, `Description`, `Table`), with all its rows.
+
+    Args:
+        upright: rows as blocks of lines.
+        cell_width: see `table`.
+    """
     name = type(outcome).__name__
     if name == "Message":
         return str(outcome.text)
-    if name == "Listing":
+    if name == "Listing" and not upright:
         return listing(outcome, width)
     if name == "Description":
         return description(outcome, width)
     rows = list(outcome)
-    text = table(outcome.columns, rows[:ROWS_SHOWN_MAX], width)
-    more = f", {len(rows) - ROWS_SHOWN_MAX} of them not shown" if len(rows) > ROWS_SHOWN_MAX else ""
-    return f"{text}\n({len(rows)} {'row' if len(rows) == 1 else 'rows'}{more})"
+    if upright:
+        text = vertical(outcome.columns, [[shown(value) for value in row] for row in rows])
+    else:
+        text = table(outcome.columns, rows, width, cell_width)
+    count = f"({len(rows):,} {'row' if len(rows) == 1 else 'rows'})"
+    return f"{text}\n{count}" if text else count
 
 
 def listing(outcome: Any, width: int = 120) -> str:
@@ -157,6 +223,6 @@ def error(problem: PenstockError) -> str:
 
 def push_line(columns: Sequence[str], values: Sequence[Any], tombstone: bool, missed: int) -> str:
     """One row of a push query on one line."""
-    text = ", ".join(f"{name}={cell(value)}" for name, value in zip(columns, values, strict=True))
+    text = ", ".join(f"{name}={shown(value)}" for name, value in zip(columns, values, strict=True))
     mark = "- " if tombstone else "+ "
     return (f"({missed} rows were dropped: the reader was slow)\n" if missed else "") + mark + text

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
-from ..errors import PenstockError
+from ..errors import PenstockError, StatementError
 from ..grammar.complete import Names
 from ..grammar.lexer import is_complete, with_places
+from ..grammar.script_files import continued
 from . import render
+from .cli_commands import run_cli_command
 from .commands import COMMANDS, Quit
+from .formats import Writer, standard_binary
+from .pieces import Piece, cut, is_cli_command
 
 Write = Callable[[str], None]
+FILE_WIDTH = 1_000_000
+"""Columns of a table in a file, where nothing has to be folded."""
 
 
 class Shell:
@@ -21,12 +28,63 @@ class Shell:
         database: what `penstock.connect` gave, or a function that gives it (called when it is first needed).
         write: prints one piece of text, ended by a line end.
         width: columns of the terminal.
+        complain: prints an error.
+        page: shows a long text so that it can be leafed through.
+        height: lines of the terminal; results with more are paged.
     """
 
-    def __init__(self, database: Any, write: Write, width: Callable[[], int] = lambda: 120) -> None:
+    def __init__(
+        self,
+        database: Any,
+        write: Write,
+        width: Callable[[], int] = lambda: 120,
+        *,
+        complain: Write | None = None,
+        page: Write | None = None,
+        height: Callable[[], int] = lambda: 40,
+    ) -> None:
         self._database = database
-        self.write = write
-        self.width = width
+        self._printed = write
+        self._complain = complain
+        self._page = page
+        self._terminal_width = width
+        self._height = height
+        self.column_width: int | None = None
+        self.wraps = True
+        self.timing = False
+        self.format = "table"
+        self.history: Callable[[], list[str]] = list
+        """What was typed, oldest first: none, without a prompt."""
+        self.output: IO[str] | None = None
+        self.spool: IO[str] | None = None
+        self.last = ""
+
+    def write(self, text: str) -> None:
+        """Print one piece of text, where results go."""
+        if self.output is not None:
+            self.output.write(text + "\n")
+            self.output.flush()
+            return
+        self._printed(text)
+        if self.spool is not None:
+            self.spool.write(text + "\n")
+            self.spool.flush()
+
+    def complain(self, text: str) -> None:
+        """Print an error, where the person sees it."""
+        (self._complain or self._printed)(text)
+        if self.spool is not None:
+            self.spool.write(text + "\n")
+            self.spool.flush()
+
+    def width(self) -> int:
+        """Columns that a table may have: there is no end to them in a file."""
+        return FILE_WIDTH if self.output is not None or not self.wraps else self._terminal_width()
+
+    def clear(self) -> None:
+        """Empty the screen: only a terminal has one."""
+        if self._page is not None:
+            self._printed("\x1b[H\x1b[2J")
 
     @property
     def database(self) -> Any:
@@ -36,15 +94,18 @@ class Shell:
         return self._database
 
     def is_complete(self, text: str) -> bool:
-        """Whether ENTER should run the text: a backslash command, nothing, or statements ended by ``;``."""
+        """Whether ENTER should run the text: a command, nothing, or statements ended by ``;``."""
         stripped = text.strip()
-        return stripped.startswith("\\") or is_complete(stripped)
+        if stripped.startswith("\\"):
+            return not stripped.endswith("\\") or stripped == "\\"
+        return is_cli_command(stripped) or is_complete(continued(text).strip())
 
-    def run(self, text: str, path: str | None = None) -> bool:
-        """Run commands or statements and print what comes of them.
+    def run(self, text: str, path: str | None = None, *, commands: bool = True) -> bool:
+        """Run commands and statements and print what comes of them; the first that fails ends it.
 
         Args:
             path: the file that the text is from: errors name it.
+            commands: whether the text may hold commands of the shell, as what a person typed may; else statements only.
 
         Returns:
             whether all went well.
@@ -52,20 +113,41 @@ class Shell:
         Raises:
             Quit: the person wants to leave.
         """
-        stripped = text.strip()
-        if not stripped:
-            return True
+        text = continued(text)
         try:
-            if stripped.startswith("\\"):
-                self._command(stripped)
-                return True
-            for statement in with_places(text):
-                for outcome in self.database.execute(statement, path=path):
-                    self.show(outcome)
+            pieces = cut(text) if commands else [Piece("statement", part) for part in with_places(text)]
+            for piece in pieces:
+                began_s = time.perf_counter()
+                if not self._one(piece, path):
+                    return False
+                if self.timing and piece.kind == "statement":
+                    self.write(f"({(time.perf_counter() - began_s) * 1000:.1f} ms)")
         except PenstockError as problem:
-            self.write(render.error(problem))
+            self.complain(render.error(problem))
             return False
         return True
+
+    def _one(self, piece: Piece, path: str | None) -> bool:
+        line = len(piece.text) - len(piece.text.lstrip("\n")) + 1
+        place = "" if path is None else f"{path}, line {line}: "
+        if piece.kind == "statement":
+            self.last = piece.text.strip()
+            try:
+                for outcome in self.database.execute(piece.text, path=path):
+                    self.show(outcome)
+            except StatementError:
+                raise
+            except PenstockError as problem:
+                self.complain(place + render.error(problem))
+                return False
+            return True
+        try:
+            return self._cli(piece.text.strip()) if piece.kind == "cli" else self._command(piece.text.strip())
+        except StatementError as problem:
+            if problem.path is not None or path is None:
+                raise
+            self.complain(place + render.error(problem))
+            return False
 
     def show(self, outcome: Any) -> None:
         """Print one result; the rows of a push query as they come, until Ctrl-C or its LIMIT."""
@@ -74,7 +156,15 @@ class Shell:
             return
         subscription = getattr(outcome, "subscription", None)
         if subscription is None:
-            self.write(render.result(outcome, self.width()))
+            self._show_rows(outcome)
+            return
+        if self.format not in ("table", "vertical"):
+            try:
+                self._writer().push(subscription)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                subscription.close()
             return
         count = 0
         try:
@@ -88,6 +178,24 @@ class Shell:
             subscription.close()
         ended = "limit reached, " if subscription.limit_reached else ""
         self.write(f"({ended}{count} {'row' if count == 1 else 'rows'})")
+
+    def _writer(self) -> Writer:
+        binary = standard_binary() if self.output is None else None
+        return Writer(self.format, self.write, self.complain, binary)
+
+    def _show_rows(self, outcome: Any) -> None:
+        if self.format not in ("table", "vertical"):
+            self._writer().show(outcome)
+            return
+        paged = self._page is not None and self.output is None
+        text = render.result(outcome, self.width(), upright=self.format == "vertical", cell_width=self.column_width)
+        if paged and self._page is not None and text.count("\n") >= self._height():
+            self._page(text)
+            if self.spool is not None:
+                self.spool.write(text + "\n")
+            self._printed(text.rsplit("\n", 1)[-1])
+            return
+        self.write(text)
 
     def _print(self, printed: Any) -> None:
         """The records of PRINT as they come, until Ctrl-C or its LIMIT."""
@@ -117,13 +225,24 @@ class Shell:
             list(catalog.types),
         )
 
-    def _command(self, text: str) -> None:
+    def _command(self, text: str) -> bool:
         name, _, argument = text.partition(" ")
         command = COMMANDS.get(name)
         if command is None:
-            self.write(f"there is no command {name}; \\help lists them")
-            return
-        command.run(self, argument.strip())
+            self.complain(f"there is no command {name}; \\help lists them")
+            return False
+        return command.run(self, argument.strip()) is not False
+
+    def _cli(self, text: str) -> bool:
+        run_cli_command(self, text)
+        return True
+
+    def close(self) -> None:
+        """Close the files that output goes to."""
+        for file in (self.output, self.spool):
+            if file is not None:
+                file.close()
+        self.output = self.spool = None
 
 
 __all__ = ["Quit", "Shell"]

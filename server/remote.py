@@ -26,6 +26,7 @@ from ..errors import ClientError, StatementError
 from ..grammar import ast
 from ..grammar.lexer import with_places
 from ..grammar.parse import parse, parse_statement
+from ..grammar.script_files import read_script
 from ..grammar.substitute import substitute
 from ..runtime.clock import now_ms
 from ..runtime.host import Token
@@ -126,9 +127,9 @@ class RemoteDatabase:
         if path is not None and not script.is_absolute():
             script = Path(path).parent / script
         try:
-            content = script.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise StatementError(f"the script {script} cannot be read: {error}", span=statement.span, text=text) from error
+            content = read_script(script)
+        except StatementError as error:
+            raise StatementError(error.message, span=statement.span, text=text) from error
         yield from self.steps(content, path=script)
 
     def _execute(self, statement: ast.Statement, text: str) -> Result:

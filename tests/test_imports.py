@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "repl": {"grammar", "listener", "server", ""},
 }
 """What a room may import besides itself and `COMMON`; "" is the door."""
-REPL_MAY_READ = {"grammar.complete", "grammar.lexer", "grammar.words"}
+REPL_MAY_READ = {"grammar.complete", "grammar.lexer", "grammar.script_files", "grammar.words"}
 """The only parts of grammar that repl knows: how text is cut into words, not what it means."""
 ORDER = {
     "kernels": "source library index texts hashing gathering merging folds kafka_records",
@@ -46,7 +46,9 @@ ORDER = {
         "reading protocol security record_columns batches appender log_access state producers transactions groups offsets "
         "broker requests_cluster requests_data requests_groups kafka_listener"
     ),
-    "grammar": "ast selects tables lexer build_queries build substitute syntax_errors words complete parse unparse",
+    "grammar": (
+        "ast selects tables lexer build_queries build substitute syntax_errors words script_files complete parse unparse"
+    ),
     "storage": (
         "interrupts forks file_protocol memory_files holding combining files layout optional_packages values schemas "
         "formats log state verify backup repair"

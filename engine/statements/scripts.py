@@ -11,6 +11,7 @@ from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.lexer import Lines, tokens, with_places
 from ...grammar.parse import parse
+from ...grammar.script_files import read_script
 from ...grammar.substitute import substitute
 from ...grammar.words import reserved_words
 from ...limits import SCRIPT_DEPTH_MAX
@@ -126,7 +127,6 @@ def _read(statement: ast.RunScript, path: Path | None, around: tuple[Path, ...])
     if len(around) >= SCRIPT_DEPTH_MAX:
         raise StatementError(f"scripts run each other more than {SCRIPT_DEPTH_MAX} levels deep", span=statement.span)
     try:
-        return found, found.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise StatementError(f"the script {found} cannot be read: {reason}", span=statement.span) from error
+        return found, read_script(found)
+    except StatementError as error:
+        raise StatementError(error.message, span=statement.span) from error

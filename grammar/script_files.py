@@ -1,0 +1,83 @@
+"""Files of statements: which files are read as scripts, and how old scripts continue a line."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ..errors import StatementError
+from ..limits import SCRIPT_BYTES_MAX
+from .lexer import tokens
+from .words import statement_words
+
+__all__ = ["continued", "read_script"]
+
+
+def read_script(path: Path, *, named_by_person: bool = False) -> str:
+    """The text of a script, with its continued lines joined.
+
+    A file that does not begin as a script does is refused without a word of it being shown: its name may have come from
+    elsewhere, and what it holds is nobody's business.
+
+    Args:
+        named_by_person: on the command line: it may be a pipe, and errors may show its lines, whatever they are.
+
+    Raises:
+        StatementError: it is not there, no regular file, too large, no text or no script.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    except (OSError, ValueError) as error:
+        raise StatementError(f"the script {path} cannot be read: {_reason(error)}") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode) and not (named_by_person and stat.S_ISFIFO(mode)):
+        os.close(descriptor)
+        raise StatementError(f"the script {path} cannot be read: it is no regular file")
+    with open(descriptor, "rb") as file:
+        if stat.S_ISFIFO(mode):
+            os.set_blocking(descriptor, True)
+        try:
+            content = file.read(SCRIPT_BYTES_MAX + 1)
+        except OSError as error:
+            raise StatementError(f"the script {path} cannot be read: {_reason(error)}") from error
+    if len(content) > SCRIPT_BYTES_MAX:
+        raise StatementError(f"the script {path} cannot be read: it has more than {SCRIPT_BYTES_MAX:,} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StatementError(f"the script {path} cannot be read: it is no UTF-8 text, at byte {error.start}") from None
+    if not named_by_person and not _begins_as_script(text):
+        raise StatementError(f"{path} is no script: it does not begin with a statement")
+    return continued(text)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _begins_as_script(text: str) -> bool:
+    for group, start, end in tokens(text):
+        word = text[start:end].upper()
+        if word != ";":
+            return group == "end" or word == "(" or word in statement_words()
+    return True
+
+
+def continued(text: str) -> str:
+    r"""The text with the backslashes blanked that end a line outside of quotes, as old scripts continue a line.
+
+    >>> continued("SHOW \\\n STREAMS;")
+    'SHOW  \n STREAMS;'
+    """
+    if "\\\n" not in text and "\\\r\n" not in text:
+        return text
+    places = [
+        start
+        for group, start, _ in tokens(text)
+        if group == "bad" and text[start] == "\\" and text[start + 1 : start + 3].lstrip("\r").startswith("\n")
+    ]
+    pieces = list(text)
+    for place in places:
+        pieces[place] = " "
+    return "".join(pieces)

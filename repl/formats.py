@@ -1,0 +1,143 @@
+"""Results as a program reads them: CSV, JSON, JSON lines, Markdown, Arrow.  Only rows go to the output; what a statement
+that changes something has to say goes where errors go, so that the output of a pipe stays of one kind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
+
+from ..errors import StatementError
+from .render import cell
+
+__all__ = ["FORMATS", "Writer", "lines", "standard_binary"]
+
+FORMATS = ("table", "vertical", "csv", "json", "jsonl", "markdown", "arrow")
+"""What ``--format`` takes."""
+
+
+def lines(format_: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """The lines of a text format.
+
+    NULL is an empty cell of CSV (an empty text is ``""``), ``null`` of JSON, ``NULL`` of Markdown.
+    """
+    from .. import Relation
+
+    match format_:
+        case "csv":
+            yield Relation.csv_line(columns)
+            yield from map(Relation.csv_line, rows)
+        case "jsonl":
+            for row in rows:
+                yield Relation.json_line(columns, row)
+        case "json":
+            yield "["
+            for number, row in enumerate(rows, 1):
+                yield "  " + Relation.json_line(columns, row) + ("," if number < len(rows) else "")
+            yield "]"
+        case _:
+            yield _markdown_line(columns)
+            yield "|" + "|".join(" --- " for _ in columns) + "|"
+            for row in rows:
+                yield _markdown_line([cell(value) for value in row])
+
+
+def _markdown_line(texts: Sequence[str]) -> str:
+    cells = (text.replace("\\", "\\\\").replace("|", "\\|").replace("\r", "").replace("\n", "<br>") for text in texts)
+    return "| " + " | ".join(cells) + " |"
+
+
+class Writer:
+    """Writes results in one of the formats for programs.
+
+    Args:
+        format_: one of `FORMATS`, but for ``table`` and ``vertical``.
+        write: prints one piece of text, ended by a line end.
+        tell: where messages go.
+        binary: where Arrow goes.
+
+    Raises:
+        StatementError: Arrow would go to a terminal.
+    """
+
+    def __init__(
+        self, format_: str, write: Callable[[str], None], tell: Callable[[str], None], binary: IO[bytes] | None = None
+    ) -> None:
+        self._format = format_
+        self._write = write
+        self._tell = tell
+        self._binary = binary
+        self._began = False
+        if format_ == "arrow" and (binary is None or binary.isatty()):
+            raise StatementError("Arrow is no text for a terminal: send the output to a file or a pipe")
+
+    def show(self, outcome: Any) -> None:
+        """Write a result: rows of a table or listing, the sections of a description as rows; messages are told."""
+        name = type(outcome).__name__
+        if name == "Message":
+            self._tell(str(outcome.text))
+            return
+        if name == "Description":
+            columns: Sequence[str] = ("Section", "Content")
+            title = [("Name", outcome.title)] if outcome.title else []
+            rows: list[Any] = [*title, *((heading, _content(content)) for heading, content in outcome.sections)]
+            self._rows(columns, rows, None)
+            return
+        self._rows(outcome.columns, list(outcome) if self._format != "arrow" else [], outcome)
+
+    def _rows(self, columns: Sequence[str], rows: list[Any], relation: Any) -> None:
+        if self._format == "arrow":
+            import pyarrow
+
+            table = (
+                relation.arrow()
+                if relation is not None
+                else pyarrow.table([[str(row[i]) for row in rows] for i in range(len(columns))], names=list(columns))
+            )
+            assert self._binary is not None
+            with pyarrow.ipc.new_stream(self._binary, table.schema) as out:
+                out.write_table(table)
+            self._binary.flush()
+            return
+        if self._began and self._format in ("csv", "markdown"):
+            self._write("")
+        self._began = True
+        self._write("\n".join(lines(self._format, columns, rows)) if rows or self._format != "jsonl" else "")
+
+    def push(self, subscription: Any) -> None:
+        """The rows of a push query, each as it comes; JSON is one object a line.  A deleted row: NULLs and its key."""
+        format_ = "jsonl" if self._format == "json" else self._format
+        columns = subscription.columns
+        if format_ == "arrow":
+            self._push_arrow(subscription)
+            return
+        if format_ != "jsonl":
+            for line in lines(format_, columns, []):
+                self._write(line)
+        for row in subscription:
+            if row.missed:
+                self._tell(f"({row.missed} rows were dropped: the reader was slow)")
+            self._write(list(lines(format_, columns, [row.values]))[-1])
+
+    def _push_arrow(self, subscription: Any) -> None:
+        import pyarrow
+
+        assert self._binary is not None
+        out = None
+        try:
+            for batch in subscription.batches():
+                out = out or pyarrow.ipc.new_stream(self._binary, batch.columns.schema)
+                out.write_batch(batch.columns)
+                self._binary.flush()
+        finally:
+            if out is not None:
+                out.close()
+
+
+def _content(content: Any) -> Any:
+    return content if isinstance(content, str) else content.text()
+
+
+def standard_binary() -> IO[bytes] | None:
+    """Standard output for bytes, if there is one."""
+    return getattr(sys.stdout, "buffer", None)
