@@ -133,7 +133,11 @@ class Broker:
 
     def may(self, client: Client, action: str, kind: str, name: str) -> bool:
         """Whether a client may do something to a topic, group, transactional id or the cluster."""
-        return self.security.may(client.principal, action, kind, name)
+        return self._guarded(action, kind, name) is None and self.security.may(client.principal, action, kind, name)
+
+    def _guarded(self, action: str, kind: str, name: str) -> str | None:
+        """Why nobody may do it, whoever he is: the topic is the engine's."""
+        return self.access.refused_write(name) if kind == "topic" and action != "read" else None
 
     def require(self, client: Client, action: str, kind: str, name: str) -> None:
         """Raises: Refused, if it may not."""
@@ -143,7 +147,7 @@ class Broker:
                 "group": ErrorCode.group_authorization_failed,
                 "transactional_id": ErrorCode.transactional_id_authorization_failed,
             }.get(kind, ErrorCode.cluster_authorization_failed)
-            raise Refused(code)
+            raise Refused(code, self._guarded(action, kind, name) or "")
 
     def close(self) -> None:
         """After what is in hand; blocks."""

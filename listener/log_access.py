@@ -12,6 +12,7 @@ import pyarrow as pa
 from ..errors import DataError, StatementError
 from ..storage.formats import make_serde
 from ..storage.formats.base import SerdeOptions
+from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import FetchedRecords, Log, Records, TopicConfig
 from ..storage.log.topic_config import described, with_config
 
@@ -59,6 +60,13 @@ class LogAccess:
         """One of them; None if there is none of this name that clients may see."""
         config = self.log.config(name)
         return None if config is None or config.internal else config
+
+    def refused_write(self, name: str) -> str | None:
+        """Why no client may make, write, change or delete a topic of this name, in one clause; None if clients may.
+
+        The engine's own topics that are not shown are to clients as if they were not there: their names alone decide.
+        """
+        return refused_write(name, self.topic(name))
 
     def is_valid_name(self, name: str) -> bool:
         """Whether Kafka allows a topic of this name."""

@@ -131,8 +131,10 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
 
 def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transactional_id: str | None) -> None:
     topic, partition = part.place
-    if not broker.may(client, "write", "topic", topic):
-        return part.fail(ErrorCode.topic_authorization_failed)
+    try:
+        broker.require(client, "write", "topic", topic)
+    except Refused as refused:
+        return part.fail(refused.code, str(refused))
     config = broker.access.topic(topic)
     if config is None or not 0 <= partition < config.partitions:
         return part.fail(ErrorCode.unknown_topic_or_partition)

@@ -216,16 +216,58 @@ def test_sql_and_clients_share_topics(address: str, database: penstock.Database)
     assert hidden and not set(hidden) & set(admin.AdminClient({"bootstrap.servers": address}).list_topics().topics)
 
 
-def test_the_engines_own_topics_are_out_of_reach(address: str, database: penstock.Database) -> None:
-    """They are neither read nor written, whatever the client asks for."""
-    hidden = next(name for name in database.log.topics() if name.startswith("_"))
-    before = database.log.end_offset(hidden, 0)
+OWN = ["_penstock-statements", "_penstock-kafka-state", "_penstock-of-tomorrow", "_schemas", "ksql_processing_log"]
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("transactional", [False, True])
+def test_the_engines_own_topics_are_not_written(
+    address: str, database: penstock.Database, name: str, transactional: bool
+) -> None:
+    """Whatever the client asks for: not by itself, not in a transaction; also the one that anybody may read."""
+    there = database.log.config(name) is not None
+    before = database.log.end_offset(name, 0) if there else 0
     failed: list[Any] = []
-    sender = producer(address, **{"message.timeout.ms": 2000})
-    sender.produce(hidden, b"forged", partition=0, on_delivery=lambda error, message: failed.append(error))
+    config = {"transactional.id": "tx"} if transactional else {}
+    sender = producer(address, **{"message.timeout.ms": 2000}, **config)
+    if transactional:
+        sender.init_transactions(TIMEOUT_S)
+        sender.begin_transaction()
+    sender.produce(name, b"forged", partition=0, on_delivery=lambda error, message: failed.append(error))
     sender.flush(TIMEOUT_S)
+    if transactional:
+        with pytest.raises(confluent_kafka.KafkaException):
+            sender.commit_transaction(TIMEOUT_S)
     assert failed and failed[0] is not None
-    assert database.log.end_offset(hidden, 0) == before
+    assert (database.log.config(name) is not None) == there
+    if there and name != "_penstock-kafka-state":  # what the listener notes of producers
+        assert database.log.end_offset(name, 0) == before
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_engines_own_topics_are_not_administered(address: str, database: penstock.Database, name: str) -> None:
+    """Not made, changed, given partitions, emptied or deleted."""
+    database.execute("CREATE STREAM s (v STRING) WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'JSON', PARTITIONS = 1);")
+    client = admin.AdminClient({"bootstrap.servers": address})
+    before = database.log.config(name)
+    start = None if before is None else database.log.start_offset(name, 0)
+    place = confluent_kafka.TopicPartition(name, 0, -1)
+    resource = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, name)
+    resource.add_incremental_config(
+        admin.ConfigEntry("retention.ms", "1", incremental_operation=admin.AlterConfigOpType.SET)
+    )
+    for asked in (
+        client.create_topics([admin.NewTopic(name, 1, 1)]),
+        client.incremental_alter_configs([resource]),
+        client.create_partitions([admin.NewPartitions(name, 3)]),
+        client.delete_records([place]),
+        client.delete_topics([name]),
+    ):
+        (answer,) = asked.values()
+        with pytest.raises(confluent_kafka.KafkaException):
+            answer.result(TIMEOUT_S)
+    assert database.log.config(name) == before
+    assert start is None or database.log.start_offset(name, 0) == start
 
 
 def test_times_and_ends(address: str) -> None:
