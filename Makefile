@@ -7,7 +7,7 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations kill-demo bench sanitize clean server-clients http-fuzz
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations foreign-kafka kill-demo bench sanitize clean server-clients http-fuzz
 
 setup: $(STAMP)
 
@@ -65,6 +65,18 @@ kafka-kills: setup
 
 kafka-mutations: setup
 	PENSTOCK_KAFKA_MUTATIONS=100000 $(BIN)/python -m pytest tests/kafka_clients/test_mutated_requests.py -q
+
+# Apache Kafka's tools, clients and Streams from Maven Central, kafkajs from npm, checked against the checksums that are kept here
+KAFKA_CLIENTS := $(CURDIR)/tests/kafka_clients
+
+foreign-kafka: setup
+	mkdir -p build/kafka/jars build/kafka/npm
+	-mvn -q -B -C -f $(KAFKA_CLIENTS)/java/pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+	    -DoutputDirectory=$(CURDIR)/build/kafka/jars
+	cd build/kafka/jars && sha256sum --quiet --strict --check $(KAFKA_CLIENTS)/java/jars.sha256 || rm -r $(CURDIR)/build/kafka/jars
+	cp $(KAFKA_CLIENTS)/node/package.json $(KAFKA_CLIENTS)/node/package-lock.json build/kafka/npm
+	-npm --prefix build/kafka/npm ci --no-audit --no-fund --ignore-scripts
+	$(BIN)/python -m pytest tests/kafka_clients/test_java.py tests/kafka_clients/test_kafkajs.py -q -rs
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py
