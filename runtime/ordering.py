@@ -5,8 +5,8 @@ Every record of a step gets a *position*, its rank in that order; positions are 
 * ``arrival``: as the log received them (the log has one total order over all topics).
 * ``timestamp``: the input whose next record has the smallest timestamp goes first, ties by arrival, as Kafka Streams
   does.  An input is a queue, so a record never overtakes an earlier one of its own input: taking heads of queues by
-  timestamp is the same as sorting by each queue's *running maximum* of timestamps, which needs no loop; the result does not
-depend on how the records are cut into steps.
+  timestamp is the same as sorting by each queue's *running maximum* of timestamps.  The result does not depend on how the
+  records are cut into steps.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ def make_serde(name: str, options: SerdeOptions, registry: SchemaRegistry | None
         registry: where AVRO, PROTOBUF and JSON_SR find and put schemas.
 
     Raises:
-        StatementError: there is no such format, it needs a registry or a package that is not there, or an option is
-        wrong. InternalError: ARROW values, which need none.
+        StatementError: there is no such format, it needs a registry or a package that is not there, or an option is wrong.
+        InternalError: ARROW values have no serde: the log keeps their columns.
     """
     traits = format_traits(name)
     wrap = options.wrap

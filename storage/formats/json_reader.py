@@ -9,8 +9,7 @@ STRING                anything: numbers and booleans as text, objects and arrays
 BYTES                 base64 text
 DATE TIME TIMESTAMP   days, ms of the day, ms as BIGINT
 ARRAY, MAP            an array; an object, whose keys are texts of the key type
-STRUCT                an object; a field is found by its exact name, else by its name in upper case (the last one
-counts);
+STRUCT                an object; a field is found by its exact name, else by its name in upper case (the last one counts);
                       unknown ones are ignored, missing ones are null
 ====================  ==============================================================================================
 

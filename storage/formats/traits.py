@@ -31,9 +31,9 @@ class FormatTraits:
             (``wraps_key``).
         wraps_key: see ``wraps_value``.
         inference: columns can be taken from a schema registry, to which sinks register their schemas.
-        properties: what a statement may say more: ``delimiter``, ``schema_id``, ``full_name``,
-        ``nullable_representation``. inherited: the properties that a sink takes over from its source when both have
-        the same format. unsupported: see `TypeCheck`.
+        properties: what else a statement may set: ``delimiter``, ``schema_id``, ``full_name``, ``nullable_representation``.
+        inherited: the properties that a sink takes over from its source when both have the same format.
+        unsupported: what of an Arrow type the format does not support (`TypeCheck`).
         aggregates: the values of joined and grouped sources may have this format.
     """
 

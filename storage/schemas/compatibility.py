@@ -3,8 +3,7 @@
 BACKWARD asks whether the new schema reads what the old one wrote, FORWARD the reverse, FULL both.  "Reads" is:
 
 * AVRO: Avro's schema resolution: fields of the reader that the writer lacks have a default, numbers may be promoted,
-enums
-  need the writer's symbols, names of records do not count.
+  enums need the writer's symbols or a default; names of records do not count.
 * PROTOBUF: messages stay; a field number keeps a type of the same encoding and stays inside or outside of a oneof.
 * JSON_SR: every document that the writer's schema allows is one that the reader's allows, judged by types, properties,
   required ones, enums and whether other properties may occur.
