@@ -229,6 +229,12 @@ class Settings(Mapping[str, str]):
         """A value as it may be printed: without the passwords of URLs."""
         return _PASSWORD.sub(r"\1***@", self[name])
 
+    @staticmethod
+    def choices(name: str) -> tuple[str, ...]:
+        """The values that a property can take; none, where they cannot be listed."""
+        described = PROPERTIES[name]
+        return described.choices or (_BOTH if described.kind == "boolean" else ())
+
     def level(self, name: str) -> str:
         """Where a value comes from: DEFAULT, DATABASE or SESSION."""
         if name in self._chosen or name in self._base:

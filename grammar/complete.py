@@ -9,7 +9,7 @@ from typing import Literal
 
 from .words import keywords, reserved_words, statement_words
 
-Kind = Literal["keyword", "source", "column", "function", "query", "topic", "type", "command"]
+Kind = Literal["keyword", "source", "column", "function", "query", "topic", "type", "command", "property", "value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Names:
     Attributes:
         sources: streams and tables, with their columns.
         functions, queries, topics, types: plain names.
+        properties: what SET can set, each with the values it can take (none, where they cannot be listed).
     """
 
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -26,6 +27,7 @@ class Names:
     queries: Sequence[str] = ()
     topics: Sequence[str] = ()
     types: Sequence[str] = ()
+    properties: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,60 @@ _PRIMITIVES = ("BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "BYTES
 _TYPES = (*_PRIMITIVES, "ARRAY", "MAP", "STRUCT")
 _SHOWABLE = ("STREAMS", "TABLES", "TOPICS", "QUERIES", "FUNCTIONS", "TYPES", "PROPERTIES", "VARIABLES", "ALL")
 
+_NEXT: dict[str, tuple[str, ...]] = {
+    "ORDER": ("BY",),
+    "GROUP": ("BY",),
+    "PARTITION": ("BY",),
+    "INSERT": ("INTO",),
+    "DELETE": ("FROM",),
+    "EMIT": ("CHANGES", "FINAL"),
+    "WINDOW": ("TUMBLING", "HOPPING", "SESSION"),
+    "IS": ("NULL", "NOT NULL", "DISTINCT FROM", "NOT DISTINCT FROM"),
+    "INNER": ("JOIN",),
+    "OUTER": ("JOIN",),
+    "LEFT": ("JOIN", "OUTER JOIN"),
+    "RIGHT": ("JOIN", "OUTER JOIN"),
+    "FULL": ("JOIN", "OUTER JOIN"),
+    "CREATE": ("STREAM", "TABLE", "OR REPLACE", "SOURCE", "TYPE"),
+    "DROP": ("STREAM", "TABLE", "TYPE"),
+    "ALTER": ("STREAM", "TABLE"),
+    "RUN": ("SCRIPT",),
+    "SCRIPT": (),
+}
+"""Words that only these can follow."""
+_FORMATS = ("ARROW", "AVRO", "DELIMITED", "JSON", "JSON_SR", "KAFKA", "NONE", "PROTOBUF", "PROTOBUF_NOSR")
+_BOTH = ("true", "false")
+_NULLABLE = ("OPTIONAL", "WRAPPER")
+WITH_PROPERTIES: dict[str, tuple[str, ...]] = {
+    "KAFKA_TOPIC": (),
+    "PARTITIONS": (),
+    "FORMAT": _FORMATS,
+    "KEY_FORMAT": _FORMATS,
+    "VALUE_FORMAT": _FORMATS,
+    "TIMESTAMP": (),
+    "TIMESTAMP_FORMAT": (),
+    "WINDOW_TYPE": ("TUMBLING", "HOPPING", "SESSION"),
+    "WINDOW_SIZE": (),
+    "RETENTION_MS": (),
+    "CLEANUP_POLICY": ("delete", "compact", "compact,delete"),
+    "REPLICAS": (),
+    "KEY_DELIMITER": ("SPACE", "TAB"),
+    "VALUE_DELIMITER": ("SPACE", "TAB"),
+    "WRAP_SINGLE_VALUE": _BOTH,
+    "KEY_SCHEMA_ID": (),
+    "VALUE_SCHEMA_ID": (),
+    "KEY_SCHEMA_FULL_NAME": (),
+    "VALUE_SCHEMA_FULL_NAME": (),
+    "VALUE_AVRO_SCHEMA_FULL_NAME": (),
+    "KEY_PROTOBUF_NULLABLE_REPRESENTATION": _NULLABLE,
+    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION": _NULLABLE,
+}
+"""The properties of CREATE .. WITH and the values they can take, those first that are written most."""
+_INSIDE_WITH = re.compile(r"\bWITH\s*\((?:[^()']|'(?:[^']|'')*')*\Z", re.I)
+_VALUE = re.compile(r"(\w+)\s*=\s*('?)([\w,]*)\Z")
+_SET_NAME = re.compile(r"\A\s*(?:UN)?SET\s+('?)([\w.]*)\Z", re.I)
+_SET_VALUE = re.compile(r"\A\s*SET\s+'([\w.]+)'\s*=\s*('?)([\w.-]*)\Z", re.I)
+
 
 def suggest(text: str, cursor: int, names: Names, commands: Iterable[str] = ()) -> list[Suggestion]:
     """Suggestions for the word before the cursor, best first.
@@ -56,19 +112,66 @@ def suggest(text: str, cursor: int, names: Names, commands: Iterable[str] = ()) 
     """
     before = _statement_before(text[:cursor])
     if before is None:
-        return []
+        return _inside_quotes(text, cursor, names)
     if before.lstrip().startswith("\\"):
         start = before.lstrip()
         return [Suggestion(c, "command", len(start)) for c in sorted(commands) if c.startswith(start)]
     match = _WORD.search(before)
     word = match.group(0) if match else ""
     rest = before[: len(before) - len(word)]
+    properties = _properties(before, "", names)
+    if properties is not None:
+        return properties
     owner = re.search(r"(`[^`]+`|[A-Za-z0-9_@]+)\.\Z", rest)
     whole = before + text[cursor:].split(";", 1)[0]
     if owner:
         columns = _columns_of(owner.group(1), whole, names)
         return _matching(word, [("column", c) for c in columns])
     return _matching(word, _candidates(rest, whole, names))
+
+
+def _inside_quotes(text: str, cursor: int, names: Names) -> list[Suggestion]:
+    """The names and values of properties are written in quotes."""
+    quote = text.rfind("'", 0, cursor)
+    outer = _statement_before(text[:quote]) if quote >= 0 else None
+    if outer is None:
+        return []
+    after = "" if text[cursor : cursor + 1] == "'" else "'"
+    return _properties(outer + text[quote:cursor], after, names) or []
+
+
+def _properties(before: str, after: str, names: Names) -> list[Suggestion] | None:
+    """Names or values of properties, where SET or a WITH clause has them; None elsewhere.
+
+    Args:
+        after: what has to follow them, if a quote is open.
+    """
+
+    def found(kind: Kind, texts: Iterable[str], word: str, quote: str, *, quoted: bool) -> list[Suggestion]:
+        fitting = [t for t in texts if t.lower().startswith(word.lower())]
+        around = "'" if quoted and not quote else ""
+        return [Suggestion(f"{around}{t}{around or after}", kind, len(word)) for t in fitting]
+
+    if (match := _SET_NAME.search(before)) is not None and (match.group(1) or match.group(0)[-1:].isspace()):
+        return found("property", names.properties, match.group(2), match.group(1), quoted=True)
+    if (match := _SET_VALUE.search(before)) is not None:
+        values = names.properties.get(match.group(1), ())
+        return found("value", values, match.group(3), match.group(2), quoted=True)
+    if _INSIDE_WITH.search(before.rpartition("'")[0] if after else before) is None:
+        return None
+    if (match := _VALUE.search(before)) is not None:
+        name, quote, word = match.group(1).upper(), match.group(2), match.group(3)
+        if name == "KAFKA_TOPIC":
+            return found("topic", names.topics, word, quote, quoted=True)
+        values = WITH_PROPERTIES.get(name, ())
+        return found("value", values, word, quote, quoted=values is not _BOTH)
+    word = re.search(r"\w*\Z", before).group(0)  # type: ignore[union-attr]
+    if not before[: len(before) - len(word)].rstrip().endswith(("(", ",")):
+        return []
+    used = {name.upper() for name in re.findall(r"(\w+)\s*=", before)}
+    free = [name for name in WITH_PROPERTIES if name not in used]
+    lower = word != "" and word == word.lower()
+    return found("property", [n.lower() if lower else n for n in free], word, "", quoted=False)
 
 
 def _statement_before(text: str) -> str | None:
@@ -92,6 +195,8 @@ def _candidates(rest: str, whole: str, names: Names) -> list[tuple[Kind, str]]:
         return [("keyword", w) for w in sorted(statement_words())]
     last = words[-1]
     first = words[0]
+    if last in _NEXT and not (last in ("LEFT", "RIGHT") and rest.rstrip().endswith("(")):
+        return _keywords(_NEXT[last])
     if last in ("SHOW", "LIST"):
         return [("keyword", w) for w in _SHOWABLE]
     if last in _QUERY_ACTIONS:

@@ -223,6 +223,7 @@ class Shell:
             list(catalog.queries),
             self.database.topic_names(),
             list(catalog.types),
+            {name: self.database.settings.choices(name) for name in self.database.settings},
         )
 
     def _command(self, text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.grammar.complete import Names, suggest
+from penstock.grammar.complete import WITH_PROPERTIES, Names, suggest
 
 NAMES = Names(
     sources={"ORDERS": ["ID", "AMOUNT", "mixed"], "USERS": ["ID", "NAME"], "lower": ["X"]},
@@ -12,6 +12,7 @@ NAMES = Names(
     queries=["CTAS_SPEND_1"],
     topics=["orders"],
     types=["ADDRESS"],
+    properties={"auto.offset.reset": ("earliest", "latest"), "commit.interval.ms": ()},
 )
 
 
@@ -60,3 +61,40 @@ def test_a_statement_begins_with_a_statement_word() -> None:
 def test_types_are_offered_in_column_lists() -> None:
     """CREATE .. (column TYPE) completes built-in and custom types."""
     assert texts("CREATE STREAM s (a ADD|", "type") == ["ADDRESS"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SET 'auto|", ["auto.offset.reset'"]),
+        ("SET 'auto|' = 'latest'", ["auto.offset.reset"]),
+        ("SET |", ["'auto.offset.reset'", "'commit.interval.ms'"]),
+        ("UNSET 'com|", ["commit.interval.ms'"]),
+        ("SHOW TABLES; SET 'auto.offset.reset' = 'e|", ["earliest'"]),
+        ("SET 'auto.offset.reset' = |;", ["'earliest'", "'latest'"]),
+        ("CREATE STREAM s (a INT) WITH (KAFKA|", ["KAFKA_TOPIC"]),
+        ("CREATE STREAM s (a INT) WITH (kafka_topic = 'a,(b', va|", ["value_format", "value_delimiter"]),
+        ("CREATE STREAM s (a INT) WITH (FORMAT = 'JS|", ["JSON'", "JSON_SR'"]),
+        ("CREATE STREAM s WITH (FORMAT = J|", ["'JSON'", "'JSON_SR'"]),
+        ("CREATE STREAM s (a INT) WITH (WRAP_SINGLE_VALUE=f|", ["false"]),
+        ("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC = '|", ["orders'"]),
+        ("CREATE STREAM s (a INT) WITH (PARTITIONS = |", []),
+        ("SELECT 'WITH (FORMAT = J|", []),
+        ("SELECT * FROM ORDERS ORDER |", ["BY"]),
+        ("SELECT * FROM ORDERS EMIT |", ["CHANGES", "FINAL"]),
+        ("SELECT COUNT(*) FROM ORDERS WINDOW T|", ["TUMBLING"]),
+        ("insert i|", ["into"]),
+    ],
+)
+def test_properties_their_values_and_words_that_follow(text: str, expected: list[str]) -> None:
+    """With the quotes that are missing, and only what can stand there."""
+    assert texts(text)[:2] == expected[:2] and len(texts(text)) >= len(expected)
+    if not expected:
+        assert texts(text) == []
+
+
+def test_the_properties_are_those_that_statements_take() -> None:
+    """No more and no fewer (one has no effect here and is not offered)."""
+    from penstock.engine.analysis.with_clause import CREATE_SOURCE
+
+    assert set(WITH_PROPERTIES) == CREATE_SOURCE - {"SOURCED_BY_CONNECTOR"}
