@@ -16,6 +16,7 @@ from . import log_tools
 from .formats import FORMATS
 from .groups import add_arguments as add_group_arguments
 from .serve_arguments import add_commands as add_serve_commands
+from .tools import TOOLS, add_tools, run_tool
 from .topics import add_topic_commands, run_topic_command
 
 
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     log_tools.add_commands(commands)
     add_group_arguments(commands, _common)
     add_serve_commands(commands, _common)
+    add_tools(commands, _settings)
     return top
 
 
@@ -85,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         settings = dict(_setting(text) for text in options.set)
+        if options.command in TOOLS:
+            return run_tool(options, settings, _print, _complain, parser)
         if options.command == "run":
             from .run import run_script
 

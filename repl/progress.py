@@ -50,10 +50,12 @@ class Display:
     Args:
         out: where to; a terminal gets one table that is redrawn, anything else a line for each query that moved.
         width: columns of the terminal.
+        table: what is no terminal gets the whole table, too, each time.
     """
 
-    def __init__(self, out: TextIO, width: Callable[[], int] = lambda: 120) -> None:
+    def __init__(self, out: TextIO, width: Callable[[], int] = lambda: 120, *, table: bool = False) -> None:
         self._out = out
+        self._table = table
         self._width = width
         self._redraws = out.isatty()
         self._drawn = 0
@@ -68,6 +70,9 @@ class Display:
         self._last = now
         if self._redraws:
             self._redraw(rows, extra)
+        elif self._table:
+            written = [(*row[:2], *(f"{count:,}" for count in row[2:])) for row in rows]
+            self._out.write("\n".join(line.rstrip() for line in self._aligned(written)) + "\n")
         else:
             self._lines(rows)
         for query_id, progress in now.queries.items():

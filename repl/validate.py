@@ -1,0 +1,122 @@
+"""``penstock validate``: every fault of a script at once, with nothing of it run on a database that is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import PenstockError, StatementError
+from ..grammar.lexer import tokens
+from ..grammar.script_files import read_script
+from ..limits import SCRIPT_DEPTH_MAX
+from . import render
+from .pieces import cut
+
+__all__ = ["validate_files"]
+
+_MADE = re.compile(
+    r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:SOURCE\s+)?(?:STREAM|TABLE|TYPE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(`[^`]+`|[\w@]+)", re.I
+)
+_RUN = re.compile(r"\s*RUN\s+SCRIPT\s+'((?:[^']|'')*)'\s*;?\s*\Z", re.I)
+_NOT_CHECKED = re.compile(r"\s*ASSERT\s+(?!TOPIC|SCHEMA)", re.I)
+
+
+def validate_files(
+    files: list[str], settings: Mapping[str, str], tell: Callable[[str], None], complain: Callable[[str], None]
+) -> int:
+    """Check scripts, each in a new database in memory, statement by statement: a statement sees what those before it made.
+
+    A statement that names what a faulty statement should have made is not checked, as nothing can be said about it.
+
+    Returns:
+        the exit code: 1 if there are faults.
+    """
+    faults = 0
+    for name in files:
+        try:
+            text = read_script(Path(name), named_by_person=True)
+        except StatementError as problem:
+            complain(render.error(problem))
+            faults += 1
+            continue
+        found = _Script(settings, complain).check(text, name)
+        faults += found.faults
+        left = f", {found.left} not checked because of them" if found.left else ""
+        count = f"{found.faults} {'fault' if found.faults == 1 else 'faults'}" if found.faults else "no faults"
+        tell(f"{name}: {found.statements} {'statement' if found.statements == 1 else 'statements'}, {count}{left}")
+    return 1 if faults else 0
+
+
+class _Script:
+    def __init__(self, settings: Mapping[str, str], complain: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._complain = complain
+        self._missing: set[str] = set()
+        self.statements = self.faults = self.left = 0
+
+    def check(self, text: str, name: str) -> _Script:
+        from .. import connect
+
+        with connect(settings=dict(self._settings), threads=0) as database:
+            for statement, path in self._statements(text, Path(name), ()):
+                self.statements += 1
+                self._one(database, statement, path)
+        return self
+
+    def _statements(self, text: str, path: Path, around: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+        """The statements of a script and of those that it runs."""
+        for piece in cut(text):
+            if piece.kind != "statement":
+                continue
+            run = _RUN.match(piece.text)
+            if run is None:
+                yield piece.text, path
+                continue
+            inner = Path(run.group(1).replace("''", "'")).expanduser()
+            inner = inner if inner.is_absolute() else path.parent / inner
+            line = len(piece.text) - len(piece.text.lstrip("\n")) + 1
+            try:
+                if inner.resolve() in (path.resolve(), *around) or len(around) >= SCRIPT_DEPTH_MAX:
+                    raise StatementError(f"the script {inner} would run itself, or is one of too many")
+                content = read_script(inner)
+            except StatementError as problem:
+                self.statements += 1
+                self._fault(f"{path}, line {line}: {render.error(problem)}")
+                continue
+            yield from self._statements(content, inner, (*around, path.resolve()))
+
+    def _one(self, database: Any, statement: str, path: Path) -> None:
+        if self._missing and self._missing & _names(statement):
+            self.left += 1
+            self._is_missing(statement)
+            return
+        try:
+            if _NOT_CHECKED.match(statement):  # what it claims is about rows, and there are none
+                return
+            for outcome in database.execute(statement, path=str(path)):
+                closing = getattr(outcome, "subscription", None) or (outcome if hasattr(outcome, "lines") else None)
+                if closing is not None:
+                    closing.close()
+        except PenstockError as problem:
+            self._is_missing(statement)
+            self._fault(render.error(problem))
+
+    def _is_missing(self, statement: str) -> None:
+        made = _MADE.match(statement)
+        if made is not None:
+            self._missing.add(_plain(made.group(1)))
+
+    def _fault(self, text: str) -> None:
+        self.faults += 1
+        self._complain(text)
+
+
+def _plain(name: str) -> str:
+    return name[1:-1] if name.startswith("`") else name.upper()
+
+
+def _names(statement: str) -> set[str]:
+    """All words of a statement, as names."""
+    return {_plain(statement[s:e]) for group, s, e in tokens(statement) if group not in ("TEXT", "symbol", "end", "bad")}

@@ -1,0 +1,138 @@
+"""`penstock validate`, `import`, `export`, `top`, `doctor`, `completion`."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import penstock
+from penstock.repl.cli import main, parser
+from penstock.repl.completion_script import script
+
+SETUP = (
+    "SET 'auto.offset.reset' = 'earliest';"
+    "CREATE STREAM s (id INT KEY, item STRING, amount DECIMAL(9, 2)) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);"
+    "CREATE TABLE t AS SELECT item, COUNT(*) AS n FROM s GROUP BY item;"
+)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    place = tmp_path / "shop"
+    with penstock.connect(place) as database:
+        database.execute(SETUP)
+        database.insert("s", [(1, "pen", "1.50"), (2, "", None), (3, None, "0.10")])
+        database.wait_idle(30)
+    return place
+
+
+def test_validate_finds_all_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With file and line; what a faulty statement should have made is no second fault; scripts that are run are checked."""
+    inner = tmp_path / "inner.sql"
+    inner.write_text("\nSELECT nothing FROM orders;\n", encoding="utf-8")
+    path = tmp_path / "script.sql"
+    path.write_text(
+        "CREATE STREAM orders (id INT KEY, item STRING) WITH (KAFKA_TOPIC = 'o', PARTITIONS = 1);\n"
+        "SELCT 1;\n"
+        "CREATE TABLE broken AS SELECT itm, COUNT(*) AS n FROM orders GROUP BY itm;\n"
+        "SELECT * FROM broken;\n"
+        "SET 'auto.offset.reset' = 'earlest';\n"
+        "INSERT INTO orders VALUES (1, 2, 3);\n"
+        "RUN SCRIPT 'inner.sql';\n"
+        "RUN SCRIPT 'none.sql';\n"
+        "SELECT * FROM orders EMIT CHANGES;\n"
+        "exit\n",
+        encoding="utf-8",
+    )
+    assert main(["validate", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{path}: 9 statements, 6 faults, 1 not checked because of them\n"
+    for line in (2, 3, 5, 6, 8):
+        assert f"{path}, line {line}" in err
+    assert f"{inner}, line 2" in err and "none.sql" in err
+
+
+def test_validate_of_a_script_without_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Later statements see what those before made; nothing is left behind."""
+    path = tmp_path / "script.sql"
+    path.write_text(SETUP + "INSERT INTO s VALUES (1, 'a', 2.5); DROP TABLE t;", encoding="utf-8")
+    assert main(["validate", str(path)]) == 0
+    assert "no faults" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == ["script.sql"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "arrow"])
+def test_export_and_import(shop: Path, tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was exported comes in again as it was: NULLs, empty texts, decimals."""
+    target = tmp_path / f"rows.{ending}"
+    assert main(["export", "SELECT * FROM s", str(target), "-d", str(shop)]) == 0
+    assert "3 rows into" in capsys.readouterr().out
+    assert (
+        main(
+            [
+                "-d",
+                str(shop),
+                "-e",
+                "CREATE STREAM c (id INT KEY, item STRING, amount DECIMAL(9, 2)) WITH (KAFKA_TOPIC = 'c', PARTITIONS = 1);",
+            ]
+        )
+        == 0
+    )
+    assert main(["import", str(target), "c", "-d", str(shop)]) == 0
+    assert "3 rows of" in capsys.readouterr().out
+    with penstock.connect(shop) as database:
+        assert database.sql("SELECT * FROM c;").fetchall() == database.sql("SELECT * FROM s;").fetchall()
+
+
+def test_import_says_what_does_not_fit(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, with exit code 1, and how many rows are in."""
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"id": 1}\nno json\n', encoding="utf-8")
+    assert main(["import", str(bad), "s", "-d", str(shop)]) == 1
+    assert "line 2 is no JSON" in capsys.readouterr().err
+    bad.write_text('{"id": "one"}\n', encoding="utf-8")
+    assert main(["import", str(bad), "s", "-d", str(shop)]) == 1
+    assert "after 0 rows that are in" in capsys.readouterr().err
+    assert main(["import", str(tmp_path / "rows.xls"), "s", "-d", str(shop)]) == 1
+    assert main(["export", "s", str(bad), "-d", str(shop)]) == 1
+    assert "there already" in capsys.readouterr().err
+
+
+def test_top_once(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One table of all queries."""
+    assert main(["top", "--once", "-d", str(shop)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["QUERY", "STATE", "READ"]
+    assert lines[1].split()[:2] == ["CTAS_T_1", "RUNNING"] and len(lines) == 2
+
+
+def test_doctor(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No fault here; a directory that is no database is one."""
+    assert main(["doctor", "-d", str(shop)]) == 0
+    out = capsys.readouterr().out
+    assert "a query in memory gives what it should" in out and "opens" in out and out.endswith("no faults\n")
+    other = tmp_path / "file"
+    other.write_text("", encoding="utf-8")
+    assert main(["doctor", "-d", str(other)]) == 1
+    assert "fault" in capsys.readouterr().out
+
+
+def test_a_shell_completes(capsys: pytest.CaptureFixture[str]) -> None:
+    """bash runs the script and offers sub-commands and options; zsh and fish get theirs."""
+    assert main(["completion", "bash"]) == 0
+    text = capsys.readouterr().out
+
+    def offered(*words: str) -> list[str]:
+        line = " ".join(f"'{word}'" for word in words)
+        ask = (
+            f"{text}\nCOMP_WORDS=(penstock {line}); COMP_CWORD={len(words)}; _penstock; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        )
+        return subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+
+    assert offered("val") == ["validate"]
+    assert "verify" in offered("log", "ver")
+    assert offered("top", "--o") == ["--once"]
+    assert "bashcompinit" in script("zsh", parser())
+    assert "complete -c penstock -n '__fish_seen_subcommand_from top' -l once" in script("fish", parser())
