@@ -654,10 +654,21 @@ class Describe(Node):
 
 @dataclass(frozen=True, slots=True)
 class Explain(Node):
-    """``EXPLAIN query-or-statement`` or ``EXPLAIN id``: exactly one is set."""
+    """``EXPLAIN query-or-statement`` or ``EXPLAIN [ANALYZE] id``: exactly one is set.
+
+    ``analyze`` is only said of an id: with what each operator has done so far.
+    """
 
     statement: Statement | None = None
     query_id: str | None = None
+    analyze: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNoRows(Node):
+    """``WHY NO ROWS FROM name``: of a query by its id, or of a source.  Penstock's own."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -770,6 +781,7 @@ Statement = (
     | Show
     | Describe
     | Explain
+    | WhyNoRows
     | Print
     | SetProperty
     | UnsetProperty

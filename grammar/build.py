@@ -241,6 +241,12 @@ class Builder(QueryBuilder):
     def explain_query(self, children: Children, start: int, end: int) -> ast.Explain:
         return ast.Explain(query_id=children[0], span=self._span(start, end))
 
+    def explain_analyze(self, children: Children, start: int, end: int) -> ast.Explain:
+        return ast.Explain(query_id=children[0], analyze=True, span=self._span(start, end))
+
+    def why_no_rows(self, children: Children, start: int, end: int) -> ast.WhyNoRows:
+        return ast.WhyNoRows(children[0], span=self._span(start, end))
+
     def print_topic(self, children: Children, start: int, end: int) -> ast.Print:
         topic, from_beginning, interval, limit = children
         return ast.Print(topic, from_beginning, interval, limit, span=self._span(start, end))

@@ -200,7 +200,17 @@ def _candidates(rest: str, whole: str, names: Names) -> list[tuple[Kind, str]]:
     if last in ("SHOW", "LIST"):
         return [("keyword", w) for w in _SHOWABLE]
     if last in _QUERY_ACTIONS:
-        return [("query", q) for q in names.queries] + _keywords(("ALL",) if last != "EXPLAIN" else ("SELECT", "CREATE"))
+        others = ("ANALYZE", "SELECT", "CREATE") if last == "EXPLAIN" else ("ALL",)
+        return [("query", q) for q in names.queries] + _keywords(others)
+    if first == "WHY":
+        following = dict(zip(("WHY", "NO", "ROWS"), ("NO", "ROWS", "FROM"))).get(last)
+        return (
+            _keywords((following,))
+            if following
+            else [("query", q) for q in names.queries] + [("source", s) for s in names.sources]
+        )
+    if words[-2:] == ["EXPLAIN", "ANALYZE"]:
+        return [("query", q) for q in names.queries]
     if last == "PRINT":
         return [("topic", t) for t in names.topics]
     if last in _AFTER_SOURCE and (first not in ("CREATE",) or last in ("FROM", "JOIN")):

@@ -416,6 +416,10 @@ def unparse(statement: ast.Statement) -> str:
             return f"DROP TYPE{_when(s.if_exists, 'IF EXISTS')} {quote(name)}"
         case ast.ControlQuery(action=action, query_id=query_id):
             return f"{action} {'ALL' if query_id is None else quote(query_id)}"
+        case ast.WhyNoRows(name=name):
+            return f"WHY NO ROWS FROM {quote(name)}"
+        case ast.Explain(query_id=str() as query_id, analyze=True):
+            return f"EXPLAIN ANALYZE {quote(query_id)}"
         case ast.Explain(statement=inner, query_id=query_id):
             return f"EXPLAIN {unparse(inner) if inner is not None else quote(query_id or '')}"
         case _:

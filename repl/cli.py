@@ -160,7 +160,7 @@ def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
             shell.close()
 
 
-_READING = {"DESCRIBE", "EXPLAIN", "FROM", "LIST", "PRINT", "SELECT", "SHOW", "VALUES", "WITH"}
+_READING = {"DESCRIBE", "EXPLAIN", "FROM", "LIST", "PRINT", "SELECT", "SHOW", "VALUES", "WHY", "WITH"}
 
 
 def only_reads(script: str) -> bool:

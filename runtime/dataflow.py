@@ -173,6 +173,7 @@ class Dataflow:
         durable: a step's commit is on disk before the next one; else it is a relaxed one (docs/commit.md).
         row_failure: what becomes of a row that an operator or a sink cannot take: it goes to the processing log and is
             left out (``log``), or the query stops before it (``stop``).
+        lines: for each node, the line of the plan (as EXPLAIN shows it, from 0) that it is of; empty where there is no plan.
         view: set if the query maintains a table that pull queries can read.
     """
 
@@ -185,3 +186,4 @@ class Dataflow:
     durable: bool = True
     row_failure: Literal["log", "stop"] = "log"
     view: View | None = None
+    lines: tuple[int, ...] = ()

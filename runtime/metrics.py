@@ -39,6 +39,34 @@ class Account:
         )
 
 
+@dataclass(slots=True)
+class Tally:
+    """What one node of a dataflow has done since the query was started in this process, in all partitions.
+
+    Attributes:
+        rows: put out.
+        seconds: spent in it; of an operator.
+    """
+
+    rows: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What an operator on one partition holds back until stream time goes on.
+
+    Attributes:
+        rows: how many windows or rows.
+        stream_time: as it is now, ms.
+        due: the stream time that puts out the first of them, ms.
+    """
+
+    rows: int
+    stream_time: int
+    due: int
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a query stands: records of its inputs not yet taken in, in all partitions."""

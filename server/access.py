@@ -45,6 +45,8 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
             return _of_query("read", name, catalog)
         case ast.Describe():
             return [Need("read")]
+        case ast.WhyNoRows(name=name):
+            return _why(name, catalog)
         case ast.Explain(statement=inner, query_id=query_id):
             if inner is None:
                 return _of_query("read", query_id, catalog)
@@ -148,6 +150,21 @@ def _defines(name: str, properties: tuple[ast.Property, ...], catalog: Catalog, 
     topics = [value.value if isinstance(value, ast.StringLiteral) else "" for value in given]
     for topic in topics or ([topic_prefix + name] if topic_prefix else []):
         yield _topic("write", topic, catalog)
+
+
+def _why(name: str, catalog: Catalog) -> list[Need]:
+    """A read of what is asked about, and of all that leads to it: samples of keys and reasons of bad records are shown."""
+    waiting, found = [name], dict[str, None]()
+    while waiting:
+        next_name = waiting.pop()
+        if next_name in found:
+            continue
+        found[next_name] = None
+        for query in catalog.queries.values():
+            if query.id.upper() == next_name.upper() or query.sink == next_name:
+                waiting += [query.sink, *query.sources]
+    sources = [_source("read", n, catalog) for n in found if n in catalog.sources]
+    return sources or [Need("read")]
 
 
 def _of_query(role: str, query_id: str | None, catalog: Catalog) -> list[Need]:

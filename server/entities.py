@@ -51,7 +51,7 @@ class Entities:
                 entity = {"@type": "sourceDescription", "sourceDescription": self._source(source, extended)}
             case ast.Describe(what="FUNCTION"):
                 entity = self._function(result)
-            case ast.Describe(what="QUERY") | ast.Explain():
+            case ast.Describe(what="QUERY") | ast.Explain(analyze=False):
                 entity = {"@type": "queryDescription", "queryDescription": self._described_query(result)}
             case ast.AssertTopic(topic=topic, exists=exists):
                 entity = {"@type": "assert_topic", "topicName": topic, "exists": exists}

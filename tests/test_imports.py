@@ -69,7 +69,7 @@ ORDER = {
         "consume upgrade scripts topics inference outside planning checking context replacement new_queries "
         "source_definition named_types control_query drop_source alter_source create_source create_query insert_query "
         "definitions recorded carry_out printing reading records settings submit insert delete reading_sources wanted "
-        "answers select duckdb_query describe inspect lookups "
+        "answers select duckdb_query flows join_samples why_no_rows describe inspect lookups "
         "assertions dispatch"
     ),
     "server": (

@@ -53,6 +53,7 @@ class Builder:
     Attributes:
         nodes: so far; nodes name each other by their place.
         partitions: the most that a source has.
+        lines: see `Dataflow.lines`.
     """
 
     def __init__(self, context: LoweringContext) -> None:
@@ -60,7 +61,18 @@ class Builder:
         self.options = context.options
         self.nodes: list[d.Node] = []
         self.partitions = 1
+        self.lines: list[int] = []
+        self._begun = 0
         self._names: dict[str, int] = {}
+
+    def begin_line(self) -> int:
+        """The number of a plan node: they are counted from the sink down, as EXPLAIN shows them."""
+        self._begun += 1
+        return self._begun - 1
+
+    def end_line(self, line: int) -> None:
+        """All nodes that no line below has added are of this one."""
+        self.lines += [line] * (len(self.nodes) - len(self.lines))
 
     def add(self, node: d.Node) -> int:
         """Add a node; its number."""

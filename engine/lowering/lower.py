@@ -38,11 +38,19 @@ def lower(plan: PlanNode, context: LoweringContext) -> d.Dataflow:
         row_failure=options.row_failure,
         max_task_idle_ms=options.max_task_idle_ms,
         view=None if root.stored is None else root.stored.view(),
+        lines=tuple(build.lines),
     )
 
 
 def _lower(build: Builder, node: PlanNode, *, before: bool) -> Lowered:
     """Add a node and those below it; ``before``: its changes must carry the rows before them."""
+    line = build.begin_line()
+    lowered = _lower_one(build, node, before=before)
+    build.end_line(line)
+    return lowered
+
+
+def _lower_one(build: Builder, node: PlanNode, *, before: bool) -> Lowered:
     inputs = [_lower(build, i, before=wants_before(node, before=before)) for i in node.inputs]
     match known(node):
         case StoredScan() as scan:

@@ -19,6 +19,7 @@ from ..types import STRING, SqlType
 from .answers import described
 from .context import Context, unsupported_connectors
 from .control_query import find_query
+from .flows import explain_analyze
 from .new_queries import next_query_id
 from .planning import plan_query, with_copies
 from .select import access_path, is_plain
@@ -285,6 +286,8 @@ def explain(context: Context, statement: ast.Explain) -> Description:
         StatementError: the query is wrong, or the statement has none.
     """
     text = unparse(statement)
+    if statement.analyze:
+        return explain_analyze(context, statement)
     if statement.query_id is not None:
         found = _describe_query(context, find_query(context.catalog, statement.query_id, statement.span), text)
         return Description("explain", found.title, found.sections, text, found.details)

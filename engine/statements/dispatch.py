@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import StatementError
 from ...grammar import ast
 from ..results import Message, Result
-from . import assertions, definitions, delete, describe, insert, inspect, printing, select, settings
+from . import assertions, definitions, delete, describe, insert, inspect, printing, select, settings, why_no_rows
 from .carry_out import carry_out
 from .context import Context, unsupported_connectors
 
@@ -53,6 +53,8 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
             return describe.describe(context, statement)
         case ast.Explain():
             return describe.explain(context, statement)
+        case ast.WhyNoRows():
+            return why_no_rows.why_no_rows(context, statement)
         case ast.Print():
             return printing.print_topic(context, statement)
         case ast.SetProperty():

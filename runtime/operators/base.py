@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ..batch import Batch, Bools, Int64s
 from ..kernel import Failures
+from ..metrics import Waiting
 
 if TYPE_CHECKING:
     from ...storage.state.store import StateStore
@@ -93,6 +94,10 @@ class Operator(ABC):
 
     def advance(self, time_ms: int) -> None:  # noqa: B027  # most operators keep no time
         """Have stream time reach an instant with the next batch if that is an empty one, as a row of that time would."""
+
+    def waiting(self) -> Waiting | None:
+        """What is held back until stream time goes on; None if nothing is."""
+        return None
 
     def drop(self, batch: Batch, failures: Failures) -> None:
         """Report rows that go no further because they are bad."""

@@ -20,6 +20,7 @@ from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateField, StateStore
 from ..batch import Batch, Int64s, empty_batch, moment
 from ..kernel import Segments
+from ..metrics import Waiting
 from ..state_values import joined, replaced
 from ..windows import SessionWindows, running_stream_times
 from .base import Operator, OperatorContext
@@ -36,7 +37,7 @@ from .group_states import (
 from .session_merges import merge_one_by_one, sessions_in_order
 from .session_output import Emissions
 from .sessions import Session, SessionRows
-from .suppress import ClosingWindows, emission_order
+from .suppress import ClosingWindows, emission_order, held_back
 
 STORE = "sessions"
 STREAM_TIME = "STREAM_TIME"
@@ -119,6 +120,13 @@ class SessionAggregate(Operator):
     def _ends(self, slots: Int64s) -> Int64s:
         ends: Int64s = self._states.store.read(WINDOWEND, slots)
         return ends
+
+    def waiting(self) -> Waiting | None:
+        """See `Operator`."""
+        if not self._final:
+            return None
+        ends = self._ends(self._states.store.snapshot().index.slots())
+        return held_back(self._windows.closing_times(ends), self._scalars[STREAM_TIME])
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         (batch,) = inputs

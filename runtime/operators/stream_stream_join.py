@@ -16,8 +16,10 @@ from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateStore
 from ..batch import Batch, Bools, Int64s
 from ..kernel import Kernel, as_mask
+from ..metrics import Waiting
 from .base import Operator, OperatorContext
 from .joining import ROWTIME, WINDOW_BOUNDS, JoinKind, headers_of, keys_of, orders, store_keys, take, takes_part
+from .suppress import held_back
 
 LEGACY_GRACE_MS: Final = 24 * 3_600_000
 """How long rows are kept where the statement has no GRACE PERIOD, as Kafka Streams' ``JoinWindows.of`` does."""
@@ -157,6 +159,14 @@ class StreamStreamJoin(Operator):
     def stores(self) -> Sequence[StateStore]:
         kept: tuple[StateStore, ...] = (*self._buffers, *self._unmatched, self._times)
         return kept if self._observed is None else (*kept, self._observed)
+
+    def waiting(self) -> Waiting | None:
+        """See `Operator`: rows of an outer side that are set aside."""
+        due = [
+            np.asarray(store.snapshot().table()[ROWTIME.name].to_numpy(), np.int64) + closes_ms + 1
+            for store, closes_ms in zip(self._unmatched, self._closes_ms)
+        ]
+        return held_back(np.concatenate(due), self._times["stream_time"])
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         total = len(inputs[0]) + len(inputs[1])

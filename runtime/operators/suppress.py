@@ -16,6 +16,7 @@ from ...storage.state.expiry import ExpiryQueue
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.order import key_ranks
 from ..batch import Int64s
+from ..metrics import Waiting
 
 
 class ClosingWindows:
@@ -45,6 +46,12 @@ class ClosingWindows:
     def expired(self, before: int) -> Int64s:
         """Slots of closed windows with an instant below ``before``, each once; the caller removes them."""
         return self._kept.due(before)
+
+
+def held_back(due: Int64s, stream_time: int) -> Waiting | None:
+    """What is not put out yet, of all that is kept; ``due``: the stream times that put each of it out."""
+    due = due[due > stream_time]
+    return Waiting(len(due), stream_time, int(due.min())) if len(due) else None
 
 
 def emission_order(rows: Int64s, instants: Sequence[Int64s], keys: Sequence[Any]) -> Int64s:

@@ -18,11 +18,12 @@ import pyarrow as pa
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateStore
 from ..batch import Batch, Int64s, empty_batch, moment
+from ..metrics import Waiting
 from ..windows import TimeWindows, running_stream_times
 from .aggregate import rowtime_field
 from .base import Operator, OperatorContext
 from .group_states import NO_TIME, ROWTIME, WINDOWSTART, AggregateCall, GroupStates, closed_batch, output_batch
-from .suppress import ClosingWindows, emission_order
+from .suppress import ClosingWindows, emission_order, held_back
 
 STORE = "windows"
 STREAM_TIME = "STREAM_TIME"
@@ -92,6 +93,13 @@ class WindowAggregate(Operator):
     def advance(self, time_ms: int) -> None:
         """See `Operator`."""
         self._advance_to = time_ms
+
+    def waiting(self) -> Waiting | None:
+        """See `Operator`."""
+        if not self._final:
+            return None
+        starts = self._starts(self._states.store.snapshot().index.slots())
+        return held_back(self._windows.closing_times(starts), self._scalars[STREAM_TIME])
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         (batch,) = inputs

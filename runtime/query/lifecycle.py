@@ -17,7 +17,7 @@ from ...limits import MARKED_STATE_BYTES_MAX
 from ...storage.log.protocol import TopicConfig, TopicPartition
 from ...storage.state.store import Capture
 from ..dataflow import Dataflow, Sink, Source, View
-from ..metrics import Account, Progress
+from ..metrics import Account, Progress, Tally
 from ..processing_log import ProcessingLog
 from ..user_code import Allowance, StepOverrun, allowed, is_ours, is_the_end, text_of
 from .commit import StepCommitter
@@ -61,6 +61,7 @@ class QueryRun:
 
     Attributes:
         reads, writes: topics.
+        tallies: by node of the dataflow; of steps that were taken back after a failed commit, too.
 
     Args:
         ledger: where its positions are kept; by default in the log (`CommittedLedger`).  With `NoLedger` it is transient:
@@ -112,6 +113,7 @@ class QueryRun:
         self._pace = Pace(services.rows_max)
         self._published = Published(query_id, dataflow)
         self._allowance = Allowance()
+        self.tallies = [Tally() for _ in dataflow.nodes]
         self._guard = threading.Lock()
         self._ending = 0
         """How many threads want the step in hand to end."""
@@ -144,7 +146,9 @@ class QueryRun:
 
     def _make(self) -> None:
         """Tasks without any state, and what commits their steps."""
-        self._computer = StepComputer(self.query_id, self.dataflow, self._log, self.partitions, self._services.pool)
+        self._computer = StepComputer(
+            self.query_id, self.dataflow, self._log, self.partitions, self._services.pool, self.tallies
+        )
         self._keeper = self._stores_of(self._computer.tasks)
         self._committer = StepCommitter(
             self.query_id,
@@ -340,6 +344,16 @@ class QueryRun:
     def places(self) -> Sequence[TopicPartition]:
         """The partitions that it reads."""
         return self._inputs.places
+
+    @property
+    def unread(self) -> list[tuple[Source, int, int, int]]:
+        """For each partition of each input: its source, the partition, the next offset to read (as committed), and how
+        many records wait from there on."""
+        _, ends = self._log.end_offsets(self.places)
+        return [
+            (i.source, i.partition, i.committed, max(0, ends[i.source.topic, i.partition] - i.committed))
+            for i in self._inputs
+        ]
 
     @property
     def lag(self) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor, wait
 from contextvars import copy_context
 
 from ...storage.log.protocol import Log
 from ..batch import Batch
 from ..dataflow import Dataflow, Exchange, Source
-from ..metrics import Account
+from ..metrics import Account, Tally
 from ..processing_log import ProcessingLog
 from ..source import empty_source_batch, to_batch
 from .exchange import exchange
@@ -27,9 +28,18 @@ class StepComputer:
     Args:
         partitions: how many tasks there are.
         pool: runs the tasks of a stage side by side; None runs them one after the other.
+        tallies: what each node has done so far, added to.
     """
 
-    def __init__(self, query_id: str, dataflow: Dataflow, log: Log, partitions: int, pool: Executor | None) -> None:
+    def __init__(
+        self,
+        query_id: str,
+        dataflow: Dataflow,
+        log: Log,
+        partitions: int,
+        pool: Executor | None,
+        tallies: Sequence[Tally] | None = None,
+    ) -> None:
         self.tasks = [Task(query_id, dataflow, p) for p in range(partitions)]
         self.input_nodes = input_nodes(dataflow, self.tasks[0].operators)
         self._query_id = query_id
@@ -37,6 +47,7 @@ class StepComputer:
         self._log = log
         self._pool = pool
         self._depths = stages(dataflow)
+        self.tallies = [Tally() for _ in dataflow.nodes] if tallies is None else tallies
         self._empty = {n: empty_source_batch(s) for n, s in enumerate(dataflow.nodes) if isinstance(s, Source)}
 
     def compute(self, taken: list[Taken], keeper: StateKeeper, *, keeps_state: bool) -> Outcome:
@@ -55,6 +66,7 @@ class StepComputer:
             for operator in task.operators.values():
                 account = account.plus(Account(expired=operator.context.counters.expired))
                 operator.context.counters.expired = 0
+        self._tally(batches)
         changes = keeper.drain_changes(kept=keeps_state)
         for item in taken:
             item.input.offset = item.next_offset
@@ -106,6 +118,13 @@ class StepComputer:
                 wait(running)  # all of them, also where one fails: none may run on behind the back of a restart
                 for future in running:
                     future.result()
+
+    def _tally(self, batches: list[dict[int, Batch]]) -> None:
+        for task, own in zip(self.tasks, batches, strict=True):
+            for number, batch in own.items():
+                self.tallies[number].rows += len(batch)
+            for number, seconds in task.seconds.items():
+                self.tallies[number].seconds += seconds
 
     def _exchange(self, stage: int, batches: list[dict[int, Batch]]) -> None:
         for number, node in enumerate(self._dataflow.nodes):

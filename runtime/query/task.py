@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from ...errors import StorageError
 from ..batch import Batch
@@ -67,6 +68,7 @@ class Task:
         operators: by node number.
         reports: failures of the step in hand, taken by the query at its commit.
         touched: an operator with state has begun to process the step in hand.
+        seconds: how long each operator took in the step in hand, by node number.
     """
 
     query_id: str
@@ -75,6 +77,7 @@ class Task:
     operators: dict[int, Operator] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
     touched: bool = False
+    seconds: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for number, node in enumerate(self.dataflow.nodes):
@@ -108,6 +111,7 @@ class Task:
             node = self.dataflow.nodes[number]
             assert isinstance(node, Step)
             self.touched = self.touched or bool(operator.stores)
+            began_s = perf_counter()
             try:
                 batches[number] = operator.process([batches[i] for i in node.inputs])
             except StorageError:
@@ -116,6 +120,7 @@ class Task:
                 if is_ours(error):
                     raise
                 raise NodeError(node.name, error) from error
+            self.seconds[number] = perf_counter() - began_s
         for number, node in enumerate(self.dataflow.nodes):
             if isinstance(node, (Sink, Tap)) and depths[number] == stage:
                 batches[number] = batches[node.input]

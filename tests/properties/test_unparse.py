@@ -263,11 +263,12 @@ plain_statements = st.one_of(
     st.builds(ast.AssertValues, names, name_lists, values, flags),
     st.builds(ast.AssertSource, kinds, names, columns, properties),
     st.builds(ast.RunScript, texts),
+    st.builds(ast.WhyNoRows, query_ids | names),
 )
 statements = st.one_of(
     plain_statements,
     st.builds(ast.Explain, plain_statements),
-    st.builds(ast.Explain, st.none(), query_ids),
+    st.builds(ast.Explain, st.none(), query_ids, flags),
 ).filter(lambda s: not (isinstance(s, ast.CreateSource) and s.if_not_exists and s.name == ""))
 
 

@@ -74,6 +74,8 @@ STATEMENTS: dict[str, tuple[str, set[str]]] = {
     "describe function": ("DESCRIBE FUNCTION substring;", _READ),
     "explain": ("EXPLAIN SELECT * FROM orders EMIT CHANGES;", _READ),
     "explain another": ("EXPLAIN SELECT * FROM secret EMIT CHANGES;", {"read", "write", "admin"}),
+    "why": ("WHY NO ROWS FROM spend;", _READ),
+    "why another": ("WHY NO ROWS FROM secret;", {"read", "write", "admin"}),
     "set": ("SET 'auto.offset.reset' = 'earliest';", _READ),
     "define": ("DEFINE x = '1';", _READ),
     "delete": ("DELETE FROM spend WHERE customer = 'x';", {"write", "admin"}),
