@@ -61,7 +61,6 @@ class QueryRun:
 
     Attributes:
         reads, writes: topics.
-        tallies: by node of the dataflow; of steps that were taken back after a failed commit, too.
 
     Args:
         ledger: where its positions are kept; by default in the log (`CommittedLedger`).  With `NoLedger` it is transient:
@@ -113,7 +112,7 @@ class QueryRun:
         self._pace = Pace(services.rows_max)
         self._published = Published(query_id, dataflow)
         self._allowance = Allowance()
-        self.tallies = [Tally() for _ in dataflow.nodes]
+        self._tallies = [Tally() for _ in dataflow.nodes]
         self._guard = threading.Lock()
         self._ending = 0
         """How many threads want the step in hand to end."""
@@ -147,7 +146,7 @@ class QueryRun:
     def _make(self) -> None:
         """Tasks without any state, and what commits their steps."""
         self._computer = StepComputer(
-            self.query_id, self.dataflow, self._log, self.partitions, self._services.pool, self.tallies
+            self.query_id, self.dataflow, self._log, self.partitions, self._services.pool, self._tallies
         )
         self._keeper = self._stores_of(self._computer.tasks)
         self._committer = StepCommitter(
@@ -270,6 +269,7 @@ class QueryRun:
             raise DataError(f"query {self.query_id} broke off inside a step, and its state was in memory only: {reason}")
         self._keeper.abandon()
         marks, self._marks = self._marks, None
+        self._computer.take_seconds()
         if marks is not None or not self._ledger.kept:
             keeper, account = self._keeper, self.account
             self._make()
@@ -344,6 +344,13 @@ class QueryRun:
     def places(self) -> Sequence[TopicPartition]:
         """The partitions that it reads."""
         return self._inputs.places
+
+    @property
+    def tallies(self) -> Sequence[Tally]:
+        """What each node of the dataflow has done, steps whose commit failed included."""
+        with self.lock:
+            self._computer.take_seconds()
+            return [replace(tally) for tally in self._tallies]
 
     @property
     def unread(self) -> list[tuple[Source, int, int, int]]:

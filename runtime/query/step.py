@@ -47,7 +47,7 @@ class StepComputer:
         self._log = log
         self._pool = pool
         self._depths = stages(dataflow)
-        self.tallies = [Tally() for _ in dataflow.nodes] if tallies is None else tallies
+        self._tallies = [Tally() for _ in dataflow.nodes] if tallies is None else tallies
         self._empty = {n: empty_source_batch(s) for n, s in enumerate(dataflow.nodes) if isinstance(s, Source)}
 
     def compute(self, taken: list[Taken], keeper: StateKeeper, *, keeps_state: bool) -> Outcome:
@@ -120,11 +120,17 @@ class StepComputer:
                     future.result()
 
     def _tally(self, batches: list[dict[int, Batch]]) -> None:
-        for task, own in zip(self.tasks, batches, strict=True):
+        for own in batches:
             for number, batch in own.items():
-                self.tallies[number].rows += len(batch)
+                if rows := len(batch.positions):
+                    self._tallies[number].rows += rows
+
+    def take_seconds(self) -> None:
+        """Add to the tallies how long the operators of all partitions took; that is not done with every step."""
+        for task in self.tasks:
             for number, seconds in task.seconds.items():
-                self.tallies[number].seconds += seconds
+                self._tallies[number].seconds += seconds
+                task.seconds[number] = 0.0
 
     def _exchange(self, stage: int, batches: list[dict[int, Batch]]) -> None:
         for number, node in enumerate(self._dataflow.nodes):

@@ -68,7 +68,7 @@ class Task:
         operators: by node number.
         reports: failures of the step in hand, taken by the query at its commit.
         touched: an operator with state has begun to process the step in hand.
-        seconds: how long each operator took in the step in hand, by node number.
+        seconds: how long each operator took, by node number, since that was last asked for.
     """
 
     query_id: str
@@ -87,6 +87,7 @@ class Task:
                     node.name, self.partition, flow.every_update, self._report, Counters(), flow.log_late
                 )
                 self.operators[number] = node.make(context)
+                self.seconds[number] = 0.0
 
     def _report(self, operator: str, batch: Batch, failures: Failures, *, dropped: bool) -> None:
         self.reports.append(Report(operator, batch, failures, dropped))
@@ -120,7 +121,7 @@ class Task:
                 if is_ours(error):
                     raise
                 raise NodeError(node.name, error) from error
-            self.seconds[number] = perf_counter() - began_s
+            self.seconds[number] += perf_counter() - began_s
         for number, node in enumerate(self.dataflow.nodes):
             if isinstance(node, (Sink, Tap)) and depths[number] == stage:
                 batches[number] = batches[node.input]
