@@ -64,7 +64,8 @@ kafka-kills: setup
 	PENSTOCK_KAFKA_KILLS=100 $(BIN)/python -m pytest tests/kafka_clients/test_kill.py -q
 
 kafka-mutations: setup
-	PENSTOCK_KAFKA_MUTATIONS=100000 $(BIN)/python -m pytest tests/kafka_clients/test_mutated_requests.py -q
+	PENSTOCK_KAFKA_MUTATIONS=100000 PENSTOCK_KAFKA_DROPS=5000 $(BIN)/python -m pytest \
+	    tests/kafka_clients/test_mutated_requests.py tests/kafka_clients/test_other_clients.py -k "mutated or dropped" -q -s
 
 # Apache Kafka's tools, clients and Streams from Maven Central, kafkajs from npm, checked against the checksums that are kept here
 KAFKA_CLIENTS := $(CURDIR)/tests/kafka_clients

@@ -45,7 +45,8 @@ RESULTS = Path(__file__).with_name("results.json")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1 if a workload fails or, with ``--strict``, a promise is not kept.
 
-    ``http`` alone runs the server's figures, which have processes and a report of their own.
+    ``http`` alone runs the server's figures, ``kafka`` the Kafka listener's (its own ``--help``): both have processes and a
+    report of their own.
     """
     if list(arguments if arguments is not None else sys.argv[1:]) == ["http"]:
         from . import http
@@ -53,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         http.main()
         return 0
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["kafka"]:
+        from . import kafka
+
+        return kafka.main(given[1:])
     if given[:1] == ["nexmark"] and "--peers" in given:
         return peers.main(given[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

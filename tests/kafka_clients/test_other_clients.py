@@ -1,9 +1,14 @@
-"""aiokafka and kafka-python, unchanged, against the listener; logging in; connections that misbehave."""
+"""aiokafka and kafka-python, unchanged, against the listener; logging in; connections that misbehave.
+
+``PENSTOCK_KAFKA_DROPS`` says how many connections are dropped (`make kafka-mutations`: 5,000).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import os
 import socket
 import struct
 import threading
@@ -16,6 +21,7 @@ import penstock
 
 pytest.importorskip("kio")
 
+DROPS = int(os.environ.get("PENSTOCK_KAFKA_DROPS", "300"))
 TIMEOUT_S = 30.0
 
 
@@ -149,19 +155,31 @@ def test_malformed_requests_end_their_connection_only(address: str, data: bytes)
         assert struct.unpack(">i", good.recv(1000)[4:8]) == (7,)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors are counted in /proc")
 def test_connections_that_are_dropped_leave_nothing(database: penstock.Database) -> None:
-    """Opened, half used, dropped: threads, connections and descriptors are back to where they were."""
+    """Opened, half used, dropped: threads, connections, descriptors and objects are back to where they were."""
     with penstock.broker(database) as listener:
-        threads = threading.active_count()
         request = frame(struct.pack(">hhih", 18, 0, 7, -1))
-        for number in range(300):
-            with socket.create_connection(("127.0.0.1", listener.port), 5) as connection:
-                connection.sendall(request[: number % (len(request) + 1)])
-        end = time.monotonic() + TIMEOUT_S
-        while listener.connections and time.monotonic() < end:
-            time.sleep(0.05)
-        assert listener.connections == 0
+
+        def drop(count: int) -> None:
+            for number in range(count):
+                with socket.create_connection(("127.0.0.1", listener.port), 5) as connection:
+                    connection.sendall(request[: number % (len(request) + 1)])
+            end = time.monotonic() + TIMEOUT_S
+            while listener.connections and time.monotonic() < end:
+                time.sleep(0.05)
+            assert listener.connections == 0
+
+        drop(100)  # what is made once is there
+        gc.collect()
+        threads, descriptors, objects = threading.active_count(), len(os.listdir("/proc/self/fd")), len(gc.get_objects())
+        drop(DROPS)
+        gc.collect()
+        more = len(gc.get_objects()) - objects
+        print(f"{DROPS:,} connections dropped: {more:,} objects more than before")
         assert threading.active_count() <= threads + 1
+        assert len(os.listdir("/proc/self/fd")) <= descriptors + 5
+        assert more < DROPS  # one that is kept has dozens
 
 
 def test_one_who_never_reads_holds_up_nobody(database: penstock.Database) -> None:
