@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
 
+from ..kernels.booleans import booleans
 from ..storage.state.store import StateField
 from .batch import Bools, Int64s
 
@@ -176,9 +176,4 @@ def all_true(n: int) -> Bools:
 
 def as_mask(evaluated: Evaluated) -> Bools:
     """A predicate's result as bool[n]: null and failed rows are false."""
-    values = evaluated.values
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if values.null_count:
-        values = values.fill_null(False)
-    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.bool_)
+    return booleans(evaluated.values)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..kernels.booleans import booleans
 from ..kernels.gathering import take
 from ..kernels.merging import merge, scatter
 from ..storage.log.partitioner import place
@@ -158,7 +159,7 @@ class SinkWriter:
         assert self.sink.timestamp is not None
         values, failures = self.sink.timestamp(batch.columns, len(batch))
         reasons = {} if failures is None else dict(zip(failures.rows.tolist(), failures.reasons))
-        missing = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        missing = booleans(values.is_null())
         stamps = np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
         gone = batch.tombstone_mask()
         stamps = np.where(gone, batch.timestamps, stamps)

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..kernels.booleans import booleans
 from ..limits import DECODED_BYTES_MAX, STEP_BYTES_MAX, TIMESTAMP_MS_MAX
 from ..storage.log.protocol import HEADERS, FetchedRecords, Log
 from ..storage.values.canonical import canonical
@@ -155,7 +156,7 @@ def _typed_values(values: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], Bool
     """The wanted fields of a struct array; a null struct makes all of them null."""
     nulls: Bools | None = None
     if values.null_count:
-        nulls = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        nulls = booleans(values.is_null())
     columns = []
     for wanted in schema:
         index = values.type.get_field_index(wanted.name)
@@ -173,7 +174,7 @@ def _split_windowed(keys: Any, source: Source) -> tuple[Any, tuple[Int64s, Int64
     if isinstance(keys, pa.ChunkedArray):
         keys = keys.combine_chunks()
     lengths = pc.fill_null(pc.binary_length(keys), 0)
-    whole = np.asarray(pc.greater_equal(lengths, width).to_numpy(zero_copy_only=False), np.bool_)
+    whole = booleans(pc.greater_equal(lengths, width))
     plain = pc.if_else(pa.array(whole), pc.binary_slice(keys, 0, -width), pa.scalar(None, pa.binary()))
     starts = np.zeros(len(keys), np.int64)
     ends = np.zeros(len(keys), np.int64)
@@ -243,7 +244,7 @@ def all_null(columns: tuple[Any, ...], start: int, length: int) -> Bools:
         piece = column.slice(start, length)
         if piece.null_count == 0:
             return np.zeros(length, np.bool_)
-        mask &= np.asarray(piece.is_null().to_numpy(zero_copy_only=False), np.bool_)
+        mask &= booleans(piece.is_null())
     return mask
 
 
@@ -266,7 +267,7 @@ def _extract_timestamps(
         if int(plain.min()) >= 0 and int(plain.max()) <= TIMESTAMP_MS_MAX:
             return plain
     reasons: dict[int, str] = {} if failures is None else dict(zip(failures.rows.tolist(), failures.reasons))
-    missing = np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    missing = booleans(values.is_null())
     extracted = np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
     wrong = missing | (extracted < 0) | (extracted > TIMESTAMP_MS_MAX)
     if nulls is not None:

@@ -4,6 +4,8 @@ Every run is a process of its own; one round runs all of a query's systems one a
 the rounds' ratios, so that what else the machine does weighs on all of them.  Every answer of Penstock's is compared with
 DuckDB's, row by row.
 
+What a process imports once, pandas by pyarrow among it, is imported before the clock starts.
+
 * Penstock: a database in a directory, filled before the clock starts; from CREATE .. AS SELECT until all events are taken
   in and committed.  ``--mode push``: a push query, whose rows are dropped (q0, q1, q2).  ``--mode e2e``: the events are
   inserted while the clock runs.
@@ -158,6 +160,7 @@ def _child(options: argparse.Namespace) -> dict[str, Any]:
     query = QUERIES[name]
     counts = json.loads((options.data / "counts.json").read_text())
     total = sum(counts[s] for s in query.reads)
+    pa.array([0])  # pyarrow imports pandas here, if it is installed (nobody needs it, and it takes a quarter of a second)
     if options.child == "duckdb":
         return _duckdb(options, query, total)
     if options.child == "loop":

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import InternalError
+from ...kernels.booleans import booleans
 from ...runtime.batch import Int64s
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...runtime.user_code import UserCodeError, row_check
@@ -198,7 +199,7 @@ def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], def
                 met = condition(frame)
                 data = frame.array(met.data)
                 failures, reports = _case_failures(failures, reports, met, open_)
-                truth = np.asarray(data.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+                truth = booleans(data.fill_null(False))
                 taken = open_ & truth
                 open_ = open_ & ~truth
                 conditions.append(pa.array(taken))
@@ -228,7 +229,7 @@ def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], def
             if not len(rows):
                 break
             data = take(condition, rows)
-            truth = np.asarray(data.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+            truth = booleans(data.fill_null(False))
             if truth.any():
                 pieces.append(take(result, rows[truth]))
                 places.append(rows[truth])

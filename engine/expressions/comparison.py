@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...kernels.booleans import booleans
 from ...runtime.batch import Bools
 from ...runtime.kernel import failures_of
 from ...storage.values.canonical import canonical
@@ -127,7 +128,7 @@ def _truth(array: Any) -> Bools:
     """bool[n]: nulls are false."""
     if array.null_count:
         array = array.fill_null(False)
-    return np.asarray(array.to_numpy(zero_copy_only=False), np.bool_)
+    return booleans(array)
 
 
 def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constants: Sequence[Any] | None) -> Evaluator:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...kernels.booleans import booleans
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Failures, failures_of
@@ -89,13 +90,15 @@ def null_mask(array: Any) -> Bools:
     """bool[n], true at nulls."""
     if not array.null_count:
         return np.zeros(len(array), np.bool_)
-    return np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    return booleans(array.is_null())
 
 
 def to_numpy(array: Any, dtype: Any) -> npt.NDArray[Any]:
     """The values of a fixed-width array, zeros at nulls."""
+    if pa.types.is_boolean(array.type):
+        return booleans(array).astype(dtype, copy=False)
     if array.null_count:
-        array = array.fill_null(False if pa.types.is_boolean(array.type) else 0)
+        array = array.fill_null(0)
     return np.asarray(array.to_numpy(zero_copy_only=False)).astype(dtype, copy=False)
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ...errors import InternalError
 from ...grammar import ast
+from ...kernels.booleans import booleans
 from ...runtime.kernel import Evaluated, Failures, Kernel
 from ..analysis.bind import bind
 from ..analysis.scope import FromSource, Scope, SourceColumn
@@ -44,7 +45,10 @@ def timestamp_kernel(name: str, format_: str | None, schema: Schema, functions: 
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:
         values, failures = inner(columns, length)
         times = values.cast(pa.int64()) if is_timestamp else values
-        negative = np.flatnonzero(pc.less(times, 0).fill_null(False).to_numpy(zero_copy_only=False))
+        lowest = pc.min(times).as_py()
+        if lowest is None or lowest >= 0:
+            return Evaluated(times, failures)
+        negative = np.flatnonzero(booleans(pc.less(times, 0)))
         if len(negative):
             mask = np.zeros(length, np.bool_)
             mask[negative] = True

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...kernels.booleans import booleans
 from ...storage.values.canonical import canonical
 from ..batch import Bools
 from ..kernel import Failures, Kernel
@@ -73,5 +74,5 @@ def null_rows(arrays: Sequence[Any]) -> Bools:
     result = np.zeros(len(arrays[0]), np.bool_)
     for array in arrays:
         if array.null_count:
-            result |= np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
+            result |= booleans(array.is_null())
     return result

@@ -54,7 +54,7 @@ class Filter(Operator):
         keep, failed = self._passes(batch)
         if keep.all():
             return batch
-        self.context.counters.filtered += len(keep) - int(keep.sum()) - failed
+        self.context.counters.filtered += len(keep) - int(np.count_nonzero(keep)) - failed
         output = batch.filter(keep)
         return output if output.tombstones is None else replace(output, tombstones=None)
 

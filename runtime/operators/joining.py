@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...kernels import gathering
+from ...kernels.booleans import booleans
 from ...kernels.merging import merge
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.store import StateField
@@ -44,7 +45,7 @@ def present_keys(keys: Sequence[Any]) -> Bools | None:
         return None
     present = np.zeros(len(keys[0]), np.bool_)
     for key in keys:
-        present |= np.asarray(key.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+        present |= booleans(key.is_valid())
     return None if present.all() else present
 
 

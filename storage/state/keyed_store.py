@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from ...errors import InternalError
 from ...kernels import index as kernels
+from ...kernels.booleans import booleans
 from .columns import Column, FrozenColumn, Int64s
 from .expiry import ExpiryQueue
 from .index import FrozenIndex, HashIndex, factorize
@@ -300,7 +301,7 @@ class KeyedStore:
             last = np.zeros(len(firsts), np.int64)
             last[groups] = np.arange(changes.num_rows)  # of equal groups, the last assignment stays
             changes = changes.take(pa.array(np.sort(last)))
-        deleted = np.asarray(changes.column(len(self.schema)).to_numpy(zero_copy_only=False), np.bool_)
+        deleted = booleans(changes.column(len(self.schema)))
         if deleted.any():
             gone = changes.filter(pa.array(deleted))
             slots = self.slots(gone.columns[: len(self.key_schema)])
@@ -437,7 +438,7 @@ class KeyedStore:
         if len(slots) == 0:
             return
         self._reserve_slots(int(slots.max()) + 1)
-        deleted = np.asarray(changes.column(len(self.schema)).to_numpy(zero_copy_only=False), np.bool_)
+        deleted = booleans(changes.column(len(self.schema)))
         # Of several changes of a slot the last one counts.
         numbers, distinct = self.group(slots)
         rows = np.arange(len(slots), dtype=np.int64)

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from ...kernels import index as kernels
 from ...kernels import texts as text_kernels
+from ...kernels.booleans import booleans
 from ..values.canonical import canonical
 from .columns import Column, Int64s
 from .rows import FrozenRows, RowStorage
@@ -84,7 +85,7 @@ def _is_nested(type_: Any) -> bool:
 
 
 def _valid(array: Any) -> Bools:
-    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+    return booleans(array.is_valid())
 
 
 def _number_words(array: Any) -> list[Words]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...kernels.booleans import booleans
 from .columns import Column, Int64s
 from .index import HashIndex
 from .keyed_store import KeyedStore
@@ -67,7 +68,7 @@ class ReferencingStore(KeyedStore):
         self._reference.reserve(self._index.slot_count)
         present = np.zeros(len(slots), np.bool_)
         for column in references:
-            present |= np.asarray(column.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+            present |= booleans(column.is_valid())
         mask = pa.array(present)
         numbers = np.full(len(slots), -1, np.int64)
         numbers[present] = self._referred.insert([c.filter(mask) for c in references])[0]

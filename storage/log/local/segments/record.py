@@ -69,6 +69,8 @@ __all__ = [
 HEADER_BYTES = 72
 _HEADER = struct.Struct("<IIIIQqqqqqIHH")
 _DELTA_MAX = 2**32 - 1
+_ROWS_OF_A_SLICE = 256
+"""Rows of a frame, on average, from which a frame's own addition costs less than a number per row."""
 
 
 class Flags:
@@ -464,20 +466,18 @@ def rows_of(
     if flags & Flags.TIMESTAMPS:
         timestamps = next(columns).to_numpy()
     elif flags & (Flags.TIMES_16 | Flags.TIMES_32):
-        timestamps = next(columns).to_numpy().astype(np.int64)
-        bases = [h.timestamp_min for h in headers]
-        timestamps += bases[0] if len(bases) == 1 else _spread(headers, n, bases)
+        timestamps = _raised(next(columns), headers, [h.timestamp_min for h in headers])
     else:
         timestamps = _spread(headers, n, [h.timestamp_min for h in headers])
     head = next(columns) if flags & Flags.HEADERS else None
     bases = [h.base_offset for h in headers]
     if flags & Flags.OFFSETS:
-        offsets = _spread(headers, n, bases) + next(columns).to_numpy()
+        offsets = _raised(next(columns), headers, bases)
     else:
         offsets = _counted(headers, n, bases)
     bases = [h.base_arrival for h in headers]
     if flags & Flags.ARRIVALS:
-        arrivals = _spread(headers, n, bases) + next(columns).to_numpy()
+        arrivals = _raised(next(columns), headers, bases)
     else:
         arrivals = _counted(headers, n, bases)
     tombstones = next(columns) if flags & Flags.TOMBSTONES else None
@@ -505,6 +505,19 @@ def _spread(headers: Sequence[FrameHeader], n: int, per_frame: list[int]) -> Int
     if len(headers) == 1:
         return np.full(n, per_frame[0], np.int64)
     return np.repeat(np.array(per_frame, np.int64), [h.rows for h in headers])
+
+
+def _raised(differences: Any, headers: Sequence[FrameHeader], bases: list[int]) -> Int64s:
+    """Numbers that were kept as differences from a number per frame."""
+    numbers: Int64s = differences.to_numpy().astype(np.int64)
+    if len(headers) * _ROWS_OF_A_SLICE > len(numbers):
+        numbers += _spread(headers, len(numbers), bases)
+        return numbers
+    first = 0
+    for header, base in zip(headers, bases, strict=True):
+        numbers[first : first + header.rows] += base
+        first += header.rows
+    return numbers
 
 
 def _counted(headers: Sequence[FrameHeader], n: int, bases: list[int]) -> Int64s:

@@ -254,6 +254,18 @@ def test_many_rows_keep_their_places(bench: Any) -> None:
     assert "division by zero" in result.failed[1]
 
 
+@pytest.mark.parametrize("operator", ["/", "%"])
+@pytest.mark.parametrize(("column", "least", "most"), [("INT", INT_MIN, -INT_MIN - 1), ("BIGINT", LONG_MIN, -LONG_MIN - 1)])
+def test_division_by_a_constant_is_that_by_a_column(bench: Any, operator: str, column: str, least: int, most: int) -> None:
+    """A divisor that is the same in all rows is not spread over them; the results are Java's all the same."""
+    rows = [None, 0, 1, -1, 7, -7, 123, -123, most, most - 1, least, least + 1]
+    for divisor in (1, -1, 2, -2, 7, -7, 123, most, -most):
+        by_column = bench.run(f"A {operator} B", [(row, divisor) for row in rows], A=column, B=column)
+        by_constant = bench.run(f"A {operator} {divisor}", rows, A=column)
+        assert by_constant.values == by_column.values, divisor
+        assert by_constant.failed == by_column.failed == {}
+
+
 def test_case_over_many_rows(bench: Any) -> None:
     """The lazy CASE puts results of all branches back in order."""
     sql = "CASE WHEN A < 0 THEN EXPLODING(A) WHEN A < 3 THEN LEN('ab') + A ELSE A END"
