@@ -86,11 +86,11 @@ class StatementError(PenstockError):
         suggestion: str | None = None,
         expected: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(printable(message))
+        self.message = printable(message)
         self.span = span
         self.text = text
-        self.suggestion = suggestion
+        self.suggestion = None if suggestion is None else printable(suggestion)
         self.expected = expected
         self.path: str | None = None
 
@@ -149,9 +149,9 @@ class StorageError(PenstockError):
     def __init__(
         self, message: str, *, path: str | None = None, offset: int | None = None, action: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.path = path
+        super().__init__(printable(message))
+        self.message = printable(message)
+        self.path = None if path is None else printable(path)
         self.offset = offset
         self.action = action
 
@@ -222,6 +222,11 @@ class InternalError(PenstockError):
     """A bug in Penstock.  Please report it."""
 
     code = "internal"
+
+
+def printable(text: str) -> str:
+    """A text that any terminal and any log can take: halves of surrogate pairs, which have no UTF-8, are escaped."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def unwritable(text: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from weakref import WeakSet
 
 from ..errors import StatementError
+from ..paths import named_path
 from ..runtime.clients.records import RawRecord
 from ..runtime.clock import Clock, ManualClock, use_clock
 from ..runtime.host import Token
@@ -82,7 +83,7 @@ def connect(
     try:
         with interrupts.DEFERRED:
             how = Opening(threads, clock, one_partition, registry, create, progress)
-            database = Database(None if path is None else Path(path).expanduser(), chosen, how)
+            database = Database(None if path is None else named_path(path), chosen, how)
         return database
     except BaseException:
         if database is not None:  # interrupted, and nobody will get it
@@ -441,7 +442,7 @@ class Database(ClientMethods):
         if self.path is None:
             raise StatementError("a database in memory has no files to back up")
         self._engine.log.flush()
-        return backup_directory(self.path, directory, progress)
+        return backup_directory(self.path, named_path(directory), progress)
 
     # --- life cycle ------------------------------------------------------------------------
 

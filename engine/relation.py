@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..paths import named_path
 from ..runtime.batch import python_values
 from .schema import Schema
 from .types import from_arrow
@@ -147,7 +148,7 @@ class Relation:
         """
         import pyarrow.parquet
 
-        target = Path(path).expanduser()
+        target = named_path(path)
         pyarrow.parquet.write_table(self._table, target, compression=compression)
         return target
 
@@ -159,7 +160,7 @@ class Relation:
         Raises:
             OSError: it cannot be written.
         """
-        target = Path(path).expanduser()
+        target = named_path(path)
         with open(target, "w", encoding="utf-8", newline="") as file:
             file.write(self.csv_line(self.columns) + "\n")
             file.writelines(self.csv_line(row) + "\n" for row in self)

@@ -12,6 +12,7 @@ from ..errors import StatementError
 from ..grammar import ast
 from ..grammar.parse import parse_statement
 from ..grammar.unparse import unparse
+from ..paths import named_path
 from ..runtime.clients.clients import Clients
 from ..runtime.clients.records import RawRecord
 from ..runtime.clock import now_ms, use_clock
@@ -157,7 +158,7 @@ class Session(ClientMethods):
                 span=statement.span,
                 suggestion="Write CREATE .. (columns), and load the file by `insert`.",
             )
-        path = Path(statement.path).expanduser()
+        path = named_path(statement.path)
         if script is not None and not path.is_absolute():
             path = script.parent / path
         properties = {p.name.upper(): p.value for p in statement.properties}
@@ -204,7 +205,7 @@ class Session(ClientMethods):
     ) -> Message:
         self._check_open()
         own = name[1:-1].replace("``", "`") if len(name) > 2 and name[0] == name[-1] == "`" else name.upper()
-        source = read_file(Path(data).expanduser()) if isinstance(data, (str, Path)) else data
+        source = read_file(named_path(data)) if isinstance(data, (str, Path)) else data
         return create_from(self, kind, own, source, key=key, properties=properties)
 
     def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:

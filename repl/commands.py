@@ -11,6 +11,7 @@ from typing import IO, Any, Protocol
 
 from ..errors import StatementError
 from ..grammar.script_files import read_script
+from ..paths import named_path
 from .formats import FORMATS
 
 
@@ -119,7 +120,7 @@ def include(shell: Console, argument: str) -> bool:
     """Run the statements of a file."""
     if not argument:
         raise StatementError("\\i takes the name of a file of statements")
-    path = Path(argument.strip("'")).expanduser()
+    path = named_path(argument.strip("'"))
     return shell.run(read_script(path), str(path), commands=False)
 
 
@@ -128,7 +129,7 @@ def backup(shell: Console, argument: str) -> None:
     """Back up, while the queries go on."""
     if not argument:
         raise StatementError("\\backup takes the name of a new directory")
-    made = shell.database.backup(Path(argument).expanduser())
+    made = shell.database.backup(named_path(argument))
     shell.write(f"{argument}: all commits up to {made.epoch}, {made.files} files, {made.bytes:,} bytes")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import connect
 from ..errors import StatementError
+from ..grammar.script_files import read_script
 from . import render
 from .opening import opened
 from .progress import Display, sample
@@ -41,10 +42,7 @@ def run_script(
     """
     if interval_s <= 0:
         raise StatementError(f"--interval must be positive, not {interval_s}")
-    try:
-        text = script.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise StatementError(f"cannot read the script {script}: {problem}") from problem
+    text = read_script(script, named_by_person=True)
     directory = Path(data) if data is not None else script.with_suffix(".penstock")
 
     def opening(progress: Callable[[Any], None] | None) -> Any:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import StatementError
+from ..grammar.script_files import read_script
 
 Write = Callable[[str], None]
 
@@ -64,10 +64,7 @@ def _files(paths: Sequence[str]) -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise StatementError(f"cannot read the tests in {path}: {problem}") from problem
+    return read_script(path, named_by_person=True)
 
 
 def _indented(text: str) -> str:

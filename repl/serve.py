@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import connect
 from ..errors import StatementError
+from ..grammar.script_files import read_script
 from . import render
 from .opening import opened
 
@@ -124,10 +125,7 @@ def _kafka(database: Any, options: argparse.Namespace) -> Any:
 
 
 def _read(script: Path) -> str:
-    try:
-        return script.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise StatementError(f"cannot read the script {script}: {problem}") from problem
+    return read_script(script, named_by_person=True)
 
 
 __all__ = ["run_password", "run_serve"]

@@ -28,6 +28,7 @@ from ..grammar.lexer import with_places
 from ..grammar.parse import parse, parse_statement
 from ..grammar.script_files import read_script
 from ..grammar.substitute import substitute
+from ..paths import named_path
 from ..runtime.clock import now_ms
 from ..runtime.host import Token
 from ..runtime.metrics import Progress
@@ -123,7 +124,7 @@ class RemoteDatabase:
         if not isinstance(statement, ast.RunScript):
             yield self._execute(statement, text)
             return
-        script = Path(statement.path).expanduser()
+        script = named_path(statement.path)
         if path is not None and not script.is_absolute():
             script = Path(path).parent / script
         try:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StorageError
+from ..paths import named_path
 from .files import File, Files, RealFiles
 from .layout import (
     FORMAT,
@@ -73,7 +74,8 @@ def backup_directory(source: str | Path, target: str | Path, progress: Callable[
         StorageError: ``target`` is not empty or lies in ``source``, ``source`` is no database or damaged, the disk is
             full or failing.
     """
-    if not Path(source).is_dir():
+    source, target = named_path(source), named_path(target)
+    if not source.is_dir():
         raise StorageError("there is no such directory", path=str(source))
     inside, outside = Path(target).resolve(), Path(source).resolve()
     if inside == outside or outside in inside.parents:

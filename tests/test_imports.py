@@ -22,7 +22,7 @@ ROOMS = (
     "storage",
     "testing",
 )
-COMMON = {"errors", "limits"}
+COMMON = {"errors", "limits", "paths"}
 MAY_IMPORT = {
     "aio": {"engine", "runtime"},
     "dbapi": {"engine", "grammar", "runtime", ""},

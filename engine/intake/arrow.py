@@ -68,11 +68,41 @@ def from_arrow(column: Any, type_: SqlType) -> Any:
         if column.num_chunks > 1 and _needs_decoding(column.type):
             return _by_chunk(column.chunks, type_)
         column = flat(column)
+    _check_whole(column)
     if column.type == wanted and not _checked(type_):
         return column
     array = _decoded(column)
     converted = _by_kernel(array, type_, wanted)
     return converted if converted is not None else from_values(_python(array), type_)
+
+
+def _check_whole(array: Any) -> None:
+    """Raises: UnfitRow, for a value that Arrow lets nobody read: a text that is not UTF-8, a time beyond its day."""
+    reason = _damage(array)
+    if reason is None or _damage(array.take(pa.array(np.arange(len(array))))) is None:  # else in what no row shows
+        return
+    low, high = 0, len(array)  # rows before `low` are whole, and among those before `high` one is not
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _damage(array.take(pa.array(np.arange(low, middle)))) is None:
+            low = middle
+        else:
+            high = middle
+    bad, type_ = array.slice(low, 1), array.type
+    value: Any = None
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+        value = bad.cast(pa.large_binary() if pa.types.is_large_string(type_) else pa.binary())[0].as_py()
+    elif pa.types.is_date(type_) or pa.types.is_time(type_):
+        value = bad.view(pa.int32() if type_.bit_width == 32 else pa.int64())[0].as_py()
+    raise UnfitRow(low, value, Unfit(f"it is damaged: {reason}"))
+
+
+def _damage(array: Any) -> str | None:
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid as error:
+        return str(error)
+    return None
 
 
 def _by_chunk(chunks: list[Any], type_: SqlType) -> Any:
@@ -171,7 +201,9 @@ def _decoded(array: Any) -> Any:
     if pa.types.is_dictionary(type_):
         return _decoded(array.dictionary).take(array.indices)
     if pa.types.is_run_end_encoded(type_):
-        return _decoded(pc.run_end_decode(array))
+        places = array.offset + np.arange(len(array))
+        runs = np.searchsorted(np.asarray(array.run_ends.to_numpy(), np.int64), places, side="right")
+        return _decoded(array.values).take(pa.array(runs))
     if pa.types.is_string_view(type_) or pa.types.is_large_string(type_):
         return array.cast(pa.string())
     if pa.types.is_binary_view(type_) or pa.types.is_large_binary(type_) or pa.types.is_fixed_size_binary(type_):
@@ -435,12 +467,14 @@ def _maps(array: Any, type_: SqlType) -> Any | None:
     assert isinstance(type_, Map)
     entries = entries_of(array)
     keys, items = entries.columns
+    if len(keys) < int(np.diff(array.offsets.to_numpy())[~null_mask(array)].sum()):
+        return None  # a key is given twice
     made_keys, made_items = _part(keys, type_.key), _part(items, type_.value)
     if made_keys is None or made_items is None or made_keys.null_count or pa.types.is_nested(made_keys.type):
         return None
     codes = made_keys.dictionary_encode().indices.to_numpy().astype(np.int64)
     if len(np.unique(entries.rows * (len(codes) + 1) + codes)) < len(codes):
-        return None
+        return None  # two keys are one as they are stored
     offsets = np.concatenate([[0], np.cumsum(entries.lengths)]).astype(np.int32)
     places = pa.array(offsets, mask=np.append(entries.missing, False))
     return pa.MapArray.from_arrays(places, made_keys, made_items, to_arrow(type_))

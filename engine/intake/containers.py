@@ -49,7 +49,8 @@ def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
         return _table(pa.Table.from_batches([rows]))
     library = type(rows).__module__.partition(".")[0]
     if library == "pandas" and hasattr(rows, "iloc") and hasattr(rows, "columns"):
-        return Given([(name, _pandas(rows.iloc[:, i])) for i, name in enumerate(rows.columns)], len(rows))
+        columns = [(name, _pandas(rows.iloc[:, i])) for i, name in enumerate(rows.columns)]
+        return Given([*_index(rows, own), *columns], len(rows))
     if library == "polars" and hasattr(rows, "collect") and hasattr(rows, "lazy"):
         rows = rows.collect() if type(rows).__name__ == "LazyFrame" else rows
     if library == "polars" and hasattr(rows, "get_columns"):
@@ -72,6 +73,16 @@ def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
 
 def _table(table: pa.Table) -> Given:
     return Given([(name, table.column(i)) for i, name in enumerate(table.column_names)], table.num_rows)
+
+
+def _index(frame: Any, own: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """The levels of a frame's index that have the name of a column (``groupby`` puts its keys there)."""
+    levels = [(name, i) for i, name in enumerate(frame.index.names) if isinstance(name, str)]
+    return [
+        (name, _pandas(frame.index.get_level_values(i).to_series()))
+        for name, i in levels
+        if (name in own or name.upper() in own) and name not in frame.columns
+    ]
 
 
 def _pandas(series: Any) -> Any:

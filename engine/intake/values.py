@@ -181,12 +181,15 @@ def fields_of(value: Any) -> Mapping[Any, Any] | None:
     for mark in ("__dataclass_fields__", "__pydantic_fields__", "__struct_fields__"):
         names = getattr(kind, mark, None)
         if names is not None:
-            return {name: getattr(value, name) for name in names if hasattr(value, name)}
+            found = {name: getattr(value, name) for name in names if hasattr(value, name)}
+            extra = getattr(value, "__pydantic_extra__", None) if mark == "__pydantic_fields__" else None
+            return {**found, **extra} if extra else found
     attributes = getattr(kind, "__attrs_attrs__", None)
     if attributes is not None:
         return {attribute.name: getattr(value, attribute.name) for attribute in attributes}
-    if kind.__module__.startswith("pandas.") and kind.__name__ == "Series":
-        return dict(zip(value.index, value, strict=True))
+    if kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "Series":
+        names = list(value.index)
+        return dict(zip(names, value, strict=True)) if all(isinstance(name, str) for name in names) else None
     return None
 
 
@@ -445,9 +448,12 @@ def _items(value: Any) -> Any:
 
 
 def is_series(value: Any) -> bool:
-    """Whether it is a column of pandas or polars."""
+    """Whether it is a column of pandas or polars; pandas' arrays are some."""
     kind = type(value)
-    return kind.__module__.partition(".")[0] in ("pandas", "polars") and hasattr(value, "to_list")
+    library = kind.__module__.partition(".")[0]
+    if library == "pandas" and hasattr(value, "_from_sequence") and hasattr(value, "isna"):
+        return True
+    return library in ("pandas", "polars") and hasattr(value, "to_list")
 
 
 def _entries(value: Any, key_type: SqlType, item_type: SqlType) -> list[tuple[Any, Any]]:

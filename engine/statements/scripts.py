@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import Span, StatementError
+from ...errors import Span, StatementError, StorageError
 from ...grammar import ast
 from ...grammar.lexer import Lines, tokens, with_places
 from ...grammar.parse import parse
@@ -15,6 +15,7 @@ from ...grammar.script_files import read_script
 from ...grammar.substitute import substitute
 from ...grammar.words import reserved_words
 from ...limits import SCRIPT_DEPTH_MAX
+from ...paths import named_path
 from ..session_state import SessionState
 from ..settings import canonical_name
 
@@ -119,7 +120,10 @@ def _read(statement: ast.RunScript, path: Path | None, around: tuple[Path, ...])
     Raises:
         StatementError: it cannot be read, or it would run itself.
     """
-    found = Path(statement.path).expanduser()
+    try:
+        found = named_path(statement.path)
+    except StorageError as error:
+        raise StatementError(f"the script cannot be read: {error}", span=statement.span) from error
     if path is not None and not found.is_absolute():
         found = path.parent / found
     if found.resolve() in around or (path is not None and found.resolve() == path.resolve()):

@@ -1,0 +1,31 @@
+"""Paths that a user names: whatever is wrong with them is an error of ours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .errors import StorageError, printable
+
+__all__ = ["named_path"]
+
+
+def named_path(path: str | os.PathLike[str]) -> Path:
+    """The path that a user means: ``~`` and ``~name`` stand for homes.
+
+    Raises:
+        StorageError: no path of this system can have this name (NUL, half of a surrogate pair), or there is no such home.
+    """
+    try:
+        found = Path(path).expanduser()
+        if b"\0" in os.fsencode(found):
+            raise StorageError("a path cannot hold the character NUL", path=_shown(path))
+    except UnicodeEncodeError:
+        raise StorageError("a path cannot hold half of a surrogate pair", path=_shown(path)) from None
+    except RuntimeError:
+        raise StorageError("there is no such home directory", path=_shown(path)) from None
+    return found
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    return printable(os.fspath(path)).replace("\0", "\\0")
