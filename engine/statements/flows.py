@@ -85,7 +85,10 @@ def explain_analyze(context: Context, statement: ast.Explain) -> Description:
     columns = ("Operator", "Rows In", "Rows Out", "Time (ms)", "State Rows", "State Bytes")
     sections = (
         ("State", run.state),
-        ("Counted", "since the database was opened, or the query created or replaced; rows without a store hold no state"),
+        (
+            "Counted",
+            "since the database was opened, or the query created or replaced; NULL where an operator keeps no state",
+        ),
         ("Operators", Listing("operators", columns, rows)),
     )
     details = {

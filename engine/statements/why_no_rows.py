@@ -261,10 +261,9 @@ def _waiting(case: _Case) -> Iterator[Finding]:
             return  # it has failed, which is said already
         for task in tasks:
             held += [(task.partition, w) for o in task.operators.values() if (w := o.waiting()) is not None]
-            times = [w.stream_time for _, w in held]
     if not held:
         return
-    newest = max(times)
+    newest = max(waiting.stream_time for _, waiting in held)
     final = any(isinstance(n.node, p.WindowAggregate | p.SessionAggregate) and n.node.final for n in case.lines)
     what = "windows" if final else "rows without a match"
     mended = case.again(lambda query: replace(query, emit="CHANGES")) if final else ""

@@ -32,6 +32,7 @@ def test_statements_have_the_same_results(shop: Api, far: penstock.Database) -> 
         "SHOW STREAMS;",
         "DESCRIBE spend EXTENDED;",
         "EXPLAIN SELECT * FROM orders EMIT CHANGES;",
+        "WHY NO ROWS FROM spend;",
         "SHOW FUNCTIONS;",
         "SET 'auto.offset.reset' = 'earliest';",
         "CREATE TYPE address AS STRUCT<x INT>;",
