@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from ...errors import StatementError
 from ...limits import QUERY_BYTES_MAX
 from ...runtime.batch import Bools, Int64s
+from ...storage.values.canonical import canonical
 from ..expressions.compile import compile_expression
 from ..expressions.nodes import TypedExpression, columns_of
 from ..functions.registry import Registry
@@ -92,11 +93,6 @@ def whole(array: Any) -> Any:
 # --- equality ------------------------------------------------------------------------------
 
 
-def _plain(array: Any) -> Any:
-    """Floats with one zero; other arrays as they are."""
-    return pc.add(array, 0.0) if pa.types.is_floating(array.type) else array
-
-
 def _is_nested(type_: Any) -> bool:
     return bool(pa.types.is_nested(type_))
 
@@ -132,7 +128,7 @@ def _codes(array: Any) -> Int64s:
     if _is_nested(array.type):
         seen: dict[Any, int] = {}
         return np.fromiter((seen.setdefault(v, len(seen)) for v in _values(array)), np.int64, len(array))
-    indices = pc.dictionary_encode(_plain(array), null_encoding="encode").indices
+    indices = pc.dictionary_encode(canonical(array), null_encoding="encode").indices
     return np.asarray(indices.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
 
 
@@ -170,7 +166,7 @@ def is_null(array: Any) -> Bools:
 
 def ranks(array: Any) -> Int64s:
     """int64[n]: the place of each value among the different ones, ascending; NULLs have -1."""
-    array = _plain(whole(array))
+    array = canonical(whole(array))
     length = len(array)
     found = np.full(length, -1, np.int64)
     if not length:

@@ -139,6 +139,29 @@ def test_functions_and_operators(db: Database, expression: str, expected: str) -
     assert repr(found) == expected
 
 
+@pytest.mark.parametrize(
+    "select, expected",
+    [
+        ("SELECT DISTINCT v FROM t", [(-0.0,), (NAN,), (7.0,)]),
+        ("SELECT v, COUNT(*) AS n FROM t GROUP BY v", [(-0.0, 2), (NAN, 2), (7.0, 1)]),
+        ("SELECT COUNT(DISTINCT v) AS n FROM t", [(3,)]),
+        ("SELECT v FROM t EXCEPT SELECT v FROM t WHERE k = 1", [(-0.0,), (7.0,)]),
+        ("SELECT COUNT(*) AS n FROM t a JOIN t b ON a.v = b.v", [(9,)]),
+        ("SELECT k FROM t ORDER BY v DESC, k DESC", [(3,), (1,), (4,), (2,), (0,)]),
+        ("SELECT k, RANK() OVER (ORDER BY v) AS r FROM t ORDER BY k", [(0, 1), (1, 4), (2, 1), (3, 4), (4, 3)]),
+        ("SELECT k, COUNT(*) OVER (PARTITION BY v) AS n FROM t ORDER BY k", [(0, 2), (1, 2), (2, 2), (3, 2), (4, 1)]),
+    ],
+)
+def test_clauses_of_queries_that_are_answered_once(db: Database, select: str, expected: list[tuple[Any, ...]]) -> None:
+    """Both NaNs, of either sign: their bytes differ."""
+    db.execute(
+        "CREATE TABLE b (k INT PRIMARY KEY, v DOUBLE) WITH (value_format='ARROW');"
+        "CREATE TABLE t AS SELECT * FROM b;"
+    )
+    insert(db, "b", ["k", "v"], [(i, v) for i, v in enumerate((-0.0, NAN, 0.0, -NAN, 7.0))])
+    assert list(map(repr, db.sql(select).fetchall())) == list(map(repr, expected))
+
+
 def test_canonical_arrays_of_every_shape() -> None:
     """Slices, nulls and every depth; what needs no change is given back as it is."""
     inner = pa.array([[-0.0, NAN], None, [], [1.0, None]], pa.list_(pa.float64()))
