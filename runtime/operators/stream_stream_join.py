@@ -75,8 +75,9 @@ class StreamStreamJoin(Operator):
     key is bad (both move stream time).
 
     A side keeps rows while ``ts >= largest ts of that side - (before + after + grace)`` (``>`` if ``early``, or without
-    GRACE).  Lateness is not looked at otherwise: a late row is matched with whatever is kept.  One of an inner side that is
-    not kept and finds nothing counts as late.
+    GRACE).  A late row is matched with whatever is kept, but with no row of an outer side whose time is up (see below; not
+    if ``early``): that one has been put out padded, or may have been.  One of an inner side that is not kept, or that came
+    too late for the rows that it would have matched, and finds nothing counts as late.
 
     Rows of an outer side that find no match when they come:
 
@@ -136,6 +137,7 @@ class StreamStreamJoin(Operator):
         # How far before and after a row of either side its matches may be.
         self._reach = (before_ms, after_ms), (after_ms, before_ms)
         self._closes_ms = after_ms + grace_ms, before_ms + grace_ms
+        self._closing = not early and not self._eager
         self._at_once_ms = (after_ms, before_ms) if early else self._closes_ms
         keys = store_keys(schema, key_count, windowed)
         self._buffers = tuple(
@@ -189,7 +191,7 @@ class StreamStreamJoin(Operator):
             if where is not None and len(batches[side]):
                 keep = as_mask(where(batches[side].columns, len(batches[side])))
                 batches[side], places[side] = batches[side].filter(keep), places[side][keep]
-        sides = self._match(batches, places, observed)
+        sides = self._match(batches, places, observed, stream_times)
         padded: list[list[_Padded]] = [[], []]
         if any(self._outer):
             # A row in order is one that stream time is taken from.
@@ -217,7 +219,9 @@ class StreamStreamJoin(Operator):
             self._observed[name] = int(seen[-1])
         return seen
 
-    def _match(self, batches: list[Batch], places: list[Int64s], observed: list[Int64s]) -> list[_Side]:
+    def _match(
+        self, batches: list[Batch], places: list[Int64s], observed: list[Int64s], stream_times: Int64s
+    ) -> list[_Side]:
         """Buffer the step's rows, and find what each row matches of the rows that came before it."""
         sides: list[_Side] = []
         none = np.zeros(0, np.int64)
@@ -247,11 +251,15 @@ class StreamStreamJoin(Operator):
                 keep = np.ones(len(matches.rows), np.bool_)
                 keep[new] = came < own.places[matches.queries[new]]
                 matches = matches.filter(keep)
+            expired = times <= observed[side][own.places] - self._retention_ms
+            if self._outer[1 - side] and self._closing:
+                over = matches.timestamps + self._closes_ms[1 - side] < stream_times[own.places[matches.queries]]
+                expired[matches.queries[over]] = True
+                matches = matches.filter(~over)
             own.matches = matches
             own.found[matches.queries] = True
             if not self._outer[side]:
-                # Too late to be kept for rows to come, and none came before.
-                expired = times <= observed[side][own.places] - self._retention_ms
+                # Too late to be kept for rows to come, or for what is kept, and none came before.
                 self.leave_out_late(own.batch, np.flatnonzero(expired & ~own.found), "rows to join are no longer kept")
         return sides
 

@@ -154,10 +154,7 @@ def test_functions_and_operators(db: Database, expression: str, expected: str) -
 )
 def test_clauses_of_queries_that_are_answered_once(db: Database, select: str, expected: list[tuple[Any, ...]]) -> None:
     """Both NaNs, of either sign: their bytes differ."""
-    db.execute(
-        "CREATE TABLE b (k INT PRIMARY KEY, v DOUBLE) WITH (value_format='ARROW');"
-        "CREATE TABLE t AS SELECT * FROM b;"
-    )
+    db.execute("CREATE TABLE b (k INT PRIMARY KEY, v DOUBLE) WITH (value_format='ARROW');CREATE TABLE t AS SELECT * FROM b;")
     insert(db, "b", ["k", "v"], [(i, v) for i, v in enumerate((-0.0, NAN, 0.0, -NAN, 7.0))])
     assert list(map(repr, db.sql(select).fetchall())) == list(map(repr, expected))
 

@@ -137,3 +137,31 @@ def test_a_row_is_not_unmatched_before_its_grace_is_over(db: Database, cut: bool
     db.insert(first, [{"k": "later", "v": 1, "rowtime": 80_001}])
     db.drain()
     assert [json.loads(record.value) for record in db.consume("J")][len(found) :] == [alone]
+
+
+@pytest.mark.parametrize("kind", ["LEFT", "FULL OUTER", "RIGHT"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_row_that_was_put_out_unmatched_is_matched_by_no_late_row(db: Database, cut: bool, kind: str) -> None:
+    """The late row counts as late, or is unmatched too where its side is an outer one."""
+    stream(db)
+    first, second = ("r", "s") if kind == "RIGHT" else ("s", "r")
+    key = "ROWKEY" if "FULL" in kind else f"{first}.k"
+    db.execute(
+        "CREATE STREAM r (k STRING KEY, v INT) WITH (KAFKA_TOPIC='r', PARTITIONS=1, VALUE_FORMAT='JSON');"
+        f"CREATE STREAM j AS SELECT {key}, s.v AS a, r.v AS b FROM s {kind} JOIN r "
+        "WITHIN 10 SECONDS GRACE PERIOD 50 SECONDS ON s.k = r.k;"
+    )
+    rows = ((first, "x", 0, 1), (second, "other", 61, 2), (second, "x", 5, 3))
+    for source, word, at, value in rows:
+        db.insert(source, [{"k": word, "v": value, "rowtime": at * 1000}])
+        if cut:
+            db.drain()
+    db.insert(first, [{"k": "later", "v": 4, "rowtime": 125_000}])
+    db.drain()
+    found = sorted((row["A"] or 0, row["B"] or 0) for row in (json.loads(record.value) for record in db.consume("J")))
+    if kind == "FULL OUTER":
+        assert found == [(0, 2), (0, 3), (1, 0)]
+        return
+    assert found == [(1, 0) if first == "s" else (0, 1)]
+    (query,) = db.queries.values()
+    assert query.progress().account.late == 1

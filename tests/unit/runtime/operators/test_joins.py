@@ -263,6 +263,8 @@ def stream_stream(kind: str, sides: Sides, before: int, after: int, grace: int |
             for row in buffers[1 - side]
             if row[0] == key and ts - back <= row[1] <= ts + forth and row[1] > largest[1 - side] - retention
         ]
+        if outer[1 - side] and grace is not None and not early:
+            found = [row for row in found if row[1] + (before, after)[side] + grace >= stream_time]
         for _, other_ts, other_number, other in sorted(found, key=lambda r: r[1:3]):
             pair = (value, other) if side == 0 else (other, value)
             output.append((position, max(ts, other_ts), False, (key, *pair), None))
@@ -323,17 +325,18 @@ def test_stream_stream_join(drawn: Any, kind: Any, before: int, after: int, grac
         seen.append((side, key, value, ts))
 
 
-def test_stream_stream_join_example() -> None:
-    """A padded row appears once stream time is past the grace, and a late row may still match."""
+@pytest.mark.parametrize("early", [False, True])
+def test_stream_stream_join_example(early: bool) -> None:
+    """A padded row appears once stream time is past the grace; a late row matches it after that in ksqlDB's way only."""
 
     def make() -> Operator:
         return StreamStreamJoin(
-            OperatorContext("join"), "LEFT", JOINED, 1, VALUES, VALUES, before_ms=10, after_ms=10, grace_ms=5
+            OperatorContext("join"), "LEFT", JOINED, 1, VALUES, VALUES, before_ms=10, after_ms=10, grace_ms=5, early=early
         )
 
     sides: Sides = ([(0, 1, "L", 0)], [(1, 2, "b", 15), (2, 2, "c", 16), (3, 1, "R", 9)])
     rows = [(ts, row) for _, ts, _, row, _ in run(make, sides, [], (SIDE, SIDE))]
-    assert rows == [(0, (1, "L", None)), (9, (1, "L", "R"))]
+    assert rows == [(0, (1, "L", None)), *([(9, (1, "L", "R"))] if early else [])]
 
 
 def test_stream_stream_join_of_windowed_rows() -> None:
