@@ -28,11 +28,11 @@ def run_cli_command(shell: Any, text: str) -> None:
         case "VERSION":
             from .. import __version__
 
-            shell.write(f"penstock {__version__}")
+            shell.note(f"penstock {__version__}")
         case "CLEAR":
             shell.clear()
         case "HISTORY":
-            shell.write("\n".join(f"{number:>4}  {line}" for number, line in enumerate(shell.history(), 1)) or "(none)")
+            shell.note("\n".join(f"{number:>4}  {line}" for number, line in enumerate(shell.history(), 1)) or "(none)")
         case "OUTPUT":
             _output(shell, words[1].upper() if len(words) > 1 else "")
         case "SPOOL":
@@ -47,7 +47,7 @@ def _output(shell: Any, name: str) -> None:
         raise StatementError(f"OUTPUT takes JSON or TABULAR, not {name}", suggestion="\\format has the other formats.")
     if name:
         shell.format = formats[name]
-    shell.write(f"results are shown as {shell.format}")
+    shell.note(f"results are shown as {shell.format}")
 
 
 def _spool(shell: Any, argument: str) -> None:

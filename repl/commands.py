@@ -25,6 +25,9 @@ class Console(Protocol):
     def write(self, text: str) -> None:
         """Shows a text."""
 
+    def note(self, text: str) -> None:
+        """Shows what is no result."""
+
     def run(self, text: str, path: str | None = None, *, commands: bool = True) -> bool:
         """Execute statements (of a file), and show their results; whether all went well."""
 
@@ -74,7 +77,7 @@ def command(*names: str, usage: str, meaning: str) -> Callable[[_Run], _Run]:
 def help_(shell: Console, argument: str) -> None:
     """List the commands, and how statements are ended."""
     lines = {f"  {c.usage:<18} {c.meaning}" for c in COMMANDS.values()}
-    shell.write("\n".join(["Statements end with ';'. Ctrl-C ends a push query, Ctrl-D leaves.", *sorted(lines)]))
+    shell.note("\n".join(["Statements end with ';'. Ctrl-C ends a push query, Ctrl-D leaves.", *sorted(lines)]))
 
 
 @command("\\quit", "\\q", "\\exit", usage="\\quit", meaning="leave")
@@ -130,7 +133,7 @@ def backup(shell: Console, argument: str) -> None:
     if not argument:
         raise StatementError("\\backup takes the name of a new directory")
     made = shell.database.backup(named_path(argument))
-    shell.write(f"{argument}: all commits up to {made.epoch}, {made.files} files, {made.bytes:,} bytes")
+    shell.note(f"{argument}: all commits up to {made.epoch}, {made.files} files, {made.bytes:,} bytes")
 
 
 @command("\\time", usage="\\time STATEMENT", meaning="run a statement and say how long it took")
@@ -138,7 +141,7 @@ def timed(shell: Console, argument: str) -> bool:
     """Run and measure."""
     began = time.perf_counter()
     done = shell.run(_ended(argument))
-    shell.write(f"({(time.perf_counter() - began) * 1000:.1f} ms)")
+    shell.note(f"({(time.perf_counter() - began) * 1000:.1f} ms)")
     return done
 
 
@@ -146,7 +149,7 @@ def timed(shell: Console, argument: str) -> bool:
 def timing(shell: Console, argument: str) -> None:
     """Switch it."""
     shell.timing = _switched(argument, shell.timing)
-    shell.write(f"timing is {'on' if shell.timing else 'off'}")
+    shell.note(f"timing is {'on' if shell.timing else 'off'}")
 
 
 @command("\\x", usage="\\x [on|off|SELECT ..]", meaning="show rows as blocks of lines: always, or of one statement")
@@ -160,7 +163,7 @@ def upright(shell: Console, argument: str) -> bool:
         finally:
             shell.format = before
     shell.format = "vertical" if _switched(argument, before == "vertical") else "table"
-    shell.write(f"rows are shown as {'blocks of lines' if shell.format == 'vertical' else 'a table'}")
+    shell.note(f"rows are shown as {'blocks of lines' if shell.format == 'vertical' else 'a table'}")
     return True
 
 
@@ -171,7 +174,7 @@ def format_(shell: Console, argument: str) -> None:
     if name and name not in FORMATS:
         raise StatementError(f"there is no format {argument}", suggestion=f"There are {', '.join(FORMATS)}.")
     shell.format = name or shell.format
-    shell.write(f"results are shown as {shell.format}")
+    shell.note(f"results are shown as {shell.format}")
 
 
 @command("\\o", usage="\\o [FILE]", meaning="write results to a new file; without a name: to the screen again")
@@ -199,7 +202,7 @@ def jobs(shell: Console, argument: str) -> None:
     from .render import table
 
     rows = [row[:-1] for row in rows_of(sample(shell.database), None)]
-    shell.write(table(COLUMNS[:-1], rows) if rows else "(none)")
+    shell.note(table(COLUMNS[:-1], rows) if rows else "(none)")
 
 
 @command(
@@ -224,7 +227,7 @@ def watch(shell: Console, argument: str) -> bool:
         while shell.run(statement, commands=False):
             time.sleep(pause_s)
     except KeyboardInterrupt:
-        shell.write("")
+        shell.note("")
         return True
     return False
 
@@ -240,7 +243,7 @@ def copy(shell: Console, argument: str) -> None:
     rows = shell.database.sql(_ended(statement))
     path = Path(target).expanduser()
     write_rows(rows, path)
-    shell.write(f"{path}: {len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
+    shell.note(f"{path}: {len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
 
 
 def _copied(argument: str) -> tuple[str, str]:

@@ -77,6 +77,13 @@ class Shell:
             self.spool.write(text + "\n")
             self.spool.flush()
 
+    def note(self, text: str) -> None:
+        """Say something that is no result: beside the results, where a program reads those."""
+        if self.format in ("table", "vertical"):
+            self.write(text)
+        else:
+            self.complain(text)
+
     def width(self) -> int:
         """Columns that a table may have: there is no end to them in a file."""
         return FILE_WIDTH if self.output is not None or not self.wraps else self._terminal_width()
@@ -121,7 +128,7 @@ class Shell:
                 if not self._one(piece, path):
                     return False
                 if self.timing and piece.kind == "statement":
-                    self.write(f"({(time.perf_counter() - began_s) * 1000:.1f} ms)")
+                    self.note(f"({(time.perf_counter() - began_s) * 1000:.1f} ms)")
         except PenstockError as problem:
             self.complain(render.error(problem))
             return False

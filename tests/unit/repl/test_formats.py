@@ -122,3 +122,13 @@ def test_many_rows_are_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-e", "\\duckdb SELECT * FROM range(5000)"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5003 and lines[-1] == "(5,000 rows)"
+
+
+def test_what_commands_say_is_no_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """It goes where messages go, where a program reads the rows."""
+    text = "\\timing\nVERSION;\nhelp\n\\duckdb SELECT 1 AS x"
+    assert main(["--format", "csv", "-e", text + ";\nSHOW TABLES;"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[:2] == ["x", "1"]
+    assert "timing is on" in err and " ms)" in err and "\\watch" in err and "penstock " in err
+    assert not any(word in out for word in ("timing", " ms)", "watch"))

@@ -109,3 +109,31 @@ def test_a_database_that_cannot_be_opened_ends_the_prompt(tmp_path: Path) -> Non
         opened = Terminal(tmp_path, "-d", str(tmp_path / "db"))
         opened.expect("storage error")
         assert opened.end() == 1
+
+
+def test_what_people_type_and_long_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result longer than the screen goes through the pager, whole; `exit` leaves without a semicolon."""
+    monkeypatch.setenv("PAGER", "tail -n 2")
+    opened = Terminal(tmp_path)
+    opened.expect("penstock>")
+    opened.type("\\duckdb SELECT i AS number FROM range(100000) t(i)\r")
+    opened.expect("99999")
+    opened.expect("(100,000 rows)")
+    opened.expect("penstock>")
+    opened.type("HISTORY\r")
+    opened.expect("range(100000)")
+    opened.expect("penstock>")
+    opened.type("exit\r")
+    assert opened.end() == 0
+
+
+def test_tab_offers_properties(terminal: Terminal) -> None:
+    """In a WITH clause, and the values of one."""
+    terminal.type("SET 'auto.off\t")
+    terminal.expect("set.reset'")
+    terminal.type(" = 'ear\t")
+    terminal.expect("liest'")
+    terminal.type("\x03")
+    terminal.expect("penstock>")
+    terminal.type("\\q\r")
+    assert terminal.end() == 0
