@@ -16,8 +16,10 @@ _CLI = re.compile(
     rf"|set\s+cli\s+[\w-]+\s+[\w-]+|cli\s+[\w-]+)\s*;?[ \t]*(?=\n|\Z)",
     re.I,
 )
-_WITH_STATEMENT = ("\\duckdb", "\\time", "\\explain", "\\copy", "\\x", "\\watch")
-"""Commands that take what comes up to the next ``;``, on however many lines."""
+_WITH_STATEMENT = re.compile(
+    r"\\(?:duckdb|time|explain|copy|x(?![ \t]+(?:on|off)[ \t]*;?[ \t]*(?:\n|\Z))|watch[ \t]+[\d.]+)[ \t]+(?=[^\s;])", re.I
+)
+"""Commands that take what comes up to the next ``;``, on however many lines, if it begins on theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,14 @@ def cut(text: str) -> list[Piece]:
             position = cli.end()
             continue
         is_command = text[start] == "\\"
-        word = re.match(r"\\?\S*", text[start:])
-        if is_command and (word is None or word.group(0) not in _WITH_STATEMENT):
+        if is_command and _WITH_STATEMENT.match(text, start) is None:
             line_end = text.find("\n", start)
             position = len(text) if line_end < 0 else line_end
         else:
             position = _statement_end(text, start)
         piece = text[start:position].strip()
         if is_command:
-            found.append(Piece("command", blanks + piece))
+            found.append(Piece("command", blanks + piece.removesuffix(";").rstrip()))
         else:
             found.extend(Piece("statement", part) for part in with_places(blanks + piece))
 

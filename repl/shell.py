@@ -234,7 +234,7 @@ class Shell:
         )
 
     def _command(self, text: str) -> bool:
-        name, _, argument = text.partition(" ")
+        name, argument = [*text.split(None, 1), ""][:2]
         command = COMMANDS.get(name)
         if command is None:
             self.complain(f"there is no command {name}; \\help lists them")

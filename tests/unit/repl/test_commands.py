@@ -136,7 +136,7 @@ def test_a_text_is_cut_at_commands() -> None:
         ("cli", "exit"),
         ("command", "\\dt"),
         ("statement", "SELECT 'exit\n\\dt' FROM s;"),
-        ("command", "\\duckdb SELECT 1,\n2;"),
+        ("command", "\\duckdb SELECT 1,\n2"),
         ("cli", "version"),
     ]
     assert cut(text)[3].text.startswith("\n\n\n" + "SELECT")
@@ -166,3 +166,13 @@ def test_history(console: tuple[Shell, list[str]]) -> None:
     """What was typed, numbered."""
     console[0].history = lambda: ["SHOW STREAMS;", "exit"]
     assert said(console, "HISTORY") == "   1  SHOW STREAMS;\n   2  exit"
+
+
+def test_a_command_without_a_statement_ends_with_its_line(console: tuple[Shell, list[str]]) -> None:
+    """It does not take the next line's; a semicolon behind it does no harm."""
+    for text in ("\\x", "\\x on", "\\x off;", "\\watch 5", "\\watch", "\\explain", "\\timing", "\\dt;", "\\dt"):
+        pieces = [(p.kind, p.text.strip()) for p in cut(f"{text}\nSHOW STREAMS;")]
+        assert pieces == [("command", text.removesuffix(";")), ("statement", "SHOW STREAMS;")]
+    for text in ("\\x SELECT 1\nFROM s", "\\watch 5 SELECT 1\nFROM s", "\\copy s\nTO f"):
+        assert [p.text.strip() for p in cut(f"{text};\nSHOW STREAMS;")] == [text, "SHOW STREAMS;"]
+    assert "ITEM: pen" in said(console, "\\x\nSELECT * FROM s;")
