@@ -124,7 +124,7 @@ def test_a_closed_connection_ends_its_query(shop: Api) -> None:
         with client.stream("POST", "/query-stream", json={"sql": "SELECT * FROM orders EMIT CHANGES;"}) as answer:
             next(answer.iter_raw())
             assert shop.server.push_readers == 1
-        assert until(lambda: shop.server.push_readers == 0, 2)
+        assert until(lambda: shop.server.push_readers == 0, 10)
 
 
 def test_a_query_is_closed_by_its_id(shop: Api) -> None:
