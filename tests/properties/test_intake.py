@@ -129,7 +129,7 @@ def made(make: Any) -> Any:
 
 
 def same(left: Any, right: Any) -> bool:
-    return bool(type(left) is type(right) and (left == right or left != left))
+    return type(left) is type(right) and repr(left) == repr(right)  # (of Decimals the scale, too)
 
 
 def kept(given: list[Any], back: list[Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -521,10 +522,10 @@ def test_map_made(data: Any, count: int) -> None:
     made = n.MapMake(tuple(zip(parts[::2], parts[1::2], strict=True)), type=t.Map(key, value))
 
     def as_map(*values: Any) -> Any:
-        keys = ["null" if k is None and key == t.STRING else k for k in values[::2]]
+        keys = ["null" if k is None and key == t.STRING else math.nan if k != k else k for k in values[::2]]
         if None in keys:
             raise ValueError
-        return list(dict(zip(keys, values[1::2], strict=True)).items())
+        return list(dict(zip(keys, values[1::2], strict=True)).items())  # (one NaN is itself: all are one key)
 
     kernel_ = compile_expression(made, pa.schema([(name, t.to_arrow(kind)) for name, kind in zip(names, kinds)]))
     result = kernel_([built([row[i] for row in rows], kind) for i, kind in enumerate(kinds)], len(rows))
