@@ -188,4 +188,4 @@ def test_the_command_line_takes_a_server(shop: Api) -> None:
     done = run("SELECT * FROM spend WHERE customer = 'ada';", "PRINT orders FROM BEGINNING LIMIT 1;")
     assert "12.75" in done.stdout and "key: 1" in done.stdout and done.returncode == 0
     failed = run("SELECT nothing FROM spend;")
-    assert failed.returncode == 1 and "^" in failed.stdout
+    assert failed.returncode == 1 and "^" in failed.stderr
