@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import OffsetOutOfRangeError, PenstockError, StorageError
-from ..storage.log.protocol import Commit, TopicConfig, TopicPartition
+from ..storage.log.protocol import Commit, TopicPartition
 from .appender import Append, Gathering
 from .batches import Batch, InvalidBatch, decode_batches, encode_batch
 from .broker import LOGGER, Body, Broker, Client, handles
@@ -32,7 +32,6 @@ class _Part:
         self.offset = -1
         self.batches: list[Batch] = []
         self.records: list[Any] = []
-        self.config: TopicConfig | None = None
         self.transactional_id: str | None = None
         self._firsts: list[tuple[int, Accepted | None, int]] = []
 
@@ -160,7 +159,7 @@ def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transac
         return part.fail(ErrorCode.invalid_record, str(error))
     if not batches:
         return part.fail(ErrorCode.invalid_record, "no batch of records")
-    part.config, part.batches = config, batches
+    part.batches = batches
     return None
 
 
