@@ -25,6 +25,7 @@ from ..storage.log.protocol import Log, OffsetReset
 from .callers import frame_of_caller
 from .catalog import Catalog, DataSource
 from .clients import ClientMethods
+from .flow import FlowGraph, flow_graph
 from .functions.registry import Registry
 from .handles import StreamHandle, TableHandle
 from .opened import PROCESSING_LOG, Opening, opened
@@ -420,6 +421,15 @@ class Database(ClientMethods):
 
     def function_names(self) -> list[str]:
         return self._engine.functions.names()
+
+    def graph(self, sees: Callable[[DataSource], bool] = lambda source: True) -> FlowGraph:
+        """Topics, streams, tables and queries, what flows from where to where, and where each stands in a drawing.
+
+        Args:
+            sees: which sources are shown; a query is if all that it reads and writes is.
+        """
+        self._check_open()
+        return flow_graph(self._engine, sees)
 
     def describe_state(self) -> str:
         """One line for a prompt: where it is, and how much there is."""

@@ -135,73 +135,13 @@ def completions(service: Service, body: dict[str, Any], account: Account) -> dic
 
 
 def graph(service: Service, account: Account) -> dict[str, Any]:
-    """``GET /v1/graph``: topics, streams, tables and queries, and what flows from where to where.
+    """``GET /v1/graph``: what an account sees of topics, streams, tables and queries, and what flows from where to where.
 
-    Nodes have an ``id`` (``topic:orders``), a ``kind``, a ``name`` and the ``layer`` they stand in from left to right;
-    edges have ``from``, ``to``, and (into queries) the ``lag`` in records.
+    Nodes have an ``id`` (``topic:orders``), a ``kind``, a ``name``, and their place in a drawing: ``layer`` from left to
+    right, ``x``, ``y``, ``width`` and ``height``, with a ``label`` that fits.  Edges have ``from``, ``to``, the ``points``
+    of their way, and into queries the ``lag`` in records.  See `penstock.engine.flow` for the rest.
     """
-    database = service.database
-    catalog = database.catalog
-    seen = {s.name: s for s in catalog.sources.values() if account.may("read", s.name, s.topic)}
-    nodes: dict[str, dict[str, Any]] = {}
-    edges: list[dict[str, Any]] = []
-    for source in seen.values():
-        nodes[f"topic:{source.topic}"] = {"kind": "topic", "name": source.topic, "partitions": source.partitions}
-        nodes[f"source:{source.name}"] = {"kind": source.kind.lower(), "name": source.name, "topic": source.topic}
-        edges.append({"from": f"topic:{source.topic}", "to": f"source:{source.name}"})
-    for query in catalog.queries.values():
-        if query.sink not in seen or not all(name in seen for name in query.sources):
-            continue
-        progress = database.queries[query.id].progress()
-        account_ = progress.account
-        nodes[f"query:{query.id}"] = {
-            "kind": "query",
-            "name": query.id,
-            "state": progress.state,
-            "statement": query.statement,
-            "lag": progress.lag,
-            "read": account_.read,
-            "written": account_.written,
-            "late": account_.late,
-            "bad": account_.bad,
-        }
-        for name in dict.fromkeys(query.sources):
-            edges.append({"from": f"source:{name}", "to": f"query:{query.id}", "lag": progress.lag})
-        if query.kind != "CST":
-            edges.append({"from": f"query:{query.id}", "to": f"topic:{seen[query.sink].topic}"})
-    layers = _layers(list(nodes), edges)
-    return {"nodes": [{"id": i, "layer": layers[i], **node} for i, node in nodes.items()], "edges": edges}
-
-
-def _layers(nodes: list[str], edges: list[dict[str, Any]]) -> dict[str, int]:
-    """The longest way to each node; an edge that closes a circle does not count."""
-    after: dict[str, list[str]] = {node: [] for node in nodes}
-    for edge in edges:
-        after[edge["from"]].append(edge["to"])
-    order: list[str] = []
-    state: dict[str, int] = {}
-    back: set[tuple[str, str]] = set()
-    for root in nodes:
-        stack = [(root, iter(after[root]))] if root not in state else []
-        state.setdefault(root, 1)
-        while stack:
-            node, rest = stack[-1]
-            following = next(rest, None)
-            if following is None:
-                state[node] = 2
-                order.append(node)
-                stack.pop()
-            elif following not in state:
-                state[following] = 1
-                stack.append((following, iter(after[following])))
-            elif state[following] == 1:
-                back.add((node, following))
-    layers = dict.fromkeys(nodes, 0)
-    for node in reversed(order):
-        for following in after[node]:
-            if (node, following) not in back:
-                layers[following] = max(layers[following], layers[node] + 1)
-    return layers
+    return service.database.graph(lambda source: account.may("read", source.name, source.topic)).json()
 
 
 __all__ = [

@@ -61,7 +61,8 @@ ORDER = {
     "engine": (
         "types schema relation query_options settings clients catalog columns java functions expressions analysis pull "
         "plan schema_log serdes intake stored_tables lowering results duckdb parameters changes change_codec journal "
-        "lookup_cache state session_state statements texts handles loading callers session opened database script_tests"
+        "lookup_cache state session_state statements texts handles loading callers session opened flow_layout flow database "
+        "script_tests"
     ),
     "engine/plan": "tree logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",
@@ -157,7 +158,7 @@ def order_complaints(folder: str) -> list[str]:
     found = [
         f"{folder}/{path.name} has no place in the order of {folder}"
         for path in sorted((ROOT / folder).iterdir())
-        if path.stem not in (*order, "__init__", "__pycache__") and (path.suffix == ".py" or path.is_dir())
+        if path.stem not in (*order, "__init__", "__pycache__") and (path.suffix == ".py" or (path / "__init__.py").exists())
     ]
     for path in sorted((ROOT / folder).rglob("*.py")):
         own = path.relative_to(ROOT / folder).parts[0].removesuffix(".py")

@@ -1,0 +1,149 @@
+"""The flow graph: topics, streams, tables and queries, what flows from where to where, and where each stands in a drawing.
+
+``GET /v1/graph`` sends it to the console; `Database.graph` gives it to everybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .catalog import DataSource
+from .flow_layout import Box, Point, lay_out
+from .opened import PROCESSING_LOG
+from .state import Engine
+
+_CHARACTER: Final = 7.4
+"""Width of a character of a name, in pixels, at the 12 px of a fixed-width face that drawings use."""
+_NAME_MAX: Final = 32
+"""Characters of a name that are shown."""
+_NODE_HEIGHT: Final = 46.0
+_NODE_WIDTH_MIN: Final = 104.0
+_PADDING: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowNode:
+    """A topic, stream, table or query.
+
+    Attributes:
+        id: unique in the graph: ``topic:orders``, ``source:ORDERS``, ``query:CTAS_SPEND_1``.
+        kind: ``topic``, ``stream``, ``table`` or ``query``.
+        label: the name as it fits into the box.
+        facts: of a topic ``partitions`` and ``records`` (written to it so far); of a source its ``topic``; of a query its
+            ``state``, ``statement``, ``lag``, ``read``, ``written``, ``late`` and ``bad``.
+        box: where it stands.
+    """
+
+    id: str
+    kind: str
+    name: str
+    label: str
+    facts: Mapping[str, Any]
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEdge:
+    """Records flow from ``source`` to ``target`` (ids of nodes).
+
+    Attributes:
+        facts: into a query: ``lag``, the records of this input it has not read, and ``read``, the offsets it has passed,
+            summed over partitions; out of one: ``written``.
+        points: its way in a drawing.
+    """
+
+    source: str
+    target: str
+    facts: Mapping[str, Any]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowGraph:
+    """All of it; ``width`` and ``height`` of the drawing in pixels."""
+
+    nodes: tuple[FlowNode, ...]
+    edges: tuple[FlowEdge, ...]
+    width: float
+    height: float
+
+    def json(self) -> dict[str, Any]:
+        """As ``GET /v1/graph`` answers it."""
+        nodes = [
+            {
+                "id": n.id,
+                "kind": n.kind,
+                "name": n.name,
+                "label": n.label,
+                **n.facts,
+                "layer": n.box.layer,
+                "x": n.box.x,
+                "y": n.box.y,
+                "width": n.box.width,
+                "height": n.box.height,
+            }
+            for n in self.nodes
+        ]
+        edges = [{"from": e.source, "to": e.target, **e.facts, "points": e.points} for e in self.edges]
+        return {"nodes": nodes, "edges": edges, "width": self.width, "height": self.height}
+
+
+def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda source: True) -> FlowGraph:
+    """The graph as of now.
+
+    Args:
+        sees: which sources are shown; a query is if all that it reads and writes is.
+    """
+    catalog = engine.catalog
+    read = {name for query in catalog.queries.values() for name in query.sources}
+    own_log = {PROCESSING_LOG} - read  # which every database has: it is shown where somebody reads it
+    shown = {s.name: s for s in catalog.sources.values() if s.name not in own_log and sees(s)}
+    nodes: dict[str, tuple[str, str, dict[str, Any]]] = {}
+    edges: dict[tuple[str, str], dict[str, Any]] = {}
+    for source in shown.values():
+        topic, own = f"topic:{source.topic}", f"source:{source.name}"
+        nodes[topic] = ("topic", source.topic, {"partitions": source.partitions, "records": _written(engine, source.topic)})
+        nodes[own] = (source.kind.lower(), source.name, {"topic": source.topic})
+        edges[topic, own] = {}
+    for query in catalog.queries.values():
+        if query.sink not in shown or not all(name in shown for name in query.sources):
+            continue
+        run = engine.host.run(query.id)
+        progress, positions = run.progress(), run.positions
+        account = progress.account
+        own = f"query:{query.id}"
+        counts = {"read": account.read, "written": account.written, "late": account.late, "bad": account.bad}
+        facts = {"state": progress.state, "statement": query.statement, "lag": progress.lag, **counts}
+        nodes[own] = ("query", query.id, facts)
+        for name in query.sources:
+            places = {place: at for place, at in positions.items() if place[0] == shown[name].topic}
+            unread = sum(max(0, engine.log.end_offset(*place) - at) for place, at in places.items())
+            edges[f"source:{name}", own] = {"lag": unread, "read": sum(places.values())}
+        if query.kind != "CST":
+            edges[own, f"topic:{shown[query.sink].topic}"] = {"written": account.written}
+    labels = {i: _label(name) for i, (_, name, _) in nodes.items()}
+    drawing = lay_out({i: _size(label) for i, label in labels.items()}, list(edges))
+    return FlowGraph(
+        tuple(FlowNode(i, kind, name, labels[i], facts, drawing.boxes[i]) for i, (kind, name, facts) in nodes.items()),
+        tuple(FlowEdge(*edge, facts, drawing.ways.get(edge, ())) for edge, facts in edges.items()),
+        drawing.width,
+        drawing.height,
+    )
+
+
+def _written(engine: Engine, topic: str) -> int:
+    config = engine.topic(topic)
+    return 0 if config is None else sum(engine.log.end_offset(topic, p) for p in range(config.partitions))
+
+
+def _label(name: str) -> str:
+    return name if len(name) <= _NAME_MAX else name[: _NAME_MAX - 1] + "…"
+
+
+def _size(label: str) -> tuple[float, float]:
+    return max(_NODE_WIDTH_MIN, round(_PADDING + _CHARACTER * len(label))), _NODE_HEIGHT
+
+
+__all__ = ["FlowEdge", "FlowGraph", "FlowNode", "flow_graph"]
