@@ -25,6 +25,7 @@ values and its groups' states need, 3 or 4 for most data, 66 at worst.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
@@ -74,8 +75,16 @@ def scan(
     Returns:
         the state of each group after the batch, and, if ``every``, ``SUM`` after each row.
     """
+    final, running = scan_leading(state, segments, values, undo, every, repeats, 1)
+    return final, None if running is None else running[0]
+
+
+def scan_leading(
+    state: State, segments: Segments, values: Floats, undo: Bools | None, every: bool, repeats: int, parts: int
+) -> tuple[State, list[Floats] | None]:
+    """`scan` that gives, if ``every``, the sum after each row as `leading` does."""
     if len(values) <= _FEW_ROWS:
-        return _scan_few(state, segments, values, undo, every, repeats)
+        return _scan_few(state, segments, values, undo, every, repeats, parts)
     groups, count = segments.groups, segments.count
     negative = undo
     if repeats > 1:
@@ -105,7 +114,7 @@ def scan(
     initial += frame.placed(rests, np.arange(count), count)
     for group, units in wide.items():
         initial[:, group] += frame.limbs_of_units(units)
-    running: Floats | None = None
+    running: list[Floats] | None = None
     if every:
         limbs = frame.spread(values)
         if negative is not None:
@@ -113,7 +122,7 @@ def scan(
         if repeats > 1:
             limbs = limbs.reshape(len(limbs), repeats, -1).sum(axis=1)
         running_limbs = np.stack([running_sums(segments, i, v) for i, v in zip(initial, limbs)])
-        running = frame.rounded(running_limbs)
+        running = frame.leading(running_limbs, parts)
         last = segments.order[np.append(segments.starts[1:], len(segments.order)) - 1] if count else segments.order[:0]
         final = running_limbs[:, last]
     else:
@@ -123,7 +132,7 @@ def scan(
         step = np.zeros((3, len(segments.groups)), np.int64) if special is None else special
         after = np.stack([running_sums(segments, c, s) for c, s in zip(held_counts, step)])
         if running is not None:
-            running = _with_special(running, after)
+            running = [_with_special(running[0], after), *running[1:]]
         counts = held_counts.copy()
         for kind in range(3):
             np.add.at(counts[kind], segments.groups, step[kind])
@@ -131,22 +140,22 @@ def scan(
 
 
 def _scan_few(
-    state: State, segments: Segments, values: Floats, undo: Bools | None, every: bool, repeats: int
-) -> tuple[State, Floats | None]:
-    """`scan` with Python's whole numbers: for few rows that is quicker than so many calls of NumPy."""
+    state: State, segments: Segments, values: Floats, undo: Bools | None, every: bool, repeats: int, parts: int
+) -> tuple[State, list[Floats] | None]:
+    """`scan_leading` with Python's whole numbers: for few rows that is quicker than so many calls of NumPy."""
     final = [column.copy() for column in state]
     held = {g: held_of(float(final[0][g]), float(final[1][g]), final[2][g]) for g in set(segments.groups.tolist())}
-    running = np.zeros(len(segments.groups), np.float64)
+    running = np.zeros((parts, len(segments.groups)), np.float64)
     numbers = values.reshape(repeats, -1)
     for row, group in enumerate(segments.groups.tolist()):
         sign = -1 if undo is not None and undo[row] else 1
         for value in numbers[:, row].tolist():
             held[group] = held[group].plus_value(value, sign)
         if every:
-            running[row] = held[group].result
+            running[:, row] = held[group].leading(parts)
     for group, number in held.items():
         final[0][group], final[1][group], final[2][group] = number.columns()
-    return final, running if every else None
+    return final, list(running) if every else None
 
 
 def merge(left: State, right: State) -> State:
@@ -170,14 +179,24 @@ def merge(left: State, right: State) -> State:
     return merged
 
 
-def leading(state: State) -> tuple[Floats, Floats]:
-    """The sums as the nearest double, and the nearest one to what that leaves: 106 bits at least."""
-    rests = np.where(np.isfinite(state[1]), state[1], 0.0)
+def leading(state: State, parts: int) -> list[Floats]:
+    """The sums as ``parts`` doubles each: the nearest one, the nearest one to what that leaves, and so on: 53 bits each at
+    least.  What does not fit them is left out; after one that is not finite, there are zeros."""
+    sums, rests = state[0], np.where(np.isfinite(state[1]), state[1], 0.0)
+    found = [sums.copy(), rests, *(np.zeros(len(sums)) for _ in range(parts - 2))][:parts]
     for group in [g for g, m in enumerate(state[2].tolist()) if m is not None]:
-        held = unpacked(state[2][group])
-        if np.isfinite(state[0][group]):
-            rests[group] = _rounded_units(held.units - units_of(float(state[0][group])))
-    return state[0], rests
+        for part, value in zip(found, unpacked(state[2][group]).leading(parts)):
+            part[group] = value
+    return found
+
+
+def rounded_totals(columns: Sequence[Floats]) -> Floats:
+    """float64[n]: the exact sum of the finite numbers of each row, rounded to the nearest double."""
+    frame = _Frame.around(columns, ())
+    limbs = np.zeros((frame.count, len(columns[0])), np.int64)
+    for values in columns:
+        limbs += frame.spread(values)
+    return frame.rounded(limbs)
 
 
 # --- one number ----------------------------------------------------------------------------
@@ -206,6 +225,15 @@ class _Held:
         if self.plus or self.minus:
             return float("inf") if self.plus else float("-inf")
         return _rounded_units(self.units)
+
+    def leading(self, parts: int) -> list[float]:
+        """See `leading`, the function."""
+        found = [self.result]
+        left = self.units
+        while len(found) < parts:
+            left = left - units_of(found[-1]) if isfinite(found[-1]) else 0
+            found.append(_rounded_units(left))
+        return found
 
     def columns(self) -> tuple[float, float, bytes | None]:
         """The one way to write it."""
@@ -381,6 +409,19 @@ class _Frame:
         with np.errstate(over="ignore", under="ignore"):
             numbers: Floats = np.ldexp(digits.astype(np.float64), exponents.astype(np.int32))
         return np.where(negative, -numbers, numbers)
+
+    def leading(self, limbs: npt.NDArray[np.int64], parts: int) -> list[Floats]:
+        """Each number as `leading`, the function, has it."""
+        found = [self.rounded(limbs)]
+        if parts == 1:
+            return found
+        wider = _Frame(self.base, self.count + 1)
+        left = np.concatenate([limbs, np.zeros((1, limbs.shape[1]), np.int64)])
+        for _ in range(1, parts):
+            finite = np.isfinite(found[-1])
+            left = np.where(finite, left - wider.spread(np.where(finite, found[-1], 0.0)), 0)
+            found.append(wider.rounded(left))
+        return found
 
     def state(self, limbs: npt.NDArray[np.int64], counts: npt.NDArray[np.int64] | None) -> State:
         """The one way to write each number."""

@@ -18,9 +18,7 @@ from .aggregate_distinct import CountDistinct
 from .aggregate_numeric import (
     Average,
     AverageDouble,
-    Correlation,
     Count,
-    Deviation,
     Extreme,
     Sum,
     SumDecimal,
@@ -30,6 +28,7 @@ from .aggregate_numeric import (
 )
 from .aggregate_objects import Attr, CollectList, CollectSet, Histogram, SomeByOffset
 from .aggregate_offsets import OneByOffset
+from .aggregate_spread import Correlation, Deviation
 from .aggregate_topk import TopK
 from .registry import aggregate
 

@@ -1,0 +1,281 @@
+"""STDDEV_SAMP, STDDEV_SAMPLE and CORRELATION: exact sums of values and of products, from which results are computed.
+
+NULL arguments are skipped.  What a group's state says depends on its rows only, not on their order or batches, nor on rows
+that were there and were taken back: NaN and the infinities are counted apart (`runtime/exact_sums.py`).  Whole numbers are
+exact at any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...runtime import exact_sums
+from ...runtime.batch import Bools
+from ...runtime.kernel import Segments, State, StateField
+from ...runtime.segmented import final_sums, running_sums
+from .. import types as t
+from .aggregate_values import mask_of_nulls
+
+Floats = npt.NDArray[np.float64]
+Parts = Sequence[Floats]
+"""A number as a sum of doubles (of columns of them), the largest first."""
+
+_INT64: Final = np.dtype(np.int64)
+_FLOAT64: Final = np.dtype(np.float64)
+_PARTS: Final = 3
+"""Doubles to a sum, 159 bits: squares of doubles that are close enough together for their spread to be lost in fewer."""
+_EXACT_INTEGERS: Final = 1 << 53
+_SPLIT: Final = 134217729.0
+"""2**27 + 1, which cuts a double into two of 26 bits (Veltkamp)."""
+_SPLIT_MAX: Final = 2.0**996
+_CANCELLED: Final = 2.0**-44
+"""A difference that is smaller than this beside its terms is computed again, with all digits."""
+_LARGE: Final = 2.0**450
+_VERY_LARGE: Final = 2.0**900
+_SHRINK: Final = 100
+
+
+class Deviation:
+    """STDDEV_SAMPLE, or with ``root=False`` STDDEV_SAMP, which in ksqlDB is the sample variance; 0.0 below two values.
+
+    Values whose squares are beyond a DOUBLE (above 1e154) make the result infinite.
+
+    The state is COUNT, and the sums ``X_..`` of values and ``XX_..`` of squares.  ``SUM`` and ``M2`` (of squared
+    deviations) stand in stores of before only; what is read of them is written as sums.
+    """
+
+    result_type: ClassVar[Any] = pa.float64()
+    can_undo = True
+    can_merge = True
+    nested_state = True
+
+    def __init__(self, type_: t.SqlType, *, root: bool) -> None:
+        self._root = root
+        dtype, arrow = (_FLOAT64, pa.float64()) if type_ == t.DOUBLE else (_INT64, pa.int64())
+        self.fields: tuple[StateField, ...] = (
+            StateField("SUM", dtype, arrow, dtype.type(0)),
+            StateField("COUNT", _INT64, pa.int64(), 0),
+            StateField("M2", _FLOAT64, pa.float64(), 0.0),
+            *exact_sums.fields("X_"),
+            *exact_sums.fields("XX_"),
+        )
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        old, counts, squares, *sums = self._as_sums(state)
+        present = ~mask_of_nulls(arguments[0])
+        x = _exact(arguments[0], present)
+        counts, running_counts = _counted(segments, counts, present, undo, every)
+        values, running_values = _summed(sums[:3], segments, x, undo, every)
+        products, running_products = _summed(sums[3:], segments, _products(x, x), undo, every)
+        final = [old, counts, squares, *values, *products]
+        if running_counts is None or running_values is None or running_products is None:
+            return final, None
+        nothing = np.zeros(len(running_counts))
+        return final, [nothing, running_counts, nothing, *running_values, *running_products]
+
+    def _as_sums(self, state: State) -> State:
+        """A state as this version has it, with nothing in SUM and M2."""
+        old = (state[0] != 0) | (state[2] != 0)
+        if not old.any():
+            return list(state)
+        groups = np.flatnonzero(old)
+        n = np.maximum(state[1][groups], 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            totals = state[0][groups].astype(np.float64)
+            squares = state[2][groups] + totals * (totals / n)
+        converted = [s.copy() for s in state]
+        segments = Segments(np.arange(len(groups)), len(groups))
+        for first, values in ((3, totals), (6, squares)):
+            sums = [s[groups] for s in state[first : first + 3]]
+            for column, added in zip(converted[first : first + 3], exact_sums.scan(sums, segments, values, None, False)[0]):
+                column[groups] = added
+        converted[0][groups] = 0
+        converted[2][groups] = 0.0
+        return converted
+
+    def merge(self, left: State, right: State) -> State:
+        left, right = self._as_sums(left), self._as_sums(right)
+        sums = [*exact_sums.merge(left[3:6], right[3:6]), *exact_sums.merge(left[6:], right[6:])]
+        return [left[0], left[1] + right[1], left[2], *sums]
+
+    def result(self, state: State) -> Any:
+        _, counts, _, *sums = self._as_sums(state)
+        x, xx = _leading(sums[:3]), _leading(sums[3:])
+        variance = np.zeros(len(counts), np.float64)
+        groups = np.flatnonzero(counts > 1)
+        if len(groups):
+            n = counts[groups].astype(np.float64)
+            gap, exponents = _differences(n, _rows(xx, groups), _rows(x, groups), _rows(x, groups))
+            with np.errstate(over="ignore"):
+                quotients = np.maximum(gap, 0.0) / (n * (n - 1))
+                variance[groups] = (
+                    np.ldexp(np.sqrt(quotients), exponents // 2) if self._root else np.ldexp(quotients, exponents)
+                )
+            infinite = np.isinf(xx[0][groups]) & np.isfinite(x[0][groups])
+            variance[groups[infinite]] = np.inf
+        return pa.array(variance)
+
+
+class Correlation:
+    """CORRELATION: Pearson's coefficient of the rows in which neither is NULL; NaN where it is undefined.
+
+    The state is COUNT, and the sums of x, y, x x, y y and x y.
+    """
+
+    result_type: ClassVar[Any] = pa.float64()
+    can_undo = True
+    can_merge = True
+    nested_state = True
+
+    def __init__(self) -> None:
+        sums = [exact_sums.fields(prefix) for prefix in ("X_", "Y_", "XX_", "YY_", "XY_")]
+        # Stores of before have the rounded sums, and COUNT; fields that are new stand behind those.
+        names = ("SUM_X", "SUM_Y", "SUM_XX", "SUM_YY", "SUM_XY")
+        self.fields: tuple[StateField, ...] = (
+            *(StateField(n, _FLOAT64, pa.float64(), 0.0) for n in names),
+            StateField("COUNT", _INT64, pa.int64(), 0),
+            *(field for _, *rest in sums for field in rest),
+        )
+
+    @staticmethod
+    def _sums(state: State) -> list[State]:
+        """SUM, REST and MORE of each sum."""
+        return [[state[k], state[6 + 2 * k], state[7 + 2 * k]] for k in range(5)]
+
+    @staticmethod
+    def _state(sums: Sequence[State], counts: Any) -> State:
+        return [*(s[0] for s in sums), counts, *(column for s in sums for column in s[1:])]
+
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        present = ~(mask_of_nulls(arguments[0]) | mask_of_nulls(arguments[1]))
+        x, y = (_exact(a, present) for a in arguments)
+        counts, running_counts = _counted(segments, state[5], present, undo, every)
+        added = (x, y, _products(x, x), _products(y, y), _products(x, y))
+        sums = [_summed(s, segments, v, undo, every) for s, v in zip(self._sums(state), added)]
+        final = self._state([f for f, _ in sums], counts)
+        return final, self._state([r for _, r in sums if r is not None], running_counts) if every else None
+
+    def merge(self, left: State, right: State) -> State:
+        sums = [exact_sums.merge(a, b) for a, b in zip(self._sums(left), self._sums(right))]
+        return self._state(sums, left[5] + right[5])
+
+    def result(self, state: State) -> Any:
+        n = state[5].astype(np.float64)
+        x, y, xx, yy, xy = (_leading(s) for s in self._sums(state))
+        shared, shared_exponents = _differences(n, xy, x, y)
+        spreads = [_differences(n, xx, x, x), _differences(n, yy, y, y)]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            (first, a), (second, b) = ((m, e + k) for (m, e), k in ((np.frexp(np.maximum(v, 0.0)), k) for v, k in spreads))
+            exponents = a + b
+            odd = exponents & 1
+            below = np.sqrt(np.ldexp(first * second, odd))
+            mantissas, c = np.frexp(shared)
+            ratio = np.ldexp(mantissas / below, c + shared_exponents - (exponents - odd) // 2)
+        return pa.array(np.clip(ratio, -1.0, 1.0))
+
+
+def _counted(segments: Segments, counts: Any, present: Bools, undo: Bools | None, every: bool) -> tuple[Any, Any | None]:
+    """How many rows there are after the batch, and after every row."""
+    steps = present.astype(np.int64) if undo is None else np.where(present, np.where(undo, -1, 1), 0)
+    if not every:
+        return final_sums(segments, counts, steps), None
+    running = running_sums(segments, counts, steps)
+    return final_sums(segments, counts, steps), running
+
+
+def _summed(state: State, segments: Segments, parts: Parts, undo: Bools | None, every: bool) -> tuple[State, State | None]:
+    """A sum after the batch, and its leading parts after every row (which `_leading` takes as they are)."""
+    values = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    final, running = exact_sums.scan_leading(state, segments, values, undo, every, len(parts), _PARTS)
+    return final, running
+
+
+def _leading(state: State) -> Parts:
+    """The leading parts of a sum that was stored, or that `_summed` gave for rows."""
+    return exact_sums.leading(state, _PARTS) if state[2].dtype.hasobject else state
+
+
+def _rows(parts: Parts, rows: Any) -> Parts:
+    return [p[rows] for p in parts]
+
+
+def _exact(array: Any, present: Bools) -> Parts:
+    """A column of numbers as sums of doubles, 0.0 for NULL: whole numbers may need two."""
+    if array.null_count:
+        array = array.fill_null(0)
+    values = np.where(present, np.asarray(array.to_numpy(zero_copy_only=False)), 0)
+    if values.dtype == _FLOAT64:
+        return [values]
+    values = values.astype(np.int64)
+    if not len(values) or (values.max() <= _EXACT_INTEGERS and values.min() >= -_EXACT_INTEGERS):
+        return [values.astype(np.float64)]
+    high = values >> 32
+    return [high.astype(np.float64) * 2.0**32, (values - (high << 32)).astype(np.float64)]
+
+
+def _products(x: Parts, y: Parts) -> list[Floats]:
+    """The products of two numbers as sums of doubles, which are exact above 1e-290."""
+    return [part for a in x for b in y for part in _product(a, b)]
+
+
+def _product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """The product, and what rounding it left (Dekker); 0.0 beside a product that is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = a * b
+        a_high, b_high = _upper(a), _upper(b)
+        a_low, b_low = a - a_high, b - b_high
+        error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, np.where(np.isfinite(product) & np.isfinite(error), error, 0.0)
+
+
+def _upper(values: Floats) -> Floats:
+    """The upper 26 bits; of numbers whose squares are infinite, whatever."""
+    scaled = _SPLIT * np.where(np.abs(values) < _SPLIT_MAX, values, 0.0)
+    return scaled - (scaled - values)
+
+
+def _differences(n: Floats, squares: Parts, x: Parts, y: Parts) -> tuple[Floats, Any]:
+    """n times ``squares`` less x times y, as numbers and powers of two to multiply them with, even ones.
+
+    Each is as good as rounded once; NaN where a sum is not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(squares[0]) & np.isfinite(x[0]) & np.isfinite(y[0])
+        large = np.maximum(np.abs(x[0]), np.abs(y[0])) > _LARGE
+        shrunk = np.where(finite & (large | (np.abs(squares[0]) > _VERY_LARGE)), _SHRINK, 0)
+        if shrunk.any():
+            x, y = ([np.ldexp(p, -shrunk) for p in parts] for parts in (x, y))
+            squares = [np.ldexp(p, -2 * shrunk) for p in squares]
+        first, first_error = _product(n, squares[0])
+        second, second_error = _product(x[0], y[0])
+        first_error = first_error + n * squares[1]
+        second_error = second_error + (x[0] * y[1] + x[1] * y[0])
+        total = first - second
+        back = total - first
+        lost = (first - (total - back)) - (second + back)
+        found = total + (lost + (first_error - second_error))
+        again = finite & ~(np.abs(found) > _CANCELLED * (np.abs(first) + np.abs(second)))
+    found = np.where(finite, found, np.nan)
+    rows = np.flatnonzero(again & (n > 1))
+    if len(rows):
+        found[rows] = _exact_differences(n[rows], *(_rows(parts, rows) for parts in (squares, x, y)))
+    return found, 2 * shrunk
+
+
+def _exact_differences(n: Floats, squares: Parts, x: Parts, y: Parts) -> Floats:
+    columns: list[Floats] = []
+    for s in squares:
+        columns += _product(n, s)
+    for a in x:
+        for b in y:
+            columns += (-p for p in _product(a, b))
+    return exact_sums.rounded_totals([c for c in columns if c.any()] or columns[:1])
