@@ -120,6 +120,7 @@ class Database(ClientMethods):
         *,
         variables: Mapping[str, str] | None = None,
         user: str | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> Session:
         """Make a session: a user of this database with a SET and DEFINE of its own; close it, or use it in ``with``.
 
@@ -129,13 +130,17 @@ class Database(ClientMethods):
             properties: what is set from the start; UNSET goes back to it.  Without them, what `connect` was given counts.
             variables: what is defined from the start.
             user: who it is for; kept, and shown nowhere but in `Session.user`.
+            headers: names and values that every record gets that the session writes by INSERT, DELETE and `insert`: where it
+                comes from.
 
         Raises:
             StatementError: a property does not exist, belongs to the database, may not be set, or has a value that it
                 cannot have; a variable cannot be called so.
         """
         self._check_open()
-        state = SessionState(self._engine.settings.for_session({**self._base, **(properties or {})}), variables, user)
+        state = SessionState(
+            self._engine.settings.for_session({**self._base, **(properties or {})}), variables, user, headers
+        )
         session = Session(self._engine, self._clients, state)
         self._sessions.add(session)
         return session

@@ -463,7 +463,14 @@ class Session(ClientMethods):
         """
         with use_clock(self._engine.clock):
             self._check_open()
-            return records.insert(self._engine, rows, durable=self._durable(durable), producer=producer, sequence=sequence)
+            return records.insert(
+                self._engine,
+                rows,
+                durable=self._durable(durable),
+                producer=producer,
+                sequence=sequence,
+                headers=self._state.headers,
+            )
 
     def _durable(self, wanted: bool | None) -> bool:
         return self.settings.options.durable if wanted is None else wanted

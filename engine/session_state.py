@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -27,14 +27,22 @@ class SessionState:
         settings: the session's own.
         variables: what is defined from the start.
         user: who is connected; None where nobody asked.
+        headers: of every record that the session writes by INSERT, DELETE and `insert`.
 
     Raises:
         StatementError: a variable cannot be called so, or its value is no text.
     """
 
-    def __init__(self, settings: Settings, variables: Mapping[str, str] | None = None, user: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        variables: Mapping[str, str] | None = None,
+        user: str | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         self.settings = settings
         self.user = user
+        self.headers = tuple(headers)
         self.closed = False
         self.asserted: dict[str, int] = {}
         """Per topic, the arrival of the record that the last ASSERT VALUES looked at."""

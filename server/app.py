@@ -128,7 +128,7 @@ class Application:
 
     async def _ksql(self, request: Request, account: Account) -> None:
         content_type = request.accepts((KSQL_JSON, JSON), KSQL_JSON)
-        asked = sql_request(await request.json(), self._service.config.statement_chars_max)
+        asked = sql_request(await request.json(), self._service.config.statement_chars_max, request.headers)
         answer = await self._statements.run(asked, account)
         headers = [] if answer.token is None else [(HEADER, write_token(answer.token).encode())]
         await request.respond_json(answer.entities, headers=headers, content_type=content_type)
@@ -161,7 +161,7 @@ class Application:
         await request.respond_json(found)
 
     async def _execute(self, request: Request, account: Account) -> None:
-        asked = sql_request(await request.json(), self._service.config.statement_chars_max)
+        asked = sql_request(await request.json(), self._service.config.statement_chars_max, request.headers)
         status, found = await self._service.workers.run(self._own.execute, asked, account)
         await request.respond_json(found, status)
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TextIO
 
 import msgspec
@@ -17,6 +20,8 @@ import msgspec
 from ..runtime.clock import now_ms
 
 _LOG = logging.getLogger("penstock.audit")
+ORIGIN: ContextVar[Mapping[str, str]] = ContextVar("ORIGIN", default=MappingProxyType({}))
+"""Where the request that is being answered comes from: ``client``, its address, and ``trace``; each only if it is known."""
 _TEXT_MAX: Final = 2_000
 """Characters of a statement that are kept."""
 _VALUES = re.compile(r"(?is)\bVALUES\s*\(.*")
@@ -60,7 +65,7 @@ class Audit:
         self._write(account, "refused", statement=cleaned(text), reason=reason, **more)
 
     def _write(self, account: str, event: str, **facts: Any) -> None:
-        line = msgspec.json.encode({"at": now_ms(), "account": account, "event": event, **facts}).decode()
+        line = msgspec.json.encode({"at": now_ms(), "account": account, "event": event, **ORIGIN.get(), **facts}).decode()
         _LOG.info(line)
         if self._file is not None:
             with self._guard:
@@ -72,4 +77,4 @@ class Audit:
             self._file.close()
 
 
-__all__ = ["Audit", "cleaned"]
+__all__ = ["ORIGIN", "Audit", "cleaned"]

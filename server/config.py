@@ -26,7 +26,8 @@ class ServerConfig:
         arrow_bytes_max: of one Arrow stream that is inserted.
         statement_chars_max: of the SQL in one request.
         push_queries_max: open push queries, over all clients.
-        requests_max: requests in work at the same time, push queries aside; more wait, and are refused when too many wait.
+        requests_max: pieces of work that the threads have and that wait for one, over all clients: while there are so many,
+            new requests are refused.  Open push queries take no thread.
         requests_per_second: of one account (or address) over some seconds; 0: no bound.
         request_timeout_s: how long a request's statements may take, and how long its body may take to arrive.
         command_timeout_s: how long a request waits for the command it says it follows.
@@ -46,7 +47,7 @@ class ServerConfig:
     arrow_bytes_max: int = 512 * 1024 * 1024
     statement_chars_max: int = 1_000_000
     push_queries_max: int = 2_000
-    requests_max: int = 256
+    requests_max: int = 2_000
     requests_per_second: float = 0.0
     request_timeout_s: float = 60.0
     command_timeout_s: float = 10.0

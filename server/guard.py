@@ -19,6 +19,7 @@ import msgspec
 
 from ..errors import PenstockError, StatementError
 from .accounts import EVERYBODY, Account
+from .audit import ORIGIN
 from .config import is_loopback
 from .http import Disconnected, Message, Receive, Request, Scope, Send
 from .problems import (
@@ -31,7 +32,8 @@ from .problems import (
     api_error,
 )
 from .service import Service
-from .telemetry import trace_of
+from .telemetry import HEADER as TRACEPARENT
+from .telemetry import Trace, trace_of
 from .wire import CLIENT_HEADER, with_parts
 
 _LOG = logging.getLogger("penstock.server")
@@ -64,8 +66,6 @@ class Guard:
         self._checks = asyncio.Semaphore(_CHECKS_MAX)
         self._waiting = 0
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._work = asyncio.Semaphore(service.config.requests_max)
-        self._queued = 0
 
     # --- HTTP ------------------------------------------------------------------------------
 
@@ -90,6 +90,8 @@ class Guard:
 
         request = Request(scope, receive, counted, config.body_bytes_max, config.request_timeout_s)
         account = EVERYBODY
+        trace = trace_of(request.headers.get(TRACEPARENT))
+        origin = ORIGIN.set(_origin(scope, trace))
         measures.in_work += 1
         try:
             try:
@@ -99,6 +101,7 @@ class Guard:
                 self._check_address(request)
                 account = await self._account(request)
                 self._check_rate(account, scope)
+                self._check_work(scope)
                 if self._service.stopping.is_set():
                     raise ApiError(SHUTTING_DOWN, "the server is stopping", headers=((b"connection", b"close"),))
                 await handler(request, account)
@@ -117,18 +120,17 @@ class Guard:
                 if not request.started:
                     await request.fail(problem)
         finally:
+            ORIGIN.reset(origin)
             measures.in_work -= 1
             duration_s = time.perf_counter() - began_s
-            pushed = bool(scope.get("penstock.pushed"))
-            measures.request(scope["method"], route, status, duration_s, timed=not pushed)
+            measures.request(scope["method"], route, status, duration_s, timed=not request.lasting)
             if _LOG.isEnabledFor(logging.INFO):
-                self._log(scope, route, status, duration_s, sent, account, request)
+                self._log(scope, route, status, duration_s, sent, account, trace)
 
     def _log(
-        self, scope: Scope, route: str, status: int, duration_s: float, sent: int, account: Account, request: Request
+        self, scope: Scope, route: str, status: int, duration_s: float, sent: int, account: Account, trace: Trace | None
     ) -> None:
         client = scope.get("client")
-        trace = trace_of(request.headers.get("traceparent"))
         facts: dict[str, Any] = {
             "event": "request",
             "method": scope["method"],
@@ -150,10 +152,12 @@ class Guard:
         request = Request(scope, receive, send, 0, 0)
         measures = self._service.measures
         status = 101
+        origin = ORIGIN.set(_origin(scope, trace_of(request.headers.get(TRACEPARENT))))
         try:
             self._check_address(request)
             account = await self._account(request)
             self._check_rate(account, scope)
+            self._check_work(scope)
         except ApiError as error:
             _LOG.info("a socket was refused: %s", error.message)
             status = 403
@@ -164,6 +168,8 @@ class Guard:
             except Exception as error:
                 api_error(error)
                 await send({"type": "websocket.close", "code": 1011, "reason": "the server failed"})
+        finally:
+            ORIGIN.reset(origin)
         measures.request("GET", scope["path"], status, 0.0, timed=False)
 
     # --- is it for us ----------------------------------------------------------------------
@@ -237,10 +243,8 @@ class Guard:
             finally:
                 self._waiting -= 1
         if found is None:
-            client = request.scope.get("client")
             self._service.measures.refuse("credentials")
-            address = None if client is None else client[0]
-            self._service.audit.refused("unknown", request.scope["path"], "wrong credentials", client=address)
+            self._service.audit.refused("unknown", request.scope["path"], "wrong credentials")
             raise _unknown("the name, password or token is wrong")
         return found
 
@@ -259,6 +263,7 @@ class Guard:
         left = min(most, left + (now_s - at_s) * rate)
         if left < 1:
             self._service.measures.refuse("rate")
+            self._service.audit.refused(account.name, scope["path"], "too many requests")
             wait_s = max(1, round((1 - left) / rate))
             raise ApiError(
                 RATE_LIMITED,
@@ -270,12 +275,28 @@ class Guard:
         while len(self._buckets) > _BUCKETS_MAX:
             self._buckets.popitem(last=False)
 
+    def _check_work(self, scope: Scope) -> None:
+        """Raises: ApiError, while more work waits for the threads than may."""
+        if scope["path"] not in _OPEN_PATHS and self._service.workers.waiting >= self._service.config.requests_max:
+            self._service.measures.refuse("work")
+            raise ApiError(
+                RATE_LIMITED,
+                f"{self._service.config.requests_max} requests are in work already, which is the server's limit",
+                headers=((b"retry-after", b"1"),),
+            )
+
 
 _PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS"),
     (b"access-control-allow-headers", b"authorization, content-type, accept, traceparent"),
     (b"access-control-max-age", b"600"),
 )
+
+
+def _origin(scope: Scope, trace: Trace | None) -> dict[str, str]:
+    client = scope.get("client")
+    found = {} if client is None else {"client": str(client[0])}
+    return found if trace is None else {**found, "trace": trace.trace_id}
 
 
 def _unknown(message: str) -> ApiError:

@@ -43,7 +43,7 @@ class Request:
         timeout_s: how long it may take to arrive.
     """
 
-    __slots__ = ("_body_ended", "_headers", "body_bytes_max", "receive", "scope", "send", "started", "timeout_s")
+    __slots__ = ("_body_ended", "_headers", "body_bytes_max", "lasting", "receive", "scope", "send", "started", "timeout_s")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes_max: int, timeout_s: float) -> None:
         self.scope = scope
@@ -53,6 +53,8 @@ class Request:
         self.timeout_s = timeout_s
         self.started = False
         """Whether the head of the answer has been sent."""
+        self.lasting = False
+        """Whether it lasts for as long as its client likes: how long it took says nothing then."""
         self._body_ended = False
         self._headers: dict[str, str] | None = None
 
@@ -72,6 +74,10 @@ class Request:
     def path_parameters(self) -> dict[str, str]:
         return dict(self.scope.get("path_params", {}))
 
+    def lasts(self) -> None:
+        """From now on the request lasts for as long as its client likes."""
+        self.lasting = True
+
     async def body(self) -> bytes:
         """The whole body.
 
@@ -80,7 +86,7 @@ class Request:
             Disconnected: the client went away.
         """
         length = self.headers.get("content-length", "")
-        if length.isdigit() and int(length) > self.body_bytes_max:
+        if length.isascii() and length.isdigit() and int(length[:20]) > self.body_bytes_max:
             raise self._too_large()
         first = await self.next_part(self.timeout_s)
         if not first[1]:

@@ -8,6 +8,7 @@ the next one together.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from contextlib import suppress
 from typing import Any, Final
@@ -23,6 +24,7 @@ from .http import DELIMITED, JSON, Disconnected, Request, json_object
 from .jsonrows import RowReader
 from .problems import BAD_REQUEST, TOO_LARGE, ApiError, api_error
 from .service import Service
+from .telemetry import record_headers
 from .tokens import write_token
 from .values import encode
 
@@ -96,6 +98,7 @@ class _Inserting:
         self._lines = lines
         self._source = source
         self._reader = RowReader(source)
+        self._session = service.database.session(headers=record_headers(request.headers))
         self._array = content_type == JSON
         self._arrived = asyncio.Event()
         """There are lines to insert, or no more will come."""
@@ -128,6 +131,7 @@ class _Inserting:
                 task.cancel()
                 with suppress(asyncio.CancelledError, ApiError, Disconnected):
                     await task
+            self._session.close()
         return self._inserted
 
     async def _read(self) -> None:
@@ -176,12 +180,12 @@ class _Inserting:
         name = self._source.name
         try:
             if rows:
-                self._service.database.insert(name, rows, durable=True)
+                self._session.insert(name, rows, durable=True)
         except PenstockError as error:
             done, failure = 0, error
             for row in rows:  # one does not fit: those before it are inserted
                 try:
-                    self._service.database.insert(name, [row], durable=True)
+                    self._session.insert(name, [row], durable=True)
                 except PenstockError as found:
                     failure = found
                     break
@@ -247,6 +251,7 @@ async def inserts_stream(service: Service, request: Request, account: Account) -
     if not lines.ready:
         raise ApiError(BAD_REQUEST, "the first line is missing: an object with the member target")
     source = target(service, json_object(lines.ready.pop(0)).get("target"), account)
+    request.lasts()
     await request.start(200, content_type)
     done = await _Inserting(service, request, lines, source, content_type).run()
     service.audit.changed(account.name, f"INSERT INTO {source.name}", rows=done)
@@ -266,7 +271,7 @@ async def insert_arrow(service: Service, request: Request, account: Account) -> 
     options = request.query
     durable = {"true": True, "false": False, None: None}.get(options.get("durable"), True)
     sequence = options.get("sequence")
-    if sequence is not None and not sequence.lstrip("-").isdigit():
+    if sequence is not None and not re.fullmatch(r"-?[0-9]{1,18}", sequence):
         raise ApiError(BAD_REQUEST, "the parameter sequence is a whole number")
     request.body_bytes_max = service.config.arrow_bytes_max
     body = await request.body()
@@ -279,12 +284,13 @@ async def insert_arrow(service: Service, request: Request, account: Account) -> 
                 table.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise ApiError(BAD_REQUEST, f"the body is no Arrow stream: {error}") from error
-        token = service.database.insert_many(
-            tables,
-            durable=durable,
-            producer=options.get("producer"),
-            sequence=None if sequence is None else int(sequence),
-        )
+        with service.database.session(headers=record_headers(request.headers)) as session:
+            token = session.insert_many(
+                tables,
+                durable=durable,
+                producer=options.get("producer"),
+                sequence=None if sequence is None else int(sequence),
+            )
         return sum(t.num_rows for t in tables.values()), token
 
     rows, token = await service.workers.run(insert)

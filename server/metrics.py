@@ -5,12 +5,17 @@ The same figures go to OpenTelemetry when ``opentelemetry-api`` is installed and
 
 from __future__ import annotations
 
+import math
+import threading
+import time
+import weakref
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from .measures import BOUNDS_S, Histogram
 from .service import Service
 
+_RECENT_S: Final = 1.0
 Sample = tuple[str, dict[str, str], float]
 """Suffix of the name, labels, value."""
 
@@ -157,20 +162,44 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
+class _Recent:
+    """All families as of less than a second ago: whoever collects asks for one metric after the other."""
+
+    def __init__(self, service: Service) -> None:
+        self._service: weakref.ref[Service] = weakref.ref(service)
+        self._guard = threading.Lock()
+        self._taken_s = -math.inf
+        self._found: dict[str, Family] = {}
+
+    def family(self, name: str) -> Family | None:
+        service = self._service()
+        if service is None or service.closed:
+            return None
+        with self._guard:
+            if time.monotonic() - self._taken_s > _RECENT_S:
+                self._found = {family.name: family for family in families(service)}
+                self._taken_s = time.monotonic()
+            return self._found.get(name)
+
+
 def observe(service: Service) -> None:
-    """Offer every metric to OpenTelemetry, if its API is installed: whoever sets a meter provider gets them."""
+    """Offer every metric to OpenTelemetry, if its API is installed: whoever sets a meter provider gets them.
+
+    Of histograms, which it has only for what it measures itself, it gets the sum and the count as counters.
+    """
     try:
         from opentelemetry import metrics
     except ImportError:
         return
     meter = metrics.get_meter("penstock")
 
-    def values(name: str) -> Any:
+    recent = _Recent(service)
+
+    def values(name: str, suffix: str = "") -> Any:
         def callback(options: Any) -> Any:
-            for family in families(service):
-                if family.name == name:
-                    return [metrics.Observation(value, labels) for suffix, labels, value in family.samples if not suffix]
-            return []
+            family = recent.family(name)
+            samples = [] if family is None else family.samples
+            return [metrics.Observation(value, labels) for ending, labels, value in samples if ending == suffix]
 
         return callback
 
@@ -179,6 +208,10 @@ def observe(service: Service) -> None:
             meter.create_observable_gauge(family.name, [values(family.name)], description=family.help)
         elif family.kind == "counter":
             meter.create_observable_counter(family.name, [values(family.name)], description=family.help)
+        else:
+            for suffix in ("_sum", "_count"):
+                named = family.name + suffix
+                meter.create_observable_counter(named, [values(family.name, suffix)], description=family.help)
 
 
 __all__ = ["Family", "exposition", "families", "observe"]

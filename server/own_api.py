@@ -26,7 +26,7 @@ class OwnApi:
     def execute(self, request: SqlRequest, account: Account) -> tuple[int, Any]:
         """Run statements that give no rows; status and answer: a result for each, or the error with its parts."""
         service = self._service
-        session = RequestSession(service.database, request.properties, request.variables, account.name)
+        session = RequestSession(service.database, request.properties, request.variables, account.name, request.headers)
         done: list[dict[str, Any]] = []
         try:
             for piece in session.pieces(request.sql):

@@ -64,7 +64,19 @@ class Queries:
             ApiError: it is wrong, not allowed, or none.
         """
         await wait_for_command(self._service, request.after)
+        await self._wait_for_token(request)
         return await self._service.workers.run(self._open, request, account)
+
+    async def _wait_for_token(self, request: SqlRequest) -> None:
+        """Until every table has taken in the write that the request's token stands for.  Raises: ApiError."""
+        text = request.request_properties.get(_PULL_TOKEN)
+        if not text:
+            return
+        token, limit_s = read_token(text), self._service.config.request_timeout_s
+        try:
+            await self._service.workers.run_long(self._service.database.wait, token, (), limit_s)
+        except PenstockError as error:
+            raise api_error(error, request.sql) from error
 
     def _open(self, request: SqlRequest, account: Account) -> Opened:
         session = RequestSession(self._service.database, request.properties, request.variables, account.name)
@@ -96,9 +108,6 @@ class Queries:
         except ApiError as error:
             self._service.audit.refused(account.name, piece.text, error.message)
             raise
-        token = request.request_properties.get(_PULL_TOKEN)
-        if token:
-            self._service.database.wait(read_token(token), timeout_s=self._service.config.request_timeout_s)
         if isinstance(statement, ast.TableQuery) or (isinstance(statement, ast.Query) and statement.emit is None):
             return Opened(session, table=session.pull(piece, request.parameters))
         if isinstance(statement, ast.Query):
@@ -195,6 +204,7 @@ class Queries:
         query_id = push.query_id or f"transient_{next(_NUMBERS)}"
         reader = feed.join(query_id, account.name)
         service.open_queries[query_id] = reader
+        request.lasts()
         gone = asyncio.ensure_future(_closing(request, reader))
         try:
             await request.start(200, format_.content_type, _NO_CACHE)
@@ -203,6 +213,7 @@ class Queries:
                 while (rows := await reader.next()) is not None:
                     for text in rows.texts(format_):
                         await request.write(text)
+                    service.measures.rows_pushed += len(rows)
             except ApiError as error:
                 await request.write(format_.error(error))
                 if format_.content_type == ARROW:
@@ -221,6 +232,7 @@ class Queries:
         query_id = f"print_{next(_NUMBERS)}"
         closing = PrintReader(printed, account.name)
         self._service.open_queries[query_id] = closing
+        request.lasts()
         gone = asyncio.ensure_future(_closing(request, closing))
         try:
             await request.start(200, content_type, _NO_CACHE)

@@ -135,6 +135,7 @@ class RegistryApi:
                 if before is None:
                     raise _no_subject(subject)
                 self._registry.set_level(None, subject)
+                self._service.audit.changed(account.name, f"SET COMPATIBILITY {subject} (default)")
                 return {"compatibilityLevel": before}
             case ["POST", "compatibility", "subjects", subject, "versions"]:
                 self._need(account, "read", subject)
@@ -159,7 +160,11 @@ class RegistryApi:
         return account.may("read", *self._names(subject))
 
     def _need(self, account: Account, role: str, subject: str) -> None:
-        check_need(account, Need(role, self._names(subject), f"the subject {subject}"))
+        try:
+            check_need(account, Need(role, self._names(subject), f"the subject {subject}"))
+        except ApiError as error:
+            self._service.audit.refused(account.name, f"{role.upper()} SUBJECT {subject}", error.message)
+            raise
 
     def _versions(self, subject: str, account: Account) -> list[int]:
         self._need(account, "read", subject)
@@ -209,7 +214,7 @@ class RegistryApi:
         raise RegistryError(404, 40403, "Schema not found")
 
     def _by_id(self, number: str, account: Account) -> SchemaText:
-        if not number.isdigit():
+        if not _is_number(number):
             raise RegistryError(404, 40403, f"Schema {number} not found")
         try:
             found: SchemaText = self._registry.by_id(int(number))
@@ -271,10 +276,14 @@ def _schema_of(body: dict[str, Any]) -> SchemaText:
     return SchemaText(type_, text, found)
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
 def _version_number(version: str, versions: list[int]) -> int:
     if version in ("latest", "-1"):
         return versions[-1]
-    if not version.isdigit() or not int(version):
+    if not _is_number(version) or not int(version):
         raise RegistryError(
             422, 42202, f"The specified version '{version}' is not a valid version id: a number above 0, or latest"
         )

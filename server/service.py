@@ -33,14 +33,16 @@ class Service:
         self.audit = Audit(config.audit)
         self.commands = Commands()
         self.measures = Measures()
-        self.workers = Workers()
+        self.workers = Workers(config.request_timeout_s)
         self.open_queries: dict[str, PushReader | PrintReader] = {}
         self.stopping = asyncio.Event()
         self.terminated = False
+        self.closed = False
         self.on_stop: list[Callable[[], None]] = []
 
     def close(self) -> None:
         """After the last request."""
+        self.closed = True
         for call in self.on_stop:
             call()
         self.workers.close()

@@ -8,25 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextvars import copy_context
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ..engine.analysis.durations import milliseconds
 from ..engine.database import Database
 from ..engine.query_options import PROPERTIES
-from ..engine.results import Result, Table
+from ..engine.results import Message, Result, Table
 from ..engine.settings import Settings, canonical_name
-from ..errors import StatementError
+from ..errors import AssertionFailedError, StatementError
 from ..grammar import ast
 from ..grammar.lexer import with_places
 from ..grammar.parse import parse
 from ..grammar.substitute import substitute
-from .problems import BAD_REQUEST, BAD_STATEMENT, ApiError
+from ..grammar.unparse import unparse
+from ..storage import interrupts
+from .problems import BAD_REQUEST, BAD_STATEMENT, TIMED_OUT, ApiError
 
 T = TypeVar("T")
 _THREADS = 16
 _WAITS_MAX = 64
+_LOOK_S = 0.05
+"""How often ASSERT looks again."""
+_GRACE_S = 1.0
+"""After its time limit, until an answer no longer waits for a call that does not come to where it can be interrupted."""
 _PREFIX = "ksql.output.topic.name.prefix"
 
 
@@ -44,16 +53,23 @@ class RequestSession:
     Args:
         properties: as SET takes them; names may have the prefix ``ksql.streams.``.
         variables: for ``${name}``.
+        headers: of the records that it writes.
 
     Raises:
         ApiError: a property does not exist, or has a value that it cannot have.
     """
 
     def __init__(
-        self, database: Database, properties: Mapping[str, Any], variables: Mapping[str, Any], user: str | None = None
+        self,
+        database: Database,
+        properties: Mapping[str, Any],
+        variables: Mapping[str, Any],
+        user: str | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
+        texts = {k: _text(v) for k, v in variables.items()}
         try:
-            self._session = database.session(properties, variables={k: _text(v) for k, v in variables.items()}, user=user)
+            self._session = database.session(properties, variables=texts, user=user, headers=headers)
         except StatementError as error:
             raise ApiError(BAD_REQUEST, str(error)) from error
 
@@ -88,8 +104,28 @@ class RequestSession:
 
     def execute(self, piece: Piece) -> Result:
         """Raises: PenstockError."""
+        if isinstance(piece.statement, ast.AssertTopic | ast.AssertSchema):
+            return self._asserted(piece.statement)
         (result,) = self._session.execute(piece.text + ";")
         return result
+
+    def _asserted(self, statement: ast.AssertTopic | ast.AssertSchema) -> Result:
+        """ASSERT waits, and statements run one at a time: so it is tried again and again, and others go on in between."""
+        options = self.settings.options
+        topic = isinstance(statement, ast.AssertTopic)
+        default = options.assert_topic_timeout_ms if topic else options.assert_schema_timeout_ms
+        allowed_ms = default if statement.timeout is None else milliseconds(statement.timeout)
+        at_once = unparse(replace(statement, timeout=ast.Duration(0, "MILLISECOND"))) + ";"
+        end_s = time.monotonic() + allowed_ms / 1000
+        while True:
+            try:
+                (result,) = self._session.execute(at_once)
+                return replace(result, statement=unparse(statement)) if isinstance(result, Message) else result
+            except AssertionFailedError:
+                if time.monotonic() >= end_s:
+                    raise
+            interrupts.check()
+            time.sleep(min(_LOOK_S, max(0.0, end_s - time.monotonic())))
 
     def pull(self, piece: Piece, parameters: Any) -> Table:
         """Answer a SELECT that is answered once.  Raises: PenstockError."""
@@ -113,16 +149,47 @@ def _parsed(text: str, whole: str) -> list[Any]:
 
 
 class Workers:
-    """The threads that wait for the engine."""
+    """The threads that wait for the engine.
 
-    def __init__(self, threads: int = _THREADS) -> None:
+    Args:
+        seconds_max: how long the engine may work on one call; it gives up where it can be interrupted.
+    """
+
+    def __init__(self, seconds_max: float, threads: int = _THREADS) -> None:
+        self._seconds_max = seconds_max
+        self.waiting = 0
+        """Calls that were given and are not done."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="penstock-http")
         self._waits = ThreadPoolExecutor(_WAITS_MAX, thread_name_prefix="penstock-http-wait")
 
     async def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """A blocking call on one of the threads."""
+        """A blocking call on one of the threads.
+
+        Raises:
+            ApiError: it took too long.  It may still be at it then, until it comes to where it can be interrupted.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, functools.partial(call, *arguments, **named))
+        self.waiting += 1
+        ask = functools.partial(copy_context().run, self._limited, functools.partial(call, *arguments, **named))
+        done = loop.run_in_executor(self._pool, ask)
+        done.add_done_callback(self._done)
+        try:
+            async with asyncio.timeout(self._seconds_max + _GRACE_S):
+                return await done
+        except TimeoutError as error:
+            raise ApiError(TIMED_OUT, f"the statement took longer than {self._seconds_max:g} s") from error
+
+    def _limited(self, call: Callable[[], T]) -> T:
+        try:
+            with interrupts.time_limit(self._seconds_max):
+                return call()
+        except interrupts.TimeLimitReached as error:
+            raise ApiError(TIMED_OUT, f"the statement took longer than {self._seconds_max:g} s") from error
+
+    def _done(self, done: asyncio.Future[Any]) -> None:
+        self.waiting -= 1
+        if not done.cancelled():
+            done.exception()  # seen, also where nobody waits for it any more
 
     async def run_long(self, call: Callable[..., T], *arguments: Any) -> T:
         """A call that waits long for queries: on threads of their own, so that others are not held up."""

@@ -26,6 +26,7 @@ from .problems import (
 )
 from .service import Service
 from .sessions import Piece, RequestSession
+from .telemetry import record_headers
 
 _SILENT = {"insert values", "set", "unset", "define", "undefine"}
 _LOOK_S = 0.02
@@ -42,6 +43,7 @@ class SqlRequest:
         request_properties: ``request.ksql...``: consistency tokens.
         after: the number of the command that must have been executed before.
         parameters: values for ``?`` (a list) or ``$name`` (an object) of a SELECT.
+        headers: of the records that it writes: its trace.
     """
 
     sql: str
@@ -50,10 +52,18 @@ class SqlRequest:
     request_properties: Mapping[str, Any] = field(default_factory=dict)
     after: int | None = None
     parameters: Any = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def sql_request(body: Mapping[str, Any], chars_max: int) -> SqlRequest:
-    """Read a request; both spellings of its members are taken.  Raises: ApiError."""
+def sql_request(body: Mapping[str, Any], chars_max: int, headers: Mapping[str, str] | None = None) -> SqlRequest:
+    """Read a request; both spellings of its members are taken.
+
+    Args:
+        headers: of the HTTP request, by name in lower case.
+
+    Raises:
+        ApiError: it is none.
+    """
     sql = body.get("ksql", body.get("sql"))
     if not isinstance(sql, str):
         raise ApiError(BAD_REQUEST, "the request has no text of SQL: the member ksql (or sql) is missing")
@@ -75,7 +85,15 @@ def sql_request(body: Mapping[str, Any], chars_max: int) -> SqlRequest:
     parameters = body.get("parameters")
     if not isinstance(parameters, list | dict | None):
         raise ApiError(BAD_REQUEST, "parameters is to be a list or an object")
-    return SqlRequest(sql, found["properties"], found["variables"], found["request_properties"], after, parameters)
+    return SqlRequest(
+        sql,
+        found["properties"],
+        found["variables"],
+        found["request_properties"],
+        after,
+        parameters,
+        record_headers(headers or {}),
+    )
 
 
 async def wait_for_command(service: Service, number: int | None) -> None:
@@ -114,7 +132,8 @@ class Statements:
         return await self._service.workers.run(self._run, request, account)
 
     def _run(self, request: SqlRequest, account: Account) -> Answer:
-        session = RequestSession(self._service.database, request.properties, request.variables, account.name)
+        database = self._service.database
+        session = RequestSession(database, request.properties, request.variables, account.name, request.headers)
         answer = Answer([])
         try:
             pieces = session.pieces(request.sql)
@@ -193,6 +212,7 @@ async def terminate_cluster(service: Service, topics: list[str], account: Accoun
     import re
 
     if not account.is_admin:
+        service.audit.refused(account.name, "TERMINATE CLUSTER", "no admin")
         raise ApiError(NOT_ALLOWED, f"{account.name} is no admin")
     try:
         patterns = [re.compile(pattern) for pattern in topics]

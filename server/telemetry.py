@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 HEADER = "traceparent"
 """The name of the header of requests, and of records."""
+_STATE_CHARS_MAX = 512
+"""Of ``tracestate``: W3C asks for at least so many to be passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +38,20 @@ def trace_of(header: str | None) -> Trace | None:
     return Trace(found[2], found[3], header.strip())
 
 
-__all__ = ["HEADER", "Trace", "trace_of"]
+def record_headers(headers: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
+    """The headers that records written for a request get: its trace, and the ``tracestate`` that goes with it.
+
+    >>> record_headers({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=1"})[1]
+    ('tracestate', b'a=1')
+    """
+    trace = trace_of(headers.get(HEADER))
+    if trace is None:
+        return ()
+    state = headers.get("tracestate", "").strip()
+    found = [(HEADER, trace.text.encode())]
+    if 0 < len(state) <= _STATE_CHARS_MAX:
+        found.append(("tracestate", state.encode()))
+    return tuple(found)
+
+
+__all__ = ["HEADER", "Trace", "record_headers", "trace_of"]

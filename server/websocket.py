@@ -86,6 +86,7 @@ async def _send_rows(service: Service, opened: Opened, send: Send, account: Acco
             texts = row_texts(rows.batch.columns.columns, types)
             for text, gone in zip(texts, rows.batch.tombstones.tolist(), strict=True):
                 await _row(send, text, tombstone=gone)
+            service.measures.rows_pushed += len(rows)
     finally:
         service.open_queries.pop(query_id, None)
         reader.close()

@@ -23,7 +23,19 @@ from threading import get_ident, main_thread
 from types import FrameType, FunctionType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["DEFERRED", "USER_CODE", "acquire", "check", "deferring", "doors", "stopping", "wait_for", "wait_for_event"]
+__all__ = [
+    "DEFERRED",
+    "USER_CODE",
+    "TimeLimitReached",
+    "acquire",
+    "check",
+    "deferring",
+    "doors",
+    "stopping",
+    "time_limit",
+    "wait_for",
+    "wait_for_event",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -94,11 +106,34 @@ def _give_back(saved: list[tuple[int, Any]]) -> None:
             _give_back(saved)
 
 
+class TimeLimitReached(Exception):
+    """The call may take no longer, see `time_limit`."""
+
+
+_limits = threading.local()
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """What this thread does inside ends at the first `check` after so many seconds, with `TimeLimitReached`."""
+    outer = getattr(_limits, "end_s", None)
+    end_s = time.monotonic() + seconds
+    _limits.end_s = end_s if outer is None else min(outer, end_s)
+    try:
+        yield
+    finally:
+        _limits.end_s = outer
+
+
 def check() -> None:
-    """Call the handlers of the signals that wait: raises what they raise, as a rule KeyboardInterrupt.
+    """Call the handlers of the signals that wait: raises what they raise, as a rule KeyboardInterrupt; or
+    `TimeLimitReached`, if the thread's time is over.
 
     To be called where a call waits, or between two parts of its work, and where it is right to end it.
     """
+    end_s = getattr(_limits, "end_s", None)
+    if end_s is not None and time.monotonic() > end_s:
+        raise TimeLimitReached
     if _state.pending and get_ident() == main_thread().ident:
         _deliver()
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from ...errors import StatementError
 from ...limits import JOINED_PAIRS_MAX
 from ...runtime.batch import Int64s
+from ...storage import interrupts
 from ..expressions.nodes import Cast, Compare, Logical, TypedExpression, columns_of, is_volatile
 from ..types import BOOLEAN, DOUBLE, is_numeric
 from .rows import Evaluation, Rows, evaluate, is_null, row_codes, whole
@@ -125,6 +126,7 @@ def _pairs(left: Rows, right: Rows, on: TypedExpression | None, *, how: Evaluati
     ends = np.cumsum(counts)
     begin = 0
     while begin < left.length:
+        interrupts.check()
         done = int(ends[begin - 1]) if begin else 0
         end = max(int(np.searchsorted(ends, done + _BLOCK_PAIRS, side="right")), begin + 1)
         lefts, rights = _expanded(starts[begin:end], counts[begin:end], order, begin)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.selects import as_table_query
+from ...storage import interrupts
 from ..analysis.bind import NoColumns, bind
 from ..analysis.coercion import coerce, common_type, list_type
 from ..analysis.scope import FromSource
@@ -86,6 +87,7 @@ def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | No
     Raises:
         StatementError: it is wrong, at the place that is.
     """
+    interrupts.check()
     whole_query = as_table_query(query)
     for common in whole_query.common_tables:
         environment = replace(environment, common={**environment.common, common.name: _once(common, environment, outer)})

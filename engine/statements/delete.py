@@ -70,7 +70,14 @@ def delete(context: Context, statement: ast.Delete) -> Message:
     )
     values = pa.nulls(len(rows), stored or pa.binary())
     made = Records(encoded.data, values, np.full(len(rows), now_ms(), np.int64))
-    token = records.write(context.engine, source.topic, made, durable=context.options.durable, also=context.alongside)
+    token = records.write(
+        context.engine,
+        source.topic,
+        made,
+        durable=context.options.durable,
+        also=context.alongside,
+        headers=context.session.headers,
+    )
     count = len(rows)
     return Message(
         "delete",

@@ -63,6 +63,7 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
         partition=0 if made.keys is None else None,
         durable=context.options.durable,
         also=context.alongside,
+        headers=context.session.headers,
     )
     count = len(statement.rows)
     return Message(

@@ -13,6 +13,7 @@ from ...grammar import ast
 from ...runtime.batch import Batch
 from ...runtime.query.ledger import NoLedger
 from ...runtime.query.lifecycle import QueryRun
+from ...storage import interrupts
 from ..analysis.resolved import ResolvedQuery
 from ..catalog import DataSource
 from ..types import to_arrow
@@ -71,6 +72,7 @@ def read_stream(context: Context, query: ast.Query, resolved: ResolvedQuery) -> 
     taken, limit = 0, resolved.limit
     ends = {place: context.log.end_offset(*place) for place in run.positions}
     while any(at < ends[place] for place, at in run.positions.items()):  # what is written meanwhile is not waited for
+        interrupts.check()
         if (limit is not None and taken >= limit) or not run.step():
             break
         taken = sum(len(p) for p in pieces)

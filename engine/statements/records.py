@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...runtime.clock import now_ms
 from ...runtime.host import Token
 from ...runtime.source import all_null
 from ...storage.log.ownership import refused_write
-from ...storage.log.protocol import Commit, Outcome, Records, TopicConfig, Transaction
+from ...storage.log.protocol import HEADERS, Commit, Outcome, Records, TopicConfig, Transaction
 from ...storage.values.canonical import canonical
 from ..catalog import DataSource
 from ..intake.rows import columns_of
@@ -108,8 +108,19 @@ def _refuse(malformed: Any, source: DataSource, side: str) -> None:
         )
 
 
-def insert(engine: Engine, rows: Mapping[str, Any], *, durable: bool, producer: str | None, sequence: int | None) -> Token:
+def insert(
+    engine: Engine,
+    rows: Mapping[str, Any],
+    *,
+    durable: bool,
+    producer: str | None,
+    sequence: int | None,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> Token:
     """What `Database.insert_many` does: append rows to sources in one commit.
+
+    Args:
+        headers: of each record.
 
     Raises:
         StatementError: there is no such source, or a row does not fit it.
@@ -119,7 +130,8 @@ def insert(engine: Engine, rows: Mapping[str, Any], *, durable: bool, producer: 
     for name, given in rows.items():
         target = _target(engine, name)
         now = now_ms()
-        if len(rows) == 1 and producer is None and type(given) is list and 0 < len(given) <= _COMBINED_ROWS_MAX:
+        few = type(given) is list and 0 < len(given) <= _COMBINED_ROWS_MAX
+        if few and len(rows) == 1 and producer is None and not headers:
             _admit(engine, [target.topic], producer, sequence)
             make = partial(_made_together, engine, target)
             token = _combined(engine, _Small(target, make, (given, now), target.topic, None, durable))
@@ -129,7 +141,7 @@ def insert(engine: Engine, rows: Mapping[str, Any], *, durable: bool, producer: 
     parts = [part for part in made if len(part[1])]
     if not parts and producer is None:
         return Token()
-    return write_all(engine, parts, durable=durable, producer=producer, sequence=sequence)
+    return write_all(engine, parts, durable=durable, producer=producer, sequence=sequence, headers=headers)
 
 
 def _target(engine: Engine, name: str) -> DataSource:
@@ -273,9 +285,11 @@ def write(
     also: Callable[[Transaction], None] | None = None,
     producer: str | None = None,
     sequence: int | None = None,
+    headers: Sequence[tuple[str, bytes]] = (),
 ) -> Token:
     """Append records in a commit of their own: see `write_all`."""
-    return write_all(engine, [(topic, records, partition)], durable=durable, also=also, producer=producer, sequence=sequence)
+    parts = [(topic, records, partition)]
+    return write_all(engine, parts, durable=durable, also=also, producer=producer, sequence=sequence, headers=headers)
 
 
 def write_all(
@@ -286,6 +300,7 @@ def write_all(
     also: Callable[[Transaction], None] | None = None,
     producer: str | None = None,
     sequence: int | None = None,
+    headers: Sequence[tuple[str, bytes]] = (),
 ) -> Token:
     """Append to any number of topics in one commit.
 
@@ -295,6 +310,7 @@ def write_all(
         also: adds to the transaction what shall happen with it or not at all.
         producer, sequence: who writes, and a number that rises from write to write; a number that is not above the
             producer's last one is a retry, which writes nothing.
+        headers: of each record that has none of its own.
 
     Raises:
         StatementError: only one of producer and sequence is given.
@@ -304,6 +320,8 @@ def write_all(
     _admit(engine, topics, producer, sequence)
     transaction = engine.log.transaction()
     for topic, records, partition in parts:
+        if headers and records.headers is None:
+            records = replace(records, headers=pa.array([list(headers)] * len(records), HEADERS))
         transaction.append(topic, records, partition)
     if also is not None:
         also(transaction)

@@ -6,9 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import httpx
+import pytest
+
+import penstock
 from penstock.server.telemetry import trace_of
 
-from .conftest import Api
+from .conftest import SHOP, Api
 
 _LINE = re.compile(r'[a-z_]+(?:\{[a-z_]+="(?:[^"\\]|\\.)*"(?:,[a-z_]+="(?:[^"\\]|\\.)*")*\})? (?:[0-9.e+-]+|\+Inf|NaN)')
 
@@ -29,6 +33,36 @@ def test_metrics_in_prometheus_format(shop: Api) -> None:
     assert float(samples['penstock_topic_bytes{topic="orders"}']) > 0
     assert float(samples["penstock_commit_duration_seconds_count"]) > 0
     assert float(samples["penstock_fsyncs_total"]) > 0
+
+
+def test_metrics_go_to_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the meter provider that the program has set, by the same names; nothing of a server that has stopped."""
+    sdk = pytest.importorskip("opentelemetry.sdk.metrics")
+    export = pytest.importorskip("opentelemetry.sdk.metrics.export")
+    from opentelemetry import metrics
+
+    reader = export.InMemoryMetricReader()
+    provider = sdk.MeterProvider([reader])
+    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
+
+    def collected() -> dict[str, list[tuple[dict[str, str], float]]]:
+        data = reader.get_metrics_data()
+        found = [] if data is None else [m for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics]
+        return {m.name: [(dict(p.attributes), p.value) for p in m.data.data_points] for m in found}
+
+    with penstock.connect(None) as database:
+        with penstock.serve(database, port=0) as server:
+            database.execute(SHOP)
+            database.insert("orders", [{"id": "1", "customer": "ada", "euros": 1}])
+            assert database.wait_idle(20)
+            httpx.get(f"{server.url}/info")
+            query = next(iter(database.queries))
+            seen = collected()
+            assert ({"query": query}, 1) in seen["penstock_query_records_read_total"]
+            assert seen["penstock_sources"] and seen["penstock_fsyncs_total"]
+            assert ({"route": "/info"}, 1) in seen["penstock_http_request_duration_seconds_count"]
+        assert not any(collected().values())
+    provider.shutdown()
 
 
 def test_health_and_info(shop: Api) -> None:
