@@ -31,6 +31,11 @@ _STRETCHES_MAX = 4_096
 """Topics, partitions and choices of columns of which decoded records are kept, however few bytes they are."""
 
 
+_REMAINDER = 8
+"""What is left of a chunk is taken by itself if it is at least this part of what a step may take: where a topic has several
+partitions, the steps cut their chunks at other rows than the chunks end, and every third step would be one of a few rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Decoded records of one partition, in offset order.
@@ -83,14 +88,19 @@ class DecodedTopics:
     def fetch(self, source: Source, partition: int, offset: int, end: int, rows_max: int) -> tuple[Chunk, int]:
         """Records from ``offset`` on, below ``end``, as a chunk and the row in it where ``offset`` is.
 
-        The chunk may hold more rows than asked for, before and after.
+        The chunk may hold more rows than asked for, before and after.  Of a stretch that is kept, a small remainder is read
+        once more, together with what follows it.
         """
         key = (source.topic, partition, source.shared_key, source.key_schema, source.value_schema, source.window)
+        enough = min(end - offset, rows_max // _REMAINDER)
         with self._lock:
-            for kept in self._chunks.get(key, ()):
+            for kept in reversed(self._chunks.get(key, ())):
                 if kept.first <= offset < kept.after and len(kept.chunk):
+                    row = int(np.searchsorted(kept.chunk.records.offsets, offset))
+                    if len(kept.chunk) - row < enough and kept.after < end:
+                        break  # a step of these alone would cost as much as one of many
                     self._chunks.move_to_end(key)
-                    return kept.chunk, int(np.searchsorted(kept.chunk.records.offsets, offset))
+                    return kept.chunk, row
         fields = None if source.value_serde is not None else source.value_schema.names
         records = self._log.read(source.topic, partition, offset, rows_max=rows_max, bytes_max=STEP_BYTES_MAX, fields=fields)
         chunk = decode(source, records)

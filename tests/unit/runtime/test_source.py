@@ -85,6 +85,29 @@ def test_one_decoded_batch_serves_all_queries() -> None:
     assert log.reads == 2
 
 
+def test_a_small_remainder_is_read_again_with_what_follows() -> None:
+    """One row that is left of a stretch makes no step of its own where the log goes on; at its end it does."""
+
+    class Numbered(CountingLog):
+        def read(self, topic: str, partition: int, offset: int, *, rows_max: int, **_: Any) -> FetchedRecords:
+            self.reads += 1
+            found = records([b"k"] * rows_max)
+            numbers = found.offsets + offset
+            return FetchedRecords(found.keys, found.values, numbers, None, numbers, numbers, 1, offset + rows_max)
+
+    log: Any = Numbered()
+    topics = DecodedTopics(log)
+    topics.fetch(source(None, None), 0, 0, 1_000, 80)
+    chunk, row = topics.fetch(source(None, None), 0, 79, 80, 80)
+    assert (len(chunk) - row, log.reads) == (1, 1)
+    chunk, row = topics.fetch(source(None, None), 0, 70, 1_000, 80)
+    assert (len(chunk) - row, log.reads) == (10, 1)
+    chunk, row = topics.fetch(source(None, None), 0, 71, 1_000, 80)
+    assert (len(chunk) - row, log.reads) == (80, 2)
+    again, row = topics.fetch(source(None, None), 0, 71, 1_000, 80)
+    assert (again is chunk, row, log.reads) == (True, 0, 2)
+
+
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit in bytes the least recently read stretch goes."""
     log: Any = CountingLog()
