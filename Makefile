@@ -33,6 +33,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy -p penstock
 	$(BIN)/mypy tests/typing
+	$(BIN)/basedpyright
 
 check: lint types
 

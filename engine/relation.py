@@ -6,7 +6,7 @@ import datetime
 import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..paths import named_path
 from ..runtime.batch import python_values
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Relation", "grid", "instant"]
 
+ParquetCompression = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
 _WINDOW_BOUNDS = ("WINDOWSTART", "WINDOWEND")
 _EPOCH = datetime.datetime(1970, 1, 1)
 ROWS_SHOWN = 20
@@ -34,7 +35,7 @@ class Relation:
     schema: Schema | None
 
     def __init__(self, table: pa.Table | None, schema: Schema | None) -> None:
-        self._table: Any = table
+        self._table = cast("pa.Table", table)  # (None in those that overwrite what reads it)
         self.schema = schema
         self._fetched = 0
 
@@ -135,9 +136,9 @@ class Relation:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Arrow PyCapsule stream: polars, DuckDB, pandas and others read it without a copy."""
-        return self._table.__arrow_c_stream__(requested_schema)
+        return self._table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]
 
-    def to_parquet(self, path: str | Path, *, compression: str = "zstd") -> Path:
+    def to_parquet(self, path: str | Path, *, compression: ParquetCompression = "zstd") -> Path:
         """Write a Parquet file, and return its path.
 
         Args:

@@ -63,12 +63,12 @@ def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
         return _by_arrow(arrays, rows, missing)
     validity, nulls = _validity(arrays, rows, missing)
     if pa.types.is_boolean(type_):
-        return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(_bools(arrays, rows))], nulls)
+        return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(_bools(arrays, rows).data)], nulls)
     if width:
         out = np.empty(n * width, np.uint8)
         data = np.array([_data(a, 1, a.offset * width, (a.offset + len(a)) * width) for a in arrays], np.int64)
         _items(data.ctypes.data, width, address(rows, np.int64, n), n, out.ctypes.data)
-        return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(out)], nulls)
+        return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(out.data)], nulls)
     large = text == 64
     ends = np.array([_data(a, 1, a.offset * text // 8, (a.offset + len(a) + 1) * text // 8) for a in arrays], np.int64)
     data = np.array([0 if a.buffers()[2] is None else a.buffers()[2].address for a in arrays], np.int64)
@@ -79,7 +79,7 @@ def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
         raise pa.ArrowInvalid(f"strings of more than {_BYTES_MAX} bytes do not fit into one array")
     octets = np.empty(total, np.uint8)
     _bytes(ends.ctypes.data, int(large), data.ctypes.data, rows.ctypes.data, n, offsets.ctypes.data, octets.ctypes.data)
-    return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(offsets), pa.py_buffer(octets)], nulls)
+    return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(offsets.data), pa.py_buffer(octets.data)], nulls)
 
 
 def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDArray[Any]:
@@ -148,7 +148,7 @@ def _validity(arrays: Sequence[Any], rows: Int64s, missing: bool) -> tuple[Any, 
     where, first = np.array([b for b, _ in found], np.int64), np.array([o for _, o in found], np.int64)
     out = np.empty((len(rows) + 7) // 8, np.uint8)
     nulls = _bits(where.ctypes.data, first.ctypes.data, rows.ctypes.data, len(rows), out.ctypes.data)
-    return (pa.py_buffer(out), nulls) if nulls else (None, 0)
+    return (pa.py_buffer(out.data), nulls) if nulls else (None, 0)
 
 
 def _bools(arrays: Sequence[Any], rows: Int64s) -> npt.NDArray[np.uint8]:

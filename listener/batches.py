@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import crc32c
 import numpy as np
@@ -26,7 +26,8 @@ __all__ = ["Batch", "InvalidBatch", "decode_batches", "encode_batch"]
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _BEFORE_CRC = struct.Struct(">qiibI")
-_CODECS = {0: None, 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
+_Codec = Literal["gzip", "snappy", "lz4", "zstd"]
+_CODECS: Final[dict[int, _Codec | None]] = {0: None, 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _TRANSACTIONAL, _CONTROL = 0x10, 0x20
 _XERIAL = b"\x82SNAPPY\x00"
 """How the framing of snappy begins that Java's library writes: two versions of 4 bytes, then blocks with their lengths."""
@@ -122,7 +123,7 @@ def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[Batch, int]:
     return Batch(records, producer_id, producer_epoch, base_sequence, bool(attributes & _TRANSACTIONAL)), end
 
 
-def _decompressed(body: bytes, codec: str | None) -> bytes:
+def _decompressed(body: bytes, codec: _Codec | None) -> bytes:
     """A batch's records.
 
     Raises:

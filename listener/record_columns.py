@@ -67,7 +67,7 @@ def _headers(ends: Any, found: kafka_records.Headers) -> Any:
 def _binary(offsets: Any, data: Any, valid: Any, type_: Any) -> Any:
     n = len(offsets) - 1
     nulls = int(n - valid.sum())
-    bitmap = pa.py_buffer(np.packbits(valid, bitorder="little")) if nulls else None
+    bitmap = pa.py_buffer(np.packbits(valid, bitorder="little").data) if nulls else None
     return pa.Array.from_buffers(type_, n, [bitmap, pa.py_buffer(offsets), pa.py_buffer(data[: offsets[-1]].copy())], nulls)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from ..errors import StatementError
 from .render import cell
@@ -95,7 +95,7 @@ class Writer:
                 else pyarrow.table([[str(row[i]) for row in rows] for i in range(len(columns))], names=list(columns))
             )
             assert self._binary is not None
-            with pyarrow.ipc.new_stream(self._binary, table.schema) as out:
+            with pyarrow.ipc.new_stream(cast(Any, self._binary), table.schema) as out:
                 out.write_table(table)
             self._binary.flush()
             return
@@ -126,7 +126,7 @@ class Writer:
         out = None
         try:
             for batch in subscription.batches():
-                out = out or pyarrow.ipc.new_stream(self._binary, batch.columns.schema)
+                out = out or pyarrow.ipc.new_stream(cast(Any, self._binary), batch.columns.schema)
                 out.write_batch(batch.columns)
                 self._binary.flush()
         finally:

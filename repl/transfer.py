@@ -183,7 +183,7 @@ def _arrow(path: Path) -> Iterator[Batch]:
             batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
         except pyarrow.ArrowInvalid:
             file.seek(0)
-            batches = iter(pyarrow.ipc.open_stream(file))
+            batches = (batch for batch in pyarrow.ipc.open_stream(file))
         for batch in batches:
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 yield pyarrow.table(batch.slice(start, _BATCH_ROWS)), min(file.tell(), size)

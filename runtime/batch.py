@@ -203,13 +203,13 @@ def _python_value(scalar: Any) -> Any:
     if isinstance(scalar, pa.StructScalar):
         return {name: _python_value(scalar[name]) for name in scalar}
     if isinstance(scalar, pa.MapScalar):
-        pairs = [(_python_value(pair["key"]), _python_value(pair["value"])) for pair in scalar.values]
+        pairs = [(_python_value(pair["key"]), _python_value(pair["value"])) for pair in scalar.values or ()]
         try:
             return dict(pairs)
         except TypeError:
             return pairs
     if isinstance(scalar, pa.ListScalar):
-        return [_python_value(item) for item in scalar.values]
+        return [_python_value(item) for item in scalar.values or ()]
     try:
         return scalar.as_py()
     except (OverflowError, ValueError):

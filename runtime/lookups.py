@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 from ..errors import InternalError
 from ..storage.state.keyed_store import StoreSnapshot
 from ..storage.state.point import Point, point
+from ..storage.state.store import Snapshot
+from ..storage.values.arrow_calls import equal_to
 from .batch import python_values
 from .dataflow import View
 from .query.lifecycle import QueryRun
@@ -139,18 +141,21 @@ class PointReader:
         """All rows whose key begins with these values (of the store's key columns), in no order."""
         run = self._run()
         parts = run.snapshot()
-        types = _types(parts)
-        return TableSnapshot(run.view, ()).shaped([_beginning_with(part, key, types) for part in parts])
+        return TableSnapshot(run.view, ()).shaped([_beginning_with(_of_store(part), key) for part in parts])
 
 
 def _stored(table: pa.Table) -> dict[str, Any]:
     return {name: whole(column) for name, column in zip(table.column_names, table.columns, strict=True)}
 
 
-def _types(parts: Sequence[Any]) -> Sequence[Any]:
+def _of_store(part: Snapshot) -> StoreSnapshot:
+    assert isinstance(part, StoreSnapshot)
+    return part
+
+
+def _types(parts: Sequence[Snapshot]) -> Sequence[Any]:
     for part in parts:
-        assert isinstance(part, StoreSnapshot)
-        return part.index.keys.types
+        return _of_store(part).index.keys.types
     raise InternalError("a query without partitions")
 
 
@@ -160,12 +165,12 @@ def _is_same(array: Any, value: Any) -> bool:
     return pa.types.is_nested(array.type) or bool(taken == value) or (value != value and taken != taken)
 
 
-def _beginning_with(part: Any, key: tuple[Any, ...], types: Sequence[Any]) -> pa.Table:
+def _beginning_with(part: StoreSnapshot, key: tuple[Any, ...]) -> pa.Table:
     slots = part.index.slots()
     same = np.ones(len(slots), np.bool_)
-    for column, type_, value in zip(part.index.keys.read(slots), types, key):
+    for column, type_, value in zip(part.index.keys.read(slots), part.index.keys.types, key):
         try:
-            found = pc.equal(column, pa.scalar(value, type_))
+            found = equal_to(column, pa.scalar(value, type_))
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
             return part.at(slots[:0])
         same &= np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False), np.bool_)

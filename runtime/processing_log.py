@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ DESERIALIZATION_ERROR = 0
 RECORD_PROCESSING_ERROR = 1
 SERIALIZATION_ERROR = 3
 
-_PLACE = [("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())]
+_PLACE: Final[list[tuple[str, pa.DataType]]] = [("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())]
 _DESERIALIZATION = pa.struct([("target", pa.string()), ("errorMessage", pa.string()), *_PLACE])
 _PROCESSING = pa.struct([("errorMessage", pa.string()), *_PLACE])
 _SERIALIZATION = pa.struct([("target", pa.string()), ("errorMessage", pa.string()), *_PLACE])

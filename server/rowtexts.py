@@ -167,7 +167,7 @@ class ArrowStream:
     shows_tombstones = True
 
     def __init__(self, *, push: bool) -> None:
-        self.facts: dict[bytes, bytes] = {}
+        self.facts: dict[bytes | str, bytes | str] = {}
         """Further metadata of the schema, set before the head is made."""
         self._push = push
         self._schema: Any = None
@@ -176,7 +176,10 @@ class ArrowStream:
         fields = [pa.field(c.name, to_arrow(c.type)) for c in schema]
         if self._push:
             fields = [pa.field("__tombstone", pa.bool_()), pa.field("__rowtime", pa.int64()), *fields]
-        metadata = {SCHEMA_KEY: encode([field_json(c) for c in schema]), COLUMNS_KEY: str(schema).encode()}
+        metadata: dict[bytes | str, bytes | str] = {
+            SCHEMA_KEY: encode([field_json(c) for c in schema]),
+            COLUMNS_KEY: str(schema).encode(),
+        }
         metadata |= self.facts
         if query_id is not None:
             metadata[b"penstock.query"] = query_id.encode()

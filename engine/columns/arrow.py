@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
+from ...storage.values.arrow_calls import repeated
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -36,7 +37,7 @@ def length_of(arguments: Sequence[Any]) -> int:
 
 def spread(argument: Any, length: int) -> Any:
     """An argument as an array: a literal is repeated."""
-    return pa.repeat(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
+    return repeated(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
 
 
 def nulls(type_: Any, length: int) -> Any:
@@ -219,7 +220,9 @@ def with_bytes(text: Any, data: npt.NDArray[np.uint8]) -> Any:
     missing = null_mask(text)
     validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
     begins = text_offsets(text) - text_offsets(text)[0]
-    return pa.Array.from_buffers(text.type, len(text), [validity, pa.py_buffer(begins.astype(np.int32)), pa.py_buffer(data)])
+    return pa.Array.from_buffers(
+        text.type, len(text), [validity, pa.py_buffer(begins.astype(np.int32).data), pa.py_buffer(data.data)]
+    )
 
 
 def ascii_rows(array: Any) -> Bools:

@@ -26,8 +26,8 @@ def byte_bounds(text: Any) -> Int64s:
 def of_bytes(bounds: Int64s, data: Bytes, missing: Bools, type_: Any = None) -> Any:
     """The column of these bytes, null where ``missing``; `byte_bounds` and `text_bytes` turned round."""
     validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
-    offsets = pa.py_buffer(bounds.astype(np.int32))
-    return pa.Array.from_buffers(type_ or pa.string(), len(bounds) - 1, [validity, offsets, pa.py_buffer(data)])
+    offsets = pa.py_buffer(bounds.astype(np.int32).data)
+    return pa.Array.from_buffers(type_ or pa.string(), len(bounds) - 1, [validity, offsets, pa.py_buffer(data.data)])
 
 
 def pieces(data: Bytes, begins: Int64s, ends: Int64s, missing: Bools) -> Any:

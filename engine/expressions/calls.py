@@ -15,6 +15,7 @@ from ...kernels.booleans import booleans
 from ...runtime.batch import Int64s
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...runtime.user_code import UserCodeError, row_check
+from ...storage.values.arrow_calls import repeated
 from .. import types as t
 from ..functions.registry import Overload
 from . import nodes as n
@@ -169,7 +170,7 @@ def _settled(name: str, result: Any, length: int, arrow: Any) -> tuple[Any, Fail
         failures = Failures(failures.rows, tuple(f"{name}: {reason}" for reason in failures.reasons))
     values = whole(values)
     if isinstance(values, pa.Scalar):
-        values = pa.repeat(values, length)
+        values = repeated(values, length)
     elif not isinstance(values, pa.Array):
         values = pa.array(values)
     if len(values) != length:

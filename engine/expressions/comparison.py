@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from ...kernels.booleans import booleans
 from ...runtime.batch import Bools
 from ...runtime.kernel import failures_of
+from ...storage.values.arrow_calls import repeated
 from ...storage.values.canonical import canonical
 from .. import types as t
 from ..columns.comparing import compare
@@ -62,7 +63,7 @@ def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any,
             x, y = as_type(x, left, t.DOUBLE), as_type(y, right, t.DOUBLE)
         result = compare(operator, x, y)
         if isinstance(result, pa.Scalar):
-            result = pa.repeat(result, length)
+            result = repeated(result, length)
         return result.fill_null(False) if result.null_count else result
 
     return compare_columns
@@ -77,12 +78,12 @@ def _is_wide(left: t.SqlType, right: t.SqlType) -> bool:
 
 
 def _array(data: Any, length: int) -> Any:
-    return pa.repeat(data, length) if isinstance(data, pa.Scalar) else data
+    return repeated(data, length) if isinstance(data, pa.Scalar) else data
 
 
 def _is_null(data: Any, length: int) -> Any:
     if isinstance(data, pa.Scalar):
-        return pa.repeat(pa.scalar(not data.is_valid), length)
+        return repeated(pa.scalar(not data.is_valid), length)
     return pc.is_null(data)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Failures
+from ...storage.values.arrow_calls import repeated
 from .values import blank, map_failures, merge_failures, whole
 
 
@@ -70,7 +71,7 @@ class Frame:
 
     def array(self, data: Any) -> Any:
         """A value's data as an array of the frame's length."""
-        return pa.repeat(data, self.length) if isinstance(data, pa.Scalar) else data
+        return repeated(data, self.length) if isinstance(data, pa.Scalar) else data
 
 
 Evaluator = Callable[[Frame], Value]

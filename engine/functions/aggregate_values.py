@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ...kernels.gathering import take
 from ...runtime.kernel import StateField
+from ...storage.values.arrow_calls import list_array
 from .. import types as t
 
 Values = npt.NDArray[Any]
@@ -171,7 +172,7 @@ class Codec:
     def lists(self, values: list[list[Any]]) -> Any:
         """The ARRAY column of lists of such values."""
         offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), self.from_objects(list(chain.from_iterable(values))))
+        return list_array(pa.array(offsets), self.from_objects(list(chain.from_iterable(values))))
 
     def encode(self, values: Any, present: Bools) -> Any:
         """The column of values, null where not present."""
@@ -199,4 +200,4 @@ def from_unscaled(values: npt.NDArray[np.int64], type_: Any, mask: Bools | None 
     words[0::2] = values
     words[1::2] = values >> 63
     validity = None if mask is None else pa.array(~mask).buffers()[1]
-    return pa.Array.from_buffers(type_, len(values), [validity, pa.py_buffer(words)])
+    return pa.Array.from_buffers(type_, len(values), [validity, pa.py_buffer(words.data)])

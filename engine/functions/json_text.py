@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, failures_of
+from ...storage.values.arrow_calls import map_array
 from ..columns.arrow import is_literal, length_of, null_mask, spread, with_nulls
 from .json_values import HALF_PAIR, MISSING, Missing, Texts, is_json, needs_digits, read_all
 from .registry import scalar
@@ -288,4 +289,4 @@ def json_records(json: Any) -> Evaluated:
         values.extend(list(chain.from_iterable(map(dict.values, objects))))
     (names, halves), (texts, more_halves) = keys.column(), values.column()
     offsets, missing = _places(lengths, failed, halves + more_halves)
-    return Evaluated(pa.MapArray.from_arrays(offsets, names, texts, type=_RECORDS, mask=missing), failures_of(failed))
+    return Evaluated(map_array(offsets, names, texts, _RECORDS, missing), failures_of(failed))

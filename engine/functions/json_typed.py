@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from ...storage.formats.json_writer import quoted, string_texts
 from ...storage.formats.values import storage_type
+from ...storage.values.arrow_calls import join_texts
 from ...storage.values.java_numbers import format_doubles
 from ...storage.values.texts import format_base64
 from ..columns.arrow import flat, floats, int64s, null_mask, with_nulls
@@ -92,4 +93,4 @@ def _key_texts(keys: Any) -> Any:
 def _enclosed(opening: str, texts: Any, of: Items, closing: str) -> Any:
     """The texts of each row with commas in between."""
     joined = pc.binary_join(lists_of(texts, of.rows, of.missing), ",")
-    return flat(pc.binary_join_element_wise(opening, joined, closing, ""))
+    return flat(join_texts(opening, joined, closing))

@@ -95,8 +95,8 @@ def needs_digits(texts: Any) -> list[bool] | None:
     """For which texts only `EXACT` will do if they are to be written again; None if for none."""
     known = texts.drop_null()
     if known.nbytes < _SEARCHED_BYTES_MAX:  # one search through all of them takes a third of one through each
-        together = pc.binary_join(pa.ListArray.from_arrays([0, len(known)], known), "\n")
-        if not pc.match_substring_regex(together, _OTHER_DIGITS)[0].as_py():
+        together = pc.binary_join(pa.ListArray.from_arrays([0, len(known)], known)[0], "\n")
+        if not bool(pc.match_substring_regex(together, _OTHER_DIGITS)):
             return None
     other = flat(pc.match_substring_regex(texts, _OTHER_DIGITS)).fill_null(False)
     return other.to_pylist() if pc.any(other).as_py() else None

@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal, localcontext
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -147,7 +147,11 @@ def trunc_decimal(value: Any) -> Evaluated:
     return _whole_decimals(value, _down)
 
 
-_ARROW_MODES: dict[Callable[[Decimal, int], Decimal], str] = {_half_up: "half_up", _down: "towards_zero"}
+_Mode = Literal["half_up", "towards_zero"]
+_ARROW_MODES: dict[Callable[[Decimal, int], Decimal], _Mode] = {
+    _half_up: "half_up",
+    _down: "towards_zero",
+}
 """Arrow's names; its ``half_up`` goes towards positive infinity, as ours does."""
 
 
@@ -155,7 +159,7 @@ def _whole_decimals(value: Any, rounding: Callable[[Decimal, int], Decimal]) -> 
     precision = max(1, value.type.precision - value.type.scale)
     type_ = t.to_arrow(t.Decimal(precision, 0))
     try:
-        return Evaluated(flat(pc.round(_wider(value), 0, _ARROW_MODES[rounding])).cast(type_))
+        return Evaluated(flat(pc.round(_wider(value), 0, round_mode=_ARROW_MODES[rounding])).cast(type_))
     except pa.ArrowInvalid:
         return row_by_row(lambda v: _fit(rounding(v, 0), precision, 0), type_, value)
 
@@ -182,7 +186,7 @@ def _decimals_to_places(value: Any, places: Any, rounding: Callable[[Decimal, in
             return Evaluated(value)
         if count > type_.scale - type_.precision:
             try:
-                return Evaluated(flat(pc.round(_wider(value), count, _ARROW_MODES[rounding])).cast(type_))
+                return Evaluated(flat(pc.round(_wider(value), count, round_mode=_ARROW_MODES[rounding])).cast(type_))
             except pa.ArrowInvalid:
                 pass
     if not isinstance(places, pa.Scalar):
@@ -275,6 +279,11 @@ def _define_double(name: str, meaning: str, kernel: Callable[[Any], Any]) -> Non
     scalar(name, meaning, *signatures, style="arrow", category=CATEGORY)(function)
 
 
+def _of_arrow(name: str) -> Callable[[Any], Any]:
+    """A function that Arrow's type stubs do not list yet."""
+    return lambda value: pc.call_function(name, [value])
+
+
 def _by_numpy(function: Callable[[Floats], Floats]) -> Callable[[Any], Any]:
     def kernel(value: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -325,9 +334,9 @@ _define_double("SIN", "The sine of an angle in radians.", pc.sin)
 _define_double("COS", "The cosine of an angle in radians.", pc.cos)
 _define_double("TAN", "The tangent of an angle in radians.", pc.tan)
 _define_double("COT", "The cotangent of an angle in radians.", _cotangent)
-_define_double("SINH", "The hyperbolic sine.", pc.sinh)
-_define_double("COSH", "The hyperbolic cosine.", pc.cosh)
-_define_double("TANH", "The hyperbolic tangent.", pc.tanh)
+_define_double("SINH", "The hyperbolic sine.", _of_arrow("sinh"))
+_define_double("COSH", "The hyperbolic cosine.", _of_arrow("cosh"))
+_define_double("TANH", "The hyperbolic tangent.", _of_arrow("tanh"))
 _define_double("ASIN", "The angle in radians whose sine is the value.", pc.asin)
 _define_double("ACOS", "The angle in radians whose cosine is the value.", pc.acos)
 _define_double("ATAN", "The angle in radians whose tangent is the value.", pc.atan)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated
+from ...storage.values.arrow_calls import map_array
 from ..columns.arrow import Int64s, by_setting, flat, int64s, is_literal, null_mask, nulls, row_by_row
 from ..java.text import from_units, to_units
 from .registry import scalar
@@ -72,7 +73,7 @@ def _maps(texts: Any, entry_delimiter: str, value_delimiter: str) -> Evaluated:
     bounds = np.concatenate(([0], np.cumsum(np.bincount(rows[first], minlength=len(texts))))).astype(np.int32)
     missing = pa.array(null_mask(texts)) if texts.null_count else None
     keys, values = keys.take(pa.array(first)), values.take(pa.array(last))
-    return Evaluated(pa.MapArray.from_arrays(pa.array(bounds), keys, values, type=_ENTRIES, mask=missing))
+    return Evaluated(map_array(pa.array(bounds), keys, values, _ENTRIES, missing))
 
 
 def _first_and_last(rows: Int64s, keys: Any) -> tuple[Int64s, Int64s]:

@@ -54,6 +54,7 @@ from ...limits import TABLE_FUNCTION_ROWS_MAX
 from ...runtime import user_code
 from ...runtime.batch import Bools
 from ...runtime.kernel import Evaluated, Segments, State, StateField, failures_of
+from ...storage.values.arrow_calls import repeated
 from .. import types as t
 from .aggregate_values import object_array
 from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registry, Signature, parse_signature
@@ -355,7 +356,7 @@ def _add(name: str | None, kind: Kind, meaning: str, what: Any, made: Any) -> No
 def _columns(arguments: Sequence[Any]) -> list[Any]:
     """Scalars made as long as the arrays (there is one, unless there are no arguments)."""
     length = next((len(a) for a in arguments if isinstance(a, pa.Array)), 1)
-    return [pa.repeat(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
+    return [repeated(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
 
 
 class _Vectorized:

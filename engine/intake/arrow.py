@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.batch import python_values
+from ...storage.values.arrow_calls import list_array, map_array
 from ..columns.arrow import flat, from_numpy, null_mask
 from ..columns.items import entries_of
 from ..types import (
@@ -197,7 +198,7 @@ def _decoded(array: Any) -> Any:
         if not name.startswith("arrow."):
             raise TypeError(f"no SQL type holds the Arrow type {type_}")
         storage = _decoded(array.storage)
-        return pc.not_equal(storage, 0) if name == "arrow.bool8" else storage
+        return pc.not_equal(storage, pa.scalar(0, storage.type)) if name == "arrow.bool8" else storage
     if pa.types.is_dictionary(type_):
         return _decoded(array.dictionary).take(array.indices)
     if pa.types.is_run_end_encoded(type_):
@@ -447,7 +448,7 @@ def _parts(array: Any, type_: SqlType) -> Any | None:
         items = _part(array.flatten(), type_.item)
         if items is None:
             return None
-        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), items, to_arrow(type_), mask=mask)
+        return list_array(pa.array(offsets.astype(np.int32)), items, to_arrow(type_), mask)
     if isinstance(type_, Struct) and pa.types.is_struct(given):
         columns = dict.fromkeys((name for name, _ in type_.fields), None)
         wanted = dict(type_.fields)
@@ -477,7 +478,7 @@ def _maps(array: Any, type_: SqlType) -> Any | None:
         return None  # two keys are one as they are stored
     offsets = np.concatenate([[0], np.cumsum(entries.lengths)]).astype(np.int32)
     places = pa.array(offsets, mask=np.append(entries.missing, False))
-    return pa.MapArray.from_arrays(places, made_keys, made_items, to_arrow(type_))
+    return map_array(places, made_keys, made_items, to_arrow(type_))
 
 
 def _part(array: Any, type_: SqlType) -> Any | None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Failures
+from ...storage.values.arrow_calls import index_array
 from ..columns.arrow import Bools, Int64s, ascii_rows, flat, from_numpy, int64s, null_mask, spread, text_offsets, with_nulls
 from ..columns.calendar import DAY_MS
 from . import time as java_time
@@ -391,7 +392,7 @@ def _format(
             java_time.format_field(part, int(days[row]), int(time_ms[row]), int(instants[row]), zone)
             for row in rows.tolist()
         ]
-        pieces.append(pa.array(texts, pa.string()).take(pa.array(places)))
+        pieces.append(pa.array(texts, pa.string()).take(index_array(places)))
     joined = flat(pc.binary_join_element_wise(*pieces, "")) if pieces else pa.scalar("")
     return with_nulls(spread(joined, len(local)), missing)
 
@@ -473,7 +474,7 @@ def _format_layout(local: Int64s, layout: _Layout, missing: Bools) -> Any:
             matrix[:, position] = number % 10 + 48
             number = number // 10
     offsets = np.arange(len(local) + 1, dtype=np.int32) * layout.width
-    buffers = (pa.py_buffer(offsets), pa.py_buffer(matrix))
+    buffers = (pa.py_buffer(offsets.data), pa.py_buffer(matrix.data))
     validity = None
     if missing.any():
         validity = from_numpy(~missing, pa.bool_()).buffers()[1]

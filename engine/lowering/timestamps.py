@@ -13,6 +13,7 @@ from ...errors import InternalError
 from ...grammar import ast
 from ...kernels.booleans import booleans
 from ...runtime.kernel import Evaluated, Failures, Kernel
+from ...storage.values.arrow_calls import less_than
 from ..analysis.bind import bind
 from ..analysis.scope import FromSource, Scope, SourceColumn
 from ..catalog import DataSource, FormatInfo
@@ -48,7 +49,7 @@ def timestamp_kernel(name: str, format_: str | None, schema: Schema, functions: 
         lowest = pc.min(times).as_py()
         if lowest is None or lowest >= 0:
             return Evaluated(times, failures)
-        negative = np.flatnonzero(booleans(pc.less(times, 0)))
+        negative = np.flatnonzero(booleans(less_than(times, 0)))
         if len(negative):
             mask = np.zeros(length, np.bool_)
             mask[negative] = True

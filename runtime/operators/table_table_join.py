@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -121,7 +122,7 @@ class TableTableJoin(Operator):
         old = [versions[put_out] for versions in old]
         new = [versions[put_out] for versions in new]
 
-        def images(versions: list[Int64s], there: Bools) -> list[pa.Array]:
+        def images(versions: list[Int64s], there: Bools) -> list[Any]:
             return [c for t, v in zip(tables, versions) for c in t.take(np.where(there, v, -1))]
 
         # The other side's row counts only if it is there; the change itself counts also if it deletes.

@@ -165,8 +165,8 @@ def _read(
     if wanted or kind == "string":  # A text that nobody wants must be UTF-8 all the same.
         bounds = np.concatenate(([0], np.cumsum(lengths)))
         text = data[_spread(at, bounds, lengths)]
-        validity = None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little"))
-        buffers = [validity, pa.py_buffer(bounds.astype(np.int32)), pa.py_buffer(text)]
+        validity = None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little").data)
+        buffers = [validity, pa.py_buffer(bounds.astype(np.int32).data), pa.py_buffer(text.data)]
         array = pa.Array.from_buffers(_ARROW[kind], len(at), buffers)
     return array, at + lengths
 
@@ -239,7 +239,9 @@ def write_columns(fields: Sequence[PlainField], columns: Sequence[Any], names: S
     for piece in pieces:
         _put(out, at, piece)
         at += piece.sizes
-    return pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(bounds.astype(np.int32)), pa.py_buffer(out)])
+    return pa.Array.from_buffers(
+        pa.binary(), count, [None, pa.py_buffer(bounds.astype(np.int32).data), pa.py_buffer(out.data)]
+    )
 
 
 def _piece(field: PlainField, column: Any) -> _Piece | None:

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import StatementError
+from ..values.arrow_calls import equal_to, join_texts, less_than
 from ..values.java_texts import double_texts, format_decimal
 from ..values.texts import format_base64, text_parser
 from .base import Decoded, Encoded
@@ -191,7 +192,7 @@ class DelimitedSerde:
             plain = column if storage_type(type_) == type_ else column.view(storage_type(type_))
             texts = plain.cast(pa.string())
             if first:
-                texts = pc.if_else(pc.less(plain, 0), pc.binary_join_element_wise('"', texts, '"', ""), texts)
+                texts = pc.if_else(less_than(plain, 0), join_texts('"', texts, '"'), texts)
             return texts.fill_null("")
         values: list[str | None]
         if pa.types.is_boolean(type_):
@@ -243,14 +244,14 @@ class _FastDecoder:
             return None
         usable = pc.invert(pc.match_substring_regex(text, '["\r\n]|^$')).fill_null(False)
         parts = pc.split_pattern(text, self._delimiter)
-        usable = pc.and_(usable, pc.equal(pc.list_value_length(parts), len(schema))).fill_null(False)
+        usable = pc.and_(usable, equal_to(pc.list_value_length(parts), len(schema))).fill_null(False)
         chosen = parts.filter(usable)
         values = chosen.flatten()
         good = np.ones(len(chosen), np.bool_)
         found = []
         for i, field in enumerate(schema):
             part = values.take(pa.array(np.arange(i, len(values), len(schema))))
-            part = pc.if_else(pc.equal(part, ""), pa.scalar(None, pa.string()), part)
+            part = pc.if_else(equal_to(part, ""), pa.scalar(None, pa.string()), part)
             pattern = self._USUAL[field.type]
             if pattern is not None:
                 fits = pc.match_substring_regex(part, pattern)

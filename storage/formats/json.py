@@ -7,7 +7,7 @@ of nothing but blanks stand for null.  `json_reader` says what values mean, `jso
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -208,7 +208,7 @@ def _lines(array: Any) -> Any:
     if (content[offsets[0] :] == 0x0A).any():
         return None
     whole = pa.ListArray.from_arrays(pa.array([0, len(array)], pa.int32()), array)
-    return pc.binary_join(whole, b"\n")[0].as_buffer()
+    return cast("pa.Array[Any]", pc.binary_join(whole, b"\n"))[0].as_buffer()
 
 
 def _by_shape(

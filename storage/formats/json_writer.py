@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..values.arrow_calls import join_texts
 from ..values.java_texts import double_texts, format_decimal
 from ..values.texts import format_base64
 from .values import plain_array, storage_type
@@ -90,7 +91,7 @@ def _wrapped_lists(array: Any, texts: Any, opening: str, closing: str) -> Any:
     """Joins the texts of the items of each list; ``array`` gives the offsets and the nulls."""
     lists = pa.ListArray.from_arrays(pa.array(array.offsets.to_numpy().astype(np.int32)), texts)
     joined = pc.binary_join(lists, ",")
-    return pc.if_else(array.is_valid(), pc.binary_join_element_wise(opening, joined, closing, ""), "null")
+    return pc.if_else(array.is_valid(), join_texts(opening, joined, closing), "null")
 
 
 def _map_texts(array: Any) -> Any:

@@ -72,7 +72,7 @@ class KafkaSerde:
         numbers = filled.to_numpy(zero_copy_only=False).astype(_NUMBERS[type_.id])
         offsets = np.arange(len(numbers) + 1, dtype=np.int32) * np.int32(numbers.itemsize)
         validity = None if null is None or not null.any() else pa.array(~null).buffers()[1]
-        buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(numbers)]
+        buffers = [validity, pa.py_buffer(offsets.data), pa.py_buffer(numbers.data)]
         return Encoded(pa.Array.from_buffers(pa.binary(), len(numbers), buffers), None)
 
 

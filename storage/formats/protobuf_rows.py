@@ -45,15 +45,17 @@ def _with_entries(type_: Any) -> Any:
     return type_
 
 
-def _to_entries(value: Any, type_: Any) -> Any:
+def _to_entries(value: Any, type_: pa.DataType) -> Any:
     """The value in such a type."""
-    if value is None or not pa.types.is_nested(type_):
-        return value
-    if pa.types.is_map(type_):
+    if value is None:
+        return None
+    if isinstance(type_, pa.MapType):
         return [
             {"key": _to_entries(key, type_.key_type), "value": _to_entries(item, type_.item_type)}
             for key, item in value.items()
         ]
-    if pa.types.is_list(type_):
+    if isinstance(type_, pa.ListType):
         return [_to_entries(item, type_.value_type) for item in value]
-    return {field.name: _to_entries(value[field.name], field.type) for field in type_}
+    if isinstance(type_, pa.StructType):
+        return {field.name: _to_entries(value[field.name], field.type) for field in type_}
+    return value

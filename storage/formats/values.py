@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..values import arrow_calls
 from .base import Decoded, Encoded, Malformed
 
 
@@ -48,7 +49,7 @@ def without_prefix(array: Any, size: int) -> Any:
     kept[(offsets[:-1] - offsets[0])[:, None] + np.arange(size)] = False
     rest = content[offsets[0] : offsets[-1]][kept]
     starts = (offsets - offsets[0] - np.arange(len(offsets)) * size).astype(np.int32)
-    return pa.Array.from_buffers(pa.binary(), len(array), [None, pa.py_buffer(starts.tobytes()), pa.py_buffer(rest)])
+    return pa.Array.from_buffers(pa.binary(), len(array), [None, pa.py_buffer(starts.tobytes()), pa.py_buffer(rest.data)])
 
 
 def plain_array(column: Any) -> Any:
@@ -113,7 +114,7 @@ def from_rows(values: Sequence[Any], type_: Any) -> Any:
         mask = pa.array(null) if null.any() else None
         if pa.types.is_list(type_):
             items = from_rows([x for v in values if v is not None for x in v], type_.value_type)
-            return pa.ListArray.from_arrays(pa.array(offsets), items, type=type_, mask=mask)
+            return arrow_calls.list_array(pa.array(offsets), items, type_, mask)
         keys = from_rows([k for v in values if v is not None for k in v], type_.key_type)
         entries = from_rows([x for v in values if v is not None for x in v.values()], type_.item_type)
         return map_array(offsets, keys, entries, type_, null)
@@ -131,7 +132,7 @@ def from_rows(values: Sequence[Any], type_: Any) -> Any:
 def map_array(offsets: npt.NDArray[np.int32], keys: Any, items: Any, type_: Any, null: npt.NDArray[np.bool_]) -> Any:
     """A map column; `pa.MapArray.from_arrays` marks a null by a null offset, which this does from a mask."""
     marked = pa.array(offsets, mask=np.append(null, False)) if null.any() else pa.array(offsets)
-    return pa.MapArray.from_arrays(marked, keys, items, type=type_)
+    return arrow_calls.map_array(marked, keys, items, type_)
 
 
 def nulls_of(array: Any) -> npt.NDArray[np.bool_]:

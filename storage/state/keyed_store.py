@@ -21,6 +21,7 @@ import pyarrow as pa
 from ...errors import InternalError
 from ...kernels import index as kernels
 from ...kernels.booleans import booleans
+from ..values.arrow_calls import index_array
 from .columns import Column, FrozenColumn, Int64s
 from .expiry import ExpiryQueue
 from .index import FrozenIndex, HashIndex, factorize
@@ -300,7 +301,7 @@ class KeyedStore:
         if len(firsts) < changes.num_rows:
             last = np.zeros(len(firsts), np.int64)
             last[groups] = np.arange(changes.num_rows)  # of equal groups, the last assignment stays
-            changes = changes.take(pa.array(np.sort(last)))
+            changes = changes.take(index_array(np.sort(last)))
         deleted = booleans(changes.column(len(self.schema)))
         if deleted.any():
             gone = changes.filter(pa.array(deleted))

@@ -208,8 +208,8 @@ def _texts_to_arrow(texts: Texts, rows: Int64s, valid: Any, type_: Any) -> Any:
     offsets = text_kernels.offsets_of(lengths)
     data = text_kernels.gather(texts.heap, starts, offsets)
     large = pa.types.is_large_string(type_) or pa.types.is_large_binary(type_)
-    ends = pa.py_buffer(offsets if large else offsets.astype(np.int32))
-    return pa.Array.from_buffers(type_, len(rows), [valid, ends, pa.py_buffer(data)])
+    ends = pa.py_buffer((offsets if large else offsets.astype(np.int32)).data)
+    return pa.Array.from_buffers(type_, len(rows), [valid, ends, pa.py_buffer(data.data)])
 
 
 class StoredKeys:
@@ -325,7 +325,7 @@ def to_arrow(view: KeyView, types: Sequence[Any], slots: Int64s, nested: RowStor
         if nulls is not None:
             bits = (nulls >> np.uint64(number)) & np.uint64(1)
             if bits.any():
-                valid = pa.py_buffer(np.packbits(bits == 0, bitorder="little"))
+                valid = pa.py_buffer(np.packbits(bits == 0, bitorder="little").data)
         if _is_nested(type_):
             next(texts)
             columns.append(next(others))
@@ -334,12 +334,12 @@ def to_arrow(view: KeyView, types: Sequence[Any], slots: Int64s, nested: RowStor
         elif pa.types.is_decimal(type_):
             parts = [next(words).take(slots) for _ in range(type_.bit_width // 64)]
             data = np.ascontiguousarray(np.stack(parts, axis=1)) if len(slots) else np.zeros(0, np.uint64)
-            columns.append(pa.Array.from_buffers(type_, len(slots), [valid, pa.py_buffer(data)]))
+            columns.append(pa.Array.from_buffers(type_, len(slots), [valid, pa.py_buffer(data.data)]))
         else:
             word = next(words).take(slots)
             if pa.types.is_boolean(type_):
                 data = np.packbits(word != 0, bitorder="little")
             else:
                 data = word.view(np.int64).astype(np.dtype(f"i{type_.bit_width // 8}"), copy=False)
-            columns.append(pa.Array.from_buffers(type_, len(slots), [valid, pa.py_buffer(np.ascontiguousarray(data))]))
+            columns.append(pa.Array.from_buffers(type_, len(slots), [valid, pa.py_buffer(np.ascontiguousarray(data).data)]))
     return columns

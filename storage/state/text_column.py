@@ -113,7 +113,7 @@ class TextColumn:
             found = texts.gather_blocks(old, starts[some], lengths[some])
             assert found is not None  # one string, or less than a block
             offsets, octets = found
-            moved[some] = self._append(pa.py_buffer(octets), 0, len(octets)) + offsets[:-1]
+            moved[some] = self._append(pa.py_buffer(octets.data), 0, len(octets)) + offsets[:-1]
             begin = end
         self._starts.replace(moved)
 
@@ -149,5 +149,5 @@ def _array(type_: Any, blocks: Any, starts: Int64s, lengths: Int64s) -> Any:
     offsets, octets = found
     missing = lengths < 0
     nulls = int(np.count_nonzero(missing))
-    valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if nulls else None
-    return pa.Array.from_buffers(type_, len(lengths), [valid, pa.py_buffer(offsets), pa.py_buffer(octets)], nulls)
+    valid = pa.py_buffer(np.packbits(~missing, bitorder="little").data) if nulls else None
+    return pa.Array.from_buffers(type_, len(lengths), [valid, pa.py_buffer(offsets.data), pa.py_buffer(octets.data)], nulls)

@@ -12,6 +12,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from .arrow_calls import map_array
+
 _MINUS_ZERO: Final = np.int64(-(2**63))
 
 
@@ -39,7 +41,7 @@ def canonical(array: Any) -> Any:
     if pa.types.is_map(type_):
         entries = array.values
         keys, items = canonical(entries.field(0)), canonical(entries.field(1))
-        return pa.MapArray.from_arrays(_offsets(array), keys, items, type=type_, mask=_missing(array))
+        return map_array(_offsets(array), keys, items, type_, _missing(array))
     given = array.values
     values = canonical(given)
     return array if values is given else pa.ListArray.from_arrays(_offsets(array), values, type=type_, mask=_missing(array))

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .arrow_calls import join_texts
+
 
 def format_double(value: float) -> str:
     """One double.
@@ -55,7 +57,7 @@ def format_doubles(values: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_]
     # Arrow finds the same digits, and leaves out the point of whole numbers.
     whole = plain & (np.trunc(values) == values)
     if whole.any():
-        texts = pc.if_else(pa.array(whole), pc.binary_join_element_wise(texts, ".0", ""), texts)
+        texts = pc.if_else(pa.array(whole), join_texts(texts, ".0"), texts)
     others = ~plain if nulls is None else ~plain & ~nulls
     if others.any():
         texts = pc.replace_with_mask(

@@ -46,7 +46,7 @@ def unpack(column: Any, width: int) -> Any:
     """The reverse of `pack`, without copying the bytes."""
     n = len(column)
     data = column.buffers()[1].slice(column.offset * width, n * width)
-    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(_starts(n, width)), data])
+    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(_starts(n, width).data), data])
 
 
 @lru_cache(maxsize=64)

@@ -145,7 +145,7 @@ def moved(header: FrameHeader, epoch: int, base_offset: int, base_arrival: int) 
 @lru_cache(maxsize=4096)
 def frame_schema(value_type: Any | None, flags: int, key_width: int = 0, value_width: int = 0) -> Any:
     """The Arrow schema of a body: the columns that ``flags`` names, then the value (typed: one column per field)."""
-    fields = [field for flag, field in _FLAG_FIELDS if flags & flag]
+    fields: list[pa.Field[Any]] = [field for flag, field in _FLAG_FIELDS if flags & flag]
     if key_width:
         fields[0] = pa.field("key", pa.binary(key_width))
     if value_type is None:
@@ -432,7 +432,7 @@ def _compressed(batch: Any, compression: Compression) -> Any | None:
     if batch.nbytes > FRAME_UNPACKED_BYTES_MAX:
         return None
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression=compression)
+    options = pa.ipc.IpcWriteOptions(compression=None if compression == "none" else compression)
     with pa.ipc.new_stream(sink, batch.schema, options=options) as stream:
         stream.write_batch(batch)
     reader = pa.ipc.MessageReader.open_stream(sink.getvalue())

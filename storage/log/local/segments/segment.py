@@ -55,7 +55,7 @@ def segment_header(topic: str, partition: int, base_offset: int, generation: int
     return bytes(packed)
 
 
-def _owner(topic: str, partition: int, generation: int) -> dict[bytes, bytes]:
+def _owner(topic: str, partition: int, generation: int) -> dict[bytes | str, bytes | str]:
     return {b"topic": topic.encode(), b"partition": b"%d" % partition, b"generation": b"%d" % generation}
 
 

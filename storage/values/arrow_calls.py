@@ -1,0 +1,51 @@
+"""Calls of Arrow whose type stubs are narrower than Arrow itself, once each with the types that it takes.
+
+``pyarrow-stubs`` lists neither texts beside columns nor types of their own for lists and maps with a mask; a value that
+comes from NumPy gets the type of a BOOLEAN column.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["equal_to", "index_array", "join_texts", "less_than", "list_array", "map_array", "repeated"]
+
+
+def repeated(value: pa.Scalar[Any], length: int) -> pa.Array[Any]:
+    """An array of ``length`` times the same value."""
+    return cast("pa.Array[Any]", cast(Any, pa.repeat)(value, length))
+
+
+def index_array(rows: npt.NDArray[np.integer[Any]]) -> pa.Array[Any]:
+    """Numbers of rows as an Arrow array of the same width, for ``take``."""
+    return cast("pa.Array[Any]", pa.array(rows))
+
+
+def join_texts(*pieces: Any) -> Any:
+    """The texts of each row one behind the other (a ``str`` or a scalar stands in every row); null where one of them is."""
+    return cast(Any, pc.binary_join_element_wise)(*pieces, "")
+
+
+def equal_to(column: Any, value: Any) -> Any:
+    """bool[n], true where a column has the value, null where it is null."""
+    return cast(Any, pc.equal)(column, value)
+
+
+def less_than(column: Any, value: int) -> Any:
+    """bool[n], true where a column is below the value, null where it is null."""
+    return cast(Any, pc.less)(column, value)
+
+
+def list_array(offsets: Any, items: Any, type_: Any = None, mask: Any = None) -> pa.Array[Any]:
+    """A list column from int32[n + 1] offsets and its items; null where ``mask`` (bool[n]) or an offset is."""
+    return cast("pa.Array[Any]", cast(Any, pa.ListArray.from_arrays)(offsets, items, type=type_, mask=mask))
+
+
+def map_array(offsets: Any, keys: Any, items: Any, type_: Any = None, mask: Any = None) -> pa.Array[Any]:
+    """A map column from int32[n + 1] offsets, keys and items; null where ``mask`` (bool[n]) or an offset is."""
+    return cast("pa.Array[Any]", cast(Any, pa.MapArray.from_arrays)(offsets, keys, items, type_, mask=mask))
