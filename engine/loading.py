@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pyarrow as pa
 
-from ..errors import PenstockError, StatementError
+from ..errors import PenstockError, StatementError, unwritable
 from .intake.containers import columns_in
 from .results import Message, Result
 from .types import STRING, Array, Map, SqlType, Struct, from_arrow, quoted
@@ -141,6 +141,8 @@ def as_arrow(data: Any) -> Any:
     given = columns_in(data, {})
     arrays: list[Any] = []
     for name, values in given.columns:
+        if (refused := unwritable(str(name))) is not None:
+            raise StatementError(f"the name of a column holds {refused}")
         if isinstance(values, list):
             _check_depth(values, name)
             try:

@@ -38,7 +38,7 @@ from .statements.dispatch import execute
 from .statements.lookups import KeyLookup
 from .statements.scripts import statements_of
 from .statements.submit import Submission
-from .texts import check_text, pull_query
+from .texts import check_name, check_text, check_timeout, pull_query
 from .types import quoted
 
 __all__ = ["Session"]
@@ -314,16 +314,17 @@ class Session(ClientMethods):
             name: compared without regard to case; nothing may be called so in the database.
 
         Raises:
-            StatementError: a stream or table has this name, or the data has no columns.
+            StatementError: it is no name, a stream or table has it, or the data has no columns.
         """
         self._check_open()
-        if not isinstance(name, str) or {name, name.upper()} & self.catalog.sources.keys():
+        check_name(name, "what data is registered under")
+        if {name, name.upper()} & self.catalog.sources.keys():
             raise StatementError(f"{name} cannot be registered: a stream or table has this name")
         self._state.frames[name.lower()] = as_arrow(data)
 
     def unregister(self, name: str) -> None:
         """Forget what is registered under a name.  Raises: StatementError, if nothing is."""
-        if self._state.frames.pop(name.lower(), None) is None:
+        if not isinstance(name, str) or self._state.frames.pop(name.lower(), None) is None:
             raise StatementError(f"nothing is registered as {name}")
 
     def _frame(self, name: str) -> Any:
@@ -338,14 +339,18 @@ class Session(ClientMethods):
         """Block until the named tables (all, if none is named) have taken in a write.
 
         Args:
-            names: of tables and streams, as in SQL: without quotes upper and lower case are the same.
+            names: of tables and streams, as in SQL: without quotes upper and lower case are the same; or one of them.
+            timeout_s: how long, in seconds; None: for ever.
 
         Raises:
-            StatementError: there is no such source, the time is up, or a query on the way is paused.
+            StatementError: there is no such source, the time is up, or a query on the way is paused; it is no token.
             DataError: a query on the way has failed.
         """
         self._check_open()
+        token = Token.checked(token)
+        check_timeout(timeout_s)
         catalog = self._engine.catalog
+        names = [names] if isinstance(names, str) else names
         wanted = [catalog.named(n).query_id for n in names] if names else list(catalog.queries)
         self._engine.host.wait_for(token, [q for q in wanted if q is not None and q in catalog.queries], timeout_s)
 
@@ -367,10 +372,12 @@ class Session(ClientMethods):
                 a crash the rows of the last half second may come again.
 
         Raises:
-            StatementError: it is no push query, or it is wrong; with ``resume``: it joins or aggregates, or another reader
-                has this name.
+            StatementError: it is no push query, or it is wrong; with ``resume``: it joins or aggregates, another reader
+                has this name, or it is no name.
         """
         self._check_open()
+        if resume is not None:
+            check_name(resume, "the name of a reader")
         with self._engine.lock, use_clock(self._engine.clock):
             self._check_open()
             check_text(text)

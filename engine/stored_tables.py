@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..kernels.booleans import booleans
 from ..runtime.batch import Bools
 from ..runtime.dataflow import View
 from ..runtime.kernel import Kernel, as_mask
@@ -85,10 +86,12 @@ class StoredTable:
         transform: Callable[[Mapping[str, Any]], Sequence[Any]],
         *,
         windowed: bool,
+        final: bool = False,
     ) -> StoredTable:
         """A store of aggregates; ``transform`` gives keys, (WINDOWSTART, WINDOWEND,) results and ROWTIME of its rows.
 
-        ``schema`` has the keys, the results, and then those window bounds that are columns of the rows.
+        ``schema`` has the keys, the results, and then those window bounds that are columns of the rows.  With ``final``, the
+        last field of the store says which rows there are for readers (`runtime/operators/suppress.py::PUT_OUT`).
         """
         keys = len(schema.keys)
         bound_names = [c.name for c in schema.values if c.name in WINDOW_BOUNDS] if windowed else []
@@ -99,7 +102,8 @@ class StoredTable:
             results = columns[keys + len(bounds) : -1]
             extras = [bounds[name] for name in bound_names]
             start, end = (bounds.get(name) for name in WINDOW_BOUNDS)
-            return StoredRows((*columns[:keys], *results, *extras), columns[-1], start, end)
+            rows = StoredRows((*columns[:keys], *results, *extras), columns[-1], start, end)
+            return rows.filter(booleans(list(stored.values())[-1])) if final else rows
 
         return StoredTable(node, store, schema, windowed, read)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import pyarrow as pa
 from ..errors import DataError, StatementError
 from ..storage.formats import make_serde
 from ..storage.formats.base import SerdeOptions
-from ..storage.log.ownership import refused_write
+from ..storage.log.ownership import is_kafka_name, refused_write
 from ..storage.log.protocol import FetchedRecords, Log, Records, TopicConfig
 from ..storage.log.topic_config import described, with_config
 
@@ -25,7 +24,6 @@ __all__ = ["STATE_TOPIC", "LogAccess", "group_name"]
 STATE_TOPIC = "_penstock-kafka-state"
 """Producers, transactional ids and the texts of committed offsets: an internal, compacted topic."""
 
-_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _FIXED_CONFIGS = {
     "message.timestamp.type": "CreateTime",
     "min.insync.replicas": "1",
@@ -70,7 +68,7 @@ class LogAccess:
 
     def is_valid_name(self, name: str) -> bool:
         """Whether Kafka allows a topic of this name."""
-        return bool(_NAME.fullmatch(name)) and name not in (".", "..")
+        return is_kafka_name(name)
 
     def create_topic(self, name: str, partitions: int, configs: Mapping[str, str | None]) -> None:
         """Create a topic of bytes.

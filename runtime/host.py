@@ -46,6 +46,16 @@ class Token:
     def of(commit: Commit) -> Token:
         return Token(dict(commit.ends))
 
+    @staticmethod
+    def checked(given: object) -> Token:
+        """Raises: StatementError, for anything but a token."""
+        if not isinstance(given, Token):
+            raise StatementError(
+                f"what to wait for is the token that insert() gave, not {type(given).__name__}",
+                suggestion="Use wait_idle() to wait for all there is.",
+            )
+        return given
+
     def __or__(self, other: Token) -> Token:
         ends = dict(self.ends)
         for place, end in other.ends.items():

@@ -10,6 +10,7 @@ import datetime
 import re
 
 from ..java.text import BLANKS
+from ..java.zones import offset_of
 
 _DATE = re.compile(r"([+-]?\d{1,9})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
 _TIME = re.compile(r"(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?)?", re.ASCII)
@@ -69,8 +70,10 @@ def parse_timestamp(text: str) -> int:
         rest = rest[: zone.start()]
         word = zone[0]
         if word not in "Zz":
-            digits = word[1:].replace(":", "").ljust(4, "0")
-            zone_ms = (int(digits[:2]) * 60 + int(digits[2:])) * 60_000 * (-1 if word[0] == "-" else 1)
+            offset = offset_of(word)
+            if offset is None:
+                raise ValueError(f"'{text}' has the offset {word}: they go from -18:00 to +18:00")
+            zone_ms = offset
     if mark:
         time_text = rest
     else:

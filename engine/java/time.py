@@ -298,7 +298,11 @@ def field_value(field: Field, text: str) -> tuple[str, int | Zone]:
         case "S":
             return "n", int(text.ljust(9, "0"))
         case "X" | "x" | "Z" | "O":
-            return "zone", fixed_zone(offset_of(text.upper().removeprefix("GMT")) or 0)
+            words = text.upper().removeprefix("GMT")
+            offset = 0 if words in ("", "Z") else offset_of(words)
+            if offset is None:
+                raise ValueError(f"{text!r} is no offset: they go from -18:00 to +18:00")
+            return "zone", fixed_zone(offset)
         case "V":
             return "zone", zone_of(text)
         case "z":

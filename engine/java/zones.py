@@ -9,6 +9,8 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _OFFSET = re.compile(r"([+-])(\d\d?)(?::(\d\d)(?::(\d\d))?|(\d\d)(\d\d)?)?")
+OFFSET_MAX_MS = 18 * 3_600_000
+"""Java's zones are at most 18 hours from UTC."""
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_MS = int((datetime(1, 1, 3) - _EPOCH).total_seconds() * 1000)
 _LAST_MS = int((datetime(9999, 12, 29) - _EPOCH).total_seconds() * 1000)
@@ -140,9 +142,10 @@ def offset_of(text: str) -> int | None:
     if match is None:
         return None
     hours, minutes, seconds = int(match[2]), int(match[3] or match[5] or 0), int(match[4] or match[6] or 0)
-    if hours > 18 or minutes > 59 or seconds > 59:
+    milliseconds = ((hours * 60 + minutes) * 60 + seconds) * 1000
+    if minutes > 59 or seconds > 59 or milliseconds > OFFSET_MAX_MS:
         return None
-    return (-1 if match[1] == "-" else 1) * ((hours * 60 + minutes) * 60 + seconds) * 1000
+    return -milliseconds if match[1] == "-" else milliseconds
 
 
 def offset_name(offset_ms: int) -> str:

@@ -50,7 +50,7 @@ def window_aggregate(build: Builder, node: p.WindowAggregate, input_: Lowered, b
 
     transform = view_transform(key_count, calls, size_ms=spec.size_ms)
     number = build.add(d.Step(name, (input_.number,), make))
-    return Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True))
+    return Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True, final=final))
 
 
 def session_aggregate(build: Builder, node: p.SessionAggregate, input_: Lowered, before: bool) -> Lowered:
@@ -74,7 +74,7 @@ def session_aggregate(build: Builder, node: p.SessionAggregate, input_: Lowered,
 
     transform = view_transform(key_count, calls, session=True)
     number = build.add(d.Step(name, (input_.number,), make))
-    return Lowered(number, StoredTable.of_groups(name, "sessions", node.schema, transform, windowed=True))
+    return Lowered(number, StoredTable.of_groups(name, "sessions", node.schema, transform, windowed=True, final=final))
 
 
 def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, build: Builder) -> tuple[AggregateCall, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...errors import Span, StatementError
 from ...grammar import ast
 from ...runtime.query.lifecycle import COPY_OF
-from ...storage.log.ownership import refused_name, refused_write
+from ...storage.log.ownership import refused_name, refused_new_name, refused_write
 from ..analysis.with_clause import WithClause
 from ..catalog import Catalog, FormatInfo
 from ..schema import Schema
@@ -45,7 +45,7 @@ class Live:
         self, topic: str, clause: WithClause, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool, written: bool
     ) -> None:
         missing = self.engine.topic(topic) is None
-        refused = refused_name(topic) if missing else refused_write(topic, None) if written else None
+        refused = refused_new_name(topic) if missing else refused_write(topic, None) if written else None
         if refused is not None:
             raise StatementError(
                 refused, span=clause.span("KAFKA_TOPIC") or span, suggestion="Choose another name for the topic."

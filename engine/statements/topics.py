@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...errors import StatementError
 from ...limits import PARTITIONS_MAX
-from ...storage.log.ownership import refused_name
+from ...storage.log.ownership import is_own_name, refused_name, refused_new_name
 from ...storage.log.protocol import Log, TopicConfig
 from ...storage.log.topic_config import described, with_config
 from ..catalog import DataSource
@@ -78,9 +78,12 @@ def create(engine: Engine, name: str, partitions: int, replicas: int, config: Ma
         StatementError: it exists, or cannot have so many partitions or such a config.
         StorageError: the disk failed.
     """
-    if not name or engine.topic(name) is not None:
-        raise StatementError(f"there is a topic {name} already" if name else "a topic needs a name")
-    _check_name(name)
+    if not name:
+        raise StatementError("a topic needs a name")
+    if (refused := refused_new_name(name)) is not None:
+        raise StatementError(refused, suggestion="Choose another name.")
+    if engine.topic(name) is not None:
+        raise StatementError(f"there is a topic {name} already")
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise StatementError(f"a topic has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
     engine.create_topic(name, with_config(TopicConfig(partitions), config or {}), replicas)
@@ -96,6 +99,8 @@ def alter(engine: Engine, name: str, config: Mapping[str, object] | None, partit
         StorageError: a record has a key, or the disk failed.
     """
     old = _existing(engine, name)
+    if is_own_name(name):
+        raise StatementError(f"the topic {name} is the engine's own: only the engine changes it")
     new = with_config(old, config or {})
     have = engine.partitions(name)
     if partitions is not None and partitions != have:
@@ -158,7 +163,7 @@ def describe(engine: Engine, name: str) -> TopicDescription:
         StatementError: there is none.
         StorageError: the log is damaged.
     """
-    config = engine.topic(name)
+    config = engine.topic(name) if isinstance(name, str) else None
     if config is None:
         raise StatementError(f"there is no topic {name}", suggestion="SHOW ALL TOPICS; lists them.")
     log = engine.log
@@ -201,7 +206,7 @@ def last_time(log: Log, topic: str, partition: int) -> int | None:
 
 
 def _existing(engine: Engine, name: str) -> TopicConfig:
-    config = engine.topic(name)
+    config = engine.topic(name) if isinstance(name, str) else None
     if config is None:
         raise StatementError(f"there is no topic {name}", suggestion="SHOW TOPICS; lists them.")
     if config.internal:

@@ -37,7 +37,7 @@ from .group_states import (
 from .session_merges import merge_one_by_one, sessions_in_order
 from .session_output import Emissions
 from .sessions import Session, SessionRows
-from .suppress import ClosingWindows, emission_order, held_back
+from .suppress import PUT_OUT, ClosingWindows, emission_order, held_back, put_out_field
 
 STORE = "sessions"
 STREAM_TIME = "STREAM_TIME"
@@ -55,7 +55,8 @@ class SessionAggregate(Operator):
     EMIT CHANGES puts out, for every row, a tombstone for each session it changed, under that session's old bounds, and
     then the new session.  (No tombstone for a row that falls on a session of a single instant: the bounds stay.)  If only
     the last update of a step is wanted, it puts out tombstones for bounds that are no more and sessions as they ended up.
-    EMIT FINAL (``final``) puts each session out once, at the first row with stream time - grace - gap above its end.
+    EMIT FINAL (``final``) puts each session out once, at the first row with stream time - grace - gap above its end; pull
+    queries see it from then on.
 
     The output's timestamp is the session's end.  A session can be joined by a row, and is kept in the store, as long as
     its end is above stream time before that row - ``retention_ms``; with ``final`` as long as it is not put out.
@@ -67,7 +68,8 @@ class SessionAggregate(Operator):
         schema: group keys, one column per call, then ``extras``.
         key_count: of the input, and of the schema; at least 1.
         calls: the aggregates; all must be able to merge.
-        retention_ms: at least gap + grace, which is also the default.
+        retention_ms: at least gap + grace, which is also the default; with ``final`` at least twice that, so that a session
+            can be read for a while after it was put out.
         final: EMIT FINAL.
         before: the output carries ``before`` images (HAVING needs them).
         extras: which of ROWTIME, WINDOWSTART and WINDOWEND the output has as columns.
@@ -91,7 +93,7 @@ class SessionAggregate(Operator):
         self._key_count = key_count
         self._windows = windows
         self._open_ms = windows.gap_ms + windows.grace_ms
-        self._retention_ms = max(retention_ms or 0, self._open_ms)
+        self._retention_ms = max(retention_ms or 0, self._open_ms * 2 if final else self._open_ms)
         self._visible_ms = self._open_ms if final else self._retention_ms
         self._final = final
         self._before = before
@@ -99,7 +101,11 @@ class SessionAggregate(Operator):
         keys = [schema.field(i) for i in range(key_count)]
         end = StateField(WINDOWEND, np.dtype(np.int64), pa.int64(), NO_TIME)
         self._states = GroupStates(
-            STORE, pa.schema([*keys, pa.field(WINDOWSTART, pa.int64())]), calls, [end], expiry=WINDOWEND
+            STORE,
+            pa.schema([*keys, pa.field(WINDOWSTART, pa.int64())]),
+            calls,
+            [end, put_out_field()] if final else [end],
+            expiry=WINDOWEND,
         )
         self._latest = KeyedStore(
             "latest",
@@ -347,6 +353,7 @@ class SessionAggregate(Operator):
         rows = np.searchsorted(times, self._windows.closing_times(ends))
         order = emission_order(rows, [ends, starts], keys[: self._key_count])
         slots, starts, ends, rows = slots[order], starts[order], ends[order], rows[order]
+        store.write(PUT_OUT, slots, np.ones(len(slots), np.bool_))
         return closed_batch(
             batch,
             self._schema,

@@ -8,15 +8,24 @@ out exactly one row, and nothing happens without a new row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from ...storage.state.expiry import ExpiryQueue
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.order import key_ranks
+from ...storage.state.store import StateField
 from ..batch import Int64s
 from ..metrics import Waiting
+
+PUT_OUT: Final = "PUT_OUT"
+"""Whether a window has been put out: pull queries see no others.  It is the last field of its store."""
+
+
+def put_out_field() -> StateField:
+    return StateField(PUT_OUT, np.dtype(np.bool_), pa.bool_(), False)
 
 
 class ClosingWindows:
@@ -25,6 +34,7 @@ class ClosingWindows:
     The store expires by an instant of the window (its start, or a session's end) which decides when it closes.
 
     Args:
+        store: it has the field `PUT_OUT`, which the caller writes.
         instants: that instant of live slots.
     """
 
@@ -41,6 +51,10 @@ class ClosingWindows:
         slots = self._store.expired(before)
         instants = self._instants(slots)
         self._kept.add(slots, instants)
+        before_now = slots[instants < already]
+        if len(before_now):  # of a version that did not note it
+            unmarked = before_now[~self._store.read(PUT_OUT, before_now)]
+            self._store.write(PUT_OUT, unmarked, np.ones(len(unmarked), np.bool_))
         return slots[instants >= already]
 
     def expired(self, before: int) -> Int64s:

@@ -23,7 +23,7 @@ from ..windows import TimeWindows, running_stream_times
 from .aggregate import rowtime_field
 from .base import Operator, OperatorContext
 from .group_states import NO_TIME, ROWTIME, WINDOWSTART, AggregateCall, GroupStates, closed_batch, output_batch
-from .suppress import ClosingWindows, emission_order, held_back
+from .suppress import PUT_OUT, ClosingWindows, emission_order, held_back, put_out_field
 
 STORE = "windows"
 STREAM_TIME = "STREAM_TIME"
@@ -36,9 +36,10 @@ class WindowAggregate(Operator):
     time, the largest timestamp so far, includes the row.  A row that no window takes is late; it is counted and no more.
 
     EMIT CHANGES puts out the updated window for every row and window, ascending by start.  EMIT FINAL (``final``) puts
-    each window out once, at the row that closes it, however far that row is ahead.  Without ``emit_expired`` that is only
-    done for windows still retained then, as in ksqlDB: a window that starts more than ``retention_ms`` before the latest
-    window of the closing row is lost, so input that pauses for longer than a window loses windows.
+    each window out once, at the row that closes it, however far that row is ahead; pull queries see it from then on.
+    Without ``emit_expired`` that is only done for windows still retained then, as in ksqlDB: a window that starts more than
+    ``retention_ms`` before the latest window of the closing row is lost, so input that pauses for longer than a window
+    loses windows.
 
     The output's timestamp is the largest of the window's rows.  A window is removed from the store when it starts more
     than ``retention_ms`` before the latest window.
@@ -78,7 +79,8 @@ class WindowAggregate(Operator):
         self._before = before
         self._extras = tuple(extras)
         keys = pa.schema([*(schema.field(i) for i in range(key_count)), pa.field(WINDOWSTART, pa.int64())])
-        self._states = GroupStates(STORE, keys, calls, [rowtime_field()], expiry=WINDOWSTART)
+        extra = [rowtime_field(), put_out_field()] if final else [rowtime_field()]
+        self._states = GroupStates(STORE, keys, calls, extra, expiry=WINDOWSTART)
         self._scalars = ScalarStore("time", {STREAM_TIME: NO_TIME})
         self._advance_to = NO_TIME
         self._closing = ClosingWindows(self._states.store, self._starts)
@@ -178,6 +180,7 @@ class WindowAggregate(Operator):
             slots, starts, rows = slots[retained], starts[retained], rows[retained]
         order = emission_order(rows, [starts], self._states.store.keys_of(slots)[: self._key_count])
         slots, starts, rows = slots[order], starts[order], rows[order]
+        self._states.store.write(PUT_OUT, slots, np.ones(len(slots), np.bool_))
         return closed_batch(
             batch,
             self._schema,

@@ -11,6 +11,9 @@ but nothing more is written to it.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from ...errors import unwritable
 from ..layout import CHANGELOG_PREFIX
 from .protocol import TopicConfig
@@ -20,8 +23,10 @@ __all__ = [
     "SCHEMAS",
     "STATEMENTS",
     "SUBMISSIONS",
+    "is_kafka_name",
     "is_own_name",
     "refused_name",
+    "refused_new_name",
     "refused_write",
 ]
 
@@ -34,6 +39,8 @@ SCHEMAS = "_schemas"
 PROCESSING_LOG = "ksql_processing_log"
 """What was bad; anybody may read it."""
 
+_KAFKA_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+"""What Kafka calls topics, with two exceptions: clients that list topics take no other names."""
 _PREFIXES = ("_penstock", CHANGELOG_PREFIX)
 _NAMES = frozenset({SCHEMAS, PROCESSING_LOG})
 
@@ -53,6 +60,23 @@ def refused_name(name: str) -> str | None:
     if is_own_name(name):
         return f"topics named {name} are the engine's own: {_words()}"
     return None
+
+
+def is_kafka_name(name: str) -> bool:
+    """Whether a topic can have the name in Kafka."""
+    return _KAFKA_NAME.fullmatch(name) is not None and name not in (".", "..")
+
+
+def refused_new_name(name: object) -> str | None:
+    """Why nobody but the engine makes a topic of this name, in one clause; None if anybody may."""
+    if not isinstance(name, str):
+        return f"the name of a topic is text, not {type(name).__name__}"
+    if (refused := refused_name(name)) is not None:
+        return refused
+    if is_kafka_name(name):
+        return None
+    shown = name if len(name) < 60 else f"{name[:40]}.. ({len(name)} characters)"
+    return f"a topic cannot be called {shown!r}: a name has 1 to 249 letters (a to z), digits, '.', '_' and '-'"
 
 
 def refused_write(name: str, config: TopicConfig | None) -> str | None:

@@ -165,3 +165,29 @@ def test_a_row_that_was_put_out_unmatched_is_matched_by_no_late_row(db: Database
     assert found == [(1, 0) if first == "s" else (0, 1)]
     (query,) = db.queries.values()
     assert query.progress().account.late == 1
+
+
+@pytest.mark.parametrize("window", ["TUMBLING (SIZE 10 SECONDS,", "SESSION (10 SECONDS,"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_reading_shows_what_emit_final_put_out(db: Database, window: str, cut: bool) -> None:
+    """A window that is still open is not there for readers, whatever they ask with, and is once it was put out."""
+    stream(db)
+    db.execute(
+        f"CREATE TABLE f AS SELECT k, COUNT(*) AS n FROM s WINDOW {window} GRACE PERIOD 0 SECONDS) GROUP BY k EMIT FINAL;"
+    )
+
+    def seen() -> list[list[Any]]:
+        answers = [
+            db.sql("SELECT n FROM f;"),
+            db.sql("SELECT n FROM f WHERE k = 'a';"),
+            db.sql("SELECT n FROM f ORDER BY n LIMIT 5;"),
+            db.duckdb("SELECT n FROM f"),
+        ]
+        return [[n for (n,) in answer.fetchall()] for answer in answers] + [[row["N"] for row in db.table("f").rows("a")]]
+
+    insert(db, [0, 1], cut=cut)
+    assert seen() == [[]] * 5
+    insert(db, [12], cut=cut)
+    assert seen() == [[2]] * 5
+    insert(db, [23], cut=cut)
+    assert seen() == [[1]] * 5
