@@ -89,14 +89,21 @@ class Engine:
 
     def partitions(self, name: str) -> int:
         """How many partitions a topic was asked to have."""
-        config = self.log.topics()[name]
+        config = self._config(name)
         return int(config.properties.get(LOGICAL_PARTITIONS, config.partitions))
 
-    def replicas(self, name: str) -> int:
-        return int(self.log.topics()[name].properties.get(REPLICAS, "1"))
+    def _config(self, name: str) -> TopicConfig:
+        config = self.log.config(name)
+        if config is None:
+            raise StorageError(f"there is no topic {name!r}")
+        return config
 
-    def create_topic(self, name: str, config: TopicConfig, replicas: int = 1) -> None:
-        """Create a topic; what was asked for is kept where the physical topic differs."""
+    def replicas(self, name: str) -> int:
+        return int(self._config(name).properties.get(REPLICAS, "1"))
+
+    def create_topic(self, name: str, config: TopicConfig, replicas: int = 1, *, durable: bool = True) -> None:
+        """Create a topic; what was asked for is kept where the physical topic differs.  For ``durable`` see
+        `Log.create_topic`."""
         properties: dict[str, str] = dict(config.properties)
         if replicas != 1:
             properties[REPLICAS] = str(replicas)
@@ -104,7 +111,7 @@ class Engine:
         if self.one_partition and partitions != 1:
             properties[LOGICAL_PARTITIONS] = str(partitions)
             partitions = 1
-        self.log.create_topic(name, replace(config, partitions=partitions, properties=properties))
+        self.log.create_topic(name, replace(config, partitions=partitions, properties=properties), durable=durable)
 
     # --- sources ---------------------------------------------------------------------------
 

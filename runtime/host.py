@@ -372,6 +372,7 @@ class QueryHost:
         yield from self._wait_until(run, targets, deadline)
 
     def _wait_until(self, run: QueryRun, targets: Mapping[TopicPartition, int], deadline: float | None) -> Iterator[_Pause]:
+        pause_s = 0.001
         while True:
             epoch = self.log.epoch
             if self._threads == 0:
@@ -392,7 +393,8 @@ class QueryHost:
             if left is not None and left <= 0:
                 raise StatementError(f"query {run.query_id} has not taken in what was written within the time given")
             # a commit is visible a moment before the query counts it: look again soon
-            yield epoch, 0.05 if left is None else min(left, 0.05)
+            yield epoch, pause_s if left is None else min(left, pause_s)
+            pause_s = min(2 * pause_s, 0.05)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """Block until all running queries have taken in all there is, push queries included; paused and failed ones, and

@@ -5,8 +5,9 @@ the end of its input, on the calling thread.  With threads, workers do the same 
 a query is stepped by one thread at a time.
 
 Workers look only at queries that may have something to do: those that read a partition which has grown, or that have been
-added, resumed, or stepped with success.  So idle queries cost nothing, however many there are, and the readers of a topic
-are stepped one after the other while what was decoded of it is at hand.
+added or resumed, or that a step has not brought to the end of their input.  So idle queries cost nothing, however many there
+are.  The readers of a topic are stepped one after the other while what was decoded of it is at hand, and their commits are
+done together, with one sync (`Together`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..errors import InternalError, PenstockError, StorageError
 from ..storage import interrupts
 from ..storage.log.protocol import Log, TopicPartition
 from .query.lifecycle import QueryRun
+from .query.together import Together
 
 _LOGGER = logging.getLogger("penstock.scheduler")
 _IDLE_WAIT_S = 0.5
@@ -130,50 +132,65 @@ class Scheduler:
         while self._step(run):
             pass
 
-    def _step(self, run: QueryRun, *, patient: bool = False, aside: bool = False, bounded: bool = False) -> bool:
+    def _step(
+        self, run: QueryRun, *, patient: bool = False, together: Together | None = None, bounded: bool = False
+    ) -> bool:
         try:
-            return run.step(patient=patient, aside=aside, bounded=bounded)
+            return run.step(patient=patient, together=together, bounded=bounded)
         except PenstockError as error:
             _LOGGER.error("query %s stopped: %s", run.query_id, error, exc_info=isinstance(error, InternalError))
             return False
 
-    def _step_aside(self, run: QueryRun, aside: bool) -> bool:
+    def _step_safely(self, run: QueryRun, together: Together | None) -> bool:
         """A step on a worker, which nothing that happens in it may end."""
         try:
-            return self._step(run, patient=True, aside=aside, bounded=True)
+            return self._step(run, patient=True, together=together, bounded=True)
         except BaseException:
             _LOGGER.exception("a step of the query %s broke off", run.query_id)
             return False
 
     def _work(self) -> None:
-        aside = False
+        together = Together(self._log)
         while True:
             epoch, version = self._log.epoch, self._version
             self._housekeep()
-            progressed = 0
+            progressed = False
             runs = self._due_runs()
+            gathered: list[QueryRun] = []
             for run in runs:
                 if not self._claim(run):
                     continue
                 moved = False
                 try:
-                    moved = self._step_aside(run, aside)
-                    progressed += moved
+                    moved = self._step_safely(run, together if len(runs) > 1 else None)
                 finally:
                     with self._changed:
                         self._busy.discard(run.query_id)
-                        if moved or run.patience_s is not None:
+                        if (moved and run.goes_on(self._ends)) or run.patience_s is not None:
                             self._due.add(run.query_id)
                         self._changed.notify_all()
+                gathered.append(run)
+                progressed |= moved
+                if together.due:
+                    self._commit(together, gathered)
+            self._commit(together, gathered)
             with self._lock:
                 if self._stopping:
                     return
-            if progressed:
-                aside = progressed > 1  # several had something to do, and probably will have the next time
-            else:
+            if not progressed:
                 patience = [s for run in runs if run.state == "RUNNING" and (s := run.patience_s) is not None]
                 wait_s = min([_IDLE_WAIT_S, *patience])
                 self._log.wait(epoch, wait_s, lambda seen=version: self._version != seen)  # type: ignore[misc]
+
+    def _commit(self, together: Together, runs: list[QueryRun]) -> None:
+        """Commit what these runs have left to be committed, and have each of them know what became of it."""
+        together.commit()
+        for run in runs:
+            try:
+                run.settle()
+            except PenstockError as error:
+                _LOGGER.error("query %s stopped: %s", run.query_id, error, exc_info=isinstance(error, InternalError))
+        runs.clear()
 
     def _due_runs(self) -> list[QueryRun]:
         """Runs that may have something to do, in order of creation."""

@@ -79,6 +79,9 @@ class Files(Protocol):
     def make_directories(self, paths: Sequence[str]) -> None:
         """The same for many at once, with one sync for those that stand in one directory."""
 
+    def begin_directories(self, paths: Sequence[str]) -> Sequence[str]:
+        """The same without any sync: the directories to be synced until all of them are durable."""
+
     def rename(self, source: str, target: str) -> None:
         """Move a file, replacing ``target`` in one instant."""
 

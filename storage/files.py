@@ -139,6 +139,10 @@ class RealFiles(ReplaceByRename):
         self.make_directories([path])
 
     def make_directories(self, paths: Sequence[str]) -> None:
+        for directory in self.begin_directories(paths):
+            self.sync_directory(directory)
+
+    def begin_directories(self, paths: Sequence[str]) -> Sequence[str]:
         changed: dict[str, None] = {}
         for full in map(self._full, paths):
             missing = full
@@ -149,8 +153,7 @@ class RealFiles(ReplaceByRename):
                 os.makedirs(full, exist_ok=True)
             except OSError as error:
                 raise _storage_error(error, "create the directory", full) from error
-        for directory in changed:
-            _sync_directory(directory)
+        return [os.path.relpath(full, self.root).replace(os.sep, "/") for full in changed]
 
     def rename(self, source: str, target: str) -> None:
         try:

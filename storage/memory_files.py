@@ -49,8 +49,12 @@ class MemoryFiles(ReplaceByRename):
             self._directories.update("/".join(parts[: i + 1]) for i in range(len(parts)))
 
     def make_directories(self, paths: Sequence[str]) -> None:
+        self.begin_directories(paths)
+
+    def begin_directories(self, paths: Sequence[str]) -> Sequence[str]:
         for path in paths:
             self.make_directory(path)
+        return []
 
     def rename(self, source: str, target: str) -> None:
         with self._guard:

@@ -109,7 +109,8 @@ def _prepare_topic(engine: Engine, change: Change) -> None:
     match change:
         case SetSource(source=source, topic=topic):
             if topic is not None and engine.topic(source.topic) is None:
-                engine.create_topic(source.topic, _config(source, topic), topic.replicas)
+                # the journal, which is on the disk, has it made again should a crash lose it: no statement came after it
+                engine.create_topic(source.topic, _config(source, topic), topic.replicas, durable=False)
             elif engine.topic(source.topic) is not None:
                 _widen_topic(engine, source)
 
@@ -120,9 +121,9 @@ def _config(source: DataSource, topic: NewTopic) -> TopicConfig:
 
 
 def _widen_topic(engine: Engine, source: DataSource) -> None:
-    config = engine.log.topics()[source.topic]
+    config = engine.topic(source.topic)
     wanted = value_type(source.value_format, source.schema)
-    if wanted is None or config.value_type is None:
+    if config is None or wanted is None or config.value_type is None:
         return
     have = list(config.value_type)
     names = {f.name for f in have}

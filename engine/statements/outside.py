@@ -123,6 +123,8 @@ class Live:
         return None if self.engine.topic(topic) is None else (topic, self.engine.log.topic_id(topic))
 
     def check_circle(self, catalog: Catalog, topic: str, sources: Iterable[str], span: Span) -> None:
+        if self.is_missing(topic):
+            return  # nothing reads it
         topics = {name: source.topic for name, source in catalog.sources.items()}
         left, seen = [topics[name] for name in sources if name in topics], set()
         while left:

@@ -14,11 +14,12 @@ A query's state changes travel in the same transaction as its outputs and its in
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...errors import StorageError
-from ...storage.log.protocol import Log, TopicPartition, Transaction
+from ...storage.log.protocol import Log, TopicPartition, Transaction, partitions
 from ..batch import Batch, Int64s, concat
 from ..dataflow import Dataflow, Sink, Tap
 from ..metrics import Account
@@ -31,6 +32,22 @@ from .recovery import StateKeeper
 from .reports import complain
 from .taken import Input, Outcome, Taken
 from .task import NodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A step's transaction.
+
+    Attributes:
+        account: of the query, once it has happened.
+        nothing: there is nothing in it that is to be kept.
+    """
+
+    transaction: Transaction
+    outcome: Outcome
+    account: Account
+    durable: bool
+    nothing: bool
 
 
 class StepCommitter:
@@ -56,7 +73,6 @@ class StepCommitter:
         input_nodes: frozenset[int],
         published: Published,
     ) -> None:
-        topics = log.topics()
         self.account = Account()
         self._query_id = query_id
         self._dataflow = dataflow
@@ -67,7 +83,7 @@ class StepCommitter:
         self._input_nodes = input_nodes
         self._published = published
         self._writers = {
-            number: SinkWriter(node, log, topics[node.topic].partitions if node.topic else 1)
+            number: SinkWriter(node, log, 1 if node.topic is None else partitions(log, node.topic))
             for number, node in enumerate(dataflow.nodes)
             if isinstance(node, Sink)
         }
@@ -79,33 +95,49 @@ class StepCommitter:
             NodeError: a sink cannot take its rows; it did not happen.
             StorageError: it did not happen.
         """
+        begun = self.begin(outcome)
+        if begun.nothing:
+            begun.transaction.abort()
+        else:
+            begun.transaction.commit(begun.durable)
+        self.finish(begun)
+
+    def begin(self, outcome: Outcome) -> Begun:
+        """Make a transaction of a step, for whoever commits it and then calls `finish`.
+
+        Raises:
+            NodeError: a sink cannot take its rows.
+            StorageError: a topic is gone.
+        """
         transaction = self._log.transaction()
         account = self.account.plus(outcome.account).plus(self._write(transaction, outcome))
-        self._finish(transaction, outcome, account, moved=True)
+        return self._filled(transaction, outcome, account)
+
+    def finish(self, begun: Begun) -> None:
+        """It has happened: let that be seen, and hand its rows to subscriptions."""
+        outcome = begun.outcome
+        self._published.parts = outcome.published  # before positions say that it has been taken in
+        self._taken_in(begun)
         for number, node in enumerate(self._dataflow.nodes):
             if isinstance(node, Tap):
                 output = concat([own[number] for own in outcome.batches])
                 if len(output):
                     node.receive(output)
 
-    def _finish(self, transaction: Transaction, outcome: Outcome, account: Account, *, moved: bool) -> None:
-        """Commit; ``moved``: the state is another one afterwards."""
-        taken = outcome.taken
+    def _filled(self, transaction: Transaction, outcome: Outcome, account: Account) -> Begun:
+        """With all but the rows: complaints, state, positions."""
         rows = outcome.complaints.records()
         if rows is not None:
             transaction.append(TOPIC, rows, 0)
-        if self._ledger.kept:
+        kept = self._ledger.kept
+        if kept:
             self._keeper.append_changes(transaction, outcome.changes)
-            self._note(transaction, taken, account)
-            transaction.commit(durable=self._dataflow.durable)
-        elif rows is not None:
-            transaction.commit(durable=False)
-        else:
-            transaction.abort()
-        if moved:
-            self._published.parts = outcome.published  # before positions say that it has been taken in
-        self.account = account
-        for item in taken:
+            self._note(transaction, outcome.taken, account)
+        return Begun(transaction, outcome, account, kept and self._dataflow.durable, not kept and rows is None)
+
+    def _taken_in(self, begun: Begun) -> None:
+        self.account = begun.account
+        for item in begun.outcome.taken:
             item.input.committed = item.next_offset
 
     def _write(self, transaction: Transaction, outcome: Outcome) -> Account:
@@ -139,8 +171,9 @@ class StepCommitter:
     def commit_without(self, taken: list[Taken], complaints: ProcessingLog) -> None:
         """Commit a step of one row without that row, which is bad."""
         outcome = Outcome(taken, [], [], Account(read=1, bad=1), complaints)
-        transaction = self._log.transaction()
-        self._finish(transaction, outcome, self.account.plus(outcome.account), moved=False)
+        begun = self._filled(self._log.transaction(), outcome, self.account.plus(outcome.account))
+        begun.transaction.commit(begun.durable)
+        self._taken_in(begun)
 
     def commit_start(self) -> None:
         """Commit where the inputs are read from, and the account, before the first step.

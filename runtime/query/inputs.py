@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from ...errors import DataError, OffsetOutOfRangeError
-from ...storage.log.protocol import Log, TopicPartition
+from ...storage.log.protocol import Log, TopicPartition, partitions
 from ..batch import Int64s
 from ..clock import now_ms
 from ..dataflow import Dataflow, Source
@@ -35,7 +35,6 @@ class Inputs:
     def __init__(
         self, dataflow: Dataflow, log: Log, decoded: DecodedTopics, rows_max: int, pool: Executor | None = None
     ) -> None:
-        topics = log.topics()
         self._dataflow = dataflow
         self._log = log
         self._decoded = decoded
@@ -45,7 +44,7 @@ class Inputs:
             Input(number, node, partition, 0)
             for number, node in enumerate(dataflow.nodes)
             if isinstance(node, Source)
-            for partition in range(topics[node.topic].partitions)
+            for partition in range(partitions(log, node.topic))
         ]
         self.places = list({(i.source.topic, i.partition) for i in self._entries})
         self._waiting_since: dict[int, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -14,7 +14,7 @@ from typing import Literal
 
 from ...errors import DataError, InternalError, OffsetOutOfRangeError, PenstockError, StatementError, StorageError
 from ...limits import MARKED_STATE_BYTES_MAX
-from ...storage.log.protocol import TopicConfig, TopicPartition
+from ...storage.log.protocol import TopicConfig, TopicPartition, partitions
 from ...storage.state.store import Capture
 from ..dataflow import Dataflow, Sink, Source, View
 from ..metrics import Account, Progress, Tally
@@ -31,6 +31,7 @@ from .services import Services
 from .step import PARALLEL_ROWS_MIN, StepComputer
 from .taken import Outcome, Taken
 from .task import NodeError, Task
+from .together import Together
 
 _LOGGER = logging.getLogger("penstock.queries")
 
@@ -41,18 +42,31 @@ COPY_OF = "copy.of"
 
 @dataclass(frozen=True, slots=True)
 class _Committing:
-    """A commit that is under way: of what was taken, and the state before that step if it is marked."""
+    """A commit that is under way: of what was taken, and the state before that step if it is marked.
 
-    future: Future[None]
+    Attributes:
+        wait: returns, when it is known, what it failed with; None if it happened.
+    """
+
+    wait: Callable[[], BaseException | None]
     taken: list[Taken]
     marks: list[Capture] | None
+    gathered: bool
+
+
+def _waiting_for(future: Future[None]) -> Callable[[], BaseException | None]:
+    def outcome() -> BaseException | None:
+        wait([future])
+        return future.exception()
+
+    return outcome
 
 
 class QueryRun:
     """One query.  Thread-safe: ``lock`` is held during a step.
 
     Where much is waiting, the commit of a step runs beside the computation of the next one (one at most, in order), and
-    where several queries have something to do, beside the steps of the others, so that their commits share a sync.  What
+    where several queries have something to do, their commits are done together (`Together`).  What
     others see, positions, account and state, is what is committed: whoever asks for the state waits for a commit that is
     under way.
 
@@ -95,14 +109,13 @@ class QueryRun:
         self._on_failure = on_failure
         self._on_gap = on_gap
         self._on_taken = on_taken
-        topics = self._log.topics()
         sources = [node for node in dataflow.nodes if isinstance(node, Source)]
         for source in sources:
-            if source.topic not in topics:
+            if self._log.config(source.topic) is None:
                 raise StorageError(f"query {query_id} reads topic {source.topic}, which does not exist")
         self.reads = frozenset(source.topic for source in sources)
         self.writes = frozenset(n.topic for n in dataflow.nodes if isinstance(n, Sink) and n.topic is not None)
-        self.partitions = max((topics[s.topic].partitions for s in sources), default=1)
+        self.partitions = max((partitions(self._log, s.topic) for s in sources), default=1)
         self._inputs = Inputs(dataflow, self._log, services.decoded, services.rows_max, services.pool)
         self._committing: _Committing | None = None
         self._dirty = False
@@ -174,12 +187,12 @@ class QueryRun:
         """Have the topics for copies of inner rows.  One that holds other columns is of the query that this one replaces,
         and begins anew."""
         for topic, config in self.copies.items():
-            have = self._log.topics().get(topic)
+            have = self._log.config(topic)
             if have is not None and (have.partitions, have.value_type) != (config.partitions, config.value_type):
                 self._log.delete_topic(topic)
                 have = None
             if have is None:
-                self._log.create_topic(topic, config)
+                self._log.create_topic(topic, config, durable=False)
 
     @property
     def copies(self) -> dict[str, TopicConfig]:
@@ -320,9 +333,8 @@ class QueryRun:
 
     def forget_copies(self, kept: Container[str]) -> None:
         """Delete the topics that it copied inner rows to, but for those that the query which replaces it goes on with."""
-        topics = self._log.topics()
         for topic in self.copies:
-            if topic in topics and topic not in kept:
+            if topic not in kept and self._log.config(topic) is not None:
                 self._log.delete_topic(topic)
 
     def fail(self, error: Exception) -> None:
@@ -366,6 +378,13 @@ class QueryRun:
     def lag(self) -> int:
         """Records that its inputs hold and it has not taken in."""
         return self._inputs.lag
+
+    def goes_on(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether a step has left something to do before anything comes behind these ends of its inputs."""
+        committing = self._committing
+        if committing is not None and not committing.gathered:
+            return True
+        return any(i.offset < ends.get((i.source.topic, i.partition), 0) for i in self._inputs)
 
     @property
     def patience_s(self) -> float | None:
@@ -424,13 +443,13 @@ class QueryRun:
 
     # --- a step ----------------------------------------------------------------------------
 
-    def step(self, *, patient: bool = False, aside: bool = False, bounded: bool = False) -> bool:
+    def step(self, *, patient: bool = False, together: Together | None = None, bounded: bool = False) -> bool:
         """Take in the next records, if there are any.
 
         Args:
             patient: where one input has records and another has none, wait for that one as long as
                 ``Dataflow.max_task_idle_ms`` says, by taking in nothing.
-            aside: others are to be stepped meanwhile: do not wait for the commit.
+            together: others are stepped before and after it: let the commit wait for theirs.
             bounded: others wait for this thread: take in no more than fits into some time (`Pace`).
 
         Returns:
@@ -445,7 +464,7 @@ class QueryRun:
             if self.state != "RUNNING":
                 return False
             try:
-                return self._step(patient, aside, bounded)
+                return self._step(patient, together, bounded)
             except BaseException as error:
                 # the boundary of a query: whatever it is, the query stops and shows it
                 if is_ours(error) or is_the_end(error):
@@ -453,6 +472,18 @@ class QueryRun:
                 failure = self._as_ours(error)
                 self.fail(failure)
                 raise failure from (error.cause if isinstance(error, NodeError) else error)
+
+    def settle(self) -> None:
+        """Take note of a commit that was done together with those of others.
+
+        Raises:
+            StorageError: it failed, and the query is in state ERROR.
+        """
+        committing = self._committing
+        if committing is not None and committing.gathered:
+            with self.lock:
+                if self._committing is committing:
+                    self._come_to_rest()
 
     def advance(self, time_ms: int) -> None:
         """Have stream time reach an instant in all its windows without a record, as a step of its own: those that are over
@@ -485,7 +516,7 @@ class QueryRun:
                 return InternalError(f"query {self.query_id} stopped: {error}")
         return InternalError(f"query {self.query_id} stopped: {text_of(error)}")
 
-    def _step(self, patient: bool, aside: bool, bounded: bool) -> bool:
+    def _step(self, patient: bool, together: Together | None, bounded: bool) -> bool:
         self._restore()
         self._marks = None
         taken: list[Taken] = []
@@ -502,11 +533,8 @@ class QueryRun:
             if self._on_taken is not None:
                 self._on_taken(outcome.taken)
             self._settle()
-            if self._commits_aside(taken, aside):
-                assert self._services.committer is not None
-                run = copy_context().run
-                future = self._services.committer.submit(run, self._committer.commit, outcome)
-                self._committing = _Committing(future, taken, self._marks)
+            self._committing = self._commit_later(outcome, together)
+            if self._committing is not None:
                 self._dirty = False
             else:
                 self._committer.commit(outcome)
@@ -559,8 +587,7 @@ class QueryRun:
         """
         earlier, self._committing = self._committing, None
         if earlier is not None:  # of the step before this one, which is first to be known
-            wait([earlier.future])
-            before = earlier.future.exception()
+            before = earlier.wait()
             if before is not None:
                 self._dirty, self._marks = True, earlier.marks
             if isinstance(before, NodeError):
@@ -604,15 +631,24 @@ class QueryRun:
                     complain_about_gap(complaints, self.query_id, entry, before[id(entry)], outside)
                 self._committer.commit_gap(moved, complaints)
 
-    def _commits_aside(self, taken: list[Taken], others: bool) -> bool:
-        """Whether the next step may be computed while this one is committed: there are others to step, or this one is large
-        and more is waiting; and no checkpoint, which needs state and commit to agree, is due"""
-        if self._services.committer is None or not self._ledger.kept or self._keeper.due:
-            return False
-        large = sum(len(t.positions) for t in taken) >= PARALLEL_ROWS_MIN
-        return others or (
-            large and any(self._log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in taken)
-        )
+    def _commit_later(self, outcome: Outcome, together: Together | None) -> _Committing | None:
+        """Have a step's commit done by somebody else: on a thread of its own, if the step is large and more is waiting,
+        which is computed meanwhile; else together with those of others.  None if it is to be done now, as a checkpoint,
+        which needs state and commit to agree, is due."""
+        if not self._ledger.kept or self._keeper.due:
+            return None
+        executor, taken = self._services.committer, outcome.taken
+        if executor is not None and _rows(taken) >= PARALLEL_ROWS_MIN and self._behind(taken):
+            future = executor.submit(copy_context().run, self._committer.commit, outcome)
+            return _Committing(_waiting_for(future), taken, self._marks, gathered=False)
+        if together is None:
+            return None
+        gathered = together.add(self._committer, self._committer.begin(outcome))
+        return _Committing(gathered.wait, taken, self._marks, gathered=True)
+
+    def _behind(self, taken: list[Taken]) -> bool:
+        """Whether more is waiting where records were taken from."""
+        return any(self._log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in taken)
 
     def _settle(self, *, failed: bool = False) -> bool:
         """Wait for the commit that is under way; false if there is none.
@@ -627,8 +663,7 @@ class QueryRun:
         committing = self._committing
         if committing is None:
             return False
-        wait([committing.future])
-        error = committing.future.exception()
+        error = committing.wait()
         if isinstance(error, NodeError) and not failed:
             raise error  # `_narrow` looks at what was committed
         self._committing = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -133,7 +133,7 @@ class StateKeeper:
         store = durable.store
         saved = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
         durable.changes, durable.base = 0, None
-        self._check_reach(durable, self.log.topics(), None if saved is None else saved.offset)
+        self._check_reach(durable, None if saved is None else saved.offset)
         table = None if saved is None else as_schema(saved.table, store.schema)
 
         def changes() -> Iterator[pa.RecordBatch]:
@@ -142,7 +142,7 @@ class StateKeeper:
                 if saved.delta is not None:
                     yield from as_schema(saved.delta, store.change_schema).to_batches(max_chunksize=BATCH_ROWS_MAX)
                     done(saved.delta.num_rows)
-            if durable.topic in self.log.topics():
+            if self.log.config(durable.topic) is not None:
                 for batch in self._changes(durable, 0 if saved is None else saved.offset):
                     durable.changes += batch.num_rows
                     yield as_schema(batch, store.change_schema)
@@ -152,10 +152,10 @@ class StateKeeper:
         if saved is not None and store.delta_rows is not None:
             durable.base = saved.base
 
-    def _check_reach(self, durable: DurableStore, topics: Mapping[str, TopicConfig], checkpoint: int | None) -> None:
+    def _check_reach(self, durable: DurableStore, checkpoint: int | None) -> None:
         """Whether checkpoint and changelog together hold all of a store.  Raises: StorageError."""
         start = end = 0
-        if durable.topic in topics:
+        if self.log.config(durable.topic) is not None:
             start = self.log.start_offset(durable.topic, durable.partition)
             end = self.log.end_offset(durable.topic, durable.partition)
         if start <= (checkpoint or 0) <= end:
@@ -247,10 +247,10 @@ class StateKeeper:
         return durable.columns
 
     def _topic_for(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
-        config = self.log.topics().get(durable.topic)
+        config = self.log.config(durable.topic)
         if config is None:
             config = TopicConfig(durable.partitions, pa.struct(list(schema)), internal=True)
-            self.log.create_topic(durable.topic, config)
+            self.log.create_topic(durable.topic, config, durable=False)  # what it gets is committed behind it
             return schema
         have = list(config.value_type or [])
         names = {f.name for f in have}
@@ -290,7 +290,7 @@ class StateKeeper:
     def checkpoint(self, durable: DurableStore) -> None:
         """Write a checkpoint as of the newest commit and let go of the changelog before it."""
         offset = 0
-        if durable.topic in self.log.topics():
+        if self.log.config(durable.topic) is not None:
             offset = self.log.end_offset(durable.topic, durable.partition)
         base = None if self._delta_rows(durable) is None else durable.base
         captured = durable.store.capture() if base is None else durable.store.capture_delta()
@@ -302,7 +302,7 @@ class StateKeeper:
             self.log.flush()  # a checkpoint of commits that a crash can lose would be ahead of the log
             self.checkpoints.save(durable.query_id, durable.name, durable.partition, offset, table, base)
             durable.base = offset if base is None else base
-            if durable.topic in self.log.topics():
+            if self.log.config(durable.topic) is not None:
                 self.log.delete_before(durable.topic, durable.partition, offset)
 
         if self.executor is None:
@@ -332,9 +332,8 @@ class StateKeeper:
     def forget(self) -> None:
         """The query is gone: delete changelogs and checkpoints."""
         self.abandon()
-        topics = self.log.topics()
         for topic in {d.topic for d in self.stores}:
-            if topic in topics:
+            if self.log.config(topic) is not None:
                 self.log.delete_topic(topic)
         for query_id in {d.query_id for d in self.stores}:
             self.checkpoints.delete(query_id)

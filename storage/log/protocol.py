@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...errors import StorageError
+
 Int64s = npt.NDArray[np.int64]
 TopicPartition = tuple[str, int]
 CleanupPolicy = Literal["delete", "compact", "compact,delete"]
@@ -234,8 +236,16 @@ class Log(Protocol):
         """Raises: StorageError, if it is ``foreign``.  Every call does that; this one is for who takes locks of his own
         before, which threads that are not here may have held."""
 
-    def create_topic(self, name: str, config: TopicConfig) -> None:
-        """Raises: StorageError, if it exists."""
+    def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
+        """Make a topic.
+
+        Args:
+            durable: False returns when it is visible: a crash may lose it, but keeps no durable commit that came after it
+                without it.  (A log that cannot do less makes it durable all the same.)
+
+        Raises:
+            StorageError: it exists.
+        """
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
         """Change a topic; ``value_type`` may only gain fields at its end, partitions may be added while no record has a key.
@@ -362,3 +372,11 @@ class Log(Protocol):
         """murmur2(key) % partitions for binary[n] keys, as Kafka's default partitioner places them; -1 for null keys."""
 
     def close(self) -> None: ...
+
+
+def partitions(log: Log, topic: str) -> int:
+    """How many partitions a topic has.  Raises: StorageError, if there is none of this name."""
+    config = log.config(topic)
+    if config is None:
+        raise StorageError(f"there is no topic {topic!r}")
+    return config.partitions

@@ -274,8 +274,9 @@ class Run:
             compression=self.chance.choice(("none", "none", "lz4", "zstd")),
         )
         self.state.topics[name] = TopicModel(config, [[] for _ in range(config.partitions)], [0] * config.partitions)
-        self.log.create_topic(name, config)
-        self.happened(True)
+        durable = self.chance.random() < 0.5
+        self.log.create_topic(name, config, durable=durable)
+        self.happened(durable)
 
     def alter(self) -> None:
         """A field more, if the values have fields."""

@@ -5,7 +5,7 @@ What is modelled:
 * a write is volatile until its file is synced; at a crash each of its 512-byte sectors is kept or lost, in any order, and
   each file by itself, so that what was written last may be there and what was written first may not;
 * a new, renamed or removed name is volatile until its directory is synced; at a crash a first part of a directory's
-  changes is kept;
+  changes is kept; so is a directory that `begin_directories` made, with all that is in it;
 * a sync can fail; some of what was written since the last one is then not on disk and never will be, although reads still
   show it and the next sync succeeds: the kernel marks the pages clean;
 * a write can fail for lack of space or because the disk does, after a part of it went through; so can every other call;
@@ -210,6 +210,8 @@ class FaultyFiles(ReplaceByRename):
         self._durable_names: dict[str, _Inode] = {}
         self._pending_names: dict[str, list[tuple[str, _Inode | None]]] = {}
         self._directories: set[str] = {""}
+        self._begun: set[str] = set()
+        """Directories whose own names are volatile."""
         self._listing: dict[str, set[str]] | None = None
         """What is in each directory; None after a change of directories."""
         self._dead = False
@@ -246,7 +248,17 @@ class FaultyFiles(ReplaceByRename):
             inode.crash(chance, mood(path))
             files._names[path] = files._durable_names[path] = inode
         files._directories = set(self._directories)
+        for directory in sorted(self._begun):
+            kept = {"lost": False, "kept": True}.get("" if tearing is None else mood(directory), chance.random() < 0.5)
+            if not kept:
+                files._lose_directory(directory)
         return files
+
+    def _lose_directory(self, path: str) -> None:
+        for names in (self._names, self._durable_names):
+            for name in [p for p in names if p.startswith(path + "/")]:
+                del names[name]
+        self._directories = {d for d in self._directories if d != path and not d.startswith(path + "/")}
 
     def copy(self, seed: int | None = None) -> FaultyFiles:
         """The same files, names and pending changes, to go on with independently; without a seed with the same luck."""
@@ -267,6 +279,7 @@ class FaultyFiles(ReplaceByRename):
             for directory, changes in self._pending_names.items()
         }
         files._directories = set(self._directories)
+        files._begun = set(self._begun)
         if self._writing is not None:
             inode, position, data = self._writing
             files._writing = (copied(inode), position, data)
@@ -364,6 +377,13 @@ class FaultyFiles(ReplaceByRename):
         for path in paths:
             self.make_directory(path)
 
+    def begin_directories(self, paths: Sequence[str]) -> list[str]:
+        before = set(self._directories)
+        self.make_directories(paths)
+        new = self._directories - before
+        self._begun |= new
+        return sorted({path.rpartition("/")[0] for path in new})
+
     def rename(self, source: str, target: str) -> None:
         self._call("rename", source)
         self._operate()
@@ -388,6 +408,7 @@ class FaultyFiles(ReplaceByRename):
             self.remove(name)
         self._listing = None
         self._directories = {d for d in self._directories if d != path and not d.startswith(path + "/")}
+        self._begun &= self._directories
 
     def sync_directory(self, path: str) -> None:
         error = self._fault_of("sync_directory", path)
@@ -402,6 +423,7 @@ class FaultyFiles(ReplaceByRename):
             raise error or StorageError("cannot sync the directory: simulated", path=path)
         for name, inode in changes:
             _rename(self._durable_names, name, inode)
+        self._begun = {directory for directory in self._begun if directory.rpartition("/")[0] != path}
 
     def lock(self, path: str) -> None:
         """Nobody else is there."""

@@ -36,6 +36,7 @@ from ..protocol import (
 )
 from ..settings import LogSettings
 from .commit.committer import Committer
+from .commit.contents import Contents
 from .commit.recovery import recover
 from .commit.transaction import LocalTransaction
 from .log_state import LogState, Topic
@@ -133,7 +134,7 @@ class LocalLog:
 
     # ------------------------------------------------------------------------------------------------------- topics
 
-    def create_topic(self, name: str, config: TopicConfig) -> None:
+    def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
         """See `protocol.Log.create_topic`."""
         self._state.check_process()
         if config.partitions < 1:
@@ -146,8 +147,12 @@ class LocalLog:
             if name in self._state.topics:
                 raise StorageError(f"the topic {name!r} exists")
             state = state_of(config, self._state.manifest.next_topic_id, config.partitions)
-            self._files.make_directories([partition_directory(name, state.id, i) for i in range(config.partitions)])
-            self.committer.record(TopicDefined(name, state))
+            directories = [partition_directory(name, state.id, i) for i in range(config.partitions)]
+            if durable:
+                self._files.make_directories(directories)
+            else:
+                self.committer.begun(self._files.begin_directories(directories))
+            self.committer.record(TopicDefined(name, state), durable=durable)
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
         """See `protocol.Log.alter_topic`."""
@@ -187,8 +192,8 @@ class LocalLog:
         with self.committer.write_lock:
             topic = self.topic(name)
             self.committer.record(TopicDeleted(name))
+            self.committer.forget(topic_directory(name, topic.id))
             for partition in topic.partitions:
-                self.committer.forget(partition)
                 partition.close()
             discard(self._files, topic_directory(name, topic.id), directory=True)
 
@@ -226,8 +231,22 @@ class LocalLog:
     def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
         """See `protocol.Log.commit_all`."""
         self._state.check_process()
-        own = [(cast(LocalTransaction, transaction), durable) for transaction, durable in transactions]
-        self.committer.commit([(transaction.prepare(), durable) for transaction, durable in own], outcomes)
+        found: list[Outcome | None] = [None] * len(transactions)
+        places: list[int] = []
+        prepared: list[tuple[Contents, bool]] = []
+        for place, (transaction, durable) in enumerate(transactions):
+            try:
+                prepared.append((cast(LocalTransaction, transaction).prepare(), durable))
+                places.append(place)
+            except StorageError as error:
+                found[place] = error
+        own: list[Outcome | None] = []
+        try:
+            self.committer.commit(prepared, own)
+        finally:
+            for place, outcome in zip(places, own):
+                found[place] = outcome
+            outcomes[:] = found
 
     def next_turn(self, topic: str, count: int) -> int:
         """Whose turn it is among a topic's partitions to get the first of ``count`` records without a key."""

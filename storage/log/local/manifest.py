@@ -252,12 +252,11 @@ class Manifest(msgspec.Struct, tag="manifest"):
 
     def _define(self, entry: TopicDefined) -> None:
         known = self.topics.get(entry.name)
-        if known is None:
-            self.topics[entry.name] = entry.state
-            self.next_topic_id = max(self.next_topic_id, entry.state.id + 1)
-        else:
-            entry.state.partitions = [*known.partitions, *entry.state.partitions]
-            self.topics[entry.name] = entry.state
+        # of its own: the entry may have yet to be written when the topic changes
+        new = [PartitionState(p.start, p.end, list(p.segments)) for p in entry.state.partitions]
+        have = [] if known is None else known.partitions
+        self.topics[entry.name] = msgspec.structs.replace(entry.state, partitions=[*have, *new])
+        self.next_topic_id = max(self.next_topic_id, entry.state.id + 1)
 
     def _replace(self, entry: SegmentsReplaced) -> None:
         state = self.topics[entry.topic].partitions[entry.partition]

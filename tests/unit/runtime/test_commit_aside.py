@@ -21,6 +21,7 @@ from penstock.runtime.processing_log import TOPIC, VALUE_TYPE
 from penstock.runtime.query.lifecycle import QueryRun
 from penstock.runtime.query.recovery import NoCheckpoints
 from penstock.runtime.query.services import Services
+from penstock.runtime.query.together import Together
 from penstock.runtime.source import DecodedTopics
 from penstock.storage.files import MemoryFiles, _RealFile
 from penstock.storage.formats import make_serde
@@ -71,6 +72,13 @@ class Log:
     def transaction(self) -> Any:
         return Transaction(self._inner.transaction(), self)
 
+    def commit_all(self, transactions: Any, outcomes: list[Any]) -> None:
+        for transaction, durable in transactions:
+            try:
+                outcomes.append(transaction.commit(durable))
+            except StorageError as error:
+                outcomes.append(error)
+
 
 @pytest.fixture
 def log() -> Log:
@@ -93,7 +101,7 @@ def committer() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def start(log: Log, committer: ThreadPoolExecutor | None, rows_max: int = ROWS_PER_STEP) -> QueryRun:
+def start(log: Log, committer: ThreadPoolExecutor | None, rows_max: int = ROWS_PER_STEP, name: str = "Q") -> QueryRun:
     """A query that keeps a table of the input and writes its changes."""
     serde = make_serde("KAFKA", SerdeOptions(is_key=True))
     schema = pa.schema([*KEY, *VALUE])
@@ -107,7 +115,7 @@ def start(log: Log, committer: ThreadPoolExecutor | None, rows_max: int = ROWS_P
         every_update=True,
     )
     services = Services(log, DecodedTopics(log), NoCheckpoints(), committer=committer, rows_max=rows_max)  # type: ignore[arg-type]
-    return QueryRun("Q", dataflow, services)
+    return QueryRun(name, dataflow, services)
 
 
 def written(log: Log) -> list[int]:
@@ -182,18 +190,47 @@ def test_a_reader_of_the_state_is_told_that_the_commit_failed(log: Log, committe
     assert run.state == "ERROR"
 
 
-def test_a_small_step_waits_for_its_commit_unless_others_are_to_be_stepped(log: Log, committer: ThreadPoolExecutor) -> None:
-    """With ``aside`` the commit goes on beside the other queries' steps."""
-    run = start(log, committer, rows_max=10)
+def test_a_small_step_waits_for_its_commit_unless_others_are_to_be_stepped(log: Log) -> None:
+    """With others its commit waits for theirs; the query's next step has it done."""
+    run, together = start(log, None, rows_max=10), Together(log)  # type: ignore[arg-type]
     run.step()
     assert run.positions == {("in", 0): 10}
-    log.gate.clear()
-    assert run.step(aside=True)
+    assert run.step(together=together)
     assert run.positions == {("in", 0): 10}
-    log.gate.set()
-    while run.step(aside=True):
+    together.commit()
+    assert run.positions == {("in", 0): 20}
+    while run.step(together=together):
         pass
     assert written(log) == list(range(ROWS))
+
+
+def test_whoever_asks_does_not_wait_for_the_others(log: Log) -> None:
+    """A reader of the state, and a pause, commit what has gathered themselves: whose turn it is may wait for them."""
+    runs, together = [start(log, None, rows_max=10, name=name) for name in "QRS"], Together(log)  # type: ignore[arg-type]
+    assert all(run.step(together=together) for run in runs)
+    assert len(table_of(runs[0])) == 10
+    assert [run.positions["in", 0] for run in runs] == [10, 10, 10]
+    assert runs[1].step(together=together)
+    runs[1].pause()
+    assert [run.positions["in", 0] for run in runs] == [10, 20, 10]
+
+
+def test_of_commits_done_together_one_that_fails_stops_its_own_query(log: Log) -> None:
+    """The others have happened; the one at fault goes on from its last commit when it is resumed."""
+    runs, together = [start(log, None, rows_max=10, name=name) for name in "QRS"], Together(log)  # type: ignore[arg-type]
+    log.failing = {log.commits + 2}
+    assert all(run.step(together=together) for run in runs)
+    together.commit()
+    for run in (runs[0], runs[2]):
+        run.settle()
+    with pytest.raises(StorageError, match="no space"):
+        runs[1].settle()
+    assert [run.state for run in runs] == ["RUNNING", "ERROR", "RUNNING"]
+    assert [run.positions["in", 0] for run in runs] == [10, 0, 10]
+    runs[1].resume()
+    while runs[1].step():
+        pass
+    assert (runs[1].account.read, len(written(log))) == (ROWS, ROWS + 20)
 
 
 def test_the_commits_of_many_queries_share_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,12 +38,11 @@ from typing import NamedTuple
 from .....errors import StorageError
 from ....combining import Combiner
 from ....files import Files, NothingSyncedError, discard
-from ....layout import journal_path
+from ....layout import journal_path, partition_directory
 from ...protocol import Outcome
 from ...settings import LogSettings
 from ..log_state import LogState
-from ..manifest import Committed, Entry
-from ..segments.partition import Partition
+from ..manifest import Committed, Entry, SegmentsReplaced
 from ..segments.segment import Segment
 from .append_plan import AppendPlan, Pending
 from .contents import Contents
@@ -64,6 +63,13 @@ class _Step3(NamedTuple):
 
     segments: set[Segment]
     directories: set[str]
+
+
+def _directories_of(path: str) -> Iterator[str]:
+    """Those that a file is in."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +115,7 @@ class Committer:
         """Of these, bytes that are durable."""
         self._dirty: set[Segment] = set()
         self._new_names: set[str] = set()
-        """Directories with names of segments that are not durable yet."""
+        """Directories with names of segments, partitions or topics that are not durable yet."""
         self._leftovers = False
         """Whether a commit failed in step 2 or later: segments may be longer than the journal says."""
         self.measures = CommitMeasures()
@@ -336,8 +342,9 @@ class Committer:
 
     # ------------------------------------------------------------------------------------------- topics and segments
 
-    def record(self, entry: Entry) -> None:
-        """Journal something other than a transaction, durably, and let it be seen.  Called under ``write_lock``.
+    def record(self, entry: Entry, *, durable: bool = True) -> None:
+        """Journal something other than a transaction and let it be seen; not ``durable``: it is when what comes next is.
+        Called under ``write_lock``.
 
         Raises:
             StorageError: it did not happen.
@@ -345,6 +352,10 @@ class Committer:
         self._check_running()
         with self._guard:
             self._unflushed.append(Pending(entry))
+        if not durable:
+            self._publish([entry])
+            self._on_relaxed()
+            return
         try:
             self._flush()
         except BaseException:
@@ -352,10 +363,16 @@ class Committer:
             raise
         self._publish([entry])
 
-    def forget(self, partition: Partition) -> None:
-        """The partition's files go: they need no sync any more."""
-        self._dirty = {s for s in self._dirty if not s.path.startswith(partition.directory + "/")}
-        self._new_names.discard(partition.directory)
+    def begun(self, directories: Iterable[str]) -> None:
+        """They have new names, which need a sync before what is in them counts."""
+        with self._guard:
+            self._new_names.update(directories)
+
+    def forget(self, topic: str) -> None:
+        """The files of a topic go, and its directory: they need no sync any more."""
+        with self._guard:
+            self._dirty = {s for s in self._dirty if not s.path.startswith(topic + "/")}
+            self._new_names = {d for d in self._new_names if not f"{d}/".startswith(topic + "/")}
 
     def forget_segments(self, segments: set[Segment]) -> None:
         """These segments' files go."""
@@ -428,10 +445,15 @@ class Committer:
             if isinstance(pending.entry, Committed):
                 for part, (segment, _, chunks) in zip(pending.entry.appended, pending.writes, strict=True):
                     part.data = None if segment in large else b"".join(chunks)
-        if not large:
+        files = [segment.path for segment in large]
+        for pending in taken:
+            match pending.entry:
+                case SegmentsReplaced(topic=topic, partition=number, added=[_, *_]):  # which are synced themselves
+                    files.append(f"{partition_directory(topic, self._manifest.topics[topic].id, number)}/")
+        if not files:
             return _Step3(set(), set())
-        step = _Step3(large, set(self._new_names))
-        self._new_names.clear()
+        step = _Step3(large, self._new_names & {d for file in files for d in _directories_of(file)})
+        self._new_names -= step.directories
         self._dirty -= large  # before the sync: what is written meanwhile makes them dirty again
         return step
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from .....errors import StorageError
 from ....files import Files
 from ....layout import JOURNALS, TOPICS, index_path, journal_path, partition_directory, segment_path, topic_directory
-from ..manifest import Committed, Entry, Manifest
+from ..manifest import Committed, Entry, Manifest, TopicDefined
 from .journal import Journal, newest_journal
 
 __all__ = ["recover", "replay"]
@@ -62,7 +62,7 @@ def replay(manifest: Manifest, entries: Iterable[Entry]) -> tuple[dict[str, list
 
     Returns:
         what the entries carry for segments that were not synced (path -> positions and bytes, in order), and the
-        directories of all partitions that they append to.
+        directories whose names they may have left volatile.
     """
     carried: dict[str, list[tuple[int, bytes]]] = {}
     touched: set[str] = set()
@@ -74,6 +74,8 @@ def replay(manifest: Manifest, entries: Iterable[Entry]) -> tuple[dict[str, list
                 if part.data is not None:
                     path = segment_path(part.topic, topic.id, part.partition, part.base, part.generation)
                     carried.setdefault(path, []).append((part.position, part.data))
+        elif isinstance(entry, TopicDefined):
+            touched.update((TOPICS, topic_directory(entry.name, entry.state.id)))
         manifest.apply(entry)
     return carried, touched
 
