@@ -7,7 +7,7 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations foreign-kafka kill-demo bench sanitize clean server-clients http-fuzz
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations foreign-kafka kafka kafka-jars test-kafka kill-demo bench sanitize clean server-clients http-fuzz
 
 setup: $(STAMP)
 
@@ -71,11 +71,23 @@ kafka-mutations: setup
 # Apache Kafka's tools, clients and Streams from Maven Central, kafkajs from npm, checked against the checksums that are kept here
 KAFKA_CLIENTS := $(CURDIR)/tests/kafka_clients
 
-foreign-kafka: setup
-	mkdir -p build/kafka/jars build/kafka/npm
-	-mvn -q -B -C -f $(KAFKA_CLIENTS)/java/pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
-	    -DoutputDirectory=$(CURDIR)/build/kafka/jars
+kafka-jars:
+	mkdir -p build/kafka/jars
+	cd build/kafka/jars && sha256sum --quiet --status --strict --check $(KAFKA_CLIENTS)/java/jars.sha256 || \
+	    mvn -q -B -C -f $(KAFKA_CLIENTS)/java/pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+	    -DoutputDirectory=$(CURDIR)/build/kafka/jars || echo "Maven Central is not to be had"
 	cd build/kafka/jars && sha256sum --quiet --strict --check $(KAFKA_CLIENTS)/java/jars.sha256 || rm -r $(CURDIR)/build/kafka/jars
+
+# a single node of Apache Kafka 4, empty, at 127.0.0.1:9092 until Ctrl-C
+kafka: setup kafka-jars
+	$(BIN)/python tests/support/apache_kafka.py
+
+# what only Apache Kafka can decide
+test-kafka: setup kafka-jars
+	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest tests/contracts/test_kafka_log.py -q -rs
+
+foreign-kafka: setup kafka-jars
+	mkdir -p build/kafka/npm
 	cp $(KAFKA_CLIENTS)/node/package.json $(KAFKA_CLIENTS)/node/package-lock.json build/kafka/npm
 	-npm --prefix build/kafka/npm ci --no-audit --no-fund --ignore-scripts
 	$(BIN)/python -m pytest tests/kafka_clients/test_java.py tests/kafka_clients/test_kafkajs.py -q -rs

@@ -1,4 +1,4 @@
-"""The log as everything outside this folder sees it.  `LocalLog` is the first implementation, Kafka will be the second.
+"""The log as everything outside this folder sees it.  `LocalLog` is the first implementation, `KafkaLog` the second.
 
 A topic has partitions; a partition is a sequence of records with offsets.  Records become visible by commits only: a
 transaction appends to any number of partitions and moves any number of groups' positions, and its commit is one instant.
@@ -212,12 +212,17 @@ class LogCapabilities:
             commit of its own.
         stable_records: a record can be read by its place, quickly and for as long as the partition starts before it: who
             keeps places need not keep records.
+        dense_offsets: records that follow each other have offsets that do, and a partition ends after its last record.  Without
+            it the mark of a commit takes an offset, too.
+        shared: other processes write to it as well, and share its partitions.
     """
 
     total_order: bool
     typed_values: bool
     joint_epochs: bool
     stable_records: bool
+    dense_offsets: bool = True
+    shared: bool = False
 
 
 class Log(Protocol):

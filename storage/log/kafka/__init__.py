@@ -1,0 +1,1 @@
+"""A log that lives in Kafka: see `kafka_log`."""

@@ -1,0 +1,136 @@
+"""Clients of Kafka, all made in one way, and what goes wrong in them as errors of ours."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from ....errors import StorageError
+from .faults import error_of, fault
+from .settings import KafkaSettings
+
+__all__ = ["Connection"]
+
+_LOGGER = logging.getLogger("penstock.kafka")
+_QUIET = logging.getLogger("penstock.kafka.client")
+T = TypeVar("T")
+
+_RETRIED = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+    }
+)
+RETRY_S = 0.01
+
+
+class Connection:
+    """Makes clients, and says what their failures mean.  Thread-safe."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.settings = settings
+        self.last_error: Any = None
+        """What a client reported last about its connections."""
+        self._admin: AdminClient | None = None
+        self._guard = threading.Lock()
+
+    def _base(self) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self.settings.servers,
+            "client.id": f"penstock-{self.settings.service_id}-{self.settings.instance}",
+            "error_cb": self._report,
+            "logger": _QUIET,
+            "log_level": 3,
+            "socket.timeout.ms": int(self.settings.timeout_s * 1000),
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1_000,
+            **self.settings.client,
+        }
+
+    def _report(self, error: Any) -> None:
+        self.last_error = error
+        _LOGGER.info("Kafka's client: %s", error.str())
+
+    def admin(self) -> AdminClient:
+        """The client for topics and groups."""
+        with self._guard:
+            if self._admin is None:
+                self._admin = AdminClient(self._base())
+            return self._admin
+
+    def consumer(self, config: Mapping[str, Any], **callbacks: Any) -> Consumer:
+        """A consumer that sees only what is committed, and commits nothing by itself."""
+        return Consumer(
+            {
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "fetch.error.backoff.ms": 20,
+                "fetch.queue.backoff.ms": 10,
+                **self._base(),
+                **config,
+            },
+            **callbacks,
+        )
+
+    def producer(self, transactional_id: str | None) -> Producer:
+        """An idempotent producer; with an id, one whose transactions can be begun."""
+        config = {
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 512 * 1024,
+            "message.max.bytes": 100_000_000,
+            "compression.type": "lz4",
+        }
+        if transactional_id is not None:
+            config["transactional.id"] = transactional_id
+            config["transaction.timeout.ms"] = self.settings.transaction_timeout_ms
+            config["socket.timeout.ms"] = min(self.settings.transaction_timeout_ms, int(self.settings.timeout_s * 1000))
+        else:
+            config["delivery.timeout.ms"] = int(self.settings.timeout_s * 1000)
+        made = Producer({**self._base(), **config, **self.settings.client})
+        if transactional_id is not None:
+            self.call("begin as a producer of transactions", lambda left: made.init_transactions(left))
+        return made
+
+    def call(self, doing: str, ask: Callable[[float], T], also_retried: frozenset[int] = frozenset()) -> T:
+        """What ``ask`` gives; it is asked again while Kafka says that it will soon have an answer.
+
+        Args:
+            ask: is given how many seconds it may take.
+
+        Raises:
+            StorageError: there is none.
+        """
+        deadline = time.monotonic() + self.settings.timeout_s
+        pause = RETRY_S
+        while True:
+            try:
+                return ask(max(0.1, deadline - time.monotonic()))
+            except (KafkaException, TimeoutError) as failure:
+                error = error_of(failure)
+                again = error is not None and (
+                    error.code() in _RETRIED or error.code() in also_retried or (error.retriable() and not error.fatal())
+                )
+                if again and time.monotonic() + pause < deadline:
+                    time.sleep(pause)
+                    pause = min(pause * 2, 0.2)
+                    continue
+                raise self.fault(failure, doing) from failure
+
+    def fault(self, failure: Any, doing: str) -> StorageError:
+        """See `faults.fault`."""
+        return fault(failure, doing, self.settings.servers, self.last_error)

@@ -1,0 +1,89 @@
+"""Where partitions start and end, as the brokers say."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+
+from ....errors import StorageError
+from .connection import RETRY_S, Connection
+
+__all__ = ["Ends", "Place"]
+
+Place = tuple[str, int]
+"""Kafka's name of a topic, and a partition."""
+
+
+class Ends:
+    """Asks for offsets, and knows what this process has committed.  Thread-safe.
+
+    A commit is durable a moment before its records can be read: until the brokers have marked its end in each partition.  So
+    that nobody misses what he has written himself, ends are not told before they are beyond that (`committed`).
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._guard = threading.Lock()
+        self._floors: dict[Place, int] = {}
+
+    def committed(self, ends: Mapping[Place, int]) -> None:
+        """This process has committed records up to (not including) these offsets."""
+        with self._guard:
+            for place, end in ends.items():
+                self._floors[place] = max(end, self._floors.get(place, 0))
+
+    def floor(self, place: Place) -> int:
+        """The end that this process knows of by its own commits."""
+        return self._floors.get(place, 0)
+
+    def forget(self, topic: str) -> None:
+        """A topic is deleted: what is known of it is not true of another one of the same name."""
+        with self._guard:
+            for place in [p for p in self._floors if p[0] == topic]:
+                del self._floors[place]
+
+    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The end of what is committed.  Raises: StorageError."""
+        wanted = list(places)
+        deadline = time.monotonic() + self._connection.settings.timeout_s
+        while True:
+            found = self._ask(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            behind = [place for place, end in found.items() if end < self.floor(place)]
+            if not behind:
+                return found
+            if time.monotonic() > deadline:
+                topic, partition = behind[0]
+                raise StorageError(
+                    f"the topic {topic!r}, partition {partition}, ends at {found[behind[0]]}, before what was committed"
+                    f" ({self.floor(behind[0])})",
+                    action="was the topic created anew?  Then DROP what stands on it and create it again",
+                )
+            time.sleep(RETRY_S / 5)
+
+    def starts(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The first offsets that there are.  Raises: StorageError."""
+        return self._ask(list(places), OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+    def for_time(self, place: Place, timestamp_ms: int) -> int | None:
+        """The first offset with a timestamp from then on; None if there is none.  Raises: StorageError."""
+        found = self._ask([place], OffsetSpec.for_timestamp(max(0, timestamp_ms)))[place]
+        return None if found < 0 else found
+
+    def _ask(self, places: list[Place], what: Any) -> dict[Place, int]:
+        if not places:
+            return {}
+
+        def ask(left: float) -> dict[Place, int]:
+            futures = self._connection.admin().list_offsets(
+                {TopicPartition(*place): what for place in places},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=left,
+            )
+            return {(tp.topic, tp.partition): f.result(left).offset for tp, f in futures.items()}
+
+        return self._connection.call(f"find the offsets of {places[0][0]!r}", ask)

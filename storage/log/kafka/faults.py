@@ -1,0 +1,101 @@
+"""What Kafka's client reports, in the words of whoever runs the machines: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from ....errors import StorageError
+
+__all__ = ["FENCED", "GENERATION_OVER", "PartitionsLostError", "error_of", "fault"]
+
+FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+"""Another producer with the same transactional id has begun since."""
+GENERATION_OVER = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+"""The group has given this member's partitions to others since."""
+
+_ABSENT = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE})
+_LOGIN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
+_FORBIDDEN = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+_GONE = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_ID}
+)
+_TIMESTAMP = 32
+"""Kafka's INVALID_TIMESTAMP."""
+
+
+class PartitionsLostError(StorageError):
+    """A commit of a process whose partitions the group has given to another one since: nothing of it happened."""
+
+    code = "partitions_lost"
+
+
+def error_of(failure: BaseException) -> Any:
+    """The `KafkaError` of an exception; None if it is not one of Kafka's."""
+    if isinstance(failure, KafkaException) and failure.args and isinstance(failure.args[0], KafkaError):
+        return failure.args[0]
+    return None
+
+
+def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageError:
+    """What a failure is to those who run Penstock.
+
+    Args:
+        failure: an exception or a `KafkaError`.
+        doing: what was tried, to follow "cannot".
+        last: what the client reported last about its connections: why nobody answers.
+    """
+    error = failure if isinstance(failure, KafkaError) else error_of(failure)
+    code = None if error is None else error.code()
+    if (code is None and isinstance(failure, TimeoutError)) or code in _ABSENT:
+        if last is not None and last.code() in _LOGIN:
+            code, error = last.code(), last
+        else:
+            why = "" if last is None else f" ({last.str()})"
+            return StorageError(
+                f"cannot {doing}: no Kafka broker answers at {servers}{why}",
+                action="start the broker or correct its address; what was running goes on when it answers again",
+            )
+    text = str(failure) if error is None else error.str()
+    if code in _LOGIN:
+        return StorageError(
+            f"cannot {doing}: the Kafka brokers at {servers} refuse this client: {text}",
+            action="check security.protocol, sasl.mechanism, sasl.username, sasl.password and the ssl.* settings",
+        )
+    if code in _FORBIDDEN:
+        return StorageError(
+            f"cannot {doing}: Kafka does not allow it: {text}", action="have the cluster's administrator grant it (ACLs)"
+        )
+    if code in _LARGE:
+        return StorageError(
+            f"cannot {doing}: a record is larger than Kafka takes: {text}",
+            action="raise max.message.bytes of the topic and message.max.bytes of the brokers, or write smaller records",
+        )
+    if code in _GONE:
+        return StorageError(f"cannot {doing}: the topic or the partition does not exist in Kafka (any more): {text}")
+    if code in GENERATION_OVER:
+        return PartitionsLostError(f"cannot {doing}: another process of the service has these partitions now")
+    if code in FENCED:
+        return PartitionsLostError(f"cannot {doing}: another process writes in the name of this one now")
+    if code == _TIMESTAMP:
+        return StorageError(
+            f"cannot {doing}: Kafka refuses a record's timestamp: {text}",
+            action="raise message.timestamp.after.max.ms (or before) of the topic",
+        )
+    return StorageError(f"cannot {doing}: {text}")
