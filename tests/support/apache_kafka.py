@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-JARS = Path(__file__).parent.parent.parent / "build" / "kafka" / "jars"
+JARS = Path(os.environ.get("PENSTOCK_KAFKA_JARS") or Path(__file__).parent.parent.parent / "build" / "kafka" / "jars")
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
 START_S = 90.0
 
@@ -79,8 +79,17 @@ class ApacheKafka:
         self._properties.write_text(PROPERTIES.format(port=port, controller=free_port(), directory=directory))
         self._process: subprocess.Popen[bytes] | None = None
         subprocess.run(
-            _java("kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c", str(self._properties),
-            heap="128m"), check=True,
+            _java(
+                "kafka.tools.StorageTool",
+                "format",
+                "--standalone",
+                "-t",
+                CLUSTER_ID,
+                "-c",
+                str(self._properties),
+                heap="128m",
+            ),
+            check=True,
             stdout=subprocess.DEVNULL,
         )
 
@@ -156,12 +165,12 @@ def main() -> None:
     """`make kafka`: a node at 127.0.0.1:9092 (or PENSTOCK_KAFKA_PORT) until Ctrl-C, with nothing in it.  `make
     test-kafka`: a node for as long as a command runs, which finds its address in PENSTOCK_KAFKA."""
     if not is_there():
-        sys.exit("java, or build/kafka/jars, is missing: `make kafka-jars` fetches the jars where Maven Central is to be
-        had")
+        sys.exit("java or build/kafka/jars is missing: `make kafka-jars` fetches the jars from Maven Central")
     if sys.argv[1:]:
         with apache_kafka() as node:
-            sys.exit(subprocess.run(sys.argv[1:], env={**os.environ, "PENSTOCK_KAFKA": node.address},
-            check=False).returncode)
+            sys.exit(
+                subprocess.run(sys.argv[1:], env={**os.environ, "PENSTOCK_KAFKA": node.address}, check=False).returncode
+            )
     with apache_kafka(port=int(os.environ.get("PENSTOCK_KAFKA_PORT", "9092"))) as node:
         print(f"Apache Kafka runs at {node.address}; Ctrl-C ends it", flush=True)
         try:

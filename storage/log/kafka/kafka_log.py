@@ -7,11 +7,7 @@ from the log on a machine is in docs/reference/kafka-log.md.
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -31,13 +27,9 @@ from ..protocol import (
     TopicPartition,
     Transaction,
 )
-from .connection import Connection
-from .ends import Ends
-from .members import Members
-from .names import Names
-from .producers import Producers
-from .reading import Follower, OutsideError, Seekers
-from .service_state import Entry, ServiceState
+from .parts import Parts
+from .reading import Follower, OutsideError
+from .service_state import Entry
 from .settings import KafkaSettings
 from .topics import Topics
 from .transaction import KafkaTransaction
@@ -58,34 +50,19 @@ class KafkaLog:
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self.settings = settings
-        self.names = Names(settings.service_id)
-        self.connection = Connection(settings)
-        self.ends = Ends(self.connection)
-        self.members = Members(self.connection, self.names)
-        self.producers = Producers(self.connection)
-        self._process = os.getpid()
-        self._changed = threading.Condition()
-        self._epoch = 0
-        self._closed = False
-        self._turns: dict[str, int] = {}
-        self._guard = threading.Lock()
-        self._numbering: dict[str, threading.Lock] = {}
-        self._seekers = Seekers(self.connection)
-        self._follower = Follower(self.connection, self.ends.ends, self.advance)
-        self.state = ServiceState(self.names.state, self.ends, self._seekers)
-        self.topics_known = Topics(self.connection, self.names, self.state, self._write_entries)
+        self._parts = parts = Parts(settings)
+        self._follower = Follower(parts.connection, parts.ends.ends, parts.advance)
+        self._topics = Topics(parts.connection, parts.names, parts.state, self._write_entries)
         try:
-            self.topics_known.make(self.names.state, TopicConfig(cleanup_policy="compact"))
-            self.topics_known.refresh()
+            self._topics.make(parts.names.state, TopicConfig(cleanup_policy="compact"))
+            self._topics.refresh()
         except BaseException:
             self.close()
             raise
 
     def _write_entries(self, entries: list[Entry]) -> None:
-        transaction = KafkaTransaction(self)
-        transaction.write_entries(entries)
-        self.state.catch_up()
+        KafkaTransaction(self._parts, self._topics).write_entries(entries)
+        self._parts.state.catch_up()
 
     # --- what it is --------------------------------------------------------------------------------------------------
 
@@ -95,34 +72,30 @@ class KafkaLog:
         return _CAPABILITIES
 
     @property
+    def settings(self) -> KafkaSettings:
+        """How the cluster is reached, and as whom."""
+        return self._parts.settings
+
+    @property
     def foreign(self) -> bool:
         """See `protocol.Log.foreign`."""
-        return os.getpid() != self._process
+        return self._parts.foreign
 
     def check_process(self) -> None:
         """See `protocol.Log.check_process`."""
-        if self.foreign:
-            raise StorageError(
-                "this process was forked from the one that opened the log", action="open the database anew in this process"
-            )
-
-    def check_open(self) -> None:
-        """Raises: StorageError, if it is closed."""
-        self.check_process()
-        if self._closed:
-            raise StorageError("the log is closed")
+        self._parts.check_process()
 
     # --- topics ------------------------------------------------------------------------------------------------------
 
     def create_topic(self, name: str, config: TopicConfig) -> None:
         """See `protocol.Log.create_topic`."""
-        self.check_open()
-        self.topics_known.create(name, config)
+        self._parts.check_open()
+        self._topics.create(name, config)
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
         """See `protocol.Log.alter_topic`."""
-        self.check_open()
-        old = self.topics_known.need(name)
+        self._parts.check_open()
+        old = self._topics.need(name)
         if config.partitions < old.partitions:
             raise StorageError(f"the topic {name!r} has {old.partitions} partitions, and keeps them")
         have, want = old.value_type, config.value_type
@@ -141,7 +114,7 @@ class KafkaLog:
                 f"the topic {name!r} has records with keys, which would be in two partitions",
                 action="create a topic with more partitions and copy the records",
             )
-        self.topics_known.alter(name, config)
+        self._topics.alter(name, config)
 
     def _has_keys(self, topic: str, partitions: int) -> bool:
         return any(
@@ -152,34 +125,34 @@ class KafkaLog:
 
     def delete_topic(self, name: str) -> None:
         """See `protocol.Log.delete_topic`."""
-        self.check_open()
-        kafka = self.names.topic(name)
+        self._parts.check_open()
+        kafka = self._parts.names.topic(name)
         self._follower.forget(kafka)
-        self._seekers.forget(kafka)
-        self.topics_known.delete(name)
-        self.ends.forget(kafka)
+        self._parts.seekers.forget(kafka)
+        self._topics.delete(name)
+        self._parts.ends.forget(kafka)
 
     def topics(self) -> Mapping[str, TopicConfig]:
         """See `protocol.Log.topics`."""
         self.check_process()
-        return self.topics_known.all()
+        return self._topics.all()
 
     def config(self, topic: str) -> TopicConfig | None:
         """See `protocol.Log.config`."""
         self.check_process()
-        return self.topics_known.one(topic)
+        return self._topics.one(topic)
 
     def topic_id(self, name: str) -> int:
         """See `protocol.Log.topic_id`."""
         self.check_process()
-        return self.topics_known.id_of(name)
+        return self._topics.id_of(name)
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def transaction(self) -> KafkaTransaction:
         """See `protocol.Log.transaction`."""
         self.check_process()
-        return KafkaTransaction(self)
+        return KafkaTransaction(self._parts, self._topics)
 
     def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
         """See `protocol.Log.commit_all`; one after the other."""
@@ -189,23 +162,6 @@ class KafkaLog:
             except PenstockError as error:
                 outcomes.append(error)
 
-    def next_turn(self, topic: str, count: int) -> int:
-        """Whose turn it is among a topic's partitions to get the first of ``count`` records without a key."""
-        with self._guard:
-            turn = self._turns.get(topic, 0)
-            self._turns[topic] = turn + count
-            return turn
-
-    @contextmanager
-    def numbered(self, producer_ids: Sequence[str]) -> Iterator[None]:
-        """While records of producers are numbered: those of each by one thread at a time."""
-        with ExitStack() as held:
-            for name in producer_ids:
-                with self._guard:
-                    lock = self._numbering.setdefault(name, threading.Lock())
-                held.enter_context(lock)
-            yield
-
     def flush(self) -> None:
         """See `protocol.Log.flush`: every commit is durable."""
         self.check_process()
@@ -213,10 +169,10 @@ class KafkaLog:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def _place(self, topic: str, partition: int) -> tuple[str, int]:
-        config = self.topics_known.need(topic)
+        config = self._topics.need(topic)
         if not 0 <= partition < config.partitions:
             raise StorageError(f"the topic {topic!r} has the partitions 0 to {config.partitions - 1}, not {partition}")
-        return self.names.topic(topic), partition
+        return self._parts.names.topic(topic), partition
 
     def read(
         self,
@@ -230,22 +186,22 @@ class KafkaLog:
         reset: OffsetReset = "none",
     ) -> FetchedRecords:
         """See `protocol.Log.read`."""
-        self.check_open()
+        self._parts.check_open()
         place = self._place(topic, partition)
         found = self._follower.read(place, offset, rows_max, bytes_max)
-        if found is None or (not len(found) and found.next_offset < self.ends.floor(place)):
+        if found is None or (not len(found) and found.next_offset < self._parts.ends.floor(place)):
             try:
-                found = self._seekers.read(place, offset, rows_max, bytes_max, self.ends.floor(place))
+                found = self._parts.seekers.read(place, offset, rows_max, bytes_max, self._parts.ends.floor(place))
             except OutsideError:
                 start, end = self.start_offset(topic, partition), self.end_offset(topic, partition)
                 if reset == "none":
                     raise OffsetOutOfRangeError(topic, partition, offset, start, end) from None
                 offset = start if reset == "earliest" else end
-                found = self._seekers.read(place, offset, rows_max, bytes_max, self.ends.floor(place))
+                found = self._parts.seekers.read(place, offset, rows_max, bytes_max, self._parts.ends.floor(place))
         return self._typed(topic, partition, found, fields)
 
     def _typed(self, topic: str, partition: int, records: FetchedRecords, fields: Sequence[str] | None) -> FetchedRecords:
-        kind = self.topics_known.need(topic).value_type
+        kind = self._topics.need(topic).value_type
         if kind is None:
             return records
         values = decoded(records.values, kind, fields, f"the topic {topic!r}, partition {partition},")
@@ -273,24 +229,24 @@ class KafkaLog:
 
     def start_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.start_offset`."""
-        self.check_open()
+        self._parts.check_open()
         place = self._place(topic, partition)
-        return self.ends.starts([place])[place]
+        return self._parts.ends.starts([place])[place]
 
     def end_offset(self, topic: str, partition: int) -> int:
         """See `protocol.Log.end_offset`; the mark of a commit takes an offset, too."""
-        self.check_open()
+        self._parts.check_open()
         place = self._place(topic, partition)
-        return self.ends.ends([place])[place]
+        return self._parts.ends.ends([place])[place]
 
     def partition_sizes(self, topic: str) -> list[tuple[int, int]]:
         """See `protocol.Log.partition_sizes`; brokers do not tell clients of segments and bytes: 0."""
-        return [(0, 0)] * self.topics_known.need(topic).partitions
+        return [(0, 0)] * self._topics.need(topic).partitions
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
         """See `protocol.Log.end_offsets`; these partitions are followed from now on, and whoever waits is told what
         comes."""
-        self.check_open()
+        self._parts.check_open()
         epoch = self.epoch
         places = {place: self._place(*place) for place in partitions}
         found = self._follower.ends(list(places.values()))
@@ -298,10 +254,10 @@ class KafkaLog:
 
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """See `protocol.Log.offset_for_time`."""
-        self.check_open()
+        self._parts.check_open()
         place = self._place(topic, partition)
         end = self.end_offset(topic, partition)
-        found = self.ends.for_time(place, timestamp_ms)
+        found = self._parts.ends.for_time(place, timestamp_ms)
         if found is None:
             return end
         for piece in self.scan(
@@ -314,18 +270,18 @@ class KafkaLog:
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """See `protocol.Log.delete_before`."""
-        self.check_open()
+        self._parts.check_open()
         place = self._place(topic, partition)
         offset = min(offset, self.end_offset(topic, partition))
 
         def ask(left: float) -> None:
-            futures = self.connection.admin().delete_records([KafkaPartition(*place, offset)], request_timeout=left)
+            futures = self._parts.connection.admin().delete_records([KafkaPartition(*place, offset)], request_timeout=left)
             for future in futures.values():
                 future.result(left)
 
-        self.connection.call(f"delete records of the topic {topic!r}", ask)
+        self._parts.connection.call(f"delete records of the topic {topic!r}", ask)
         self._follower.drop_before(place, offset)
-        self._seekers.forget(place[0])
+        self._parts.seekers.forget(place[0])
 
     def partitions_of(self, keys: Any, partitions: int) -> npt.NDArray[np.int32]:
         """See `protocol.Log.partitions_of`."""
@@ -333,18 +289,12 @@ class KafkaLog:
 
     # --- groups, producers -------------------------------------------------------------------------------------------
 
-    def group_entry(self, group: str, metadata: str | None, elsewhere: Mapping[TopicPartition, int]) -> Entry:
-        """What is kept of a group beside Kafka's positions, with changes."""
-        known = self.state.get("group", group) or {"metadata": None, "positions": {}}
-        positions = {**known["positions"], **{f"{topic}/{n}": offset for (topic, n), offset in elsewhere.items()}}
-        return (("group", group), {"metadata": known["metadata"] if metadata is None else metadata, "positions": positions})
-
     def positions(self, group: str) -> Mapping[TopicPartition, int]:
         """See `protocol.Log.positions`."""
-        self.check_open()
-        self.state.catch_up()
-        entry = self.state.get("group", group)
-        found = self.members.positions(group)
+        self._parts.check_open()
+        self._parts.state.catch_up()
+        entry = self._parts.state.get("group", group)
+        found = self._parts.members.positions(group)
         if entry is not None:
             for name, offset in entry["positions"].items():
                 topic, _, number = name.rpartition("/")
@@ -353,38 +303,38 @@ class KafkaLog:
 
     def metadata(self, group: str) -> str | None:
         """See `protocol.Log.metadata`."""
-        self.check_open()
-        self.state.catch_up()
-        entry = self.state.get("group", group)
+        self._parts.check_open()
+        self._parts.state.catch_up()
+        entry = self._parts.state.get("group", group)
         return None if entry is None else entry["metadata"]
 
     def groups(self) -> list[str]:
         """See `protocol.Log.groups`: those of this service."""
-        self.check_open()
-        self.state.catch_up()
-        return sorted({*self.members.groups(), *self.state.of_kind("group")})
+        self._parts.check_open()
+        self._parts.state.catch_up()
+        return sorted({*self._parts.members.groups(), *self._parts.state.of_kind("group")})
 
     def delete_group(self, group: str) -> None:
         """See `protocol.Log.delete_group`."""
-        self.check_open()
-        self.members.delete(group)
-        self.state.catch_up()
-        if self.state.get("group", group) is not None:
+        self._parts.check_open()
+        self._parts.members.delete(group)
+        self._parts.state.catch_up()
+        if self._parts.state.get("group", group) is not None:
             self._write_entries([(("group", group), None)])
 
     def last_sequence(self, producer_id: str) -> int | None:
         """See `protocol.Log.last_sequence`."""
-        self.check_open()
-        self.state.catch_up()
-        found = self.state.get("sequence", producer_id)
+        self._parts.check_open()
+        self._parts.state.catch_up()
+        found = self._parts.state.get("sequence", producer_id)
         return None if found is None else int(found)
 
     def open_producer(self, producer_id: str) -> int:
         """See `protocol.Log.open_producer`."""
-        self.check_open()
-        with self.numbered([producer_id]):
-            self.state.catch_up()
-            known = self.state.get("producer", producer_id)
+        self._parts.check_open()
+        with self._parts.numbered([producer_id]):
+            self._parts.state.catch_up()
+            known = self._parts.state.get("producer", producer_id)
             epoch = 0 if known is None else known["epoch"] + 1
             batches = {} if known is None else known["batches"]
             self._write_entries([(("producer", producer_id), {"epoch": epoch, "batches": batches})])
@@ -392,9 +342,9 @@ class KafkaLog:
 
     def produced(self, producer_id: str, topic: str, partition: int) -> list[ProducedBatch]:
         """See `protocol.Log.produced`."""
-        self.check_open()
-        self.state.catch_up()
-        known = self.state.get("producer", producer_id)
+        self._parts.check_open()
+        self._parts.state.catch_up()
+        known = self._parts.state.get("producer", producer_id)
         kept = [] if known is None else known["batches"].get(f"{topic}/{partition}", [])
         return [ProducedBatch(*batch) for batch in kept]
 
@@ -403,37 +353,22 @@ class KafkaLog:
     @property
     def epoch(self) -> int:
         """See `protocol.Log.epoch`; this process's own count of what it committed and of what came."""
-        return self._epoch
-
-    def advance(self) -> int:
-        """There is something new: the next epoch."""
-        with self._changed:
-            self._epoch += 1
-            self._changed.notify_all()
-            return self._epoch
+        return self._parts.epoch
 
     def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
         """See `protocol.Log.wait`."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        with self._changed:
-            while self._epoch <= epoch and not self._closed and not (until is not None and until()):
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    break
-                self._changed.wait(left)
-            return self._epoch
+        return self._parts.wait(epoch, timeout_s, until)
 
     def wake(self) -> None:
         """See `protocol.Log.wake`."""
-        with self._changed:
-            self._changed.notify_all()
+        self._parts.wake()
 
     def close(self) -> None:
         """See `protocol.Log.close`."""
-        if self._closed or self.foreign:
+        if self._parts.closed or self.foreign:
             return
-        self._closed = True
+        self._parts.closed = True
         self.wake()
         self._follower.close()
-        self._seekers.close()
-        self.producers.close()
+        self._parts.seekers.close()
+        self._parts.producers.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,10 @@ from ..protocol import Commit, Compression, Int64s, Records, TopicConfig, TopicP
 from .ends import Ends, Place
 from .faults import FENCED, GENERATION_OVER, PartitionsLostError, error_of
 from .messages import TIMESTAMP_HEADER
+from .parts import Parts
 from .service_state import Entry, ServiceState
+from .topics import Topics
 from .typed_values import encoded
-
-if TYPE_CHECKING:
-    from .kafka_log import KafkaLog
 
 __all__ = ["KafkaCommitting", "KafkaTransaction"]
 
@@ -50,8 +49,9 @@ class KafkaCommitting:
 class KafkaTransaction:
     """See `protocol.Transaction`."""
 
-    def __init__(self, log: KafkaLog) -> None:
-        self._log = log
+    def __init__(self, parts: Parts, topics: Topics) -> None:
+        self._log = parts
+        self._topics = topics
         self._open = True
         self._parts: list[tuple[str, int, Records]] = []
         self._ids: dict[str, int] = {}
@@ -99,11 +99,11 @@ class KafkaTransaction:
 
     def _config(self, topic: str, partition: int | None) -> TopicConfig:
         self._check_open()
-        config = self._log.topics_known.need(topic)
+        config = self._topics.need(topic)
         if partition is not None and not 0 <= partition < config.partitions:
             raise StorageError(f"the topic {topic!r} has the partitions 0 to {config.partitions - 1}, not {partition}")
         if topic not in self._ids:
-            self._ids[topic] = self._log.topics_known.generation(topic)
+            self._ids[topic] = self._topics.generation(topic)
         return config
 
     def _as_bytes(self, topic: str, config: TopicConfig, records: Records) -> Records:
@@ -159,7 +159,7 @@ class KafkaTransaction:
         log = self._log
         log.check_open()
         for topic, generation in self._ids.items():
-            if log.topics_known.generation(topic) != generation:
+            if self._topics.generation(topic) != generation:
                 raise StorageError(f"the topic {topic!r} was deleted and created again during a transaction")
         names = sorted({*self._sequences, *([] if self._producer is None else [self._producer[0]])})
         if not names:
@@ -178,7 +178,7 @@ class KafkaTransaction:
         self._open = False
         return self._commit(self._log, entries)
 
-    def _check_producer(self, log: KafkaLog) -> None:
+    def _check_producer(self, log: Parts) -> None:
         if self._producer is None:
             return
         producer_id, epoch, sequences = self._producer
@@ -196,7 +196,7 @@ class KafkaTransaction:
                     f" {following} is due"
                 )
 
-    def _commit(self, log: KafkaLog, more: Sequence[Entry] = ()) -> Commit:
+    def _commit(self, log: Parts, more: Sequence[Entry] = ()) -> Commit:
         offsets, entries = self._split(log)
         entries += more
         if not self._parts and not entries and not offsets:
@@ -212,11 +212,11 @@ class KafkaTransaction:
                     raise log.connection.fault(failure, "commit") from failure
         raise InternalError("a commit was given up")
 
-    def _split(self, log: KafkaLog) -> tuple[dict[str, list[Any]], list[Entry]]:
+    def _split(self, log: Parts) -> tuple[dict[str, list[Any]], list[Entry]]:
         """Positions as Kafka keeps them, by group; and what goes to the service's state."""
         offsets: dict[str, list[Any]] = {}
         entries: list[Entry] = []
-        topics = log.topics()
+        topics = self._topics.all()
         for group in sorted({*self._positions, *self._metadata}):
             elsewhere = {}
             for (topic, partition), offset in self._positions.get(group, {}).items():
@@ -230,7 +230,7 @@ class KafkaTransaction:
         entries += [(("sequence", name), number) for name, number in self._sequences.items()]
         return offsets, entries
 
-    def _write(self, log: KafkaLog, producer: Any, offsets: dict[str, list[Any]], entries: list[Entry]) -> Commit:
+    def _write(self, log: Parts, producer: Any, offsets: dict[str, list[Any]], entries: list[Entry]) -> Commit:
         """Raises: KafkaException; whatever it is, nothing happened (but see `_end`)."""
         exactly_once = log.settings.guarantee == "exactly_once_v2"
         delivered = _Delivered()
@@ -271,7 +271,7 @@ class KafkaTransaction:
         ends = {(t, p): delivered.ends[log.names.topic(t), p] for t, p, _ in self._parts}
         return Commit(log.advance(), ends, starts)
 
-    def _producer_entry(self, log: KafkaLog, delivered: _Delivered) -> Entry:
+    def _producer_entry(self, log: Parts, delivered: _Delivered) -> Entry:
         """What a producer has written, with this."""
         assert self._producer is not None
         producer_id, epoch, _ = self._producer
@@ -359,7 +359,7 @@ def _produce(producer: Any, topic: str, partition: int, records: Records, delive
                 producer.list_topics(topic, 5.0)
 
 
-def _flushed(producer: Any, delivered: _Delivered, log: KafkaLog) -> None:
+def _flushed(producer: Any, delivered: _Delivered, log: Parts) -> None:
     """Wait until all messages have their offsets.  Raises: KafkaException, StorageError."""
     left = producer.flush(log.settings.timeout_s)
     if delivered.error is not None:
@@ -368,7 +368,7 @@ def _flushed(producer: Any, delivered: _Delivered, log: KafkaLog) -> None:
         raise log.connection.fault(TimeoutError(), f"write {left} records")
 
 
-def _end(producer: Any, log: KafkaLog) -> None:
+def _end(producer: Any, log: Parts) -> None:
     """Commit.  Where no answer comes, it is asked for again until one comes or the time is up.
 
     Raises:
@@ -394,7 +394,7 @@ def _end(producer: Any, log: KafkaLog) -> None:
                 ) from failure
 
 
-def _abort(producer: Any, failure: BaseException, log: KafkaLog) -> None:
+def _abort(producer: Any, failure: BaseException, log: Parts) -> None:
     """Nothing of it happens: also where the brokers do not answer now, they abort it themselves before long."""
     error = error_of(failure)
     if error is not None and error.fatal():
