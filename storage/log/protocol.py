@@ -212,9 +212,8 @@ class LogCapabilities:
             commit of its own.
         stable_records: a record can be read by its place, quickly and for as long as the partition starts before it: who
             keeps places need not keep records.
-        dense_offsets: records that follow each other have offsets that do, and a partition ends after its last record. 
-        Without
-            it the mark of a commit takes an offset, too.
+        dense_offsets: records that follow each other have offsets that do, and a partition ends after its last record.
+            Without it the mark of a commit takes an offset, too.
         shared: other processes write to it as well, and share its partitions.
     """
 
