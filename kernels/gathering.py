@@ -24,6 +24,7 @@ _items = function("gather_items", "-", "pipip")
 _offsets = function("gather_offsets", "i", "pipipi")
 _bytes = function("gather_bytes", "-", "pippipp")
 _bits = function("gather_bits", "i", "pppip")
+_check = function("check_references", "i", "pipi")
 
 _BYTES_MAX: Final = (1 << 31) - 1
 """Of an array with offsets of 32 bits."""
@@ -54,9 +55,7 @@ def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
     rows = np.ascontiguousarray(rows, np.int64)
     if any(a.type != type_ for a in arrays[1:]):
         raise InternalError("rows are gathered from arrays of one type")
-    if n:
-        _check(arrays, rows)
-    missing = bool(n) and int(rows.min()) < 0
+    missing = _missing(arrays, rows) > 0
     text = _offset_bits(type_)
     width = _width(type_)
     if not text and not width:
@@ -88,25 +87,21 @@ def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDAr
     out = np.empty(n, arrays[0].dtype)
     if n == 0:
         return out
-    if int(rows.min()) < 0:
+    rows = np.ascontiguousarray(rows, np.int64)
+    if _missing(arrays, rows):
         raise InternalError("numbers have no nulls")
-    _check(arrays, rows)
     where = np.array([address(a, out.dtype, len(a)) for a in arrays], np.int64)
     _items(where.ctypes.data, out.dtype.itemsize, address(rows, np.int64, n), n, out.ctypes.data)
     return out
 
 
-def _check(arrays: Sequence[Any], rows: Int64s) -> None:
-    if len(arrays) == 1:
-        if int(rows.max()) >= len(arrays[0]):
-            raise InternalError("a row to be taken is beyond the end of its array")
-        return
-    which = rows >> 32
-    if int(which.max()) >= len(arrays):
-        raise InternalError("a row to be taken is of an array that is not there")
-    lengths = np.array([*map(len, arrays), 0], np.int64)  # which of negative references is negative, too
-    if bool(((rows & 0xFFFFFFFF) >= lengths[which])[rows >= 0].any()):
-        raise InternalError("a row to be taken is beyond the end of its array")
+def _missing(arrays: Sequence[Any], rows: Int64s) -> int:
+    """How many references are negative.  Raises: InternalError, if one points to nothing."""
+    lengths = np.array([len(a) for a in arrays], np.int64)
+    missing: int = _check(lengths.ctypes.data, len(lengths), address(rows, np.int64, len(rows)), len(rows))
+    if missing < 0:
+        raise InternalError("a row to be taken is beyond the end of its array, or of an array that is not there")
+    return missing
 
 
 def _offset_bits(type_: Any) -> int:

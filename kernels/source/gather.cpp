@@ -50,6 +50,25 @@ template <class O> void bytes(const O *const *ends, const u8 *const *data, const
 
 }  // namespace
 
+// How many references are negative; -1 if one points to an array or a row that is not there.
+KERNEL i64 check_references(const i64 *lengths, i64 count, const i64 *refs, i64 n) {
+    i64 missing = 0, bad = 0;
+    if (count == 1) {
+        for (i64 i = 0; i < n; i++) {
+            missing += refs[i] < 0;
+            bad |= refs[i] >= lengths[0];
+        }
+    } else {
+        for (i64 i = 0; i < n; i++) {
+            if (refs[i] < 0)
+                missing++;
+            else if ((refs[i] >> 32) >= count || (i64)(u32)refs[i] >= lengths[refs[i] >> 32])
+                return -1;
+        }
+    }
+    return bad ? -1 : missing;
+}
+
 // Items of 1, 2, 4, 8, 16 or 32 bytes.
 KERNEL void gather_items(const void *const *data, i64 width, const i64 *refs, i64 n, void *out) {
     switch (width) {

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...kernels.json_objects import objects
 from ..values.arrow_calls import join_texts
 from ..values.java_texts import double_texts, format_decimal
 from ..values.texts import format_base64
@@ -40,12 +41,13 @@ def json_column(column: Any) -> Any:
 
 def json_objects(names: Sequence[str], columns: Sequence[Any], count: int) -> Any:
     """string[n]: one object per row."""
-    pieces: list[Any] = []
-    for i, (name, column) in enumerate(zip(names, columns)):
-        pieces += [("," if i else "{") + quoted(name) + ":", json_column(column)]
-    if not pieces:
+    if not names:
         return pa.array(["{}"] * count, pa.string())
-    return pc.binary_join_element_wise(*pieces, "}", "")
+    befores = [(("," if i else "{") + quoted(name) + ":").encode() for i, name in enumerate(names)]
+    arrays = [plain_array(column) for column in columns]
+    plain = [pa.types.is_string(array.type) for array in arrays]
+    values = [array if text or pa.types.is_int64(array.type) else json_column(array) for array, text in zip(arrays, plain)]
+    return objects(befores, values, plain, count)
 
 
 def quoted(text: str) -> str:
