@@ -25,6 +25,9 @@ class LogSettings:
         relaxed_bytes_max: and before there are more of them than this.
         sync_threads: files synced at the same time.
         maintenance_interval_s: how often the background thread looks for work.
+        maintenance_patience_s: while much is appended, maintenance waits so long at most: it would take disk and processor from
+            those who append, and rewrite what they are about to supersede.
+        busy_bytes_per_s: how much that is.
         maintenance_bytes_per_s: what compaction and merging read and write at most, as Kafka's
             ``log.cleaner.io.max.bytes.per.second``; None: no bound.
         background: whether a thread of the log flushes relaxed commits and runs maintenance; without it both wait for
@@ -40,5 +43,7 @@ class LogSettings:
     relaxed_bytes_max: int = 256 * 1024 * 1024
     sync_threads: int = 4
     maintenance_interval_s: float = 1.0
+    maintenance_patience_s: float = 30.0
+    busy_bytes_per_s: float = 16 * 1024 * 1024
     maintenance_bytes_per_s: float | None = 512 * 1024 * 1024
     background: bool = True

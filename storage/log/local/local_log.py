@@ -434,6 +434,11 @@ class LocalLog:
         for segment in segments:
             segment.remove()
 
+    @property
+    def appended_bytes(self) -> int:
+        """What transactions have appended since the log was opened."""
+        return self.committer.appended_bytes
+
     def maintain(self, now_ms: int | None = None) -> None:
         """Apply retention and compaction, merge the small frames of sealed segments.  Safe at any time, in any thread.
 

@@ -142,6 +142,11 @@ class Committer:
             outcomes[:] = [w.outcome for w in waiters]
 
     @property
+    def appended_bytes(self) -> int:
+        """What transactions have appended since the log was opened."""
+        return self._bytes_taken_in
+
+    @property
     def waiting(self) -> int:
         """Callers whose transactions nobody has begun with."""
         return self._combiner.waiting

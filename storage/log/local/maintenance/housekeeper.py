@@ -23,6 +23,10 @@ class Kept(Protocol):
     def flush_beside(self) -> None:
         """See `Committer.flush_beside`."""
 
+    @property
+    def appended_bytes(self) -> int:
+        """See `LocalLog.appended_bytes`."""
+
     def maintain(self, now_ms: int | None = None) -> None:
         """See `LocalLog.maintain`."""
 
@@ -37,6 +41,7 @@ class Housekeeper:
         self._woken = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+        self._appended = 0
 
     def start(self) -> None:
         """Begin, if there is maintenance to be done by the clock."""
@@ -64,15 +69,25 @@ class Housekeeper:
 
     def _run(self) -> None:
         settings = self._settings
-        maintained_s = time.monotonic()
+        looked_s = maintained_s = time.monotonic()
         while not self._stopped.is_set():
             if self._woken.wait(settings.maintenance_interval_s):
                 self._stopped.wait(settings.relaxed_delay_s)  # commits that come meanwhile share the sync
                 self._woken.clear()
                 self._try(lambda log: log.flush_beside(), "make relaxed commits durable")
-            if not self._stopped.is_set() and time.monotonic() - maintained_s >= settings.maintenance_interval_s:
+            passed_s = time.monotonic() - looked_s
+            if self._stopped.is_set() or passed_s < settings.maintenance_interval_s:
+                continue
+            if not self._busy(passed_s) or time.monotonic() - maintained_s >= settings.maintenance_patience_s:
                 self._try(self._maintain, "maintain the log")
                 maintained_s = time.monotonic()
+            looked_s = time.monotonic()
+
+    def _busy(self, passed_s: float) -> bool:
+        """Whether much has been appended since this was last asked."""
+        log = self._log()
+        before, self._appended = self._appended, 0 if log is None else log.appended_bytes
+        return self._appended - before > passed_s * self._settings.busy_bytes_per_s
 
     def _maintain(self, log: Kept) -> None:
         log.maintain(None if self._clock_ms is None else self._clock_ms())
