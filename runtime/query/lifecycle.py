@@ -532,7 +532,9 @@ class QueryRun:
             outcome.published = self._published.take_if_due(self._computer.tasks)
             if self._on_taken is not None:
                 self._on_taken(outcome.taken)
+            waits_s = time.monotonic()
             self._settle()
+            began_s += time.monotonic() - waits_s  # for the commit before this one: fewer rows would not shorten that
             self._committing = self._commit_later(outcome, together)
             if self._committing is not None:
                 self._dirty = False
