@@ -130,6 +130,10 @@ class Aggregator(Protocol):
         """Whether ``merge`` works (session windows need it)."""
 
     @property
+    def orderless(self) -> bool:
+        """Whether ``merge`` of the states of two sets of rows is the state of all of them, in whatever order they came."""
+
+    @property
     def nested_state(self) -> bool:
         """Whether ksqlDB keeps the state in an ARRAY, MAP or STRUCT, which flat value formats cannot hold."""
 

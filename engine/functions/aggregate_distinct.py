@@ -37,6 +37,7 @@ class CountDistinct:
     result_type: ClassVar[Any] = pa.int64()
     can_undo = False
     can_merge = True
+    orderless = False
     nested_state = True
 
     def __init__(self) -> None:

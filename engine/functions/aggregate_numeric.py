@@ -75,6 +75,7 @@ class Count:
     result_type: ClassVar[Any] = pa.int64()
     can_undo = True
     can_merge = True
+    orderless = True
     nested_state = False
 
     def __init__(self) -> None:
@@ -107,6 +108,7 @@ class Sum:
 
     can_undo = True
     can_merge = True
+    orderless = True
     nested_state = False
 
     def __init__(self, type_: t.SqlType) -> None:
@@ -163,6 +165,7 @@ class SumDouble:
     result_type: ClassVar[Any] = pa.float64()
     can_undo = True
     can_merge = True
+    orderless = True
     nested_state = False
 
     def __init__(self) -> None:
@@ -220,6 +223,7 @@ class SumDecimal:
 
     can_undo = True
     can_merge = True
+    orderless = True
     nested_state = False
 
     def __init__(self, type_: t.Decimal) -> None:
@@ -294,6 +298,7 @@ class Average:
     result_type: ClassVar[Any] = pa.float64()
     can_undo = True
     can_merge = True
+    orderless = True
     nested_state = True
 
     def __init__(self) -> None:
@@ -326,6 +331,7 @@ class AverageDouble:
     result_type: ClassVar[Any] = pa.float64()
     can_undo = True
     can_merge = True
+    orderless = True
     nested_state = True
 
     def __init__(self) -> None:
@@ -374,6 +380,8 @@ class Extreme:
         )
         self._operation: np.ufunc = np.maximum if largest else np.minimum
         self._neutral: Any = None
+        # Zeros of both signs are equal, and which of them stays depends on the order; texts are merged one by one.
+        self.orderless = self._codec.fixed and self._codec.dtype != _FLOAT64
         if self._codec.dtype == _FLOAT64:
             # NaN is the greatest: the maximum keeps it, the minimum takes anything else before it.
             self._neutral = -np.inf if largest else np.nan

@@ -35,6 +35,7 @@ class ObjectAggregator(ABC):
 
     can_undo = False
     can_merge = True
+    orderless = False
     nested_state = True
 
     def __init__(
@@ -66,8 +67,8 @@ class ObjectAggregator(ABC):
         """
 
     def chosen(self, segments: Segments, arguments: Sequence[Any]) -> Int64s | None:
-        """The places in ``segments.order``, ascending, of rows that may change what a group's state is in the end; None
-        for all."""
+        """The rows that may change what a group's state is in the end, by group and then in processing order; None for
+        all."""
         return None
 
     def take_back(self, working: Any, values: Sequence[Any]) -> None:
@@ -90,10 +91,9 @@ class ObjectAggregator(ABC):
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
-        order, groups = segments.order, segments.groups
+        groups = segments.groups
         chosen = None if every or undo is not None else self.chosen(segments, arguments)
-        if chosen is not None:
-            order = order[chosen]
+        order = segments.order if chosen is None else chosen
         columns = [self._objects(argument.take(pa.array(order))) for argument in arguments]
         sequences = (segments.sequence + order).tolist()
         bounds = [0, *np.cumsum(np.bincount(groups[order], minlength=segments.count)).tolist()]

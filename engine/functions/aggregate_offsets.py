@@ -25,6 +25,7 @@ class OneByOffset:
 
     can_undo = False
     can_merge = True
+    orderless = False
     nested_state = True
 
     def __init__(self, type_: t.SqlType, *, latest: bool, ignore_nulls: bool) -> None:

@@ -52,6 +52,7 @@ class Deviation:
     result_type: ClassVar[Any] = pa.float64()
     can_undo = True
     can_merge = True
+    orderless = False
     nested_state = True
 
     def __init__(self, type_: t.SqlType, *, root: bool) -> None:
@@ -132,6 +133,7 @@ class Correlation:
     result_type: ClassVar[Any] = pa.float64()
     can_undo = True
     can_merge = True
+    orderless = False
     nested_state = True
 
     def __init__(self) -> None:

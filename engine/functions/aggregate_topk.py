@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...runtime.batch import Int64s
+from ...kernels.top import top_rows
+from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments
 from ...storage.values.canonical import canonical
 from .. import types as t
@@ -43,18 +44,10 @@ class TopK(ObjectAggregator):
         super().__init__(pa.list_(item), pa.list_(item), [], objects)
 
     def chosen(self, segments: Segments, arguments: Sequence[Any]) -> Int64s | None:
-        order = segments.order
-        places = np.flatnonzero(~mask_of_nulls(arguments[0])[order])
-        groups = segments.groups[order[places]]
-        keys = self._descending(arguments[0])[order[places]]
-        ranked = np.lexsort((keys, groups))  # by group and then by value, equal ones in order of arrival
-        fresh = np.ones(len(ranked), np.bool_)
+        keys, seen = self._descending(arguments[0]), ~mask_of_nulls(arguments[0])
         if self._distinct:
-            keys = keys[ranked]
-            fresh[1:] = (keys[1:] != keys[:-1]) | (groups[1:] != groups[:-1])
-        before: Int64s = np.cumsum(fresh) - fresh
-        begins = np.searchsorted(groups, groups)  # ``groups`` ascends
-        return np.sort(places[ranked[fresh & (before - before[begins] < self._k)]])
+            seen = _first_of_equals(segments, keys, np.flatnonzero(seen))
+        return top_rows(segments.groups, segments.count, keys, seen, self._k)
 
     def _descending(self, values: Any) -> Int64s:
         """Numbers that fall where values rise: `_NAN` for NaN, which is above all numbers, and the same for both zeros."""
@@ -101,6 +94,17 @@ class TopK(ObjectAggregator):
         for item in right:
             self._insert(working, item)
         return working
+
+
+def _first_of_equals(segments: Segments, keys: Int64s, rows: Int64s) -> Bools:
+    """bool[n]: which of ``rows`` (ascending) have a key that none of these before them in their group has."""
+    ranked = rows[np.lexsort((keys[rows], segments.groups[rows]))]  # equal ones in order of arrival
+    fresh = np.ones(len(ranked), np.bool_)
+    keys, groups = keys[ranked], segments.groups[ranked]
+    fresh[1:] = (keys[1:] != keys[:-1]) | (groups[1:] != groups[:-1])
+    first = np.zeros(len(segments.groups), np.bool_)
+    first[ranked[fresh]] = True
+    return first
 
 
 class _Descending:

@@ -10,7 +10,7 @@ A row at 7 in windows of 10 that advance by 5, grace 5::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,8 @@ from ..metrics import Waiting
 from ..windows import TimeWindows, running_stream_times
 from .aggregate import rowtime_field
 from .base import Operator, OperatorContext
-from .group_states import NO_TIME, ROWTIME, WINDOWSTART, AggregateCall, GroupStates, closed_batch, output_batch
+from .group_states import NO_TIME, ROWTIME, WINDOWSTART, AggregateCall, GroupStates, Updates, closed_batch, output_batch
+from .panes import Panes
 from .suppress import PUT_OUT, ClosingWindows, emission_order, held_back, put_out_field
 
 STORE = "windows"
@@ -84,6 +85,7 @@ class WindowAggregate(Operator):
         self._scalars = ScalarStore("time", {STREAM_TIME: NO_TIME})
         self._advance_to = NO_TIME
         self._closing = ClosingWindows(self._states.store, self._starts)
+        self._panes = Panes(self._states, windows)
 
     @property
     def stores(self) -> Sequence[StateStore]:
@@ -110,14 +112,9 @@ class WindowAggregate(Operator):
         if not len(batch) and self._advance_to > time_before:
             return self._pass_time(batch, time_before)
         times = running_stream_times(batch.timestamps, time_before)
-        rows, starts = self._windows.assign(batch.timestamps)
-        accepted = self._windows.accepted(starts, times[rows])
-        if not accepted.all():
-            rows, starts = rows[accepted], starts[accepted]
-        taken = np.zeros(len(batch), np.bool_)
-        taken[rows] = True
-        self.leave_out_late(batch, np.flatnonzero(~taken), "its windows are closed")
-        output = self._update(batch, rows, starts)
+        output = self._by_panes(batch, int(times[-1])) if len(batch) else None
+        if output is None:
+            output = self._by_rows(batch, times)
         if len(batch):
             self._scalars[STREAM_TIME] = int(times[-1])
             if self._final:
@@ -129,7 +126,7 @@ class WindowAggregate(Operator):
     def _pass_time(self, batch: Batch, time_before: int) -> Batch:
         """Close and expire windows as a row at the new time would."""
         passed = moment(batch.schema, batch.key_count, self._advance_to)
-        output = empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
+        output = self._nothing()
         self._scalars[STREAM_TIME] = self._advance_to
         if self._final:
             output = self._close(passed, passed.timestamps, time_before)
@@ -137,14 +134,21 @@ class WindowAggregate(Operator):
         self.context.counters.rows_out += len(output)
         return output
 
-    def _update(self, batch: Batch, rows: Int64s, starts: Int64s) -> Batch:
+    def _by_rows(self, batch: Batch, times: Int64s) -> Batch:
         """Take in one entry per pair of row and window."""
-        columns: Sequence[Any] = batch.columns
-        timestamps = batch.timestamps
-        if len(rows) != len(batch) or bool((rows != np.arange(len(rows))).any()):
+        rows, starts = self._windows.assign(batch.timestamps)
+        accepted = self._windows.accepted(starts, times[rows])
+        if not accepted.all():
+            rows, starts = rows[accepted], starts[accepted]
+        if len(rows) == len(batch) and bool((rows == np.arange(len(rows))).all()):
+            columns, timestamps = batch.columns, batch.timestamps
+        else:
+            taken = np.zeros(len(batch), np.bool_)
+            taken[rows] = True
+            self.leave_out_late(batch, np.flatnonzero(~taken), "its windows are closed")
             index = pa.array(rows)
-            columns = [c.take(index) for c in columns]
-            timestamps = timestamps[rows]
+            columns = tuple(c.take(index) for c in batch.columns)
+            timestamps = batch.timestamps[rows]
         updates = self._states.update(
             [*columns[: self._key_count], pa.array(starts)],
             columns,
@@ -154,13 +158,28 @@ class WindowAggregate(Operator):
             emit=not self._final,
         )
         if updates is None:
-            return empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
-        starts = starts[updates.rows]
+            return self._nothing()
+        return self._output(batch, replace(updates, rows=rows[updates.rows]), starts[updates.rows])
+
+    def _by_panes(self, batch: Batch, stream_time: int) -> Batch | None:
+        """`_by_rows`, where that can be done by panes and is worth while."""
+        if (self.context.every_update and not self._final) or not self._panes.fits(batch.timestamps, stream_time):
+            return None
+        done = self._panes.update(batch.keys, batch.columns, batch.timestamps, before=self._before, emit=not self._final)
+        if done is None:
+            return None
+        return self._nothing() if done.updates is None else self._output(batch, done.updates, done.starts)
+
+    def _nothing(self) -> Batch:
+        return empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
+
+    def _output(self, batch: Batch, updates: Updates, starts: Int64s) -> Batch:
+        """Updates, each at a row of the batch, of the windows with these starts."""
         return output_batch(
             batch,
             self._schema,
             self._key_count,
-            rows[updates.rows],
+            updates.rows,
             updates.results,
             updates.timestamps,
             self._extras,

@@ -25,8 +25,8 @@ class LogSettings:
         relaxed_bytes_max: and before there are more of them than this.
         sync_threads: files synced at the same time.
         maintenance_interval_s: how often the background thread looks for work.
-        maintenance_patience_s: while much is appended, maintenance waits so long at most: it would take disk and processor from
-            those who append, and rewrite what they are about to supersede.
+        maintenance_patience_s: while much is appended, maintenance waits so long at most: it would take disk and processor
+            from those who append, and rewrite what they are about to supersede.
         busy_bytes_per_s: how much that is.
         maintenance_bytes_per_s: what compaction and merging read and write at most, as Kafka's
             ``log.cleaner.io.max.bytes.per.second``; None: no bound.
