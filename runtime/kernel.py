@@ -79,7 +79,7 @@ class Segments:
             States that merge (sessions) can keep it to know which of them saw a row first.
     """
 
-    __slots__ = ("_order", "_starts", "count", "groups", "sequence")
+    __slots__ = ("_last", "_order", "_starts", "count", "groups", "sequence")
 
     def __init__(self, groups: Int64s, count: int, sequence: int = 0) -> None:
         self.groups = groups
@@ -87,6 +87,15 @@ class Segments:
         self.sequence = sequence
         self._order: Int64s | None = None
         self._starts: Int64s | None = None
+        self._last: Int64s | None = None
+
+    @property
+    def last(self) -> Int64s:
+        """int64[count]: the last row of each group."""
+        if self._last is None:
+            self._last = np.empty(self.count, np.int64)
+            self._last[self.groups] = np.arange(len(self.groups), dtype=np.int64)  # the last write stays
+        return self._last
 
     @property
     def order(self) -> Int64s:

@@ -36,13 +36,6 @@ def final_sums(segments: Segments, initial: Int64s, values: Int64s) -> Int64s:
     return folds.sums(segments.groups, initial, values, every=False)[0]
 
 
-def last_rows(segments: Segments) -> Int64s:
-    """int64[count]: the last row of each group."""
-    rows = np.empty(segments.count, np.int64)
-    rows[segments.groups] = np.arange(len(segments.groups), dtype=np.int64)  # the last write stays
-    return rows
-
-
 # Infinities of both signs add up to NaN: an answer, and nothing to warn of.
 @np.errstate(invalid="ignore", over="ignore")
 def final_values(operation: np.ufunc, segments: Segments, initial: Values, values: Values) -> Values:

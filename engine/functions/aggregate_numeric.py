@@ -19,7 +19,7 @@ from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime import exact_sums
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
-from ...runtime.segmented import final_sums, final_values, last_rows, running_sums, running_values
+from ...runtime.segmented import final_sums, final_values, running_sums, running_values
 from ...runtime.state_values import chosen
 from ...storage.values.canonical import canonical
 from .. import types as t
@@ -66,7 +66,7 @@ def add_up(segments: Segments, initial: Values, values: Values, every: bool) -> 
 
 def last_of(segments: Segments, running: Values) -> Values:
     """Each group's last value of a running result."""
-    return running[last_rows(segments)]
+    return running[segments.last]
 
 
 class Count:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...kernels.gathering import gather, references
+from ...kernels.gathering import gather, references, take
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from ...runtime.segmented import final_first, final_last, running_last
@@ -43,6 +43,8 @@ class OneByOffset:
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
         array = arguments[0]
+        if self._latest and not every and (array.null_count == 0 or not self._ignore_nulls):
+            return self._last_rows(segments, array), None
         present = ~mask_of_nulls(array)
         seen = present if self._ignore_nulls else np.ones(len(present), np.bool_)
         if self._latest:
@@ -56,6 +58,13 @@ class OneByOffset:
         if running is None:
             return after, None
         return after, self._taken(state, segments, array, present, segments.groups, running)
+
+    def _last_rows(self, segments: Segments, array: Any) -> State:
+        """The states where the last row of each group counts, whatever was before."""
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        last = take(array, segments.last)
+        return [segments.sequence + segments.last, self._codec.decode(last), ~mask_of_nulls(last)]
 
     @staticmethod
     def _running_first(segments: Segments, first: Int64s) -> Int64s:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...kernels import folds
 from ...storage.state.keyed_store import KeyedStore, from_arrow
 from ...storage.state.store import StateField
 from ..batch import Batch, Bools, Int64s
@@ -152,8 +153,7 @@ class GroupStates:
         every = every and emit
         final, running = self.scan(states, segments, self.arguments(columns), undo, every)
         times = self.store.read(ROWTIME, distinct)
-        latest = times.copy()
-        np.maximum.at(latest, groups, timestamps)
+        latest = folds.largest(groups, times, timestamps, every=False)[0]
         self.write(distinct, final)
         self.store.write(ROWTIME, distinct, latest)
         if not emit:
@@ -161,9 +161,7 @@ class GroupStates:
         group_is_new = np.zeros(len(distinct), np.bool_)
         group_is_new[groups[is_new]] = True
         if running is None:
-            last = np.empty(len(distinct), np.int64)
-            last[groups] = np.arange(length)
-            rows = np.sort(last)
+            rows = np.sort(segments.last)
             at = groups[rows]
             index = pa.array(at)
             results = [r.take(index) for r in self.results(final)]

@@ -18,7 +18,6 @@ from ...kernels import folds
 from ...storage.state.index import factorize
 from ..batch import Int64s
 from ..kernel import Segments, State
-from ..segmented import last_rows
 from ..state_values import picked, replaced
 from ..windows import TimeWindows
 from .group_states import NO_TIME, ROWTIME, GroupStates, Updates
@@ -89,7 +88,7 @@ class Panes:
         segments = Segments(groups, count)
         partial, _ = states.scan(states.initial(count), segments, states.arguments(columns), None, False)
         latest = folds.largest(groups, np.full(count, NO_TIME, np.int64), timestamps, every=False)[0]
-        last = last_rows(segments)
+        last = segments.last
         which, starts = self._windows.assign(panes[firsts])
         rows = pa.array(firsts[which])
         slots, is_new = states.store.insert([*(k.take(rows) for k in keys), pa.array(starts)])

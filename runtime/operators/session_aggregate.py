@@ -32,7 +32,6 @@ from .group_states import (
     GroupStates,
     closed_batch,
     output_batch,
-    running_maxima,
 )
 from .session_merges import merge_one_by_one, sessions_in_order
 from .session_output import Emissions
@@ -187,7 +186,6 @@ class SessionAggregate(Operator):
         in_order = sessions_in_order(
             segments,
             batch.timestamps,
-            running_maxima(segments, ends, batch.timestamps),
             times,
             starts,
             ends,

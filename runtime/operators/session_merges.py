@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...kernels.sessions import in_order
 from ..batch import Int64s
 from ..kernel import Segments
 from ..windows import SessionWindows
@@ -23,70 +24,43 @@ from .sessions import Session, SessionRows
 def sessions_in_order(
     segments: Segments,
     timestamps: Int64s,
-    maxima: Int64s,
     times: Int64s,
     starts: Int64s,
     ends: Int64s,
     windows: SessionWindows,
     hidden_until: Int64s,
 ) -> SessionRows:
-    """Find the sessions of all groups, and the groups for which that needs care.
+    """Find the sessions of all groups, and the groups for which that needs care: those with a row that reaches back behind
+    the start of its group's latest session, would join a hidden one, or is late.
 
     Args:
-        maxima: per row, the largest timestamp of the group so far and its latest session's end: in order, that is the end
-            of the row's session.
         times: stream time after each row.
         starts, ends: per group, the bounds of its latest session, `NO_TIME` if it has none.
         hidden_until: per row; sessions that end at or before it cannot be joined.
     """
-    order, group_starts = segments.order, segments.starts
-    groups = segments.groups[order]
-    ts, now, end_after = timestamps[order], times[order], maxima[order]
-    first = np.zeros(len(order), np.bool_)
-    first[group_starts] = True
-    end_before = np.empty(len(order), np.int64)
-    end_before[1:] = end_after[:-1]
-    end_before[group_starts] = ends
-    touches = ts <= end_before + windows.gap_ms
-    # The start of the session that the row would extend: of the last session begun in the group, or of its latest.
-    began = np.where(~touches, np.arange(len(order)), -1)
-    before = np.full(len(order), -1, np.int64)
-    before[1:] = np.maximum.accumulate(began)[:-1]
-    in_group = before >= group_starts[groups]
-    start_before = np.where(in_group, ts[before], starts[groups])
-    reaches_back = touches & (ts < start_before)
-    hidden = touches & (end_before <= hidden_until[order])
-    late = ~windows.accepted(end_after, now)
-    careful = reaches_back | hidden | late
-    other = np.zeros(segments.count, np.bool_)
-    other[groups[careful]] = True
-    kept = ~other[groups]
-    begins = (~touches | first) & kept
-    session = np.cumsum(begins) - 1
-    heads = np.flatnonzero(begins)
-    tails = np.empty(len(heads), np.int64)
-    kept_places = np.flatnonzero(kept)
-    tails[session[kept_places]] = kept_places  # the last write stays
-    continues = touches[heads]
-    head_groups = groups[heads]
-    by_row = np.full(len(order), -1, np.int64)
-    by_row[order] = np.where(kept, session, -1)
-    rows = np.flatnonzero(by_row >= 0)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    at = place[rows]
+    found = in_order(
+        segments.groups,
+        timestamps,
+        times,
+        hidden_until,
+        starts,
+        ends,
+        gap=windows.gap_ms,
+        open_=windows.gap_ms + windows.grace_ms,
+        nowhere=NO_TIME,
+    )
     return SessionRows(
-        rows=rows,
-        sessions=by_row[rows],
-        starts_new=~touches[at],
-        ends_before=end_before[at],
-        ends_after=end_after[at],
-        groups=head_groups,
-        starts=np.where(continues, starts[head_groups], ts[heads]),
-        ends=end_after[tails],
-        first_ends=np.where(continues, end_before[heads], NO_TIME),
-        continues=continues,
-        other_groups=np.flatnonzero(other),
+        rows=found.rows,
+        sessions=found.sessions,
+        starts_new=found.begins,
+        ends_before=found.ends_before,
+        ends_after=found.ends_after,
+        groups=found.groups,
+        starts=found.starts,
+        ends=found.ends,
+        first_ends=found.first_ends,
+        continues=found.continues,
+        other_groups=np.flatnonzero(found.other),
     )
 
 

@@ -51,7 +51,7 @@ def test_folds_are_those_of_numpy(batch: tuple[Segments, Any, Any, Any]) -> None
         ours, theirs = (getattr(m, name)(segments, marked) for m in (segmented, oracle))
         assert ours.tolist() == theirs.tolist()
     everything = np.ones(len(values), np.bool_)
-    assert segmented.last_rows(segments).tolist() == oracle.final_last(segments, everything).tolist()
+    assert segments.last.tolist() == oracle.final_last(segments, everything).tolist()
     assert initial.tolist() == kept[0].tolist() and values.tolist() == kept[1].tolist()
 
 
