@@ -58,7 +58,7 @@ def objects(befores: Sequence[bytes], columns: Sequence[Any], quote: Sequence[bo
         raise pa.ArrowInvalid(f"JSON of more than {_BYTES_MAX} bytes does not fit into one array")
     out = np.empty(total, np.uint8)
     _bytes(table.ctypes.data, len(table), count, out.ctypes.data)
-    return pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(offsets), pa.py_buffer(out)])
+    return pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(offsets.data), pa.py_buffer(out.data)])
 
 
 def _start(buffer: Any, start: int, length: int) -> int:

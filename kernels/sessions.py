@@ -94,5 +94,13 @@ def in_order(
         *(a.ctypes.data for a in (rows, sessions, begins, ends_before, ends_after)),
         *(a.ctypes.data for a in (*found, continues)),
     )
-    rows, sessions, begins, ends_before, ends_after = (a[:kept] for a in (rows, sessions, begins, ends_before, ends_after))
-    return InOrder(rows, sessions, begins, ends_before, ends_after, found[0], found[1], found[2], found[3], continues, other)
+    return InOrder(
+        rows[:kept],
+        sessions[:kept],
+        begins[:kept],
+        ends_before[:kept],
+        ends_after[:kept],
+        *found,
+        continues,
+        other,
+    )
