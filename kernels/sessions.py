@@ -100,7 +100,10 @@ def in_order(
         begins[:kept],
         ends_before[:kept],
         ends_after[:kept],
-        *found,
+        found[0],
+        found[1],
+        found[2],
+        found[3],
         continues,
         other,
     )
