@@ -14,8 +14,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .aio.database import AsyncDatabase, AsyncSubscription, connect_async
     from .engine.database import Database, QueryHandle, connect
+    from .engine.flow_picture import Flow, FlowBox
     from .engine.functions.user import udaf, udf, udtf
     from .engine.handles import StreamHandle, TableHandle
+    from .engine.live_rows import LiveRows
+    from .engine.long_work import Advance, listening
     from .engine.relation import Relation
     from .engine.results import (
         Description,
@@ -83,6 +86,11 @@ _HOMES = {
     "Database": "engine.database",
     "Delivery": "runtime.clients.batch_writer",
     "Description": "engine.results",
+    "Advance": "engine.long_work",
+    "listening": "engine.long_work",
+    "Flow": "engine.flow_picture",
+    "FlowBox": "engine.flow_picture",
+    "LiveRows": "engine.live_rows",
     "GroupDescription": "runtime.clients.groups",
     "GroupMetadata": "runtime.clients.coordinator",
     "InternalError": "errors",
@@ -147,6 +155,11 @@ __all__ = [
     "Database",
     "Delivery",
     "Description",
+    "Advance",
+    "Flow",
+    "FlowBox",
+    "LiveRows",
+    "listening",
     "GroupDescription",
     "GroupMetadata",
     "InternalError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -26,8 +27,10 @@ from .callers import frame_of_caller
 from .catalog import Catalog, DataSource
 from .clients import ClientMethods
 from .flow import FlowGraph, flow_graph
+from .flow_picture import Flow, flow_of_catalog
 from .functions.registry import Registry
 from .handles import StreamHandle, TableHandle
+from .long_work import tell
 from .opened import PROCESSING_LOG, Opening, opened
 from .parameters import Parameters
 from .plan.explain import explain as plan_text
@@ -36,6 +39,7 @@ from .session import Session
 from .session_state import SessionState
 from .settings import Settings
 from .statements import topics
+from .statements.examine import Examiner
 from .statements.planning import copies
 from .statements.topics import TopicDescription
 
@@ -157,6 +161,10 @@ class Database(ClientMethods):
         See `Session.steps`.
         """
         return self._default.steps(text, parameters, path=path)
+
+    def examiner(self) -> Examiner:
+        """What finds the faults of statements without running them.  See `Session.examiner`."""
+        return self._default.examiner()
 
     def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
         """Execute a script's statements, each of them once ever, however often the script is submitted under this name.
@@ -446,6 +454,10 @@ class Database(ClientMethods):
         words = [f"{n} {w if n == 1 else 'queries' if w == 'query' else w + 's'}" for n, w in counts]
         return f"{place}: {', '.join(words)}"
 
+    def flow(self) -> Flow:
+        """What flows into what: streams, tables and persistent queries, as a picture (`Flow.svg`) and in words."""
+        return flow_of_catalog(self._engine.catalog, [PROCESSING_LOG])
+
     def backup(self, directory: str | Path, progress: Callable[[int, int], None] | None = None) -> Backup:
         """Copy all commits so far into a new directory while writers go on; ``progress``: bytes copied, bytes in all.
 
@@ -457,7 +469,7 @@ class Database(ClientMethods):
         if self.path is None:
             raise StatementError("a database in memory has no files to back up")
         self._engine.log.flush()
-        return backup_directory(self.path, named_path(directory), progress)
+        return backup_directory(self.path, named_path(directory), progress or partial(tell, unit="bytes"))
 
     # --- life cycle ------------------------------------------------------------------------
 

@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from ..errors import PenstockError, StatementError, unwritable
 from .intake.containers import columns_in
+from .long_work import tell
 from .results import Message, Result
 from .types import STRING, Array, Map, SqlType, Struct, from_arrow, quoted
 
 if TYPE_CHECKING:
     from ..runtime.host import Token
 
-__all__ = ["as_arrow", "create_from", "read_file"]
+__all__ = ["as_arrow", "column_name", "create_from", "read_file"]
 
 ROWS_PER_COMMIT = 100_000
 """Rows of a file that are written together."""
@@ -68,13 +69,14 @@ def create_from(
     assert isinstance(made, Message)
     if made.warning:
         return made
-    count = 0
+    count, total = 0, getattr(parts, "total", None)
     try:
         part: Any = first
         while part is not None:
-            part = part.rename_columns([_name(column) for column in part.column_names])
+            part = part.rename_columns([column_name(column) for column in part.column_names])
             session.insert(quoted(name), part, durable=None)
             count += part.num_rows
+            tell(count, total)
             part = next(parts, None)
     except (PenstockError, pa.ArrowException, OSError) as error:
         session.execute(f"DROP {kind} {quoted(name)} DELETE TOPIC;")
@@ -87,11 +89,11 @@ def create_from(
 
 def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
     """The columns as CREATE has them, those of the key first."""
-    names = [_name(field.name) for field in schema]
+    names = [column_name(field.name) for field in schema]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise StatementError(f"the data has the column {twice} twice", suggestion="Names differ by more than case.")
-    wanted = [_name(key) for key in keys]
+    wanted = [column_name(key) for key in keys]
     for key in wanted:
         if key not in names:
             raise StatementError(f"the data has no column {key} for the key", suggestion=f"It has {', '.join(names)}.")
@@ -103,8 +105,8 @@ def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
     return [*(f"{quoted(n)} {types[n]}{role}" for n in wanted), *(f"{quoted(n)} {types[n]}" for n in rest)]
 
 
-def _name(name: Any) -> str:
-    """A column's name: as without quotes where it can stand without, else as it is."""
+def column_name(name: Any) -> str:
+    """The name of a file's or frame's column in SQL: as without quotes where it can stand without, else as it is."""
     text = str(name)
     return text.upper() if _PLAIN.fullmatch(text) else text
 
@@ -126,7 +128,7 @@ def _folded(type_: SqlType) -> SqlType:
         case Map(key, item):
             return Map(key, _folded(item))
         case Struct(fields):
-            return Struct(tuple((_name(name), _folded(field)) for name, field in fields))
+            return Struct(tuple((column_name(name), _folded(field)) for name, field in fields))
     return type_
 
 
@@ -185,7 +187,7 @@ def read_file(path: Path) -> Iterator[Any]:
                 import pyarrow.parquet
 
                 file = pyarrow.parquet.ParquetFile(path)
-                return _batches(file.iter_batches(ROWS_PER_COMMIT), file.schema_arrow)
+                return _Parts(_batches(file.iter_batches(ROWS_PER_COMMIT), file.schema_arrow), file.metadata.num_rows)
             case ".csv" | ".tsv":
                 import pyarrow.csv
 
@@ -213,9 +215,20 @@ def read_file(path: Path) -> Iterator[Any]:
     )
 
 
+class _Parts(Iterator[Any]):
+    """Parts of a table, and how many rows they have together."""
+
+    def __init__(self, parts: Iterator[Any], total: int) -> None:
+        self._parts = parts
+        self.total = total
+
+    def __next__(self) -> Any:
+        return next(self._parts)
+
+
 def _pieces(table: Any) -> Iterator[Any]:
-    for start in range(0, max(table.num_rows, 1), ROWS_PER_COMMIT):
-        yield table.slice(start, ROWS_PER_COMMIT)
+    starts = range(0, max(table.num_rows, 1), ROWS_PER_COMMIT)
+    return _Parts((table.slice(start, ROWS_PER_COMMIT) for start in starts), table.num_rows)
 
 
 def _batches(batches: Iterator[Any], schema: Any) -> Iterator[Any]:

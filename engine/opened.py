@@ -91,6 +91,8 @@ class Opened:
 
     def _close(self) -> None:
         engine = self.engine
+        for follower in list(engine.followers.values()):
+            follower.close()
         with engine.lock:
             if engine.closed:
                 return

@@ -203,12 +203,14 @@ class PushResult:
     Attributes:
         key_places: which columns are the key (and the window) of a table's rows: a row replaces the one with the same
             values there.  Empty for a stream.
+        windowed: each row is of a window, also where WINDOWSTART and WINDOWEND are not selected.
     """
 
     subscription: Subscription
     schema: Schema
     query_id: str | None = None
     key_places: tuple[int, ...] = ()
+    windowed: bool = False
 
     def __iter__(self) -> Iterator[PushRow]:
         return iter(self.subscription)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
 from .catalog import Catalog, DataSource
 from .clients import ClientMethods
+from .following import first_lines, follow_file
 from .handles import StreamHandle, TableHandle, handle
 from .loading import as_arrow, create_from, read_file
 from .parameters import Parameters, ScriptValues, with_values
@@ -35,6 +37,7 @@ from .statements.answers import sources_named
 from .statements.consume import partition_records
 from .statements.context import Context
 from .statements.dispatch import execute
+from .statements.examine import Examiner
 from .statements.lookups import KeyLookup
 from .statements.scripts import statements_of
 from .statements.submit import Submission
@@ -133,6 +136,10 @@ class Session(ClientMethods):
                     raise script.locate(error, statement) from error.__cause__
             yield result
 
+    def examiner(self) -> Examiner:
+        """What finds the faults of statements without running them, while they are typed."""
+        return Examiner(self._engine, self._state)
+
     def _execute(
         self,
         statement: ast.Statement,
@@ -163,16 +170,24 @@ class Session(ClientMethods):
             path = script.parent / path
         properties = {p.name.upper(): p.value for p in statement.properties}
         key = properties.pop("KEY", None)
+        wanted = properties.pop("FOLLOW", None)
+        follow = "false" if wanted is None else str(getattr(wanted, "value", wanted)).lower()
+        if follow not in ("true", "false"):
+            raise StatementError(f"FOLLOW is true or false, not {follow}", span=statement.span)
         texts = {name: getattr(value, "value", value) for name, value in properties.items()}
-        return create_from(
+        made = create_from(
             self,
             statement.kind,
             statement.name,
-            read_file(path),
+            first_lines(path) if follow == "true" else read_file(path),
             key=None if key is None else [part.strip() for part in str(getattr(key, "value", key)).split(",")],
             properties=texts,
             if_not_exists=statement.if_not_exists,
         )
+        if follow == "false":
+            return made
+        own = Session(self._engine, self._clients, SessionState(copy.copy(self.settings)))
+        return follow_file(self._engine, own, statement.name, path, made)
 
     def create_stream(
         self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object

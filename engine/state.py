@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import StatementError, StorageError
 from ..runtime.clock import Clock
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 
 LOGICAL_PARTITIONS = "partitions"
 REPLICAS = "replicas"
+
+
+class Following(Protocol):
+    """A file whose new lines are taken in; ``error`` says why that has stopped."""
+
+    path: Path
+    error: str | None
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ class Engine:
         combiner: makes few rows of many callers into records together.
         lookups: pull queries by key that have been analysed.
         layouts: how rows of sources are written, by the source's name; each counts for the source it holds only.
+        followers: files whose new lines are taken in, by the stream's name.
         lock: held while a statement is executed.
     """
 
@@ -74,6 +85,7 @@ class Engine:
     combiner: Combiner = field(default_factory=Combiner)
     lookups: LookupCache = field(default_factory=LookupCache)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    followers: dict[str, Following] = field(default_factory=dict)
     closed: bool = False
 
     def check_open(self) -> None:

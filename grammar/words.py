@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -68,3 +69,27 @@ def classified(text: str) -> Iterator[tuple[int, int, TokenClass]]:
             yield start, end, "keyword" if text[start:end].upper() in keywords() else "name"
         else:
             yield start, end, _CLASSES[group]
+
+
+_MADE = re.compile(
+    r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:SOURCE\s+)?(?:STREAM|TABLE|TYPE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(`[^`]+`|[\w@]+)", re.I
+)
+
+
+def made_by(statement: str) -> str | None:
+    """The name of the stream, table or type that a statement makes, if it makes one and however faulty it is.
+
+    >>> made_by("CREATE STREAM orders (id INT"), made_by("DROP STREAM orders;")
+    ('ORDERS', None)
+    """
+    found = _MADE.match(statement)
+    return None if found is None else _plain(found.group(1))
+
+
+def names_in(statement: str) -> set[str]:
+    """All words of a statement, as the names they would be."""
+    return {_plain(statement[s:e]) for group, s, e in tokens(statement) if group not in ("TEXT", "symbol", "end", "bad")}
+
+
+def _plain(name: str) -> str:
+    return name[1:-1] if name.startswith("`") else name.upper()

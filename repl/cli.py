@@ -205,7 +205,8 @@ def _interact(connect: Callable[[Callable[[Any], None]], Any], format_: str) -> 
     from .shell import Shell
 
     _print(f"penstock {__version__}. \\help lists commands.")
-    shell = Shell(opening.database, _print, _width, page=page, height=_height)
+    terminal = sys.stdout if sys.stdout.isatty() else None
+    shell = Shell(opening.database, _print, _width, page=page, height=_height, terminal=terminal)
     shell.format = format_
     try:
         interact(shell, history_path(), opening)

@@ -42,9 +42,11 @@ def run_cli_command(shell: Any, text: str) -> None:
 
 
 def _output(shell: Any, name: str) -> None:
-    formats = {"JSON": "json", "TABULAR": "table"}
+    formats = {"JSON": "json", "TABULAR": "table", "CHART": "chart"}
     if name and name not in formats:
-        raise StatementError(f"OUTPUT takes JSON or TABULAR, not {name}", suggestion="\\format has the other formats.")
+        raise StatementError(
+            f"OUTPUT takes JSON, TABULAR or CHART, not {name}", suggestion="\\format has the other formats."
+        )
     if name:
         shell.format = formats[name]
     shell.note(f"results are shown as {shell.format}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from ..errors import StatementError
 from ..grammar.script_files import read_script
 from ..paths import named_path
 from .formats import FORMATS
+from .jobs import Job, Jobs
+from .working import working
 
 
 class Console(Protocol):
@@ -34,6 +37,18 @@ class Console(Protocol):
     def show(self, result: Any) -> None:
         """Show a result."""
 
+    def foreground(self, job: Job) -> None:
+        """Show a push query until it ends or goes behind the prompt."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person sees what is written."""
+
+    def width(self) -> int:
+        """Columns that a table may have."""
+
+    jobs: Jobs
+    """Push queries behind the prompt."""
     output: IO[str] | None
     """The file that results go to instead of the screen."""
     timing: bool
@@ -115,7 +130,9 @@ def duckdb(shell: Console, argument: str) -> None:
     """One SELECT of DuckDB's."""
     if not argument:
         raise StatementError("\\duckdb takes a SELECT of DuckDB's SQL")
-    shell.show(shell.database.duckdb(argument.rstrip().removesuffix(";")))
+    with working(sys.stderr):
+        rows = shell.database.duckdb(argument.rstrip().removesuffix(";"))
+    shell.show(rows)
 
 
 @command("\\i", usage="\\i FILE", meaning="run a script: statements only, no commands of the prompt")
@@ -132,7 +149,8 @@ def backup(shell: Console, argument: str) -> None:
     """Back up, while the queries go on."""
     if not argument:
         raise StatementError("\\backup takes the name of a new directory")
-    made = shell.database.backup(named_path(argument))
+    with working(sys.stderr):
+        made = shell.database.backup(named_path(argument))
     shell.note(f"{argument}: all commits up to {made.epoch}, {made.files} files, {made.bytes:,} bytes")
 
 
@@ -195,14 +213,83 @@ def explain(shell: Console, argument: str) -> bool:
     return shell.run(f"EXPLAIN {_ended(argument)}")
 
 
-@command("\\jobs", usage="\\jobs", meaning="the persistent queries, with what they have read, written and have before them")
+@command(
+    "\\jobs", usage="\\jobs", meaning="the queries: persistent ones with their progress, push queries behind the prompt"
+)
 def jobs(shell: Console, argument: str) -> None:
     """One line per query."""
     from .progress import COLUMNS, rows_of, sample
     from .render import table
 
-    rows = [row[:-1] for row in rows_of(sample(shell.database), None)]
-    shell.note(table(COLUMNS[:-1], rows) if rows else "(none)")
+    rate = COLUMNS.index("ROWS/S")
+    rows = [row[:rate] for row in rows_of(sample(shell.database), None)]
+    shell.note(table(COLUMNS[:rate], rows, shell.width()) if rows else "(no persistent queries)")
+    own = [(job.number, job.state, job.rows.read, len(job.rows), " ".join(job.statement.split())) for job in shell.jobs]
+    if own:
+        shell.note("\n" + table(("JOB", "STATE", "READ", "ROWS", "PUSH QUERY"), own, shell.width()))
+
+
+@command("\\bg", usage="\\bg SELECT ..", meaning="run a push query behind the prompt")
+def background(shell: Console, argument: str) -> None:
+    """Start a job."""
+    if not argument:
+        raise StatementError("\\bg takes a push query", suggestion="Write \\bg SELECT .. EMIT CHANGES;")
+    for outcome in shell.database.execute(_ended(argument)):
+        if not hasattr(outcome, "subscription"):
+            shell.show(outcome)
+            continue
+        job = shell.jobs.new(outcome, argument)
+        shell.jobs.keep(job)
+        shell.note(f"[{job.number}] goes on behind the prompt: \\fg {job.number} shows it, \\kill {job.number} ends it")
+
+
+@command("\\fg", usage="\\fg [JOB]", meaning="show a push query that is behind the prompt: the latest one, or this one")
+def foreground(shell: Console, argument: str) -> None:
+    """Bring a job to the front; where there is no terminal, show what it has."""
+    job = shell.jobs.take(argument)
+    if job.error is not None:
+        error, job.error = job.error, None
+        job.close()
+        raise error
+    if shell.is_terminal:
+        shell.foreground(job)
+        return
+    from .render import table
+
+    shell.note(table(job.rows.columns, [job.rows.readable(row) for row in job.rows.latest()], shell.width()))
+    shell.jobs.keep(job)
+
+
+@command("\\kill", usage="\\kill JOB", meaning="end a push query that is behind the prompt")
+def kill(shell: Console, argument: str) -> None:
+    """End a job."""
+    job = shell.jobs.take(argument)
+    job.close()
+    shell.note(f"[{job.number}] ended after {job.rows.read:,} {'row' if job.rows.read == 1 else 'rows'}")
+
+
+@command("\\chart", usage="\\chart SELECT ..", meaning="draw the numbers of a query; a push query's chart changes in place")
+def chart(shell: Console, argument: str) -> bool:
+    """One statement's result as a chart."""
+    if not argument:
+        raise StatementError("\\chart takes a SELECT", suggestion="\\format chart; draws all results.")
+    before, shell.format = shell.format, "chart"
+    try:
+        return shell.run(_ended(argument))
+    finally:
+        shell.format = before
+
+
+@command("\\graph", usage="\\graph [FILE.svg]", meaning="what flows into what, in words, or as a picture in a new file")
+def graph(shell: Console, argument: str) -> None:
+    """The flow of all queries."""
+    from .graph import write_picture
+
+    flow = shell.database.flow()
+    if argument:
+        shell.note(write_picture(flow, argument.strip("'")))
+    else:
+        shell.write(flow.text())
 
 
 @command(
@@ -240,9 +327,10 @@ def copy(shell: Console, argument: str) -> None:
     from .exporting import write_rows
 
     statement, target = _copied(argument)
-    rows = shell.database.sql(_ended(statement))
     path = Path(target).expanduser()
-    write_rows(rows, path)
+    with working(sys.stderr):
+        rows = shell.database.sql(_ended(statement))
+        write_rows(rows, path)
     shell.note(f"{path}: {len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
 
 

@@ -12,7 +12,7 @@ from .render import cell
 
 __all__ = ["FORMATS", "Writer", "lines", "standard_binary"]
 
-FORMATS = ("table", "vertical", "csv", "json", "jsonl", "markdown", "arrow")
+FORMATS = ("table", "vertical", "chart", "csv", "json", "jsonl", "markdown", "arrow")
 """What ``--format`` takes."""
 
 
@@ -51,7 +51,7 @@ class Writer:
     """Writes results in one of the formats for programs.
 
     Args:
-        format_: one of `FORMATS`, but for ``table`` and ``vertical``.
+        format_: one of `FORMATS`, but for ``table``, ``vertical`` and ``chart``.
         write: prints one piece of text, ended by a line end.
         tell: where messages go.
         binary: where Arrow goes.

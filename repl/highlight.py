@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.lexers import Lexer
 
 from ..grammar.words import classified
+from .marks import Mark
 
 STYLE = {
     "keyword": "bold ansiblue",
@@ -19,8 +22,9 @@ STYLE = {
     "symbol": "",
     "comment": "italic ansibrightblack",
     "error": "ansired",
+    "fault": "underline ansibrightred",
 }
-"""Token class -> prompt-toolkit style, under ``class:sql.<token class>``."""
+"""Token class -> prompt-toolkit style, under ``class:sql.<token class>``; a fault is a place that an error is about."""
 
 
 def fragments(text: str) -> list[tuple[str, str]]:
@@ -51,3 +55,36 @@ class SqlLexer(Lexer):
             return lines[number] if number < len(lines) else []
 
         return line
+
+
+class Underlines(Processor):
+    """Underlines what is wrong.
+
+    Args:
+        marks: those of the text as it is now.
+    """
+
+    def __init__(self, marks: Callable[[], Sequence[Mark]]) -> None:
+        self._marks = marks
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        """See `Processor`."""
+        fragments = transformation_input.fragments
+        marks = self._marks()
+        if not marks:
+            return Transformation(fragments)
+        document = transformation_input.document
+        line_start = document.translate_row_col_to_index(transformation_input.lineno, 0)
+        line_end = line_start + len(document.lines[transformation_input.lineno])
+        for mark in marks:
+            first, last = max(mark.start, line_start), min(mark.end, line_end)
+            if first >= last:
+                continue
+            exploded = explode_text_fragments(fragments)
+            to_display = transformation_input.source_to_display
+            for place in range(to_display(first - line_start), to_display(last - line_start)):
+                if place < len(exploded):
+                    style, character, *_ = exploded[place]
+                    exploded[place] = (f"{style} class:sql.fault", character)
+            fragments = exploded
+        return Transformation(fragments)

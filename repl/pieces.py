@@ -17,7 +17,9 @@ _CLI = re.compile(
     re.I,
 )
 _WITH_STATEMENT = re.compile(
-    r"\\(?:duckdb|time|explain|copy|x(?![ \t]+(?:on|off)[ \t]*;?[ \t]*(?:\n|\Z))|watch[ \t]+[\d.]+)[ \t]+(?=[^\s;])", re.I
+    r"\\(?:duckdb|time|explain|copy|bg|chart|"
+    r"x(?![ \t]+(?:on|off)[ \t]*;?[ \t]*(?:\n|\Z))|watch[ \t]+[\d.]+)[ \t]+(?=[^\s;])",
+    re.I,
 )
 """Commands that take what comes up to the next ``;``, on however many lines, if it begins on theirs."""
 

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-COLUMNS = ("QUERY", "STATE", "READ", "USED", "FILTERED", "LATE", "BAD", "WRITTEN", "LAG", "ROWS/S")
+from .redraw import Redrawn
+from .render import instant
+
+COLUMNS = (
+    "QUERY",
+    "STATE",
+    "READ",
+    "USED",
+    "FILTERED",
+    "LATE",
+    "BAD",
+    "WRITTEN",
+    "LAG",
+    "ROWS/S",
+    "STATE BYTES",
+    "STREAM TIME (UTC)",
+)
+"""The last one is the watermark of windows: of the partition that is furthest behind; ``-`` without windows."""
+
+
+def _word(name: str) -> str:
+    return name.lower().partition(" (")[0].replace(" ", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +61,17 @@ def rows_of(now: Sample, before: Sample | None) -> list[tuple[Any, ...]]:
         if before is not None and earlier is not None and now.at_s > before.at_s:
             rate = round((account.read - earlier.account.read) / (now.at_s - before.at_s))
         counts = (account.read, account.used, account.filtered, account.late, account.bad, account.written)
-        rows.append((query_id, progress.state, *counts, progress.lag, rate))
+        watermark = "-" if progress.stream_time is None else instant(progress.stream_time)
+        rows.append((query_id, progress.state, *counts, progress.lag, rate, progress.state_bytes, watermark))
     return rows
+
+
+_LEFT_OUT = ("USED", "FILTERED", "WRITTEN", "READ")
+"""What a narrow terminal does without, in this order."""
+
+
+def _written(row: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(f"{value:,}" if isinstance(value, int) else str(value) for value in row)
 
 
 class Display:
@@ -49,16 +79,14 @@ class Display:
 
     Args:
         out: where to; a terminal gets one table that is redrawn, anything else a line for each query that moved.
-        width: columns of the terminal.
         table: what is no terminal gets the whole table, too, each time.
     """
 
-    def __init__(self, out: TextIO, width: Callable[[], int] = lambda: 120, *, table: bool = False) -> None:
+    def __init__(self, out: TextIO, *, table: bool = False) -> None:
         self._out = out
         self._table = table
-        self._width = width
         self._redraws = out.isatty()
-        self._drawn = 0
+        self._redrawn = Redrawn(out)
         self._widths = [len(name) for name in COLUMNS]
         self._shown: dict[str, tuple[Any, ...]] = {}
         self._last: Sample | None = None
@@ -71,42 +99,45 @@ class Display:
         if self._redraws:
             self._redraw(rows, extra)
         elif self._table:
-            written = [(*row[:2], *(f"{count:,}" for count in row[2:])) for row in rows]
+            written = [_written(row) for row in rows]
             self._out.write("\n".join(line.rstrip() for line in self._aligned(written)) + "\n")
         else:
             self._lines(rows)
         for query_id, progress in now.queries.items():
             if progress.error is not None and query_id not in self._errors:
                 self._errors.add(query_id)
-                self._drawn = 0
+                self._redrawn.keep()
                 self._out.write(f"{query_id} has failed: {progress.error}\n")
         self._out.flush()
 
     def _redraw(self, rows: list[tuple[Any, ...]], extra: Sequence[str]) -> None:
-        width = self._width()
-        written = [(*row[:2], *(f"{count:,}" for count in row[2:])) for row in rows]
-        lines = [line[: width - 1] for line in (*self._aligned(written), *extra)]
-        height = shutil.get_terminal_size((120, 40)).lines
-        if len(lines) >= height:  # what has scrolled away cannot be redrawn
-            lines = [*lines[: height - 2], f".. and {len(lines) - height + 2} more"]
-        up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
-        self._out.write(up + "\n".join(lines) + "\n")
-        self._drawn = len(lines)
+        written = [_written(row) for row in rows]
+        width = shutil.get_terminal_size((120, 40)).columns
+        left_out: list[str] = []
+        lines = self._aligned(written)
+        for name in _LEFT_OUT:
+            if max(map(len, lines)) < width:
+                break
+            left_out.append(name)
+            lines = self._aligned(written, left_out)
+        self._redrawn.draw([*lines, *extra])
 
-    def _aligned(self, rows: list[tuple[str, ...]]) -> list[str]:
+    def _aligned(self, rows: list[tuple[str, ...]], left_out: Sequence[str] = ()) -> list[str]:
         """Lines of a table without rules, counts flush right; columns never become narrower again."""
         lines = [COLUMNS, *rows]
         self._widths = [max(have, *(len(line[i]) for line in lines)) for i, have in enumerate(self._widths)]
+        places = [i for i, name in enumerate(COLUMNS) if name not in left_out]
         return [
-            "  ".join(v.ljust(w) if i < 2 else v.rjust(w) for i, (v, w) in enumerate(zip(line, self._widths, strict=True)))
+            "  ".join(line[i].ljust(self._widths[i]) if i < 2 else line[i].rjust(self._widths[i]) for i in places)
             for line in lines
         ]
 
     def _lines(self, rows: list[tuple[Any, ...]]) -> None:
         for row in rows:
-            if self._shown.get(row[0]) != row[:-1]:
-                self._shown[row[0]] = row[:-1]
-                counts = " ".join(f"{name.lower()}={value}" for name, value in zip(COLUMNS[2:], row[2:], strict=True))
+            moved = row[: COLUMNS.index("ROWS/S")]
+            if self._shown.get(row[0]) != moved:
+                self._shown[row[0]] = moved
+                counts = " ".join(f"{_word(name)}={value}" for name, value in zip(COLUMNS[2:], row[2:], strict=True))
                 self._out.write(f"{row[0]} {row[1]} {counts}\n")
 
 

@@ -18,14 +18,20 @@ from prompt_toolkit.styles import Style
 from ..errors import PenstockError
 from ..grammar.complete import suggest
 from .commands import COMMANDS
-from .highlight import STYLE, SqlLexer
+from .highlight import STYLE, SqlLexer, Underlines
+from .marks import Mark, Marker
 from .opening import Opening
 from .shell import Quit, Shell
+from .status import Status
 
 _PROMPT = "penstock> "
 _MORE = "     ...> "
 _DRAWN_S = 0.02
 """When the prompt has been drawn: loading the engine before that would hold it up."""
+_STILL_S = 0.15
+"""How long nothing must have been typed before faults are looked for."""
+_LOOK_S = 1.0
+"""Between two looks at the queries for the status line."""
 
 
 class SqlCompleter(Completer):
@@ -51,37 +57,106 @@ def history_at(path: Path | None) -> History:
     return FileHistory(str(path))
 
 
-def session(shell: Shell, history: Path | None, opening: Opening | None = None) -> PromptSession[str]:
-    """The prompt: ENTER runs what is complete and else begins a new line."""
-    keys = KeyBindings()
+class Prompt:
+    """The prompt of a shell: ENTER runs what is complete and else begins a new line.
 
-    @keys.add("enter")
-    def _(event: KeyPressEvent) -> None:
-        buffer = event.current_buffer
-        if shell.is_complete(buffer.text):
-            buffer.validate_and_handle()
-        else:
-            buffer.insert_text("\n")
+    Args:
+        history: the file that keeps what was typed.
+        opening: of the database, if that may still go on.
+    """
 
-    def toolbar() -> str:
-        state = opening.state if opening is not None and not opening.done else shell.database.describe_state()
+    def __init__(self, shell: Shell, history: Path | None, opening: Opening | None = None) -> None:
+        self._shell = shell
+        self._opening = opening
+        self._marker = Marker(lambda: shell.database)
+        self._marks: list[Mark] = []
+        self._marked = ""
+        self._status = Status()
+        self._looking: asyncio.Task[None] | None = None
+        style = Style.from_dict({f"sql.{name}": value for name, value in STYLE.items()})
+        self.session: PromptSession[str] = PromptSession(
+            _PROMPT,
+            multiline=True,
+            prompt_continuation=_MORE,
+            history=history_at(history),
+            completer=SqlCompleter(shell),
+            complete_while_typing=False,
+            auto_suggest=AutoSuggestFromHistory(),
+            lexer=SqlLexer(),
+            style=style,
+            key_bindings=self._keys(),
+            bottom_toolbar=self._toolbar,
+            editing_mode=EditingMode.EMACS,
+            input_processors=[Underlines(lambda: self._marks)],
+        )
+        self.session.default_buffer.on_text_changed += lambda _: self._changed()
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("enter")
+        def _(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            if self._shell.is_complete(buffer.text):
+                buffer.validate_and_handle()
+            else:
+                buffer.insert_text("\n")
+
+        return keys
+
+    def ask(self) -> str:
+        """What the person has typed.  Raises: KeyboardInterrupt, EOFError; PenstockError: the database cannot be opened."""
+        return self.session.prompt(pre_run=self._begin)
+
+    def _toolbar(self) -> str:
+        if self._marks:
+            cursor = self.session.default_buffer.cursor_position
+            nearest = min(self._marks, key=lambda mark: 0 if mark.start <= cursor <= mark.end else abs(mark.start - cursor))
+            more = f" (and {len(self._marks) - 1} more)" if len(self._marks) > 1 else ""
+            return f" {nearest.message}{more} "
+        state = self._status.text
+        if self._opening is not None and not self._opening.done:
+            state = self._opening.state
         return f" {state}   \\help for help "
 
-    style = Style.from_dict({f"sql.{name}": value for name, value in STYLE.items()})
-    return PromptSession(
-        _PROMPT,
-        multiline=True,
-        prompt_continuation=_MORE,
-        history=history_at(history),
-        completer=SqlCompleter(shell),
-        complete_while_typing=False,
-        auto_suggest=AutoSuggestFromHistory(),
-        lexer=SqlLexer(),
-        style=style,
-        key_bindings=keys,
-        bottom_toolbar=toolbar,
-        editing_mode=EditingMode.EMACS,
-    )
+    def _begin(self) -> None:
+        """When the prompt is drawn: open the database, if that is to be done, and keep the status line true."""
+        self._marks, self._marked = [], ""
+        application = self.session.app
+        if self._opening is not None and not self._opening.done:
+            application.create_background_task(_announce(self.session, self._opening))
+        application.create_background_task(self._watch_queries())
+
+    async def _watch_queries(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._opening is None or self._opening.done:
+                if await loop.run_in_executor(None, self._status.look, self._shell):
+                    self.session.app.invalidate()
+                await asyncio.sleep(_LOOK_S)
+            else:
+                await asyncio.sleep(_DRAWN_S)
+
+    def _changed(self) -> None:
+        """Keep the marks before what was changed, and look for others when nothing is typed for a moment."""
+        text = self.session.default_buffer.text
+        same = next((i for i, (a, b) in enumerate(zip(text, self._marked)) if a != b), min(len(text), len(self._marked)))
+        self._marks = [mark for mark in self._marks if mark.end <= same]
+        if self._looking is not None:
+            self._looking.cancel()
+        if self.session.app.is_running:
+            self._looking = self.session.app.create_background_task(self._look())
+
+    async def _look(self) -> None:
+        await asyncio.sleep(_STILL_S)
+        buffer = self.session.default_buffer
+        text, cursor = buffer.text, buffer.cursor_position
+        if self._opening is not None and not self._opening.done:
+            return
+        found = await asyncio.get_running_loop().run_in_executor(None, self._marker.look, text, cursor)
+        if buffer.text == text:
+            self._marks, self._marked = found, text
+            self.session.app.invalidate()
 
 
 def interact(shell: Shell, history: Path | None, opening: Opening | None = None) -> None:
@@ -93,16 +168,11 @@ def interact(shell: Shell, history: Path | None, opening: Opening | None = None)
     Raises:
         PenstockError: the database cannot be opened.
     """
-    prompt = session(shell, history, opening)
-    shell.history = prompt.history.get_strings
-
-    def watch() -> None:
-        if opening is not None and not opening.done:
-            prompt.app.create_background_task(_announce(prompt, opening))
-
+    prompt = Prompt(shell, history, opening)
+    shell.history = prompt.session.history.get_strings
     while True:
         try:
-            text = prompt.prompt(pre_run=watch)
+            text = prompt.ask()
         except KeyboardInterrupt:
             continue
         except EOFError:

@@ -37,6 +37,19 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def instant(timestamp_ms: int) -> str:
+    """Milliseconds since the epoch as a time of UTC on one line, to the second where nothing is lost by it.
+
+    >>> instant(1_500), instant(2_000)
+    ('1970-01-01 00:00:01.500', '1970-01-01 00:00:02')
+    """
+    try:
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        return f"{timestamp_ms} ms"
+    return moment.isoformat(sep=" ", timespec="milliseconds" if timestamp_ms % 1000 else "seconds")
+
+
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 13: "\\r", 9: "\\t"}
 """A terminal would obey them: a value must not move the cursor or rename the window."""
 
@@ -72,6 +85,11 @@ def _cut(text: str, width: int) -> tuple[str, str]:
     while end < len(text) and width_of(text[: end + 1]) == width_of(text[:end]):
         end += 1
     return text[:end], text[end:]
+
+
+def cut_to(text: str, width: int) -> str:
+    """The text, or as much of it as a width holds with an ellipsis behind it."""
+    return text if width_of(text) <= width else _cut(text, max(width - 1, 1))[0] + "…"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -54,7 +54,7 @@ def run_script(
             print(render.result(outcome, _width()))
         known = f"{len(done.known)} statements of {script.name} were submitted before; " if done.known else ""
         print(f"{known}{database.describe_state()}. Ctrl-C ends.", flush=True)
-        _watch(database, Display(sys.stdout, _width), stop, interval_s, until_idle)
+        _watch(database, Display(sys.stdout), stop, interval_s, until_idle)
         failed = [query_id for query_id, progress in sample(database).queries.items() if progress.state == "ERROR"]
     print("stopped; the next start resumes here" if stop.is_set() else "everything is taken in", flush=True)
     return 1 if failed else 0

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from ..errors import PenstockError, StatementError
 from ..grammar.complete import Names
 from ..grammar.lexer import is_complete, with_places
 from ..grammar.script_files import continued
 from . import render
+from .charts import chart
 from .cli_commands import run_cli_command
 from .commands import COMMANDS, Quit
 from .formats import Writer, standard_binary
+from .jobs import Job, Jobs
 from .pieces import Piece, cut, is_cli_command
+from .working import working
 
 Write = Callable[[str], None]
 FILE_WIDTH = 1_000_000
@@ -31,6 +35,7 @@ class Shell:
         complain: prints an error.
         page: shows a long text so that it can be leafed through.
         height: lines of the terminal; results with more are paged.
+        terminal: where push queries are live tables that change in place.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Shell:
         complain: Write | None = None,
         page: Write | None = None,
         height: Callable[[], int] = lambda: 40,
+        terminal: TextIO | None = None,
     ) -> None:
         self._database = database
         self._printed = write
@@ -49,6 +55,11 @@ class Shell:
         self._page = page
         self._terminal_width = width
         self._height = height
+        self._terminal = terminal
+        self._watched = terminal or sys.stderr
+        """Where to say that something takes long, if it is a terminal."""
+        self.jobs = Jobs()
+        """Push queries behind the prompt."""
         self.column_width: int | None = None
         self.wraps = True
         self.timing = False
@@ -79,7 +90,7 @@ class Shell:
 
     def note(self, text: str) -> None:
         """Say something that is no result: beside the results, where a program reads those."""
-        if self.format in ("table", "vertical"):
+        if self.format in ("table", "vertical", "chart"):
             self.write(text)
         else:
             self.complain(text)
@@ -140,7 +151,12 @@ class Shell:
         if piece.kind == "statement":
             self.last = piece.text.strip()
             try:
-                for outcome in self.database.execute(piece.text, path=path):
+                steps = iter(self.database.steps(piece.text, path=path))
+                while True:
+                    with working(self._watched):
+                        outcome = next(steps, None)
+                    if outcome is None:
+                        break
                     self.show(outcome)
             except StatementError:
                 raise
@@ -165,7 +181,10 @@ class Shell:
         if subscription is None:
             self._show_rows(outcome)
             return
-        if self.format not in ("table", "vertical"):
+        if self.format in ("table", "chart") and self._terminal is not None and self.output is None:
+            self.foreground(self.jobs.new(outcome, self.last))
+            return
+        if self.format not in ("table", "vertical", "chart"):
             try:
                 self._writer().push(subscription)
             except KeyboardInterrupt:
@@ -186,13 +205,29 @@ class Shell:
         ended = "limit reached, " if subscription.limit_reached else ""
         self.write(f"({ended}{count} {'row' if count == 1 else 'rows'})")
 
+    def foreground(self, job: Job) -> None:
+        """Show a push query until it is over, or goes on behind the prompt.  Raises: PenstockError, if it failed."""
+        from .live import watch
+
+        assert self._terminal is not None
+        if watch(job, self._terminal, "chart" if self.format == "chart" else "table"):
+            self.jobs.keep(job)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person sees what is written."""
+        return self._terminal is not None
+
     def _writer(self) -> Writer:
         binary = standard_binary() if self.output is None else None
         return Writer(self.format, self.write, self.complain, binary)
 
     def _show_rows(self, outcome: Any) -> None:
-        if self.format not in ("table", "vertical"):
+        if self.format not in ("table", "vertical", "chart"):
             self._writer().show(outcome)
+            return
+        if self.format == "chart" and type(outcome).__name__ == "Table":
+            self.write(chart(outcome.columns, list(outcome), min(self.width(), 200)))
             return
         paged = self._page is not None and self.output is None
         text = render.result(outcome, self.width(), upright=self.format == "vertical", cell_width=self.column_width)
@@ -246,7 +281,8 @@ class Shell:
         return True
 
     def close(self) -> None:
-        """Close the files that output goes to."""
+        """Close the files that output goes to, and end what goes on behind the prompt."""
+        self.jobs.close()
         for file in (self.output, self.spool):
             if file is not None:
                 file.close()

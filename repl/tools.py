@@ -1,4 +1,4 @@
-"""``penstock validate``, ``import``, ``export``, ``top``, ``doctor``, ``completion``: their arguments, and who does them."""
+"""``penstock validate``, ``graph``, ``import``, ``export``, ``top``, ``doctor``, ``completion``: arguments and doers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .completion_script import SHELLS, script
 
 __all__ = ["TOOLS", "add_tools", "run_tool"]
 
-TOOLS = ("validate", "import", "export", "top", "doctor", "completion")
+TOOLS = ("validate", "graph", "import", "export", "top", "doctor", "completion")
 
 
 def add_tools(commands: Any, settings: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -33,6 +33,15 @@ def add_tools(commands: Any, settings: Callable[[argparse.ArgumentParser], None]
     validate.add_argument("files", nargs="+", metavar="FILE", help="files of statements")
     settings(validate)
 
+    graph = add(
+        "graph",
+        "show what flows into what in a script, in words or as a picture",
+        "Nothing of it is run on a database that is there. Exit code 1 if it has faults.",
+    )
+    graph.add_argument("file", metavar="FILE", help="a file of statements")
+    graph.add_argument("-o", "--out", metavar="FLOW.svg", help="write a picture to this new file")
+    settings(graph)
+
     for name, text, more in (
         ("import", "insert the rows of a CSV, JSON lines, Parquet or Arrow file", "50,000 rows are one commit."),
         ("export", "write rows to a new CSV, JSON, JSON lines, Markdown, Parquet or Arrow file", ""),
@@ -47,7 +56,11 @@ def add_tools(commands: Any, settings: Callable[[argparse.ArgumentParser], None]
         _place(moving)
         settings(moving)
 
-    top = add("top", "show the persistent queries: rows, rows/s, lag, late and bad records", "Ctrl-C ends it.")
+    top = add(
+        "top",
+        "show the persistent queries: rows, rows/s, lag, state bytes, stream time, late and bad records",
+        "Ctrl-C ends it.",
+    )
     _place(top)
     top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (1)")
     top.add_argument("--once", action="store_true", help="print it once and leave")
@@ -87,6 +100,10 @@ def run_tool(
             from .validate import validate_files
 
             return validate_files(options.files, settings, tell, complain)
+        case "graph":
+            from .graph import graph_script
+
+            return graph_script(options.file, options.out, settings, tell, complain)
         case "doctor":
             from .doctor import examine
 
@@ -106,13 +123,12 @@ def run_tool(
 
 
 def _top(database: Any, interval_s: float, once: bool) -> int:
-    from shutil import get_terminal_size
 
     from .progress import Display, sample
 
     if interval_s <= 0:
         raise StatementError(f"--interval must be positive, not {interval_s}")
-    display = Display(sys.stdout, lambda: get_terminal_size((120, 40)).columns, table=True)
+    display = Display(sys.stdout, table=True)
     try:
         display.show(sample(database))
         while not once:

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PenstockError, StatementError
-from ..grammar.lexer import tokens
 from ..grammar.script_files import read_script
+from ..grammar.words import made_by, names_in
 from ..limits import SCRIPT_DEPTH_MAX
 from . import render
 from .pieces import cut
 
-__all__ = ["validate_files"]
+__all__ = ["CheckedScript", "validate_files"]
 
-_MADE = re.compile(
-    r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:SOURCE\s+)?(?:STREAM|TABLE|TYPE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(`[^`]+`|[\w@]+)", re.I
-)
 _RUN = re.compile(r"\s*RUN\s+SCRIPT\s+'((?:[^']|'')*)'\s*;?\s*\Z", re.I)
 _NOT_CHECKED = re.compile(r"\s*ASSERT\s+(?!TOPIC|SCHEMA)", re.I)
 
@@ -41,7 +38,7 @@ def validate_files(
             complain(render.error(problem))
             faults += 1
             continue
-        found = _Script(settings, complain).check(text, name)
+        found = CheckedScript(settings, complain).check(text, name)
         faults += found.faults
         left = f", {found.left} not checked because of them" if found.left else ""
         count = f"{found.faults} {'fault' if found.faults == 1 else 'faults'}" if found.faults else "no faults"
@@ -49,20 +46,24 @@ def validate_files(
     return 1 if faults else 0
 
 
-class _Script:
+class CheckedScript:
+    """What became of a script's statements; ``flow``: of what it makes."""
+
     def __init__(self, settings: Mapping[str, str], complain: Callable[[str], None]) -> None:
         self._settings = settings
         self._complain = complain
         self._missing: set[str] = set()
         self.statements = self.faults = self.left = 0
+        self.flow: Any = None
 
-    def check(self, text: str, name: str) -> _Script:
+    def check(self, text: str, name: str) -> CheckedScript:
         from .. import connect
 
         with connect(settings=dict(self._settings), threads=0) as database:
             for statement, path in self._statements(text, Path(name), ()):
                 self.statements += 1
                 self._one(database, statement, path)
+            self.flow = database.flow()
         return self
 
     def _statements(self, text: str, path: Path, around: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
@@ -88,7 +89,7 @@ class _Script:
             yield from self._statements(content, inner, (*around, path.resolve()))
 
     def _one(self, database: Any, statement: str, path: Path) -> None:
-        if self._missing and self._missing & _names(statement):
+        if self._missing and self._missing & names_in(statement):
             self.left += 1
             self._is_missing(statement)
             return
@@ -104,19 +105,10 @@ class _Script:
             self._fault(render.error(problem))
 
     def _is_missing(self, statement: str) -> None:
-        made = _MADE.match(statement)
+        made = made_by(statement)
         if made is not None:
-            self._missing.add(_plain(made.group(1)))
+            self._missing.add(made)
 
     def _fault(self, text: str) -> None:
         self.faults += 1
         self._complain(text)
-
-
-def _plain(name: str) -> str:
-    return name[1:-1] if name.startswith("`") else name.upper()
-
-
-def _names(statement: str) -> set[str]:
-    """All words of a statement, as names."""
-    return {_plain(statement[s:e]) for group, s, e in tokens(statement) if group not in ("TEXT", "symbol", "end", "bad")}

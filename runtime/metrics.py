@@ -69,7 +69,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a query stands: records of its inputs not yet taken in, in all partitions."""
+    """Where a query stands.
+
+    Attributes:
+        lag: records of its inputs not yet taken in, in all partitions.
+        state_rows, state_bytes: what its stores hold.
+        steps: how many it has taken since it was started in this process.
+        stream_time: of its windows and joins within a time, in ms: that of the partition that is furthest behind; None for
+            a query without these, or one that has seen no row.
+    """
 
     state: str
     lag: int
@@ -78,6 +86,7 @@ class Progress:
     state_bytes: int
     steps: int
     error: str | None = None
+    stream_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

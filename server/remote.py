@@ -18,10 +18,12 @@ import pyarrow as pa
 
 from .. import __version__
 from ..engine.catalog import Catalog, DataSource
+from ..engine.flow_picture import Flow, flow_of_catalog
 from ..engine.intake.rows import columns_of
 from ..engine.results import Message, PushResult, Result, Table
 from ..engine.schema import Schema
 from ..engine.settings import Settings, canonical_name
+from ..engine.statements.examine import SyntaxExaminer
 from ..errors import ClientError, StatementError
 from ..grammar import ast
 from ..grammar.lexer import with_places
@@ -311,6 +313,14 @@ class RemoteDatabase:
     def describe_state(self) -> str:
         """One line for a prompt."""
         return f"{self.url}: {self._get('/v1/catalog')['state']}"
+
+    def flow(self) -> Flow:
+        """See `Database.flow`."""
+        return flow_of_catalog(self.catalog)
+
+    def examiner(self) -> SyntaxExaminer:
+        """What finds faults of statements while they are typed: those of syntax; the server knows the others."""
+        return SyntaxExaminer()
 
     def duckdb(self, text: str) -> Table:
         """Raises: StatementError: DuckDB's own SQL is not to be had from outside."""

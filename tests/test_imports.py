@@ -59,10 +59,10 @@ ORDER = {
         "host"
     ),
     "engine": (
-        "types schema relation query_options settings clients catalog columns java functions expressions analysis pull "
-        "plan schema_log serdes intake stored_tables lowering results duckdb parameters changes change_codec journal "
-        "lookup_cache state session_state statements texts handles loading callers session opened flow_layout flow database "
-        "script_tests"
+        "long_work types schema relation live_rows query_options settings clients catalog columns java functions "
+        "expressions analysis pull plan flow_layout flow_picture schema_log serdes intake stored_tables lowering "
+        "results duckdb parameters changes change_codec journal lookup_cache state session_state statements texts "
+        "handles loading following callers session opened flow database script_tests"
     ),
     "engine/plan": "tree logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",
@@ -70,7 +70,7 @@ ORDER = {
         "consume upgrade scripts topics inference outside planning checking context replacement new_queries "
         "source_definition named_types control_query drop_source alter_source create_source create_query insert_query "
         "definitions recorded carry_out printing reading records settings submit insert delete reading_sources wanted "
-        "answers select duckdb_query flows join_samples why_no_rows describe inspect lookups "
+        "answers select duckdb_query flows join_samples why_no_rows describe examine inspect lookups "
         "assertions dispatch"
     ),
     "server": (

@@ -9,6 +9,7 @@ from ...grammar import ast
 from ...grammar.unparse import unparse
 from ..analysis.sink import SinkRequest
 from ..catalog import DataSource, FormatInfo, QueryEntry
+from ..flow_picture import flow_of_plan
 from ..functions import near_misses
 from ..functions.registry import Function
 from ..plan.explain import explain as plan_text
@@ -272,6 +273,7 @@ def _describe_query(context: Context, query: QueryEntry, text: str) -> Descripti
         "lag": progress.lag,
         "account": account,
         "error": progress.error,
+        "flow": flow_of_plan(context.planned[query.id].plan),
     }
     return Description("describe query", query.id, tuple(sections), text, details)
 
@@ -336,4 +338,5 @@ def explain(context: Context, statement: ast.Explain) -> Description:
         sections.append(("Properties", ", ".join(f"{k} = '{v}'" for k, v in context.overrides.items())))
     plan = plan_text(planned.plan)
     sections.append(("Plan", plan))
-    return Description("explain", "", tuple(sections), text, {"schema": schema, "plan": plan})
+    details = {"schema": schema, "plan": plan, "flow": flow_of_plan(planned.plan)}
+    return Description("explain", "", tuple(sections), text, details)

@@ -31,6 +31,28 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
     Raises:
         StatementError: a row does not fit the source; nothing was written.
     """
+    source, columns, times = checked_values(context, statement)
+    made = records.to_records(context.engine, source, columns, times)
+    token = records.write(
+        context.engine,
+        source.topic,
+        made,
+        partition=0 if made.keys is None else None,
+        durable=context.options.durable,
+        also=context.alongside,
+        headers=context.session.headers,
+    )
+    count = len(statement.rows)
+    return Message(
+        "insert values",
+        f"{count} row{'' if count == 1 else 's'} inserted into {source.name}",
+        unparse(statement),
+        details={"source": source.name, "rows": count, "token": token},
+    )
+
+
+def checked_values(context: Context, statement: ast.InsertValues) -> tuple[DataSource, dict[str, Any], Any]:
+    """The source, its columns' values, and the rows' times in ms.  Raises: StatementError, if a row does not fit."""
     if not context.options.insert_values:
         raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
     try:
@@ -55,23 +77,7 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
             values[name].append(arrays[name])
         _check_key(source, arrays, statement)
     columns = {name: parts[0] if len(parts) == 1 else pa.concat_arrays(parts) for name, parts in values.items()}
-    made = records.to_records(context.engine, source, columns, times)
-    token = records.write(
-        context.engine,
-        source.topic,
-        made,
-        partition=0 if made.keys is None else None,
-        durable=context.options.durable,
-        also=context.alongside,
-        headers=context.session.headers,
-    )
-    count = len(statement.rows)
-    return Message(
-        "insert values",
-        f"{count} row{'' if count == 1 else 's'} inserted into {source.name}",
-        unparse(statement),
-        details={"source": source.name, "rows": count, "token": token},
-    )
+    return source, columns, times
 
 
 def _checked_time(timestamp: int, statement: ast.InsertValues) -> int:

@@ -27,7 +27,7 @@ from ..expressions.nodes import Between, ColumnRef, Compare, TypedExpression, co
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
 from ..types import is_numeric, to_arrow
-from .answers import answered
+from .answers import answered, described
 from .context import Context
 from .planning import plan_query, to_dataflow
 from .reading_sources import check_limit, events_only, find_source, kept_view, read_stream
@@ -75,7 +75,8 @@ def push(
     )
     named = {*(column.name for column in resolved.schema.keys), *WINDOW_BOUNDS} if resolved.kind == "TABLE" else set()
     keys = [place for place, column in enumerate(columns) if column.name in named]
-    return PushResult(subscription, Schema(columns), subscription.query_id, tuple(keys))
+    windowed = resolved.kind == "TABLE" and resolved.window is not None
+    return PushResult(subscription, Schema(columns), subscription.query_id, tuple(keys), windowed)
 
 
 def _resumable(resolved: ResolvedQuery, query: ast.Query) -> str:
@@ -142,21 +143,13 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
     """
     if isinstance(query, ast.TableQuery) or not is_plain(context, query):
         return answered(context, query)
-    if query.limit is not None:
-        check_limit(context, query.span)
-    source = find_source(context, query.source)
-    resolved = analyse(query, context.query_context())
-    _check_columns(resolved)
+    source, resolved = _plain(context, query)
     if source.kind == "STREAM":
         columns = tuple(replace(c, role="VALUE", header=None) for c in resolved.select_schema)
         schema = pa.schema([(c.name, to_arrow(c.type)) for c in columns])
         table = _table(read_stream(context, query, resolved), schema)
         return _limited(table, Schema(columns), resolved.limit, "Query Completed")
-    view = kept_view(context, source, query.source.span)
-    _check_key_values(query.where, source)
-    _check_bounds(resolved.where, source)
-    keys = bound_keys(resolved.where, source)
-    check_scan(context, resolved.where, source, query.span)
+    view, keys = _wanted(context, query, source, resolved)
     if keys is not None and text is not None:
         reader = context.host.point_reader(view)
         context.engine.lookups.learn(
@@ -167,6 +160,42 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
     if resolved.limit is not None:
         rows = in_key_order(context, source, rows)
     return _answer(context, rows, resolved, source)
+
+
+def check_pull(context: Context, query: ast.AnyQuery) -> None:
+    """Raises: StatementError, where `pull` would without reading a row."""
+    if isinstance(query, ast.TableQuery) or not is_plain(context, query):
+        described(context, query)
+        return
+    source, resolved = _plain(context, query)
+    if source.kind == "TABLE":
+        _wanted(context, query, source, resolved)
+
+
+def _plain(context: Context, query: ast.Query) -> tuple[DataSource, ResolvedQuery]:
+    """The source of a plain query, and what it means.  Raises: StatementError."""
+    if query.limit is not None:
+        check_limit(context, query.span)
+    source = find_source(context, query.source)
+    resolved = analyse(query, context.query_context())
+    _check_columns(resolved)
+    return source, resolved
+
+
+def _wanted(
+    context: Context, query: ast.Query, source: DataSource, resolved: ResolvedQuery
+) -> tuple[str, list[list[Any]] | None]:
+    """The query that keeps a table's rows, and the keys that are looked up (None: all rows are read).
+
+    Raises:
+        StatementError: nobody keeps them, or the condition is none that they can be asked by.
+    """
+    view = kept_view(context, source, query.source.span)
+    _check_key_values(query.where, source)
+    _check_bounds(resolved.where, source)
+    keys = bound_keys(resolved.where, source)
+    check_scan(context, resolved.where, source, query.span)
+    return view, keys
 
 
 def is_plain(context: Context, query: ast.Query) -> bool:

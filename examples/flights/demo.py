@@ -80,7 +80,7 @@ def load(database: penstock.Database, days: int) -> dict[str, pa.Table]:
     Every commit has a sequence number.  After a crash the loader asks for the last one that counts and goes on behind it,
     so that no row is lost and none is there twice.
     """
-    display = Display(sys.stdout, lambda: shutil.get_terminal_size((120, 40)).columns)
+    display = Display(sys.stdout)
     done = database.last_sequence("loader") or 0
     pieces: dict[str, list[pa.Table]] = {}
     shown = 0.0

@@ -406,6 +406,7 @@ class QueryRun:
             sum(s.size_bytes for s in stores),
             self.steps,
             None if self.error is None else str(self.error),
+            self._keeper.stream_time,
         )
 
     def tasks(self) -> Sequence[Task]:

@@ -21,6 +21,7 @@ from ...errors import StorageError
 from ...limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
 from ...storage.layout import CHANGELOG_PREFIX, state_directory
 from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
+from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import SLOT, Capture, StateStore
 from ..clock import now_ms
 
@@ -172,6 +173,13 @@ class StateKeeper:
             path=f"{state_directory(durable.query_id)}/",
             action=f"restore state and log from one backup, or {_ANEW}",
         )
+
+    @property
+    def stream_time(self) -> int | None:
+        """The smallest stream time (ms) that an operator has come to on a partition; None if none has one."""
+        scalars = (durable.store for durable in self.stores if isinstance(durable.store, ScalarStore))
+        times = [found for store in scalars if (found := store.stream_time) is not None]
+        return min(times, default=None)
 
     @property
     def size_bytes(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from .interval_store import NEVER
 from .store import Capture
 
 
@@ -35,6 +36,13 @@ class ScalarStore:
         if self._values[name] != value:
             self._values[name] = int(value)
             self._changed = True
+
+    @property
+    def stream_time(self) -> int | None:
+        """The stream time (ms) that an operator keeps here; None if it keeps none, or has seen no row."""
+        name = next((name for name in self._values if name.lower() == "stream_time"), None)
+        found = NEVER if name is None else self._values[name]
+        return None if found == NEVER else found
 
     def __len__(self) -> int:
         return 1

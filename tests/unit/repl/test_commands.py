@@ -112,7 +112,7 @@ def test_what_people_type(console: tuple[Shell, list[str]]) -> None:
     assert "shown as json" in said(console, "OUTPUT JSON;")
     assert '{"ID":1,"ITEM":"pen"}' in said(console, "SELECT * FROM s;")
     said(console, "output tabular")
-    assert "takes JSON or TABULAR" in said(console, "OUTPUT XML;")
+    assert "takes JSON, TABULAR or CHART" in said(console, "OUTPUT XML;")
     said(console, "SET CLI COLUMN-WIDTH 4;")
     assert said(console, "SELECT 'a long text' AS t FROM s WHERE id = 1;").splitlines()[2:5] == ["a", "long", "text"]
     assert "no setting" in said(console, "SET CLI COLOUR red;")

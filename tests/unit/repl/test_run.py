@@ -14,7 +14,7 @@ import pytest
 
 import penstock
 from penstock.repl.cli import main
-from penstock.repl.progress import Display, Sample, rows_of, sample
+from penstock.repl.progress import COLUMNS, Display, Sample, rows_of, sample
 from penstock.runtime.metrics import Account, Progress
 
 SCRIPT = """
@@ -74,20 +74,27 @@ def test_it_stays_up_until_a_signal_and_ends_cleanly(script: Path, number: signa
     assert lines[-1] == "stopped; the next start resumes here\n"
 
 
-def test_a_terminal_gets_one_table_that_is_redrawn() -> None:
-    """The second sample goes up over the first, and shows the rate between the two."""
+@pytest.mark.parametrize(("width", "left_out"), [(160, ()), (80, ("USED", "FILTERED", "WRITTEN", "READ"))])
+def test_a_terminal_gets_one_table_that_is_redrawn(
+    width: int, left_out: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second sample goes up over the first, and shows the rate between the two; a narrow terminal gets fewer columns."""
+    monkeypatch.setenv("COLUMNS", str(width))
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     out = Terminal()
-    display = Display(out, lambda: 100)
+    display = Display(out)
     for second, read in ((0.0, 0), (2.0, 5000)):
-        display.show(Sample(second, {"CTAS_A_1": Progress("RUNNING", 7, Account(read=read, late=1), 0, 0, 1)}))
+        progress = Progress("RUNNING", 7, Account(read=read, late=1), 0, 4096, 1, None, 60_000)
+        display.show(Sample(second, {"CTAS_A_1": progress}))
     first, second_drawing = out.getvalue().split("\x1b[2F\x1b[J")
-    assert " ".join(first.split("\n")[0].split()) == "QUERY STATE READ USED FILTERED LATE BAD WRITTEN LAG ROWS/S"
-    assert " ".join(second_drawing.split("\n")[1].split()) == "CTAS_A_1 RUNNING 5,000 4,999 0 1 0 0 7 2,500"
+    values = ["CTAS_A_1", "RUNNING", "5,000", "4,999", "0", "1", "0", "0", "7", "2,500", "4,096", "1970-01-01 00:01:00"]
+    shown = [i for i, name in enumerate(COLUMNS) if name not in left_out]
+    assert first.split("\n")[0].split() == " ".join(COLUMNS[i] for i in shown).split()
+    assert second_drawing.split("\n")[1].split() == " ".join(values[i] for i in shown).split()
 
 
 def test_elsewhere_only_what_moved_is_printed() -> None:
@@ -98,7 +105,7 @@ def test_elsewhere_only_what_moved_is_printed() -> None:
     for _ in range(3):
         display.show(Sample(time.monotonic(), {"CTAS_A_1": failed}))
     assert out.getvalue().splitlines() == [
-        "CTAS_A_1 ERROR read=3 used=3 filtered=0 late=0 bad=0 written=0 lag=0 rows/s=0",
+        "CTAS_A_1 ERROR read=3 used=3 filtered=0 late=0 bad=0 written=0 lag=0 rows/s=0 state_bytes=0 stream_time=-",
         "CTAS_A_1 has failed: the disk is full",
     ]
 
@@ -109,7 +116,8 @@ def test_a_sample_holds_every_query() -> None:
         database.execute(SCRIPT)
         database.drain()
         rows = rows_of(sample(database), None)
-    assert rows == [("CTAS_COUNTS_1", "RUNNING", 1, 1, 0, 0, 0, 1, 0, 0)]
+    assert [row[:10] for row in rows] == [("CTAS_COUNTS_1", "RUNNING", 1, 1, 0, 0, 0, 1, 0, 0)]
+    assert rows[0][10] > 0 and rows[0][11] == "-"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -82,7 +82,7 @@ def test_a_session(terminal: Terminal, tmp_path: Path) -> None:
     terminal.type("SELECT * FROM ORD\t")
     terminal.expect("ERS")
     terminal.type(" EMIT CHANGES;\r")
-    terminal.expect("Ctrl-C ends the query")
+    terminal.expect("Ctrl-C ends")
     terminal.type("\x03")
     terminal.expect("(0 rows)")
     terminal.expect("penstock>")

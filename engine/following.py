@@ -1,0 +1,231 @@
+"""Files that grow: their new lines become rows of a stream while the database is open.
+
+A file is read up to its last whole line.  The rows of a read are one commit whose sequence number is the file's offset
+behind them, so that after a crash, or when the statement is given again, reading goes on exactly where it stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from ..errors import PenstockError, StatementError
+from .catalog import DataSource
+from .loading import column_name
+from .long_work import tell
+from .results import Message
+from .state import Engine
+from .types import quoted, to_arrow
+
+__all__ = ["ENDINGS", "Follower", "columns_of_lines", "first_lines", "follow_file"]
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Of files that can be followed: a line is a row."""
+LOOK_S = 0.25
+"""Between two looks at a file."""
+READ_BYTES = 8 << 20
+"""Of a file, for one commit."""
+_LOG = logging.getLogger("penstock.following")
+
+
+class Session(Protocol):
+    """What following needs of a session."""
+
+    def insert(self, source: str, rows: Any, *, producer: str | None = None, sequence: int | None = None) -> Any: ...
+
+    def last_sequence(self, producer: str) -> int | None: ...
+
+
+def _producer_of(source: str, path: Path) -> str:
+    """The name under which the rows of a file are written to a source."""
+    return f"file {path.resolve()} into {source}"
+
+
+class Follower:
+    """Follows one file on a thread of its own until it is closed, or something is wrong; that is logged.
+
+    Args:
+        source: the stream, as SQL names it.
+        schema: the names and Arrow types of the file's columns, as the stream was made of them.
+
+    Attributes:
+        path: of the file.
+        error: why it has stopped; None while it goes on.
+    """
+
+    def __init__(self, session: Session, source: str, path: Path, schema: pa.Schema) -> None:
+        self._session = session
+        self._source = source
+        self.path = path.resolve()
+        self._schema = schema
+        self._producer = _producer_of(source, path)
+        self._stop = threading.Event()
+        self.error: str | None = None
+        self._offset = session.last_sequence(self._producer) or 0
+        self._thread = threading.Thread(target=self._run, name=f"penstock-following-{source}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, after the commit in hand."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                while self.step() is not None:
+                    if self._stop.is_set():
+                        return
+                if self._stop.wait(LOOK_S):
+                    return
+        except (PenstockError, OSError, pa.ArrowException) as error:
+            self.error = f"{self.path} is not followed any more, after {self._offset} bytes: {error}"
+            if not self._stop.is_set():
+                _LOG.error("%s", self.error)
+
+    def step(self) -> int | None:
+        """Take in what is there, at most `READ_BYTES`.  Returns: how many rows; None if there was nothing.
+
+        Raises:
+            StatementError: a row does not fit the stream, the stream is gone, or the file has become shorter.
+            OSError: it cannot be read.
+        """
+        with open(self.path, "rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            if size < self._offset:
+                raise StatementError(
+                    f"it has become shorter: {size} bytes", suggestion="Follow files that only grow, under a new name each."
+                )
+            head = self._head(file)
+            start = max(self._offset, head)
+            file.seek(start)
+            data = file.read(READ_BYTES)
+        end = data.rfind(b"\n") + 1
+        if end == 0 and len(data) == READ_BYTES:
+            raise StatementError(f"a line has more than {READ_BYTES} bytes")
+        lines = data[:end]
+        if not lines.strip():
+            return None
+        rows = self._rows(lines)
+        self._session.insert(
+            self._source,
+            rows.rename_columns([column_name(name) for name in rows.column_names]),
+            producer=self._producer,
+            sequence=start + end,
+        )
+        self._offset = start + end
+        return int(rows.num_rows)
+
+    def _head(self, file: Any) -> int:
+        """How many bytes the line of names takes; 0 for JSON lines."""
+        if self.path.suffix.lower() not in (".csv", ".tsv"):
+            return 0
+        file.seek(0)
+        return len(file.readline())
+
+    def _rows(self, lines: bytes) -> pa.Table:
+        return _table(self.path, lines, self._schema)
+
+
+def follow_file(engine: Engine, session: Session, name: str, path: Path, made: Message) -> Message:
+    """Take in a file's lines, and from then on, on a thread, those that are added.
+
+    Args:
+        session: of the follower's own.
+        name: of the stream, which is there.
+        made: what making it gave.
+
+    Raises:
+        StatementError: a line does not fit the stream.
+    """
+    before = engine.followers.get(name)
+    if before is not None:
+        if before.error is None and before.path == path.resolve():
+            return made
+        before.close()
+    follower = Follower(session, quoted(name), path, columns_of_lines(path, engine.catalog.source(name)))
+    rows = 0
+    while (count := follower.step()) is not None:
+        rows += count
+        tell(rows, None)
+    engine.followers[name] = follower
+    follower.start()
+    done = f"stream {name} {'was there' if made.warning else 'created'}, {rows} {'row' if rows == 1 else 'rows'} loaded"
+    text = f"{done}; {path} is followed until the database is closed"
+    return Message(made.kind, text, made.statement, details={**made.details, "source": name, "rows": rows})
+
+
+def first_lines(path: Path) -> Iterator[pa.Table]:
+    """No rows of the columns that a file begins with.  Raises: StatementError, if it cannot be read or followed."""
+    return iter([_begin(path).schema.empty_table()])
+
+
+def columns_of_lines(path: Path, source: DataSource) -> pa.Schema:
+    """A file's columns with the types that a stream has for them; those of lists and structs are the file's own.
+
+    Raises:
+        StatementError: the stream has not got one of them.
+    """
+    fields = []
+    for field in _begin(path).schema:
+        column = source.schema.find(column_name(field.name))
+        if column is None:
+            raise StatementError(
+                f"{source.name} has no column {column_name(field.name)}, which {path} has",
+                suggestion=f"It has {', '.join(source.schema.names)}.",
+            )
+        nested = pa.types.is_nested(field.type)
+        fields.append(pa.field(field.name, field.type if nested else to_arrow(column.type)))
+    return pa.schema(fields)
+
+
+def _begin(path: Path) -> pa.Table:
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise StatementError(
+            f"{path} cannot be followed: only files with a row per line can", suggestion=f"They end in {', '.join(ENDINGS)}."
+        )
+    try:
+        with open(path, "rb") as file:
+            data = file.read(READ_BYTES)
+        lines = data[: data.rfind(b"\n") + 1]
+        if not lines.strip():
+            raise StatementError(
+                f"{path} has no line yet, so its columns are not known",
+                suggestion="CREATE STREAM name (columns); first, then CREATE STREAM IF NOT EXISTS name FROM the file.",
+            )
+        return _table(path, lines, None)
+    except (OSError, pa.ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StatementError(f"{path} cannot be read: {reason}") from error
+
+
+def _table(path: Path, lines: bytes, schema: pa.Schema | None) -> pa.Table:
+    """Whole lines as columns: of a schema, or (from the head of a file) inferred ones."""
+    if path.suffix.lower() in (".csv", ".tsv"):
+        import pyarrow.csv as csv
+
+        return csv.read_csv(
+            io.BytesIO(lines),
+            read_options=csv.ReadOptions(column_names=None if schema is None else schema.names, use_threads=False),
+            parse_options=csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ","),
+            convert_options=csv.ConvertOptions(
+                column_types=schema, strings_can_be_null=True, quoted_strings_can_be_null=False
+            ),
+        )
+    import pyarrow.json as json
+
+    return json.read_json(
+        io.BytesIO(lines),
+        json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore"),
+    )

@@ -1,0 +1,105 @@
+"""The latest rows of a push query: what a live table or a live chart shows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from .relation import instant
+
+__all__ = ["LiveRows"]
+
+ROWS_KEPT = 10_000
+"""Rows of a table that are kept: those that changed last."""
+WINDOW_BOUNDS = ("WINDOWSTART", "WINDOWEND")
+
+
+class LiveRows:
+    """Rows of a table replace the row of their key (and window), and one that was deleted goes; rows of a stream scroll.
+
+    Thread-safe.
+
+    Args:
+        columns: their names.
+        key_places: which columns are the key (and window) of a table's rows; empty for a stream.
+        rows_max: how many rows are kept.
+
+    Attributes:
+        read: how many rows have come.
+        missed: how many were lost because the reader was slow.
+    """
+
+    def __init__(self, columns: Sequence[str], key_places: Sequence[int] = (), *, rows_max: int = ROWS_KEPT) -> None:
+        self.columns = tuple(columns)
+        self.key_places = tuple(key_places)
+        self._order = self._ordered_by()
+        self._rows_max = rows_max
+        self._rows: dict[Any, tuple[Any, ...]] = {}
+        self._changed: set[Any] = set()
+        self._guard = threading.Lock()
+        self.read = 0
+        self.missed = 0
+
+    def _ordered_by(self) -> tuple[int, ...]:
+        """The places that rows are in order of: windows first, then the rest of the key."""
+        bounds = [place for place in self.key_places if self.columns[place] in WINDOW_BOUNDS]
+        return (*bounds, *(place for place in self.key_places if place not in bounds))
+
+    def take(self, row: Any) -> None:
+        """One more row (a `PushRow`)."""
+        with self._guard:
+            self.read += 1
+            self.missed += row.missed
+            key: Any = tuple(repr(row.values[place]) for place in self.key_places) if self.key_places else self.read
+            self._rows.pop(key, None)  # the dict's order is that of the last changes
+            if row.tombstone:
+                return
+            self._rows[key] = row.values
+            self._changed.add(key)
+            if len(self._rows) > self._rows_max:
+                gone = next(iter(self._rows))
+                del self._rows[gone]
+                self._changed.discard(gone)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def latest(self, count: int | None = None) -> list[tuple[Any, ...]]:
+        """The rows that changed last (all, without a number), windows in order, and keys within them."""
+        return [values for values, _ in self.marked(count)]
+
+    def marked(self, count: int | None = None) -> list[tuple[tuple[Any, ...], bool]]:
+        """Like `latest`, each with whether it has changed since the last `marked`."""
+        with self._guard:
+            items = list(self._rows.items())
+            changed, self._changed = self._changed, set()
+        if self.windowed and count is not None:
+            items = sorted(items, key=lambda item: _place(item[1], self._order))
+        items = items if count is None else items[-count:]
+        if self._order:
+            items.sort(key=lambda item: _place(item[1], self._order))
+        return [(values, key in changed) for key, values in items]
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the rows are of windows."""
+        return bool(self._order) and self.columns[self._order[0]] in WINDOW_BOUNDS
+
+    def readable(self, values: Sequence[Any]) -> list[Any]:
+        """A row with the bounds of its window as times."""
+        return [
+            instant(value) if name in WINDOW_BOUNDS and isinstance(value, int) else value
+            for name, value in zip(self.columns, values, strict=True)
+        ]
+
+
+def _place(values: Sequence[Any], order: Sequence[int]) -> list[Any]:
+    """What a row is sorted by; values of several kinds, and NULL, have an order too."""
+    return [(value is not None, type(value).__name__, _comparable(value)) for value in (values[place] for place in order)]
+
+
+def _comparable(value: Any) -> Any:
+    if value is None:
+        return 0
+    return value if isinstance(value, (int, float, str, bytes)) else repr(value)

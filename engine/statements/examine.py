@@ -1,0 +1,275 @@
+"""What is wrong with statements that are not run: an editor marks it while they are typed.
+
+Each statement is checked by what would execute it, against what those before it would have made.  Nothing is read, written
+or started, so what only running shows (a failing disk, a value that cannot be computed from rows) is not found.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from ...grammar.parse import parse
+from ...grammar.substitute import substitute
+from ...grammar.words import made_by, names_in
+from ..analysis.with_clause import WithClause
+from ..catalog import Catalog, DataSource, FormatInfo
+from ..changes import DropSource, SetSource, ended, started
+from ..schema import Schema
+from ..session_state import SessionState
+from ..state import Engine, Planned
+from . import definitions, describe, select, settings
+from .checking import Checked, Checking
+from .context import Context
+from .insert import checked_values
+from .outside import Live
+from .planning import plan_query
+from .scripts import Script
+
+__all__ = ["Examiner", "SyntaxExaminer"]
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """A database as it would be behind some statements.
+
+    Attributes:
+        session: never changed once a statement has been checked against it.
+        topics: that would have been made, with their partitions; None for one that would have been deleted.
+        number: of statements that would be in the journal.
+    """
+
+    catalog: Catalog
+    planned: Mapping[str, Planned]
+    session: SessionState
+    topics: Mapping[str, int | None] = field(default_factory=dict)
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A statement that was checked, and how things stand behind it.
+
+    Attributes:
+        missing: names that faulty statements should have made, or a file whose columns nobody has looked at; None behind a
+            script that was not read: nothing but syntax can be checked.
+    """
+
+    text: str
+    fault: StatementError | None
+    world: _World
+    missing: frozenset[str] | None
+
+
+class Examiner:
+    """Finds the faults of statements again and again, as they are edited; what is the same as last time is not redone.
+
+    Args:
+        engine, session: whose database, settings and variables count; neither is changed.
+    """
+
+    def __init__(self, engine: Engine, session: SessionState) -> None:
+        self._engine = engine
+        self._session = session
+        self._known: list[_Known] = []
+        self._ground: object = None
+
+    def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
+        """The faults of statements, at most one of each, with their places.
+
+        A statement that names what a faulty one should have made is passed over: nothing can be said about it.
+
+        Args:
+            statements: texts of one statement each; blanks before it put it on its line and column.
+            stop: whether the answer is not wanted any more; then there is none.
+        """
+        engine = self._engine
+        ground = (engine.catalog, dict(self._session.settings), dict(self._session.variables))
+        if ground != self._ground:
+            self._ground, self._known = ground, []
+        world = _World(engine.catalog, engine.planned, _copied(self._session), number=engine.journal.next_offset)
+        known, found = self._known, []
+        missing: frozenset[str] | None = frozenset()
+        for place, text in enumerate(statements):
+            if place < len(known) and known[place].text == text:
+                entry = known[place]
+            else:
+                del known[place:]
+                if stop():
+                    return []
+                entry = self._checked(text, world, missing)
+                known.append(entry)
+            world, missing = entry.world, entry.missing
+            if entry.fault is not None:
+                found.append(entry.fault)
+        return found
+
+    def _checked(self, text: str, world: _World, missing: frozenset[str] | None) -> _Known:
+        """What is known of a statement behind those that made a world, and lack names that are missing."""
+        session = _copied(world.session)
+        try:
+            replaced = substitute(text, session.variables) if session.settings.options.variable_substitution else text
+            parsed = parse(replaced)
+        except StatementError as error:
+            return _Known(text, error.located(text), world, _with(missing, made_by(text)))
+        if len(parsed) != 1:
+            return _Known(text, None, world, missing)
+        statement = parsed[0].statement
+        if missing is None or isinstance(statement, ast.RunScript):
+            return _Known(text, None, world, None)
+        if missing & names_in(text) or isinstance(statement, ast.CreateFrom):
+            return _Known(text, None, world, _with(missing, made_by(text)))
+        try:
+            return _Known(text, None, self._after(statement, replace(world, session=session)), missing)
+        except StatementError as error:
+            error.span = error.span or statement.span
+            fault = Script(replaced, None).locate(error, statement)
+            if replaced != text:  # the places are those of another text
+                fault.text, fault.span = text, _whole(text)
+            return _Known(text, fault, world, _with(missing, made_by(text)))
+
+    def _after(self, statement: ast.Statement, world: _World) -> _World:
+        """The world behind a statement.  Raises: StatementError, if it is wrong."""
+        context = _Supposed(self._engine, world.session, world=world)
+        match statement:
+            case (
+                ast.CreateSource()
+                | ast.CreateAsSelect()
+                | ast.InsertSelect()
+                | ast.AlterSource()
+                | ast.DropSource()
+                | ast.CreateType()
+                | ast.DropType()
+                | ast.ControlQuery()
+            ):
+                checked = definitions.check(context.checking(), statement)
+                return _changed(world, checked) if isinstance(checked, Checked) else world
+            case ast.Query(emit=None) | ast.TableQuery():
+                select.check_pull(context, statement)
+            case ast.Query():
+                plan_query(context, statement)
+            case ast.InsertValues():
+                checked_values(context, statement)
+            case ast.Describe(what="SOURCE", name=str(name)):
+                context.catalog.source(name)
+            case ast.Describe(what="FUNCTION"):
+                describe.describe(context, statement)
+            case ast.Explain(analyze=False, query_id=None):
+                describe.explain(context, statement)
+            case ast.SetProperty():
+                settings.set_property(context, statement)
+            case ast.UnsetProperty():
+                settings.unset_property(context, statement)
+            case ast.Define():
+                settings.define(context, statement)
+            case ast.Undefine():
+                settings.undefine(context, statement)
+        return world
+
+
+class SyntaxExaminer:
+    """Finds what can be said of statements without their database: whether they can be parsed."""
+
+    def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
+        """See `Examiner.faults`."""
+        found = []
+        for text in statements:
+            if stop():
+                return []
+            try:
+                parse(text)
+            except StatementError as error:
+                if "${" not in text:
+                    found.append(error.located(text))
+        return found
+
+
+def _changed(world: _World, checked: Checked) -> _World:
+    change, topics = checked.change, dict(world.topics)
+    match change:
+        case SetSource(source=source, topic=topic) if topic is not None:
+            topics[source.topic] = topic.partitions
+        case DropSource(deleted=(topic_name, _)):
+            topics[topic_name] = None
+    gone = ended(change)
+    planned = {query_id: p for query_id, p in world.planned.items() if query_id not in gone}
+    if checked.planned is not None and started(change) is not None:
+        planned[checked.planned.query_id] = checked.planned
+    return replace(world, catalog=change.on(world.catalog), planned=planned, topics=topics, number=world.number + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Supposed(Context):
+    """A context in a world that is only supposed."""
+
+    world: _World = field(kw_only=True)
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.world.catalog
+
+    @property
+    def planned(self) -> Mapping[str, Planned]:
+        return self.world.planned
+
+    def view_of(self, source: DataSource) -> str | None:
+        planned = self.world.planned.get(str(source.query_id))
+        return None if planned is None or planned.dataflow.view is None else source.query_id
+
+    def checking(self) -> Checking:
+        world, engine = self.world, self.engine
+        outside = _Outside(engine, world)
+        return Checking(
+            world.catalog, world.planned, engine.functions, engine.schemas, self.options, self.overrides, outside
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside(Live):
+    """Topics and queries that would be there; what cannot be known of them is not refused."""
+
+    world: _World
+
+    @property
+    def number(self) -> int:
+        return self.world.number
+
+    def partitions(self, topic: str, asked: int | None = None) -> int | None:
+        supposed = self.world.topics
+        return supposed[topic] if topic in supposed else Live.partitions(self, topic, asked)
+
+    def is_missing(self, topic: str) -> bool:
+        supposed = self.world.topics
+        return supposed[topic] is None if topic in supposed else Live.is_missing(self, topic)
+
+    def check_topic(
+        self, topic: str, clause: WithClause, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool, written: bool
+    ) -> None:
+        if topic not in self.world.topics:
+            Live.check_topic(self, topic, clause, format_, schema, span, grows=grows, written=written)
+
+    def deleted(self, topic: str) -> tuple[str, int] | None:
+        supposed = self.world.topics
+        if topic in supposed:
+            return None if supposed[topic] is None else (topic, 0)
+        return Live.deleted(self, topic)
+
+    def check_resumable(self, query_id: str) -> None:
+        if query_id in self.engine.planned:
+            Live.check_resumable(self, query_id)
+
+
+def _copied(session: SessionState) -> SessionState:
+    return SessionState(copy.copy(session.settings), session.variables, session.user)
+
+
+def _whole(text: str) -> Span:
+    start = len(text) - len(text.lstrip())
+    return Span(start, len(text), text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+
+
+def _with(missing: frozenset[str] | None, name: str | None) -> frozenset[str] | None:
+    return missing if missing is None or name is None else missing | {name}

@@ -1,0 +1,48 @@
+"""``penstock graph``: what flows into what in a script, as a picture and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import StatementError
+from ..grammar.script_files import read_script
+
+__all__ = ["graph_script", "write_picture"]
+
+
+def graph_script(
+    file: str, out: str | None, settings: Mapping[str, str], tell: Callable[[str], None], complain: Callable[[str], None]
+) -> int:
+    """Print the flow of a script in words, or write its picture; nothing of the script is run on a database that is there.
+
+    Args:
+        out: a new ``.svg`` file; None prints the words.
+
+    Returns:
+        the exit code: 1 if the script has faults; what the other statements make is shown all the same.
+
+    Raises:
+        StatementError: the script cannot be read, or the picture cannot be written.
+    """
+    from .validate import CheckedScript
+
+    script = CheckedScript(settings, complain).check(read_script(Path(file), named_by_person=True), file)
+    tell(script.flow.text() if out is None else write_picture(script.flow, out))
+    return 1 if script.faults else 0
+
+
+def write_picture(flow: Any, name: str) -> str:
+    """Write a flow to a new file.  Returns: what was done, in words.  Raises: StatementError, if it cannot be written."""
+    path = Path(name).expanduser()
+    if path.suffix.lower() != ".svg":
+        raise StatementError(f"the picture is SVG, and {path} has another ending", suggestion=f"Write {path.stem}.svg.")
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(flow.svg() + "\n")
+    except FileExistsError:
+        raise StatementError(f"{path} is there already", suggestion="Name a new file.") from None
+    except (OSError, ValueError) as error:
+        raise StatementError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    return f"{path}: {len(flow.nodes)} boxes, {len(flow.edges)} arrows"
