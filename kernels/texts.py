@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from .library import address, function
+from ..errors import InternalError
+from .library import address, bits, function
 
-__all__ = ["equal", "gather", "gather_blocks", "offsets_of"]
+__all__ = ["equal", "gather", "gather_blocks", "offsets_of", "with_tails"]
 
 Int64s = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
@@ -19,6 +21,8 @@ _offsets = function("texts_offsets", "i", "pip")
 _gather = function("texts_gather", "-", "pppip")
 _heap_offsets = function("heap_offsets", "i", "pipi")
 _heap_gather = function("heap_gather", "-", "pppip")
+_tails_offsets = function("tails_offsets", "i", "ppiiipi")
+_tails_append = function("tails_append", "-", "pppiipp")
 _equal = function("texts_equal", "-", "ppppippip")
 
 
@@ -83,3 +87,35 @@ def gather_blocks(blocks: Sequence[Octets], starts: Int64s, lengths: Int64s) -> 
     where = np.array([address(b, np.uint8, 0) for b in blocks] or [0], np.int64)
     _heap_gather(where.ctypes.data, address(starts, np.int64, n), offsets.ctypes.data, n, out.ctypes.data)
     return offsets, out
+
+
+def with_tails(keys: Any, tails: Octets) -> Any:
+    """binary[n]: each of n binary keys with the bytes of a row of ``tails`` behind it; null keys stay null.
+
+    Args:
+        tails: uint8[n, width].
+
+    Raises:
+        ArrowInvalid: they add up to more bytes than an array holds.
+    """
+    n, width = tails.shape
+    if len(keys) != n or not pa.types.is_binary(keys.type):
+        raise InternalError(f"{len(keys)} keys of type {keys.type} do not take {n} tails")
+    if n == 0:
+        return pa.array([], pa.binary())
+    _, given, data = keys.buffers()
+    if given.size < 4 * (keys.offset + n + 1):
+        raise InternalError("an Arrow array's buffer is shorter than the array")
+    begin = given.address + 4 * keys.offset
+    tails = np.ascontiguousarray(tails)
+    offsets = np.empty(n + 1, np.int32)
+    total = _tails_offsets(begin, *bits(keys, n), n, width, offsets.ctypes.data, (1 << 31) - 1)
+    if total < 0:
+        raise pa.ArrowInvalid("keys with their windows are too many bytes for one array")
+    out = np.empty(total, np.uint8)
+    where = 0 if data is None else data.address
+    _tails_append(begin, where, address(tails, np.uint8, n), width, n, offsets.ctypes.data, out.ctypes.data)
+    valid = None
+    if keys.null_count:
+        valid = pa.py_buffer(np.packbits(np.asarray(keys.is_valid()), bitorder="little").data)
+    return pa.Array.from_buffers(pa.binary(), n, [valid, pa.py_buffer(offsets.data), pa.py_buffer(out.data)])

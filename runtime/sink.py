@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..kernels.booleans import booleans
 from ..kernels.gathering import take
 from ..kernels.merging import merge, scatter
+from ..kernels.texts import with_tails
 from ..storage.log.partitioner import place
 from ..storage.log.protocol import HEADERS, Log, Records, Transaction
 from .batch import Batch, Bools, Int64s
@@ -219,9 +219,7 @@ class SinkWriter:
 
 def _with_tails(keys: Any, tails: Any) -> Any:
     """binary[n] keys with the bytes of the n rows of a NumPy array behind them; null keys stay null."""
-    width = tails.nbytes // max(1, len(tails))
-    end = pa.Array.from_buffers(pa.binary(width), len(tails), [None, pa.py_buffer(tails)]).cast(pa.binary())
-    return pc.binary_join_element_wise(keys, end, pa.scalar(b"", pa.binary()))
+    return with_tails(keys, tails.reshape(len(tails), -1).view(np.uint8)) if len(tails) else keys
 
 
 def _with_undo(headers: Any | None, undo: Bools) -> Any:

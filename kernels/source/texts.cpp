@@ -57,3 +57,26 @@ KERNEL void heap_gather(const u8 *const *blocks, const i64 *starts, const i32 *o
         if (length > 0) copy_bytes(out + offsets[i], blocks[starts[i] >> 32] + (u32)starts[i], length);
     }
 }
+
+// Strings with the bytes of a row of `tails` (each `width` long) behind each; a null (bits `valid`, 0 if there is none, from bit
+// `first` on) stays empty.  The offsets; returns the bytes in all, or -1 if those are more than `limit`.
+KERNEL i64 tails_offsets(const i32 *given, const u8 *valid, i64 first, i64 n, i64 width, i32 *offsets, i64 limit) {
+    i64 total = 0;
+    offsets[0] = 0;
+    for (i64 i = 0; i < n; i++) {
+        const i64 at = first + i;
+        if (!valid || (valid[at >> 3] >> (at & 7)) & 1) total += (i64)given[i + 1] - given[i] + width;
+        if (total > limit) return -1;
+        offsets[i + 1] = (i32)total;
+    }
+    return total;
+}
+
+KERNEL void tails_append(const i32 *given, const u8 *data, const u8 *tails, i64 width, i64 n, const i32 *offsets, u8 *out) {
+    for (i64 i = 0; i < n; i++) {
+        const i64 length = (i64)offsets[i + 1] - offsets[i] - width;
+        if (length < 0) continue;
+        copy_bytes(out + offsets[i], data + given[i], length);
+        copy_bytes(out + offsets[i] + length, tails + i * width, width);
+    }
+}
