@@ -16,7 +16,7 @@ import pyarrow as pa
 from ..errors import InternalError
 from .library import address, bits, function
 
-__all__ = ["gather", "gather_numbers", "references", "take"]
+__all__ = ["Later", "gather", "gather_numbers", "references", "take"]
 
 Int64s = npt.NDArray[np.int64]
 
@@ -79,6 +79,40 @@ def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
     octets = np.empty(total, np.uint8)
     _bytes(ends.ctypes.data, int(large), data.ctypes.data, rows.ctypes.data, n, offsets.ctypes.data, octets.ctypes.data)
     return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(offsets.data), pa.py_buffer(octets.data)], nulls)
+
+
+class Later:
+    """Rows by reference whose values are gathered once it is known which are wanted.
+
+    Args:
+        arrays, rows: see `gather`; no row is missing.
+    """
+
+    __slots__ = ("_all", "_arrays", "_rows", "type")
+
+    def __init__(self, arrays: Sequence[Any], rows: Int64s) -> None:
+        self.type = arrays[0].type
+        self._arrays = tuple(arrays)
+        self._rows = rows
+        self._all: Any = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def may_be_null(self) -> bool:
+        """Whether the arrays have nulls, be they among the rows or not."""
+        return any(array.null_count for array in self._arrays)
+
+    def take(self, rows: Any) -> Any:
+        """The Arrow array of some rows by number, an int64 array of NumPy's or Arrow's without nulls."""
+        return gather(self._arrays, self._rows[np.asarray(rows)])
+
+    def all(self) -> Any:
+        """The Arrow array of all rows."""
+        if self._all is None:
+            self._all = gather(self._arrays, self._rows)
+        return self._all
 
 
 def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDArray[Any]:

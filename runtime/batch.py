@@ -12,7 +12,7 @@ If ``before`` is set, it holds the value columns before the change and ``before_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..kernels.gathering import gather, gather_numbers
+from ..kernels.gathering import Later, gather, gather_numbers
 from ..kernels.merging import merge
 
 Int64s = npt.NDArray[np.int64]
@@ -161,15 +161,22 @@ def concat(batches: Sequence[Batch]) -> Batch:
     return gathered(filled, (which << 32) | (order - (np.cumsum(lengths) - lengths)[which]))
 
 
-def gathered(batches: Sequence[Batch], rows: Int64s) -> Batch:
-    """Rows of batches of one shape, by reference (`kernels/gathering.py`: the batch's number in the upper 32 bits)."""
+def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] = ()) -> Batch:
+    """Rows of batches of one shape, by reference (`kernels/gathering.py`: the batch's number in the upper 32 bits).
+
+    Args:
+        later: columns that become a `Later`, for who asks for few of their rows.
+    """
     first = batches[0]
     parts: dict[str, Any] = {}
     for field in fields(Batch):
         values = [getattr(b, field.name) for b in batches]
         if field.name in ("schema", "key_count") or all(v is None for v in values):
             parts[field.name] = values[0]
-        elif field.name in ("columns", "before"):
+        elif field.name == "columns":
+            columns = enumerate(zip(*values, strict=True))
+            parts["columns"] = tuple(Later(c, rows) if n in later else gather(c, rows) for n, c in columns)
+        elif field.name == "before":
             parts[field.name] = tuple(gather(pieces, rows) for pieces in zip(*values, strict=True))
         elif field.name == "headers":
             kind = next(v.type for v in values if v is not None)

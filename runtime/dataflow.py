@@ -71,11 +71,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An operator node.  ``make`` is called once per partition."""
+    """An operator node.  ``make`` is called once per partition.
+
+    Attributes:
+        picked: columns of its one input that it takes as a `Later`, too: it looks at few of their rows, unless every update
+            is wanted.
+    """
 
     name: str
     inputs: tuple[int, ...]
     make: Callable[[OperatorContext], Operator]
+    picked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,11 @@ class Aggregator(Protocol):
         """Whether ``merge`` of the states of two sets of rows is the state of all of them, in whatever order they came."""
 
     @property
+    def picks_from(self) -> int | None:
+        """From which argument on ``scan`` takes a `Later`, too, of which it asks for few rows if ``every`` is false; None if
+        it does not."""
+
+    @property
     def nested_state(self) -> bool:
         """Whether ksqlDB keeps the state in an ARRAY, MAP or STRUCT, which flat value formats cannot hold."""
 

@@ -38,6 +38,7 @@ class CountDistinct:
     can_undo = False
     can_merge = True
     orderless = False
+    picks_from: int | None = None
     nested_state = True
 
     def __init__(self) -> None:

@@ -76,6 +76,7 @@ class Count:
     can_undo = True
     can_merge = True
     orderless = True
+    picks_from: int | None = None
     nested_state = False
 
     def __init__(self) -> None:
@@ -109,6 +110,7 @@ class Sum:
     can_undo = True
     can_merge = True
     orderless = True
+    picks_from: int | None = None
     nested_state = False
 
     def __init__(self, type_: t.SqlType) -> None:
@@ -166,6 +168,7 @@ class SumDouble:
     can_undo = True
     can_merge = True
     orderless = True
+    picks_from: int | None = None
     nested_state = False
 
     def __init__(self) -> None:
@@ -224,6 +227,7 @@ class SumDecimal:
     can_undo = True
     can_merge = True
     orderless = True
+    picks_from: int | None = None
     nested_state = False
 
     def __init__(self, type_: t.Decimal) -> None:
@@ -299,6 +303,7 @@ class Average:
     can_undo = True
     can_merge = True
     orderless = True
+    picks_from: int | None = None
     nested_state = True
 
     def __init__(self) -> None:
@@ -332,6 +337,7 @@ class AverageDouble:
     can_undo = True
     can_merge = True
     orderless = True
+    picks_from: int | None = None
     nested_state = True
 
     def __init__(self) -> None:
@@ -368,6 +374,7 @@ class Extreme:
 
     can_undo = False
     can_merge = True
+    picks_from: int | None = None
     nested_state = False
 
     def __init__(self, type_: t.SqlType, *, largest: bool) -> None:

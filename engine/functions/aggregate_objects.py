@@ -36,6 +36,7 @@ class ObjectAggregator(ABC):
     can_undo = False
     can_merge = True
     orderless = False
+    picks_from: int | None = None
     nested_state = True
 
     def __init__(

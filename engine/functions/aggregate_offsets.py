@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...kernels.gathering import gather, references, take
+from ...kernels.gathering import Later, gather, references, take
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from ...runtime.segmented import final_first, final_last, running_last
@@ -32,6 +32,7 @@ class OneByOffset:
         self._codec = Codec(type_)
         self._latest = latest
         self._ignore_nulls = ignore_nulls
+        self.picks_from = 0 if latest else None
         self.result_type = self._codec.result
         self.fields = (
             StateField("SEQUENCE", np.dtype(np.int64), pa.int64(), -1),
@@ -43,8 +44,11 @@ class OneByOffset:
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
         array = arguments[0]
-        if self._latest and not every and (array.null_count == 0 or not self._ignore_nulls):
+        nulls = array.may_be_null if isinstance(array, Later) else array.null_count > 0
+        if self._latest and not every and not (nulls and self._ignore_nulls):
             return self._last_rows(segments, array), None
+        if isinstance(array, Later):
+            array = array.all()
         present = ~mask_of_nulls(array)
         seen = present if self._ignore_nulls else np.ones(len(present), np.bool_)
         if self._latest:
@@ -63,7 +67,7 @@ class OneByOffset:
         """The states where the last row of each group counts, whatever was before."""
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
-        last = take(array, segments.last)
+        last = array.take(segments.last) if isinstance(array, Later) else take(array, segments.last)
         return [segments.sequence + segments.last, self._codec.decode(last), ~mask_of_nulls(last)]
 
     @staticmethod

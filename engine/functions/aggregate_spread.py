@@ -53,6 +53,7 @@ class Deviation:
     can_undo = True
     can_merge = True
     orderless = False
+    picks_from: int | None = None
     nested_state = True
 
     def __init__(self, type_: t.SqlType, *, root: bool) -> None:
@@ -134,6 +135,7 @@ class Correlation:
     can_undo = True
     can_merge = True
     orderless = False
+    picks_from: int | None = None
     nested_state = True
 
     def __init__(self) -> None:

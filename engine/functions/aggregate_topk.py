@@ -35,6 +35,7 @@ class TopK(ObjectAggregator):
     def __init__(self, type_: t.SqlType, k: int, others: Sequence[t.SqlType] = (), *, distinct: bool = False) -> None:
         self._k = k
         self._distinct = distinct
+        self.picks_from = 1
         self._codec = Codec(type_)
         self._names = ["sort_col", *(f"col{i}" for i in range(len(others)))] if others else []
         item = t.to_arrow(type_)

@@ -485,6 +485,7 @@ class UserAggregator:
         self.can_undo = callable(getattr(it, "undo", None))
         self.can_merge = callable(getattr(it, "merge", None))
         self.orderless = False
+        self.picks_from: int | None = None
         self.nested_state = isinstance(state_type, t.Array | t.Map | t.Struct)
         initial = self._closed(user_code.call(self._it.initialize))
         self.fields = (StateField("STATE", np.dtype(object), t.to_arrow(state_type), initial),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...runtime import dataflow as d
 from ...runtime.operators.aggregate import Aggregate
 from ...runtime.operators.base import Operator, OperatorContext
-from ...runtime.operators.group_states import AggregateCall, view_transform
+from ...runtime.operators.group_states import AggregateCall, picked, view_transform
 from ...runtime.operators.session_aggregate import SessionAggregate
 from ...runtime.operators.window_aggregate import WindowAggregate
 from ...runtime.windows import SessionWindows, TimeWindows
@@ -23,7 +23,7 @@ def aggregate(build: Builder, node: p.Aggregate, input_: Lowered, before: bool) 
         return Aggregate(context, schema, key_count, calls, before=before)
 
     transform = view_transform(key_count, calls)
-    number = build.add(d.Step(name, (input_.number,), make))
+    number = build.add(d.Step(name, (input_.number,), make, picked(calls, key_count)))
     return Lowered(number, StoredTable.of_groups(name, "groups", node.schema, transform, windowed=False))
 
 
@@ -49,7 +49,7 @@ def window_aggregate(build: Builder, node: p.WindowAggregate, input_: Lowered, b
         )
 
     transform = view_transform(key_count, calls, size_ms=spec.size_ms)
-    number = build.add(d.Step(name, (input_.number,), make))
+    number = build.add(d.Step(name, (input_.number,), make, picked(calls, key_count)))
     return Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True, final=final))
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...kernels import folds
+from ...kernels.gathering import Later
 from ...storage.state.keyed_store import KeyedStore, from_arrow
 from ...storage.state.store import StateField
 from ..batch import Batch, Bools, Int64s
@@ -120,8 +121,16 @@ class GroupStates:
         return [final for final, _ in scanned], [running or [] for _, running in scanned] if every else None
 
     def arguments(self, columns: Sequence[Any]) -> list[list[Any]]:
-        """Each call's argument columns."""
-        return [[columns[i] for i in call.arguments] for call in self.calls]
+        """Each call's argument columns; a `Later` for those that take one."""
+        return [
+            [_whole(columns[i], place, call.aggregator.picks_from) for place, i in enumerate(call.arguments)]
+            for call in self.calls
+        ]
+
+    def _by_last_row(self, slots: Int64s) -> tuple[Int64s, Int64s]:
+        """`KeyedStore.group`, but numbered in the order of last occurrence, in which groups are put out."""
+        groups, distinct = self.store.group(slots[::-1])
+        return len(distinct) - 1 - groups[::-1], distinct[::-1].copy()
 
     def update(
         self,
@@ -147,10 +156,10 @@ class GroupStates:
         """
         length = len(timestamps)
         slots, is_new = self.store.insert(self.keys(keys, length))
-        groups, distinct = self.store.group(slots)
+        every = every and emit
+        groups, distinct = self.store.group(slots) if every else self._by_last_row(slots)
         segments = Segments(groups, len(distinct))
         states = self.read(distinct)
-        every = every and emit
         final, running = self.scan(states, segments, self.arguments(columns), undo, every)
         times = self.store.read(ROWTIME, distinct)
         latest = folds.largest(groups, times, timestamps, every=False)[0]
@@ -161,12 +170,9 @@ class GroupStates:
         group_is_new = np.zeros(len(distinct), np.bool_)
         group_is_new[groups[is_new]] = True
         if running is None:
-            rows = np.sort(segments.last)
-            at = groups[rows]
-            index = pa.array(at)
-            results = [r.take(index) for r in self.results(final)]
-            previous = [r.take(index) for r in self.results(states)] if before else None
-            return Updates(rows, results, latest[at], previous, group_is_new[at] if before else None)
+            results = self.results(final)
+            previous = self.results(states) if before else None
+            return Updates(segments.last, results, latest, previous, group_is_new if before else None)
         emitted = _not_followed_up(undo, groups, positions)
         rows = np.arange(length, dtype=np.int64) if emitted is None else np.flatnonzero(emitted)
         results = self.results(running)
@@ -179,6 +185,21 @@ class GroupStates:
         if emitted is not None:
             results = [r.take(pa.array(rows)) for r in results]
         return Updates(rows, results, running_maxima(segments, times, timestamps)[rows], previous, absent)
+
+
+def _whole(column: Any, place: int, picks_from: int | None) -> Any:
+    later = isinstance(column, Later) and (picks_from is None or place < picks_from)
+    return column.all() if later else column
+
+
+def picked(calls: Sequence[AggregateCall], key_count: int) -> frozenset[int]:
+    """The columns of an aggregation's input, keys apart, of which all calls look at few rows."""
+    some, whole = set(), set(range(key_count))
+    for call in calls:
+        first = call.aggregator.picks_from
+        for place, column in enumerate(call.arguments):
+            (whole if first is None or place < first else some).add(column)
+    return frozenset(some - whole)
 
 
 def field_names(calls: Sequence[AggregateCall]) -> list[list[str]]:

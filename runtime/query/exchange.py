@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +16,14 @@ from ..dataflow import Exchange
 from ..source import all_null
 
 
-def exchange(node: Exchange, log: Log, parts: Sequence[Batch]) -> list[Batch]:
+def exchange(node: Exchange, log: Log, parts: Sequence[Batch], later: Collection[int] = ()) -> list[Batch]:
     """What every partition gets of what the partitions have: each row goes to that of its key, in the order of positions.
 
     Rows without a key stay where they are; without a serde for keys all rows go to partition 0.
 
     Args:
         parts: one batch per partition.
+        later: columns that may become a `Later`.
 
     Returns:
         the same.
@@ -46,14 +47,13 @@ def exchange(node: Exchange, log: Log, parts: Sequence[Batch]) -> list[Batch]:
                 pieces[target].append(references(number, rows))
     batches = [parts[origin] for origin in filled]
     nothing = parts[0].slice(0, 0)
-    return [_in_order(batches, own) if own else nothing for own in pieces]
+    return [_in_order(batches, own, later) if own else nothing for own in pieces]
 
 
-def _in_order(batches: Sequence[Batch], pieces: Sequence[Int64s]) -> Batch:
+def _in_order(batches: Sequence[Batch], pieces: Sequence[Int64s], later: Collection[int]) -> Batch:
     """The rows that references point to, by position; those of a piece are of one batch, and in order."""
     if len(pieces) == 1:
         batch = batches[int(pieces[0][0]) >> 32]
-        rows = pieces[0] & 0xFFFFFFFF
-        return batch if len(rows) == len(batch) else batch.take(rows)
+        return batch if len(pieces[0]) == len(batch) else gathered(batches, pieces[0], later)
     positions = [batches[int(own[0]) >> 32].positions[own & 0xFFFFFFFF] for own in pieces]
-    return gathered(batches, np.concatenate(pieces)[merge(positions)])
+    return gathered(batches, np.concatenate(pieces)[merge(positions)], later)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import InternalError
-from penstock.kernels.gathering import gather, gather_numbers, take
+from penstock.kernels.gathering import Later, gather, gather_numbers, take
 from penstock.kernels.merging import merge, merge_queues, scatter
 
 VALUES: list[tuple[Any, Any]] = [
@@ -58,6 +58,20 @@ def test_rows_are_gathered_from_arrays(drawn: tuple[list[Any], list[tuple[int, i
     assert gathered.type == arrays[0].type
     assert gathered.to_pylist() == [None if a < 0 else arrays[a][r].as_py() for a, r in picks]
     assert gathered.null_count == sum(v is None for v in gathered.to_pylist())
+
+
+@given(arrays_and_picks(), st.data())
+def test_rows_are_gathered_later(drawn: tuple[list[Any], list[tuple[int, int]]], data: st.DataObject) -> None:
+    """Some of the rows, or all, are what gathering at once and taking from that gives."""
+    arrays, picks = drawn
+    rows = np.array([(a << 32) | r for a, r in picks if a >= 0], np.int64)
+    later, whole = Later(arrays, rows), gather(arrays, rows)
+    assert (len(later), later.type) == (len(whole), whole.type)
+    assert later.may_be_null or whole.null_count == 0 or later.type == pa.null()
+    some = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=9)) if len(rows) else []
+    for wanted in (np.array(some, np.int64), pa.array(some, pa.int64())):
+        assert later.take(wanted).to_pylist() == [whole[i].as_py() for i in some]
+    assert later.all().to_pylist() == whole.to_pylist()
 
 
 @pytest.mark.parametrize("rows", [[3], [0, 1 << 32], [-1, 5]])
