@@ -50,6 +50,24 @@ CASES = {
     "partition by two": Case(
         ("CREATE STREAM O WITH (KEY_FORMAT='JSON') AS SELECT g, h, v FROM S PARTITION BY g, h;",), ("O",)
     ),
+    "latest and highest": Case(
+        (
+            "CREATE TABLE N AS SELECT g, LATEST_BY_OFFSET(h) AS l, LATEST_BY_OFFSET(v, false) AS w, TOPK(v, h, 2) AS top,"
+            " MAX(v) AS m FROM S GROUP BY g;",
+        ),
+        (),
+        ("N",),
+        rising=True,
+    ),
+    "hopping by panes": Case(
+        (
+            "CREATE TABLE N AS SELECT g, COUNT(*) AS n, MAX(v) AS m, SUM(v) AS s FROM S"
+            " WINDOW HOPPING (SIZE 12 SECONDS, ADVANCE BY 4 SECONDS) GROUP BY g;",
+        ),
+        (),
+        ("N",),
+        rising=True,
+    ),
     "explode": Case(
         (
             "CREATE STREAM O AS SELECT k, EXPLODE(ARRAY[g, h]) AS e, v FROM S;",
