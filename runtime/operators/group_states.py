@@ -194,7 +194,8 @@ def _whole(column: Any, place: int, picks_from: int | None) -> Any:
 
 def picked(calls: Sequence[AggregateCall], key_count: int) -> frozenset[int]:
     """The columns of an aggregation's input, keys apart, of which all calls look at few rows."""
-    some, whole = set(), set(range(key_count))
+    some: set[int] = set()
+    whole = set(range(key_count))
     for call in calls:
         first = call.aggregator.picks_from
         for place, column in enumerate(call.arguments):
