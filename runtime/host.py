@@ -5,33 +5,27 @@ This is what engine calls once a statement is lowered; it sees dataflows, never 
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from ..errors import DataError, StatementError
 from ..limits import BATCH_ROWS_MAX, UNREAD_ROWS_MAX
 from ..storage.layout import CHANGELOG_PREFIX
 from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
-from .batch import Batch
 from .clients.coordinator import is_client_group
 from .dataflow import Dataflow
 from .lookups import PointReader
 from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
-from .query.ledger import NoLedger
+from .push_queries import PushQueries
 from .query.lifecycle import COPY_OF, QueryRun
 from .query.recovery import Checkpoints, NoCheckpoints
 from .query.services import Services
-from .resuming import Resumption
 from .scheduler import Scheduler
 from .source import DecodedTopics
-from .subscriptions import Feed, Subscription
 from .views import TableSnapshot, snapshots
 from .wakes import LogWakes
 
@@ -99,15 +93,11 @@ class QueryHost:
             checkpointer=self._checkpointer,
             rows_max=rows_max,
         )
-        self._scheduler = Scheduler(log, threads, self._reap)
+        self._scheduler = Scheduler(log, threads, lambda: self.pushes.reap())
         self._threads = threads
         self._runs: dict[str, QueryRun] = {}
-        self._transient = itertools.count(1)
-        self._feeds: dict[str, tuple[Feed, QueryRun]] = {}
-        self._resumed: dict[str, Resumption] = {}
+        self.pushes = PushQueries(self.services, self._scheduler)
         self._readers: dict[str, PointReader] = {}
-        self._abandoned: deque[str] = deque()
-        """Push queries whose subscriptions are garbage."""
         self.wakes = LogWakes(log)
         """For who waits for commits on an event loop."""
 
@@ -230,85 +220,10 @@ class QueryHost:
         self.log.delete_topic(topic)
         self.services.decoded.forget(topic)
 
-    # --- push queries ----------------------------------------------------------------------
-
-    def subscribe(
-        self,
-        dataflow_for: Callable[[Callable[[Batch], None]], Dataflow],
-        columns: tuple[str, ...],
-        *,
-        limit: int | None = None,
-        overflow: Literal["block", "drop"] = "block",
-        to_columns: Callable[[Batch], Sequence[Any]] = lambda batch: batch.columns,
-        prefix: str = "transient",
-        resume: tuple[str, str] | None = None,
-    ) -> Subscription:
-        """Start a transient query whose rows go to the returned subscription.
-
-        Args:
-            dataflow_for: makes the dataflow, given the function its `Tap` shall call.
-            columns: names of the rows' values.
-            prefix: of the query's id.
-            resume: a name for its reader, and the source that it reads: it goes on where the reader of this name stopped.
-
-        Raises:
-            StatementError: the name is in use.
-        """
-        self._reap()
-        resumption = None if resume is None else Resumption(self.services.log, *resume)
-        if resumption is not None and any(other.group == resumption.group for other in self._resumed.values()):
-            raise StatementError("another reader has this name now", suggestion="Close it, or choose another name.")
-        number = next(self._transient)
-        query_id = f"{prefix}_{number}"
-        feed = Feed(
-            limit=limit,
-            overflow=overflow,
-            on_close=lambda: self._end_push(query_id),
-            on_room=lambda: self._scheduler.wake(query_id),
-            on_abandon=lambda: self._abandoned.append(query_id),
-        )
-        run = QueryRun(
-            query_id,
-            dataflow_for(feed.receive if resumption is None else resumption.receive),
-            self.services,
-            ledger=NoLedger() if resumption is None else resumption,
-            on_failure=feed.fail,
-            on_gap=feed.overtaken,
-            on_taken=None if resumption is None else resumption.taken,
-        )
-        if resumption is not None:
-            feed.reader = resumption
-            resumption.begin(feed, run.positions)
-            self._resumed[query_id] = resumption
-        self._feeds[query_id] = (feed, run)
-        self._scheduler.add(run, 1_000_000_000 + number, ready=feed.ready)
-        return Subscription(columns, feed, to_columns=to_columns, query_id=query_id)
-
-    def _end_push(self, query_id: str) -> None:
-        """Its reader has closed it, or has gone."""
-        resumption = self._resumed.pop(query_id, None)
-        if resumption is not None:
-            resumption.close()
-        _, run = self._feeds.pop(query_id, (None, None))
-        if run is not None:
-            self._scheduler.remove(query_id)
-            run.stop()
-
-    def _reap(self) -> None:
-        """End push queries whose subscriptions have been dropped.  (Not where garbage is collected: that may be inside any
-        lock.)"""
-        while self._abandoned:
-            try:
-                query_id = self._abandoned.popleft()
-            except IndexError:
-                return  # another thread was quicker
-            self._end_push(query_id)
-
     @property
     def subscriptions(self) -> int:
         """Push queries that are not closed."""
-        self._reap()
-        return len(self._feeds)
+        return len(self.pushes)
 
     # --- tables ----------------------------------------------------------------------------
 
@@ -423,9 +338,7 @@ class QueryHost:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             epoch = self.log.epoch
-            behind = any(run.state == "RUNNING" and run.lag for run in self.runs.values()) or any(
-                run.state == "RUNNING" and run.lag and feed.ready() for feed, run in list(self._feeds.values())
-            )
+            behind = any(run.state == "RUNNING" and run.lag for run in self.runs.values()) or self.pushes.behind()
             if not behind and self.log.epoch == epoch:
                 return
             left = None if deadline is None else deadline - time.monotonic()
@@ -452,10 +365,7 @@ class QueryHost:
         self._scheduler.stop()
         for run in self._scheduler.runs():
             run.stop()
-        for resumption in list(self._resumed.values()):
-            resumption.close()
-        for feed, _ in list(self._feeds.values()):
-            feed.end()
+        self.pushes.end_all()
         self.wakes.close()
         for pool in (self._pool, self._committer, self._checkpointer):
             if pool is not None:

@@ -52,14 +52,28 @@ class Scheduler:
         self._version = 0
         """Counts what workers should look at again for, other than commits."""
         self._ready: dict[str, Callable[[], bool]] = {}
+        self._after: dict[str, Callable[[bool], None]] = {}
         self._due: set[str] = set()
         """Runs that may have something to do."""
         self._readers: dict[TopicPartition, set[str]] = {}
         self._ends: dict[TopicPartition, int] = {}
         """How far partitions had grown when their readers were last found due."""
 
-    def add(self, run: QueryRun, order: int, ready: Callable[[], bool] | None = None) -> None:
-        """Schedule a run at its place in the order of creation; ``ready`` says whether it may step now."""
+    def add(
+        self,
+        run: QueryRun,
+        order: int,
+        ready: Callable[[], bool] | None = None,
+        stepped: Callable[[bool], None] | None = None,
+    ) -> None:
+        """Schedule a run.
+
+        Args:
+            order: its place in the order of creation.
+            ready: says whether it may step now.
+            stepped: is called by a worker after each step, before another one may step it: with whether it has read all
+                that there was.
+        """
         with self._lock:
             self._forget_places(self._runs.get(run.query_id))  # of the run that this one replaces
             self._runs[run.query_id] = run
@@ -68,6 +82,8 @@ class Scheduler:
                 self._readers.setdefault(place, set()).add(run.query_id)
             if ready is not None:
                 self._ready[run.query_id] = ready
+            if stepped is not None:
+                self._after[run.query_id] = stepped
             while len(self._workers) < self._threads_wanted:
                 name = f"penstock-{len(self._workers)}"
                 worker = threading.Thread(target=copy_context().run, args=(self._work,), name=name, daemon=True)
@@ -80,6 +96,7 @@ class Scheduler:
             run = self._runs.pop(query_id, None)
             self._order.pop(query_id, None)
             self._ready.pop(query_id, None)
+            self._after.pop(query_id, None)
             self._due.discard(query_id)
             self._forget_places(run)
 
@@ -144,7 +161,11 @@ class Scheduler:
     def _step_safely(self, run: QueryRun, together: Together | None) -> bool:
         """A step on a worker, which nothing that happens in it may end."""
         try:
-            return self._step(run, patient=True, together=together, bounded=True)
+            moved = self._step(run, patient=True, together=together, bounded=True)
+            after = self._after.get(run.query_id)
+            if after is not None:
+                after(not run.goes_on(self._ends))
+            return moved
         except BaseException:
             _LOGGER.exception("a step of the query %s broke off", run.query_id)
             return False

@@ -83,16 +83,55 @@ class Reader(Protocol):
     def failed(self) -> None: ...
 
 
+class Shared:
+    """A batch for one reader or for many of the same shape: what readers want of it is made once, for the first who asks."""
+
+    __slots__ = ("_columns", "_rows", "batch")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self._columns: PushBatch | None = None
+        self._rows: tuple[list[tuple[Any, ...]], Bools] | None = None
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def first(self, count: int) -> Shared:
+        """The first rows only."""
+        return self if count >= len(self) else Shared(self.batch.slice(0, count))
+
+    def rows(self, to_columns: Callable[[Batch], Sequence[Any]]) -> tuple[list[tuple[Any, ...]], Bools]:
+        """As Python values, and bool[n], which of them are tombstones."""
+        if self._rows is None:
+            columns = [python_values(column) for column in to_columns(self.batch)]
+            rows = list(zip(*columns, strict=True)) if columns else [()] * len(self)
+            self._rows = rows, self.batch.tombstone_mask()
+        return self._rows
+
+    def columns(self, to_columns: Callable[[Batch], Sequence[Any]], names: Sequence[str]) -> PushBatch:
+        """As Arrow columns: the same object for all."""
+        if self._columns is None:
+            self._columns = _columns(self.batch, to_columns, names, 0)
+        return self._columns
+
+
+def _columns(batch: Batch, to_columns: Callable[[Batch], Sequence[Any]], names: Sequence[str], missed: int) -> PushBatch:
+    arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in to_columns(batch)]
+    columns = pa.RecordBatch.from_arrays(arrays, names=list(names))
+    return PushBatch(columns, batch.timestamps, batch.tombstone_mask(), missed)
+
+
 @dataclass(slots=True)
 class _Held:
-    """A batch that was not read, or not to its end; its rows are made when the first one is asked for."""
+    """A batch that was not read, or not to its end."""
 
-    batch: Batch
+    shared: Shared
     missed: int
     places: Any = None
     start: int = 0
-    rows: list[tuple[Any, ...]] | None = None
-    tombstones: Bools | None = None
+
+    def __len__(self) -> int:
+        return len(self.shared)
 
 
 _Found = TypeVar("_Found")
@@ -130,6 +169,7 @@ class Feed:
         self._condition = threading.Condition()
         self._origin = Origin()
         self._wakes = Wakes()
+        self._listener: Callable[[], None] = lambda: None
         self._received = 0
         self._missed = 0
         self._closed = self.limit_reached
@@ -145,27 +185,28 @@ class Feed:
                 return False
             return self._overflow == "drop" or self._held_rows < self._rows_max
 
-    def receive(self, batch: Batch, places: Any = None) -> None:
+    def receive(self, batch: Batch | Shared, places: Any = None) -> None:
         """Take a batch from the running query; ``places``: where its rows came from, for whom that is kept."""
+        shared = batch if isinstance(batch, Shared) else Shared(batch)
         with self._condition:
             if self._closed or self.limit_reached or self.abandoned:
                 return
             if self._limit is not None:
-                batch = batch.slice(0, min(len(batch), self._limit - self._received))
+                shared = shared.first(self._limit - self._received)
             missed = self._missed
-            if self._overflow == "drop" and self._held_rows + len(batch) > self._rows_max:
+            if self._overflow == "drop" and self._held_rows + len(shared) > self._rows_max:
                 room = max(0, self._rows_max - self._held_rows)
-                self._missed += len(batch) - room
-                batch = batch.slice(0, room)
-            if len(batch):
-                self._held.append(_Held(batch, missed, places))
-                self._held_rows += len(batch)
+                self._missed += len(shared) - room
+                shared = shared.first(room)
+            if len(shared):
+                self._held.append(_Held(shared, missed, places))
+                self._held_rows += len(shared)
                 self._missed -= missed
-            self._received += len(batch)
+            self._received += len(shared)
             if self._limit is not None and self._received >= self._limit:
                 self.limit_reached = True
             self._condition.notify_all()
-        self._wakes.wake()
+        self._tell()
 
     def overtaken(self, records: int) -> None:
         """Retention has removed records that the query had not read: the next row says how many."""
@@ -177,16 +218,25 @@ class Feed:
         with self._condition:
             self._error = error
             self._condition.notify_all()
-        self._wakes.wake()
+        self._tell()
 
     def end(self) -> None:
         """There will be no more rows: readers stop after those at hand."""
         with self._condition:
             self._ended = True
             self._condition.notify_all()
+        self._tell()
+
+    def _tell(self) -> None:
+        """There is something to read or to be told, for readers that no thread waits for."""
         self._wakes.wake()
+        self._listener()
 
     # --- the reader's side -----------------------------------------------------------------
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have it called, on any thread, whenever there is something to read or to be told."""
+        self._listener = listener
 
     def abandon(self) -> None:
         """The subscription was dropped.  Takes no lock: garbage is collected at any instant, on any thread."""
@@ -214,9 +264,9 @@ class Feed:
             if not whole:
                 return held
             self._held.popleft()
-            wake = self._took(len(held.batch) - held.start)
+            wake = self._took(len(held) - held.start)
         if self.reader is not None:
-            self.reader.giving(held.places, len(held.batch) - 1)
+            self.reader.giving(held.places, len(held) - 1)
         if wake:
             self._on_room()
         return held
@@ -246,17 +296,12 @@ class Feed:
                     continue  # another reader was quicker
                 held = self._held[0]
                 number = held.start
-                if held.rows is None:
-                    columns = [python_values(column) for column in to_columns(held.batch)]
-                    held.rows = list(zip(*columns, strict=True)) if columns else [()] * len(held.batch)
-                    held.tombstones = held.batch.tombstone_mask()
-                assert held.tombstones is not None
+                rows, tombstones = held.shared.rows(to_columns)
                 missed = 0 if number else held.missed
-                row = PushRow(
-                    held.rows[number], bool(held.tombstones[number]), int(held.batch.timestamps[number]), missed, names
-                )
+                stamp = int(held.shared.batch.timestamps[number])
+                row = PushRow(rows[number], bool(tombstones[number]), stamp, missed, names)
                 held.start += 1
-                if held.start == len(held.batch):
+                if held.start == len(held):
                     self._held.popleft()
                 wake = self._took(1)
             if self.reader is not None:
@@ -303,7 +348,7 @@ class Feed:
             self._held.clear()
             self._held_rows = 0
             self._condition.notify_all()
-        self._wakes.wake()
+        self._tell()
         self._on_close()
 
 
@@ -358,10 +403,16 @@ class Subscription:
         held = self._feed.take(timeout_s, whole=True)
         if held is None:
             return None
-        batch = held.batch.slice(held.start, len(held.batch)) if held.start else held.batch
-        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in self._to_columns(batch)]
-        columns = pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
-        return PushBatch(columns, batch.timestamps, batch.tombstone_mask(), 0 if held.start else held.missed)
+        if not held.start and not held.missed:
+            return held.shared.columns(self._to_columns, self.columns)
+        batch = held.shared.batch
+        if held.start:
+            batch = batch.slice(held.start, len(batch))
+        return _columns(batch, self._to_columns, self.columns, 0 if held.start else held.missed)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have it called, on any thread, whenever `poll` and `poll_batch` may find something, `finished` included."""
+        self._feed.listen(listener)
 
     async def next_row(self, timeout_s: float | None = None) -> PushRow | None:
         """`poll` on an event loop: other tasks run while it waits, and no thread is taken.

@@ -1,28 +1,36 @@
 """Push queries between the engine's threads and the clients on the event loop.
 
-A `Feed` takes the rows of one running query when the query says that there are some, and hands them to its readers: no
-thread waits for a reader.  Each reader has a bounded queue.  The only reader of a feed holds its query up when it is slow
-(the log keeps what is to come); where several read the same feed, one that falls too far behind is told so and ends, and
-the others go on.  A batch is put into each format once for all readers.
+A `PushReader` takes the rows of its subscription when that says that there are some: no thread and no task waits for it.
+It has a bounded queue, and one that is slow leaves the rows where they are: its query waits, alone (`runtime.push_queries`).
+Many readers have something to take at the same moment, since they share a running query: they take it in one turn of the
+loop (`_Deliveries`), and a batch is put into each format once for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import itertools
+import threading
+from collections import OrderedDict, deque
+from contextlib import suppress
+from functools import partial
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
 from ..engine.results import PrintResult
 from ..engine.schema import Schema
 from ..runtime.subscriptions import PushBatch, Subscription
-from .problems import SERVER_ERROR, ApiError, api_error
+from .problems import ApiError, api_error
 from .rowtexts import RowFormat
 
 _ROWS_MAX: Final = 10_000
 """Rows that wait for one reader."""
+_READERS_PER_TURN: Final = 200
+"""Then the loop's other tasks have a turn."""
+_BATCHES_KEPT: Final = 16
+"""Whose texts are at hand for readers that come to them later."""
 
 
 class Rows:
@@ -57,19 +65,73 @@ class Rows:
         return found
 
 
+class _Deliveries:
+    """What subscriptions have for their readers on one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._waiting: dict[PushReader, None] = {}
+        self._scheduled = False
+        self._made: OrderedDict[int, Rows] = OrderedDict()
+        """By the identity of their batch, which they keep alive."""
+
+    def notify(self, reader: PushReader) -> None:
+        """There is something for a reader.  Called on any thread."""
+        with self._lock:
+            self._waiting[reader] = None
+            if self._scheduled:
+                return
+            self._scheduled = True
+        with suppress(RuntimeError):  # the loop is closed, and with it whoever reads
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        with self._lock:
+            turn = list(itertools.islice(self._waiting, _READERS_PER_TURN))
+            for reader in turn:
+                del self._waiting[reader]
+            self._scheduled = bool(self._waiting)
+            if self._scheduled:
+                self._loop.call_soon(self._deliver)
+        for reader in turn:
+            reader.take(self)
+
+    def rows(self, batch: PushBatch, schema: Schema) -> Rows:
+        """A batch's rows, the same for all readers that it was handed to."""
+        found = self._made.get(id(batch))
+        if found is None:
+            found = self._made[id(batch)] = Rows(batch, schema)
+            while len(self._made) > _BATCHES_KEPT:
+                self._made.popitem(last=False)
+        return found
+
+
+_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Deliveries] = WeakKeyDictionary()
+
+
+def _deliveries() -> _Deliveries:
+    """Of the running loop."""
+    loop = asyncio.get_running_loop()
+    found = _LOOPS.get(loop)
+    if found is None:
+        found = _LOOPS[loop] = _Deliveries(loop)
+    return found
+
+
 class PushReader:
-    """One client of a feed; used on the event loop.
+    """One client of a push query; made and used on the event loop.
 
     Attributes:
         query_id: what ``/close-query`` ends.
         account: who reads.
     """
 
-    def __init__(self, feed: Feed, query_id: str, account: str) -> None:
+    def __init__(self, subscription: Subscription, schema: Schema, query_id: str, account: str) -> None:
         self.query_id = query_id
         self.account = account
-        self.schema = feed.schema
-        self._feed = feed
+        self.schema = schema
+        self._subscription = subscription
         self._queue: deque[Rows] = deque()
         self._rows = 0
         self._changed = asyncio.Event()
@@ -77,12 +139,15 @@ class PushReader:
         self._ended = False
         self.final_message: str | None = None
         """Why there are no more rows; None after an error."""
+        self._deliveries = _deliveries()
+        subscription.listen(partial(self._deliveries.notify, self))
+        self._deliveries.notify(self)
 
     async def next(self) -> Rows | None:
         """The next rows; None at the end, whose reason is `final_message`.
 
         Raises:
-            ApiError: the query failed, or this reader was too slow.
+            ApiError: the query failed.
         """
         while not self._queue:
             if self._error is not None:
@@ -92,20 +157,27 @@ class PushReader:
             self._changed.clear()
             await self._changed.wait()
         rows = self._queue.popleft()
+        full = self._rows >= _ROWS_MAX
         self._rows -= len(rows)
-        if not self._queue:
-            self._feed.wanted()
+        if full and self._rows < _ROWS_MAX:
+            self._deliveries.notify(self)
         return rows
 
-    @property
-    def room(self) -> int:
-        """Rows that it may still be given."""
-        return _ROWS_MAX - self._rows
-
-    def give(self, rows: Rows) -> None:
-        self._queue.append(rows)
-        self._rows += len(rows)
-        self._changed.set()
+    def take(self, deliveries: _Deliveries) -> None:
+        """Take what the subscription has, as far as there is room."""
+        try:
+            while not self._ended and self._rows < _ROWS_MAX:
+                batch = self._subscription.poll_batch(0.0)
+                if batch is None:
+                    if self._subscription.finished:
+                        self.end("Limit Reached" if self._subscription.limit_reached else "Query Completed")
+                    return
+                rows = deliveries.rows(batch, self.schema)
+                self._queue.append(rows)
+                self._rows += len(rows)
+                self._changed.set()
+        except Exception as error:  # the query's own failure
+            self.end(None, api_error(error))
 
     def end(self, final_message: str | None, error: ApiError | None = None) -> None:
         """There will be no more rows."""
@@ -114,88 +186,11 @@ class PushReader:
             self.final_message = final_message
             self._error = error
             self._changed.set()
+            self._subscription.close()
 
     def close(self) -> None:
-        """Read no more; the last reader ends the query."""
+        """Read no more."""
         self.end("Query Completed")
-        self._feed.leave(self)
-
-
-class Feed:
-    """The rows of one push query for its readers; used on the event loop.
-
-    Args:
-        subscription: the query's rows.
-        on_close: called once, when the last reader has left or the query has ended.
-    """
-
-    def __init__(self, subscription: Subscription, schema: Schema, on_close: Callable[[], None] = lambda: None) -> None:
-        self.subscription = subscription
-        self.schema = schema
-        self.readers: list[PushReader] = []
-        self._on_close = on_close
-        self._room = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self.closed = False
-
-    def join(self, query_id: str, account: str) -> PushReader:
-        """A new reader, of the rows from now on."""
-        reader = PushReader(self, query_id, account)
-        self.readers.append(reader)
-        self._room.set()
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
-        return reader
-
-    def leave(self, reader: PushReader) -> None:
-        if reader in self.readers:
-            self.readers.remove(reader)
-        if self.readers:
-            self._room.set()
-        else:
-            self.close()
-
-    def close(self) -> None:
-        """End the query."""
-        if not self.closed:
-            self.closed = True
-            self._on_close()
-            self.subscription.close()
-            if self._task is not None and self._task is not asyncio.current_task():
-                self._task.cancel()
-
-    def wanted(self) -> None:
-        """A reader has room again."""
-        self._room.set()
-
-    async def _run(self) -> None:
-        """Hand rows over as they come, and wait while no reader has room for them."""
-        message, problem = "Query Completed", None
-        try:
-            while not self.closed:
-                while max((reader.room for reader in self.readers), default=0) <= 0:
-                    self._room.clear()
-                    await self._room.wait()
-                batch = await self.subscription.next_batch()
-                if batch is None:
-                    break
-                self._give(Rows(batch, self.schema))
-            if self.subscription.limit_reached:
-                message = "Limit Reached"
-        except Exception as error:  # the query's own failure, told to every reader
-            problem = api_error(error)
-        for reader in self.readers:
-            reader.end(None if problem else message, problem)
-        self.close()
-
-    def _give(self, rows: Rows) -> None:
-        for reader in list(self.readers):
-            if reader.room > 0:
-                reader.give(rows)
-            else:
-                self.readers.remove(reader)
-                slow = "the rows were read too slowly, and others who read the same query do not wait"
-                reader.end(None, ApiError(SERVER_ERROR, slow))
 
 
 class PrintReader:
@@ -212,4 +207,4 @@ class PrintReader:
         self._printed.close()
 
 
-__all__ = ["Feed", "PrintReader", "PushReader", "Rows"]
+__all__ = ["PrintReader", "PushReader", "Rows"]

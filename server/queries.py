@@ -26,7 +26,7 @@ from .problems import (
     ApiError,
     api_error,
 )
-from .push import Feed, PrintReader, PushReader
+from .push import PrintReader, PushReader
 from .rowtexts import ArrowStream, JsonArray, RowFormat, make_format
 from .service import Service
 from .sessions import Piece, RequestSession
@@ -200,9 +200,8 @@ class Queries:
 
     async def _push(self, request: Request, push: PushResult, format_: RowFormat, account: Account) -> None:
         service = self._service
-        feed = Feed(push.subscription, push.schema)
         query_id = push.query_id or f"transient_{next(_NUMBERS)}"
-        reader = feed.join(query_id, account.name)
+        reader = PushReader(push.subscription, push.schema, query_id, account.name)
         service.open_queries[query_id] = reader
         request.lasts()
         gone = asyncio.ensure_future(_closing(request, reader))

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from .accounts import Account
 from .http import Receive, Scope, Send, json_object, until_disconnect
 from .problems import BAD_REQUEST, COMMAND_TIMED_OUT, ApiError
-from .push import Feed, PrintReader
+from .push import PrintReader, PushReader
 from .queries import Opened, Queries, print_lines, schema_of
 from .service import Service
 from .statements import sql_request
@@ -77,7 +77,7 @@ async def _send_rows(service: Service, opened: Opened, send: Send, account: Acco
     assert opened.push is not None
     push = opened.push
     query_id = push.query_id or ""
-    reader = Feed(push.subscription, push.schema).join(query_id, account.name)
+    reader = PushReader(push.subscription, push.schema, query_id, account.name)
     service.open_queries[query_id] = reader
     try:
         await _text(send, [field_json(c) for c in push.schema])

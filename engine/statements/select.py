@@ -6,7 +6,7 @@ it goes to `answers`.  Both give one meaning to what they share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.selects import nodes_of
+from ...grammar.unparse import unparse
 from ...runtime.batch import Batch
 from ...runtime.dataflow import Dataflow, Source
 from ...runtime.kernel import as_mask
@@ -24,6 +25,7 @@ from ..analysis.resolved import ResolvedQuery
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression, compile_predicate
 from ..expressions.nodes import Between, ColumnRef, Compare, TypedExpression, columns_of
+from ..functions.registry import BUILT_INS
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
 from ..types import is_numeric, to_arrow
@@ -64,7 +66,7 @@ def push(
         dataflow = to_dataflow(context, planned.plan, events_only(receive) if resolved.kind == "STREAM" else receive)
         return _from_the_end(dataflow) if latest else dataflow
 
-    subscription = context.host.subscribe(
+    subscription = context.host.pushes.subscribe(
         dataflow_for,
         tuple(c.name for c in columns),
         limit=resolved.limit,
@@ -72,11 +74,25 @@ def push(
         to_columns=_column_maker(resolved),
         prefix="SCALABLE_PUSH_QUERY" if latest else "transient",
         resume=None if resume is None else (resume, _resumable(resolved, query)),
+        shape=_shape(context, query, resolved),
     )
     named = {*(column.name for column in resolved.schema.keys), *WINDOW_BOUNDS} if resolved.kind == "TABLE" else set()
     keys = [place for place, column in enumerate(columns) if column.name in named]
     windowed = resolved.kind == "TABLE" and resolved.window is not None
     return PushResult(subscription, Schema(columns), subscription.query_id, tuple(keys), windowed)
+
+
+def _shape(context: Context, query: ast.Query, resolved: ResolvedQuery) -> Hashable | None:
+    """What is equal for push queries whose rows are the same for the same records; None: nobody can say."""
+    for node in nodes_of(query):
+        if isinstance(node, ast.FunctionCall):
+            function = context.functions.find(node.name)
+            if function is None or function is not BUILT_INS.find(node.name):
+                return None  # the user's: what it does is not known, and it may be another one tomorrow
+            if any(getattr(overload, "volatile", False) for overload in function.overloads):
+                return None
+    topics = tuple((s.source, context.log.topic_id(s.source.topic)) for s in resolved.sources)
+    return unparse(replace(query, limit=None)), context.options, repr(topics)
 
 
 def _resumable(resolved: ResolvedQuery, query: ast.Query) -> str:

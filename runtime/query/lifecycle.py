@@ -353,6 +353,19 @@ class QueryRun:
         return self._inputs.positions
 
     @property
+    def reading(self) -> dict[str, dict[TopicPartition, int]]:
+        """Where each source is read on, by name; for a transient query: it commits nothing."""
+        found: dict[str, dict[TopicPartition, int]] = {}
+        for entry in self._inputs:
+            found.setdefault(entry.source.name, {})[entry.source.topic, entry.partition] = entry.offset
+        return found
+
+    @property
+    def keeps_stores(self) -> bool:
+        """Whether what it puts out depends on more than the records that come."""
+        return bool(self._keeper.stores)
+
+    @property
     def places(self) -> Sequence[TopicPartition]:
         """The partitions that it reads."""
         return self._inputs.places

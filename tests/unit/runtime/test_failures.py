@@ -257,7 +257,7 @@ def tapped(fuse: Fuse) -> Callable[[Callable[[Batch], None]], Dataflow]:
 def test_closing_ends_the_readers_of_push_queries() -> None:
     """Whoever waits for the next row gets the end, not silence."""
     host = QueryHost(make_log(), None, threads=1)
-    subscription = host.subscribe(tapped(Fuse(DataError("never"))), ("K", "V"))
+    subscription = host.pushes.subscribe(tapped(Fuse(DataError("never"))), ("K", "V"))
     host.close()
     assert subscription.poll(timeout_s=10) is None and subscription.finished
 
@@ -266,7 +266,7 @@ def test_waiting_until_idle_waits_for_push_queries() -> None:
     """Once all is taken in, ending a push query leaves its reader every row."""
     log = make_log()
     host = QueryHost(log, None, threads=1)
-    subscription = host.subscribe(tapped(Fuse(DataError("never"))), ("K", "V"))
+    subscription = host.pushes.subscribe(tapped(Fuse(DataError("never"))), ("K", "V"))
     for i in range(20):
         produce(log, [(i, i)])
     assert host.wait_idle(10)
@@ -280,7 +280,7 @@ def test_async_readers_are_told_of_the_failure() -> None:
     log = make_log()
     host = QueryHost(log, None, threads=0)
     fuse = Fuse(DataError("it broke"))
-    subscription = host.subscribe(tapped(fuse), ("K", "V"))
+    subscription = host.pushes.subscribe(tapped(fuse), ("K", "V"))
     fuse.lit = True
     produce(log, [(1, 1)])
     with pytest.raises(DataError):
@@ -297,7 +297,7 @@ def test_a_push_query_that_reached_its_limit_reads_no_more() -> None:
     """Records after the LIMIT are not read for nobody."""
     log = make_log()
     host = QueryHost(log, None, threads=0, rows_max=1)
-    subscription = host.subscribe(tapped(Fuse(DataError("never"))), ("K", "V"), limit=1)
+    subscription = host.pushes.subscribe(tapped(Fuse(DataError("never"))), ("K", "V"), limit=1)
     (run,) = host._scheduler.runs()
     produce(log, [(i, i) for i in range(5)])
     host.drain()

@@ -181,7 +181,9 @@ def test_a_push_query_goes_on_behind_the_row() -> None:
     log = make_log()
     host = QueryHost(log, KeptCheckpoints(), threads=0)
     nodes = keeping(Picky()).nodes
-    rows = host.subscribe(lambda receive: Dataflow((*nodes[:4], Tap("Tap", 3, receive)), 1, every_update=True), ("K", "V"))
+    rows = host.pushes.subscribe(
+        lambda receive: Dataflow((*nodes[:4], Tap("Tap", 3, receive)), 1, every_update=True), ("K", "V")
+    )
     produce(log, ROWS[:50])
     host.drain()
     produce(log, ROWS[50:])

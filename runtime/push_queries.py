@@ -1,0 +1,308 @@
+"""The push queries of an engine: who reads what, and who shares a running query with others.
+
+A reader begins with a query of its own, which reads what is there already.  Once it is where another query of the same shape
+is, both would put out the same from then on: its reader moves over to that one, and its own query ends.  So a thousand
+readers of one table cost as much as one, but for handing them the rows.  A reader that gets slow moves out again, to a query
+of its own that goes on where it is: nobody waits for somebody else's reader.
+
+Queries share if they keep no state and somebody says that they mean the same (`PushQueries.subscribe`: ``shape``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import StatementError
+from ..storage.log.protocol import TopicPartition
+from .batch import Batch
+from .dataflow import Dataflow
+from .query.ledger import Beginning, Ledger, NoLedger
+from .query.lifecycle import QueryRun
+from .query.services import Services
+from .resuming import Resumption
+from .scheduler import Scheduler
+from .subscriptions import Feed, Shared, Subscription
+
+__all__ = ["PushQueries"]
+
+_ORDER = 1_000_000_000
+"""Push queries come after all persistent ones."""
+
+_ATTEMPTS = 3
+"""How often two queries are stepped until they are at the same place: what comes faster keeps them apart."""
+
+
+class _Readers:
+    """The feeds that a running query hands its rows to.  Replaced as a whole, under `PushQueries._lock`."""
+
+    def __init__(self, feeds: tuple[Feed, ...]) -> None:
+        self.feeds = feeds
+
+    def receive(self, batch: Batch) -> None:
+        shared = Shared(batch)
+        for feed in self.feeds:
+            feed.receive(shared)
+
+    def ready(self) -> bool:
+        """Whether anybody wants more.  (One who has had enough meanwhile is moved out after the step.)"""
+        return any(feed.ready() for feed in self.feeds)
+
+    def fail(self, error: BaseException) -> None:
+        for feed in self.feeds:
+            feed.fail(error)
+
+    def overtaken(self, records: int) -> None:
+        for feed in self.feeds:
+            feed.overtaken(records)
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A query that runs, and whom it runs for.
+
+    Attributes:
+        shape: what it has in common with those that it may share with; None: nobody.
+    """
+
+    run: QueryRun
+    readers: _Readers
+    shape: Hashable | None
+
+
+@dataclass(slots=True, eq=False)
+class _Push:
+    """A push query as its reader knows it.
+
+    Attributes:
+        running: what runs for it at present.
+    """
+
+    feed: Feed
+    dataflow_for: Callable[[Callable[[Batch], None]], Dataflow]
+    number: int
+    running: _Running
+    resumption: Resumption | None = None
+
+
+class PushQueries:
+    """See the module's text.  Thread-safe."""
+
+    def __init__(self, services: Services, scheduler: Scheduler) -> None:
+        self._services = services
+        self._scheduler = scheduler
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        """Held for an instant, where somebody moves.  Taken after the locks of queries."""
+        self._pushes: dict[str, _Push] = {}
+        self._shared: dict[Hashable, _Running] = {}
+        """The query of each shape that others join."""
+        self._abandoned: deque[str] = deque()
+        """Push queries whose subscriptions are garbage."""
+
+    def subscribe(
+        self,
+        dataflow_for: Callable[[Callable[[Batch], None]], Dataflow],
+        columns: tuple[str, ...],
+        *,
+        limit: int | None = None,
+        overflow: Literal["block", "drop"] = "block",
+        to_columns: Callable[[Batch], Sequence[Any]] = lambda batch: batch.columns,
+        prefix: str = "transient",
+        resume: tuple[str, str] | None = None,
+        shape: Hashable | None = None,
+    ) -> Subscription:
+        """Start a transient query whose rows go to the returned subscription.
+
+        Args:
+            dataflow_for: makes the dataflow, given the function its `Tap` shall call.
+            columns: names of the rows' values.
+            prefix: of the query's id.
+            resume: a name for its reader, and the source that it reads: it goes on where the reader of this name stopped.
+            shape: equal for queries that put out the same rows for the same records, LIMIT apart; None shares nothing.
+
+        Raises:
+            StatementError: the name is in use.
+        """
+        self.reap()
+        resumption = None if resume is None else Resumption(self._services.log, *resume)
+        if resumption is not None and any(
+            p.resumption is not None and p.resumption.group == resumption.group for p in list(self._pushes.values())
+        ):
+            raise StatementError("another reader has this name now", suggestion="Close it, or choose another name.")
+        number = next(self._numbers)
+        query_id = f"{prefix}_{number}"
+        feed = Feed(
+            limit=limit,
+            overflow=overflow,
+            on_close=lambda: self._end(query_id),
+            on_room=lambda: self._wake(query_id),
+            on_abandon=lambda: self._abandoned.append(query_id),
+        )
+        running = self._made(query_id, feed, dataflow_for, resumption or NoLedger(), shape)
+        if resumption is not None:
+            feed.reader = resumption
+            resumption.begin(feed, running.run.positions)
+        self._pushes[query_id] = _Push(feed, dataflow_for, number, running, resumption)
+        self._schedule(running, number)
+        return Subscription(columns, feed, to_columns=to_columns, query_id=query_id)
+
+    def _made(
+        self,
+        query_id: str,
+        feed: Feed,
+        dataflow_for: Callable[[Callable[[Batch], None]], Dataflow],
+        ledger: Ledger,
+        shape: Hashable | None,
+    ) -> _Running:
+        readers = _Readers((feed,))
+        resumption = ledger if isinstance(ledger, Resumption) else None
+        run = QueryRun(
+            query_id,
+            dataflow_for(readers.receive if resumption is None else resumption.receive),
+            self._services,
+            ledger=ledger,
+            on_failure=readers.fail,
+            on_gap=readers.overtaken,
+            on_taken=None if resumption is None else resumption.taken,
+        )
+        shares = shape is not None and resumption is None and not run.keeps_stores
+        return _Running(run, readers, shape if shares else None)
+
+    def _schedule(self, running: _Running, number: int) -> None:
+        moving = None if running.shape is None else lambda caught_up: self._rearrange(running, caught_up)
+        self._scheduler.add(running.run, _ORDER + number, ready=running.readers.ready, stepped=moving)
+
+    def _wake(self, query_id: str) -> None:
+        push = self._pushes.get(query_id)
+        if push is not None:
+            self._scheduler.wake(push.running.run.query_id)
+
+    # --- moving ----------------------------------------------------------------------------
+
+    def _rearrange(self, running: _Running, caught_up: bool) -> None:
+        """After a step: slow readers move out, and a query that has read what there was joins the one of its shape."""
+        if len(running.readers.feeds) > 1:
+            self._move_out(running)
+        if not caught_up or running.run.state != "RUNNING":
+            return
+        with self._lock:
+            leader = self._shared.get(running.shape)
+            if leader is None or leader.run.state != "RUNNING":
+                leader = self._shared[running.shape] = running
+        if leader is not running:
+            self._join(running, leader)
+
+    def _move_out(self, running: _Running) -> None:
+        """Readers that want no more for now get a query each that waits for them where they are."""
+        slow = [feed for feed in running.readers.feeds if not feed.ready()]
+        if not slow:
+            return
+        with running.run.lock:
+            reading = running.run.reading
+            for feed in slow:
+                found = next(((i, p) for i, p in list(self._pushes.items()) if p.feed is feed), None)
+                if found is None or feed.finished or feed.limit_reached:
+                    continue  # it ends
+                query_id, push = found
+                own = self._made(
+                    f"{query_id}_{next(self._numbers)}", feed, push.dataflow_for, Beginning(reading), running.shape
+                )
+                with self._lock:
+                    if query_id not in self._pushes:
+                        continue
+                    running.readers.feeds = tuple(f for f in running.readers.feeds if f is not feed)
+                    push.running = own
+                self._schedule(own, push.number)
+
+    def _join(self, running: _Running, leader: _Running) -> None:
+        """Have a query's readers read another one, if both come to be at the same place."""
+        with leader.run.lock, running.run.lock:
+            for _ in range(_ATTEMPTS):
+                if leader.run.state != "RUNNING" or running.run.state != "RUNNING":
+                    return
+                theirs, ours = leader.run.reading, running.run.reading
+                if theirs == ours:
+                    break
+                behind = leader if _is_behind(theirs, ours) else running
+                if not behind.readers.ready() or not behind.run.step():
+                    return
+            else:
+                return
+            with self._lock:
+                if self._shared.get(leader.shape) is not leader or not running.readers.feeds:
+                    return
+                for push in self._pushes.values():
+                    if push.running is running:
+                        push.running = leader
+                leader.readers.feeds += running.readers.feeds
+                running.readers.feeds = ()
+        self._stop(running)
+
+    # --- ending ----------------------------------------------------------------------------
+
+    def _end(self, query_id: str) -> None:
+        """Its reader has closed it, or has gone."""
+        with self._lock:
+            push = self._pushes.pop(query_id, None)
+            if push is None:
+                return
+            running = push.running
+            running.readers.feeds = tuple(f for f in running.readers.feeds if f is not push.feed)
+            over = not running.readers.feeds
+            if over and self._shared.get(running.shape) is running:
+                del self._shared[running.shape]
+        if push.resumption is not None:
+            push.resumption.close()
+        if over:
+            self._stop(running)
+
+    def _stop(self, running: _Running) -> None:
+        self._scheduler.remove(running.run.query_id)
+        running.run.stop()
+
+    def reap(self) -> None:
+        """End push queries whose subscriptions have been dropped.  (Not where garbage is collected: that may be inside any
+        lock.)"""
+        while self._abandoned:
+            try:
+                query_id = self._abandoned.popleft()
+            except IndexError:
+                return  # another thread was quicker
+            self._end(query_id)
+
+    def end_all(self) -> None:
+        """Readers get what is there, then their end."""
+        for push in list(self._pushes.values()):
+            if push.resumption is not None:
+                push.resumption.close()
+            push.feed.end()
+
+    # --- looking ---------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Push queries that are not closed."""
+        self.reap()
+        return len(self._pushes)
+
+    @property
+    def running(self) -> int:
+        """Queries that run for them."""
+        return len({id(push.running) for push in list(self._pushes.values())})
+
+    def behind(self) -> bool:
+        """Whether one that runs, and whose reader has room, has not taken in all there is."""
+        runnings = {id(p.running): p.running for p in list(self._pushes.values())}
+        return any(r.run.state == "RUNNING" and r.run.lag and r.readers.ready() for r in runnings.values())
+
+
+_Reading = Mapping[str, Mapping[TopicPartition, int]]
+
+
+def _is_behind(one: _Reading, other: _Reading) -> bool:
+    """Whether a query has read less than another one in some partition."""
+    return any(offset < other[name][place] for name, places in one.items() for place, offset in places.items())
