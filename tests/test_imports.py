@@ -55,8 +55,8 @@ ORDER = {
     ),
     "runtime": (
         "clock user_code batch clients metrics kernel state_values windows ordering segmented exact_sums operators "
-        "dataflow processing_log source sink wakes topic_tail subscriptions query resuming scheduler views lookups "
-        "host"
+        "dataflow processing_log source sink wakes topic_tail subscriptions query resuming scheduler push_queries "
+        "views lookups host"
     ),
     "engine": (
         "long_work types schema relation live_rows query_options settings clients catalog columns java functions "

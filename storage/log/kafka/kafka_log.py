@@ -87,7 +87,7 @@ class KafkaLog:
 
     # --- topics ------------------------------------------------------------------------------------------------------
 
-    def create_topic(self, name: str, config: TopicConfig) -> None:
+    def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
         """See `protocol.Log.create_topic`."""
         self._parts.check_open()
         self._topics.create(name, config)
