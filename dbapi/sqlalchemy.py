@@ -137,7 +137,7 @@ class PenstockDialect(default.DefaultDialect):
 
         return tuple(int(part) for part in __version__.split(".") if part.isdigit())
 
-    def _get_default_schema_name(self, connection: Any) -> None:
+    def _get_default_schema_name(self, connection: Any) -> Any:
         return None
 
     def _check_unicode_returns(self, connection: Any) -> bool:

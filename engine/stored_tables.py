@@ -98,7 +98,7 @@ class StoredTable:
 
         def read(stored: Mapping[str, Any]) -> StoredRows:
             columns = list(transform(stored))
-            bounds = dict(zip(WINDOW_BOUNDS, columns[keys : keys + 2])) if windowed else {}
+            bounds: dict[str, Any] = dict(zip(WINDOW_BOUNDS, columns[keys : keys + 2])) if windowed else {}
             results = columns[keys + len(bounds) : -1]
             extras = [bounds[name] for name in bound_names]
             start, end = (bounds.get(name) for name in WINDOW_BOUNDS)

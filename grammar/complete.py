@@ -189,6 +189,10 @@ def _statement_before(text: str) -> str | None:
     return text[start:]
 
 
+def _each(kind: Kind, names: Iterable[str]) -> list[tuple[Kind, str]]:
+    return [(kind, name) for name in names]
+
+
 def _candidates(rest: str, whole: str, names: Names) -> list[tuple[Kind, str]]:
     words = re.findall(r"[A-Za-z_][A-Za-z0-9_]*|[(),=;]", rest.upper())
     if not words:
@@ -201,28 +205,24 @@ def _candidates(rest: str, whole: str, names: Names) -> list[tuple[Kind, str]]:
         return [("keyword", w) for w in _SHOWABLE]
     if last in _QUERY_ACTIONS:
         others = ("ANALYZE", "SELECT", "CREATE") if last == "EXPLAIN" else ("ALL",)
-        return [("query", q) for q in names.queries] + _keywords(others)
+        return [*_each("query", names.queries), *_keywords(others)]
     if first == "WHY":
-        following = dict(zip(("WHY", "NO", "ROWS"), ("NO", "ROWS", "FROM"))).get(last)
-        return (
-            _keywords((following,))
-            if following
-            else [("query", q) for q in names.queries] + [("source", s) for s in names.sources]
-        )
+        following = {"WHY": "NO", "NO": "ROWS", "ROWS": "FROM"}.get(last)
+        return _keywords((following,)) if following else [*_each("query", names.queries), *_each("source", names.sources)]
     if words[-2:] == ["EXPLAIN", "ANALYZE"]:
-        return [("query", q) for q in names.queries]
+        return _each("query", names.queries)
     if last == "PRINT":
         return [("topic", t) for t in names.topics]
     if last in _AFTER_SOURCE and (first not in ("CREATE",) or last in ("FROM", "JOIN")):
         extra = ("STREAM", "TABLE", "FUNCTION", "QUERY") if last == "DESCRIBE" else ()
-        return [("source", s) for s in names.sources] + _keywords(extra)
+        return [*_each("source", names.sources), *_keywords(extra)]
     found: list[tuple[Kind, str]] = []
     if "SELECT" in words or first == "INSERT":
         for source in _sources_in(whole, names):
-            found += [("column", c) for c in names.sources[source]]
-        found += [("function", f) for f in names.functions]
+            found += _each("column", names.sources[source])
+        found += _each("function", names.functions)
     if first == "CREATE" and "AS" not in words:
-        found += [("type", t) for t in (*_TYPES, *names.types)]
+        found += _each("type", (*_TYPES, *names.types))
     return found + _keywords(sorted(keywords()))
 
 

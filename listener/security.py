@@ -34,6 +34,7 @@ class Principal(Protocol):
 
     def may(self, role: str, *names: str) -> bool:
         """Whether somebody has a role (``read``, ``write``, ``admin``) over a thing, or, without names, over everything."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

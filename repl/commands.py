@@ -24,6 +24,7 @@ class Console(Protocol):
     @property
     def database(self) -> Any:
         """What statements are executed in."""
+        ...
 
     def write(self, text: str) -> None:
         """Shows a text."""
@@ -33,6 +34,7 @@ class Console(Protocol):
 
     def run(self, text: str, path: str | None = None, *, commands: bool = True) -> bool:
         """Execute statements (of a file), and show their results; whether all went well."""
+        ...
 
     def show(self, result: Any) -> None:
         """Show a result."""

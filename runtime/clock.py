@@ -22,6 +22,7 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch.  May go backwards: the system's clock can be set."""
+        ...
 
 
 class SystemClock:

@@ -125,18 +125,22 @@ class Aggregator(Protocol):
     @property
     def fields(self) -> tuple[StateField, ...]:
         """What a group's state consists of."""
+        ...
 
     @property
     def result_type(self) -> Any:
         """Arrow type of the result."""
+        ...
 
     @property
     def can_undo(self) -> bool:
         """Whether ``scan`` accepts undone rows (aggregates over tables need it)."""
+        ...
 
     @property
     def can_merge(self) -> bool:
         """Whether ``merge`` works (session windows need it)."""
+        ...
 
     @property
     def orderless(self) -> bool:
@@ -150,6 +154,7 @@ class Aggregator(Protocol):
     @property
     def nested_state(self) -> bool:
         """Whether ksqlDB keeps the state in an ARRAY, MAP or STRUCT, which flat value formats cannot hold."""
+        ...
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -170,12 +175,15 @@ class Aggregator(Protocol):
         Raises:
             DataError: the aggregate cannot go on.
         """
+        ...
 
     def merge(self, left: State, right: State) -> State:
         """The states of merged sessions, elementwise; ``left`` holds the earlier sessions."""
+        ...
 
     def result(self, state: State) -> Any:
         """The Arrow array of results for states (of any length)."""
+        ...
 
 
 class LambdaKernel(Protocol):

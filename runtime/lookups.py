@@ -63,7 +63,7 @@ class PointReader:
         if run is not self._of:  # the query was replaced
             self._of = run
             self._forget()
-        parts: Sequence[Any] = run.snapshot()
+        parts = [_of_store(part) for part in run.snapshot()]
         sought = point(_types(parts), key)
         if sought is None:
             return self._by_columns(run.view, parts, key)

@@ -35,18 +35,23 @@ class RowFormat(Protocol):
 
     def head(self, query_id: str | None, schema: Schema) -> bytes:
         """What stands before the first row."""
+        ...
 
     def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
         """Each row, separators included; one piece for all of them where rows are not told apart (Arrow)."""
+        ...
 
     def note(self, name: str, value: Any) -> bytes:
         """A message beside the rows (a token); nothing where the format has none."""
+        ...
 
     def error(self, error: ApiError) -> bytes:
         """A failure after the head was sent."""
+        ...
 
     def tail(self, final_message: str | None) -> bytes:
         """What stands after the last row."""
+        ...
 
 
 class Delimited:

@@ -25,9 +25,11 @@ class File(Protocol):
 
     def size(self) -> int:
         """Bytes in the file."""
+        ...
 
     def read(self, position: int, length: int) -> memoryview:
         """The bytes from ``position`` on, fewer than ``length`` if the file ends before; mostly without copying."""
+        ...
 
     def write(self, position: int, *chunks: Any) -> None:
         """Write all chunks, one after the other.
@@ -62,6 +64,7 @@ class Files(Protocol):
         Raises:
             StorageError: there is no such file (and ``create`` is false), or it cannot be opened.
         """
+        ...
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file or directory.
@@ -69,9 +72,11 @@ class Files(Protocol):
         Raises:
             StorageError: nobody can say.
         """
+        ...
 
     def list(self, path: str) -> list[str]:
         """Names in a directory, sorted; empty if there is no such directory."""
+        ...
 
     def make_directory(self, path: str) -> None:
         """Create a directory and what it stands in, where missing; durable on return."""
@@ -96,6 +101,7 @@ class Files(Protocol):
 
     def read_bytes(self, path: str) -> bytes:
         """A whole (small) file."""
+        ...
 
     def replace(self, path: str, *chunks: Any) -> None:
         """Write a file so that after a crash it holds either its old or its new contents, whole; durable on return."""

@@ -45,6 +45,7 @@ class Scope(Protocol):
         Raises:
             StatementError: it means none, or several; with a suggestion.
         """
+        ...
 
     def rowtime(self, span: Span) -> n.ColumnRef:
         """ROWTIME, that of the first source in a join.
@@ -52,6 +53,7 @@ class Scope(Protocol):
         Raises:
             StatementError: there is no source.
         """
+        ...
 
     def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]:
         """The rows of a subquery: the types of its columns, and the columns.
@@ -59,6 +61,7 @@ class Scope(Protocol):
         Raises:
             StatementError: there can be none here, or it is wrong.
         """
+        ...
 
     def check_window(self, span: Span) -> None:
         """Raises: StatementError, where no OVER can stand."""

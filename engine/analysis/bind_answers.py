@@ -48,9 +48,11 @@ class Binder(Protocol):
         self, operator: str, left: TypedExpression, right: TypedExpression, span: Span
     ) -> tuple[TypedExpression, TypedExpression]:
         """Two operands, made comparable.  Raises: StatementError."""
+        ...
 
     def call_over(self, e: ast.FunctionCall) -> TypedExpression:
         """A call whose arguments may be aggregates.  Raises: StatementError."""
+        ...
 
 
 def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: Binder) -> TypedExpression:

@@ -244,9 +244,10 @@ def _lambdas(
     arguments: Sequence[Argument], parameters: Sequence[Parameter], types: _Types, bind_lambda: BindLambda
 ) -> dict[int, n.LambdaNode] | None:
     """Bind the lambdas; when a body widens a variable (REDUCE's state), bind once more with the wider type."""
+    lambdas: dict[int, n.LambdaNode] = {}
     for _ in range(3):
         before = dict(types.bound)
-        lambdas: dict[int, n.LambdaNode] = {}
+        lambdas = {}
         for i, (argument, parameter) in enumerate(zip(arguments, parameters, strict=True)):
             if not isinstance(argument, ast.Lambda):
                 continue

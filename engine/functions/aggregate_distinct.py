@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ Hashes = npt.NDArray[np.uint64]
 class CountDistinct:
     """The number of different values; NULL is not counted."""
 
-    result_type: ClassVar[Any] = pa.int64()
+    result_type = pa.int64()
     can_undo = False
     can_merge = True
     orderless = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Context, Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,7 @@ def last_of(segments: Segments, running: Values) -> Values:
 class Count:
     """COUNT(*) without arguments, else how many arguments were not NULL."""
 
-    result_type: ClassVar[Any] = pa.int64()
+    result_type = pa.int64()
     can_undo = True
     can_merge = True
     orderless = True
@@ -164,7 +164,7 @@ def _items(array: Any) -> tuple[Int64s, Values]:
 class SumDouble:
     """SUM of DOUBLE: exact, and rounded once (`runtime/exact_sums.py`); 0.0 for no values."""
 
-    result_type: ClassVar[Any] = pa.float64()
+    result_type = pa.float64()
     can_undo = True
     can_merge = True
     orderless = True
@@ -299,7 +299,7 @@ class SumDecimal:
 class Average:
     """AVG of INT or BIGINT: sum / count in DOUBLE, 0.0 for no values.  The sum has 64 bits, and wraps."""
 
-    result_type: ClassVar[Any] = pa.float64()
+    result_type = pa.float64()
     can_undo = True
     can_merge = True
     orderless = True
@@ -333,7 +333,7 @@ class Average:
 class AverageDouble:
     """AVG of DOUBLE: the sum, exact and rounded once, by the count; 0.0 for no values."""
 
-    result_type: ClassVar[Any] = pa.float64()
+    result_type = pa.float64()
     can_undo = True
     can_merge = True
     orderless = True

@@ -8,7 +8,7 @@ exact at any size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ class Deviation:
     deviations) stand in stores of before only; what is read of them is written as sums.
     """
 
-    result_type: ClassVar[Any] = pa.float64()
+    result_type = pa.float64()
     can_undo = True
     can_merge = True
     orderless = False
@@ -131,7 +131,7 @@ class Correlation:
     The state is COUNT, and the sums of x, y, x x, y y and x y.
     """
 
-    result_type: ClassVar[Any] = pa.float64()
+    result_type = pa.float64()
     can_undo = True
     can_merge = True
     orderless = False

@@ -336,7 +336,7 @@ def _definition(cls: Any, signature: str | None, state: str | None, nulls: bool 
 
 
 def _add(name: str | None, kind: Kind, meaning: str, what: Any, made: Any) -> None:
-    name = (name or what.__name__).upper()
+    name = str(name or what.__name__).upper()
     if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) is None:
         raise ValueError(f"{name!r} cannot be called from SQL: give a name of letters, digits and _")
     if not meaning:

@@ -21,18 +21,22 @@ class Ledger(Protocol):
     @property
     def kept(self) -> bool:
         """Whether anything is."""
+        ...
 
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
         """Where a source was read up to, as committed; empty for a query that has not been started before."""
+        ...
 
     def account(self) -> Account:
         """As committed."""
+        ...
 
     def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
         """Have a commit say where the sources, by name, are read up to, and the account with that."""
 
     def groups(self, sources: Iterable[str]) -> Sequence[str]:
         """The consumer groups under which the log keeps it."""
+        ...
 
     def forget(self, sources: Iterable[str]) -> None:
         """The query is gone."""

@@ -35,10 +35,12 @@ class SavedState(Protocol):
     @property
     def offset(self) -> int:
         """Of the changelog: changes from there on are not in it."""
+        ...
 
     @property
     def base(self) -> int:
         """The offset of its base, which is all of it if there is no delta."""
+        ...
 
     @property
     def table(self) -> pa.Table: ...
@@ -63,12 +65,15 @@ class Checkpoints(Protocol):
         Raises:
             StorageError: there is one, but it is damaged.
         """
+        ...
 
     def rows(self) -> int:
         """Rows of all checkpoints together, about."""
+        ...
 
     def queries(self) -> Sequence[str]:
         """The queries that have checkpoints."""
+        ...
 
     def delete(self, query_id: str) -> None:
         """Drop all checkpoints of a query."""

@@ -44,9 +44,11 @@ class Serde(Protocol):
 
     def decode(self, data: Any, schema: pa.Schema) -> Decoded:
         """binary[n] -> columns; ``schema`` may name fewer fields than the records hold."""
+        ...
 
     def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
         """Columns -> binary[n]; ``absent`` marks rows that become null (tombstones, null keys)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,10 +117,10 @@ class JsonSerde:
                 if columns is not None:
                     return columns
             tried = len(self._shapes)
-            if blobs is None:
-                blobs = array.to_pylist()
-            if not self._learn(blobs, schema):
-                return self._by_record(blobs, schema)
+            given = array.to_pylist() if blobs is None else blobs
+            blobs = given
+            if not self._learn(given, schema):
+                return self._by_record(given, schema)
 
     def _learn(self, blobs: Sequence[bytes | None], schema: pa.Schema) -> bool:
         """Make a shape of the first record that no shape takes; False if there is none, or no more are wanted."""

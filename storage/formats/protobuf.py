@@ -68,7 +68,7 @@ class ProtobufSerde(SchemaSerde):
     def __init__(self, registry: SchemaRegistry, options: SerdeOptions) -> None:
         needed("google.protobuf.descriptor_pb2", "protobuf")  # A statement says so, not its query's first record.
         super().__init__(registry, options, wrap=True)
-        self._nullable = nullable_of(options)
+        self._nullable: Nullable = nullable_of(options)
 
     def schema_of(self, schema: pa.Schema) -> SchemaText:
         """See `SchemaSerde.schema_of`."""

@@ -169,6 +169,7 @@ class Transaction(Protocol):
             OutOfOrderSequenceError: see ``set_producer``: nothing happened.
             StorageError: the disk is full, a file is damaged: nothing happened.
         """
+        ...
 
     def begin_commit(self, durable: bool = True) -> Committing:
         """The same in two parts, so that the next one can be made while the disk works for this one.
@@ -179,6 +180,7 @@ class Transaction(Protocol):
         Raises:
             as ``commit``: nothing happened.
         """
+        ...
 
     def abort(self) -> None:
         """Forget it."""
@@ -190,6 +192,7 @@ class Committing(Protocol):
     @property
     def done(self) -> bool:
         """Whether it is known what became of it."""
+        ...
 
     def result(self) -> Commit:
         """Returns when it is durable; whoever waits has the disk work for all that were begun so far.
@@ -197,6 +200,7 @@ class Committing(Protocol):
         Raises:
             StorageError: it did not happen, and neither did any that was on its way with it.
         """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +235,13 @@ class Log(Protocol):
     @property
     def capabilities(self) -> LogCapabilities:
         """What this log has of what not every log has."""
+        ...
 
     @property
     def foreign(self) -> bool:
         """Whether this process was forked from the one that opened the log.  It has neither its threads nor a right to its
         files: nothing can be done here, `close` does nothing, and the parent's log is as it was."""
+        ...
 
     def check_process(self) -> None:
         """Raises: StorageError, if it is ``foreign``.  Every call does that; this one is for who takes locks of his own
@@ -264,12 +270,15 @@ class Log(Protocol):
 
     def topics(self) -> Mapping[str, TopicConfig]:
         """All topics by name, internal ones included."""
+        ...
 
     def config(self, topic: str) -> TopicConfig | None:
         """One topic's; None if there is none of this name."""
+        ...
 
     def topic_id(self, name: str) -> int:
         """A topic's number; one that is deleted and created again gets another.  Raises: StorageError, if there is none."""
+        ...
 
     def transaction(self) -> Transaction: ...
 
@@ -304,6 +313,7 @@ class Log(Protocol):
             OffsetOutOfRangeError: see ``reset``.
             StorageError: unknown topic; a damaged frame (file, offset, what to do), never data from it.
         """
+        ...
 
     def scan(
         self, topic: str, partition: int, offset: int, *, fields: Sequence[str] | None = None
@@ -317,40 +327,51 @@ class Log(Protocol):
         Raises:
             StorageError, OffsetOutOfRangeError: as `read`, at the piece that is concerned.
         """
+        ...
 
     def start_offset(self, topic: str, partition: int) -> int: ...
 
     def end_offset(self, topic: str, partition: int) -> int:
         """The offset after the last visible record."""
+        ...
 
     def partition_sizes(self, topic: str) -> Sequence[tuple[int, int]]:
         """How many segments and bytes each partition has."""
+        ...
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
         """The newest visible epoch and the end offsets of several partitions, all as of that one commit."""
+        ...
 
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """The first offset whose record has a timestamp >= ``timestamp_ms``; the end offset if none."""
+        ...
 
     def positions(self, group: str) -> Mapping[TopicPartition, int]:
         """A consumer group's committed positions; empty for an unknown one."""
+        ...
 
     def metadata(self, group: str) -> str | None:
         """What a group keeps (see `Transaction.set_metadata`); None if it keeps nothing."""
+        ...
 
     def groups(self) -> Sequence[str]:
         """The names of all consumer groups: those with positions or metadata."""
+        ...
 
     def delete_group(self, group: str) -> None: ...
 
     def last_sequence(self, producer_id: str) -> int | None:
         """See `Transaction.set_sequence`; None if there was none."""
+        ...
 
     def open_producer(self, producer_id: str) -> int:
         """The epoch of a new instance of a producer, durably: instances of older epochs can commit nothing any more."""
+        ...
 
     def produced(self, producer_id: str, topic: str, partition: int) -> Sequence[ProducedBatch]:
         """A producer's newest batches in a partition, oldest first; empty if it never wrote there."""
+        ...
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Records below ``offset`` may be dropped (whole segments are)."""
@@ -358,6 +379,7 @@ class Log(Protocol):
     @property
     def epoch(self) -> int:
         """Of the newest visible commit."""
+        ...
 
     def flush(self) -> None:
         """Make relaxed commits durable now.
@@ -369,12 +391,14 @@ class Log(Protocol):
     def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
         """Block until a commit newer than ``epoch`` is visible, ``until`` holds (it is asked at every commit and `wake`),
         or the time is up; returns the newest epoch."""
+        ...
 
     def wake(self) -> None:
         """Have everyone who waits look again whether what they wait for holds."""
 
     def partitions_of(self, keys: Any, partitions: int) -> npt.NDArray[np.int32]:
         """murmur2(key) % partitions for binary[n] keys, as Kafka's default partitioner places them; -1 for null keys."""
+        ...
 
     def close(self) -> None: ...
 

@@ -82,6 +82,7 @@ class SchemaRegistry(Protocol):
         Raises:
             StatementError: it does not parse, is not compatible, or ``id`` belongs to another schema.
         """
+        ...
 
     def by_id(self, id: int) -> SchemaText:
         """The schema of an id.
@@ -89,9 +90,11 @@ class SchemaRegistry(Protocol):
         Raises:
             DataError: there is none.
         """
+        ...
 
     def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version of a subject, if it has any."""
+        ...
 
     def version(self, subject: str, version: int) -> RegisteredSchema:
         """A version of a subject.
@@ -99,21 +102,27 @@ class SchemaRegistry(Protocol):
         Raises:
             DataError: there is none.
         """
+        ...
 
     def versions(self, subject: str) -> list[int]:
         """The versions of a subject, ascending; none if there is no such subject."""
+        ...
 
     def subjects(self) -> list[str]:
         """All subjects, sorted."""
+        ...
 
     def delete_subject(self, subject: str) -> list[int]:
         """Remove a subject with its versions, which are returned.  Ids stay readable: records carry them."""
+        ...
 
     def level(self, subject: str | None = None) -> str:
         """The level of compatibility of a subject, or the default one."""
+        ...
 
     def own_level(self, subject: str) -> str | None:
         """The level that was set for a subject; None if the default counts."""
+        ...
 
     def set_level(self, level: str | None, subject: str | None = None) -> None:
         """Set the level of a subject, or the default; None goes back to the default, or to BACKWARD.
@@ -124,6 +133,7 @@ class SchemaRegistry(Protocol):
 
     def problems(self, subject: str, schema: SchemaText) -> list[str]:
         """Why the schema could not become the subject's next version; nothing if it could."""
+        ...
 
 
 def resolve(registry: SchemaRegistry, schema: SchemaText) -> dict[str, SchemaText]:

@@ -54,9 +54,11 @@ class Snapshot(Protocol):
 
     def table(self) -> pa.Table:
         """All rows: key columns, then fields or row columns.  No order is promised."""
+        ...
 
     def lookup(self, keys: Sequence[Any]) -> pa.Table:
         """The rows of the given keys (one Arrow array per key column, parallel); missing ones are left out."""
+        ...
 
 
 class StateStore(Protocol):
@@ -77,10 +79,12 @@ class StateStore(Protocol):
 
     def __len__(self) -> int:
         """Keys (or rows) held."""
+        ...
 
     @property
     def size_bytes(self) -> int:
         """Memory held, estimated."""
+        ...
 
     numbered: bool
     """Checkpoints and changes say in which slots rows are, and all that is on disk agrees with the store in that.  Stores
@@ -88,6 +92,7 @@ class StateStore(Protocol):
 
     def drain_changes(self) -> pa.RecordBatch | None:
         """What changed since the last call, or None.  The schema is the store's own and constant."""
+        ...
 
     def apply_changes(self, changes: pa.RecordBatch) -> None:
         """Replay what ``drain_changes`` gave (the batches of several steps may come as one, in order), without recording
@@ -98,6 +103,7 @@ class StateStore(Protocol):
 
     def checkpoint(self) -> pa.Table:
         """The whole store as one Arrow table that later writes do not alter."""
+        ...
 
     def capture(self) -> Capture:
         """Begin a checkpoint of the whole store, its base for changes to come: cheap, and the store may be written at once.
@@ -105,16 +111,20 @@ class StateStore(Protocol):
         Returns:
             what makes the table, to be called on any thread.
         """
+        ...
 
     def mark(self) -> Capture:
         """Like `capture`, but only to go back to by `restore`: it is no base, and changes go on as if it had not been."""
+        ...
 
     def capture_delta(self) -> Capture:
         """Like `capture`, but of what has changed since that was last called, as changes (`delta_rows` of them)."""
+        ...
 
     @property
     def delta_rows(self) -> int | None:
         """How many rows `capture_delta` would have; None if it has no base to refer to."""
+        ...
 
     def restore(self, table: pa.Table | None, changes: Iterable[pa.RecordBatch] = ()) -> None:
         """Replace the contents by a checkpoint's (None: by nothing) and apply changes to it, in order.
@@ -125,3 +135,4 @@ class StateStore(Protocol):
 
     def snapshot(self) -> Snapshot:
         """See `Snapshot`."""
+        ...
