@@ -62,11 +62,8 @@ class Relation:
                 type_,
                 None,
                 None,
-                *(
-                    (field.type.precision, field.type.scale)
-                    if type_.startswith("DECIMAL") and hasattr(field.type, "scale")
-                    else (None, None)
-                ),
+                getattr(field.type, "precision", None) if type_.startswith("DECIMAL") else None,
+                getattr(field.type, "scale", None) if type_.startswith("DECIMAL") else None,
                 None,
             )
             for field, type_ in zip(self._table.schema, self.types, strict=True)

@@ -43,7 +43,7 @@ class LiveTable:
 
     def run(self, seconds: float) -> None:
         """Show rows as they come until LIMIT, the time or an interruption (the notebook's stop button) ends it."""
-        handle = display(self, display_id=True)
+        handle: Any = display(self, display_id=True)
         deadline, drawn = time.monotonic() + seconds, 0.0
         changed = True
         try:

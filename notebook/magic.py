@@ -53,6 +53,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
+        self.names: dict[str, Any] = shell.user_ns
         self.database: Database | None = None
         self._own = False
 
@@ -87,7 +88,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
             self.close()
             self.database, self._own = connect(options.open), True
         if options.db is not None:
-            found = self.shell.user_ns.get(options.db)
+            found = self.names.get(options.db)
             if not isinstance(found, Database):
                 raise UsageError(f"{options.db} is no penstock.Database")
             self.close()
@@ -102,7 +103,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
                 display(shown(last))
             last = self._read(result, options)
         if options.into:
-            self.shell.user_ns[options.into] = last
+            self.names[options.into] = last
         return None if isinstance(last, LiveTable) else shown(last)
 
     def _read(self, result: Result, options: argparse.Namespace) -> Any:
@@ -113,8 +114,8 @@ class KsqlMagics(Magics):  # type: ignore[misc]
                 return live
             case PrintResult():
                 deadline = time.monotonic() + options.seconds
+                lines: list[str] = []
                 try:
-                    lines = []
                     while (left := deadline - time.monotonic()) > 0 and (record := result.poll(min(left, 0.5))) is not None:
                         lines.append(str(record))
                     return Text("\n".join(lines))

@@ -36,7 +36,7 @@ class Console(Protocol):
         """Execute statements (of a file), and show their results; whether all went well."""
         ...
 
-    def show(self, result: Any) -> None:
+    def show(self, outcome: Any) -> None:
         """Show a result."""
 
     def foreground(self, job: Job) -> None:

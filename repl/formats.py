@@ -89,11 +89,11 @@ class Writer:
         if self._format == "arrow":
             import pyarrow
 
-            table = (
-                relation.arrow()
-                if relation is not None
-                else pyarrow.table([[str(row[i]) for row in rows] for i in range(len(columns))], names=list(columns))
-            )
+            if relation is not None:
+                table = relation.arrow()
+            else:
+                texts = [pyarrow.array([str(row[i]) for row in rows]) for i in range(len(columns))]
+                table = pyarrow.table(texts, names=list(columns))
             assert self._binary is not None
             with pyarrow.ipc.new_stream(cast(Any, self._binary), table.schema) as out:
                 out.write_table(table)

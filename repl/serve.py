@@ -101,6 +101,19 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
     return 0
 
 
+def _password_check(users: Any) -> Callable[[str, str], Any]:
+    """Asks the server's file of users for a name and a password."""
+    from ..server.accounts import Accounts
+
+    accounts = Accounts(users)
+
+    def check(name: str, password: str) -> Any:
+        accounts.refresh()
+        return accounts.check("Basic " + base64.b64encode(f"{name}:{password}".encode()).decode())
+
+    return check
+
+
 def _kafka(database: Any, options: argparse.Namespace) -> Any:
     """The listener for Kafka clients, with the users, the certificate and the caution of the server."""
     from ..listener.kafka_listener import KafkaListener
@@ -109,16 +122,7 @@ def _kafka(database: Any, options: argparse.Namespace) -> Any:
     host, _, port = str(options.kafka).rpartition(":")
     if not port.isdigit():
         raise StatementError(f"--kafka takes HOST:PORT, not {options.kafka!r}")
-    check = None
-    if options.users is not None:
-        from ..server.accounts import Accounts
-
-        accounts = Accounts(options.users)
-
-        def check(name: str, password: str) -> Any:
-            accounts.refresh()
-            return accounts.check("Basic " + base64.b64encode(f"{name}:{password}".encode()).decode())
-
+    check = None if options.users is None else _password_check(options.users)
     files = [None if path is None else str(path) for path in (options.certificate, options.private_key)]
     security = Security(check, None, *files)
     return KafkaListener(database, host.strip("[]") or "127.0.0.1", int(port), security=security, insecure=options.insecure)

@@ -183,7 +183,7 @@ def _split_windowed(keys: Any, source: Source) -> tuple[Any, tuple[Int64s, Int64
     width = 16 if source.window == "SESSION" else 8
     if isinstance(keys, pa.ChunkedArray):
         keys = keys.combine_chunks()
-    lengths = pc.fill_null(pc.binary_length(keys), 0)
+    lengths = pc.binary_length(keys).fill_null(0)
     whole = booleans(pc.greater_equal(lengths, pa.scalar(width, lengths.type)))
     plain = pc.if_else(pa.array(whole), pc.binary_slice(keys, 0, -width), pa.scalar(None, pa.binary()))
     starts = np.zeros(len(keys), np.int64)

@@ -30,6 +30,7 @@ from ..storage import interrupts
 from .problems import BAD_REQUEST, BAD_STATEMENT, TIMED_OUT, ApiError
 
 T = TypeVar("T")
+R = TypeVar("R")
 _THREADS = 16
 _WAITS_MAX = 64
 _LOOK_S = 0.05
@@ -170,8 +171,8 @@ class Workers:
         """
         loop = asyncio.get_running_loop()
         self.waiting += 1
-        ask = functools.partial(copy_context().run, self._limited, functools.partial(call, *arguments, **named))
-        done = loop.run_in_executor(self._pool, ask)
+        limited = functools.partial(self._limited, functools.partial(call, *arguments, **named))
+        done = loop.run_in_executor(self._pool, functools.partial(copy_context().run, limited))
         done.add_done_callback(self._done)
         try:
             async with asyncio.timeout(self._seconds_max + _GRACE_S):
@@ -179,7 +180,7 @@ class Workers:
         except TimeoutError as error:
             raise ApiError(TIMED_OUT, f"the statement took longer than {self._seconds_max:g} s") from error
 
-    def _limited(self, call: Callable[[], T]) -> T:
+    def _limited(self, call: Callable[[], R]) -> R:
         try:
             with interrupts.time_limit(self._seconds_max):
                 return call()

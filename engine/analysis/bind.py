@@ -39,7 +39,7 @@ _UNITS = {
 class Scope(Protocol):
     """The columns that an expression can see."""
 
-    def resolve(self, ref: ast.NameRef) -> n.ColumnRef:
+    def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
         """The column a name means.
 
         Raises:
@@ -70,8 +70,8 @@ class Scope(Protocol):
 class NoColumns:
     """The scope of INSERT VALUES and other places where only constants may stand."""
 
-    def resolve(self, ref: ast.NameRef) -> n.ColumnRef:
-        raise StatementError(f"only constants may stand here, and {ref.name} is a name", span=ref.span)
+    def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
+        raise StatementError(f"only constants may stand here, and {reference.name} is a name", span=reference.span)
 
     def rowtime(self, span: Span) -> n.ColumnRef:
         return self.resolve(ast.NameRef("ROWTIME", span=span))

@@ -423,15 +423,16 @@ def _widest(types: Sequence[t.SqlType], _literals: Sequence[Any]) -> t.SqlType:
 
 def _define_extreme(name: str, meaning: str, kernel: Callable[..., Any]) -> None:
     def function(*arguments: Any) -> Any:
-        kind = next((a.type for a in arguments if not pa.types.is_null(a.type)), None)
+        kind: Any = next((a.type for a in arguments if not pa.types.is_null(a.type)), None)
         if kind is not None and pa.types.is_decimal(kind):
             kind = t.to_arrow(_widest([t.from_arrow(a.type) for a in arguments if not pa.types.is_null(a.type)], ()))
-        values = [canonical(a.cast(kind)) if isinstance(a, pa.Array) else a.cast(kind) for a in arguments]
+        type_: Any = kind
+        values = [canonical(a.cast(type_)) if isinstance(a, pa.Array) else a.cast(type_) for a in arguments]
         result = kernel(*values)
         if kernel is pc.max_element_wise and kind is not None and pa.types.is_floating(kind):
             # Arrow leaves NaN out as it does nulls; to Java it is above all numbers.
             for value in values:
-                result = pc.if_else(pc.fill_null(pc.is_nan(value), False), value, result)
+                result = pc.if_else(pc.fill_null(pc.is_nan(value), pa.scalar(False)), value, result)
         return flat(result)
 
     types = ("INT", "BIGINT", "DOUBLE", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP")

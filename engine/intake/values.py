@@ -129,7 +129,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else value
     if isinstance(value, np.generic):
-        return value.item() if not isinstance(value, np.longdouble) else float(value)
+        return float(value) if value.dtype == np.longdouble else value.item()
     if isinstance(value, pa.Scalar):
         return _arrow_scalar(value)
     module = kind.__module__
@@ -375,8 +375,9 @@ def _time(value: Any) -> int:
 
 def _timestamp(value: Any) -> int:
     if isinstance(value, datetime.datetime):
-        if type(value) is not datetime.datetime and hasattr(value, "asm8"):
-            return _timestamp(value.asm8)  # pandas': its own unit and range
+        in_nanoseconds = getattr(value, "asm8", None)  # of pandas: its own unit and range
+        if in_nanoseconds is not None:
+            return _timestamp(in_nanoseconds)
         if value.tzinfo is not None:
             offset = value.utcoffset()
             value = value.replace(tzinfo=None)

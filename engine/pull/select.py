@@ -288,7 +288,7 @@ class _Select:
         items = tuple(replace(i, expression=transform(i.expression, change)) for i in items)
         orders = [o if isinstance(o, int) else transform(o, change) for o in orders]
         lists = {name: self.evaluate(call, rows) for call, name in calls.items()}
-        lengths = [pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64) for values in lists.values()]
+        lengths = [pc.list_value_length(values).fill_null(0).to_numpy().astype(np.int64) for values in lists.values()]
         longest: Int64s = np.maximum.reduce(lengths)
         index = np.repeat(np.arange(rows.length, dtype=np.int64), longest)
         within = np.arange(len(index)) - np.repeat(np.cumsum(longest) - longest, longest)

@@ -241,10 +241,11 @@ def _is_above_grouping(node: p.Filter) -> bool:
 
 
 def _joins(case: _Case) -> Iterator[Finding]:
-    kinds = p.StreamStreamJoin | p.StreamTableJoin | p.TableTableJoin | p.ForeignKeyJoin
     for number, line in enumerate(case.lines):
         node = line.node
-        if not isinstance(node, kinds) or node.type != "INNER" or line.rows_out or case.run.account.written:
+        if not isinstance(node, p.StreamStreamJoin | p.StreamTableJoin | p.TableTableJoin | p.ForeignKeyJoin):
+            continue
+        if node.type != "INNER" or line.rows_out or case.run.account.written:
             continue
         rows = line.rows_in or case.run.account.read
         if rows:

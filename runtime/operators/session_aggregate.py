@@ -275,7 +275,7 @@ class SessionAggregate(Operator):
         latest = self._latest.read(LATEST, group_slots[groups])
         earlier = self._latest.read(EARLIER, group_slots[groups])
         for i, group in enumerate(groups.tolist()):
-            starts = sorted([*(earlier[i] or ()), *([] if latest[i] == NO_TIME else [int(latest[i])])])
+            starts: list[int] = sorted([*(earlier[i] or ()), *([] if latest[i] == NO_TIME else [int(latest[i])])])
             key = [k.slice(group, 1) for k in keys]
             repeated = [k.take(pa.array(np.zeros(len(starts), np.int64))) for k in key]
             slots = store.slots([*repeated, pa.array(starts, pa.int64())])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...errors import InternalError
 from ...storage.state.index import factorize
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.store import StateStore
@@ -82,6 +83,7 @@ class TableTableJoin(Operator):
                 return right
             case "FULL":
                 return left | right
+        raise InternalError(f"no kind of join: {self._kind}")
 
     def process(self, inputs: Sequence[Batch]) -> Batch:
         sides: list[Batch] = []

@@ -102,7 +102,7 @@ class BareProtobufSerde:
 
     def __init__(self, options: SerdeOptions) -> None:
         needed("google.protobuf.descriptor_pb2", "protobuf")
-        self._nullable = nullable_of(options)
+        self._nullable: Nullable = nullable_of(options)
         self._known: tuple[pa.Schema, Messages, Any] | None = None
 
     def _message(self, schema: pa.Schema) -> tuple[Messages, Any]:

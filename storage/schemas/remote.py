@@ -251,7 +251,7 @@ def _answer(request: urllib.request.Request, url: str) -> Any:
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Redirections are answers like others, which `_refusal` puts into words."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
         return None
 
 

@@ -1,5 +1,7 @@
 """The documented usage of penstock, checked by mypy --strict (`make types`); it is never run."""
 
+# pyright: strict
+
 from __future__ import annotations
 
 from collections.abc import Mapping
