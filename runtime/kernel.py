@@ -145,6 +145,7 @@ class Aggregator(Protocol):
     @property
     def orderless(self) -> bool:
         """Whether ``merge`` of the states of two sets of rows is the state of all of them, in whatever order they came."""
+        ...
 
     @property
     def picks_from(self) -> int | None:

@@ -86,6 +86,7 @@ class Files(Protocol):
 
     def begin_directories(self, paths: Sequence[str]) -> Sequence[str]:
         """The same without any sync: the directories to be synced until all of them are durable."""
+        ...
 
     def rename(self, source: str, target: str) -> None:
         """Move a file, replacing ``target`` in one instant."""

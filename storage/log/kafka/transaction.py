@@ -161,7 +161,7 @@ class KafkaTransaction:
         for topic, generation in self._ids.items():
             if self._topics.generation(topic) != generation:
                 raise StorageError(f"the topic {topic!r} was deleted and created again during a transaction")
-        names = sorted({*self._sequences, *([] if self._producer is None else [self._producer[0]])})
+        names: list[str] = sorted({*self._sequences, *([] if self._producer is None else [self._producer[0]])})
         if not names:
             return self._commit(log)
         with log.numbered(names):
@@ -304,11 +304,11 @@ class _Delivered:
                 self.error = error
             return
         where = (message.topic(), message.partition())
-        offset = message.offset()
+        offset: int | None = message.offset()
         self.counts[where] = self.counts.get(where, 0) + 1
         if offset is None or offset < 0:
             self.untold.add(where)  # what follows it in its batch is counted from -1
-        if where in self.untold:
+        if where in self.untold or offset is None:
             return
         if where not in self.starts:
             self.starts[where] = offset
@@ -332,7 +332,7 @@ def _produce(producer: Any, topic: str, partition: int, records: Records, delive
     n = len(records)
     refreshed = False
     keys = [None] * n if records.keys is None else records.keys.to_pylist()
-    headers = [None] * n if records.headers is None else records.headers.to_pylist()
+    headers: list[Any] = [None] * n if records.headers is None else records.headers.to_pylist()
     for key, value, stamp, heads in zip(keys, records.values.to_pylist(), records.timestamps.tolist(), headers, strict=True):
         listed = [(h["KEY"], h["VALUE"]) for h in heads] if heads else []
         if stamp <= 0:

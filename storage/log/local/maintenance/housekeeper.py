@@ -26,6 +26,7 @@ class Kept(Protocol):
     @property
     def appended_bytes(self) -> int:
         """See `LocalLog.appended_bytes`."""
+        ...
 
     def maintain(self, now_ms: int | None = None) -> None:
         """See `LocalLog.maintain`."""
