@@ -40,7 +40,7 @@ def _tagged(side: int, rows: Iterable[Row]) -> Iterator[tuple[int, int, int, Row
     return ((r["date_time"], side, n, r) for n, r in enumerate(rows))
 
 
-def _in_order(left: Iterable[Row], right: Iterable[Row]) -> Iterator[tuple[int, Row]]:
+def in_order(left: Iterable[Row], right: Iterable[Row]) -> Iterator[tuple[int, Row]]:
     """(0 or 1, row) of both by time."""
     merged = heapq.merge(_tagged(0, left), _tagged(1, right), key=lambda t: t[:3])
     return ((side, row) for _, side, _, row in merged)
@@ -50,7 +50,7 @@ def q3(persons: Iterable[Row], auctions: Iterable[Row]) -> Iterator[Any]:
     """A join that keeps both sides."""
     known: dict[int, Row] = {}
     waiting: dict[int, list[Row]] = defaultdict(list)
-    for side, r in _in_order(persons, auctions):
+    for side, r in in_order(persons, auctions):
         if side == 0:
             if r["state"] in ("OR", "ID", "CA"):
                 known[r["id"]] = r
@@ -100,7 +100,7 @@ def q7(bids: Iterable[Row]) -> Iterator[Any]:
 def q8(persons: Iterable[Row], auctions: Iterable[Row]) -> Iterator[Any]:
     """Persons and sellers of a window."""
     current, names, sellers = -1, {}, set()
-    for side, r in _in_order(persons, auctions):
+    for side, r in in_order(persons, auctions):
         window = r["date_time"] // 10_000
         if window != current:
             yield from ((i, names[i], current) for i in sellers if i in names)
@@ -150,7 +150,7 @@ def q20(bids: Iterable[Row], auctions: Iterable[Row]) -> Iterator[Any]:
     wanted: dict[int, Row] = {}
     seen: set[int] = set()
     early: dict[int, list[Row]] = defaultdict(list)
-    for side, r in _in_order(auctions, bids):
+    for side, r in in_order(auctions, bids):
         if side == 0:
             seen.add(r["id"])
             waiting = early.pop(r["id"], ())

@@ -1,4 +1,4 @@
-"""What the ten queries are, for Penstock and for DuckDB, whose answers must be the same.
+"""What ten of the queries are (`more_queries` has others), for Penstock and for DuckDB, whose answers must be the same.
 
 All times are event times in milliseconds.  q7 keeps the four highest bids of each window and q5 the counts of all windows;
 what is asked for in the end (ties of the highest, the largest count) is chosen from these tables when they are read.  q8 and
@@ -22,6 +22,7 @@ class Query:
         answer: reads the final answer from the source, DuckDB's SQL over its rows in ``made``.
         oracle: DuckDB's answer over the tables bids, auctions and persons (``place`` is the order of arrival).
         properties: of the source.
+        before: sources that are made before it, as what stands between CREATE and EMIT CHANGES.
     """
 
     reads: tuple[str, ...]
@@ -30,6 +31,7 @@ class Query:
     answer: str
     oracle: str
     properties: str = ""
+    before: tuple[str, ...] = ()
 
 
 _LATEST = ", ".join(f"LATEST_BY_OFFSET({c}) AS {c}" for c in ("price", "channel", "url", "date_time", "extra"))
@@ -42,7 +44,7 @@ _PAIR_COLUMNS = (
     "bidder, price, channel, url, placed, note, item, description, initial_bid, reserve, opened, expires, seller, category, "
     "remark"
 )
-_DAYS = "WITHIN 1 DAYS GRACE PERIOD 1 DAYS"
+DAYS = "WITHIN 1 DAYS GRACE PERIOD 1 DAYS"
 
 QUERIES: Final = {
     "q0": Query(
@@ -70,7 +72,7 @@ QUERIES: Final = {
         ("persons", "auctions"),
         "STREAM",
         "SELECT a.seller AS seller, p.name AS name, p.city AS city, p.state AS state, a.id AS id "
-        f"FROM auctions a JOIN persons p {_DAYS} ON a.seller = p.id "
+        f"FROM auctions a JOIN persons p {DAYS} ON a.seller = p.id "
         "WHERE a.category = 10 AND (p.state = 'OR' OR p.state = 'ID' OR p.state = 'CA')",
         "SELECT name, city, state, id FROM made",
         "SELECT p.name, p.city, p.state, a.id FROM auctions a JOIN persons p ON a.seller = p.id "
@@ -129,7 +131,7 @@ QUERIES: Final = {
     "q20": Query(
         ("bids", "auctions"),
         "STREAM",
-        f"SELECT b.auction, {_PAIR} FROM bids b JOIN auctions a {_DAYS} ON b.auction = a.id WHERE a.category = 10",
+        f"SELECT b.auction, {_PAIR} FROM bids b JOIN auctions a {DAYS} ON b.auction = a.id WHERE a.category = 10",
         f"SELECT {_PAIR_COLUMNS} FROM made",
         f"SELECT {_PAIR} FROM bids b JOIN auctions a ON b.auction = a.id WHERE a.category = 10",
     ),
@@ -159,4 +161,8 @@ def site(format_: str, partitions: int) -> str:
             f"CREATE STREAM {name} ({columns}) WITH (KAFKA_TOPIC='{name}', VALUE_FORMAT='{format_}', "
             f"PARTITIONS={partitions}, TIMESTAMP='date_time');"
         )
+    made.append(
+        "CREATE TABLE side (key BIGINT PRIMARY KEY, value STRING, since BIGINT) WITH (KAFKA_TOPIC='side', "
+        f"VALUE_FORMAT='{format_}', PARTITIONS={partitions}, TIMESTAMP='since');"
+    )
     return "\n".join(made)
