@@ -7,7 +7,7 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations foreign-kafka kafka kafka-jars test-kafka kill-demo bench sanitize clean server-clients http-fuzz
+.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations foreign-kafka kafka kafka-jars test-kafka kill-demo bench sanitize clean server-clients http-fuzz console console-tools test-console console-screenshots
 
 setup: $(STAMP)
 
@@ -100,6 +100,19 @@ server-clients: setup
 	mkdir -p build/npm
 	-npm --prefix build/npm install --no-audit --no-fund --ignore-scripts ksqldb-client@1.0.5 @cubejs-backend/ksql-driver@1.7.43
 	$(BIN)/python -m pytest tests/server_clients -q -rs
+
+# The web console's files.  Whoever changes its sources runs this (it takes node and npm) and commits what it writes.
+console: setup
+	$(BIN)/python build_tools/console_build.py
+
+console-tools: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[console]"
+
+test-console: console-tools
+	$(BIN)/python -m pytest tests/console -q -rs
+
+console-screenshots: console-tools
+	$(BIN)/python -m pytest tests/console/screenshots.py -q -rs
 
 http-fuzz: setup
 	PENSTOCK_HTTP_FUZZ=100000 $(BIN)/python -m pytest tests/unit/server/test_hostile.py -q

@@ -19,7 +19,7 @@ _CHARACTER: Final = 7.4
 _NAME_MAX: Final = 32
 """Characters of a name that are shown."""
 _NODE_HEIGHT: Final = 46.0
-_NODE_WIDTH_MIN: Final = 104.0
+_NODE_WIDTH_MIN: Final = 124.0
 _PADDING: Final = 30.0
 
 
@@ -124,7 +124,8 @@ def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda sourc
         if query.kind != "CST":
             edges[own, f"topic:{shown[query.sink].topic}"] = {"written": account.written}
     labels = {i: _label(name) for i, (_, name, _) in nodes.items()}
-    drawing = lay_out({i: _size(label) for i, label in labels.items()}, list(edges))
+    sizes = {i: _size(label) for i, label in labels.items()}
+    drawing = lay_out(sizes, list(edges), [edge for edge, facts in edges.items() if facts])
     return FlowGraph(
         tuple(FlowNode(i, kind, name, labels[i], facts, drawing.boxes[i]) for i, (kind, name, facts) in nodes.items()),
         tuple(FlowEdge(*edge, facts, drawing.ways.get(edge, ())) for edge, facts in edges.items()),

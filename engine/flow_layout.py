@@ -9,15 +9,17 @@ Pure functions of names and sizes: whoever draws (the console, ``penstock graph`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-LAYER_GAP: Final = 56.0
-"""Between two layers, in pixels: room for an edge's bend and its label."""
-NODE_GAP: Final = 24.0
-"""Between two nodes of a layer."""
+LAYER_GAP: Final = 44.0
+"""Between two layers, in pixels: room for an edge's bend."""
+LABEL_GAP: Final = 86.0
+"""The same where edges have labels."""
+NODE_GAP: Final = 28.0
+"""Between two nodes of a layer, with the labels of the edges that come there."""
 MARGIN: Final = 16.0
 _WAY: Final = 12.0
 """Height of the place of an edge that passes through a layer."""
@@ -49,12 +51,13 @@ class Drawing:
     height: float
 
 
-def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[Edge]) -> Drawing:
+def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[Edge], labelled: Collection[Edge] = ()) -> Drawing:
     """Find a place for everything.
 
     Args:
         sizes: width and height of each node, in the order in which equals stand.
         edges: from and to; both ends are nodes.
+        labelled: those of them with a label at one of their ends.
     """
     edges = list(dict.fromkeys(edge for edge in edges if edge[0] != edge[1]))
     back = _closing(list(sizes), edges)
@@ -67,6 +70,11 @@ def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[Edge]) -> 
     top = min((middles[i] - heights[i] / 2 for i in middles), default=0.0) - MARGIN
 
     widths = [max((sizes[i][0] for i in column if isinstance(i, str)), default=0.0) for column in columns]
+    gaps = [LAYER_GAP] * len(columns)
+    for edge in labelled:
+        low, high = sorted((layer_of[edge[0]], layer_of[edge[1]]))
+        if low < high:
+            gaps[low] = gaps[high - 1] = LABEL_GAP
     boxes: dict[str, Box] = {}
     left = MARGIN
     lefts = []
@@ -77,14 +85,16 @@ def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[Edge]) -> 
                 width, height = sizes[item]
                 y = round(middles[item] - top - height / 2, 1)
                 boxes[item] = Box(number, round(left + (widths[number] - width) / 2, 1), y, width, height)
-        left += widths[number] + LAYER_GAP
+        left += widths[number] + gaps[number]
     ways = {}
     for edge, chain in chains.items():
         passing = [(x, round(middles[i] - top, 1)) for i in chain for x in (lefts[i[0]], lefts[i[0]] + widths[i[0]])]
         ways[edge] = _way(boxes, edge, passing, turned=edge in back)
     height = max((b.y + b.height for b in boxes.values()), default=0.0)
     height = max([height, *(y for way in ways.values() for _, y in way)]) + MARGIN
-    return Drawing({name: boxes[name] for name in sizes}, ways, round(max(left - LAYER_GAP, MARGIN) + MARGIN, 1), height)
+    return Drawing(
+        {name: boxes[name] for name in sizes}, ways, round((left - gaps[-1] if columns else left) + MARGIN, 1), height
+    )
 
 
 def _way(boxes: Mapping[str, Box], edge: Edge, passing: list[Point], *, turned: bool) -> tuple[Point, ...]:

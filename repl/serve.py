@@ -89,6 +89,7 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
             with ExitStack() as doors:
                 server = doors.enter_context(serve(database, config=config))
                 print_(f"{database.describe_state()}; listening on {server.url}")
+                print_(f"console: {server.url}/console/")
                 if options.kafka is not None:
                     listener = doors.enter_context(_kafka(database, options))
                     print_(f"Kafka clients: {listener.address}")

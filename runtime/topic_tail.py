@@ -128,7 +128,7 @@ class TopicTail:
                 self._offsets[partition] = max(records.next_offset, end)
         found: list[tuple[int, TopicRecord]] = []
         for partition, records in pieces:
-            for arrival, record in _records(partition, records):
+            for arrival, record in records_of(partition, records):
                 if arrival <= whole_until and record.offset < ends[self.topic, partition]:
                     found.append((arrival, record))
                     self._offsets[partition] = record.offset + 1
@@ -170,7 +170,8 @@ class TopicTail:
         self.close()
 
 
-def _records(partition: int, records: FetchedRecords) -> Iterator[tuple[int, TopicRecord]]:
+def records_of(partition: int, records: FetchedRecords) -> Iterator[tuple[int, TopicRecord]]:
+    """Records of a partition as Python values, each with its place in the log's order of arrival."""
     count = len(records)
     keys = [None] * count if records.keys is None else records.keys.to_pylist()
     headers = [None] * count if records.headers is None else records.headers.to_pylist()

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from starlette.routing import Match, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Match, Route
 
 from . import info, openapi, websocket
-from .accounts import Account
+from .accounts import EVERYBODY, Account
+from .checking import check_text
 from .guard import Guard
 from .http import JSON, KSQL_JSON, Receive, Request, Scope, Send
 from .inserts import insert_arrow, inserts_stream
@@ -21,7 +21,9 @@ from .queries import Queries, close_query
 from .registry import RegistryApi
 from .service import Service
 from .statements import Statements, sql_request, terminate_cluster
+from .static import ConsoleFiles
 from .tokens import HEADER, write_token
+from .topics import TopicsApi
 
 CONSOLE = Path(__file__).parent / "console" / "dist"
 """Where the console's built files are, if it was built."""
@@ -37,6 +39,7 @@ class Application:
         self._queries = Queries(service)
         self._registry = RegistryApi(service)
         self._own = OwnApi(service)
+        self._topics = TopicsApi(service)
         registry = self._registry.answer
         table: list[tuple[str, str, Callable[[Request, Account], Awaitable[None]]]] = [
             ("GET", "/", self._root),
@@ -55,9 +58,14 @@ class Application:
             ("POST", "/v1/arrow", self._arrow),
             ("POST", "/v1/arrow/{stream}", self._arrow),
             ("POST", "/v1/complete", self._complete),
+            ("POST", "/v1/check", self._check),
             ("POST", "/v1/execute", self._execute),
+            ("GET", "/v1/account", self._account),
             ("GET", "/v1/catalog", self._catalog),
             ("GET", "/v1/queries/{id}", self._one_query),
+            ("GET", "/v1/topics", self._all_topics),
+            ("GET", "/v1/topics/{name}", self._one_topic),
+            ("GET", "/v1/topics/{name}/records", self._records),
             ("POST", "/v1/wait", self._wait),
             ("GET", "/v1/graph", self._graph),
             ("GET", "/status", self._all_statuses),
@@ -72,7 +80,7 @@ class Application:
         self._exact = {(method, path) for method, path, _ in table if "{" not in path}
         self._prefixes = {"subjects": registry, "schemas": registry, "config": registry, "compatibility": registry}
         self._prefixes |= {"mode": registry, "contexts": registry}
-        self._console = Mount("/console", StaticFiles(directory=CONSOLE, html=True)) if CONSOLE.is_dir() else None
+        self._console = ConsoleFiles(CONSOLE) if CONSOLE.is_dir() else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -160,6 +168,28 @@ class Application:
         found = await self._service.workers.run(info.completions, self._service, body, account)
         await request.respond_json(found)
 
+    async def _check(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        body = await request.json()
+        await request.respond_json(await self._service.workers.run(check_text, self._service, body, account))
+
+    async def _account(self, request: Request, account: Account) -> None:
+        asked = account is not EVERYBODY
+        found = {"name": account.name, "role": account.role, "prefixes": dict(account.prefixes), "authenticated": asked}
+        await request.respond_json(found)
+
+    async def _all_topics(self, request: Request, account: Account) -> None:
+        _check_known(account)
+        await request.respond_json(await self._service.workers.run(self._topics.all, account))
+
+    async def _one_topic(self, request: Request, account: Account) -> None:
+        name = request.path_parameters["name"]
+        await request.respond_json(await self._service.workers.run(self._topics.one, name, account))
+
+    async def _records(self, request: Request, account: Account) -> None:
+        name, asked = request.path_parameters["name"], request.query
+        await request.respond_json(await self._service.workers.run(self._topics.records, name, asked, account))
+
     async def _execute(self, request: Request, account: Account) -> None:
         asked = sql_request(await request.json(), self._service.config.statement_chars_max, request.headers)
         status, found = await self._service.workers.run(self._own.execute, asked, account)
@@ -205,10 +235,7 @@ class Application:
 
     async def _static(self, request: Request, account: Account) -> None:
         assert self._console is not None
-        request.started = True
-        _, found = self._console.matches(request.scope)
-        request.scope.update(found)
-        await self._console.handle(request.scope, request.receive, request.send)
+        await self._console.answer(request)
 
     async def _nothing(self, request: Request, account: Account) -> None:
         await request.respond(b"Not Found", "text/plain; charset=utf-8", 404)

@@ -48,6 +48,12 @@ _BURST_S: Final = 2.0
 _BUCKETS_MAX: Final = 10_000
 _OPEN_PATHS: Final = ("/chc/live", "/chc/ready")
 
+
+def _is_open(path: str) -> bool:
+    """Answered to everybody: the console's files hold no secret, and ask for a name and a password themselves."""
+    return path in _OPEN_PATHS or path == "/console" or path.startswith("/console/")
+
+
 Handler = Callable[[Request, Account], Awaitable[None]]
 SocketHandler = Callable[[Scope, Receive, Send, Account], Awaitable[None]]
 
@@ -217,7 +223,7 @@ class Guard:
         accounts = self._service.accounts
         if accounts is None:
             return EVERYBODY
-        if request.scope["path"] in _OPEN_PATHS:
+        if _is_open(request.scope["path"]):
             return Account("anonymous")
         now_s = time.monotonic()
         if now_s - self._refreshed_s > _REFRESH_S:
@@ -253,7 +259,7 @@ class Guard:
     def _check_rate(self, account: Account, scope: Scope) -> None:
         """A bucket of tokens per account; for those nobody knows, per address.  Raises: ApiError."""
         rate = self._service.config.requests_per_second
-        if not rate or scope["path"] in _OPEN_PATHS:
+        if not rate or _is_open(scope["path"]):
             return
         client = scope.get("client")
         key = account.name if account is not EVERYBODY else f"@{client[0] if client else ''}"

@@ -45,12 +45,15 @@ def _answers(*types: str, good: str = "200") -> dict[str, Any]:
     return {good: fine, "4XX": error, "5XX": error}
 
 
-def _get(summary: str, *types: str, parameters: tuple[str, ...] = (), good: str = "200") -> dict[str, Any]:
+def _get(
+    summary: str, *types: str, parameters: tuple[str, ...] = (), asked: dict[str, str] | None = None, good: str = "200"
+) -> dict[str, Any]:
+    """``parameters`` are parts of the path; ``asked``: parameters behind it, and what they mean."""
     found: dict[str, Any] = {"summary": summary, "responses": _answers(*types, good=good)}
-    if parameters:
-        found["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters
-        ]
+    if parameters or asked:
+        text = {"schema": {"type": "string"}}
+        found["parameters"] = [{"name": name, "in": "path", "required": True, **text} for name in parameters]
+        found["parameters"] += [{"name": n, "in": "query", "description": d, **text} for n, d in (asked or {}).items()]
     return {"get": found}
 
 
@@ -61,6 +64,14 @@ def _post(summary: str, body: dict[str, Any], *types: str, parameters: tuple[str
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters
         ]
     return {"post": found}
+
+
+_RECORDS = {
+    "from": "beginning, end, last, offset:N, time:MS, or what an answer gave as next",
+    "partition": "only this one",
+    "key": "only records whose key PRINT shows so",
+    "limit": "of records, 100 by default, 1000 at most",
+}
 
 
 def document() -> dict[str, Any]:
@@ -87,7 +98,13 @@ def document() -> dict[str, Any]:
         "/inserts-stream": _post("insert rows, a JSON object per line after {target}", lines, DELIMITED, JSON),
         "/v1/arrow/{stream}": _post("insert an Arrow stream in one commit", arrow, JSON, parameters=("stream",)),
         "/v1/complete": _post("what could be typed at the cursor", _json(text, ["text"]), JSON),
-        "/v1/graph": _get("topics, sources and queries", JSON),
+        "/v1/check": _post("a text's statements and what is wrong with them", _body("text"), JSON),
+        "/v1/account": _get("who asks, and what they may do", JSON),
+        "/v1/queries/{id}": _get("a query's statement, progress, plan and positions", JSON, parameters=("id",)),
+        "/v1/topics": _get("topics with their sizes", JSON),
+        "/v1/topics/{name}": _get("a topic's partitions and config", JSON, parameters=("name",)),
+        "/v1/topics/{name}/records": _get("records as PRINT shows them", JSON, parameters=("name",), asked=_RECORDS),
+        "/v1/graph": _get("topics, sources and queries, with their places in a drawing", JSON),
         "/status": _get("commands and their outcomes", KSQL_JSON),
         "/status/{type}/{entity}/{action}": _get("a command's outcome", KSQL_JSON, parameters=("type", "entity", "action")),
         "/clusterStatus": _get("this host, its queries and lags", KSQL_JSON, JSON),

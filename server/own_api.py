@@ -9,6 +9,7 @@ from ..errors import PenstockError
 from ..grammar import ast
 from .access import Need, check, check_need
 from .accounts import Account
+from .entities import query_positions
 from .problems import BAD_REQUEST, NO_SUCH_COMMAND, QUERY_ENDPOINT, ApiError, api_error
 from .service import Service
 from .sessions import RequestSession
@@ -90,7 +91,7 @@ class OwnApi:
         }
 
     def query(self, query_id: str, account: Account) -> dict[str, Any]:
-        """A persistent query's progress and plan.  Raises: ApiError."""
+        """A persistent query: statement, progress, plan and positions.  Raises: ApiError."""
         database = self._service.database
         query = database.catalog.queries.get(query_id)
         if query is None:
@@ -98,7 +99,17 @@ class OwnApi:
         source = database.catalog.sources[query.sink]
         check_need(account, Need("read", (source.name, source.topic), f"the query {query_id}"))
         handle = database.queries[query_id]
-        return {"progress": progress_json(handle.progress()), "plan": handle.explain()}
+        return {
+            "id": query_id,
+            "statement": query.statement,
+            "sources": list(query.sources),
+            "sink": query.sink,
+            "topic": source.topic,
+            "properties": dict(query.properties),
+            "progress": progress_json(handle.progress()),
+            "plan": handle.explain(),
+            "positions": query_positions(database, query_id),
+        }
 
     def wait(self, body: dict[str, Any]) -> dict[str, Any]:
         """Wait until tables have taken in a write, or (without a token) until all queries have taken in all there is."""

@@ -132,6 +132,10 @@ class RequestSession:
         """Answer a SELECT that is answered once.  Raises: PenstockError."""
         return self._session.sql(piece.text, parameters=parameters)
 
+    def explain(self, text: str) -> None:
+        """Check what EXPLAIN checks.  Raises: PenstockError."""
+        self._session.execute(text + ";")
+
     def close(self) -> None:
         """Forget what was set, and end what is still being read."""
         self._session.close()

@@ -75,8 +75,8 @@ ORDER = {
     ),
     "server": (
         "problems accounts config values http rowtexts jsonrows tokens wire telemetry audit commands sessions measures push "
-        "service access entities statements queries inserts registry own_api info openapi metrics websocket guard app "
-        "listening serving remote_rows remote connecting"
+        "service access entities statements queries inserts registry own_api checking topics static info openapi metrics "
+        "websocket guard app listening serving remote_rows remote connecting"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""

@@ -48,7 +48,7 @@ def test_no_other_module_lies_at_the_root() -> None:
 
 @pytest.mark.xdist_group("packaging")
 def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    """Modules, grammar, py.typed and the compiled kernels are in the wheel; tests, examples and benchmarks are not."""
+    """Modules, grammar, py.typed, the built console and the compiled kernels; no tests, examples and benchmarks."""
     command = [
         sys.executable,
         "-m",
@@ -69,5 +69,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     expected = {f"penstock/{p.name}" for p in ROOT.glob("*.py")}
     expected |= {f"penstock/{p.relative_to(ROOT)}" for room in ROOMS for p in (ROOT / room).rglob("*.py")}
     expected |= {f"penstock/grammar/{p.name}" for p in (ROOT / "grammar").glob("*.lark")}
+    console = ROOT / "server" / "console" / "dist"
+    expected |= {f"penstock/{p.relative_to(ROOT).as_posix()}" for p in console.rglob("*") if p.is_file()}
     (library,) = (n for n in names if n.removeprefix("penstock/kernels/") in LIBRARIES)
     assert names == {*expected, "penstock/py.typed", library}

@@ -1,0 +1,150 @@
+"""``POST /v1/check``: the statements of a text and what is wrong with them, with places, for editors.  Nothing is run."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..engine.catalog import Catalog
+from ..errors import PenstockError, Span, StatementError
+from ..grammar import ast
+from ..grammar.lexer import split
+from ..grammar.parse import parse
+from ..grammar.substitute import substitute
+from .access import check
+from .accounts import Account
+from .problems import BAD_REQUEST, ApiError
+from .service import Service
+from .sessions import Piece, RequestSession
+
+_EXPLAIN = "EXPLAIN "
+_EXPLAINED = ast.Query | ast.TableQuery | ast.CreateAsSelect | ast.InsertSelect
+
+
+def check_text(service: Service, body: dict[str, Any], account: Account) -> dict[str, Any]:
+    """The request: ``{"text": ".."}``, and properties and variables as ``/ksql`` takes them.
+
+    The answer has ``statements``: ``start`` and ``end`` in the text, and a ``kind``: ``pull`` and ``push`` (rows, of
+    ``/query-stream``), ``print``, ``set``, ``unset``, ``define``, ``undefine`` (with ``name`` and ``value``), ``statement``,
+    or ``wrong``; and ``problems``: ``start``, ``end``, ``message``, and ``suggestion`` or None.
+
+    A statement that names what one before it makes is checked for its syntax only.
+
+    Raises:
+        ApiError: the request is none.
+    """
+    text = body.get("text")
+    if not isinstance(text, str):
+        raise ApiError(BAD_REQUEST, "the member text is missing")
+    if len(text) > service.config.statement_chars_max:
+        raise ApiError(BAD_REQUEST, f"the text is longer than {service.config.statement_chars_max:,} characters")
+    properties, variables = body.get("streamsProperties") or {}, body.get("sessionVariables") or {}
+    if not isinstance(properties, dict) or not isinstance(variables, dict):
+        raise ApiError(BAD_REQUEST, "streamsProperties and sessionVariables are objects")
+    session = RequestSession(service.database, properties, variables, account.name)
+    try:
+        return _Text(service, session, account).check(text)
+    finally:
+        session.close()
+
+
+class _Text:
+    def __init__(self, service: Service, session: RequestSession, account: Account) -> None:
+        self._service = service
+        self._session = session
+        self._account = account
+        self._made: set[str] = set()
+        self._problems: list[dict[str, Any]] = []
+
+    def check(self, text: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+        position = 0
+        for piece in split(text):
+            start = text.index(piece, position)
+            position = start + len(piece)
+            try:
+                shown = substitute(piece, self._session.variables) if "${" in piece else piece
+                parsed = parse(shown)
+            except StatementError as error:
+                self._complain(error, piece, start, exact="${" not in piece)
+                found.append({"start": start, "end": position, "kind": "wrong"})
+                continue
+            if not parsed:
+                continue  # a comment, or a lone semicolon
+            statement = parsed[0].statement
+            found.append({"start": start, "end": position, **_kind(statement)})
+            self._check_meaning(statement, parsed[0].text, piece, start)
+            self._set(statement, parsed[0].text, piece, start)
+            if isinstance(statement, ast.CreateSource | ast.CreateAsSelect | ast.CreateType | ast.DropSource | ast.DropType):
+                self._made.add(statement.name)
+        return {"statements": found, "problems": self._problems}
+
+    def _check_meaning(self, statement: ast.Statement, shown: str, piece: str, start: int) -> None:
+        """By EXPLAIN, which runs nothing."""
+        if not isinstance(statement, _EXPLAINED) or _names(shown) & self._made:
+            return
+        catalog: Catalog = self._service.database.catalog
+        try:
+            check(self._account, statement, catalog, self._session.topic_prefix)
+        except ApiError as error:
+            self._problems.append(_problem(start, start + len(piece), error.message, None))
+            return
+        (explained,) = parse(_EXPLAIN + shown + ";")
+        try:
+            self._session.explain(explained.text)
+        except PenstockError as error:
+            self._complain(error, piece, start, exact=piece.startswith(shown), shift=len(_EXPLAIN))
+
+    def _set(self, statement: ast.Statement, shown: str, piece: str, start: int) -> None:
+        """SET and DEFINE hold for what comes after them, in a session that ends with the check."""
+        if isinstance(statement, ast.SetProperty | ast.UnsetProperty | ast.Define | ast.Undefine):
+            try:
+                self._session.execute(Piece(statement, shown))
+            except PenstockError as error:
+                self._complain(error, piece, start, exact=piece.startswith(shown))
+
+    def _complain(self, error: PenstockError, piece: str, start: int, *, exact: bool, shift: int = 0) -> None:
+        """``exact``: the error's span points into the text as it is typed, ``shift`` characters further on."""
+        span: Span | None = error.span if exact else None
+        suggestion = getattr(error, "suggestion", None)
+        message = getattr(error, "message", None) or str(error)
+        if span is None:
+            self._problems.append(_problem(start, start + len(piece), message, suggestion))
+            return
+        first = min(max(0, span.start - shift), len(piece))
+        last = min(max(first, span.end - shift), len(piece))
+        self._problems.append(_problem(start + first, start + max(last, first), message, suggestion))
+
+
+_WORD = re.compile(r"`((?:[^`]|``)+)`|([A-Za-z_][\w@]*)")
+
+
+def _names(text: str) -> set[str]:
+    """All words of a text that could be names, as the catalog writes them."""
+    return {m[1].replace("``", "`") if m[1] is not None else m[2].upper() for m in _WORD.finditer(text)}
+
+
+def _problem(start: int, end: int, message: str, suggestion: str | None) -> dict[str, Any]:
+    return {"start": start, "end": end, "message": message, "suggestion": suggestion}
+
+
+def _kind(statement: ast.Statement) -> dict[str, Any]:
+    match statement:
+        case ast.TableQuery() | ast.Query(emit=None):
+            return {"kind": "pull"}
+        case ast.Query():
+            return {"kind": "push"}
+        case ast.Print(topic=topic):
+            return {"kind": "print", "name": topic}
+        case ast.SetProperty(name=name, value=value):
+            return {"kind": "set", "name": name, "value": value}
+        case ast.UnsetProperty(name=name):
+            return {"kind": "unset", "name": name}
+        case ast.Define(name=name, value=value):
+            return {"kind": "define", "name": name, "value": value}
+        case ast.Undefine(name=name):
+            return {"kind": "undefine", "name": name}
+    return {"kind": "statement"}
+
+
+__all__ = ["check_text"]
