@@ -18,6 +18,10 @@ WRAP_SINGLES = "WRAP_SINGLES"
 UNWRAP_SINGLES = "UNWRAP_SINGLES"
 
 
+class UnknownSourceError(StatementError):
+    """A name that no stream and no table has."""
+
+
 @dataclass(frozen=True, slots=True)
 class FormatInfo:
     """How keys or values are serialised.
@@ -107,7 +111,7 @@ class Catalog:
         found = self.sources.get(name)
         if found is None:
             near = difflib.get_close_matches(name, self.sources, 3)
-            raise StatementError(
+            raise UnknownSourceError(
                 f"there is no stream or table named {name}",
                 suggestion=f"Did you mean {' or '.join(near)}?" if near else None,
             )

@@ -22,7 +22,7 @@ from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
-from .catalog import Catalog, DataSource
+from .catalog import Catalog, DataSource, UnknownSourceError
 from .clients import ClientMethods
 from .following import first_lines, follow_file
 from .handles import StreamHandle, TableHandle, handle
@@ -133,7 +133,7 @@ class Session(ClientMethods):
                         statement = values.into(statement)
                     result = self._execute(statement, script=script.path)
                 except StatementError as error:
-                    raise script.locate(error, statement) from error.__cause__
+                    raise script.locate(self._hinted(error, text), statement) from error.__cause__
             yield result
 
     def examiner(self) -> Examiner:
@@ -290,7 +290,7 @@ class Session(ClientMethods):
                     self.wait(after, [quoted(name) for name in sources_named(context, query)])
                 return select.pull(context, query, text if parameters is None else None)
             except StatementError as error:
-                raise error.located(text) from error.__cause__
+                raise self._hinted(error, text).located(text) from error.__cause__
 
     def lookup(self, text: str) -> tuple[DataSource, Callable[[], Table]] | None:
         """A pull query by key whose like was answered before: its table, and what answers it without waiting.
@@ -341,6 +341,17 @@ class Session(ClientMethods):
         """Forget what is registered under a name.  Raises: StatementError, if nothing is."""
         if not isinstance(name, str) or self._state.frames.pop(name.lower(), None) is None:
             raise StatementError(f"nothing is registered as {name}")
+
+    def _hinted(self, error: StatementError, text: str) -> StatementError:
+        """Says where data of the program can be read, if an unknown stream or table is called like some."""
+        if isinstance(error, UnknownSourceError) and error.span is not None:
+            name = text[error.span.start : error.span.end].strip("`")
+            if name and self._frame(name) is not None:
+                error.suggestion = (
+                    f"{name} is data of the program: db.duckdb(..) reads it, db.insert(stream, {name}) stores it, and "
+                    f'db.create_stream("{name}", {name}) makes a stream of it.'
+                )
+        return error
 
     def _frame(self, name: str) -> Any:
         found = self._state.frames.get(name.lower())
@@ -405,7 +416,7 @@ class Session(ClientMethods):
                 query = with_values(query, parameters)
                 subscription = select.push(Context(self._engine, self._state), query, overflow, resume).subscription
             except StatementError as error:
-                raise error.located(text) from error.__cause__
+                raise self._hinted(error, text).located(text) from error.__cause__
             self._state.reading.add(subscription)
             return subscription
 

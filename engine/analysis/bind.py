@@ -236,14 +236,14 @@ class _Binder:
 
     def _dereference(self, base: TypedExpression, field: str, span: Span) -> TypedExpression:
         if not isinstance(base.type, t.Struct):
-            raise StatementError(f"{n.text(base)} is {base.type}, and -> reads fields of a STRUCT only", span=span)
+            raise StatementError(f"{n.written(base)} is {base.type}, and -> reads fields of a STRUCT only", span=span)
         type_ = base.type.field(field)
         if type_ is None:
             names = [name for name, _ in base.type.fields]
             near = difflib.get_close_matches(field, names, 1)
             same = [name for name in names if name.upper() == field.upper()]
             raise StatementError(
-                f"{n.text(base)} has no field {field}",
+                f"{n.written(base)} has no field {field}",
                 span=span,
                 suggestion=f"Did you mean {t.quoted((same or near)[0])}?"
                 if same or near
@@ -257,18 +257,22 @@ class _Binder:
         base, index = self.bind(e.base), self.bind(e.index)
         if isinstance(base.type, t.Array):
             if n.is_untyped_null(index) or index.type not in (t.INTEGER, t.BIGINT):
-                raise StatementError(f"the index of an array is an INTEGER, and {n.text(index)} is not", span=e.index.span)
+                raise StatementError(
+                    f"the index of an array is an INTEGER, and {n.written(index)} is not", span=e.index.span
+                )
             return n.Subscript(base, index, type=base.type.item, span=e.span)
         if isinstance(base.type, t.Map):
             return n.Subscript(base, coerce(index, base.type.key), type=base.type.value, span=e.span)
-        raise StatementError(f"{n.text(base)} is {base.type}, and [..] reads items of an ARRAY or a MAP only", span=e.span)
+        raise StatementError(
+            f"{n.written(base)} is {base.type}, and [..] reads items of an ARRAY or a MAP only", span=e.span
+        )
 
     # --- arithmetic ------------------------------------------------------------------------
 
     def _number(self, operand: TypedExpression, operator: str) -> TypedExpression:
         self._no_null(operand, operator)
         if not t.is_numeric(operand.type):
-            raise StatementError(f"{operator} needs a number, and {n.text(operand)} is {operand.type}", span=operand.span)
+            raise StatementError(f"{operator} needs a number, and {n.written(operand)} is {operand.type}", span=operand.span)
         return operand
 
     def _no_null(self, operand: TypedExpression, operator: str) -> None:
@@ -286,9 +290,9 @@ class _Binder:
             for side in sides:
                 if side.type != t.STRING:
                     raise StatementError(
-                        f"|| joins strings, and {n.text(side)} is {side.type}",
+                        f"|| joins strings, and {n.written(side)} is {side.type}",
                         span=side.span,
-                        suggestion=f"Write CAST({n.text(side)} AS STRING).",
+                        suggestion=f"Write CAST({n.written(side)} AS STRING).",
                     )
             return n.Arithmetic("||", *sides, type=t.STRING, span=e.span)
         self._no_null(left, e.operator)
@@ -297,7 +301,7 @@ class _Binder:
             return n.Arithmetic("+", left, right, type=t.STRING, span=e.span)
         if not (t.is_numeric(left.type) and t.is_numeric(right.type)):
             raise StatementError(
-                f"{left.type} {e.operator} {right.type} is not possible: {n.text(left)} {e.operator} {n.text(right)}",
+                f"{left.type} {e.operator} {right.type} is not possible: {n.written(left)} {e.operator} {n.written(right)}",
                 span=e.span,
                 suggestion=CAST_HINT,
             )
@@ -316,7 +320,7 @@ class _Binder:
             return n.null(t.BOOLEAN, bound.span)
         if bound.type != t.BOOLEAN:
             raise StatementError(
-                f"{operator} needs BOOLEANs, and {n.text(bound)} is {bound.type}",
+                f"{operator} needs BOOLEANs, and {n.written(bound)} is {bound.type}",
                 span=bound.span,
                 suggestion="Compare it with something.",
             )
@@ -349,7 +353,7 @@ class _Binder:
         if n.is_untyped_null(left) or n.is_untyped_null(right):
             if "DISTINCT" not in operator:
                 raise StatementError(
-                    f"a comparison with NULL is never true: {n.text(left)} {operator} {n.text(right)}",
+                    f"a comparison with NULL is never true: {n.written(left)} {operator} {n.written(right)}",
                     span=span,
                     suggestion="Use IS NULL or IS NOT NULL.",
                 )
@@ -380,7 +384,7 @@ class _Binder:
         if b == t.STRING and a in TEMPORAL:
             return left, coerce(right, a)
         raise StatementError(
-            f"{n.text(left)} ({a}) cannot be compared with {n.text(right)} ({b}) by {operator}",
+            f"{n.written(left)} ({a}) cannot be compared with {n.written(right)} ({b}) by {operator}",
             span=span,
             suggestion=CAST_HINT,
         )
@@ -416,9 +420,9 @@ class _Binder:
         for part in (operand, pattern):
             if part.type != t.STRING:
                 raise StatementError(
-                    f"LIKE compares strings, and {n.text(part)} is {part.type}",
+                    f"LIKE compares strings, and {n.written(part)} is {part.type}",
                     span=part.span,
-                    suggestion=f"Write CAST({n.text(part)} AS STRING).",
+                    suggestion=f"Write CAST({n.written(part)} AS STRING).",
                 )
         if e.escape is not None and len(e.escape) != 1:
             raise StatementError("ESCAPE takes one character", span=e.span)
@@ -446,9 +450,9 @@ class _Binder:
         for result in typed[1:]:
             if result.type != type_:
                 raise StatementError(
-                    f"the results of a CASE have one type, and {n.text(result)} is {result.type}, not {type_}",
+                    f"the results of a CASE have one type, and {n.written(result)} is {result.type}, not {type_}",
                     span=result.span,
-                    suggestion=f"Write CAST({n.text(result)} AS {type_}).",
+                    suggestion=f"Write CAST({n.written(result)} AS {type_}).",
                 )
         for part in (*conditions, *results, default):
             if n.table_calls_of(part):
@@ -586,7 +590,7 @@ class _Binder:
                 raise StatementError("an aggregate cannot take a table function's rows", span=argument.span)
             if parameter.name in overload.literals and not isinstance(argument, n.Literal):
                 raise StatementError(
-                    f"{function.name} needs a literal for {parameter.name}, not {n.text(argument)}", span=argument.span
+                    f"{function.name} needs a literal for {parameter.name}, not {n.written(argument)}", span=argument.span
                 )
         type_ = chosen.result
         if type_ is None:

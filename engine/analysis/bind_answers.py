@@ -30,6 +30,10 @@ WINDOW_FUNCTIONS: dict[str, tuple[int, int, t.SqlType | None]] = {
 """Functions that only OVER makes possible: how many arguments they take, and their type (None: that of the first one)."""
 
 
+_VALUES_FEW = 1000
+"""Up to so many values of a subquery are constants of IN, by which rows can be looked up."""
+
+
 class _Scope(Protocol):
     def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]: ...
 
@@ -79,6 +83,8 @@ def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: B
     operand, example = binder.comparable("=", operand, n.null(type_, e.query.span), e.span)
     common = common_type(operand.type, example.type) or operand.type
     distinct = values.drop_null() if isinstance(type_, t.Array | t.Map | t.Struct) else values.unique().drop_null()
+    if len(distinct) > _VALUES_FEW and type_ == operand.type == common and isinstance(common, t.Primitive):
+        return n.InValues(operand, n.ValueSet(distinct), e.negated, type=t.BOOLEAN, span=e.span)
     items = [n.Literal(v, type=type_) for v in to_python(distinct, type_)]
     found = tuple(coerce(item, common) for item in items)
     return n.In(coerce(operand, common), found, e.negated, type=t.BOOLEAN, span=e.span)

@@ -129,9 +129,9 @@ def coerce(
     if can_coerce(expression.type, target):
         return n.Cast(expression, implicit=True, type=target, span=expression.span)
     raise StatementError(
-        f"{n.text(expression)} is {expression.type}, where {target} is needed",
+        f"{n.written(expression)} is {expression.type}, where {target} is needed",
         span=expression.span,
-        suggestion=f"Write CAST({n.text(expression)} AS {target}) if that is what you mean.",
+        suggestion=f"Write CAST({n.written(expression)} AS {target}) if that is what you mean.",
     )
 
 
@@ -316,5 +316,5 @@ def _widen(type_: t.SqlType, item: n.TypedExpression) -> t.SqlType:
         if type_ == t.STRING and (t.is_numeric(item.type) or item.type == t.BOOLEAN):
             return type_
     raise StatementError(
-        f"{n.text(item)} is {item.type}, which does not go with {type_}", span=item.span, suggestion=CAST_HINT
+        f"{n.written(item)} is {item.type}, which does not go with {type_}", span=item.span, suggestion=CAST_HINT
     )

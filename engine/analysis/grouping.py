@@ -20,9 +20,9 @@ from ..expressions.nodes import (
     aggregates_of,
     columns_of,
     table_calls_of,
-    text,
     transform,
     walk,
+    written,
 )
 from ..functions.registry import Registry
 from ..schema import WINDOW_BOUNDS
@@ -60,8 +60,8 @@ def group_keys(expressions: Sequence[TypedExpression], taken: set[str]) -> tuple
                     suggestion="Compute it in a query of its own, and group that.",
                 )
         if any(k.expression == expression for k in keys):
-            raise StatementError(f"GROUP BY lists {text(expression)} twice", span=expression.span)
-        check_key_type(text(expression), expression.type, expression.span)
+            raise StatementError(f"GROUP BY lists {written(expression)} twice", span=expression.span)
+        check_key_type(written(expression), expression.type, expression.span)
         name = expression.name if isinstance(expression, ColumnRef) else fresh_name("KEY", taken)
         keys.append(Named(name, expression))
     return tuple(keys)
@@ -187,10 +187,10 @@ def over_groups(
             return node
         if isinstance(node, ColumnRef):
             raise StatementError(
-                f"the {clause} expression {text(expression)} uses {text(node)}, which is neither in GROUP BY nor inside an "
-                "aggregate",
+                f"the {clause} expression {written(expression)} uses {written(node)}, which is neither in GROUP BY nor "
+                "inside an aggregate",
                 span=node.span if node.span.end else expression.span,
-                suggestion=f"Add it to GROUP BY, or aggregate it: LATEST_BY_OFFSET({text(node)}).",
+                suggestion=f"Add it to GROUP BY, or aggregate it: LATEST_BY_OFFSET({written(node)}).",
             )
         return None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ...errors import Span, StatementError
 from ...grammar import ast
+from ...storage.formats import format_traits
 from ..expressions.nodes import ColumnRef, TypedExpression, aggregates_of, columns_of, table_calls_of
 from .durations import milliseconds
 from .keys import check_key_type
@@ -222,6 +223,28 @@ def _check_windows(
         )
     if left_on not in left.equal or not _is_primary_key(right, right_on):
         raise StatementError("windowed sources cannot be repartitioned, so they join on their keys only", span=join.on.span)
+
+
+def check_window_sizes(sources: Sequence[FromSource]) -> None:
+    """Windows of different sizes are joined on their starts, which is all that a key has of them; but only where the format
+    of the keys carries a schema id, as in ksqlDB.
+
+    Not asked of queries that are there already: those of before find no matches.
+
+    Raises:
+        StatementError: the sizes differ, and a format carries none.
+    """
+    sizes = {s.source.window.size_ms for s in sources if s.source.window is not None}
+    if len(sizes) < 2:
+        return
+    for source in sources:
+        if not format_traits(source.source.key_format.name).inference:
+            shown = " and ".join(f"{s.alias} ({s.source.window})" for s in sources)
+            raise StatementError(
+                f"windows of different sizes are not joined: {shown}",
+                span=source.span,
+                suggestion="Give both keys a format with a schema id (AVRO, JSON_SR, PROTOBUF), or the windows one size.",
+            )
 
 
 def _within(join: ast.Join, kind: JoinKind) -> tuple[int, int, int | None]:

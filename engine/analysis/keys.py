@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import Span, StatementError
-from ..expressions.nodes import ColumnRef, TypedExpression, text
+from ..expressions.nodes import ColumnRef, TypedExpression, written
 from ..schema import Column
 from ..types import Array, Map, SqlType, Struct
 from .projection import Item
@@ -113,7 +113,7 @@ def place_keys(
                 "the projection has no value columns, only the key",
                 span=items[0].span,
                 suggestion="Add a column, or a copy of the key: "
-                f"AS_VALUE({text(items[0].expression)}) AS {items[0].name}_2.",
+                f"AS_VALUE({written(items[0].expression)}) AS {items[0].name}_2.",
             )
     order = sorted(chosen, key=lambda place: rule.keys.index(chosen[place]))
     order += [i for i in range(len(items)) if i not in chosen]
@@ -161,5 +161,5 @@ def _check_once(items: Sequence[Item], chosen: dict[int, ResultKey]) -> None:
                 f"the SELECT list has the key column {key.written[0]} more than once: as "
                 + " and ".join(str(i.name) for i in copies),
                 span=copies[1].span,
-                suggestion=f"Make the second one a value: AS_VALUE({text(expression)}) AS {copies[1].name}.",
+                suggestion=f"Make the second one a value: AS_VALUE({written(expression)}) AS {copies[1].name}.",
             )

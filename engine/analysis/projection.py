@@ -8,7 +8,7 @@ from itertools import count
 
 from ...errors import Span, StatementError
 from ...grammar import ast
-from ..expressions.nodes import ColumnRef, FieldAccess, TypedExpression, text
+from ..expressions.nodes import ColumnRef, FieldAccess, TypedExpression, written
 from ..schema import RESERVED_NAMES
 from ..types import Struct
 from .resolved import Named
@@ -130,7 +130,7 @@ def _item(column: SourceColumn, span: Span, scope: Scope) -> Item:
 def _struct_star(item: ast.SelectStructStar, base: TypedExpression) -> list[Item]:
     if not isinstance(base.type, Struct):
         raise StatementError(
-            f"->* needs a STRUCT, but {text(base)} is {base.type}", span=item.span, suggestion="Select it as it is."
+            f"->* needs a STRUCT, but {written(base)} is {base.type}", span=item.span, suggestion="Select it as it is."
         )
     return [Item(FieldAccess(base, f, type=type_, span=item.span), None, item.span) for f, type_ in base.type.fields]
 
@@ -202,5 +202,5 @@ def _check_distinct(items: Sequence[Item]) -> None:
             raise StatementError(
                 f"the SELECT list has two columns called {item.name}",
                 span=item.span,
-                suggestion=f"Give one an alias: {text(item.expression)} AS {item.name}_2.",
+                suggestion=f"Give one an alias: {written(item.expression)} AS {item.name}_2.",
             )

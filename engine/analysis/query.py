@@ -24,9 +24,9 @@ from ..expressions.nodes import (
     columns_of,
     is_untyped_null,
     table_calls_of,
-    text,
     transform,
     walk,
+    written,
 )
 from ..functions.registry import Registry
 from ..query_options import QueryOptions
@@ -248,27 +248,27 @@ class _Analysis:
 
     def _partition_by(self, scope: Scope) -> tuple[Named, ...] | None:
         """Section 5.  None if the rows keep their key; () for PARTITION BY NULL."""
-        written = self.query.partition_by
-        if not written:
+        asked = self.query.partition_by
+        if not asked:
             return None
         if self._joined_kind() == "TABLE":
             raise StatementError(
-                "PARTITION BY is for streams only", span=written[0].span, suggestion="Use GROUP BY to re-key a table."
+                "PARTITION BY is for streams only", span=asked[0].span, suggestion="Use GROUP BY to re-key a table."
             )
-        bound = [self._partition_expression(e, scope.at("PARTITION BY")) for e in written]
-        if len(bound) == 1 and (is_untyped_null(bound[0]) or isinstance(written[0], ast.NullLiteral)):
-            self._check_repartition(written[0])
+        bound = [self._partition_expression(e, scope.at("PARTITION BY")) for e in asked]
+        if len(bound) == 1 and (is_untyped_null(bound[0]) or isinstance(asked[0], ast.NullLiteral)):
+            self._check_repartition(asked[0])
             return ()
         keys: list[Named] = []
         for expression in bound:
             if any(k.expression == expression for k in keys):
-                raise StatementError(f"PARTITION BY lists {text(expression)} twice", span=expression.span)
-            check_key_type(text(expression), expression.type, expression.span)
+                raise StatementError(f"PARTITION BY lists {written(expression)} twice", span=expression.span)
+            check_key_type(written(expression), expression.type, expression.span)
             name = expression.name if isinstance(expression, ColumnRef) else g.fresh_name("KEY", self.taken)
             keys.append(Named(name, expression))
         if not self.joins and [k.expression for k in keys] == [c.ref() for c in self.sources[0].keys]:
             return None  # it is the key already
-        self._check_repartition(written[0])
+        self._check_repartition(asked[0])
         return tuple(keys)
 
     def _partition_expression(self, expression: ast.Expression, scope: Scope) -> TypedExpression:
@@ -380,7 +380,7 @@ class _Analysis:
 def _group_rule(grouping: Grouping, items: tuple[Item, ...]) -> KeyRule:
     if grouping.is_global:
         return KeyRule((), "grouping expression")
-    keys = tuple(ResultKey(k.ref, (k.ref,), (text(k.expression),)) for k in grouping.keys)
+    keys = tuple(ResultKey(k.ref, (k.ref,), (written(k.expression),)) for k in grouping.keys)
     return KeyRule(keys, "grouping expression")
 
 
@@ -388,14 +388,16 @@ def _partitioned(items: tuple[Item, ...], keys: tuple[Named, ...]) -> tuple[tupl
     """SELECT items over the re-keyed rows: where they equal a PARTITION BY expression, they are the key."""
     by_expression = {k.expression: k.ref for k in keys}
     items = tuple(replace(i, expression=by_expression.get(i.expression, i.expression)) for i in items)
-    rule = tuple(ResultKey(k.ref, (k.ref,), (text(k.expression),)) for k in keys)
+    rule = tuple(ResultKey(k.ref, (k.ref,), (written(k.expression),)) for k in keys)
     return items, KeyRule(rule, "partitioning expression")
 
 
 def _predicate(expression: TypedExpression, clause: str, *, aggregates: bool = False) -> TypedExpression:
     """WHERE and HAVING are BOOLEAN; only HAVING has aggregates."""
     if expression.type != BOOLEAN:
-        raise StatementError(f"{clause} needs a BOOLEAN, but {text(expression)} is {expression.type}", span=expression.span)
+        raise StatementError(
+            f"{clause} needs a BOOLEAN, but {written(expression)} is {expression.type}", span=expression.span
+        )
     for node in walk(expression):
         if isinstance(node, TableCall) or (isinstance(node, AggregateCall) and not aggregates):
             kind = "table function" if isinstance(node, TableCall) else "aggregate"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ...errors import Span, StatementError
 from ...grammar import ast
 from ..catalog import Catalog, DataSource
-from ..expressions.nodes import ColumnRef
+from ..expressions.nodes import ColumnRef, name_text
 from ..schema import PSEUDO_COLUMNS, WINDOW_BOUNDS
 from ..types import BIGINT, INTEGER, SqlType
 
@@ -42,7 +42,8 @@ class SourceColumn:
     extra: str | None = None
 
     def ref(self, span: Span = ast.NO_SPAN) -> ColumnRef:
-        return ColumnRef(self.internal, type=self.type, span=span)
+        shown = "" if self.internal == self.name else f"{name_text(self.alias)}.{name_text(self.name)}"
+        return ColumnRef(self.internal, shown, type=self.type, span=span)
 
 
 @dataclass(frozen=True, slots=True)

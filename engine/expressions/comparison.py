@@ -139,14 +139,8 @@ def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constant
         constants: the items' scalars, if all are constant.
     """
     if constants is not None and not isinstance(e.operand.type, t.Array | t.Map | t.Struct | t.Decimal):
-        wanted = canonical(pa.array([c.as_py() for c in constants if c.is_valid], t.to_arrow(e.operand.type)))
-
-        def evaluate_set(frame: Frame) -> Value:
-            value = operand(frame)
-            found = pc.is_in(canonical(frame.array(value.data)), value_set=wanted)
-            return strict(pc.invert(found) if e.negated else found, (value,))
-
-        return evaluate_set
+        wanted = pa.array([c.as_py() for c in constants if c.is_valid], t.to_arrow(e.operand.type))
+        return compile_in_values(operand, wanted, e.negated)
     comparisons = [comparer("=", e.operand.type, item.type) for item in e.items]
 
     def evaluate(frame: Frame) -> Value:
@@ -161,6 +155,18 @@ def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constant
             found |= _truth(equal(value.data, other.data, frame.length))
         result = pa.array(~found if e.negated else found)
         return Value(blank(result, failures), failures, reports)
+
+    return evaluate
+
+
+def compile_in_values(operand: Evaluator, values: Any, negated: bool) -> Evaluator:
+    """``operand IN (values)``, an Arrow array of a type whose values Arrow finds by hash."""
+    wanted = canonical(values)
+
+    def evaluate(frame: Frame) -> Value:
+        value = operand(frame)
+        found = pc.is_in(canonical(frame.array(value.data)), value_set=wanted)
+        return strict(pc.invert(found) if negated else found, (value,))
 
     return evaluate
 

@@ -25,6 +25,7 @@ from .comparison import (
     compile_between,
     compile_comparison,
     compile_in,
+    compile_in_values,
     compile_is_null,
     compile_like,
     compile_logical,
@@ -190,6 +191,8 @@ class _Compiler:
                 return compile_between(e, self.compile(operand), self.compile(low), self.compile(high))
             case n.In():
                 return self._in(e)
+            case n.InValues(operand=operand, found=found):
+                return compile_in_values(self.compile(operand), found.values, e.negated)
             case n.Like(operand=operand, pattern=pattern):
                 return compile_like(e, self.compile(operand), self.compile(pattern))
             case n.Case(branches=branches, default=default):

@@ -38,9 +38,13 @@ class TypedExpression:
 
 @dataclass(frozen=True, slots=True)
 class ColumnRef(TypedExpression):
-    """A column of the operator's input, by its name in that input's schema."""
+    """A column of the operator's input, by its name in that input's schema.
+
+    ``shown`` is how whoever wrote the query names it, where that is another: ``T.I`` for T_I in a join.
+    """
 
     name: str
+    shown: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,24 @@ class In(TypedExpression):
     negated: bool = False
 
 
+class ValueSet:
+    """An Arrow array of values without NULL; two of them are never the same."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+
+@dataclass(frozen=True, slots=True)
+class InValues(TypedExpression):
+    """`In` over the many values of a subquery, which have the operand's type."""
+
+    operand: TypedExpression
+    found: ValueSet
+    negated: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Like(TypedExpression):
     operand: TypedExpression
@@ -366,7 +388,7 @@ def is_constant(expression: TypedExpression) -> bool:
 # --- text ----------------------------------------------------------------------------------
 
 
-def _name(name: str) -> str:
+def name_text(name: str) -> str:
     """A name as SQL writes it: bare when that means the same."""
     bare = name.replace("_", "A").replace("@", "A")
     return name if bare.isalnum() and bare == bare.upper() and not name[0].isdigit() else t.quoted(name)
@@ -387,13 +409,25 @@ def literal_text(value: Any, type_: t.SqlType) -> str:
     return str(value)
 
 
+@dataclass(frozen=True, slots=True)
+class _Words(TypedExpression):
+    words: str
+
+
+def written(expression: TypedExpression) -> str:
+    """`text` with the columns of joined sources as the query names them, for messages."""
+    return text(replace_columns(expression, lambda c: _Words(c.shown, type=c.type, span=c.span) if c.shown else None))
+
+
 def text(expression: TypedExpression) -> str:
     """Canonical SQL of an expression, for messages and EXPLAIN.  Implicit casts are not shown."""
     match expression:
+        case _Words(words=words):
+            return words
         case ColumnRef(name=name):
-            return name if name in RESERVED_NAMES else _name(name)
+            return name if name in RESERVED_NAMES else name_text(name)
         case ParameterRef(name=name):
-            return _name(name)
+            return name_text(name)
         case Literal(value=value, type=type_):
             return literal_text(value, type_)
         case UnitWord(unit=unit):
@@ -413,7 +447,7 @@ def text(expression: TypedExpression) -> str:
         ):
             return f"{name}({', '.join(map(text, arguments))})"
         case LambdaNode(parameters=parameters, body=body):
-            names = [_name(n) for n, _ in parameters]
+            names = [name_text(n) for n, _ in parameters]
             return f"{names[0] if len(names) == 1 else '(' + ', '.join(names) + ')'} => {text(body)}"
         case Negate(operand=operand):
             return f"-{text(operand)}"
@@ -431,6 +465,8 @@ def text(expression: TypedExpression) -> str:
             return f"({text(operand)} {'NOT ' if negated else ''}BETWEEN {text(low)} AND {text(high)})"
         case In(operand=operand, items=items, negated=negated):
             return f"({text(operand)} {'NOT ' if negated else ''}IN ({', '.join(map(text, items))}))"
+        case InValues(operand=operand, found=found, negated=negated):
+            return f"({text(operand)} {'NOT ' if negated else ''}IN (SELECT: {len(found.values)} values))"
         case Like(operand=operand, pattern=pattern, escape=escape, negated=negated):
             ending = "" if escape is None else f" ESCAPE {literal_text(escape, t.STRING)}"
             return f"({text(operand)} {'NOT ' if negated else ''}LIKE {text(pattern)}{ending})"
@@ -445,11 +481,11 @@ def text(expression: TypedExpression) -> str:
         case Subscript(base=base, index=index):
             return f"{text(base)}[{text(index)}]"
         case FieldAccess(base=base, field=name):
-            return f"{text(base)}->{_name(name)}"
+            return f"{text(base)}->{name_text(name)}"
         case ArrayMake(items=items):
             return f"ARRAY[{', '.join(map(text, items))}]"
         case MapMake(entries=entries):
             return f"MAP({', '.join(f'{text(k)}:={text(v)}' for k, v in entries)})"
         case StructMake(fields=members):
-            return f"STRUCT({', '.join(f'{_name(n)}:={text(e)}' for n, e in members)})"
+            return f"STRUCT({', '.join(f'{name_text(n)}:={text(e)}' for n, e in members)})"
     raise AssertionError(f"no text for {type(expression).__name__}")

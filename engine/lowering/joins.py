@@ -27,6 +27,8 @@ def stream_stream_join(build: Builder, node: p.StreamStreamJoin, inputs: Sequenc
         before_ms, after_ms = after_ms, before_ms
     sides = ((node.left_where, node.left.schema), (node.right_where, node.right.schema))
     wheres = [None if e is None else build.predicate(e, s) for e, s in sides]
+    sizes = [None if side.window is None else side.window.size_ms for side in (node.left, node.right)]
+    size_ms = sizes[0] if sizes[0] != sizes[1] else None
 
     def make(context: OperatorContext) -> Operator:
         return StreamStreamJoin(
@@ -41,6 +43,7 @@ def stream_stream_join(build: Builder, node: p.StreamStreamJoin, inputs: Sequenc
             grace_ms=grace_ms,
             early=early,
             windowed=windowed,
+            window_size_ms=size_ms,
             wheres=(wheres[0], wheres[1]),
         )
 

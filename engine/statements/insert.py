@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ...errors import StatementError
+from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.unparse import unparse
 from ...limits import TIMESTAMP_MS_MAX
 from ...runtime.clock import now_ms
+from ...storage.schemas.defaults import FieldDefault, field_defaults
 from ..analysis.bind import NoColumns, bind_to
 from ..analysis.switches import check_expression
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression
 from ..expressions.temporal_text import parse_timestamp
 from ..results import Message
-from ..types import BIGINT, SqlType, to_arrow
+from ..schema import Column
+from ..types import BIGINT, DOUBLE, STRING, SqlType, Struct, to_arrow
 from . import records
 from .context import Context
 
@@ -73,11 +76,59 @@ def checked_values(context: Context, statement: ast.InsertValues) -> tuple[DataS
                 continue
             column = source.schema.find(name)
             assert column is not None
-            arrays[name] = evaluate(context, expression, column.type)
+            arrays[name] = evaluate(context, _completed(context, source, column, expression), column.type)
             values[name].append(arrays[name])
         _check_key(source, arrays, statement)
     columns = {name: parts[0] if len(parts) == 1 else pa.concat_arrays(parts) for name, parts in values.items()}
     return source, columns, times
+
+
+def _completed(context: Context, source: DataSource, column: Column, expression: ast.Expression) -> ast.Expression:
+    """STRUCT(..) with the fields that it lacks, where the source's fixed schema has defaults for them."""
+    format_ = source.key_format if column.role == "KEY" else source.value_format
+    schema_id, registry = format_.properties.get("schemaId"), context.engine.schemas
+    if schema_id is None or registry is None or not isinstance(expression, ast.StructConstructor):
+        return expression
+    known = field_defaults(registry.by_id(int(schema_id))).get(column.name)
+    return expression if known is None else _with_defaults(expression, column.type, known)
+
+
+def _with_defaults(expression: ast.Expression, type_: SqlType, known: FieldDefault) -> ast.Expression:
+    if not isinstance(expression, ast.StructConstructor) or not isinstance(type_, Struct):
+        return expression
+    given = dict(expression.fields)
+    types = dict(type_.fields)
+    fields: list[tuple[str, ast.Expression]] = [
+        (name, _with_defaults(value, types[name], known.fields[name]) if name in types and name in known.fields else value)
+        for name, value in expression.fields
+    ]
+    for name, field_type in type_.fields:
+        default = known.fields.get(name)
+        if name not in given and default is not None:
+            value = _as_literal(default.value, field_type, default, expression.span)
+            fields += [] if value is None else [(name, value)]
+    return replace(expression, fields=tuple(fields))
+
+
+def _as_literal(value: Any, type_: SqlType, known: FieldDefault, span: Span) -> ast.Expression | None:
+    """A default of JSON as an expression; None for null, and for what no literal says."""
+    match value:
+        case bool():
+            return ast.BooleanLiteral(value, span=span)
+        case int() if type_ != DOUBLE:
+            return ast.IntegerLiteral(value, span=span)
+        case int() | float():
+            return ast.DoubleLiteral(float(value), span=span)
+        case str() if type_ == STRING:
+            return ast.StringLiteral(value, span=span)
+        case dict() if isinstance(type_, Struct):
+            parts = [
+                (name, _as_literal(value.get(name), field, known.fields.get(name, FieldDefault()), span))
+                for name, field in type_.fields
+            ]
+            given = ast.StructConstructor(tuple((n, v) for n, v in parts if v is not None), span=span)
+            return _with_defaults(given, type_, known) if given.fields else None
+    return None
 
 
 def _checked_time(timestamp: int, statement: ast.InsertValues) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from ...grammar import ast
 from ...runtime.batch import Batch
 from ...runtime.dataflow import Dataflow
+from ..analysis.joins import check_window_sizes
 from ..analysis.query import QueryContext, analyse
 from ..analysis.resolved import ResolvedQuery
 from ..analysis.sink import SinkRequest
@@ -62,9 +63,18 @@ class PlannedQuery:
     plan: PlanNode
 
 
-def plan_query(ground: Ground, query: ast.Query, sink: SinkRequest | None = None) -> PlannedQuery:
-    """Analyse and plan.  Raises: StatementError."""
+def plan_query(ground: Ground, query: ast.Query, sink: SinkRequest | None = None, *, again: bool = False) -> PlannedQuery:
+    """Analyse and plan.
+
+    Args:
+        again: the query is there already: rules that came later are not asked.
+
+    Raises:
+        StatementError: the query is wrong.
+    """
     resolved = analyse(query, QueryContext(ground.catalog, ground.functions, ground.options, sink))
+    if resolved.joins and not again:
+        check_window_sizes(resolved.sources)
     return PlannedQuery(resolved, optimise(build(resolved)))
 
 
@@ -121,10 +131,10 @@ def plan_again(ground: Ground, entry: QueryEntry, statement: ast.Statement) -> P
     """
     match statement:
         case ast.CreateAsSelect(kind=kind, name=name, query=query, properties=properties):
-            planned = plan_query(ground, query, SinkRequest(kind, name, properties))
+            planned = plan_query(ground, query, SinkRequest(kind, name, properties), again=True)
         case ast.InsertSelect(query=query, properties=properties):
             target = ground.catalog.sources[entry.sink]
-            planned = plan_query(ground, query, SinkRequest(target.kind, target.name, properties, insert=True))
+            planned = plan_query(ground, query, SinkRequest(target.kind, target.name, properties, insert=True), again=True)
         case _:
             planned = plan_source_table(ground.catalog.sources[entry.sink])
     return ready(ground, planned, entry)

@@ -31,12 +31,13 @@ def store_keys(schema: pa.Schema, key_count: int, windowed: bool) -> pa.Schema:
     return pa.schema([*list(schema)[:key_count], *(WINDOW_BOUNDS if windowed else ())])
 
 
-def keys_of(batch: Batch, windowed: bool) -> list[Any]:
-    """The columns that rows are joined on."""
+def keys_of(batch: Batch, windowed: bool, size_ms: int | None = None) -> list[Any]:
+    """The columns that rows are joined on.  With ``size_ms`` all windows have that size, so only their starts count."""
     if not windowed:
         return list(batch.keys)
     assert batch.window_starts is not None and batch.window_ends is not None
-    return [*batch.keys, pa.array(batch.window_starts), pa.array(batch.window_ends)]
+    ends = batch.window_ends if size_ms is None else batch.window_starts + size_ms
+    return [*batch.keys, pa.array(batch.window_starts), pa.array(ends)]
 
 
 def present_keys(keys: Sequence[Any]) -> Bools | None:

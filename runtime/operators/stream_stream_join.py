@@ -108,6 +108,7 @@ class StreamStreamJoin(Operator):
         grace_ms: int | None,
         early: bool = False,
         windowed: bool = False,
+        window_size_ms: int | None = None,
         wheres: tuple[Kernel | None, Kernel | None] = (None, None),
     ) -> None:
         """
@@ -121,6 +122,7 @@ class StreamStreamJoin(Operator):
             grace_ms: None if the statement has no GRACE PERIOD.
             early: see the class.
             windowed: rows of both inputs have window bounds, which are joined on too.
+            window_size_ms: of the result's windows, where those of the inputs differ in size: their starts are joined on.
             wheres: for INNER, a predicate for each side: of its rows, those for which it is not true move times and no more.
                 They are counted as nothing: a filter behind the join would have left out all that they are in.
         """
@@ -128,6 +130,7 @@ class StreamStreamJoin(Operator):
         self._schema = schema
         self._key_count = key_count
         self._windowed = windowed
+        self._window_size_ms = window_size_ms
         self._outer = kind in ("LEFT", "FULL"), kind in ("RIGHT", "FULL")
         self._eager = grace_ms is None
         grace_ms = LEGACY_GRACE_MS if grace_ms is None else grace_ms
@@ -228,7 +231,7 @@ class StreamStreamJoin(Operator):
         for side, (batch, place) in enumerate(zip(batches, places)):
             buffer, seen = self._buffers[side], observed[side]
             first = self._times["left_rows" if side == 0 else "right_rows"]
-            keys = keys_of(batch, self._windowed)
+            keys = keys_of(batch, self._windowed, self._window_size_ms)
             kept = np.flatnonzero(batch.timestamps > seen[place] - self._retention_ms)
             rows = first + np.arange(len(batch), dtype=np.int64)
             if len(kept) == len(batch):

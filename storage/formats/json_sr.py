@@ -14,12 +14,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..schemas.defaults import field_defaults
 from ..schemas.json import json_schema
 from ..schemas.registry import SchemaRegistry, SchemaText
 from .base import Decoded, Encoded, SerdeOptions
 from .json import JsonSerde
+from .json_writer import json_column, objects_of_texts
 from .schema_serde import HEADER_BYTES, header, subject_of
-from .values import binary_array, binary_parts, malformed, nulls_of, without_prefix
+from .values import binary_array, binary_parts, malformed, nulls_of, row_count, without, without_prefix
 
 
 class JsonSchemaSerde:
@@ -30,7 +32,7 @@ class JsonSchemaSerde:
         self._options = options
         self._wrap = wrap
         self._json = JsonSerde(wrap)
-        self._written: tuple[pa.Schema, bytes] | None = None
+        self._written: tuple[pa.Schema, bytes, tuple[tuple[str, str], ...]] | None = None
 
     def schema_of(self, schema: pa.Schema) -> SchemaText:
         """The JSON Schema that the columns give."""
@@ -47,6 +49,20 @@ class JsonSchemaSerde:
             return self._options.schema_id
         subject = subject_of(self._options.topic, self._options.is_key)
         return self._registry.register(subject, self.schema_of(schema))
+
+    def _left_out(self, schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+        """The fields of a fixed schema that no column is for, and the JSON texts that stand there: the default or null.
+
+        As Connect's writer does, which fills in a record of the schema.
+        """
+        if self._options.schema_id is None or not (self._wrap or len(schema) != 1):
+            return ()
+        fields = field_defaults(self._registry.by_id(self._options.schema_id))
+        return tuple(
+            (name, json.dumps(found.value, separators=(",", ":")))
+            for name, found in fields.items()
+            if name not in schema.names
+        )
 
     def decode(self, data: Any, schema: pa.Schema) -> Decoded:
         """See `Serde.decode`."""
@@ -74,7 +90,15 @@ class JsonSchemaSerde:
     def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
         """See `Serde.encode`."""
         if self._written is None or not self._written[0].equals(schema):
-            self._written = (schema, header(self.register(schema)))
-        documents = self._json.encode(columns, schema, absent)
-        prefix = pa.scalar(self._written[1], pa.binary())
+            self._written = (schema, header(self.register(schema)), self._left_out(schema))
+        _, first, left_out = self._written
+        if left_out:
+            names = [*schema.names, *(name for name, _ in left_out)]
+            texts = [json_column(column) for column in columns]
+            count = row_count(columns, absent)
+            texts += [pa.array([text] * count, pa.string()) for _, text in left_out]
+            documents = Encoded(without(objects_of_texts(names, texts, count).cast(pa.binary()), absent), None)
+        else:
+            documents = self._json.encode(columns, schema, absent)
+        prefix = pa.scalar(first, pa.binary())
         return Encoded(pc.binary_join_element_wise(prefix, documents.data, b""), documents.malformed)

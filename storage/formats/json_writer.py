@@ -50,6 +50,14 @@ def json_objects(names: Sequence[str], columns: Sequence[Any], count: int) -> An
     return objects(befores, values, plain, count)
 
 
+def objects_of_texts(names: Sequence[str], texts: Sequence[Any], count: int) -> Any:
+    """string[n]: one object per row, of columns of JSON texts."""
+    pieces: list[Any] = []
+    for i, (name, column) in enumerate(zip(names, texts)):
+        pieces += [("," if i else "{") + quoted(name) + ":", column]
+    return pc.binary_join_element_wise(*pieces, "}", "") if pieces else pa.array(["{}"] * count, pa.string())
+
+
 def quoted(text: str) -> str:
     """A JSON text literal."""
     return msgspec.json.encode(text).decode("utf-8")
