@@ -147,6 +147,12 @@ class QueryOptions:
         "when an outer join of streams with a GRACE PERIOD puts out a row that has no match: once its grace is over, or, "
         "as ksqlDB does, at once if it comes when its window is over",
     )
+    deviation: Literal["exact", "running"] = _word(
+        "penstock.deviation",
+        "exact",
+        ("exact", "running"),
+        "how STDDEV_SAMP and STDDEV_SAMPLE are computed: from exact sums, or row by row with rounding, as ksqlDB does",
+    )
     log_late: bool = _switch(
         "penstock.log.late", False, "whether rows that come too late for their window or join are in the processing log"
     )

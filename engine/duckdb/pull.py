@@ -15,6 +15,7 @@ from ...errors import StatementError
 from ...limits import DUCKDB_MEMORY_BYTES
 from ...storage import interrupts
 from .check import Mention, duckdb_span, mentions
+from .watch import Watch, watched
 
 if TYPE_CHECKING:
     import duckdb
@@ -112,22 +113,21 @@ def run_select(
     moved = {m: physical[name] for m, (name, _) in tables.items() if m.name.lower() != physical[name].lower()}
     text = rewritten(sql, found, new, moved) if new or moved else sql
     connection = _connection(bounds)
+    watch: Watch | None = None
     try:
         for name, table in sources.items():
             connection.register(physical[name], renamed(table, new))
-        with interrupts.stopping(connection.interrupt):
+        with interrupts.stopping(connection.interrupt), watched(bounds.memory, connection.interrupt) as watch:
             relation = connection.sql(text, params=parameters)
             wide = [place for place, type_ in enumerate(relation.types) if str(type_) == "HUGEINT"]
             answer = _narrowed(_whole(relation.to_arrow_reader(_READ_ROWS), sql, bounds.memory), wide)
         return restored(answer, new)
     except duckdb.OutOfMemoryException as error:
-        raise StatementError(
-            f"DuckDB needs more than {bounds.memory:,} bytes for this query, which is penstock.duckdb.memory",
-            text=sql,
-            suggestion="Filter or aggregate earlier, or raise the property at connect().",
-        ) from error
+        raise _too_large(bounds, sql) from error
     except duckdb.Error as error:
         interrupts.check()  # raises what stopped it
+        if watch is not None and watch.exceeded:
+            raise _too_large(bounds, sql) from error
         raise _wrong("DuckDB refuses this query", error, sql if text == sql else None) from error
     except (pa.ArrowException, OverflowError, RuntimeError, TypeError, ValueError) as error:
         interrupts.check()
@@ -135,6 +135,14 @@ def run_select(
         raise StatementError(f"this query cannot be answered: {_first_line(error)}", text=sql) from error
     finally:
         connection.close()
+
+
+def _too_large(bounds: Bounds, sql: str) -> StatementError:
+    return StatementError(
+        f"DuckDB needs more than {bounds.memory:,} bytes for this query, which is penstock.duckdb.memory",
+        text=sql,
+        suggestion="Filter or aggregate earlier, or raise the property at connect().",
+    )
 
 
 def _physical(tables: Mapping[Mention, tuple[str, pa.Table]]) -> dict[str, str]:

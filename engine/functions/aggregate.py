@@ -40,7 +40,9 @@ _ORDERED = ("INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "DATE", "TIME", "TIM
 
 
 def configured(name: str, aggregator: Aggregator, options: QueryOptions) -> Aggregator:
-    """The aggregator as the options want it: COLLECT_LIST and COLLECT_SET have a limit."""
+    """The aggregator as the options want it: COLLECT_LIST and COLLECT_SET have a limit, deviations may be ksqlDB's."""
+    if isinstance(aggregator, Deviation) and options.deviation == "running":
+        return aggregator.running()
     if isinstance(aggregator, CollectList | CollectSet):
         return aggregator.limited(
             options.collect_list_limit if name.upper() == "COLLECT_LIST" else options.collect_set_limit

@@ -19,6 +19,7 @@ from ...runtime.batch import Bools
 from ...runtime.kernel import Segments, State, StateField
 from ...runtime.segmented import final_sums, running_sums
 from .. import types as t
+from .aggregate_numeric import add_up, signs
 from .aggregate_values import mask_of_nulls
 
 Floats = npt.NDArray[np.float64]
@@ -57,6 +58,7 @@ class Deviation:
     nested_state = True
 
     def __init__(self, type_: t.SqlType, *, root: bool) -> None:
+        self._type = type_
         self._root = root
         dtype, arrow = (_FLOAT64, pa.float64()) if type_ == t.DOUBLE else (_INT64, pa.int64())
         self.fields: tuple[StateField, ...] = (
@@ -81,6 +83,10 @@ class Deviation:
             return final, None
         nothing = np.zeros(len(running_counts))
         return final, [nothing, running_counts, nothing, *running_values, *running_products]
+
+    def running(self) -> RunningDeviation:
+        """The same function as ksqlDB has it."""
+        return RunningDeviation(self._type, root=self._root)
 
     def _as_sums(self, state: State) -> State:
         """A state as this version has it, with nothing in SUM and M2."""
@@ -123,6 +129,70 @@ class Deviation:
             infinite = np.isinf(xx[0][groups]) & np.isfinite(x[0][groups])
             variance[groups[infinite]] = np.inf
         return pa.array(variance)
+
+
+class RunningDeviation:
+    """`Deviation` as ksqlDB has it (``penstock.deviation`` = ``running``): rounded at every row, in their order.
+
+    The squared deviations are updated value by value (Youngs and Cramer): M2 += (n v - sum)^2 / (n (n - 1)).  Rows that are
+    taken back leave a rounding error behind, and NaN for ever.
+    """
+
+    result_type: ClassVar[Any] = pa.float64()
+    can_undo = True
+    can_merge = True
+    nested_state = True
+
+    def __init__(self, type_: t.SqlType, *, root: bool) -> None:
+        self._root = root
+        self._dtype = _FLOAT64 if type_ == t.DOUBLE else _INT64
+        arrow = pa.float64() if type_ == t.DOUBLE else pa.int64()
+        self.fields = (
+            StateField("SUM", self._dtype, arrow, self._dtype.type(0)),
+            StateField("COUNT", _INT64, pa.int64(), 0),
+            StateField("M2", _FLOAT64, pa.float64(), 0.0),
+        )
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        array = arguments[0]
+        steps = signs(~mask_of_nulls(array), undo)
+        if array.null_count:
+            array = array.fill_null(0)
+        values = np.asarray(array.to_numpy(zero_copy_only=False), self._dtype)
+        signed = values if undo is None else np.where(undo, -values, values)
+        sums, running_sum = add_up(segments, state[0], signed, True)
+        counts, running_count = add_up(segments, state[1], steps, True)
+        assert running_sum is not None and running_count is not None
+        # With the value among them, there are n values that sum up to ``total``: after adding it, before taking it back.
+        n, total = running_count, running_sum
+        if undo is not None:
+            taken = steps < 0
+            n = np.where(taken, n + 1, n)
+            total = np.where(taken, total + values, total)
+        increments = np.zeros(len(values), np.float64)
+        deviation = (n * values - total).astype(np.float64)
+        np.divide(deviation * deviation, n * (n - 1), out=increments, where=(steps != 0) & (n > 1))
+        increments *= steps
+        squares, running_squares = add_up(segments, state[2], increments, every)
+        if running_squares is None:
+            return [sums, counts, squares], None
+        return [sums, counts, squares], [running_sum, running_count, running_squares]
+
+    @np.errstate(divide="ignore", over="ignore", invalid="ignore")
+    def merge(self, left: State, right: State) -> State:
+        n, m = left[1].astype(np.float64), right[1].astype(np.float64)
+        gap = left[0] / n - right[0] / m
+        between = np.where((n > 0) & (m > 0), gap * gap * n * m / (n + m), 0.0)
+        return [left[0] + right[0], left[1] + right[1], left[2] + right[2] + between]
+
+    def result(self, state: State) -> Any:
+        variance = np.zeros(len(state[2]), np.float64)
+        np.divide(state[2], state[1] - 1, out=variance, where=state[1] > 1)
+        # Taking rows back may leave a rounding error below zero.
+        return pa.array(np.sqrt(np.maximum(variance, 0.0)) if self._root else variance)
 
 
 class Correlation:

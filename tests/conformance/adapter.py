@@ -68,6 +68,7 @@ class PenstockAdapter:
                 "penstock.internal.topics": "true",
                 "penstock.emit.final.expired": "drop",
                 "penstock.join.unmatched": "early",
+                "penstock.deviation": "running",
                 **{k: v for k, v in settings.items() if _ours(k)},
             },
         )

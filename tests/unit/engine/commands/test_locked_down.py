@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock.engine.database import Database, connect
+from penstock.engine.duckdb.watch import resident_bytes
 from penstock.errors import StatementError
 
 
@@ -287,3 +288,21 @@ def test_parameters_that_do_not_fit_are_refused(db: Database, parameters: object
     """Whatever is given in place of one value."""
     with pytest.raises(StatementError):
         db.duckdb("SELECT ?::BIGINT", parameters=parameters)  # type: ignore[arg-type]
+
+
+def test_texts_that_duckdb_does_not_count() -> None:
+    """Texts that are joined again and again, in subqueries inside of each other, end at the same bound."""
+    if resident_bytes() is None:
+        pytest.skip("how large a process is cannot be told here")
+    with connect(None, threads=0, settings={"penstock.duckdb.memory": str(16 * 1024 * 1024)}) as database:
+        database.execute("CREATE STREAM s (id INT KEY, x STRING) WITH (PARTITIONS=1);")
+        database.insert("s", {"id": 1, "x": "x" * 100_000})
+        query = "SELECT x FROM s"
+        for _ in range(7):
+            query = f"SELECT x || x || x || x AS x FROM ({query})"
+        before = resident_bytes()
+        with pytest.raises(StatementError, match=r"which is penstock\.duckdb\.memory"):
+            database.duckdb(f"SELECT length(x) FROM ({query})")
+        after = resident_bytes()
+        assert before is not None and after is not None and after - before < 1 << 30
+        assert database.duckdb("SELECT length(x || x) FROM s").fetchall() == [(200_000,)]

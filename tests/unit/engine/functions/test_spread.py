@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock import connect
 from penstock.engine import types as t
 from penstock.engine.functions.aggregate_spread import Correlation, Deviation
 from penstock.runtime import exact_sums, state_values
@@ -175,3 +176,21 @@ def test_a_state_of_before_goes_on() -> None:
     assert correlation.results()[0] == 1.0
     correlation.feed(pa.float64(), [(0, (1.0, 2.0), True)], every=False)
     assert correlation.results()[0] == 1.0
+
+
+def test_ksqldbs_way_is_a_property() -> None:
+    """Its rounding at every row; the values are those of one of its published cases."""
+    found = {}
+    for way in ("exact", "running"):
+        with connect(None, threads=0) as db:
+            db.execute(
+                f"SET 'penstock.deviation' = '{way}';"
+                "CREATE STREAM s (k INT KEY, v DOUBLE) WITH (PARTITIONS=1, VALUE_FORMAT='JSON');"
+                "CREATE TABLE t AS SELECT k, STDDEV_SAMP(v) AS d FROM s GROUP BY k;"
+            )
+            db.insert("s", [{"k": 1, "v": v} for v in (1.0, 3.0, 4.0)])
+            db.drain()
+            ((found[way],),) = db.sql("SELECT d FROM t;").fetchall()
+    exact = float(gap([1.0, 3.0, 4.0], [1.0, 3.0, 4.0]) / 6)
+    assert found["exact"] == exact
+    assert found["running"] == pytest.approx(exact) and found["running"] != exact
