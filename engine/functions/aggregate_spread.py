@@ -138,7 +138,7 @@ class RunningDeviation:
     taken back leave a rounding error behind, and NaN for ever.
     """
 
-    result_type: ClassVar[Any] = pa.float64()
+    result_type: Any = pa.float64()
     can_undo = True
     can_merge = True
     nested_state = True
