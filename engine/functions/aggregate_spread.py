@@ -138,9 +138,11 @@ class RunningDeviation:
     taken back leave a rounding error behind, and NaN for ever.
     """
 
-    result_type: Any = pa.float64()
+    result_type = pa.float64()
     can_undo = True
     can_merge = True
+    orderless = False
+    picks_from: int | None = None
     nested_state = True
 
     def __init__(self, type_: t.SqlType, *, root: bool) -> None:
