@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..engine.relation import Relation
 from ..engine.results import Description, Listing, Message, PrintResult, PushResult, Result
 from .errors import InterfaceError, NotSupportedError, translated
 
-if TYPE_CHECKING:
-    from .connection import Connection
-
 Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+
+class Executing(Protocol):
+    """A connection, as its cursors see it."""
+
+    def run(self, operation: str, parameters: Parameters) -> Result:
+        """Execute one statement.  Raises: PenstockError, NotSupportedError."""
+        ...
+
+    def check_open(self) -> None:
+        """Raises: InterfaceError, if it is closed."""
+        ...
 
 
 class Cursor:
@@ -30,7 +39,7 @@ class Cursor:
     arraysize = 1
     lastrowid = None
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Executing) -> None:
         self.connection = connection
         self.rowcount = -1
         self._relation: Relation | None = None

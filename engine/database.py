@@ -20,8 +20,7 @@ from ..runtime.metrics import Progress, RecoveryProgress
 from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.backup import Backup, backup_directory
-from ..storage.log.local.commit.measures import CommitMeasures
-from ..storage.log.local.local_log import LocalLog
+from ..storage.log.measures import CommitMeasures
 from ..storage.log.protocol import Log, OffsetReset
 from .callers import frame_of_caller
 from .catalog import Catalog, DataSource
@@ -384,8 +383,7 @@ class Database(ClientMethods):
     @property
     def commit_measures(self) -> CommitMeasures | None:
         """How long commits took and how often the disk was asked, since it was opened; None where the log is no files."""
-        log = self._engine.log
-        return log.committer.measures if isinstance(log, LocalLog) else None
+        return self._engine.log.measures
 
     @property
     def statements_executed(self) -> int:

@@ -41,7 +41,6 @@ from .change_codec import from_plain, to_plain
 from .changes import Change
 
 TOPIC = STATEMENTS
-_READ_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +113,9 @@ class Journal:
         Raises:
             StorageError: a record is not what `append` writes.
         """
-        offset, end = self._log.start_offset(TOPIC, 0), self.next_offset
-        while offset < end:
-            records = self._log.read(TOPIC, 0, offset, rows_max=_READ_ROWS)
+        for records in self._log.scan(TOPIC, 0, self._log.start_offset(TOPIC, 0)):
             for place, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
                 yield self._entry(place, value)
-            offset = records.next_offset
 
     def _entry(self, offset: int, value: Any) -> JournalEntry:
         try:

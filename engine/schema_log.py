@@ -21,7 +21,6 @@ from ..storage.log.protocol import Log, Records, TopicConfig
 TOPIC = SCHEMAS
 URL_PROPERTY = "ksql.schema.registry.url"
 _SERVER = "kept.by"
-_READ_ROWS = 10_000
 
 
 def open_registry(log: Log, url: str = "") -> SchemaRegistry:
@@ -83,10 +82,7 @@ def _check_same(own: EmbeddedRegistry, remote: SchemaRegistry) -> None:
 
 
 def _records(log: Log) -> Iterator[tuple[bytes, bytes | None]]:
-    offset, end = log.start_offset(TOPIC, 0), log.end_offset(TOPIC, 0)
-    while offset < end:
-        records = log.read(TOPIC, 0, offset, rows_max=_READ_ROWS)
+    for records in log.scan(TOPIC, 0, log.start_offset(TOPIC, 0)):
         keys = [] if records.keys is None else records.keys.to_pylist()
         # (a record without a key is none of the registry's: versions before this one let anybody write here)
         yield from ((key, value) for key, value in zip(keys, records.values.to_pylist()) if key is not None)
-        offset = records.next_offset

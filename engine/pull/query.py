@@ -15,28 +15,15 @@ from ...grammar.selects import as_table_query
 from ...storage import interrupts
 from ..analysis.bind import NoColumns, bind
 from ..analysis.coercion import coerce, common_type, list_type
-from ..analysis.scope import FromSource
 from ..expressions.nodes import ColumnRef, Literal, TypedExpression
 from ..functions.registry import Registry
 from ..query_options import QueryOptions
 from ..schema import Column, Schema
 from ..types import STRING, SqlType, to_arrow
+from .from_tables import FromTable
 from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, sorted_rows, whole
 from .scope import TableScope, made_source
 from .select import Selected, near_output, output_place, select
-
-
-@dataclass(frozen=True, slots=True)
-class FromTable:
-    """What stands in FROM: its columns, and its rows when they are needed.
-
-    Attributes:
-        read: takes the condition of WHERE where the table stands alone, to find rows by key; gives the rows, or more.
-    """
-
-    source: FromSource
-    read: Callable[[TypedExpression | None], Rows]
-
 
 OpenTable = Callable[[ast.SourceRef, bool], FromTable]
 """A stream or table of the catalog, and whether it is joined with others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,14 +40,12 @@ from ..expressions.nodes import (
 )
 from ..schema import RESERVED_NAMES
 from ..types import BOOLEAN, Array, Map, SqlType, Struct
+from .from_tables import FromTable, Tables
 from .groups import aggregate
 from .joins import all_of, conjuncts, join
 from .rows import Rows, SortKey, evaluate, row_codes
 from .scope import TableScope
 from .windows import window_values
-
-if TYPE_CHECKING:
-    from .query import Environment, FromTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +64,7 @@ class Selected:
     roots: tuple[SourceColumn | None, ...] = ()
 
 
-def select(
-    body: ast.Select, order_by: Sequence[ast.OrderItem], environment: Environment, outer: TableScope | None
-) -> Selected:
+def select(body: ast.Select, order_by: Sequence[ast.OrderItem], environment: Tables, outer: TableScope | None) -> Selected:
     """Answer one SELECT.
 
     Raises:
@@ -78,7 +74,7 @@ def select(
 
 
 class _Select:
-    def __init__(self, body: ast.Select, environment: Environment, outer: TableScope | None) -> None:
+    def __init__(self, body: ast.Select, environment: Tables, outer: TableScope | None) -> None:
         self.body = body
         self.environment = environment
         self.outer = outer

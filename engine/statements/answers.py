@@ -19,7 +19,8 @@ from ..analysis.switches import check_expression
 from ..catalog import DataSource
 from ..expressions.nodes import TypedExpression
 from ..pull.explain import steps_of
-from ..pull.query import Environment, FromTable, answer, arrow_of, schema_of
+from ..pull.from_tables import FromTable
+from ..pull.query import Environment, answer, arrow_of, schema_of
 from ..pull.rows import Rows, whole
 from ..results import Table
 from ..schema import Schema

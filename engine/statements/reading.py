@@ -15,8 +15,6 @@ from ..catalog import DataSource
 from ..serdes import key_schema, serdes_of, value_schema
 from .context import Context
 
-_READ_ROWS = 1_000
-
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
@@ -53,13 +51,10 @@ def next_record(context: Context, source: DataSource, after: int) -> SourceRecor
 
 
 def _rows_after(context: Context, topic: str, partition: int, after: int) -> Iterator[tuple[FetchedRecords, int]]:
-    offset, end = context.log.start_offset(topic, partition), context.log.end_offset(topic, partition)
-    while offset < end:
-        records = context.log.read(topic, partition, offset, rows_max=_READ_ROWS, reset="earliest")
+    for records in context.log.scan(topic, partition, context.log.start_offset(topic, partition)):
         first = int(np.searchsorted(records.arrivals, after, side="right"))
         for row in range(first, len(records)):
             yield records, row
-        offset = records.next_offset
 
 
 def _reader(context: Context, source: DataSource) -> Source:

@@ -33,7 +33,6 @@ from ..results import Result
 from ..state import Engine
 
 TOPIC = SUBMISSIONS
-_READ_ROWS = 10_000
 Alongside = Callable[[Transaction], None]
 _SESSION_ONLY = (ast.SetProperty, ast.UnsetProperty, ast.Define, ast.Undefine)
 
@@ -47,9 +46,7 @@ def submitted(log: Log, name: str) -> list[str]:
     found: list[str] = []
     if TOPIC not in log.topics():
         return found
-    offset, end = log.start_offset(TOPIC, 0), log.end_offset(TOPIC, 0)
-    while offset < end:
-        records = log.read(TOPIC, 0, offset, rows_max=_READ_ROWS)
+    for records in log.scan(TOPIC, 0, log.start_offset(TOPIC, 0)):
         for place, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
             try:
                 note = msgspec.json.decode(value)
@@ -62,7 +59,6 @@ def submitted(log: Log, name: str) -> list[str]:
                     path=TOPIC,
                     action="restore the database's directory from a copy",
                 ) from error
-        offset = records.next_offset
     return found
 
 

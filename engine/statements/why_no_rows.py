@@ -332,12 +332,10 @@ def _newest_reason(case: _Case) -> str:
         return ""
     start, end = log.start_offset(processing_log.TOPIC, 0), log.end_offset(processing_log.TOPIC, 0)
     place, newest = max(start, end - 1000), ""
-    while place < end:
-        records = log.read(processing_log.TOPIC, 0, place, rows_max=1000, reset="earliest")
+    for records in log.scan(processing_log.TOPIC, 0, place):
         for row in () if records.values is None else records.values.to_pylist():
             if row is not None and row["LOGGER"].startswith(f"processing.{case.entry.id}."):
                 newest = _reason(row["MESSAGE"])
-        place = records.next_offset
     return newest
 
 

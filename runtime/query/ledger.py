@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from ...storage.log.protocol import Log, TopicPartition, Transaction
 from ..metrics import Account
 
@@ -46,8 +48,8 @@ class Ledger(Protocol):
 class CommittedLedger:
     """The ledger of a persistent query.
 
-    Positions are those of one consumer group per source.  The account is kept where the log has a place for numbers of a
-    group: as positions of a group of its own, in topics named after the counters, which nothing reads.
+    Positions are those of one consumer group per source.  The account is the metadata of a group of its own, as JSON.  (A
+    directory from before has it as positions of that group, in topics named after the counters.)
     """
 
     log: Log
@@ -64,6 +66,9 @@ class CommittedLedger:
 
     def account(self) -> Account:
         """See `Ledger`."""
+        kept = self.log.metadata(self._account_group)
+        if kept is not None:
+            return msgspec.json.decode(kept, type=Account)
         saved = {name: count for (name, _), count in self.log.positions(self._account_group).items()}
         return Account(**{name: saved.get(name, 0) for name in _COUNTERS})
 
@@ -71,7 +76,7 @@ class CommittedLedger:
         """See `Ledger`."""
         for source, positions in places.items():
             transaction.set_positions(self._group(source), positions)
-        transaction.set_positions(self._account_group, {(name, 0): getattr(account, name) for name in _COUNTERS})
+        transaction.set_metadata(self._account_group, msgspec.json.encode(account).decode())
 
     def groups(self, sources: Iterable[str]) -> Sequence[str]:
         """See `Ledger`."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import StorageError
+from .measures import CommitMeasures
 
 Int64s = npt.NDArray[np.int64]
 TopicPartition = tuple[str, int]
@@ -236,6 +237,10 @@ class Log(Protocol):
     def capabilities(self) -> LogCapabilities:
         """What this log has of what not every log has."""
         ...
+
+    @property
+    def measures(self) -> CommitMeasures | None:
+        """What commits have cost since it was opened; None where it does not know that (its files are elsewhere)."""
 
     @property
     def foreign(self) -> bool:

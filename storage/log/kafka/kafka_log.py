@@ -67,6 +67,11 @@ class KafkaLog:
     # --- what it is --------------------------------------------------------------------------------------------------
 
     @property
+    def measures(self) -> None:
+        """See `protocol.Log.measures`: the brokers have them."""
+        return None
+
+    @property
     def capabilities(self) -> LogCapabilities:
         """See `protocol.Log.capabilities`."""
         return _CAPABILITIES

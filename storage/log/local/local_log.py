@@ -23,6 +23,7 @@ from ....errors import OffsetOutOfRangeError, StorageError
 from ... import interrupts
 from ...files import Files, RealFiles, discard
 from ...layout import open_directory, partition_directory, topic_directory, upgrade
+from ..measures import CommitMeasures
 from ..partitioner import partitions_of
 from ..protocol import (
     FetchedRecords,
@@ -52,7 +53,7 @@ __all__ = ["LocalLog"]
 
 
 _CAPABILITIES = LogCapabilities(total_order=True, typed_values=True, joint_epochs=True, stable_records=True)
-_NUMBERS = {"capabilities", "foreign", "check_process", "epoch", "arrival_end", "next_turn"}
+_NUMBERS = {"capabilities", "measures", "foreign", "check_process", "epoch", "arrival_end", "next_turn"}
 _QUICK = {"topics", "config", "topic_id", "topic", *_NUMBERS}
 """What takes no lock (or one of C's, for nothing but a number)."""
 
@@ -122,6 +123,11 @@ class LocalLog:
     def capabilities(self) -> LogCapabilities:
         """See `protocol.Log.capabilities`: all of them."""
         return _CAPABILITIES
+
+    @property
+    def measures(self) -> CommitMeasures:
+        """See `protocol.Log.measures`."""
+        return self.committer.measures
 
     @property
     def foreign(self) -> bool:

@@ -258,3 +258,17 @@ def test_the_commits_of_many_queries_share_syncs(tmp_path: Path, monkeypatch: py
         monkeypatch.undo()
         for number in range(6):
             assert db.sql(f"SELECT N FROM T{number} WHERE K = 1").fetchone() == (20,)
+
+
+def test_an_account_from_before_is_read_and_goes_on(log: Log) -> None:
+    """A directory from before has a query's counters as positions of a group; the next commit writes them as metadata."""
+    transaction = log.transaction()
+    transaction.set_positions("Q#account", {("read", 0): 7, ("written", 0): 5})
+    transaction.set_positions("Q/S", {("in", 0): 7})
+    transaction.commit()
+    run = start(log, None, rows_max=10)
+    assert (run.account.read, run.account.written, run.account.late) == (7, 5, 0)
+    run.step()
+    again = start(log, None, rows_max=10)
+    assert (again.account.read, again.account.written) == (17, 15)
+    assert again.positions == {("in", 0): 17}

@@ -39,6 +39,7 @@ from .....errors import StorageError
 from ....combining import Combiner
 from ....files import Files, NothingSyncedError, discard
 from ....layout import journal_path, partition_directory
+from ...measures import CommitMeasures
 from ...protocol import Outcome
 from ...settings import LogSettings
 from ..log_state import LogState
@@ -49,7 +50,6 @@ from .contents import Contents
 from .in_flight import InFlight, WriteLock
 from .journal import Journal
 from .log_end import LogEnd
-from .measures import CommitMeasures
 
 __all__ = ["Committer"]
 
