@@ -7,7 +7,7 @@ WORKERS ?= 2
 # long runs: one part after the other, and what it covered is printed when it ends
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
-.PHONY: setup demo examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations foreign-kafka kafka kafka-jars test-kafka kill-demo bench sanitize clean server-clients http-fuzz console console-tools test-console console-screenshots
+.PHONY: setup demo pictures examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations foreign-kafka kafka kafka-jars test-kafka kill-demo bench sanitize clean server-clients http-fuzz console console-tools test-console console-screenshots
 
 setup: $(STAMP)
 
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml $(wildcard build_tools/*.py kernels/source/*)
 
 demo: setup
 	$(BIN)/python examples/flights/demo.py
+
+pictures: setup
+	$(BIN)/python docs/pictures/make.py
 
 examples: setup
 	$(BIN)/python -m pytest tests/examples -q

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         PrintResult,
         PushResult,
         PushRow,
+        Result,
         Submitted,
         Table,
     )
@@ -111,6 +112,7 @@ _HOMES = {
     "RepairPlan": "storage.repair",
     "QueryHandle": "engine.database",
     "RawRecord": "runtime.clients.records",
+    "Result": "engine.results",
     "Session": "engine.session",
     "Server": "server.serving",
     "ServerConfig": "server.config",
@@ -180,6 +182,7 @@ __all__ = [
     "RawRecord",
     "Relation",
     "RepairPlan",
+    "Result",
     "Session",
     "Server",
     "ServerConfig",

@@ -113,7 +113,7 @@ class Catalog:
             near = difflib.get_close_matches(name, self.sources, 3)
             raise UnknownSourceError(
                 f"there is no stream or table named {name}",
-                suggestion=f"Did you mean {' or '.join(near)}?" if near else None,
+                suggestion=f"Did you mean {' or '.join(near)}?" if near else "SHOW STREAMS; and SHOW TABLES; list them.",
             )
         return found
 

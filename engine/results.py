@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..errors import StatementError
 from ..runtime.subscriptions import PushRow, Subscription
 from ..runtime.topic_tail import TopicRecord, TopicTail
 from .relation import Relation, instant
@@ -34,8 +35,41 @@ __all__ = [
 ]
 
 
+class Result:
+    """What a statement gave: a `Message`, `Listing`, `Description`, `Table`, `PushResult` or `PrintResult`.
+
+    Whoever knows which statement it was asks for what that one gives, `relation` or `pushed`; ``match`` tells them apart.
+
+    Attributes:
+        kind: names the statement in the words of the dialect: ``create stream``, ``show queries``, ``select``, ..
+        statement: its canonical text; empty where the text is known anyhow.
+    """
+
+    __slots__ = ()
+    kind: str
+    statement: str
+
+    @property
+    def relation(self) -> Relation:
+        """The rows of a SELECT that was answered, or of SHOW.  Raises: StatementError, if it gave none."""
+        if isinstance(self, Relation):
+            return self
+        raise StatementError(f"{_article(self.kind)} gives no table", suggestion="SELECT and SHOW do.")
+
+    @property
+    def pushed(self) -> Subscription:
+        """The rows of a push query, as they come.  Raises: StatementError, if it is none."""
+        if isinstance(self, PushResult):
+            return self.subscription
+        raise StatementError(f"{_article(self.kind)} is no push query", suggestion="Write SELECT .. EMIT CHANGES.")
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind} statement" if kind else "this statement"
+
+
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(Result):
     """A statement that changed something.
 
     Attributes:
@@ -56,7 +90,7 @@ class Message:
         return self.text
 
 
-class Listing(Relation):
+class Listing(Relation, Result):
     """A list of things: SHOW .., DESCRIBE FUNCTION.  It can become whatever a table can.
 
     Attributes:
@@ -130,7 +164,7 @@ def _listed(values: list[Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class Description(Result):
     """Something described in full: DESCRIBE, EXPLAIN.
 
     Attributes:
@@ -160,7 +194,7 @@ class ProtobufRows:
     messages: tuple[bytes, ...]
 
 
-class Table(Relation):
+class Table(Relation, Result):
     """The rows of a query that was answered, held as Arrow.
 
     Attributes:
@@ -168,6 +202,9 @@ class Table(Relation):
         limit_reached: LIMIT cut the result.
         final_message: what a server would say after the last row: why a stream was not read further; None for tables.
     """
+
+    kind = "select"
+    statement = ""
 
     def __init__(
         self, table: pa.Table, schema: Schema | None = None, *, limit_reached: bool = False, final_message: str | None = None
@@ -197,7 +234,7 @@ class Table(Relation):
 
 
 @dataclass(slots=True)
-class PushResult:
+class PushResult(Result):
     """A running push query: iterate ``subscription`` for its rows.
 
     Attributes:
@@ -211,6 +248,8 @@ class PushResult:
     query_id: str | None = None
     key_places: tuple[int, ...] = ()
     windowed: bool = False
+    kind: str = "push query"
+    statement: str = ""
 
     def __iter__(self) -> Iterator[PushRow]:
         return iter(self.subscription)
@@ -248,13 +287,14 @@ class PrintedRecord:
 
 
 @dataclass(slots=True)
-class PrintResult:
+class PrintResult(Result):
     """What PRINT gives: iterate it for the records (`PrintedRecord`), those to come included, until LIMIT or ``close()``."""
 
     tail: TopicTail
     topic: str
     _read: Callable[[TopicRecord], PrintedRecord]
     statement: str = ""
+    kind: str = "print"
 
     def poll(self, timeout_s: float | None = 0.0) -> PrintedRecord | None:
         """The next record, waiting for it at most so long (None waits for ever); None if there is none or it is over."""
@@ -296,6 +336,3 @@ class Submitted:
     name: str
     known: tuple[str, ...]
     results: tuple[Result, ...]
-
-
-Result = Message | Listing | Description | Table | PushResult | PrintResult

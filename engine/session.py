@@ -334,7 +334,9 @@ class Session(ClientMethods):
         self._check_open()
         check_name(name, "what data is registered under")
         if {name, name.upper()} & self.catalog.sources.keys():
-            raise StatementError(f"{name} cannot be registered: a stream or table has this name")
+            raise StatementError(
+                f"{name} cannot be registered: a stream or table has this name", suggestion="Register it under another name."
+            )
         self._state.frames[name.lower()] = as_arrow(data)
 
     def unregister(self, name: str) -> None:

@@ -83,7 +83,9 @@ def check(name: str, value: object) -> tuple[str, str]:
         raise StatementError(f"{name} must be true or false, not {text!r}")
     if found.choices and text not in found.choices:
         listed = ", ".join(c or "empty" for c in found.choices)
-        raise StatementError(f"{name} must be one of {listed}, not {text!r}")
+        raise StatementError(
+            f"{name} must be one of {listed}, not {text!r}", suggestion=f"For example: '{found.choices[0]}'."
+        )
     return name, text
 
 

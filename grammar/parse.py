@@ -59,9 +59,14 @@ def parse_statement(text: str) -> ast.Statement:
     """
     parsed = parse(text)
     if not parsed:
-        raise StatementError("there is no statement here", text=text)
+        raise StatementError("there is no statement here", text=text, suggestion="Write one: SELECT .., SHOW STREAMS, ..")
     if len(parsed) > 1:
-        raise StatementError("one statement was expected, but another one follows", span=parsed[1].statement.span, text=text)
+        raise StatementError(
+            "one statement was expected, but another one follows",
+            span=parsed[1].statement.span,
+            text=text,
+            suggestion="execute() takes several; give this one by itself.",
+        )
     return parsed[0].statement
 
 

@@ -43,11 +43,16 @@ _FOREIGN = {
     "UPDATE": "There is no UPDATE: insert a row with the same key instead",
     "MERGE": "There is no MERGE: insert a row with the same key instead",
     "NATURAL": "There is no NATURAL JOIN: write JOIN .. USING (..)",
+    "RENAME": "Nothing can be renamed: CREATE .. AS SELECT it under the new name, and DROP the old one",
+    "AUTO_INCREMENT": "Keys are given by whoever inserts: there are no numbers of the database's own",
+    "DEFAULT": "Columns have no defaults: whoever inserts gives all values, or NULL",
+    "TRUNCATE": "Nothing can be emptied: DROP .. DELETE TOPIC, and CREATE it again",
     **{
         word: f"{word} is not in this dialect: {_DOOR}"
         for word in (
             "ASOF", "CUBE", "FETCH", "FILTER", "GLOB", "GROUPING", "ILIKE", "LATERAL", "PIVOT", "POSITIONAL", "QUALIFY",
-            "RECURSIVE", "ROLLUP", "SEMI", "ANTI", "SIMILAR", "TABLESAMPLE", "UNPIVOT", "ANY", "SOME",
+            "RECURSIVE", "ROLLUP", "SEMI", "ANTI", "SIMILAR", "TABLESAMPLE", "UNPIVOT", "ANY", "SOME", "EXCLUDE", "COLUMNS",
+            "ATTACH", "COPY", "PRAGMA",
         )
     },
 }  # fmt: skip
@@ -67,7 +72,9 @@ def syntax_error(text: str, token: Token, previous: list[Token], states: list[in
         if group == "end" and previous:
             start = previous[-1][2] - 1
             end = start + 1
-        suggestion = _suggestion(text, (group, token[1], token[2]), previous, accepted, grammar) if lexeme == ";" else None
+        suggestion = _habit("", previous, text, accepted)
+        if suggestion is None and lexeme == ";":
+            suggestion = _suggestion(text, (group, token[1], token[2]), previous, accepted, grammar)
     else:
         message = f"{_shown(lexeme)} was not expected here"
         suggestion = _suggestion(text, token, previous, accepted, grammar)
@@ -113,6 +120,9 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
         return f"A text stands in quotes: '{lexeme}'."
     if previous and previous[-1][0] == "TEXT" and previous[-1][2] == start:
         return "A quote inside of a text is written twice: ''."
+    habit = _habit(lexeme, previous, text, accepted)
+    if habit is not None:
+        return habit
     before = text[previous[-1][1] : previous[-1][2]].upper() if previous and previous[-1][0] == "IDENTIFIER" else ""
     for foreign in (word, before):
         if foreign in _FOREIGN:
@@ -127,9 +137,63 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
         if before == "EMIT":
             return "Write EMIT CHANGES or EMIT FINAL."
         likely = _keywords_at(text, previous[-1][2], grammar)
-        near = [] if before in grammar.keywords else difflib.get_close_matches(before, likely, 1, 0.75)
+        near = [] if before in grammar.keywords or word in _FOREIGN else difflib.get_close_matches(before, likely, 1, 0.77)
         if near:
             return f"Did you mean {near[0]} instead of {before}?"
+    return _missing(lexeme, group, accepted, grammar)
+
+
+def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -> str | None:
+    """What people write by habit, and what is written here."""
+    words = [text[start:end].upper() for _, start, end in previous]
+    word, last, last_two = lexeme.upper(), words[-1:], words[-2:]
+    inside = words[len(words) - words[::-1].index("WITH") :] if "WITH" in words else []
+    if inside[:1] == ["("] and ")" not in inside and last in (["("], [","]) and word in _OTHER_PROPERTIES:
+        return f"The property is called {_OTHER_PROPERTIES[word]}."
+    if word == "=" and last == ["="]:
+        return "Equality is written with one =."
+    if word == "ALL" and last_two == ["GROUP", "BY"]:
+        return "Name what to group by: GROUP BY column, .."
+    if word == "WINDOW" and "GROUP" in words:
+        return "WINDOW stands before WHERE and GROUP BY: FROM .. WINDOW TUMBLING (SIZE 1 HOUR) .. GROUP BY .."
+    if word == "EMIT" and words[-2:-1] == ["LIMIT"]:
+        return f"LIMIT stands last: EMIT CHANGES LIMIT {words[-1]}."
+    if word == "FROM" and not words:
+        return "Write SELECT * FROM .."
+    if last in (["FROM"], ["JOIN"]) and lexeme[:1] == "'":
+        return f"A file becomes a stream first: CREATE STREAM name FROM {lexeme};"
+    if last == ["("] and words[-2:-1] == ["SESSION"] and word == "SIZE":
+        return "A session window has a gap and no size: WINDOW SESSION (30 MINUTES)."
+    if "HOURS" in accepted and word in ("", ")", ",") and words and words[-1].isdecimal():
+        return f"A length of time has a unit: {words[-1]} MINUTES."
+    if word == ")" and "HOPPING" in words and accepted == ["COMMA"]:
+        return "Windows that overlap say how far apart they begin: HOPPING (SIZE 1 HOUR, ADVANCE BY 10 MINUTES)."
+    if "ON" in accepted and "USING" in accepted and word in ("", ";", "EMIT", "WHERE", "GROUP", "LIMIT"):
+        return "A JOIN needs its condition: JOIN .. ON a.x = b.y."
+    if word in ("", ";") and last == ["COLUMN"]:
+        return "A column has a name and a type: ADD COLUMN name STRING."
+    return None
+
+
+_OTHER_PROPERTIES = {
+    "TOPIC": "KAFKA_TOPIC",
+    "PARTITION": "PARTITIONS",
+    "KEY": "KEY_FORMAT (a column is a key by KEY after its type)",
+}
+"""Words that cannot be names of properties, and what is meant by them in a WITH clause."""
+
+
+def _missing(lexeme: str, group: str, accepted: list[str], grammar: Tables) -> str | None:
+    """What probably only lacks before a token: a comma between two things, or the one thing that can stand there."""
+    found = _readable(accepted, grammar)
+    if '","' in found and group in (*_NAMES, "TEXT", "INTEGER"):
+        return f"Is a comma{' or FROM' if 'FROM' in found else ''} missing before {_shown(lexeme)}?"
+    if len(found) == 1 and found[0][:1] == '"':
+        wanted = found[0].strip('"')
+        return f"Write {wanted} before {_shown(lexeme)}."
+    if len(found) == 1 and found[0].isupper():
+        is_word = lexeme.upper() in grammar.keywords
+        return f"Only {found[0]} can stand here." if is_word else f"Write {found[0]} before {_shown(lexeme)}."
     return None
 
 

@@ -24,7 +24,7 @@ from ..engine.database import Database, connect
 from ..engine.results import Description, Listing, Message, PrintResult, PushResult, Result, Table
 from ..errors import PenstockError
 from .live import LiveTable
-from .show import Text, shown
+from .show import Chart, Text, shown
 
 SECONDS_DEFAULT = 60.0
 """How long a push query is shown unless the cell says otherwise."""
@@ -42,6 +42,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--close", action="store_true", help="close the database that --open has opened")
     parser.add_argument("--into", metavar="NAME", help="put the last result into this variable, too")
     parser.add_argument("--seconds", type=float, default=SECONDS_DEFAULT, help="show push queries for so long")
+    parser.add_argument("--chart", action="store_true", help="draw the numbers of results, live ones too")
+    parser.add_argument("--flow", action="store_true", help="show what flows into what, after the statements")
     parser.add_argument("--rows", type=int, default=20, help="rows to show of a live table")
     parser.add_argument("statement", nargs=argparse.REMAINDER)
     return parser
@@ -63,9 +65,14 @@ class KsqlMagics(Magics):  # type: ignore[misc]
         try:
             options, text = self._parsed(line, cell)
             self._choose(options)
-            if not text.strip():
-                return None
-            return self._run(text if text.rstrip().endswith(";") else text + "\n;", options)
+            found = None
+            if text.strip():
+                found = self._run(text if text.rstrip().endswith(";") else text + "\n;", options)
+            if options.flow:
+                if found is not None:
+                    display(found)
+                return self._opened().flow()
+            return found
         except PenstockError as error:
             display(Text(str(error), error=True))
             raise UsageError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
@@ -94,22 +101,27 @@ class KsqlMagics(Magics):  # type: ignore[misc]
             self.close()
             self.database, self._own = found, False
 
-    def _run(self, text: str, options: argparse.Namespace) -> Any:
+    def _opened(self) -> Database:
         if self.database is None:
             self.database, self._own = connect(), True
+        return self.database
+
+    def _run(self, text: str, options: argparse.Namespace) -> Any:
         last: Any = None
-        for result in self.database.steps(text):
+        for result in self._opened().steps(text):
             if last is not None:
                 display(shown(last))
             last = self._read(result, options)
         if options.into:
             self.names[options.into] = last
+        if options.chart and isinstance(last, Table):
+            return Chart(last)
         return None if isinstance(last, LiveTable) else shown(last)
 
     def _read(self, result: Result, options: argparse.Namespace) -> Any:
         match result:
             case PushResult():
-                live = LiveTable(result, rows_max=options.rows)
+                live = LiveTable(result, rows_max=options.rows, charted=options.chart)
                 live.run(options.seconds)
                 return live
             case PrintResult():

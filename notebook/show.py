@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import html
+import math
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
+from ..engine.flow_picture import Flow
+from ..engine.live_rows import WINDOW_BOUNDS, LiveRows
+from ..engine.relation import Relation
 from ..engine.results import Description, Listing, Message
 
 
@@ -39,7 +45,60 @@ class Sections:
         for heading, content in self.description.sections:
             body = content._repr_html_() if isinstance(content, Listing) else f"<pre>{html.escape(content)}</pre>"
             parts.append((f"<h5>{html.escape(heading)}</h5>" if heading else "") + body)
+        flow = self.description.details.get("flow")
+        if isinstance(flow, Flow):
+            parts.append(f"<h5>Flow</h5>{flow._repr_html_()}")
         return "".join(parts)
+
+
+class Chart:
+    """A bar for each number of a result, beside its value; as text it is the table."""
+
+    def __init__(self, table: Relation) -> None:
+        self.table = table
+
+    def __repr__(self) -> str:
+        return self.table.text()
+
+    def _repr_html_(self) -> str:
+        return bars_html(self.table.columns, list(self.table), None)
+
+
+def table_html(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """A table of texts."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
+    return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def bars_html(columns: Sequence[str], rows: Sequence[Sequence[Any]], live: LiveRows | None) -> str:
+    """The table of the rows, with a bar beside each number: as long as its share of the column's largest."""
+    numeric = [
+        place
+        for place, name in enumerate(columns)
+        if name not in WINDOW_BOUNDS and (values := [row[place] for row in rows if row[place] is not None])
+        if all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in values)
+    ]
+    most = {p: max((abs(float(row[p])) for row in rows if _drawn(row[p])), default=0.0) for p in numeric}
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
+    body = []
+    for row in rows:
+        cells = row if live is None else live.readable(row)
+        parts = []
+        for place, value in enumerate(cells):
+            text = html.escape("NULL" if value is None else str(value))
+            if place in most and _drawn(value) and most[place]:
+                share = abs(float(value)) / most[place]
+                bar = f"display:inline-block;height:.7em;width:{share * 12:.2f}em;background:#4477aa;margin-left:.5em"
+                parts.append(f'<td style="text-align:left">{text}<span aria-hidden="true" style="{bar}"></span></td>')
+            else:
+                parts.append(f"<td>{text}</td>")
+        body.append(f"<tr>{''.join(parts)}</tr>")
+    return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+
+
+def _drawn(value: Any) -> bool:
+    return isinstance(value, (int, float, Decimal)) and math.isfinite(value)
 
 
 def shown(result: Any) -> Any:

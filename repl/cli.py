@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = dict(_setting(text) for text in options.set)
         if options.command in TOOLS:
-            return run_tool(options, settings, _print, _complain, parser)
+            return run_tool(options, settings, _print, _complain, parser, _prompt_over)
         if options.command == "run":
             from .run import run_script
 
@@ -200,11 +200,25 @@ def _interact(connect: Callable[[Callable[[Any], None]], Any], format_: str) -> 
     from .opening import Opening
 
     opening = Opening(connect)
+    _print(f"penstock {__version__}. \\help lists commands.")
+    try:
+        return _prompt(opening, format_)
+    finally:
+        opening.database().close()
+
+
+def _prompt_over(database: Any) -> int:
+    """The prompt over a database that is open, and stays so.  Returns: the exit code."""
+    from .opening import Opening
+
+    return _prompt(Opening(lambda progress: database), "table")
+
+
+def _prompt(opening: Any, format_: str) -> int:
     from .pager import page
     from .prompt import interact
     from .shell import Shell
 
-    _print(f"penstock {__version__}. \\help lists commands.")
     terminal = sys.stdout if sys.stdout.isatty() else None
     shell = Shell(opening.database, _print, _width, page=page, height=_height, terminal=terminal)
     shell.format = format_
@@ -212,7 +226,6 @@ def _interact(connect: Callable[[Callable[[Any], None]], Any], format_: str) -> 
         interact(shell, history_path(), opening)
     finally:
         shell.close()
-        opening.database().close()
     return 0
 
 

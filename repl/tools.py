@@ -13,7 +13,7 @@ from .completion_script import SHELLS, script
 
 __all__ = ["TOOLS", "add_tools", "run_tool"]
 
-TOOLS = ("validate", "graph", "import", "export", "top", "doctor", "completion")
+TOOLS = ("demo", "validate", "graph", "import", "export", "top", "doctor", "completion")
 
 
 def add_tools(commands: Any, settings: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -24,6 +24,15 @@ def add_tools(commands: Any, settings: Callable[[argparse.ArgumentParser], None]
             name, help=text, description=f"{text[0].upper()}{text[1:]}.{' ' if more else ''}{more}"
         )
         return found
+
+    demo = add(
+        "demo",
+        "show a stream, a windowed table over it, and its rows as they change",
+        "Ctrl-C ends the table; a prompt over the same database follows.",
+    )
+    demo.add_argument("--rate", type=float, default=200.0, metavar="ROWS", help="payments per second (200)")
+    demo.add_argument("--seconds", type=float, metavar="S", help="end after so long, without a prompt")
+    demo.set_defaults(set=[])
 
     validate = add(
         "validate",
@@ -91,8 +100,9 @@ def run_tool(
     tell: Callable[[str], None],
     complain: Callable[[str], None],
     parser: Callable[[], argparse.ArgumentParser],
+    prompt: Callable[[Any], int],
 ) -> int:
-    """Do what was asked for.  Returns: the exit code.  Raises: PenstockError."""
+    """Do what was asked for; ``prompt`` is one over an open database.  Returns: the exit code.  Raises: PenstockError."""
     from .. import connect
 
     match options.command:
@@ -104,6 +114,12 @@ def run_tool(
             from .graph import graph_script
 
             return graph_script(options.file, options.out, settings, tell, complain)
+        case "demo":
+            from .demo import run_demo
+
+            if options.rate <= 0 or (options.seconds is not None and options.seconds <= 0):
+                raise StatementError("--rate and --seconds must be positive")
+            return run_demo(options.rate, options.seconds, tell, prompt)
         case "doctor":
             from .doctor import examine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine.results import Description, Listing, Message, PrintResult, PushResult, Table
+from ..engine.results import Description, Listing, Message
 from ..errors import PenstockError
 from ..grammar import ast
 from .access import Need, check, check_need
@@ -39,7 +39,7 @@ class OwnApi:
                     service.audit.refused(account.name, piece.text, error.message)
                     raise
                 result = session.execute(piece)
-                assert not isinstance(result, Table | PushResult | PrintResult)
+                assert isinstance(result, Message | Listing | Description)
                 if isinstance(result, Message) and result.kind not in ("set", "unset", "define", "undefine"):
                     service.audit.changed(account.name, piece.text)
                 done.append(result_json(self._visible(result, account)))

@@ -23,7 +23,7 @@ from ..functions import near_misses
 from ..functions.registry import Function, LambdaOf, Registry, Special
 from ..schema import WINDOW_BOUNDS
 from .bind_answers import bind_subquery, bind_window
-from .coercion import CAST_HINT, TEMPORAL, coerce, common_type, list_type
+from .coercion import TEMPORAL, cast_hint, coerce, common_type, list_type
 from .overloads import Argument, choose, spread
 from .types import resolve_type
 
@@ -303,7 +303,7 @@ class _Binder:
             raise StatementError(
                 f"{left.type} {e.operator} {right.type} is not possible: {n.written(left)} {e.operator} {n.written(right)}",
                 span=e.span,
-                suggestion=CAST_HINT,
+                suggestion=cast_hint(left, right),
             )
         try:
             type_ = arithmetic_type(e.operator, left.type, right.type)
@@ -386,7 +386,7 @@ class _Binder:
         raise StatementError(
             f"{n.written(left)} ({a}) cannot be compared with {n.written(right)} ({b}) by {operator}",
             span=span,
-            suggestion=CAST_HINT,
+            suggestion=cast_hint(left, right),
         )
 
     def _as(self, e: TypedExpression, type_: t.SqlType) -> TypedExpression:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation, localcontext
@@ -25,7 +26,22 @@ from ..expressions.temporal_text import parse_date, parse_time, parse_timestamp
 
 TEMPORAL = (t.DATE, t.TIME, t.TIMESTAMP)
 _RANK = {t.INTEGER: 0, t.BIGINT: 1, t.DOUBLE: 3}
-CAST_HINT = "You may need an explicit CAST."
+_NUMBER = re.compile(r"'[+-]?\d+(?:\.\d+)?'")
+
+
+def cast_hint(left: n.TypedExpression, right: n.TypedExpression) -> str:
+    """What to write where two values of different types meet."""
+    for side, other in ((left, right), (right, left)):
+        if isinstance(side.type, t.Array) and side.type.item == other.type:
+            return f"ARRAY_CONTAINS({n.written(side)}, {n.written(other)}) looks into an array."
+        if t.is_numeric(other.type) and _NUMBER.fullmatch(n.written(side)):
+            return f"Write {n.written(side)[1:-1]} without quotes."
+        if side.type == t.STRING and t.is_numeric(other.type) and n.written(other).isdecimal():
+            return f"Write '{n.written(other)}', or CAST({n.written(side)} AS {other.type})."
+    simple = [e for e in (right, left) if not isinstance(e.type, t.Array | t.Map | t.Struct)]
+    if len(simple) < 2:
+        return "A part of an array, map or struct is named as a[1], m['key'] or s->field."
+    return f"Write CAST({n.written(right)} AS {left.type}), or CAST({n.written(left)} AS {right.type})."
 
 
 def common_type(left: t.SqlType, right: t.SqlType) -> t.SqlType | None:
@@ -139,7 +155,21 @@ def coerce(
 
 
 def _bad(text: str, type_: t.SqlType, span: Span, reason: str = "") -> StatementError:
-    return StatementError(f"'{text}' is no {type_}" + (f": {reason}" if reason else ""), span=span)
+    example = _EXAMPLES.get(str(type_).partition("(")[0])
+    hint = None if example is None else f"{type_} is written as {example}."
+    return StatementError(f"'{text}' is no {type_}" + (f": {reason}" if reason else ""), span=span, suggestion=hint)
+
+
+_EXAMPLES = {
+    "BOOLEAN": "TRUE",
+    "INTEGER": "12",
+    "BIGINT": "12",
+    "DOUBLE": "1.5",
+    "DECIMAL": "1.50",
+    "DATE": "'2025-12-31'",
+    "TIME": "'23:59:59'",
+    "TIMESTAMP": "'2025-12-31T23:59:59'",
+}
 
 
 def boolean_of(text: str) -> bool | None:
@@ -316,5 +346,7 @@ def _widen(type_: t.SqlType, item: n.TypedExpression) -> t.SqlType:
         if type_ == t.STRING and (t.is_numeric(item.type) or item.type == t.BOOLEAN):
             return type_
     raise StatementError(
-        f"{n.written(item)} is {item.type}, which does not go with {type_}", span=item.span, suggestion=CAST_HINT
+        f"{n.written(item)} is {item.type}, which does not go with {type_}",
+        span=item.span,
+        suggestion=f"All of them have one type: write CAST({n.written(item)} AS {type_}).",
     )

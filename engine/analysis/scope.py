@@ -15,10 +15,12 @@ from ...errors import Span, StatementError
 from ...grammar import ast
 from ..catalog import Catalog, DataSource
 from ..expressions.nodes import ColumnRef, name_text
-from ..schema import PSEUDO_COLUMNS, WINDOW_BOUNDS
+from ..schema import PSEUDO_COLUMNS, RESERVED_NAMES, WINDOW_BOUNDS
 from ..types import BIGINT, INTEGER, SqlType
 
 SYNTHETIC_KEY = "ROWKEY"
+_SHOWN_MAX = 10
+"""Columns that an error lists."""
 _PSEUDO_TYPES: dict[str, SqlType] = {"ROWTIME": BIGINT, "ROWPARTITION": INTEGER, "ROWOFFSET": BIGINT}
 
 
@@ -252,10 +254,14 @@ class Scope:
             hint: str | None = f"Did you mean {near[0] if near[0] == near[0].upper() else f'`{near[0]}`'}?"
         elif self.clause in ("GROUP BY", "PARTITION BY", "WHERE", "HAVING"):
             hint = f"{self.clause} sees the columns of the sources, not the aliases of the SELECT list."
+            if self.clause in ("WHERE", "HAVING") and reference.qualifier is None:
+                hint += " A text is written in single quotes: 'text'."
         elif reference.name in WINDOW_BOUNDS:
             hint = "Only windowed sources, and the SELECT list of a windowed aggregation, have window bounds."
         else:
-            hint = None
+            shown = sorted(names - set(RESERVED_NAMES))
+            more = ", .." if len(shown) > _SHOWN_MAX else ""
+            hint = f"There are {', '.join(shown[:_SHOWN_MAX])}{more}." if shown else None
         return StatementError(f"{self.clause} column {written} does not exist", span=reference.span, suggestion=hint)
 
     def _aliases(self) -> str:

@@ -108,7 +108,11 @@ class WithClause:
         try:
             value = int(written)
         except ValueError:
-            raise StatementError(f"{name} must be a whole number, not {written!r}", span=self.span(name)) from None
+            raise StatementError(
+                f"{name} must be a whole number, not {written!r}",
+                span=self.span(name),
+                suggestion=f"For example: {name} = {max(least, 1)}.",
+            ) from None
         if value < least:
             raise StatementError(f"{name} must be at least {least}, not {value}", span=self.span(name))
         if value > most:

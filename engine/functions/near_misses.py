@@ -17,6 +17,7 @@ _ELSEWHERE = {
     "DATE_ADD": "DATEADD",
     "DATE_FORMAT": "FORMAT_DATE",
     "DATE_SUB": "DATESUB",
+    "DATE_TRUNC": "WINDOW TUMBLING (SIZE 1 HOUR), or FORMAT_TIMESTAMP with a pattern that ends at the hour",
     "FIRST": "EARLIEST_BY_OFFSET",
     "FIRST_VALUE": "EARLIEST_BY_OFFSET",
     "IF": "CASE WHEN .. THEN .. END",
@@ -51,4 +52,7 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     if elsewhere is not None:
         return f"It is called {elsewhere} here." if elsewhere in known else f"Use {elsewhere}."
     near = difflib.get_close_matches(name.upper(), known, 3, 0.75)
+    foreign = difflib.get_close_matches(name.upper(), _ELSEWHERE, 1, 0.8)
+    if foreign and not near:
+        return suggestion(foreign[0], known)
     return f"Did you mean {' or '.join(near)}?" if near else "SHOW FUNCTIONS; lists them all."

@@ -104,4 +104,7 @@ class KeyLookup:
                 f"{name} is windowed: a row is found by {', '.join(c.name for c in keys)} and window_start",
                 suggestion="Use rows(..) for the rows of all windows.",
             )
-        return StatementError(f"a row of {name} is found by {', '.join(c.name for c in keys)}")
+        return StatementError(
+            f"a row of {name} is found by {', '.join(c.name for c in keys)}",
+            suggestion=f"Write get({', '.join(c.name.lower() for c in keys)}): one value for each of them.",
+        )

@@ -343,5 +343,8 @@ def _admit(engine: Engine, topics: Sequence[str], producer: str | None, sequence
         StatementError: only one of producer and sequence is given.
     """
     if (producer is None) != (sequence is None):
-        raise StatementError("producer and sequence go together")
+        raise StatementError(
+            "producer and sequence go together",
+            suggestion="Give both, or neither: sequence=1, 2, .. for each insert of a producer.",
+        )
     engine.host.admit(topics)

@@ -50,7 +50,11 @@ def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
 def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
     """Section 3, CREATE OR REPLACE: keys stay, value columns keep place and type, new ones come last."""
     if old.schema.keys != new.schema.keys:
-        raise StatementError(f"{old.name} cannot be replaced: its key would change", span=span)
+        raise StatementError(
+            f"{old.name} cannot be replaced: its key would change",
+            span=span,
+            suggestion="DROP it first, or give the new one another name.",
+        )
     before, after = old.schema.values, new.schema.values
     for index, column in enumerate(before):
         if index >= len(after) or after[index] != column:

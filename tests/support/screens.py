@@ -10,8 +10,9 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fcntl import ioctl
+from html import escape
 from pathlib import Path
 
 import pyte
@@ -20,6 +21,26 @@ import penstock
 
 WAIT_S = 60
 ASKS_CURSOR = b"\x1b[6n"
+
+
+_COLOURS = {"blue": "#7aa2f7", "green": "#9ece6a", "magenta": "#bb9af7", "cyan": "#7dcfff", "red": "#f7768e"}
+
+
+def _runs(row: Mapping[int, pyte.screens.Char], columns: int) -> Iterator[tuple[int, str, pyte.screens.Char]]:
+    """The words of a line with their places, as far as they look alike; each wide character by itself."""
+    x = 0
+    while x < columns:
+        first = row[x]
+        start, text = x, ""
+        while x < columns and row[x]._replace(data="") == first._replace(data="") and row[x].data:
+            text += row[x].data
+            x += 1
+            if x < columns and not row[x].data:  # the second place of a wide character
+                x += 1
+                break
+        if text.strip() or first.reverse:
+            yield start, text.rstrip() if not first.reverse else text, first
+        x = max(x, start + 1)
 
 
 class Screen:
@@ -122,6 +143,35 @@ class Screen:
                     found.append(run)
                     run = ""
         return found
+
+    def svg(self) -> str:
+        """The screen as a picture; its description is the text on it."""
+        width, height = 8.4, 18.0
+        used = max((number for number, line in enumerate(self.lines, 1) if line), default=1)
+        wide, high = self._screen.columns * width + 24, used * height + 24
+        parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}" '
+            f'viewBox="0 0 {wide:.0f} {high:.0f}" role="img" aria-label="a terminal" '
+            'font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14">',
+            f"<desc>{escape(self.text.rstrip())}</desc>",
+            '<rect width="100%" height="100%" rx="8" fill="#15181e"/>',
+        ]
+        for y in range(used):
+            row = self._screen.buffer[y]
+            for x, text, cell in _runs(row, self._screen.columns):
+                left, base = 12 + x * width, 12 + y * height
+                style = ' font-weight="bold"' if cell.bold else ""
+                style += ' text-decoration="underline"' if cell.underscore else ""
+                colour = _COLOURS.get(cell.fg, "#d7dae0")
+                if cell.reverse:
+                    size = f'width="{len(text) * width:.1f}" height="{height:.1f}"'
+                    parts.append(f'<rect x="{left:.1f}" y="{base:.1f}" {size} fill="#d7dae0"/>')
+                    colour = "#15181e"
+                parts.append(
+                    f'<text x="{left:.1f}" y="{base + 13:.1f}" fill="{colour}"{style} xml:space="preserve">'
+                    f"{escape(text)}</text>"
+                )
+        return "\n".join([*parts, "</svg>"])
 
     def end(self) -> int:
         """The exit code, once it has ended by itself."""

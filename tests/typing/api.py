@@ -9,16 +9,13 @@ from pathlib import Path
 
 import penstock
 
-Result = (
-    penstock.Message | penstock.Listing | penstock.Description | penstock.Table | penstock.PushResult | penstock.PrintResult
-)
 version: str = penstock.__version__
 
 
 def open_and_execute(directory: Path) -> None:
     """A database is a context manager; settings by name or as keywords."""
     with penstock.connect(directory, settings={"auto.offset.reset": "earliest"}, threads=2) as database:
-        results: list[Result] = database.execute("SHOW STREAMS;")
+        results: list[penstock.Result] = database.execute("SHOW STREAMS;")
         for result in results:
             if isinstance(result, penstock.Message):
                 print(result.kind, result.text, result.details.get("query_id"))
@@ -29,6 +26,10 @@ def open_and_execute(directory: Path) -> None:
             elif isinstance(result, penstock.PushResult):
                 for pushed in result:
                     print(pushed.values, pushed.tombstone)
+        rows: list[tuple[object, ...]] = results[0].relation.fetchall()
+        print(rows, results[0].kind, results[0].statement)
+        for change in database.execute("SELECT * FROM spend EMIT CHANGES;")[0].pushed:
+            print(change.as_dict())
         submitted: penstock.Submitted = database.submit("CREATE TYPE t AS INT;", "shop.sql")
         print(submitted.known, submitted.results)
     memory: penstock.Database = penstock.connect(auto_offset_reset="earliest")
@@ -55,7 +56,7 @@ def write_and_read(database: penstock.Database) -> None:
 def sessions(database: penstock.Database) -> None:
     """Settings and variables of one's own."""
     with database.session({"auto.offset.reset": "earliest"}, variables={"n": "1"}, user="ada") as session:
-        results: list[Result] = session.execute("SHOW STREAMS;")
+        results: list[penstock.Result] = session.execute("SHOW STREAMS;")
         table: penstock.Table = session.sql("SELECT 1")
         other: penstock.Session = database.session()
         other.close()
@@ -218,3 +219,25 @@ loud: str = shout("hello")
 halves: float = half(3)
 split_up: list[str] = letters("abc")
 longest: str = Longest().aggregate("", "a")
+
+
+def look_and_listen(database: penstock.Database) -> None:
+    """The flow of queries, faults of statements that are not run, progress, live rows, errors."""
+    flow: penstock.Flow = database.flow()
+    path: Path = flow.to_svg("flow.svg")
+    names: list[str] = [box.name for box in flow.nodes]
+    faults: list[penstock.StatementError] = database.examiner().faults(["SELECT a FROM b;"])
+    for fault in faults:
+        print(fault.code, fault.hint, None if fault.span is None else (fault.span.line, fault.span.column), path, names)
+
+    def show(advance: penstock.Advance) -> None:
+        print(advance.done, advance.total, advance.unit)
+
+    with penstock.listening(show):
+        database.execute("CREATE STREAM orders FROM 'orders.csv' WITH (FOLLOW = TRUE);")
+    live = penstock.LiveRows(("K", "V"), (0,))
+    for row in database.subscribe("SELECT * FROM spend EMIT CHANGES"):
+        live.take(row)
+    print(live.latest(10))
+    watermark: int | None = database.queries["CTAS_SPEND_1"].progress().stream_time
+    print(watermark)

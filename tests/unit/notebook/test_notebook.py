@@ -74,3 +74,28 @@ def test_a_live_table_updates_in_place_and_stops_with_its_cell() -> None:
     assert outputs[4][0].text.strip() == "[('<b>', 1), ('a', 42), ('c', 1)] 0 stopped after 2 s"
     assert "2 rows read, over" in html_of(outputs[5])
     assert outputs[8][0].text.split() == ["stopped", "0", "4"]
+
+
+def test_charts_and_flows() -> None:
+    """Bars beside values, in results and in live tables; EXPLAIN and --flow draw an SVG with its words beside it."""
+    outputs = run(
+        "import penstock\ndb = penstock.connect(auto_offset_reset='earliest')\n%load_ext penstock\n%ksql --db db",
+        SETUP,
+        "db.wait_idle()",
+        "%ksql --chart SELECT * FROM t ORDER BY k;",
+        "%%ksql --chart --seconds 1\nSELECT * FROM t EMIT CHANGES;",
+        "%ksql EXPLAIN SELECT k, COUNT(*) AS n FROM s GROUP BY k EMIT CHANGES;",
+        "%ksql --flow",
+        "db.flow()",
+        "db.close()",
+    )
+    bars = html_of(outputs[3])
+    assert bars.count("<span") == 2 and "width:12.00em" in bars and "<td>&lt;b&gt;</td>" in bars
+    live = html_of(outputs[4])
+    assert live.count("<span") == 2 and "stopped after 1 s" in live and len(outputs[4]) == 1
+    assert "| 2" in outputs[4][0].data["text/plain"]
+    explained = html_of(outputs[5])
+    assert "<svg" in explained and "Aggregate" in explained and "<pre>" in explained
+    for output in (outputs[6][-1], outputs[7][-1]):
+        assert "<svg" in output.data["text/html"] and "<desc>" in output.data["text/html"]
+        assert output.data["text/plain"].splitlines()[-1].startswith("T (table, key K) <- CTAS_T_")

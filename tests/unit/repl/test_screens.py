@@ -247,3 +247,18 @@ def test_top(opened: Open, tmp_path: Path) -> None:
     screen.until("1970-01-01 00:01:01")
     screen.type("\x03")
     assert screen.end() == 0
+
+
+def test_the_demo(opened: Open) -> None:
+    """A live table by windows, then a SELECT over it and a prompt; what is on the screen can be a picture."""
+    screen = opened("demo", columns=90, lines=32)
+    screen.until("Ctrl-C ends")
+    screen.until(lambda s: s.text.count("Lisbon") >= 1 and "京都" in s.text)
+    assert "<desc>CREATE STREAM payments" in screen.svg()
+    screen.type("\x03")
+    screen.until("The payments go on")
+    screen.until("penstock>")
+    screen.type("SELECT COUNT(*) AS n FROM payments;\r")
+    screen.until("(1 row)")
+    screen.type("\x04")
+    assert screen.end() == 0

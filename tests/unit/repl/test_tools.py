@@ -136,3 +136,31 @@ def test_a_shell_completes(capsys: pytest.CaptureFixture[str]) -> None:
     assert offered("top", "--o") == ["--once"]
     assert "bashcompinit" in script("zsh", parser())
     assert "complete -c penstock -n '__fish_seen_subcommand_from top' -l once" in script("fish", parser())
+
+
+def test_the_demo_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its rows are lines, and it ends by itself."""
+    assert main(["demo", "--seconds", "2", "--rate", "50"]) == 0
+    said = capsys.readouterr().out
+    assert "+ WINDOWSTART=20" in said and "CITY | PAYMENTS" in " ".join(said.split()) and "rows)" in said
+    assert main(["demo", "--rate", "0"]) == 1
+
+
+def test_the_graph_of_a_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words, or as a new picture; faults are told, and what the rest makes is shown."""
+    script = tmp_path / "flow.sql"
+    script.write_text("CREATE STREAM s (k STRING KEY, v INT); CREATE TABLE t AS SELECT k, SUM(v) AS v FROM s GROUP BY k;")
+    assert main(["graph", str(script)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "S (stream, key K)",
+        "CTAS_T_1 (query) <- S",
+        "T (table, key K) <- CTAS_T_1",
+    ]
+    assert main(["graph", str(script), "-o", str(tmp_path / "flow.svg")]) == 0
+    assert "<desc>S (stream" in (tmp_path / "flow.svg").read_text(encoding="utf-8")
+    assert main(["graph", str(script), "-o", str(tmp_path / "flow.svg")]) == 1
+    assert main(["graph", str(script), "-o", str(tmp_path / "flow.png")]) == 1
+    script.write_text("CREATE STREAM s (k STRING KEY, v INT); SELECT w FROM s EMIT CHANGES;")
+    assert main(["graph", str(script)]) == 1
+    found = capsys.readouterr()
+    assert "column W does not exist" in found.err and "S (stream" in found.out
