@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,9 @@ from ..dataflow import Exchange
 from ..source import all_null
 
 
-def exchange(node: Exchange, log: Log, parts: Sequence[Batch], later: Collection[int] = ()) -> list[Batch]:
+def exchange(
+    node: Exchange, log: Log, parts: Sequence[Batch], later: Collection[int] = (), pool: Executor | None = None
+) -> list[Batch]:
     """What every partition gets of what the partitions have: each row goes to that of its key, in the order of positions.
 
     Rows without a key stay where they are; without a serde for keys all rows go to partition 0.
@@ -24,6 +27,7 @@ def exchange(node: Exchange, log: Log, parts: Sequence[Batch], later: Collection
     Args:
         parts: one batch per partition.
         later: columns that may become a `Later`.
+        pool: gathers the rows of several partitions side by side.
 
     Returns:
         the same.
@@ -47,7 +51,11 @@ def exchange(node: Exchange, log: Log, parts: Sequence[Batch], later: Collection
                 pieces[target].append(references(number, rows))
     batches = [parts[origin] for origin in filled]
     nothing = parts[0].slice(0, 0)
-    return [_in_order(batches, own, later) if own else nothing for own in pieces]
+
+    def gather(own: list[Int64s]) -> Batch:
+        return _in_order(batches, own, later) if own else nothing
+
+    return [gather(own) for own in pieces] if pool is None else list(pool.map(gather, pieces))
 
 
 def _in_order(batches: Sequence[Batch], pieces: Sequence[Int64s], later: Collection[int]) -> Batch:

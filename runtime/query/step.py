@@ -108,7 +108,7 @@ class StepComputer:
         pool = self._pool if len(self.tasks) > 1 and rows >= PARALLEL_ROWS_MIN else None
         for stage in range(max(self._depths) + 1):
             if stage:
-                self._exchange(stage, batches)
+                self._exchange(stage, batches, pool)
             if pool is None:
                 for task, own in zip(self.tasks, batches, strict=True):
                     task.run(stage, self._depths, own)
@@ -133,10 +133,10 @@ class StepComputer:
                 self._tallies[number].seconds += seconds
                 task.seconds[number] = 0.0
 
-    def _exchange(self, stage: int, batches: list[dict[int, Batch]]) -> None:
+    def _exchange(self, stage: int, batches: list[dict[int, Batch]], pool: Executor | None) -> None:
         for number, node in enumerate(self._dataflow.nodes):
             if isinstance(node, Exchange) and self._depths[number] == stage:
-                parts = exchange(node, self._log, [own[node.input] for own in batches], self._later[number])
+                parts = exchange(node, self._log, [own[node.input] for own in batches], self._later[number], pool)
                 for own, part in zip(batches, parts, strict=True):
                     own[number] = part
 
