@@ -105,3 +105,11 @@ def test_they_are_used_where_they_can_be() -> None:
         [AggregateCall(OneByOffset(t.BIGINT, latest=True, ignore_nulls=True), (1,))], final=False, before=False, grace_ms=100
     )
     assert not ordered._panes.fits(many.timestamps, 30)
+
+
+@pytest.mark.parametrize("far", [0, 1 << 61])
+def test_windows_go_out_by_row_and_then_by_start(far: int) -> None:
+    """However far apart they are."""
+    pairs = [(5, 0), (5, far + 5), (2, 10), (0, far + 10), (2, 5)]
+    order = panes._by_row(np.array([p[0] for p in pairs], np.int64), np.array([p[1] for p in pairs], np.int64))
+    assert [pairs[i] for i in order] == sorted(pairs)
