@@ -118,7 +118,8 @@ console-screenshots: console-tools
 	$(BIN)/python -m pytest tests/console/screenshots.py -q -rs
 
 http-fuzz: setup
-	PENSTOCK_HTTP_FUZZ=100000 $(BIN)/python -m pytest tests/unit/server/test_hostile.py -q
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[clients]"
+	PENSTOCK_HTTP_FUZZ=100000 $(BIN)/python -m pytest tests/unit/server/test_hostile.py tests/server_clients/test_schemathesis.py -q -s
 
 bench: setup
 	$(BIN)/python -m benchmarks

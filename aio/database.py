@@ -17,11 +17,12 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ..engine.catalog import Catalog
-from ..engine.database import Database, connect
+from ..engine.database import Database
 from ..engine.results import Result, Submitted, Table
 from ..engine.settings import Settings
 from ..runtime.host import Token
 from ..runtime.subscriptions import PushBatch, PushRow, Subscription
+from ..server.connecting import connect
 
 __all__ = ["AsyncDatabase", "AsyncSubscription", "connect_async"]
 
@@ -74,8 +75,13 @@ def _undone(undo: Callable[[_Returned], object], future: Future[_Returned]) -> N
         undo(future.result())
 
 
+def _closed(database: Database) -> None:
+    database.close()
+
+
 class connect_async:
-    """Open a database on an event loop: ``async with connect_async(path) as db``, or ``db = await connect_async(path)``.
+    """Open a database on an event loop: ``async with connect_async(path) as db``, or ``db = await connect_async(path)``; or
+    one that a server has open, by its address: ``connect_async("http://host:8088")``.
 
     Takes what `connect` takes and raises what it raises.  Cancelled, it closes what it has opened.
     """
@@ -87,7 +93,7 @@ class connect_async:
     async def _open(self) -> AsyncDatabase:
         threads = _Threads()
         try:
-            database = await threads.call(self._connect, undo=Database.close)
+            database = await threads.call(self._connect, undo=_closed)
         except BaseException:
             threads.shut_down()
             raise

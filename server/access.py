@@ -54,7 +54,7 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
                 return needs(inner, catalog, topic_prefix)  # there is nothing to explain, and maybe something to refuse
             return _reads(inner, catalog) or [Need("read")]
         case ast.Print(topic=topic):
-            return [_topic("read", topic, catalog)]
+            return [topic_need("read", topic, catalog)]
         case ast.InsertValues(target=target):
             return [_source("write", target, catalog), *_reads(statement, catalog)]
         case ast.Delete(target=target):
@@ -72,7 +72,7 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
         case ast.ControlQuery(query_id=query_id):
             return _of_query("write", query_id, catalog)
         case ast.AssertTopic(topic=topic):
-            return [_topic("read", topic, catalog)]
+            return [topic_need("read", topic, catalog)]
         case ast.AssertSchema():
             return [Need("read")]
         case ast.AssertValues(source=name):
@@ -138,7 +138,8 @@ def _source(role: str, name: str, catalog: Catalog) -> Need:
     return Need(role, (name,) if found is None else (name, found.topic), f"the source {name}")
 
 
-def _topic(role: str, name: str, catalog: Catalog) -> Need:
+def topic_need(role: str, name: str, catalog: Catalog) -> Need:
+    """A role over a topic, whichever of its names it is known by."""
     sources = [s.name for s in catalog.sources.values() if s.topic == name]
     return Need(role, (name, *sources), f"the topic {name}")
 
@@ -149,7 +150,7 @@ def _defines(name: str, properties: tuple[ast.Property, ...], catalog: Catalog, 
     given = [p.value for p in properties if p.name.upper() == "KAFKA_TOPIC"]
     topics = [value.value if isinstance(value, ast.StringLiteral) else "" for value in given]
     for topic in topics or ([topic_prefix + name] if topic_prefix else []):
-        yield _topic("write", topic, catalog)
+        yield topic_need("write", topic, catalog)
 
 
 def _why(name: str, catalog: Catalog) -> list[Need]:
@@ -175,4 +176,4 @@ def _of_query(role: str, query_id: str | None, catalog: Catalog) -> list[Need]:
     return [Need(role)] if query is None else [_source(role, query.sink, catalog)]
 
 
-__all__ = ["Need", "check", "check_need", "may_see", "needs"]
+__all__ = ["Need", "check", "check_need", "may_see", "needs", "topic_need"]

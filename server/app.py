@@ -12,8 +12,9 @@ from . import info, openapi, websocket
 from .accounts import EVERYBODY, Account
 from .checking import check_text
 from .guard import Guard
-from .http import JSON, KSQL_JSON, Receive, Request, Scope, Send
+from .http import ARROW, JSON, KSQL_JSON, Receive, Request, Scope, Send
 from .inserts import insert_arrow, inserts_stream
+from .log_api import LogApi
 from .metrics import exposition, families
 from .own_api import OwnApi
 from .problems import NOT_ALLOWED, ApiError
@@ -40,6 +41,7 @@ class Application:
         self._registry = RegistryApi(service)
         self._own = OwnApi(service)
         self._topics = TopicsApi(service)
+        self._log = LogApi(service)
         registry = self._registry.answer
         table: list[tuple[str, str, Callable[[Request, Account], Awaitable[None]]]] = [
             ("GET", "/", self._root),
@@ -67,6 +69,12 @@ class Application:
             ("GET", "/v1/topics/{name}", self._one_topic),
             ("GET", "/v1/topics/{name}/records", self._records),
             ("POST", "/v1/wait", self._wait),
+            ("POST", "/v1/submit", self._submit),
+            ("GET", "/v1/producers/{producer}", self._producer),
+            ("POST", "/v1/topics/{name}", self._log.change),
+            ("PATCH", "/v1/topics/{name}", self._log.change),
+            ("DELETE", "/v1/topics/{name}", self._log.change),
+            ("POST", "/v1/topics/{name}/records", self._log.produce),
             ("GET", "/v1/graph", self._graph),
             ("GET", "/status", self._all_statuses),
             ("GET", "/status/{type}/{entity:path}/{action}", self._status),
@@ -113,9 +121,15 @@ class Application:
             return f"/{first}", self._prefixes[first]
         if first == "console" and self._console is not None and wanted == "GET":
             return "/console", self._static
-        if any(path == known for _, known in self._exact):
-            return path, self._wrong_method
+        scope["penstock.allow"] = sorted({m for m, known in self._exact if known == path} | self._methods_of(scope))
+        if scope["penstock.allow"]:
+            return "(wrong method)", self._wrong_method
         return "(none)", self._nothing
+
+    def _methods_of(self, scope: Scope) -> set[str]:
+        """The methods of the routes that have the request's path."""
+        fitting = [route for route in self._routes if route.matches(scope)[0] != Match.NONE]
+        return {method for route in fitting for method in route.methods or ()}
 
     # --- handlers --------------------------------------------------------------------------
 
@@ -187,6 +201,9 @@ class Application:
         await request.respond_json(await self._service.workers.run(self._topics.one, name, account))
 
     async def _records(self, request: Request, account: Account) -> None:
+        if request.accepts((JSON, ARROW), JSON) == ARROW:
+            await self._log.consume(request, account)
+            return
         name, asked = request.path_parameters["name"], request.query
         await request.respond_json(await self._service.workers.run(self._topics.records, name, asked, account))
 
@@ -202,6 +219,15 @@ class Application:
     async def _one_query(self, request: Request, account: Account) -> None:
         found = await self._service.workers.run(self._own.query, request.path_parameters["id"], account)
         await request.respond_json(found)
+
+    async def _submit(self, request: Request, account: Account) -> None:
+        body = await request.json()
+        asked = sql_request(body, self._service.config.statement_chars_max, request.headers)
+        await request.respond_json(await self._service.workers.run(self._log.submit, asked, body.get("name"), account))
+
+    async def _producer(self, request: Request, account: Account) -> None:
+        producer = request.path_parameters["producer"]
+        await request.respond_json(await self._service.workers.run(self._log.last_sequence, producer, account))
 
     async def _wait(self, request: Request, account: Account) -> None:
         _check_known(account)
@@ -241,7 +267,8 @@ class Application:
         await request.respond(b"Not Found", "text/plain; charset=utf-8", 404)
 
     async def _wrong_method(self, request: Request, account: Account) -> None:
-        await request.respond(b"Method Not Allowed", "text/plain; charset=utf-8", 405)
+        allowed = ", ".join(request.scope["penstock.allow"])
+        await request.respond(b"Method Not Allowed", "text/plain; charset=utf-8", 405, [(b"allow", allowed.encode())])
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send, account: Account) -> None:
         await websocket.answer(self._service, self._queries, scope, receive, send, account)

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from .. import __version__
 from .http import ARROW, DELIMITED, EVENTS, JSON, KSQL_JSON
 
 _OBJECT: dict[str, Any] = {"type": "object"}
+_TEXT: dict[str, Any] = {"type": "string"}
 _SQL_MEMBERS: dict[str, Any] = {
     "streamsProperties": _OBJECT,
     "properties": _OBJECT,
@@ -23,47 +25,197 @@ _SQL_MEMBERS: dict[str, Any] = {
 _ERROR = {
     "type": "object",
     "required": ["@type", "error_code", "message"],
-    "properties": {"@type": {"type": "string"}, "error_code": {"type": "integer"}, "message": {"type": "string"}},
+    "properties": {"@type": _TEXT, "error_code": {"type": "integer"}, "message": _TEXT},
 }
+_REGISTRY_ERROR = {
+    "type": "object",
+    "required": ["error_code", "message"],
+    "properties": {"error_code": {"type": "integer"}, "message": _TEXT},
+}
+_SCHEMA: dict[str, Any] = {
+    "schema": _TEXT,
+    "schemaType": {"enum": ["AVRO", "JSON", "PROTOBUF"]},
+    "references": {"type": "array"},
+}
+_REGISTRY = "application/vnd.schemaregistry.v1+json"
+_PLAIN = "text/plain"
+_LEVEL = {"compatibility": _TEXT}
+_RECORD = {
+    "key": {"type": ["string", "null"], "contentEncoding": "base64"},
+    "value": {"type": ["string", "null"], "contentEncoding": "base64"},
+    "columns": {"type": ["string", "null"], "contentEncoding": "base64"},
+    "timestamp": {"type": ["integer", "null"]},
+    "headers": {"type": ["array", "null"]},
+    "partition": {"type": ["integer", "null"]},
+    "durable": {"type": ["boolean", "null"]},
+    "producer": {"type": ["string", "null"]},
+    "sequence": {"type": ["integer", "null"]},
+}
+_TOPIC = {"partitions": {"type": ["integer", "null"]}, "config": {"type": ["object", "null"]}}
 
 
-def _body(member: str) -> dict[str, Any]:
-    schema = {"type": "object", "required": [member], "properties": {member: {"type": "string"}, **_SQL_MEMBERS}}
-    return {"required": True, "content": {JSON: {"schema": schema}, KSQL_JSON: {"schema": schema}}}
+def _json(properties: dict[str, Any], *required: str, types: tuple[str, ...] = (JSON,)) -> dict[str, Any]:
+    """A body that is a JSON object."""
+    schema = {"type": "object", "required": list(required), "properties": properties}
+    return {"required": True, "content": {type_: {"schema": schema} for type_ in types}}
 
 
-def _json(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    schema = {"type": "object", "required": required, "properties": properties}
-    return {"required": True, "content": {JSON: {"schema": schema}}}
+def _sql(member: str, **more: Any) -> dict[str, Any]:
+    return _json({member: _TEXT, **_SQL_MEMBERS, **more}, member, *more, types=(JSON, KSQL_JSON))
 
 
-def _answers(*types: str, good: str = "200") -> dict[str, Any]:
-    error = {"description": "an error", "content": {JSON: {"schema": _ERROR}}}
+def _bytes(type_: str) -> dict[str, Any]:
+    return {"required": True, "content": {type_: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+def _operation(
+    path: str,
+    summary: str,
+    *types: str,
+    body: dict[str, Any] | None = None,
+    query: dict[str, dict[str, Any]] | None = None,
+    good: str = "200",
+) -> dict[str, Any]:
+    """What one method of a path does.
+
+    Args:
+        types: content types of the answer.
+        query: parameters of the address, with their schemas.
+        good: the status of success.
+    """
+    registry = _REGISTRY in types
+    problem = {_REGISTRY: {"schema": _REGISTRY_ERROR}} if registry else {JSON: {"schema": _ERROR}}
+    error = {"description": "an error", "content": {**problem, "text/plain; charset=utf-8": {}}}
     fine: dict[str, Any] = {"description": "the answer"}
     if types:
         fine["content"] = {type_: {} for type_ in types}
-    return {good: fine, "4XX": error, "5XX": error}
-
-
-def _get(
-    summary: str, *types: str, parameters: tuple[str, ...] = (), asked: dict[str, str] | None = None, good: str = "200"
-) -> dict[str, Any]:
-    """``parameters`` are parts of the path; ``asked``: parameters behind it, and what they mean."""
-    found: dict[str, Any] = {"summary": summary, "responses": _answers(*types, good=good)}
-    if parameters or asked:
-        text = {"schema": {"type": "string"}}
-        found["parameters"] = [{"name": name, "in": "path", "required": True, **text} for name in parameters]
-        found["parameters"] += [{"name": n, "in": "query", "description": d, **text} for n, d in (asked or {}).items()]
-    return {"get": found}
-
-
-def _post(summary: str, body: dict[str, Any], *types: str, parameters: tuple[str, ...] = ()) -> dict[str, Any]:
-    found: dict[str, Any] = {"summary": summary, "requestBody": body, "responses": _answers(*types)}
+    found: dict[str, Any] = {"summary": summary, "responses": {good: fine, "4XX": error, "5XX": error}}
+    if body is not None:
+        found["requestBody"] = body
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in (query or {}).items()]
     if parameters:
-        found["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters
-        ]
-    return {"post": found}
+        found["parameters"] = parameters
+    return found
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    """Method, path and description of all that the server answers."""
+    rows = (DELIMITED, JSON, KSQL_JSON, ARROW, EVENTS)
+    facts, own, registry = (KSQL_JSON, JSON), (JSON,), (_REGISTRY,)
+    flag = {"enum": ["true", "false"]}
+    names = {"type": "array", "items": _TEXT}
+    chosen = {"durable": flag, "producer": _TEXT, "sequence": {"type": "integer"}}
+    place = {name: {"type": "string", "description": meaning} for name, meaning in _RECORDS.items()}
+    schema = _json(_SCHEMA, "schema")
+    lines = _bytes(DELIMITED)
+    listed: list[tuple[str, str, str, tuple[str, ...], dict[str, Any]]] = [
+        ("get", "/", "leads to /info", (), {"good": "307"}),
+        ("get", "/info", "version and status", facts, {}),
+        ("get", "/healthcheck", "whether queries run", facts, {}),
+        ("get", "/v1/metadata", "version and cluster", facts, {}),
+        ("get", "/v1/metadata/id", "cluster", facts, {}),
+        ("get", "/chc/live", "whether the process lives", own, {}),
+        ("get", "/chc/ready", "whether it answers", own, {}),
+        ("post", "/ksql", "statements; one entity for each", facts, {"body": _sql("ksql")}),
+        ("post", "/ksql/terminate", "end all", facts, {"body": _json({"deleteTopicList": names})}),
+        ("post", "/query", "a SELECT or PRINT, rows in the old format", (*facts, ARROW, EVENTS), {"body": _sql("ksql")}),
+        ("post", "/query-stream", "a SELECT or PRINT, rows in the new format", rows, {"body": _sql("sql")}),
+        ("post", "/close-query", "end a push query", (), {"body": _json({"queryId": _TEXT}, "queryId")}),
+        ("post", "/inserts-stream", "insert rows, an object per line after {target}", (DELIMITED, JSON), {"body": lines}),
+        ("get", "/ws/query", "a SELECT or PRINT over a WebSocket", (), {"query": {"request": _TEXT}, "good": "101"}),
+        ("get", "/status", "commands and their outcomes", facts, {}),
+        ("get", "/status/{type}/{entity}/{action}", "a command's outcome", facts, {}),
+        ("get", "/clusterStatus", "this host, its queries and lags", facts, {}),
+        ("get", "/is_valid_property/{name}", "whether requests may set it", facts, {}),
+        (
+            "post",
+            "/v1/arrow/{stream}",
+            "insert an Arrow stream in one commit",
+            own,
+            {"body": _bytes(ARROW), "query": chosen},
+        ),
+        ("post", "/v1/arrow", "several streams, named by penstock-streams", own, {"body": _bytes(ARROW), "query": chosen}),
+        (
+            "post",
+            "/v1/complete",
+            "what could be typed at the cursor",
+            own,
+            {"body": _json({"text": _TEXT, "cursor": {"type": "integer"}}, "text")},
+        ),
+        ("get", "/v1/graph", "topics, sources and queries, with their places in a drawing", own, {}),
+        ("get", "/v1/account", "who asks, and what they may do", own, {}),
+        (
+            "post",
+            "/v1/check",
+            "a text's statements and what is wrong with them",
+            own,
+            {"body": _json({"text": _TEXT}, "text")},
+        ),
+        ("post", "/v1/execute", "statements; a result for each", own, {"body": _sql("ksql")}),
+        ("post", "/v1/submit", "a script, each statement once ever", own, {"body": _sql("ksql", name=_TEXT)}),
+        ("get", "/v1/catalog", "sources, queries, types, topics, functions", own, {}),
+        ("get", "/v1/queries/{id}", "a query's statement, progress, plan and positions", own, {}),
+        (
+            "post",
+            "/v1/wait",
+            "until a write is taken in, or queries are idle",
+            own,
+            {"body": _json({"token": {"type": ["string", "null"]}, "names": names, "timeout_s": {"type": "number"}})},
+        ),
+        ("get", "/v1/producers/{producer}", "the number of its last commit", own, {}),
+        ("get", "/v1/topics", "topics with their sizes", own, {}),
+        ("get", "/v1/topics/{name}", "a topic's partitions and config", own, {}),
+        ("post", "/v1/topics/{name}", "make a topic of bytes", own, {"body": _json(_TOPIC)}),
+        ("patch", "/v1/topics/{name}", "change its config, or add partitions", own, {"body": _json(_TOPIC)}),
+        ("delete", "/v1/topics/{name}", "delete a topic that nothing stands on", own, {}),
+        (
+            "get",
+            "/v1/topics/{name}/records",
+            "records as PRINT shows them, or all as Arrow",
+            (JSON, ARROW),
+            {"query": place},
+        ),
+        ("post", "/v1/topics/{name}/records", "append one record as it is", own, {"body": _json(_RECORD)}),
+        ("get", "/metrics", "Prometheus' text format", (_PLAIN,), {}),
+        ("get", "/openapi.json", "this document", own, {}),
+        ("get", "/subjects", "names of subjects", registry, {"query": {"subjectPrefix": _TEXT}}),
+        ("get", "/subjects/{subject}/versions", "numbers of versions", registry, {}),
+        ("post", "/subjects/{subject}/versions", "register a schema", registry, {"body": schema}),
+        ("post", "/subjects/{subject}", "find a schema's version", registry, {"body": schema}),
+        ("delete", "/subjects/{subject}", "remove a subject", registry, {"query": {"permanent": flag}}),
+        ("get", "/subjects/{subject}/versions/{version}", "a version", registry, {}),
+        ("get", "/subjects/{subject}/versions/{version}/schema", "its schema alone", registry, {}),
+        ("get", "/schemas/types", "kinds of schemas", registry, {}),
+        ("get", "/schemas/ids/{id}", "a schema", registry, {}),
+        ("get", "/schemas/ids/{id}/schema", "its text", registry, {}),
+        ("get", "/schemas/ids/{id}/versions", "subjects and versions that have it", registry, {}),
+        ("get", "/schemas/ids/{id}/subjects", "subjects that have it", registry, {}),
+        ("get", "/config", "the level of compatibility", registry, {}),
+        ("put", "/config", "set it", registry, {"body": _json(_LEVEL, "compatibility")}),
+        ("get", "/config/{subject}", "a subject's own", registry, {"query": {"defaultToGlobal": flag}}),
+        ("put", "/config/{subject}", "set it", registry, {"body": _json(_LEVEL, "compatibility")}),
+        ("delete", "/config/{subject}", "back to the default", registry, {}),
+        (
+            "post",
+            "/compatibility/subjects/{subject}/versions/{version}",
+            "whether a schema would be taken",
+            registry,
+            {"body": schema, "query": {"verbose": flag}},
+        ),
+        (
+            "post",
+            "/compatibility/subjects/{subject}/versions",
+            "the same, over all versions that count",
+            registry,
+            {"body": schema, "query": {"verbose": flag}},
+        ),
+        ("get", "/mode", "whether schemas can be registered", registry, {}),
+    ]
+    return [(method, path, _operation(path, summary, *types, **how)) for method, path, summary, types, how in listed]
 
 
 _RECORDS = {
@@ -71,47 +223,16 @@ _RECORDS = {
     "partition": "only this one",
     "key": "only records whose key PRINT shows so",
     "limit": "of records, 100 by default, 1000 at most",
+    "offset": "for Arrow: where to begin in each partition",
+    "reset": "for Arrow: none, earliest or latest, where a partition holds no such offset",
 }
 
 
 def document() -> dict[str, Any]:
     """The document."""
-    rows = (DELIMITED, JSON, KSQL_JSON, ARROW, EVENTS)
-    lines = {"required": True, "content": {DELIMITED: {"schema": {"type": "string"}}}}
-    arrow = {"required": True, "content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}}
-    text = {"text": {"type": "string"}, "cursor": {"type": "integer"}}
-    paths = {
-        "/": _get("leads to /info", good="307"),
-        "/info": _get("version and status", KSQL_JSON, JSON),
-        "/healthcheck": _get("whether queries run", KSQL_JSON, JSON),
-        "/v1/metadata": _get("version and cluster", KSQL_JSON, JSON),
-        "/v1/metadata/id": _get("cluster", KSQL_JSON, JSON),
-        "/chc/live": _get("whether the process lives", JSON),
-        "/chc/ready": _get("whether it answers", JSON),
-        "/ksql": _post("statements; one entity for each", _body("ksql"), KSQL_JSON, JSON),
-        "/ksql/terminate": _post(
-            "end all", _json({"deleteTopicList": {"type": "array", "items": {"type": "string"}}}, []), KSQL_JSON
-        ),
-        "/query": _post("a SELECT or PRINT, rows in the old format", _body("ksql"), KSQL_JSON, JSON, ARROW, EVENTS),
-        "/query-stream": _post("a SELECT or PRINT, rows in the new format", _body("sql"), *rows),
-        "/close-query": _post("end a push query", _json({"queryId": {"type": "string"}}, ["queryId"])),
-        "/inserts-stream": _post("insert rows, a JSON object per line after {target}", lines, DELIMITED, JSON),
-        "/v1/arrow/{stream}": _post("insert an Arrow stream in one commit", arrow, JSON, parameters=("stream",)),
-        "/v1/complete": _post("what could be typed at the cursor", _json(text, ["text"]), JSON),
-        "/v1/check": _post("a text's statements and what is wrong with them", _body("text"), JSON),
-        "/v1/account": _get("who asks, and what they may do", JSON),
-        "/v1/queries/{id}": _get("a query's statement, progress, plan and positions", JSON, parameters=("id",)),
-        "/v1/topics": _get("topics with their sizes", JSON),
-        "/v1/topics/{name}": _get("a topic's partitions and config", JSON, parameters=("name",)),
-        "/v1/topics/{name}/records": _get("records as PRINT shows them", JSON, parameters=("name",), asked=_RECORDS),
-        "/v1/graph": _get("topics, sources and queries, with their places in a drawing", JSON),
-        "/status": _get("commands and their outcomes", KSQL_JSON),
-        "/status/{type}/{entity}/{action}": _get("a command's outcome", KSQL_JSON, parameters=("type", "entity", "action")),
-        "/clusterStatus": _get("this host, its queries and lags", KSQL_JSON, JSON),
-        "/is_valid_property/{name}": _get("whether requests may set it", KSQL_JSON, parameters=("name",)),
-        "/metrics": _get("Prometheus' text format", "text/plain"),
-        "/openapi.json": _get("this document", JSON),
-    }
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path, operation in operations():
+        paths.setdefault(path, {})[method] = operation
     schemes = {"basic": {"type": "http", "scheme": "basic"}, "bearer": {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",

@@ -6,6 +6,8 @@ what a session sets goes with each of its requests.  Rows travel as Arrow, in bo
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,28 +20,34 @@ import pyarrow as pa
 
 from .. import __version__
 from ..engine.catalog import Catalog, DataSource
+from ..engine.flow import FlowGraph
 from ..engine.flow_picture import Flow, flow_of_catalog
+from ..engine.handles import StreamHandle, TableHandle, handle
 from ..engine.intake.rows import columns_of
+from ..engine.loading import create_from, read_file
+from ..engine.parameters import Parameters, ScriptValues, parameter_names, with_values
 from ..engine.results import Message, PushResult, Result, Table
 from ..engine.schema import Schema
 from ..engine.settings import Settings, canonical_name
 from ..engine.statements.examine import SyntaxExaminer
-from ..errors import ClientError, StatementError
+from ..errors import ClientError, StatementError, UnsupportedError
 from ..grammar import ast
 from ..grammar.lexer import with_places
 from ..grammar.parse import parse, parse_statement
 from ..grammar.script_files import read_script
 from ..grammar.substitute import substitute
+from ..grammar.unparse import unparse
 from ..paths import named_path
 from ..runtime.clock import now_ms
 from ..runtime.host import Token
 from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
 from .http import ARROW
+from .remote_log import RemoteLog, RemoteLookup, bound, here_only
 from .remote_rows import arrow_reader, subscription_of
 from .rowtexts import SCHEMA_KEY
 from .tokens import read_token, write_token
-from .wire import CLIENT_HEADER, catalog_of, column_of, error_of, progress_of, result_of
+from .wire import CLIENT_HEADER, catalog_of, column_of, error_of, graph_of, progress_of, result_of
 
 if TYPE_CHECKING:
     import httpx
@@ -49,7 +57,8 @@ _CONNECTIONS_MAX = 1_000
 """Open at once: each push query keeps one."""
 
 
-class RemoteDatabase:
+@here_only
+class RemoteDatabase(RemoteLog):
     """An open connection to a server.  Thread-safe; close it, or use it as a context manager.
 
     Args:
@@ -100,29 +109,71 @@ class RemoteDatabase:
         self._settings = Settings()
         self._properties: dict[str, str] = {}
         self._variables: dict[str, str] = {}
-        self._sources: Mapping[str, DataSource] = {}
-        for name, value in (settings or {}).items():
+        self._known: Catalog | None = None
+        """The catalog as it was last seen; None since a statement has changed it."""
+        self._given = dict(settings or {})
+        for name, value in self._given.items():
             self._set(name, value)
+        self._owned = True
+        """Whether closing it closes the connections."""
         self._get("/info")
+
+    def session(
+        self,
+        properties: Mapping[str, object] | None = None,
+        *,
+        variables: Mapping[str, str] | None = None,
+        user: str | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> RemoteDatabase:
+        """See `Database.session`: SET and DEFINE of its own, over the same connections.
+
+        Args:
+            user: kept nowhere: the server knows who has logged in.
+
+        Raises:
+            UnsupportedError: ``headers``, which are given to a server with each request.
+        """
+        if headers:
+            raise UnsupportedError("a session over HTTP has no headers for records: send traceparent with requests")
+        made = copy.copy(self)
+        made._owned = False
+        made._guard = threading.RLock()
+        made._settings, made._properties, made._variables = Settings(), {}, {}
+        for name, value in {**self._given, **(properties or {})}.items():
+            made._set(name, value)
+        for name, text in (variables or {}).items():
+            made._variables[name.upper()] = text
+        return made
 
     # --- statements ------------------------------------------------------------------------
 
-    def execute(self, text: str, *, path: str | Path | None = None) -> list[Result]:
+    def execute(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> list[Result]:
         """See `Database.execute`; RUN SCRIPT reads files of this machine."""
-        return list(self.steps(text, path=path))
+        return list(self.steps(text, parameters, path=path))
 
-    def steps(self, text: str, *, path: str | Path | None = None) -> Iterator[Result]:
+    def steps(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> Iterator[Result]:
         """See `Database.steps`."""
+        try:
+            values = ScriptValues(text, parameters)
+        except StatementError as error:
+            raise error.located(text) from error.__cause__
         if "${" not in text:
             for parsed in parse(text):
-                yield from self._one(parsed.statement, parsed.text, path)
+                yield from self._one(parsed.statement, parsed.text, path, values)
             return
         for piece in with_places(text):
             for parsed in parse(substitute(piece, self._variables)):
-                yield from self._one(parsed.statement, parsed.text, path)
+                yield from self._one(parsed.statement, parsed.text, path, values)
 
-    def _one(self, statement: ast.Statement, text: str, path: str | Path | None) -> Iterator[Result]:
+    def _one(self, statement: ast.Statement, text: str, path: str | Path | None, values: ScriptValues) -> Iterator[Result]:
         """A statement's result, or those of the script that it runs: a file of this machine."""
+        if parameter_names(statement):
+            try:
+                statement = values.into(statement)
+            except StatementError as error:
+                raise error.located(text) from error.__cause__
+            text = unparse(statement)
         if not isinstance(statement, ast.RunScript):
             yield self._execute(statement, text)
             return
@@ -157,7 +208,7 @@ class RemoteDatabase:
             elif isinstance(statement, ast.Undefine):
                 self._variables.pop(statement.name.upper(), None)
             elif isinstance(result, Message):
-                self._sources = {}
+                self._known = None
         return result
 
     def _set(self, name: str, value: object) -> None:
@@ -165,15 +216,11 @@ class RemoteDatabase:
         with self._guard:
             self._properties[canonical_name(name)] = self._settings[canonical_name(name)]
 
-    def sql(
-        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> Table:
-        """See `Database.sql`.  Values of parameters are what JSON can say: numbers, texts, booleans, None."""
-        request = self._request(text)
+    def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
+        """See `Database.sql`."""
+        request = self._request(bound(text, parameters))
         if after is not None:
             request["requestProperties"] = {_TOKEN: write_token(after)}
-        if parameters is not None:
-            request["parameters"] = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
         answer = self._send("POST", "/query", json=request, headers={"accept": ARROW})
         if not answer.headers.get("content-type", "").startswith(ARROW):
             raise StatementError("this is no query that is answered once", suggestion="Use subscribe() or execute().")
@@ -197,11 +244,32 @@ class RemoteDatabase:
         body = {} if timeout_s is None else {"timeout_s": timeout_s}
         return bool(self._post("/v1/wait", body)["idle"])
 
-    def subscribe(self, text: str, *, overflow: Literal["block", "drop"] = "block") -> Subscription:
-        """See `Database.subscribe`."""
+    def subscribe(
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        overflow: Literal["block", "drop"] = "block",
+        resume: str | None = None,
+    ) -> Subscription:
+        """See `Database.subscribe`.
+
+        Raises:
+            UnsupportedError: ``resume``: the server cannot know which of the rows on their way were done with.
+        """
+        if resume is not None:
+            raise UnsupportedError(
+                "a subscription over HTTP cannot go on under a name: keep the key of the last row instead"
+            )
         query = parse_statement(text)
         if not isinstance(query, ast.Query) or query.emit is None:
             raise StatementError("subscribe() takes a push query", suggestion="Write SELECT .. EMIT CHANGES.")
+        try:
+            query = with_values(query, parameters)
+        except StatementError as error:
+            raise error.located(text) from error.__cause__
+        if parameters is not None:
+            text = unparse(query)
         return self._push(text, query, overflow).subscription
 
     def _push(self, text: str, query: ast.Query, overflow: Literal["block", "drop"]) -> PushResult:
@@ -273,12 +341,30 @@ class RemoteDatabase:
         return read_token(self._send("POST", "/v1/arrow", params=chosen, content=content, headers=headers).json()["token"])
 
     def _source(self, name: str) -> DataSource:
-        for fresh in (False, True):
-            sources = self._sources if not fresh else self.catalog.sources
-            found = sources.get(name) or sources.get(name.upper())
-            if found is not None:
-                return found
-        return self.catalog.source(name.upper())
+        """What is known of a source; asked for again where it is not.  Raises: StatementError."""
+        with self._guard:
+            known = self._known
+        if known is not None:
+            with contextlib.suppress(StatementError):
+                return known.named(name)
+        return self.catalog.named(name)
+
+    def create_stream(
+        self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object
+    ) -> Message:
+        """See `Database.create_stream`; files are of this machine."""
+        return self._created("STREAM", name, data, key, properties)
+
+    def create_table(self, name: str, data: Any, *, key: str | Sequence[str], **properties: object) -> Message:
+        """See `Database.create_table`; files are of this machine."""
+        return self._created("TABLE", name, data, key, properties)
+
+    def _created(
+        self, kind: Literal["STREAM", "TABLE"], name: str, data: Any, key: Any, properties: Mapping[str, object]
+    ) -> Message:
+        own = name[1:-1].replace("``", "`") if len(name) > 2 and name[0] == name[-1] == "`" else name.upper()
+        source = read_file(named_path(data)) if isinstance(data, (str, Path)) else data
+        return create_from(cast(Any, self), kind, own, source, key=key, properties=properties)
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -287,7 +373,7 @@ class RemoteDatabase:
         """Sources, types and queries, as of now; each look is a request."""
         found = catalog_of(self._get("/v1/catalog"))
         with self._guard:
-            self._sources = found.sources
+            self._known = found
         return found
 
     @property
@@ -310,6 +396,10 @@ class RemoteDatabase:
     def function_names(self) -> list[str]:
         return list(self._get("/v1/catalog")["functions"])
 
+    def graph(self) -> FlowGraph:
+        """See `Database.graph`; of what the account may read."""
+        return graph_of(self._get("/v1/graph"))
+
     def describe_state(self) -> str:
         """One line for a prompt."""
         return f"{self.url}: {self._get('/v1/catalog')['state']}"
@@ -322,9 +412,21 @@ class RemoteDatabase:
         """What finds faults of statements while they are typed: those of syntax; the server knows the others."""
         return SyntaxExaminer()
 
-    def duckdb(self, text: str) -> Table:
-        """Raises: StatementError: DuckDB's own SQL is not to be had from outside."""
-        raise StatementError("DuckDB's own SQL is not to be had over HTTP", suggestion="Use sql().")
+    def stream(self, name: str) -> StreamHandle:
+        """See `Database.stream`."""
+        found = handle(cast(Any, self), name, "STREAM")
+        assert isinstance(found, StreamHandle)
+        return found
+
+    def table(self, name: str) -> TableHandle:
+        """See `Database.table`; each lookup is a request."""
+        found = handle(cast(Any, self), name, "TABLE")
+        assert isinstance(found, TableHandle)
+        return found
+
+    def key_lookup(self, name: str) -> Any:
+        """See `Session.key_lookup`."""
+        return RemoteLookup(self, name)
 
     # --- requests --------------------------------------------------------------------------
 
@@ -363,7 +465,8 @@ class RemoteDatabase:
 
     def close(self) -> None:
         """Close the connections; the server and its queries go on."""
-        self._http.close()
+        if self._owned:
+            self._http.close()
 
     def __enter__(self) -> RemoteDatabase:
         return self

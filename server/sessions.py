@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ..engine.analysis.durations import milliseconds
 from ..engine.database import Database
 from ..engine.query_options import PROPERTIES
-from ..engine.results import Message, Result, Table
+from ..engine.results import Message, Result, Submitted, Table
 from ..engine.settings import Settings, canonical_name
 from ..errors import AssertionFailedError, StatementError
 from ..grammar import ast
@@ -135,6 +135,10 @@ class RequestSession:
     def explain(self, text: str) -> None:
         """Check what EXPLAIN checks.  Raises: PenstockError."""
         self._session.execute(text + ";")
+
+    def submit(self, text: str, name: str) -> Submitted:
+        """Execute a script once ever.  Raises: PenstockError."""
+        return self._session.submit(text, name)
 
     def close(self) -> None:
         """Forget what was set, and end what is still being read."""

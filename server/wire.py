@@ -9,6 +9,8 @@ from typing import Any
 
 from ..engine import types as t
 from ..engine.catalog import Catalog, DataSource, FormatInfo, QueryEntry, WindowInfo
+from ..engine.flow import FlowEdge, FlowGraph, FlowNode
+from ..engine.flow_layout import Box
 from ..engine.results import Description, Listing, Message
 from ..engine.schema import Column, Schema
 from ..errors import (
@@ -228,6 +230,25 @@ def type_of(schema: Mapping[str, Any]) -> t.SqlType:
             return t.Primitive(name)
 
 
+# --- the flow graph --------------------------------------------------------------------------
+
+
+def graph_of(data: Mapping[str, Any]) -> FlowGraph:
+    """The graph that `FlowGraph.json` wrote."""
+    nodes = []
+    for given in data["nodes"]:
+        node = dict(given)
+        box = Box(*(node.pop(name) for name in ("layer", "x", "y", "width", "height")))
+        id_, kind, name, label = (node.pop(part) for part in ("id", "kind", "name", "label"))
+        nodes.append(FlowNode(id_, kind, name, label, node, box))
+    edges = []
+    for given in data["edges"]:
+        edge = dict(given)
+        points = tuple((x, y) for x, y in edge.pop("points"))
+        edges.append(FlowEdge(edge.pop("from"), edge.pop("to"), edge, points))
+    return FlowGraph(tuple(nodes), tuple(edges), data["width"], data["height"])
+
+
 # --- progress ------------------------------------------------------------------------------
 
 
@@ -247,6 +268,7 @@ __all__ = [
     "catalog_of",
     "column_of",
     "error_of",
+    "graph_of",
     "progress_json",
     "progress_of",
     "result_json",

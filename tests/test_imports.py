@@ -24,7 +24,7 @@ ROOMS = (
 )
 COMMON = {"errors", "limits", "paths"}
 MAY_IMPORT = {
-    "aio": {"engine", "runtime"},
+    "aio": {"engine", "runtime", "server"},
     "dbapi": {"engine", "grammar", "runtime", ""},
     "testing": {"engine", "listener", "runtime"},
     "notebook": {"engine"},
@@ -75,8 +75,8 @@ ORDER = {
     ),
     "server": (
         "problems accounts config values http rowtexts jsonrows tokens wire telemetry audit commands sessions measures push "
-        "service access entities statements queries inserts registry own_api checking topics static info openapi metrics "
-        "websocket guard app listening serving remote_rows remote connecting"
+        "service access entities statements queries inserts registry own_api log_api checking topics static info openapi "
+        "metrics websocket guard app listening serving remote_rows remote_log remote connecting"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""

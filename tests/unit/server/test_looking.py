@@ -114,7 +114,10 @@ def test_what_is_not_there(shop: Api) -> None:
     """404 as text, 405 for the wrong method."""
     answer = shop.http.get("/nothing")
     assert (answer.status_code, answer.text) == (404, "Not Found")
-    assert shop.http.get("/ksql").status_code == 405
+    wrong = shop.http.get("/ksql")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    wrong = shop.http.put("/v1/topics/orders")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "DELETE, GET, HEAD, PATCH, POST")
     root = shop.http.get("/", follow_redirects=False)
     assert (root.status_code, root.headers["location"]) == (307, "/info")
 

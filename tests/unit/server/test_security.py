@@ -147,6 +147,20 @@ PATHS: list[tuple[str, str, Any, set[str]]] = [
     ("PUT", "/config/secret-value", {"compatibility": "NONE"}, {"write", "admin"}),
     ("PUT", "/config/orders-value", {"compatibility": "NONE"}, {"write", "admin", "prefix"}),
     ("POST", "/subjects/secret-value/versions", {"schema": '"string"'}, {"write", "admin"}),
+    ("GET", "/v1/topics/secret", None, {"read", "write", "admin"}),
+    ("GET", "/v1/topics/orders", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/v1/topics/secret/records", None, {"read", "write", "admin"}),
+    ("POST", "/v1/topics/secret/records", {}, {"write", "admin"}),
+    ("POST", "/v1/topics/orders/records", {}, {"write", "admin", "prefix"}),
+    ("POST", "/v1/topics/ord_new", {}, {"write", "admin", "prefix"}),
+    ("POST", "/v1/topics/new", {}, {"write", "admin"}),
+    ("PATCH", "/v1/topics/secret", {"config": {}}, {"write", "admin"}),
+    ("DELETE", "/v1/topics/secret", None, {"write", "admin"}),
+    ("GET", "/v1/producers/p", None, {"write", "admin", "prefix"}),
+    ("POST", "/v1/submit", {"ksql": "SHOW STREAMS;", "name": "s"}, {"read", "write", "admin", "prefix"}),
+    ("POST", "/v1/submit", {"ksql": "DROP STREAM secret;", "name": "t"}, {"write", "admin"}),
+    ("POST", "/v1/submit", {"ksql": "DEFINE s = 'secret'; DROP STREAM ${s};", "name": "u"}, {"write", "admin"}),
+    ("POST", "/v1/submit", {"ksql": "RUN SCRIPT '/etc/passwd';", "name": "v"}, set()),
 ]
 
 

@@ -1,0 +1,247 @@
+"""Topics and their records, scripts and producers' numbers of a server: what `RemoteDatabase` has beside SQL."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from ..engine.parameters import with_values
+from ..engine.results import Submitted, Table
+from ..engine.statements.topics import PartitionDescription, TopicDescription
+from ..engine.texts import pull_query
+from ..engine.types import quoted
+from ..errors import StatementError, UnsupportedError
+from ..grammar.unparse import unparse
+from ..runtime.clients.records import RawRecord, to_python
+from ..runtime.host import Token
+from ..storage.log.protocol import FetchedRecords, OffsetReset
+from .http import ARROW
+from .tokens import read_token
+from .wire import result_of
+
+
+class Wire(Protocol):
+    """What the parts of a remote database ask of it."""
+
+    def _get(self, path: str) -> Any: ...
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any: ...
+
+    def _send(self, method: str, path: str, **how: Any) -> Any: ...
+
+    def _request(self, text: str) -> dict[str, Any]: ...
+
+
+class RemoteLog:
+    """The log of a server's database, with the methods of `Database`."""
+
+    # --- records ---------------------------------------------------------------------------
+
+    def produce(
+        self: Wire,
+        topic: str,
+        *,
+        key: bytes | None = None,
+        value: Any = None,
+        timestamp: int | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
+        """See `Database.produce`."""
+        body: dict[str, Any] = {
+            "key": _text(key, "the key"),
+            "headers": [[name, _text(data, f"the header {name}")] for name, data in headers],
+            "timestamp": timestamp,
+            "partition": partition,
+            "durable": durable,
+            "producer": producer,
+            "sequence": sequence,
+        }
+        if isinstance(value, Mapping):
+            body["columns"] = _columns(value)
+        else:
+            body["value"] = _text(value, "the value")
+        return read_token(self._post(f"{_place(topic)}/records", body)["token"])
+
+    def consume(
+        self: Wire, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
+    ) -> Iterator[RawRecord]:
+        """See `Database.consume`; all that the topic holds now is fetched at once."""
+        given = {"offset": offset, "partition": partition, "reset": reset}
+        chosen = {name: str(value) for name, value in given.items() if value is not None}
+        answer = self._send("GET", f"{_place(topic)}/records", params=chosen, headers={"accept": ARROW})
+        for batch in pa.ipc.open_stream(pa.BufferReader(answer.content)):
+            if not batch.num_rows:
+                continue
+            columns = {name: batch.column(name) for name in batch.schema.names}
+            records = FetchedRecords(
+                None if columns["key"].null_count == batch.num_rows else columns["key"],
+                columns["value"],
+                columns["timestamp"].to_numpy(),
+                None if columns["headers"].null_count == batch.num_rows else columns["headers"],
+                columns["offset"].to_numpy(),
+            )
+            yield from to_python(topic, columns["partition"][0].as_py(), records)
+
+    def last_sequence(self: Wire, producer: str) -> int | None:
+        """See `Database.last_sequence`."""
+        found: int | None = self._get(f"/v1/producers/{quote(producer, safe='')}")["sequence"]
+        return found
+
+    # --- topics ----------------------------------------------------------------------------
+
+    def create_topic(
+        self: Wire, name: str, *, partitions: int = 1, replicas: int = 1, config: Mapping[str, object] | None = None
+    ) -> None:
+        """See `Database.create_topic`."""
+        if replicas != 1:
+            raise StatementError("there is one server, so each partition has one replica")
+        body = {"partitions": partitions, "config": None if config is None else dict(config)}
+        self._post(_place(name), body)
+
+    def alter_topic(
+        self: Wire, name: str, config: Mapping[str, object] | None = None, *, partitions: int | None = None
+    ) -> None:
+        """See `Database.alter_topic`."""
+        body = {"partitions": partitions, "config": None if config is None else dict(config)}
+        self._send("PATCH", _place(name), json=body)
+
+    def delete_topic(self: Wire, name: str) -> None:
+        """See `Database.delete_topic`."""
+        self._send("DELETE", _place(name))
+
+    def describe_topic(self: Wire, name: str) -> TopicDescription:
+        """See `Database.describe_topic`."""
+        found = self._get(_place(name))
+        names = ("partition", "start", "end", "segments", "bytes", "firstTimestamp", "lastTimestamp")
+        partitions = tuple(PartitionDescription(*(p[name] for name in names)) for p in found["partitions"])
+        return TopicDescription(found["name"], partitions, found["config"], tuple(found["sources"]))
+
+    # --- scripts ---------------------------------------------------------------------------
+
+    def submit(self: Wire, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
+        """See `Database.submit`; RUN SCRIPT is refused: the server's files are not the client's to read."""
+        found = self._post("/v1/submit", {**self._request(text), "name": name})
+        return Submitted(found["name"], tuple(found["known"]), tuple(result_of(r) for r in found["results"]))
+
+
+class RemoteLookup:
+    """Reads a table of a server by its key, see `KeyLookup`: each row is a request."""
+
+    def __init__(self, database: Any, name: str) -> None:
+        self._database = database
+        self._source = database.catalog.source(name)
+        if self._source.kind != "TABLE":
+            raise StatementError(f"{name} is no table, so it has no keys to look up")
+
+    def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
+        """See `KeyLookup.get`."""
+        if (self._source.window is not None) != (window_start is not None):
+            raise self._wrong_key()
+        found = self._rows(key, [] if window_start is None else [("WINDOWSTART", window_start)])
+        return found[0] if found else None
+
+    def rows(self, *key: Any) -> list[dict[str, Any]]:
+        """See `KeyLookup.rows`."""
+        found = self._rows(key, [])
+        return found if self._source.window is None else sorted(found, key=lambda row: int(row["WINDOWSTART"]))
+
+    def _rows(self, key: Sequence[Any], more: list[tuple[str, Any]]) -> list[dict[str, Any]]:
+        columns = [column.name for column in self._source.schema.keys]
+        if len(key) != len(columns):
+            raise self._wrong_key()
+        wanted = [(quoted(name), value) for name, value in zip(columns, key, strict=True)] + more
+        if any(value is None for _, value in wanted):
+            return []
+        condition = " AND ".join(f"{name} = ?" for name, _ in wanted)
+        text = f"SELECT * FROM {quoted(self._source.name)} WHERE {condition}"
+        found: Table = self._database.sql(text, parameters=[value for _, value in wanted])
+        return found.to_dicts()
+
+    def _wrong_key(self) -> StatementError:
+        names = ", ".join(c.name for c in self._source.schema.keys)
+        windowed = " and window_start" if self._source.window is not None else ""
+        return StatementError(f"a row of {self._source.name} is found by {names}{windowed}")
+
+
+_HERE_ONLY = {
+    "advance": "moves the clock of a test",
+    "backup": "writes files of the server's machine",
+    "consumer": "is a member of a group in the database's own process: Kafka's clients reach a server's log from elsewhere",
+    "drain": "works on the caller's thread: use wait_idle()",
+    "duckdb": "runs DuckDB in the database's own process: use sql()",
+    "producer": "writes in the database's own process: use produce() or insert(), or a client of Kafka",
+    "register": "lets DuckDB read data of the database's own process",
+    "unregister": "lets DuckDB read data of the database's own process",
+    "is_behind": "asks the database's own process",
+    "now_ms": "asks the clock of the database's own process",
+}
+_OBJECTS_HERE_ONLY = ("commit_measures", "functions", "groups", "log", "schema_registry", "statements_executed")
+
+
+def here_only(cls: type) -> type:
+    """Give a class the methods of `Database` that only a database of the own process has: each says so when it is used."""
+
+    def refused(name: str, why: str) -> Any:
+        def method(self: Any, *arguments: Any, **named: Any) -> Any:
+            raise UnsupportedError(f"{name}() is not to be had over HTTP: it {why}")
+
+        method.__name__ = name
+        method.__doc__ = f"Raises: UnsupportedError: it {why}."
+        return method
+
+    def refused_property(name: str) -> Any:
+        def get(self: Any) -> Any:
+            raise UnsupportedError(f"{name} is not to be had over HTTP: it is an object of the database's own process")
+
+        return property(get)
+
+    for name, why in _HERE_ONLY.items():
+        setattr(cls, name, refused(name, why))
+    for name in _OBJECTS_HERE_ONLY:
+        setattr(cls, name, refused_property(name))
+    return cls
+
+
+def bound(text: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> str:
+    """A SELECT with its parameters replaced by constants.  Raises: StatementError."""
+    if parameters is None:
+        return text
+    try:
+        return unparse(with_values(pull_query(text), parameters))
+    except StatementError as error:
+        raise error.located(text) from error.__cause__
+
+
+def _place(topic: str) -> str:
+    return f"/v1/topics/{quote(topic, safe='')}"
+
+
+def _text(data: Any, what: str) -> str | None:
+    if data is None:
+        return None
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise StatementError(f"{what} is bytes, not {type(data).__name__}")
+    return base64.b64encode(bytes(data)).decode()
+
+
+def _columns(value: Mapping[str, Any]) -> str:
+    sink = pa.BufferOutputStream()
+    try:
+        batch = pa.RecordBatch.from_pylist([dict(value)])
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise StatementError(f"the value is not one that a typed topic holds: {error}") from error
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return base64.b64encode(sink.getvalue().to_pybytes()).decode()
+
+
+__all__ = ["RemoteLog", "RemoteLookup", "bound", "here_only"]
