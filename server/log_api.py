@@ -124,18 +124,17 @@ class LogApi:
             raise ApiError(BAD_REQUEST, f"the topic {topic} has the partitions 0 to {count - 1}")
         config = log.config(topic)
         values = pa.binary() if config is None or config.value_type is None else config.value_type
-        schema = pa.schema(
-            [
-                pa.field("partition", pa.int32()),
-                pa.field("offset", pa.int64()),
-                pa.field("timestamp", pa.int64()),
-                pa.field("key", pa.binary()),
-                pa.field("value", values),
-                pa.field("headers", HEADERS),
-            ]
-        )
+        fields: list[Any] = [
+            pa.field("partition", pa.int32()),
+            pa.field("offset", pa.int64()),
+            pa.field("timestamp", pa.int64()),
+            pa.field("key", pa.binary()),
+            pa.field("value", values),
+            pa.field("headers", HEADERS),
+        ]
+        schema = pa.schema(fields)
         sink = _Sink()
-        with pa.ipc.new_stream(sink, schema) as writer:
+        with pa.ipc.new_stream(cast(Any, sink), schema) as writer:
             for number in range(count) if partition is None else [partition]:
                 end = log.end_offset(topic, number)
                 place = log.start_offset(topic, number) if offset is None else offset
@@ -245,7 +244,7 @@ def _row(data: bytes) -> dict[str, Any]:
     table = pa.ipc.open_stream(pa.BufferReader(data)).read_all()
     table.validate(full=True)
     (row,) = table.to_pylist(maps_as_pydicts="strict")
-    return cast(dict[str, Any], row)
+    return row
 
 
 def _number(text: str | None, name: str) -> int | None:
