@@ -12,11 +12,13 @@ from typing import Any
 
 from ..storage.log.protocol import Commit
 from .appender import Append, Appender
+from .fetch_sessions import FetchSessions
 from .groups import Groups
 from .log_access import LogAccess
 from .offsets import Offsets
 from .producers import Producers
 from .protocol import ErrorCode, Request
+from .quotas import Quota
 from .security import Principal, ScramExchange, Security
 from .state import StateTopic
 from .transactions import Refused, Transactions
@@ -55,6 +57,9 @@ class BrokerOptions:
         initial_rebalance_delay_ms: how long the first member of a group waits for others
             (``group.initial.rebalance.delay.ms``).
         connections_max: more are refused (``max.connections``).
+        producer_byte_rate, consumer_byte_rate: bytes a second that each client may send and read (Kafka's quotas of the
+            same names); one that goes beyond waits (``throttle_time_ms``).  A client is whoever has logged in, or else who
+            has the same host and client id.  None: no bound.
     """
 
     advertised_host: str | None = None
@@ -63,6 +68,8 @@ class BrokerOptions:
     partitions: int = 1
     initial_rebalance_delay_ms: int = 50
     connections_max: int = 10_000
+    producer_byte_rate: float | None = None
+    consumer_byte_rate: float | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +80,7 @@ class Client:
         principal: who it is, once it has logged in.
         order: held while a batch is given to the appender.
         mechanism, exchange: of a login under way.
+        muted_until_s: no request of it is read before; a reading of `time.monotonic`.
     """
 
     host: str
@@ -80,6 +88,20 @@ class Client:
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
     mechanism: str | None = None
     exchange: ScramExchange | None = None
+    muted_until_s: float = 0.0
+
+    @property
+    def owner(self) -> str | None:
+        """The name of who has logged in."""
+        return None if self.principal is None else self.principal.name
+
+    def throttled(self, quota: Quota, client_id: str | None, size: int) -> int:
+        """Charge a quota; the milliseconds for which the client is not read from now on."""
+        name = self.owner if self.owner is not None else f"{self.host} {client_id or ''}"
+        wait_ms = quota.charge(name, size)
+        if wait_ms:
+            self.muted_until_s = max(self.muted_until_s, time.monotonic() + wait_ms / 1000)
+        return wait_ms
 
 
 class Broker:
@@ -102,6 +124,9 @@ class Broker:
             access, self.producers, self.state, entries, self.run, time.monotonic, self.offsets.keep_texts
         )
         self._changed = asyncio.Event()
+        self.fetch_sessions = FetchSessions()
+        self.produced = Quota(options.producer_byte_rate)
+        self.consumed = Quota(options.consumer_byte_rate)
 
     async def run(self, append: Append) -> Commit:
         """Have something committed.

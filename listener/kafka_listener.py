@@ -9,13 +9,14 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StatementError, StorageError
 from ..limits import KAFKA_REQUEST_BYTES_MAX
-from . import requests_cluster, requests_data, requests_groups
+from . import requests_cluster, requests_data, requests_groups, requests_looking
 from .appender import Append, Gathering
 from .broker import HANDLERS, LOGGER, Broker, BrokerOptions, Client
 from .log_access import LogAccess
@@ -38,7 +39,7 @@ _HELLO_S = 30.0
 """How long the rest of a request may take to come, and a client to say something at all before it has logged in."""
 _CLOSE_S = 10.0
 
-MODULES = (requests_cluster, requests_data, requests_groups)
+MODULES = (requests_cluster, requests_data, requests_groups, requests_looking)
 """Where the handlers are."""
 
 
@@ -243,6 +244,8 @@ class KafkaListener:
             data = await self._frame(reader, client)
             if data is None:
                 return
+            if (wait_s := client.muted_until_s - time.monotonic()) > 0:  # over its quota
+                await asyncio.sleep(wait_s)
             request = read_request(data)
             if self._security.is_needed and client.principal is None and request.api not in _BEFORE_LOGIN:
                 raise MalformedRequest(f"{request.api} before logging in")

@@ -179,6 +179,11 @@ class Producers:
         written.used_s = self._seconds()
         written.batches.append((accepted.first, accepted.last, offset))
 
+    def of(self, place: TopicPartition) -> list[tuple[int, int, int]]:
+        """Who has written to a partition: id, epoch and last number of each producer."""
+        found = [(producer_id, places.get(place)) for producer_id, places in list(self._written.items())]
+        return [(producer_id, w.epoch, w.batches[-1][1]) for producer_id, w in found if w is not None and w.batches]
+
     def forget(self, producer_id: int) -> list[Entry]:
         """A producer is gone: what is to be removed."""
         with self._guard:

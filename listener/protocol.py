@@ -30,7 +30,7 @@ __all__ = ["VERSIONS", "ErrorCode", "MalformedRequest", "Request", "name_of", "r
 VERSIONS: Mapping[str, tuple[int, int]] = {
     "produce": (3, 8),
     "fetch": (4, 11),
-    "list_offsets": (1, 5),
+    "list_offsets": (1, 7),
     "metadata": (0, 8),
     "offset_commit": (2, 7),
     "offset_fetch": (1, 7),
@@ -60,6 +60,9 @@ VERSIONS: Mapping[str, tuple[int, int]] = {
     "delete_groups": (0, 1),
     "incremental_alter_configs": (0, 0),
     "describe_cluster": (0, 0),
+    "describe_producers": (0, 0),
+    "describe_transactions": (0, 0),
+    "list_transactions": (0, 0),
 }
 """API -> lowest and highest version that is spoken (both included): enough for clients of Kafka 2.1 and later.
 
@@ -67,6 +70,7 @@ Versions in which topics go by id instead of name (Fetch 13 and later) are left 
 with tagged fields: librdkafka sends some that the reader here takes for unknown (Metadata 9 without topics)."""
 
 _KEYS = {name: key for key, name in api_key_map.items()}
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _HEADER = struct.Struct(">hhi")
 
 
@@ -213,4 +217,6 @@ def _converter(type_: Any) -> Callable[[Any], Any] | None:
         return ErrorCode
     if (isinstance(type_, type) and issubclass(type_, datetime.timedelta)) or "Timedelta" in getattr(type_, "__name__", ""):
         return lambda ms: datetime.timedelta(milliseconds=ms)
+    if "TZAware" in getattr(type_, "__name__", ""):
+        return lambda ms: _EPOCH + datetime.timedelta(milliseconds=ms)
     return None

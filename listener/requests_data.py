@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import OffsetOutOfRangeError, PenstockError, StorageError
+from ..limits import TIMESTAMP_MS_MAX
 from ..storage.log.protocol import Commit, TopicPartition
 from .appender import Append, Gathering
 from .batches import Batch, InvalidBatch, decode_batches, encode_batch
@@ -110,6 +111,7 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
             LOGGER.warning("records of %s could not be written: %s", client.host, error)
             for part in good:
                 part.fail(ErrorCode.kafka_storage_error, str(error))
+    wait_ms = client.throttled(broker.produced, request.client_id, size)
     if body.acks == 0:
         return None
     answers: dict[str, list[Body]] = {}
@@ -125,7 +127,10 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
                 "error_message": part.message,
             }
         )
-    return {"responses": [{"name": name, "partition_responses": found} for name, found in answers.items()]}
+    return {
+        "responses": [{"name": name, "partition_responses": found} for name, found in answers.items()],
+        "throttle_time": wait_ms,
+    }
 
 
 def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transactional_id: str | None) -> None:
@@ -180,9 +185,12 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
     """Records from offsets on; waits for ``min_bytes`` of them no longer than ``max_wait``."""
     body = request.body
     version = request.version
-    wanted = [(str(topic.topic), item) for topic in body.topics for item in topic.partitions]
-    if getattr(body, "session_id", 0) > 0 and not wanted:  # no session is ever given, so this one is not known
-        return {"throttle_time": 0, "error_code": ErrorCode.fetch_session_id_not_found, "session_id": 0, "responses": ()}
+    named = [(str(topic.topic), item) for topic in body.topics for item in topic.partitions]
+    try:
+        session, all_of_it = broker.fetch_sessions.asked(body, named, client.owner)
+    except Refused as refused:
+        return {"throttle_time": 0, "error_code": refused.code, "session_id": 0, "responses": ()}
+    wanted = named if session is None else session.wanted()
     bytes_max = int(getattr(body, "max_bytes", 50 * 1024 * 1024))
     wait_s = body.max_wait.total_seconds() if hasattr(body, "max_wait") else body.max_wait_ms / 1000
     deadline = time.monotonic() + min(wait_s, 300)
@@ -192,7 +200,7 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
         found = await broker.blocking(_read_all, broker, client, wanted, bytes_max, version)
         size = sum(len(answer["records"] or b"") for _, answer in found)
         failed = any(answer["error_code"] != ErrorCode.none for _, answer in found)
-        if size >= body.min_bytes or failed or time.monotonic() >= deadline:
+        if size >= body.min_bytes or failed or time.monotonic() >= deadline or not wanted:
             break
         while time.monotonic() < deadline:
             if {place: _end(broker, *place) for place in ends} != ends:
@@ -201,12 +209,13 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
         if {place: _end(broker, *place) for place in ends} == ends:
             break
     answers: dict[str, list[Body]] = {}
-    for topic, answer in found:
+    size = sum(len(answer["records"] or b"") for _, answer in found)
+    for topic, answer in found if session is None else session.news(found, all_of_it=all_of_it):
         answers.setdefault(topic, []).append(answer)
     return {
-        "throttle_time": 0,
+        "throttle_time": client.throttled(broker.consumed, request.client_id, size),
         "error_code": ErrorCode.none,
-        "session_id": 0,
+        "session_id": 0 if session is None else session.id,
         "responses": [{"topic": name, "partitions": items} for name, items in answers.items()],
     }
 
@@ -305,6 +314,8 @@ def _offset_of(broker: Broker, client: Client, topic: str, partition: int, times
             return {**answer, "offset": log.end_offset(topic, partition)}
         if timestamp == -2:
             return {**answer, "offset": log.start_offset(topic, partition)}
+        if timestamp == -3:
+            return {**answer, **_latest_of_all(broker, topic, partition)}
         if timestamp < 0:
             return {**answer, "error_code": ErrorCode.unsupported_version}
         offset = log.offset_for_time(topic, partition, timestamp)
@@ -316,6 +327,29 @@ def _offset_of(broker: Broker, client: Client, topic: str, partition: int, times
     if not len(records):
         return answer
     return {**answer, "offset": int(records.offsets[0]), "timestamp": int(records.timestamps[0])}
+
+
+def _latest_of_all(broker: Broker, topic: str, partition: int) -> Body:
+    """The first record that has the partition's highest timestamp: the index of times answers where one of a time is.
+
+    Raises:
+        StorageError.
+    """
+    log = broker.access.log
+    end, lowest, highest = log.end_offset(topic, partition), 0, TIMESTAMP_MS_MAX
+    found: Body = {}
+    while lowest <= highest:
+        time_ms = lowest if not found else (lowest + highest + 1) // 2
+        offset = log.offset_for_time(topic, partition, time_ms)
+        records = log.read(topic, partition, offset, rows_max=1, reset="earliest") if offset < end else None
+        if records is None or not len(records) or int(records.timestamps[0]) < time_ms:
+            if not found:
+                break
+            highest = time_ms - 1
+            continue
+        found = {"offset": int(records.offsets[0]), "timestamp": int(records.timestamps[0])}
+        lowest = int(records.timestamps[0]) + 1
+    return found
 
 
 @handles("delete_records")

@@ -22,7 +22,7 @@ from .producers import Accepted, Producers
 from .protocol import ErrorCode
 from .state import Entry, StateTopic, TransactionalId
 
-__all__ = ["OffsetText", "Refused", "Transactions"]
+__all__ = ["OffsetText", "Refused", "SeenTransaction", "Transactions"]
 
 
 class Refused(Exception):
@@ -42,6 +42,7 @@ class _Open:
     """A transaction that was begun."""
 
     began_s: float
+    began_ms: int
     places: set[TopicPartition] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
     batches: list[tuple[TopicPartition, Records]] = field(default_factory=list)
@@ -49,6 +50,22 @@ class _Open:
     offsets: dict[str, dict[TopicPartition, tuple[int, str | None]]] = field(default_factory=dict)
     size: int = 0
     ending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTransaction:
+    """A transactional id as others see it; ``began_ms``: of the open transaction, or -1."""
+
+    name: str
+    producer_id: int
+    epoch: int
+    timeout_ms: int
+    state: str
+    began_ms: int
+    places: frozenset[TopicPartition]
+
+
+_STATES = {"empty": "Empty", "ongoing": "Ongoing", "committed": "CompleteCommit", "aborted": "CompleteAbort"}
 
 
 class Transactions:
@@ -159,7 +176,7 @@ class Transactions:
             raise Refused(ErrorCode.invalid_txn_state, "the transaction was lost with the process that had it")
         transaction = self._open.get(name)
         if transaction is None:
-            transaction = self._open[name] = _Open(self._seconds())
+            transaction = self._open[name] = _Open(self._seconds(), self._access.now_ms())
             known.status = "ongoing"
             await self._keep(name, known)
         elif transaction.ending:
@@ -212,6 +229,17 @@ class Transactions:
     def pending_offsets(self, group: str) -> set[TopicPartition]:
         """Partitions whose offsets an open transaction may change."""
         return {place for open_ in self._open.values() for place in open_.offsets.get(group, {})}
+
+    def all(self) -> list[SeenTransaction]:
+        """All transactional ids; one whose transaction was lost with the process is shown as ongoing until it is aborted."""
+        found = []
+        for name, known in sorted(self._known.items()):
+            open_ = self._open.get(name)
+            places = frozenset() if open_ is None else frozenset(open_.places)
+            began_ms = -1 if open_ is None else open_.began_ms
+            state = _STATES[known.status]
+            found.append(SeenTransaction(name, known.producer_id, known.epoch, known.timeout_ms, state, began_ms, places))
+        return found
 
     # --- the end ---------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ ORDER = {
     "kernels": "source library booleans index texts hashing gathering merging folds top sessions json_objects kafka_records",
     "listener": (
         "reading protocol security record_columns batches appender log_access state producers transactions groups offsets "
-        "broker requests_cluster requests_data requests_groups kafka_listener"
+        "fetch_sessions quotas broker requests_cluster requests_data requests_groups requests_looking kafka_listener"
     ),
     "grammar": (
         "ast selects tables lexer build_queries build substitute syntax_errors words script_files complete parse unparse"

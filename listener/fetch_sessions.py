@@ -1,0 +1,143 @@
+"""Fetch sessions (KIP-227): a client says once which partitions it reads, then only what has changed, and is answered with
+those partitions only that have something new.
+
+A session is known by its number and goes on over connections; each request carries the next epoch of it.  Where one is not
+known any more, or an epoch was missed, the client is told and begins anew with all its partitions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..storage.log.protocol import TopicPartition
+from .protocol import ErrorCode
+from .transactions import Refused
+
+__all__ = ["FetchSession", "FetchSessions"]
+
+_SESSIONS_MAX = 1_000
+"""Kafka's ``max.incremental.fetch.session.cache.slots``: beyond it the one that was used least recently is forgotten."""
+_PLACES_MAX = 100_000
+"""Partitions in all sessions together; beyond it none is added."""
+_FINAL, _INITIAL = -1, 0
+"""Epochs that end and begin a session."""
+
+Place = tuple[str, Any]
+"""A topic, and what kio has of a partition in a request."""
+
+
+@dataclass(slots=True)
+class FetchSession:
+    """One session.
+
+    Attributes:
+        owner: who it belongs to: nobody else may go on with it.
+        places: what is read, in the order in which room in answers is given away.
+        told: what the client knows of each partition: its ends and its start.
+    """
+
+    id: int
+    owner: str | None
+    epoch: int = 1
+    places: OrderedDict[TopicPartition, Any] = field(default_factory=OrderedDict)
+    told: dict[TopicPartition, tuple[int, int, int]] = field(default_factory=dict)
+
+    def wanted(self) -> list[Place]:
+        """What is to be read for the next answer."""
+        return [(topic, item) for (topic, _), item in self.places.items()]
+
+    def news(self, found: Sequence[tuple[str, Any]], *, all_of_it: bool) -> list[tuple[str, Any]]:
+        """The answers that say something new; partitions with records go to the end, so that others come first next time."""
+        kept = []
+        for topic, answer in found:
+            place = (topic, int(answer["partition_index"]))
+            state = (answer["high_watermark"], answer["last_stable_offset"], answer["log_start_offset"])
+            failed = answer["error_code"] != ErrorCode.none
+            if answer["records"] and place in self.places:
+                self.places.move_to_end(place)
+            if all_of_it or failed or answer["records"] or self.told.get(place) != state:
+                kept.append((topic, answer))
+            if failed:
+                self.told.pop(place, None)  # told again until it is better
+            else:
+                self.told[place] = state
+        return kept
+
+
+class FetchSessions:
+    """The sessions of a broker.  Used on the event loop."""
+
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[int, FetchSession] = OrderedDict()
+        self._places = 0
+        self._random = random.SystemRandom()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def asked(self, body: Any, wanted: list[Place], owner: str | None) -> tuple[FetchSession | None, bool]:
+        """The session that a request belongs to, and whether all its partitions are answered.
+
+        Args:
+            wanted: the partitions that the request names.
+
+        Raises:
+            Refused: the session is not known, or another epoch of it comes next.
+        """
+        id_, epoch = int(getattr(body, "session_id", 0)), int(getattr(body, "session_epoch", _FINAL))
+        if epoch in (_FINAL, _INITIAL):
+            if id_:
+                self._end(id_, owner)
+            return (None if epoch == _FINAL else self._begun(wanted, owner)), True
+        session = self._sessions.get(id_)
+        if session is None or session.owner != owner:
+            raise Refused(ErrorCode.fetch_session_id_not_found)
+        if session.epoch != epoch:
+            raise Refused(ErrorCode.invalid_fetch_session_epoch)
+        session.epoch = epoch + 1 if epoch < 2**31 - 1 else 1
+        self._sessions.move_to_end(id_)
+        forgotten = [(str(t.topic), int(p)) for t in getattr(body, "forgotten_topics_data", ()) for p in t.partitions]
+        self._forget(session, forgotten)
+        self._add(session, wanted)
+        return session, False
+
+    def _begun(self, wanted: list[Place], owner: str | None) -> FetchSession | None:
+        """A new session; None where there is no room: then the client goes on without."""
+        while len(self._sessions) >= _SESSIONS_MAX:
+            self._remove(next(iter(self._sessions)))
+        if self._places + len(wanted) > _PLACES_MAX:
+            return None
+        number = 0
+        while not number or number in self._sessions:
+            number = self._random.randrange(1, 2**31 - 1)
+        session = self._sessions[number] = FetchSession(number, owner)
+        self._add(session, wanted)
+        return session
+
+    def _add(self, session: FetchSession, wanted: list[Place]) -> None:
+        for topic, item in wanted:
+            place = (topic, int(item.partition))
+            if place not in session.places:
+                if self._places >= _PLACES_MAX:
+                    raise Refused(ErrorCode.fetch_session_id_not_found)
+                self._places += 1
+            session.places[place] = item
+            session.told.pop(place, None)
+
+    def _forget(self, session: FetchSession, places: Iterable[TopicPartition]) -> None:
+        for place in places:
+            if session.places.pop(place, None) is not None:
+                self._places -= 1
+            session.told.pop(place, None)
+
+    def _end(self, id_: int, owner: str | None) -> None:
+        session = self._sessions.get(id_)
+        if session is not None and session.owner == owner:
+            self._remove(id_)
+
+    def _remove(self, id_: int) -> None:
+        self._places -= len(self._sessions.pop(id_).places)
