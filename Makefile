@@ -65,7 +65,7 @@ crash-points: setup
 	PENSTOCK_CRASHES=all $(BIN)/python -m pytest tests/simulation/test_engine_crashes.py -k every_operation $(PARTS) -q
 
 kafka-kills: setup
-	PENSTOCK_KAFKA_KILLS=100 $(BIN)/python -m pytest tests/kafka_clients/test_kill.py -q
+	PENSTOCK_KAFKA_KILLS=100 $(BIN)/python -m pytest tests/kafka_clients/test_kill.py tests/kafka_clients/test_kill_java.py -q -s
 
 kafka-mutations: setup
 	PENSTOCK_KAFKA_MUTATIONS=100000 PENSTOCK_KAFKA_DROPS=5000 $(BIN)/python -m pytest \
@@ -93,7 +93,8 @@ foreign-kafka: setup kafka-jars
 	mkdir -p build/kafka/npm
 	cp $(KAFKA_CLIENTS)/node/package.json $(KAFKA_CLIENTS)/node/package-lock.json build/kafka/npm
 	-npm --prefix build/kafka/npm ci --no-audit --no-fund --ignore-scripts
-	$(BIN)/python -m pytest tests/kafka_clients/test_java.py tests/kafka_clients/test_kafkajs.py -q -rs
+	$(BIN)/python -m pytest tests/kafka_clients/test_java.py tests/kafka_clients/test_kill_java.py \
+	    tests/kafka_clients/test_kafkajs.py -q -rs
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py

@@ -6,7 +6,7 @@ What lists and descriptions say is read off the catalog and the running queries,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..engine.catalog import DataSource, QueryEntry
@@ -32,11 +32,13 @@ class Entities:
     Args:
         database: whose catalog is shown.
         host: ``host:port``, as answers name the server.
+        open_queries: the push queries that an account may see: id and text.
     """
 
-    def __init__(self, database: Database, host: str) -> None:
+    def __init__(self, database: Database, host: str, open_queries: Callable[[Account], Iterable[tuple[str, str]]]) -> None:
         self._database = database
         self._host = host
+        self._open_queries = open_queries
 
     def of(self, piece: Piece, result: Any, session: RequestSession, account: Account) -> dict[str, Any]:
         """The entity of a list or description; `Message`s are commands, see `statements`."""
@@ -65,7 +67,7 @@ class Entities:
                 entity = {"@type": "warning_entity" if result.warning else "generic_entity", "message": result.text}
             case _:
                 raise ApiError(BAD_STATEMENT, f"{type(result).__name__} is no answer of /ksql", statement=piece.text)
-        return {"statementText": piece.text + ";", "warnings": [], **entity}
+        return {"@type": entity.pop("@type"), "statementText": piece.text + ";", "warnings": [], **entity}
 
     # --- lists -----------------------------------------------------------------------------
 
@@ -84,7 +86,8 @@ class Entities:
                 found = [q for q in catalog.queries.values() if self._sees_query(account, q)]
                 if statement.extended:
                     return {"@type": "query_descriptions", "queryDescriptions": [self._query(q) for q in found]}
-                return {"@type": "queries", "queries": [self._running(q) for q in found]}
+                pushed = [_pushed(id_, text) for id_, text in self._open_queries(account)]
+                return {"@type": "queries", "queries": [self._running(q) for q in found] + pushed}
             case "FUNCTIONS":
                 rows = [
                     {"name": name, "type": _function_type(kind), "category": category}
@@ -189,7 +192,7 @@ class Entities:
             "topic": source.topic,
             "partitions": source.partitions,
             "replication": 1,
-            "statement": source.statement,
+            "statement": _ended(source.statement),
             "queryOffsetSummaries": self._offsets(source) if extended else [],
             "sourceConstraints": [],
             "clusterStatistics": [],
@@ -229,7 +232,7 @@ class Entities:
         state = self._database.queries[query.id].state
         topic = self._database.catalog.sources[query.sink].topic
         return {
-            "queryString": query.statement,
+            "queryString": _ended(query.statement),
             "sinks": [query.sink] if query.kind != "CST" else [],
             "sinkKafkaTopics": [topic] if query.kind != "CST" else [],
             "id": query.id,
@@ -247,7 +250,7 @@ class Entities:
             errors.append({"timestamp": 0, "errorMessage": str(progress.error), "type": "SYSTEM"})
         return {
             "id": query.id,
-            "statementText": query.statement,
+            "statementText": _ended(query.statement),
             "windowType": None if sink.window is None else sink.window.type,
             "fields": [field_json(column) for column in sink.schema],
             "sources": list(query.sources),
@@ -312,6 +315,24 @@ class Entities:
             "functions": variants,
             "type": _function_type(function.kind),
         }
+
+
+def _ended(text: str) -> str:
+    """A statement's text as the API shows it."""
+    return text if not text or text.endswith(";") else text + ";"
+
+
+def _pushed(query_id: str, text: str) -> dict[str, Any]:
+    """A push query among the queries."""
+    return {
+        "queryString": _ended(text),
+        "sinks": [],
+        "sinkKafkaTopics": [],
+        "id": query_id,
+        "statusCount": {"RUNNING": 1},
+        "queryType": "PUSH",
+        "state": "RUNNING:1",
+    }
 
 
 def query_positions(database: Database, query_id: str) -> list[dict[str, Any]]:

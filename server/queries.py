@@ -148,7 +148,7 @@ class Queries:
                 await self._pull(request, opened.table, format_, asked, stream)
             else:
                 assert opened.push is not None
-                await self._push(request, opened.push, format_, account)
+                await self._push(request, opened.push, format_, account, asked.sql)
         finally:
             opened.session.close()
 
@@ -198,11 +198,11 @@ class Queries:
         parts.append(format_.tail(table.final_message or None))
         await request.respond(b"".join(parts), format_.content_type)
 
-    async def _push(self, request: Request, push: PushResult, format_: RowFormat, account: Account) -> None:
+    async def _push(self, request: Request, push: PushResult, format_: RowFormat, account: Account, sql: str) -> None:
         service = self._service
         query_id = push.query_id or f"transient_{next(_NUMBERS)}"
         reader = PushReader(push.subscription, push.schema, query_id, account.name)
-        service.open_queries[query_id] = reader
+        service.opened(query_id, reader, sql)
         request.lasts()
         gone = asyncio.ensure_future(_closing(request, reader))
         try:
@@ -220,7 +220,7 @@ class Queries:
             await request.write(format_.tail(reader.final_message), more=False)
         finally:
             gone.cancel()
-            service.open_queries.pop(query_id, None)
+            service.ended(query_id)
             reader.close()
 
     async def _print(
@@ -230,7 +230,7 @@ class Queries:
             raise ApiError(NOT_ACCEPTABLE, f"PRINT is answered as {DELIMITED} here, not as {content_type}")
         query_id = f"print_{next(_NUMBERS)}"
         closing = PrintReader(printed, account.name)
-        self._service.open_queries[query_id] = closing
+        self._service.opened(query_id, closing)
         request.lasts()
         gone = asyncio.ensure_future(_closing(request, closing))
         try:
@@ -240,7 +240,7 @@ class Queries:
             await request.write(b"", more=False)
         finally:
             gone.cancel()
-            self._service.open_queries.pop(query_id, None)
+            self._service.ended(query_id)
             printed.close()
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..engine.database import Database
-from .accounts import Accounts
+from .accounts import Account, Accounts
 from .audit import Audit
 from .commands import Commands
 from .config import ServerConfig
@@ -21,6 +21,7 @@ class Service:
     Attributes:
         address: ``host:port``, as answers name it.
         open_queries: push queries that are being read, by id.
+        query_texts: what they were asked for.
         stopping: set when the server ends; push queries end with it.
         terminated: all was ended by ``/ksql/terminate``.
     """
@@ -35,10 +36,31 @@ class Service:
         self.measures = Measures()
         self.workers = Workers(config.request_timeout_s)
         self.open_queries: dict[str, PushReader | PrintReader] = {}
+        self.query_texts: dict[str, str] = {}
         self.stopping = asyncio.Event()
         self.terminated = False
         self.closed = False
         self.on_stop: list[Callable[[], None]] = []
+
+    def opened(self, query_id: str, reader: PushReader | PrintReader, text: str = "") -> None:
+        """A query is being read."""
+        self.open_queries[query_id] = reader
+        if text:
+            self.query_texts[query_id] = text
+
+    def ended(self, query_id: str) -> None:
+        """Nobody reads it any more."""
+        self.open_queries.pop(query_id, None)
+        self.query_texts.pop(query_id, None)
+
+    def pushed(self, account: Account) -> list[tuple[str, str]]:
+        """The open push queries that an account may see, which are its own, and all for an admin: id and text."""
+        texts, readers = dict(self.query_texts), dict(self.open_queries)
+        return [
+            (query_id, texts[query_id])
+            for query_id, reader in readers.items()
+            if query_id in texts and (account.is_admin or reader.account == account.name)
+        ]
 
     def close(self) -> None:
         """After the last request."""

@@ -120,7 +120,8 @@ class Statements:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._entities = Entities(service.database, service.address)
+        self._entities = Entities(service.database, service.address, service.pushed)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, request: SqlRequest, account: Account) -> Answer:
         """Execute all statements in order.
@@ -129,6 +130,7 @@ class Statements:
             ApiError: one is wrong; those before it are executed, and their entities are with the error.
         """
         await wait_for_command(self._service, request.after)
+        self._loop = asyncio.get_running_loop()
         return await self._service.workers.run(self._run, request, account)
 
     def _run(self, request: SqlRequest, account: Account) -> Answer:
@@ -164,6 +166,9 @@ class Statements:
             raise ApiError(
                 QUERY_ENDPOINT, f"{what} gives rows: send it to /query or /query-stream", statement=piece.text + ";"
             )
+        own = self._of_the_server(piece, account)
+        if own is not None:
+            return {"@type": own.pop("@type"), "statementText": piece.text + ";", "warnings": [], **own}
         before = service.database.catalog
         try:
             check(account, statement, before, session.topic_prefix)
@@ -198,6 +203,25 @@ class Statements:
             "commandSequenceNumber": after - 1 if after > number else NOT_DISTRIBUTED,
             "warnings": [],
         }
+
+    def _of_the_server(self, piece: Piece, account: Account) -> dict[str, Any] | None:
+        """What the server answers by itself: TERMINATE of a push query that it has open, and lists of connectors, which
+        are empty."""
+        match piece.statement:
+            case ast.ControlQuery(action="TERMINATE", query_id=str(asked)):
+                found = next((id_ for id_, _ in self._service.pushed(account) if id_.upper() == asked.upper()), None)
+                reader = None if found is None else self._service.open_queries.get(found)
+                if found is None or reader is None or self._loop is None:
+                    return None
+                self._loop.call_soon_threadsafe(reader.end, "Query Completed")
+                return {"@type": "terminate_query", "queryId": found, "wasTerminated": True}
+            case ast.Show(what="CONNECTORS" | "SOURCE CONNECTORS" | "SINK CONNECTORS"):
+                return {"@type": "connector_list", "connectors": []}
+            case ast.Show(what="CONNECTOR PLUGINS"):
+                return {"@type": "connector_plugins_list", "connectorsPlugins": []}
+            case ast.DropConnector(name=name, if_exists=True) if account.is_admin:
+                return {"@type": "warning_entity", "message": f"there is no connector {name}"}
+        return None
 
 
 async def terminate_cluster(service: Service, topics: list[str], account: Account) -> list[dict[str, Any]]:

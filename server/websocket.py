@@ -36,7 +36,7 @@ async def answer(service: Service, queries: Queries, scope: Scope, receive: Rece
         opened = await queries.open(asked, account)
         started = True
         gone = asyncio.ensure_future(until_disconnect(receive))
-        sending = asyncio.ensure_future(_send_rows(service, opened, send, account))
+        sending = asyncio.ensure_future(_send_rows(service, opened, send, account, asked.sql))
         try:
             await asyncio.wait([gone, sending], return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
@@ -58,15 +58,15 @@ async def answer(service: Service, queries: Queries, scope: Scope, receive: Rece
             opened.session.close()
 
 
-async def _send_rows(service: Service, opened: Opened, send: Send, account: Account) -> None:
+async def _send_rows(service: Service, opened: Opened, send: Send, account: Account, sql: str) -> None:
     if opened.printed is not None:
         query_id = f"print_{id(opened)}"
-        service.open_queries[query_id] = PrintReader(opened.printed, account.name)
+        service.opened(query_id, PrintReader(opened.printed, account.name))
         try:
             async for line in print_lines(opened.printed):
                 await _text(send, line)
         finally:
-            service.open_queries.pop(query_id, None)
+            service.ended(query_id)
         return
     if opened.table is not None:
         schema = schema_of(opened.table)
@@ -78,7 +78,7 @@ async def _send_rows(service: Service, opened: Opened, send: Send, account: Acco
     push = opened.push
     query_id = push.query_id or ""
     reader = PushReader(push.subscription, push.schema, query_id, account.name)
-    service.open_queries[query_id] = reader
+    service.opened(query_id, reader, sql)
     try:
         await _text(send, [field_json(c) for c in push.schema])
         types = [c.type for c in push.schema]
@@ -88,7 +88,7 @@ async def _send_rows(service: Service, opened: Opened, send: Send, account: Acco
                 await _row(send, text, tombstone=gone)
             service.measures.rows_pushed += len(rows)
     finally:
-        service.open_queries.pop(query_id, None)
+        service.ended(query_id)
         reader.close()
 
 

@@ -93,3 +93,44 @@ def test_a_server_is_killed_and_started_again(tmp_path: Path) -> None:
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
+
+
+def test_a_server_that_is_told_to_end(tmp_path: Path) -> None:
+    """SIGTERM: push queries get their final message, over HTTP and WebSocket, within 10 s."""
+    import websockets.sync.client
+    from websockets.exceptions import ConnectionClosed
+
+    (tmp_path / "s.sql").write_text(SCRIPT)
+    process, url = start(tmp_path)
+    last: dict[str, str] = {}
+    asked = httpx.QueryParams({"request": json.dumps({"ksql": "SELECT * FROM s EMIT CHANGES;"})})
+
+    def over_http() -> None:
+        with httpx.stream("POST", f"{url}/query", json={"ksql": "SELECT * FROM s EMIT CHANGES;"}, timeout=30) as answer:
+            for line in answer.iter_lines():
+                last["http"] = line
+
+    def over_websocket() -> None:
+        with websockets.sync.client.connect(f"{url.replace('http', 'ws')}/ws/query?{asked}") as socket:
+            try:
+                while True:
+                    last["websocket"] = str(socket.recv(timeout=20))
+            except ConnectionClosed as closed:
+                assert closed.rcvd is not None
+                last["code"] = str(closed.rcvd.code)
+
+    threads = [threading.Thread(target=target) for target in (over_http, over_websocket)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 20
+    while not {"http", "websocket"} <= set(last) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    lines = json.dumps({"target": "s"}) + "\n" + json.dumps({"id": "a", "v": 1})
+    assert '"ok"' in httpx.post(f"{url}/inserts-stream", content=lines, timeout=20).text
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert json.loads(last["http"].strip("],")) == {"finalMessage": "Query Completed"}
+    assert (json.loads(last["websocket"]), last["code"]) == ({"error": "done"}, "1000")

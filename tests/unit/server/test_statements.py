@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -189,3 +190,46 @@ def test_the_outcome_of_a_command(shop: Api) -> None:
     missing = shop.http.get("/status/stream/nothing/create")
     assert (missing.status_code, missing.json()["error_code"]) == (404, 40400)
     assert "stream/`S`/create" in shop.http.get("/status").json()["commandStatuses"]
+
+
+def test_push_queries_are_listed_and_terminated(shop: Api) -> None:
+    """Beside the persistent ones, by whoever opened them; TERMINATE ends them with their final message."""
+    sql = "SELECT id FROM orders EMIT CHANGES;"
+    with shop.http.stream("POST", "/query", json={"ksql": sql}) as answer:
+        lines = answer.iter_lines()
+        query_id = json.loads(next(lines).strip("[,"))["header"]["queryId"]
+        (entity,) = shop.ksql("LIST QUERIES;")
+        (pushed,) = [q for q in entity["queries"] if q["queryType"] == "PUSH"]
+        assert (pushed["id"], pushed["queryString"], pushed["state"]) == (query_id, sql, "RUNNING:1")
+        (ended,) = shop.ksql(f"TERMINATE {query_id};")
+        assert {k: ended[k] for k in ("@type", "queryId", "wasTerminated")} == {
+            "@type": "terminate_query",
+            "queryId": query_id,
+            "wasTerminated": True,
+        }
+        assert json.loads(list(lines)[-1].strip("],")) == {"finalMessage": "Query Completed"}
+    (entity,) = shop.ksql("LIST QUERIES;")
+    assert [q["queryType"] for q in entity["queries"]] == ["PERSISTENT"]
+    assert shop.ksql(f"TERMINATE {query_id};")["error_code"] == 40001
+
+
+def test_there_are_no_connectors(api: Api) -> None:
+    """Lists of them are empty; to make one is refused."""
+    for text, kind, member in (
+        ("SHOW CONNECTORS;", "connector_list", "connectors"),
+        ("LIST SOURCE CONNECTORS;", "connector_list", "connectors"),
+        ("SHOW CONNECTOR PLUGINS;", "connector_plugins_list", "connectorsPlugins"),
+    ):
+        (entity,) = api.ksql(text)
+        assert (next(iter(entity)), entity["@type"], entity[member]) == ("@type", kind, [])
+    assert api.ksql("DROP CONNECTOR IF EXISTS x;")[0]["@type"] == "warning_entity"
+    assert api.ksql("DROP CONNECTOR x;")["error_code"] == 40001
+
+
+def test_texts_of_statements_end_as_statements_do(shop: Api) -> None:
+    """Clients take them and send them again."""
+    (described, listed, extended) = shop.ksql("DESCRIBE spend; LIST QUERIES; LIST QUERIES EXTENDED;")
+    assert described["sourceDescription"]["statement"].endswith(";")
+    assert described["sourceDescription"]["writeQueries"][0]["queryString"].endswith(";")
+    assert listed["queries"][0]["queryString"].endswith(";")
+    assert extended["queryDescriptions"][0]["statementText"].endswith(";")
