@@ -101,7 +101,8 @@ def _listing_of(data: Mapping[str, Any]) -> Listing:
 
 def error_parts(error: BaseException) -> dict[str, Any]:
     """All that an error says, for our client to raise it again."""
-    found: dict[str, Any] = {"kind": type(error).__name__}
+    known = next((c.__name__ for c in type(error).__mro__ if c.__name__ in _ERRORS), type(error).__name__)
+    found: dict[str, Any] = {"kind": known}  # of a class of the engine's own, the one that it is a kind of
     if isinstance(error, StatementError):
         span = error.span
         found |= {
