@@ -119,7 +119,7 @@ class Broker:
         self.producers = Producers(entries)
         self.appender = Appender(access.log, self.producers.begin)
         self.offsets = Offsets(access, self.state, entries)
-        self.groups = Groups(options.initial_rebalance_delay_ms)
+        self.groups = Groups(options.initial_rebalance_delay_ms, access.claim_group)
         self.transactions = Transactions(
             access, self.producers, self.state, entries, self.run, time.monotonic, self.offsets.keep_texts
         )

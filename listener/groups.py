@@ -385,23 +385,30 @@ class Groups:
     """The groups that have members, or had some.
 
     Args:
-        is_used_inside: whether consumers of this process are members of a group of that name.
+        claim: asked with a group's name before it gets members, and with what says whether it has some (called by any
+            thread): whether nobody else coordinates it, such as the consumers of this process.
     """
 
-    def __init__(self, initial_delay_ms: int, is_used_inside: Callable[[str], bool] = lambda name: False) -> None:
+    def __init__(
+        self, initial_delay_ms: int, claim: Callable[[str, object, Callable[[], bool]], bool] = lambda *_: True
+    ) -> None:
         self._initial_delay_ms = initial_delay_ms
-        self._is_used_inside = is_used_inside
+        self._claim = claim
         self._groups: dict[str, Group] = {}
 
     def get(self, name: str) -> Group:
-        """A group, made if it is new.  Raises: Refused, if it may not be used."""
+        """A group, made if it is new, for one who joins.  Raises: Refused, if it may not be used."""
         if not name:
             raise Refused(ErrorCode.invalid_group_id)
-        if self._is_used_inside(name):
+        if not self._has_members(name) and not self._claim(name, self, lambda: self._has_members(name)):
             raise Refused(ErrorCode.inconsistent_group_protocol, f"consumers inside the database's process share {name}")
         if name not in self._groups:
             self._groups[name] = Group(name, self._initial_delay_ms)
         return self._groups[name]
+
+    def _has_members(self, name: str) -> bool:
+        group = self._groups.get(name)
+        return group is not None and not group.is_idle
 
     def find(self, name: str) -> Group | None:
         """A group, if it is known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,10 @@ class LogAccess:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.log: Log = database.log
+
+    def claim_group(self, name: str, owner: object, is_used: Callable[[], bool]) -> bool:
+        """Whether a group's members may come over Kafka's protocol: see `runtime/clients/coordinator.py`."""
+        return self._database.groups.claim(name, owner, is_used)
 
     def now_ms(self) -> int:
         """The present time of the database's clock."""

@@ -26,6 +26,9 @@ from ...errors import ClientError, CommitFailedError
 from ...storage.log.protocol import Log, TopicPartition
 from .assignment import STRATEGIES
 
+CLAIM_S = 2.0
+"""How long a group that was claimed belongs to whoever did, before its first member is there."""
+
 __all__ = ["Coordinator", "Group", "GroupMetadata", "Member", "Standing", "is_client_group"]
 
 GROUP_PREFIX = "group:"
@@ -81,7 +84,17 @@ class Standing:
 class Group:
     """See the module's text.  Thread-safe."""
 
-    def __init__(self, name: str, log: Log, numbers: Iterator[int], seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        log: Log,
+        numbers: Iterator[int],
+        seconds: Callable[[], float],
+        guard: threading.Lock,
+        is_claimed: Callable[[str], bool],
+    ) -> None:
+        self._guard = guard
+        self._is_claimed = is_claimed
         self.name = name
         self.stored_name = GROUP_PREFIX + name
         self.generation = 0
@@ -108,12 +121,17 @@ class Group:
             the member's id.
 
         Raises:
-            ClientError: there is no such strategy, or the members have another one.
+            ClientError: there is no such strategy, the members have another one, or they come from elsewhere.
         """
         if strategy not in STRATEGIES:
             raise ClientError(f"partition.assignment.strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
-        with self._changed:
+        with self._guard, self._changed:
             self._expel()
+            if self._is_claimed(self.name):
+                raise ClientError(
+                    f"the group {self.name!r} has members over Kafka's protocol: a partition would have two owners; take "
+                    "another group, or let all its consumers come the same way"
+                )
             if self._members and strategy != self.strategy:
                 raise ClientError(f"the members of the group {self.name!r} assign by {self.strategy}, not by {strategy}")
             self.strategy = strategy
@@ -322,6 +340,37 @@ class Coordinator:
         self._numbers = itertools.count(1)
         self._groups: dict[str, Group] = {}
         self._guard = threading.Lock()
+        self._claims: dict[str, tuple[object, Callable[[], bool], float]] = {}
+
+    def claim(self, name: str, owner: object, is_used: Callable[[], bool]) -> bool:
+        """Have a group's members come over another protocol.  Its partitions have one coordinator, so all do or none.
+
+        Args:
+            owner: whoever coordinates them; asking again does no harm.
+            is_used: whether the group has members there.  For `CLAIM_S` it is not asked yet.
+
+        Returns:
+            whether that is possible: no consumer of this process and no other owner has members in the group.
+        """
+        with self._guard:
+            group = self._groups.get(name)
+            if group is not None and group.members():
+                return False
+            if self._is_claimed(name) and self._claims[name][0] is not owner:
+                return False
+            self._claims[name] = owner, is_used, self._seconds()
+            return True
+
+    def _is_claimed(self, name: str) -> bool:
+        """The guard is held."""
+        found = self._claims.get(name)
+        if found is None:
+            return False
+        _, is_used, since_s = found
+        if is_used() or self._seconds() - since_s < CLAIM_S:
+            return True
+        del self._claims[name]
+        return False
 
     def group(self, name: str) -> Group:
         """A group by name; it need not exist yet.
@@ -334,7 +383,9 @@ class Coordinator:
         with self._guard:
             found = self._groups.get(name)
             if found is None:
-                found = self._groups[name] = Group(name, self._log, self._numbers, self._seconds)
+                found = self._groups[name] = Group(
+                    name, self._log, self._numbers, self._seconds, self._guard, self._is_claimed
+                )
             return found
 
     def names(self) -> list[str]:

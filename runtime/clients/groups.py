@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ...errors import ClientError
@@ -74,6 +74,10 @@ class Groups(Mapping[str, GroupDescription]):
 
     def __len__(self) -> int:
         return len(self._coordinator.names())
+
+    def claim(self, name: str, owner: object, is_used: Callable[[], bool]) -> bool:
+        """For doors through which consumers come: see `Coordinator.claim`."""
+        return self._coordinator.claim(name, owner, is_used)
 
     def describe(self, name: str) -> GroupDescription:
         """A group; one that is not there has no members and no partitions."""

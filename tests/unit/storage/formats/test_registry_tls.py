@@ -1,0 +1,106 @@
+"""A registry server behind TLS: its certificate is checked, its name too, and an old protocol is refused."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock import connect
+from penstock.errors import PenstockError, StorageError
+from penstock.storage.schemas.remote import RemoteRegistry
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate of its own for a name or address, and its key."""
+    found, key = folder / f"{name}.pem", folder / f"{name}.key"
+    kind = "IP" if name[0].isdigit() else "DNS"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(found)]
+    command += ["-days", "2", "-subj", "/CN=registry", "-addext", f"subjectAltName={kind}:{name}"]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl here to make a certificate with")
+    return found, key
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Authorization") or "nobody")
+        body = json.dumps(["s-value"]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[tuple[Path, Path]], tuple[str, list[str]]]]:
+    """Serves with a certificate; gives the URL and who asked."""
+    servers = []
+
+    def serve(given: tuple[Path, Path]) -> tuple[str, list[str]]:
+        asked: list[str] = []
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Answers,), {"asked": asked}))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*given)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        servers.append((server, thread))
+        return f"https://user:secret@127.0.0.1:{server.server_port}", asked
+
+    yield serve
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_certificate_that_nobody_vouches_for(served: Any, tmp_path: Path) -> None:
+    """The error names TLS and what to do; the credentials are not sent."""
+    url, asked = served(certificate(tmp_path, "127.0.0.1"))
+    with pytest.raises(StorageError, match="certificate") as refused:
+        RemoteRegistry(url).subjects()
+    assert "secret" not in str(refused.value)
+    assert asked == []
+    with connect(None, threads=0, settings={"ksql.schema.registry.url": url}) as db, pytest.raises(PenstockError) as seen:
+        db.execute("CREATE STREAM s WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='AVRO');")
+    assert "secret" not in str(seen.value) and "certificate" in str(seen.value)
+    assert asked == []
+
+
+@pytest.mark.parametrize(("name", "is_right"), [("127.0.0.1", True), ("localhost", False), ("10.0.0.1", False)])
+def test_the_name_of_a_certificate(
+    served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_right: bool
+) -> None:
+    """One that is vouched for must be the host's that was asked for."""
+    given = certificate(tmp_path, name)
+    url, asked = served(given)
+    monkeypatch.setenv("SSL_CERT_FILE", str(given[0]))
+    if is_right:
+        assert RemoteRegistry(url).subjects() == ["s-value"]
+        assert asked == ["Basic dXNlcjpzZWNyZXQ="]
+        return
+    with pytest.raises(StorageError, match=r"certificate|match"):
+        RemoteRegistry(url).subjects()
+    assert asked == []
+
+
+def test_plain_text_where_tls_is_expected(registry_server: Any) -> None:
+    """A server without TLS is no server behind TLS, and the other way round."""
+    with pytest.raises(StorageError):
+        RemoteRegistry(registry_server.url.replace("http:", "https:")).subjects()
+    assert registry_server.requests == []
