@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,8 +94,14 @@ def command(*names: str, usage: str, meaning: str) -> Callable[[_Run], _Run]:
 @command("\\help", "\\?", usage="\\help", meaning="this list")
 def help_(shell: Console, argument: str) -> None:
     """List the commands, and how statements are ended."""
-    lines = {f"  {c.usage:<18} {c.meaning}" for c in COMMANDS.values()}
-    shell.note("\n".join(["Statements end with ';'. Ctrl-C ends a push query, Ctrl-D leaves.", *sorted(lines)]))
+    widest = max(len(c.usage) for c in COMMANDS.values()) + 4
+    lines = []
+    for usage, meaning in sorted({(c.usage, c.meaning) for c in COMMANDS.values()}):
+        first, *others = textwrap.wrap(meaning, max(shell.width() - widest - 1, 24)) or [""]
+        lines += [f"  {usage}".ljust(widest) + first, *(" " * widest + other for other in others)]
+    keys = "Ctrl-C empties the line or ends a push query, Ctrl-D leaves, Ctrl-R searches what was typed"
+    begin = textwrap.wrap(f"Statements end with ';'. TAB completes, {keys}.", max(shell.width() - 1, 24))
+    shell.note("\n".join([*begin, *lines, "DESCRIBE FUNCTION name; and SHOW FUNCTIONS; explain functions."]))
 
 
 @command("\\quit", "\\q", "\\exit", usage="\\quit", meaning="leave")

@@ -22,6 +22,7 @@ class Job:
         number: as ``\\jobs`` shows it.
         rows: a `LiveRows`; while the job is behind the prompt, a thread fills it.
         windowed: the rows are of windows, whether or not the windows are among the columns.
+        starts_late: rows that were there before it are not shown, which is said as long as there are none.
         error: what the query failed with.
     """
 
@@ -33,6 +34,7 @@ class Job:
         self.subscription = pushed.subscription
         places = getattr(pushed, "key_places", ())
         self.rows = LiveRows(pushed.subscription.columns, places, **({} if places else {"rows_max": SCROLLED_ROWS}))
+        self.starts_late = False
         self.windowed: bool = getattr(pushed, "windowed", False)
         self.error: PenstockError | None = None
         self._stop = threading.Event()

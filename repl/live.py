@@ -118,7 +118,12 @@ def live_lines(job: Job, format_: str, width: int, height: int, seconds: float) 
     return [*lines, *_hidden_windows(job), f"({count}; {_KEYS})"], changed
 
 
+_LATE = "(waiting for what comes; SET 'auto.offset.reset' = 'earliest'; shows what is there, too)"
+
+
 def _hidden_windows(job: Job) -> list[str]:
+    if job.starts_late and not job.rows.read:
+        return [_LATE]
     if not job.windowed or job.rows.windowed:
         return []
     return ["(each key's last window: SELECT WINDOWSTART, too, to see them all)"]
@@ -128,6 +133,8 @@ def _scrolling(job: Job, out: TextIO) -> None:
     """Rows of a stream, one under the other; the widths of columns are those of what has been shown so far."""
     rows = job.rows
     out.write(f"(rows as they come; {_KEYS})\n")
+    if job.starts_late and not job.rows.read:
+        out.write(f"{_LATE}\n")
     widths = [width_of(name) for name in rows.columns]
     for place, values in enumerate(rows.latest()):  # what came behind the prompt
         _line(out, rows.columns, rows.readable(values), widths, heading=place == 0)

@@ -117,6 +117,8 @@ class Prompt:
         state = self._status.text
         if self._opening is not None and not self._opening.done:
             state = self._opening.state
+        if self.session.default_buffer.text.endswith("\n"):
+            return f" {state}   a statement ends with ; "
         return f" {state}   \\help for help "
 
     def _begin(self) -> None:

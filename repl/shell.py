@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import time
 from collections.abc import Callable
@@ -180,9 +181,13 @@ class Shell:
         subscription = getattr(outcome, "subscription", None)
         if subscription is None:
             self._show_rows(outcome)
+            if type(outcome).__name__ == "Message" and outcome.kind.endswith("as select"):
+                self._say_what_is_passed_over(outcome)
             return
         if self.format in ("table", "chart") and self._terminal is not None and self.output is None:
-            self.foreground(self.jobs.new(outcome, self.last))
+            job = self.jobs.new(outcome, self.last)
+            job.starts_late = self._starts_late()
+            self.foreground(job)
             return
         if self.format not in ("table", "vertical", "chart"):
             try:
@@ -239,6 +244,30 @@ class Shell:
             return
         self.write(text)
 
+    def _starts_late(self) -> bool:
+        """Whether new queries read only what comes after them."""
+        return bool(self.database.settings.get("auto.offset.reset") == "latest")
+
+    def _say_what_is_passed_over(self, outcome: Any) -> None:
+        """Tell a person that a new query has not read the records that are there, which surprises everybody once."""
+        query = self.database.catalog.queries.get(outcome.details.get("query_id"))
+        if self._terminal is None or query is None or not self._starts_late() or "replaced" in outcome.text:
+            return
+        describe = getattr(self.database, "describe_topic", None)
+        if describe is None:
+            return
+        count = 0
+        for name in query.sources:
+            source = self.database.catalog.sources.get(name)
+            if source is not None and source.kind == "STREAM":
+                count += sum(part.end_offset - part.start_offset for part in describe(source.topic).partitions)
+        if count:
+            records = "record that is" if count == 1 else "records that are"
+            self.note(
+                f"It reads what comes from now on, not the {count:,} {records} there.\n"
+                "To have them read: DROP it, SET 'auto.offset.reset' = 'earliest'; and create it again."
+            )
+
     def _print(self, printed: Any) -> None:
         """The records of PRINT as they come, until Ctrl-C or its LIMIT."""
         if not printed.tail.limited:
@@ -272,7 +301,9 @@ class Shell:
         name, argument = [*text.split(None, 1), ""][:2]
         command = COMMANDS.get(name)
         if command is None:
-            self.complain(f"there is no command {name}; \\help lists them")
+            near = difflib.get_close_matches(name, COMMANDS, 1)
+            hint = f"did you mean {near[0]}?" if near else "\\help lists them"
+            self.complain(f"there is no command {name}; {hint}")
             return False
         return command.run(self, argument.strip()) is not False
 

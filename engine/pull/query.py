@@ -256,8 +256,8 @@ def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) ->
         try:
             bound = bind(expression, scope, environment.functions, environment.types)
         except StatementError as error:
-            if isinstance(expression, ast.NameRef) and error.suggestion is None:
-                error.suggestion = near_output(expression, [n for n, _, _ in found.columns])
+            if isinstance(expression, ast.NameRef):
+                error.suggestion = near_output(expression, [n for n, _, _ in found.columns]) or error.suggestion
             raise
         rows = Rows({n: v for n, _, v in found.columns}, found.length)
         values = evaluate(bound, rows, how=environment.how)

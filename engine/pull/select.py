@@ -350,8 +350,8 @@ class _Select:
         try:
             bound = self.bind(rebuilt(expression, change), scope.at("ORDER BY"))
         except StatementError as error:
-            if isinstance(expression, ast.NameRef) and error.suggestion is None:
-                error.suggestion = near_output(expression, list(names))
+            if isinstance(expression, ast.NameRef):
+                error.suggestion = near_output(expression, list(names)) or error.suggestion
             raise
         _check_sortable(bound)
         return bound

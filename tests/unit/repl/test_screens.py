@@ -262,3 +262,20 @@ def test_the_demo(opened: Open) -> None:
     screen.until("(1 row)")
     screen.type("\x04")
     assert screen.end() == 0
+
+
+def test_what_surprises_everybody_once_is_said(opened: Open) -> None:
+    """A new query does not read what is there; a statement without its semicolon goes on; a command that is none."""
+    screen = opened(setup=SETUP)
+    screen.type("UNSET 'auto.offset.reset';\r")
+    screen.until("default again")
+    screen.type("CREATE TABLE n AS SELECT item, COUNT(*) AS n FROM orders GROUP BY item;\r")
+    screen.until("not the 3 records that are there")
+    screen.type("SELECT * FROM n EMIT CHANGES;\r")
+    screen.until("(waiting for what comes; SET 'auto.offset.reset' = 'earliest'; shows what is there, too)")
+    screen.type("\x03")
+    screen.until("(0 rows, 0 changes)")
+    screen.type("\\chrt\r")
+    screen.until("did you mean \\chart?")
+    screen.type("SHOW STREAMS\r")
+    screen.until("a statement ends with ;")
