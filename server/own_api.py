@@ -97,7 +97,9 @@ class OwnApi:
         if query is None:
             raise ApiError(NO_SUCH_COMMAND, f"there is no query {query_id}")
         source = database.catalog.sources[query.sink]
-        check_need(account, Need("read", (source.name, source.topic), f"the query {query_id}"))
+        for name in (query.sink, *query.sources):  # as lists show it
+            seen = database.catalog.sources[name]
+            check_need(account, Need("read", (seen.name, seen.topic), f"the query {query_id}"))
         handle = database.queries[query_id]
         return {
             "id": query_id,

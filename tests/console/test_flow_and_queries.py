@@ -89,6 +89,10 @@ def test_what_a_query_says_of_itself(own_shop: Any, open_page: Callable[..., Any
     page.locator("code.operator", has_text="WindowAggregate").wait_for()
     positions = page.get_by_role("region", name="Positions").get_by_role("row")
     assert positions.count() == 4
+    page.get_by_role("button", name="Why no rows?").click()
+    why = page.get_by_role("region", name="What holds rows back")
+    why.get_by_role("cell", name="late rows").wait_for()
+    assert faults(page) == []
     bad = page.get_by_role("region", name="Bad records")
     bad.get_by_role("row").nth(3).wait_for()
     assert "not JSON" in bad.inner_text()

@@ -140,6 +140,13 @@ PATHS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "/metrics", None, {"read", "write", "admin", "prefix"}),
     ("GET", "/v1/graph", None, {"read", "write", "admin", "prefix"}),
     ("POST", "/v1/complete", {"text": "SELECT "}, {"read", "write", "admin", "prefix"}),
+    ("POST", "/v1/check", {"text": "SELECT "}, {"read", "write", "admin", "prefix"}),
+    ("GET", "/v1/topics", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/v1/topics/orders", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/v1/topics/orders/records", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/v1/topics/secret", None, {"read", "write", "admin"}),
+    ("GET", "/v1/topics/secret/records", None, {"read", "write", "admin"}),
+    ("GET", "/v1/account", None, set(ROLES)),
     ("GET", "/clusterStatus", None, {"read", "write", "admin", "prefix"}),
     ("POST", "/ksql/terminate", {"deleteTopicList": ["nothing"]}, {"admin"}),
     ("GET", "/subjects", None, ROLES),  # type: ignore[list-item]

@@ -2,7 +2,7 @@
 // Arrow keys move the chosen row, Enter (or a click) shows it in full.
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { shown } from "../exact.js";
+import { Exact, shown } from "../exact.js";
 import { html } from "../html.js";
 
 const ROW = 30; // px, as in the style sheet
@@ -154,7 +154,7 @@ function pretty(value) {
       return value;
     }
   }
-  return value !== null && typeof value === "object" && value.constructor?.name !== "Exact" ? JSON.stringify(value, null, 2) : shown(value);
+  return value !== null && typeof value === "object" && !(value instanceof Exact) ? JSON.stringify(value, null, 2) : shown(value);
 }
 
 // What is a number stands to the right.

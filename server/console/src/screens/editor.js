@@ -63,7 +63,7 @@ export function EditorScreen() {
   starter.current = start;
   useEffect(() => {
     let gone = false;
-    if (asked.value.sql) keep(asked.value.sql);
+    if (asked.value.sql) keep(asked.value.sql); // a link may bring a text; it is never run by itself
     import("../editor/editor.js").then(({ makeEditor }) => {
       if (gone) return;
       editor.current = makeEditor(host.current, {
@@ -74,7 +74,6 @@ export function EditorScreen() {
         onProblems: setProblems,
       });
       editor.current.focus();
-      if (asked.value.run) starter.current(true);
     });
     look();
     return () => {

@@ -84,6 +84,7 @@ export function QueryScreen({ id }) {
       <${Tile} label="Bad" value=${short(account.bad)} note=${share(account.bad) || "could not be processed"} alarm=${Number(account.bad) > 0} />
       <${Tile} label="State" value=${size(progress.state_bytes)} note=${`${whole(progress.state_rows)} keys`} />
     </div>
+    <${Why} id=${id} />
     <div class="plots">
       <section aria-label="Speed"><h2>Records a second</h2><${Plot} label="Records read and written a second" data=${speeds} series=${["read/s", "written/s"]} time=${true} height=${180} /></section>
       <section aria-label="Lag"><h2>Records behind</h2><${Plot} label="Records not read yet" data=${lags} series=${["behind"]} time=${true} height=${180} /></section>
@@ -101,6 +102,37 @@ export function QueryScreen({ id }) {
     />
     <h2>Bad records</h2>
     <${Bad} id=${id} bad=${Number(account.bad)} />
+  `;
+}
+
+// What holds a query's rows back: looked into when somebody asks.
+function Why({ id }) {
+  const [found, setFound] = useState(null);
+  const [failure, setFailure] = useState(null);
+  const ask = async () => {
+    setFailure(null);
+    try {
+      const [{ rows }] = await execute(`WHY NO ROWS FROM ${quoted(id)};`);
+      setFound(rows);
+    } catch (error) {
+      setFailure(error);
+    }
+  };
+  return html`
+    <div class="bar"><button onClick=${ask}>${found ? "Look again" : "Why no rows?"}</button><span class="note">what holds rows back: filters, joins without matches, event time that is missing</span></div>
+    <${Failure} error=${failure} />
+    ${found &&
+    html`<${Table}
+      label="What holds rows back"
+      columns=${["Finding", "Count", "Detail", "Would mend it"]}
+      right=${[1]}
+      rows=${found.map(([finding, count, detail, statement]) => [
+        finding,
+        count === null ? "" : whole(count),
+        detail,
+        statement ? html`<a href=${`${link("editor")}?${new URLSearchParams({ sql: statement })}`} title=${statement}>statement, in the editor</a>` : "",
+      ])}
+    />`}
   `;
 }
 
