@@ -113,7 +113,7 @@ console-tools: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[console]"
 
 test-console: console-tools
-	$(BIN)/python -m pytest tests/console -q -rs
+	$(BIN)/python -m pytest tests/console -n $(WORKERS) --dist loadgroup -q -rs
 
 console-screenshots: console-tools
 	$(BIN)/python -m pytest tests/console/screenshots.py -q -rs

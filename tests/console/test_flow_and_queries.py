@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import faults
 
-pytestmark = pytest.mark.xdist_group("console")
+pytestmark = pytest.mark.xdist_group("console-others")
 
 
 def test_what_flows_is_seen(shop: Any, open_page: Callable[..., Any]) -> None:

@@ -13,7 +13,7 @@ from penstock.server.accounts import hash_password, new_token
 from .conftest import faults
 from .shop import open_shop
 
-pytestmark = pytest.mark.xdist_group("console")
+pytestmark = pytest.mark.xdist_group("console-others")
 
 
 @pytest.fixture

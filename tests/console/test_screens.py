@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import faults
 
-pytestmark = pytest.mark.xdist_group("console")
+pytestmark = pytest.mark.xdist_group("console-screens")
 
 SCREENS = {
     "editor": ("#/editor?sql=SELECT%20*%20FROM%20orders%20EMIT%20CHANGES%3B", ".cm-content"),

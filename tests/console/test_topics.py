@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import faults
 
-pytestmark = pytest.mark.xdist_group("console")
+pytestmark = pytest.mark.xdist_group("console-others")
 
 
 def values(page: Any) -> list[str]:
