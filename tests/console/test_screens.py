@@ -92,3 +92,16 @@ def test_the_policy_holds(shop: Any, browser: Any) -> None:
         page.evaluate("fetch('http://127.0.0.1:1/')")
     assert any("Content Security Policy" in text for text in seen)
     page.close()
+
+
+def test_a_server_that_has_gone(own_shop: Any, browser: Any) -> None:
+    """Is said to have, on the screen that shows what was true before."""
+    server, _ = own_shop
+    page = browser.new_page()  # (of its own: Chromium logs each answer that does not come)
+    page.goto(f"{server.url}/console/#/topics")
+    page.get_by_role("link", name="orders", exact=True).wait_for()
+    server.stop()
+    page.get_by_text("The server does not answer.").wait_for()
+    assert page.get_by_role("link", name="orders", exact=True).is_visible()
+    assert faults(page) == []
+    page.close()
