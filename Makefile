@@ -40,6 +40,13 @@ types: setup
 
 check: lint types
 
+.PHONY: docs reference
+reference: setup
+	$(BIN)/python build_tools/reference_pages.py
+
+docs: setup
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
+
 conformance: setup
 	$(BIN)/python tests/conformance/gate.py
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import StatementError
 from ..runtime.subscriptions import PushRow, Subscription
@@ -253,6 +253,16 @@ class PushResult(Result):
 
     def __iter__(self) -> Iterator[PushRow]:
         return iter(self.subscription)
+
+    def close(self) -> None:
+        """End the query.  May be called twice."""
+        self.subscription.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @dataclass(frozen=True, slots=True)

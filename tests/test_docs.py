@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documents import blocks, run_page
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _NAMED = re.compile(r"`(?P<path>[\w./-]+\.(?:py|md|lark|sql))(?:::(?P<name>[\w.]+))?`")
@@ -80,3 +82,39 @@ def test_the_example_in_the_readme_runs(tmp_path: Path) -> None:
         "[(23.0,)]",
         "[('ada', 2, 20.0), ('bob', 1, 3.0)]",
     ]
+
+
+PAGES = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(page for room in ("how-to", "coming-from", "concepts") for page in sorted((ROOT / "docs" / room).glob("*.md"))),
+]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if list(blocks(p))], ids=lambda path: path.stem)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom, in an empty directory, and prints what the page says."""
+    monkeypatch.chdir(tmp_path)
+    assert run_page(page) == []
+
+
+def test_every_page_is_listed() -> None:
+    """``docs/README.md`` names each page once: it is the way in, and what ``llms.txt`` is made of."""
+    listed = re.findall(r"^\| \[[^\]]*\]\(([^)]*)\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"), re.M)
+    pages = [p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md") if p.name != "README.md"]
+    assert sorted(path for path in listed if not path.startswith("../")) == sorted(pages)
+
+
+def test_the_generated_pages_are_current() -> None:
+    """`make reference` would change nothing."""
+    command = [sys.executable, str(ROOT / "build_tools" / "reference_pages.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_site_is_built(tmp_path: Path) -> None:
+    """Without a warning: every reference of the pages leads somewhere in the site."""
+    pytest.importorskip("sphinx", reason="the site needs the extra `docs`")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(ROOT / "docs"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "tutorial.html").exists()
