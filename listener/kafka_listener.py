@@ -227,6 +227,8 @@ class KafkaListener:
                     await asyncio.shield(sender)
             except (TimeoutError, ConnectionError, asyncio.CancelledError):
                 sender.cancel()
+        if sender.done() and not sender.cancelled():
+            sender.exception()  # the client went away while it was answered: that is no news
         while not answers.empty():
             left = answers.get_nowait()
             if isinstance(left, asyncio.Future):
