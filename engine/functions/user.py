@@ -115,7 +115,7 @@ def udf(
             _add(name, "SCALAR", meaning, function, Overload(shapes.signature, call, "arrow", volatile=volatile))
         return function
 
-    return register if function is None else register(function)
+    return register if function is None else register(_decorated(function))
 
 
 @overload
@@ -144,7 +144,7 @@ def udtf(
             _add(name, "TABLE", meaning, function, Overload(shapes.signature, call, "arrow"))
         return function
 
-    return register if function is None else register(function)
+    return register if function is None else register(_decorated(function))
 
 
 @overload
@@ -191,7 +191,7 @@ def udaf(
         _add(name, "AGGREGATE", meaning, cls, AggregateOverload(signature_, definition.make, definition.literals))
         return cls
 
-    return register if cls is None else register(cls)
+    return register if cls is None else register(_decorated(cls))
 
 
 # --- signatures ----------------------------------------------------------------------------
@@ -226,6 +226,13 @@ def _spread(things: Sequence[ThingT], signature: Signature, count: int) -> list[
 def _from_text(text: str) -> _Shapes:
     signature = parse_signature(text)
     return _Shapes(signature, [Shape(p.type) for p in signature.parameters], Shape(signature.result))
+
+
+def _decorated(thing: Any) -> Any:
+    """Raises: ValueError, for what stands in the decorator's parentheses without a name: ``@udf("INT")``."""
+    if not callable(thing):
+        raise ValueError(f"{thing!r} is no function: write @udf(name=.., signature=..), each with its name")
+    return thing
 
 
 def _shapes(function: Any, signature: Signatures, rows: bool = False) -> list[_Shapes]:

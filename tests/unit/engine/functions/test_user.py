@@ -416,3 +416,11 @@ def test_what_cannot_be_registered(name: str) -> None:
     with pytest.raises(ValueError, match="another kind"):
         penstock.udf(name=name, signature="() -> INT")(lambda: 1)
         penstock.udtf(name=name, signature="(x INT) -> INT")(lambda x: [x])
+
+
+@pytest.mark.parametrize("decorator", [penstock.udf, penstock.udtf, penstock.udaf])
+@pytest.mark.parametrize("given", ["INT", 5, ["a"]])
+def test_what_a_decorator_is_given_has_a_name(decorator: Any, given: Any) -> None:
+    """``@udf("INT")`` says what to write."""
+    with pytest.raises(ValueError, match="is no function: write @udf"):
+        decorator(given)
