@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PenstockError as problem:
         from . import render
 
-        print(render.error(problem), file=sys.stderr)
+        print(render.harmless(render.error(problem)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

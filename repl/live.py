@@ -135,7 +135,7 @@ def _scrolling(job: Job, out: TextIO) -> None:
     out.write(f"(rows as they come; {_KEYS})\n")
     if job.starts_late and not job.rows.read:
         out.write(f"{_LATE}\n")
-    widths = [width_of(name) for name in rows.columns]
+    widths = [width_of(shown(name)) for name in rows.columns]
     for place, values in enumerate(rows.latest()):  # what came behind the prompt
         _line(out, rows.columns, rows.readable(values), widths, heading=place == 0)
     seen, flushed_s = bool(len(rows)), 0.0
@@ -159,7 +159,7 @@ def _line(out: TextIO, columns: Sequence[str], values: Sequence[Any], widths: li
     texts = [shown(value) for value in values]
     widths[:] = [max(width, width_of(text)) for width, text in zip(widths, texts, strict=True)]
     if heading:
-        head = _aligned(columns, widths)
+        head = _aligned([shown(name) for name in columns], widths)
         out.write((bold(head) if has_colour(out) else head) + "\n")
     out.write(_aligned(texts, widths) + "\n")
 

@@ -59,6 +59,14 @@ def shown(value: Any) -> str:
     return cell(value).translate(_CONTROLS)
 
 
+_OUTSIDE_CELLS = {code: escape for code, escape in _CONTROLS.items() if code not in (9, 10)}
+
+
+def harmless(text: str) -> str:
+    """A text of several lines with its control characters as escapes: what comes from elsewhere commands no terminal."""
+    return text if text.isprintable() else text.translate(_OUTSIDE_CELLS)
+
+
 def width_of(text: str) -> int:
     """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
     if text.isascii():

@@ -22,6 +22,7 @@ from .pieces import Piece, cut, is_cli_command
 from .working import working
 
 Write = Callable[[str], None]
+_FOR_PEOPLE = ("table", "vertical", "chart")
 FILE_WIDTH = 1_000_000
 """Columns of a table in a file, where nothing has to be folded."""
 
@@ -77,6 +78,8 @@ class Shell:
             self.output.write(text + "\n")
             self.output.flush()
             return
+        if self.format in _FOR_PEOPLE:
+            text = render.harmless(text)
         self._printed(text)
         if self.spool is not None:
             self.spool.write(text + "\n")
@@ -84,6 +87,7 @@ class Shell:
 
     def complain(self, text: str) -> None:
         """Print an error, where the person sees it."""
+        text = render.harmless(text)
         (self._complain or self._printed)(text)
         if self.spool is not None:
             self.spool.write(text + "\n")
@@ -91,7 +95,7 @@ class Shell:
 
     def note(self, text: str) -> None:
         """Say something that is no result: beside the results, where a program reads those."""
-        if self.format in ("table", "vertical", "chart"):
+        if self.format in _FOR_PEOPLE:
             self.write(text)
         else:
             self.complain(text)
@@ -189,7 +193,7 @@ class Shell:
             job.starts_late = self._starts_late()
             self.foreground(job)
             return
-        if self.format not in ("table", "vertical", "chart"):
+        if self.format not in _FOR_PEOPLE:
             try:
                 self._writer().push(subscription)
             except KeyboardInterrupt:
@@ -228,7 +232,7 @@ class Shell:
         return Writer(self.format, self.write, self.complain, binary)
 
     def _show_rows(self, outcome: Any) -> None:
-        if self.format not in ("table", "vertical", "chart"):
+        if self.format not in _FOR_PEOPLE:
             self._writer().show(outcome)
             return
         if self.format == "chart" and type(outcome).__name__ == "Table":
@@ -237,6 +241,7 @@ class Shell:
         paged = self._page is not None and self.output is None
         text = render.result(outcome, self.width(), upright=self.format == "vertical", cell_width=self.column_width)
         if paged and self._page is not None and text.count("\n") >= self._height():
+            text = render.harmless(text)
             self._page(text)
             if self.spool is not None:
                 self.spool.write(text + "\n")

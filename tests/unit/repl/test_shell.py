@@ -117,3 +117,28 @@ def test_selects_with_any_clauses_and_duckdbs_own(database: Any) -> None:
     assert "7 / 2" not in printed(database, "SELECT 7 / 2 AS x;") and "3.5" in printed(database, "\\duckdb SELECT 7 / 2")
     assert "Did you mean ITEM?" in printed(database, "SELECT itm FROM orders;")
     assert "DuckDB" in printed(database, "\\duckdb WITH o AS (FROM orders) SELECT nothing FROM o;")
+
+
+def test_no_text_commands_the_terminal() -> None:
+    """Whatever holds control characters is shown with escapes; a program gets them as they are."""
+    said: list[str] = []
+    with penstock.connect(threads=0) as database:
+        shell = Shell(database, said.append)
+        database.execute("CREATE STREAM s (v STRING) WITH (VALUE_FORMAT = 'JSON');")
+        database.produce("S", key=b"\x1b[2J", value=b"\x1b]0;title\x07")
+        for text in (
+            "PRINT s FROM BEGINNING LIMIT 1;",
+            "SELECT '\x1b[2J' AS `\x1b[2J`;",
+            "DEFINE x = '\x1b[2J';",
+            "EXPLAIN SELECT '\x1b[2J' AS x FROM s EMIT CHANGES;",
+            "SELECT \x1b[2J;",
+            "PRINT `\x1b[2J`;",
+            "\\no\x1b[2J",
+        ):
+            shell.run(text)
+            shell.run("\\explain " + text)
+        assert len(said) >= 10 and not [text for text in said if "\x1b" in text or "\x07" in text]
+        said.clear()
+        shell.format = "csv"
+        shell.run("SELECT '\x1b[2J' AS x;")
+        assert said == ["X\n\x1b[2J"]
