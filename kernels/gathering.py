@@ -6,7 +6,8 @@ ones; a negative one stands for a row of nulls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,15 +17,15 @@ import pyarrow as pa
 from ..errors import InternalError
 from .library import address, bits, function
 
-__all__ = ["Later", "gather", "gather_numbers", "references", "take"]
+__all__ = ["Later", "gather", "gather_columns", "gather_numbers", "references", "take"]
 
 Int64s = npt.NDArray[np.int64]
 
+_check = function("gather_check", "i", "pipip")
 _items = function("gather_items", "-", "pipip")
 _offsets = function("gather_offsets", "i", "pipipi")
 _bytes = function("gather_bytes", "-", "pippipp")
 _bits = function("gather_bits", "i", "pppip")
-_check = function("check_references", "i", "pipi")
 
 _BYTES_MAX: Final = (1 << 31) - 1
 """Of an array with offsets of 32 bits."""
@@ -33,6 +34,20 @@ _BYTES_MAX: Final = (1 << 31) - 1
 def references(array: int, rows: Int64s) -> Int64s:
     """References to rows of one array, by its number."""
     return rows | np.int64(array << 32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Picks:
+    """References that were looked at.
+
+    Attributes:
+        used: bool by array: some reference names it.
+        missing: some reference is a row of nulls.
+    """
+
+    rows: Int64s
+    used: list[bool]
+    missing: bool
 
 
 def take(array: Any, rows: Int64s) -> Any:
@@ -50,30 +65,56 @@ def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
 
     Raises: see `take`.
     """
-    type_ = arrays[0].type
-    n = len(rows)
+    return _gather(arrays, _picks([len(a) for a in arrays], rows))
+
+
+def gather_columns(pieces: Sequence[Sequence[Any]], rows: Int64s) -> list[Any]:
+    """`gather` for each column of pieces that have the same columns: references name a piece and a row of it.
+
+    Raises: see `take`; InternalError, too, if the columns of a piece have different lengths.
+    """
+    lengths = [len(piece[0]) if piece else 0 for piece in pieces]
+    if any(len(column) != length for piece, length in zip(pieces, lengths) for column in piece):
+        raise InternalError("the columns of a piece have different lengths")
+    if not pieces[0]:
+        return []
+    picks = _picks(lengths, rows)
+    return [_gather(arrays, picks) for arrays in zip(*pieces, strict=True)]
+
+
+def _picks(lengths: Sequence[int], rows: Int64s) -> _Picks:
     rows = np.ascontiguousarray(rows, np.int64)
+    limits, used = np.array(lengths, np.int64), np.zeros(len(lengths), np.uint8)
+    missing = _check(limits.ctypes.data, len(limits), address(rows, np.int64, len(rows)), len(rows), used.ctypes.data)
+    if missing < 0:
+        raise InternalError("a row to be taken is beyond the end of its array, or of an array that is not there")
+    return _Picks(rows, used.astype(np.bool_).tolist(), missing > 0)
+
+
+def _gather(arrays: Sequence[Any], picks: _Picks) -> Any:
+    type_ = arrays[0].type
+    rows, n = picks.rows, len(picks.rows)
     if any(a.type != type_ for a in arrays[1:]):
         raise InternalError("rows are gathered from arrays of one type")
-    missing = _missing(arrays, rows) > 0
     text = _offset_bits(type_)
     width = _width(type_)
     if not text and not width:
-        return _by_arrow(arrays, rows, missing)
-    validity, nulls = _validity(arrays, rows, missing)
+        return _by_arrow(arrays, rows, picks.missing)
+    held = [a if used else None for a, used in zip(arrays, picks.used, strict=True)]
+    validity, nulls = _validity(held, picks)
     if pa.types.is_boolean(type_):
-        return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(_bools(arrays, rows).data)], nulls)
+        return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(_bools(held, rows).data)], nulls)
     if width:
         out = np.empty(n * width, np.uint8)
-        data = np.array([_data(a, 1, a.offset * width, (a.offset + len(a)) * width) for a in arrays], np.int64)
-        _items(data.ctypes.data, width, address(rows, np.int64, n), n, out.ctypes.data)
+        data = _addresses(held, lambda a: _data(a, 1, a.offset * width, (a.offset + len(a)) * width))
+        _items(data.ctypes.data, width, rows.ctypes.data, n, out.ctypes.data)
         return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(out.data)], nulls)
     large = text == 64
-    ends = np.array([_data(a, 1, a.offset * text // 8, (a.offset + len(a) + 1) * text // 8) for a in arrays], np.int64)
-    data = np.array([0 if a.buffers()[2] is None else a.buffers()[2].address for a in arrays], np.int64)
+    ends = _addresses(held, lambda a: _data(a, 1, a.offset * text // 8, (a.offset + len(a) + 1) * text // 8))
+    data = _addresses(held, _octets)
     offsets = np.empty(n + 1, np.int64 if large else np.int32)
     limit = (1 << 62) if large else _BYTES_MAX
-    total = _offsets(ends.ctypes.data, int(large), address(rows, np.int64, n), n, offsets.ctypes.data, limit)
+    total = _offsets(ends.ctypes.data, int(large), rows.ctypes.data, n, offsets.ctypes.data, limit)
     if total < 0:
         raise pa.ArrowInvalid(f"strings of more than {_BYTES_MAX} bytes do not fit into one array")
     octets = np.empty(total, np.uint8)
@@ -121,21 +162,22 @@ def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDAr
     out = np.empty(n, arrays[0].dtype)
     if n == 0:
         return out
-    rows = np.ascontiguousarray(rows, np.int64)
-    if _missing(arrays, rows):
+    picks = _picks([len(a) for a in arrays], rows)
+    if picks.missing:
         raise InternalError("numbers have no nulls")
     where = np.array([address(a, out.dtype, len(a)) for a in arrays], np.int64)
-    _items(where.ctypes.data, out.dtype.itemsize, address(rows, np.int64, n), n, out.ctypes.data)
+    _items(where.ctypes.data, out.dtype.itemsize, picks.rows.ctypes.data, n, out.ctypes.data)
     return out
 
 
-def _missing(arrays: Sequence[Any], rows: Int64s) -> int:
-    """How many references are negative.  Raises: InternalError, if one points to nothing."""
-    lengths = np.array([len(a) for a in arrays], np.int64)
-    missing: int = _check(lengths.ctypes.data, len(lengths), address(rows, np.int64, len(rows)), len(rows))
-    if missing < 0:
-        raise InternalError("a row to be taken is beyond the end of its array, or of an array that is not there")
-    return missing
+def _addresses(arrays: Sequence[Any], of: Callable[[Any], int]) -> Int64s:
+    """int64[arrays]: 0 for those that nothing is taken from (None)."""
+    return np.array([0 if a is None else of(a) for a in arrays], np.int64)
+
+
+def _octets(array: Any) -> int:
+    held = array.buffers()[2]
+    return 0 if held is None else held.address
 
 
 def _offset_bits(type_: Any) -> int:
@@ -169,20 +211,20 @@ def _data(array: Any, buffer: int, start: int, stop: int) -> int:
     return where + start
 
 
-def _validity(arrays: Sequence[Any], rows: Int64s, missing: bool) -> tuple[Any, int]:
+def _validity(arrays: Sequence[Any], picks: _Picks) -> tuple[Any, int]:
     """The validity buffer of the result (None if nothing is null) and the number of nulls."""
-    if not missing and not any(a.null_count for a in arrays):
+    if not picks.missing and not any(a is not None and a.null_count for a in arrays):
         return None, 0
-    found = [bits(a, len(a)) for a in arrays]
+    found = [(0, 0) if a is None else bits(a, len(a)) for a in arrays]
     where, first = np.array([b for b, _ in found], np.int64), np.array([o for _, o in found], np.int64)
-    out = np.empty((len(rows) + 7) // 8, np.uint8)
+    rows, out = picks.rows, np.empty((len(picks.rows) + 7) // 8, np.uint8)
     nulls = _bits(where.ctypes.data, first.ctypes.data, rows.ctypes.data, len(rows), out.ctypes.data)
     return (pa.py_buffer(out.data), nulls) if nulls else (None, 0)
 
 
 def _bools(arrays: Sequence[Any], rows: Int64s) -> npt.NDArray[np.uint8]:
-    where = np.array([_data(a, 1, 0, (a.offset + len(a) + 7) // 8) for a in arrays], np.int64)
-    first = np.array([a.offset for a in arrays], np.int64)
+    where = _addresses(arrays, lambda a: _data(a, 1, 0, (a.offset + len(a) + 7) // 8))
+    first = np.array([0 if a is None else a.offset for a in arrays], np.int64)
     out = np.empty((len(rows) + 7) // 8, np.uint8)
     _bits(where.ctypes.data, first.ctypes.data, rows.ctypes.data, len(rows), out.ctypes.data)
     return out

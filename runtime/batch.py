@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..kernels.gathering import Later, gather, gather_numbers
+from ..kernels.gathering import Later, gather, gather_columns, gather_numbers
 from ..kernels.merging import merge
 
 Int64s = npt.NDArray[np.int64]
@@ -173,11 +173,11 @@ def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] = ()
         values = [getattr(b, field.name) for b in batches]
         if field.name in ("schema", "key_count") or all(v is None for v in values):
             parts[field.name] = values[0]
-        elif field.name == "columns":
+        elif field.name == "columns" and later:
             columns = enumerate(zip(*values, strict=True))
             parts["columns"] = tuple(Later(c, rows) if n in later else gather(c, rows) for n, c in columns)
-        elif field.name == "before":
-            parts[field.name] = tuple(gather(pieces, rows) for pieces in zip(*values, strict=True))
+        elif field.name in ("columns", "before"):
+            parts[field.name] = tuple(gather_columns(values, rows))
         elif field.name == "headers":
             kind = next(v.type for v in values if v is not None)
             pieces = [pa.nulls(len(b), kind) if v is None else v for b, v in zip(batches, values)]

@@ -50,23 +50,29 @@ template <class O> void bytes(const O *const *ends, const u8 *const *data, const
 
 }  // namespace
 
-// How many references are negative; -1 if one points to an array or a row that is not there.
-KERNEL i64 check_references(const i64 *lengths, i64 count, const i64 *refs, i64 n) {
-    i64 missing = 0, bad = 0;
-    if (count == 1) {
+// Looks at references before anything is read by them: `used` (all 0) marks the arrays that they name.  Returns how many are
+// rows of nulls, or -1 if one is beyond the end of its array or of an array that is not there.
+KERNEL i64 gather_check(const i64 *lengths, i64 arrays, const i64 *refs, i64 n, u8 *used) {
+    i64 missing = 0;
+    if (arrays == 1) {
+        bool beyond = false;
         for (i64 i = 0; i < n; i++) {
             missing += refs[i] < 0;
-            bad |= refs[i] >= lengths[0];
+            beyond |= refs[i] >= lengths[0];
         }
-    } else {
-        for (i64 i = 0; i < n; i++) {
-            if (refs[i] < 0)
-                missing++;
-            else if ((refs[i] >> 32) >= count || (i64)(u32)refs[i] >= lengths[refs[i] >> 32])
-                return -1;
-        }
+        used[0] = missing < n;
+        return beyond ? -1 : missing;
     }
-    return bad ? -1 : missing;
+    for (i64 i = 0; i < n; i++) {
+        if (refs[i] < 0) {
+            missing++;
+            continue;
+        }
+        const i64 which = refs[i] >> 32;
+        if (which >= arrays || (i64)(u32)refs[i] >= lengths[which]) return -1;
+        used[which] = 1;
+    }
+    return missing;
 }
 
 // Items of 1, 2, 4, 8, 16 or 32 bytes.

@@ -9,7 +9,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from ...storage.state.interval_store import NEVER, IntervalStore, Matches
+from ...kernels.gathering import gather_columns, references
+from ...kernels.merging import merge
+from ...storage.state.interval_store import NEVER, Arrivals, IntervalStore, Matches, join
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.order import key_ranks
 from ...storage.state.scalar_store import ScalarStore
@@ -226,34 +228,34 @@ class StreamStreamJoin(Operator):
         self, batches: list[Batch], places: list[Int64s], observed: list[Int64s], stream_times: Int64s
     ) -> list[_Side]:
         """Buffer the step's rows, and find what each row matches of the rows that came before it."""
-        sides: list[_Side] = []
-        none = np.zeros(0, np.int64)
+        coming = []
         for side, (batch, place) in enumerate(zip(batches, places)):
-            buffer, seen = self._buffers[side], observed[side]
+            seen, times = observed[side][place], batch.timestamps
+            kept = times > seen - self._retention_ms
             first = self._times["left_rows" if side == 0 else "right_rows"]
-            keys = keys_of(batch, self._windowed, self._window_size_ms)
-            kept = np.flatnonzero(batch.timestamps > seen[place] - self._retention_ms)
-            rows = first + np.arange(len(batch), dtype=np.int64)
-            if len(kept) == len(batch):
-                buffer.append(keys, batch.timestamps, rows, batch.values)
-            else:
-                buffer.append(take(keys, kept), batch.timestamps[kept], rows[kept], take(batch.values, kept))
-            if self._observed is not None:
-                buffer.observe(self._observed[("left", "right")[side]])
-            sides.append(_Side(batch, keys, place, first, Matches(none, none, none, none), np.zeros(len(batch), bool)))
-        for side, own in enumerate(sides):
-            other = sides[1 - side]
             before, after = self._reach[side]
-            times = own.batch.timestamps
-            # What the other side no longer kept at that moment is out of reach.
-            low = np.maximum(times - before, observed[1 - side][own.places] - self._retention_ms + 1)
-            matches = self._buffers[1 - side].find(own.keys, low, times + after)
-            new = np.flatnonzero(matches.rows >= other.first_row)
-            if len(new):
-                came = other.places[matches.rows[new] - other.first_row]
-                keep = np.ones(len(matches.rows), np.bool_)
-                keep[new] = came < own.places[matches.queries[new]]
-                matches = matches.filter(keep)
+            coming.append(
+                Arrivals(
+                    keys_of(batch, self._windowed, self._window_size_ms),
+                    times,
+                    first + np.arange(len(batch), dtype=np.int64),
+                    batch.values,
+                    None if kept.all() else np.flatnonzero(kept),
+                    place,
+                    # What the other side no longer kept at that moment is out of reach.
+                    np.maximum(times - before, observed[1 - side][place] - self._retention_ms + 1),
+                    times + after,
+                )
+            )
+        found = join(self._buffers, coming)
+        sides: list[_Side] = []
+        for side, (batch, place, own_rows, matches) in enumerate(zip(batches, places, coming, found)):
+            if self._observed is not None:
+                self._buffers[side].observe(self._observed[("left", "right")[side]])
+            first = self._times["left_rows" if side == 0 else "right_rows"]
+            sides.append(_Side(batch, list(own_rows.keys), place, first, matches, np.zeros(len(batch), bool)))
+        for side, own in enumerate(sides):
+            times, matches = own.batch.timestamps, own.matches
             expired = times <= observed[side][own.places] - self._retention_ms
             if self._outer[1 - side] and self._closing:
                 over = matches.timestamps + self._closes_ms[1 - side] < stream_times[own.places[matches.queries]]
@@ -322,63 +324,55 @@ class StreamStreamJoin(Operator):
     def _assemble(self, sides: list[_Side], padded: list[list[_Padded]], total: int) -> Batch:
         """Bring pairs and padded rows into the order of the rows that cause them."""
         key_width = len(sides[0].keys)
-        # Pools of columns to take from, per side: the step's rows, then what they matched, then what is padded.
-        pools: list[list[list[Any]]] = [[], []]
-        keys: list[list[Any]] = [sides[0].keys, sides[1].keys]
+        # What references (`kernels/gathering.py`) are of, per side: the step's rows, then those padded and those matched.
+        pieces: list[list[Sequence[Any]]] = [[own.batch.values] for own in sides]
+        keys: list[Sequence[Any]] = [own.keys for own in sides]
         sources = np.empty(total, np.int64)
-        used = [len(sides[0].batch), len(sides[1].batch)]
-        key_used = used[0] + used[1]
         events: list[list[Int64s]] = []
         for side, own in enumerate(sides):
-            sources[own.places] = np.arange(len(own.batch), dtype=np.int64) + (used[0] if side else 0)
-            pools[side].append(list(own.batch.values))
-        before = [(side, part, number) for side in (0, 1) for number, part in enumerate(padded[side]) if len(part.triggers)]
-        late = [(side, part) for side, part, number in before if number > 0]
+            sources[own.places] = np.arange(len(own.batch), dtype=np.int64) + (len(sides[0].batch) if side else 0)
+        late = [(side, part) for side in (0, 1) for part in padded[side][1:] if len(part.triggers)]
         if late:
             order = _late_order(late, key_width)
             key_rows, values = [], []
             for side, part in late:
-                n = len(part.triggers)
-                key_rows.append(np.arange(key_used, key_used + n, dtype=np.int64))
-                values.append((side, np.arange(used[side], used[side] + n, dtype=np.int64)))
-                key_used += n
-                used[side] += n
+                rows = np.arange(len(part.triggers), dtype=np.int64)
+                key_rows.append(references(len(keys), rows))
+                values.append((side, references(len(pieces[side]), rows)))
                 keys.append(part.columns[:key_width])
-                pools[side].append(part.columns[key_width:])
+                pieces[side].append(part.columns[key_width:])
             lefts = np.concatenate([v if s == 0 else np.full(len(v), -1) for s, v in values])[order]
             rights = np.concatenate([v if s == 1 else np.full(len(v), -1) for s, v in values])[order]
             triggers = np.concatenate([p.triggers for _, p in late])[order]
             times = np.concatenate([p.timestamps for _, p in late])[order]
             events.append([triggers, triggers * 2, times, np.concatenate(key_rows)[order], lefts, rights])
         for side, own in enumerate(sides):
-            matches, offset = own.matches, len(sides[0].batch) if side else 0
-            n = len(matches.queries)
-            if n:
-                found = np.arange(used[1 - side], used[1 - side] + n, dtype=np.int64)
-                used[1 - side] += n
-                pools[1 - side].append(self._buffers[1 - side].columns(matches))
+            matches = own.matches
+            if len(matches.queries):
+                found = self._buffers[1 - side].references(matches, len(pieces[1 - side]))
+                pieces[1 - side].extend(self._buffers[1 - side].pieces)
                 triggers = own.places[matches.queries]
                 times = np.maximum(own.batch.timestamps[matches.queries], matches.timestamps)
                 pair = (matches.queries, found) if side == 0 else (found, matches.queries)
-                events.append([triggers, triggers * 2 + 1, times, matches.queries + offset, *pair])
+                events.append([triggers, triggers * 2 + 1, times, references(side, matches.queries), *pair])
             for at_once in padded[side][:1]:
                 queries = at_once.rows - own.first_row
                 none = np.full(len(queries), -1, np.int64)
                 pair = (queries, none) if side == 0 else (none, queries)
                 triggers = at_once.triggers
-                events.append([triggers, triggers * 2 + 1, at_once.timestamps, queries + offset, *pair])
-        if events:
-            triggers, ranks, times, key_rows_, lefts, rights = (np.concatenate([e[i] for e in events]) for i in range(6))
-            order = np.argsort(ranks, kind="stable")
+                events.append([triggers, triggers * 2 + 1, at_once.timestamps, references(side, queries), *pair])
+        if len(events) == 1 and not late:
+            triggers, _, times, key_refs, lefts, rights = events[0]
+        elif events:
+            ranks = [e[1] for e in events]
+            order = np.argsort(np.concatenate(ranks), kind="stable") if late else merge(ranks)
+            triggers, times, key_refs, lefts, rights = (
+                np.concatenate([e[i] for e in events])[order] for i in (0, 2, 3, 4, 5)
+            )
         else:
-            triggers = times = key_rows_ = lefts = rights = order = np.zeros(0, np.int64)
-        key_columns = take([_concat(c) for c in zip(*keys)], key_rows_[order])
-        values_ = [
-            c
-            for pool, rows in ((pools[0], lefts[order]), (pools[1], rights[order]))
-            for c in take([_concat(c) for c in zip(*pool)], rows)
-        ]
-        return self._batch(sides, key_columns, values_, sources[triggers[order]], times[order])
+            triggers = times = key_refs = lefts = rights = np.zeros(0, np.int64)
+        values_ = [*gather_columns(pieces[0], lefts), *gather_columns(pieces[1], rights)]
+        return self._batch(sides, gather_columns(keys, key_refs), values_, sources[triggers], times)
 
     def _batch(self, sides: list[_Side], keys: list[Any], values: list[Any], sources: Int64s, timestamps: Int64s) -> Batch:
         left, right = sides[0].batch, sides[1].batch
@@ -401,10 +395,6 @@ class StreamStreamJoin(Operator):
 def _anonymous(schema: pa.Schema, prefix: str) -> list[Any]:
     """The schema's fields under names that cannot clash."""
     return [pa.field(f"{prefix}{i}", f.type) for i, f in enumerate(schema)]
-
-
-def _concat(arrays: Sequence[Any]) -> Any:
-    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(list(arrays))
 
 
 def _first_of_each(rows: Int64s, places: Int64s) -> tuple[Int64s, Int64s]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Executor, wait
+from contextvars import copy_context
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,9 @@ from ..batch import Batch, Int64s, gathered
 from ..dataflow import Exchange
 from ..source import all_null
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 def exchange(
     node: Exchange, log: Log, parts: Sequence[Batch], later: Collection[int] = (), pool: Executor | None = None
@@ -27,7 +32,7 @@ def exchange(
     Args:
         parts: one batch per partition.
         later: columns that may become a `Later`.
-        pool: gathers the rows of several partitions side by side.
+        pool: does it for several partitions side by side; None one after the other.
 
     Returns:
         the same.
@@ -36,26 +41,43 @@ def exchange(
     if count == 1:
         return list(parts)
     filled = [origin for origin, batch in enumerate(parts) if len(batch)]  # few, where there are thousands
-    pieces: list[list[Int64s]] = [[] for _ in range(count)]
-    for number, origin in enumerate(filled):
-        batch = parts[origin]
-        if node.key_serde is None:
-            pieces[0].append(references(number, np.arange(len(batch), dtype=np.int64)))
-            continue
-        key_schema = pa.schema(list(batch.schema)[: batch.key_count])
-        encoded = node.key_serde.encode(batch.keys, key_schema, all_null(batch.keys, 0, len(batch)))
-        spread = count if node.partitions is None else min(node.partitions, count)
-        placed = place(encoded.data, len(batch), spread, origin, hashed=log.partitions_of)
-        for target, rows in enumerate(scatter(placed.astype(np.int64), count)):
-            if len(rows):
-                pieces[target].append(references(number, rows))
     batches = [parts[origin] for origin in filled]
+
+    def scattered(origin: int) -> list[Int64s]:
+        return _scattered(node, log, parts[origin], origin, count)
+
+    pieces: list[list[Int64s]] = [[] for _ in range(count)]
+    for number, targets in enumerate(_side_by_side(pool, scattered, filled)):
+        for own, rows in zip(pieces, targets):
+            if len(rows):
+                own.append(references(number, rows))
+    received = [target for target, own in enumerate(pieces) if own]
     nothing = parts[0].slice(0, 0)
+    result = [nothing] * count
+    for target, batch in zip(received, _side_by_side(pool, lambda t: _in_order(batches, pieces[t], later), received)):
+        result[target] = batch
+    return result
 
-    def gather(own: list[Int64s]) -> Batch:
-        return _in_order(batches, own, later) if own else nothing
 
-    return [gather(own) for own in pieces] if pool is None else list(pool.map(gather, pieces))
+def _side_by_side(pool: Executor | None, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """The function's results, in the order of the items."""
+    items = list(items)
+    if pool is None or len(items) < 2:
+        return [function(item) for item in items]
+    running = [pool.submit(copy_context().run, function, item) for item in items]
+    wait(running)  # all of them, also where one fails: none may run on behind the back of a restart
+    return [future.result() for future in running]
+
+
+def _scattered(node: Exchange, log: Log, batch: Batch, origin: int, count: int) -> list[Int64s]:
+    """The rows of one partition's batch that go to each partition, as far as some do."""
+    if node.key_serde is None:
+        return [np.arange(len(batch), dtype=np.int64)]
+    key_schema = pa.schema(list(batch.schema)[: batch.key_count])
+    encoded = node.key_serde.encode(batch.keys, key_schema, all_null(batch.keys, 0, len(batch)))
+    spread = count if node.partitions is None else min(node.partitions, count)
+    placed = place(encoded.data, len(batch), spread, origin, hashed=log.partitions_of)
+    return scatter(placed.astype(np.int64), count)
 
 
 def _in_order(batches: Sequence[Batch], pieces: Sequence[Int64s], later: Collection[int]) -> Batch:

@@ -1,11 +1,10 @@
-"""Rows by key and time, for joins of streams: many rows per key, looked up by ranges of time.
+"""A time-indexed store of rows by key: what a stream-stream join buffers.
 
-Rows are found through runs sorted by (slot of the key, timestamp, row number); each step adds a run, and neighbouring runs
-of like size are merged, so there are about log2(rows) of them.  A lookup is two binary searches per run for all keys at
-once.  The rows' columns stay where they came, in chunks, and runs hold their places: merging moves no column.
+Each key's rows hang together in a chain, ordered by time and then by arrival (`kernels/intervals.py`): a range of time is
+found by going down from its upper end.  The rows' columns stay where they came, in chunks; entries hold their places.
 
-A row expires when a row with a timestamp larger by ``retention_ms`` or more has been appended; expired rows leave a run when
-it is merged, or with all of it, and their columns go with the whole chunk.
+A row expires when a row with a timestamp larger by ``retention_ms`` or more has been appended; expired rows leave the chains
+when they are about as many as the others, and their columns go with the whole chunk.
 """
 
 from __future__ import annotations
@@ -18,7 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .columns import Column, Int64s
+from ...kernels.gathering import gather_columns
+from ...kernels.intervals import Chains, Coming, Pairs
+from ...kernels.intervals import join as join_chains
+from .columns import Int64s
 from .index import FrozenIndex, HashIndex
 from .keyed_store import distinct_schema
 from .rows import gather, wasteful
@@ -27,12 +29,11 @@ from .store import RESTORE_ROWS, Capture
 NEVER: Final = -(1 << 62)
 """A timestamp before all others, with room to subtract from."""
 
-_TIME_BITS: Final = 32
-_TIME_SPAN: Final = 1 << _TIME_BITS
-"""Milliseconds (49 days) that a run may span with plain offsets; beyond, it numbers its distinct timestamps."""
-
 _CHUNK_ROWS_JOINED_MAX: Final = 1 << 14
 """Rows up to which small chunks are joined, lest rows that come one by one be chunks of one row."""
+
+_ENTRIES_MIN: Final = 256
+"""Fewer are not looked through for expired ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Matches:
     timestamps: Int64s
     rows: Int64s
     places: Int64s
-    """Where the row's columns are, for `IntervalStore.columns`."""
+    """Where the row's columns are, for `IntervalStore.references`."""
 
     def filter(self, keep: npt.NDArray[np.bool_]) -> Matches:
         if keep.all():
@@ -51,45 +52,26 @@ class Matches:
         return Matches(self.queries[keep], self.timestamps[keep], self.rows[keep], self.places[keep])
 
 
-class _Run:
-    """Immutable, sorted rows; ``places``: where their columns are."""
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Rows that come to one side of a join in a step.
 
-    __slots__ = ("_instants", "_origin", "_times", "places", "rows", "slots", "timestamps")
+    Attributes:
+        keys, timestamps, columns: of the rows.
+        rows: numbers that grow with each row and are never used twice.
+        kept: the rows that the side keeps, ascending; None stands for all.
+        places: ascending, and distinct over both sides: the order in which rows come.
+        low, high: between which timestamps of the other side, both included, each finds rows.
+    """
 
-    def __init__(self, slots: Int64s, timestamps: Int64s, rows: Int64s, places: Int64s) -> None:
-        self._origin = int(timestamps.min())
-        self._times: Int64s | None = None
-        if int(timestamps.max()) - self._origin >= _TIME_SPAN:
-            self._times = np.unique(timestamps)
-        instants = (slots << _TIME_BITS) + self._low(timestamps)
-        if not (instants[1:] >= instants[:-1]).all():
-            order = np.argsort(instants, kind="stable")
-            instants, slots, timestamps, rows, places = (a[order] for a in (instants, slots, timestamps, rows, places))
-        self._instants, self.slots, self.timestamps, self.rows, self.places = instants, slots, timestamps, rows, places
-
-    def __len__(self) -> int:
-        return len(self.slots)
-
-    @property
-    def nbytes(self) -> int:
-        return 5 * int(self.slots.nbytes)
-
-    def _low(self, timestamps: Int64s) -> Int64s:
-        if self._times is not None:
-            return np.searchsorted(self._times, timestamps)
-        return np.clip(timestamps - self._origin, 0, _TIME_SPAN)
-
-    def _high(self, timestamps: Int64s) -> Int64s:
-        if self._times is not None:
-            return np.searchsorted(self._times, timestamps, "right") - 1
-        return np.clip(timestamps - self._origin, -1, _TIME_SPAN - 1)
-
-    def find(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s]:
-        """First row, and number of rows, of each key from time ``low`` to ``high``."""
-        keys = slots << _TIME_BITS
-        starts = np.searchsorted(self._instants, keys + self._low(low))
-        ends = np.searchsorted(self._instants, keys + self._high(high), "right")
-        return starts, np.maximum(ends - starts, 0)
+    keys: Sequence[Any]
+    timestamps: Int64s
+    rows: Int64s
+    columns: Sequence[Any]
+    kept: Int64s | None
+    places: Int64s
+    low: Int64s
+    high: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +82,17 @@ class _Chunk:
     columns: tuple[Any, ...]
     length: int
     latest_ms: int
+    nbytes: int
 
-    @property
-    def nbytes(self) -> int:
-        return int(sum(c.nbytes for c in self.columns))
+
+def _chunk(base: int, columns: tuple[Any, ...], length: int, latest_ms: int) -> _Chunk:
+    return _Chunk(base, columns, length, latest_ms, int(sum(c.nbytes for c in columns)))
 
 
 class IntervalStore:
     """Satisfies `StateStore`.  Changes and checkpoints hold the key columns, ``rowtime``, ``row`` and the row columns.
 
-    Use in a step: `append` what has come, `find`, and at last `settle`; expired rows are there until then.
+    Use in a step: `join`, or `append` and `find`; at last `settle`.
 
     Args:
         name: see `StateStore.name`.
@@ -129,15 +112,19 @@ class IntervalStore:
         )
         self.change_schema = self.schema
         self.numbered = False
-        self._row_column = self.schema.names[len(key_schema) + 1]
         self._clear()
 
     def _clear(self) -> None:
         self.observed_ms = NEVER
         self._last_row = -1
         self._index = HashIndex(self.key_schema)
-        self._counts = Column(np.int64)
-        self._runs: list[_Run] = []
+        self._chains = Chains()
+        self._numbers = np.empty((2, 0), np.int64)
+        """Row number and place of each entry; those that are there do not change."""
+        self._latest_ms = NEVER
+        """Of all entries."""
+        self._entries_max = _ENTRIES_MIN
+        """With more, it is time to look for expired ones."""
         self._chunks: list[_Chunk] = []
         self._places = 0
         self._settled_ms = NEVER
@@ -145,16 +132,11 @@ class IntervalStore:
         self._changes: list[list[Any]] = []
 
     def __len__(self) -> int:
-        return sum(map(len, self._runs))
+        return self._chains.used
 
     @property
     def size_bytes(self) -> int:
-        return (
-            self._index.nbytes
-            + self._counts.nbytes
-            + sum(r.nbytes for r in self._runs)
-            + sum(c.nbytes for c in self._chunks)
-        )
+        return self._index.nbytes + self._chains.nbytes + int(self._numbers.nbytes) + sum(c.nbytes for c in self._chunks)
 
     def observe(self, timestamp_ms: int) -> None:
         """Rows expire as if one of this timestamp had been appended."""
@@ -162,25 +144,40 @@ class IntervalStore:
 
     def append(self, keys: Sequence[Any], timestamps: Int64s, rows: Int64s, columns: Sequence[Any]) -> None:
         """Add rows; ``rows`` are numbers that grow with each row and are never used twice."""
+        first = self._add(keys, timestamps, rows, columns)
+        self._chains.link(first, len(rows))
+
+    def _add(self, keys: Sequence[Any], timestamps: Int64s, rows: Int64s, columns: Sequence[Any]) -> int:
+        """Add rows that are not found yet; returns the first one's entry."""
         if len(rows):
             self._changes.append([*keys, pa.array(timestamps), pa.array(rows), *columns])
-            self._append(keys, timestamps, rows, columns)
+        return self._enter(keys, timestamps, rows, columns)
 
-    def _append(self, keys: Sequence[Any], timestamps: Int64s, rows: Int64s, columns: Sequence[Any]) -> None:
+    def _enter(self, keys: Sequence[Any], timestamps: Int64s, rows: Int64s, columns: Sequence[Any]) -> int:
+        n, first = len(rows), self._chains.used
+        if n == 0:
+            return first
+        latest_ms = int(timestamps.max())
         slots, _ = self._index.insert(keys)
-        self._counts.reserve(self._index.slot_count)
-        np.add.at(self._counts.values, slots, 1)
-        self._runs.append(_Run(slots, timestamps, rows, self._keep(columns, len(rows), int(timestamps.max()))))
-        self.observed_ms = max(self.observed_ms, int(timestamps.max()))
+        self._chains.add(slots, timestamps)
+        if first + n > self._numbers.shape[1]:
+            grown = np.empty((2, max(first + n, 2 * self._numbers.shape[1], _ENTRIES_MIN)), np.int64)
+            grown[:, :first] = self._numbers[:, :first]
+            self._numbers = grown
+        self._numbers[0, first : first + n] = rows
+        self._numbers[1, first : first + n] = np.arange(self._places, self._places + n, dtype=np.int64)
+        self._keep(columns, n, latest_ms)
+        self._latest_ms = max(self._latest_ms, latest_ms)
+        self.observed_ms = max(self.observed_ms, latest_ms)
         self._last_row = int(rows[-1])
+        return first
 
-    def _keep(self, columns: Sequence[Any], length: int, latest_ms: int) -> Int64s:
-        """Add a chunk; returns the places of its rows."""
+    def _keep(self, columns: Sequence[Any], length: int, latest_ms: int) -> None:
+        """Add a chunk."""
         columns = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
         # A column that shares a larger buffer would keep all of it alive.
         columns = [pa.concat_arrays([c, pa.nulls(0, c.type)]) if wasteful(c) else c for c in columns]
-        places = np.arange(self._places, self._places + length, dtype=np.int64)
-        self._chunks.append(_Chunk(self._places, tuple(columns), length, latest_ms))
+        self._chunks.append(_chunk(self._places, tuple(columns), length, latest_ms))
         self._places += length
         chunks = self._chunks
         while len(chunks) > 1 and chunks[-2].length < 2 * chunks[-1].length <= _CHUNK_ROWS_JOINED_MAX:
@@ -189,72 +186,61 @@ class IntervalStore:
                 chunks += [a, b]
                 break
             joined = tuple(pa.concat_arrays(pair) for pair in zip(a.columns, b.columns))
-            chunks.append(_Chunk(a.base, joined, a.length + b.length, max(a.latest_ms, b.latest_ms)))
-        return places
+            chunks.append(_chunk(a.base, joined, a.length + b.length, max(a.latest_ms, b.latest_ms)))
 
     def find(self, keys: Sequence[Any], low: Int64s, high: Int64s) -> Matches:
         """All rows (also those that expired since `settle`) of each key with a timestamp from ``low`` to ``high``, both
         included."""
-        slots = self._index.find(keys)
-        low = np.maximum(low, self._settled_ms + 1)
-        asked = np.flatnonzero((slots >= 0) & (low <= high))
-        # Searches that go in the order of the runs are several times faster.
-        asked = asked[np.argsort(slots[asked], kind="stable")]
-        slots, low, high = slots[asked], low[asked], high[asked]
-        parts: list[tuple[Int64s, Int64s, Int64s, Int64s]] = []
-        for run in self._runs:
-            starts, counts = run.find(slots, low, high)
-            total = int(counts.sum())
-            if total:
-                ends = np.cumsum(counts)
-                at = np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - counts), counts)
-                parts.append((np.repeat(asked, counts), run.timestamps[at], run.rows[at], run.places[at]))
-        if not parts:
-            none = np.zeros(0, np.int64)
-            return Matches(none, none, none, none)
-        queries, timestamps, rows, places = (np.concatenate([p[i] for p in parts]) for i in range(4))
-        # Runs are in the order of their row numbers, so a stable sort need not look at these.
-        origin = int(timestamps.min())
-        time_bits = (int(timestamps.max()) - origin).bit_length()
-        if time_bits + len(keys[0]).bit_length() < 64:
-            order = np.argsort((queries << time_bits) | (timestamps - origin), kind="stable")
-        else:
-            order = np.lexsort((timestamps, queries))
-        return Matches(queries[order], timestamps[order], rows[order], places[order])
+        return self._matches(self._chains.find(self._index.find(keys), np.maximum(low, self._settled_ms + 1), high))
+
+    def _matches(self, pairs: Pairs) -> Matches:
+        rows, places = self._numbers
+        return Matches(pairs.queries, self._chains.times[pairs.entries], rows[pairs.entries], places[pairs.entries])
+
+    @property
+    def pieces(self) -> list[tuple[Any, ...]]:
+        """The row columns of all chunks, for `references`."""
+        return [chunk.columns for chunk in self._chunks]
+
+    def references(self, matches: Matches, first: int = 0) -> Int64s:
+        """The row columns of matches: references (`kernels/gathering.py`) into `pieces`, numbered from ``first`` on.
+
+        Trap: not after the store has been settled.
+        """
+        bases: Int64s = np.array([c.base for c in self._chunks], np.int64)
+        which = np.searchsorted(bases, matches.places, "right") - 1
+        found: Int64s = ((which + first) << 32) | (matches.places - bases[which])
+        return found
 
     def columns(self, matches: Matches) -> list[Any]:
         """The row columns of matches.  Trap: not after the store has been settled."""
-        return gather(self._chunks, self.row_schema, matches.places)
+        if not self._chunks:
+            return [pa.nulls(0, field.type) for field in self.row_schema]
+        return gather_columns(self.pieces, self.references(matches))
 
     def settle(self) -> None:
-        """Merge runs and drop expired rows, at the end of a step."""
+        """Drop expired rows, at the end of a step."""
         expired = self.observed_ms - self.retention_ms
-        runs: list[_Run] = []
-        dropped: list[Int64s] = []
-        for run in self._runs:
-            if int(run.timestamps.max()) <= expired:
-                dropped.append(run.slots)
-                continue
-            runs.append(run)
-            while len(runs) > 1 and len(runs[-2]) < 2 * len(runs[-1]):
-                b, a = runs.pop(), runs.pop()
-                slots, timestamps, rows, places = (
-                    np.concatenate((getattr(a, n), getattr(b, n))) for n in ("slots", "timestamps", "rows", "places")
-                )
-                live = timestamps > expired
-                if not live.all():
-                    dropped.append(slots[~live])
-                    slots, timestamps, rows, places = slots[live], timestamps[live], rows[live], places[live]
-                if len(slots):
-                    runs.append(_Run(slots, timestamps, rows, places))
-        self._runs, self._settled_ms = runs, max(self._settled_ms, expired)
+        if expired <= self._settled_ms:
+            return
+        self._settled_ms = expired
         if any(chunk.latest_ms <= expired for chunk in self._chunks):
             self._chunks = [chunk for chunk in self._chunks if chunk.latest_ms > expired]
-        for slots in dropped:
-            np.subtract.at(self._counts.values, slots, 1)
-        if dropped:
-            slots = np.unique(np.concatenate(dropped))
-            self._index.remove(slots[self._counts.take(slots) == 0])
+        used = self._chains.used
+        if self._latest_ms <= expired:
+            if used:
+                self._drop(expired)
+        elif used > self._entries_max:
+            if 2 * int(np.count_nonzero(self._chains.times <= expired)) >= used:
+                self._drop(expired)
+            self._entries_max = max(_ENTRIES_MIN, self._chains.used * 3 // 2)
+
+    def _drop(self, expired: int) -> None:
+        """Forget expired entries, and keys without any."""
+        slots = np.unique(self._chains.slots).astype(np.int64)
+        kept = self._chains.compact(expired)
+        self._numbers = self._numbers[:, kept]
+        self._index.remove(slots[self._chains.empty(slots)])
 
     # What a task needs
 
@@ -262,7 +248,8 @@ class IntervalStore:
         """See `StateStore`.  Expiry needs no change record: it follows from the rows."""
         if not self._changes:
             return None
-        columns = [pa.concat_arrays([c[i] for c in self._changes]) for i in range(len(self.schema))]
+        changes = self._changes
+        columns = changes[0] if len(changes) == 1 else [pa.concat_arrays(parts) for parts in zip(*changes, strict=True)]
         self._changes = []
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
@@ -274,7 +261,8 @@ class IntervalStore:
             changes = changes.filter(pa.array(~known))
         if changes.num_rows:
             timestamps, rows = (np.array(changes.column(keys + i), np.int64) for i in (0, 1))
-            self._append(changes.columns[:keys], timestamps, rows, changes.columns[keys + 2 :])
+            first = self._enter(changes.columns[:keys], timestamps, rows, changes.columns[keys + 2 :])
+            self._chains.link(first, len(rows))
             self.settle()
 
     def discard_changes(self) -> None:
@@ -287,8 +275,7 @@ class IntervalStore:
 
     def capture(self) -> Capture:
         """See `StateStore`."""
-        snapshot = self.snapshot()
-        return lambda: snapshot.table().sort_by(self._row_column)
+        return self.snapshot().table
 
     def mark(self) -> Capture:
         """See `StateStore`."""
@@ -314,33 +301,43 @@ class IntervalStore:
 
     def snapshot(self) -> IntervalSnapshot:
         """See `StateStore`."""
-        expired = self.observed_ms - self.retention_ms
-        runs, chunks = tuple(self._runs), tuple(self._chunks)
-        return IntervalSnapshot(self.schema, self._index.freeze(), self.row_schema, runs, chunks, expired)
+        rows, places = self._numbers[:, : self._chains.used]
+        return IntervalSnapshot(
+            self.schema,
+            self._index.freeze(),
+            self.row_schema,
+            self._chains.times,
+            self._chains.slots,
+            rows,
+            places,
+            tuple(self._chunks),
+            self.observed_ms - self.retention_ms,
+        )
 
 
 @dataclass(slots=True)
 class IntervalSnapshot:
-    """An `IntervalStore` as it was; satisfies `Snapshot`."""
+    """An `IntervalStore` as it was; satisfies `Snapshot`.  Entries, in the order of their rows' numbers, do not change."""
 
     schema: pa.Schema
     index: FrozenIndex
     row_schema: pa.Schema
-    runs: tuple[_Run, ...]
+    times: Int64s
+    slots: npt.NDArray[np.uint32]
+    rows: Int64s
+    places: Int64s
     chunks: tuple[_Chunk, ...]
     expired_ms: int
 
     def _rows(self, slots: Int64s | None) -> pa.Table:
-        tables = []
-        for run in self.runs:
-            keep = run.timestamps > self.expired_ms
-            if slots is not None:
-                keep &= np.isin(run.slots, slots)
-            rows = np.flatnonzero(keep)
-            columns = gather(self.chunks, self.row_schema, run.places[rows])
-            own = [pa.array(run.timestamps[rows]), pa.array(run.rows[rows]), *columns]
-            tables.append(pa.Table.from_arrays([*self.index.keys.read(run.slots[rows]), *own], schema=self.schema))
-        return pa.concat_tables(tables) if tables else self.schema.empty_table()
+        keep = self.times > self.expired_ms
+        if slots is not None:
+            keep &= np.isin(self.slots, slots)
+        entries = np.flatnonzero(keep)
+        keys = self.index.keys.read(self.slots[entries].astype(np.int64))
+        own = [pa.array(self.times[entries]), pa.array(self.rows[entries])]
+        columns = gather(self.chunks, self.row_schema, self.places[entries])
+        return pa.Table.from_arrays([*keys, *own, *columns], schema=self.schema)
 
     def table(self) -> pa.Table:
         """All live rows."""
@@ -350,3 +347,33 @@ class IntervalSnapshot:
         """All live rows of the given keys."""
         slots = self.index.find(keys)
         return self._rows(slots[slots >= 0])
+
+
+def join(stores: Sequence[IntervalStore], sides: Sequence[Arrivals]) -> tuple[Matches, Matches]:
+    """One row after the other, of two sides in the order of their places: each finds rows that the other side's store holds
+    at that moment, then its own store keeps it."""
+    entries = []
+    for store, own in zip(stores, sides, strict=True):
+        n = len(own.rows)
+        if own.kept is None:
+            first = store._add(own.keys, own.timestamps, own.rows, own.columns)
+            entries.append(np.arange(first, first + n, dtype=np.int64))
+            continue
+        keys, columns = gather_columns([own.keys], own.kept), gather_columns([own.columns], own.kept)
+        first = store._add(keys, own.timestamps[own.kept], own.rows[own.kept], columns)
+        numbers = np.full(n, -1, np.int64)
+        numbers[own.kept] = np.arange(first, first + len(own.kept), dtype=np.int64)
+        entries.append(numbers)
+    coming = [
+        Coming(
+            store._chains,
+            own.places,
+            numbers,
+            other._index.find(own.keys),
+            np.maximum(own.low, other._settled_ms + 1),
+            own.high,
+        )
+        for store, other, own, numbers in zip(stores, reversed(stores), sides, entries, strict=True)
+    ]
+    left, right = join_chains(coming)
+    return stores[1]._matches(left), stores[0]._matches(right)

@@ -212,7 +212,7 @@ class AppendPlan:
         elif segment not in self.writes:
             self.writes[segment] = (segment.file, tail.position, [])
         chunks.append(frame.header(pending.entry.epoch, tail.placed, arrival + frame.first_arrival))
-        chunks.append(frame.body)
+        chunks.extend(frame.body)
         length = sum(len(c) for c in chunks)
         end = tail.placed + frame.offset_span
         pending.entry.appended.append(

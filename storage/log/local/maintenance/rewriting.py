@@ -305,7 +305,7 @@ class Rewriter:
                 self._start(base, state.cleaned, state.cleaned_ms)
                 state = self._states[-1]
             self._limiter.spend(frame.size)
-            self._file.write(state.length, frame.header(records.epoch, base, frame.first_arrival), frame.body)
+            self._file.write(state.length, frame.header(records.epoch, base, frame.first_arrival), *frame.body)
             state.length += frame.size
             state.end = base + frame.offset_span
             state.timestamp_max = max(state.timestamp_max, frame.timestamp_max)

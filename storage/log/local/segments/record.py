@@ -60,6 +60,7 @@ __all__ = [
     "moved",
     "normalise",
     "parse_header",
+    "pieces_of",
     "rows_of",
     "slice_frame",
     "take_records",
@@ -69,6 +70,8 @@ __all__ = [
 HEADER_BYTES = 72
 _HEADER = struct.Struct("<IIIIQqqqqqIHH")
 _DELTA_MAX = 2**32 - 1
+_GATHERED_BYTES_MIN = 256 * 1024
+"""Bodies from which it pays to have the kernel gather the columns rather than to copy them together."""
 _ROWS_OF_A_SLICE = 256
 """Rows of a frame, on average, from which a frame's own addition costs less than a number per row."""
 
@@ -164,7 +167,9 @@ class PreparedFrame:
 
     rows: int
     shape: tuple[int, int, int]
-    body: Any
+    body: tuple[Any, ...]
+    """Its bytes, in pieces: a large column is not copied before it is written."""
+    body_length: int
     body_crc: int
     timestamp_min: int
     timestamp_max: int
@@ -173,7 +178,7 @@ class PreparedFrame:
 
     @property
     def size(self) -> int:
-        return HEADER_BYTES + len(self.body)
+        return HEADER_BYTES + self.body_length
 
     def header(self, epoch: int, base_offset: int, base_arrival: int) -> bytes:
         """The header's bytes, for its place."""
@@ -181,7 +186,7 @@ class PreparedFrame:
             _HEADER.pack(
                 0,
                 self.body_crc,
-                len(self.body),
+                self.body_length,
                 self.rows,
                 epoch,
                 base_offset,
@@ -421,10 +426,55 @@ def _encode_frame(
     batch = pa.RecordBatch.from_arrays(columns.arrays, schema=frame_schema(value_type, *columns.shape))
     if n > 1 and batch.nbytes > FRAME_BYTES_MAX // 2:  # (one row is never cut, and asking takes longer than encoding it)
         return None
-    body = batch.serialize() if compression == "none" else _compressed(batch, compression)
-    if body is None or len(body) > FRAME_BYTES_MAX:
+    body: tuple[Any, ...]
+    if compression != "none":
+        compressed = _compressed(batch, compression)
+        if compressed is None:
+            return None
+        body = (compressed,)
+    elif n > 1 and batch.nbytes >= _GATHERED_BYTES_MIN:
+        body = pieces_of(batch)
+    else:
+        body = (batch.serialize(),)
+    length = sum(map(len, body))
+    if length > FRAME_BYTES_MAX:
         return None
-    return PreparedFrame(n, columns.shape, body, crc32c(body), timestamp_min, timestamp_max, int(arrivals[0]), offset_span)
+    crc = 0
+    for piece in body:
+        crc = crc32c(piece, crc)
+    return PreparedFrame(n, columns.shape, body, length, crc, timestamp_min, timestamp_max, int(arrivals[0]), offset_span)
+
+
+class _Collected:
+    """A file that keeps what is written to it, as it comes: Arrow hands over its buffers themselves."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
+
+    def write(self, piece: Any) -> int:
+        """Keep a piece, and do not copy it."""
+        self.pieces.append(piece)
+        return len(piece)
+
+    def flush(self) -> None:
+        """There is nothing to do."""
+
+    def close(self) -> None:
+        """There is nothing to do."""
+
+
+def pieces_of(batch: Any) -> tuple[Any, ...]:
+    """The bytes of ``batch.serialize()`` as its metadata, its columns' own buffers, and what fills them up."""
+    collected = _Collected()
+    with pa.ipc.new_stream(pa.PythonFile(collected, mode="w"), batch.schema) as stream:
+        stream.write_batch(batch)
+        pieces = list(collected.pieces)
+    schema = 8 + int.from_bytes(b"".join(pieces[:2])[4:8], "little")  # its message comes first, and a frame does without
+    while schema > 0:
+        schema -= len(pieces.pop(0))
+    return tuple(pieces)
 
 
 def _compressed(batch: Any, compression: Compression) -> Any | None:

@@ -27,8 +27,9 @@ def records(n: int, size: int) -> Records:
 
 def body_of(compression: Any, n: int = 300, size: int = 1000, value_type: Any = None) -> tuple[memoryview, Any]:
     (frame,) = encode_frames(records(n, size), np.arange(n), value_type, compression=compression)
-    batch = pa.ipc.read_record_batch(pa.py_buffer(frame.body), frame_schema(value_type, *frame.shape))
-    return memoryview(bytes(frame.body)), batch
+    body = b"".join(frame.body)
+    batch = pa.ipc.read_record_batch(pa.py_buffer(body), frame_schema(value_type, *frame.shape))
+    return memoryview(body), batch
 
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd"])

@@ -1,0 +1,217 @@
+"""Rows by key and time: found by ranges of time, and joined in their order (source/intervals.cpp)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InternalError
+from .library import address, function
+
+__all__ = ["Chains", "Coming", "Pairs", "join"]
+
+Int64s = npt.NDArray[np.int64]
+
+_link = function("interval_link", "-", "ppii")
+_find = function("interval_find", "i", "ppppp" + "i" + "ppp" + "i")
+_join = function("interval_join", "i", "p")
+_compact = function("interval_compact", "i", "pii" + "ppp")
+
+_ENTRY: Final = np.dtype([("time", "i8"), ("next", "u4"), ("jump", "u4"), ("depth", "u4"), ("slot", "u4")])
+_NONE: Final = (1 << 32) - 1
+_ENTRIES_MAX: Final = _NONE
+_ROWS_MIN: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """int64[n] each: queries, ascending, and the entries that each found, ordered by time, then by when they came."""
+
+    queries: Int64s
+    entries: Int64s
+
+
+class Chains:
+    """Entries with a slot and a time, numbered from 0 on in the order in which they are added.
+
+    The times and slots of entries that are there do not change, so arrays of them may be kept while others are added.
+
+    Attributes:
+        used: how many there are.
+    """
+
+    def __init__(self) -> None:
+        self.used = 0
+        self._entries: npt.NDArray[Any] = np.empty(0, _ENTRY)
+        self._heads: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory, in bytes."""
+        return int(self._entries.nbytes + self._heads.nbytes)
+
+    @property
+    def times(self) -> Int64s:
+        """int64[used], not contiguous: of each entry."""
+        times: Int64s = self._entries["time"][: self.used]
+        return times
+
+    @property
+    def slots(self) -> npt.NDArray[np.uint32]:
+        """uint32[used], not contiguous: of each entry."""
+        slots: npt.NDArray[np.uint32] = self._entries["slot"][: self.used]
+        return slots
+
+    def add(self, slots: Int64s, times: Int64s) -> int:
+        """Add entries that nobody finds before they are linked; returns the number of the first.
+
+        Raises:
+            InternalError: a slot is negative.
+        """
+        n, first = len(slots), self.used
+        if n == 0:
+            return first
+        if int(slots.min()) < 0 or first + n > _ENTRIES_MAX:
+            raise InternalError(f"{n} entries cannot be added to {first}")
+        if first + n > len(self._entries):
+            grown = np.empty(max(first + n, 2 * len(self._entries), _ROWS_MIN), _ENTRY)
+            grown[:first] = self._entries[:first]
+            self._entries = grown
+        most = int(slots.max())
+        if most >= len(self._heads):
+            heads = np.full(max(most + 1, 2 * len(self._heads), _ROWS_MIN), _NONE, np.uint32)
+            heads[: len(self._heads)] = self._heads
+            self._heads = heads
+        self._entries["time"][first : first + n] = times
+        self._entries["slot"][first : first + n] = slots
+        self.used += n
+        return first
+
+    def link(self, first: int, count: int) -> None:
+        """Have entries found, in their order."""
+        if count:
+            if not 0 <= first <= first + count <= self.used:
+                raise InternalError(f"there are no entries {first} to {first + count - 1}")
+            entries, heads = self._addresses()
+            _link(entries, heads, first, count)
+
+    def find(self, slots: Int64s, low: Int64s, high: Int64s) -> Pairs:
+        """The entries of each query's slot (-1: none) from its ``low`` to its ``high``, both included."""
+        n = len(slots)
+        slots, low, high = (np.ascontiguousarray(a, np.int64) for a in (slots, low, high))
+        self.check(slots)
+        state = np.zeros(2, np.int64)
+        pairs = _Room(n)
+        while True:
+            full = _find(
+                *self._addresses(),
+                *(address(a, np.int64, n) for a in (slots, low, high)),
+                n,
+                state.ctypes.data,
+                *pairs.addresses,
+                pairs.room,
+            )
+            if not full:
+                return pairs.first(int(state[1]))
+            pairs.grow()
+
+    def check(self, slots: Int64s) -> None:
+        """Raises: InternalError, if one of them is beyond those that entries have had."""
+        if len(slots) and (int(slots.max()) >= len(self._heads) or int(slots.min()) < -1):
+            raise InternalError("a slot is asked for that no entry had")
+
+    def compact(self, expired: int) -> Int64s:
+        """Forget the entries whose time is up to ``expired``: the others are numbered anew.
+
+        Returns:
+            the old numbers of those that are left.
+        """
+        fresh, kept = np.empty(self.used, _ENTRY), np.empty(self.used, np.int64)
+        self._heads.fill(_NONE)
+        entries, heads = self._addresses()
+        count = _compact(entries, self.used, expired, fresh.ctypes.data, heads, kept.ctypes.data)
+        self._entries, self.used = fresh[:count].copy(), count
+        return kept[:count].copy()
+
+    def empty(self, slots: Int64s) -> npt.NDArray[np.bool_]:
+        """bool[n]: no entry of the slot is linked."""
+        found: npt.NDArray[np.bool_] = self._heads[slots] == _NONE
+        return found
+
+    def _addresses(self) -> tuple[int, int]:
+        return address(self._entries, _ENTRY, self.used, write=True), address(self._heads, np.uint32, 0, write=True)
+
+
+class _Room:
+    """Arrays for pairs, which grow."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room + _ROWS_MIN
+        self._arrays = [np.empty(self.room, np.int64) for _ in range(2)]
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        queries, entries = self._arrays
+        return address(queries, np.int64, self.room, write=True), address(entries, np.int64, self.room, write=True)
+
+    def grow(self) -> None:
+        grown = [np.empty(4 * self.room, np.int64) for _ in range(2)]
+        for to, held in zip(grown, self._arrays, strict=True):
+            to[: self.room] = held
+        self.room, self._arrays = 4 * self.room, grown
+
+    def first(self, count: int) -> Pairs:
+        queries, entries = self._arrays
+        if 4 * count < self.room:
+            return Pairs(queries[:count].copy(), entries[:count].copy())
+        return Pairs(queries[:count], entries[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """The rows of one side that come in a step of a join, int64[n] each.
+
+    Attributes:
+        chains: what the side holds; its entries for these rows are added, but not linked.
+        places: ascending, and distinct over both sides: the order in which the rows come.
+        entries: of each row, -1 where it is not kept; ascending.
+        slots: in the other side's chains, of each row's key; -1 where that holds none.
+        low, high: the times, both included, between which rows of the other side are found.
+    """
+
+    chains: Chains
+    places: Int64s
+    entries: Int64s
+    slots: Int64s
+    low: Int64s
+    high: Int64s
+
+
+def join(sides: Sequence[Coming]) -> tuple[Pairs, Pairs]:
+    """One row after the other, in the order of places: each finds entries of the other side, then its own is linked.
+
+    Returns:
+        what the rows of each side found.
+    """
+    pairs = [_Room(len(side.places)) for side in sides]
+    table = np.zeros((2, 13), np.int64)
+    columns = []
+    for own, other in zip(sides, reversed(sides)):
+        n = len(own.places)
+        other.chains.check(own.slots)
+        if n and not -1 <= int(own.entries.min()) <= int(own.entries.max()) < own.chains.used:
+            raise InternalError("a row has an entry that is not there")
+        columns.append([np.ascontiguousarray(c, np.int64) for c in (own.places, own.entries, own.slots, own.low, own.high)])
+    for side, own in enumerate(sides):
+        n = len(own.places)
+        table[side, :3] = (*own.chains._addresses(), n)
+        table[side, 3:8] = [address(c, np.int64, n) for c in columns[side]]
+        table[side, 8:11] = (*pairs[side].addresses, pairs[side].room)
+    while (full := _join(table.ctypes.data)) >= 0:
+        pairs[full].grow()
+        table[full, 8:11] = (*pairs[full].addresses, pairs[full].room)
+    return pairs[0].first(int(table[0, 12])), pairs[1].first(int(table[1, 12]))
