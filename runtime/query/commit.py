@@ -99,7 +99,7 @@ class StepCommitter:
         if begun.nothing:
             begun.transaction.abort()
         else:
-            begun.transaction.commit(begun.durable)
+            self._keeper.committed(begun.transaction.commit(begun.durable), outcome.changes)
         self.finish(begun)
 
     def begin(self, outcome: Outcome) -> Begun:

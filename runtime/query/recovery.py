@@ -20,12 +20,15 @@ import pyarrow as pa
 from ...errors import StorageError
 from ...limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
 from ...storage.layout import CHANGELOG_PREFIX, state_directory
-from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
+from ...storage.log.protocol import Commit, Log, Records, TopicConfig, Transaction
+from ...storage.state.interval_store import IntervalStore
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import SLOT, Capture, StateStore
 from ..clock import now_ms
 
 _LOGGER = logging.getLogger("penstock.commit")
+_LENT_BYTES_MIN = 256 * 1024
+"""Less is left where it is: small frames are copied out of the map anyway."""
 _ANEW = "DROP what the query fills and create it again, which reads its sources anew"
 
 
@@ -251,6 +254,24 @@ class StateKeeper:
             values = pa.StructArray.from_arrays(changes.columns, fields=list(changes.schema))
             stamps = np.full(changes.num_rows, now_ms(), np.int64)
             transaction.append(durable.topic, Records(None, values, stamps), durable.partition)
+
+    def committed(self, commit: Commit, drained: list[tuple[DurableStore, pa.RecordBatch]]) -> None:
+        """Have stores that keep rows as they came do so where they lie in the log, if that is mapped and the step was large:
+        the machine takes back such memory when it wants."""
+        if not self.log.capabilities.stable_records:
+            return
+        for durable, changes in drained:
+            start = commit.starts.get((durable.topic, durable.partition))
+            if start is None or not isinstance(durable.store, IntervalStore) or changes.nbytes < _LENT_BYTES_MIN:
+                continue
+            pieces, left = [], changes.num_rows
+            for records in self.log.scan(durable.topic, durable.partition, start):
+                batch = pa.RecordBatch.from_struct_array(records.values)
+                pieces.append(as_schema(batch.slice(0, left), durable.store.change_schema))
+                left -= pieces[-1].num_rows
+                if not left:
+                    durable.store.lend(pieces)
+                    break
 
     def _ensure_topic(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
         """Have a changelog that can hold the changes; returns its columns, which may be more than theirs."""

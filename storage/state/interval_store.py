@@ -9,6 +9,8 @@ when they are about as many as the others, and their columns go with the whole c
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -82,11 +84,12 @@ class _Chunk:
     columns: tuple[Any, ...]
     length: int
     latest_ms: int
+    first_row: int
     nbytes: int
 
 
-def _chunk(base: int, columns: tuple[Any, ...], length: int, latest_ms: int) -> _Chunk:
-    return _Chunk(base, columns, length, latest_ms, int(sum(c.nbytes for c in columns)))
+def _chunk(base: int, columns: tuple[Any, ...], length: int, latest_ms: int, first_row: int) -> _Chunk:
+    return _Chunk(base, columns, length, latest_ms, first_row, int(sum(c.nbytes for c in columns)))
 
 
 class IntervalStore:
@@ -130,6 +133,8 @@ class IntervalStore:
         self._settled_ms = NEVER
         """Rows up to here had expired when the store was last settled: their columns may be gone."""
         self._changes: list[list[Any]] = []
+        self._lent: deque[Sequence[pa.RecordBatch]] = deque()
+        """What `lend` gave and no step has looked at yet."""
 
     def __len__(self) -> int:
         return self._chains.used
@@ -166,18 +171,18 @@ class IntervalStore:
             self._numbers = grown
         self._numbers[0, first : first + n] = rows
         self._numbers[1, first : first + n] = np.arange(self._places, self._places + n, dtype=np.int64)
-        self._keep(columns, n, latest_ms)
+        self._keep(columns, n, latest_ms, int(rows[0]))
         self._latest_ms = max(self._latest_ms, latest_ms)
         self.observed_ms = max(self.observed_ms, latest_ms)
         self._last_row = int(rows[-1])
         return first
 
-    def _keep(self, columns: Sequence[Any], length: int, latest_ms: int) -> None:
+    def _keep(self, columns: Sequence[Any], length: int, latest_ms: int, first_row: int) -> None:
         """Add a chunk."""
         columns = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
         # A column that shares a larger buffer would keep all of it alive.
         columns = [pa.concat_arrays([c, pa.nulls(0, c.type)]) if wasteful(c) else c for c in columns]
-        self._chunks.append(_chunk(self._places, tuple(columns), length, latest_ms))
+        self._chunks.append(_chunk(self._places, tuple(columns), length, latest_ms, first_row))
         self._places += length
         chunks = self._chunks
         while len(chunks) > 1 and chunks[-2].length < 2 * chunks[-1].length <= _CHUNK_ROWS_JOINED_MAX:
@@ -186,7 +191,8 @@ class IntervalStore:
                 chunks += [a, b]
                 break
             joined = tuple(pa.concat_arrays(pair) for pair in zip(a.columns, b.columns))
-            chunks.append(_chunk(a.base, joined, a.length + b.length, max(a.latest_ms, b.latest_ms)))
+            latest_ms = max(a.latest_ms, b.latest_ms)
+            chunks.append(_chunk(a.base, joined, a.length + b.length, latest_ms, a.first_row))
 
     def find(self, keys: Sequence[Any], low: Int64s, high: Int64s) -> Matches:
         """All rows (also those that expired since `settle`) of each key with a timestamp from ``low`` to ``high``, both
@@ -218,8 +224,35 @@ class IntervalStore:
             return [pa.nulls(0, field.type) for field in self.row_schema]
         return gather_columns(self.pieces, self.references(matches))
 
+    def lend(self, changes: Sequence[pa.RecordBatch]) -> None:
+        """The rows of one step as they lie in the mapped changelog: with the next step they take the place of what is here.
+
+        Any thread may call it.
+
+        Args:
+            changes: with the columns of `change_schema`, all that one `drain_changes` gave.
+        """
+        self._lent.append(changes)
+
+    def _take_lent(self) -> None:
+        while self._lent:
+            parts = self._lent.popleft()
+            keys = len(self.key_schema)
+            first_row = parts[0].column(keys + 1)[0].as_py()
+            length = sum(part.num_rows for part in parts)
+            at = bisect_left(self._chunks, first_row, key=lambda chunk: chunk.first_row)
+            if at == len(self._chunks) or (self._chunks[at].first_row, self._chunks[at].length) != (first_row, length):
+                continue  # joined with its neighbours, or expired
+            kept, base, chunks = self._chunks[at], self._chunks[at].base, []
+            for part in parts:
+                row = part.column(keys + 1)[0].as_py()
+                chunks.append(_chunk(base, tuple(part.columns[keys + 2 :]), part.num_rows, kept.latest_ms, row))
+                base += part.num_rows
+            self._chunks[at : at + 1] = chunks
+
     def settle(self) -> None:
         """Drop expired rows, at the end of a step."""
+        self._take_lent()
         expired = self.observed_ms - self.retention_ms
         if expired <= self._settled_ms:
             return

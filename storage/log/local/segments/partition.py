@@ -34,11 +34,17 @@ class View:
 
 @dataclass(slots=True)
 class _Run:
-    """Neighbouring frames of one segment that have the same columns: decoded together."""
+    """Neighbouring frames that have the same columns: decoded together."""
 
     segment: Segment
     headers: list[FrameHeader]
     batches: list[Any]
+
+    def takes(self, segment: Segment, header: FrameHeader) -> bool:
+        """Whether another frame has the same columns."""
+        if self.headers[-1].shape != header.shape:
+            return False
+        return self.segment is segment or bool(self.segment.value_type == segment.value_type)
 
 
 class Partition:
@@ -52,7 +58,7 @@ class Partition:
         self.state = state
         self.directory = partition_directory(topic, topic_id, number)
         self._segments: dict[tuple[int, int], Segment] = {}
-        self._last_frame: tuple[Segment, int, FrameHeader, Any] | None = None
+        self._last_frame: tuple[Segment, int, FrameHeader, Any, frozenset[str] | None] | None = None
         self.view = View(0, 0, ())
         self.refresh()
 
@@ -136,7 +142,8 @@ class Partition:
     ) -> FetchedRecords:
         if offset >= view.end or rows_max <= 0:
             return empty_records(wanted_type, fields, offset)
-        runs = self._collect(view, offset, rows_max, min(bytes_max or READ_BYTES_MAX, READ_BYTES_MAX))
+        asked = None if fields is None else frozenset(fields)
+        runs = self._collect(view, offset, rows_max, min(bytes_max or READ_BYTES_MAX, READ_BYTES_MAX), asked)
         if not runs:
             return empty_records(wanted_type, fields, view.end)
         return concat_fetched([rows_of(r.headers, r.batches, r.segment.value_type, wanted_type, fields) for r in runs])
@@ -146,9 +153,10 @@ class Partition:
         view = self.view
         self._check_offset(view, offset)
         end = view.end
+        asked = None if fields is None else frozenset(fields)
         while offset < end:
             try:
-                for segment, header, batch in self._frames(view, offset):
+                for segment, header, batch in self._frames(view, offset, asked):
                     if header.base_offset >= end:
                         return
                     header, batch = slice_frame(header, batch, offset, header.rows)
@@ -166,8 +174,12 @@ class Partition:
         if not view.start <= offset <= view.end:
             raise OffsetOutOfRangeError(self.topic, self.number, offset, view.start, view.end)
 
-    def _frames(self, view: View, offset: int) -> Iterator[tuple[Segment, FrameHeader, Any]]:
-        """The checked frames from the one with ``offset`` on, as they lie, to the end of the view."""
+    def _frames(self, view: View, offset: int, asked: frozenset[str] | None) -> Iterator[tuple[Segment, FrameHeader, Any]]:
+        """The checked frames from the one with ``offset`` on, as they lie, to the end of the view.
+
+        Args:
+            asked: the fields of values that will be read, None stands for all.
+        """
         first = max(0, bisect_right(view.segments, offset, key=lambda s: s.base_offset) - 1)
         for segment in view.segments[first:]:
             index = segment.index()
@@ -175,18 +187,18 @@ class Partition:
             for frame in range(index.frame_of_offset(offset), len(index)):
                 if index.base_offsets[frame] >= view.end:
                     return
-                found = self._frame_of_index(segment, index, frame, data)
+                found = self._frame_of_index(segment, index, frame, data, asked)
                 if found is None:  # no frame here, or another: the file of the index was wrong
                     segment.rebuild_index()
-                    yield from self._frames(view, offset)
+                    yield from self._frames(view, offset, asked)
                     return
                 if found[0].end_offset > offset:
                     yield segment, *found
                     offset = found[0].end_offset
 
-    def _collect(self, view: View, offset: int, rows_left: int, bytes_left: int) -> list[_Run]:
+    def _collect(self, view: View, offset: int, rows_left: int, bytes_left: int, asked: frozenset[str] | None) -> list[_Run]:
         runs: list[_Run] = []
-        for segment, header, batch in self._frames(view, offset):
+        for segment, header, batch in self._frames(view, offset, asked):
             rows = rows_left
             if header.body_length > bytes_left:
                 rows = max(0 if runs else 1, min(rows, header.rows * bytes_left // header.body_length))
@@ -196,7 +208,7 @@ class Partition:
             header, batch = slice_frame(header, batch, offset, rows)
             if header.rows == 0:
                 continue  # compaction took what the offset asked for and all behind it in this frame
-            if runs and runs[-1].segment is segment and runs[-1].headers[-1].shape == header.shape:
+            if runs and runs[-1].takes(segment, header):
                 runs[-1].headers.append(header)
                 runs[-1].batches.append(batch)
             else:
@@ -208,7 +220,7 @@ class Partition:
         return runs
 
     def _frame_of_index(
-        self, segment: Segment, index: FrameIndex, frame: int, data: memoryview
+        self, segment: Segment, index: FrameIndex, frame: int, data: memoryview, asked: frozenset[str] | None
     ) -> tuple[FrameHeader, Any] | None:
         """A checked frame; None if there is another than the index's file says, or none that is whole.
 
@@ -216,20 +228,22 @@ class Partition:
             StorageError: the frame is damaged, by an index that was read off the frames themselves.
         """
         try:
-            found = self._frame(segment, index.positions[frame], data)
+            found = self._frame(segment, index.positions[frame], data, asked)
         except StorageError:
             if index.from_file:
                 return None
             raise
         return None if index.from_file and found[0].base_offset != index.base_offsets[frame] else found
 
-    def _frame(self, segment: Segment, position: int, data: memoryview) -> tuple[FrameHeader, Any]:
+    def _frame(
+        self, segment: Segment, position: int, data: memoryview, asked: frozenset[str] | None
+    ) -> tuple[FrameHeader, Any]:
         """A checked frame; the last one is remembered while readers take it in small pieces."""
         last = self._last_frame
-        if last is not None and last[0] is segment and last[1] == position:
+        if last is not None and last[0] is segment and last[1] == position and last[4] in (None, asked):
             return last[2], last[3]
-        header, batch = segment.frame(position, data)
-        self._last_frame = (segment, position, header, batch)
+        header, batch = segment.frame(position, data, asked)
+        self._last_frame = (segment, position, header, batch, asked)
         return header, batch
 
     def offset_for_time(self, timestamp_ms: int) -> int:

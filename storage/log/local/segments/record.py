@@ -3,7 +3,7 @@
 A frame is a header of 72 bytes, little-endian, and a body::
 
      0  u32  header_crc     crc32c of bytes 4..72
-     4  u32  body_crc       crc32c of the body
+     4  u32  body_crc       crc32c of the body, or of the checksums at its end
      8  u32  body_length    bytes in the body, a multiple of 8
     12  u32  rows           at least 1
     16  u64  epoch          of the commit that wrote it (of the last of them, after a merge)
@@ -12,14 +12,15 @@ A frame is a header of 72 bytes, little-endian, and a body::
     40  i64  base_arrival   of the first row
     48  i64  timestamp_min
     56  i64  timestamp_max
-    64  u32  flags          which columns the body has; see `Flags`
+    64  u32  flags          which columns the body has, and whether each has a checksum of its own; see `Flags`
     68  u16  key_width      bytes in each key, if all have as many and stand there without offsets; else 0
     70  u16  value_width    the same of the values
 
-The body is one Arrow IPC record batch message.  Its schema is not in it: it follows from the flags and the segment's value
-type (see `frame_schema`).  What can be computed is left out: a column of keys that are all null, timestamps that are all
-the same, offsets and arrivals that count up by one, where each key or value begins if all have the same length.  Timestamps
-that lie close together are kept as differences from ``timestamp_min``.
+The body is one Arrow IPC record batch message; behind a large one are checksums per column (see `sums`).  Its schema is
+not in it: it follows from the flags and the segment's value type (see `frame_schema`).  What can be computed is left out:
+a column of keys that are all null, timestamps that are all the same, offsets and arrivals that count up by one, where each
+key or value begins if all have the same length.  Timestamps that lie close together are kept as differences from
+``timestamp_min``.
 
 Example: one record in a topic of bytes, key ``k``, value ``v``, at offset 7 and time 1000, has flags KEYS (1); its body is a
 message with the columns ``key: ["k"], value: ["v"]``; ``base_offset`` 7, ``end_offset`` 8, both timestamps 1000.
@@ -30,6 +31,7 @@ journal's recovery cuts it off.  A checksum that is wrong within that length is 
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +47,7 @@ from .....errors import StorageError
 from .....limits import FRAME_BYTES_MAX, FRAME_ROWS_MAX, FRAME_UNPACKED_BYTES_MAX
 from ...protocol import HEADERS, Compression, FetchedRecords, Int64s, Records
 from .packing import NARROW_TIMES, narrow, pack, unpack, width_of
+from .sums import summed
 
 __all__ = [
     "HEADER_BYTES",
@@ -87,6 +90,8 @@ class Flags:
     TOMBSTONES: Final = 32
     TIMES_16: Final = 64
     TIMES_32: Final = 128
+    SUMS: Final = 256
+    """No column: checksums per column follow the message (`sums`)."""
 
 
 _FLAG_FIELDS = (
@@ -99,7 +104,7 @@ _FLAG_FIELDS = (
     (Flags.ARRIVALS, pa.field("arrival", pa.uint32())),  # minus base_arrival
     (Flags.TOMBSTONES, pa.field("tombstone", pa.bool_())),  # typed values only: where the whole value is null
 )
-KNOWN_FLAGS = sum(flag for flag, _ in _FLAG_FIELDS)
+KNOWN_FLAGS = sum(flag for flag, _ in _FLAG_FIELDS) | Flags.SUMS
 _NARROW_FLAGS = dict(zip(NARROW_TIMES, (Flags.TIMES_16, Flags.TIMES_32), strict=True))
 
 
@@ -123,7 +128,7 @@ class FrameHeader(NamedTuple):
     @property
     def shape(self) -> tuple[int, int, int]:
         """What the body's columns are; frames in which it is the same can be decoded together."""
-        return self.flags, self.key_width, self.value_width
+        return self.flags & ~Flags.SUMS, self.key_width, self.value_width
 
 
 def parse_header(data: Any, position: int = 0) -> FrameHeader | None:
@@ -171,6 +176,7 @@ class PreparedFrame:
     """Its bytes, in pieces: a large column is not copied before it is written."""
     body_length: int
     body_crc: int
+    summed: bool
     timestamp_min: int
     timestamp_max: int
     first_arrival: int
@@ -194,7 +200,8 @@ class PreparedFrame:
                 base_arrival,
                 self.timestamp_min,
                 self.timestamp_max,
-                *self.shape,
+                self.shape[0] | (Flags.SUMS if self.summed else 0),
+                *self.shape[1:],
             )
         )
         struct.pack_into("<I", packed, 0, crc32c(memoryview(packed)[4:]))
@@ -427,6 +434,7 @@ def _encode_frame(
     if n > 1 and batch.nbytes > FRAME_BYTES_MAX // 2:  # (one row is never cut, and asking takes longer than encoding it)
         return None
     body: tuple[Any, ...]
+    sums: bytes | None = None
     if compression != "none":
         compressed = _compressed(batch, compression)
         if compressed is None:
@@ -434,35 +442,37 @@ def _encode_frame(
         body = (compressed,)
     elif n > 1 and batch.nbytes >= _GATHERED_BYTES_MIN:
         body = pieces_of(batch)
+        sums = summed(body, batch.schema)
+        body = body if sums is None else (*body, sums)
     else:
         body = (batch.serialize(),)
     length = sum(map(len, body))
     if length > FRAME_BYTES_MAX:
         return None
     crc = 0
-    for piece in body:
+    for piece in body if sums is None else (sums,):
         crc = crc32c(piece, crc)
-    return PreparedFrame(n, columns.shape, body, length, crc, timestamp_min, timestamp_max, int(arrivals[0]), offset_span)
+    has_sums = sums is not None
+    return PreparedFrame(
+        n, columns.shape, body, length, crc, has_sums, timestamp_min, timestamp_max, int(arrivals[0]), offset_span
+    )
 
 
-class _Collected:
+class _Collected(io.RawIOBase):
     """A file that keeps what is written to it, as it comes: Arrow hands over its buffers themselves."""
 
-    closed = False
-
     def __init__(self) -> None:
+        super().__init__()
         self.pieces: list[Any] = []
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
 
     def write(self, piece: Any) -> int:
         """Keep a piece, and do not copy it."""
         self.pieces.append(piece)
         return len(piece)
-
-    def flush(self) -> None:
-        """There is nothing to do."""
-
-    def close(self) -> None:
-        """There is nothing to do."""
 
 
 def pieces_of(batch: Any) -> tuple[Any, ...]:
@@ -500,10 +510,10 @@ def rows_of(
     wanted_type: Any | None,
     fields: Sequence[str] | None,
 ) -> FetchedRecords:
-    """The records of frames of one segment that have the same shape.
+    """The records of frames that have the same shape.
 
     Args:
-        value_type: the segment's.
+        value_type: the segments'.
         wanted_type: the topic's, which may have more fields at its end: null here.
         fields: which fields of it to give, in this order; None gives all.
     """

@@ -33,7 +33,8 @@ from .....limits import FRAME_UNPACKED_BYTES_MAX
 from ....files import File, Files, discard
 from ....layout import index_path
 from .index import FrameIndex
-from .record import HEADER_BYTES, KNOWN_FLAGS, FrameHeader, frame_schema, parse_header
+from .record import HEADER_BYTES, KNOWN_FLAGS, Flags, FrameHeader, frame_schema, parse_header
+from .sums import message_of
 from .unpacking import unpacked_bytes
 
 __all__ = ["Segment", "segment_header"]
@@ -227,8 +228,11 @@ class Segment:
         """All visible bytes, mapped, not read."""
         return self.file.read(0, self.committed)
 
-    def frame(self, position: int, data: memoryview) -> tuple[FrameHeader, Any]:
+    def frame(self, position: int, data: memoryview, fields: frozenset[str] | None = None) -> tuple[FrameHeader, Any]:
         """The frame at ``position`` in `data`: its header and its body as an Arrow record batch, if large without a copy.
+
+        Args:
+            fields: of the value, those that will be read; the checksums of others may be left alone.  None stands for all.
 
         Raises:
             StorageError: a checksum is wrong.
@@ -238,7 +242,12 @@ class Segment:
             raise self._damage("the header of a frame is damaged", position)
         start = position + HEADER_BYTES
         body = data[start : start + header.body_length]
-        if len(body) != header.body_length or crc32c(body) != header.body_crc:
+        message: memoryview | None = None
+        if len(body) == header.body_length and header.flags & Flags.SUMS:
+            message = self._summed(header, body, fields)
+        elif len(body) == header.body_length and crc32c(body) == header.body_crc:
+            message = body
+        if message is None:
             raise self._damage("the checksum of a frame is wrong", position + HEADER_BYTES)
         if header.flags & ~KNOWN_FLAGS:
             raise StorageError(
@@ -247,8 +256,8 @@ class Segment:
                 offset=position,
                 action="open the database with the Penstock that wrote it, or a later one",
             )
-        self._check_unpacked(body, position)
-        kept = bytes(body) if header.body_length <= _COPIED_BYTES_MAX else body
+        self._check_unpacked(message, position)
+        kept = bytes(message) if header.body_length <= _COPIED_BYTES_MAX else message
         try:
             return header, pa.ipc.read_record_batch(pa.py_buffer(kept), frame_schema(self.value_type, *header.shape))
         except (pa.ArrowException, OSError) as error:  # its checksum is right: it was written like this
@@ -258,6 +267,16 @@ class Segment:
                 offset=position + HEADER_BYTES,
                 action="open the database with the Penstock that wrote it, or a later one",
             ) from error
+
+    def _summed(self, header: FrameHeader, body: memoryview, fields: frozenset[str] | None) -> memoryview | None:
+        """The message of a body with checksums per column; None if one of those that are looked at is wrong."""
+        kind = self.value_type
+        count = len(frame_schema(kind, *header.shape))
+        asked = None
+        if kind is not None and fields is not None:
+            first = count - kind.num_fields
+            asked = {*range(first), *(first + i for i in range(kind.num_fields) if kind.field(i).name in fields)}
+        return message_of(body, header.body_crc, count, asked)
 
     def _check_unpacked(self, body: memoryview, position: int) -> None:
         """Raises: StorageError, if the frame would take more memory than frames have."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-__all__ = ["unpacked_bytes"]
+__all__ = ["buffer_places", "unpacked_bytes"]
 
 _PREFIX = struct.Struct("<II")
 _INT = struct.Struct("<i")
@@ -50,6 +50,19 @@ def unpacked_bytes(message: memoryview) -> int:
         return total
     except struct.error as error:
         raise ValueError("the message is cut off") from error
+
+
+def buffer_places(metadata: memoryview) -> tuple[int, list[int]]:
+    """Where the body of a record batch message begins, and where in the body each of its buffers does.
+
+    Args:
+        metadata: the message up to its body.
+    """
+    _, length = _PREFIX.unpack_from(metadata)
+    batch = _pointed(metadata, _field(metadata, 8 + _UINT.unpack_from(metadata, 8)[0], _MESSAGE_HEADER))
+    buffers = _pointed(metadata, _field(metadata, batch, _BATCH_BUFFERS))
+    count = _UINT.unpack_from(metadata, buffers)[0] if buffers else 0
+    return 8 + length, [_PLACE.unpack_from(metadata, buffers + 4 + 16 * number)[0] for number in range(count)]
 
 
 def _field(message: memoryview, table: int, number: int) -> int:

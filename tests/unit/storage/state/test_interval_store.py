@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.storage.state.interval_store import IntervalStore
+from penstock.storage.state.interval_store import _CHUNK_ROWS_JOINED_MAX, IntervalStore
 
 KEYS = pa.schema([("k", pa.string())])
 ROWS = pa.schema([("v", pa.int64()), ("k", pa.string())])
@@ -80,3 +80,28 @@ def test_expired_rows_are_let_go(merge: bool) -> None:
             store.settle()
     assert len(store) <= 400
     assert store.checkpoint().num_rows == 20
+
+
+def test_rows_that_lie_in_the_log_take_the_place_of_copies() -> None:
+    """What was lent is used from the next step on, in the pieces in which it lies; anything else stays as it is."""
+    store = make(1_000)
+    count = _CHUNK_ROWS_JOINED_MAX + 10
+    for first in (0, count):
+        rows = np.arange(first, first + count, dtype=np.int64)
+        keys = pa.array([f"{row % 7}" for row in rows])
+        store.append([keys], rows % 50, rows, [pa.array(rows * 2), keys])
+        changes = store.drain_changes()
+        assert changes is not None
+        cut = count // 3
+        lent = [pa.concat_batches([changes.slice(0, cut)]), pa.concat_batches([changes.slice(cut)])]
+        if first:
+            store.lend([changes.slice(5)])  # not all of it
+        store.lend(lent)
+        before = store.checkpoint()
+        store.settle()
+        assert store.checkpoint().equals(before)
+        lies = [piece[0].buffers()[1].address for piece in store.pieces[-2:]]
+        assert lies == [batch.column(3).buffers()[1].address for batch in lent]
+    found = store.find([pa.array(["3"])], np.array([0]), np.array([50]))
+    assert store.columns(found)[0].to_pylist() == [2 * row for row in found.rows.tolist()]
+    assert sorted(found.rows.tolist()) == [row for row in range(2 * count) if row % 7 == 3]
