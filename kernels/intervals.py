@@ -124,23 +124,19 @@ class Chains:
         if len(slots) and (int(slots.max()) >= len(self._heads) or int(slots.min()) < -1):
             raise InternalError("a slot is asked for that no entry had")
 
-    def compact(self, expired: int) -> Int64s:
+    def compact(self, expired: int) -> tuple[Int64s, Int64s]:
         """Forget the entries whose time is up to ``expired``: the others are numbered anew.
 
         Returns:
-            the old numbers of those that are left.
+            the old numbers of those that are left, and the slots that lost their last one, ascending.
         """
         fresh, kept = np.empty(self.used, _ENTRY), np.empty(self.used, np.int64)
+        held = self._heads != _NONE
         self._heads.fill(_NONE)
         entries, heads = self._addresses()
         count = _compact(entries, self.used, expired, fresh.ctypes.data, heads, kept.ctypes.data)
         self._entries, self.used = fresh[:count].copy(), count
-        return kept[:count].copy()
-
-    def empty(self, slots: Int64s) -> npt.NDArray[np.bool_]:
-        """bool[n]: no entry of the slot is linked."""
-        found: npt.NDArray[np.bool_] = self._heads[slots] == _NONE
-        return found
+        return kept[:count].copy(), np.flatnonzero(held & (self._heads == _NONE))
 
     def _addresses(self) -> tuple[int, int]:
         return address(self._entries, _ENTRY, self.used, write=True), address(self._heads, np.uint32, 0, write=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...kernels.json_rows import objects_to_columns
 from .base import Decoded, Encoded
 from .json_reader import parse_json, reader, struct_reader
 from .json_shapes import REFUSED, Shape
@@ -36,6 +37,12 @@ _BLOCK_ROWS = 2_048
 """Rows decoded at once: an odd record slows only its block down, and a block's fixed cost (a few microseconds)
 vanishes.
 """
+
+_PLAIN_ROWS = 32_768
+"""Rows of plain objects that the compiled reader is given at once, and that a block has then."""
+
+_PLAIN_ROWS_MIN = 64
+"""Fewer are not worth a block of their own, where an odd record follows them."""
 
 _SHAPES_MAX = 8
 """Shapes kept per serde: producers of one topic differ little, and a search through many would cost more than it
@@ -69,22 +76,38 @@ class JsonSerde:
         except pa.ArrowInvalid:
             # msgspec does not check the encoding of what it skips: such blocks are read by the rule.
             return self.decode_slow(array, schema)
-        blocks = [self._decode_block(array.slice(start, _BLOCK_ROWS), schema) for start in range(0, len(array), _BLOCK_ROWS)]
+        blocks: list[Decoded] = []
+        starts = [0]
+        while starts[-1] < len(array):
+            rows, block = self._plain_objects(array.slice(starts[-1], _PLAIN_ROWS), schema)
+            if block is None:
+                rest = array.slice(starts[-1], _BLOCK_ROWS)
+                rows, block = len(rest), self._decode_block(rest, schema)
+            blocks.append(block)
+            starts.append(starts[-1] + rows)
         if len(blocks) == 1:
             return blocks[0]
         if not blocks:
             return Decoded(tuple(pa.array([], field.type) for field in schema), None, None)
-        null = np.concatenate(
-            [np.zeros(len(b), np.bool_) if d.nulls is None else d.nulls for d, b in zip(blocks, _slices(array))]
-        )
-        reasons = {
-            int(row) + i * _BLOCK_ROWS: reason
-            for i, block in enumerate(blocks)
-            if block.malformed is not None
-            for row, reason in zip(block.malformed.rows, block.malformed.reasons)
-        }
+        null = np.zeros(len(array), np.bool_)
+        reasons: dict[int, str] = {}
+        for block, start, stop in zip(blocks, starts, starts[1:]):
+            if block.nulls is not None:
+                null[start:stop] = block.nulls
+            if block.malformed is not None:
+                reasons.update(
+                    (int(row) + start, reason) for row, reason in zip(block.malformed.rows, block.malformed.reasons)
+                )
         columns = tuple(pa.concat_arrays([block.columns[c] for block in blocks]) for c in range(len(schema)))
         return Decoded(columns, or_none(null), malformed(reasons))
+
+    def _plain_objects(self, array: Any, schema: pa.Schema) -> tuple[int, Decoded | None]:
+        """The first records, as many as are plain objects of a known shape: how many, and None if they are few."""
+        shape = next((shape for shape in self._shapes if shape.plain is not None), None)
+        if shape is None or shape.plain is None or array.null_count:
+            return 0, None
+        rows, columns = objects_to_columns(array, shape.plain, schema.types)
+        return (rows, Decoded(tuple(columns), None, None)) if rows >= min(_PLAIN_ROWS_MIN, len(array)) else (0, None)
 
     def decode_slow(self, data: Any, schema: pa.Schema) -> Decoded:
         """The rule, record by record; `decode` gives the same, sooner."""
@@ -184,10 +207,6 @@ class JsonSerde:
             null = nulls_of(columns[0])
             absent = null if absent is None else absent | null
         return Encoded(without(texts.cast(pa.binary()), absent), None)
-
-
-def _slices(array: Any) -> list[Any]:
-    return [array.slice(start, _BLOCK_ROWS) for start in range(0, len(array), _BLOCK_ROWS)]
 
 
 def _lines(array: Any) -> Any:

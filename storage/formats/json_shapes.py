@@ -16,6 +16,7 @@ from typing import Annotated, Any, Optional
 import msgspec
 import pyarrow as pa
 
+from ...kernels.json_rows import KINDS
 from ..values.java_texts import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN
 from ..values.texts import DAY_MS
 from .json_reader import parse_json, reader
@@ -44,10 +45,13 @@ class Shape:
 
     Attributes:
         lines: the records are objects, so that `decode_lines` may be used (see `json.JsonSerde`).
+        plain: the keys of objects of numbers, texts and booleans, with the columns that they stand for, None where for none;
+            None for other shapes.
     """
 
     def __init__(self, schema: pa.Schema, wrapped: bool, sample: Any) -> None:
         self.lines = wrapped
+        self.plain = _plain(schema, sample) if wrapped else None
         self._converts: list[Convert | None]
         if wrapped:
             type_, converts = _struct_type(schema, sample)
@@ -84,15 +88,8 @@ def _struct_type(fields: Any, sample: Any) -> tuple[Any, list[Convert | None]]:
     Keys that stand for nothing become attributes that are skipped.  The key of a missing field is not known: a record
     that has one is refused.
     """
-    names = [field.name for field in fields]
-    keys = list(sample) if isinstance(sample, dict) else names
-    key_of: dict[str, str] = {}
-    for key in keys:
-        for name in {key, key.upper()}.intersection(names):
-            if name in key_of or key in key_of.values():
-                # Which key counts depends on the others in the record: rare, and left to the slow reader.
-                raise ValueError("two fields may read one key, or one field two keys")
-            key_of[name] = key
+    keys = list(sample) if isinstance(sample, dict) else [field.name for field in fields]
+    key_of = _key_of(fields, keys)
     attributes: list[tuple[str, Any, Any]] = []
     converts: list[Convert | None] = []
     for i, field in enumerate(fields):
@@ -108,6 +105,29 @@ def _struct_type(fields: Any, sample: Any) -> tuple[Any, list[Convert | None]]:
         attributes.append((f"skipped{i}", msgspec.Raw, msgspec.field(default=_NOTHING, name=key)))
     struct = msgspec.defstruct("Record", attributes, forbid_unknown_fields=True, gc=False)
     return struct, converts
+
+
+def _key_of(fields: Any, keys: Sequence[str]) -> dict[str, str]:
+    """The key that stands for each field, as far as one does.  Raises: ValueError."""
+    names = [field.name for field in fields]
+    key_of: dict[str, str] = {}
+    for key in keys:
+        for name in {key, key.upper()}.intersection(names):
+            if name in key_of or key in key_of.values():
+                # Which key counts depends on the others in the record: rare, and left to the slow reader.
+                raise ValueError("two fields may read one key, or one field two keys")
+            key_of[name] = key
+    return key_of
+
+
+def _plain(schema: pa.Schema, sample: Any) -> dict[str, int | None] | None:
+    """See `Shape.plain`."""
+    if not isinstance(sample, dict) or any(field.type not in KINDS for field in schema):
+        return None
+    if any(ord(letter) < 32 or letter in '"\\' for key in sample for letter in key):
+        return None
+    column_of = {key: schema.names.index(name) for name, key in _key_of(schema, list(sample)).items()}
+    return {key: column_of.get(key) for key in sample}
 
 
 _NOTHING = msgspec.Raw(b"null")

@@ -270,10 +270,9 @@ class IntervalStore:
 
     def _drop(self, expired: int) -> None:
         """Forget expired entries, and keys without any."""
-        slots = np.unique(self._chains.slots).astype(np.int64)
-        kept = self._chains.compact(expired)
+        kept, emptied = self._chains.compact(expired)
         self._numbers = self._numbers[:, kept]
-        self._index.remove(slots[self._chains.empty(slots)])
+        self._index.remove(emptied)
 
     # What a task needs
 
