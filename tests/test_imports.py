@@ -41,7 +41,10 @@ MAY_IMPORT = {
 REPL_MAY_READ = {"grammar.complete", "grammar.lexer", "grammar.script_files", "grammar.words"}
 """The only parts of grammar that repl knows: how text is cut into words, not what it means."""
 ORDER = {
-    "kernels": "source library booleans index texts hashing gathering merging folds top sessions json_objects kafka_records",
+    "kernels": (
+        "source library booleans index texts hashing gathering merging folds top sessions intervals json_objects json_rows "
+        "kafka_records"
+    ),
     "listener": (
         "reading protocol security record_columns batches appender log_access state producers transactions groups offsets "
         "fetch_sessions quotas broker requests_cluster requests_data requests_groups requests_looking kafka_listener"
