@@ -188,6 +188,18 @@ class OffsetOutOfRangeError(StorageError):
         self.end = end
 
 
+class LogUnavailableError(StorageError):
+    """The log cannot be reached now; what was running goes on when it can."""
+
+    code = "log_unavailable"
+
+
+class PartitionsLostError(StorageError):
+    """A commit of a process whose partitions another one has now: nothing of it happened."""
+
+    code = "partitions_lost"
+
+
 class ClientError(PenstockError):
     """A producer or a consumer is used in a way that cannot work; nothing was changed."""
 

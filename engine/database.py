@@ -20,6 +20,7 @@ from ..runtime.metrics import Progress, RecoveryProgress
 from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.backup import Backup, backup_directory
+from ..storage.log.kafka.settings import is_client_property
 from ..storage.log.measures import CommitMeasures
 from ..storage.log.protocol import Log, OffsetReset
 from .callers import frame_of_caller
@@ -29,6 +30,7 @@ from .flow import FlowGraph, flow_graph
 from .flow_picture import Flow, flow_of_catalog
 from .functions.registry import Registry
 from .handles import StreamHandle, TableHandle
+from .kafka_opening import KafkaPlace
 from .long_work import tell
 from .opened import PROCESSING_LOG, Opening, opened
 from .parameters import Parameters
@@ -55,6 +57,8 @@ def connect(
     registry: Registry | None = None,
     progress: Callable[[RecoveryProgress], None] | None = None,
     create: bool = True,
+    kafka: str | None = None,
+    service_id: str | None = None,
     **properties: object,
 ) -> Database:
     """Open a database, or make a new one.
@@ -73,6 +77,9 @@ def connect(
         progress: is told how far the state of the queries has been brought back, often, on any thread.  It returns when
             that is done, so every answer is whole.
         create: make a database where there is none.
+        kafka: (or the setting ``bootstrap.servers``) ``host:port`` of Kafka brokers: the log is there, and the
+            directory keeps copies of state; see docs/reference/kafka-log.md.  It needs ``penstock[kafka]``.
+        service_id: processes with the same one share statements and the work of queries (default: ``default_``).
         properties: further settings, with ``_`` for the dots: ``auto_offset_reset="earliest"``.
 
     Raises:
@@ -82,11 +89,22 @@ def connect(
             none and none is to be made.
     """
     named = {name.replace("_", "."): value for name, value in properties.items()}
-    chosen = Settings({**named, **(settings or {})})
+    given = {**named, **(settings or {})}
+    place = None
+    servers = given.pop("bootstrap.servers", None)
+    kafka = kafka if servers is None else str(servers)
+    if kafka is not None:
+        client = {name: given.pop(name) for name in list(given) if is_client_property(name)}
+        place = KafkaPlace(kafka, service_id or str(given.get("ksql.service.id", "default_")), client)
+    elif service_id is not None:
+        raise StatementError(
+            "a service id is for a log in Kafka", suggestion="connect(kafka='host:9092', service_id='shop')"
+        )
+    chosen = Settings(given)
     database: Database | None = None
     try:
         with interrupts.DEFERRED:
-            how = Opening(threads, clock, one_partition, registry, create, progress)
+            how = Opening(threads, clock, one_partition, registry, create, progress, place)
             database = Database(None if path is None else named_path(path), chosen, how)
         return database
     except BaseException:
@@ -448,6 +466,8 @@ class Database(ClientMethods):
         streams = sum(s.kind == "STREAM" and s.name != PROCESSING_LOG for s in catalog.sources.values())
         tables = sum(s.kind == "TABLE" for s in catalog.sources.values())
         place = "in memory" if self.path is None else str(self.path)
+        if (kafka := self._opened.how.kafka) is not None:
+            place = f"{kafka.service_id} on Kafka at {kafka.servers}"
         counts = [(streams, "stream"), (tables, "table"), (len(catalog.queries), "query")]
         words = [f"{n} {w if n == 1 else 'queries' if w == 'query' else w + 's'}" for n, w in counts]
         return f"{place}: {', '.join(words)}"
@@ -464,6 +484,8 @@ class Database(ClientMethods):
             StorageError: the directory is not empty, a file is damaged, the disk is full or failing.
         """
         self._check_open()
+        if self._opened.how.kafka is not None:
+            raise StatementError("the log is in Kafka, which has ways of its own to copy topics")
         if self.path is None:
             raise StatementError("a database in memory has no files to back up")
         self._engine.log.flush()

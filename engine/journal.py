@@ -33,7 +33,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ..errors import StorageError
+from ..errors import PartitionsLostError, StorageError
 from ..runtime.clock import now_ms
 from ..storage.log.ownership import STATEMENTS
 from ..storage.log.protocol import Log, Records, TopicConfig, Transaction
@@ -41,6 +41,8 @@ from .change_codec import from_plain, to_plain
 from .changes import Change
 
 TOPIC = STATEMENTS
+ALONE = "statements"
+"""The name of transactions that write statements: one at a time, in all processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,24 @@ class JournalEntry:
     deleted: tuple[str, int] | None = None
 
 
+class JournalMovedError(StorageError):
+    """Another process has written a statement that this one does not know of: nothing was written here."""
+
+    code = "journal_moved"
+
+
 class Journal:
-    """Used under the database's lock."""
+    """Used under the database's lock.
+
+    Where processes share the log, each carries out the others' statements, in their order (`following`): one is written
+    only by a process that knows of all before it.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self._shared = log.capabilities.shared
+        self._known = 0
+        """Up to where `entries` were read, or written."""
         if TOPIC not in log.topics():
             log.create_topic(TOPIC, TopicConfig(internal=True))
 
@@ -87,6 +102,7 @@ class Journal:
             also: adds to the transaction what shall happen with it or not at all.
 
         Raises:
+            JournalMovedError: see there.
             StorageError: it could not be written; the statement did not happen.
         """
         now = now_ms()
@@ -96,7 +112,10 @@ class Journal:
             "clock": now,
             "change": to_plain(change),
         }
-        transaction = self._log.transaction()
+        transaction = self._log.transaction(alone=ALONE)
+        if self._shared and self._log.end_offset(TOPIC, 0) > self._known:
+            transaction.abort()
+            raise JournalMovedError("another process has executed a statement meanwhile")
         transaction.append(
             TOPIC,
             Records(None, pa.array([msgspec.json.encode(entry)], pa.binary()), np.array([now], np.int64)),
@@ -104,18 +123,31 @@ class Journal:
         )
         if also is not None:
             also(transaction)
-        commit = transaction.commit()
-        return commit.ends[TOPIC, 0] - 1
+        try:
+            commit = transaction.commit()
+        except PartitionsLostError as error:
+            raise JournalMovedError("another process executes a statement at this moment") from error
+        self._known = commit.ends[TOPIC, 0]
+        return self._known - 1
 
-    def entries(self) -> Iterator[JournalEntry]:
-        """All durable statements, oldest first.
+    @property
+    def moved(self) -> bool:
+        """Whether there may be statements that `entries` has not given.  Raises: StorageError."""
+        return self._shared and self._log.end_offset(TOPIC, 0) > self._known
+
+    def entries(self, *, further: bool = False) -> Iterator[JournalEntry]:
+        """All durable statements, oldest first; or those that are further ones: neither given nor written here before.
 
         Raises:
             StorageError: a record is not what `append` writes.
         """
-        for records in self._log.scan(TOPIC, 0, self._log.start_offset(TOPIC, 0)):
+        start = self._known if further else self._log.start_offset(TOPIC, 0)
+        end = self.next_offset
+        for records in self._log.scan(TOPIC, 0, start):
             for place, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
                 yield self._entry(place, value)
+            self._known = records.next_offset
+        self._known = max(self._known, end)
 
     def _entry(self, offset: int, value: Any) -> JournalEntry:
         try:

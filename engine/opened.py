@@ -15,19 +15,24 @@ from ..runtime.clients.clients import Clients
 from ..runtime.clock import SYSTEM_CLOCK, Clock, use_clock
 from ..runtime.host import QueryHost
 from ..runtime.metrics import RecoveryProgress
+from ..storage.files import Files
 from ..storage.layout import open_directory
 from ..storage.log.local.local_log import LocalLog
+from ..storage.log.protocol import Log
 from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import DataSource, FormatInfo
 from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
 from .journal import Journal
+from .kafka_opening import KafkaPlace, open_kafka_log
+from .query_options import DatabaseOptions
 from .schema import Column, Schema
 from .schema_log import open_registry
 from .settings import Settings
 from .state import Engine
 from .statements.carry_out import reopen
+from .statements.following import Following
 from .types import from_arrow
 
 PROCESSING_LOG = "KSQL_PROCESSING_LOG"
@@ -43,6 +48,7 @@ class Opening:
     registry: Registry | None = None
     create: bool = True
     progress: Callable[[RecoveryProgress], None] | None = None
+    kafka: KafkaPlace | None = None
 
 
 class Opened:
@@ -55,6 +61,9 @@ class Opened:
         self.how = how
         self.count = 1
         self.process = os.getpid()
+        self.following: Following | None = None
+        self.directory: Files | None = None
+        """What is to be closed with it, where the log is elsewhere."""
         self.place: _Place | None = None
 
     def check_same(self, settings: Settings, how: Opening) -> None:
@@ -66,6 +75,7 @@ class Opened:
                 ("threads", how.threads is not None and how.threads != mine.threads),
                 ("clock", how.clock is not None and how.clock is not mine.clock),
                 ("one_partition", how.one_partition != mine.one_partition),
+                ("kafka", how.kafka is not None and how.kafka != mine.kafka),
                 ("registry", how.registry is not None and how.registry is not mine.registry),
             )
             if differs
@@ -97,12 +107,16 @@ class Opened:
             if engine.closed:
                 return
             engine.closed = True
+        if self.following is not None:
+            self.following.close()
         try:
             self.clients.close()  # without the lock: a consumer's listener may be waiting for it
         finally:
             with engine.lock:
                 engine.host.close()
                 engine.log.close()
+                if self.directory is not None:
+                    self.directory.close()
 
 
 @dataclass(slots=True)
@@ -146,16 +160,18 @@ def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
     with use_clock(clock), ExitStack() as undo:
         files = open_directory(path, create=how.create)
         undo.callback(files.close)
-        log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
-        log.settings.relaxed_delay_s = options.relaxed_ms / 1000
-        undo.pop_all()
+        checkpoints = None if path is None else CheckpointFiles(files)
+        log = _log_of(how, files, path, checkpoints, options, clock)
+        if how.kafka is None:
+            undo.pop_all()
         undo.callback(log.close)
         schemas = open_registry(log, options.schema_registry_url)
         host = QueryHost(
             log,
-            None if path is None else CheckpointFiles(files),
+            checkpoints,
             threads=options.threads if how.threads is None else how.threads,
             rows_max=options.rows_per_step,
+            durable=path is not None or how.kafka is not None,
         )
         undo.callback(host.close)
         clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit)
@@ -164,7 +180,27 @@ def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
         with host.recovering(how.progress):
             reopen(engine)
         undo.pop_all()
-    return Opened(engine, clients, settings, how)
+        made = Opened(engine, clients, settings, how)
+        if how.kafka is not None:
+            made.directory = files
+            made.following = Following(engine)
+    return made
+
+
+def _log_of(
+    how: Opening,
+    files: Files,
+    path: Path | None,
+    checkpoints: CheckpointFiles | None,
+    options: DatabaseOptions,
+    clock: Clock,
+) -> Log:
+    """The log in the directory, which closes its files, or the one in Kafka."""
+    if how.kafka is not None:
+        return open_kafka_log(how.kafka, path, checkpoints)
+    log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
+    log.settings.relaxed_delay_s = options.relaxed_ms / 1000
+    return log
 
 
 def _processing_log() -> DataSource:

@@ -25,7 +25,7 @@ _BOTH = ("true", "false")
 
 _REFUSED = {
     "num.stream.threads": "set penstock.threads for the whole engine",
-    "num.standby.replicas": "there is one process, and its state is on disk",
+    "num.standby.replicas": "there are no standbys; what a process held is restored from changelogs",
     "state.dir": "state lives in the database's directory",
     "ksql.connect.url": "there is no Kafka Connect",
     "ksql.extension.dir": "register functions with @penstock.udf",
@@ -43,7 +43,9 @@ _REFUSED = {
     "ksql.cast.strings.preserve.nulls": "a NULL stays NULL in every CAST",
     "ksql.query.pull.enable.standby.reads": "there are no standbys",
     "listeners": "there is no server",
-    "bootstrap.servers": "the log is the database's own",
+    "bootstrap.servers": "it is given when the database is opened: connect(kafka=..), --kafka",
+    "session.timeout.ms": "it is given when the database is opened",
+    "transaction.timeout.ms": "it is given when the database is opened",
 }
 _PASSWORD = re.compile(r"(://[^/@:,]*:)[^/@,]*@")
 _REFUSED_PREFIXES = ("ksql.", "producer.", "consumer.", "rocksdb.", "ssl.", "sasl.")

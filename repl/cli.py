@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"penstock {__version__}")
     _common(top)
+    _kafka_arguments(top)
     top.add_argument("--server", metavar="URL", help="work on the database of a server: http://[user:password@]host:8088")
     top.add_argument("-e", "-c", "--execute", metavar="SQL", action="append", help="run statements and leave (repeatable)")
     top.add_argument("-f", "--file", metavar="FILE", action="append", help="run a script and leave (repeatable; - is stdin)")
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("script", help="a file of statements")
     _common(run)
+    _kafka_arguments(run)
     run.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between progress lines (1)")
     run.add_argument("--until-idle", action="store_true", help="end as soon as all queries have taken in all there is")
     tests = commands.add_parser(
@@ -75,6 +77,33 @@ def _common(arguments: argparse.ArgumentParser) -> None:
     _settings(arguments)
 
 
+def _kafka_arguments(arguments: argparse.ArgumentParser) -> None:
+    arguments.add_argument(
+        "--kafka", metavar="HOST:PORT", dest="kafka_servers", help="the log is in Kafka, at these brokers"
+    )
+    arguments.add_argument("--service-id", metavar="NAME", help="with --kafka: processes with the same one share the work")
+    arguments.add_argument(
+        "--kafka-config", metavar="FILE", help="with --kafka: NAME=VALUE lines for Kafka's client (security.protocol, ..)"
+    )
+
+
+def _kafka(options: argparse.Namespace) -> dict[str, str]:
+    """What the arguments about Kafka are as settings.  Raises: StatementError, for a file that cannot be read."""
+    found: dict[str, str] = {}
+    if getattr(options, "kafka_config", None) is not None:
+        try:
+            text = Path(options.kafka_config).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StatementError(f"{options.kafka_config} cannot be read: {error}") from error
+        lines = [line.strip() for line in text.splitlines()]
+        found.update(_setting(line) for line in lines if line and not line.startswith("#"))
+    if getattr(options, "kafka_servers", None) is not None:
+        found["bootstrap.servers"] = options.kafka_servers
+    if getattr(options, "service_id", None) is not None:
+        found["ksql.service.id"] = options.service_id
+    return found
+
+
 def _settings(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "-s", "--set", metavar="NAME=VALUE", action="append", default=[], help="a property, as SET does (repeatable)"
@@ -86,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reads what is printed, as a shell would show them."""
     options = parser().parse_args(arguments)
     try:
-        settings = dict(_setting(text) for text in options.set)
+        settings = {**_kafka(options), **dict(_setting(text) for text in options.set)}
         if options.command in TOOLS:
             return run_tool(options, settings, _print, _complain, parser, _prompt_over)
         if options.command == "run":

@@ -72,10 +72,17 @@ class QueryHost:
         checkpoints: where state is checkpointed; None for an engine in memory.
         threads: worker threads that step queries; 0 leaves all stepping to `drain`.
         rows_max: rows a query takes in one step at most.
+        durable: state is kept in changelogs; by default where there are checkpoints.
     """
 
     def __init__(
-        self, log: Log, checkpoints: Checkpoints | None, *, threads: int = 2, rows_max: int = BATCH_ROWS_MAX
+        self,
+        log: Log,
+        checkpoints: Checkpoints | None,
+        *,
+        threads: int = 2,
+        rows_max: int = BATCH_ROWS_MAX,
+        durable: bool | None = None,
     ) -> None:
         self.log = log
         if TOPIC not in log.topics():
@@ -87,13 +94,14 @@ class QueryHost:
             log,
             DecodedTopics(log),
             checkpoints or NoCheckpoints(),
-            durable=checkpoints is not None,
+            durable=checkpoints is not None if durable is None else durable,
             pool=self._pool,
             committer=self._committer,
             checkpointer=self._checkpointer,
             rows_max=rows_max,
         )
         self._scheduler = Scheduler(log, threads, lambda: self.pushes.reap())
+        self.services.reassigned = self._scheduler.reassigned
         self._threads = threads
         self._runs: dict[str, QueryRun] = {}
         self.pushes = PushQueries(self.services, self._scheduler)
@@ -140,6 +148,8 @@ class QueryHost:
     def replace(self, query_id: str, dataflow: Dataflow, order: int) -> QueryRun:
         """Swap a query's dataflow; it goes on with its positions and state (CREATE OR REPLACE)."""
         old = self._runs[query_id]
+        if self.log.capabilities.shared:
+            return self._replace_shared(old, dataflow, order)
         with old.lock:  # no step can come between; if the new one cannot start, the old one goes on
             run = QueryRun(query_id, dataflow, self.services, inherit=old)
             paused = old.state == "PAUSED"
@@ -148,6 +158,14 @@ class QueryHost:
             run.pause()
         self._runs[query_id] = run
         self._scheduler.add(run, order)
+        old.forget_copies(run.copies)
+        return run
+
+    def _replace_shared(self, old: QueryRun, dataflow: Dataflow, order: int) -> QueryRun:
+        """The same, where partitions are shared: the new one takes up what is committed, as any other process would."""
+        paused = old.state == "PAUSED"
+        old.stop()
+        run = self.start(old.query_id, dataflow, order, paused=paused)
         old.forget_copies(run.copies)
         return run
 
@@ -164,6 +182,8 @@ class QueryHost:
         A crash between a statement that ends (or replaces) a query and the end of its work leaves them behind.  Called
         when all queries that there are have been started.
         """
+        if self.log.capabilities.shared:  # other processes may know of newer statements
+            return
         groups = {group for run in self._runs.values() for group in run.groups}
         changelogs = {topic for run in self._runs.values() for topic in run.changelogs}
         copies = {topic for run in self._runs.values() for topic in run.copies}
@@ -227,9 +247,13 @@ class QueryHost:
 
     # --- tables ----------------------------------------------------------------------------
 
-    def tables(self, queries: Mapping[str, str]) -> dict[str, TableSnapshot]:
-        """Consistent snapshots of the tables of the given queries: name -> query id."""
-        return snapshots({name: self._runs[query_id] for name, query_id in queries.items()})
+    def tables(self, queries: Mapping[str, str], *, partial: bool = False) -> dict[str, TableSnapshot]:
+        """Consistent snapshots of the tables of the given queries: name -> query id.
+
+        Args:
+            partial: see `QueryRun.snapshot`.
+        """
+        return snapshots({name: self._runs[query_id] for name, query_id in queries.items()}, partial=partial)
 
     def point_reader(self, query_id: str) -> PointReader:
         """Lookups of single keys in a query's table.  (Raises, when it is used: KeyError, once the query is gone.)"""
@@ -293,7 +317,7 @@ class QueryHost:
             if self._threads == 0:
                 self._scheduler.drain_one(run)
             positions = run.positions
-            if all(positions.get(place, end) >= end for place, end in targets.items()):
+            if run.is_in_place and all(positions.get(place, end) >= end for place, end in targets.items()):
                 return
             if run.state == "ERROR":
                 raise DataError(f"query {run.query_id} has failed: {run.error}")

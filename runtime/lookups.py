@@ -58,12 +58,21 @@ class PointReader:
 
         Args:
             key: a value per key column of the store: for windowed tables the window's bounds, as the store has them, too.
+
+        Raises:
+            StatementError: it may be with another process, see `QueryRun.snapshot`.
         """
         run: QueryRun = self._run()
+        found = self._values(run, key)
+        if found is None:
+            run.check_has()
+        return found
+
+    def _values(self, run: QueryRun, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if run is not self._of:  # the query was replaced
             self._of = run
             self._forget()
-        parts = [_of_store(part) for part in run.snapshot()]
+        parts = [_of_store(part) for part in run.snapshot(partial=True)]
         sought = point(_types(parts), key)
         if sought is None:
             return self._by_columns(run.view, parts, key)

@@ -56,6 +56,8 @@ class Scheduler:
         self._due: set[str] = set()
         """Runs that may have something to do."""
         self._readers: dict[TopicPartition, set[str]] = {}
+        self._places: dict[str, list[TopicPartition]] = {}
+        """What each run reads, as it was when it was last asked."""
         self._ends: dict[TopicPartition, int] = {}
         """How far partitions had grown when their readers were last found due."""
 
@@ -75,11 +77,9 @@ class Scheduler:
                 that there was.
         """
         with self._lock:
-            self._forget_places(self._runs.get(run.query_id))  # of the run that this one replaces
             self._runs[run.query_id] = run
             self._order[run.query_id] = order
-            for place in run.places:
-                self._readers.setdefault(place, set()).add(run.query_id)
+            self._note_places(run)
             if ready is not None:
                 self._ready[run.query_id] = ready
             if stepped is not None:
@@ -93,19 +93,32 @@ class Scheduler:
 
     def remove(self, query_id: str) -> None:
         with self._lock:
-            run = self._runs.pop(query_id, None)
+            self._runs.pop(query_id, None)
             self._order.pop(query_id, None)
             self._ready.pop(query_id, None)
             self._after.pop(query_id, None)
             self._due.discard(query_id)
-            self._forget_places(run)
+            self._forget_places(query_id)
 
-    def _forget_places(self, run: QueryRun | None) -> None:
-        if run is None:
-            return
-        for place in run.places:
+    def reassigned(self, query_id: str) -> None:
+        """A run reads other partitions than before."""
+        with self._lock:
+            run = self._runs.get(query_id)
+            if run is None:
+                return
+            self._note_places(run)
+        self.wake(query_id)
+
+    def _note_places(self, run: QueryRun) -> None:
+        self._forget_places(run.query_id)
+        self._places[run.query_id] = list(run.places)
+        for place in self._places[run.query_id]:
+            self._readers.setdefault(place, set()).add(run.query_id)
+
+    def _forget_places(self, query_id: str) -> None:
+        for place in self._places.pop(query_id, ()):
             readers = self._readers[place]
-            readers.discard(run.query_id)
+            readers.discard(query_id)
             if not readers:
                 del self._readers[place]
                 self._ends.pop(place, None)

@@ -44,7 +44,7 @@ _ATTEMPTS = 20
 """Looks at the tables of several queries while one of them goes on: then they are held between two steps."""
 
 
-def snapshots(runs: Mapping[str, QueryRun]) -> dict[str, TableSnapshot]:
+def snapshots(runs: Mapping[str, QueryRun], *, partial: bool = False) -> dict[str, TableSnapshot]:
     """Snapshots of the tables of several queries, by the given names, all as of one moment.
 
     What is published (`query.published`) is taken without waiting for steps in hand.
@@ -53,7 +53,7 @@ def snapshots(runs: Mapping[str, QueryRun]) -> dict[str, TableSnapshot]:
         InternalError: a query has no view (analysis should have refused the statement).
     """
     if len(runs) == 1:
-        return {name: TableSnapshot(run.view, run.snapshot()) for name, run in runs.items()}
+        return {name: TableSnapshot(run.view, run.snapshot(partial=partial)) for name, run in runs.items()}
     for _ in range(_ATTEMPTS):
         taken = {name: run.snapshot() for name, run in runs.items()}
         if all(run.published is taken[name] for name, run in runs.items()):

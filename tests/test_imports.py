@@ -65,15 +65,15 @@ ORDER = {
         "long_work types schema relation live_rows query_options settings clients catalog columns java functions "
         "expressions analysis pull plan flow_layout flow_picture schema_log serdes intake stored_tables lowering "
         "results duckdb parameters changes change_codec journal lookup_cache state session_state statements texts "
-        "handles loading following callers session opened flow database script_tests"
+        "handles loading following callers session kafka_opening opened flow database script_tests"
     ),
     "engine/plan": "tree logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",
     "engine/statements": (
         "consume upgrade scripts topics inference outside planning checking context replacement new_queries "
         "source_definition named_types control_query drop_source alter_source create_source create_query insert_query "
-        "definitions recorded carry_out printing reading records settings submit insert delete reading_sources wanted "
-        "answers select duckdb_query flows join_samples why_no_rows describe examine inspect lookups "
+        "definitions recorded carry_out following printing reading records settings submit insert delete "
+        "reading_sources wanted answers select duckdb_query flows join_samples why_no_rows describe examine inspect lookups "
         "assertions dispatch"
     ),
     "server": (

@@ -13,6 +13,7 @@ one, which do nothing where they are done; and starts the queries that are left 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -39,6 +40,8 @@ from .planning import Planning, copies, plan_again
 from .recorded import change_of
 
 _T = TypeVar("_T")
+_TOPIC_S = 10.0
+"""So long a topic is waited for that another process is making, before it is made here."""
 
 
 def carry_out(context: Context, checked: Checked) -> Message:
@@ -88,17 +91,23 @@ def _unsettled(engine: Engine, text: str, error: StorageError) -> StorageError:
     return engine.unsettled
 
 
-def _apply(engine: Engine, change: Change, planned: Planned | None) -> None:
-    """Steps 3 to 6."""
+def _apply(engine: Engine, change: Change, planned: Planned | None, *, ours: bool = True) -> None:
+    """Steps 3 to 6.
+
+    Args:
+        ours: the statement was executed here; else another process deletes what goes with it.
+    """
     before, gone = engine.catalog, ended(change)
     _prepare_topic(engine, change)
     _run(engine.host, change, planned, before)
-    _delete_copies(engine, [engine.planned[query_id] for query_id in gone])
+    if ours:
+        _delete_copies(engine, [engine.planned[query_id] for query_id in gone])
     if planned is not None:
         engine.planned = {**engine.planned, planned.query_id: planned}  # first, for readers that see the new catalog
     engine.catalog = change.on(before)
     engine.planned = {query_id: p for query_id, p in engine.planned.items() if query_id not in gone}
-    _delete_topic(engine, change)
+    if ours:
+        _delete_topic(engine, change)
 
 
 # --- 3. and 6. topics ----------------------------------------------------------------------
@@ -215,6 +224,35 @@ def _finish(
     if any(Settings.recorded(query.properties).options.internal_topics for query in gone):
         _delete_copies(engine, [_planned(engine, query, *origins[query.id]) for query in gone])
     _delete_topic(engine, change)
+
+
+def carry_out_elsewhere_written(engine: Engine, entry: JournalEntry) -> None:
+    """Do here what a statement says that another process has executed.  The topic that it needs is made, and the one
+    that goes with it deleted, by that process.
+
+    Raises:
+        StorageError: it cannot be done here, see `Engine.unsettled`.
+    """
+    before = engine.catalog
+    assert entry.change is not None
+    change, query = entry.change, started(entry.change)
+    try:
+        planned = None
+        if query is not None:
+            planned = _planned(engine, query, entry, change.on(before) if query.kind == "CST" else before)
+        _await_topic(engine, change)
+        _apply(engine, change, planned, ours=False)
+    except PenstockError as error:
+        shown = error if isinstance(error, StorageError) else StorageError(str(error))
+        raise _unsettled(engine, entry.statement, shown) from error
+
+
+def _await_topic(engine: Engine, change: Change) -> None:
+    match change:
+        case SetSource(source=source):
+            end = time.monotonic() + _TOPIC_S
+            while engine.topic(source.topic) is None and time.monotonic() < end:
+                time.sleep(0.1)
 
 
 def _planned(engine: Engine, query: QueryEntry, entry: JournalEntry, catalog: Catalog) -> Planned:

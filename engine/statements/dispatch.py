@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ...errors import StatementError
+from functools import partial
+
+from ...errors import StatementError, UnsupportedError
 from ...grammar import ast
 from ..results import Message, Result
 from . import assertions, definitions, delete, describe, insert, inspect, printing, select, settings, why_no_rows
 from .carry_out import carry_out
 from .context import Context, unsupported_connectors
+from .following import catch_up, up_to_date
 
 
 def execute(context: Context, statement: ast.Statement) -> Result:
@@ -30,6 +33,7 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
         case ast.Query(emit=None) | ast.TableQuery():
             return select.pull(context, statement)
         case ast.Query():
+            _check_order(context, statement)
             return select.push(context, statement)
         case (
             ast.CreateSource()
@@ -41,8 +45,11 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
             | ast.DropType()
             | ast.ControlQuery()
         ):
-            checked = definitions.check(context.checking(), statement)
-            return checked if isinstance(checked, Message) else carry_out(context, checked)
+            _check_order(context, statement)
+            if context.alongside is not None:  # who submits it looks again whether another process has, see `submit`
+                catch_up(context.engine)
+                return _define(context, statement)
+            return up_to_date(context.engine, partial(_define, context, statement))
         case ast.InsertValues():
             return insert.insert_values(context, statement)
         case ast.Delete():
@@ -81,3 +88,19 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
             raise StatementError("CREATE .. FROM a file cannot stand inside of another statement", span=statement.span)
         case ast.RunScript():
             raise StatementError("RUN SCRIPT cannot stand inside of another statement", span=statement.span)
+
+
+def _define(context: Context, statement: ast.Statement) -> Result:
+    checked = definitions.check(context.checking(), statement)
+    return checked if isinstance(checked, Message) else carry_out(context, checked)
+
+
+def _check_order(context: Context, statement: ast.Statement) -> None:
+    """Raises: UnsupportedError, if an order is asked for that the log has not got."""
+    if context.options.processing_order == "arrival" and not context.log.capabilities.total_order:
+        raise UnsupportedError(
+            "processing.order = 'arrival' needs a log that knows in which order records of several partitions arrived; Kafka"
+            " does not",
+            span=statement.span,
+            suggestion="SET 'processing.order' = 'timestamp'; max.task.idle.ms says how long an empty input is waited for.",
+        )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...errors import StorageError
 from ...grammar import ast
 from ...grammar.unparse import unparse
+from ...runtime.query.sharing import Sharing
 from ..query_options import PROPERTIES
 from ..results import Description, Listing, Message
 from .context import Context, unsupported_connectors
@@ -65,11 +67,29 @@ def _topics(context: Context, everything: bool, extended: bool, text: str) -> Li
 
 
 def _queries(context: Context, text: str) -> Listing:
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    names: tuple[str, ...] = ("Query", "State", "Reads", "Writes", "Unread", "Statement")
     for query in context.catalog.queries.values():
-        progress = context.host.run(query.id).progress()
-        rows.append((query.id, progress.state, ", ".join(query.sources), query.sink, progress.lag, query.statement))
-    return Listing("show queries", ("Query", "State", "Reads", "Writes", "Unread", "Statement"), tuple(rows), text)
+        run = context.host.run(query.id)
+        progress = run.progress()
+        row = (query.id, progress.state, ", ".join(query.sources), query.sink, progress.lag, query.statement)
+        rows.append(row if run.shares is None else (*row, _partitions(run.shares)))
+    if context.log.capabilities.shared:
+        names = (*names, "Partitions")
+    return Listing("show queries", names, tuple(rows), text)
+
+
+def _partitions(shares: Sharing) -> str:
+    """Which process has which partitions."""
+    try:
+        owners = shares.owners()
+    except StorageError:
+        owners = {}
+    named: dict[str, list[str]] = {}
+    for partition in range(shares.partitions):
+        owner = "this process" if partition in shares.mine else owners.get(partition, "nobody")
+        named.setdefault(owner, []).append(str(partition))
+    return "; ".join(f"{', '.join(numbers)}: {owner}" for owner, numbers in named.items())
 
 
 def _functions(context: Context, text: str) -> Listing:

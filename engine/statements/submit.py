@@ -29,6 +29,7 @@ from ...grammar.unparse import unparse
 from ...runtime.clock import now_ms
 from ...storage.log.ownership import SUBMISSIONS
 from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
+from ..journal import JournalMovedError
 from ..results import Result
 from ..state import Engine
 
@@ -92,8 +93,19 @@ class Submission:
                 span=statement.span,
                 suggestion="Make it a CREATE STREAM .. AS SELECT, or read it with subscribe().",
             )
-        text, number = unparse(statement), self._number
+        number = self._number
         self._number += 1
+        shared = self._engine.log.capabilities.shared
+        while True:
+            if shared and number >= len(self._before):  # another process of the service may submit the same script
+                self._before = submitted(self._engine.log, self._name)
+            try:
+                return self._submit(statement, number, execute)
+            except JournalMovedError:
+                continue
+
+    def _submit(self, statement: ast.Statement, number: int, execute: Callable[[Alongside | None], Result]) -> Result | None:
+        text = unparse(statement)
         if number < len(self._before):
             if text != self._before[number]:
                 raise StatementError(
@@ -113,6 +125,8 @@ class Submission:
 
         try:
             outcome = execute(note)
+        except JournalMovedError:
+            raise
         except BaseException:
             if noted and self._engine.unsettled is None:  # the statement was journaled and then taken back
                 self._commit(_note(self._name, number, None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from contextvars import copy_context
 from typing import Final
@@ -29,22 +29,31 @@ class Inputs:
     Args:
         decoded: where records come from, shared with other queries.
         rows_max: rows a step takes at most.
+        mine: the partitions that are this process's; None: all of them.
         pool: fetches from several partitions side by side; None does it one after the other.
     """
 
     def __init__(
-        self, dataflow: Dataflow, log: Log, decoded: DecodedTopics, rows_max: int, pool: Executor | None = None
+        self,
+        dataflow: Dataflow,
+        log: Log,
+        decoded: DecodedTopics,
+        rows_max: int,
+        pool: Executor | None = None,
+        mine: Container[int] | None = None,
     ) -> None:
         self._dataflow = dataflow
         self._log = log
         self._decoded = decoded
         self._rows_max = rows_max
         self._pool = pool
+        self._dense = log.capabilities.dense_offsets
         self._entries = [
             Input(number, node, partition, 0)
             for number, node in enumerate(dataflow.nodes)
             if isinstance(node, Source)
             for partition in range(partitions(log, node.topic))
+            if mine is None or partition in mine
         ]
         self.places = list({(i.source.topic, i.partition) for i in self._entries})
         self._waiting_since: dict[int, int] = {}
@@ -56,7 +65,7 @@ class Inputs:
     @property
     def sources(self) -> frozenset[str]:
         """The names of the sources."""
-        return frozenset(entry.source.name for entry in self._entries)
+        return frozenset(node.name for node in self._dataflow.nodes if isinstance(node, Source))
 
     def seek(self, ledger: Ledger) -> bool:
         """Go to where the ledger says that they were read up to, or else where their sources say that a new query starts.
@@ -152,6 +161,9 @@ class Inputs:
         wanted = [(e, ends[e.source.topic, e.partition]) for e in self._entries if e.partition not in held]
         wanted = [(entry, end) for entry, end in wanted if entry.offset < end]
         for (entry, end), (chunk, row) in zip(wanted, self._fetch(wanted), strict=True):
+            if not self._dense and row == len(chunk):
+                entry.offset = entry.committed = max(entry.offset, chunk.records.next_offset)  # the mark of a commit
+                continue
             available = int(np.searchsorted(chunk.records.offsets, end))
             stop = min(available, row + rows)
             at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)

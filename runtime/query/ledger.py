@@ -95,6 +95,58 @@ class CommittedLedger:
         return f"{self.query_id}#account"
 
 
+@dataclass(frozen=True, slots=True)
+class SharedLedger:
+    """The ledger of a persistent query whose partitions are shared among processes.
+
+    Positions are those of the consumer group that the processes are members of, one for all sources: a topic that a second
+    source reads, too, has a group of its own for that one.  The account is this process's, since it was started.
+    """
+
+    log: Log
+    query_id: str
+    by_source: Mapping[str, str]
+    """The group of each source."""
+
+    @staticmethod
+    def of(log: Log, query_id: str, topics: Iterable[tuple[str, str]]) -> SharedLedger:
+        """Args: ``topics``: the name of each source with its topic, in their order."""
+        seen: set[str] = set()
+        groups = {}
+        for source, topic in topics:
+            groups[source] = f"{query_id}/{source}" if topic in seen else query_id
+            seen.add(topic)
+        return SharedLedger(log, query_id, groups)
+
+    @property
+    def kept(self) -> bool:
+        """See `Ledger`."""
+        return True
+
+    def positions(self, source: str) -> Mapping[TopicPartition, int]:
+        """See `Ledger`."""
+        return self.log.positions(self.by_source[source])
+
+    def account(self) -> Account:
+        """See `Ledger`."""
+        return Account()
+
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+        """See `Ledger`."""
+        transaction.set_positions(self.query_id, {})  # in the name of the member, also where another group's alone move
+        for source, positions in places.items():
+            transaction.set_positions(self.by_source[source], positions)
+
+    def groups(self, sources: Iterable[str]) -> Sequence[str]:
+        """See `Ledger`."""
+        return sorted({self.query_id, *self.by_source.values()})
+
+    def forget(self, sources: Iterable[str]) -> None:
+        """See `Ledger`."""
+        for group in self.groups(sources):
+            self.log.delete_group(group)
+
+
 class NoLedger:
     """The ledger of a transient query."""
 

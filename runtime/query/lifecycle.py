@@ -12,7 +12,16 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ...errors import DataError, InternalError, OffsetOutOfRangeError, PenstockError, StatementError, StorageError
+from ...errors import (
+    DataError,
+    InternalError,
+    LogUnavailableError,
+    OffsetOutOfRangeError,
+    PartitionsLostError,
+    PenstockError,
+    StatementError,
+    StorageError,
+)
 from ...limits import MARKED_STATE_BYTES_MAX
 from ...storage.log.protocol import TopicConfig, TopicPartition, partitions
 from ...storage.state.store import Capture
@@ -28,6 +37,7 @@ from .published import Parts, Published
 from .recovery import DurableStore, StateKeeper
 from .reports import complain_about_gap, complain_about_row
 from .services import Services
+from .sharing import Sharing
 from .step import PARALLEL_ROWS_MIN, StepComputer
 from .taken import Outcome, Taken
 from .task import NodeError, Task
@@ -105,7 +115,14 @@ class QueryRun:
         self.steps = 0
         self._services = services
         self._log = services.log
-        self._ledger = CommittedLedger(services.log, query_id) if ledger is None else ledger
+        shares = services.log.capabilities.shared and ledger is None
+        self._sharing = Sharing(services.log, query_id, dataflow) if shares else None
+        if ledger is not None:
+            self._ledger: Ledger = ledger
+        elif self._sharing is not None:
+            self._ledger = self._sharing.ledger
+        else:
+            self._ledger = CommittedLedger(services.log, query_id)
         self._on_failure = on_failure
         self._on_gap = on_gap
         self._on_taken = on_taken
@@ -130,6 +147,8 @@ class QueryRun:
         self._ending = 0
         """How many threads want the step in hand to end."""
         self._build(inherit, opening)
+        if self._sharing is not None:
+            self._sharing.join(self._reassign)
 
     # --- life cycle ------------------------------------------------------------------------
 
@@ -161,6 +180,10 @@ class QueryRun:
         self._computer = StepComputer(
             self.query_id, self.dataflow, self._log, self.partitions, self._services.pool, self._tallies
         )
+        if self._sharing is not None:
+            mine = self._sharing.mine
+            services = self._services
+            self._inputs = Inputs(self.dataflow, self._log, services.decoded, services.rows_max, services.pool, mine)
         self._keeper = self._stores_of(self._computer.tasks)
         self._committer = StepCommitter(
             self.query_id,
@@ -175,7 +198,7 @@ class QueryRun:
 
     def _stores_of(self, tasks: Sequence[Task]) -> StateKeeper:
         keeper = StateKeeper(self._log, self._services.checkpoints, executor=self._services.checkpointer)
-        for task in tasks:
+        for task in tasks if self._sharing is None else [t for t in tasks if t.partition in self._sharing.mine]:
             for number, operator in task.operators.items():
                 node = self.dataflow.nodes[number].name
                 for store in operator.stores:
@@ -314,6 +337,8 @@ class QueryRun:
 
     def stop(self) -> None:
         """End it here; a persistent query can be started again from what it committed."""
+        if self._sharing is not None:
+            self._sharing.leave()
         with self._at_rest():
             self.state = "TERMINATED"
             self._settle(failed=True)
@@ -321,6 +346,8 @@ class QueryRun:
 
     def terminate(self) -> None:
         """End it and forget its state and positions."""
+        if self._sharing is not None:
+            self._sharing.leave()
         with self._at_rest():
             self.state = "TERMINATED"
             if not self._ledger.kept:
@@ -336,6 +363,70 @@ class QueryRun:
         for topic in self.copies:
             if topic not in kept and self._log.config(topic) is not None:
                 self._log.delete_topic(topic)
+
+    # --- sharing its partitions with other processes ---------------------------------------
+
+    def _reassign(self, mine: frozenset[int]) -> None:
+        """These partitions are this process's from now on.  When it returns, nothing is done any more for the others."""
+        sharing = self._sharing
+        assert sharing is not None
+        with self._at_rest():
+            if self.state == "TERMINATED":
+                return
+            self._settle(failed=True)
+            self._keeper.abandon()
+            sharing.assign(mine)
+        self._services.reassigned(self.query_id)
+
+    def _is_mine(self) -> bool:
+        """Whether it can be stepped here; where other partitions have come, their state is restored first."""
+        sharing = self._sharing
+        if sharing is None or not sharing.moved:
+            return True
+        if sharing.waits_s > 0:
+            return False
+        self._dirty, self._marks = False, None
+        account = self.account
+        self._build()
+        self._committer.account = account
+        sharing.settled()
+        self._services.reassigned(self.query_id)
+        return True
+
+    def _take_place(self, sharing: Sharing) -> None:
+        """Have the state of the partitions that are this process's.  Raises: StatementError, StorageError."""
+        if not sharing.moved:
+            return
+        sharing.wait()
+        with self.lock:
+            if not self._is_mine():
+                raise StatementError(
+                    f"query {self.query_id} waits for its partitions: {sharing.error or 'they are given out'}"
+                )
+
+    def check_has(self) -> None:
+        """Raises: StatementError, if a row that is not here may be with another process."""
+        if self._sharing is not None:
+            self._sharing.check_whole(self.query_id)
+
+    def _goes_on_later(self, error: BaseException) -> bool:
+        """Whether a failure is one after which it goes on by itself, from what is committed."""
+        if self._sharing is None or not isinstance(error, (LogUnavailableError, PartitionsLostError)):
+            return False
+        _LOGGER.warning("query %s waits: %s", self.query_id, error)
+        self._settle(failed=True)
+        self._sharing.again(error)
+        return True
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is known which partitions are this process's, and it has their state."""
+        return self._sharing is None or not self._sharing.moved
+
+    @property
+    def shares(self) -> Sharing | None:
+        """How it shares its partitions with other processes; None if it has all of them."""
+        return self._sharing
 
     def fail(self, error: Exception) -> None:
         """The query cannot go on.  What it committed stays; the step in hand did not happen."""
@@ -389,8 +480,8 @@ class QueryRun:
 
     @property
     def lag(self) -> int:
-        """Records that its inputs hold and it has not taken in."""
-        return self._inputs.lag
+        """Records that its inputs hold and it has not taken in; 1 at least while its partitions are being given out."""
+        return self._inputs.lag if self.is_in_place else max(1, self._inputs.lag)
 
     def goes_on(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Whether a step has left something to do before anything comes behind these ends of its inputs."""
@@ -402,6 +493,8 @@ class QueryRun:
     @property
     def patience_s(self) -> float | None:
         """How long it will go on waiting for an input that has no records; None if it does not wait."""
+        if self._sharing is not None and self._sharing.is_due:
+            return max(0.01, self._sharing.waits_s)
         return self._inputs.patience_s
 
     @property
@@ -418,9 +511,14 @@ class QueryRun:
             sum(len(s) for s in stores),
             sum(s.size_bytes for s in stores),
             self.steps,
-            None if self.error is None else str(self.error),
+            self._trouble,
             self._keeper.stream_time,
         )
+
+    @property
+    def _trouble(self) -> str | None:
+        error = self.error or (None if self._sharing is None else self._sharing.error)
+        return None if error is None else str(error)
 
     def tasks(self) -> Sequence[Task]:
         """One per partition, with their state as committed; to be used with ``lock`` held.
@@ -442,12 +540,20 @@ class QueryRun:
         """The table as of the last commit, if that was published."""
         return self._published.parts
 
-    def snapshot(self) -> Parts:
+    def snapshot(self, *, partial: bool = False) -> Parts:
         """The table as of the last commit.  Waits for the step in hand only if nothing was published with that commit.
 
+        Args:
+            partial: the partitions that are this process's will do.
+
         Raises:
+            StatementError: other processes have some of its partitions.
             DataError, StorageError: see `tasks`.
         """
+        if self._sharing is not None:
+            self._take_place(self._sharing)
+            if not partial:
+                self._sharing.check_whole(self.query_id)
         parts = self._published.ask()
         if parts is None:
             with self.lock:
@@ -474,15 +580,21 @@ class QueryRun:
         """
         if self._ending:
             return False
+        if self._sharing is not None and not patient:
+            self._sharing.wait()
         with self.lock:
             if self.state != "RUNNING":
                 return False
             try:
+                if not self._is_mine():
+                    return False
                 return self._step(patient, together, bounded)
             except BaseException as error:
                 # the boundary of a query: whatever it is, the query stops and shows it
                 if is_ours(error) or is_the_end(error):
                     raise
+                if self._goes_on_later(error):
+                    return False
                 failure = self._as_ours(error)
                 self.fail(failure)
                 raise failure from (error.cause if isinstance(error, NodeError) else error)
@@ -651,7 +763,7 @@ class QueryRun:
         """Have a step's commit done by somebody else: on a thread of its own, if the step is large and more is waiting,
         which is computed meanwhile; else together with those of others.  None if it is to be done now, as a checkpoint,
         which needs state and commit to agree, is due."""
-        if not self._ledger.kept or self._keeper.due:
+        if not self._ledger.kept or self._keeper.due or self._sharing is not None:
             return None
         executor, taken = self._services.committer, outcome.taken
         if executor is not None and _rows(taken) >= PARALLEL_ROWS_MIN and self._behind(taken):

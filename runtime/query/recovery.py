@@ -91,6 +91,7 @@ class DurableStore:
         changes: rows in the changelog since the newest checkpoint.
         base: the changelog offset of the checkpoint that a delta may refer to; None if the next one has to be whole.
         pending: the checkpoint that is being written.
+        end: the changelog offset up to which it was restored.
         columns: of the changelog, once it is known to hold the store's changes.
     """
 
@@ -102,6 +103,7 @@ class DurableStore:
     changes: int = 0
     base: int | None = None
     pending: Future[None] | None = None
+    end: int = 0
     columns: pa.Schema | None = None
 
     @property
@@ -142,7 +144,10 @@ class StateKeeper:
         store = durable.store
         saved = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
         durable.changes, durable.base = 0, None
-        self._check_reach(durable, None if saved is None else saved.offset)
+        if self._shared:
+            saved = self._within_reach(durable, saved)
+        else:
+            self._check_reach(durable, None if saved is None else saved.offset)
         table = None if saved is None else as_schema(saved.table, store.schema)
 
         def changes() -> Iterator[pa.RecordBatch]:
@@ -160,6 +165,23 @@ class StateKeeper:
         store.restore(table, changes())
         if saved is not None and store.delta_rows is not None:
             durable.base = saved.base
+
+    @property
+    def _shared(self) -> bool:
+        """The changelog holds everything, for other processes too; a checkpoint is a copy of what it held at some moment."""
+        return self.log.capabilities.shared
+
+    def _within_reach(self, durable: DurableStore, saved: SavedState | None) -> SavedState | None:
+        """A checkpoint, if the changelog has been as far; else the changelog alone tells the state."""
+        if self.log.config(durable.topic) is None:
+            durable.end = 0
+            return None
+        self.log.settle([(durable.topic, durable.partition)])
+        if saved is not None and saved.offset > self.log.end_offset(durable.topic, durable.partition):
+            _LOGGER.warning("the checkpoint of %s, partition %d, is not of this log", durable.topic, durable.partition)
+            saved = None
+        durable.end = 0 if saved is None else saved.offset
+        return saved
 
     def _check_reach(self, durable: DurableStore, checkpoint: int | None) -> None:
         """Whether checkpoint and changelog together hold all of a store.  Raises: StorageError."""
@@ -231,6 +253,7 @@ class StateKeeper:
         while offset < end:
             records = self.log.read(durable.topic, durable.partition, offset, rows_max=BATCH_ROWS_MAX)
             offset = records.next_offset
+            durable.end = max(durable.end, offset)
             if len(records):
                 yield pa.RecordBatch.from_struct_array(records.values)
 
@@ -324,7 +347,9 @@ class StateKeeper:
     def checkpoint(self, durable: DurableStore) -> None:
         """Write a checkpoint as of the newest commit and let go of the changelog before it."""
         offset = 0
-        if self.log.config(durable.topic) is not None:
+        if self._shared:
+            offset = max(durable.end, self.log.own_end(durable.topic, durable.partition))
+        elif self.log.config(durable.topic) is not None:
             offset = self.log.end_offset(durable.topic, durable.partition)
         base = None if self._delta_rows(durable) is None else durable.base
         captured = durable.store.capture() if base is None else durable.store.capture_delta()
@@ -336,7 +361,7 @@ class StateKeeper:
             self.log.flush()  # a checkpoint of commits that a crash can lose would be ahead of the log
             self.checkpoints.save(durable.query_id, durable.name, durable.partition, offset, table, base)
             durable.base = offset if base is None else base
-            if self.log.config(durable.topic) is not None:
+            if self.log.config(durable.topic) is not None and not self._shared:
                 self.log.delete_before(durable.topic, durable.partition, offset)
 
         if self.executor is None:

@@ -22,6 +22,7 @@ class Services:
         committer: commits steps while the next one, of this query or of another, is computed; None commits every step at
             its end.
         rows_max: rows a step takes at most.
+        reassigned: is told that a run reads other partitions than before.
         recovered: is told of rows of state that recovery has taken in, see `StateKeeper.recover`.
     """
 
@@ -34,3 +35,4 @@ class Services:
     checkpointer: Executor | None = None
     rows_max: int = BATCH_ROWS_MAX
     recovered: Callable[[int], None] = lambda rows: None
+    reassigned: Callable[[str], None] = lambda query_id: None

@@ -230,6 +230,21 @@ class LogCapabilities:
     shared: bool = False
 
 
+class Membership(Protocol):
+    """A process's place among those that share the partitions of some topics.  A commit that sets positions of its group
+    happens only while that place is its own: else it is a `PartitionsLostError`."""
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that are this process's now."""
+
+    def owners(self) -> Mapping[int, str]:
+        """Which process has each partition, by name.  Raises: StorageError."""
+
+    def leave(self) -> None:
+        """Give them up."""
+
+
 class Log(Protocol):
     """Thread-safe.  The promise is what `tests/contracts/log.py` checks; this says it in words."""
 
@@ -285,7 +300,31 @@ class Log(Protocol):
         """A topic's number; one that is deleted and created again gets another.  Raises: StorageError, if there is none."""
         ...
 
-    def transaction(self) -> Transaction: ...
+    def transaction(self, alone: str | None = None) -> Transaction:
+        """A new one.
+
+        Args:
+            alone: it happens only if no other transaction of this name, of any process, has been begun since; else its
+                commit is a `PartitionsLostError`.
+        """
+
+    def join(
+        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[int]], None], *, whole: bool
+    ) -> Membership | None:
+        """Share the partitions of topics with other processes; None if nobody else can write to this log.
+
+        Args:
+            group: positions of this group are committed as this member.
+            changed: is told which partitions are this process's from now on, on a thread of the log's.  Others get what
+                is not when it returns.
+            whole: one process gets all partitions, and the others none.
+        """
+
+    def own_end(self, topic: str, partition: int) -> int:
+        """The offset after the last record that this process has committed there; 0 if there is none that it knows of."""
+
+    def settle(self, partitions: Sequence[TopicPartition]) -> None:
+        """Wait until what others may have begun to commit in these partitions has happened, or never will."""
 
     def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
         """Commit several transactions in this order, each for itself, and with one sync.

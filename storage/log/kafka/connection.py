@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from ....errors import StorageError
-from .faults import error_of, fault
+from .faults import RETRIED, error_of, fault
 from .settings import KafkaSettings
 
 __all__ = ["Connection"]
@@ -21,17 +21,6 @@ _LOGGER = logging.getLogger("penstock.kafka")
 _QUIET = logging.getLogger("penstock.kafka.client")
 T = TypeVar("T")
 
-_RETRIED = frozenset(
-    {
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.UNSTABLE_OFFSET_COMMIT,
-        KafkaError.CONCURRENT_TRANSACTIONS,
-    }
-)
 RETRY_S = 0.01
 
 
@@ -85,46 +74,44 @@ class Connection:
             **callbacks,
         )
 
-    def producer(self, transactional_id: str | None) -> Producer:
-        """An idempotent producer; with an id, one whose transactions can be begun."""
+    def producer(self, transactional_id: str) -> Producer:
+        """A producer whose transactions can be begun; what another one of this id had open is aborted.
+
+        Raises:
+            StorageError: no broker answers.
+        """
         config = {
-            "enable.idempotence": True,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": self.settings.transaction_timeout_ms,
+            "socket.timeout.ms": min(self.settings.transaction_timeout_ms, int(self.settings.timeout_s * 1000)),
             "linger.ms": 5,
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 512 * 1024,
             "message.max.bytes": 100_000_000,
             "compression.type": "lz4",
         }
-        if transactional_id is not None:
-            config["transactional.id"] = transactional_id
-            config["transaction.timeout.ms"] = self.settings.transaction_timeout_ms
-            config["socket.timeout.ms"] = min(self.settings.transaction_timeout_ms, int(self.settings.timeout_s * 1000))
-        else:
-            config["delivery.timeout.ms"] = int(self.settings.timeout_s * 1000)
         made = Producer({**self._base(), **config, **self.settings.client})
-        if transactional_id is not None:
-            self.call("begin as a producer of transactions", lambda left: made.init_transactions(left))
+        self.call("begin as a producer of transactions", lambda left: made.init_transactions(left))
         return made
 
-    def call(self, doing: str, ask: Callable[[float], T], also_retried: frozenset[int] = frozenset()) -> T:
+    def call(self, doing: str, ask: Callable[[float], T], seconds: float | None = None) -> T:
         """What ``ask`` gives; it is asked again while Kafka says that it will soon have an answer.
 
         Args:
             ask: is given how many seconds it may take.
+            seconds: in all; by default `KafkaSettings.timeout_s`.
 
         Raises:
             StorageError: there is none.
         """
-        deadline = time.monotonic() + self.settings.timeout_s
+        deadline = time.monotonic() + (self.settings.timeout_s if seconds is None else seconds)
         pause = RETRY_S
         while True:
             try:
                 return ask(max(0.1, deadline - time.monotonic()))
             except (KafkaException, TimeoutError) as failure:
                 error = error_of(failure)
-                again = error is not None and (
-                    error.code() in _RETRIED or error.code() in also_retried or (error.retriable() and not error.fatal())
-                )
+                again = error is not None and (error.code() in RETRIED or (error.retriable() and not error.fatal()))
                 if again and time.monotonic() + pause < deadline:
                     time.sleep(pause)
                     pause = min(pause * 2, 0.2)

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from ....errors import StorageError
+from ....errors import LogUnavailableError, StorageError
 from .connection import RETRY_S, Connection
 
 __all__ = ["Ends", "Place"]
@@ -65,6 +65,26 @@ class Ends:
                 )
             time.sleep(RETRY_S / 5)
 
+    def settle(self, places: Iterable[Place]) -> None:
+        """Wait until no transaction is open in these partitions that had written to them before.  Raises: StorageError."""
+        wanted = list(places)
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        written = self._ask(wanted, latest, IsolationLevel.READ_UNCOMMITTED)
+        settings = self._connection.settings
+        deadline = time.monotonic() + settings.timeout_s + settings.transaction_timeout_ms / 500
+        pause = RETRY_S / 5
+        while wanted:
+            ends = self._ask(wanted, latest)
+            wanted = [place for place in wanted if ends[place] < written[place]]
+            if wanted and time.monotonic() > deadline:
+                raise LogUnavailableError(
+                    f"a transaction has been open for long in the topic {wanted[0][0]!r}, partition {wanted[0][1]}",
+                    action="end the process that began it (`kafka-transactions.sh find-hanging` names it)",
+                )
+            if wanted:
+                time.sleep(pause)
+                pause = min(0.1, pause * 2)
+
     def starts(self, places: Iterable[Place]) -> dict[Place, int]:
         """The first offsets that there are.  Raises: StorageError."""
         return self._ask(list(places), OffsetSpec.earliest())  # type: ignore[no-untyped-call]
@@ -74,14 +94,16 @@ class Ends:
         found = self._ask([place], OffsetSpec.for_timestamp(max(0, timestamp_ms)))[place]
         return None if found < 0 else found
 
-    def _ask(self, places: list[Place], what: Any) -> dict[Place, int]:
+    def _ask(
+        self, places: list[Place], what: Any, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> dict[Place, int]:
         if not places:
             return {}
 
         def ask(left: float) -> dict[Place, int]:
             futures = self._connection.admin().list_offsets(
                 {TopicPartition(*place): what for place in places},
-                isolation_level=IsolationLevel.READ_COMMITTED,
+                isolation_level=isolation,
                 request_timeout=left,
             )
             return {(tp.topic, tp.partition): f.result(left).offset for tp, f in futures.items()}

@@ -6,9 +6,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from ....errors import StorageError
+from ....errors import LogUnavailableError, PartitionsLostError, StorageError
 
-__all__ = ["FENCED", "GENERATION_OVER", "PartitionsLostError", "error_of", "fault"]
+__all__ = ["FENCED", "GENERATION_OVER", "RETRIED", "error_of", "fault"]
 
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 """Another producer with the same transactional id has begun since."""
@@ -22,7 +22,30 @@ GENERATION_OVER = frozenset(
 )
 """The group has given this member's partitions to others since."""
 
-_ABSENT = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE})
+_ABSENT = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._NOENT,  # what finds no leaders of partitions
+    }
+)
+RETRIED = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+"""Kafka will soon have an answer."""
 _LOGIN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
 _FORBIDDEN = frozenset(
     {
@@ -38,12 +61,6 @@ _GONE = frozenset(
 )
 _TIMESTAMP = 32
 """Kafka's INVALID_TIMESTAMP."""
-
-
-class PartitionsLostError(StorageError):
-    """A commit of a process whose partitions the group has given to another one since: nothing of it happened."""
-
-    code = "partitions_lost"
 
 
 def error_of(failure: BaseException) -> Any:
@@ -63,12 +80,12 @@ def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageEr
     """
     error = failure if isinstance(failure, KafkaError) else error_of(failure)
     code = None if error is None else error.code()
-    if (code is None and isinstance(failure, TimeoutError)) or code in _ABSENT:
+    if (code is None and isinstance(failure, TimeoutError)) or code in _ABSENT or code in RETRIED:
         if last is not None and last.code() in _LOGIN:
             code, error = last.code(), last
         else:
             why = "" if last is None else f" ({last.str()})"
-            return StorageError(
+            return LogUnavailableError(
                 f"cannot {doing}: no Kafka broker answers at {servers}{why}",
                 action="start the broker or correct its address; what was running goes on when it answers again",
             )

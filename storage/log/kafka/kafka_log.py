@@ -7,6 +7,7 @@ from the log on a machine is in docs/reference/kafka-log.md.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from ....errors import OffsetOutOfRangeError, PenstockError, StorageError
 from ....limits import FRAME_ROWS_MAX
+from ..ownership import is_own_name
 from ..partitioner import partitions_of
 from ..protocol import (
     FetchedRecords,
@@ -27,11 +29,12 @@ from ..protocol import (
     TopicPartition,
     Transaction,
 )
+from .membership import KafkaMembership
 from .parts import Parts
 from .reading import Follower, OutsideError
 from .service_state import Entry
 from .settings import KafkaSettings
-from .topics import Topics
+from .topics import TopicExistsError, Topics
 from .transaction import KafkaTransaction
 from .typed_values import decoded
 
@@ -90,12 +93,28 @@ class KafkaLog:
         """See `protocol.Log.check_process`."""
         self._parts.check_process()
 
+    @property
+    def identity(self) -> str:
+        """Another one for every log that was ever begun under a service's id.  Raises: StorageError."""
+        self._parts.state.catch_up()
+        found = self._parts.state.get("log", "identity")
+        if found is None:
+            self._write_entries([(("log", "identity"), uuid.uuid4().hex)])
+            found = self._parts.state.get("log", "identity")
+        return str(found)
+
     # --- topics ------------------------------------------------------------------------------------------------------
 
     def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
-        """See `protocol.Log.create_topic`."""
+        """See `protocol.Log.create_topic`.  One of the engine's own may have been made by another process of the service
+        at this
+        moment: that is no error."""
         self._parts.check_open()
-        self._topics.create(name, config)
+        try:
+            self._topics.create(name, config)
+        except TopicExistsError:
+            if not is_own_name(name):
+                raise
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
         """See `protocol.Log.alter_topic`."""
@@ -154,18 +173,37 @@ class KafkaLog:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def transaction(self) -> KafkaTransaction:
+    def transaction(self, alone: str | None = None) -> KafkaTransaction:
         """See `protocol.Log.transaction`."""
         self.check_process()
-        return KafkaTransaction(self._parts, self._topics)
+        return KafkaTransaction(self._parts, self._topics, alone)
+
+    def join(
+        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[int]], None], *, whole: bool
+    ) -> KafkaMembership:
+        """See `protocol.Log.join`."""
+        self._parts.check_open()
+        configs = [self._topics.need(topic) for topic in topics]
+        everything = frozenset(range(max(config.partitions for config in configs)))
+        return KafkaMembership(self._parts, group, sorted(topics), changed, everything if whole else None)
+
+    def own_end(self, topic: str, partition: int) -> int:
+        """See `protocol.Log.own_end`."""
+        return self._parts.ends.floor((self._parts.names.topic(topic), partition))
+
+    def settle(self, partitions: Sequence[TopicPartition]) -> None:
+        """See `protocol.Log.settle`."""
+        self._parts.check_open()
+        self._parts.ends.settle([self._place(*place) for place in partitions])
 
     def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
         """See `protocol.Log.commit_all`; one after the other."""
-        for transaction, durable in transactions:
+        outcomes[:] = [None] * len(transactions)
+        for number, (transaction, durable) in enumerate(transactions):
             try:
-                outcomes.append(cast(KafkaTransaction, transaction).commit(durable))
+                outcomes[number] = cast(KafkaTransaction, transaction).commit(durable)
             except PenstockError as error:
-                outcomes.append(error)
+                outcomes[number] = error
 
     def flush(self) -> None:
         """See `protocol.Log.flush`: every commit is durable."""
@@ -255,7 +293,8 @@ class KafkaLog:
         epoch = self.epoch
         places = {place: self._place(*place) for place in partitions}
         found = self._follower.ends(list(places.values()))
-        return epoch, {mine: found[place] for mine, place in places.items()}
+        floor = self._parts.ends.floor
+        return epoch, {mine: max(found[place], floor(place)) for mine, place in places.items()}
 
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """See `protocol.Log.offset_for_time`."""

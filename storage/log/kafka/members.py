@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
@@ -18,7 +17,7 @@ __all__ = ["Members"]
 class Members:
     """Thread-safe.
 
-    A group that this process is a member of (`join`) is committed for in its name and generation, so that Kafka refuses
+    A group that this process is a member of (`become`) is committed for in its name and generation, so that Kafka refuses
     what comes from a process whose partitions have gone to another one.  Any other is committed for as by a lone reader.
     """
 
@@ -29,10 +28,10 @@ class Members:
         self._joined: dict[str, Any] = {}
         self._alone: dict[str, bytes] = {}
 
-    def join(self, group: str, consumer: Any) -> None:
-        """This consumer is a member of a group."""
+    def become(self, group: str, metadata: Any) -> None:
+        """This process is a member of a group, of the generation that the metadata tells."""
         with self._guard:
-            self._joined[group] = consumer
+            self._joined[group] = metadata
 
     def leave(self, group: str) -> None:
         """It is no more."""
@@ -42,9 +41,9 @@ class Members:
     def metadata(self, group: str) -> Any:
         """In whose name positions are committed with a transaction."""
         with self._guard:
-            consumer = self._joined.get(group)
-            if consumer is not None:
-                return consumer.consumer_group_metadata()
+            joined = self._joined.get(group)
+            if joined is not None:
+                return joined
             found = self._alone.get(group)
             if found is None:
                 reader = self._connection.consumer({"group.id": self._names.group(group)})
@@ -53,19 +52,6 @@ class Members:
                 finally:
                     reader.close()
             return found
-
-    def commit(self, group: str, places: Sequence[Any]) -> None:
-        """Commit positions without a transaction.  Raises: KafkaException."""
-        with self._guard:
-            consumer = self._joined.get(group)
-        if consumer is not None:
-            consumer.commit(offsets=list(places), asynchronous=False)
-            return
-        reader = self._connection.consumer({"group.id": self._names.group(group)})
-        try:
-            reader.commit(offsets=list(places), asynchronous=False)
-        finally:
-            reader.close()
 
     def positions(self, group: str) -> dict[tuple[str, int], int]:
         """A group's positions, by the engine's names of topics.  Raises: StorageError."""
@@ -84,6 +70,24 @@ class Members:
             if place.offset >= 0 and (name := self._names.engine_topic(place.topic)) is not None
         }
 
+    def owners(self, group: str, topic: str, whole: frozenset[int] | None) -> dict[int, str]:
+        """Which member of a group has each partition of a topic, by its client's name.  Raises: StorageError."""
+        name = self._names.group(group)
+
+        def ask(left: float) -> Any:
+            return self._connection.admin().describe_consumer_groups([name], request_timeout=left)[name].result(left)
+
+        found: dict[int, str] = {}
+        for member in self._connection.call(f"describe the group {group!r}", ask).members:
+            for place in () if member.assignment is None else member.assignment.topic_partitions:
+                if place.topic != topic:
+                    continue
+                if whole is None:
+                    found[place.partition] = f"{member.client_id} at {member.host}"
+                elif place.partition == 0:
+                    found.update(dict.fromkeys(whole, f"{member.client_id} at {member.host}"))
+        return found
+
     def groups(self) -> list[str]:
         """The service's groups.  Raises: StorageError."""
         listed = self._connection.call(
@@ -99,7 +103,8 @@ class Members:
             try:
                 futures[self._names.group(group)].result(left)
             except KafkaException as failure:
-                if error_of(failure).code() != KafkaError.GROUP_ID_NOT_FOUND:
-                    raise
+                code = error_of(failure).code()
+                if code not in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NON_EMPTY_GROUP):
+                    raise  # whoever leaves it last deletes it
 
         self._connection.call(f"delete the group {group!r}", ask)

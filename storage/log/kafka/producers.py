@@ -52,9 +52,7 @@ class Producers:
         good = False
         try:
             if producer is None:
-                producer = self._connection.producer(
-                    name if self._connection.settings.guarantee == "exactly_once_v2" else None
-                )
+                producer = self._connection.producer(name)
             yield producer
             good = True
         finally:
@@ -64,12 +62,10 @@ class Producers:
                 else:
                     self._free_numbers.append(int(name.rsplit("-", 1)[1]))
 
-    @contextmanager
-    def exclusive(self, name: str) -> Iterator[Any]:
-        """A producer that fences every other one of this name, in all processes of the service: who commits with it has been
-        alone since it was begun."""
-        settings = self._connection.settings
-        yield self._connection.producer(f"penstock-{settings.service_id}-only-{name}")
+    def exclusive(self, name: str) -> Any:
+        """A producer that fences every other one of this name, in all processes of the service: what it commits is a
+        `PartitionsLostError` if another one has been made since.  Raises: StorageError."""
+        return self._connection.producer(f"penstock-{self._connection.settings.service_id}-only-{name}")
 
     def close(self) -> None:
         """Let go of all of them."""

@@ -6,39 +6,54 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
 from ....errors import StatementError
 
-__all__ = ["CLIENT_PREFIXES", "Guarantee", "KafkaSettings", "is_client_property", "is_secret"]
+__all__ = ["KafkaSettings", "is_client_property", "settings_of"]
 
-Guarantee = Literal["exactly_once_v2", "at_least_once"]
-
-CLIENT_PREFIXES = (
-    "security.",
-    "sasl.",
-    "ssl.",
-    "socket.",
-    "broker.address.",
-    "enable.ssl.",
-    "client.",
-    "https.",
-    "log.",
-    "debug",
-)
+CLIENT_PREFIXES = ("security.", "sasl.", "ssl.", "socket.", "broker.address.", "enable.ssl.")
 """Properties of the client that pass through to librdkafka, by how they begin."""
-_SECRETS = re.compile(r"password|secret|jaas|token|\.pem$|credential|oauthbearer\.config", re.IGNORECASE)
+NUMBERS = {
+    "session.timeout.ms": "session_timeout_ms",
+    "transaction.timeout.ms": "transaction_timeout_ms",
+    "replication.factor": "replicas",
+}
+"""Further ones, which are fields of `KafkaSettings`."""
 _SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
 
 
 def is_client_property(name: str) -> bool:
     """Whether a property is one of Kafka's client, which connecting takes and no statement."""
-    return name.startswith(CLIENT_PREFIXES)
+    return name in NUMBERS or name.startswith(CLIENT_PREFIXES)
 
 
-def is_secret(name: str) -> bool:
-    """Whether the value of a property must not be written or shown anywhere."""
-    return _SECRETS.search(name) is not None
+def settings_of(servers: str, service_id: str, properties: Mapping[str, object], instance: str | None) -> KafkaSettings:
+    """Settings from the properties of a client.
+
+    Args:
+        instance: see there; None: one of this process's only.
+
+    Raises:
+        StatementError: a number is none.
+    """
+    chosen: dict[str, Any] = {}
+    for name, field_name in NUMBERS.items():
+        if name in properties:
+            text = str(properties[name])
+            if not text.isdecimal() or int(text) < 1:
+                raise StatementError(f"{name} is a whole number of at least 1, not {text!r}")
+            chosen[field_name] = int(text)
+    if str(properties.get("socket.timeout.ms", "")).isdecimal():
+        chosen["timeout_s"] = int(str(properties["socket.timeout.ms"])) / 1000
+    if instance is not None:
+        chosen.update(instance=instance, is_static=True)
+    return KafkaSettings(
+        servers,
+        service_id,
+        client={name: str(value) for name, value in properties.items() if name not in NUMBERS},
+        **chosen,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +65,10 @@ class KafkaSettings:
         service_id: processes with the same one are one service: they share statements, topics of their own and the
             partitions of their queries.
         instance: this process among them; the same over its restarts, and used by no other process at the same time.
+        is_static: whether ``instance`` is the same over restarts; its partitions are kept for it through a short one.
         client: further properties of the client, as librdkafka takes them (``security.protocol``, ``sasl.password``, ..).
-        guarantee: ``exactly_once_v2`` has a transaction of Kafka's for each commit; ``at_least_once`` has none.
         replicas: of topics that are created; None leaves it to the brokers.
-        timeout_s: how long a call waits for the brokers before it is an error.
+        timeout_s: how long a call waits for the brokers before it is an error (``socket.timeout.ms``).
         transaction_timeout_ms: after which the brokers abort a transaction whose process is gone.
         session_timeout_ms: after which a process that does not answer loses its partitions.
         partition_bytes_max: of records that are kept in memory, for each partition that is followed.
@@ -62,8 +77,8 @@ class KafkaSettings:
     servers: str
     service_id: str = "default_"
     instance: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    is_static: bool = False
     client: Mapping[str, str] = field(default_factory=dict)
-    guarantee: Guarantee = "exactly_once_v2"
     replicas: int | None = None
     timeout_s: float = 30.0
     transaction_timeout_ms: int = 10_000

@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from ....errors import StorageError
+from ....errors import LogUnavailableError, StorageError
 from ..protocol import CleanupPolicy, Compression, TopicConfig
 from .connection import Connection
 from .faults import error_of
@@ -30,17 +30,24 @@ from .names import Names
 from .service_state import Entry, ServiceState
 from .typed_values import type_from_text, type_to_text
 
-__all__ = ["Topics"]
+__all__ = ["TopicExistsError", "Topics"]
 
 FRESH_S = 5.0
 """How long what is known of the topics counts, where nothing says that it has changed."""
 MISSED_S = 0.2
 """And how soon it is asked again for one that was not there."""
+_QUICK_S = 1.0
+"""How long is waited for an answer where what was known will do."""
+_AGAIN_S = 1.0
 _FAR_FUTURE = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 """Records carry the time of their events; brokers of 4.0 and later refuse what is more than an hour ahead unless told so."""
 _DYNAMIC_TOPIC = 1
 """Kafka's source of a config that was set for the topic."""
 _SETTLE_S = 15.0
+
+
+class TopicExistsError(StorageError):
+    """A topic is to be made that is there."""
 
 
 class Topics:
@@ -69,7 +76,12 @@ class Topics:
     def all(self) -> dict[str, TopicConfig]:
         """All topics by the engine's names.  Raises: StorageError."""
         if time.monotonic() - self._asked_s > FRESH_S:
-            self.refresh()
+            try:
+                self.refresh(_QUICK_S if self._known else None)
+            except LogUnavailableError:
+                if not self._known:
+                    raise
+                self._asked_s = time.monotonic() - FRESH_S + _AGAIN_S  # what was known counts on
         return self._known
 
     def one(self, name: str) -> TopicConfig | None:
@@ -87,10 +99,10 @@ class Topics:
             raise StorageError(f"there is no topic {name!r}")
         return found
 
-    def refresh(self) -> None:
-        """Ask for all topics.  Raises: StorageError."""
+    def refresh(self, seconds: float | None = None) -> None:
+        """Ask for all topics, for so long at most.  Raises: StorageError."""
         with self._guard:
-            listed = self._list()
+            listed = self._list(seconds)
             if self._names.state in listed:
                 self._state.catch_up()
             shown = {kafka: name for kafka in listed if (name := self._names.engine_topic(kafka)) is not None}
@@ -103,9 +115,11 @@ class Topics:
             }
             self._asked_s = time.monotonic()
 
-    def _list(self) -> dict[str, int]:
+    def _list(self, seconds: float | None = None) -> dict[str, int]:
         """Kafka's names with the numbers of partitions."""
-        metadata = self._connection.call("list the topics", lambda left: self._connection.admin().list_topics(timeout=left))
+        metadata = self._connection.call(
+            "list the topics", lambda left: self._connection.admin().list_topics(timeout=left), seconds
+        )
         return {
             name: len(topic.partitions)
             for name, topic in metadata.topics.items()
@@ -169,9 +183,14 @@ class Topics:
             raise StorageError(f"the topic {name!r} needs at least one partition")
         with self._guard:
             if self.one(name) is not None:
-                raise StorageError(f"the topic {name!r} exists")
-            self.make(self._names.topic(name), config)
+                raise TopicExistsError(f"the topic {name!r} exists")
+            # first what Kafka does not say of it: whoever finds the topic finds that, too
             self._write([(("topic", name), _entry(config, random.getrandbits(62)))])
+            try:
+                self.make(self._names.topic(name), config)
+            except BaseException:
+                self._write([(("topic", name), None)])
+                raise
             self._until(lambda: self._names.topic(name) in self._list())
             self._asked_s = 0.0
 
@@ -242,13 +261,13 @@ class Topics:
         kafka = self._names.topic(name)
         with self._guard:
             self.need(name)
-            if self._state.get("topic", name) is not None:
-                self._write([(("topic", name), None)])
             self._admin(
                 f"delete the topic {name!r}",
                 lambda left: self._connection.admin().delete_topics([kafka], request_timeout=left),
             )
             self._until(lambda: kafka not in self._list())
+            if self._state.get("topic", name) is not None:
+                self._write([(("topic", name), None)])
             self._configs.pop(kafka, None)
             self.refresh()
 

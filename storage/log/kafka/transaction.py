@@ -11,12 +11,19 @@ import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from ....errors import InternalError, OutOfOrderSequenceError, ProducerFencedError, StorageError
+from ....errors import (
+    InternalError,
+    LogUnavailableError,
+    OutOfOrderSequenceError,
+    PartitionsLostError,
+    ProducerFencedError,
+    StorageError,
+)
 from ..local.segments.record import normalise, take_records
 from ..partitioner import place
 from ..protocol import Commit, Compression, Int64s, Records, TopicConfig, TopicPartition
 from .ends import Ends, Place
-from .faults import FENCED, GENERATION_OVER, PartitionsLostError, error_of
+from .faults import FENCED, GENERATION_OVER, error_of
 from .messages import TIMESTAMP_HEADER
 from .parts import Parts
 from .service_state import Entry, ServiceState
@@ -49,10 +56,11 @@ class KafkaCommitting:
 class KafkaTransaction:
     """See `protocol.Transaction`."""
 
-    def __init__(self, parts: Parts, topics: Topics) -> None:
+    def __init__(self, parts: Parts, topics: Topics, alone: str | None = None) -> None:
         self._log = parts
         self._topics = topics
         self._open = True
+        self._alone = None if alone is None else parts.producers.exclusive(alone)
         self._parts: list[tuple[str, int, Records]] = []
         self._ids: dict[str, int] = {}
         self._positions: dict[str, dict[TopicPartition, int]] = {}
@@ -201,6 +209,11 @@ class KafkaTransaction:
         entries += more
         if not self._parts and not entries and not offsets:
             return Commit(log.epoch, {})
+        if self._alone is not None:
+            try:
+                return self._write(log, self._alone, offsets, list(entries))
+            except KafkaException as failure:
+                raise log.connection.fault(failure, "commit") from failure
         for last in range(_TRIES):
             try:
                 with log.producers.one() as producer:
@@ -232,10 +245,8 @@ class KafkaTransaction:
 
     def _write(self, log: Parts, producer: Any, offsets: dict[str, list[Any]], entries: list[Entry]) -> Commit:
         """Raises: KafkaException; whatever it is, nothing happened (but see `_end`)."""
-        exactly_once = log.settings.guarantee == "exactly_once_v2"
         delivered = _Delivered()
-        if exactly_once:
-            producer.begin_transaction()
+        producer.begin_transaction()
         committing = False
         try:
             for topic, partition, records in self._parts:
@@ -246,18 +257,13 @@ class KafkaTransaction:
                 entries.append(self._producer_entry(log, delivered))
             for key, value in ServiceState.written(entries):
                 producer.produce(log.state.place[0], value=value, key=key, partition=0, on_delivery=delivered)
-            if exactly_once:
-                for group, places in offsets.items():
-                    producer.send_offsets_to_transaction(places, log.members.metadata(group), log.settings.timeout_s)
-                _flushed(producer, delivered, log)
-                committing = True
-                _end(producer, log)
-            else:
-                _flushed(producer, delivered, log)
-                for group, places in offsets.items():
-                    log.members.commit(group, places)
+            for group, places in offsets.items():
+                producer.send_offsets_to_transaction(places, log.members.metadata(group), log.settings.timeout_s)
+            _flushed(producer, delivered, log)
+            committing = True
+            _end(producer, log)
         except BaseException as failure:
-            if exactly_once and not committing:
+            if not committing:
                 _abort(producer, failure, log)
             lost = error_of(failure)
             if lost is not None and lost.code() in GENERATION_OVER:
@@ -388,7 +394,7 @@ def _end(producer: Any, log: Parts) -> None:
             if error.fatal() or (not error.retriable() and error.code() != KafkaError._TIMED_OUT):
                 raise
             if time.monotonic() > deadline:
-                raise StorageError(
+                raise LogUnavailableError(
                     f"Kafka gives no answer to a commit, and it is not known whether it happened: {error.str()}",
                     action="when the brokers answer again, RESUME the query: it goes on from what was committed",
                 ) from failure

@@ -229,8 +229,8 @@ class LocalLog:
 
     # ------------------------------------------------------------------------------------------------------ writing
 
-    def transaction(self) -> LocalTransaction:
-        """See `protocol.Log.transaction`."""
+    def transaction(self, alone: str | None = None) -> LocalTransaction:
+        """See `protocol.Log.transaction`; no other process writes here."""
         self._state.check_process()
         return LocalTransaction(self._state, self.committer, self.settings, self.next_turn)
 
@@ -253,6 +253,16 @@ class LocalLog:
             for place, outcome in zip(places, own):
                 found[place] = outcome
             outcomes[:] = found
+
+    def join(self, group: str, topics: Sequence[str], changed: Callable[[frozenset[int]], None], *, whole: bool) -> None:
+        """See `protocol.Log.join`."""
+
+    def own_end(self, topic: str, partition: int) -> int:
+        """See `protocol.Log.own_end`; nobody else writes here."""
+        return self.end_offset(topic, partition)
+
+    def settle(self, partitions: Sequence[TopicPartition]) -> None:
+        """See `protocol.Log.settle`."""
 
     def next_turn(self, topic: str, count: int) -> int:
         """Whose turn it is among a topic's partitions to get the first of ``count`` records without a key."""

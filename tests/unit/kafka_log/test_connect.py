@@ -1,0 +1,186 @@
+"""A database whose log is in Kafka: statements, rows, restarts, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import confluent_kafka
+import pytest
+
+import penstock
+from penstock.errors import StatementError, StorageError, UnsupportedError
+from penstock.testing.kafka import KafkaBroker
+
+Connect = Callable[..., penstock.Database]
+
+SCRIPT = """
+CREATE STREAM orders (id STRING KEY, customer STRING, euros DOUBLE)
+    WITH (KAFKA_TOPIC = 'orders', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
+CREATE TABLE spend AS SELECT customer, SUM(euros) AS total, COUNT(*) AS n FROM orders GROUP BY customer;
+CREATE STREAM large AS SELECT id, euros FROM orders WHERE euros > 10;
+CREATE TABLE by_id AS SELECT id, COUNT(*) AS n FROM orders GROUP BY id;
+"""
+
+
+def orders(count: int) -> list[dict[str, Any]]:
+    return [{"ID": f"k{i % 7}", "CUSTOMER": f"c{i % 3}", "EUROS": float(i)} for i in range(count)]
+
+
+def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for what other threads do."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+
+
+def test_queries_are_as_on_the_log_of_a_machine(connect: Connect) -> None:
+    """The same rows, with and without a re-keying; also after the database was closed and opened again."""
+    with penstock.connect(auto_offset_reset="earliest") as other:
+        other.execute(SCRIPT)
+        for _ in range(2):
+            other.insert("orders", orders(100))
+        other.wait_idle()
+        questions = ["SELECT * FROM spend ORDER BY customer", "SELECT * FROM by_id ORDER BY id"]
+        expected = [other.sql(question).fetchall() for question in questions]
+    database = connect()
+    database.execute(SCRIPT)
+    database.insert("orders", orders(100))
+    assert database.wait_idle(60)
+    database.close()
+    again = connect()
+    again.insert("orders", orders(100))
+    assert again.wait_idle(60)
+    assert [again.sql(question).fetchall() for question in questions] == expected
+    assert again.sql("SELECT n FROM by_id WHERE id = 'k1'").fetchall() == [(30,)]
+
+
+def test_topics_of_others_are_read_and_written(connect: Connect, kafka_broker: KafkaBroker) -> None:
+    """A producer and a consumer that know nothing of Penstock; keys lie where Kafka's partitioner has them."""
+    kafka_broker.database.create_topic("clicks", partitions=3)
+    sender = confluent_kafka.Producer({"bootstrap.servers": kafka_broker.address, "partitioner": "murmur2_random"})
+    for number in range(60):
+        sender.produce("clicks", json.dumps({"page": f"p{number % 4}"}), f"u{number % 5}", timestamp=1_000 + number)
+    assert sender.flush(30) == 0
+    database = connect()
+    database.execute(
+        """CREATE STREAM clicks (user STRING KEY, page STRING) WITH (KAFKA_TOPIC = 'clicks', VALUE_FORMAT = 'JSON');
+           CREATE TABLE counts WITH (KAFKA_TOPIC = 'counts') AS SELECT user, COUNT(*) AS n FROM clicks GROUP BY user;"""
+    )
+    assert database.wait_idle(60)
+    assert database.sql("SELECT * FROM counts ORDER BY user").fetchall() == [(f"u{i}", 12) for i in range(5)]
+    reader = confluent_kafka.Consumer(
+        {"bootstrap.servers": kafka_broker.address, "group.id": "g", "auto.offset.reset": "earliest"}
+    )
+    reader.subscribe(["counts"])
+    last: dict[str, int] = {}
+    places: dict[str, set[int]] = {}
+
+    def read() -> bool:
+        for message in reader.consume(100, 0.2):
+            assert message.error() is None
+            last[message.key().decode()] = json.loads(message.value())["N"]
+            places.setdefault(message.key().decode(), set()).add(message.partition())
+        return last == {f"u{i}": 12 for i in range(5)}
+
+    until(read)
+    reader.close()
+    for key, found in places.items():
+        sent = kafka_broker.database.consume("clicks")
+        assert found == {record.partition for record in sent if record.key == key.encode()}
+
+
+def test_two_processes_share_statements_and_partitions(connect: Connect) -> None:
+    """A statement given to one runs on both; each has some partitions; one that ends leaves them to the other."""
+    one, two = connect("one"), connect("two")
+    one.execute(SCRIPT)
+    until(lambda: "BY_ID" in two.catalog.sources)
+    two.execute("CREATE STREAM small AS SELECT id, euros FROM orders WHERE euros < 10;")
+    until(lambda: "SMALL" in one.catalog.sources)
+    query = next(q for q in one.queries if "BY_ID" in q)
+
+    def mine(database: penstock.Database) -> set[int]:
+        shares = database._engine.host.run(query).shares
+        assert shares is not None
+        return set() if shares.moved else set(shares.mine)
+
+    until(lambda: mine(one) | mine(two) == {0, 1} and bool(mine(one)) and bool(mine(two)))
+    for database in (one, two):
+        database.insert("orders", orders(70))
+
+    def counted() -> int:
+        found: dict[bytes | None, int] = {}
+        for record in one.consume("BY_ID"):
+            found[record.key] = json.loads(record.value)["N"]
+        return sum(found.values())
+
+    until(lambda: counted() == 140)
+    answers = []
+    for number in range(7):
+        for database in (one, two):
+            try:
+                answers.append(database.sql(f"SELECT n FROM by_id WHERE id = 'k{number}'").fetchall())
+            except StatementError as error:
+                assert "only some partitions" in str(error)
+    assert answers == [[(20,)]] * 7
+    shown = one.execute("SHOW QUERIES;")[0].rows
+    own = next(row for row in shown if row[0] == query)
+    assert "this process" in own[-1]
+    assert "penstock-shop-" in own[-1]
+    with pytest.raises(StatementError, match=r"penstock-shop-.* at"):
+        one.sql("SELECT * FROM by_id")
+
+
+def test_statements_of_two_processes_at_once_come_one_after_the_other(connect: Connect) -> None:
+    """Whichever is second sees the first: the same name is taken once."""
+    one, two = connect("one"), connect("two")
+    one.execute("CREATE STREAM s (a INTEGER) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'JSON');")
+    with pytest.raises(StatementError, match="already"):
+        two.execute("CREATE STREAM s (a INTEGER) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'JSON');")
+    for number in range(4):
+        (one, two)[number % 2].execute(f"CREATE STREAM s{number} AS SELECT a FROM s;")
+    until(lambda: set(one.catalog.sources) == set(two.catalog.sources))
+    assert len(one.queries) == 4
+
+
+def test_services_do_not_see_each_other(connect: Connect) -> None:
+    """Their topics are one cluster's, their statements are not."""
+    connect("one").execute(SCRIPT)
+    other = connect("other", service_id="other")
+    assert not other.queries
+    assert "orders" in other.topic_names()
+    other.execute("CREATE STREAM orders (id STRING KEY) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON');")
+
+
+def test_the_order_of_arrival_is_refused(connect: Connect) -> None:
+    """With the reason: Kafka has none over partitions."""
+    database = connect(None)
+    database.execute("CREATE STREAM s (a INTEGER) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'JSON');")
+    with pytest.raises(UnsupportedError, match="in which order records of several partitions arrived"):
+        database.execute("SET 'processing.order' = 'arrival'; CREATE STREAM t AS SELECT * FROM s;")
+
+
+def test_properties_of_the_client_are_kept_nowhere(connect: Connect) -> None:
+    """Not in the journal, not in SHOW PROPERTIES, not in what the database says of itself."""
+    database = connect(settings={"security.protocol": "plaintext", "sasl.password": "secret-word"})
+    database.execute(SCRIPT)
+    entries = [str(entry) for entry in database._engine.journal.entries()]
+    shown = [str(result) for result in database.execute("SHOW PROPERTIES;")]
+    assert not any("secret-word" in text for text in [*entries, *shown, repr(database), repr(database._opened.how)])
+
+
+def test_nobody_answers() -> None:
+    """A clear error, soon, that says where."""
+    with pytest.raises(StorageError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
+        penstock.connect(kafka="127.0.0.1:1", service_id="shop", settings={"socket.timeout.ms": 1000})
+
+
+def test_a_service_id_has_letters_and_digits() -> None:
+    """It is part of topics' names."""
+    with pytest.raises(StatementError, match="service id"):
+        penstock.connect(kafka="127.0.0.1:1", service_id="a b")
+    with pytest.raises(StatementError, match="log in Kafka"):
+        penstock.connect(service_id="shop")
