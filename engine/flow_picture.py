@@ -115,7 +115,7 @@ class _Box:
     """A box with its size in px."""
 
     def __init__(self, node: FlowBox) -> None:
-        self.kind = node.kind
+        self.kind: Kind = node.kind
         self.head = node.title if node.kind == "operator" else f"{node.kind} {node.title}"
         self.lines = [part for detail in node.details for part in textwrap.wrap(detail, _TEXT_WIDTH) or [""]]
         longest = max(len(self.head), *map(len, self.lines), 0) if self.lines else len(self.head)

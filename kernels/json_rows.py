@@ -74,9 +74,12 @@ def objects_to_columns(texts: Any, keys: Mapping[str, int | None], types: Sequen
                 address(valid[column], np.uint8, n, write=True),
             )
     read = _rows(data.address, address(ends, np.int32, n + 1), n, table.ctypes.data, len(keys))
-    nulls = {column: int(table[number, 7]) for number, column in enumerate(keys.values()) if column is not None}
+    nulls = [read] * len(types)  # (a column that no key gives)
+    for number, column in enumerate(keys.values()):
+        if column is not None:
+            nulls[column] = int(table[number, 7])
     return read, [
-        _column(kind, read, nulls.get(column, read), valid[column][:read], outs[column], octets[column])
+        _column(kind, read, nulls[column], valid[column][:read], outs[column], octets[column])
         for column, kind in enumerate(types)
     ]
 

@@ -87,7 +87,7 @@ def bars_html(columns: Sequence[str], rows: Sequence[Sequence[Any]], live: LiveR
         parts = []
         for place, value in enumerate(cells):
             text = html.escape("NULL" if value is None else str(value))
-            if place in most and _drawn(value) and most[place]:
+            if value is not None and place in most and _drawn(value) and most[place]:
                 share = abs(float(value)) / most[place]
                 bar = f"display:inline-block;height:.7em;width:{share * 12:.2f}em;background:#4477aa;margin-left:.5em"
                 parts.append(f'<td style="text-align:left">{text}<span aria-hidden="true" style="{bar}"></span></td>')

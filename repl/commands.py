@@ -46,9 +46,11 @@ class Console(Protocol):
     @property
     def is_terminal(self) -> bool:
         """Whether a person sees what is written."""
+        ...
 
     def width(self) -> int:
         """Columns that a table may have."""
+        ...
 
     jobs: Jobs
     """Push queries behind the prompt."""

@@ -151,6 +151,7 @@ class Aggregator(Protocol):
     def picks_from(self) -> int | None:
         """From which argument on ``scan`` takes a `Later`, too, of which it asks for few rows if ``every`` is false; None if
         it does not."""
+        ...
 
     @property
     def nested_state(self) -> bool:

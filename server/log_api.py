@@ -107,13 +107,12 @@ class LogApi:
             raise ApiError(BAD_REQUEST, "reset is none, earliest or latest")
         pieces = self._pieces(topic, places["partition"], places["offset"], reset)
         run = self._service.workers.run
-        first = await run(next, pieces)
+        first: bytes = await run(lambda: next(pieces))
         await request.start(200, ARROW)
         request.lasts()
-        piece: bytes | None = first
-        while piece is not None:
+        await request.write(first)
+        while (piece := await run(lambda: next(pieces, b""))) != b"":
             await request.write(piece)
-            piece = await run(next, pieces, None)
         await request.write(b"", more=False)
 
     def _pieces(self, topic: str, partition: int | None, offset: int | None, reset: str) -> Iterator[bytes]:

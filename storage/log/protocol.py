@@ -237,9 +237,11 @@ class Membership(Protocol):
     @property
     def assigned(self) -> frozenset[int]:
         """The partitions that are this process's now."""
+        ...
 
     def owners(self) -> Mapping[int, str]:
         """Which process has each partition, by name.  Raises: StorageError."""
+        ...
 
     def leave(self) -> None:
         """Give them up."""
@@ -256,6 +258,7 @@ class Log(Protocol):
     @property
     def measures(self) -> CommitMeasures | None:
         """What commits have cost since it was opened; None where it does not know that (its files are elsewhere)."""
+        ...
 
     @property
     def foreign(self) -> bool:
@@ -307,6 +310,7 @@ class Log(Protocol):
             alone: it happens only if no other transaction of this name, of any process, has been begun since; else its
                 commit is a `PartitionsLostError`.
         """
+        ...
 
     def join(
         self, group: str, topics: Sequence[str], changed: Callable[[frozenset[int]], None], *, whole: bool
@@ -319,9 +323,11 @@ class Log(Protocol):
                 is not when it returns.
             whole: one process gets all partitions, and the others none.
         """
+        ...
 
     def own_end(self, topic: str, partition: int) -> int:
         """The offset after the last record that this process has committed there; 0 if there is none that it knows of."""
+        ...
 
     def settle(self, partitions: Sequence[TopicPartition]) -> None:
         """Wait until what others may have begun to commit in these partitions has happened, or never will."""
