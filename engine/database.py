@@ -35,6 +35,7 @@ from .long_work import tell
 from .opened import PROCESSING_LOG, Opening, opened
 from .parameters import Parameters
 from .plan.explain import explain as plan_text
+from .query_options import QueryOptions
 from .results import Message, Result, Submitted, Table
 from .session import Session
 from .session_state import SessionState
@@ -93,14 +94,14 @@ def connect(
     place = None
     servers = given.pop("bootstrap.servers", None)
     kafka = kafka if servers is None else str(servers)
+    client = {} if kafka is None else {name: given.pop(name) for name in list(given) if is_client_property(name)}
+    chosen = Settings(given)
     if kafka is not None:
-        client = {name: given.pop(name) for name in list(given) if is_client_property(name)}
-        place = KafkaPlace(kafka, service_id or str(given.get("ksql.service.id", "default_")), client)
+        place = KafkaPlace(kafka, service_id or QueryOptions.of(chosen).service_id, client)
     elif service_id is not None:
         raise StatementError(
             "a service id is for a log in Kafka", suggestion="connect(kafka='host:9092', service_id='shop')"
         )
-    chosen = Settings(given)
     database: Database | None = None
     try:
         with interrupts.DEFERRED:

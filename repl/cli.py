@@ -100,7 +100,7 @@ def _kafka(options: argparse.Namespace) -> dict[str, str]:
     if getattr(options, "kafka_servers", None) is not None:
         found["bootstrap.servers"] = options.kafka_servers
     if getattr(options, "service_id", None) is not None:
-        found["ksql.service.id"] = options.service_id
+        found.update({"ksql.service.id": options.service_id})
     return found
 
 

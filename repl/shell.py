@@ -25,6 +25,8 @@ Write = Callable[[str], None]
 _FOR_PEOPLE = ("table", "vertical", "chart")
 FILE_WIDTH = 1_000_000
 """Columns of a table in a file, where nothing has to be folded."""
+_OFFSET_RESET = "auto.offset.reset"
+"""Told to a person only: what a query does follows its typed options."""
 
 
 class Shell:
@@ -251,7 +253,7 @@ class Shell:
 
     def _starts_late(self) -> bool:
         """Whether new queries read only what comes after them."""
-        return bool(self.database.settings.get("auto.offset.reset") == "latest")
+        return bool(self.database.settings[_OFFSET_RESET] == "latest")
 
     def _say_what_is_passed_over(self, outcome: Any) -> None:
         """Tell a person that a new query has not read the records that are there, which surprises everybody once."""

@@ -103,6 +103,9 @@ def test_readings_are_downsampled() -> None:
         else:
             sums.setdefault((reading["sensor"], start), []).append(reading["celsius"])
     assert late == missed > 0
+    closed = {place for place in sums if place[1] + 60_000 + 120_000 <= clock[partitions[place[0]]]}
+    assert 0 < len(closed) < len(sums)  # the last minutes are not final yet
+    sums = {place: values for place, values in sums.items() if place in closed}
     assert {(sensor, start): n for sensor, start, n, _ in found} == {place: len(values) for place, values in sums.items()}
     for sensor, start, _, celsius in found:
         assert celsius == pytest.approx(sum(sums[sensor, start]) / len(sums[sensor, start]))

@@ -55,7 +55,7 @@ def test_faults_are_underlined_before_enter(opened: Open) -> None:
     screen.type("SELECT item,\rSUM(prce) FROM orders GROUP BY item EMIT CHANGES ")
     screen.until("Did you mean PRICE?")
     assert screen.styled("underscore") == ["prce"]
-    assert "line 2, column 5: SELECT column PRCE does not exist" in screen.lines[-1]
+    screen.until("line 2, column 5: SELECT column PRCE does not exist")
     screen.type(LEFT * len("ce) FROM orders GROUP BY item EMIT CHANGES "))
     screen.read(0.3)
     screen.type("i")
@@ -118,12 +118,12 @@ def test_completion_menus(opened: Open) -> None:
         screen.read(0.3)
         screen.type("\t")
         screen.until(lambda s, offered=offered: all(word in " ".join(s.lines[:-1]) for word in offered))
-        menu = " ".join(line for line in screen.lines[1:-1] if "...>" not in line)
+        menu = " ".join(line for line in screen.lines[:-1] if not line.startswith("penstock>") and "...>" not in line)
         assert not [word for word in not_offered if f" {word} " in f" {menu} "], screen.text
         screen.type("\x03")
         screen.read(0.5)
         screen.type("CLEAR\r")
-        screen.until(lambda s: s.lines[0] == "penstock>" and not any(s.lines[1:-1]))
+        screen.until(lambda s: [line for line in s.lines[:-1] if line] == ["penstock>"])
 
 
 def test_a_live_table_changes_in_place(opened: Open) -> None:
@@ -259,7 +259,7 @@ def test_the_demo(opened: Open) -> None:
     screen.until("The payments go on")
     screen.until("penstock>")
     screen.type("SELECT COUNT(*) AS n FROM payments;\r")
-    screen.until("(1 row)")
+    screen.until(lambda s: "(1 row)" in s.text and s.text.count("penstock>") == 2)
     screen.type("\x04")
     assert screen.end() == 0
 
