@@ -117,13 +117,13 @@ def test_completion_menus(opened: Open) -> None:
         screen.type(typed)
         screen.read(0.3)
         screen.type("\t")
-        screen.until(lambda s, offered=offered: all(word in " ".join(s.lines[:-1]) for word in offered))
-        menu = " ".join(line for line in screen.lines[:-1] if not line.startswith("penstock>") and "...>" not in line)
+        screen.until(lambda s, offered=offered: all(word in s.text for word in offered))
+        menu = " ".join(line for line in screen.lines if not line.startswith("penstock>") and "...>" not in line)
         assert not [word for word in not_offered if f" {word} " in f" {menu} "], screen.text
         screen.type("\x03")
         screen.read(0.5)
         screen.type("CLEAR\r")
-        screen.until(lambda s: [line for line in s.lines[:-1] if line] == ["penstock>"])
+        screen.until(lambda s: [line for line in s.lines if line and "help for help" not in line] == ["penstock>"])
 
 
 def test_a_live_table_changes_in_place(opened: Open) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import httpx
@@ -57,10 +58,13 @@ def test_metrics_go_to_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
             assert database.wait_idle(20)
             httpx.get(f"{server.url}/info")
             query = next(iter(database.queries))
-            seen = collected()
+            duration = "penstock_http_request_duration_seconds_count"  # (of a request whose answer has been sent)
+            deadline = time.monotonic() + 20
+            while duration not in (seen := collected()) and time.monotonic() < deadline:
+                time.sleep(0.05)
             assert ({"query": query}, 1) in seen["penstock_query_records_read_total"]
             assert seen["penstock_sources"] and seen["penstock_fsyncs_total"]
-            assert ({"route": "/info"}, 1) in seen["penstock_http_request_duration_seconds_count"]
+            assert ({"route": "/info"}, 1) in seen[duration]
         assert not any(collected().values())
     provider.shutdown()
 
