@@ -17,7 +17,6 @@ import pyarrow as pa
 from ...runtime import exact_sums
 from ...runtime.batch import Bools
 from ...runtime.kernel import Segments, State, StateField
-from ...runtime.segmented import final_sums, running_sums
 from .. import types as t
 from .aggregate_numeric import add_up, signs
 from .aggregate_values import mask_of_nulls
@@ -75,7 +74,7 @@ class Deviation:
         old, counts, squares, *sums = self._as_sums(state)
         present = ~mask_of_nulls(arguments[0])
         x = _exact(arguments[0], present)
-        counts, running_counts = _counted(segments, counts, present, undo, every)
+        counts, running_counts = add_up(segments, counts, signs(present, undo), every)
         values, running_values = _summed(sums[:3], segments, x, undo, every)
         products, running_products = _summed(sums[3:], segments, _products(x, x), undo, every)
         final = [old, counts, squares, *values, *products]
@@ -234,7 +233,7 @@ class Correlation:
     ) -> tuple[State, State | None]:
         present = ~(mask_of_nulls(arguments[0]) | mask_of_nulls(arguments[1]))
         x, y = (_exact(a, present) for a in arguments)
-        counts, running_counts = _counted(segments, state[5], present, undo, every)
+        counts, running_counts = add_up(segments, state[5], signs(present, undo), every)
         added = (x, y, _products(x, x), _products(y, y), _products(x, y))
         sums = [_summed(s, segments, v, undo, every) for s, v in zip(self._sums(state), added)]
         final = self._state([f for f, _ in sums], counts)
@@ -257,15 +256,6 @@ class Correlation:
             mantissas, c = np.frexp(shared)
             ratio = np.ldexp(mantissas / below, c + shared_exponents - (exponents - odd) // 2)
         return pa.array(np.clip(ratio, -1.0, 1.0))
-
-
-def _counted(segments: Segments, counts: Any, present: Bools, undo: Bools | None, every: bool) -> tuple[Any, Any | None]:
-    """How many rows there are after the batch, and after every row."""
-    steps = present.astype(np.int64) if undo is None else np.where(present, np.where(undo, -1, 1), 0)
-    if not every:
-        return final_sums(segments, counts, steps), None
-    running = running_sums(segments, counts, steps)
-    return final_sums(segments, counts, steps), running
 
 
 def _summed(state: State, segments: Segments, parts: Parts, undo: Bools | None, every: bool) -> tuple[State, State | None]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...kernels.sessions import InOrder
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateField, StateStore
@@ -35,7 +36,7 @@ from .group_states import (
 )
 from .session_merges import merge_one_by_one, sessions_in_order
 from .session_output import Emissions
-from .sessions import Session, SessionRows
+from .sessions import Session
 from .suppress import PUT_OUT, ClosingWindows, emission_order, held_back, put_out_field
 
 STORE = "sessions"
@@ -196,14 +197,14 @@ class SessionAggregate(Operator):
         arguments = self._states.arguments(batch.columns)
         if len(in_order.rows):
             self._take_in_order(in_order, segments, arguments, keys, group_slots, slots, emissions)
-        if len(in_order.other_groups):
-            others = in_order.other_groups
+        others = np.flatnonzero(in_order.other)
+        if len(others):
             self._take_in_others(others, batch, times, hidden_until, segments, arguments, keys, group_slots, emissions)
         return emissions
 
     def _take_in_order(
         self,
-        found: SessionRows,
+        found: InOrder,
         segments: Segments,
         arguments: list[list[Any]],
         keys: list[Any],
@@ -234,7 +235,7 @@ class SessionAggregate(Operator):
         if not self._final:
             emissions.add_in_order(found, initial, final, running)
 
-    def _note_starts(self, found: SessionRows, group_slots: Int64s) -> None:
+    def _note_starts(self, found: InOrder, group_slots: Int64s) -> None:
         """The last new session of each group becomes its latest, what was latest before an earlier one."""
         new = np.flatnonzero(~found.continues)
         groups = found.groups[new]

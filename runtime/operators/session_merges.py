@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...kernels.sessions import in_order
+from ...kernels.sessions import InOrder, in_order
 from ..batch import Int64s
 from ..kernel import Segments
 from ..windows import SessionWindows
 from .group_states import NO_TIME, GroupStates
 from .session_output import Emissions
-from .sessions import Session, SessionRows
+from .sessions import Session
 
 
 def sessions_in_order(
@@ -29,7 +29,7 @@ def sessions_in_order(
     ends: Int64s,
     windows: SessionWindows,
     hidden_until: Int64s,
-) -> SessionRows:
+) -> InOrder:
     """Find the sessions of all groups, and the groups for which that needs care: those with a row that reaches back behind
     the start of its group's latest session, would join a hidden one, or is late.
 
@@ -38,7 +38,7 @@ def sessions_in_order(
         starts, ends: per group, the bounds of its latest session, `NO_TIME` if it has none.
         hidden_until: per row; sessions that end at or before it cannot be joined.
     """
-    found = in_order(
+    return in_order(
         segments.groups,
         timestamps,
         times,
@@ -48,19 +48,6 @@ def sessions_in_order(
         gap=windows.gap_ms,
         open_=windows.gap_ms + windows.grace_ms,
         nowhere=NO_TIME,
-    )
-    return SessionRows(
-        rows=found.rows,
-        sessions=found.sessions,
-        starts_new=found.begins,
-        ends_before=found.ends_before,
-        ends_after=found.ends_after,
-        groups=found.groups,
-        starts=found.starts,
-        ends=found.ends,
-        first_ends=found.first_ends,
-        continues=found.continues,
-        other_groups=np.flatnonzero(found.other),
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...kernels.sessions import InOrder
 from ..batch import Bools, Int64s
 from ..kernel import State
 from ..state_values import joined
 from .group_states import GroupStates
-from .sessions import Session, SessionRows
+from .sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,7 @@ class Emissions:
         """``second``: 0 for tombstones, 1 for sessions, which come after the tombstones of their row."""
         self._parts.append((rows, np.full(len(rows), second, np.int64), starts, ends, results, before))
 
-    def add_in_order(
-        self, found: SessionRows, initial: list[State], final: list[State], running: list[State] | None
-    ) -> None:
+    def add_in_order(self, found: InOrder, initial: list[State], final: list[State], running: list[State] | None) -> None:
         """The sessions of in-order groups: states before and after the batch and, if every update counts, after each row."""
         old = self._add_states(initial, len(found.starts))
         if running is None:
@@ -75,13 +74,13 @@ class Emissions:
         here = new + np.arange(len(sessions), dtype=np.int64)
         had = np.where(previous >= 0, new + previous, old + sessions)
         starts = found.starts[sessions]
-        moved = ~found.starts_new & (starts < found.ends_after)
+        moved = ~found.begins & (starts < found.ends_after)
         nothing = np.full(int(moved.sum()), -1, np.int64)
         self._add(found.rows[moved], 0, starts[moved], found.ends_before[moved], nothing, had[moved])
-        before = np.where(moved | found.starts_new, -1, had)
+        before = np.where(moved | found.begins, -1, had)
         self._add(found.rows, 1, starts, found.ends_after, here, before)
 
-    def _add_final(self, found: SessionRows, old: int, new: int) -> None:
+    def _add_final(self, found: InOrder, old: int, new: int) -> None:
         count = len(found.starts)
         numbers = np.arange(count, dtype=np.int64)
         rows = np.empty(count, np.int64)

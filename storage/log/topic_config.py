@@ -19,14 +19,14 @@ Kafka's other names are refused, each with its reason: none is taken and ignored
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...errors import StatementError, UnsupportedError
+from ...errors import StatementError, StorageError, UnsupportedError
 from .protocol import TopicConfig
 
-__all__ = ["CONFIG_NAMES", "described", "with_config"]
+__all__ = ["CONFIG_NAMES", "check_grown", "described", "with_config"]
 
 _INT_MAX = 2**31 - 1
 _LONG_MAX = 2**63 - 1
@@ -132,3 +132,24 @@ def described(config: TopicConfig) -> dict[str, str]:
         value = getattr(config, number.field)
         found[name] = "-1" if value is None else str(value)
     return dict(sorted(found.items()))
+
+
+def check_grown(topic: str, old: Any | None, new: Any | None, *, takes: Callable[[Any], bool] = lambda kind: True) -> None:
+    """A topic's values stay what they are, or gain fields at the end.
+
+    Args:
+        old, new: types of the values, see `TopicConfig.value_type`.
+        takes: whether the log takes a type that has grown.
+
+    Raises:
+        StorageError: they would become something else.
+    """
+    grown = old == new or (
+        old is not None
+        and new is not None
+        and new.num_fields >= old.num_fields
+        and all(new.field(i) == old.field(i) for i in range(old.num_fields))
+        and takes(new)
+    )
+    if not grown:
+        raise StorageError(f"the values of the topic {topic!r} are {old}; they may gain fields at the end, not become {new}")

@@ -29,6 +29,7 @@ from ..protocol import (
     TopicPartition,
     Transaction,
 )
+from ..topic_config import check_grown
 from .membership import KafkaMembership
 from .parts import Parts
 from .reading import Follower, OutsideError
@@ -106,9 +107,8 @@ class KafkaLog:
     # --- topics ------------------------------------------------------------------------------------------------------
 
     def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
-        """See `protocol.Log.create_topic`.  One of the engine's own may have been made by another process of the service
-        at this
-        moment: that is no error."""
+        """See `protocol.Log.create_topic`.  One of the engine's own may have been made by another process of the service at
+        this moment: that is no error."""
         self._parts.check_open()
         try:
             self._topics.create(name, config)
@@ -122,17 +122,7 @@ class KafkaLog:
         old = self._topics.need(name)
         if config.partitions < old.partitions:
             raise StorageError(f"the topic {name!r} has {old.partitions} partitions, and keeps them")
-        have, want = old.value_type, config.value_type
-        grown = have == want or (
-            have is not None
-            and want is not None
-            and want.num_fields >= have.num_fields
-            and all(want.field(i) == have.field(i) for i in range(have.num_fields))
-        )
-        if not grown:
-            raise StorageError(
-                f"the values of the topic {name!r} are {have}; they may gain fields at the end, not become {want}"
-            )
+        check_grown(name, old.value_type, config.value_type)
         if config.partitions > old.partitions and self._has_keys(name, old.partitions):
             raise StorageError(
                 f"the topic {name!r} has records with keys, which would be in two partitions",

@@ -115,11 +115,6 @@ class Follower:
                 self._tails[place].asked_s = now
             return {place: self._tails[place].end for place in places}
 
-    def known_end(self, place: Place) -> int | None:
-        """How far a followed partition has been read; None if it is not followed."""
-        tail = self._tails.get(place)
-        return None if tail is None else tail.end
-
     def read(self, place: Place, offset: int, rows_max: int, bytes_max: int | None) -> FetchedRecords | None:
         """Records from ``offset`` on, if they are here; None if not."""
         with self._guard:

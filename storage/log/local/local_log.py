@@ -36,6 +36,7 @@ from ..protocol import (
     Transaction,
 )
 from ..settings import LogSettings
+from ..topic_config import check_grown
 from .commit.committer import Committer
 from .commit.contents import Contents
 from .commit.recovery import recover
@@ -176,18 +177,9 @@ class LocalLog:
                 raise StorageError(f"the topic {name!r} has {topic.config.partitions} partitions, and keeps them")
             if more:
                 check_unkeyed(topic.partitions, looked_at, topic.config.value_type)
-            old, new = topic.config.value_type, config.value_type
-            grown = old == new or (
-                old is not None
-                and new is not None
-                and new.num_fields >= old.num_fields
-                and all(new.field(i) == old.field(i) for i in range(old.num_fields))
-                and not fields_hold_dictionaries(new)
+            check_grown(
+                name, topic.config.value_type, config.value_type, takes=lambda kind: not fields_hold_dictionaries(kind)
             )
-            if not grown:
-                raise StorageError(
-                    f"the values of the topic {name!r} are {old}; they may gain fields at the end, not become {new}"
-                )
             have = len(topic.partitions)
             self._files.make_directories([partition_directory(name, topic.id, have + i) for i in range(more)])
             self.committer.record(TopicDefined(name, state_of(config, topic.id, more)))
