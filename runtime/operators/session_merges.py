@@ -92,8 +92,13 @@ def merge_one_by_one(
             merged.stored += session.stored if session.changed else [session]
         if emissions.every:
             emissions.add_merge(row, ts, merged, joined)
-        # A hidden session that starts at the same instant is replaced, as it would be in the store.
-        sessions = [s for s in sessions if s not in joined and s.start != start]
+        # A hidden session that starts at the same instant is replaced, as it would be in the store.  What was put out of it
+        # stays, as no window of the new one is its; so a step that made it puts it out, too.
+        sessions = [s for s in sessions if s not in joined]
+        for session in sessions:
+            if session.start == start and session.changed and session.end != end and not emissions.every:
+                emissions.add_merged(session)
+        sessions = [s for s in sessions if s.start != start]
         sessions.append(merged)
         sessions.sort(key=lambda s: s.start)
     if not emissions.every:

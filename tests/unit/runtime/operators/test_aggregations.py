@@ -335,6 +335,24 @@ def test_session_aggregate(build: Any, data: st.DataObject, final: bool) -> None
     assert [o.context.counters.late for o in made] == [late, late]
 
 
+@pytest.mark.parametrize("cuts", [[], [2], [3], [1, 2, 3]])
+def test_a_session_that_is_replaced_was_put_out(build: Any, cuts: list[int]) -> None:
+    """A hidden session and the one that begins at its instant come in one step or in several: both are in the output."""
+    rows = [("a", 39, 0), ("b", 38, 0), ("b", 39, 0), ("b", 38, 0)]
+    windows = SessionWindows(1, 0)
+    expected, late = sessions_reference(rows, windows, final=False, retention_ms=1)
+
+    def make(every: bool) -> Operator:
+        context = OperatorContext("S", every_update=every)
+        bounds = ("WINDOWSTART", "WINDOWEND")
+        return SessionAggregate(
+            context, BOUNDED, 1, calls(), windows, retention_ms=1, final=False, before=True, extras=bounds
+        )
+
+    assert late == 0
+    check(make, events(build, rows), expected, cuts)
+
+
 @pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize("cuts", [[], [5], [3, 5]])
 def test_a_session_around_one_that_can_no_longer_be_joined(build: Any, cuts: list[int], final: bool) -> None:
