@@ -546,7 +546,7 @@ class QueryHandle:
 
     def progress(self) -> Progress:
         """What it has read, used, dropped and written, and how far it is.  Raises: KeyError, once it is terminated."""
-        return self.database._engine.host.run(self.id).progress()
+        return self.database._engine.host.run(self.id).status.progress
 
     def explain(self) -> str:
         """Its plan."""

@@ -111,7 +111,7 @@ def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda sourc
         if query.sink not in shown or not all(name in shown for name in query.sources):
             continue
         run = engine.host.run(query.id)
-        progress, positions = run.progress(), run.positions
+        progress, positions = run.status.progress, run.status.positions
         account = progress.account
         own = f"query:{query.id}"
         counts = {"read": account.read, "written": account.written, "late": account.late, "bad": account.bad}

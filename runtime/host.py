@@ -21,7 +21,8 @@ from .lookups import PointReader
 from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
 from .push_queries import PushQueries
-from .query.lifecycle import COPY_OF, QueryRun
+from .query.assembly import COPY_OF
+from .query.lifecycle import QueryRun
 from .query.recovery import Checkpoints, NoCheckpoints
 from .query.services import Services
 from .scheduler import Scheduler
@@ -158,7 +159,7 @@ class QueryHost:
             run.pause()
         self._runs[query_id] = run
         self._scheduler.add(run, order)
-        old.forget_copies(run.copies)
+        old.parts.forget_copies(run.parts.copies)
         return run
 
     def _replace_shared(self, old: QueryRun, dataflow: Dataflow, order: int) -> QueryRun:
@@ -166,7 +167,7 @@ class QueryHost:
         paused = old.state == "PAUSED"
         old.stop()
         run = self.start(old.query_id, dataflow, order, paused=paused)
-        old.forget_copies(run.copies)
+        old.parts.forget_copies(run.parts.copies)
         return run
 
     def terminate(self, query_id: str) -> None:
@@ -185,8 +186,8 @@ class QueryHost:
         if self.log.capabilities.shared:  # other processes may know of newer statements
             return
         groups = {group for run in self._runs.values() for group in run.groups}
-        changelogs = {topic for run in self._runs.values() for topic in run.changelogs}
-        copies = {topic for run in self._runs.values() for topic in run.copies}
+        changelogs = {topic for run in self._runs.values() for topic in run.status.changelogs}
+        copies = {topic for run in self._runs.values() for topic in run.parts.copies}
         for topic, config in self.log.topics().items():
             if not config.internal:
                 continue  # somebody named it
@@ -316,8 +317,8 @@ class QueryHost:
             epoch = self.log.epoch
             if self._threads == 0:
                 self._scheduler.drain_one(run)
-            positions = run.positions
-            if run.is_in_place and all(positions.get(place, end) >= end for place, end in targets.items()):
+            positions = run.status.positions
+            if run.status.is_in_place and all(positions.get(place, end) >= end for place, end in targets.items()):
                 return
             if run.state == "ERROR":
                 raise DataError(f"query {run.query_id} has failed: {run.error}")
@@ -362,7 +363,7 @@ class QueryHost:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             epoch = self.log.epoch
-            behind = any(run.state == "RUNNING" and run.lag for run in self.runs.values()) or self.pushes.behind()
+            behind = any(run.state == "RUNNING" and run.status.lag for run in self.runs.values()) or self.pushes.behind()
             if not behind and self.log.epoch == epoch:
                 return
             left = None if deadline is None else deadline - time.monotonic()
@@ -379,7 +380,7 @@ class QueryHost:
             return False
         wanted = set(topics)
         readers = [r for r in self.runs.values() if wanted & r.reads]
-        return any(r.state == "RUNNING" and r.lag > UNREAD_ROWS_MAX for r in readers)
+        return any(r.state == "RUNNING" and r.status.lag > UNREAD_ROWS_MAX for r in readers)
 
     def close(self) -> None:
         """Stop everything after the steps in hand; nothing committed is lost.  Readers of push queries get what is there,

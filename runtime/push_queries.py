@@ -146,7 +146,7 @@ class PushQueries:
         running = self._made(query_id, feed, dataflow_for, resumption or NoLedger(), shape)
         if resumption is not None:
             feed.reader = resumption
-            resumption.begin(feed, running.run.positions)
+            resumption.begin(feed, running.run.status.positions)
         self._pushes[query_id] = _Push(feed, dataflow_for, number, running, resumption)
         self._schedule(running, number)
         return Subscription(columns, feed, to_columns=to_columns, query_id=query_id)
@@ -170,7 +170,7 @@ class PushQueries:
             on_gap=readers.overtaken,
             on_taken=None if resumption is None else resumption.taken,
         )
-        shares = shape is not None and resumption is None and not run.keeps_stores
+        shares = shape is not None and resumption is None and not run.status.keeps_stores
         return _Running(run, readers, shape if shares else None)
 
     def _schedule(self, running: _Running, number: int) -> None:
@@ -203,7 +203,7 @@ class PushQueries:
         if not slow:
             return
         with running.run.lock:
-            reading = running.run.reading
+            reading = running.run.status.reading
             for feed in slow:
                 found = next(((i, p) for i, p in list(self._pushes.items()) if p.feed is feed), None)
                 if found is None or feed.finished or feed.limit_reached:
@@ -225,7 +225,7 @@ class PushQueries:
             for _ in range(_ATTEMPTS):
                 if leader.run.state != "RUNNING" or running.run.state != "RUNNING":
                     return
-                theirs, ours = leader.run.reading, running.run.reading
+                theirs, ours = leader.run.status.reading, running.run.status.reading
                 if theirs == ours:
                     break
                 behind = leader if _is_behind(theirs, ours) else running
@@ -297,7 +297,7 @@ class PushQueries:
     def behind(self) -> bool:
         """Whether one that runs, and whose reader has room, has not taken in all there is."""
         runnings = {id(p.running): p.running for p in list(self._pushes.values())}
-        return any(r.run.state == "RUNNING" and r.run.lag and r.readers.ready() for r in runnings.values())
+        return any(r.run.state == "RUNNING" and r.run.status.lag and r.readers.ready() for r in runnings.values())
 
 
 _Reading = Mapping[str, Mapping[TopicPartition, int]]

@@ -132,7 +132,7 @@ def _source_sections(context: Context, source: DataSource, details: dict[str, An
     else:
         rows = []
         for query_id in writers:
-            progress = context.host.run(query_id).progress()
+            progress = context.host.run(query_id).status.progress
             rows.append((query_id, progress.state, progress.account.written, progress.account.bad))
         sections.append(("Written by", Listing("writers", ("Query", "State", "Written", "Bad"), tuple(rows))))
     sections.append(("Records", _partitions(context, source.topic)))
@@ -170,7 +170,7 @@ def _positions(context: Context, query_ids: list[str], topic: str | None = None)
     rows: list[tuple[Any, ...]] = []
     for query_id in query_ids:
         run = context.host.run(query_id)
-        for (name, partition), position in sorted(run.positions.items()):
+        for (name, partition), position in sorted(run.status.positions.items()):
             if topic in (None, name):
                 unread = max(0, context.log.end_offset(name, partition) - position)
                 place = (query_id, run.state) if topic is not None else (name,)
@@ -183,7 +183,7 @@ def consumers(context: Context, topic: str) -> list[str]:
     """Ids of the persistent queries that read a topic, with the number of records they have not read."""
     found = []
     for query_id in context.catalog.queries:
-        places = {p: at for p, at in context.host.run(query_id).positions.items() if p[0] == topic}
+        places = {p: at for p, at in context.host.run(query_id).status.positions.items() if p[0] == topic}
         if places:
             unread = sum(max(0, context.log.end_offset(*place) - at) for place, at in places.items())
             found.append(f"{query_id} ({unread} unread)")
@@ -242,7 +242,7 @@ def describe_queries(context: Context, text: str) -> Description:
 
 
 def _describe_query(context: Context, query: QueryEntry, text: str) -> Description:
-    progress = context.host.run(query.id).progress()
+    progress = context.host.run(query.id).status.progress
     account = progress.account
     sections: Sections = [
         ("State", progress.state),

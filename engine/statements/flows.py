@@ -40,7 +40,7 @@ class Line:
 
 def lines(plan: PlanNode, run: QueryRun) -> list[Line]:
     """The lines of a plan in the order in which EXPLAIN shows them."""
-    flow, tallies = run.dataflow, run.tallies
+    flow, tallies = run.dataflow, run.status.tallies
     kept = _kept(run)
     found: list[Line] = []
     for number, (node, depth) in enumerate(_numbered(plan, 0)):

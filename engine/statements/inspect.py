@@ -71,7 +71,7 @@ def _queries(context: Context, text: str) -> Listing:
     names: tuple[str, ...] = ("Query", "State", "Reads", "Writes", "Unread", "Statement")
     for query in context.catalog.queries.values():
         run = context.host.run(query.id)
-        progress = run.progress()
+        progress = run.status.progress
         row = (query.id, progress.state, ", ".join(query.sources), query.sink, progress.lag, query.statement)
         rows.append(row if run.shares is None else (*row, _partitions(run.shares)))
     if context.log.capabilities.shared:

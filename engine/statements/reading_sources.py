@@ -70,8 +70,8 @@ def read_stream(context: Context, query: ast.Query, resolved: ResolvedQuery) -> 
     dataflow = to_dataflow(context, planned.plan, events_only(pieces.append), options)
     run = QueryRun("pull", dataflow, context.host.services, ledger=NoLedger())
     taken, limit = 0, resolved.limit
-    ends = {place: context.log.end_offset(*place) for place in run.positions}
-    while any(at < ends[place] for place, at in run.positions.items()):  # what is written meanwhile is not waited for
+    ends = {place: context.log.end_offset(*place) for place in run.status.positions}
+    while any(at < ends[place] for place, at in run.status.positions.items()):  # what is written meanwhile is not waited for
         interrupts.check()
         if (limit is not None and taken >= limit) or not run.step():
             break

@@ -120,7 +120,7 @@ def _of_query(context: Context, entry: QueryEntry, seen: set[str]) -> list[Findi
     if not found:
         found = [_nothing_found(case)]
     found = [replace(f, detail=f"{entry.id}: {f.detail}") for f in found]
-    if run.account.written == 0:
+    if run.status.account.written == 0:
         for name in dict.fromkeys(entry.sources):
             source = context.catalog.sources.get(name)
             if source is not None and not _records(context, source.topic) and _is_written(context, source):
@@ -151,9 +151,11 @@ class _Case:
 def _stopped(case: _Case) -> Iterator[Finding]:
     run, name = case.run, quote(case.entry.id)
     if run.state == "PAUSED":
-        yield Finding("paused", run.lag, f"the query is paused; {run.lag} records wait", f"RESUME {name};")
+        yield Finding("paused", run.status.lag, f"the query is paused; {run.status.lag} records wait", f"RESUME {name};")
     if run.state == "ERROR":
-        yield Finding("error", run.lag, f"the query has failed: {run.error}; {run.lag} records wait", f"RESUME {name};")
+        yield Finding(
+            "error", run.status.lag, f"the query has failed: {run.error}; {run.status.lag} records wait", f"RESUME {name};"
+        )
 
 
 def _inputs(case: _Case) -> Iterator[Finding]:
@@ -164,19 +166,21 @@ def _inputs(case: _Case) -> Iterator[Finding]:
             writers = context.writers(name)
             who = f"written by {', '.join(writers)}" if writers else "and no query writes it"
             yield Finding("empty input", 0, f"the topic {source.topic} of {name} has no records, {who}")
-    if run.state != "RUNNING" or not run.lag:
+    if run.state != "RUNNING" or not run.status.lag:
         return
     idle_ms, patience_s = run.dataflow.max_task_idle_ms, run.patience_s
     if idle_ms and patience_s is not None:
-        empty = sorted({f"{source.topic} partition {number}" for source, number, _, unread in run.unread if not unread})
+        empty = sorted(
+            {f"{source.topic} partition {number}" for source, number, _, unread in run.status.unread if not unread}
+        )
         yield Finding(
             "waiting for an input",
-            run.lag,
+            run.status.lag,
             f"max.task.idle.ms = {idle_ms}: for {patience_s:.1f} s yet it waits for records of {', '.join(empty)}",
             f"SET 'max.task.idle.ms' = '0'; {case.again()}",
         )
     else:
-        yield Finding("unread records", run.lag, "the query has not taken in all records yet: look again in a moment")
+        yield Finding("unread records", run.status.lag, "the query has not taken in all records yet: look again in a moment")
 
 
 def _skipped(case: _Case) -> Iterator[Finding]:
@@ -185,13 +189,13 @@ def _skipped(case: _Case) -> Iterator[Finding]:
     topics = context.log.topics()
     latest = passed = 0
     exact = True
-    for source, partition, position, _ in run.unread:
+    for source, partition, position, _ in run.status.unread:
         behind = position - context.log.start_offset(source.topic, partition)
         passed += behind
         exact = exact and topics[source.topic].cleanup_policy == "delete"
         if not source.from_beginning:
             latest += behind
-    skipped = min(latest, passed - run.account.read)
+    skipped = min(latest, passed - run.status.account.read)
     if skipped > 0:
         count = f"{skipped}" if exact else f"up to {skipped}"
         yield Finding(
@@ -203,7 +207,7 @@ def _skipped(case: _Case) -> Iterator[Finding]:
 
 
 def _filters(case: _Case) -> Iterator[Finding]:
-    account = case.run.account
+    account = case.run.status.account
     filters = [line for line in case.lines if isinstance(line.node, p.Filter)]
     dropping = [line for line in filters if line.rows_in and not line.rows_out]
     for line in dropping:
@@ -245,9 +249,9 @@ def _joins(case: _Case) -> Iterator[Finding]:
         node = line.node
         if not isinstance(node, p.StreamStreamJoin | p.StreamTableJoin | p.TableTableJoin | p.ForeignKeyJoin):
             continue
-        if node.type != "INNER" or line.rows_out or case.run.account.written:
+        if node.type != "INNER" or line.rows_out or case.run.status.account.written:
             continue
-        rows = line.rows_in or case.run.account.read
+        rows = line.rows_in or case.run.status.account.read
         if rows:
             yield Finding("join without matches", rows, compared(case.context, case.run, case.lines, number), "")
 
@@ -290,7 +294,7 @@ def _waiting(case: _Case) -> Iterator[Finding]:
 
 
 def _lost(case: _Case) -> Iterator[Finding]:
-    account, query_id = case.run.account, case.entry.id
+    account, query_id = case.run.status.account, case.entry.id
     if account.bad:
         reason = _newest_reason(case)
         yield Finding(
@@ -345,7 +349,7 @@ def _reason(message: dict[str, Any]) -> str:
 
 
 def _nothing_found(case: _Case) -> Finding:
-    account = case.run.account
+    account = case.run.status.account
     if account.written:
         statement = f"{_EARLIEST} SELECT * FROM {quote(case.entry.sink)} EMIT CHANGES;"
         return Finding(

@@ -136,8 +136,8 @@ def test_keys_and_values_of_nothing_and_of_16_mib(size: int, tmp_path: Path) -> 
         db.execute("CREATE TABLE T AS SELECT K, COUNT(*) AS N, LATEST_BY_OFFSET(V) AS L FROM S GROUP BY K;")
         db.insert("S", [{"K": text, "V": text, "ROWTIME": 1}])
         db.drain()
-        for durable in db._engine.host.run(next(iter(db.queries)))._keeper.stores:
-            db._engine.host.run(next(iter(db.queries)))._keeper.checkpoint(durable)
+        for durable in db._engine.host.run(next(iter(db.queries))).parts.keeper.stores:
+            db._engine.host.run(next(iter(db.queries))).parts.keeper.checkpoint(durable)
         db.create_topic("raw")
         db.produce("raw", key=text.encode(), value=text.encode(), headers=[("h", text.encode()), ("", b""), ("n", None)])
     with connect(tmp_path / "x", settings=SETTINGS, threads=0) as db:

@@ -192,7 +192,7 @@ def test_a_slow_subscriber_blocks_its_query_or_is_told() -> None:
         assert [r.values[0] for r in blocking] == list(range(count))
         dropping = db.subscribe("SELECT V FROM S EMIT CHANGES;", overflow="drop")
         deadline = time.monotonic() + PATIENCE_S
-        while any(run.lag for run in db._engine.host._scheduler.runs()) and time.monotonic() < deadline:
+        while any(run.status.lag for run in db._engine.host._scheduler.runs()) and time.monotonic() < deadline:
             time.sleep(0.05)
         seen = sum(1 for _ in iter(lambda: dropping.poll(0.0), None))
         assert seen == SUBSCRIPTION_ROWS_MAX

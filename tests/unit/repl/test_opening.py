@@ -73,7 +73,7 @@ def test_connect_reports_all_that_there_is(tmp_path: Path) -> None:
             db.insert("s", [{"k": i, "v": i} for i in range(50)])
             db.drain()
         (run,) = db._engine.host.runs.values()
-        run._keeper.checkpoint(run._keeper.stores[0])
+        run.parts.keeper.checkpoint(run.parts.keeper.stores[0])
         db.insert("s", [{"k": 1, "v": 1}])
         db.drain()
     seen: list[RecoveryProgress] = []

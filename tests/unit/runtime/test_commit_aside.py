@@ -137,7 +137,7 @@ def test_the_output_is_that_of_commits_at_the_end_of_each_step(log: Log, committ
     while run.step():
         pass
     assert written(log) == list(range(ROWS))
-    assert (run.account.read, run.account.written, run.lag) == (ROWS, ROWS, 0)
+    assert (run.status.account.read, run.status.account.written, run.status.lag) == (ROWS, ROWS, 0)
     assert log.positions("Q/S") == {("in", 0): ROWS}
 
 
@@ -146,10 +146,10 @@ def test_positions_and_lag_count_what_is_committed(log: Log, committer: ThreadPo
     run = start(log, committer)
     log.gate.clear()
     assert run.step()
-    assert (run.positions, run.lag) == ({("in", 0): 0}, ROWS)
+    assert (run.status.positions, run.status.lag) == ({("in", 0): 0}, ROWS)
     log.gate.set()
     assert len(table_of(run)) == 700
-    assert run.positions == {("in", 0): ROWS_PER_STEP}
+    assert run.status.positions == {("in", 0): ROWS_PER_STEP}
 
 
 def test_pausing_waits_for_the_commit(log: Log, committer: ThreadPoolExecutor) -> None:
@@ -176,7 +176,7 @@ def test_a_commit_that_fails_stops_the_query_and_what_was_computed_on_it_is_forg
     while run.step():
         pass
     assert written(log) == list(range(ROWS))
-    assert run.account.read == ROWS
+    assert run.status.account.read == ROWS
     assert table_of(run) == {k: max(v for v in range(k, ROWS, 700)) for k in range(700)}
 
 
@@ -194,11 +194,11 @@ def test_a_small_step_waits_for_its_commit_unless_others_are_to_be_stepped(log: 
     """With others its commit waits for theirs; the query's next step has it done."""
     run, together = start(log, None, rows_max=10), Together(log)  # type: ignore[arg-type]
     run.step()
-    assert run.positions == {("in", 0): 10}
+    assert run.status.positions == {("in", 0): 10}
     assert run.step(together=together)
-    assert run.positions == {("in", 0): 10}
+    assert run.status.positions == {("in", 0): 10}
     together.commit()
-    assert run.positions == {("in", 0): 20}
+    assert run.status.positions == {("in", 0): 20}
     while run.step(together=together):
         pass
     assert written(log) == list(range(ROWS))
@@ -209,10 +209,10 @@ def test_whoever_asks_does_not_wait_for_the_others(log: Log) -> None:
     runs, together = [start(log, None, rows_max=10, name=name) for name in "QRS"], Together(log)  # type: ignore[arg-type]
     assert all(run.step(together=together) for run in runs)
     assert len(table_of(runs[0])) == 10
-    assert [run.positions["in", 0] for run in runs] == [10, 10, 10]
+    assert [run.status.positions["in", 0] for run in runs] == [10, 10, 10]
     assert runs[1].step(together=together)
     runs[1].pause()
-    assert [run.positions["in", 0] for run in runs] == [10, 20, 10]
+    assert [run.status.positions["in", 0] for run in runs] == [10, 20, 10]
 
 
 def test_of_commits_done_together_one_that_fails_stops_its_own_query(log: Log) -> None:
@@ -226,11 +226,11 @@ def test_of_commits_done_together_one_that_fails_stops_its_own_query(log: Log) -
     with pytest.raises(StorageError, match="no space"):
         runs[1].settle()
     assert [run.state for run in runs] == ["RUNNING", "ERROR", "RUNNING"]
-    assert [run.positions["in", 0] for run in runs] == [10, 0, 10]
+    assert [run.status.positions["in", 0] for run in runs] == [10, 0, 10]
     runs[1].resume()
     while runs[1].step():
         pass
-    assert (runs[1].account.read, len(written(log))) == (ROWS, ROWS + 20)
+    assert (runs[1].status.account.read, len(written(log))) == (ROWS, ROWS + 20)
 
 
 def test_the_commits_of_many_queries_share_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,8 +267,8 @@ def test_an_account_from_before_is_read_and_goes_on(log: Log) -> None:
     transaction.set_positions("Q/S", {("in", 0): 7})
     transaction.commit()
     run = start(log, None, rows_max=10)
-    assert (run.account.read, run.account.written, run.account.late) == (7, 5, 0)
+    assert (run.status.account.read, run.status.account.written, run.status.account.late) == (7, 5, 0)
     run.step()
     again = start(log, None, rows_max=10)
-    assert (again.account.read, again.account.written) == (17, 15)
-    assert again.positions == {("in", 0): 17}
+    assert (again.status.account.read, again.status.account.written) == (17, 15)
+    assert again.status.positions == {("in", 0): 17}

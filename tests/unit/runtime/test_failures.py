@@ -92,17 +92,17 @@ def test_a_step_that_breaks_off_cannot_be_seen() -> None:
     log = make_log()
     host, run = broken(log, KeptCheckpoints())
     assert contents(run) == {1: 1}
-    assert (run.account.read, run.lag) == (1, 2)
+    assert (run.status.account.read, run.status.lag) == (1, 2)
     host.resume("Q")
     host.drain()
     assert contents(run) == {1: 2, 2: 2}
-    assert (run.account.read, run.account.written, rows_of(log)) == (3, 3, [(1, 1), (1, 2), (2, 2)])
+    assert (run.status.account.read, run.status.account.written, rows_of(log)) == (3, 3, [(1, 1), (1, 2), (2, 2)])
 
 
 def test_state_in_memory_that_is_lost_is_not_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine in memory has no changelog: if its state is too large to be marked, a query that broke off cannot be read
     or resumed, and says so."""
-    monkeypatch.setattr("penstock.runtime.query.lifecycle.MARKED_STATE_BYTES_MAX", 0)
+    monkeypatch.setattr("penstock.runtime.query.stepping.MARKED_STATE_BYTES_MAX", 0)
     host, run = broken(make_log(), None)
     with pytest.raises(DataError, match="memory"):
         contents(run)
@@ -160,7 +160,7 @@ def test_a_replaced_query_goes_on_where_each_of_its_inputs_was() -> None:
     replaced = host.replace("Q", twice(), 1)
     host.drain()
     assert sorted(rows_of(log)) == [(1, 1), (1, 1), (2, 2), (2, 2)]
-    assert replaced.account.read == 4
+    assert replaced.status.account.read == 4
 
 
 def test_a_failed_query_does_not_hold_up_the_others() -> None:
@@ -236,8 +236,8 @@ def test_a_checkpoint_that_fails_in_the_background_loses_nothing() -> None:
         run = host.start("Q", keeping(Fuse(DataError("never"))), 1)
         produce(log, [(1, 1)])
         host.drain()
-        for durable in run._keeper.stores:
-            run._keeper.checkpoint(durable)
+        for durable in run.parts.keeper.stores:
+            run.parts.keeper.checkpoint(durable)
         run.stop()
         again = QueryHost(log, checkpoints, threads=0).start("Q", keeping(Fuse(DataError("never"))), 1)
         assert contents(again) == {1: 1}
@@ -301,7 +301,7 @@ def test_a_push_query_that_reached_its_limit_reads_no_more() -> None:
     (run,) = host._scheduler.runs()
     produce(log, [(i, i) for i in range(5)])
     host.drain()
-    assert run.steps == 1 and subscription.poll() is not None
+    assert run.status.progress.steps == 1 and subscription.poll() is not None
 
 
 # --- clocks and waiting --------------------------------------------------------------------
@@ -347,10 +347,10 @@ def test_an_input_without_records_is_waited_for_no_longer_than_it_says() -> None
         clock.advance(499)
         assert not run.step(patient=True)
         clock.advance(1)
-        assert run.step(patient=True) and run.lag == 0
+        assert run.step(patient=True) and run.status.lag == 0
         produce(log, [(2, 2)])
         produce(log, [(3, 3)], "late")
-        assert run.step(patient=True) and run.lag == 0
+        assert run.step(patient=True) and run.status.lag == 0
         produce(log, [(4, 4)])
         assert not run.step(patient=True)
         assert run.step()

@@ -96,8 +96,8 @@ def test_rows_at_fault_are_left_out(rows_max: int, kept: bool, partitions: int) 
     host.drain()
     assert sorted(rows_of(log)) == sorted(GOOD)
     assert contents(run) == dict(GOOD)
-    assert (run.account.read, run.account.bad, run.account.used) == (100, 4, 96)
-    assert (run.state, run.lag) == ("RUNNING", 0)
+    assert (run.status.account.read, run.status.account.bad, run.status.account.used) == (100, 4, 96)
+    assert (run.state, run.status.lag) == ("RUNNING", 0)
     if partitions == 1:
         assert logged(log) == [(0, v, "ValueError: poison") for v in sorted(POISON)]
         assert rows_of(log) == GOOD
@@ -118,7 +118,7 @@ def test_whatever_is_raised(error: BaseException) -> None:
 
 def test_workers_with_commits_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """On workers, where the commit of one step runs beside the computation of the next: the same."""
-    monkeypatch.setattr("penstock.runtime.query.lifecycle.PARALLEL_ROWS_MIN", 5)
+    monkeypatch.setattr("penstock.runtime.query.stepping.PARALLEL_ROWS_MIN", 5)
     for kept in (KeptCheckpoints(), None):
         log = make_log()
         host = QueryHost(log, kept, threads=2, rows_max=10)
@@ -126,7 +126,7 @@ def test_workers_with_commits_aside(monkeypatch: pytest.MonkeyPatch) -> None:
         produce(log, ROWS)
         assert host.wait_idle(20)
         assert (contents(run), rows_of(log)) == (dict(GOOD), GOOD)
-        assert (run.account.read, run.account.bad) == (100, 4)
+        assert (run.status.account.read, run.status.account.bad) == (100, 4)
         host.close()
 
 
@@ -149,7 +149,7 @@ class PickySerde:
 @pytest.mark.parametrize("kept", [False, True])
 def test_rows_that_a_sink_cannot_take(threads: int, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """They fail in the commit, beside the next step, and are found all the same."""
-    monkeypatch.setattr("penstock.runtime.query.lifecycle.PARALLEL_ROWS_MIN", 5)
+    monkeypatch.setattr("penstock.runtime.query.stepping.PARALLEL_ROWS_MIN", 5)
     log = make_log()
     host = QueryHost(log, KeptCheckpoints() if kept else None, threads=threads, rows_max=10)
     schema = pa.schema([*KEY, *VALUE])
@@ -171,7 +171,7 @@ def test_rows_that_a_sink_cannot_take(threads: int, kept: bool, monkeypatch: pyt
     with run.lock:
         (task,) = run.tasks()
         assert {r["K"] for r in task.operators[1].stores[0].snapshot().table().to_pylist()} == {0, 1, 3, 4, 6}
-    assert run.account.bad == len(ROWS) - len(wanted) == len(logged(log))
+    assert run.status.account.bad == len(ROWS) - len(wanted) == len(logged(log))
     assert "TypeError: cannot be written" in logged(log)[0][2]
     host.close()
 
@@ -205,7 +205,7 @@ def test_a_restarted_query_does_not_meet_the_row_again() -> None:
     run = second.start("Q", keeping(picky), 1)
     second.drain()
     assert picky.calls == 0 and contents(run) == dict(GOOD)
-    assert (run.account.read, run.account.bad) == (100, 4)
+    assert (run.status.account.read, run.status.account.bad) == (100, 4)
 
 
 def test_many_rows_at_fault_cost_steps_in_proportion() -> None:

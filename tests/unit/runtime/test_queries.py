@@ -109,9 +109,9 @@ def test_a_query_reads_filters_writes_and_accounts() -> None:
     produce(log, [(1, 5), (2, -1), (3, 7), (4, None)])
     host.drain()
     assert rows_of(log) == [(1, 5), (3, 7)]
-    account = run.account
+    account = run.status.account
     assert (account.read, account.used, account.filtered, account.late, account.bad) == (4, 2, 2, 0, 0)
-    assert (account.written, run.lag) == (2, 0)
+    assert (account.written, run.status.lag) == (2, 0)
 
 
 @pytest.mark.parametrize("rows_max", [1, 2, 7, 1000])
@@ -139,7 +139,7 @@ def test_a_query_resumes_where_it_committed() -> None:
     run = second.start("Q", filtering(), 1)
     second.drain()
     assert rows_of(log) == [(1, 1), (2, 2), (3, 3)]
-    assert run.account.read == 3
+    assert run.status.account.read == 3
 
 
 class KeptCheckpoints(CheckpointFiles):
@@ -159,8 +159,8 @@ def test_state_recovers_from_checkpoint_and_changelog(checkpoint: bool) -> None:
     produce(log, [(k, k) for k in range(20)])
     first.drain()
     if checkpoint:
-        for durable in run._keeper.stores:
-            run._keeper.checkpoint(durable)
+        for durable in run.parts.keeper.stores:
+            run.parts.keeper.checkpoint(durable)
     produce(log, [(k, None if k % 2 else k * 10) for k in range(10)])
     first.drain()
     second = QueryHost(log, checkpoints, threads=0)
@@ -186,7 +186,7 @@ def test_bad_records_go_to_the_processing_log() -> None:
     produce(log, [(1, 1), (None, 2), (3, 3)])
     host.drain()
     assert rows_of(log) == [(1, 1), (3, 3)]
-    assert run.account.bad == 1
+    assert run.status.account.bad == 1
     (complaint,) = log.read(TOPIC, 0, 0, rows_max=10).values.to_pylist()
     place = complaint["MESSAGE"]["deserializationError"]
     assert (place["topic"], place["partition"], place["offset"], place["target"]) == ("in", 0, 1, "key")
@@ -272,7 +272,7 @@ def test_a_replaced_query_reads_state_that_had_other_columns() -> None:
     expected[1] = {"K": 1, "W": None, "V": 10}
     assert contents(replaced) == expected
     assert contents(QueryHost(log, checkpoints, threads=0).start("Q", keeping("W", "V"), 1)) == expected
-    for durable in replaced._keeper.stores:
-        replaced._keeper.checkpoint(durable)
+    for durable in replaced.parts.keeper.stores:
+        replaced.parts.keeper.checkpoint(durable)
     narrower = QueryHost(log, checkpoints, threads=0).start("Q", keeping("V"), 1)
     assert contents(narrower) == [{"K": k, "V": v["V"]} for k, v in enumerate(expected)]

@@ -153,14 +153,14 @@ def test_resume_after_an_error_goes_on_from_the_last_commit(tmp_path: Path) -> N
         db.execute("CREATE TABLE T AS SELECT K, COUNT(*) AS N FROM S GROUP BY K;")
         db.insert("S", [{"K": i % 2, "V": i} for i in range(10)])
         run = db._engine.host.run("CTAS_T_1")
-        original, calls = run._committer.commit, iter(range(100))
+        original, calls = run.parts.committer.commit, iter(range(100))
 
         def commit(outcome: Any) -> None:
             if next(calls) == 2:
                 raise StorageError("once")
             original(outcome)
 
-        with mock.patch.object(run._committer, "commit", commit), pytest.raises(StorageError, match="once"):
+        with mock.patch.object(run.parts.committer, "commit", commit), pytest.raises(StorageError, match="once"):
             db.drain()
         db.queries["CTAS_T_1"].resume()
         db.drain()

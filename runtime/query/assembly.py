@@ -1,0 +1,158 @@
+"""What a query is made of, and how it is made: at its start, after a step that broke off, and from the query it replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+
+from ...storage.log.protocol import TopicConfig, partitions
+from ...storage.state.store import Capture
+from ..dataflow import Dataflow, Sink, Source
+from ..metrics import Tally
+from .commit import StepCommitter
+from .inputs import Inputs
+from .ledger import Ledger
+from .published import Published
+from .recovery import DurableStore, StateKeeper
+from .services import Services
+from .sharing import Sharing
+from .step import StepComputer
+from .task import Task
+
+COPY_OF = "copy.of"
+"""The property of an internal topic that names the query which copies rows to it."""
+
+
+class Assembly:
+    """The parts of a query.  Used with the query's lock held, but for what never changes.
+
+    Attributes:
+        partitions: tasks that it has.
+        inputs, computer, keeper, committer: replaced as a whole by `make`.
+        published: its table, for readers.
+        tallies: of its nodes, by number.
+    """
+
+    def __init__(
+        self, query_id: str, dataflow: Dataflow, services: Services, ledger: Ledger, sharing: Sharing | None
+    ) -> None:
+        self.query_id = query_id
+        self.dataflow = dataflow
+        self.services = services
+        self.log = services.log
+        self.ledger = ledger
+        self._sharing = sharing
+        sources = [node for node in dataflow.nodes if isinstance(node, Source)]
+        self.partitions = max((partitions(self.log, s.topic) for s in sources), default=1)
+        self.published = Published(query_id, dataflow)
+        self.tallies = [Tally() for _ in dataflow.nodes]
+        self.inputs = self._inputs()
+        self.make()
+
+    def _inputs(self) -> Inputs:
+        services = self.services
+        mine = None if self._sharing is None else self._sharing.mine
+        return Inputs(self.dataflow, self.log, services.decoded, services.rows_max, services.pool, mine)
+
+    def make(self) -> None:
+        """Tasks without any state, and what commits their steps."""
+        self._ensure_copies()
+        self.computer = StepComputer(
+            self.query_id, self.dataflow, self.log, self.partitions, self.services.pool, self.tallies
+        )
+        if self._sharing is not None:
+            self.inputs = self._inputs()
+        self.keeper = self._stores_of(self.computer.tasks)
+        self.committer = StepCommitter(
+            self.query_id,
+            self.dataflow,
+            self.log,
+            self.ledger,
+            self.keeper,
+            self.inputs,
+            self.computer.input_nodes,
+            self.published,
+        )
+
+    def _stores_of(self, tasks: Sequence[Task]) -> StateKeeper:
+        keeper = StateKeeper(self.log, self.services.checkpoints, executor=self.services.checkpointer)
+        for task in tasks if self._sharing is None else [t for t in tasks if t.partition in self._sharing.mine]:
+            for number, operator in task.operators.items():
+                node = self.dataflow.nodes[number].name
+                for store in operator.stores:
+                    name = f"{node}-{store.name}"
+                    keeper.stores.append(DurableStore(self.query_id, name, task.partition, self.partitions, store))
+        return keeper
+
+    def recover(self) -> None:
+        """Go to what the ledger knows, and bring back the state that belongs there; commit where a new query starts.
+
+        Raises:
+            StorageError: the state cannot be read.
+        """
+        known = self.inputs.seek(self.ledger)
+        self.committer.account = self.ledger.account()
+        if known and self.keeps_state:
+            self.keeper.recover(self.services.recovered)
+        elif not known and self.ledger.kept:
+            self.committer.commit_start()
+        self.published.start(self.computer.tasks)
+
+    def go_back(self, marks: Sequence[Capture]) -> None:
+        """Make all of it anew, with the state that was marked and from the positions of the last commit."""
+        keeper, account = self.keeper, self.committer.account
+        self.make()
+        self.keeper.go_back(marks, keeper)
+        self.committer.account = account
+        self.inputs.go_back()
+
+    def adopt(self, old: Assembly) -> None:
+        """Go on with the positions and the state of the query this one replaces (CREATE OR REPLACE)."""
+        self.inputs.adopt(old.inputs)
+        old.keeper.settle()
+        self.keeper.adopt(old.keeper)
+        self.committer.account = old.committer.account
+        self.committer.commit_start()
+        self.published.start(self.computer.tasks)
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether its state is kept where it can be read again."""
+        return self.ledger.kept and self.services.durable
+
+    def forget(self) -> None:
+        """Drop what it has kept."""
+        if self.services.durable:
+            self.keeper.forget()
+        self.ledger.forget(self.inputs.sources)
+        self.forget_copies(())
+
+    # --- topics of its own -----------------------------------------------------------------
+
+    @property
+    def copies(self) -> Mapping[str, TopicConfig]:
+        """The topics that it copies inner rows to."""
+        return {
+            node.topic: replace(
+                node.copy, partitions=min(node.copy.partitions, self.partitions), properties={COPY_OF: self.query_id}
+            )
+            for node in self.dataflow.nodes
+            if isinstance(node, Sink) and node.topic is not None and node.copy is not None
+        }
+
+    def _ensure_copies(self) -> None:
+        """Have the topics for copies of inner rows.  One that holds other columns is of the query that this one replaces,
+        and begins anew."""
+        for topic, config in self.copies.items():
+            have = self.log.config(topic)
+            if have is not None and (have.partitions, have.value_type) != (config.partitions, config.value_type):
+                self.log.delete_topic(topic)
+                have = None
+            if have is None:
+                self.log.create_topic(topic, config, durable=False)
+
+    def forget_copies(self, kept: Container[str]) -> None:
+        """Delete the topics that it copied inner rows to, but for those that the query which replaces it goes on with."""
+        for topic in self.copies:
+            if topic not in kept and self.log.config(topic) is not None:
+                self.log.delete_topic(topic)

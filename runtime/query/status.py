@@ -1,0 +1,110 @@
+"""What a query does: where it reads, how far it is behind, what became of its rows, what it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from ...storage.log.protocol import TopicPartition
+from ..dataflow import Source
+from ..metrics import Account, Progress, Tally
+from .assembly import Assembly
+from .sharing import Sharing
+from .stepping import Steps
+
+State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
+
+
+class Status:
+    """Looks at a query from any thread, without waiting for its step unless it says so.
+
+    Args:
+        life: its state, and what it failed with.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        steps: Steps,
+        sharing: Sharing | None,
+        life: Callable[[], tuple[State, BaseException | None]],
+    ) -> None:
+        self._assembly = assembly
+        self._steps = steps
+        self._sharing = sharing
+        self._life = life
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """The next offset per input partition, as committed (the smaller one where two sources read the same topic)."""
+        return self._assembly.inputs.positions
+
+    @property
+    def reading(self) -> dict[str, dict[TopicPartition, int]]:
+        """Where each source is read on, by name; for a transient query: it commits nothing."""
+        found: dict[str, dict[TopicPartition, int]] = {}
+        for entry in self._assembly.inputs:
+            found.setdefault(entry.source.name, {})[entry.source.topic, entry.partition] = entry.offset
+        return found
+
+    @property
+    def keeps_stores(self) -> bool:
+        """Whether what it puts out depends on more than the records that come."""
+        return bool(self._assembly.keeper.stores)
+
+    @property
+    def changelogs(self) -> list[str]:
+        """The topics that hold the changes of its stores."""
+        return [d.topic for d in self._assembly.keeper.stores]
+
+    @property
+    def tallies(self) -> Sequence[Tally]:
+        """What each node of the dataflow has done, steps whose commit failed included.  Waits for the step in hand."""
+        with self._steps.lock:
+            self._assembly.computer.take_seconds()
+            return [replace(tally) for tally in self._assembly.tallies]
+
+    @property
+    def unread(self) -> list[tuple[Source, int, int, int]]:
+        """For each partition of each input: its source, the partition, the next offset to read (as committed), and how
+        many records wait from there on."""
+        inputs = self._assembly.inputs
+        _, ends = self._assembly.log.end_offsets(inputs.places)
+        return [
+            (i.source, i.partition, i.committed, max(0, ends[i.source.topic, i.partition] - i.committed)) for i in inputs
+        ]
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is known which partitions are this process's, and it has their state."""
+        return self._sharing is None or not self._sharing.moved
+
+    @property
+    def lag(self) -> int:
+        """Records that its inputs hold and it has not taken in; 1 at least while its partitions are being given out."""
+        lag = self._assembly.inputs.lag
+        return lag if self.is_in_place else max(1, lag)
+
+    @property
+    def account(self) -> Account:
+        """What became of its input, as committed."""
+        return self._assembly.committer.account
+
+    @property
+    def progress(self) -> Progress:
+        """All of it at once."""
+        keeper = self._assembly.keeper
+        stores = [d.store for d in keeper.stores]
+        state, error = self._life()
+        trouble = error or (None if self._sharing is None else self._sharing.error)
+        return Progress(
+            state,
+            self.lag,
+            self.account,
+            sum(len(s) for s in stores),
+            sum(s.size_bytes for s in stores),
+            self._steps.count,
+            None if trouble is None else str(trouble),
+            keeper.stream_time,
+        )
