@@ -3,13 +3,14 @@
 The nodes are in topological order; a node names its inputs by their place in the tuple.  A query runs with as many
 partitions as its (co-partitioned) sources have; every operator node has one instance per partition.  An `Exchange` hands
 rows over to the partition of their new key, within the step and before its commit, so a re-keying costs no round trip
-through the log (docs/decisions/in-memory-exchange.md).
+through the log (docs/decisions/in-memory-exchange.md).  Where processes share the partitions of a query, a topic takes
+its place (`query.repartitioning`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -40,6 +41,8 @@ class Source:
         value_serde: None for typed (``ARROW``) topics.
         value_schema: the wanted value columns (others are not decoded).
         keys_only: the data source has no value columns, and a record without a value is a row all the same.
+        moved_by: it reads what this node, by number, has written for it: rows on their way to the partition of another key
+            (see `query.repartitioning`), which are no input of the query's.
         extras: further columns, each (name, what): ``ROWTIME``, ``ROWPARTITION``, ``ROWOFFSET``, ``WINDOWSTART``,
             ``WINDOWEND``, ``HEADERS`` or ``HEADER:key``.
         timestamp: a kernel over the batch's columns giving int64 ms; null or failed drops the row as bad.
@@ -67,6 +70,7 @@ class Source:
     from_beginning: bool = True
     shared_key: str = ""
     keys_only: bool = False
+    moved_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +98,17 @@ class Exchange:
     Attributes:
         partitions: over how many partitions rows are spread, at most: those of the topic that they are to meet.  None
             spreads them over all.
+        schema, key_count: of the batches.
+        before: they carry the rows before changes (see `Batch.before`).
     """
 
     name: str
     input: int
     key_serde: Serde | None
     partitions: int | None = None
+    schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    key_count: int = 0
+    before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,7 @@ class Sink:
         copy: the rows are a copy of what passes an inner node, for people and tools to look at: the query makes a topic of
             this configuration (and of no more partitions than it has itself), deletes it when it ends, and does not count
             the rows as written.  Rows to be taken back (`Batch.undo`) have the header `UNDO_HEADER`.
+        moves: the copy is what a `Source.moved_by` reads: the rows go on from there.
         window_store: keys have the row's timestamp (8 bytes) and a number (4 bytes, distinct within the partition) behind
             them, big-endian, as Kafka Streams keeps both sides of a join; rows without a key are left out.
     """
@@ -131,6 +141,7 @@ class Sink:
     nulls_are_a_key: bool = False
     copy: TopicConfig | None = None
     window_store: bool = False
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from .lookups import PointReader
 from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
 from .push_queries import PushQueries
-from .query.assembly import COPY_OF
 from .query.lifecycle import QueryRun
 from .query.recovery import Checkpoints, NoCheckpoints
+from .query.repartitioning import COPY_OF
 from .query.services import Services
 from .scheduler import Scheduler
 from .source import DecodedTopics
@@ -310,6 +310,9 @@ class QueryHost:
                     end = self.log.end_offset(topic, partition)
                     targets[topic, partition] = max(targets.get((topic, partition), 0), end)
         yield from self._wait_until(run, targets, deadline)
+        for topic in run.parts.moving:  # what it has taken in is on its way to the partition of another key
+            ends = {(topic, p): self.log.end_offset(topic, p) for p in range(self.log.topics()[topic].partitions)}
+            yield from self._wait_until(run, ends, deadline)
 
     def _wait_until(self, run: QueryRun, targets: Mapping[TopicPartition, int], deadline: float | None) -> Iterator[_Pause]:
         pause_s = 0.001
@@ -317,8 +320,7 @@ class QueryHost:
             epoch = self.log.epoch
             if self._threads == 0:
                 self._scheduler.drain_one(run)
-            positions = run.status.positions
-            if run.status.is_in_place and all(positions.get(place, end) >= end for place, end in targets.items()):
+            if run.status.has_taken_in(targets):
                 return
             if run.state == "ERROR":
                 raise DataError(f"query {run.query_id} has failed: {run.error}")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..errors import StorageError
 from ..kernels.booleans import booleans
 from ..kernels.gathering import take
 from ..kernels.merging import merge, scatter
@@ -128,6 +129,16 @@ class SinkWriter:
         tails["number"] = (first + np.arange(count, dtype=np.int64)) & 0x7FFFFFFF
         return replace(records, keys=_with_tails(records.keys, tails))
 
+    def _as_topic(self, columns: list[Any], fields: list[Any], length: int) -> tuple[list[Any], list[Any]]:
+        """The columns that the topic has, which the query may have moved before it was replaced; null where it has none."""
+        assert self.sink.topic is not None
+        config = self.log.config(self.sink.topic)
+        if config is None:
+            raise StorageError(f"there is no topic {self.sink.topic!r}")
+        have = {f.name: c for f, c in zip(fields, columns, strict=True)}
+        wanted = list(config.value_type or ())
+        return [have[f.name] if f.name in have else pa.nulls(length, f.type) for f in wanted], wanted
+
     def _encode(self, batch: Batch, partition: int, complain: Complain) -> _Encoded:
         keep = np.ones(len(batch), np.bool_)
         if self.sink.timestamp is not None:
@@ -208,7 +219,10 @@ class SinkWriter:
         fields = list(batch.schema)[batch.key_count :]
         if self.sink.value_serde is None:
             mask = None if batch.tombstones is None else pa.array(batch.tombstones)
-            return pa.StructArray.from_arrays(list(batch.values), fields=fields, mask=mask)
+            columns = list(batch.values)
+            if self.sink.moves:
+                columns, fields = self._as_topic(columns, fields, len(batch))
+            return pa.StructArray.from_arrays(columns, fields=fields, mask=mask)
         absent = batch.tombstones if fields else batch.tombstone_mask()  # without columns, it says how many rows there are
         encoded = self.sink.value_serde.encode(batch.values, pa.schema(fields), absent)
         if encoded.malformed is not None:

@@ -71,7 +71,7 @@ def _lower_one(build: Builder, node: PlanNode, *, before: bool) -> Lowered:
         case p.GroupBy() as grouped:
             return rows.group_by(build, grouped, inputs[0])
         case p.Repartition() as moved:
-            return rows.repartition(build, moved, inputs[0])
+            return rows.repartition(build, moved, inputs[0], before)
         case p.Aggregate() as aggregate:
             return aggregates.aggregate(build, aggregate, inputs[0], before)
         case p.WindowAggregate() as windows:

@@ -52,14 +52,17 @@ def group_by(build: Builder, node: p.GroupBy, input_: Lowered) -> Lowered:
     return Lowered(build.step("group", (input_,), lambda c: GroupBy(c, schema, key_count, kernels, table=table)))
 
 
-def repartition(build: Builder, node: p.Repartition, input_: Lowered) -> Lowered:
+def repartition(build: Builder, node: p.Repartition, input_: Lowered, before: bool) -> Lowered:
     """Formats with schema ids place by the JSON of the key: no topic is met as it lies (see `plan.build`), so no id is
     needed, and none is to be registered for bytes that are not kept."""
     serde = None
     if node.format is not None:
         plain = FormatInfo("JSON") if format_traits(node.format.name).inference else node.format
         serde = build.serde(plain, True, "", len(node.schema.keys))
-    number = build.add(d.Exchange(build.name("repartition"), input_.number, serde, node.partitions))
+    schema, key_count = node.schema.arrow(), len(node.schema.keys)
+    number = build.add(
+        d.Exchange(build.name("repartition"), input_.number, serde, node.partitions, schema, key_count, before)
+    )
     return Lowered(number, input_.stored)
 
 

@@ -82,13 +82,12 @@ def _queries(context: Context, text: str) -> Listing:
 def _partitions(shares: Sharing) -> str:
     """Which process has which partitions."""
     try:
-        owners = shares.owners()
-    except StorageError:
-        owners = {}
+        tasks = shares.tasks()
+    except StorageError as error:
+        return f"not known: {error}"
     named: dict[str, list[str]] = {}
-    for partition in range(shares.partitions):
-        owner = "this process" if partition in shares.mine else owners.get(partition, "nobody")
-        named.setdefault(owner, []).append(str(partition))
+    for task, owner in tasks.items():
+        named.setdefault(owner, []).append(task)
     return "; ".join(f"{', '.join(numbers)}: {owner}" for owner, numbers in named.items())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...errors import Span, StatementError
 from ...grammar import ast
-from ...runtime.query.assembly import COPY_OF
+from ...runtime.query.repartitioning import COPY_OF
 from ...storage.log.ownership import refused_name, refused_new_name, refused_write
 from ..analysis.with_clause import WithClause
 from ..catalog import Catalog, FormatInfo

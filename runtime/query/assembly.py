@@ -14,13 +14,11 @@ from .inputs import Inputs
 from .ledger import Ledger
 from .published import Published
 from .recovery import DurableStore, StateKeeper
+from .repartitioning import COPY_OF, Purging
 from .services import Services
 from .sharing import Sharing
 from .step import StepComputer
 from .task import Task
-
-COPY_OF = "copy.of"
-"""The property of an internal topic that names the query which copies rows to it."""
 
 
 class Assembly:
@@ -28,7 +26,9 @@ class Assembly:
 
     Attributes:
         partitions: tasks that it has.
-        inputs, computer, keeper, committer: replaced as a whole by `make`.
+        computer, keeper, committer: replaced as a whole by `make`.
+        inputs: replaced where other partitions come (`make_anew`), and else the same for good: who has taken records from
+            one moves it on, whatever has been made anew meanwhile.
         published: its table, for readers.
         tallies: of its nodes, by number.
     """
@@ -42,8 +42,9 @@ class Assembly:
         self.log = services.log
         self.ledger = ledger
         self._sharing = sharing
-        sources = [node for node in dataflow.nodes if isinstance(node, Source)]
+        sources = [n for n in dataflow.nodes if isinstance(n, Source) and n.moved_by is None]
         self.partitions = max((partitions(self.log, s.topic) for s in sources), default=1)
+        self.purging = Purging(services.log, services.checkpointer)
         self.published = Published(query_id, dataflow)
         self.tallies = [Tally() for _ in dataflow.nodes]
         self.inputs = self._inputs()
@@ -54,14 +55,17 @@ class Assembly:
         mine = None if self._sharing is None else self._sharing.mine
         return Inputs(self.dataflow, self.log, services.decoded, services.rows_max, services.pool, mine)
 
+    def make_anew(self) -> None:
+        """All of it, for the partitions that are this process's now."""
+        self.inputs = self._inputs()
+        self.make()
+
     def make(self) -> None:
         """Tasks without any state, and what commits their steps."""
         self._ensure_copies()
         self.computer = StepComputer(
             self.query_id, self.dataflow, self.log, self.partitions, self.services.pool, self.tallies
         )
-        if self._sharing is not None:
-            self.inputs = self._inputs()
         self.keeper = self._stores_of(self.computer.tasks)
         self.committer = StepCommitter(
             self.query_id,
@@ -76,8 +80,10 @@ class Assembly:
 
     def _stores_of(self, tasks: Sequence[Task]) -> StateKeeper:
         keeper = StateKeeper(self.log, self.services.checkpoints, executor=self.services.checkpointer)
-        for task in tasks if self._sharing is None else [t for t in tasks if t.partition in self._sharing.mine]:
+        for task in tasks:
             for number, operator in task.operators.items():
+                if self._sharing is not None and not self._sharing.has(number, task.partition):
+                    continue
                 node = self.dataflow.nodes[number].name
                 for store in operator.stores:
                     name = f"{node}-{store.name}"
@@ -130,6 +136,11 @@ class Assembly:
     # --- topics of its own -----------------------------------------------------------------
 
     @property
+    def moving(self) -> Sequence[str]:
+        """The topics in which its rows are on their way to the partition of another key, upstream first."""
+        return [n.topic for n in self.dataflow.nodes if isinstance(n, Source) and n.moved_by is not None]
+
+    @property
     def copies(self) -> Mapping[str, TopicConfig]:
         """The topics that it copies inner rows to."""
         return {
@@ -144,6 +155,8 @@ class Assembly:
         """Have the topics for copies of inner rows.  One that holds other columns is of the query that this one replaces,
         and begins anew."""
         for topic, config in self.copies.items():
+            if topic in self.moving:
+                continue
             have = self.log.config(topic)
             if have is not None and (have.partitions, have.value_type) != (config.partitions, config.value_type):
                 self.log.delete_topic(topic)

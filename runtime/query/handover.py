@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from ...errors import LogUnavailableError, PartitionsLostError, StatementError
+from ...storage.log.protocol import TopicPartition
 from .assembly import Assembly
 from .sharing import Sharing
 from .stepping import Steps
@@ -30,7 +31,7 @@ class Handover:
         """Become a member of the group.  Raises: StorageError."""
         self.sharing.join(self._reassign)
 
-    def _reassign(self, mine: frozenset[int]) -> None:
+    def _reassign(self, mine: frozenset[TopicPartition]) -> None:
         """These partitions are this process's from now on.  When it returns, nothing is done any more for the others."""
         with self._steps.at_rest():
             if self._ended():

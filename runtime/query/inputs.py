@@ -17,10 +17,13 @@ from ..dataflow import Dataflow, Source
 from ..ordering import Queue, merge
 from ..source import TIMESTAMP_SIDE, Chunk, DecodedTopics
 from .ledger import Ledger
+from .repartitioning import subtopologies
 from .taken import Input, Taken
 
 PARALLEL_ROWS_MIN: Final = 16_384
 """Waiting rows from which reading partitions side by side pays for itself."""
+_Task = tuple[int, int]
+"""A subtopology and a partition."""
 
 
 class Inputs:
@@ -29,7 +32,7 @@ class Inputs:
     Args:
         decoded: where records come from, shared with other queries.
         rows_max: rows a step takes at most.
-        mine: the partitions that are this process's; None: all of them.
+        mine: the partitions of topics that are this process's; None: all of them.
         pool: fetches from several partitions side by side; None does it one after the other.
     """
 
@@ -40,7 +43,7 @@ class Inputs:
         decoded: DecodedTopics,
         rows_max: int,
         pool: Executor | None = None,
-        mine: Container[int] | None = None,
+        mine: Container[TopicPartition] | None = None,
     ) -> None:
         self._dataflow = dataflow
         self._log = log
@@ -53,11 +56,12 @@ class Inputs:
             for number, node in enumerate(dataflow.nodes)
             if isinstance(node, Source)
             for partition in range(partitions(log, node.topic))
-            if mine is None or partition in mine
+            if mine is None or (node.topic, partition) in mine
         ]
+        self._subtopologies = subtopologies(dataflow)
         self.places = list({(i.source.topic, i.partition) for i in self._entries})
-        self._waiting_since: dict[int, int] = {}
-        """Partition -> since when (ms) one of its inputs has had no records while another one had."""
+        self._waiting_since: dict[_Task, int] = {}
+        """Task -> since when (ms) one of its inputs has had no records while another one had."""
 
     def __iter__(self) -> Iterator[Input]:
         return iter(self._entries)
@@ -126,19 +130,22 @@ class Inputs:
         ends = [since + self._dataflow.max_task_idle_ms for since in list(self._waiting_since.values())]
         return min(((end - now) / 1000 for end in ends if end > now), default=None)
 
-    def _partitions_to_wait_for(self, ends: Mapping[TopicPartition, int]) -> set[int]:
-        """Partitions with an input that has no records while another one has: the next record may still come there."""
+    def _task(self, entry: Input) -> _Task:
+        return self._subtopologies[entry.node], entry.partition
+
+    def _tasks_to_wait_for(self, ends: Mapping[TopicPartition, int]) -> set[_Task]:
+        """Tasks with an input that has no records while another one has: the next record may still come there."""
         idle_ms = self._dataflow.max_task_idle_ms
         if idle_ms == 0 or self._dataflow.order == "arrival":
             return set()
-        filled: dict[int, set[bool]] = {}
+        filled: dict[_Task, set[bool]] = {}
         for entry in self._entries:
             has_records = entry.offset < ends[entry.source.topic, entry.partition]
-            filled.setdefault(entry.partition, set()).add(has_records)
-        half = {partition for partition, kinds in filled.items() if len(kinds) == 2}
+            filled.setdefault(self._task(entry), set()).add(has_records)
+        half = {task for task, kinds in filled.items() if len(kinds) == 2}
         now = now_ms()
-        self._waiting_since = {partition: self._waiting_since.get(partition, now) for partition in half}
-        return {partition for partition, since in self._waiting_since.items() if now - since < idle_ms}
+        self._waiting_since = {task: self._waiting_since.get(task, now) for task in half}
+        return {task for task, since in self._waiting_since.items() if now - since < idle_ms}
 
     def take(self, rows: int, *, patient: bool) -> list[Taken]:
         """Choose a step's records: the next ones of all inputs, in order.
@@ -157,8 +164,8 @@ class Inputs:
         _, ends = self._log.end_offsets(self.places)
         found: list[Taken] = []
         queues: list[Queue] = []
-        held = self._partitions_to_wait_for(ends) if patient else set()
-        wanted = [(e, ends[e.source.topic, e.partition]) for e in self._entries if e.partition not in held]
+        held = self._tasks_to_wait_for(ends) if patient else set()
+        wanted = [(e, ends[e.source.topic, e.partition]) for e in self._entries if self._task(e) not in held]
         wanted = [(entry, end) for entry, end in wanted if entry.offset < end]
         for (entry, end), (chunk, row) in zip(wanted, self._fetch(wanted), strict=True):
             if not self._dense and row == len(chunk):

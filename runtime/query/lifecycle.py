@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from ...errors import PenstockError, StatementError, StorageError
-from ...storage.log.protocol import TopicPartition
+from ...storage.log.protocol import TopicPartition, partitions
 from ..dataflow import Dataflow, Sink, Source, View
 from ..user_code import is_ours, is_the_end
 from .assembly import Assembly
 from .handover import Handover
 from .ledger import CommittedLedger, Ledger
 from .published import Parts
+from .repartitioning import ensure_moving_topics, through_topics
 from .services import Services
 from .sharing import Sharing
 from .status import State, Status
@@ -63,7 +64,6 @@ class QueryRun:
         on_taken: Callable[[list[Taken]], None] | None = None,
     ) -> None:
         self.query_id = query_id
-        self.dataflow = dataflow
         self.state: State = "RUNNING"
         self.error: PenstockError | Exception | None = None
         sources = [node for node in dataflow.nodes if isinstance(node, Source)]
@@ -73,6 +73,12 @@ class QueryRun:
         self.reads = frozenset(source.topic for source in sources)
         self.writes = frozenset(n.topic for n in dataflow.nodes if isinstance(n, Sink) and n.topic is not None)
         shares = services.log.capabilities.shared and ledger is None
+        if shares:
+            dataflow = through_topics(
+                dataflow, query_id, max((partitions(services.log, s.topic) for s in sources), default=1)
+            )
+            ensure_moving_topics(services.log, dataflow)
+        self.dataflow = dataflow
         sharing = Sharing(services.log, query_id, dataflow) if shares else None
         if ledger is None:
             ledger = CommittedLedger(services.log, query_id) if sharing is None else sharing.ledger

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from ...errors import StatementError
-from ...storage.log.protocol import Log, Membership
-from ..dataflow import Dataflow, Exchange, Source
+from ...storage.log.protocol import Log, Membership, TopicPartition
+from ..dataflow import Dataflow, Source
 from .ledger import SharedLedger
+from .repartitioning import subtopologies
 
 __all__ = ["Sharing"]
 
@@ -21,12 +22,13 @@ _FIRST_S = 60.0
 class Sharing:
     """The place of a query in the group of those that run it.
 
-    A query that moves rows to the partition of another key (`Exchange`), or whose topics differ in their partitions, is
-    run as a whole by one process; of any other each process has some partitions, with the state that belongs to them.
+    Each process has some partitions of the query's topics, and with them tasks: subtopologies on partitions (see
+    `repartitioning`), with the state that belongs to them.  If the topics of a subtopology differ in their partitions, the
+    query is run as a whole by one process.
 
     Attributes:
         ledger: its positions.
-        mine: the partitions that are this process's.
+        mine: the partitions of topics that are this process's.
         moved: they are others than those that the query has inputs and state of.
         error: why it waits.
     """
@@ -34,21 +36,31 @@ class Sharing:
     def __init__(self, log: Log, query_id: str, dataflow: Dataflow) -> None:
         sources = [node for node in dataflow.nodes if isinstance(node, Source)]
         self.ledger = SharedLedger.of(log, query_id, [(s.name, s.topic) for s in sources])
-        self.mine: frozenset[int] = frozenset()
+        self.mine: frozenset[TopicPartition] = frozenset()
         self.moved = True
         self.error: BaseException | None = None
         topics = log.topics()
         self._log = log
         self._group = query_id
         self._topics = sorted({s.topic for s in sources})
-        counts = {topics[topic].partitions for topic in self._topics if topic in topics}
-        self.is_whole = len(counts) > 1 or any(isinstance(node, Exchange) for node in dataflow.nodes)
-        self.partitions = max(counts, default=1)
+        self._subtopologies = subtopologies(dataflow)
+        self._topic_of: dict[int, str] = {}
+        """One of the topics that each subtopology reads."""
+        counts: dict[int, set[int]] = {}
+        for number, node in enumerate(dataflow.nodes):
+            if isinstance(node, Source) and node.topic in topics:
+                part = self._subtopologies[number]
+                self._topic_of.setdefault(part, node.topic)
+                counts.setdefault(part, set()).add(topics[node.topic].partitions)
+        self.is_whole = any(len(numbers) > 1 for numbers in counts.values())
+        self._partitions = {part: max(numbers) for part, numbers in counts.items()}
+        result = next((n for n, node in enumerate(dataflow.nodes) if dataflow.view and node.name == dataflow.view.node), -1)
+        self._result = self._subtopologies[result]
         self._assigned = threading.Event()
         self._retry_s = 0.0
         self._membership: Membership | None = None
 
-    def join(self, changed: Callable[[frozenset[int]], None]) -> None:
+    def join(self, changed: Callable[[frozenset[TopicPartition]], None]) -> None:
         """Become a member.  Raises: StorageError."""
         self._membership = self._log.join(self._group, self._topics, changed, whole=self.is_whole)
 
@@ -59,7 +71,7 @@ class Sharing:
             membership.leave()
         self._assigned.set()
 
-    def assign(self, mine: frozenset[int]) -> None:
+    def assign(self, mine: frozenset[TopicPartition]) -> None:
         """These partitions are this process's now."""
         self.mine, self.moved, self._retry_s = mine, True, 0.0
         self._assigned.set()
@@ -89,9 +101,48 @@ class Sharing:
         """Until it is known which partitions are this process's."""
         self._assigned.wait(_FIRST_S)
 
+    # --- who has what ----------------------------------------------------------------------
+
+    def has(self, node: int, partition: int) -> bool:
+        """Whether a node of the dataflow is run on a partition by this process."""
+        topic = self._topic_of.get(self._subtopologies[node])
+        return topic is not None and (topic, partition) in self.mine
+
+    @property
+    def partitions(self) -> int:
+        """Of the table that the query keeps."""
+        return self._partitions.get(self._result, 1)
+
+    @property
+    def missing(self) -> frozenset[int]:
+        """The partitions of the query's table that other processes have."""
+        topic = self._topic_of.get(self._result)
+        return frozenset(p for p in range(self.partitions) if (topic, p) not in self.mine)
+
+    def owners(self) -> Mapping[int, str]:
+        """Which process has each partition of the query's table.  Raises: StorageError."""
+        topic = self._topic_of.get(self._result)
+        return {partition: owner for (name, partition), owner in self._owners().items() if name == topic}
+
+    def tasks(self) -> Mapping[str, str]:
+        """Which process has each task, ``this process`` among them.  Tasks are called as in Kafka Streams: by the
+        subtopology and the partition, or by the partition alone where there is one subtopology.  Raises: StorageError."""
+        owners = self._owners()
+        found: dict[str, str] = {}
+        for part, topic in sorted(self._topic_of.items()):
+            for partition in range(self._partitions[part]):
+                name = f"{part}_{partition}" if len(self._topic_of) > 1 else str(partition)
+                place = (topic, partition)
+                found[name] = "this process" if place in self.mine else owners.get(place, "nobody")
+        return found
+
+    def _owners(self) -> Mapping[TopicPartition, str]:
+        membership = self._membership
+        return {} if membership is None else membership.owners()
+
     def check_whole(self, query_id: str) -> None:
-        """Raises: StatementError, which names the owners, if other processes have some of the partitions."""
-        missing = set(range(self.partitions)) - self.mine
+        """Raises: StatementError, which names the owners, if other processes have some of the table's partitions."""
+        missing = self.missing
         if not missing:
             return
         owners = self.owners()
@@ -103,8 +154,3 @@ class Sharing:
             f"this process has only some partitions of the table of {query_id}: {places}",
             suggestion="Ask that process, or read the table's topic: SELECT .. EMIT CHANGES.",
         )
-
-    def owners(self) -> Mapping[int, str]:
-        """Which process has each partition.  Raises: StorageError."""
-        membership = self._membership
-        return {} if membership is None else membership.owners()

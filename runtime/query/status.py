@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -39,6 +39,33 @@ class Status:
     def positions(self) -> dict[TopicPartition, int]:
         """The next offset per input partition, as committed (the smaller one where two sources read the same topic)."""
         return self._assembly.inputs.positions
+
+    def has_taken_in(self, targets: Mapping[TopicPartition, int]) -> bool:
+        """Whether it has read (and committed) its inputs up to these offsets, in other processes too.
+
+        Raises:
+            StorageError: what others have committed cannot be read.
+        """
+        if not self.is_in_place:
+            return False
+        positions = self.positions
+        if any(positions.get(place, end) < end for place, end in targets.items()):
+            return False
+        if self._sharing is None:
+            return True
+        missing = {place: end for place, end in targets.items() if place not in positions and end}
+        topics = {topic for topic, _ in missing}
+        found: dict[TopicPartition, int] = {}
+        for source in (n for n in self._assembly.dataflow.nodes if isinstance(n, Source) and n.topic in topics):
+            for place, offset in self._assembly.ledger.positions(source.name).items():
+                found[place] = min(offset, found.get(place, offset))
+        return all(self._is_empty(place, found.get(place, 0), end) for place, end in missing.items())
+
+    def _is_empty(self, place: TopicPartition, offset: int, end: int) -> bool:
+        """Whether a partition holds no record between two offsets: the marks of commits are none."""
+        log = self._assembly.log
+        start = max(offset, log.start_offset(*place)) if offset < end else end
+        return start >= end or not len(log.read(*place, start, rows_max=1))
 
     @property
     def reading(self) -> dict[str, dict[TopicPartition, int]]:

@@ -91,7 +91,8 @@ class StepComputer:
             assert item.chunk is not None
             entry = item.input
             batch, bad = to_batch(entry.source, entry.partition, item.chunk, item.start, item.stop, item.positions)
-            read += item.stop - item.start
+            if entry.source.moved_by is None:
+                read += item.stop - item.start
             batches[entry.partition][entry.node] = batch
             if bad is not None:
                 bad_rows += len(bad.rows)

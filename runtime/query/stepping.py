@@ -164,6 +164,7 @@ class Steps:
                 self.dirty = False
                 if parts.keeps_state:
                     parts.keeper.checkpoint_if_due()
+                parts.purging.committed(parts.inputs)
         except NodeError as error:
             if not self._narrow(taken, error):
                 raise
@@ -276,7 +277,7 @@ class Steps:
         parts = self._assembly
         self.dirty, self._marks = False, None
         account = parts.committer.account
-        parts.make()
+        parts.make_anew()
         parts.recover()
         parts.committer.account = account
 

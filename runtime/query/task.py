@@ -137,7 +137,8 @@ def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset
     found: set[int] = set()
     for number, node in enumerate(dataflow.nodes):
         if isinstance(node, Source):
-            plain.add(number)
+            if node.moved_by is None or node.moved_by in plain:
+                plain.add(number)
         elif isinstance(node, Exchange):
             if node.input in plain:
                 plain.add(number)
@@ -147,6 +148,8 @@ def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset
                 plain.add(number)
         elif isinstance(node, Sink) and node.input in plain and node.copy is None:
             found.add(number)
+        elif isinstance(node, Sink) and node.input in plain and node.moves:
+            plain.add(number)
     return frozenset(found)
 
 

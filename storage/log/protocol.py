@@ -235,11 +235,11 @@ class Membership(Protocol):
     happens only while that place is its own: else it is a `PartitionsLostError`."""
 
     @property
-    def assigned(self) -> frozenset[int]:
+    def assigned(self) -> frozenset[TopicPartition]:
         """The partitions that are this process's now."""
         ...
 
-    def owners(self) -> Mapping[int, str]:
+    def owners(self) -> Mapping[TopicPartition, str]:
         """Which process has each partition, by name.  Raises: StorageError."""
         ...
 
@@ -313,9 +313,10 @@ class Log(Protocol):
         ...
 
     def join(
-        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[int]], None], *, whole: bool
+        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition]], None], *, whole: bool
     ) -> Membership | None:
-        """Share the partitions of topics with other processes; None if nobody else can write to this log.
+        """Share the partitions of topics with other processes; None if nobody else can write to this log.  Of topics with
+        equal numbers of partitions, a process has the same ones.
 
         Args:
             group: positions of this group are committed as this member.

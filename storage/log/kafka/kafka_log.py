@@ -138,8 +138,11 @@ class KafkaLog:
         )
 
     def delete_topic(self, name: str) -> None:
-        """See `protocol.Log.delete_topic`."""
+        """See `protocol.Log.delete_topic`.  One of the engine's own may have been deleted by another process of the service:
+        that is no error."""
         self._parts.check_open()
+        if is_own_name(name) and self._topics.one(name) is None:
+            return
         kafka = self._parts.names.topic(name)
         self._follower.forget(kafka)
         self._parts.seekers.forget(kafka)
@@ -169,12 +172,11 @@ class KafkaLog:
         return KafkaTransaction(self._parts, self._topics, alone)
 
     def join(
-        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[int]], None], *, whole: bool
+        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition]], None], *, whole: bool
     ) -> KafkaMembership:
         """See `protocol.Log.join`."""
         self._parts.check_open()
-        configs = [self._topics.need(topic) for topic in topics]
-        everything = frozenset(range(max(config.partitions for config in configs)))
+        everything = frozenset((t, p) for t in topics for p in range(self._topics.need(t).partitions))
         return KafkaMembership(self._parts, group, sorted(topics), changed, everything if whole else None)
 
     def own_end(self, topic: str, partition: int) -> int:

@@ -70,22 +70,19 @@ class Members:
             if place.offset >= 0 and (name := self._names.engine_topic(place.topic)) is not None
         }
 
-    def owners(self, group: str, topic: str, whole: frozenset[int] | None) -> dict[int, str]:
-        """Which member of a group has each partition of a topic, by its client's name.  Raises: StorageError."""
+    def owners(self, group: str) -> dict[tuple[str, int], str]:
+        """Which member of a group has each partition, by its client's name.  Raises: StorageError."""
         name = self._names.group(group)
 
         def ask(left: float) -> Any:
             return self._connection.admin().describe_consumer_groups([name], request_timeout=left)[name].result(left)
 
-        found: dict[int, str] = {}
+        found: dict[tuple[str, int], str] = {}
         for member in self._connection.call(f"describe the group {group!r}", ask).members:
             for place in () if member.assignment is None else member.assignment.topic_partitions:
-                if place.topic != topic:
-                    continue
-                if whole is None:
-                    found[place.partition] = f"{member.client_id} at {member.host}"
-                elif place.partition == 0:
-                    found.update(dict.fromkeys(whole, f"{member.client_id} at {member.host}"))
+                topic = self._names.engine_topic(place.topic)
+                if topic is not None:
+                    found[topic, place.partition] = f"{member.client_id} at {member.host}"
         return found
 
     def groups(self) -> list[str]:

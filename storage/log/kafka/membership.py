@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
 
+from ..protocol import TopicPartition as Place
 from .parts import Parts
 
 __all__ = ["KafkaMembership"]
@@ -21,9 +22,9 @@ _POLL_S = 0.1
 class KafkaMembership:
     """See `protocol.Membership`.
 
-    The assignor is Kafka's ``range``: where the topics have equal numbers of partitions, one member has the same ones of
-    each. A member that has a name (`KafkaSettings.instance` of a directory) is a static one: for a short restart its
-    partitions stay its own.
+    The assignor is Kafka's ``range``: of topics with equal numbers of partitions one member has the same ones.  A member
+    that has a name (`KafkaSettings.instance` of a directory) is a static one: for a short restart its partitions stay its
+    own.
 
     Args:
         topics: by the engine's names.
@@ -38,8 +39,8 @@ class KafkaMembership:
         parts: Parts,
         group: str,
         topics: Sequence[str],
-        changed: Callable[[frozenset[int]], None],
-        whole: frozenset[int] | None,
+        changed: Callable[[frozenset[Place]], None],
+        whole: frozenset[Place] | None,
     ) -> None:
         settings = parts.settings
         self._parts = parts
@@ -47,8 +48,8 @@ class KafkaMembership:
         self._changed = changed
         self._whole = whole
         self._closing = False
-        self.assigned: frozenset[int] = frozenset()
-        self._given: frozenset[int] | None = None
+        self.assigned: frozenset[Place] = frozenset()
+        self._given: frozenset[Place] | None = None
         """What the group gave, and nobody was told of yet."""
         config: dict[str, Any] = {
             "group.id": parts.names.group(group),
@@ -61,13 +62,14 @@ class KafkaMembership:
         if settings.is_static:
             config["group.instance.id"] = settings.instance
         self._consumer = parts.connection.consumer(config)
-        self._names = [parts.names.topic(topic) for topic in topics]
+        self._names = {parts.names.topic(topic): topic for topic in topics}
+        self._first = (parts.names.topic(topics[0]), 0)
         self._thread = threading.Thread(target=self._run, name=f"penstock-member-{group}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         consumer = self._consumer
-        consumer.subscribe(self._names, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        consumer.subscribe(list(self._names), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         while not self._closing and not self._parts.closed:
             try:
                 message = consumer.poll(_POLL_S)
@@ -88,22 +90,22 @@ class KafkaMembership:
         consumer.assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
         if partitions:
             consumer.pause(partitions)  # membership is all that it is for
-        numbers = frozenset(p.partition for p in partitions)
+        given = frozenset((self._names[p.topic], p.partition) for p in partitions)
         if self._whole is not None:
-            first = any(p.topic == self._names[0] and p.partition == 0 for p in partitions)
-            numbers = self._whole if first else frozenset()
-        self._given = numbers  # the group's metadata cannot be asked for before this callback is over
+            has_first = any((p.topic, p.partition) == self._first for p in partitions)
+            given = self._whole if has_first else frozenset()
+        self._given = given  # the group's metadata cannot be asked for before this callback is over
 
     def _on_revoke(self, consumer: Any, partitions: list[Any]) -> None:
         self._given = None
         self._tell(frozenset())
 
-    def _tell(self, numbers: frozenset[int]) -> None:
-        self.assigned = numbers
+    def _tell(self, places: frozenset[Place]) -> None:
+        self.assigned = places
         try:
-            self._changed(numbers)
+            self._changed(places)
         except Exception:
-            _LOGGER.exception("the group %s: partitions %s", self._group, sorted(numbers))
+            _LOGGER.exception("the group %s: partitions %s", self._group, sorted(places))
 
     def leave(self) -> None:
         """See `protocol.Membership.leave`."""
@@ -112,6 +114,10 @@ class KafkaMembership:
             self._thread.join()
         self._parts.members.leave(self._group)
 
-    def owners(self) -> Mapping[int, str]:
+    def owners(self) -> Mapping[Place, str]:
         """See `protocol.Membership.owners`.  Raises: StorageError."""
-        return self._parts.members.owners(self._group, self._names[0], self._whole)
+        found = self._parts.members.owners(self._group)
+        if self._whole is None:
+            return found
+        first = (self._names[self._first[0]], 0)
+        return dict.fromkeys(self._whole, found[first]) if first in found else {}

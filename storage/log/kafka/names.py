@@ -51,7 +51,8 @@ class Names:
             if rest in _PLAIN:
                 return rest
             return f"_{rest}" if rest.startswith(_CHANGELOG) else _OWN + rest
-        return None if kafka_name.startswith((_FAMILY, "__")) else kafka_name
+        # what others call as the engine calls its own (a registry's _schemas) is not to be taken for that
+        return None if kafka_name.startswith((_FAMILY, "__")) or is_own_name(kafka_name) else kafka_name
 
     def group(self, name: str) -> str:
         """Kafka's name of a consumer group of the engine's."""

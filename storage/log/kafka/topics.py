@@ -261,10 +261,15 @@ class Topics:
         kafka = self._names.topic(name)
         with self._guard:
             self.need(name)
-            self._admin(
-                f"delete the topic {name!r}",
-                lambda left: self._connection.admin().delete_topics([kafka], request_timeout=left),
-            )
+            try:
+                self._admin(
+                    f"delete the topic {name!r}",
+                    lambda left: self._connection.admin().delete_topics([kafka], request_timeout=left),
+                )
+            except StorageError as failure:  # another process of the service may do the same at this moment
+                error = None if failure.__cause__ is None else error_of(failure.__cause__)
+                if error is None or error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
             self._until(lambda: kafka not in self._list())
             if self._state.get("topic", name) is not None:
                 self._write([(("topic", name), None)])

@@ -246,7 +246,9 @@ class LocalLog:
                 found[place] = outcome
             outcomes[:] = found
 
-    def join(self, group: str, topics: Sequence[str], changed: Callable[[frozenset[int]], None], *, whole: bool) -> None:
+    def join(
+        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition]], None], *, whole: bool
+    ) -> None:
         """See `protocol.Log.join`."""
 
     def own_end(self, topic: str, partition: int) -> int:

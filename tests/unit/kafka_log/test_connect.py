@@ -102,12 +102,12 @@ def test_two_processes_share_statements_and_partitions(connect: Connect) -> None
     until(lambda: "SMALL" in one.catalog.sources)
     query = next(q for q in one.queries if "BY_ID" in q)
 
-    def mine(database: penstock.Database) -> set[int]:
+    def mine(database: penstock.Database) -> set[tuple[str, int]]:
         shares = database._engine.host.run(query).shares
         assert shares is not None
         return set() if shares.moved else set(shares.mine)
 
-    until(lambda: mine(one) | mine(two) == {0, 1} and bool(mine(one)) and bool(mine(two)))
+    until(lambda: len(mine(one) | mine(two)) == 2 and bool(mine(one)) and bool(mine(two)))
     for database in (one, two):
         database.insert("orders", orders(70))
 
