@@ -17,7 +17,7 @@ import pyarrow as pa
 from ..errors import InternalError
 from .library import address, bits, function
 
-__all__ = ["Later", "gather", "gather_columns", "gather_numbers", "references", "take"]
+__all__ = ["Later", "TextPieces", "gather", "gather_columns", "gather_numbers", "references", "take"]
 
 Int64s = npt.NDArray[np.int64]
 
@@ -29,6 +29,9 @@ _bits = function("gather_bits", "i", "pppip")
 
 _BYTES_MAX: Final = (1 << 31) - 1
 """Of an array with offsets of 32 bits."""
+
+_SIZED_AT_ONCE: Final = 1 << 16
+"""Strings whose lengths are looked up by one call."""
 
 
 def references(array: int, rows: Int64s) -> Int64s:
@@ -141,6 +144,33 @@ class Later:
         return len(self._rows)
 
     @property
+    def nbytes(self) -> int:
+        """Of the arrays."""
+        return int(sum(array.nbytes for array in self._arrays))
+
+    def slice(self, start: int, length: int) -> Later:
+        """Some of the rows."""
+        return Later(self._arrays, self._rows[start : start + length])
+
+    @staticmethod
+    def gathered(columns: Sequence[Any], rows: Int64s, known: dict[Any, Int64s]) -> Later:
+        """The rows that references point to, of columns that are arrays or themselves a `Later`.
+
+        Args:
+            known: references that were put together before, for other columns of the same rows; added to.
+        """
+        arrays = [array for c in columns for array in (c._arrays if isinstance(c, Later) else (c,))]
+        key = tuple((c._rows.ctypes.data, len(c), len(c._arrays)) if isinstance(c, Later) else len(c) for c in columns)
+        if key not in known:
+            parts, first = [], 0
+            for c in columns:
+                own = c._rows if isinstance(c, Later) else np.arange(len(c), dtype=np.int64)
+                parts.append(own + np.int64(first << 32))
+                first += len(c._arrays) if isinstance(c, Later) else 1
+            known[key] = gather_numbers(parts, rows)
+        return Later(arrays, known[key])
+
+    @property
     def may_be_null(self) -> bool:
         """Whether the arrays have nulls, be they among the rows or not."""
         return any(array.null_count for array in self._arrays)
@@ -154,6 +184,84 @@ class Later:
         if self._all is None:
             self._all = gather(self._arrays, self._rows)
         return self._all
+
+
+class TextPieces:
+    """Arrays of strings or bytes (with offsets of 32 bits) by number, of which rows are gathered again and again.
+
+    Attributes:
+        arrays: by number; None where there is none.
+        lengths: int64, at least as many as arrays: their rows, 0 where there is none.
+    """
+
+    __slots__ = ("_data", "_ends", "arrays", "lengths", "type")
+
+    def __init__(self, type_: Any) -> None:
+        self.type = type_
+        self.arrays: list[Any] = []
+        self.lengths = np.zeros(4, np.int64)
+        self._ends = np.zeros(4, np.int64)
+        self._data = np.zeros(4, np.int64)
+
+    def set(self, number: int, array: Any | None) -> None:
+        """Have an array, or none, under a number: one of those that were there, or the next."""
+        if array is not None and array.type != self.type:
+            raise InternalError("rows are gathered from arrays of one type")
+        if number == len(self.arrays):
+            self.arrays.append(None)
+            if number == len(self.lengths):
+                self.lengths, self._ends, self._data = (
+                    np.concatenate((table, np.zeros(number, np.int64))) for table in (self.lengths, self._ends, self._data)
+                )
+        self.arrays[number] = array
+        self.lengths[number] = self._ends[number] = self._data[number] = 0
+        if array is not None and len(array):
+            self.lengths[number] = len(array)
+            self._ends[number] = _data(array, 1, array.offset * 4, (array.offset + len(array) + 1) * 4)
+            self._data[number] = _octets(array)
+
+    def copy(self) -> TextPieces:
+        """What is there now."""
+        copied = TextPieces(self.type)
+        copied.arrays = self.arrays.copy()
+        copied.lengths, copied._ends, copied._data = self.lengths.copy(), self._ends.copy(), self._data.copy()
+        return copied
+
+    def _offsets(self, rows: Int64s) -> tuple[Int64s, npt.NDArray[np.int32], int]:
+        rows = np.ascontiguousarray(rows, np.int64)
+        n, used = len(rows), np.zeros(len(self.arrays), np.uint8)
+        if _check(self.lengths.ctypes.data, len(self.arrays), address(rows, np.int64, n), n, used.ctypes.data):
+            raise InternalError("a row to be taken is beyond the end of its array, or of an array that is not there")
+        offsets = np.empty(n + 1, np.int32)
+        total: int = _offsets(self._ends.ctypes.data, 0, rows.ctypes.data, n, offsets.ctypes.data, _BYTES_MAX)
+        return rows, offsets, total
+
+    def sizes(self, rows: Int64s) -> Int64s:
+        """int64[n]: how many bytes the strings that references point to have."""
+        if len(rows) > _SIZED_AT_ONCE:
+            parts = [self.sizes(rows[begin : begin + _SIZED_AT_ONCE]) for begin in range(0, len(rows), _SIZED_AT_ONCE)]
+            return np.concatenate(parts)
+        _, offsets, total = self._offsets(rows)
+        if total < 0:  # one string alone always fits
+            return np.concatenate([self.sizes(half) for half in np.array_split(rows, 2)])
+        sizes: Int64s = np.diff(offsets).astype(np.int64)
+        return sizes
+
+    def gather(self, rows: Int64s, missing: npt.NDArray[np.bool_]) -> Any:
+        """The strings that references point to, none of them negative, as one array; null where ``missing``.
+
+        Raises: see `take`.
+        """
+        rows, offsets, total = self._offsets(rows)
+        if total < 0:
+            raise pa.ArrowInvalid(f"strings of more than {_BYTES_MAX} bytes do not fit into one array")
+        n, octets = len(rows), np.empty(total, np.uint8)
+        _bytes(
+            self._ends.ctypes.data, 0, self._data.ctypes.data, rows.ctypes.data, n, offsets.ctypes.data, octets.ctypes.data
+        )
+        nulls = int(np.count_nonzero(missing))
+        valid = pa.py_buffer(np.packbits(~missing, bitorder="little").data) if nulls else None
+        return pa.Array.from_buffers(self.type, n, [valid, pa.py_buffer(offsets.data), pa.py_buffer(octets.data)], nulls)
 
 
 def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,13 @@ import pyarrow as pa
 from ..errors import InternalError
 from .library import address, bits, function
 
-__all__ = ["equal", "gather", "gather_blocks", "offsets_of", "with_tails"]
+__all__ = ["equal", "gather", "offsets_of", "with_tails"]
 
 Int64s = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
 
 _offsets = function("texts_offsets", "i", "pip")
 _gather = function("texts_gather", "-", "pppip")
-_heap_offsets = function("heap_offsets", "i", "pipi")
-_heap_gather = function("heap_gather", "-", "pppip")
 _tails_offsets = function("tails_offsets", "i", "ppiiipi")
 _tails_append = function("tails_append", "-", "pppiipp")
 _equal = function("texts_equal", "-", "ppppippip")
@@ -66,27 +63,6 @@ def equal(
         address(out, np.bool_, len(rows), write=True),
     )
     return out
-
-
-def gather_blocks(blocks: Sequence[Octets], starts: Int64s, lengths: Int64s) -> tuple[npt.NDArray[np.int32], Octets] | None:
-    """The strings of a heap of several blocks, as Arrow lays them out: their offsets and their bytes.
-
-    Args:
-        starts: the number of the block in the upper 32 bits, the byte in it in the lower ones.
-        lengths: negative for nulls.
-
-    Returns:
-        None if there are more bytes than offsets of 32 bits can say.
-    """
-    n = len(starts)
-    offsets = np.empty(n + 1, np.int32)
-    total = _heap_offsets(address(lengths, np.int64, n), n, offsets.ctypes.data, (1 << 31) - 1)
-    if total < 0:
-        return None
-    out = np.empty(total, np.uint8)
-    where = np.array([address(b, np.uint8, 0) for b in blocks] or [0], np.int64)
-    _heap_gather(where.ctypes.data, address(starts, np.int64, n), offsets.ctypes.data, n, out.ctypes.data)
-    return offsets, out
 
 
 def with_tails(keys: Any, tails: Octets) -> Any:

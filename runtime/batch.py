@@ -161,11 +161,11 @@ def concat(batches: Sequence[Batch]) -> Batch:
     return gathered(filled, (which << 32) | (order - (np.cumsum(lengths) - lengths)[which]))
 
 
-def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] = ()) -> Batch:
+def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] | None = None) -> Batch:
     """Rows of batches of one shape, by reference (`kernels/gathering.py`: the batch's number in the upper 32 bits).
 
     Args:
-        later: columns that become a `Later`, for who asks for few of their rows.
+        later: columns that become a `Later`, for who asks for few of their rows; None: those that are one in a batch.
     """
     first = batches[0]
     parts: dict[str, Any] = {}
@@ -173,10 +173,9 @@ def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] = ()
         values = [getattr(b, field.name) for b in batches]
         if field.name in ("schema", "key_count") or all(v is None for v in values):
             parts[field.name] = values[0]
-        elif field.name == "columns" and later:
-            columns = enumerate(zip(*values, strict=True))
-            parts["columns"] = tuple(Later(c, rows) if n in later else gather(c, rows) for n, c in columns)
-        elif field.name in ("columns", "before"):
+        elif field.name == "columns":
+            parts["columns"] = _gathered_columns(values, rows, later)
+        elif field.name == "before":
             parts[field.name] = tuple(gather_columns(values, rows))
         elif field.name == "headers":
             kind = next(v.type for v in values if v is not None)
@@ -189,6 +188,32 @@ def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] = ()
             arrays = [np.zeros(len(b), dtype) if v is None else np.ascontiguousarray(v) for b, v in zip(batches, values)]
             parts[field.name] = gather_numbers(arrays, rows)
     return replace(first, **parts)
+
+
+def whole(batch: Batch, later: Collection[int] = ()) -> Batch:
+    """The batch with no `Later` but for those columns."""
+    if not any(isinstance(c, Later) and n not in later for n, c in enumerate(batch.columns)):
+        return batch
+    columns = (c.all() if isinstance(c, Later) and n not in later else c for n, c in enumerate(batch.columns))
+    return replace(batch, columns=tuple(columns))
+
+
+def _gathered_columns(batches: Sequence[Sequence[Any]], rows: Int64s, later: Collection[int] | None) -> tuple[Any, ...]:
+    """`gather_columns`, where some are, or become, a `Later`."""
+    columns = list(zip(*batches, strict=True))
+    late = [any(isinstance(c, Later) for c in column) for column in columns]
+    wanted = late if later is None else [n in later for n in range(len(columns))]
+    if not any(late) and not any(wanted):
+        return tuple(gather_columns(batches, rows))
+    known: dict[Any, Int64s] = {}
+    result = []
+    for column, is_late, stays_late in zip(columns, late, wanted, strict=True):
+        if is_late or stays_late:
+            found = Later.gathered(column, rows, known)
+            result.append(found if stays_late else found.all())
+        else:
+            result.append(gather(column, rows))
+    return tuple(result)
 
 
 def python_values(array: Any) -> list[Any]:

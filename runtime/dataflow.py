@@ -46,6 +46,7 @@ class Source:
         extras: further columns, each (name, what): ``ROWTIME``, ``ROWPARTITION``, ``ROWOFFSET``, ``WINDOWSTART``,
             ``WINDOWEND``, ``HEADERS`` or ``HEADER:key``.
         timestamp: a kernel over the batch's columns giving int64 ms; null or failed drops the row as bad.
+        timestamp_column: the value column that it reads, if it is one.
         needs_timestamps: such a row fails the query instead, once all records before it are processed.
         window: the key is windowed: its bytes end in the window's start (time windows, 8 bytes) or in its end and start
             (sessions, 8 bytes each), big-endian, as Kafka Streams writes windowed keys.
@@ -64,6 +65,7 @@ class Source:
     value_schema: pa.Schema
     extras: tuple[tuple[str, str], ...] = ()
     timestamp: Kernel | None = None
+    timestamp_column: str | None = None
     needs_timestamps: bool = False
     window: WindowType | None = None
     window_size_ms: int | None = None
@@ -80,12 +82,17 @@ class Step:
     Attributes:
         picked: columns of its one input that it takes as a `Later`, too: it looks at few of their rows, unless every update
             is wanted.
+        carried: columns of its one input that it does not look at, and hands on as they are: at which places of its output.
+            It takes them as a `Later`, too.
+        takes_later: it takes any column of its inputs, but for keys, as a `Later`, too.
     """
 
     name: str
     inputs: tuple[int, ...]
     make: Callable[[OperatorContext], Operator]
     picked: frozenset[int] = frozenset()
+    carried: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    takes_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)

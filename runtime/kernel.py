@@ -115,7 +115,7 @@ class Segments:
         return self._starts
 
 
-State = list[Any]
+State = Sequence[Any]
 """One NumPy array per `StateField`, or Arrow array (`StateField.columnar`), parallel."""
 
 

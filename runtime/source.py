@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..kernels.booleans import booleans
+from ..kernels.gathering import Later, references
 from ..limits import DECODED_BYTES_MAX, STEP_BYTES_MAX, TIMESTAMP_MS_MAX
 from ..storage.log.protocol import HEADERS, FetchedRecords, Log
 from ..storage.values.canonical import canonical
@@ -34,6 +35,12 @@ _STRETCHES_MAX = 4_096
 _REMAINDER = 8
 """What is left of a chunk is taken by itself if it is at least this part of what a step may take: where a topic has several
 partitions, the steps cut their chunks at other rows than the chunks end, and every third step would be one of a few rows."""
+
+
+_FRAME_ROWS_MIN = 1_024
+"""Where frames have fewer rows, looking at each costs more than joining them saves."""
+_FRAMES_TRIED = 8
+"""Frames after which that is found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +92,24 @@ class DecodedTopics:
         self._chunks: OrderedDict[Hashable, list[_Kept]] = OrderedDict()
         self._bytes = 0
 
-    def fetch(self, source: Source, partition: int, offset: int, end: int, rows_max: int) -> tuple[Chunk, int]:
+    def fetch(
+        self,
+        source: Source,
+        partition: int,
+        offset: int,
+        end: int,
+        rows_max: int,
+        late: frozenset[str] = frozenset(),
+    ) -> tuple[Chunk, int]:
         """Records from ``offset`` on, below ``end``, as a chunk and the row in it where ``offset`` is.
+
+        Args:
+            late: value columns that may be a `Later`, of what lies in the log.
 
         The chunk may hold more rows than asked for, before and after.  Of a stretch that is kept, a small remainder is read
         once more, together with what follows it.
         """
-        key = (source.topic, partition, source.shared_key, source.key_schema, source.value_schema, source.window)
+        key = (source.topic, partition, source.shared_key, source.key_schema, source.value_schema, source.window, late)
         enough = min(end - offset, rows_max // _REMAINDER)
         with self._lock:
             for kept in reversed(self._chunks.get(key, ())):
@@ -102,11 +120,37 @@ class DecodedTopics:
                     self._chunks.move_to_end(key)
                     return kept.chunk, row
         fields = None if source.value_serde is not None else source.value_schema.names
-        records = self._log.read(source.topic, partition, offset, rows_max=rows_max, bytes_max=STEP_BYTES_MAX, fields=fields)
-        chunk = decode(source, records)
+        frames = self._frames(source, partition, offset, rows_max) if late else []
+        if len(frames) > 1:
+            chunk = decode_frames(source, frames, late)
+        elif frames:
+            chunk = decode(source, frames[0])
+        else:
+            read = self._log.read(
+                source.topic, partition, offset, rows_max=rows_max, bytes_max=STEP_BYTES_MAX, fields=fields
+            )
+            chunk = decode(source, read)
+        records = chunk.records
         with self._lock:
             self._keep(key, _Kept(offset, records.next_offset, chunk, chunk.size_bytes))
         return chunk, 0
+
+    def _frames(self, source: Source, partition: int, offset: int, rows_max: int) -> list[FetchedRecords]:
+        """Records as they lie in the log; none if that cannot be, or if they lie in many small pieces."""
+        if not self._log.capabilities.stable_records:
+            return []
+        found: list[FetchedRecords] = []
+        rows = octets = 0
+        for frame in self._log.scan(source.topic, partition, offset, fields=source.value_schema.names):
+            frame = _head(frame, rows_max - rows)
+            found.append(frame)
+            rows += len(frame)
+            octets += frame.values.nbytes
+            if rows >= rows_max or octets >= STEP_BYTES_MAX:
+                break
+            if rows < len(found) * _FRAME_ROWS_MIN and len(found) >= _FRAMES_TRIED:
+                return []
+        return found
 
     def _keep(self, key: Hashable, kept: _Kept) -> None:
         mine = self._chunks.setdefault(key, [])
@@ -126,8 +170,60 @@ class DecodedTopics:
                 self._bytes -= sum(k.size_bytes for k in self._chunks.pop(key))
 
 
-def decode(source: Source, records: FetchedRecords) -> Chunk:
-    """Bytes to columns, per the source's formats."""
+def _head(records: FetchedRecords, rows: int) -> FetchedRecords:
+    """The first rows, without copying."""
+    if len(records) <= rows:
+        return records
+    return FetchedRecords(
+        None if records.keys is None else records.keys.slice(0, rows),
+        records.values.slice(0, rows),
+        records.timestamps[:rows],
+        None if records.headers is None else records.headers.slice(0, rows),
+        offsets=records.offsets[:rows],
+        arrivals=records.arrivals[:rows],
+        epoch=records.epoch,
+        next_offset=int(records.offsets[rows]),
+    )
+
+
+def decode_frames(source: Source, frames: Sequence[FetchedRecords], late: frozenset[str]) -> Chunk:
+    """`decode` of typed records in pieces; columns that are ``late`` stay where they lie, unless some values are null.
+
+    The chunk's records have no values.
+    """
+    keys = None
+    if any(f.keys is not None for f in frames):
+        keys = pa.concat_arrays([pa.nulls(len(f), pa.binary()) if f.keys is None else f.keys for f in frames])
+    headers = None
+    if any(f.headers is not None for f in frames):
+        headers = pa.concat_arrays([pa.nulls(len(f), HEADERS) if f.headers is None else f.headers for f in frames])
+    together = FetchedRecords(
+        keys,
+        None,
+        np.concatenate([f.timestamps for f in frames]),
+        headers,
+        offsets=np.concatenate([f.offsets for f in frames]),
+        arrivals=np.concatenate([f.arrivals for f in frames]),
+        epoch=frames[-1].epoch,
+        next_offset=frames[-1].next_offset,
+    )
+    if any(f.values.null_count for f in frames):
+        return decode(source, replace(together, values=pa.concat_arrays([f.values for f in frames])))
+    pieces = zip(*(_typed_values(f.values, source.value_schema)[0] for f in frames), strict=True)
+    rows = np.concatenate([references(number, np.arange(len(f), dtype=np.int64)) for number, f in enumerate(frames)])
+    columns = tuple(
+        Later(parts, rows) if field.name in late else pa.concat_arrays(parts)
+        for field, parts in zip(source.value_schema, pieces, strict=True)
+    )
+    return decode(source, together, columns)
+
+
+def decode(source: Source, records: FetchedRecords, typed: tuple[Any, ...] | None = None) -> Chunk:
+    """Bytes to columns, per the source's formats.
+
+    Args:
+        typed: the value columns, none of whose rows are tombstones, where they are known.
+    """
     n = len(records)
     malformed: dict[int, tuple[str, str]] = {}
     key_bytes = pa.nulls(n, pa.binary()) if records.keys is None else records.keys
@@ -143,7 +239,9 @@ def decode(source: Source, records: FetchedRecords) -> Chunk:
     else:
         keys = tuple(pa.nulls(n, f.type) for f in source.key_schema)
     nulls: Bools | None
-    if source.value_serde is None:
+    if typed is not None:
+        values, nulls = typed, None
+    elif source.value_serde is None:
         values, nulls = _typed_values(records.values, source.value_schema)
     else:
         decoded = source.value_serde.decode(records.values, source.value_schema)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import InternalError, StatementError
+from ...kernels.gathering import Later
 from ...runtime.batch import Bools
 from ...runtime.kernel import Evaluated, Kernel
 from .. import types as t
@@ -66,7 +67,7 @@ def compile_expression(
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:
         if not length:
             return Evaluated(pa.nulls(0, arrow))
-        if place is not None and isinstance(columns[place], pa.Array):
+        if place is not None and isinstance(columns[place], (pa.Array, Later)):
             return Evaluated(columns[place])
         frame = Frame(columns, length)
         value = evaluator(frame) if guard else _unguarded(evaluator(frame), frame)

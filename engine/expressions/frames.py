@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ...kernels.gathering import Later
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Failures
 from ...storage.values.arrow_calls import repeated
@@ -60,6 +61,8 @@ class Frame:
         if found is None:
             assert self._parent is not None
             found = self._columns[index] = self._parent.column(index).take(self._rows)
+        elif isinstance(found, Later):
+            found = self._columns[index] = found.all()
         return found
 
     def parameter(self, name: str) -> Any:

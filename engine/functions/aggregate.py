@@ -39,8 +39,14 @@ _ORDERED = ("INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "DATE", "TIME", "TIM
 """What MIN, MAX and TOPK can compare."""
 
 
-def configured(name: str, aggregator: Aggregator, options: QueryOptions) -> Aggregator:
-    """The aggregator as the options want it: COLLECT_LIST and COLLECT_SET have a limit, deviations may be ksqlDB's."""
+def configured(name: str, aggregator: Aggregator, options: QueryOptions, *, merges: bool) -> Aggregator:
+    """The aggregator as the options want it: COLLECT_LIST and COLLECT_SET have a limit, deviations may be ksqlDB's.
+
+    Args:
+        merges: states of several groups may become one, as those of sessions do.
+    """
+    if isinstance(aggregator, OneByOffset) and not merges:
+        return aggregator.unmerged()
     if isinstance(aggregator, Deviation) and options.deviation == "running":
         return aggregator.running()
     if isinstance(aggregator, CollectList | CollectSet):

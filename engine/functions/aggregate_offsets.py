@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,24 +21,33 @@ class OneByOffset:
     """The first or the last value in processing order, NULLs skipped unless ``ignore_nulls`` is off.
 
     The state keeps when its value was seen, so that of two merged sessions the one that saw its value first (or last) wins.
+    Where states are never merged (``merges``), the last value does without; and strings say by themselves whether they are
+    there.
     """
 
     can_undo = False
-    can_merge = True
     orderless = False
     nested_state = True
 
-    def __init__(self, type_: t.SqlType, *, latest: bool, ignore_nulls: bool) -> None:
+    def __init__(self, type_: t.SqlType, *, latest: bool, ignore_nulls: bool, merges: bool = True) -> None:
+        self._type = type_
         self._codec = Codec(type_)
         self._latest = latest
         self._ignore_nulls = ignore_nulls
+        self.can_merge = merges
         self.picks_from = 0 if latest else None
         self.result_type = self._codec.result
+        self._sequenced = merges or not latest
+        self._marked = not self._codec.columnar
         self.fields = (
-            StateField("SEQUENCE", np.dtype(np.int64), pa.int64(), -1),
+            *([StateField("SEQUENCE", np.dtype(np.int64), pa.int64(), -1)] if self._sequenced else []),
             self._codec.field("VALUE"),
-            StateField("PRESENT", np.dtype(np.bool_), pa.bool_(), False),
+            *([StateField("PRESENT", np.dtype(np.bool_), pa.bool_(), False)] if self._marked else []),
         )
+
+    def unmerged(self) -> OneByOffset:
+        """The same for states that are never merged."""
+        return OneByOffset(self._type, latest=self._latest, ignore_nulls=self._ignore_nulls, merges=False)
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -68,7 +77,11 @@ class OneByOffset:
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         last = array.take(segments.last) if isinstance(array, Later) else take(array, segments.last)
-        return [segments.sequence + segments.last, self._codec.decode(last), ~mask_of_nulls(last)]
+        return self._state(lambda: segments.sequence + segments.last, self._codec.decode(last), lambda: ~mask_of_nulls(last))
+
+    def _state(self, sequences: Callable[[], Any], values: Any, present: Callable[[], Any]) -> State:
+        """The columns of `fields`."""
+        return [*([sequences()] if self._sequenced else []), values, *([present()] if self._marked else [])]
 
     @staticmethod
     def _running_first(segments: Segments, first: Int64s) -> Int64s:
@@ -81,16 +94,20 @@ class OneByOffset:
         some = np.where(new, rows, 0)
         if len(array) == 0:
             return [picked(s, groups) for s in state]
-        sequences = np.where(new, segments.sequence + rows, state[0][groups])
+        held = state[int(self._sequenced)]
         if self._codec.columnar:
             places = np.where(new, references(1, some), groups)
-            values = gather([state[1], self._codec.decode(array)], places)
+            values = gather([held, self._codec.decode(array)], places)
         elif self._codec.fixed:
-            values = np.where(new, self._codec.decode(array)[some], state[1][groups])
+            values = np.where(new, self._codec.decode(array)[some], held[groups])
         else:
             fresh = object_array(to_objects(array.take(pa.array(rows, mask=~new))))
-            values = np.where(new, fresh, state[1][groups])
-        return [sequences, values, np.where(new, present[some], state[2][groups])]
+            values = np.where(new, fresh, held[groups])
+        return self._state(
+            lambda: np.where(new, segments.sequence + rows, state[0][groups]),
+            values,
+            lambda: np.where(new, present[some], state[-1][groups]),
+        )
 
     def merge(self, left: State, right: State) -> State:
         if self._latest:
@@ -100,4 +117,4 @@ class OneByOffset:
         return [chosen(take_left, a, b) for a, b in zip(left, right)]
 
     def result(self, state: State) -> Any:
-        return self._codec.encode(state[1], state[2])
+        return self._codec.encode(state[-2], state[-1]) if self._marked else state[-1]

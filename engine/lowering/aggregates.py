@@ -86,6 +86,7 @@ def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, build: Bu
                 a.call.name,
                 functions.aggregator(a.call.function, a.call.argument_types, a.call.literals),
                 build.options,
+                merges=isinstance(node, p.SessionAggregate),
             ),
             tuple(columns.index(n) for n in a.arguments),
         )

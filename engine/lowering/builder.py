@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...runtime import dataflow as d
@@ -79,9 +79,18 @@ class Builder:
         self.nodes.append(node)
         return len(self.nodes) - 1
 
-    def step(self, name: str, inputs: Sequence[Lowered], make: Callable[[OperatorContext], Operator]) -> int:
-        """Add an operator; its number."""
-        return self.add(d.Step(self.name(name), tuple(i.number for i in inputs), make))
+    def step(
+        self,
+        name: str,
+        inputs: Sequence[Lowered],
+        make: Callable[[OperatorContext], Operator],
+        carried: Mapping[int, frozenset[int]] | None = None,
+        *,
+        takes_later: bool = False,
+    ) -> int:
+        """Add an operator (`Step` has what the last two are); its number."""
+        inputs_ = tuple(i.number for i in inputs)
+        return self.add(d.Step(self.name(name), inputs_, make, carried=carried or {}, takes_later=takes_later))
 
     def name(self, kind: str) -> str:
         """``filter``, ``filter-2``, ..: numbered by kind, so that stateless nodes do not rename stateful ones."""

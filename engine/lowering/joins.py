@@ -47,7 +47,7 @@ def stream_stream_join(build: Builder, node: p.StreamStreamJoin, inputs: Sequenc
             wheres=(wheres[0], wheres[1]),
         )
 
-    return Lowered(build.step("stream-stream-join", inputs, make))
+    return Lowered(build.step("stream-stream-join", inputs, make, takes_later=True))
 
 
 def stream_table_join(build: Builder, node: p.StreamTableJoin, inputs: Sequence[Lowered]) -> Lowered:

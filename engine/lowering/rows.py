@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...runtime import dataflow as d
 from ...runtime.operators.explode import Explode
 from ...runtime.operators.filter import Filter
@@ -9,16 +11,20 @@ from ...runtime.operators.project import Project
 from ...runtime.operators.rekey import GroupBy, PartitionBy
 from ...storage.formats import format_traits
 from ..catalog import FormatInfo
+from ..expressions.nodes import ColumnRef, TypedExpression
 from ..plan.logical import nodes as p
 from ..plan.logical.build import columns_read
 from ..plan.tree import PlanNode
+from ..schema import Schema
 from .builder import Builder, Lowered
 
 
 def filter_rows(build: Builder, node: p.Filter, input_: Lowered) -> Lowered:
     predicate = build.predicate(node.predicate, node.input.schema)
     table, groups = node.kind == "TABLE", _groups_a_stream(node.input)
-    number = build.step("filter", (input_,), lambda c: Filter(c, predicate, table=table, groups=groups))
+    columns, read = node.input.schema, columns_read((node.predicate,))
+    carried = {} if table else {n: frozenset((n,)) for n, c in enumerate(columns.columns) if c.name not in read}
+    number = build.step("filter", (input_,), lambda c: Filter(c, predicate, table=table, groups=groups), carried)
     return Lowered(number, None if input_.stored is None else input_.stored.filtered(predicate))
 
 
@@ -41,7 +47,10 @@ def rekey(build: Builder, node: p.Rekey, input_: Lowered) -> Lowered:
     old_keys = {c.name for c in node.input.schema.keys}
     from_keys = [columns_read((e,)) <= old_keys for e in node.expressions[:key_count]]
     number = build.step(
-        "rekey", (input_,), lambda c: PartitionBy(c, schema, key_count, kernels, tombstones_have_keys=from_keys)
+        "rekey",
+        (input_,),
+        lambda c: PartitionBy(c, schema, key_count, kernels, tombstones_have_keys=from_keys),
+        _carried(node.expressions, key_count, node.input.schema),
     )
     return Lowered(number)
 
@@ -49,7 +58,8 @@ def rekey(build: Builder, node: p.Rekey, input_: Lowered) -> Lowered:
 def group_by(build: Builder, node: p.GroupBy, input_: Lowered) -> Lowered:
     kernels = build.kernels(node.expressions, node.input.schema)
     schema, key_count, table = node.schema.arrow(), len(node.schema.keys), node.kind == "TABLE"
-    return Lowered(build.step("group", (input_,), lambda c: GroupBy(c, schema, key_count, kernels, table=table)))
+    carried = {} if table else _carried(node.expressions, key_count, node.input.schema)
+    return Lowered(build.step("group", (input_,), lambda c: GroupBy(c, schema, key_count, kernels, table=table), carried))
 
 
 def repartition(build: Builder, node: p.Repartition, input_: Lowered, before: bool) -> Lowered:
@@ -64,6 +74,16 @@ def repartition(build: Builder, node: p.Repartition, input_: Lowered, before: bo
         d.Exchange(build.name("repartition"), input_.number, serde, node.partitions, schema, key_count, before)
     )
     return Lowered(number, input_.stored)
+
+
+def _carried(expressions: Sequence[TypedExpression], key_count: int, schema: Schema) -> dict[int, frozenset[int]]:
+    """The columns of an input that expressions hand on as they are, each with the places where it is in the output."""
+    read = columns_read([e for n, e in enumerate(expressions) if n < key_count or not isinstance(e, ColumnRef)])
+    places: dict[int, set[int]] = {}
+    for place, expression in enumerate(expressions):
+        if isinstance(expression, ColumnRef) and expression.name not in read:
+            places.setdefault(schema.index(expression.name), set()).add(place)
+    return {column: frozenset(found) for column, found in places.items()}
 
 
 def _groups_a_stream(node: PlanNode) -> bool:

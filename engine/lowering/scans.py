@@ -38,6 +38,7 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
             _source_schema(values),
             tuple((c.source_name, str(c.extra)) for c in node.columns if c.extra is not None),
             _timestamp(build, node),
+            timestamp_column=source.timestamp_column,
             needs_timestamps=build.options.fail_on_invalid_timestamp,
             window=None if source.window is None else source.window.type,
             window_size_ms=None if source.window is None else source.window.size_ms,

@@ -24,7 +24,7 @@ def aggregator_of(
     function: FunctionRef, types: Sequence[SqlType], literals: Sequence[Any], options: QueryOptions, functions: Registry
 ) -> Aggregator:
     """The aggregator of a call, as the options want it."""
-    return configured(function.name, functions.aggregator(function, types, literals), options)
+    return configured(function.name, functions.aggregator(function, types, literals), options, merges=False)
 
 
 def initial(aggregator: Aggregator, count: int) -> State:

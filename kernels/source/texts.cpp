@@ -36,28 +36,6 @@ KERNEL void texts_equal(const u8 *heap, const i64 *starts, const i64 *lengths, c
     }
 }
 
-// The strings of a heap of several blocks: a start is the number of the block in the upper 32 bits, and the byte in it in the lower
-// ones; a negative length is a null, which takes no bytes.
-KERNEL i64 heap_offsets(const i64 *lengths, i64 n, i32 *offsets, i64 limit) {
-    i64 total = 0;
-    offsets[0] = 0;
-    for (i64 i = 0; i < n; i++) {
-        if (lengths[i] > 0) total += lengths[i];
-        if (total > limit) return -1;
-        offsets[i + 1] = (i32)total;
-    }
-    return total;
-}
-
-KERNEL void heap_gather(const u8 *const *blocks, const i64 *starts, const i32 *offsets, i64 n, u8 *out) {
-    for (i64 i = 0; i < n; i++) {
-        if (i + AHEAD < n && offsets[i + AHEAD] != offsets[i + AHEAD + 1])
-            PREFETCH(blocks[starts[i + AHEAD] >> 32] + (u32)starts[i + AHEAD]);
-        const i64 length = (i64)offsets[i + 1] - offsets[i];
-        if (length > 0) copy_bytes(out + offsets[i], blocks[starts[i] >> 32] + (u32)starts[i], length);
-    }
-}
-
 // Strings with the bytes of a row of `tails` (each `width` long) behind each; a null (bits `valid`, 0 if there is none, from bit
 // `first` on) stays empty.  The offsets; returns the bytes in all, or -1 if those are more than `limit`.
 KERNEL i64 tails_offsets(const i32 *given, const u8 *valid, i64 first, i64 n, i64 width, i32 *offsets, i64 limit) {

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...kernels.booleans import booleans
+from ...kernels.gathering import Later
 from ...storage.values.canonical import canonical
 from ..batch import Bools
 from ..kernel import Failures, Kernel
@@ -59,6 +60,8 @@ def without_rows(failures: Failures | None, excluded: Bools | None) -> Failures 
 
 def nulled(array: Any, rows: Bools) -> Any:
     """The array with null in the given rows."""
+    if isinstance(array, Later):
+        array = array.all()
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if not rows.any():

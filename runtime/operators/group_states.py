@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 import pyarrow as pa
@@ -98,7 +98,7 @@ class GroupStates:
             for name, values in zip(names, state):
                 self.store.write(name, slots, values)
 
-    def initial(self, count: int) -> list[State]:
+    def initial(self, count: int) -> list[list[Any]]:
         """Each call's states for groups without rows."""
         return [[initial(f, count) for f in call.aggregator.fields] for call in self.calls]
 
@@ -159,7 +159,10 @@ class GroupStates:
         every = every and emit
         groups, distinct = self.store.group(slots) if every else self._by_last_row(slots)
         segments = Segments(groups, len(distinct))
-        states = self.read(distinct)
+        if before:
+            states = self.read(distinct)
+        else:  # what no aggregate asks for now is never read
+            states = [_Held(self.store, names, distinct) for names in self.names]
         final, running = self.scan(states, segments, self.arguments(columns), undo, every)
         times = self.store.read(ROWTIME, distinct)
         latest = folds.largest(groups, times, timestamps, every=False)[0]
@@ -185,6 +188,33 @@ class GroupStates:
         if emitted is not None:
             results = [r.take(pa.array(rows)) for r in results]
         return Updates(rows, results, running_maxima(segments, times, timestamps)[rows], previous, absent)
+
+
+class _Held(Sequence[Any]):
+    """A state in a store, of which a column is read when it is first asked for: some aggregates do without."""
+
+    __slots__ = ("_names", "_read", "_slots", "_store")
+
+    def __init__(self, store: KeyedStore, names: Sequence[str], slots: Int64s) -> None:
+        self._store = store
+        self._names = names
+        self._slots = slots
+        self._read: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Any]: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        name = self._names[place]
+        if name not in self._read:
+            self._read[name] = self._store.read(name, self._slots)
+        return self._read[name]
 
 
 def _whole(column: Any, place: int, picks_from: int | None) -> Any:

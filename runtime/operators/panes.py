@@ -125,7 +125,7 @@ class Panes:
         """
         order, starts = windows.order, windows.starts
         sizes = np.diff(starts, append=len(order))
-        merged = [list(state) for state in old]
+        merged: list[State] = [list(state) for state in old]
         for nth in range(int(sizes.max(initial=0))):
             some = np.flatnonzero(sizes > nth)
             panes = which[order[starts[some] + nth]]

@@ -20,7 +20,7 @@ from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateField, StateStore
 from ..batch import Batch, Int64s, empty_batch, moment
-from ..kernel import Segments
+from ..kernel import Segments, State
 from ..metrics import Waiting
 from ..state_values import joined, replaced
 from ..windows import SessionWindows, running_stream_times
@@ -394,6 +394,6 @@ class SessionAggregate(Operator):
         self._latest.write(EARLIER, slots, earlier)
 
 
-def _stacked(states: list[list[list[Any]]]) -> list[list[Any]]:
+def _stacked(states: Sequence[Sequence[State]]) -> list[list[Any]]:
     """States of single sessions as columns: by call, by field."""
     return [[joined(columns) for columns in zip(*call)] for call in zip(*states)]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ...kernels.sessions import InOrder, in_order
 from ..batch import Int64s
-from ..kernel import Segments
+from ..kernel import Segments, State
 from ..windows import SessionWindows
 from .group_states import NO_TIME, GroupStates
 from .session_output import Emissions
@@ -81,7 +81,7 @@ def merge_one_by_one(
         if end < now - windows.grace_ms - windows.gap_ms:
             late.append(row)
             continue
-        states = groups.initial(1)
+        states: Sequence[State] = groups.initial(1)
         for session in joined:
             states = [c.aggregator.merge(a, b) for c, a, b in zip(groups.calls, states, session.states)]
         one = pa.array([row])

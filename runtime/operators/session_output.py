@@ -46,12 +46,12 @@ class Emissions:
     def __init__(self, states: GroupStates, every: bool) -> None:
         self.every = every
         self._states = states
-        self._pool: list[list[State]] = []
+        self._pool: list[Sequence[State]] = []
         self._pooled = 0
         self._parts: list[tuple[Int64s, ...]] = []
         self._single: list[tuple[int, int, int, int, int, int]] = []
 
-    def _add_states(self, states: list[State], count: int) -> int:
+    def _add_states(self, states: Sequence[State], count: int) -> int:
         """Keep states whose results may be wanted; the number of the first."""
         first = self._pooled
         self._pool.append(states)
@@ -62,7 +62,9 @@ class Emissions:
         """``second``: 0 for tombstones, 1 for sessions, which come after the tombstones of their row."""
         self._parts.append((rows, np.full(len(rows), second, np.int64), starts, ends, results, before))
 
-    def add_in_order(self, found: InOrder, initial: list[State], final: list[State], running: list[State] | None) -> None:
+    def add_in_order(
+        self, found: InOrder, initial: Sequence[State], final: Sequence[State], running: Sequence[State] | None
+    ) -> None:
         """The sessions of in-order groups: states before and after the batch and, if every update counts, after each row."""
         old = self._add_states(initial, len(found.starts))
         if running is None:

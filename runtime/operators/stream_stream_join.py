@@ -16,7 +16,7 @@ from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.order import key_ranks
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import StateStore
-from ..batch import Batch, Bools, Int64s
+from ..batch import Batch, Bools, Int64s, whole
 from ..kernel import Kernel, as_mask
 from ..metrics import Waiting
 from .base import Operator, OperatorContext
@@ -196,6 +196,7 @@ class StreamStreamJoin(Operator):
             if where is not None and len(batches[side]):
                 keep = as_mask(where(batches[side].columns, len(batches[side])))
                 batches[side], places[side] = batches[side].filter(keep), places[side][keep]
+        batches = [whole(batch) for batch in batches]
         sides = self._match(batches, places, observed, stream_times)
         padded: list[list[_Padded]] = [[], []]
         if any(self._outer):

@@ -14,7 +14,7 @@ from ...kernels.gathering import references
 from ...kernels.merging import merge, scatter
 from ...storage.log.partitioner import place
 from ...storage.log.protocol import Log
-from ..batch import Batch, Int64s, gathered
+from ..batch import Batch, Int64s, gathered, whole
 from ..dataflow import Exchange
 from ..source import all_null
 
@@ -23,7 +23,11 @@ R = TypeVar("R")
 
 
 def exchange(
-    node: Exchange, log: Log, parts: Sequence[Batch], later: Collection[int] = (), pool: Executor | None = None
+    node: Exchange,
+    log: Log,
+    parts: Sequence[Batch],
+    later: Collection[int] | None = (),
+    pool: Executor | None = None,
 ) -> list[Batch]:
     """What every partition gets of what the partitions have: each row goes to that of its key, in the order of positions.
 
@@ -31,15 +35,17 @@ def exchange(
 
     Args:
         parts: one batch per partition.
-        later: columns that may become a `Later`.
+        later: columns that may be, or become, a `Later`; None: all but the keys.
         pool: does it for several partitions side by side; None one after the other.
 
     Returns:
         the same.
     """
     count = len(parts)
+    if later is None:
+        later = range(parts[0].key_count, len(parts[0].columns))
     if count == 1:
-        return list(parts)
+        return [whole(batch, later) for batch in parts]
     filled = [origin for origin, batch in enumerate(parts) if len(batch)]  # few, where there are thousands
     batches = [parts[origin] for origin in filled]
 
@@ -56,7 +62,7 @@ def exchange(
     result = [nothing] * count
     for target, batch in zip(received, _side_by_side(pool, lambda t: _in_order(batches, pieces[t], later), received)):
         result[target] = batch
-    return result
+    return [whole(batch, later) for batch in result]
 
 
 def _side_by_side(pool: Executor | None, function: Callable[[T], R], items: Iterable[T]) -> list[R]:

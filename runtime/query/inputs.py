@@ -16,6 +16,7 @@ from ..clock import now_ms
 from ..dataflow import Dataflow, Source
 from ..ordering import Queue, merge
 from ..source import TIMESTAMP_SIDE, Chunk, DecodedTopics
+from .late_columns import late_columns, late_names
 from .ledger import Ledger
 from .repartitioning import subtopologies
 from .taken import Input, Taken
@@ -51,6 +52,8 @@ class Inputs:
         self._rows_max = rows_max
         self._pool = pool
         self._dense = log.capabilities.dense_offsets
+        late = late_columns(dataflow)
+        self._late = {n: late_names(s, late[n]) for n, s in enumerate(dataflow.nodes) if isinstance(s, Source)}
         self._entries = [
             Input(number, node, partition, 0)
             for number, node in enumerate(dataflow.nodes)
@@ -199,7 +202,8 @@ class Inputs:
         """What each input has next, and the row in it where it reads on; side by side, where much waits."""
 
         def fetch(entry: Input, end: int) -> tuple[Chunk, int]:
-            return self._decoded.fetch(entry.source, entry.partition, entry.offset, end, self._rows_max)
+            late = self._late[entry.node]
+            return self._decoded.fetch(entry.source, entry.partition, entry.offset, end, self._rows_max, late)
 
         if self._pool is None or len(wanted) < 2 or sum(end - entry.offset for entry, end in wanted) < PARALLEL_ROWS_MIN:
             return [fetch(entry, end) for entry, end in wanted]

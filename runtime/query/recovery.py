@@ -22,6 +22,7 @@ from ...limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
 from ...storage.layout import CHANGELOG_PREFIX, state_directory
 from ...storage.log.protocol import Commit, Log, Records, TopicConfig, Transaction
 from ...storage.state.interval_store import IntervalStore
+from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import SLOT, Capture, StateStore
 from ..clock import now_ms
@@ -284,17 +285,21 @@ class StateKeeper:
         if not self.log.capabilities.stable_records:
             return
         for durable, changes in drained:
-            start = commit.starts.get((durable.topic, durable.partition))
-            if start is None or not isinstance(durable.store, IntervalStore) or changes.nbytes < _LENT_BYTES_MIN:
+            start, store = commit.starts.get((durable.topic, durable.partition)), durable.store
+            lends = isinstance(store, IntervalStore) or (isinstance(store, KeyedStore) and store.lends)
+            if start is None or not lends or changes.nbytes < _LENT_BYTES_MIN:
                 continue
             pieces, left = [], changes.num_rows
             for records in self.log.scan(durable.topic, durable.partition, start):
                 batch = pa.RecordBatch.from_struct_array(records.values)
-                pieces.append(as_schema(batch.slice(0, left), durable.store.change_schema))
+                pieces.append(as_schema(batch.slice(0, left), store.change_schema))
                 left -= pieces[-1].num_rows
                 if not left:
-                    durable.store.lend(pieces)
                     break
+            if not left and isinstance(store, KeyedStore):
+                store.lend(changes, pieces)
+            elif not left and isinstance(store, IntervalStore):
+                store.lend(pieces)
 
     def _ensure_topic(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
         """Have a changelog that can hold the changes; returns its columns, which may be more than theirs."""

@@ -8,11 +8,12 @@ from contextvars import copy_context
 
 from ...storage.log.protocol import Log
 from ..batch import Batch
-from ..dataflow import Dataflow, Exchange, Node, Source, Step
+from ..dataflow import Dataflow, Exchange, Source
 from ..metrics import Account, Tally
 from ..processing_log import ProcessingLog
 from ..source import empty_source_batch, to_batch
 from .exchange import exchange
+from .late_columns import late_columns
 from .recovery import StateKeeper
 from .reports import complain_about_input, complain_about_reports
 from .taken import Outcome, Taken
@@ -47,7 +48,7 @@ class StepComputer:
         self._log = log
         self._pool = pool
         self._depths = stages(dataflow)
-        self._later = _picked(dataflow)
+        self._later = late_columns(dataflow)
         self._tallies = [Tally() for _ in dataflow.nodes] if tallies is None else tallies
         self._empty = {n: empty_source_batch(s) for n, s in enumerate(dataflow.nodes) if isinstance(s, Source)}
 
@@ -140,20 +141,3 @@ class StepComputer:
                 parts = exchange(node, self._log, [own[node.input] for own in batches], self._later[number], pool)
                 for own, part in zip(batches, parts, strict=True):
                     own[number] = part
-
-
-def _picked(dataflow: Dataflow) -> dict[int, frozenset[int]]:
-    """For each exchange the columns that whatever follows it, one operator alone, looks at few rows of."""
-    followers: dict[int, list[Node]] = {n: [] for n, node in enumerate(dataflow.nodes) if isinstance(node, Exchange)}
-    for node in dataflow.nodes:
-        if not isinstance(node, Source):
-            for number in node.inputs if isinstance(node, Step) else (node.input,):
-                if number in followers:
-                    followers[number].append(node)
-    none: frozenset[int] = frozenset()
-    if dataflow.every_update:
-        return dict.fromkeys(followers, none)
-    return {
-        number: after[0].picked if len(after) == 1 and isinstance(after[0], Step) else none
-        for number, after in followers.items()
-    }

@@ -10,6 +10,8 @@ slots (of versions before) are applied by key; then new changes have none either
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,7 +30,7 @@ from .index import FrozenIndex, HashIndex, factorize
 from .point import Point
 from .rows import FrozenRows, RowStorage
 from .store import RESTORE_ROWS, SLOT, Capture, StateField
-from .text_column import FrozenTextColumn, TextColumn
+from .text_column import FrozenTextColumn, Placed, TextColumn
 
 Bools = npt.NDArray[np.bool_]
 
@@ -37,6 +39,9 @@ DELETED: Final = "deleted"
 
 SLOTS_KNOWN: Final = b"penstock.slots"
 """In the metadata of a checkpoint whose rows lie in the slots 0, 1, 2 .., unless it has the column `SLOT`."""
+
+_DRAINED_MAX: Final = 64
+"""Steps whose changes are remembered until they are lent; of those before, memory keeps what it has."""
 
 _CHANGED: Final = 1
 _FREED: Final = 2
@@ -114,6 +119,9 @@ class KeyedStore:
         self.schema = distinct_schema([*key_schema, *fields_, *self.row_schema])
         self.change_schema = distinct_schema([*self.schema, pa.field(DELETED, pa.bool_()), pa.field(SLOT, pa.uint32())])
         self._slot_column = self.change_schema.names[-1]
+        self._field_places = {f.name: len(key_schema) + n for n, f in enumerate(self.fields)}
+        self.lends = any(f.columnar for f in self.fields)
+        """Whether `lend` is of any use."""
         self._expiry = expiry
         self._expiry_key = -1
         if expiry is not None and expiry not in {f.name for f in self.fields}:
@@ -130,6 +138,12 @@ class KeyedStore:
         self._rows = RowStorage(self.row_schema) if len(self.row_schema) else None
         self._due: ExpiryQueue | None = None if self._expiry is None else ExpiryQueue(self._expiry_values)
         self._changed: list[Int64s] = []
+        self._placed: dict[str, tuple[Int64s, Placed]] = {}
+        """By field: the slots that were last written in this step, and the array of what they hold, as it came."""
+        self._lent: deque[tuple[Sequence[tuple[str, Placed]], pa.RecordBatch]] = deque()
+        """What `lend` gave and no step has looked at yet."""
+        self._drained: deque[tuple[Any, Sequence[tuple[str, Placed]]]] = deque(maxlen=_DRAINED_MAX)
+        """The changes that may be lent (weakly), and the fields whose arrays they hold."""
         self._removed: list[tuple[list[Any], Int64s]] = []
         self._scratch = np.zeros(0, np.uint64)
         self._generation = 0
@@ -210,7 +224,11 @@ class KeyedStore:
         """Set a field of distinct, live slots."""
         if len(slots) == 0:
             return
-        self._columns[field].put(slots, values)
+        placed = self._columns[field].put(slots, values)
+        if placed is None:
+            self._placed.pop(field, None)
+        else:
+            self._placed[field] = slots, placed
         if field == self._expiry and self._due is not None:
             self._due.add(slots, values.astype(np.int64, copy=False))
         self._note_change(slots)
@@ -256,8 +274,18 @@ class KeyedStore:
     # What a task needs
 
     def _table(self, slots: Int64s) -> list[Any]:
-        fields = [to_arrow(self._columns[f.name].take(slots), f.arrow) for f in self.fields]
+        fields = [to_arrow(self._written(f.name, slots), f.arrow) for f in self.fields]
         return [*self.keys_of(slots), *fields, *self.read_rows(slots)]
+
+    def _written(self, field: str, slots: Int64s) -> Any:
+        """A field's values; those that were just written are not copied."""
+        column = self._columns[field]
+        written, placed = self._placed.get(field, (None, None))
+        if written is slots and placed is not None and isinstance(column, TextColumn):
+            whole = column.whole(placed)
+            if whole is not None:
+                return whole
+        return column.take(slots)
 
     def drain_changes(self) -> pa.RecordBatch | None:
         """See `StateStore`."""
@@ -268,13 +296,44 @@ class KeyedStore:
             changed = changed[self._index.live.take(changed)]
         if len(self._changed) > 1:
             changed = self.group(changed)[1]
+        if not self._removed:  # mostly one write has changed all of them; what it wrote need not be gathered again
+            changed = next((slots for slots in reversed(self._changed) if len(slots) == len(changed)), changed)
         removed = self._removed
+        columns = self._table(changed)
+        lendable = [(name, placed) for name, (slots, placed) in self._placed.items() if slots is changed]
         self.discard_changes()
         gone = [pa.concat_arrays([keys[i] for keys, _ in removed]) for i in range(len(self.key_schema))] if removed else []
         freed = np.concatenate([np.zeros(0, np.int64), *(slots for _, slots in removed)])
         self._note_since_base(changed, freed)
-        batch = self._change_batch(gone, freed, self._table(changed), changed)
+        batch = self._change_batch(gone, freed, columns, changed)
+        if lendable:
+            self._drained.append((weakref.ref(batch), lendable))
         return batch if batch.num_rows else None
+
+    def lend(self, drained: pa.RecordBatch, changes: Sequence[pa.RecordBatch]) -> None:
+        """Changes as they lie in the mapped changelog: with the next step they take the place of what is here.
+
+        Any thread may call it, in the order of the steps.
+
+        Args:
+            drained: what `drain_changes` gave.
+            changes: the same rows, with the columns of `change_schema`.
+        """
+        while self._drained:
+            batch, lendable = self._drained.popleft()
+            if batch() is drained:
+                if len(changes) == 1:
+                    self._lent.append((lendable, changes[0]))
+                return
+
+    def _take_lent(self) -> None:
+        while self._lent:
+            lendable, changes = self._lent.popleft()
+            first = int(np.count_nonzero(booleans(changes.column(len(self.schema)))))  # deletions
+            for name, placed in lendable:
+                column = self._columns[name]
+                assert isinstance(column, TextColumn)
+                column.lend(placed, changes.column(self._field_places[name]).slice(first))
 
     def _change_batch(self, gone: Sequence[Any], freed: Int64s, columns: Sequence[Any], changed: Int64s) -> pa.RecordBatch:
         """Freed slots (and what keys they held, if known), then rows, as changes."""
@@ -324,7 +383,9 @@ class KeyedStore:
     def discard_changes(self) -> None:
         """See `StateStore`."""
         self._changed = []
+        self._placed = {}
         self._removed = []
+        self._take_lent()
 
     def checkpoint(self) -> pa.Table:
         """See `StateStore`."""

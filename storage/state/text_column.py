@@ -1,56 +1,109 @@
 """A growable column of strings or bytes, addressed by slot, that can be frozen without being copied.
 
-The bytes lie in a heap of blocks that are only appended to; a slot has the place and the length of its own.  What is
-overwritten becomes garbage, and all is written anew when that is more than half.  Values go in and out as Arrow arrays.
+A slot holds a reference (`kernels/gathering.py`) to a row of one of many arrays.  What is put in large pieces stays in the
+array in which it came, so that one copy serves the state, the changelog and whoever reads the result; small pieces are
+appended to a heap.  What is overwritten becomes garbage; arrays that are a third garbage are written anew when garbage is
+more than half of all.  Values go in and out as Arrow arrays.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...kernels import texts
+from ...kernels.gathering import TextPieces, references
 from .columns import Column, FrozenColumn, Int64s
+from .rows import wasteful
 
-__all__ = ["FrozenTextColumn", "TextColumn"]
+__all__ = ["FrozenTextColumn", "Placed", "TextColumn"]
 
 Octets = npt.NDArray[np.uint8]
 
-_BLOCK_BYTES_MIN: Final = 1 << 12
-_BLOCK_BYTES_MAX: Final = 1 << 26
-"""Blocks double up to here; beyond, nothing that is held is ever copied for growth."""
+_HEAP_ROWS_MIN: Final = 1 << 7
+_HEAP_BYTES_MIN: Final = 1 << 12
+_HEAP_BYTES_MAX: Final = 1 << 26
+"""Heaps double up to here, and nothing is ever copied for growth."""
+_WHOLE_BYTES_MIN: Final = 1 << 16
+_WHOLE_SHARE: Final = 256
+"""An array stays as it came if it has so many bytes, and at least this part of all: so there are never many of them."""
 _GARBAGE_MIN: Final = 1 << 16
+_UNEVEN: Final = 8
+"""Lengths of an array are looked at one by one, when its rows are overwritten, if one is so many times the mean."""
+_SHIFT: Final = 32
+_MISSING: Final = 0
+"""The reference of a null: the first row of the first array."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An array that was put, and stays as it is: its number, and which of the arrays that have had it."""
+
+    number: int
+    serial: int
+
+
+class _Heap:
+    """Strings one behind the other, appended to while earlier ones are read."""
+
+    def __init__(self, rows: int, octets: int) -> None:
+        self.offsets = np.zeros(rows + 1, np.int32)
+        self.octets = np.empty(octets, np.uint8)
+        self.rows = 0
+        self.used = 0
+
+    def takes(self, rows: int, octets: int) -> bool:
+        return self.rows + rows < len(self.offsets) and self.used + octets <= len(self.octets)
+
+    def append(self, offsets: npt.NDArray[np.int32], data: Any) -> None:
+        n, first, total = len(offsets) - 1, int(offsets[0]), int(offsets[-1]) - int(offsets[0])
+        self.offsets[self.rows + 1 : self.rows + n + 1] = offsets[1:] + np.int32(self.used - first)
+        if total:
+            self.octets[self.used : self.used + total] = np.frombuffer(data, np.uint8, total, first)
+        self.rows += n
+        self.used += total
+
+    def array(self, type_: Any) -> Any:
+        buffers = [None, pa.py_buffer(self.offsets.data), pa.py_buffer(self.octets.data)]
+        return pa.Array.from_buffers(type_, self.rows, buffers, 0)
 
 
 class TextColumn:
     """Has what `Column` has; slots that were never written, or were reset, are null."""
 
-    __slots__ = ("_blocks", "_garbage", "_lengths", "_starts", "_total", "_used", "type")
-
     def __init__(self, type_: Any) -> None:
         self.type = type_
-        self._starts = Column(np.int64)
-        self._lengths = Column(np.int64, -1)
-        self._blocks: list[Octets] = []
-        self._used = 0
-        """Of the last block."""
-        self._total = 0
-        self._garbage = 0
+        self._refs = Column(np.int64)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pieces = TextPieces(self.type)
+        self._pieces.set(0, pa.nulls(1, self.type))
+        self._live = np.zeros(1, np.int64)
+        """By array: rows that a slot refers to."""
+        self._sizes = np.zeros(1, np.int64)
+        """By array: bytes."""
+        self._garbage = np.zeros(1, np.float64)
+        """By array: bytes of rows that no slot refers to any more, about."""
+        self._uneven = np.zeros(1, np.bool_)
+        self._serials = [0]
+        self._free: list[int] = []
+        self._heap: _Heap | None = None
+        self._heap_number = 0
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._refs)
 
     @property
     def nbytes(self) -> int:
-        return self._starts.nbytes + self._lengths.nbytes + sum(b.nbytes for b in self._blocks)
+        return self._refs.nbytes + int(self._sizes.sum())
 
     def reserve(self, rows: int) -> None:
         """Make room for rows 0..rows-1."""
-        self._starts.reserve(rows)
-        self._lengths.reserve(rows)
+        self._refs.reserve(rows)
 
     def take(self, rows: Int64s) -> Any:
         """An Arrow array of the column's type.
@@ -58,83 +111,164 @@ class TextColumn:
         Raises:
             ArrowInvalid: it would have more bytes than an array holds.
         """
-        return _array(self.type, self._blocks, self._starts.take(rows), self._lengths.take(rows))
+        return _taken(self._pieces, self._refs.take(rows))
 
-    def put(self, rows: Int64s, values: Any) -> None:
-        """Overwrite distinct rows with those of an Arrow array."""
+    def put(self, rows: Int64s, values: Any) -> Placed | None:
+        """Overwrite distinct rows with those of an Arrow array.
+
+        Returns:
+            where it is, if it stays as it came.
+        """
         n = len(rows)
         if n == 0:
-            return
-        held = self._lengths.take(rows)
-        self._garbage += int(held[held > 0].sum())
+            return None
+        if wasteful(values):
+            values = pa.concat_arrays([values, pa.nulls(0, values.type)])
+        self._release(self._refs.take(rows))
         offsets = np.frombuffer(values.buffers()[1], np.int32, n + 1, 4 * values.offset)
-        lengths = np.diff(offsets).astype(np.int64)
-        first, total = int(offsets[0]), int(offsets[-1]) - int(offsets[0])
+        total = int(offsets[-1]) - int(offsets[0])
+        whole = total >= max(_WHOLE_BYTES_MIN, int(self._sizes.sum()) // _WHOLE_SHARE)
+        first = 0 if whole else self._append(offsets, values.buffers()[2], total)
+        number = self._add(values, total + 4 * n, offsets) if whole else self._heap_number
+        found = references(number, np.arange(first, first + n, dtype=np.int64))
+        live = n
         if values.null_count:
-            lengths[np.asarray(values.is_null())] = -1
-        place = self._append(values.buffers()[2], first, total)
-        self._starts.put(rows, place + (offsets[:-1].astype(np.int64) - first))
-        self._lengths.put(rows, lengths)
-        if self._garbage > _GARBAGE_MIN and 2 * self._garbage > self._total:
-            self._compact()
+            missing = np.asarray(values.is_null())
+            found[missing] = _MISSING
+            live -= values.null_count
+        self._live[number] += live
+        self._refs.put(rows, found)
+        if whole and not live:
+            self._drop(number)
+            whole = False
+        self._tidy()
+        return Placed(number, self._serials[number]) if whole and self._live[number] else None
 
-    def _append(self, buffer: Any, first: int, total: int) -> int:
-        """Put bytes of an Arrow buffer into the heap; returns where."""
-        if not self._blocks or self._used + total > len(self._blocks[-1]):
-            grown = min(max(_BLOCK_BYTES_MIN, 2 * self._total), _BLOCK_BYTES_MAX)
-            self._blocks.append(np.empty(max(total, grown), np.uint8))
-            self._used = 0
-        block, place = self._blocks[-1], ((len(self._blocks) - 1) << 32) | self._used
-        if total:
-            block[self._used : self._used + total] = np.frombuffer(buffer, np.uint8, total, first)
-        self._used += total
-        self._total += total
-        return place
+    def whole(self, placed: Placed) -> Any | None:
+        """An array that was put, while it is there."""
+        return self._pieces.arrays[placed.number] if self._serials[placed.number] == placed.serial else None
+
+    def lend(self, placed: Placed, values: Any) -> None:
+        """The same values that lie elsewhere take the place of an array that was put, if it is still there."""
+        if self._serials[placed.number] == placed.serial:
+            self._pieces.set(placed.number, values)
+
+    def _append(self, offsets: npt.NDArray[np.int32], data: Any, total: int) -> int:
+        """Put strings into the heap; returns the row of the first one there."""
+        n = len(offsets) - 1
+        heap = self._heap
+        if heap is None or not heap.takes(n, total):
+            held = int(self._sizes.sum())
+            room = max(total, min(max(_HEAP_BYTES_MIN, held), _HEAP_BYTES_MAX))
+            heap = self._heap = _Heap(max(n, _HEAP_ROWS_MIN, room // 16), room)
+            self._heap_number = self._number()
+        first = heap.rows
+        heap.append(offsets, data)
+        self._pieces.set(self._heap_number, heap.array(self.type))
+        self._sizes[self._heap_number] += total + 4 * n
+        self._uneven[self._heap_number] = True
+        return first
+
+    def _number(self) -> int:
+        """A number for another array."""
+        if self._free:
+            return self._free.pop()
+        number = len(self._serials)
+        self._serials.append(0)
+        if number == len(self._live):
+            more = np.zeros(number, np.int64)
+            self._live, self._sizes = np.concatenate((self._live, more)), np.concatenate((self._sizes, more))
+            self._garbage = np.concatenate((self._garbage, more.astype(np.float64)))
+            self._uneven = np.concatenate((self._uneven, more.astype(np.bool_)))
+        return number
+
+    def _add(self, values: Any, size: int, offsets: npt.NDArray[np.int32]) -> int:
+        """Keep an array as it is; returns its number."""
+        number = self._number()
+        self._pieces.set(number, values)
+        self._sizes[number] = size
+        longest = int((offsets[1:] - offsets[:-1]).max(initial=0))
+        self._uneven[number] = longest > _UNEVEN * (size / max(1, len(offsets) - 1))
+        return number
+
+    def _drop(self, number: int) -> None:
+        if number == self._heap_number:
+            self._heap, self._heap_number = None, 0
+        self._pieces.set(number, None)
+        self._live[number] = self._sizes[number] = 0
+        self._garbage[number] = 0.0
+        self._serials[number] += 1
+        self._free.append(number)
+
+    def _release(self, refs: Int64s) -> None:
+        """Slots stop referring to rows."""
+        numbers = refs >> _SHIFT
+        counts = np.bincount(numbers, minlength=len(self._live))
+        counts[0] = 0
+        touched = np.flatnonzero(counts)
+        if not len(touched):
+            return
+        lengths = self._pieces.lengths[touched]
+        self._garbage[touched] += self._sizes[touched] * (counts[touched] / np.maximum(lengths, 1))
+        if self._uneven[touched].any():
+            uneven = touched[self._uneven[touched]]
+            some = self._uneven[numbers]
+            exact = np.bincount(numbers[some], self._pieces.sizes(refs[some]) + 4.0, len(self._live))
+            shares = self._sizes[uneven] * (counts[uneven] / np.maximum(self._pieces.lengths[uneven], 1))
+            self._garbage[uneven] += exact[uneven] - shares
+        self._live[touched] -= counts[touched]
+        for number in touched[self._live[touched] == 0].tolist():
+            self._drop(number)
 
     def reset(self, rows: Int64s) -> None:
         """Make rows null."""
-        held = self._lengths.take(rows)
-        self._garbage += int(held[held > 0].sum())
-        self._lengths.put(rows, -1)
+        self._release(self._refs.take(rows))
+        self._refs.put(rows, _MISSING)
+
+    def _tidy(self) -> None:
+        garbage = float(self._garbage.sum())
+        if garbage > _GARBAGE_MIN and 2 * garbage > int(self._sizes.sum()):
+            self._compact()
 
     def _compact(self) -> None:
-        """Write what is live into new blocks; frozen columns keep the old ones."""
-        old, starts = self._blocks, self._starts.values
-        lengths = self._lengths.values
-        moved = np.zeros(len(starts), np.int64)
-        self._blocks, self._used, self._total, self._garbage = [], 0, 0, 0
-        live = np.flatnonzero(lengths > 0)
-        ends = np.cumsum(lengths[live])
+        """Write what is live of arrays with much garbage into new ones; frozen columns keep the old ones."""
+        victims = 3 * self._garbage > self._sizes
+        victims[0] = False
+        if victims[self._heap_number]:
+            self._heap, self._heap_number = None, 0
+        slots = np.flatnonzero(victims[self._refs.values >> _SHIFT])
+        sizes = np.cumsum(self._pieces.sizes(self._refs.take(slots)))
         begin = 0
-        while begin < len(live):
-            before = int(ends[begin - 1]) if begin else 0
-            end = max(begin + 1, int(np.searchsorted(ends, before + _BLOCK_BYTES_MAX, "right")))
-            some = live[begin:end]
-            found = texts.gather_blocks(old, starts[some], lengths[some])
-            assert found is not None  # one string, or less than a block
-            offsets, octets = found
-            moved[some] = self._append(pa.py_buffer(octets.data), 0, len(octets)) + offsets[:-1]
+        while begin < len(slots):
+            before = int(sizes[begin - 1]) if begin else 0
+            end = max(begin + 1, int(np.searchsorted(sizes, before + _HEAP_BYTES_MAX, "right")))
+            some = slots[begin:end]
+            values = self.take(some)
+            offsets = np.frombuffer(values.buffers()[1], np.int32, len(some) + 1)
+            number = self._add(values, int(offsets[-1]) + 4 * len(some), offsets)
+            self._live[number] = len(some)
+            self._refs.put(some, references(number, np.arange(len(some), dtype=np.int64)))
             begin = end
-        self._starts.replace(moved)
+        for number in np.flatnonzero(victims).tolist():
+            self._drop(number)
 
     def freeze(self) -> FrozenTextColumn:
-        return FrozenTextColumn(self.type, self._starts.freeze(), self._lengths.freeze(), tuple(self._blocks))
+        return FrozenTextColumn(self.type, self._refs.freeze(), self._pieces.copy())
 
 
 class FrozenTextColumn:
     """A column as it was; safe to read from any thread while the column is written by its own."""
 
-    __slots__ = ("_blocks", "_lengths", "_starts", "type")
+    __slots__ = ("_pieces", "_refs", "type")
 
-    def __init__(self, type_: Any, starts: FrozenColumn, lengths: FrozenColumn, blocks: tuple[Octets, ...]) -> None:
+    def __init__(self, type_: Any, refs: FrozenColumn, pieces: TextPieces) -> None:
         self.type = type_
-        self._starts = starts
-        self._lengths = lengths
-        self._blocks = blocks
+        self._refs = refs
+        self._pieces = pieces
 
     def take(self, rows: Int64s) -> Any:
         """See `TextColumn.take`."""
-        return _array(self.type, self._blocks, self._starts.take(rows), self._lengths.take(rows))
+        return _taken(self._pieces, self._refs.take(rows))
 
     def at(self, row: int) -> str | bytes | None:
         """One value."""
@@ -142,12 +276,5 @@ class FrozenTextColumn:
         return value
 
 
-def _array(type_: Any, blocks: Any, starts: Int64s, lengths: Int64s) -> Any:
-    found = texts.gather_blocks(blocks, starts, lengths)
-    if found is None:
-        raise pa.ArrowInvalid("the strings of a column are too long for one array")
-    offsets, octets = found
-    missing = lengths < 0
-    nulls = int(np.count_nonzero(missing))
-    valid = pa.py_buffer(np.packbits(~missing, bitorder="little").data) if nulls else None
-    return pa.Array.from_buffers(type_, len(lengths), [valid, pa.py_buffer(offsets.data), pa.py_buffer(octets.data)], nulls)
+def _taken(pieces: TextPieces, refs: Int64s) -> Any:
+    return pieces.gather(refs, refs == _MISSING)

@@ -575,7 +575,7 @@ def test_collections_stop_growing_at_their_limit(name: str) -> None:
     """``ksql.functions.<name>.limit``; without it there is none to speak of."""
     key = f"ksql.functions.{name.lower()}.limit"
     for properties, size in (({key: "2"}, 2), ({key: "0"}, 0), ({}, 3)):
-        aggregator = aggregate.configured(name, make(name, t.INTEGER), QueryOptions.of(properties))
+        aggregator = aggregate.configured(name, make(name, t.INTEGER), QueryOptions.of(properties), merges=True)
         states = Groups(aggregator, 1)
         states.feed([0, 0, 0], [pa.array([1, 2, 3], pa.int32())])
         assert states.results() == [[1, 2, 3][:size]]

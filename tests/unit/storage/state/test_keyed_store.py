@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import InternalError
+from penstock.storage.state import text_column
 from penstock.storage.state.index import factorize
 from penstock.storage.state.keyed_store import KeyedStore
 from penstock.storage.state.store import StateField
@@ -263,3 +264,60 @@ def test_sliced_and_chunked_keys() -> None:
     assert store.slots([c.slice(1, 3) for c in whole]).tolist() == slots[1:].tolist()
     assert store.slots([pa.chunked_array([c.slice(2), c.slice(0, 2)]) for c in whole]).tolist() == [2, 3, 0, 1]
     assert [c.to_pylist() for c in store.keys_of(slots)] == [c.to_pylist() for c in whole]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=12, unique=True), max_size=3),
+            st.lists(st.integers(0, 11), max_size=3, unique=True),
+            st.sampled_from(("now", "later", "in pieces", "never")),
+        ),
+        max_size=8,
+    )
+)
+def test_texts_may_lie_in_the_changelog(
+    monkeypatch: pytest.MonkeyPatch, todo: list[tuple[list[list[int]], list[int], str]]
+) -> None:
+    """Changes hold what was written last, also when a step writes the same slots several times; with what they hold lying
+    somewhere else (at once, a step later, or not at all) the store and its snapshots are the same."""
+    monkeypatch.setattr(text_column, "_WHOLE_BYTES_MIN", 1)
+    schema = pa.schema([("k", pa.int64())])
+    store = KeyedStore("s", schema, [StateField("text", np.dtype(object), pa.string(), None, True)])
+    replica = KeyedStore("s", schema, store.fields)
+    model: dict[int, str | None] = {}
+    waiting: list[Any] = []
+    snapshots: list[tuple[Any, dict[int, str | None]]] = []
+
+    def held(table: Any) -> dict[int, Any]:
+        return dict(zip(table.column("k").to_pylist(), table.column("text").to_pylist(), strict=True))
+
+    for number, (writes, removed, lent) in enumerate(todo):
+        for nth, keys in enumerate(writes):
+            slots, _ = store.insert([pa.array(keys, pa.int64())])
+            texts = [None if (key + number) % 5 == 0 else f"{number} {nth} {key}" for key in keys]
+            store.write("text", slots, pa.array(texts, pa.string()))
+            model.update(zip(keys, texts, strict=True))
+        gone = [key for key in removed if key in model]
+        store.remove(store.slots([pa.array(gone, pa.int64())]))
+        for key in gone:
+            del model[key]
+        changes = store.drain_changes()
+        for drained, rows in waiting:
+            store.lend(drained, rows)
+        waiting.clear()
+        if changes is not None:
+            replica.apply_changes(changes)
+            columns = [pa.concat_arrays([c, c]).slice(len(c)) for c in changes]
+            copied = [pa.RecordBatch.from_arrays(columns, schema=changes.schema)]
+            if lent == "now":
+                store.lend(changes, copied)
+            elif lent == "later":
+                waiting.append((changes, copied))
+            elif lent == "in pieces":
+                store.lend(changes, [copied[0].slice(0, 1), copied[0].slice(1)])
+        assert held(store.checkpoint()) == held(replica.checkpoint()) == model
+        snapshots.append((store.snapshot(), dict(model)))
+    for snapshot, then in snapshots:
+        assert held(snapshot.table()) == then

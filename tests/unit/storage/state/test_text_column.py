@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.storage.state import text_column
@@ -19,17 +21,29 @@ STEP = st.one_of(
     st.tuples(st.just("put"), st.dictionaries(st.integers(0, SLOTS - 1), st.none() | st.text(max_size=30), max_size=40)),
     st.tuples(st.just("reset"), st.sets(st.integers(0, SLOTS - 1), max_size=40)),
     st.tuples(st.just("freeze"), st.just(0)),
+    st.tuples(st.just("lend"), st.just(0)),
 )
 
 
-@settings(max_examples=100)
+@pytest.fixture(params=[1 << 16, 1], ids=["appended", "as they came"])
+def whole_from(request: pytest.FixtureRequest) -> Iterator[int]:
+    """From how many bytes on arrays stay as they came."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_column, "_WHOLE_BYTES_MIN", request.param)
+        patch.setattr(text_column, "_GARBAGE_MIN", 40)
+        yield request.param
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEP, max_size=20), st.booleans(), st.integers(0, 2))
-def test_a_column_of_texts_is_a_dict(steps: list[tuple[str, Any]], binary: bool, pad: int) -> None:
-    """What was put last is there, snapshots see what was there then, and garbage is left behind."""
+def test_a_column_of_texts_is_a_dict(whole_from: int, steps: list[tuple[str, Any]], binary: bool, pad: int) -> None:
+    """What was put last is there, snapshots see what was there then, and garbage is left behind; an array that stays as it
+    came gives way to an equal one that lies elsewhere."""
     type_ = pa.binary() if binary else pa.string()
     column, model = TextColumn(type_), {}
     column.reserve(SLOTS)
     frozen: list[tuple[Any, dict[int, Any]]] = []
+    placed: list[tuple[Any, Any]] = []
     everything = np.arange(SLOTS)
 
     def values(held: dict[int, Any]) -> list[Any]:
@@ -39,12 +53,20 @@ def test_a_column_of_texts_is_a_dict(steps: list[tuple[str, Any]], binary: bool,
     for kind, what in steps:
         if kind == "put":
             texts = pa.array([*["pad"] * pad, *what.values()], pa.string()).cast(type_).slice(pad)
-            column.put(np.array(list(what), np.int64), texts)
+            where = column.put(np.array(list(what), np.int64), texts)
+            if where is not None:
+                assert column.whole(where).equals(texts)
+                placed.append((where, texts))
             model.update(what)
         elif kind == "reset":
             column.reset(np.array(sorted(what), np.int64))
             for slot in what:
                 model.pop(slot, None)
+        elif kind == "lend":
+            for where, texts in placed:
+                there = column.whole(where)
+                assert there is None or there.equals(texts)
+                column.lend(where, pa.concat_arrays([pa.array(["other"], pa.string()).cast(type_), texts]).slice(1))
         else:
             frozen.append((column.freeze(), dict(model)))
     for held, then in [(column, model), *frozen]:
@@ -53,13 +75,27 @@ def test_a_column_of_texts_is_a_dict(steps: list[tuple[str, Any]], binary: bool,
         assert taken.type == type_ and taken.to_pylist() == values(then)
 
 
-def test_overwriting_does_not_grow_the_heap(monkeypatch: Any) -> None:
-    """A few slots that change for ever take as much memory as they hold, more or less, in blocks of any size."""
-    monkeypatch.setattr(text_column, "_BLOCK_BYTES_MAX", 1 << 14)
+@pytest.mark.parametrize("length", [100, 10_000])
+def test_overwriting_does_not_grow_the_heap(length: int, monkeypatch: Any) -> None:
+    """A few slots that change for ever take as much memory as they hold, more or less, in arrays of any size."""
+    monkeypatch.setattr(text_column, "_HEAP_BYTES_MAX", 1 << 14)
     column = TextColumn(pa.string())
     column.reserve(100)
     slots = np.arange(100)
     for number in range(400):
-        column.put(slots, pa.array([f"{number} {i} " + "x" * 100 for i in range(100)]))
-    assert column.take(slots).to_pylist() == [f"399 {i} " + "x" * 100 for i in range(100)]
-    assert column.nbytes < 250_000
+        column.put(slots, pa.array([f"{number} {i} " + "x" * length for i in range(100)]))
+    assert column.take(slots).to_pylist() == [f"399 {i} " + "x" * length for i in range(100)]
+    assert column.nbytes < 25 * (length + 10) * 100
+
+
+@pytest.mark.parametrize("rows", [10, 2_000])
+def test_one_long_text_among_short_ones_is_not_lost_sight_of(rows: int) -> None:
+    """A long text that is overwritten together with some short ones that stay is garbage by its length, not by its share."""
+    column = TextColumn(pa.string())
+    column.reserve(100 * rows)
+    for number in range(100):
+        slots = np.arange(number * rows, (number + 1) * rows)
+        slots[0] = 0
+        column.put(slots, pa.array(["x" * 200_000, *["short"] * (rows - 1)]))
+    assert column.take(np.array([0]))[0].as_py() == "x" * 200_000
+    assert column.nbytes < 1_500_000 + 30 * 100 * rows
