@@ -14,12 +14,12 @@ A query's state changes travel in the same transaction as its outputs and its in
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...errors import StorageError
-from ...storage.log.protocol import Log, TopicPartition, Transaction, partitions
+from ...storage.log.protocol import Commit, Committing, Log, TopicPartition, Transaction, partitions
 from ..batch import Batch, Int64s, concat
 from ..dataflow import Dataflow, Sink, Tap
 from ..metrics import Account
@@ -41,6 +41,7 @@ class Begun:
     Attributes:
         account: of the query, once it has happened.
         nothing: there is nothing in it that is to be kept.
+        committing: if it was begun by itself (`StepCommitter.begin_alone`); that of the one before it, if it is nothing.
     """
 
     transaction: Transaction
@@ -48,6 +49,7 @@ class Begun:
     account: Account
     durable: bool
     nothing: bool
+    committing: Committing | None = None
 
 
 class StepCommitter:
@@ -74,6 +76,8 @@ class StepCommitter:
         published: Published,
     ) -> None:
         self.account = Account()
+        self._ahead: Account | None = None
+        """What it will be once the steps that are begun have happened."""
         self._query_id = query_id
         self._dataflow = dataflow
         self._log = log
@@ -98,20 +102,45 @@ class StepCommitter:
         begun = self.begin(outcome)
         if begun.nothing:
             begun.transaction.abort()
+            self.happened(begun, None)
         else:
-            self._keeper.committed(begun.transaction.commit(begun.durable), outcome.changes)
-        self.finish(begun)
+            self.happened(begun, begun.transaction.commit(begun.durable))
 
     def begin(self, outcome: Outcome) -> Begun:
-        """Make a transaction of a step, for whoever commits it and then calls `finish`.
+        """Make a transaction of a step, for whoever commits it and then calls `finish`.  Steps are begun in their order; one
+        that fails is followed by none (a new `StepCommitter` goes on from what is committed).
 
         Raises:
             NodeError: a sink cannot take its rows.
             StorageError: a topic is gone.
         """
         transaction = self._log.transaction()
-        account = self.account.plus(outcome.account).plus(self._write(transaction, outcome))
+        account = self._ahead or self.account
+        account = account.plus(outcome.account).plus(self._write(transaction, outcome))
+        self._ahead = account
         return self._filled(transaction, outcome, account)
+
+    def begin_alone(self, outcome: Outcome, after: Begun | None) -> Begun:
+        """Make a transaction of a step and begin its commit; call `happened` when that is through.
+
+        Args:
+            after: what the step before it gave, if that may still be under way: without that this one does not happen.
+
+        Raises:
+            as `begin`; StorageError: it does not happen.
+        """
+        begun = self.begin(outcome)
+        before = None if after is None else after.committing
+        if begun.nothing:
+            begun.transaction.abort()
+            return replace(begun, committing=before)
+        return replace(begun, committing=begun.transaction.begin_commit(begun.durable, before))
+
+    def happened(self, begun: Begun, commit: Commit | None) -> None:
+        """It has (None: there was nothing to commit): let stores and readers know."""
+        if commit is not None:
+            self._keeper.committed(commit, begun.outcome.changes)
+        self.finish(begun)
 
     def finish(self, begun: Begun) -> None:
         """It has happened: let that be seen, and hand its rows to subscriptions."""
@@ -137,6 +166,8 @@ class StepCommitter:
 
     def _taken_in(self, begun: Begun) -> None:
         self.account = begun.account
+        if self._ahead is begun.account:
+            self._ahead = None
         for item in begun.outcome.taken:
             item.input.committed = item.next_offset
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from contextvars import copy_context
-from dataclasses import dataclass
 
 from ...errors import DataError, InternalError, OffsetOutOfRangeError, PenstockError, StorageError
 from ...limits import MARKED_STATE_BYTES_MAX
@@ -16,6 +14,7 @@ from ...storage.log.protocol import TopicPartition
 from ...storage.state.store import Capture
 from ..processing_log import ProcessingLog
 from ..user_code import Allowance, StepOverrun, allowed, text_of
+from .aside import ASIDE_MAX, AsideCommit, Underway
 from .assembly import Assembly
 from .pace import OVERRUN_S, Pace
 from .reports import complain_about_gap, complain_about_row
@@ -25,28 +24,6 @@ from .task import NodeError
 from .together import Together
 
 __all__ = ["Steps", "as_ours"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Committing:
-    """A commit that is under way: of what was taken, and the state before that step if it is marked.
-
-    Attributes:
-        wait: returns, when it is known, what it failed with; None if it happened.
-    """
-
-    wait: Callable[[], BaseException | None]
-    taken: list[Taken]
-    marks: list[Capture] | None
-    gathered: bool
-
-
-def _waiting_for(future: Future[None]) -> Callable[[], BaseException | None]:
-    def outcome() -> BaseException | None:
-        wait([future])
-        return future.exception()
-
-    return outcome
 
 
 def as_ours(query_id: str, error: BaseException) -> PenstockError:
@@ -64,8 +41,8 @@ def as_ours(query_id: str, error: BaseException) -> PenstockError:
 class Steps:
     """Takes the steps of one query.  Used with ``lock`` held, but for what ends a step from another thread.
 
-    Where much is waiting, the commit of a step runs beside the computation of the next one (one at most, in order), and
-    where several queries have something to do, their commits are done together (`Together`).
+    Where much is waiting, the commit of a step runs beside the computation of the next ones (`AsideCommit`), and where
+    several queries have something to do, their commits are done together (`Together`).
 
     Attributes:
         lock: held during a step.
@@ -95,7 +72,8 @@ class Steps:
         self._on_gap = on_gap
         self._on_taken = on_taken
         self._alone = alone
-        self._committing: _Committing | None = None
+        self._underway: list[Underway] = []
+        """Commits, the oldest first."""
         self._marks: list[Capture] | None = None
         """The state before the step in hand."""
         self._pace = Pace(assembly.services.rows_max)
@@ -154,10 +132,12 @@ class Steps:
             if self._on_taken is not None:
                 self._on_taken(outcome.taken)
             waits_s = time.monotonic()
-            self.settle()
-            began_s += time.monotonic() - waits_s  # for the commit before this one: fewer rows would not shorten that
-            self._committing = self._commit_later(outcome, together)
-            if self._committing is not None:
+            executor = self._executor_for(taken)
+            self.settle(but=0 if executor is None else ASIDE_MAX - 1)
+            began_s += time.monotonic() - waits_s  # for the commits before this one: fewer rows would not shorten that
+            underway = self._commit_later(outcome, executor, together)
+            if underway is not None:
+                self._underway.append(underway)
                 self.dirty = False
             else:
                 parts.committer.commit(outcome)
@@ -288,15 +268,16 @@ class Steps:
             False if that cannot be done, or is not wanted (`Dataflow.row_failure`): the query stops.
         """
         parts = self._assembly
-        earlier, self._committing = self._committing, None
-        if earlier is not None:  # of the step before this one, which is first to be known
-            before = earlier.wait()
-            if before is not None:
-                self.dirty, self._marks = True, earlier.marks
-            if isinstance(before, NodeError):
-                taken, error = earlier.taken, before
-            elif before is not None:
+        earlier, self._underway = self._underway, []
+        outcomes = [underway.wait() for underway in earlier]  # of the steps before this one, which are first to be known
+        for underway, before in zip(earlier, outcomes, strict=True):
+            if before is None:
+                continue
+            self.dirty, self._marks = True, underway.marks
+            if not isinstance(before, NodeError):
                 raise before
+            taken, error = underway.taken, before
+            break
         self.dirty = True
         if parts.dataflow.row_failure == "stop" or not self.recoverable:
             return False
@@ -319,56 +300,73 @@ class Steps:
 
     def goes_on(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Whether a step has left something to do before anything comes behind these ends of its inputs."""
-        committing = self._committing
-        if committing is not None and not committing.gathered:
+        if any(underway.aside is not None for underway in self._underway):
             return True
         return any(i.offset < ends.get((i.source.topic, i.partition), 0) for i in self._assembly.inputs)
 
-    def _commit_later(self, outcome: Outcome, together: Together | None) -> _Committing | None:
-        """Have a step's commit done by somebody else: on a thread of its own, if the step is large and more is waiting,
-        which is computed meanwhile; else together with those of others.  None if it is to be done now, as a checkpoint,
-        which needs state and commit to agree, is due."""
+    def _executor_for(self, taken: list[Taken]) -> Executor | None:
+        """What does a step's commit beside the next steps: the step is large and more is waiting, which is computed
+        meanwhile.  None if it is to be done otherwise."""
+        if not self._may_wait or _rows(taken) < PARALLEL_ROWS_MIN or not self._behind(taken):
+            return None
+        return self._assembly.services.committer
+
+    @property
+    def _may_wait(self) -> bool:
+        """Whether a commit need not be done at once: a checkpoint that is due needs state and commit to agree."""
         parts = self._assembly
-        if not parts.ledger.kept or parts.keeper.due or self._alone:
+        return parts.ledger.kept and not parts.keeper.due and not self._alone
+
+    def _commit_later(self, outcome: Outcome, executor: Executor | None, together: Together | None) -> Underway | None:
+        """Have a step's commit done by somebody else: by the executor (`_executor_for`), else together with those of other
+        queries.  None if it is to be done now."""
+        committer = self._assembly.committer
+        if executor is not None:
+            before = self._underway[-1].aside if self._underway else None
+            aside = AsideCommit(committer, outcome, before)
+            aside.start(executor)
+            return Underway(aside.wait, outcome.taken, self._marks, aside)
+        if together is None or not self._may_wait:
             return None
-        executor, taken = parts.services.committer, outcome.taken
-        if executor is not None and _rows(taken) >= PARALLEL_ROWS_MIN and self._behind(taken):
-            future = executor.submit(copy_context().run, parts.committer.commit, outcome)
-            return _Committing(_waiting_for(future), taken, self._marks, gathered=False)
-        if together is None:
-            return None
-        gathered = together.add(parts.committer, parts.committer.begin(outcome))
-        return _Committing(gathered.wait, taken, self._marks, gathered=True)
+        gathered = together.add(committer, committer.begin(outcome))
+        return Underway(gathered.wait, outcome.taken, self._marks, None)
 
     def _behind(self, taken: list[Taken]) -> bool:
         """Whether more is waiting where records were taken from."""
         log = self._assembly.log
         return any(log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in taken)
 
-    def settle(self, *, failed: bool = False) -> bool:
-        """Wait for the commit that is under way; false if there is none.
+    def settle(self, *, failed: bool = False, but: int = 0) -> bool:
+        """Wait for the commits that are under way; false if there are none.
 
         Args:
-            failed: the query has failed or ends anyway; whether this commit happened shows in the log.
+            failed: the query has failed or ends anyway; whether they happened shows in the log.
+            but: so many, the last ones, may stay under way.
 
         Raises:
-            NodeError: a sink could not take its rows, so it did not happen.
-            StorageError: it did not happen, and the query has failed.
+            NodeError: a sink could not take its rows, so one did not happen.
+            StorageError: one did not happen, and the query has failed.
         """
-        committing = self._committing
-        if committing is None:
-            return False
-        error = committing.wait()
-        if isinstance(error, NodeError) and not failed:
-            raise error  # `_narrow` looks at what was committed
-        self._committing = None
-        if error is not None:
-            self.dirty, self._marks = True, committing.marks
-        if error is None or failed:
-            return True
-        failure = error if isinstance(error, Exception) else StorageError(f"a commit was interrupted: {error!r}")
-        self._fail(failure)
-        raise failure
+        found = False
+        while len(self._underway) > but:
+            found = True
+            underway = self._underway[0]
+            error = underway.wait()
+            if error is None:
+                del self._underway[0]
+                continue
+            for later in self._underway[1:]:
+                later.wait()  # none happens, and none may run on behind the back of a restart
+            if isinstance(error, NodeError) and not failed:
+                raise error  # `_narrow` looks at what was committed
+            self._underway = []
+            self.dirty, self._marks = True, underway.marks
+            if failed:
+                break
+            failure = error if isinstance(error, Exception) else StorageError(f"a commit was interrupted: {error!r}")
+            self._fail(failure)
+            raise failure
+        return found
 
     def settle_gathered(self) -> None:
         """Take note of a commit that was done together with those of others.  Takes the lock itself.
@@ -376,10 +374,10 @@ class Steps:
         Raises:
             StorageError: it failed, and the query has failed.
         """
-        committing = self._committing
-        if committing is not None and committing.gathered:
+        underway = self._underway[:]
+        if underway and underway[0].aside is None:
             with self.lock:
-                if self._committing is committing:
+                if self._underway[:1] == underway:
                     self.come_to_rest()
 
     def come_to_rest(self) -> None:

@@ -172,11 +172,14 @@ class Transaction(Protocol):
         """
         ...
 
-    def begin_commit(self, durable: bool = True) -> Committing:
+    def begin_commit(self, durable: bool = True, after: Committing | None = None) -> Committing:
         """The same in two parts, so that the next one can be made while the disk works for this one.
 
         It has its place: of transactions that are begun one after the other those that happen do so in this order.  One that
         is small, or not durable, is through on return, and so are those that were begun before it.
+
+        Args:
+            after: one of this log's that was begun before; this one does not happen unless that one does.
 
         Raises:
             as ``commit``: nothing happened.

@@ -21,7 +21,7 @@ from ....errors import (
 )
 from ..local.segments.record import normalise, take_records
 from ..partitioner import place
-from ..protocol import Commit, Compression, Int64s, Records, TopicConfig, TopicPartition
+from ..protocol import Commit, Committing, Compression, Int64s, Records, TopicConfig, TopicPartition
 from .ends import Ends, Place
 from .faults import FENCED, GENERATION_OVER, error_of
 from .messages import TIMESTAMP_HEADER
@@ -151,8 +151,10 @@ class KafkaTransaction:
 
     # --- committing --------------------------------------------------------------------------------------------------
 
-    def begin_commit(self, durable: bool = True) -> KafkaCommitting:
+    def begin_commit(self, durable: bool = True, after: Committing | None = None) -> KafkaCommitting:
         """See `protocol.Transaction.begin_commit`; it is through on return."""
+        if after is not None:
+            after.result()
         return KafkaCommitting(self.commit(durable))
 
     def commit(self, durable: bool = True) -> Commit:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,31 @@ class Transaction:
             self._inner.abort()
             raise StorageError("no space left")
         return self._inner.commit(durable)
+
+    def begin_commit(self, durable: bool = True, after: Begun | None = None) -> Begun:
+        return Begun(self, durable, after)
+
+
+class Begun:
+    """A commit that waits for the one before it, and happens once it is asked for."""
+
+    def __init__(self, transaction: Transaction, durable: bool, after: Begun | None) -> None:
+        self._transaction, self._durable, self._after = transaction, durable, after
+        self._lock = Lock()
+        self._outcome: Any = None
+
+    def result(self) -> Any:
+        if self._after is not None:
+            self._after.result()
+        with self._lock:
+            if self._outcome is None:
+                try:
+                    self._outcome = self._transaction.commit(self._durable)
+                except StorageError as error:
+                    self._outcome = error
+        if isinstance(self._outcome, StorageError):
+            raise self._outcome
+        return self._outcome
 
 
 class Log:
@@ -178,6 +203,48 @@ def test_a_commit_that_fails_stops_the_query_and_what_was_computed_on_it_is_forg
     assert written(log) == list(range(ROWS))
     assert run.status.account.read == ROWS
     assert table_of(run) == {k: max(v for v in range(k, ROWS, 700)) for k in range(700)}
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_of_two_commits_under_way_none_happens_without_the_one_before(log: Log, failing: int) -> None:
+    """Three steps are computed while the disk works for the first one's commit: what was done on top of the one that fails
+    is forgotten, whichever it is."""
+    with ThreadPoolExecutor(4) as several:
+        run = start(log, several)
+        log.failing = {log.commits + failing}
+        log.gate.clear()
+        assert run.step()
+        assert run.step()
+        log.gate.set()
+        with pytest.raises(StorageError, match="no space"):
+            while run.step():
+                pass
+        assert run.state == "ERROR"
+        assert written(log) == list(range((failing - 1) * ROWS_PER_STEP))
+        assert run.status.account.read == (failing - 1) * ROWS_PER_STEP
+        run.resume()
+        while run.step():
+            pass
+    assert written(log) == list(range(ROWS))
+    assert (run.status.account.read, run.status.account.written, run.status.lag) == (ROWS, ROWS, 0)
+    assert table_of(run) == {k: max(v for v in range(k, ROWS, 700)) for k in range(700)}
+
+
+def test_two_commits_are_under_way_at_most(log: Log) -> None:
+    """The third step is computed, and waits for the first one's commit."""
+    with ThreadPoolExecutor(4) as several:
+        run = start(log, several)
+        log.gate.clear()
+        assert run.step()
+        assert run.step()
+        third = several.submit(run.step)
+        assert not wait([third], 0.2).done
+        assert run.status.positions == {("in", 0): 0}
+        log.gate.set()
+        assert third.result()
+        while run.step():
+            pass
+    assert written(log) == list(range(ROWS))
 
 
 def test_a_reader_of_the_state_is_told_that_the_commit_failed(log: Log, committer: ThreadPoolExecutor) -> None:

@@ -269,22 +269,27 @@ class Committer:
 
     # ------------------------------------------------------------------------------------------- large transactions
 
-    def begin(self, contents: Contents) -> InFlight:
+    def begin(self, contents: Contents, after: InFlight | None = None) -> InFlight:
         """Steps 1 and 2 for a transaction that shall be durable; others may be on their way.
+
+        Args:
+            after: without this one it shall not happen.
 
         Raises:
             ClientError, StorageError: it does not happen.
         """
         with self.write_lock.appending:
             while True:
-                begun = self._begin(contents)
+                begun = self._begin(contents, after)
                 if begun is not None:
                     return begun
 
-    def _begin(self, contents: Contents) -> InFlight | None:
+    def _begin(self, contents: Contents, after: InFlight | None) -> InFlight | None:
         """None if what it was planned behind did not happen."""
         self._check_running()
         with self._guard:
+            if after is not None and isinstance(after.outcome, BaseException):
+                raise StorageError("what a transaction was to follow did not happen", path=self._files.root)
             end = self._end or LogEnd.after(self._manifest)
         try:
             plan = AppendPlan(end, self._state, self._settings)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from .....errors import InternalError, StorageError
 from .... import interrupts
 from ...partitioner import place
-from ...protocol import Commit, Compression, Int64s, Outcome, Records, TopicConfig, TopicPartition
+from ...protocol import Commit, Committing, Compression, Int64s, Outcome, Records, TopicConfig, TopicPartition
 from ...settings import LogSettings
 from ..log_state import LogState
 from ..segments.record import concat_records, normalise, take_records
@@ -155,12 +155,16 @@ class LocalTransaction:
         """See `protocol.Transaction.commit`."""
         return self.begin_commit(durable).result()
 
-    def begin_commit(self, durable: bool = True) -> LocalCommitting:
+    def begin_commit(self, durable: bool = True, after: Committing | None = None) -> LocalCommitting:
         """See `protocol.Transaction.begin_commit`."""
         contents = self.prepare()
         committer = self._committer
+        if after is not None and not isinstance(after, LocalCommitting):
+            raise InternalError("a transaction follows one of another log")
         if durable and not contents.joins and contents.bytes > self._settings.in_flight_bytes_min:
-            return LocalCommitting(committer, committer.begin(contents))
+            return LocalCommitting(committer, committer.begin(contents, None if after is None else after.begun))
+        if after is not None:
+            after.result()
         outcomes: list[Outcome | None] = []
         committer.commit([(contents, durable)], outcomes)
         (outcome,) = outcomes
@@ -217,17 +221,17 @@ class LocalCommitting:
 
     def __init__(self, committer: Committer, begun: InFlight) -> None:
         self._committer = committer
-        self._begun = begun
+        self.begun = begun
 
     @property
     def done(self) -> bool:
         """See `protocol.Committing.done`."""
-        return self._begun.outcome is not None
+        return self.begun.outcome is not None
 
     def result(self) -> Commit:
         """See `protocol.Committing.result`."""
         self._committer.check_process()
-        outcome = self._committer.complete(self._begun)
+        outcome = self._committer.complete(self.begun)
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome

@@ -110,6 +110,25 @@ def test_a_full_disk_fails_all_that_are_on_their_way_and_the_log_goes_on() -> No
     assert values(opened(files)) == [b"c"]
 
 
+@pytest.mark.parametrize("rows", [ROWS, 1])
+def test_one_that_follows_another_does_not_happen_without_it(rows: int) -> None:
+    """Begun before the other fails, or after it; a large one, or one that is through at once."""
+    files = FaultyFiles(seed=0)
+    log = opened(files)
+    first = made(log, b"a").begin_commit()
+    second = made(log, b"b").begin_commit(after=first)
+    files.full_chance = 1.0
+    with pytest.raises(StorageError, match="no space"):
+        second.result()
+    files.full_chance = 0.0
+    with pytest.raises(StorageError):
+        made(log, b"c", rows).begin_commit(after=first).result()
+    assert values(log) == []
+    third = made(log, b"d").begin_commit()
+    assert made(log, b"e", rows).begin_commit(after=third).result().starts == {("t", 0): ROWS}
+    assert values(log) == [b"d", b"e"]
+
+
 def test_a_sync_that_fails_stops_the_log() -> None:
     """What is on its way did not happen, what comes is refused."""
     files = FaultyFiles(seed=0)

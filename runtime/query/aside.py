@@ -1,0 +1,87 @@
+"""Commits that run beside the computation of the next steps.
+
+The transaction of a step is made and appended on a thread of its own, while the next step is computed, and the disk works
+for it while the one after that is made: two are on their way at most.  They are begun in the order of the steps and are
+known in that order, and none happens unless the one before it does (`Transaction.begin_commit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
+from contextvars import copy_context
+from dataclasses import dataclass
+from threading import Event
+
+from ...errors import StorageError
+from ...storage.state.store import Capture
+from .commit import Begun, StepCommitter
+from .taken import Outcome, Taken
+
+__all__ = ["ASIDE_MAX", "AsideCommit", "Underway"]
+
+ASIDE_MAX = 2
+"""Of one query.  With three its steps and their results would take more memory, and the disk is busy with two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """A commit that is under way: of what was taken, and the state before that step if it is marked.
+
+    Attributes:
+        wait: returns, when it is known, what it failed with; None if it happened.
+        aside: see the module's text; None if it was gathered with those of other queries (`Together`).
+    """
+
+    wait: Callable[[], BaseException | None]
+    taken: list[Taken]
+    marks: list[Capture] | None
+    aside: AsideCommit | None
+
+
+class AsideCommit:
+    """The commit of one step.
+
+    Args:
+        before: that of the step before it, if it may still be under way.
+    """
+
+    def __init__(self, committer: StepCommitter, outcome: Outcome, before: AsideCommit | None) -> None:
+        self._committer = committer
+        self._outcome: Outcome | None = outcome
+        self._before = before
+        self._has_place = Event()
+        """Set when it is appended, or has failed."""
+        self._begun: Begun | None = None
+        self._future: Future[None] | None = None
+
+    def start(self, executor: Executor) -> None:
+        """Have a thread do it."""
+        self._future = executor.submit(copy_context().run, self._run)
+
+    def wait(self) -> BaseException | None:
+        """What it failed with, when that is known; None if it happened."""
+        assert self._future is not None
+        wait([self._future])
+        return self._future.exception()
+
+    def _run(self) -> None:
+        before, self._before = self._before, None  # (which else would hold on to all that ever were)
+        outcome, self._outcome = self._outcome, None
+        assert outcome is not None
+        try:
+            after = None
+            if before is not None:
+                before._has_place.wait()
+                after = before._begun
+                if after is None:
+                    raise StorageError("the commit of the step before it failed")
+            begun = self._committer.begin_alone(outcome, after)
+            self._begun = begun
+        finally:
+            self._has_place.set()
+        committing = begun.committing
+        commit = None if committing is None or begun.nothing else committing.result()
+        if before is not None and before.wait() is not None:
+            raise StorageError("the commit of the step before it failed")
+        self._committer.happened(begun, commit)
