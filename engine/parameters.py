@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
@@ -87,12 +88,12 @@ def _replaced(statement: Tree, given: Mapping[str, Any]) -> Tree:
     def change(node: Any) -> Any:
         if isinstance(node, ast.Parameter):
             return constant(find(node), node.span)
-        counts = {
-            name: _count(find(place), place.span)
-            for name in ("limit", "offset", "rows")
-            if isinstance(place := getattr(node, name, None), ast.Parameter)
+        values = {
+            name: convert(plain(find(place)), place.span)
+            for name, convert in PLAIN.get(type(node), {}).items()
+            if isinstance(place := getattr(node, name), ast.Parameter)
         }
-        return rebuilt(replace(node, **counts), change) if counts else None
+        return rebuilt(replace(node, **values), change) if values else None
 
     return cast("Tree", rebuilt(statement, change)) if parameter_names(statement) else statement
 
@@ -118,8 +119,43 @@ def _by_name(parameters: Parameters | None) -> dict[str, Any]:
 
 def _count(value: Any, span: Span) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise StatementError(f"a number of rows is wanted here, not {value!r}", span=span)
+        raise StatementError(f"a whole number from 0 on is wanted here, not {value!r:.100}", span=span)
     return value
+
+
+def _character(value: Any, span: Span) -> str:
+    if not isinstance(value, str) or len(value) != 1:
+        raise StatementError(f"ESCAPE takes one character, not {value!r:.100}", span=span)
+    return _text(value, span)
+
+
+def _path(value: Any, span: Span) -> str:
+    if not isinstance(value, str | Path):
+        raise StatementError(f"the path of a file is wanted here, not {value!r:.100}", span=span)
+    return _text(str(value), span)
+
+
+def _setting(value: Any, span: Span) -> str:
+    """A property's value, as it is written between quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise StatementError(f"the value of a property is a text, a number or a boolean, not {value!r:.100}", span=span)
+    return _text(str(value), span)
+
+
+PLAIN: Final[Mapping[type[ast.Node], Mapping[str, Callable[[Any, Span], Any]]]] = {
+    ast.Query: {"limit": _count},
+    ast.TableQuery: {"limit": _count, "offset": _count},
+    ast.FrameBound: {"rows": _count},
+    ast.Duration: {"amount": _count},
+    ast.Print: {"interval": _count, "limit": _count},
+    ast.AssertSchema: {"schema_id": _count},
+    ast.Like: {"escape": _character},
+    ast.CreateFrom: {"path": _path},
+    ast.SetProperty: {"value": _setting},
+}
+"""Fields that hold numbers and texts, not expressions, and may be given as parameters: what makes one of a value."""
 
 
 def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:

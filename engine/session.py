@@ -129,8 +129,7 @@ class Session(ClientMethods):
                     return
                 statement, script = step
                 try:
-                    if script.path == file:
-                        statement = values.into(statement)
+                    statement = values.into(statement) if script.path == file else with_values(statement, None)
                     result = self._execute(statement, script=script.path)
                 except StatementError as error:
                     raise script.locate(self._hinted(error, text), statement) from error.__cause__
@@ -247,6 +246,7 @@ class Session(ClientMethods):
             results: list[Result] = []
             for statement, script in statements_of(self._state, text, None if path is None else Path(path)):
                 try:
+                    with_values(statement, None)
                     outcome = submission.submit(statement, lambda also, s=statement: self._execute(s, also))  # type: ignore[misc]
                 except StatementError as error:
                     raise script.locate(error, statement) from error.__cause__

@@ -100,7 +100,7 @@ class Builder(QueryBuilder):
         return cast("str", children[0]).upper().removesuffix("S")
 
     def duration(self, children: Children, start: int, end: int) -> ast.Duration:
-        return ast.Duration(self.number(children[:1], start, end), children[1], span=self._span(start, end))
+        return ast.Duration(children[0], children[1], span=self._span(start, end))
 
     # --- statements ------------------------------------------------------------------------
 
@@ -141,7 +141,6 @@ class Builder(QueryBuilder):
                 end,
                 "Leave them out.",
             )
-        (path,) = self._texts([path])
         return ast.CreateFrom(kind, name, path, properties, if_not_exists, span=self._span(start, end))
 
     def column(self, children: Children, start: int, end: int) -> ast.ColumnDefinition:
@@ -255,7 +254,7 @@ class Builder(QueryBuilder):
         return [self.text([child], 0, 0) for child in children]
 
     def set_property(self, children: Children, start: int, end: int) -> ast.SetProperty:
-        return ast.SetProperty(*self._texts(children), span=self._span(start, end))
+        return ast.SetProperty(*self._texts(children[:1]), children[1], span=self._span(start, end))
 
     def unset_property(self, children: Children, start: int, end: int) -> ast.UnsetProperty:
         return ast.UnsetProperty(*self._texts(children), span=self._span(start, end))
@@ -357,7 +356,7 @@ class Builder(QueryBuilder):
 
     def like(self, children: Children, start: int, end: int, negated: bool = False) -> ast.Like:
         escape = children[2]
-        if escape is not None and len(escape) != 1:
+        if isinstance(escape, str) and len(escape) != 1:
             raise self._error(f"ESCAPE takes one character, not '{escape}'", start, end)
         return ast.Like(children[0], children[1], escape, negated, span=self._span(start, end))
 

@@ -273,7 +273,13 @@ class QueryBuilder:
 
     def _window(self, type_: Any, sizes: int, children: Children, start: int, end: int) -> ast.Window:
         given = [child for child in children if child is not None]
-        return ast.Window(type_, *given[:sizes], **dict(given[sizes:]), span=self._span(start, end))
+        options: dict[str, ast.Duration] = {}
+        for name, duration in given[sizes:]:
+            if name in options:
+                word = "RETENTION" if name == "retention" else "GRACE PERIOD"
+                raise self._error(f"a window has one {word}", duration.span.start, duration.span.end)
+            options[name] = duration
+        return ast.Window(type_, *given[:sizes], **options, span=self._span(start, end))
 
     def tumbling(self, children: Children, start: int, end: int) -> ast.Window:
         return self._window("TUMBLING", 1, children, start, end)

@@ -36,6 +36,10 @@ _NOT_NULL = re.compile(r"NOT\s+NULL", re.IGNORECASE)
 _OPERATORS = frozenset(["+", "-", "*", "/", "%", "||", "=", "<>", "!=", "<", "<=", ">", ">=", "[", "->"])
 _DOOR = "db.duckdb() takes DuckDB's own SQL, which has it (at the prompt: \\duckdb SELECT ..)"
 _ONE_SELECT = "INSERT INTO .. SELECT takes one SELECT: write one statement for each of the inputs"
+_PARAMETER = (
+    "A parameter stands for a value: names, types and units are written out, and so are the texts of DEFINE and RUN SCRIPT,"
+    " which become part of the statements' text."
+)
 _FOREIGN = {
     "UNION": f"UNION stands between two queries. {_ONE_SELECT}",
     "INTERSECT": "INTERSECT stands between two queries",
@@ -112,6 +116,8 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     word = lexeme.upper()
     if group == "DOUBLE_QUOTED" and "TEXT" in accepted:
         return f"Double quotes make a name; a text is written '{lexeme[1:-1]}'."
+    if group == "NAMED_PARAMETER" or lexeme == "?":
+        return _PARAMETER
     if word == "NOT" and _NOT_NULL.match(text, start):
         return "There is no NOT NULL: any column may be NULL."
     if lexeme == "(" and len(previous) > 1 and text[previous[-2][1] : previous[-2][2]].upper() in ("FROM", "JOIN", ","):

@@ -205,6 +205,10 @@ def _count(count: int | ast.Parameter) -> str:
     return str(count) if isinstance(count, int) else _of_answers(count)
 
 
+def _text(text: str | ast.Parameter) -> str:
+    return text_literal(text) if isinstance(text, str) else _of_answers(text)
+
+
 def _order_by(items: tuple[ast.OrderItem, ...]) -> str:
     def one(item: ast.OrderItem) -> str:
         nulls = "" if item.nulls is None else f" NULLS {item.nulls}"
@@ -228,7 +232,7 @@ def _predicate(e: ast.Comparison | ast.IsNull | ast.Between | ast.InList | ast.L
         case ast.InSubquery(query=query):
             return f"{operand} {negated}IN ({unparse_query(query)})"
         case ast.Like(pattern=pattern, escape=escape):
-            ending = "" if escape is None else f" ESCAPE {text_literal(escape)}"
+            ending = "" if escape is None else f" ESCAPE {_text(escape)}"
             return f"{operand} {negated}LIKE {_expression(pattern, _CONCAT)}{ending}"
 
 
@@ -236,7 +240,7 @@ def _predicate(e: ast.Comparison | ast.IsNull | ast.Between | ast.InList | ast.L
 
 
 def _duration(duration: ast.Duration) -> str:
-    return f"{duration.amount} {duration.unit}{'' if duration.amount == 1 else 'S'}"
+    return f"{_count(duration.amount)} {duration.unit}{'' if duration.amount == 1 else 'S'}"
 
 
 def _grace(duration: ast.Duration | None, separator: str = " ") -> str:
@@ -437,11 +441,11 @@ def _lesser(statement: ast.Statement) -> str:
             kind = "" if what == "SOURCE" else f"{what} "
             return f"DESCRIBE {kind}{quote(name or '')}{_when(s.extended, 'EXTENDED')}"
         case ast.Print(topic=topic) as s:
-            interval = "" if s.interval is None else f" INTERVAL {s.interval}"
-            limit = "" if s.limit is None else f" LIMIT {s.limit}"
+            interval = "" if s.interval is None else f" INTERVAL {_count(s.interval)}"
+            limit = "" if s.limit is None else f" LIMIT {_count(s.limit)}"
             return f"PRINT {_exact(topic)}{_when(s.from_beginning, 'FROM BEGINNING')}{interval}{limit}"
         case ast.SetProperty(name=name, value=value):
-            return f"SET {text_literal(name)} = {text_literal(value)}"
+            return f"SET {text_literal(name)} = {_text(value)}"
         case ast.UnsetProperty(name=name):
             return f"UNSET {text_literal(name)}"
         case ast.AlterSystem(name=name, value=value):
@@ -461,7 +465,7 @@ def _lesser(statement: ast.Statement) -> str:
             )
         case ast.AssertSchema() as s:
             subject = "" if s.subject is None else f" SUBJECT {_exact(s.subject)}"
-            number = "" if s.schema_id is None else f" ID {s.schema_id}"
+            number = "" if s.schema_id is None else f" ID {_count(s.schema_id)}"
             return f"ASSERT{_when(not s.exists, 'NOT EXISTS')} SCHEMA{subject}{number}{_timeout(s.timeout)}"
         case ast.AssertValues(source=source, columns=names, values=values, tombstone=tombstone):
             verb, word = ("NULL VALUES", "KEY") if tombstone else ("VALUES", "VALUES")

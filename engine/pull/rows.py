@@ -73,13 +73,19 @@ class Evaluation:
 
 def evaluate(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> Any:
     """The values of an expression, one array; a row that fails is NULL."""
+    return evaluated(expression, rows, how=how)[0]
+
+
+def evaluated(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> tuple[Any, Int64s]:
+    """The values of an expression, one array, and the numbers of the rows that fail, which are NULL there."""
     names = [c.name for c in columns_of(expression)]
     columns = [whole(rows.columns[name]) for name in names]
     schema = pa.schema([(name, column.type) for name, column in zip(names, columns, strict=True)])
-    values = compile_expression(expression, schema, functions=how.functions, guard=how.guard)(columns, rows.length).values
-    if isinstance(values, pa.Scalar):
-        return pa.array([values.as_py()] * rows.length, to_arrow(expression.type))
-    return whole(values)
+    found = compile_expression(expression, schema, functions=how.functions, guard=how.guard)(columns, rows.length)
+    failed = np.zeros(0, np.int64) if found.failures is None else found.failures.rows
+    if isinstance(found.values, pa.Scalar):
+        return pa.array([found.values.as_py()] * rows.length, to_arrow(expression.type)), failed
+    return whole(found.values), failed
 
 
 def whole(array: Any) -> Any:

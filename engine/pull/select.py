@@ -43,7 +43,7 @@ from ..types import BOOLEAN, Array, Map, SqlType, Struct
 from .from_tables import FromTable, Tables
 from .groups import aggregate
 from .joins import all_of, conjuncts, join
-from .rows import Rows, SortKey, evaluate, row_codes
+from .rows import Rows, SortKey, evaluate, evaluated, row_codes
 from .scope import TableScope
 from .windows import window_values
 
@@ -253,7 +253,15 @@ class _Select:
         for place, expression in enumerate(expressions):
             having = self.body.having is not None and place == len(expressions) - 1
             change(expression, "HAVING" if having else "SELECT")
-        values = [self.evaluate(k.expression, rows) for k in keys]
+        values = []
+        failed = np.zeros(rows.length, np.bool_)
+        for key in keys:
+            found, bad = evaluated(key.expression, rows, how=self.how)
+            values.append(found)
+            failed[bad] = True
+        if failed.any():  # such a row is in no group, as in a query that keeps running
+            values = [v.filter(pa.array(~failed)) for v in values]
+            rows = rows.filter(~failed)
         if keys:
             groups, first = row_codes(values, rows.length)
         else:

@@ -93,6 +93,12 @@ def _parsed(session: SessionState, text: str) -> Iterator[tuple[ast.Statement, s
                     case ast.Undefine(name=name):
                         variables.pop(name.upper(), None)
                     case ast.SetProperty(name=name, value=value) if canonical_name(name) == _SUBSTITUTION:
+                        if not isinstance(value, str):
+                            raise StatementError(
+                                f"{name} decides how this text is read, and takes no parameter",
+                                span=parsed.statement.span,
+                                suggestion="Write 'true' or 'false'.",
+                            )
                         replacing = value.strip().lower() == "true"
                     case ast.UnsetProperty(name=name) if canonical_name(name) == _SUBSTITUTION:
                         replacing = True

@@ -207,7 +207,11 @@ class AtTimeZone(Node):
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Node):
-    """``?`` or ``$name``: a value that is given beside the text.  The first ``?`` of a text is called ``1``."""
+    """``?`` or ``$name``: a value that is given beside the text.  The first ``?`` of a text is called ``1``.
+
+    It stands where an expression can, and, until values are given (`parameters.with_values`), in some fields that hold
+    numbers and texts: `parameters.PLAIN` lists them.
+    """
 
     name: str
 
@@ -380,10 +384,7 @@ class Window(Node):
 
 @dataclass(frozen=True, slots=True)
 class Query(Node):
-    """A SELECT with the clauses that a query over streams can have, whether it runs for ever or is answered once.
-
-    ``limit`` is a `Parameter` until values are given (`parameters.with_values`).
-    """
+    """A SELECT with the clauses that a query over streams can have, whether it runs for ever or is answered once."""
 
     select: tuple[SelectItem, ...]
     source: SourceRef

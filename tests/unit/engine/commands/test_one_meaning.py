@@ -64,7 +64,7 @@ AROUND = [
     "SELECT {e} AS x FROM s WHERE v = 1 UNION SELECT {e} AS y FROM s",
     "SELECT {e} AS x",
     "SELECT x FROM (VALUES ({e})) AS q (x)",
-    "SELECT {e} AS x FROM s GROUP BY {e}",
+    "SELECT MAX({e}) AS x FROM s GROUP BY k HAVING COUNT(*) > 1",
     "SELECT FIRST_VALUE({e}) OVER (ORDER BY v) AS x FROM s WHERE v = 1",
     "SELECT {e} AS x FROM s JOIN t ON s.k = t.k WHERE v = 1",
 ]
@@ -285,3 +285,26 @@ def test_long_chains_and_deep_nesting(db: Database) -> None:
             db.sql(f"SELECT {text} AS x FROM s")
         except StatementError as error:
             assert "nested" in str(error)
+
+
+@pytest.mark.parametrize("key", ["10 / v", "CAST(SUBSTRING(k, 2, 1) AS INT)", "CAST(k AS INT) + v", "1 / 0"])
+def test_a_row_whose_group_fails_is_in_no_group(key: str) -> None:
+    """As in a persistent query, whatever stands around it; what fails inside of COALESCE has a value and is in its group."""
+    with connect(settings={"auto.offset.reset": "earliest"}, threads=0) as db:
+        db.execute(f"""
+            CREATE STREAM f (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'f', PARTITIONS = 1);
+            CREATE TABLE kept AS SELECT {key} AS g, COUNT(*) AS n FROM f GROUP BY {key};
+            CREATE TABLE whole AS SELECT COALESCE(CAST(k AS INT), -1) AS g, COUNT(*) AS n FROM f
+                GROUP BY COALESCE(CAST(k AS INT), -1);
+        """)
+        db.insert("F", [{"k": str(i % 3) + "x", "v": i % 3} for i in range(7)] + [{"k": "3", "v": 5}])
+        db.drain()
+        kept = db.sql("SELECT g, n FROM kept ORDER BY g").fetchall()
+        for text in (
+            f"SELECT {key} AS g, COUNT(*) AS n FROM f GROUP BY {key} ORDER BY g",
+            f"SELECT g, n FROM (SELECT {key} AS g, COUNT(*) AS n FROM f GROUP BY {key}) ORDER BY g",
+        ):
+            assert db.sql(text).fetchall() == kept
+        whole = db.sql("SELECT g, n FROM whole ORDER BY g").fetchall()
+        asked = "COALESCE(CAST(k AS INT), -1) AS g, COUNT(*) AS n FROM f GROUP BY COALESCE(CAST(k AS INT), -1)"
+        assert db.sql(f"SELECT {asked} ORDER BY g").fetchall() == whole == [(-1, 7), (3, 1)]

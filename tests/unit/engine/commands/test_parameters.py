@@ -6,12 +6,14 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from penstock.engine.database import Database, connect
+from penstock.engine.results import PrintResult
 from penstock.errors import StatementError
 
 MOMENT = datetime.datetime(2024, 1, 2, 3, 4, 5, 678_901)
@@ -117,3 +119,71 @@ def test_a_deep_value_is_refused(db: Database) -> None:
         db.sql("SELECT ? AS x", parameters=[value])
     while isinstance(value, list):  # taken apart by hand: its end would be a deep recursion
         value = value.pop()
+
+
+def test_in_texts_and_numbers_that_are_no_expressions(db: Database) -> None:
+    """SET, WITHIN, GRACE, windows, ESCAPE, PRINT, RETENTION: each as if the text had the value in its place."""
+    db.execute("SET 'ksql.query.pull.table.scan.enabled' = ?; SET 'auto.offset.reset' = ?;", [False, "latest"])
+    assert (db.settings.options.pull_table_scan, db.settings.options.auto_offset_reset) == (False, "latest")
+    db.execute("UNSET 'ksql.query.pull.table.scan.enabled'; SET 'auto.offset.reset' = $to;", {"to": "earliest"})
+    db.execute("CREATE STREAM w (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'w', PARTITIONS = 1);")
+    text = """
+        CREATE TABLE ww AS SELECT k, COUNT(*) AS n FROM w WINDOW HOPPING (SIZE ? SECONDS, ADVANCE BY ? SECONDS,
+            GRACE PERIOD ? SECONDS, RETENTION ? SECONDS) GROUP BY k;
+        CREATE STREAM j AS SELECT a.k AS k, a.v AS v FROM w a JOIN w2 b WITHIN (?  SECONDS, ? SECONDS) GRACE PERIOD ? HOURS
+            ON a.k = b.k;
+    """
+    db.execute("CREATE STREAM w2 (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'w2', PARTITIONS = 1);")
+    db.execute(text, [10, np.int64(5), 0, 3600, 1, 2, 3])
+    made = {query.sink: " ".join(query.statement.split()) for query in db.catalog.queries.values()}
+    assert "SIZE 10 SECONDS, ADVANCE BY 5 SECONDS, RETENTION 3600 SECONDS, GRACE PERIOD 0 SECONDS" in made["WW"]
+    assert "WITHIN (1 SECOND, 2 SECONDS) GRACE PERIOD 3 HOURS" in made["J"]
+    found = db.sql("SELECT '5%' LIKE ? ESCAPE ? AS a, '55' LIKE $1 ESCAPE $2 AS b", parameters=["5!%", "!"]).fetchall()
+    assert found == [(True, False)]
+    db.execute("INSERT INTO w (k, v) VALUES ('a', 1), ('a', 2);")
+    (printed,) = db.execute("PRINT w FROM BEGINNING INTERVAL ? LIMIT ?;", [2, 1])
+    assert isinstance(printed, PrintResult)
+    assert len(list(printed)) == 1
+
+
+NOT_THERE = [
+    "SELECT * FROM ? EMIT CHANGES;", "SELECT CAST(k AS DECIMAL(?, 1)) AS x FROM s;", "DEFINE a = ?;", "RUN SCRIPT ?;",
+    "SET ? = 'earliest';", "UNSET ?;", "PRINT ?;", "DROP STREAM ?;", "CREATE STREAM n (?  INT) WITH (PARTITIONS = 1);",
+    "SELECT s.? FROM s;",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NOT_THERE)
+def test_where_none_can_stand_the_error_says_why(db: Database, text: str) -> None:
+    """Names, types and what becomes part of a text."""
+    with pytest.raises(StatementError, match="A parameter stands for a value"):
+        db.execute(text, ["S"])
+
+
+WRONG_PLAIN: list[tuple[str, Any]] = [
+    ("SET 'auto.offset.reset' = ?;", [None]), ("SET 'auto.offset.reset' = ?;", ["x"]), ("SET 'auto.offset.reset' = ?;", []),
+    ("SELECT k FROM s WHERE k LIKE 'a' ESCAPE ?;", ["ab"]), ("SELECT k FROM s WHERE k LIKE 'a' ESCAPE ?;", [1]),
+    ("PRINT s LIMIT ?;", [0]), ("PRINT s LIMIT ?;", ["1"]),
+    ("SELECT k, COUNT(*) FROM s WINDOW TUMBLING (SIZE ? DAYS) GROUP BY k EMIT CHANGES;", [-1]),
+    ("SELECT k, COUNT(*) FROM s WINDOW TUMBLING (SIZE ? DAYS) GROUP BY k EMIT CHANGES;", [2**62]),
+    ("SELECT k, COUNT(*) FROM s WINDOW TUMBLING (SIZE ? DAYS) GROUP BY k EMIT CHANGES;", [1.5]),
+    ("SELECT k, COUNT(*) FROM s WINDOW TUMBLING (SIZE ? DAYS) GROUP BY k EMIT CHANGES;", None),
+    ("SET 'ksql.variable.substitution.enable' = ?; SELECT '${x}' AS x;", ["false"]),
+    ("CREATE STREAM f FROM ?;", [5]), ("CREATE STREAM f FROM ?;", ["no/such/file.csv"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "parameters"), WRONG_PLAIN)
+def test_a_plain_value_that_does_not_fit_is_refused(db: Database, text: str, parameters: Any) -> None:
+    """With a StatementError that has a place, or one about the file."""
+    with pytest.raises(StatementError):
+        db.execute(text, parameters)
+    with pytest.raises(StatementError, match=r"no value|no parameter|is not a|decides"):
+        db.submit(text, "script") if "${" not in text else db.execute(text, parameters)
+
+
+def test_a_script_of_its_own_sees_no_values(db: Database, tmp_path: Path) -> None:
+    """Parameters are those of one text: in a file that it runs, they have none."""
+    (tmp_path / "inner.sql").write_text("SELECT k, COUNT(*) FROM s WINDOW TUMBLING (SIZE ? DAYS) GROUP BY k EMIT CHANGES;")
+    with pytest.raises(StatementError, match="has no value"):
+        db.execute(f"SELECT ? AS x; RUN SCRIPT '{tmp_path / 'inner.sql'}';", [1])
