@@ -105,6 +105,24 @@ class Catalog:
     sources: Mapping[str, DataSource] = field(default_factory=dict)
     types: Mapping[str, SqlType] = field(default_factory=dict)
     queries: Mapping[str, QueryEntry] = field(default_factory=dict)
+    _tables: dict[str, tuple[str, str]] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def refused_write(self, topic: str, writer: str | None = None) -> str | None:
+        """Why nobody may write to a topic, in one clause: it holds the table of a query, which alone changes it.
+
+        Each way in asks, beside `ownership.refused_write`: what came past the query would be in the topic and not in the
+        table that pull queries read.
+
+        Args:
+            writer: the source whose query is to write, if it is one.
+        """
+        if not self._tables:
+            made = [(self.sources[q.sink], q.id) for q in self.queries.values() if q.kind == "CTAS" and q.sink in self.sources]
+            self._tables.update({"": ("", ""), **{source.topic: (source.name, id_) for source, id_ in made}})
+        name, query_id = self._tables.get(topic, ("", ""))
+        if not name or name == writer:
+            return None
+        return f"the topic {topic} holds the table {name}, which its query {query_id} alone changes"
 
     def source(self, name: str) -> DataSource:
         """Raises: StatementError, naming near misses."""

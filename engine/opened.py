@@ -174,8 +174,9 @@ def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
             durable=path is not None or how.kafka is not None,
         )
         undo.callback(host.close)
-        clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit)
         engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, how.one_partition)
+        refused = lambda topic: engine.catalog.refused_write(topic)  # noqa: E731  # of the catalog of the moment
+        clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit, refused=refused)
         engine.catalog = engine.catalog.with_source(_processing_log())
         with host.recovering(how.progress):
             reopen(engine)

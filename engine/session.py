@@ -544,7 +544,7 @@ class Session(ClientMethods):
             config = self._engine.topic(topic)
             if config is None:
                 raise StatementError(f"there is no topic {topic}")
-            refused = refused_write(topic, config)
+            refused = refused_write(topic, config) or self._engine.catalog.refused_write(topic)
             if refused is not None:
                 raise StatementError(refused)
             return records.produce(

@@ -254,7 +254,8 @@ class Builder(QueryBuilder):
         return [self.text([child], 0, 0) for child in children]
 
     def set_property(self, children: Children, start: int, end: int) -> ast.SetProperty:
-        return ast.SetProperty(*self._texts(children[:1]), children[1], span=self._span(start, end))
+        (name,) = self._texts(children[:1])
+        return ast.SetProperty(name, children[1], span=self._span(start, end))
 
     def unset_property(self, children: Children, start: int, end: int) -> ast.UnsetProperty:
         return ast.UnsetProperty(*self._texts(children), span=self._span(start, end))

@@ -161,8 +161,10 @@ class Broker:
         return self._guarded(action, kind, name) is None and self.security.may(client.principal, action, kind, name)
 
     def _guarded(self, action: str, kind: str, name: str) -> str | None:
-        """Why nobody may do it, whoever he is: the topic is the engine's."""
-        return self.access.refused_write(name) if kind == "topic" and action != "read" else None
+        """Why nobody may do it, whoever he is: the topic is the engine's, or holds the table of a query."""
+        if kind != "topic" or action == "read":
+            return None
+        return self.access.refused_records(name) if action == "write" else self.access.refused_write(name)
 
     def require(self, client: Client, action: str, kind: str, name: str) -> None:
         """Raises: Refused, if it may not."""

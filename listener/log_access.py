@@ -70,6 +70,10 @@ class LogAccess:
         """
         return refused_write(name, self.topic(name))
 
+    def refused_records(self, name: str) -> str | None:
+        """Why no client may write records to a topic, in one clause; None if clients may."""
+        return self.refused_write(name) or self._database.catalog.refused_write(name)
+
     def is_valid_name(self, name: str) -> bool:
         """Whether Kafka allows a topic of this name."""
         return is_kafka_name(name)

@@ -44,6 +44,7 @@ from .sink import SinkRequest, resolve_sink
 from .switches import check_query
 
 DEFAULT_GRACE_MS = 24 * 60 * 60 * 1000
+FINAL_KEPT_MS = 24 * 60 * 60 * 1000
 """Section 6: without GRACE PERIOD, a window takes late rows until a day after its start."""
 
 
@@ -301,7 +302,9 @@ class _Analysis:
         keys = g.group_keys(bound, self.taken)
         g.check_calls([*(i.expression for i in items), *([] if having is None else [having])])
         self._check_window_arguments(items, having)
-        window = None if query.window is None else window_spec(query.window, final=query.emit == "FINAL")
+        final = query.emit == "FINAL"
+        read = self.persistent and self.context.options.emit_final_expired == "emit"
+        window = None if query.window is None else window_spec(query.window, final=final, read=read)
         aggregates = g.Aggregates(self.taken)
         windowed = self._own_windows()
         items = tuple(
@@ -418,12 +421,13 @@ def _check_values(items: tuple[Item, ...]) -> None:
             )
 
 
-def window_spec(window: ast.Window, *, final: bool = False) -> WindowSpec:
+def window_spec(window: ast.Window, *, final: bool = False, read: bool = False) -> WindowSpec:
     """Section 6: sizes, GRACE PERIOD and RETENTION.
 
     Without GRACE PERIOD a window takes rows until a day after its start (at least while it is open), or for as long as
     RETENTION keeps it, if that is shorter.  With EMIT FINAL (``final``) it then closes at its end: there is no grace that
-    was not asked for.
+    was not asked for.  Without RETENTION a window is kept for its size and grace; with EMIT FINAL for a day more where the
+    table can be read (``read``), since nobody sees a window there before it has closed.
 
     Raises:
         StatementError: a size or advance of zero, an advance above the size, too many windows over one time, a retention
@@ -459,4 +463,6 @@ def window_spec(window: ast.Window, *, final: bool = False) -> WindowSpec:
             f"RETENTION must be at least the window's size and GRACE PERIOD together, {size + grace} milliseconds",
             span=window.span if window.retention is None else window.retention.span,
         )
-    return WindowSpec(window.type, size, advance, grace, size + grace if retention is None else retention)
+    if retention is None:
+        retention = size + grace + (FINAL_KEPT_MS if final and read else 0)
+    return WindowSpec(window.type, size, advance, grace, retention)

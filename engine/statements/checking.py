@@ -75,8 +75,9 @@ class Outside(Protocol):
         """
         ...
 
-    def check_circle(self, catalog: Catalog, topic: str, sources: Iterable[str], span: Span) -> None:
-        """Raises: StatementError, if what a new query writes would come back to it: it would never end."""
+    def check_writes(self, catalog: Catalog, topic: str, sink: str, sources: Iterable[str], span: Span) -> None:
+        """Raises: StatementError, if a new query cannot write to the topic: what it writes would come back to it and never
+        end, or the topic holds the table of another query than the one that fills ``sink``."""
         ...
 
     def check_copies(self, topics: Iterable[str], query_id: str) -> None:

@@ -48,7 +48,7 @@ def check(checking: Checking, statement: ast.CreateAsSelect) -> Checked | Messag
         grows=existing is not None,
         written=True,
     )
-    checking.outside.check_circle(checking.catalog, sink.topic, sources_of(query.resolved), statement.span)
+    checking.outside.check_writes(checking.catalog, sink.topic, name, sources_of(query.resolved), statement.span)
     entry = _entry(checking, statement, query.resolved, existing)
     source = _source(checking, sink, entry)
     if existing is not None:

@@ -29,7 +29,7 @@ def delete(context: Context, statement: ast.Delete) -> Message:
     """
     try:
         source = context.catalog.source(statement.target)
-        records.check_writable(source)
+        records.check_writable(context.catalog, source)
     except StatementError as error:
         error.span = error.span or statement.span
         raise

@@ -60,7 +60,7 @@ def checked_values(context: Context, statement: ast.InsertValues) -> tuple[DataS
         raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
     try:
         source = context.catalog.source(statement.target)
-        records.check_writable(source)
+        records.check_writable(context.catalog, source)
     except StatementError as error:
         error.span = error.span or statement.span
         raise

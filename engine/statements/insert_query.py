@@ -22,7 +22,7 @@ def check(checking: Checking, statement: ast.InsertSelect) -> Checked:
     request = SinkRequest(target.kind, target.name, statement.properties, insert=True)
     query = plan_query(checking, statement.query, request)
     assert query.resolved is not None
-    checking.outside.check_circle(catalog, target.topic, sources_of(query.resolved), statement.span)
+    checking.outside.check_writes(catalog, target.topic, target.name, sources_of(query.resolved), statement.span)
     query_id = _query_id(checking, statement)
     checking.outside.check_room(len(catalog.queries), checking.options.persistent_queries_max, statement.span)
     number, overrides = checking.outside.number, dict(checking.overrides)

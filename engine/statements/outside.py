@@ -122,9 +122,15 @@ class Live:
             raise StatementError(refused, suggestion="DROP without DELETE TOPIC.")
         return None if self.engine.topic(topic) is None else (topic, self.engine.log.topic_id(topic))
 
-    def check_circle(self, catalog: Catalog, topic: str, sources: Iterable[str], span: Span) -> None:
+    def check_writes(self, catalog: Catalog, topic: str, sink: str, sources: Iterable[str], span: Span) -> None:
+        refused = catalog.refused_write(topic, sink)
+        if refused is not None:
+            raise StatementError(refused, span=span, suggestion="Write to another topic.")
         if self.is_missing(topic):
             return  # nothing reads it
+        self._check_circle(catalog, topic, sources, span)
+
+    def _check_circle(self, catalog: Catalog, topic: str, sources: Iterable[str], span: Span) -> None:
         topics = {name: source.topic for name, source in catalog.sources.items()}
         left, seen = [topics[name] for name in sources if name in topics], set()
         while left:

@@ -58,7 +58,7 @@ class Recorded:
         recorded = self.entry.deleted
         return recorded if recorded is not None and recorded[0] == topic else None
 
-    def check_circle(self, catalog: Catalog, topic: str, sources: Iterable[str], span: Span) -> None:
+    def check_writes(self, catalog: Catalog, topic: str, sink: str, sources: Iterable[str], span: Span) -> None:
         pass
 
     def check_copies(self, topics: Iterable[str], query_id: str) -> None:

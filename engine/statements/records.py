@@ -19,13 +19,13 @@ from ...runtime.source import all_null
 from ...storage.log.ownership import refused_write
 from ...storage.log.protocol import HEADERS, Commit, Outcome, Records, TopicConfig, Transaction
 from ...storage.values.canonical import canonical
-from ..catalog import DataSource
+from ..catalog import Catalog, DataSource
 from ..intake.rows import columns_of
 from ..serdes import Layout, Side, layout_of
 from ..state import Engine
 
 
-def check_writable(source: DataSource) -> None:
+def check_writable(catalog: Catalog, source: DataSource) -> None:
     """Section 3, INSERT VALUES.  Raises: StatementError, for a source that rows cannot be written to."""
     if source.read_only:
         raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE")
@@ -39,6 +39,9 @@ def check_writable(source: DataSource) -> None:
     refused = refused_write(source.topic, None)
     if refused is not None:
         raise StatementError(refused)
+    refused = catalog.refused_write(source.topic)
+    if refused is not None:
+        raise StatementError(refused, suggestion="Write to what the query reads.")
 
 
 def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:
@@ -146,7 +149,7 @@ def insert(
 
 def _target(engine: Engine, name: str) -> DataSource:
     target = engine.catalog.named(name)
-    check_writable(target)
+    check_writable(engine.catalog, target)
     return target
 
 

@@ -23,6 +23,7 @@ class Clients:
     Args:
         clock_ms: the timestamps of records without one.
         admit: called with topics that are about to be written; may wait.
+        refused: why nobody may write to a topic, in one clause; None if anybody may.
         seconds: a clock that never goes back.
     """
 
@@ -32,11 +33,13 @@ class Clients:
         *,
         clock_ms: Callable[[], int],
         admit: Callable[[Sequence[str]], None] = lambda topics: None,
+        refused: Callable[[str], str | None] = lambda topic: None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
         self._clock_ms = clock_ms
         self._admit = admit
+        self._refused = refused
         self._seconds = seconds
         self._coordinator = Coordinator(log, seconds)
         self._producers: weakref.WeakSet[Producer] = weakref.WeakSet()
@@ -47,7 +50,7 @@ class Clients:
 
     def producer(self, producer_id: str | None, options: ProducerOptions) -> Producer:
         """See `Producer`."""
-        made = Producer(self._log, self._coordinator, producer_id, options, clock_ms=self._clock_ms, admit=self._admit)
+        made = Producer(self._log, self._coordinator, producer_id, options, clock_ms=self._clock_ms, admit=self._admit, refused=self._refused)
         with self._guard:
             self._check_open()
             self._producers.add(made)

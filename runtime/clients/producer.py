@@ -30,6 +30,7 @@ class Producer:
             an older producer with the same id is fenced.
         clock_ms: the timestamps of records without one.
         admit: called with the topics that are about to be written; may wait.
+        refused: why nobody may write to a topic, in one clause; None if anybody may.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Producer:
         *,
         clock_ms: Callable[[], int],
         admit: Callable[[Sequence[str]], None] = lambda topics: None,
+        refused: Callable[[str], str | None] = lambda topic: None,
     ) -> None:
         options.check()
         if producer_id is not None and (not isinstance(producer_id, str) or not producer_id):
@@ -51,6 +53,7 @@ class Producer:
         self._options = options
         self._clock_ms = clock_ms
         self._admit = admit
+        self._refused = refused
         self._identity = None if producer_id is None else (producer_id, log.open_producer(producer_id))
         self._accumulator = Accumulator(
             options,
@@ -127,7 +130,7 @@ class Producer:
             self._log.topic_id(topic)
         except PenstockError:
             raise ClientError(f"there is no topic {topic}") from None
-        refused = refused_write(topic, self._log.config(topic))
+        refused = refused_write(topic, self._log.config(topic)) or self._refused(topic)
         if refused is not None:
             raise ClientError(refused)
         if partition is not None:

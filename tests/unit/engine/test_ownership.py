@@ -13,6 +13,7 @@ import pytest
 from penstock import connect
 from penstock.engine.database import Database
 from penstock.errors import ClientError, PenstockError, StatementError
+from penstock.listener.log_access import LogAccess
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.ownership import is_own_name, refused_name, refused_write
 from penstock.storage.log.protocol import Records, TopicConfig
@@ -178,3 +179,72 @@ def test_the_guard() -> None:
         assert refused_name(name) is None
         assert refused_write(name, TopicConfig()) is None
         assert refused_write(name, TopicConfig(internal=True))
+
+
+def inserted_beside(db: Database, topic: str) -> None:
+    """Through another source on the same topic."""
+    db.execute(f"CREATE TABLE beside (k STRING PRIMARY KEY, n BIGINT) WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON');")
+    try:
+        db.insert("beside", [{"k": "a", "n": 9}])
+    finally:
+        db.execute("DROP TABLE beside;")
+
+
+def stated_beside(db: Database, topic: str) -> None:
+    db.execute(f"CREATE STREAM beside (k STRING KEY, n BIGINT) WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON');")
+    try:
+        db.execute("INSERT INTO beside VALUES ('a', 9);")
+    finally:
+        db.execute("DROP STREAM beside;")
+
+
+def queried_beside(db: Database, topic: str) -> None:
+    db.execute(f"CREATE STREAM beside (k STRING KEY, v INT) WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON');")
+    try:
+        db.execute("INSERT INTO beside SELECT * FROM s;")
+    finally:
+        db.execute("DROP STREAM beside;")
+
+
+def deleted_beside(db: Database, topic: str) -> None:
+    db.execute(f"CREATE TABLE beside (k STRING PRIMARY KEY, n BIGINT) WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON');")
+    try:
+        db.execute("DELETE FROM beside WHERE k = 'a';")
+    finally:
+        db.execute("DROP TABLE beside;")
+
+
+@pytest.mark.parametrize("write", [*WAYS_TO_WRITE, inserted_beside, stated_beside, queried_beside, deleted_beside])
+@pytest.mark.parametrize("again", [False, True])
+def test_nothing_comes_past_a_query_into_its_table(tmp_path: Path, write: Any, again: bool) -> None:
+    """What would be in the topic and not in the table that pull queries read is refused, whichever way it comes."""
+    with connect(tmp_path / "db") as db:
+        db.execute(SCRIPT)
+        db.insert("s", [{"k": "a", "v": 1}])
+        db.wait_idle()
+    with connect(tmp_path / "db") as db:
+        if again:
+            db.execute("CREATE OR REPLACE TABLE counts AS SELECT k, COUNT(*) AS n FROM s WHERE k <> 'z' GROUP BY k;")
+        with pytest.raises(PenstockError, match="holds the table COUNTS, which its query CTAS_COUNTS_1 alone changes"):
+            write(db, "COUNTS")
+        assert [r.value for r in db.consume("COUNTS")] == [b'{"N":1}']
+        assert db.sql("SELECT n FROM counts").fetchall() == [(1,)]
+        db.execute("TERMINATE CTAS_COUNTS_1;")
+        db.produce("COUNTS", key=b"b", value=b'{"N":5}')  # nothing keeps it any more
+
+
+def test_a_stream_of_a_query_takes_records_beside_it(db: Database) -> None:
+    """It is what was put into it, by whomever."""
+    db.execute("CREATE STREAM d AS SELECT k, v * 2 AS v FROM s;")
+    db.wait_idle()
+    db.produce("D", key=b"x", value=b'{"V":7}')
+    assert len(db.sql("SELECT * FROM d WHERE k = 'x'").fetchall()) == 1
+
+
+def test_kafka_clients_ask_the_same(db: Database) -> None:
+    """They may read and describe the topic of a query's table, and write to others."""
+    access = LogAccess(db)
+    assert access.topic("COUNTS") is not None
+    assert "holds the table COUNTS" in str(access.refused_records("COUNTS"))
+    assert access.refused_write("COUNTS") is None
+    assert access.refused_records("s") is None

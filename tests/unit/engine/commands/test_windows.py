@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.database import Database, connect
+from penstock.errors import StatementError
 
 
 @pytest.fixture
@@ -173,7 +174,8 @@ def test_reading_shows_what_emit_final_put_out(db: Database, window: str, cut: b
     """A window that is still open is not there for readers, whatever they ask with, and is once it was put out."""
     stream(db)
     db.execute(
-        f"CREATE TABLE f AS SELECT k, COUNT(*) AS n FROM s WINDOW {window} GRACE PERIOD 0 SECONDS) GROUP BY k EMIT FINAL;"
+        f"CREATE TABLE f AS SELECT k, COUNT(*) AS n FROM s WINDOW {window} RETENTION 10 SECONDS,"
+        " GRACE PERIOD 0 SECONDS) GROUP BY k EMIT FINAL;"
     )
 
     def seen() -> list[list[Any]]:
@@ -191,3 +193,42 @@ def test_reading_shows_what_emit_final_put_out(db: Database, window: str, cut: b
     assert seen() == [[2]] * 5
     insert(db, [23], cut=cut)
     assert seen() == [[1]] * 5
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    ("window", "last"),
+    [
+        ("TUMBLING (SIZE 10 SECONDS)", 60), ("HOPPING (SIZE 10 SECONDS, ADVANCE BY 10 SECONDS, GRACE PERIOD 5 SECONDS)", 60),
+        ("SESSION (10 SECONDS)", 60), ("TUMBLING (SIZE 2 DAYS)", 2 * 86_400),
+    ],
+)  # fmt: skip
+def test_final_windows_can_be_read_for_a_day_without_a_retention(db: Database, cut: bool, window: str, last: int) -> None:
+    """Nobody sees them before they have closed, so they must not leave the table as they close."""
+    stream(db)
+    (made,) = db.execute(f"CREATE TABLE f AS SELECT k, COUNT(*) AS n FROM s WINDOW {window} GROUP BY k EMIT FINAL;")
+    assert "RETENTION" in str(made)
+    insert(db, [1, 2, last], cut=cut)
+    assert db.sql("SELECT n FROM f").fetchall() == [(2,)]
+    assert db.sql("SELECT n FROM f WHERE k = 'a'").fetchall() == [(2,)]
+    insert(db, [last + 86_000], cut=cut)
+    assert [2] == [n for (n,) in db.sql("SELECT n FROM f ORDER BY WINDOWSTART LIMIT 1").fetchall()]
+    insert(db, [last + 5 * 86_400, last + 8 * 86_400], cut=cut)
+    assert (2,) not in db.sql("SELECT n FROM f").fetchall()
+
+
+@pytest.mark.parametrize(
+    "options", ["", ", GRACE PERIOD 1 SECOND, RETENTION 1 HOUR", ", RETENTION 1 HOUR, GRACE PERIOD 1 SECOND"]
+)
+def test_retention_and_grace_stand_in_any_order(db: Database, options: str) -> None:
+    """Each at most once."""
+    stream(db)
+    for number, window in enumerate(
+        ["TUMBLING (SIZE 1 MINUTE", "HOPPING (SIZE 1 MINUTE, ADVANCE BY 1 SECOND", "SESSION (1 MINUTE"]
+    ):
+        db.execute(f"CREATE TABLE t{number} AS SELECT k, COUNT(*) AS n FROM s WINDOW {window}{options}) GROUP BY k;")
+        if options:
+            with pytest.raises(StatementError, match="a window has one"):
+                db.execute(
+                    f"SELECT k, COUNT(*) AS n FROM s WINDOW {window}{options}, RETENTION 2 HOURS) GROUP BY k EMIT CHANGES;"
+                )
