@@ -117,8 +117,8 @@ class Catalog:
             writer: the source whose query is to write, if it is one.
         """
         if not self._tables:
-            made = [(self.sources[q.sink], q.id) for q in self.queries.values() if q.kind == "CTAS" and q.sink in self.sources]
-            self._tables.update({"": ("", ""), **{source.topic: (source.name, id_) for source, id_ in made}})
+            queries = [q for q in self.queries.values() if q.kind == "CTAS" and q.sink in self.sources]
+            self._tables.update({"": ("", ""), **{self.sources[q.sink].topic: (q.sink, q.id) for q in queries}})
         name, query_id = self._tables.get(topic, ("", ""))
         if not name or name == writer:
             return None

@@ -50,7 +50,15 @@ class Clients:
 
     def producer(self, producer_id: str | None, options: ProducerOptions) -> Producer:
         """See `Producer`."""
-        made = Producer(self._log, self._coordinator, producer_id, options, clock_ms=self._clock_ms, admit=self._admit, refused=self._refused)
+        made = Producer(
+            self._log,
+            self._coordinator,
+            producer_id,
+            options,
+            clock_ms=self._clock_ms,
+            admit=self._admit,
+            refused=self._refused,
+        )
         with self._guard:
             self._check_open()
             self._producers.add(made)

@@ -212,7 +212,7 @@ def test_final_windows_can_be_read_for_a_day_without_a_retention(db: Database, c
     assert db.sql("SELECT n FROM f").fetchall() == [(2,)]
     assert db.sql("SELECT n FROM f WHERE k = 'a'").fetchall() == [(2,)]
     insert(db, [last + 86_000], cut=cut)
-    assert [2] == [n for (n,) in db.sql("SELECT n FROM f ORDER BY WINDOWSTART LIMIT 1").fetchall()]
+    assert [n for (n,) in db.sql("SELECT n FROM f ORDER BY WINDOWSTART LIMIT 1").fetchall()] == [2]
     insert(db, [last + 5 * 86_400, last + 8 * 86_400], cut=cut)
     assert (2,) not in db.sql("SELECT n FROM f").fetchall()
 
