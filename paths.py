@@ -14,8 +14,11 @@ def named_path(path: str | os.PathLike[str]) -> Path:
     """The path that a user means: ``~`` and ``~name`` stand for homes.
 
     Raises:
-        StorageError: no path of this system can have this name (NUL, half of a surrogate pair), or there is no such home.
+        StorageError: it is no path, no path of this system can have this name (NUL, half of a surrogate pair), or there is
+            no such home.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise StorageError(f"a path is a text or a pathlib.Path, not {type(path).__name__}")
     try:
         found = Path(path).expanduser()
         if b"\0" in os.fsencode(found):

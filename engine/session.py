@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +41,7 @@ from .statements.examine import Examiner
 from .statements.lookups import KeyLookup
 from .statements.scripts import statements_of
 from .statements.submit import Submission
-from .texts import check_name, check_text, check_timeout, pull_query
+from .texts import check_name, check_text, pull_query
 from .types import quoted
 
 __all__ = ["Session"]
@@ -376,9 +376,10 @@ class Session(ClientMethods):
         """
         self._check_open()
         token = Token.checked(token)
-        check_timeout(timeout_s)
         catalog = self._engine.catalog
         names = [names] if isinstance(names, str) else names
+        if not isinstance(names, Iterable):
+            raise StatementError(f"tables to wait for are names, not {type(names).__name__}")
         wanted = [catalog.named(n).query_id for n in names] if names else list(catalog.queries)
         self._engine.host.wait_for(token, [q for q in wanted if q is not None and q in catalog.queries], timeout_s)
 

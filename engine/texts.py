@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from ..errors import StatementError, unwritable
 from ..grammar import ast
 from ..grammar.parse import parse_statement
 
-__all__ = ["check_name", "check_text", "check_timeout", "pull_query"]
+__all__ = ["check_name", "check_text", "pull_query"]
 
 
 def pull_query(text: str) -> ast.AnyQuery:
@@ -41,11 +39,3 @@ def check_name(name: object, what: str) -> None:
         raise StatementError(f"{what} cannot be empty")
     if not name.isprintable() and (refused := unwritable(name)) is not None:
         raise StatementError(f"{what} holds {refused}")
-
-
-def check_timeout(timeout_s: object) -> None:
-    """Raises: StatementError, unless it is a number of seconds or None."""
-    if timeout_s is None:
-        return
-    if not isinstance(timeout_s, (int, float)) or isinstance(timeout_s, bool) or math.isnan(timeout_s):
-        raise StatementError(f"a time to wait is a number of seconds, not {timeout_s!r}")

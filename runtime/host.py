@@ -27,6 +27,7 @@ from .query.repartitioning import COPY_OF
 from .query.services import Services
 from .scheduler import Scheduler
 from .source import DecodedTopics
+from .timeouts import deadline_after
 from .views import TableSnapshot, snapshots
 from .wakes import LogWakes
 
@@ -281,7 +282,7 @@ class QueryHost:
             await self.wakes.wait(epoch, seconds)
 
     def _until_taken_in(self, token: Token, query_ids: Sequence[str], timeout_s: float | None) -> Iterator[_Pause]:
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = deadline_after(timeout_s)
         done: set[str] = set()
         writers: dict[str, list[str]] = {}
         for query_id, run in self.runs.items():
@@ -362,7 +363,7 @@ class QueryHost:
     def _until_idle(self, timeout_s: float | None) -> Iterator[_Pause]:
         if self._threads == 0:
             self.drain()
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = deadline_after(timeout_s)
         while True:
             epoch = self.log.epoch
             behind = any(run.state == "RUNNING" and run.status.lag for run in self.runs.values()) or self.pushes.behind()

@@ -13,6 +13,7 @@ through the loop (`Wakes`), so any number of idle readers costs nothing but thei
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 import weakref
@@ -26,8 +27,12 @@ import pyarrow as pa
 from ..limits import SUBSCRIPTION_ROWS_MAX
 from ..storage import interrupts
 from ..storage.forks import Origin
+from . import user_code
 from .batch import Batch, Bools, Int64s, python_values
+from .timeouts import deadline_after
 from .wakes import Wakes
+
+_LOGGER = logging.getLogger("penstock.subscriptions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +235,10 @@ class Feed:
     def _tell(self) -> None:
         """There is something to read or to be told, for readers that no thread waits for."""
         self._wakes.wake()
-        self._listener()
+        try:
+            user_code.call(self._listener)
+        except user_code.UserCodeError as error:  # whoever listens is no part of the query, which other readers may share
+            _LOGGER.warning("the listener of a subscription failed: %s", error)
 
     # --- the reader's side -----------------------------------------------------------------
 
@@ -248,7 +256,7 @@ class Feed:
 
         The one who reads rows one by one takes them by `took_row`.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = deadline_after(timeout_s)
         self._origin.check("the subscription")
         with self._condition:
             while not self._held:
@@ -287,7 +295,7 @@ class Feed:
         """The next row, see `Subscription.poll`."""
         if self.reader is not None:
             self.reader.asking()
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = deadline_after(timeout_s)
         while True:
             if self.take(None if deadline is None else deadline - time.monotonic(), whole=False) is None:
                 return None
@@ -427,7 +435,7 @@ class Subscription:
         return await self._on_loop(self.poll_batch, timeout_s)
 
     async def _on_loop(self, poll: Callable[[float], _Found | None], timeout_s: float | None) -> _Found | None:
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = deadline_after(timeout_s)
         while True:
             found = poll(0.0)  # raises what the query failed with
             if found is not None or self._feed.over:

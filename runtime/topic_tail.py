@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import StorageError
 from ..storage import interrupts
 from ..storage.log.protocol import FetchedRecords, Log
+from .timeouts import deadline_after
 from .wakes import LogWakes
 
 _READ_ROWS = 1_000
@@ -75,7 +76,7 @@ class TopicTail:
         Raises:
             StorageError: the log is damaged.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = deadline_after(timeout_s)
         while not self.finished:
             epoch = self._log.epoch
             if not self._ready:

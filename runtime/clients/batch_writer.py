@@ -16,6 +16,7 @@ from ...storage.forks import Origin
 from ...storage.log.partitioner import place
 from ...storage.log.protocol import Commit, Log, ProducedBatch, Records, TopicConfig, TopicPartition, Transaction
 from .. import user_code
+from ..timeouts import checked_timeout
 from .records import Headers, raw_columns, split
 
 __all__ = [
@@ -120,6 +121,7 @@ class Delivery(Generic[Result]):
     @interrupts.deferring
     def exception(self, timeout_s: float | None = None) -> BaseException | None:
         """Why it was not written; None if it was.  Waits as `result` does."""
+        timeout_s = checked_timeout(timeout_s, ClientError)
         if not self.done():
             self._batch.origin.check("the producer")
             self._batch.drive(self._batch, timeout_s)

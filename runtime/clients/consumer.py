@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -16,6 +17,7 @@ from ...errors import ClientError, StorageError
 from ...limits import BATCH_ROWS_MAX
 from ...storage import interrupts
 from ...storage.log.protocol import Log, OffsetReset, TopicPartition
+from ..timeouts import checked_timeout
 from .coordinator import Coordinator, Group, GroupMetadata
 from .records import ConsumedBatch, RawRecord, to_python
 
@@ -321,9 +323,10 @@ class Consumer:
 
     def poll_batches(self, timeout_ms: int = 0, max_records: int = BATCH_ROWS_MAX) -> list[ConsumedBatch]:
         """As `poll`, in columns."""
-        if max_records < 1:
-            raise ClientError(f"max_records is at least 1, not {max_records}")
-        deadline_s = self._seconds() + timeout_ms / 1000
+        if not isinstance(max_records, int) or max_records < 1:
+            raise ClientError(f"max_records is at least 1, not {max_records!r}")
+        wait_ms = checked_timeout(timeout_ms, ClientError)
+        deadline_s = math.inf if wait_ms is None else self._seconds() + wait_ms / 1000
         with self._used():
             try:
                 return self._poll(deadline_s, max_records)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from penstock import connect
 from penstock.engine.database import Database
-from penstock.errors import StatementError
+from penstock.errors import ClientError, StatementError, StorageError
+from penstock.runtime.host import Token
 
 
 @pytest.fixture
@@ -121,3 +124,72 @@ def test_offsets_that_no_zone_has(db: Database, offset: str) -> None:
         f"SELECT CAST('{text}' AS TIMESTAMP), PARSE_TIMESTAMP('{text}', 'yyyy-MM-dd''T''HH:mm:ss[XXX][XX]'), x FROM times;"
     ).fetchall()
     assert [tuple(map(str, row)) for row in found] == [("None", "None", "2023-12-31 06:00:00")]
+
+
+@pytest.mark.parametrize("timeout", ["1", float("nan"), [], True])
+def test_a_time_to_wait_is_a_number(timeout: Any) -> None:
+    """NaN would wait for ever, a text raise an error that is not ours: in every call that waits."""
+    with connect(threads=0) as db:
+        db.execute("CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'JSON');")
+        (printed,) = db.execute("PRINT s FROM BEGINNING;")
+        rows = db.subscribe("SELECT * FROM s EMIT CHANGES;")
+        waits: list[Callable[[], object]] = [
+            lambda: rows.poll(timeout),
+            lambda: rows.poll_batch(timeout),
+            lambda: asyncio.run(rows.next_row(timeout)),
+            lambda: asyncio.run(rows.next_batch(timeout)),
+            lambda: cast("Any", printed).poll(timeout),
+            lambda: db.wait_idle(timeout),
+            lambda: db.wait(Token(), timeout_s=timeout),
+        ]
+        for wait in waits:
+            with pytest.raises(StatementError, match="a time to wait is a number"):
+                wait()
+        with db.producer() as producer, db.consumer(["s"]) as consumer:
+            with pytest.raises(ClientError, match="a time to wait"):
+                producer.send("s", value=b"{}").result(timeout)
+            with pytest.raises(ClientError, match="a time to wait"):
+                consumer.poll(timeout)
+
+
+def test_infinity_waits_for_ever() -> None:
+    """Which is over when there is something."""
+    with connect() as db:
+        db.execute("CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'JSON');")
+        with db.subscribe("SELECT * FROM s EMIT CHANGES;") as rows:
+            token = db.insert("s", [{"k": "a", "v": 1}])
+            db.wait(token, timeout_s=math.inf)
+            assert rows.poll(math.inf) is not None
+            assert rows.poll(-1) is None
+        assert db.wait_idle(1e300)
+
+
+@pytest.mark.parametrize("path", [5, b"x", ["x"], 1.5, object()])
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    """By an error of ours."""
+    with pytest.raises(StorageError, match="a path is a text"):
+        connect(path)
+
+
+def test_names_to_wait_for(tmp_path: Path) -> None:
+    """One name or several."""
+    with connect(tmp_path / "db") as db, pytest.raises(StatementError, match="are names"):
+        db.wait(Token(), cast("Any", 5))
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), ValueError("x")])
+def test_a_listener_that_raises_is_not_the_querys_end(error: BaseException) -> None:
+    """Others read from the same query."""
+
+    def listen() -> None:
+        raise error
+
+    with connect(settings={"auto.offset.reset": "earliest"}) as db:
+        db.execute("CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'JSON');")
+        with db.subscribe("SELECT * FROM s EMIT CHANGES;") as one, db.subscribe("SELECT * FROM s EMIT CHANGES;") as other:
+            one.listen(listen)
+            for number in range(3):
+                db.insert("s", [{"k": "a", "v": number}])
+                for rows in (one, other):
+                    row = rows.poll(10)
+                    assert row is not None and row.values[-1] == number
