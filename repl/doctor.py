@@ -23,7 +23,7 @@ _EXTRAS = {
     "protobuf": ("protobuf",),
     "broker": ("kio",),
     "client": ("httpx",),
-    "server": ("starlette", "hypercorn", "h2", "wsproto"),
+    "server": ("starlette", "httptools", "hypercorn", "h2", "wsproto"),
     "notebook": ("ipython",),
     "sqlalchemy": ("sqlalchemy",),
 }

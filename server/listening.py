@@ -1,6 +1,8 @@
-"""The HTTP server under the application: hypercorn, which speaks HTTP/1.1 and HTTP/2 on one port.
+"""The HTTP server under the application: HTTP/1.1 and HTTP/2 on one port.
 
-Everything that knows hypercorn is here, so that another ASGI server could take its place.
+A connection is `Http1`'s until it shows that it speaks something else: HTTP/2 (by prior knowledge, by ALPN or an upgrade) or
+WebSockets.  Then it is hypercorn's.  Everything that knows hypercorn is here, so that another ASGI server could take its
+place.
 """
 
 from __future__ import annotations
@@ -11,20 +13,20 @@ import socket
 from collections import deque
 from typing import Any, Final
 
-import hypercorn.asyncio
-import hypercorn.asyncio.run
 import hypercorn.config
 import hypercorn.protocol.h2
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Event, Updated
 
 from ..errors import StorageError
 from .config import ServerConfig
+from .http1 import HEADER_BYTES_MAX, KEEP_ALIVE_S, Http1
 
-_KEEP_ALIVE_S: Final = 30.0
-"""How long a connection may be silent between two requests, or before its first one is whole."""
 _BACKLOG: Final = 1_024
-_HEADER_BYTES_MAX: Final = 64 * 1024
+_READ_BYTES: Final = 64 * 1024
+_HANDSHAKE_S: Final = 10.0
 _STREAMS_MAX: Final = 1_000
 """Requests in one HTTP/2 connection at the same time: a client may open all its push queries in one."""
 
@@ -50,30 +52,22 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return made
 
 
-class _Sockets(hypercorn.config.Config):
-    """hypercorn's settings, over a socket that is bound already."""
+class _Config(hypercorn.config.Config):
+    """hypercorn's settings."""
 
-    def __init__(self, config: ServerConfig, listening: socket.socket) -> None:
+    def __init__(self, config: ServerConfig) -> None:
         super().__init__()
-        self._listening = listening
         self.certfile = None if config.certificate is None else str(config.certificate)
         self.keyfile = None if config.private_key is None else str(config.private_key)
-        self.backlog = _BACKLOG
-        self.keep_alive_timeout = _KEEP_ALIVE_S
+        self.keep_alive_timeout = KEEP_ALIVE_S
         self.keep_alive_max_requests = 10_000_000
-        self.h11_max_incomplete_size = _HEADER_BYTES_MAX
+        self.h11_max_incomplete_size = HEADER_BYTES_MAX
         self.h2_max_concurrent_streams = _STREAMS_MAX
-        self.h2_max_header_list_size = _HEADER_BYTES_MAX
-        self.graceful_timeout = max(1.0, config.shutdown_s / 2)
-        self.ssl_handshake_timeout = 10.0
+        self.h2_max_header_list_size = HEADER_BYTES_MAX
         self.include_server_header = False
         self.accesslog = None
         self.errorlog = logging.getLogger("penstock.server.http")
         self.loglevel = "WARNING"
-
-    def create_sockets(self) -> hypercorn.config.Sockets:
-        secure = [self._listening] if self.ssl_enabled else []
-        return hypercorn.config.Sockets(secure, [] if secure else [self._listening], [])
 
 
 class _Pieces(hypercorn.protocol.h2.StreamBuffer):
@@ -140,12 +134,63 @@ class _Connection(TCPServer):
         await super().protocol_send(event)
 
 
-hypercorn.asyncio.run.TCPServer = _Connection  # type: ignore[attr-defined]
+class _Others:
+    """The connections that speak something else than HTTP/1.1: hypercorn's."""
+
+    def __init__(self, app: Any, config: _Config) -> None:
+        self._app = ASGIWrapper(app)
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._context = WorkerContext(None)
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Go on with a connection from which this has come."""
+        reader = asyncio.StreamReader(limit=_READ_BYTES, loop=self._loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
+        if data:
+            reader.feed_data(data)
+        server = _Connection(self._app, self._loop, self._config, self._context, {}, reader, writer)
+        task = self._loop.create_task(server.run())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def stop(self) -> None:
+        """Take no more requests."""
+        await self._context.terminated.set()
 
 
 async def listen(app: Any, config: ServerConfig, listening: socket.socket, stop: asyncio.Event) -> None:
     """Answer requests until told to stop; then those in hand are finished, for so long as the config gives."""
-    await hypercorn.asyncio.serve(app, _Sockets(config, listening), shutdown_trigger=stop.wait, mode="asgi")
+    loop = asyncio.get_running_loop()
+    settings = _Config(config)
+    others = _Others(app, settings)
+    connections: set[Http1] = set()
+    secure: dict[str, Any] = {}
+    if settings.ssl_enabled:
+        secure = {"ssl": settings.create_ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
+    server = await loop.create_server(
+        lambda: Http1(app, connections, others.take), sock=listening, backlog=_BACKLOG, **secure
+    )
+    try:
+        await stop.wait()
+    finally:
+        server.close()
+        await others.stop()
+        for connection in list(connections):
+            connection.stop()
+        tasks = {task for connection in connections for task in connection.tasks} | others.tasks
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=max(1.0, config.shutdown_s / 2))
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1.0)
+        for connection in list(connections):
+            connection.transport.abort()
 
 
 __all__ = ["bound_socket", "listen"]
