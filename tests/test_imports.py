@@ -65,7 +65,7 @@ ORDER = {
         "long_work types schema relation live_rows query_options settings clients catalog columns java functions "
         "expressions analysis pull plan flow_layout flow_picture schema_log serdes intake stored_tables lowering "
         "results duckdb parameters changes change_codec journal lookup_cache state session_state statements texts "
-        "handles loading following callers session kafka_opening opened flow database script_tests"
+        "handles loading following callers session kafka_opening opened flow surface database script_tests"
     ),
     "engine/plan": "tree logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",
@@ -79,7 +79,7 @@ ORDER = {
     "server": (
         "problems accounts config values http rowtexts jsonrows tokens wire telemetry audit commands sessions measures push "
         "service access entities statements queries inserts registry own_api log_api checking topics static info openapi "
-        "metrics websocket guard app listening serving remote_rows remote_log remote connecting"
+        "metrics websocket guard app http1 listening serving remote_rows remote_log remote connecting"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""
