@@ -18,8 +18,10 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from ..engine.catalog import Catalog
 from ..engine.database import Database
-from ..engine.results import Result, Submitted, Table
+from ..engine.parameters import Parameters
+from ..engine.results import Message, Result, Submitted, Table
 from ..engine.settings import Settings
+from ..engine.statements.topics import TopicDescription
 from ..runtime.host import Token
 from ..runtime.subscriptions import PushBatch, PushRow, Subscription
 from ..server.connecting import connect
@@ -35,6 +37,29 @@ WAITS_MAX = 64
 """Calls that may wait for queries (`wait`, ``sql(after=)``, `wait_idle`) at once; they do not hold up the others."""
 _ROWS_PER_TURN = 256
 """Rows at hand after which ``async for`` lets the loop's other tasks run."""
+
+
+_HANDLE = "what it gives has methods that block; `db.database` has it, and `db.call` takes such a method"
+_LOOK = "`db.database` has it, which looks at what is in memory (over HTTP it asks the server: `db.call` then)"
+ELSEWHERE: Mapping[str, str] = {
+    "consume": "it gives records one by one, and reads files between them; `db.database` has it, for another thread",
+    "describe_state": _LOOK,
+    "examiner": _HANDLE,
+    "flow": _LOOK,
+    "function_names": _LOOK,
+    "graph": _LOOK,
+    "key_lookup": _HANDLE,
+    "path": _LOOK,
+    "queries": _HANDLE,
+    "session": "a connection is a session: open one more",
+    "steps": "it gives results one by one, and executes statements between them; use `execute`",
+    "stream": _HANDLE,
+    "table": _HANDLE,
+    "topic_names": _LOOK,
+    "user": _LOOK,
+    "variables": _LOOK,
+}
+"""What `Database` has and `AsyncDatabase` has not, and why."""
 
 
 class _Threads:
@@ -130,7 +155,7 @@ class AsyncDatabase:
     async def execute(
         self,
         text: str,
-        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        parameters: Parameters | None = None,
         *,
         path: str | Path | None = None,
     ) -> list[Result]:
@@ -141,9 +166,7 @@ class AsyncDatabase:
         """Execute a script once ever, see `Database.submit`."""
         return await self._call(self.database.submit, text, name, path=path)
 
-    async def sql(
-        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> Table:
+    async def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
         """Answer one SELECT, see `Database.sql`."""
         ask = partial(self.database.sql, text, after=after, parameters=parameters)
         return await self._threads.call(ask, waits=after is not None)
@@ -153,13 +176,29 @@ class AsyncDatabase:
         await self._threads.call(partial(self.database.wait, token, names, timeout_s), waits=True)
 
     def subscribe(
-        self, text: str, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        overflow: Literal["block", "drop"] = "block",
+        resume: str | None = None,
     ) -> AsyncSubscription:
         """The rows of a push query: ``async for row in db.subscribe(..)``; it starts when it is first read or awaited.
 
         See `Database.subscribe`.
         """
-        return AsyncSubscription(self._threads, partial(self.database.subscribe, text, overflow=overflow, resume=resume))
+        begin = partial(self.database.subscribe, text, parameters, overflow=overflow, resume=resume)
+        return AsyncSubscription(self._threads, begin)
+
+    async def create_stream(
+        self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object
+    ) -> Message:
+        """Make a stream of a frame, an Arrow table or a file, see `Database.create_stream`."""
+        return await self._threads.call(partial(self.database.create_stream, name, data, key=key, **properties))
+
+    async def create_table(self, name: str, data: Any, *, key: str | Sequence[str], **properties: object) -> Message:
+        """Make a table of a frame, an Arrow table or a file, see `Database.create_table`."""
+        return await self._threads.call(partial(self.database.create_table, name, data, key=key, **properties))
 
     # --- data ------------------------------------------------------------------------------
 
@@ -186,13 +225,56 @@ class AsyncDatabase:
         """Append rows to several sources in one commit, see `Database.insert_many`."""
         return await self._call(self.database.insert_many, rows, durable=durable, producer=producer, sequence=sequence)
 
-    async def produce(self, topic: str, **record: Any) -> Token:
+    async def produce(
+        self,
+        topic: str,
+        *,
+        key: bytes | None = None,
+        value: Any = None,
+        timestamp: int | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
+        durable: bool | None = None,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> Token:
         """Append one record as it is, see `Database.produce`."""
-        return await self._call(self.database.produce, topic, **record)
+        return await self._call(
+            self.database.produce,
+            topic,
+            key=key,
+            value=value,
+            timestamp=timestamp,
+            headers=headers,
+            partition=partition,
+            durable=durable,
+            producer=producer,
+            sequence=sequence,
+        )
 
     async def last_sequence(self, producer: str) -> int | None:
         """The sequence number of a producer's last commit, see `Database.last_sequence`."""
         return await self._call(self.database.last_sequence, producer)
+
+    async def create_topic(
+        self, name: str, *, partitions: int = 1, replicas: int = 1, config: Mapping[str, object] | None = None
+    ) -> None:
+        """Make a topic of bytes, see `Database.create_topic`."""
+        await self._call(self.database.create_topic, name, partitions=partitions, replicas=replicas, config=config)
+
+    async def alter_topic(
+        self, name: str, config: Mapping[str, object] | None = None, *, partitions: int | None = None
+    ) -> None:
+        """Set a topic's config, or add partitions, see `Database.alter_topic`."""
+        await self._call(self.database.alter_topic, name, config, partitions=partitions)
+
+    async def delete_topic(self, name: str) -> None:
+        """Delete a topic, see `Database.delete_topic`."""
+        await self._call(self.database.delete_topic, name)
+
+    async def describe_topic(self, name: str) -> TopicDescription:
+        """A topic's config, and what its partitions hold, see `Database.describe_topic`."""
+        return await self._call(self.database.describe_topic, name)
 
     async def wait_idle(self, timeout_s: float | None = None) -> bool:
         """Wait until all running queries have taken in everything there is, see `Database.wait_idle`."""
@@ -244,6 +326,10 @@ class AsyncDatabase:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        why = ELSEWHERE.get(name)
+        raise AttributeError(f"AsyncDatabase has no {name}" + ("" if why is None else f": {why}"), name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"<penstock.AsyncDatabase {self.database!r}>"

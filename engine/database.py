@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakSet
 
 from ..errors import StatementError
 from ..paths import named_path
 from ..runtime.clients.records import RawRecord
 from ..runtime.clock import Clock, ManualClock, use_clock
-from ..runtime.host import Token
 from ..runtime.metrics import Progress, RecoveryProgress
-from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.backup import Backup, backup_directory
 from ..storage.log.kafka.settings import is_client_property
 from ..storage.log.measures import CommitMeasures
-from ..storage.log.protocol import Log, OffsetReset
+from ..storage.log.protocol import Log
 from .callers import frame_of_caller
-from .catalog import Catalog, DataSource
-from .clients import ClientMethods
+from .catalog import DataSource
 from .flow import FlowGraph, flow_graph
-from .flow_picture import Flow, flow_of_catalog
+from .flow_picture import Flow
 from .functions.registry import Registry
-from .handles import StreamHandle, TableHandle
 from .kafka_opening import KafkaPlace
 from .long_work import tell
 from .opened import PROCESSING_LOG, Opening, opened
-from .parameters import Parameters
 from .plan.explain import explain as plan_text
 from .query_options import QueryOptions
-from .results import Message, Result, Submitted, Table
+from .results import Message
 from .session import Session
 from .session_state import SessionState
 from .settings import Settings
 from .statements import topics
-from .statements.examine import Examiner
 from .statements.planning import copies
 from .statements.topics import TopicDescription
 
@@ -115,21 +109,23 @@ def connect(
 
 
 @interrupts.doors()
-class Database(ClientMethods):
-    """An open database.  Thread-safe; close it, or use it as a context manager."""
+class Database(Session):
+    """An open database.  Thread-safe; close it, or use it as a context manager.
+
+    It is its own default session: what `Session` has works here with the SET and DEFINE of whoever opened it.
+    """
 
     def __init__(self, path: Path | None, settings: Settings, how: Opening) -> None:
         """Made by `connect`, which see."""
         self.path = path
         self._opened = opened(path, settings, how)
-        self._engine = self._opened.engine
-        self._clients = self._opened.clients
         self._closed = False
         self._sessions: WeakSet[Session] = WeakSet()
+        engine = self._opened.engine
         try:
             self._base = settings.other_than(self._opened.settings)[1]
-            state = SessionState(self._engine.settings.for_session(self._base))
-            self._default = Session(self._engine, self._clients, state, frame_of_caller)
+            state = SessionState(engine.settings.for_session(self._base))
+            super().__init__(engine, self._opened.clients, state, frame_of_caller)
         except BaseException:
             self._opened.release()
             raise
@@ -146,7 +142,7 @@ class Database(ClientMethods):
     ) -> Session:
         """Make a session: a user of this database with a SET and DEFINE of its own; close it, or use it in ``with``.
 
-        The methods of the database itself work in its default session.
+        The database itself is its default session.
 
         Args:
             properties: what is set from the start; UNSET goes back to it.  Without them, what `connect` was given counts.
@@ -167,143 +163,7 @@ class Database(ClientMethods):
         self._sessions.add(session)
         return session
 
-    # --- statements and data, in the default session ---------------------------------------
-
-    def execute(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> list[Result]:
-        """Execute a script, statement by statement, and return one result for each.  See `Session.execute`."""
-        return self._default.execute(text, parameters, path=path)
-
-    def steps(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> Iterator[Result]:
-        """Like `execute`, with each result as soon as its statement is executed and before the next one is.
-
-        See `Session.steps`.
-        """
-        return self._default.steps(text, parameters, path=path)
-
-    def examiner(self) -> Examiner:
-        """What finds the faults of statements without running them.  See `Session.examiner`."""
-        return self._default.examiner()
-
-    def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
-        """Execute a script's statements, each of them once ever, however often the script is submitted under this name.
-
-        See `Session.submit`.
-        """
-        return self._default.submit(text, name, path=path)
-
-    def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
-        """Answer one SELECT over tables and streams, with any clauses, in the dialect's meaning.
-
-        See `Session.sql`.
-        """
-        return self._default.sql(text, after=after, parameters=parameters)
-
-    def duckdb(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
-        """Answer one SELECT of DuckDB's own SQL over the same tables and streams.  See `Session.duckdb`."""
-        return self._default.duckdb(text, parameters, after=after)
-
-    def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
-        """Block until the named tables (all, if none is named) have taken in a write.  See `Session.wait`."""
-        self._default.wait(token, names, timeout_s)
-
-    def subscribe(
-        self,
-        text: str,
-        parameters: Parameters | None = None,
-        *,
-        overflow: Literal["block", "drop"] = "block",
-        resume: str | None = None,
-    ) -> Subscription:
-        """The rows of a push query, as they come: iterate it, also with ``async for``.  See `Session.subscribe`."""
-        return self._default.subscribe(text, parameters, overflow=overflow, resume=resume)
-
-    def register(self, name: str, data: Any) -> None:
-        """Let `duckdb` read data of the program under a name.  See `Session.register`."""
-        self._default.register(name, data)
-
-    def unregister(self, name: str) -> None:
-        """Forget what is registered under a name.  See `Session.unregister`."""
-        self._default.unregister(name)
-
-    def create_stream(
-        self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object
-    ) -> Message:
-        """Make a stream of a frame, an Arrow table or a file.  See `Session.create_stream`."""
-        return self._default.create_stream(name, data, key=key, **properties)
-
-    def create_table(self, name: str, data: Any, *, key: str | Sequence[str], **properties: object) -> Message:
-        """Make a table of a frame, an Arrow table or a file.  See `Session.create_table`."""
-        return self._default.create_table(name, data, key=key, **properties)
-
-    def stream(self, name: str) -> StreamHandle:
-        """A stream as an object.  See `Session.stream`."""
-        return self._default.stream(name)
-
-    def table(self, name: str) -> TableHandle:
-        """A table as an object.  See `Session.table`."""
-        return self._default.table(name)
-
-    def insert(
-        self,
-        source: str,
-        rows: Any,
-        *,
-        durable: bool | None = None,
-        producer: str | None = None,
-        sequence: int | None = None,
-    ) -> Token:
-        """Append rows to a stream or table, all of them in one commit.  See `Session.insert`."""
-        return self._default.insert(source, rows, durable=durable, producer=producer, sequence=sequence)
-
-    def insert_many(
-        self,
-        rows: Mapping[str, Any],
-        *,
-        durable: bool | None = None,
-        producer: str | None = None,
-        sequence: int | None = None,
-    ) -> Token:
-        """Append rows to several streams and tables in one commit: all of it happens, or none.
-
-        See `Session.insert_many`.
-        """
-        return self._default.insert_many(rows, durable=durable, producer=producer, sequence=sequence)
-
-    def last_sequence(self, producer: str) -> int | None:
-        """The sequence number of a producer's last commit; None if it never wrote.  See `Session.last_sequence`."""
-        return self._default.last_sequence(producer)
-
-    def produce(
-        self,
-        topic: str,
-        *,
-        key: bytes | None = None,
-        value: Any = None,
-        timestamp: int | None = None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-        partition: int | None = None,
-        durable: bool | None = None,
-        producer: str | None = None,
-        sequence: int | None = None,
-    ) -> Token:
-        """Append one record as it is.  See `Session.produce`."""
-        return self._default.produce(
-            topic,
-            key=key,
-            value=value,
-            timestamp=timestamp,
-            headers=headers,
-            partition=partition,
-            durable=durable,
-            producer=producer,
-            sequence=sequence,
-        )
-
-    def consume(
-        self, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
-    ) -> Iterator[RawRecord]:
-        """The records that a topic holds now, partition by partition.  See `Session.consume`."""
-        return self._default.consume(topic, offset=offset, partition=partition, reset=reset)
+    # --- topics ----------------------------------------------------------------------------
 
     def create_topic(
         self, name: str, *, partitions: int = 1, replicas: int = 1, config: Mapping[str, object] | None = None
@@ -395,11 +255,6 @@ class Database(ClientMethods):
     # --- looking ---------------------------------------------------------------------------
 
     @property
-    def catalog(self) -> Catalog:
-        """Sources, types and queries, as of now."""
-        return self._engine.catalog
-
-    @property
     def commit_measures(self) -> CommitMeasures | None:
         """How long commits took and how often the disk was asked, since it was opened; None where the log is no files."""
         return self._engine.log.measures
@@ -408,11 +263,6 @@ class Database(ClientMethods):
     def statements_executed(self) -> int:
         """How many statements that define or change something were executed since the directory was made; rises only."""
         return self._engine.journal.next_offset
-
-    @property
-    def settings(self) -> Settings:
-        """The properties in force in the default session."""
-        return self._default.settings
 
     @property
     def log(self) -> Log:
@@ -475,7 +325,7 @@ class Database(ClientMethods):
 
     def flow(self) -> Flow:
         """What flows into what: streams, tables and persistent queries, as a picture (`Flow.svg`) and in words."""
-        return flow_of_catalog(self._engine.catalog, [PROCESSING_LOG])
+        return self.graph().picture()
 
     def backup(self, directory: str | Path, progress: Callable[[int, int], None] | None = None) -> Backup:
         """Copy all commits so far into a new directory while writers go on; ``progress``: bytes copied, bytes in all.
@@ -508,8 +358,9 @@ class Database(ClientMethods):
         if self._closed or self._engine.log.foreign:
             return
         self._closed = True
-        for session in (self._default, *self._sessions):
+        for session in self._sessions:
             session.close()
+        super().close()
         self._opened.release()
 
     def __enter__(self) -> Database:

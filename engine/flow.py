@@ -1,16 +1,18 @@
 """The flow graph: topics, streams, tables and queries, what flows from where to where, and where each stands in a drawing.
 
-``GET /v1/graph`` sends it to the console; `Database.graph` gives it to everybody else.
+``GET /v1/graph`` sends it to the console; `Database.graph` gives it to everybody else, and `Database.flow` is its picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from .analysis.durations import duration_text
 from .catalog import DataSource
 from .flow_layout import Box, Point, lay_out
+from .flow_picture import Flow, FlowBox, Kind
 from .opened import PROCESSING_LOG
 from .state import Engine
 
@@ -31,8 +33,9 @@ class FlowNode:
         id: unique in the graph: ``topic:orders``, ``source:ORDERS``, ``query:CTAS_SPEND_1``.
         kind: ``topic``, ``stream``, ``table`` or ``query``.
         label: the name as it fits into the box.
-        facts: of a topic ``partitions`` and ``records`` (written to it so far); of a source its ``topic``; of a query its
-            ``state``, ``statement``, ``lag``, ``read``, ``written``, ``late`` and ``bad``.
+        facts: of a topic ``partitions`` and ``records`` (written to it so far); of a source its ``topic``, and
+            where it has them ``key`` (names of columns) and ``windows`` (in words); of a query its ``state``, ``statement``,
+            ``lag``, ``read``, ``written``, ``late`` and ``bad``.
         box: where it stands.
     """
 
@@ -89,6 +92,26 @@ class FlowGraph:
         edges = [{"from": e.source, "to": e.target, **e.facts, "points": e.points} for e in self.edges]
         return {"nodes": nodes, "edges": edges, "width": self.width, "height": self.height}
 
+    def picture(self) -> Flow:
+        """Streams, tables, and the queries that fill them: topics are left out, a query flows into what stands over its
+        topic."""
+        filled = {edge.source for edge in self.edges}
+        over: dict[str, list[str]] = {}
+        for edge in self.edges:
+            over.setdefault(edge.source, []).append(edge.target)
+        boxes, arrows = [], []
+        for node in self.nodes:
+            if node.kind == "topic" or (node.kind == "query" and node.id not in filled):
+                continue
+            key, windows = node.facts.get("key"), node.facts.get("windows")
+            details = [f"key {', '.join(key)}"] if key else []
+            boxes.append(FlowBox(node.id, node.name, cast(Kind, node.kind), (*details, *([windows] if windows else []))))
+        for edge in self.edges:
+            if not edge.source.startswith("topic:"):
+                through = edge.target.startswith("topic:")
+                arrows += [(edge.source, target) for target in (over.get(edge.target, ()) if through else [edge.target])]
+        return Flow(boxes, arrows)
+
 
 def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda source: True) -> FlowGraph:
     """The graph as of now.
@@ -105,7 +128,7 @@ def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda sourc
     for source in shown.values():
         topic, own = f"topic:{source.topic}", f"source:{source.name}"
         nodes[topic] = ("topic", source.topic, {"partitions": source.partitions, "records": _written(engine, source.topic)})
-        nodes[own] = (source.kind.lower(), source.name, {"topic": source.topic})
+        nodes[own] = (source.kind.lower(), source.name, {"topic": source.topic, **_shape(source)})
         edges[topic, own] = {}
     for query in catalog.queries.values():
         if query.sink not in shown or not all(name in shown for name in query.sources):
@@ -132,6 +155,17 @@ def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda sourc
         drawing.width,
         drawing.height,
     )
+
+
+def _shape(source: DataSource) -> dict[str, Any]:
+    """Its key and its windows."""
+    found: dict[str, Any] = {}
+    if source.schema.keys:
+        found["key"] = [column.name for column in source.schema.keys]
+    if (window := source.window) is not None:
+        size = "" if window.size_ms is None else f" of {duration_text(window.size_ms)}"
+        found["windows"] = f"{window.type.lower()} windows{size}"
+    return found
 
 
 def _written(engine: Engine, topic: str) -> int:

@@ -1,4 +1,4 @@
-"""What flows into what: the streams, tables and queries of a catalog, or the operators of a plan, as a picture and in words.
+"""What flows into what, as a picture and in words: a flow graph (`FlowGraph.picture`), or the operators of a plan.
 
 The picture is an SVG that needs nothing else; its description is the text, so a screen reader reads both alike.
 """
@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from ..paths import named_path
-from .analysis.durations import duration_text
-from .catalog import Catalog, DataSource
 from .flow_layout import lay_out, layers
 from .plan.explain import describe
 from .plan.tree import PlanNode
 
-__all__ = ["Flow", "FlowBox", "flow_of_catalog", "flow_of_plan"]
+__all__ = ["Flow", "FlowBox", "flow_of_plan"]
 
 Kind = Literal["stream", "table", "query", "operator"]
 
@@ -148,40 +146,6 @@ def _arrow(way: Sequence[tuple[float, float]]) -> str:
         steps.append(f"C{x + bend:.1f} {y:.1f} {to_x - bend:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}")
         x, y = to_x, to_y
     return f'<path d="{" ".join(steps)}" fill="none" stroke="#555555" marker-end="url(#tip)"/>'
-
-
-# --- what can be drawn ---------------------------------------------------------------------
-
-
-def flow_of_catalog(catalog: Catalog, left_out: Iterable[str] = ()) -> Flow:
-    """All streams, tables and persistent queries.
-
-    Args:
-        left_out: sources that nobody has made.
-    """
-    hidden = set(left_out)
-    nodes, edges = [], []
-    for source in catalog.sources.values():
-        if source.name not in hidden:
-            kind: Kind = "stream" if source.kind == "STREAM" else "table"
-            nodes.append(FlowBox(f"source {source.name}", source.name, kind, _details(source)))
-    for query in catalog.queries.values():
-        if query.kind == "CST":
-            continue
-        nodes.append(FlowBox(f"query {query.id}", query.id, "query"))
-        edges += [(f"source {name}", f"query {query.id}") for name in query.sources]
-        edges.append((f"query {query.id}", f"source {query.sink}"))
-    return Flow(nodes, edges)
-
-
-def _details(source: DataSource) -> tuple[str, ...]:
-    keys = ", ".join(column.name for column in source.schema.keys)
-    found = [f"key {keys}"] if keys else []
-    window = source.window
-    if window is not None:
-        size = "" if window.size_ms is None else f" of {duration_text(window.size_ms)}"
-        found.append(f"{window.type.lower()} windows{size}")
-    return tuple(found)
 
 
 def flow_of_plan(plan: PlanNode) -> Flow:

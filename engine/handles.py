@@ -15,9 +15,20 @@ if TYPE_CHECKING:
     from ..runtime.host import Token
     from ..runtime.subscriptions import Subscription
     from .catalog import Catalog
-    from .statements.lookups import KeyLookup
 
-__all__ = ["SourceHandle", "StreamHandle", "TableHandle"]
+__all__ = ["KeyReader", "SourceHandle", "StreamHandle", "TableHandle"]
+
+
+class KeyReader(Protocol):
+    """Reads a table by its key, see `KeyLookup`."""
+
+    def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
+        """The row of a key, by the names of its columns; None if there is none."""
+        ...
+
+    def rows(self, *key: Any) -> list[dict[str, Any]]:
+        """All rows whose key begins so."""
+        ...
 
 
 class Session(Protocol):
@@ -46,7 +57,7 @@ class Session(Protocol):
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None: ...
 
-    def key_lookup(self, name: str) -> KeyLookup: ...
+    def key_lookup(self, name: str) -> KeyReader: ...
 
 
 class SourceHandle:
@@ -144,7 +155,7 @@ class TableHandle(SourceHandle):
 
     def __init__(self, session: Session, name: str) -> None:
         super().__init__(session, name)
-        self._lookup: KeyLookup | None = None
+        self._lookup: KeyReader | None = None
 
     def get(self, *key: Any, window_start: int | None = None, after: Token | None = None) -> dict[str, Any] | None:
         """The row of a key as a dict; None if there is none.
@@ -173,7 +184,7 @@ class TableHandle(SourceHandle):
         """
         return self._looked_up(after).rows(*key)
 
-    def _looked_up(self, after: Token | None) -> KeyLookup:
+    def _looked_up(self, after: Token | None) -> KeyReader:
         if self._lookup is None:
             self._lookup = self._session.key_lookup(self.name)
         if after is not None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from .. import __version__
 from ..engine.catalog import Catalog, DataSource
 from ..engine.flow import FlowGraph
-from ..engine.flow_picture import Flow, flow_of_catalog
+from ..engine.flow_picture import Flow
 from ..engine.handles import StreamHandle, TableHandle, handle
 from ..engine.intake.rows import columns_of
 from ..engine.loading import create_from, read_file
@@ -364,7 +364,7 @@ class RemoteDatabase(RemoteLog):
     ) -> Message:
         own = name[1:-1].replace("``", "`") if len(name) > 2 and name[0] == name[-1] == "`" else name.upper()
         source = read_file(named_path(data)) if isinstance(data, (str, Path)) else data
-        return create_from(cast(Any, self), kind, own, source, key=key, properties=properties)
+        return create_from(self, kind, own, source, key=key, properties=properties)
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -384,6 +384,11 @@ class RemoteDatabase(RemoteLog):
     @property
     def variables(self) -> Mapping[str, str]:
         return dict(self._variables)
+
+    @property
+    def user(self) -> str | None:
+        """None: the server knows who has logged in."""
+        return None
 
     @property
     def queries(self) -> Mapping[str, RemoteQuery]:
@@ -406,7 +411,7 @@ class RemoteDatabase(RemoteLog):
 
     def flow(self) -> Flow:
         """See `Database.flow`."""
-        return flow_of_catalog(self.catalog)
+        return self.graph().picture()
 
     def examiner(self) -> SyntaxExaminer:
         """What finds faults of statements while they are typed: those of syntax; the server knows the others."""
@@ -414,17 +419,17 @@ class RemoteDatabase(RemoteLog):
 
     def stream(self, name: str) -> StreamHandle:
         """See `Database.stream`."""
-        found = handle(cast(Any, self), name, "STREAM")
+        found = handle(self, name, "STREAM")
         assert isinstance(found, StreamHandle)
         return found
 
     def table(self, name: str) -> TableHandle:
         """See `Database.table`; each lookup is a request."""
-        found = handle(cast(Any, self), name, "TABLE")
+        found = handle(self, name, "TABLE")
         assert isinstance(found, TableHandle)
         return found
 
-    def key_lookup(self, name: str) -> Any:
+    def key_lookup(self, name: str) -> RemoteLookup:
         """See `Session.key_lookup`."""
         return RemoteLookup(self, name)
 

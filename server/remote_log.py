@@ -172,10 +172,11 @@ class RemoteLookup:
         return StatementError(f"a row of {self._source.name} is found by {names}{windowed}")
 
 
-_HERE_ONLY = {
+HERE_ONLY: Mapping[str, str] = {
     "advance": "moves the clock of a test",
     "backup": "writes files of the server's machine",
     "consumer": "is a member of a group in the database's own process: Kafka's clients reach a server's log from elsewhere",
+    "lookup": "answers from what the database's own process remembers: use sql()",
     "drain": "works on the caller's thread: use wait_idle()",
     "duckdb": "runs DuckDB in the database's own process: use sql()",
     "producer": "writes in the database's own process: use produce() or insert(), or a client of Kafka",
@@ -184,7 +185,8 @@ _HERE_ONLY = {
     "is_behind": "asks the database's own process",
     "now_ms": "asks the clock of the database's own process",
 }
-_OBJECTS_HERE_ONLY = ("commit_measures", "functions", "groups", "log", "schema_registry", "statements_executed")
+"""Methods of `Database` that a database of a server has not, and why: what each does."""
+OBJECTS_HERE_ONLY = ("commit_measures", "functions", "groups", "log", "schema_registry", "statements_executed")
 
 
 def here_only(cls: type) -> type:
@@ -204,9 +206,9 @@ def here_only(cls: type) -> type:
 
         return property(get)
 
-    for name, why in _HERE_ONLY.items():
+    for name, why in HERE_ONLY.items():
         setattr(cls, name, refused(name, why))
-    for name in _OBJECTS_HERE_ONLY:
+    for name in OBJECTS_HERE_ONLY:
         setattr(cls, name, refused_property(name))
     return cls
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...errors import StatementError
 from ...grammar import ast
 from ..results import Message
 from . import alter_source, control_query, create_query, create_source, drop_source, insert_query, named_types
@@ -18,10 +17,10 @@ Definition = (
     | ast.DropType
     | ast.ControlQuery
 )
-"""What is journaled."""
+"""What is journaled: the one list of the statements that define something."""
 
 
-def check(checking: Checking, statement: ast.Statement) -> Checked | Message:
+def check(checking: Checking, statement: Definition) -> Checked | Message:
     """What a statement changes, or (IF NOT EXISTS, IF EXISTS) why it changes nothing.
 
     Raises:
@@ -44,4 +43,3 @@ def check(checking: Checking, statement: ast.Statement) -> Checked | Message:
             return named_types.check_drop(checking, statement)
         case ast.ControlQuery():
             return control_query.check(checking, statement)
-    raise StatementError("this statement defines nothing", span=statement.span)

@@ -1,4 +1,4 @@
-"""Statement -> what it does: one case per form of the dialect."""
+"""Statement -> what it does: one case per form of the dialect; those that define something are in `definitions`."""
 
 from __future__ import annotations
 
@@ -29,27 +29,18 @@ def execute(context: Context, statement: ast.Statement) -> Result:
 
 
 def _execute(context: Context, statement: ast.Statement) -> Result:
+    if isinstance(statement, definitions.Definition):
+        _check_order(context, statement)
+        if context.alongside is not None:  # who submits it looks again whether another process has, see `submit`
+            catch_up(context.engine)
+            return _define(context, statement)
+        return up_to_date(context.engine, partial(_define, context, statement))
     match statement:
         case ast.Query(emit=None) | ast.TableQuery():
             return select.pull(context, statement)
         case ast.Query():
             _check_order(context, statement)
             return select.push(context, statement)
-        case (
-            ast.CreateSource()
-            | ast.CreateAsSelect()
-            | ast.InsertSelect()
-            | ast.AlterSource()
-            | ast.DropSource()
-            | ast.CreateType()
-            | ast.DropType()
-            | ast.ControlQuery()
-        ):
-            _check_order(context, statement)
-            if context.alongside is not None:  # who submits it looks again whether another process has, see `submit`
-                catch_up(context.engine)
-                return _define(context, statement)
-            return up_to_date(context.engine, partial(_define, context, statement))
         case ast.InsertValues():
             return insert.insert_values(context, statement)
         case ast.Delete():
@@ -90,7 +81,7 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
             raise StatementError("RUN SCRIPT cannot stand inside of another statement", span=statement.span)
 
 
-def _define(context: Context, statement: ast.Statement) -> Result:
+def _define(context: Context, statement: definitions.Definition) -> Result:
     checked = definitions.check(context.checking(), statement)
     return checked if isinstance(checked, Message) else carry_out(context, checked)
 

@@ -134,19 +134,10 @@ class Examiner:
     def _after(self, statement: ast.Statement, world: _World) -> _World:
         """The world behind a statement.  Raises: StatementError, if it is wrong."""
         context = _Supposed(self._engine, world.session, world=world)
+        if isinstance(statement, definitions.Definition):
+            checked = definitions.check(context.checking(), statement)
+            return _changed(world, checked) if isinstance(checked, Checked) else world
         match statement:
-            case (
-                ast.CreateSource()
-                | ast.CreateAsSelect()
-                | ast.InsertSelect()
-                | ast.AlterSource()
-                | ast.DropSource()
-                | ast.CreateType()
-                | ast.DropType()
-                | ast.ControlQuery()
-            ):
-                checked = definitions.check(context.checking(), statement)
-                return _changed(world, checked) if isinstance(checked, Checked) else world
             case ast.Query(emit=None) | ast.TableQuery():
                 select.check_pull(context, statement)
             case ast.Query():

@@ -21,7 +21,7 @@ from ..journal import JournalEntry
 from ..schema import Schema
 from ..settings import Settings
 from .checking import Checked, Checking
-from .definitions import check
+from .definitions import Definition, check
 
 if TYPE_CHECKING:
     from ...storage.schemas.registry import SchemaRegistry
@@ -82,7 +82,8 @@ def change_of(entry: JournalEntry, catalog: Catalog, functions: Registry, schema
     """
     settings = Settings.recorded(entry.properties)
     checking = Checking(catalog, {}, functions, schemas, settings.options, settings.overrides, Recorded(entry))
-    checked = check(checking, parse_statement(entry.statement))
+    statement = parse_statement(entry.statement)
+    checked = check(checking, statement) if isinstance(statement, Definition) else None
     if not isinstance(checked, Checked):
         raise StatementError("the statement changes nothing")
     return checked.change

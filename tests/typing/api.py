@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import penstock
+from penstock.engine.surface import DatabaseSurface, SessionSurface
+from penstock.server.remote import RemoteDatabase
 
 version: str = penstock.__version__
 
@@ -241,3 +243,10 @@ def look_and_listen(database: penstock.Database) -> None:
     print(live.latest(10))
     watermark: int | None = database.queries["CTAS_SPEND_1"].progress().stream_time
     print(watermark)
+
+
+def one_surface(
+    here: penstock.Database, session: penstock.Session, there: RemoteDatabase
+) -> tuple[list[SessionSurface], list[DatabaseSurface]]:
+    """What is written for the surface takes a database of this process and one of a server."""
+    return [here, session, there], [here, there]
