@@ -1,1 +1,1 @@
-"""The database on an event loop: what blocks runs on threads of its own, what waits for rows takes no thread."""
+"""The database for asyncio: blocking calls run on threads of the connection, and waiting for rows takes no thread."""

@@ -1,8 +1,8 @@
-"""`connect_async`: the same database, with methods to await.
+"""`connect_async`: a database whose methods are awaited.
 
-A call that the engine may block in runs on threads that belong to the connection, never on the loop's own pool; reading a
-subscription takes no thread at all.  A call that is cancelled while it waits for a thread is not made; one that has begun is
-made to its end, and what it opened is closed.
+A call that may block runs on threads that belong to the connection, never on the loop's own pool.  Reading a subscription
+takes no thread.  A call that is cancelled while it waits for a thread never runs; one that has begun runs to its end, and
+what it opened is closed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _Parameters = ParamSpec("_Parameters")
 _Returned = TypeVar("_Returned")
 
 CALLS_MAX = 8
-"""Calls of one connection that run at once; the engine runs statements one at a time anyway."""
+"""How many calls of one connection run at once.  The engine runs one statement at a time anyway."""
 WAITS_MAX = 64
-"""Calls that may wait for queries (`wait`, ``sql(after=)``, `wait_idle`) at once; they do not hold up the others."""
+"""How many calls may wait for queries at once (`wait`, ``sql(after=)``, `wait_idle`).  They do not block other calls."""
 _ROWS_PER_TURN = 256
-"""Rows at hand after which ``async for`` lets the loop's other tasks run."""
+"""After so many rows without waiting, ``async for`` lets the loop's other tasks run."""
 
 
 _HANDLE = "what it gives has methods that block; `db.database` has it, and `db.call` takes such a method"
@@ -79,8 +79,8 @@ class _Threads:
         """Call a function on a thread.
 
         Args:
-            waits: it may wait for queries.
-            undo: is given, on a thread, what the function returned when nobody wants it any more.
+            waits: the function may wait for queries.
+            undo: gets, on a thread, the function's result if the caller was cancelled meanwhile.
         """
         pool = self._waits if waits else self._calls
         future = pool.submit(copy_context().run, function)
@@ -105,10 +105,11 @@ def _closed(database: Database) -> None:
 
 
 class connect_async:
-    """Open a database on an event loop: ``async with connect_async(path) as db``, or ``db = await connect_async(path)``; or
-    one that a server has open, by its address: ``connect_async("http://host:8088")``.
+    """Open a database for asyncio: ``async with connect_async(path) as db``, or ``db = await connect_async(path)``.
 
-    Takes what `connect` takes and raises what it raises.  Cancelled, it closes what it has opened.
+    ``connect_async("http://host:8088")`` connects to a server.  Takes the arguments of `connect` and raises its errors.
+    If it
+    is cancelled, it closes what it has opened.
     """
 
     def __init__(self, path: str | Path | None = None, **how: Any) -> None:
@@ -139,10 +140,10 @@ class connect_async:
 
 
 class AsyncDatabase:
-    """An open database whose methods are awaited; see `Database` for what each does and raises.
+    """An open database whose methods are awaited; `Database` says what each does and raises.
 
     Attributes:
-        database: the database itself, for what does not block (``catalog``, ``settings``) and for other threads.
+        database: the database itself, for calls that do not block (``catalog``, ``settings``) and for other threads.
     """
 
     def __init__(self, database: Database, threads: _Threads) -> None:
@@ -163,7 +164,7 @@ class AsyncDatabase:
         return await self._call(self.database.execute, text, parameters, path=path)
 
     async def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
-        """Execute a script once ever, see `Database.submit`."""
+        """Execute a script whose statements happen once each, see `Database.submit`."""
         return await self._call(self.database.submit, text, name, path=path)
 
     async def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
@@ -172,7 +173,7 @@ class AsyncDatabase:
         return await self._threads.call(ask, waits=after is not None)
 
     async def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
-        """Wait until the named tables have taken in a write, see `Database.wait`."""
+        """Wait until the named tables include a write, see `Database.wait`."""
         await self._threads.call(partial(self.database.wait, token, names, timeout_s), waits=True)
 
     def subscribe(
@@ -183,7 +184,8 @@ class AsyncDatabase:
         overflow: Literal["block", "drop"] = "block",
         resume: str | None = None,
     ) -> AsyncSubscription:
-        """The rows of a push query: ``async for row in db.subscribe(..)``; it starts when it is first read or awaited.
+        """The rows of a push query: ``async for row in db.subscribe(..)``.  The query starts when it is first read or
+        awaited.
 
         See `Database.subscribe`.
         """
@@ -238,7 +240,7 @@ class AsyncDatabase:
         producer: str | None = None,
         sequence: int | None = None,
     ) -> Token:
-        """Append one record as it is, see `Database.produce`."""
+        """Append one record without conversion, see `Database.produce`."""
         return await self._call(
             self.database.produce,
             topic,
@@ -277,24 +279,24 @@ class AsyncDatabase:
         return await self._call(self.database.describe_topic, name)
 
     async def wait_idle(self, timeout_s: float | None = None) -> bool:
-        """Wait until all running queries have taken in everything there is, see `Database.wait_idle`."""
+        """Wait until all running queries have processed everything there is, see `Database.wait_idle`."""
         return await self._threads.call(partial(self.database.wait_idle, timeout_s), waits=True)
 
     async def drain(self) -> None:
-        """Process everything that is there, see `Database.drain`."""
+        """Process everything there is, see `Database.drain`."""
         await self._call(self.database.drain)
 
     async def call(
         self, function: Callable[_Parameters, _Returned], /, *args: _Parameters.args, **named: _Parameters.kwargs
     ) -> _Returned:
-        """Call anything else that blocks on a thread of this connection: ``await db.call(db.database.backup, path)``."""
+        """Call any other blocking function on a thread of this connection: ``await db.call(db.database.backup, path)``."""
         return await self._call(function, *args, **named)
 
     # --- looking and closing ---------------------------------------------------------------
 
     @property
     def catalog(self) -> Catalog:
-        """Sources, types and queries, as of now."""
+        """Sources, types and queries at this moment."""
         return self.database.catalog
 
     @property
@@ -303,7 +305,7 @@ class AsyncDatabase:
         return self.database.settings
 
     async def close(self) -> None:
-        """Close it, see `Database.close`.  A cancellation does not keep it from being closed."""
+        """Close the database, see `Database.close`.  A cancellation does not stop this."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
@@ -336,10 +338,11 @@ class AsyncDatabase:
 
 
 class AsyncSubscription:
-    """The rows of a push query on an event loop.
+    """The rows of a push query for asyncio.
 
-    It is an iterator: ``async for row in db.subscribe(..)``.  ``async with`` closes it at the end; ``await`` starts the
-    query and gives the subscription.  Waiting for a row takes no thread.
+    Iterate it: ``async for row in db.subscribe(..)``.  ``async with`` closes it at the end; ``await`` starts the query
+    and
+    returns the subscription.  Waiting for a row takes no thread.
     """
 
     def __init__(self, threads: _Threads, subscribe: Callable[[], Subscription]) -> None:
@@ -361,15 +364,15 @@ class AsyncSubscription:
         return () if self._subscription is None else self._subscription.columns
 
     async def next_row(self, timeout_s: float | None = None) -> PushRow | None:
-        """The next row, waiting for it at most so long; None if there is none or it is over.
+        """The next row; None if none comes within the timeout, or the query has ended.
 
         Raises:
-            PenstockError: the query failed, or is wrong.
+            PenstockError: the query is wrong or has failed.
         """
         return await (await self._open()).next_row(timeout_s)
 
     async def next_batch(self, timeout_s: float | None = None) -> PushBatch | None:
-        """Like `next_row`, but all rows that came together, as Arrow columns."""
+        """Like `next_row`, but returns all rows that came together, as Arrow columns."""
         return await (await self._open()).next_batch(timeout_s)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""PEP 249 over a database: ``penstock.dbapi.connect("shop.db").cursor()``."""
+"""PEP 249 (DB-API) over a database: ``penstock.dbapi.connect("shop.db").cursor()``."""
 
 from .connection import Connection as Connection
 from .connection import connect as connect

@@ -1,4 +1,4 @@
-"""PEP 249's connection: a session of a database."""
+"""PEP 249's connection, which is a session of a database."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def connect(database: str | Path | Database | None = None, **how: Any) -> Connec
     """Open a connection.
 
     Args:
-        database: a directory, an open `Database` (which stays open), or None for one in memory.
-        how: as `penstock.connect` takes it.
+        database: a directory, an open `Database` (which `Connection.close` leaves open), or None for a database in
+            memory.
+        how: keyword arguments of `penstock.connect`.
 
     Raises:
         Error: see the module `errors`.
@@ -34,9 +35,9 @@ def connect(database: str | Path | Database | None = None, **how: Any) -> Connec
 
 
 class Connection:
-    """A connection with settings and variables of its own.  Threads may share it.
+    """A connection with its own settings and variables.  Threads may share it.
 
-    Every statement is committed when it is executed: `commit` has nothing to do, and nothing can be rolled back.
+    Every statement is committed when it is executed, so `commit` does nothing and `rollback` cannot undo anything.
     """
 
     Warning = errors.Warning
@@ -58,20 +59,22 @@ class Connection:
         self._closed = False
 
     def cursor(self) -> Cursor:
-        """A new cursor.  Raises: InterfaceError, once it is closed."""
+        """A new cursor.  Raises: InterfaceError, if the connection is closed."""
         self.check_open()
         return Cursor(self)
 
     def commit(self) -> None:
-        """Every statement is committed already.  Raises: InterfaceError, once it is closed."""
+        """Do nothing: every statement is committed already.  Raises: InterfaceError, if the connection is closed."""
         self.check_open()
 
     def rollback(self) -> None:
-        """Nothing is left to be rolled back.  Raises: InterfaceError, once it is closed."""
+        """Do nothing: there is nothing to undo.  Raises: InterfaceError, if the connection is closed."""
         self.check_open()
 
     def close(self) -> None:
-        """Close it, and the database if it was opened for this.  Raises: InterfaceError, if that was done."""
+        """Close the connection, and the database if `connect` opened it.  Raises: InterfaceError, if it is closed
+        already.
+        """
         self.check_open()
         self._closed = True
         self._session.close()
@@ -98,7 +101,7 @@ class Connection:
         return result
 
     def check_open(self) -> None:
-        """Raises: InterfaceError, once it is closed."""
+        """Raises: InterfaceError, if the connection is closed."""
         if self._closed:
             raise InterfaceError("the connection is closed")
 

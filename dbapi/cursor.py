@@ -13,27 +13,28 @@ Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
 class Executing(Protocol):
-    """A connection, as its cursors see it."""
+    """What a cursor uses of its connection."""
 
     def run(self, operation: str, parameters: Parameters) -> Result:
         """Execute one statement.  Raises: PenstockError, NotSupportedError."""
         ...
 
     def check_open(self) -> None:
-        """Raises: InterfaceError, if it is closed."""
+        """Raises: InterfaceError, if the connection is closed."""
         ...
 
 
 class Cursor:
-    """Executes statements and hands out their rows.
+    """Executes statements and fetches their rows.
 
-    A SELECT over tables waits until they have taken in what this connection has written, so a program reads its own
-    writes.  A push query (EMIT CHANGES) with LIMIT is read to its end; without one it is refused.
+    A SELECT over tables waits until they include what this connection has written, so a program reads its own writes.  A
+    push
+    query (EMIT CHANGES) with LIMIT is read to its end; one without LIMIT is refused.
 
     Attributes:
-        arraysize: rows that `fetchmany` gives unless it is told otherwise.
-        rowcount: rows of the result, or written by ``INSERT .. VALUES``; -1 if that is not known.
-        lastrowid: None: records have offsets, not numbers of rows.
+        arraysize: rows that `fetchmany` returns by default.
+        rowcount: rows of the result, or rows written by ``INSERT .. VALUES``; -1 if unknown.
+        lastrowid: None: records have offsets, not row ids.
     """
 
     arraysize = 1
@@ -47,14 +48,14 @@ class Cursor:
 
     @property
     def description(self) -> Sequence[tuple[Any, ...]] | None:
-        """Seven items per column of the result; None without one."""
+        """Seven items per column of the result; None if there is no result."""
         return None if self._relation is None else self._relation.description
 
     def execute(self, operation: str, parameters: Parameters = None) -> Cursor:
         """Execute one statement.
 
         Args:
-            parameters: values for ``?``, in order, or for ``$name``, by name.
+            parameters: a sequence of values for ``?``, or a mapping of values for ``$name``.
 
         Raises:
             Error: see the module `errors`.
@@ -71,7 +72,7 @@ class Cursor:
         return self
 
     def executemany(self, operation: str, seq_of_parameters: Sequence[Any]) -> Cursor:
-        """Execute one statement for each set of parameters."""
+        """Execute one statement once per set of parameters."""
         count = 0
         for parameters in seq_of_parameters:
             self.execute(operation, parameters)
@@ -82,19 +83,19 @@ class Cursor:
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row, or None.  Raises: InterfaceError, without a result."""
+        """The next row; None after the last.  Raises: InterfaceError, if there is no result."""
         return self._result().fetchone()
 
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
-        """The next rows, `arraysize` if ``size`` is not given.  Raises: InterfaceError, without a result."""
+        """The next ``size`` rows, by default `arraysize`.  Raises: InterfaceError, if there is no result."""
         return self._result().fetchmany(self.arraysize if size is None else size)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """The rows that are left.  Raises: InterfaceError, without a result."""
+        """All remaining rows.  Raises: InterfaceError, if there is no result."""
         return self._result().fetchall()
 
     def fetch_arrow_table(self) -> Any:
-        """All rows as a `pyarrow.Table`.  Raises: InterfaceError, without a result."""
+        """All rows as a `pyarrow.Table`.  Raises: InterfaceError, if there is no result."""
         return self._result().arrow()
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -102,17 +103,17 @@ class Cursor:
             yield row
 
     def nextset(self) -> None:
-        """There is one result per statement."""
+        """None: a statement has one result at most."""
         self._check_open()
 
     def setinputsizes(self, sizes: Sequence[Any]) -> None:
-        """PEP 249 has it; nothing is to be set."""
+        """Do nothing, as PEP 249 allows."""
 
     def setoutputsize(self, size: int, column: int | None = None) -> None:
-        """PEP 249 has it; nothing is to be set."""
+        """Do nothing, as PEP 249 allows."""
 
     def close(self) -> None:
-        """Forget the result."""
+        """Close the cursor and drop its result."""
         self._check_open()
         self._closed, self._relation = True, None
 

@@ -1,6 +1,6 @@
-"""PEP 249's exceptions, and which of Penstock's errors becomes which of them.
+"""PEP 249's exceptions, and how Penstock's errors map to them.
 
-Each carries the error that it stands for as its cause, with its place in the statement.
+Each exception has the original error as its cause, with its place in the statement.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from .. import errors
 
 
 class Warning(Exception):
-    """PEP 249: something worth a word."""
+    """PEP 249's warning; Penstock raises none."""
 
 
 class Error(Exception):
-    """PEP 249: what every other one is."""
+    """The base of all errors here."""
 
 
 class InterfaceError(Error):
-    """The module is used in a way that cannot work: a closed cursor, no result to fetch."""
+    """The module is used wrongly: a closed cursor, no result to fetch."""
 
 
 class DatabaseError(Error):
-    """What is about the database."""
+    """The base of errors that concern the database."""
 
 
 class DataError(DatabaseError):
@@ -32,11 +32,11 @@ class DataError(DatabaseError):
 
 
 class OperationalError(DatabaseError):
-    """The disk, the directory, a lock: what is not in the program's hands."""
+    """The disk, the directory or a lock failed: something that the program does not control."""
 
 
 class IntegrityError(DatabaseError):
-    """PEP 249 has it; Penstock checks no relations."""
+    """Required by PEP 249; never raised, since Penstock checks no relations."""
 
 
 class InternalError(DatabaseError):
@@ -48,7 +48,7 @@ class ProgrammingError(DatabaseError):
 
 
 class NotSupportedError(DatabaseError):
-    """The dialect, or the log, has no such thing."""
+    """The dialect or the log does not support it."""
 
 
 _STANDS_FOR: tuple[tuple[type[errors.PenstockError], type[Error]], ...] = (
@@ -64,7 +64,7 @@ _STANDS_FOR: tuple[tuple[type[errors.PenstockError], type[Error]], ...] = (
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Have what is raised in the block raised as PEP 249 has it."""
+    """A context that raises PEP 249's exceptions in place of Penstock's errors."""
     try:
         yield
     except errors.PenstockError as error:

@@ -1,6 +1,7 @@
-"""SQLAlchemy's dialect ``penstock://``: a directory as ``penstock:///shop.db``, memory without one.
+"""SQLAlchemy's dialect ``penstock://``: ``penstock:///shop.db`` is a directory, ``penstock://`` a database in memory.
 
-Names are folded as in Oracle's dialect: lower case in Python is a name without quotes, which the database has in upper case.
+Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted name, which is upper case in the
+database.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _TYPES: dict[Primitive, type[sqltypes.TypeEngine[Any]]] = {
 
 
 def type_of(type_: SqlType) -> sqltypes.TypeEngine[Any]:
-    """SQLAlchemy's type for one of the dialect's; maps and structs are JSON-like values that it has no type for."""
+    """SQLAlchemy's type for a type of the dialect.  Maps and structs become JSON, since SQLAlchemy has no types for them."""
     if isinstance(type_, Decimal):
         return sqltypes.Numeric(type_.precision, type_.scale)
     if isinstance(type_, Array):
@@ -76,7 +77,7 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
 
 
 class PenstockIdentifierPreparer(compiler.IdentifierPreparer):
-    """Names in backticks."""
+    """Quotes names with backticks."""
 
     reserved_words: ClassVar[set[str]] = {word.lower() for word in reserved_words()}
 
@@ -85,7 +86,7 @@ class PenstockIdentifierPreparer(compiler.IdentifierPreparer):
 
 
 class PenstockDialect(default.DefaultDialect):
-    """See the module's text."""
+    """The dialect: connecting, reflection, and how names and types are written."""
 
     name = "penstock"
     driver = "penstock"
@@ -119,14 +120,14 @@ class PenstockDialect(default.DefaultDialect):
         return QueuePool if url.database else StaticPool
 
     def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
-        """The path, and the properties behind ``?``: ``penstock:///shop.db?auto.offset.reset=earliest``."""
+        """The path, and the properties after ``?``: ``penstock:///shop.db?auto.offset.reset=earliest``."""
         return [url.database or None], {"settings": dict(url.query)} if url.query else {}
 
     def do_rollback(self, dbapi_connection: Any) -> None:
-        """Nothing is open: every statement is committed."""
+        """Do nothing: every statement is committed."""
 
     def do_commit(self, dbapi_connection: Any) -> None:
-        """Nothing is open: every statement is committed."""
+        """Do nothing: every statement is committed."""
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         dbapi_connection.check_open()
@@ -146,7 +147,7 @@ class PenstockDialect(default.DefaultDialect):
     # --- what there is ---------------------------------------------------------------------
 
     def get_schema_names(self, connection: Any, **kw: Any) -> list[str]:
-        """There are no schemas."""
+        """An empty list: there are no schemas."""
         return []
 
     @reflection.cache
@@ -157,7 +158,7 @@ class PenstockDialect(default.DefaultDialect):
         return [self._shown(name) for name in sorted(_database(connection).catalog.sources)]
 
     def get_view_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
-        """None: what a query keeps up to date is a table."""
+        """An empty list: a table that a query maintains counts as a table."""
         return []
 
     def get_temp_table_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
@@ -168,7 +169,7 @@ class PenstockDialect(default.DefaultDialect):
 
     @reflection.cache
     def get_columns(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
-        """The columns with their types, those of the key first; the bounds of a windowed table's windows behind them."""
+        """The columns with their types: key columns first; a windowed table's window bounds last."""
         source = self._source(connection, table_name)
         columns = [(column.name, column.type, column.role != "KEY") for column in source.schema]
         if source.window is not None:
@@ -188,7 +189,7 @@ class PenstockDialect(default.DefaultDialect):
 
     @reflection.cache
     def get_pk_constraint(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
-        """The key of a table; a stream has none that is unique."""
+        """The key of a table; a stream has no unique key."""
         source = self._source(connection, table_name)
         keys = [self._shown(column.name) for column in source.schema.keys] if source.kind == "TABLE" else []
         return {"constrained_columns": keys, "name": None}

@@ -7,7 +7,7 @@ import time
 
 
 class TypeCode:
-    """Compares equal to the names of the SQL types that it stands for, as `Cursor.description` has them."""
+    """Compares equal to the names of its SQL types, which `Cursor.description` contains."""
 
     def __init__(self, *names: str) -> None:
         self._names = names

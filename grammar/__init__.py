@@ -1,1 +1,1 @@
-"""Text: the words and the grammar of the dialect, statements as trees, and trees as text again."""
+"""Text: splits scripts into words and statements, parses statements into trees, and writes trees as text again."""

@@ -1,7 +1,7 @@
-"""Reductions -> AST: one method per rule of the grammar, and no decisions that need more than the text.
+"""Makes the AST: one method per rule of the grammar, which decides by the text alone.
 
-Every method takes the children of its rule (keywords and symbols left out, see ``ksql.lark``) and the offsets between
-which they stand.
+Each method takes the children of its rule (without keywords and symbols, see ``ksql.lark``) and the offsets of its start
+and end in the text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _INT64_MAX = 2**63 - 1
 _DECIMAL_TEXT = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*")
 
 CHAIN_LENGTH = 16
-"""Operands of one chain of ANDs or ORs that make a tree from the left; longer chains make a balanced one."""
+"""Chains of AND or OR with more operands than this become a balanced tree, so that the tree stays shallow."""
 
 
 class Builder(QueryBuilder):
@@ -29,10 +29,10 @@ class Builder(QueryBuilder):
         self._unfolded: dict[int, ast.IntegerLiteral] = {}
 
     def finish(self) -> None:
-        """Called at the end of each statement.
+        """End a statement.  Called once per statement.
 
         Raises:
-            StatementError: for 9223372036854775808 without the minus sign that would make it fit.
+            StatementError: the text has 9223372036854775808 without the minus sign with which it would be a BIGINT.
         """
         for literal in self._unfolded.values():
             raise self._error(f"{literal.value} does not fit a BIGINT", literal.span.start, literal.span.end)
@@ -296,7 +296,9 @@ class Builder(QueryBuilder):
         return self._chain("AND", children, self._span(start, end))
 
     def _chain(self, operator: Any, parts: Children, whole: Span) -> ast.Logical:
-        """``a OR b OR c``: from the left if it is short, balanced if it is long, so that no chain is a deep tree."""
+        """``a OR b OR c``: grouped from the left if the chain is short, balanced if it is long, so that no chain is a deep
+        tree.
+        """
         while len(parts) > CHAIN_LENGTH:
             middle = (len(parts) + 1) // 2
             halves = [self._part(operator, half) for half in (parts[:middle], parts[middle:])]
@@ -513,7 +515,7 @@ class Builder(QueryBuilder):
     # --- types -----------------------------------------------------------------------------
 
     def type_name(self, children: Children, start: int, end: int) -> ast.TypeName:
-        """``VARCHAR(20)``; ``VARCHAR(STRING)``, as DESCRIBE shows it, is VARCHAR."""
+        """A type by its name.  ``VARCHAR(STRING)``, which DESCRIBE prints, is VARCHAR."""
         return ast.TypeName(children[0], tuple(int(p) for p in children[1:]), span=self._span(start, end))
 
     def type_decimal(self, children: Children, start: int, end: int) -> ast.TypeName:

@@ -1,4 +1,4 @@
-"""Reductions -> AST for queries: which clauses make a `Query` over streams, and which a `TableQuery`."""
+"""Makes the AST of queries, and decides by the clauses whether a query is a `Query` or a `TableQuery`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INSTEAD = {
 
 @dataclass(frozen=True, slots=True)
 class _AfterAlias:
-    """A join before which the word CROSS is an alias."""
+    """A join whose CROSS turned out to be the alias of the source before it."""
 
     join: Any
 
@@ -36,7 +36,7 @@ def around(first: Span, last: Span) -> Span:
 
 
 def _beyond_select(select: ast.Select) -> tuple[str, Span] | None:
-    """The first clause of a SELECT that no query over streams has."""
+    """The first clause of a SELECT that a query over streams cannot have."""
     if select.distinct:
         return "DISTINCT", select.span
     if select.source is None:
@@ -54,7 +54,7 @@ def _beyond_select(select: ast.Select) -> tuple[str, Span] | None:
 
 
 class _Core:
-    """``SELECT .. HAVING ..`` before it is known what kind of query it is a part of."""
+    """``SELECT .. HAVING ..``, before it is known whether it belongs to a `Query` or a `TableQuery`."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class _Core:
 
     @property
     def beyond(self) -> tuple[str, Span] | None:
-        """The first of its clauses that no query over streams has."""
+        """The first of its clauses that a query over streams cannot have."""
         joins = tuple(ast.TableJoin(j.type, j.source, span=j.span) if isinstance(j, ast.Join) else j for j in self.joins)
         return _beyond_select(ast.Select(self.select, self.source, joins, distinct=self.distinct, span=self.span))
 
@@ -136,14 +136,18 @@ class QueryBuilder:
         return whole
 
     def _streaming(self, query: Any, what: str) -> ast.Query:
-        """The query of a statement that keeps running.  Raises: StatementError, for what such a one cannot have."""
+        """The query of a statement that keeps running.
+
+        Raises:
+            StatementError: it has a clause that only queries with one answer can have.
+        """
         if isinstance(query, ast.TableQuery):
             hint = "sql() answers it once; a query that keeps running has JOIN, WHERE, GROUP BY and HAVING."
             raise self._beyond(query, query.body, what, hint)
         return cast("ast.Query", query)
 
     def _beyond(self, query: ast.TableQuery, body: Any, what: str, hint: str) -> StatementError:
-        """The refusal of the first clause that a query over streams cannot have."""
+        """The error for the first clause that a query over streams cannot have."""
         if query.common_tables:
             place, name = query.common_tables[0].span, "WITH"
         elif isinstance(body, _Core) and body.beyond is not None:
@@ -240,7 +244,7 @@ class QueryBuilder:
         return ast.TableJoin("CROSS", children[0], span=self._span(start, end))
 
     def join_alias_cross(self, children: Children, start: int, end: int) -> Any:
-        """``a cross JOIN b ON ..``: a join needs ON, and CROSS JOIN has none, so the word is the alias of what is before."""
+        """``a cross JOIN b ON ..``: CROSS JOIN takes no ON, so ``cross`` is the alias of ``a``."""
         return _AfterAlias(self.join(["INNER", *children], start, end))
 
     def join_inner(self, children: Children, start: int, end: int) -> str:
@@ -268,7 +272,7 @@ class QueryBuilder:
         return ("grace_period", children[0])
 
     def window_name(self, children: Children, start: int, end: int) -> None:
-        """A name before the window's type is taken and means nothing."""
+        """A name before the window's type is accepted and ignored, as in ksqlDB."""
         return None
 
     def _window(self, type_: Any, sizes: int, children: Children, start: int, end: int) -> ast.Window:

@@ -1,4 +1,4 @@
-"""What could be typed next: a pure function of the text, the cursor and a picture of the catalog."""
+"""Completion: a pure function of the text, the cursor and the names in the catalog."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Kind = Literal["keyword", "source", "column", "function", "query", "topic", "typ
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names a statement can use: a picture of the catalog for completion.
+    """The names that completion can suggest, taken from the catalog.
 
     Attributes:
-        sources: streams and tables, with their columns.
-        functions, queries, topics, types: plain names.
-        properties: what SET can set, each with the values it can take (none, where they cannot be listed).
+        sources: streams and tables, each with its columns.
+        functions, queries, topics, types: names.
+        properties: what SET can set, each with its possible values (empty if they cannot be listed).
     """
 
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ _NEXT: dict[str, tuple[str, ...]] = {
     "RUN": ("SCRIPT",),
     "SCRIPT": (),
 }
-"""Words that only these can follow."""
+"""Words after which only these words can follow."""
 _FORMATS = ("ARROW", "AVRO", "DELIMITED", "JSON", "JSON_SR", "KAFKA", "NONE", "PROTOBUF", "PROTOBUF_NOSR")
 _BOTH = ("true", "false")
 _NULLABLE = ("OPTIONAL", "WRAPPER")
@@ -95,7 +95,7 @@ WITH_PROPERTIES: dict[str, tuple[str, ...]] = {
     "KEY_PROTOBUF_NULLABLE_REPRESENTATION": _NULLABLE,
     "VALUE_PROTOBUF_NULLABLE_REPRESENTATION": _NULLABLE,
 }
-"""The properties of CREATE .. WITH and the values they can take, those first that are written most."""
+"""The properties of CREATE .. WITH with their possible values, the most common ones first."""
 _INSIDE_WITH = re.compile(r"\bWITH\s*\((?:[^()']|'(?:[^']|'')*')*\Z", re.I)
 _VALUE = re.compile(r"(\w+)\s*=\s*('?)([\w,]*)\Z")
 _SET_NAME = re.compile(r"\A\s*(?:UN)?SET\s+('?)([\w.]*)\Z", re.I)
@@ -131,7 +131,7 @@ def suggest(text: str, cursor: int, names: Names, commands: Iterable[str] = ()) 
 
 
 def _inside_quotes(text: str, cursor: int, names: Names) -> list[Suggestion]:
-    """The names and values of properties are written in quotes."""
+    """The suggestions as they stand inside quotes, where names and values of properties are written."""
     quote = text.rfind("'", 0, cursor)
     outer = _statement_before(text[:quote]) if quote >= 0 else None
     if outer is None:
@@ -141,10 +141,10 @@ def _inside_quotes(text: str, cursor: int, names: Names) -> list[Suggestion]:
 
 
 def _properties(before: str, after: str, names: Names) -> list[Suggestion] | None:
-    """Names or values of properties, where SET or a WITH clause has them; None elsewhere.
+    """Names or values of properties inside SET or a WITH clause; None elsewhere.
 
     Args:
-        after: what has to follow them, if a quote is open.
+        after: what must follow the suggestion if a quote is open.
     """
 
     def found(kind: Kind, texts: Iterable[str], word: str, quote: str, *, quoted: bool) -> list[Suggestion]:
@@ -175,7 +175,7 @@ def _properties(before: str, after: str, names: Names) -> list[Suggestion] | Non
 
 
 def _statement_before(text: str) -> str | None:
-    """The statement the cursor is in, up to it; None inside a text literal or a comment."""
+    """The text of the current statement up to the cursor; None inside a text literal or a comment."""
     start = position = 0
     pattern = re.compile(r"'(?:[^']|'')*('|\Z)|`[^`]*(`|\Z)|--[^\n]*(\n|\Z)|/\*.*?(\*/|\Z)|;", re.S)
     while (match := pattern.search(text, position)) is not None:
@@ -231,14 +231,14 @@ def _keywords(words: Iterable[str]) -> list[tuple[Kind, str]]:
 
 
 def _sources_in(statement: str, names: Names) -> list[str]:
-    """Sources named after FROM, JOIN or INTO anywhere in the statement; all sources if there is none."""
+    """The sources that the statement names after FROM, JOIN or INTO; all sources if it names none."""
     named = re.findall(r"\b(?:FROM|JOIN|INTO)\s+(`[^`]+`|[A-Za-z0-9_@]+)", statement, re.I)
     found = [n for n in (_plain(m) for m in named) if n in names.sources]
     return found or list(names.sources)
 
 
 def _columns_of(owner: str, statement: str, names: Names) -> Sequence[str]:
-    """The columns behind ``owner.``: a source or the alias of one."""
+    """The columns for ``owner.``, where ``owner`` is a source or the alias of one."""
     name = _plain(owner)
     if name in names.sources:
         return names.sources[name]
@@ -263,7 +263,7 @@ def _matching(word: str, candidates: Sequence[tuple[Kind, str]]) -> list[Suggest
 
 
 def _written(name: str, kind: Kind, word: str) -> str:
-    """As it has to be written: in backticks where needed, and in lower case if the person types lower case."""
+    """A name as text: in backticks where needed, and in lower case if the person types in lower case."""
     if kind in ("source", "column") and (word.startswith("`") or not _PLAIN.match(name) or name in reserved_words()):
         return "`" + name.replace("`", "``") + "`"
     return name.lower() if kind != "topic" and word and word == word.lower() and word != word.upper() else name

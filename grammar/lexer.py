@@ -1,4 +1,4 @@
-"""Text -> tokens, where the grammar's state does not matter; and the cut of a script into statements."""
+"""Text -> tokens without the parser's state, and scripts -> statements."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..errors import Span
 from .tables import tables
 
 Token = tuple[str, int, int]
-"""Group (see `Tables.token`), start and end."""
+"""The group that matched (see `Tables.token`), start offset, end offset."""
 
 
 class Lines:
-    """Where the lines of a text begin, to turn offsets into spans."""
+    """The offsets at which lines begin, to turn an offset into a span."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0]
@@ -32,7 +32,7 @@ class Lines:
 
 
 def tokens(text: str, position: int = 0) -> Iterator[Token]:
-    """The tokens from ``position`` on; the last one has the group ``end``."""
+    """The tokens from offset ``position`` to the end; the last one has the group ``end``."""
     for match in tables().token.finditer(text, position):
         group = match.lastgroup or "bad"
         yield group, match.start(group), match.end(group)
@@ -65,7 +65,7 @@ def split(text: str) -> list[str]:
 
 
 def with_places(text: str) -> list[str]:
-    """The statements of a script, each with blanks before it that put it on its line and column."""
+    """The statements of a script, each padded with blanks so that its line and column are those in the script."""
     found: list[str] = []
     position = 0
     for piece in split(text):
@@ -77,7 +77,7 @@ def with_places(text: str) -> list[str]:
 
 
 def is_complete(text: str) -> bool:
-    """Whether a shell can run this: it is not in the midst of a statement, a quotation or a comment."""
+    """Whether a shell can run the text: it does not end within a statement, quotes or a comment."""
     last = ";"
     for group, start, end in tokens(text):
         if group == "bad" and text[start] in "'\"`":

@@ -1,7 +1,7 @@
-"""Text -> statements: the loop that runs the grammar's tables.
+"""Text -> statements: the LALR parser, which runs on the tables of `tables`.
 
-An LALR parser keeps its own stack, so no text can exhaust Python's; the depth of the tree is bounded for those that
-walk it (`limits.NESTING_DEPTH_MAX`).  Errors are put into words in `syntax_errors`.
+The parser has a stack of its own, so no text can exhaust Python's.  The depth of the tree is bounded
+(`limits.NESTING_DEPTH_MAX`), since other code walks it by recursion.  `syntax_errors` words the errors.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["ParsedStatement", "is_complete", "parse", "parse_expression", "parse
 
 @dataclass(frozen=True, slots=True)
 class ParsedStatement:
-    """A statement, and its own source text without the semicolon.  Spans point into the script it came from."""
+    """A statement and its own text without the semicolon.  Spans refer to the whole script."""
 
     statement: ast.Statement
     text: str
 
 
 def parse(text: str) -> list[ParsedStatement]:
-    """The statements of a script.  The last one may lack its semicolon; empty statements are skipped.
+    """Parse a script.  The last statement may lack its semicolon; empty statements are skipped.
 
     Raises:
         StatementError: with the place of the first error.
@@ -52,10 +52,10 @@ def parse(text: str) -> list[ParsedStatement]:
 
 
 def parse_statement(text: str) -> ast.Statement:
-    """A text of exactly one statement.
+    """Parse a text of exactly one statement.
 
     Raises:
-        StatementError: for a syntax error, no statement, or more than one.
+        StatementError: a syntax error, no statement, or more than one.
     """
     parsed = parse(text)
     if not parsed:
@@ -71,12 +71,12 @@ def parse_statement(text: str) -> ast.Statement:
 
 
 def parse_expression(text: str) -> ast.Expression:
-    """A text of exactly one expression.  Raises: StatementError."""
+    """Parse a text of exactly one expression.  Raises: StatementError."""
     return cast("ast.Expression", _parse_whole("expression", text))
 
 
 def parse_type(text: str) -> ast.Type:
-    """A text of exactly one type.  Raises: StatementError."""
+    """Parse a text of exactly one type.  Raises: StatementError."""
     return cast("ast.Type", _parse_whole("type", text))
 
 
@@ -180,7 +180,7 @@ def _run(start: str, text: str, token: Token, stream: Iterator[Token], builder: 
 
 
 def _reduce(rule: Rule, function: Any, builder: Builder, children: list[Any], begin: int, end: int) -> Any:
-    """What a rule makes of its children: a list for the rule around it, or what the builder's method returns."""
+    """Apply a rule to its children: gives a list for the rule around it, or what the builder's method returns."""
     kept: list[Any] = []
     for index, splice in rule.kept:
         child = children[index]
@@ -194,7 +194,7 @@ def _reduce(rule: Rule, function: Any, builder: Builder, children: list[Any], be
 
 
 def _keyword(grammar: Tables, word: str, states: list[int], row: Any, text: str, end: int) -> str:
-    """The terminal of a word that can be a keyword: one where the grammar takes it, else a name, unless reserved."""
+    """The terminal of a word: a keyword where the grammar takes it here, else a name, unless the word is reserved."""
     reserved: str | None = None
     for reading in grammar.keywords[word]:
         terminal = reading.terminal
@@ -211,7 +211,7 @@ def _keyword(grammar: Tables, word: str, states: list[int], row: Any, text: str,
 
 
 def _check_depth(tree: Any, text: str) -> None:
-    """Raises: StatementError, if the tree is deeper than those that walk it can go."""
+    """Raises: StatementError, if the tree is deeper than `limits.NESTING_DEPTH_MAX`."""
     level: list[Any] = [tree]
     for _ in range(NESTING_DEPTH_MAX):
         below: list[Any] = []

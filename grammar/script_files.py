@@ -1,4 +1,4 @@
-"""Files of statements: which files are read as scripts, and how old scripts continue a line."""
+"""Reads script files: checks that a file is a script, and joins lines that end in a backslash."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["continued", "read_script"]
 
 
 def read_script(path: Path, *, named_by_person: bool = False) -> str:
-    """The text of a script, with its continued lines joined.
+    """The text of a script, with continued lines joined.
 
-    A file that does not begin as a script does is refused without a word of it being shown: its name may have come from
-    elsewhere, and what it holds is nobody's business.
+    A file that does not look like a script is refused, and the error shows nothing of its content: the path may come from
+    another person, and the file may be private.
 
     Args:
-        named_by_person: on the command line: it may be a pipe, and errors may show its lines, whatever they are.
+        named_by_person: the path was given on the command line.  Then it may be a pipe, and errors may quote its lines.
 
     Raises:
-        StatementError: it is not there, no regular file, too large, no text or no script.
+        StatementError: there is no such file, it is not a regular file, too large, not text, or not a script.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
@@ -65,7 +65,7 @@ def _begins_as_script(text: str) -> bool:
 
 
 def continued(text: str) -> str:
-    r"""The text with the backslashes blanked that end a line outside of quotes, as old scripts continue a line.
+    r"""The text with the backslashes blanked by which old scripts continue a line: at its end, outside of quotes.
 
     >>> continued("SHOW \\\n STREAMS;")
     'SHOW  \n STREAMS;'

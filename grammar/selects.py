@@ -1,4 +1,4 @@
-"""A query over streams as a SELECT that is answered once."""
+"""Converts a query over streams into a SELECT that is answered once, and walks and rewrites trees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def as_select(query: ast.Query) -> ast.Select:
     """The SELECT of a query, without its LIMIT.
 
     Raises:
-        StatementError: it has a clause that only queries have which keep running.
+        StatementError: it has a clause that only running queries can have (WINDOW, PARTITION BY, EMIT, WITHIN).
     """
     for what, found in (("WINDOW", query.window), ("PARTITION BY", query.partition_by)):
         if found:
@@ -46,14 +46,14 @@ def as_select(query: ast.Query) -> ast.Select:
 
 
 def as_table_query(query: ast.AnyQuery) -> ast.TableQuery:
-    """The same query in the form that holds every clause.  Raises: StatementError, see `as_select`."""
+    """The same query as a `TableQuery`, which can hold every clause.  Raises: StatementError, see `as_select`."""
     if isinstance(query, ast.TableQuery):
         return query
     return ast.TableQuery(as_select(query), limit=query.limit, span=query.span)
 
 
 def nodes_of(tree: Any) -> list[ast.Node]:
-    """All nodes of a tree, outermost first."""
+    """All nodes of a tree, the outermost first."""
     found: list[ast.Node] = []
     stack: list[Any] = [tree]
     while stack:
@@ -69,12 +69,15 @@ def nodes_of(tree: Any) -> list[ast.Node]:
 
 @cache
 def _parts_of(kind: Any) -> tuple[str, ...]:
-    """The names of a kind's fields that may hold nodes, the last one first."""
+    """The names of a node class's fields that can hold nodes, last one first."""
     return tuple(f.name for f in reversed(fields(kind)) if f.name != "span")
 
 
 def rebuilt(tree: Any, change: Any) -> Any:
-    """A tree with some nodes replaced: where ``change`` gives a node, it takes the old one's place, with all below it."""
+    """A copy of a tree in which ``change(node)`` replaces each node for which it does not return None.
+
+    A replacement is not visited again.
+    """
     if isinstance(tree, tuple):
         items = tuple(rebuilt(item, change) for item in tree)
         return items if any(a is not b for a, b in zip(items, tree, strict=True)) else tree

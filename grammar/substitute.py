@@ -1,8 +1,8 @@
-"""``${variables}`` in statements, replaced before they are parsed.
+"""Replaces ``${variables}`` in the text of statements before it is parsed.
 
-A variable may stand for a name, a literal or a part of a quoted text, never for SQL: outside of quotes its value must
-be one name, number, boolean or quoted text; inside of quotes it cannot end them.  ``$${name}`` stands for the characters
-``${name}``.  A variable that is not defined is left as it is, which then is a syntax error that names it.
+A variable can stand for a name, a literal or a part of a quoted text, and never for SQL.  Outside of quotes its value
+must be one name, number, boolean or quoted text; inside of quotes it cannot end them.  ``$${name}`` gives the characters
+``${name}``.  An undefined variable stays as it is and becomes a syntax error that names it.
 """
 
 from __future__ import annotations

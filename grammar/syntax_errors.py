@@ -1,4 +1,4 @@
-"""Syntax errors in words: what is wrong, what could have stood there, and what was probably meant."""
+"""Words syntax errors: what is wrong, what could stand there, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .lexer import Lines, Token
 from .tables import END, Tables, accepts
 
 EXPECTED_MAX = 10
-"""Alternatives that an error lists: more than that does not help anybody."""
+"""How many alternatives an error lists; longer lists do not help."""
 
 _NAMES = frozenset({"IDENTIFIER", "DIGIT_IDENTIFIER", "BACKTICKED", "DOUBLE_QUOTED"})
 _WORDS_FOR = {
@@ -60,11 +60,11 @@ _FOREIGN = {
         )
     },
 }  # fmt: skip
-"""What other dialects have at this place and this one has not."""
+"""Words of other SQL dialects that this one lacks, and what to write here instead."""
 
 
 def syntax_error(text: str, token: Token, previous: list[Token], states: list[int], grammar: Tables) -> StatementError:
-    """The error for a token that cannot stand where it stands."""
+    """The error for a token that the grammar does not take at its place."""
     group, start, end = token
     lexeme = text[start:end]
     accepted = _accepted(grammar, states)
@@ -150,7 +150,7 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
 
 
 def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -> str | None:
-    """What people write by habit, and what is written here."""
+    """The hint for words that people know from other dialects."""
     words = [text[start:end].upper() for _, start, end in previous]
     word, last, last_two = lexeme.upper(), words[-1:], words[-2:]
     inside = words[len(words) - words[::-1].index("WITH") :] if "WITH" in words else []
@@ -186,11 +186,11 @@ _OTHER_PROPERTIES = {
     "PARTITION": "PARTITIONS",
     "KEY": "KEY_FORMAT (a column is a key by KEY after its type)",
 }
-"""Words that cannot be names of properties, and what is meant by them in a WITH clause."""
+"""Keywords that people use as names of properties in WITH, and the property that they mean."""
 
 
 def _missing(lexeme: str, group: str, accepted: list[str], grammar: Tables) -> str | None:
-    """What probably only lacks before a token: a comma between two things, or the one thing that can stand there."""
+    """What is probably missing before a token: a comma, or the one thing that can stand there."""
     found = _readable(accepted, grammar)
     if '","' in found and group in (*_NAMES, "TEXT", "INTEGER"):
         return f"Is a comma{' or FROM' if 'FROM' in found else ''} missing before {_shown(lexeme)}?"
@@ -204,7 +204,7 @@ def _missing(lexeme: str, group: str, accepted: list[str], grammar: Tables) -> s
 
 
 def _keywords_at(text: str, end: int, grammar: Tables, accepted: list[str] | None = None) -> list[str]:
-    """The words that would be keywords if they ended here: of the accepted ones, or of all."""
+    """The words that would be keywords here: among those accepted at this place, or among all."""
     return sorted(
         word
         for word, readings in grammar.keywords.items()
@@ -214,7 +214,7 @@ def _keywords_at(text: str, end: int, grammar: Tables, accepted: list[str] | Non
 
 
 def _readable(accepted: list[str], grammar: Tables) -> tuple[str, ...]:
-    """The alternatives in words: expressions and operators summed up, sorted, limited."""
+    """The alternatives as text: expressions and operators summed up, sorted, cut to `EXPECTED_MAX`."""
     words_by_terminal = {k.terminal: word for word, readings in grammar.keywords.items() for k in readings}
     texts = {terminal: symbol for symbol, terminal in grammar.symbols.items()}
     left = set(accepted)

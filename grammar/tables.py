@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 LAYOUT = 3
-"""Of the cached file: raise it whenever `_generate` gives other data for the same grammar."""
+"""The version of the cached file: raise it when `_generate` gives other data for the same grammar."""
 
 STARTS = ("statement", "expression", "type")
 END = "$END"
@@ -42,7 +42,7 @@ PASS, CALL, COLLECT = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """A reading of a word as a keyword: it is one only if ``lookahead`` matches the text after it."""
+    """One way to read a word as a keyword: it applies only if ``lookahead`` matches the text after the word."""
 
     terminal: str
     reserved: bool
@@ -70,12 +70,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """All of it.
+    """The parser's tables.
 
     Attributes:
         actions: per state, terminal or nonterminal -> the next state (>= 0), or a reduction by rule ``~action`` (< 0).
-        starts, ends: first and accepting state by start symbol.
-        keywords: the readings of each word, upper case, with lookaheads first.
+        starts, ends: first and accepting state, by start symbol.
+        keywords: the `Keyword` readings of each word (upper case), those with lookaheads first.
         symbols: text -> terminal.
         classes: token classes in order of precedence, name -> pattern.
         token: matches blanks and comments and then one token, in a group with the class's name, or ``symbol``, ``end``
@@ -228,7 +228,7 @@ def _rule(rule: Any, dropped: set[str]) -> tuple[str, int, int, Any, str]:
 
 
 def conflicts(grammar: str) -> list[str]:
-    """The shift/reduce conflicts that lark resolved silently, one line each."""
+    """The shift/reduce conflicts that lark resolved without a message, one line each."""
     import logging
 
     import lark

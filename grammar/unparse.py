@@ -1,6 +1,6 @@
-"""AST -> canonical text: for SHOW, DESCRIBE and the statement journal.  ``parse(unparse(tree)) == tree``.
+"""AST -> canonical text, for SHOW, DESCRIBE and the statement journal.  ``parse(unparse(tree)) == tree``.
 
-Names are quoted only where they must be, keywords are upper case, parentheses stand only where precedence asks for them.
+Keywords are upper case.  Names are quoted and parentheses are written only where they are needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OR, _AND, _NOT, _PREDICATE, _CONCAT, _SUM, _PRODUCT, _UNARY, _POSTFIX, _PRIMARY
 _ARITHMETIC = {"||": _CONCAT, "+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "%": _PRODUCT}
 
 _OPENING_WORDS = frozenset({"ARRAY", "MAP", "STRUCT", "IF", "FUNCTION", "COLUMN", "TABLES"})
-"""Keywords in some places where a name can stand, too: quoting them everywhere is simpler than looking around."""
+"""Words that are keywords in some places where a name can stand; they are quoted everywhere, which is simplest."""
 
 
 @functools.cache
@@ -31,7 +31,7 @@ def _must_quote(word: str) -> bool:
 
 
 def quote(name: str) -> str:
-    """A name as it must be written: bare if that gives the same name, else in backticks."""
+    """A name as SQL: bare if that reads back as the same name, else in backticks."""
     if _BARE.fullmatch(name) and not _must_quote(name):
         return name
     return "`" + name.replace("`", "``") + "`"
@@ -334,7 +334,7 @@ def _table_query(query: ast.TableQuery) -> str:
 
 
 def unparse_query(query: ast.AnyQuery) -> str:
-    """``SELECT ..``."""
+    """The query's canonical text."""
     if isinstance(query, ast.TableQuery):
         return _table_query(query)
     text = f"SELECT {_list(map(_select_item, query.select))} FROM {quote(query.source.name)}{_alias(query.source.alias)}"

@@ -1,4 +1,4 @@
-"""Words and tokens as a shell sees them, read off the grammar: for completion and highlighting."""
+"""Keywords, reserved words and tokens, read off the grammar, for completion and highlighting."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def keywords() -> frozenset[str]:
 
 @functools.cache
 def reserved_words() -> frozenset[str]:
-    """The keywords that must be quoted to be names."""
+    """The keywords that can be names only in backticks."""
     return frozenset(word for word in keywords() if tables().is_reserved(word))
 
 
 def non_reserved_words() -> frozenset[str]:
-    """The keywords that are names wherever the grammar takes no keyword."""
+    """The keywords that can be names without quotes, wherever the grammar takes no keyword."""
     return keywords() - reserved_words()
 
 
@@ -53,9 +53,9 @@ def statement_words() -> frozenset[str]:
 
 
 def classified(text: str) -> Iterator[tuple[int, int, TokenClass]]:
-    """Start, end and class of each token and comment of a text, in order; blanks are left out.
+    """Start, end and class of each token and comment of a text, in order, without blanks.
 
-    A word counts as a keyword wherever it stands, as highlighting has no parser state to ask.
+    Every word that can be a keyword counts as one, since highlighting has no parser state.
     """
     last = 0
     for group, start, end in tokens(text):
@@ -77,7 +77,8 @@ _MADE = re.compile(
 
 
 def made_by(statement: str) -> str | None:
-    """The name of the stream, table or type that a statement makes, if it makes one and however faulty it is.
+    """The name of the stream, table or type that a statement creates; works for faulty statements too.  None if it creates
+    none.
 
     >>> made_by("CREATE STREAM orders (id INT"), made_by("DROP STREAM orders;")
     ('ORDERS', None)
@@ -87,7 +88,7 @@ def made_by(statement: str) -> str | None:
 
 
 def names_in(statement: str) -> set[str]:
-    """All words of a statement, as the names they would be."""
+    """All words of a statement, in the form that they have as names."""
     return {_plain(statement[s:e]) for group, s, e in tokens(statement) if group not in ("TEXT", "symbol", "end", "bad")}
 
 

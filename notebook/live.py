@@ -14,21 +14,22 @@ from ..engine.results import PushResult
 from .show import bars_html, table_html
 
 REFRESH_S = 0.2
-"""Between two pictures of the table, at least."""
+"""The shortest time between two drawings of the table, in seconds."""
 
 
 class LiveTable:
-    """The latest rows of a push query: a table, or a chart of its numbers.
+    """The latest rows of a push query, as a table or as a chart of its numbers.
 
-    Rows of a table replace the row of their key (and window), and windows are in order; a row that was deleted goes; rows
-    of a stream scroll.
+    Rows of a table replace the row with the same key (and window); windows are in order; a deleted row disappears.  Rows
+    of a
+    stream scroll.
 
     Args:
-        charted: the numbers are drawn as bars, each beside its value.
+        charted: draw numbers as bars, each beside its value.
 
     Attributes:
-        live: the rows that have come.
-        state: whether it still runs.
+        live: the rows received.
+        state: whether the query still runs.
     """
 
     def __init__(self, pushed: PushResult, *, rows_max: int = 20, charted: bool = False) -> None:
@@ -41,11 +42,11 @@ class LiveTable:
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
-        """The rows that are there now."""
+        """The rows shown now."""
         return self.live.latest()
 
     def run(self, seconds: float) -> None:
-        """Show rows as they come until LIMIT, the time or an interruption (the notebook's stop button) ends it."""
+        """Show rows as they come, until LIMIT, the time limit or an interruption (the notebook's stop button)."""
         handle: Any = display(self, display_id=True)
         deadline, drawn = time.monotonic() + seconds, 0.0
         changed = True

@@ -1,7 +1,8 @@
-"""The IPython extension.
+"""The IPython extension with ``%ksql`` and ``%%ksql``.
 
-``%ksql statement`` and ``%%ksql`` run statements in a database and show what each gives: tables as HTML, push queries as a
-table that updates in place until its cell is interrupted, its time is up or its LIMIT is reached.
+They run statements in a database and show each result: a table as HTML, a push query as a table that updates in place
+until
+the cell is interrupted, its time is up or its LIMIT is reached.
 
     %load_ext penstock
     %ksql --open shop.db
@@ -27,7 +28,7 @@ from .live import LiveTable
 from .show import Chart, Text, shown
 
 SECONDS_DEFAULT = 60.0
-"""How long a push query is shown unless the cell says otherwise."""
+"""How long a cell shows a push query by default, in seconds."""
 
 
 class _Arguments(argparse.ArgumentParser):
@@ -61,7 +62,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
 
     @line_cell_magic  # type: ignore[misc]
     def ksql(self, line: str, cell: str | None = None) -> Any:
-        """Run statements; what the last one gives is the value of the cell."""
+        """Run statements; the last result is the value of the cell."""
         try:
             options, text = self._parsed(line, cell)
             self._choose(options)
@@ -139,7 +140,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
         return result
 
     def close(self) -> None:
-        """Close the database, if it was opened here."""
+        """Close the database if this extension opened it."""
         if self.database is not None and self._own:
             self.database.close()
         self.database, self._own = None, False

@@ -1,4 +1,4 @@
-"""Results as notebooks show them: HTML, and the same as plain text."""
+"""Results as HTML and as plain text, for notebooks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..engine.results import Description, Listing, Message
 
 
 class Text:
-    """A text in a fixed font."""
+    """A text in a monospaced font."""
 
     def __init__(self, text: str, *, error: bool = False) -> None:
         self.text = text
@@ -30,7 +30,7 @@ class Text:
 
 
 class Sections:
-    """A description: headings with texts and tables."""
+    """A description: headings, each with a text or a table."""
 
     def __init__(self, description: Description) -> None:
         self.description = description
@@ -52,7 +52,7 @@ class Sections:
 
 
 class Chart:
-    """A bar for each number of a result, beside its value; as text it is the table."""
+    """A result with a bar beside each number; as plain text it is the table."""
 
     def __init__(self, table: Relation) -> None:
         self.table = table
@@ -65,14 +65,14 @@ class Chart:
 
 
 def table_html(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """A table of texts."""
+    """A table of texts as HTML."""
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
     return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def bars_html(columns: Sequence[str], rows: Sequence[Sequence[Any]], live: LiveRows | None) -> str:
-    """The table of the rows, with a bar beside each number: as long as its share of the column's largest."""
+    """A table as HTML with a bar beside each number; its length is the number's share of the column's largest."""
     numeric = [
         place
         for place, name in enumerate(columns)
@@ -102,7 +102,7 @@ def _drawn(value: Any) -> bool:
 
 
 def shown(result: Any) -> Any:
-    """The result, or what stands for it in a notebook."""
+    """The object that a notebook displays for a result."""
     match result:
         case Message():
             return Text(result.text)

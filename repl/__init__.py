@@ -1,1 +1,1 @@
-"""The person: prompt, command line, completion, and how results look."""
+"""The person at a terminal: the prompt, the command line, completion, and how results look."""

@@ -1,6 +1,6 @@
-"""Numbers as pictures of text: bars for rows, a line of little bars for what goes on over time.
+"""Charts as text: bars for rows, sparklines for values over time.
 
-Each value stands beside its bar, so nothing is said by length or colour alone.
+Each value is printed beside its bar, so length or colour alone carries no information.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ _START, _END = "WINDOWSTART", "WINDOWEND"
 
 
 def chart(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 120) -> str:
-    """A chart of each column of numbers.
+    """A chart of each numeric column.
 
-    Rows of windows become a line over time for each key; other rows a bar each, named by their columns that are no numbers
-    (by the first column, where all are numbers and there are several).
+    Rows of windows become a line over time for each key.  Other rows become one bar each, labelled by their columns that
+    are
+    not numbers (by the first column, if all are numbers and there are several).
 
     Args:
         width: columns of the terminal.

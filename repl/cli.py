@@ -1,5 +1,6 @@
-"""The command line: ``penstock`` alone is the REPL, ``penstock run`` keeps a script's queries up,
-``penstock test`` runs tests written as SQL."""
+"""The command line: ``penstock`` alone starts the prompt; ``penstock run``, ``serve``, ``test`` and others are sub-
+commands.
+"""
 
 from __future__ import annotations
 
@@ -111,8 +112,11 @@ def _settings(arguments: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: all went well; 1: a statement or the storage failed; 2: wrong usage; 130 and 141: interrupted, and nobody
-    reads what is printed, as a shell would show them."""
+    """Run the command line and return its exit code.
+
+    0: success.  1: a statement or the storage failed.  2: wrong usage.  130: interrupted.  141: the reader of the output
+       is gone.
+    """
     options = parser().parse_args(arguments)
     try:
         settings = {**_kafka(options), **dict(_setting(text) for text in options.set)}
@@ -193,7 +197,8 @@ _READING = {"DESCRIBE", "EXPLAIN", "FROM", "LIST", "PRINT", "SELECT", "SHOW", "V
 
 
 def only_reads(script: str) -> bool:
-    """Whether no statement of a script can change a database: a directory that is not there is then a slip of the pen.
+    """Whether no statement of a script can change a database.  Then a missing directory is a typing error, and is not
+    created.
 
     >>> only_reads("SHOW STREAMS; -- all of them"), only_reads("SHOW STREAMS; CREATE TYPE t AS INT;")
     (True, False)
@@ -259,7 +264,7 @@ def _prompt(opening: Any, format_: str) -> int:
 
 
 def history_path() -> Path | None:
-    """Where the history of the prompt is kept."""
+    """The file with the history of the prompt."""
     base = os.environ.get("XDG_STATE_HOME")
     folder = Path(base) if base else Path.home() / ".local" / "state"
     return folder / "penstock" / "history"

@@ -1,4 +1,4 @@
-"""Commands of ksqlDB's own prompt, as people type them: HELP, EXIT, HISTORY, VERSION, CLEAR, OUTPUT, SPOOL, SET CLI .."""
+"""The commands of ksqlDB's own prompt: HELP, EXIT, HISTORY, VERSION, CLEAR, OUTPUT, SPOOL, SET CLI .."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _WIDTH_MAX = 1_000_000
 
 
 def run_cli_command(shell: Any, text: str) -> None:
-    """Do what one of the commands says.
+    """Run such a command.
 
     Raises:
-        Quit: it was EXIT or QUIT.
-        StatementError: its argument makes no sense, or its file cannot be written.
+        Quit: for EXIT and QUIT.
+        StatementError: its argument is wrong, or its file cannot be written.
     """
     words = text.split()
     match words[0].upper():

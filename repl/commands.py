@@ -1,4 +1,4 @@
-"""The shell's backslash commands, registered by decorator."""
+"""The shell's backslash commands, each registered by a decorator."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ from .working import working
 
 
 class Console(Protocol):
-    """What commands need of the shell that runs them."""
+    """What commands use of the shell."""
 
     @property
     def database(self) -> Any:
-        """What statements are executed in."""
+        """The database in which statements are executed."""
         ...
 
     def write(self, text: str) -> None:
-        """Shows a text."""
+        """Print a text where results go."""
 
     def note(self, text: str) -> None:
-        """Shows what is no result."""
+        """Print a message that is not a result."""
 
     def run(self, text: str, path: str | None = None, *, commands: bool = True) -> bool:
-        """Execute statements (of a file), and show their results; whether all went well."""
+        """Execute statements (of a file) and show their results.  Returns: whether all succeeded."""
         ...
 
     def show(self, outcome: Any) -> None:
         """Show a result."""
 
     def foreground(self, job: Job) -> None:
-        """Show a push query until it ends or goes behind the prompt."""
+        """Show a push query until it ends or goes to the background."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person sees what is written."""
+        """Whether a person sees the output."""
         ...
 
     def width(self) -> int:
-        """Columns that a table may have."""
+        """The width that a table may have, in columns."""
         ...
 
     jobs: Jobs
-    """Push queries behind the prompt."""
+    """The push queries in the background."""
     output: IO[str] | None
     """The file that results go to instead of the screen."""
     timing: bool
@@ -65,7 +65,7 @@ class Console(Protocol):
 
 
 class Quit(Exception):
-    """The person wants to leave."""
+    """Raised when the person wants to leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Command:
     usage: str
     meaning: str
     run: Callable[[Console, str], bool | None]
-    """False: it failed, and has said why."""
+    """Runs the command.  False: it failed and has printed why."""
 
 
 COMMANDS: dict[str, Command] = {}
@@ -157,7 +157,7 @@ def include(shell: Console, argument: str) -> bool:
 
 @command("\\backup", usage="\\backup DIR", meaning="copy the database to a new directory")
 def backup(shell: Console, argument: str) -> None:
-    """Back up, while the queries go on."""
+    """Back up the database while its queries go on."""
     if not argument:
         raise StatementError("\\backup takes the name of a new directory")
     with working(sys.stderr):
@@ -167,7 +167,7 @@ def backup(shell: Console, argument: str) -> None:
 
 @command("\\time", usage="\\time STATEMENT", meaning="run a statement and say how long it took")
 def timed(shell: Console, argument: str) -> bool:
-    """Run and measure."""
+    """Execute statements and print how long they took."""
     began = time.perf_counter()
     done = shell.run(_ended(argument))
     shell.note(f"({(time.perf_counter() - began) * 1000:.1f} ms)")
@@ -176,14 +176,14 @@ def timed(shell: Console, argument: str) -> bool:
 
 @command("\\timing", usage="\\timing [on|off]", meaning="say after each statement how long it took")
 def timing(shell: Console, argument: str) -> None:
-    """Switch it."""
+    """Switch the printing of durations on or off."""
     shell.timing = _switched(argument, shell.timing)
     shell.note(f"timing is {'on' if shell.timing else 'off'}")
 
 
 @command("\\x", usage="\\x [on|off|SELECT ..]", meaning="show rows as blocks of lines: always, or of one statement")
 def upright(shell: Console, argument: str) -> bool:
-    """Switch between a table and blocks, or show one statement's result in blocks."""
+    """Switch between tables and blocks of lines, or show one statement's result as blocks."""
     before = shell.format
     if argument and argument.lower() not in _SWITCH:
         shell.format = "vertical"
@@ -198,7 +198,7 @@ def upright(shell: Console, argument: str) -> bool:
 
 @command("\\format", usage="\\format NAME", meaning="show results as " + ", ".join(FORMATS))
 def format_(shell: Console, argument: str) -> None:
-    """Choose how results are shown."""
+    """Choose the format of results."""
     name = argument.lower()
     if name and name not in FORMATS:
         raise StatementError(f"there is no format {argument}", suggestion=f"There are {', '.join(FORMATS)}.")
@@ -208,7 +208,7 @@ def format_(shell: Console, argument: str) -> None:
 
 @command("\\o", usage="\\o [FILE]", meaning="write results to a new file; without a name: to the screen again")
 def output(shell: Console, argument: str) -> None:
-    """Send results elsewhere."""
+    """Send results to a file, or back to the screen."""
     if shell.output is not None:
         shell.output.close()
         shell.output = None
@@ -228,7 +228,7 @@ def explain(shell: Console, argument: str) -> bool:
     "\\jobs", usage="\\jobs", meaning="the queries: persistent ones with their progress, push queries behind the prompt"
 )
 def jobs(shell: Console, argument: str) -> None:
-    """One line per query."""
+    """List the push queries, one per line."""
     from .progress import COLUMNS, rows_of, sample
     from .render import table
 
@@ -242,7 +242,7 @@ def jobs(shell: Console, argument: str) -> None:
 
 @command("\\bg", usage="\\bg SELECT ..", meaning="run a push query behind the prompt")
 def background(shell: Console, argument: str) -> None:
-    """Start a job."""
+    """Start a push query in the background."""
     if not argument:
         raise StatementError("\\bg takes a push query", suggestion="Write \\bg SELECT .. EMIT CHANGES;")
     for outcome in shell.database.execute(_ended(argument)):
@@ -256,7 +256,7 @@ def background(shell: Console, argument: str) -> None:
 
 @command("\\fg", usage="\\fg [JOB]", meaning="show a push query that is behind the prompt: the latest one, or this one")
 def foreground(shell: Console, argument: str) -> None:
-    """Bring a job to the front; where there is no terminal, show what it has."""
+    """Bring a push query to the foreground; without a terminal, print its rows."""
     job = shell.jobs.take(argument)
     if job.error is not None:
         error, job.error = job.error, None
@@ -273,7 +273,7 @@ def foreground(shell: Console, argument: str) -> None:
 
 @command("\\kill", usage="\\kill JOB", meaning="end a push query that is behind the prompt")
 def kill(shell: Console, argument: str) -> None:
-    """End a job."""
+    """End a push query."""
     job = shell.jobs.take(argument)
     job.close()
     shell.note(f"[{job.number}] ended after {job.rows.read:,} {'row' if job.rows.read == 1 else 'rows'}")
@@ -293,7 +293,7 @@ def chart(shell: Console, argument: str) -> bool:
 
 @command("\\graph", usage="\\graph [FILE.svg]", meaning="what flows into what, in words, or as a picture in a new file")
 def graph(shell: Console, argument: str) -> None:
-    """The flow of all queries."""
+    """Show the flow of all queries."""
     from .graph import write_picture
 
     flow = shell.database.flow()
@@ -309,7 +309,7 @@ def graph(shell: Console, argument: str) -> None:
     meaning="run the last statement (or this one) again and again, until Ctrl-C",
 )
 def watch(shell: Console, argument: str) -> bool:
-    """Repeat; only what gives rows at once, lest an INSERT be repeated."""
+    """Run a statement repeatedly.  Only statements that return rows at once are allowed, so that no INSERT is repeated."""
     seconds, _, statement = argument.partition(" ")
     try:
         pause_s = float(seconds or "2")
@@ -334,7 +334,7 @@ def watch(shell: Console, argument: str) -> bool:
     "\\copy", usage="\\copy SELECT .. TO FILE", meaning="write rows to a .csv, .parquet, .jsonl, .json, .md or .arrow file"
 )
 def copy(shell: Console, argument: str) -> None:
-    """Write the rows of a SELECT (or of a whole source) to a new file."""
+    """Write the rows of a SELECT, or of a whole source, to a new file."""
     from .exporting import write_rows
 
     statement, target = _copied(argument)
@@ -375,10 +375,10 @@ def _ended(statement: str) -> str:
 
 
 def open_output(name: str) -> IO[str]:
-    """A new file for results.
+    """Open a new file for results.
 
     Raises:
-        StatementError: it is there, or cannot be written.
+        StatementError: it exists, or cannot be written.
     """
     path = Path(name).expanduser()
     try:

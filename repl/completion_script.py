@@ -10,7 +10,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def script(shell: str, parser: argparse.ArgumentParser) -> str:
-    """The script for a shell; it has everything that the parser takes, and starts no Python when somebody types TAB."""
+    """The completion script for a shell.  It contains everything that the parser takes, so no Python starts at TAB."""
     words = _words(parser)
     if shell == "fish":
         lines = ["complete -c penstock -e"]

@@ -1,4 +1,4 @@
-"""``penstock demo``: a stream that goes on, a windowed table over it, and its rows as they change; then the prompt."""
+"""``penstock demo``: a stream of payments, a windowed table over it whose rows change live, and then the prompt."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ ASKED = (
     "SELECT city, SUM(payments) AS payments, ROUND(SUM(euros), 2) AS euros FROM spending GROUP BY city ORDER BY euros DESC;"
 )
 CITIES = {"Lisbon": 5, "Oslo": 3, "Porto": 2, "Turku": 1, "Zürich": 4, "京都": 6}
-"""Where is paid, and how often compared with the others."""
+"""The cities of payments, with their relative frequencies."""
 _PAUSE_S = 0.1
 _SECONDS_OF_A_PIPE = 8.0
-"""How long it runs where nobody can press Ctrl-C."""
+"""How long the demo runs without a terminal, where nobody can press Ctrl-C."""
 
 
 class Feed:
-    """Payments that go on and on, on a thread of their own.
+    """Inserts payments until it is stopped, on a thread of its own.
 
     Args:
         rate: rows per second.
@@ -87,8 +87,8 @@ def run_demo(
 
     Args:
         rate: rows per second.
-        seconds: after which it ends; None: on a terminal when the person has seen enough, and the prompt follows.
-        interact: the prompt over an open database; gives the exit code.
+        seconds: how long.  None: on a terminal until the person ends it, and then the prompt follows.
+        interact: runs the prompt over an open database, and returns the exit code.
 
     Returns:
         the exit code.

@@ -1,4 +1,4 @@
-"""``penstock doctor``: whether this machine and a data directory are fit for work, one line per finding."""
+"""``penstock doctor``: checks this machine and a data directory, with one line per finding."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _EXTRAS = {
     "sqlalchemy": ("sqlalchemy",),
 }
 _FREE_BYTES_MIN = 1 << 30
-"""Below this much space on the disk, a log that grows is soon in trouble."""
+"""With less free space than this, a growing log is soon in trouble."""
 _SYNC_S_MAX = 0.05
-"""A disk that takes longer to make a page durable makes every durable commit slow."""
+"""If a sync takes longer than this, every durable commit is slow."""
 
 
 def examine(data: str | None, tell: Callable[[str], None]) -> int:
-    """Look at Python, the libraries, the kernels, the terminal, and the disk of a data directory.
+    """Check Python, the libraries, the kernels, the terminal, and the disk of a data directory.
 
     Lines begin with ``ok``, ``note`` (it works, with less) or ``fault``.
 

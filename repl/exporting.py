@@ -1,4 +1,4 @@
-"""Rows to a file, in the format that its ending names."""
+"""Writes rows to a file in the format of its name's ending."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ENDINGS = {
     ".arrow": "arrow",
     ".feather": "arrow",
 }
-"""Endings of files and what they hold."""
+"""Endings of file names, and their formats."""
 
 
 def write_rows(rows: Any, path: Path) -> None:
-    """Write a relation to a new file; nothing is left of it if that fails.
+    """Write a relation to a new file.  If that fails, no file is left.
 
     Raises:
-        StatementError: the file is there, cannot be written, or has an ending that names no format.
+        StatementError: the file exists, cannot be written, or has an unknown ending.
     """
     format_ = ENDINGS.get(path.suffix.lower())
     if format_ is None:

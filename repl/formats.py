@@ -1,5 +1,7 @@
-"""Results as a program reads them: CSV, JSON, JSON lines, Markdown, Arrow.  Only rows go to the output; what a statement
-that changes something has to say goes where errors go, so that the output of a pipe stays of one kind."""
+"""Results for programs: CSV, JSON, JSON lines, Markdown, Arrow.
+
+Only rows go to the output.  Messages go to stderr, so that a pipe gets one kind of content.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from .render import cell
 __all__ = ["FORMATS", "Writer", "lines", "standard_binary"]
 
 FORMATS = ("table", "vertical", "chart", "csv", "json", "jsonl", "markdown", "arrow")
-"""What ``--format`` takes."""
+"""The values of ``--format``."""
 
 
 def lines(format_: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """The lines of a text format.
 
-    NULL is an empty cell of CSV (an empty text is ``""``), ``null`` of JSON, ``NULL`` of Markdown.
+    NULL is an empty cell in CSV (where an empty text is ``""``), ``null`` in JSON, ``NULL`` in Markdown.
     """
     from .. import Relation
 
@@ -51,10 +53,10 @@ class Writer:
     """Writes results in one of the formats for programs.
 
     Args:
-        format_: one of `FORMATS`, but for ``table``, ``vertical`` and ``chart``.
-        write: prints one piece of text, ended by a line end.
-        tell: where messages go.
-        binary: where Arrow goes.
+        format_: one of `FORMATS` except ``table``, ``vertical`` and ``chart``.
+        write: prints one text, with its line end.
+        tell: prints messages.
+        binary: gets Arrow.
 
     Raises:
         StatementError: Arrow would go to a terminal.
@@ -72,7 +74,9 @@ class Writer:
             raise StatementError("Arrow is no text for a terminal: send the output to a file or a pipe")
 
     def show(self, outcome: Any) -> None:
-        """Write a result: rows of a table or listing, the sections of a description as rows; messages are told."""
+        """Write a result: the rows of a table or listing, or the sections of a description as rows.  Messages go to
+        ``tell``.
+        """
         name = type(outcome).__name__
         if name == "Message":
             self._tell(str(outcome.text))
@@ -105,7 +109,7 @@ class Writer:
         self._write("\n".join(lines(self._format, columns, rows)) if rows or self._format != "jsonl" else "")
 
     def push(self, subscription: Any) -> None:
-        """The rows of a push query, each as it comes; JSON is one object a line.  A deleted row: NULLs and its key."""
+        """Write the rows of a push query as they come; JSON is one object per line.  A deleted row has its key and NULLs."""
         format_ = "jsonl" if self._format == "json" else self._format
         columns = subscription.columns
         if format_ == "arrow":
@@ -139,5 +143,5 @@ def _content(content: Any) -> Any:
 
 
 def standard_binary() -> IO[bytes] | None:
-    """Standard output for bytes, if there is one."""
+    """Standard output for bytes; None if there is none."""
     return getattr(sys.stdout, "buffer", None)

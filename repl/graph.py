@@ -1,4 +1,4 @@
-"""``penstock graph``: what flows into what in a script, as a picture and in words."""
+"""``penstock graph``: the flow of a script's sources and queries, as a picture and in words."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["graph_script", "write_picture"]
 def graph_script(
     file: str, out: str | None, settings: Mapping[str, str], tell: Callable[[str], None], complain: Callable[[str], None]
 ) -> int:
-    """Print the flow of a script in words, or write its picture; nothing of the script is run on a database that is there.
+    """Print the flow of a script, or write its picture.  The script runs in a new database in memory only.
 
     Args:
-        out: a new ``.svg`` file; None prints the words.
+        out: a new ``.svg`` file; None prints words.
 
     Returns:
-        the exit code: 1 if the script has faults; what the other statements make is shown all the same.
+        the exit code: 1 if the script has faults; what its other statements make is shown nevertheless.
 
     Raises:
         StatementError: the script cannot be read, or the picture cannot be written.
@@ -34,7 +34,7 @@ def graph_script(
 
 
 def write_picture(flow: Any, name: str) -> str:
-    """Write a flow to a new file.  Returns: what was done, in words.  Raises: StatementError, if it cannot be written."""
+    """Write the picture of a flow to a new file.  Returns: a message.  Raises: StatementError, if it cannot be written."""
     path = Path(name).expanduser()
     if path.suffix.lower() != ".svg":
         raise StatementError(f"the picture is SVG, and {path} has another ending", suggestion=f"Write {path.stem}.svg.")

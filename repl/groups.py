@@ -1,4 +1,4 @@
-"""``penstock group``: looking at consumer groups and moving them, as Kafka's ``kafka-consumer-groups`` does."""
+"""``penstock group``: shows and resets consumer groups, as Kafka's ``kafka-consumer-groups`` does."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from . import render
 
 
 def add_arguments(commands: Any, common: Callable[[argparse.ArgumentParser], None]) -> None:
-    """The sub-command's arguments.
+    """Add the arguments of the sub-command.
 
     Args:
-        commands: what `argparse.ArgumentParser.add_subparsers` gave.
-        common: adds those that all sub-commands have.
+        commands: what `argparse.ArgumentParser.add_subparsers` returned.
+        common: adds the arguments that all sub-commands have.
     """
     group = commands.add_parser(
         "group",
@@ -48,7 +48,7 @@ def add_arguments(commands: Any, common: Callable[[argparse.ArgumentParser], Non
 
 
 def run_group(options: argparse.Namespace, settings: dict[str, str], write: Callable[[str], None]) -> int:
-    """Do what the arguments say.
+    """Run the sub-command.
 
     Raises:
         StatementError: there is no such directory, or no such group.

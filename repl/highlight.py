@@ -1,4 +1,4 @@
-"""Colours for SQL as it is typed, from the grammar's own classes of tokens."""
+"""Highlights SQL as it is typed, with the grammar's token classes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ STYLE = {
     "error": "ansired",
     "fault": "underline ansibrightred",
 }
-"""Token class -> prompt-toolkit style, under ``class:sql.<token class>``; a fault is a place that an error is about."""
+"""Token class -> prompt_toolkit style, under ``class:sql.<token class>``; ``fault`` is the place of an error."""
 
 
 def fragments(text: str) -> list[tuple[str, str]]:
-    """The text in pieces of (style, text); joined, they are the text."""
+    """The text as pieces of (style, text); joined, they are the text."""
     found = []
     last = 0
     for start, end, token_class in classified(text):
@@ -42,7 +42,7 @@ def fragments(text: str) -> list[tuple[str, str]]:
 
 
 class SqlLexer(Lexer):
-    """Highlights the whole input, so that texts and comments may span lines."""
+    """Highlights the whole input, since texts and comments may span lines."""
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
         lines: list[StyleAndTextTuples] = [[]]
@@ -58,10 +58,10 @@ class SqlLexer(Lexer):
 
 
 class Underlines(Processor):
-    """Underlines what is wrong.
+    """Underlines faults.
 
     Args:
-        marks: those of the text as it is now.
+        marks: the faults of the present text.
     """
 
     def __init__(self, marks: Callable[[], Sequence[Mark]]) -> None:

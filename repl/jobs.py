@@ -1,4 +1,4 @@
-"""Push queries of the prompt: each is a job, in the foreground or behind the prompt."""
+"""The push queries of the prompt: each is a job, in the foreground or in the background."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Job", "Jobs"]
 
 _POLL_S = 0.2
 SCROLLED_ROWS = 1_000
-"""Rows of a stream that a job keeps behind the prompt."""
+"""How many rows of a stream a background job keeps."""
 
 
 class Job:
-    """A push query and its latest rows.
+    r"""A push query and its latest rows.
 
     Attributes:
-        number: as ``\\jobs`` shows it.
-        rows: a `LiveRows`; while the job is behind the prompt, a thread fills it.
-        windowed: the rows are of windows, whether or not the windows are among the columns.
-        starts_late: rows that were there before it are not shown, which is said as long as there are none.
+        number: as ``\jobs`` shows it.
+        rows: a `LiveRows`; a thread fills it while the job is in the background.
+        windowed: the rows belong to windows, whether or not the window bounds are among the columns.
+        starts_late: earlier rows are not shown; the person is told so while there are no rows.
         error: what the query failed with.
     """
 
@@ -51,14 +51,14 @@ class Job:
         return "over" if self.subscription.finished else "running"
 
     def behind(self) -> None:
-        """Go on behind the prompt."""
+        """Continue in the background."""
         if self._thread is None and not self.subscription.finished:
             self._stop.clear()
             self._thread = threading.Thread(target=self._read, name=f"penstock-job-{self.number}", daemon=True)
             self._thread.start()
 
     def front(self) -> None:
-        """Whoever calls reads the subscription from now on."""
+        """Continue in the foreground: the caller reads the subscription."""
         if self._thread is not None:
             self._stop.set()
             self._thread.join()
@@ -94,17 +94,17 @@ class Jobs:
         return iter(list(self._jobs.values()))
 
     def new(self, pushed: Any, statement: str) -> Job:
-        """A job in the foreground; it is in the list once it is `keep`-ed."""
+        """Make a job in the foreground; `keep` adds it to the list."""
         return Job(self._last + 1, pushed, statement)
 
     def keep(self, job: Job) -> None:
-        """Put a job behind the prompt."""
+        """Put a job into the background."""
         self._last = max(self._last, job.number)
         self._jobs[job.number] = job
         job.behind()
 
     def take(self, text: str) -> Job:
-        """The job of a number (the latest one, without), out of the list.  Raises: StatementError, if there is none."""
+        """Take a job out of the list by its number, by default the latest one.  Raises: StatementError, if there is none."""
         if not self._jobs:
             raise StatementError(
                 "no push query is behind the prompt", suggestion="\\bg SELECT .. EMIT CHANGES; puts one there."
@@ -115,7 +115,7 @@ class Jobs:
         return self._jobs.pop(int(wanted))
 
     def close(self) -> None:
-        """End all of them."""
+        """End all jobs."""
         for job in self:
             job.close()
         self._jobs.clear()

@@ -1,4 +1,4 @@
-"""A push query in the foreground of a terminal: a table that changes in place, a chart, or rows that scroll."""
+"""A push query in the foreground of a terminal: a table that updates in place, a chart, or scrolling rows."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from .render import shown, table, width_of
 __all__ = ["ToBackground", "live_lines", "watch"]
 
 _REDRAW_S = 0.1
-"""Between two pictures, at least."""
+"""The shortest time between two drawings, in seconds."""
 _AROUND_ROWS = 5
-"""Lines of the screen that are not rows: headings, the rule, a hint, the count, and the one the cursor is on."""
+"""Lines of the screen that are not rows: headings, the rule, a hint, the count, and the cursor's line."""
 _WIDE = 1_000_000
 _KEYS = "Ctrl-C ends, Ctrl-Z puts it behind the prompt"
 
 
 class ToBackground(Exception):
-    """The person wants the prompt while the query goes on."""
+    """Raised when the person wants the prompt while the query goes on."""
 
 
 def watch(job: Job, out: TextIO, format_: str = "table") -> bool:
-    """Show a job until it is over, or the person ends it (Ctrl-C) or wants the prompt (Ctrl-Z).
+    """Show a job until it ends, the person ends it (Ctrl-C), or wants the prompt (Ctrl-Z).
 
     Args:
         out: a terminal.
         format_: ``table`` or ``chart``.
 
     Returns:
-        whether the job goes on, behind the prompt.
+        whether the job goes on in the background.
 
     Raises:
         PenstockError: the query failed.
@@ -94,9 +94,9 @@ def _in_place(job: Job, out: TextIO, format_: str) -> None:
 
 
 def live_lines(job: Job, format_: str, width: int, height: int, seconds: float) -> tuple[list[str], list[int]]:
-    """The lines of a live table or chart, and the numbers of those whose rows have changed since the last picture.
+    """The lines of a live table or chart, and the numbers of the rows that changed since the last drawing.
 
-    A row that has changed has a ``*`` before it, too, for those who see no bold letters.
+    A changed row also begins with ``*``, for people who cannot see bold letters.
     """
     rows = job.rows
     room = max(height - _AROUND_ROWS, 1)

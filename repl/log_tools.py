@@ -1,4 +1,4 @@
-"""``penstock log inspect|verify|repair`` and ``penstock backup``: what they print."""
+"""``penstock log inspect|verify|repair`` and ``penstock backup``."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, write: Write) -> int:
 
 
 def inspect(options: argparse.Namespace, write: Write) -> int:
-    """Print what the files hold."""
+    """Print the content of the log's files."""
     from .. import inspect_directory
 
     for line in inspect_directory(
@@ -80,7 +80,7 @@ def inspect(options: argparse.Namespace, write: Write) -> int:
 
 
 def verify(directory: str, write: Write) -> int:
-    """Print every finding; 1 if one is more than what a crash leaves behind."""
+    """Print every finding.  Returns: 1 if one is more than a crash leaves behind."""
     from .. import verify_directory
 
     findings = verify_directory(directory)
@@ -95,7 +95,7 @@ def verify(directory: str, write: Write) -> int:
 
 
 def repair(options: argparse.Namespace, write: Write) -> int:
-    """Say what is wrong and what would be lost; do it if the person agrees."""
+    """Print what is damaged and what a repair would lose; repair if the person agrees."""
     from .. import plan_repair
 
     with plan_repair(options.data) as plan:
@@ -124,7 +124,7 @@ def _agreed(write: Write) -> bool:
 
 
 def take_backup(directory: str, target: str, write: Write, *, verify: bool) -> int:
-    """Copy, and read the copy."""
+    """Copy a database, and verify the copy."""
     from .. import backup_directory, verify_directory
 
     made = backup_directory(directory, target)

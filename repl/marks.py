@@ -1,4 +1,4 @@
-"""The faults of what is being typed, to be underlined before anybody runs it."""
+"""Finds the faults of a text while it is typed, to underline them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Mark", "Marker", "marks_of"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a text, from ``start`` up to ``end`` (offsets in characters), and what is wrong with it in one line."""
+    """A fault: from offset ``start`` to ``end`` (in characters), with a message of one line."""
 
     start: int
     end: int
@@ -24,13 +24,12 @@ class Mark:
 
 
 def marks_of(text: str, cursor: int, faults: Callable[[list[str]], list[StatementError]]) -> list[Mark]:
-    """The faults of a text that a person is typing; what is not finished yet is no fault.
+    """The faults of a text that is being typed; what is only unfinished is no fault.
 
-    A fault is left out where the person still types: at the end of a statement without its semicolon, and at the word
-    before the cursor.
+    Faults at the word before the cursor, and at the end of a statement without its semicolon, are left out.
 
     Args:
-        faults: of statements, see `Examiner.faults`.
+        faults: finds the faults of statements, see `Examiner.faults`.
     """
     stripped = text.strip()
     if not stripped or stripped.startswith("\\") or is_cli_command(stripped):
@@ -64,7 +63,7 @@ def _in_one_line(fault: StatementError) -> str:
 
 
 class Marker:
-    """Looks for faults on whatever thread asks, one at a time; a newer text ends the search in an older one."""
+    """Finds faults on the calling thread, one text at a time; a newer text stops the search in an older one."""
 
     def __init__(self, database: Callable[[], Any]) -> None:
         self._database = database
@@ -73,7 +72,7 @@ class Marker:
         self._wanted = ""
 
     def look(self, text: str, cursor: int) -> list[Mark]:
-        """The marks of a text; none if a newer one is wanted by now."""
+        """The faults of a text; none if a newer text has come."""
         self._wanted = text
         with self._guard:
             if self._examiner is None:

@@ -1,6 +1,7 @@
-"""A database that opens while the prompt is already there: importing the engine takes longer than showing a prompt.
+"""Opens a database while the prompt is already there, since importing the engine takes longer than showing a prompt.
 
-While it opens, a person sees how far the state of its queries is back: in the prompt's toolbar, or as a line on stderr."""
+Meanwhile the prompt's toolbar, or a line on stderr, shows how much of the queries' state has been recovered.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 _PATIENCE_S: Final = 0.5
-"""How long opening may take before anything is said about it."""
+"""How long opening may take before progress is shown, in seconds."""
 _REDRAW_S: Final = 0.1
 _BAR_CHARS: Final = 24
 
 
 def bar(progress: Any, width: int = 120) -> str:
-    """One line for a `RecoveryProgress`: a bar, how much is done, and how long it will take on."""
+    """One line for a `RecoveryProgress`: a bar, the part done, and the remaining time."""
     share = progress.rows / progress.rows_total if progress.rows_total else 1.0
     filled = int(share * _BAR_CHARS)
     left = progress.left_s
@@ -26,7 +27,7 @@ def bar(progress: Any, width: int = 120) -> str:
 
 
 def opened(connect: Callable[[Callable[[Any], None] | None], Any], out: TextIO, width: Callable[[], int]) -> Any:
-    """Open a database; if ``out`` is a terminal and it takes long, a bar shows how far it is, and is gone at the end.
+    """Open a database.  If it takes long and ``out`` is a terminal, a bar shows the progress and disappears at the end.
 
     Raises:
         PenstockError: it cannot be opened.
@@ -56,11 +57,11 @@ class Opening:
     """Opens a database on a thread of its own.
 
     Args:
-        connect: gives the open database, or raises a PenstockError; takes what to tell its progress to.
+        connect: takes a progress callback, and returns the open database or raises a PenstockError.
 
     Attributes:
-        state: one line for a person, until it is open.
-        on_progress: called when ``state`` has changed, at most every 0.1 s.
+        state: one line for the person while the database is opening.
+        on_progress: called when ``state`` has changed, every 0.1 s at most.
     """
 
     def __init__(self, connect: Callable[[Callable[[Any], None]], Any]) -> None:
@@ -74,7 +75,7 @@ class Opening:
         self.on_progress: Callable[[], object] = lambda: None
 
     def start(self) -> None:
-        """Begin, unless that was done."""
+        """Begin, unless that was done before."""
         with self._guard:  # the toolbar may ask for the database meanwhile, and cannot wait for a thread not yet started
             if self._thread is None:
                 thread = threading.Thread(target=self._open, name="penstock-opening", daemon=True)
@@ -99,7 +100,7 @@ class Opening:
         return self._thread is not None and not self._thread.is_alive()
 
     def database(self) -> Any:
-        """The database, once it is open.  Raises: what opening it raised."""
+        """Wait until the database is open, and return it.  Raises: what opening it raised."""
         self.start()
         assert self._thread is not None
         self._thread.join()

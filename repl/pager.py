@@ -1,4 +1,4 @@
-"""A long text in the person's pager, if there is one, else as it is."""
+"""Shows a long text in the person's pager, or prints it if there is none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["page"]
 
 
 def page(text: str) -> None:
-    """Show a text in ``$PAGER`` (``less`` without it), which cannot start other programs (``LESSSECURE``)."""
+    """Show a text in ``$PAGER`` (``less`` by default).  The pager cannot start other programs (``LESSSECURE``)."""
     wanted = os.environ.get("PAGER", "less")
     command = shlex.split(wanted) if wanted else []
     if not command or shutil.which(command[0]) is None or not sys.stdout.isatty():

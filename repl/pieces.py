@@ -1,4 +1,4 @@
-r"""What a person typed, or a script, cut into statements, backslash commands, and the commands of ksqlDB's own prompt."""
+"""Cuts input into statements, backslash commands, and commands of ksqlDB's own prompt."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _WITH_STATEMENT = re.compile(
     r"x(?![ \t]+(?:on|off)[ \t]*;?[ \t]*(?:\n|\Z))|watch[ \t]+[\d.]+)[ \t]+(?=[^\s;])",
     re.I,
 )
-"""Commands that take what comes up to the next ``;``, on however many lines, if it begins on theirs."""
+"""Commands whose argument is a statement: if it begins on the command's line, it goes on to the next ``;``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """``text`` has blanks before it that put it on its line and column."""
+    """A part of the input.  ``text`` is padded with blanks so that its line and column are those of the input."""
 
     kind: Literal["statement", "command", "cli"]
     text: str
@@ -42,7 +42,7 @@ def is_cli_command(text: str) -> bool:
 
 
 def cut(text: str) -> list[Piece]:
-    """The pieces of a text, in order.  A command ends with its line, a statement with its ``;``."""
+    """The pieces of a text in order.  A command ends with its line, a statement with its ``;``."""
     found: list[Piece] = []
     position = 0
     while True:

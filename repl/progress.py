@@ -1,4 +1,4 @@
-"""How far the persistent queries are: one table that is redrawn in a terminal, plain lines elsewhere."""
+"""The progress of persistent queries: a table that is redrawn in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = (
     "STATE BYTES",
     "STREAM TIME (UTC)",
 )
-"""The last one is the watermark of windows: of the partition that is furthest behind; ``-`` without windows."""
+"""The columns.  The last one is the window watermark of the partition that is furthest behind; ``-`` without windows."""
 
 
 def _word(name: str) -> str:
@@ -34,14 +34,14 @@ def _word(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The progress of all queries at one time: ``queries`` maps ids to what `QueryHandle.progress` gave."""
+    """The progress of all queries at one time.  ``queries`` maps ids to what `QueryHandle.progress` returned."""
 
     at_s: float
     queries: Mapping[str, Any]
 
 
 def sample(database: Any) -> Sample:
-    """What all persistent queries of a database have done by now."""
+    """The progress of all persistent queries of a database, now."""
     found = {}
     for query_id, handle in database.queries.items():
         try:
@@ -52,7 +52,7 @@ def sample(database: Any) -> Sample:
 
 
 def rows_of(now: Sample, before: Sample | None) -> list[tuple[Any, ...]]:
-    """One row per query, under `COLUMNS`; the rate is that since ``before``."""
+    """One row per query, under `COLUMNS`; the rate is that since the sample ``before``."""
     rows = []
     for query_id, progress in now.queries.items():
         account = progress.account
@@ -67,7 +67,7 @@ def rows_of(now: Sample, before: Sample | None) -> list[tuple[Any, ...]]:
 
 
 _LEFT_OUT = ("USED", "FILTERED", "WRITTEN", "READ")
-"""What a narrow terminal does without, in this order."""
+"""Columns that a narrow terminal leaves out, in this order."""
 
 
 def _written(row: tuple[Any, ...]) -> tuple[str, ...]:
@@ -75,11 +75,11 @@ def _written(row: tuple[Any, ...]) -> tuple[str, ...]:
 
 
 class Display:
-    """Shows samples.
+    """Prints samples.
 
     Args:
-        out: where to; a terminal gets one table that is redrawn, anything else a line for each query that moved.
-        table: what is no terminal gets the whole table, too, each time.
+        out: a terminal gets one table that is redrawn; anything else a line for each query that moved.
+        table: print the whole table each time, also without a terminal.
     """
 
     def __init__(self, out: TextIO, *, table: bool = False) -> None:
@@ -93,7 +93,7 @@ class Display:
         self._errors: set[str] = set()
 
     def show(self, now: Sample, extra: Sequence[str] = ()) -> None:
-        """Show a sample, and in a terminal ``extra`` lines below it."""
+        """Print a sample; in a terminal with the lines ``extra`` below it."""
         rows = rows_of(now, self._last)
         self._last = now
         if self._redraws:

@@ -1,4 +1,4 @@
-"""The interactive prompt: keys, history, completion, highlighting, a toolbar; several lines until ``;``."""
+"""The interactive prompt: keys, history, completion, highlighting, a toolbar, and input of several lines up to ``;``."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from .status import Status
 _PROMPT = "penstock> "
 _MORE = "     ...> "
 _DRAWN_S = 0.02
-"""When the prompt has been drawn: loading the engine before that would hold it up."""
+"""When the engine is loaded after the prompt is shown, in seconds; earlier would delay the prompt."""
 _STILL_S = 0.15
-"""How long nothing must have been typed before faults are looked for."""
+"""After so long without a key, faults are looked for, in seconds."""
 _LOOK_S = 1.0
-"""Between two looks at the queries for the status line."""
+"""The time between two updates of the status line, in seconds."""
 
 
 class SqlCompleter(Completer):
-    """Completion over the shell's picture of the catalog."""
+    """Completion with the names of the shell's catalog."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
@@ -46,7 +46,7 @@ class SqlCompleter(Completer):
 
 
 def history_at(path: Path | None) -> History:
-    """A history that is kept in a file, or (where that cannot be written) for this session only."""
+    """A history kept in a file; if that cannot be written, for this session only."""
     if path is None:
         return InMemoryHistory()
     try:
@@ -58,11 +58,11 @@ def history_at(path: Path | None) -> History:
 
 
 class Prompt:
-    """The prompt of a shell: ENTER runs what is complete and else begins a new line.
+    """The prompt of a shell.  ENTER runs complete input, and else begins a new line.
 
     Args:
-        history: the file that keeps what was typed.
-        opening: of the database, if that may still go on.
+        history: the file that keeps the input.
+        opening: the database's opening, if it may not be finished.
     """
 
     def __init__(self, shell: Shell, history: Path | None, opening: Opening | None = None) -> None:
@@ -105,7 +105,7 @@ class Prompt:
         return keys
 
     def ask(self) -> str:
-        """What the person has typed.  Raises: KeyboardInterrupt, EOFError; PenstockError: the database cannot be opened."""
+        """The next input.  Raises: KeyboardInterrupt, EOFError; PenstockError, if the database cannot be opened."""
         return self.session.prompt(pre_run=self._begin)
 
     def _toolbar(self) -> str:
@@ -162,10 +162,10 @@ class Prompt:
 
 
 def interact(shell: Shell, history: Path | None, opening: Opening | None = None) -> None:
-    """Read and run until the person leaves.  Ctrl-C empties the line, Ctrl-D leaves.
+    """Read and run input until the person leaves.  Ctrl-C empties the line, Ctrl-D leaves.
 
     Args:
-        opening: the database is still being opened; the prompt ends with what that raises.
+        opening: the database's opening; an error of it ends the prompt.
 
     Raises:
         PenstockError: the database cannot be opened.

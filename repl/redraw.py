@@ -1,4 +1,4 @@
-"""Lines of a terminal that are drawn again in their place."""
+"""Lines of a terminal that are redrawn in place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Redrawn", "bold", "has_colour"]
 
 
 def has_colour(out: TextIO) -> bool:
-    """Whether to use colours and bold letters: a terminal, and nobody has asked for none (``NO_COLOR``)."""
+    """Whether to use colours and bold letters: on a terminal, unless ``NO_COLOR`` is set."""
     return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -22,7 +22,7 @@ def bold(text: str) -> str:
 
 
 class Redrawn:
-    """A block of lines: each drawing replaces the one before.
+    """A block of lines; each drawing replaces the one before.
 
     Args:
         out: a terminal.
@@ -33,7 +33,7 @@ class Redrawn:
         self._drawn = 0
 
     def draw(self, lines: Sequence[str], marked: Sequence[int] = ()) -> None:
-        """Draw lines, cut to the terminal; those that are marked are bold, where that is wanted."""
+        """Draw lines, cut to the terminal's width; marked lines are bold."""
         size = shutil.get_terminal_size((120, 40))
         if len(lines) >= size.lines:  # what has scrolled away cannot be redrawn
             lines = [*lines[: size.lines - 2], f".. and {len(lines) - size.lines + 2} more"]
@@ -46,5 +46,5 @@ class Redrawn:
         self._drawn = len(lines)
 
     def keep(self) -> None:
-        """What is drawn stays; the next drawing is below it."""
+        """Leave the present drawing; the next one goes below it."""
         self._drawn = 0

@@ -15,7 +15,7 @@ FOLDED_WIDTH_MIN = 24
 
 
 def cell(value: Any) -> str:
-    """One value, as the dialect would write it."""
+    """The text of one value, as the dialect writes it."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -38,7 +38,7 @@ def cell(value: Any) -> str:
 
 
 def instant(timestamp_ms: int) -> str:
-    """Milliseconds since the epoch as a time of UTC on one line, to the second where nothing is lost by it.
+    """Milliseconds since the epoch as a UTC time on one line, with milliseconds only if there are any.
 
     >>> instant(1_500), instant(2_000)
     ('1970-01-01 00:00:01.500', '1970-01-01 00:00:02')
@@ -51,11 +51,11 @@ def instant(timestamp_ms: int) -> str:
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 13: "\\r", 9: "\\t"}
-"""A terminal would obey them: a value must not move the cursor or rename the window."""
+"""Control characters: a terminal would obey them, and a value must not move the cursor or rename the window."""
 
 
 def shown(value: Any) -> str:
-    """One value on one line of a terminal, control characters as escapes."""
+    """One value on one line, with control characters as escapes."""
     return cell(value).translate(_CONTROLS)
 
 
@@ -63,12 +63,12 @@ _OUTSIDE_CELLS = {code: escape for code, escape in _CONTROLS.items() if code not
 
 
 def harmless(text: str) -> str:
-    """A text of several lines with its control characters as escapes: what comes from elsewhere commands no terminal."""
+    """A text of several lines with control characters as escapes, so that foreign text cannot command the terminal."""
     return text if text.isprintable() else text.translate(_OUTSIDE_CELLS)
 
 
 def width_of(text: str) -> int:
-    """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
+    """The width of a text in columns of a terminal: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth
@@ -96,7 +96,7 @@ def _cut(text: str, width: int) -> tuple[str, str]:
 
 
 def cut_to(text: str, width: int) -> str:
-    """The text, or as much of it as a width holds with an ellipsis behind it."""
+    """The text, cut to a width with an ellipsis if it is longer."""
     return text if width_of(text) <= width else _cut(text, max(width - 1, 1))[0] + "…"
 
 
@@ -118,11 +118,11 @@ def _wrapped(text: str, width: int) -> list[str]:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = 120, cell_width: int | None = None) -> str:
     """A table with headings.
 
-    Where it would be wider than the terminal, its widest column of texts is folded; if that column would become too
-    narrow, there is one block of lines per row instead.
+    If it is wider than the terminal, its widest text column is folded; if that column would become too narrow, each row
+    becomes a block of lines.
 
     Args:
-        cell_width: columns of texts are folded where they would be wider than this.
+        cell_width: text columns wider than this are folded.
     """
     rows = list(rows)
     cells = [[shown(value) for value in row] for row in rows]
@@ -174,7 +174,7 @@ def vertical(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 
 def result(outcome: Any, width: int = 120, *, upright: bool = False, cell_width: int | None = None) -> str:
-    """The text of a result object (`penstock.Message`, `Listing`, `Description`, `Table`), with all its rows.
+    """The text of a result (`penstock.Message`, `Listing`, `Description`, `Table`) with all its rows.
 
     Args:
         upright: rows as blocks of lines.
@@ -204,7 +204,7 @@ def listing(outcome: Any, width: int = 120) -> str:
 
 
 def description(outcome: Any, width: int = 120) -> str:
-    """The text of a `penstock.Description`: short facts side by side, tables and plans below their headings."""
+    """The text of a `penstock.Description`: short facts side by side, then tables and plans under their headings."""
     blocks: list[str] = [outcome.title] if outcome.title else []
     facts: list[tuple[str, str]] = []
 
@@ -235,7 +235,7 @@ def _indented(text: str) -> str:
 
 
 def error(problem: PenstockError) -> str:
-    """An error, beginning with who should act."""
+    """The text of an error; it begins with who must act."""
     if isinstance(problem, StatementError):
         return f"error: {problem}"
     if isinstance(problem, DataError):

@@ -1,4 +1,4 @@
-"""``penstock run``: submit a script and keep its queries up, showing how far they are."""
+"""``penstock run``: submits a script, keeps its queries running, and shows their progress."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from .opening import opened
 from .progress import Display, sample
 
 _PATIENCE_S = 2.0
-"""How long after Ctrl-C another one still means the same."""
+"""Further Ctrl-C within this time mean the same as the first, in seconds."""
 _LOOK_S = 0.05
-"""How often an ``--until-idle`` run looks whether everything is taken in."""
+"""How often an ``--until-idle`` run checks whether everything is processed, in seconds."""
 
 
 def run_script(
     script: Path, data: str | None, settings: Mapping[str, str], interval_s: float = 1.0, until_idle: bool = False
 ) -> int:
-    """Submit a script's statements and keep its queries up until Ctrl-C (or SIGTERM), or until all is taken in.
+    """Submit a script and keep its queries running until Ctrl-C or SIGTERM, or (``--until-idle``) until all input is
+    processed.
 
     Args:
-        data: the data directory; by default ``<script without its suffix>.penstock``, beside the script.
+        data: the data directory; by default ``<script without its suffix>.penstock`` beside the script.
 
     Returns:
-        the exit code: 0, or 1 if a query failed.
+        the exit code: 1 if a query failed.
 
     Raises:
-        StatementError: the script cannot be read, a statement is wrong, or one submitted before was changed.
+        StatementError: the script cannot be read, a statement is wrong, or a submitted statement was changed.
         StorageError: the data directory is damaged, or open elsewhere.
     """
     if interval_s <= 0:

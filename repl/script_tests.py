@@ -1,4 +1,6 @@
-"""``penstock test``: runs tests written as SQL and reports on them; `penstock.engine.script_tests` says how they look."""
+"""``penstock test``: runs tests written as SQL and reports the results; `penstock.engine.script_tests` defines their
+form.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,18 @@ def run_tests(
     foreign_messages: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Run the tests of files (of all ``*.sql`` files where a path is a directory) and report on them.
+    """Run the tests of files (of all ``*.sql`` files of a directory) and report the results.
 
     Args:
         chosen: run only tests whose name contains this.
-        foreign_messages: compare the wording of errors also where it is ksqlDB's.
-        quiet: report failures and the closing line only.
+        foreign_messages: compare the wording of error messages also if it is ksqlDB's.
+        quiet: print only failures and the last line.
 
     Returns:
-        the exit code: 0 if all passed, 1 if one failed, 5 if there was none to run.
+        the exit code: 0 if all passed, 1 if one failed, 5 if there was none.
 
     Raises:
-        StatementError: a file cannot be read, or is no file of tests.
+        StatementError: a file cannot be read, or has no tests in the expected form.
     """
     from .. import read_tests, run_test
 

@@ -1,4 +1,6 @@
-"""``penstock serve``: a database over HTTP until Ctrl-C or SIGTERM; ``penstock password``: lines for its file of users."""
+"""``penstock serve``: serves a database over HTTP until Ctrl-C or SIGTERM.  ``penstock password``: lines for its users
+file.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from .opening import opened
 
 
 def run_password(options: argparse.Namespace, print_: Callable[[str], None]) -> int:
-    """``penstock password``."""
+    """Run ``penstock password``."""
     from ..server.accounts import hash_password, new_token
 
     if options.token:
@@ -44,11 +46,11 @@ def run_password(options: argparse.Namespace, print_: Callable[[str], None]) -> 
 
 
 def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: Callable[[str], None]) -> int:
-    """``penstock serve``.
+    """Run ``penstock serve``.
 
     Raises:
         StatementError: the script or an option is wrong.
-        StorageError: the data directory or the address cannot be had.
+        StorageError: the data directory or the address is not available.
     """
     from ..server.config import ServerConfig
     from ..server.serving import serve

@@ -1,4 +1,4 @@
-"""The arguments of ``penstock serve`` and ``penstock password``; apart from what runs them, which imports the engine."""
+"""The arguments of ``penstock serve`` and ``penstock password``, apart from `serve`, which imports the engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_commands(commands: Any, common: Callable[[argparse.ArgumentParser], None]) -> None:
-    """The arguments of both sub-commands."""
+    """Add the arguments of both sub-commands."""
     serve = commands.add_parser(
         "serve",
         help="serve a database over HTTP: ksqlDB's API, a schema registry, metrics",

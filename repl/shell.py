@@ -1,4 +1,4 @@
-"""Read, execute, print.  It knows no terminal: a list of lines can drive it, and a list can collect what it prints."""
+"""Reads, executes and prints.  It knows no terminal: tests give it a list of lines and collect what it prints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .working import working
 Write = Callable[[str], None]
 _FOR_PEOPLE = ("table", "vertical", "chart")
 FILE_WIDTH = 1_000_000
-"""Columns of a table in a file, where nothing has to be folded."""
+"""The width of a table in a file, where nothing needs folding."""
 _OFFSET_RESET = "auto.offset.reset"
 """Told to a person only: what a query does follows its typed options."""
 
@@ -33,13 +33,13 @@ class Shell:
     """One session over an open database.
 
     Args:
-        database: what `penstock.connect` gave, or a function that gives it (called when it is first needed).
-        write: prints one piece of text, ended by a line end.
-        width: columns of the terminal.
-        complain: prints an error.
-        page: shows a long text so that it can be leafed through.
-        height: lines of the terminal; results with more are paged.
-        terminal: where push queries are live tables that change in place.
+        database: what `penstock.connect` returned, or a function that returns it, called when it is first needed.
+        write: prints one text, with its line end.
+        width: of the terminal, in columns.
+        print_error: prints an error.
+        page: shows a long text in a pager.
+        height: of the terminal, in lines; longer results are paged.
+        terminal: the terminal on which push queries are shown live; None if there is none.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Shell:
         self.last = ""
 
     def write(self, text: str) -> None:
-        """Print one piece of text, where results go."""
+        """Print a text where results go."""
         if self.output is not None:
             self.output.write(text + "\n")
             self.output.flush()
@@ -96,18 +96,18 @@ class Shell:
             self.spool.flush()
 
     def note(self, text: str) -> None:
-        """Say something that is no result: beside the results, where a program reads those."""
+        """Print a message that is not a result; programs read results only."""
         if self.format in _FOR_PEOPLE:
             self.write(text)
         else:
             self.complain(text)
 
     def width(self) -> int:
-        """Columns that a table may have: there is no end to them in a file."""
+        """The width that a table may have; unlimited in a file."""
         return FILE_WIDTH if self.output is not None or not self.wraps else self._terminal_width()
 
     def clear(self) -> None:
-        """Empty the screen: only a terminal has one."""
+        """Clear the screen of a terminal."""
         if self._page is not None:
             self._printed("\x1b[H\x1b[2J")
 
@@ -119,21 +119,21 @@ class Shell:
         return self._database
 
     def is_complete(self, text: str) -> bool:
-        """Whether ENTER should run the text: a command, nothing, or statements ended by ``;``."""
+        """Whether ENTER should run the text: a command, an empty text, or statements that end with ``;``."""
         stripped = text.strip()
         if stripped.startswith("\\"):
             return not stripped.endswith("\\") or stripped == "\\"
         return is_cli_command(stripped) or is_complete(continued(text).strip())
 
     def run(self, text: str, path: str | None = None, *, commands: bool = True) -> bool:
-        """Run commands and statements and print what comes of them; the first that fails ends it.
+        """Run commands and statements and print their results.  The first failure ends it.
 
         Args:
-            path: the file that the text is from: errors name it.
-            commands: whether the text may hold commands of the shell, as what a person typed may; else statements only.
+            path: the file of the text, for errors.
+            commands: the text may contain commands of the shell.
 
         Returns:
-            whether all went well.
+            whether all succeeded.
 
         Raises:
             Quit: the person wants to leave.
@@ -180,7 +180,7 @@ class Shell:
             return False
 
     def show(self, outcome: Any) -> None:
-        """Print one result; the rows of a push query as they come, until Ctrl-C or its LIMIT."""
+        """Print one result; the rows of a push query as they come, until Ctrl-C or LIMIT."""
         if hasattr(outcome, "lines"):
             self._print(outcome)
             return
@@ -217,7 +217,7 @@ class Shell:
         self.write(f"({ended}{count} {'row' if count == 1 else 'rows'})")
 
     def foreground(self, job: Job) -> None:
-        """Show a push query until it is over, or goes on behind the prompt.  Raises: PenstockError, if it failed."""
+        """Show a push query until it ends or goes to the background.  Raises: PenstockError, if it failed."""
         from .live import watch
 
         assert self._terminal is not None
@@ -226,7 +226,7 @@ class Shell:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person sees what is written."""
+        """Whether a person sees the output."""
         return self._terminal is not None
 
     def _writer(self) -> Writer:
@@ -292,7 +292,7 @@ class Shell:
         self.write(f"({ended}{count} {'record' if count == 1 else 'records'})")
 
     def names(self) -> Names:
-        """The catalog as completion sees it."""
+        """The names of the catalog for completion."""
         catalog = self.database.catalog
         sources = {name: [c.name for c in source.schema] + ["ROWTIME"] for name, source in catalog.sources.items()}
         return Names(
@@ -319,7 +319,7 @@ class Shell:
         return True
 
     def close(self) -> None:
-        """Close the files that output goes to, and end what goes on behind the prompt."""
+        """Close output files, and end background queries."""
         self.jobs.close()
         for file in (self.output, self.spool):
             if file is not None:

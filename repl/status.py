@@ -1,4 +1,4 @@
-"""The line below the prompt: where the database is, what there is, and how its queries are doing."""
+"""The line below the prompt: the directory, what the database holds, and how its queries are doing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Status"]
 
 
 class Status:
-    """Looks at a database now and then; drawing the line asks nobody.
+    """Looks at a database from time to time, so that drawing the line never waits.
 
     Attributes:
-        text: the line, as of the last look.
+        text: the line as of the last look.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Status:
         self._last: Sample | None = None
 
     def look(self, shell: Any) -> bool:
-        """Look again, on any thread, at a shell's database.  Returns: whether the line is another one."""
+        """Update the line from a shell's database, on any thread.  Returns: whether it has changed."""
         database, jobs = shell.database, shell.jobs
         try:
             parts = [database.describe_state()]

@@ -1,4 +1,4 @@
-"""``penstock validate``, ``graph``, ``import``, ``export``, ``top``, ``doctor``, ``completion``: arguments and doers."""
+"""Arguments and calls of ``penstock validate``, ``graph``, ``import``, ``export``, ``top``, ``doctor``, ``completion``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOOLS = ("demo", "validate", "graph", "import", "export", "top", "doctor", "comp
 
 
 def add_tools(commands: Any, settings: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add them to the sub-commands of ``penstock``."""
+    """Add these sub-commands to ``penstock``."""
 
     def add(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
         found: argparse.ArgumentParser = commands.add_parser(
@@ -102,7 +102,7 @@ def run_tool(
     parser: Callable[[], argparse.ArgumentParser],
     prompt: Callable[[Any], int],
 ) -> int:
-    """Do what was asked for; ``prompt`` is one over an open database.  Returns: the exit code.  Raises: PenstockError."""
+    """Run a sub-command; ``prompt`` runs a prompt over an open database.  Returns: the exit code.  Raises: PenstockError."""
     from .. import connect
 
     match options.command:

@@ -45,10 +45,10 @@ def add_topic_commands(commands: Any) -> None:
 
 
 def run_topic_command(options: argparse.Namespace, show: Callable[[str], None]) -> int:
-    """Do what ``penstock topic`` was asked for.
+    """Run ``penstock topic``.
 
     Raises:
-        StatementError: it cannot be done, and nothing was.
+        StatementError: it is not possible; nothing has changed.
         StorageError: the directory is open elsewhere, or damaged.
     """
     from .. import connect

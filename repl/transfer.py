@@ -1,4 +1,4 @@
-"""``penstock import`` and ``penstock export``: files of rows into a stream or table, and rows of a query into a file."""
+"""``penstock import``: a file's rows into a stream or table.  ``penstock export``: a query's rows into a file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .exporting import write_rows
 __all__ = ["export_rows", "import_rows"]
 
 _BATCH_ROWS = 50_000
-"""Rows of one commit: enough that a commit costs nothing beside them."""
+"""Rows per commit; with so many, the cost of a commit does not matter."""
 _BLOCK_BYTES = 8 << 20
 _REDRAW_S = 0.2
 _PATIENCE_S = 1.0
 
 Batch = tuple[Any, int]
-"""Rows, as `Database.insert` takes them, and how many bytes of the file have been read."""
+"""Rows as `Database.insert` takes them, and the number of bytes of the file read so far."""
 
 
 class Meter:
-    """How far an import is: a line on a terminal that is redrawn, nothing elsewhere."""
+    """The progress of an import: a line that is redrawn on a terminal, nothing elsewhere."""
 
     def __init__(self, out: TextIO, total_bytes: int) -> None:
         self._out = out
@@ -48,7 +48,7 @@ class Meter:
         self._out.flush()
 
     def end(self, rows: int) -> str:
-        """Take the line away.  Returns: the rate in words."""
+        """Remove the line.  Returns: the rate as text."""
         if self._drawn_s:
             self._out.write("\r\x1b[K")
             self._out.flush()
@@ -57,13 +57,13 @@ class Meter:
 
 
 def import_rows(database: Any, file: str, into: str, tell: Callable[[str], None]) -> int:
-    """Insert the rows of a file, 50,000 of them to a commit.
+    """Insert the rows of a file, 50,000 per commit.
 
     Returns:
         the exit code.
 
     Raises:
-        StatementError: the file cannot be read, or a row does not fit: the message says how many rows are in by then.
+        StatementError: the file cannot be read, or a row does not fit; the message gives the number of rows inserted.
     """
     path = Path(file).expanduser()
     reader = _READERS.get(path.suffix.lower())

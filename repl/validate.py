@@ -1,4 +1,4 @@
-"""``penstock validate``: every fault of a script at once, with nothing of it run on a database that is there."""
+"""``penstock validate``: reports every fault of a script, running it in a database in memory only."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _NOT_CHECKED = re.compile(r"\s*ASSERT\s+(?!TOPIC|SCHEMA)", re.I)
 def validate_files(
     files: list[str], settings: Mapping[str, str], tell: Callable[[str], None], complain: Callable[[str], None]
 ) -> int:
-    """Check scripts, each in a new database in memory, statement by statement: a statement sees what those before it made.
+    """Check scripts, each in a new database in memory, statement by statement.
 
-    A statement that names what a faulty statement should have made is not checked, as nothing can be said about it.
+    A statement that names what a faulty statement would have made is skipped, since nothing is known about it.
 
     Returns:
         the exit code: 1 if there are faults.
@@ -47,7 +47,7 @@ def validate_files(
 
 
 class CheckedScript:
-    """What became of a script's statements; ``flow``: of what it makes."""
+    """The check of a script; ``flow`` is the flow of what its statements make."""
 
     def __init__(self, settings: Mapping[str, str], complain: Callable[[str], None]) -> None:
         self._settings = settings

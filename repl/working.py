@@ -1,4 +1,4 @@
-"""What is shown while something takes long: after two seconds a bar, or how long it has taken so far."""
+"""Progress of long calls: after two seconds a bar, or the time so far."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BAR_CHARS = 24
 
 
 def bar(done: int, total: int, unit: str, seconds: float) -> str:
-    """A bar, how much is done and how fast, and how long it will take on.
+    """A bar with the part done, the rate and the remaining time.
 
     >>> bar(1_000, 4_000, "rows", 2.0)
     '[######..................]  25%  1,000 of 4,000 rows, 500/s, 6 s left'
@@ -30,10 +30,10 @@ def bar(done: int, total: int, unit: str, seconds: float) -> str:
 
 @contextmanager
 def working(out: TextIO | None) -> Iterator[None]:
-    """Meanwhile, from the third second on, a line says how far it is; it is gone at the end.
+    """A context in which, from the third second on, a line shows the progress; it disappears at the end.
 
     Args:
-        out: a terminal; None, or what is none, is told nothing.
+        out: a terminal; on anything else, or None, nothing is shown.
     """
     if out is None or not out.isatty():
         yield

@@ -1,4 +1,4 @@
-"""What tests of programs that use Penstock are made of: `penstock.testing`, and fixtures for pytest."""
+"""Helpers for tests of programs that use Penstock: functions, and fixtures for pytest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An embedded Kafka for tests: a broker in the process of the test, with a log in memory."""
+"""An embedded Kafka broker for tests: it runs in the test's process, with a log in memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["KafkaBroker", "run_kafka_broker"]
 
 @dataclass(frozen=True, slots=True)
 class KafkaBroker:
-    """A broker that runs.
+    """A running broker.
 
     Attributes:
-        address: ``host:port``, what clients get as ``bootstrap.servers``.
-        database: behind it, for tests that know Penstock: its topics can be read and queried there.
+        address: ``host:port``, for a client's ``bootstrap.servers``.
+        database: the database behind the broker; a test can read and query its topics there.
     """
 
     address: str
@@ -34,7 +34,7 @@ class KafkaBroker:
 def run_kafka_broker() -> Iterator[KafkaBroker]:
     """Run an empty broker on a free port of this machine until the context ends.
 
-    It waits for no more members before a group's first assignment, so that a test's consumers have theirs at once.
+    The first rebalance of a group does not wait for more members, so a test's consumers get their assignment at once.
 
     Raises:
         ImportError: ``penstock[broker]`` is not installed.

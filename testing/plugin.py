@@ -1,6 +1,6 @@
 """The plugin for pytest: `penstock_clock`, `penstock_db`, `penstock_golden`, `kafka_broker` and `kafka_broker_session`.
 
-It is loaded with every run of pytest, so it imports Penstock only when a test asks for it.
+pytest loads it in every run, so it imports Penstock only when a test asks for a fixture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .kafka import KafkaBroker
 
 START_MS = 1_704_067_200_000
-"""2024-01-01T00:00:00Z: where the clock of a test stands."""
+"""2024-01-01T00:00:00Z, the time at which a test's clock starts."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def penstock_clock() -> ManualClock:
-    """A clock that stands at 2024-01-01T00:00:00Z until it is moved; `penstock_db` goes by it."""
+    """A clock that stands at 2024-01-01T00:00:00Z until a test moves it; `penstock_db` uses it."""
     from ..runtime.clock import ManualClock
 
     return ManualClock(START_MS)
@@ -35,8 +35,12 @@ def penstock_clock() -> ManualClock:
 
 @pytest.fixture
 def penstock_db(penstock_clock: ManualClock) -> Iterator[Database]:
-    """A database in memory of the test's own: queries read from the beginning, run when `drain`, a waiting read or
-    `assert_table` lets them, and time passes by ``advance`` alone."""
+    """A database in memory for one test.
+
+    Queries read from the beginning.  They run only when the test calls `drain`, reads with a wait, or uses
+    `assert_table`.
+    Time passes only through the clock's ``advance``.
+    """
     from ..engine.database import connect
 
     with connect(threads=0, clock=penstock_clock, settings={"auto.offset.reset": "earliest"}) as database:
@@ -45,8 +49,10 @@ def penstock_db(penstock_clock: ManualClock) -> Iterator[Database]:
 
 @pytest.fixture
 def kafka_broker() -> Iterator[KafkaBroker]:
-    """An empty Kafka broker of the test's own, in this process and in memory: ``kafka_broker.bootstrap_servers`` is what
-    clients are given.  It needs ``penstock[broker]``."""
+    """An empty Kafka broker for one test, in memory.  Clients get ``kafka_broker.bootstrap_servers``.
+
+    It needs ``penstock[broker]``.
+    """
     from .kafka import run_kafka_broker
 
     with run_kafka_broker() as broker:
@@ -55,7 +61,9 @@ def kafka_broker() -> Iterator[KafkaBroker]:
 
 @pytest.fixture(scope="session")
 def kafka_broker_session() -> Iterator[KafkaBroker]:
-    """As `kafka_broker`, but one for all tests of the run (of a worker, with pytest-xdist), which share its topics."""
+    """Like `kafka_broker`, but one broker for all tests of the run (with pytest-xdist: of a worker), which share its
+    topics.
+    """
     from .kafka import run_kafka_broker
 
     with run_kafka_broker() as broker:

@@ -1,7 +1,8 @@
-"""Records of a topic in a file, and back: input of tests that can be read and edited.
+"""Writes the records of a topic to a file and replays them: input for tests that people can read and edit.
 
-The file has one JSON object per line: ``partition``, ``timestamp`` (ms), ``key``, ``value`` and ``headers``.  Bytes are text
-where they are UTF-8, else ``{"base64": ".."}``; typed values are objects, their times ISO texts and their DECIMALs texts.
+The file has one JSON object per line: ``partition``, ``timestamp`` (ms), ``key``, ``value`` and ``headers``.  Bytes are
+text if they are UTF-8, else ``{"base64": ".."}``.  Typed values are objects; their times are ISO texts and their DECIMALs
+texts.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ __all__ = ["record_topic", "replay_topic"]
 
 
 def record_topic(database: Database, topic: str, path: str | Path) -> int:
-    """Write the records that a topic holds into a file.
+    """Write the records of a topic to a file.
 
     Returns:
-        how many.
+        the number of records.
 
     Raises:
         StatementError: there is no such topic.
@@ -46,16 +47,16 @@ def record_topic(database: Database, topic: str, path: str | Path) -> int:
 
 
 def replay_topic(database: Database, path: str | Path, topic: str, *, times: bool = True) -> int:
-    """Append the records of a file to a topic, each to its partition.  The topic is made if it is not there.
+    """Append the records of a file to a topic, each to its partition.  A missing topic is created.
 
     Args:
-        times: with the timestamps that they have; else with the present one.
+        times: keep the timestamps of the records; else they get the current time.
 
     Returns:
-        how many.
+        the number of records.
 
     Raises:
-        StatementError: a line is none of a recording, or the topic cannot hold it.
+        StatementError: a line is not a recorded record, or the topic cannot hold it.
     """
     lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     config = database._engine.topic(topic)

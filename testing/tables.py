@@ -1,4 +1,4 @@
-"""Comparing a table with what it should hold."""
+"""Asserts the content of tables, streams and results."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def assert_table(
     where: str | None = None,
     ordered: bool = False,
 ) -> None:
-    """Assert what a table, or a stream, holds once everything inserted so far has arrived.
+    """Assert the content of a table or stream after everything inserted so far has been processed.
 
     Args:
         name: as in SQL.
-        expected: rows as dicts (of the columns to compare: the same in each row) or as tuples of all columns.
-        where: only the rows for which this condition in SQL holds.
-        ordered: in this order; without it rows are compared as a bag.
+        expected: rows as dicts (with the columns to compare, the same in each row) or as tuples of all columns.
+        where: compare only rows for which this SQL condition holds.
+        ordered: compare the order too; else rows are compared as a bag.
 
     Raises:
-        AssertionError: it holds others; the message shows what is missing and what is too much.
+        AssertionError: the rows differ; the message shows the missing and the unexpected ones.
         StatementError: there is no such table or column.
     """
     __tracebackhide__ = True
@@ -80,14 +80,14 @@ def _shown(value: Any) -> str:
 
 
 def assert_golden(result: Relation | str, path: str | Path, *, bless: bool = False) -> None:
-    """Assert that a result reads as a file does.
+    """Assert that a result reads as the content of a file.
 
     Args:
-        result: a relation, all its rows in their order (give the query an ORDER BY), or a text.
+        result: a relation with all its rows in order (give the query an ORDER BY), or a text.
         bless: write the file instead.
 
     Raises:
-        AssertionError: it reads otherwise, or there is no such file yet.
+        AssertionError: the texts differ, or the file does not exist.
     """
     __tracebackhide__ = True
     target = Path(path)

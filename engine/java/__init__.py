@@ -1,1 +1,1 @@
-"""What ksqlDB's answers owe to Java: numbers, text, regular expressions, time, zones, the order of hash maps."""
+"""Java's behaviour where ksqlDB shows it: text, regular expressions, time, zones, and the order of hash maps."""

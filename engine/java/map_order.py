@@ -1,7 +1,8 @@
-"""The order in which ksqlDB walks a map.  It shows in REDUCE and MAP_KEYS, among others.
+"""The order in which ksqlDB iterates over a map; it shows in REDUCE and MAP_KEYS, among others.
 
-Its maps are Java's HashMap: one filled in the given order, then copied into one made for just as many entries.  A bin is
-taken to be a list: Java turns one into a tree at eight collisions, which changes the order only for keys made to collide.
+Its maps are Java's HashMap: one is filled in the given order, then copied into one that is sized for its entries.  Bins
+are taken to be lists.  Java turns a bin with eight collisions into a tree, which changes the order only for keys that
+were made to collide.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from ..columns.items import Items, within_rows
 Hashes = npt.NDArray[np.uint32]
 
 _COPIED_BINS_MIN = 16
-"""Java's default: the bins of the first map."""
+"""The bins of Java's HashMap by default: those of the first map."""
 
 
 def in_hash_order(entries: Items) -> Items:
-    """The entries of each row in that order (no row has a key twice)."""
+    """The entries of each row in hash order.  No row may have a key twice."""
     if not len(entries.rows) or int(entries.lengths.max()) < 2:
         return entries
     # A map holds as many entries as three quarters of its bins, of which there is a power of two.
@@ -42,7 +43,7 @@ def in_hash_order(entries: Items) -> Items:
 
 
 def java_hashes(keys: Any) -> Hashes:
-    """``hashCode()`` of each key (none is null) as a 32-bit number; 0 for keys of types that ksqlDB has no maps by."""
+    """uint32[n]: ``hashCode()`` of each key (none is null); 0 for keys of types by which ksqlDB has no maps."""
     type_ = keys.type
     if pa.types.is_string(type_):
         return _of_texts(keys)

@@ -1,11 +1,12 @@
-"""Matching Java's regular expressions in a time that has a bound.
+"""Matches Java's regular expressions within a bounded time.
 
-Three engines give the same matches, and each text goes to the quickest one that is safe for it:
+Three engines give the same matches, and each text goes to the fastest one that is safe for it:
 
-* `re`, which goes through all ways to match one after another: where a pattern has few of them for a text of that length;
-* RE2, whose time grows with the length of the text only: for what it can express with the same meaning (no back references
-  and no looking around; ``$`` where the text has no line ends, case where the text is ASCII);
-* `regex` for the rest, with a time limit (`REGEX_TEXT_SECONDS_MAX`); a text that takes longer fails.
+* `re` tries all ways to match, one after another.  It is used if a pattern has few of them for a text of that length.
+* RE2 takes time in proportion to the length of the text.  It is used for patterns that it reads the same way: without
+  back
+  references and look-around; with ``$`` only if the text has no line ends; ignoring case only if the text is ASCII.
+* `regex` takes the rest, with a time limit (`REGEX_TEXT_SECONDS_MAX`); a text that takes longer fails.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ _UNICODE_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(Z)|.)",
 
 @lru_cache(maxsize=256)
 def compile_java(pattern: str) -> Pattern:
-    """The compiled pattern (recent ones are kept).
+    """The compiled pattern; recent ones are kept.
 
     Raises:
-        ValueError: the pattern is not one of Java's, or needs what no engine here has.
+        ValueError: the pattern is not one of Java's, or needs something that no engine here has.
     """
     return Pattern(pattern, translate(pattern))
 
 
 @lru_cache(maxsize=256)
 def compile_uncaptured(pattern: str) -> Pattern | None:
-    """The pattern without its groups, which are slow to keep and name; None if it refers to them itself.
+    """The pattern without its groups, which are slow to capture; None if the pattern itself refers to groups.
 
     Raises: ValueError, as `compile_java`.
     """
@@ -46,9 +47,10 @@ def compile_uncaptured(pattern: str) -> Pattern | None:
 
 
 class Pattern:
-    """A compiled pattern; its methods are those of `re.Pattern`.
+    """A compiled pattern with the methods of `re.Pattern`.
 
-    Raises: ValueError, every method: matching the text takes too long.
+    Raises:
+        ValueError: from every method, if matching a text takes too long.
     """
 
     def __init__(self, java: str, translated: Translated) -> None:
@@ -129,7 +131,7 @@ def _for_re2(match: re.Match[str]) -> str:
 
 
 class _LinearMatches:
-    """All matches of RE2's; after an empty match the engines do not go on at the same place, so then `_Timed` finds them."""
+    """RE2's matches.  After an empty match the engines continue at different places, so `_Timed` takes over there."""
 
     def __init__(self, linear: Any, timed: _Timed) -> None:
         self._linear = linear
@@ -174,7 +176,7 @@ class _LinearMatches:
 
 
 class _Timed:
-    """PyPI's `regex`, which gives up after a time; other threads run meanwhile."""
+    """PyPI's `regex` with a time limit.  It releases the interpreter's lock."""
 
     def __init__(self, java: str, translated: Translated) -> None:
         import regex

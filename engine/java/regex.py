@@ -1,15 +1,15 @@
-"""Java's regular expressions, translated to Python's.
+r"""Translates Java's regular expressions into Python's.
 
-The two dialects are near relatives; what is translated here is what differs:
+The dialects are close.  These differences are translated:
 
-* ``.``, ``^`` and ``$`` know Java's line ends (``\\n``, ``\\r``, ``\\r\\n``, U+0085, U+2028, U+2029);
-  ``\\Z`` means "before a last line end" and ``\\z`` the end;
-* ``\\d \\w \\s \\b`` and case-insensitivity are about ASCII, unless ``(?U)`` or ``(?u)`` says otherwise at the start;
-* ``\\p{..}``, ``\\h``, ``\\R``, ``\\Q..\\E``, ``\\x{..}``, ``\\0..`` and ``\\e``;
+* ``.``, ``^`` and ``$`` know Java's line ends (``\n``, ``\r``, ``\r\n``, U+0085, U+2028, U+2029);
+  ``\Z`` is the place before a last line end, ``\z`` the end;
+* ``\d \w \s \b`` and ignoring case are about ASCII, unless ``(?U)`` or ``(?u)`` at the start says otherwise;
+* ``\p{..}``, ``\h``, ``\R``, ``\Q..\E``, ``\x{..}``, ``\0..`` and ``\e``;
 * character classes nest and intersect: ``[a-z&&[^aeiou]]``;
-* flags may stand anywhere and last to the end of their group; named groups are ``(?<name>..)``.
+* flags may stand anywhere and hold to the end of their group; named groups are ``(?<name>..)``.
 
-What Python cannot do is refused with a ValueError that says so: ``\\G``, ``\\X`` and lookbehinds of variable length.
+What Python cannot express (``\G``, ``\X``, lookbehinds of variable length) is refused with a ValueError that names it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Protocol
 
 _LINE_END = r"(?:\r\n|(?<!\r)\n|[\r\u0085\u2028\u2029])"
 _FEW_TIMES = 10
-"""Up to so many times a repetition is a number of ways to go, beyond it a loop."""
+"""A repetition of up to this count is counted as ways to match, a larger one as a loop."""
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _CLASSES = {
     "d": "[0-9]",
@@ -73,12 +73,13 @@ class Translated:
         text: for `re` (and PyPI's `regex`).
         flags: for `re.compile`.
         compiled: by `re`.
-        one_line: for texts without line ends, in which ``$`` is the end; it may do without looking around.
-        has_line_ends: whether the two differ.
-        knows_case: a part of it takes no account of case.
+        one_line: the pattern for texts without line ends, in which ``$`` is simply the end.
+        has_line_ends: whether ``one_line`` differs from ``text``.
+        knows_case: a part of the pattern ignores case.
         refers: it has back references.
-        loops, ways: how many repetitions without a (small) bound one after another, and how many ways of the rest there
-            are to go through; ``nested``: a repetition of what can be gone through in several ways.
+        loops: how many repetitions without a small bound follow one another.
+        ways: how many ways there are to match the rest.
+        nested: a repetition whose content can match in several ways.
     """
 
     text: str
@@ -95,10 +96,10 @@ class Translated:
 
 @lru_cache(maxsize=512)
 def translate(pattern: str, *, captures: bool = True) -> Translated:
-    """A pattern of Java's (recent ones are kept); with ``captures`` False, without its groups.
+    """Translate a pattern of Java's; recent ones are kept.  With ``captures`` False its groups capture nothing.
 
     Raises:
-        ValueError: it is not one of Java's, or needs what Python's engine lacks.
+        ValueError: it is not one of Java's, or needs something that Python's engine lacks.
     """
     translator = _Translator(pattern, captures=captures)
     text = translator.translate()
@@ -144,7 +145,8 @@ class HasGroups(Protocol):
 def replacement(template: str, pattern: HasGroups) -> Callable[[re.Match[str]], str]:
     """Java's replacement text (``$1``, ``${name}``, backslash escapes) as a function of a match.
 
-    Raises: ValueError, for a group that does not exist or a ``$`` or backslash that stands alone.
+    Raises:
+        ValueError: a group does not exist, or a ``$`` or backslash stands alone.
     """
     parts: list[str | int] = []
     position = 0
@@ -201,7 +203,7 @@ def _class_of(test: Callable[[str], bool] | str) -> str:
 
 
 class _Translator:
-    """A recursive walk over the pattern; flags are those in force at the position."""
+    """A recursive descent over the pattern, with the flags that hold at the current position."""
 
     def __init__(self, pattern: str, *, captures: bool = True, one_line: bool = False) -> None:
         self._text = pattern

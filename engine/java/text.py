@@ -1,18 +1,18 @@
-"""Java's ways with text that SQL shows: blanks and UTF-16 units."""
+"""Java's blanks and UTF-16 units, as far as SQL shows them."""
 
 from __future__ import annotations
 
 import re
 
 BLANKS = "".join(map(chr, range(33)))
-"""What TRIM and CAST take away at both ends: all characters up to the space, as Java's ``String.trim``."""
+"""What TRIM and CAST remove at both ends: all characters up to the space, as Java's ``String.trim``."""
 
 _PAIRED = re.compile("[\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def to_units(text: str) -> str:
-    """The text with characters beyond U+FFFF as two surrogates each, so that indices are those of UTF-16."""
+    """The text with each character beyond U+FFFF as two surrogates, so that indices count UTF-16 units."""
     if text.isascii() or not _PAIRED.search(text):
         return text
     return _PAIRED.sub(lambda m: _pair(m[0]), text)
@@ -24,7 +24,7 @@ def _pair(character: str) -> str:
 
 
 def from_units(text: str) -> str:
-    """The inverse of `to_units`; half a pair becomes ``?``, which is what Java writes for it."""
+    """The inverse of `to_units`.  A lone surrogate becomes ``?``, as Java writes it."""
     if text.isascii() or not _SURROGATE.search(text):
         return text
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

@@ -98,12 +98,12 @@ Part = Literal | Field | OptionalPart
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a text said, defaults filled in.
+    """What a text says, with defaults filled in.
 
     Attributes:
         days: the date, in days since the epoch.
         time_ms: milliseconds of the day.
-        zone: the zone or offset in the text, if there was one.
+        zone: the zone or offset in the text; None if it has none.
     """
 
     days: int
@@ -119,7 +119,9 @@ class Parsed:
 
 @lru_cache(maxsize=512)
 def parts_of(pattern: str) -> tuple[Part, ...]:
-    """Raises: ValueError, for what is not a pattern, or asks for something we do not have, by name."""
+    """The parts of a pattern.  Raises: ValueError, if it is not a pattern, or needs something that we lack (which it
+    names).
+    """
     stack: list[list[Part]] = [[]]
     position = 0
     while position < len(pattern):
@@ -197,7 +199,7 @@ def _offset_pattern(letter: str, count: int) -> str:
 
 
 def field_expression(field: Field) -> str:
-    """A regular expression of a field's texts."""
+    """A regular expression for the texts of a field."""
     letter, count = field.letter, field.count
     match letter:
         case "u" | "y" | "Y":
@@ -230,7 +232,7 @@ def field_expression(field: Field) -> str:
 
 
 class _Parser:
-    """A pattern's regular expression, with a group for each field."""
+    """The regular expression of a pattern, with a group for each field."""
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
@@ -255,13 +257,13 @@ class _Parser:
         return "".join(result)
 
     def fields(self, text: str, whole: bool = True) -> dict[str, int | Zone]:
-        """Values by letter (variants of one field under one letter).
+        """The values by letter (variants of one field have one letter).
 
         Args:
-            whole: the pattern covers the whole text; else more may follow.
+            whole: the pattern must cover the whole text; else more may follow.
 
         Raises:
-            ValueError: the text does not match, or says two things about one field.
+            ValueError: the text does not match, or gives two values for one field.
         """
         match = self._matcher.fullmatch(text) if whole else self._matcher.match(text)
         if match is None:
@@ -278,7 +280,7 @@ class _Parser:
 
 
 def field_value(field: Field, text: str) -> tuple[str, int | Zone]:
-    """What a field's text says, and under which letter (variants of one field have one)."""
+    """The value that a field's text means, and its letter (variants of one field have one letter)."""
     letter, count = field.letter, field.count
     match letter:
         case "u" | "y" | "Y":
@@ -319,7 +321,7 @@ RANGES = {
     "K": (0, 11), "h": (1, 12), "m": (0, 59), "s": (0, 59), "n": (0, 999_999_999), "N": (0, DAY_MS * 1_000_000 - 1),
     "A": (0, DAY_MS - 1), "u": (-999_999_999, 999_999_999), "y": (1, 999_999_999), "Y": (-999_999_999, 999_999_999),
 }  # fmt: skip
-"""Lowest and highest values by letter; 0 and 1 for the others."""
+"""The lowest and the highest value by letter; for others 0 and 1."""
 
 
 def _resolved(fields: dict[str, int | Zone], text: str) -> Parsed:
@@ -383,18 +385,18 @@ def _resolved_time(fields: dict[str, int], text: str) -> tuple[int, int]:
 
 @lru_cache(maxsize=512)
 def parser_of(pattern: str) -> _Parser:
-    """Raises: ValueError, for what cannot be parsed by."""
+    """The parser of a pattern.  Raises: ValueError, if texts cannot be parsed by it."""
     return _Parser(pattern)
 
 
 def parse_date(pattern: str, text: str, whole: bool = True) -> int:
-    """Days since the epoch.
+    """Parse a date into days since the epoch.
 
     Args:
-        whole: the pattern covers the whole text; else more may follow.
+        whole: the pattern must cover the whole text; else more may follow.
 
     Raises:
-        ValueError: also where the pattern holds a time of day.
+        ValueError: the text does not match, or the pattern has a time of day.
     """
     fields = parser_of(pattern).fields(text, whole)
     if not TIME_LETTERS.isdisjoint(fields):
@@ -403,7 +405,11 @@ def parse_date(pattern: str, text: str, whole: bool = True) -> int:
 
 
 def parse_time(pattern: str, text: str) -> int:
-    """Milliseconds of the day.  Raises: ValueError, also where the text holds a date, or no hour."""
+    """Parse a time into milliseconds of the day.
+
+    Raises:
+        ValueError: the text does not match, has a date, or lacks the hour.
+    """
     fields = parser_of(pattern).fields(text)
     if not (DATE_LETTERS | {"Q"}).isdisjoint(fields):
         raise ValueError(f"a time's pattern must not hold a date: {pattern!r}")
@@ -416,10 +422,10 @@ def parse_timestamp(pattern: str, zone: str | Zone = UTC_ZONE) -> Callable[[str]
     """A function from text to milliseconds since the epoch.
 
     Args:
-        zone: where the text's own zone or offset is missing.
+        zone: used if the text has no zone or offset of its own.
 
     Raises:
-        ValueError: for a bad pattern or zone; the function raises it for texts.
+        ValueError: a bad pattern or zone; the returned function raises it for bad texts.
     """
     parser = parser_of(pattern)
     default = zone if isinstance(zone, Zone) else zone_of(zone)
@@ -439,7 +445,7 @@ def format_local(pattern: str, local_ms: int, allowed: frozenset[str] | None = N
 
     Args:
         local_ms: the local time in milliseconds, as if it were UTC.
-        allowed: the letters that the value has; others raise.
+        allowed: the letters that the value has.
 
     Raises:
         ValueError: a bad pattern, or a letter that the value does not have.
@@ -450,7 +456,7 @@ def format_local(pattern: str, local_ms: int, allowed: frozenset[str] | None = N
 
 
 def format_timestamp(pattern: str, instant_ms: int, zone: Zone = UTC_ZONE) -> str:
-    """An instant as text, in a zone."""
+    """An instant as text in a zone."""
     days, time_ms = divmod(instant_ms + zone.offset_ms(instant_ms), DAY_MS)
     parts = printed_parts(pattern)
     return "".join(p.text if isinstance(p, Literal) else format_field(p, days, time_ms, instant_ms, zone) for p in parts)
@@ -458,10 +464,10 @@ def format_timestamp(pattern: str, instant_ms: int, zone: Zone = UTC_ZONE) -> st
 
 @lru_cache(maxsize=512)
 def printed_parts(pattern: str, allowed: frozenset[str] | None = None) -> tuple[Literal | Field, ...]:
-    """The parts that are written, one after the other: optional ones too.
+    """The parts that formatting writes, in order; optional ones too.
 
     Args:
-        allowed: the letters that the value has; others raise.
+        allowed: the letters that the value has.
 
     Raises:
         ValueError: a bad pattern, or a letter that the value does not have.
@@ -487,7 +493,7 @@ def _format_local_field(field: Field, days: int, time_ms: int) -> str:
 
 
 def format_field(field: Field, days: int, time_ms: int, instant_ms: int, zone: Zone) -> str:
-    """A field of an instant, whose local date and time in the zone are known."""
+    """The text of a field of an instant whose local date and time are given."""
     letter, count = field.letter, field.count
     if letter in DATE_LETTERS:
         return _format_date_field(letter, count, days)

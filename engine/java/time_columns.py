@@ -1,10 +1,12 @@
-"""Date and time patterns over whole columns.
+"""Date and time patterns applied to whole columns.
 
-A pattern has a layout if all its fields have a fixed number of digits (``yyyy-MM-dd'T'HH:mm:ss.SSS``, an ``X`` at the
-end standing for ``Z``).  Its texts are then a matrix of bytes, and all rows are worked out at once.  Texts of other patterns
-are taken apart by one regular expression over the column, and each field's distinct texts are read once; they are written
-field by field, each of its distinct values once.  Rows that fit neither way, or whose values need judgement (February
-30th), are left to `java_time`, which has the last word on what a pattern means.
+A pattern has a layout if all its fields have a fixed number of digits (``yyyy-MM-dd'T'HH:mm:ss.SSS``, with an ``X`` at
+the
+end for ``Z``).  Its texts form a matrix of bytes, and all rows are computed at once.  Other patterns are parsed by one
+regular expression over the column, reading each distinct text of a field once, and formatted field by field, writing each
+distinct value once.  Rows that fit neither way, or that need judgement (February 30th), are left to
+`engine/java/time.py`,
+which defines what a pattern means.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.i
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where the digits of each letter stand, and the bytes in between (lower case)."""
+    """The places of each letter's digits, and the bytes between them (lower case)."""
 
     width: int
     digits: tuple[tuple[str, int, int], ...]
@@ -113,14 +115,14 @@ def _at_midnight(zone: Zone, day: int, offset_of: Callable[[Zone, int], int]) ->
 # --- parsing -------------------------------------------------------------------------------
 
 _Parsed = tuple[Int64s, Bools, Failures | None]
-"""Numbers, int64[n]; bool[n], true where there is none (null or failed); the failed rows."""
+"""int64[n]: the numbers; bool[n]: there is none (null or failed); the failed rows."""
 
 
 def parse_timestamps(texts: Any, pattern: str, zone: str | Zone = UTC_ZONE) -> _Parsed:
-    """The milliseconds since the epoch of a string column.
+    """Parse a string column into milliseconds since the epoch.
 
     Raises:
-        ValueError: for a bad pattern or zone.
+        ValueError: a bad pattern or zone.
     """
     to_ms = java_time.parse_timestamp(pattern, zone)
     default = zone if isinstance(zone, Zone) else zone_of(zone)
@@ -135,13 +137,13 @@ def parse_timestamps(texts: Any, pattern: str, zone: str | Zone = UTC_ZONE) -> _
 
 
 def parse_dates(texts: Any, pattern: str, *, whole: bool) -> _Parsed:
-    """The days since the epoch of a string column.
+    """Parse a string column into days since the epoch.
 
     Args:
-        whole: the pattern covers the whole text; else more may follow.
+        whole: the pattern must cover the whole text; else more may follow.
 
     Raises:
-        ValueError: for a bad pattern.
+        ValueError: a bad pattern.
     """
     java_time.parser_of(pattern)
     missing = null_mask(texts)
@@ -150,7 +152,7 @@ def parse_dates(texts: Any, pattern: str, *, whole: bool) -> _Parsed:
 
 
 def parse_times(texts: Any, pattern: str) -> _Parsed:
-    """The milliseconds of the day of a string column.  Raises: ValueError, for a bad pattern."""
+    """Parse a string column into milliseconds of the day.  Raises: ValueError, for a bad pattern."""
     java_time.parser_of(pattern)
     missing = null_mask(texts)
     read = _read(texts, pattern, missing, True, TIME_LETTERS)
@@ -180,8 +182,8 @@ class _Read:
     """What texts say.
 
     Attributes:
-        done: the rows that could be read; the others' numbers have no meaning.
-        zoned: the rows that say their offset from UTC.
+        done: bool[n]: the row could be read; the numbers of others have no meaning.
+        zoned: bool[n]: the text has an offset from UTC.
     """
 
     days: Int64s
@@ -192,7 +194,7 @@ class _Read:
 
 
 _Values = dict[str, Int64s]
-"""Numbers by the letters of `java_time.field_value`, and ``zone``, an offset in milliseconds."""
+"""Numbers by the letters of `time.field_value`, and ``zone``, an offset in milliseconds."""
 _READABLE = frozenset("yuMdEahKHkmsn") | {"zone"}
 
 
@@ -341,7 +343,7 @@ def _days_of(year: Int64s, month: Int64s, day: Int64s) -> Int64s:
 
 
 def format_timestamps(instants: Any, pattern: str, zone: Zone = UTC_ZONE) -> Any:
-    """A string column of a timestamp column's instants, in a zone.  Raises: ValueError, for a bad pattern."""
+    """Format instants in a zone, as a string column.  Raises: ValueError, for a bad pattern."""
     missing, values = null_mask(instants), int64s(instants)
     if len(values) and max(abs(int(values.min())), abs(int(values.max()))) >= _EXTREME_MS:
         texts = [
@@ -353,12 +355,12 @@ def format_timestamps(instants: Any, pattern: str, zone: Zone = UTC_ZONE) -> Any
 
 
 def format_dates(days: Any, pattern: str) -> Any:
-    """A string column of days since the epoch.  Raises: ValueError, for a bad pattern, or one that asks for a time."""
+    """Format days since the epoch, as a string column.  Raises: ValueError, for a bad pattern or one with a time of day."""
     return _format_local(int64s(days) * DAY_MS, null_mask(days), pattern, DATE_LETTERS)
 
 
 def format_times(times: Any, pattern: str) -> Any:
-    """A string column of milliseconds of the day.  Raises: ValueError, for a bad pattern, or one that asks for a date."""
+    """Format milliseconds of the day, as a string column.  Raises: ValueError, for a bad pattern or one with a date."""
     return _format_local(int64s(times), null_mask(times), pattern, TIME_LETTERS)
 
 
@@ -426,7 +428,7 @@ def _keys(field: Field, days: Int64s, time_ms: Int64s, instants: Int64s, offsets
 
 
 _DENSE_MAX = 1 << 16
-"""Up to this distance between the smallest and the largest key a table of all keys between them is quicker than sorting."""
+"""If keys lie within this distance, a table of all keys between them is faster than sorting."""
 
 
 def _distinct(keys: Int64s) -> tuple[Int64s, Int64s]:
@@ -447,7 +449,7 @@ def _distinct(keys: Int64s) -> tuple[Int64s, Int64s]:
 
 
 _EXTREME_MS = 2**62
-"""From here on local times may leave int64."""
+"""From here on (in both directions) local times may not fit int64."""
 _YEAR_1_MS = int(np.datetime64("0001-01-01", "ms").astype(np.int64))
 _YEAR_10000_MS = int(np.datetime64("10000-01-01", "ms").astype(np.int64))
 

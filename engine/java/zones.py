@@ -14,7 +14,7 @@ OFFSET_MAX_MS = 18 * 3_600_000
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_MS = int((datetime(1, 1, 3) - _EPOCH).total_seconds() * 1000)
 _LAST_MS = int((datetime(9999, 12, 29) - _EPOCH).total_seconds() * 1000)
-"""Between these instants Python's calendar can tell; outside, the zone's nearest offset is used."""
+"""Python's calendar covers the instants between these.  Outside, the zone's nearest offset is used."""
 
 _LONG_NAMES = {
     "UTC": "Coordinated Universal Time",
@@ -75,7 +75,7 @@ _REGIONS = {
     "AKDT": "America/Anchorage",
     "HST": "Pacific/Honolulu",
 }
-"""Which region a short name in text stands for (they are ambiguous; these are the usual readings)."""
+"""The region that a short name in a text means.  Short names are ambiguous; these are the usual readings."""
 
 
 class Zone:
@@ -107,7 +107,7 @@ class Zone:
     def to_instant(self, local_ms: int) -> int:
         """The instant of a local time (given as if it were UTC).
 
-        A time that occurs twice is its first occurrence; one that a change of clocks leaves out moves on by the gap.
+        A local time that occurs twice means the first occurrence; one that a clock change skips moves forward by the gap.
         """
         if self.fixed_ms is not None:
             return local_ms - self.fixed_ms
@@ -116,14 +116,14 @@ class Zone:
         return local_ms - _milliseconds(zoned.utcoffset())
 
     def short_name(self, instant_ms: int) -> str:
-        """``PDT``; the identifier where a zone has no such name."""
+        """``PDT``; the identifier if the zone has no short name."""
         if self.fixed_ms is not None:
             return self.name
         name = self._at(instant_ms).tzname() or ""
         return name if name.isalpha() else self.name
 
     def long_name(self, instant_ms: int) -> str:
-        """``Pacific Daylight Time``; the identifier where we know no such name."""
+        """``Pacific Daylight Time``; the identifier if no long name is known."""
         return _LONG_NAMES.get(self.short_name(instant_ms), self.name)
 
 
@@ -137,7 +137,7 @@ SYSTEM_ZONE = Zone("SYSTEM", None)
 
 
 def offset_of(text: str) -> int | None:
-    """The milliseconds of an offset such as ``+2``, ``+0200`` or ``-05:30:00``; None if it is none."""
+    """The milliseconds of an offset such as ``+2``, ``+0200`` or ``-05:30:00``; None if the text is not an offset."""
     match = _OFFSET.fullmatch(text)
     if match is None:
         return None
@@ -149,7 +149,7 @@ def offset_of(text: str) -> int | None:
 
 
 def offset_name(offset_ms: int) -> str:
-    """``+02:00``; ``Z`` for none."""
+    """``+02:00``; ``Z`` for zero."""
     if offset_ms == 0:
         return "Z"
     minutes, seconds = divmod(abs(offset_ms) // 1000, 60)
@@ -163,7 +163,7 @@ def fixed_zone(offset_ms: int, name: str | None = None) -> Zone:
 
 @lru_cache(maxsize=1024)
 def zone_of(name: str) -> Zone:
-    """The zone of an identifier.  Raises: ValueError, for one that does not exist."""
+    """The zone with an identifier.  Raises: ValueError, if there is none."""
     if name in ("UTC", "GMT", "UT"):
         return Zone(name, UTC, 0)
     prefix = next((p for p in ("UTC", "GMT", "UT") if name.startswith(p)), "")
@@ -179,7 +179,7 @@ def zone_of(name: str) -> Zone:
 
 
 def zone_of_text(text: str) -> Zone:
-    """The zone that a text means: a short name, a long name or an identifier."""
+    """The zone that a text means by a short name, a long name or an identifier."""
     upper = text.upper()
     if upper in _REGIONS:
         return zone_of(_REGIONS[upper])
@@ -193,4 +193,4 @@ ZONE_TEXT = "|".join(
     [re.escape(name) for name in sorted(_LONG_NAMES.values(), key=len, reverse=True)]
     + [r"[A-Za-z][A-Za-z0-9~/._]+(?:[+-]\d{1,2}(?::?\d\d)?)?", r"[+-]\d\d?(?::?\d\d){0,2}", "Z"]
 )
-"""A regular expression of what may name a zone in a text."""
+"""A regular expression for the text of a zone."""

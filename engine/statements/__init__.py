@@ -1,1 +1,1 @@
-"""What each kind of statement does; `dispatch` knows which."""
+"""What each kind of statement does, one file per family; `dispatch` chooses."""

@@ -1,4 +1,4 @@
-"""ALTER STREAM and ALTER TABLE: value columns at the end."""
+"""ALTER STREAM and ALTER TABLE: add value columns at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .source_definition import check_column
 
 
 def check(checking: Checking, statement: ast.AlterSource) -> Checked:
-    """Append value columns.  Raises: StatementError."""
+    """Check an ALTER that adds value columns.  Raises: StatementError."""
     source = source_of_kind(checking.catalog, statement.kind, statement.name, statement.span)
     text = unparse(statement)
     if source.read_only:

@@ -1,6 +1,6 @@
-"""Any SELECT over streams and tables, answered once: the snapshots and streams that `engine.pull` works on.
+"""SELECTs of any form over streams and tables that are answered once: gives `engine.pull` its snapshots and streams.
 
-All tables that a query names, in subqueries too, are read as of one moment between steps of their queries.
+All tables that a query names, in subqueries too, are read at one moment between steps of their queries.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .wanted import bound_keys, check_scan, in_key_order
 
 
 def sources_named(context: Context, query: ast.AnyQuery) -> list[str]:
-    """The streams and tables of the catalog that a query names anywhere."""
+    """The streams and tables of the catalog that a query names anywhere in it."""
     names = dict.fromkeys(n.name for n in nodes_of(query) if isinstance(n, ast.SourceRef))
     return [name for name in names if name in context.catalog.sources]
 
@@ -40,7 +40,7 @@ def answered(context: Context, query: ast.AnyQuery) -> Table:
     """Answer a query with any clauses.
 
     Raises:
-        StatementError: it is wrong, or a switch forbids it.
+        StatementError: the query is wrong, or a setting forbids it.
     """
     nodes = nodes_of(query)
     check_expression(query, context.options)
@@ -54,10 +54,10 @@ def answered(context: Context, query: ast.AnyQuery) -> Table:
 
 
 def described(context: Context, query: ast.AnyQuery) -> tuple[str, Schema]:
-    """How a query would be answered, in words, and its columns; nothing is read.
+    """How a query would be answered, in words, and the columns of its answer.  Reads nothing.
 
     Raises:
-        StatementError: it is wrong.
+        StatementError: the query is wrong.
     """
     nodes = nodes_of(query)
     reading = _Reading(context, query, nodes, empty=True)

@@ -1,9 +1,10 @@
-"""ASSERT: what a script says must hold.
+"""ASSERT statements.
 
-TOPIC and SCHEMA wait for something to be there, or gone.  VALUES takes in everything that has been written, then looks at
-the next record of a topic: the first ASSERT VALUES on a topic looks at its first record, each one after that at the one
-that arrived next.  Only the columns that the statement names are compared.  STREAM and TABLE compare a source with a
-definition.  All of them may stand anywhere, also outside of `penstock test`.
+TOPIC and SCHEMA wait until something exists, or no longer exists.  VALUES first processes everything that has been
+written, then looks at the next record of a topic: the first ASSERT VALUES on a topic looks at its first record, each
+later
+one at the record that arrived next.  It compares only the columns that the statement names.  STREAM and TABLE compare a
+source with a definition.  All of them are allowed anywhere, also outside of `penstock test`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PROPERTIES = frozenset({"PARTITIONS", "REPLICAS"})
 
 
 def assert_topic(context: Context, statement: ast.AssertTopic) -> Message:
-    """Raises: StatementError, if it does not hold within the time given."""
+    """Wait for a topic.  Raises: StatementError, if the assertion does not hold within its timeout."""
     clause = WithClause(statement.properties, _PROPERTIES)
     wanted = {"partitions": clause.integer("PARTITIONS"), "replicas": clause.integer("REPLICAS")}
 
@@ -56,7 +57,7 @@ def assert_topic(context: Context, statement: ast.AssertTopic) -> Message:
 
 
 def assert_schema(context: Context, statement: ast.AssertSchema) -> Message:
-    """Raises: StatementError, if it does not hold within the time given."""
+    """Wait for a schema.  Raises: StatementError, if the assertion does not hold within its timeout."""
     if statement.subject is None and statement.schema_id is None:
         raise StatementError("ASSERT SCHEMA needs a SUBJECT or an ID", span=statement.span)
     parts = [f"subject {statement.subject}"] if statement.subject is not None else []
@@ -117,10 +118,10 @@ _PSEUDO: dict[str, SqlType] = {
 
 
 def assert_values(context: Context, statement: ast.AssertValues) -> Message:
-    """Compare the next record of a source's topic.
+    """Compare the next record of a source's topic with the given values.
 
     Raises:
-        AssertionFailedError: there is no further record, or it is another one.
+        AssertionFailedError: there is no further record, or it differs.
         StatementError: the source or a column does not exist, or a value does not fit its column.
     """
     source = _source(context, statement.source, statement.span)
@@ -208,13 +209,13 @@ def _failures(context: Context) -> str | None:
 
 
 def assert_source(context: Context, statement: ast.AssertSource) -> Message:
-    """Compare a source with the definition that the statement writes down.
-
-    Compared are kind, columns, topic, formats, wrapping of single values, window and timestamp column.
+    """Compare a source with the definition in the statement: kind, columns, topic, formats, wrapping of single values,
+    window
+    and timestamp column.
 
     Raises:
-        AssertionFailedError: says what differs.
-        StatementError: there is no such source, or the definition is wrong in itself.
+        AssertionFailedError: they differ; the message says where.
+        StatementError: there is no such source, or the definition itself is wrong.
     """
     source = _source(context, statement.name, statement.span)
     if source.kind != statement.kind:

@@ -1,14 +1,15 @@
-"""Carrying out a checked statement: the journal first, then topics, queries and the catalog.
+"""Carries out a checked statement: first the journal, then topics, queries and the catalog.
 
-1. Schemas are registered: a registry may still refuse them.
-2. The change is journaled.  Crash here => opening the database does the rest.
-3. The topic that it needs is made or widened.
-4. Queries start, end, pause or go on.
+1. Schemas are registered; a registry may still refuse them.
+2. The change is journaled.  After a crash from here on, opening the database does the rest.
+3. The topic that the change needs is created or extended.
+4. Queries are started, ended, paused or resumed.
 5. The catalog is replaced.
-6. Topics that go with it are deleted.
+6. Topics that the change deletes are deleted.
 
-Opening a database applies the changes of the journal to the catalog one after the other (5); repeats 3 and 6 for the last
-one, which do nothing where they are done; and starts the queries that are left (4).
+Opening a database applies the journal's changes to the catalog one after the other (5), repeats 3 and 6 for the last
+change
+(which do nothing if they are done already), and starts the remaining queries (4).
 """
 
 from __future__ import annotations
@@ -41,15 +42,16 @@ from .recorded import change_of
 
 _T = TypeVar("_T")
 _TOPIC_S = 10.0
-"""So long a topic is waited for that another process is making, before it is made here."""
+"""How long to wait for a topic that another process is creating before creating it here, in seconds."""
 
 
 def carry_out(context: Context, checked: Checked) -> Message:
-    """Make a checked statement happen.
+    """Carry out a checked statement.
 
     Raises:
-        StatementError: a schema is refused; nothing was changed.
-        StorageError: it could not be made durable; or it could, but not finished, which opening the database will do.
+        StatementError: a schema was refused; nothing has changed.
+        StorageError: the change could not be made durable; or it is durable but not finished, and opening the database
+            finishes it.
     """
     engine, text = context.engine, checked.answer.statement
     if engine.unsettled is not None:
@@ -186,11 +188,11 @@ def _run(host: QueryHost, change: Change, planned: Planned | None, before: Catal
 
 
 def reopen(engine: Engine) -> None:
-    """Bring a database back to what its journal says.
+    """Restore the database that the journal describes.
 
     Raises:
-        StorageError: the journal cannot be read; or a query that is left cannot be planned, because a function that it
-            uses is not registered.
+        StorageError: the journal cannot be read, or a query cannot be planned because a function that it uses is not
+            registered.
     """
     origins: dict[str, tuple[JournalEntry, Catalog]] = {}
     last: tuple[JournalEntry, Change, Catalog] | None = None
@@ -227,11 +229,12 @@ def _finish(
 
 
 def carry_out_elsewhere_written(engine: Engine, entry: JournalEntry) -> None:
-    """Do here what a statement says that another process has executed.  The topic that it needs is made, and the one
-    that goes with it deleted, by that process.
+    """Carry out here a change that another process of the service has journaled.
+
+    That process creates the topic that the change needs, and deletes the one that goes with it.
 
     Raises:
-        StorageError: it cannot be done here, see `Engine.unsettled`.
+        StorageError: it cannot be carried out here, see `Engine.unsettled`.
     """
     before = engine.catalog
     assert entry.change is not None

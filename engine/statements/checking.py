@@ -1,4 +1,6 @@
-"""Checking a statement: what it reads, what it looks up outside of the catalog, and what comes of it."""
+"""The check of a statement: what it reads (`Checking`), what it asks outside of the catalog (`Outside`), its result
+(`Checked`).
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Outside(Protocol):
-    """What checking looks up beside the catalog: topics, schemas, running queries.
+    """What a check looks up outside of the catalog: topics, schemas, running queries.
 
-    `outside.Live` looks at them as they are; `recorded.Recorded` knows what was true when an old entry of the journal was
-    written, and refuses nothing, since everything was tried then.
+    `outside.Live` looks at the running database.  `recorded.Recorded` answers what was true when an old journal entry was
+    written, and refuses nothing, since the statement was checked then.
     """
 
     @property
@@ -34,44 +36,45 @@ class Outside(Protocol):
         ...
 
     def partitions(self, topic: str, asked: int | None = None) -> int | None:
-        """How many partitions a source over the topic has; None if the topic is not there.
+        """The number of partitions of a source over the topic; None if the topic does not exist.
 
         Args:
-            asked: what the statement says: PARTITIONS.
+            asked: the number in the statement (PARTITIONS).
         """
         ...
 
     def is_missing(self, topic: str) -> bool:
-        """Whether the statement is to make the topic, if nothing has made it until then."""
+        """Whether the statement must create the topic, if nothing else creates it before."""
         ...
 
     def with_columns(
         self, statement: ast.CreateSource, clause: WithClause, topic: str, formats: tuple[FormatInfo, FormatInfo]
     ) -> ast.CreateSource:
-        """The statement with the columns that the schema registry has for it.  Raises: StatementError."""
+        """The statement, with columns from the schema registry where it names none.  Raises: StatementError."""
         ...
 
     def check_topic(
         self, topic: str, clause: WithClause, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool, written: bool
     ) -> None:
-        """Whether a topic can hold a source's values, and is what the statement asks for.
+        """Check that a topic can hold a source's values and matches the statement.
 
         Args:
-            span: of what to show, where no property of the clause is at fault.
-            grows: columns that the topic has not may be added to it.
-            written: by a query of the statement: it must not be the engine's own, and the partitions asked for must be its
-                even where every topic is to have one.
+            span: where errors point if no property of the WITH clause is at fault.
+            grows: columns that the topic lacks may be added to it.
+            written: a query of the statement writes the topic.  Then it must not be one of the engine's own, and must
+                have the
+                partitions asked for even in a database with ``one_partition``.
 
         Raises:
-            StatementError: it cannot, or is not; or it is not there, and nobody may make one of this name.
+            StatementError: it cannot hold them or does not match; or it does not exist, and no topic may have this name.
         """
         ...
 
     def deleted(self, topic: str) -> tuple[str, int] | None:
-        """The topic that DELETE TOPIC deletes, with its number in the log; None if it is not there.
+        """The topic that DELETE TOPIC deletes, with its number in the log; None if it does not exist.
 
         Raises:
-            StatementError: it is the engine's own.
+            StatementError: it is one of the engine's own.
         """
         ...
 
@@ -81,25 +84,25 @@ class Outside(Protocol):
         ...
 
     def check_copies(self, topics: Iterable[str], query_id: str) -> None:
-        """Raises: StatementError, if an internal topic of a new query is there already and is not its own."""
+        """Raises: StatementError, if an internal topic of the new query exists and belongs to something else."""
         ...
 
     def check_resumable(self, query_id: str) -> None:
-        """Raises: StatementError, if a query cannot go on."""
+        """Raises: StatementError, if a query cannot be resumed."""
         ...
 
     def check_room(self, queries: int, limit: int, span: Span) -> None:
-        """Raises: StatementError, if there may be no further persistent query."""
+        """Raises: StatementError, if the limit of persistent queries is reached."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """What a statement is checked against: nothing of it changes meanwhile.
+    """What a statement is checked against.  It does not change during the check.
 
     Attributes:
-        overrides: the settings that differ from their defaults: kept with a query.
-        planned: the queries that run, by id.
+        overrides: the settings that differ from their defaults; they are kept with a query.
+        planned: the running queries, by id.
     """
 
     catalog: Catalog
@@ -113,16 +116,16 @@ class Checking:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A statement that can be executed.
+    """A statement that passed its check and can be carried out.
 
     Attributes:
         change: what it changes.
-        answer: what is said when it has happened.
+        answer: the message after it has been carried out.
         planned: the query that it starts, ready to run.
-        registered: sources whose schemas are registered before anything else happens; a registry may refuse them.
-        unregistered: internal topics whose schemas begin anew.
-        undo: the statement, and the change, that take it back should its work fail; None: it cannot be taken back, and is
-            finished when the database is opened again.
+        registered: sources whose schemas are registered first; a registry may refuse them.
+        unregistered: internal topics whose schemas are removed first, since their columns change.
+        undo: a statement and its change that take this one back if carrying it out fails.  None: it cannot be taken back,
+            and opening the database again finishes it.
     """
 
     change: Change

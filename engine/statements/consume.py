@@ -1,4 +1,4 @@
-"""Records as the log holds them."""
+"""The records of topics as the log has them, for `Database.consume`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["partition_records"]
 
 
 def partition_records(log: Log, topic: str, partition: int, offset: int | None, reset: OffsetReset) -> Iterator[RawRecord]:
-    """What a partition holds now, from an offset (None: its first) on.
+    """The records of a partition at this moment, from an offset on (None: from its first).
 
     Raises:
-        OffsetOutOfRangeError: it holds no such offset, and ``reset`` says nothing else.
+        OffsetOutOfRangeError: the partition does not have this offset, and ``reset`` gives no other one.
         StorageError: the log is damaged.
     """
     end = log.end_offset(topic, partition)

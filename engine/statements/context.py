@@ -1,4 +1,4 @@
-"""What one statement works with: the database, and the session that the statement was given to."""
+"""`Context`: what a statement works with, the database and the session that gave the statement."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Context:
 
     Attributes:
         engine: what all sessions share.
-        session: what belongs to whoever gave the statement.
-        alongside: adds to the commit that makes the statement happen what shall happen with it (see `submit`).
+        session: what belongs to this session alone.
+        alongside: adds to the transaction of the statement what must happen with it (see `submit`).
     """
 
     engine: Engine
@@ -40,12 +40,12 @@ class Context:
 
     @property
     def options(self) -> QueryOptions:
-        """The settings that count for the statement."""
+        """The settings that apply to the statement."""
         return self.session.settings.options
 
     @property
     def overrides(self) -> Mapping[str, str]:
-        """Those of the settings that differ from their defaults: kept with a query."""
+        """The settings that differ from their defaults; they are kept with a query."""
         return self.session.settings.overrides
 
     @property
@@ -96,7 +96,7 @@ class Context:
 
 
 def unsupported_connectors(statement: Any) -> StatementError:
-    """The refusal of everything about Kafka Connect."""
+    """The error for every statement about Kafka Connect."""
     span = statement.span if isinstance(statement, ast.Node) else None
     return UnsupportedError(
         "connectors are not supported: there is no Kafka Connect here",

@@ -14,7 +14,7 @@ from .checking import Checked, Checking
 
 
 def check(checking: Checking, statement: ast.ControlQuery) -> Checked:
-    """Raises: StatementError, for an unknown query, or one that this cannot be done to."""
+    """Check a TERMINATE, PAUSE or RESUME.  Raises: StatementError, for an unknown query, or one in the wrong state."""
     action, text = statement.action, unparse(statement)
     chosen = _chosen(checking.catalog, statement)
     if action == "RESUME":
@@ -43,10 +43,11 @@ def _chosen(catalog: Catalog, statement: ast.ControlQuery) -> list[QueryEntry]:
 
 
 def find_query(catalog: Catalog, query_id: str, span: Span) -> QueryEntry:
-    """A persistent query by its id, in any case: statements put ids in upper case, but a sink's name is in its as it is.
+    """A persistent query by its id in any case: statements put ids in upper case, but part of an id is a sink's name as it
+    is.
 
     Raises:
-        StatementError: there is none, naming near misses.
+        StatementError: there is none; the message names similar ids.
     """
     queries = catalog.queries
     found = queries.get(query_id) or next((q for q in queries.values() if q.id.upper() == query_id.upper()), None)

@@ -1,4 +1,4 @@
-"""CREATE STREAM and CREATE TABLE .. AS SELECT: a source that a query fills."""
+"""CREATE STREAM and CREATE TABLE .. AS SELECT: create a source and the query that writes it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .upgrade import check_upgrade
 
 
 def check(checking: Checking, statement: ast.CreateAsSelect) -> Checked | Message:
-    """Make a stream or table that a query keeps up to date.
+    """Check a CREATE .. AS SELECT.
 
     Raises:
-        StatementError: the query or the sink breaks a rule; nothing was changed.
+        StatementError: the query or the sink breaks a rule; nothing has changed.
     """
     kind, name, word = statement.kind, statement.name, f"create {statement.kind.lower()} as select"
     text = unparse(statement)

@@ -1,4 +1,4 @@
-"""CREATE STREAM and CREATE TABLE: a schema over a topic."""
+"""CREATE STREAM and CREATE TABLE: declare a schema over a topic."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .source_definition import resolve_source
 
 
 def check(checking: Checking, statement: ast.CreateSource) -> Checked | Message:
-    """Register a schema over a topic; the topic is created if PARTITIONS is given.
+    """Check a CREATE without a query.  The topic is created if PARTITIONS is given.
 
     Raises:
-        StatementError: a rule of sections 3, 4, 5 or 10 is broken; nothing was changed.
+        StatementError: a rule of the dialect is broken (sections 3, 4, 5 or 10); nothing has changed.
     """
     kind, name, word = statement.kind, statement.name, f"create {statement.kind.lower()}"
     text = unparse(statement)

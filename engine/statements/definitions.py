@@ -1,4 +1,4 @@
-"""The statements that define things: each is checked by its own module, and what comes of it is carried out the same way."""
+"""Statements that define something: chooses the module that checks each of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Definition = (
     | ast.DropType
     | ast.ControlQuery
 )
-"""What is journaled: the one list of the statements that define something."""
+"""The statements that are journaled: the one list of those that define something."""
 
 
 def check(checking: Checking, statement: Definition) -> Checked | Message:
-    """What a statement changes, or (IF NOT EXISTS, IF EXISTS) why it changes nothing.
+    """Check a statement: gives its change, or (IF NOT EXISTS, IF EXISTS) a message why nothing changes.
 
     Raises:
-        StatementError: it breaks a rule; nothing was changed.
+        StatementError: it breaks a rule; nothing has changed.
     """
     match statement:
         case ast.CreateSource():

@@ -1,4 +1,4 @@
-"""DELETE FROM table WHERE key = ..: a record without a value for each key that the condition names."""
+"""DELETE FROM table WHERE key = ..: writes a tombstone for each key that the condition names."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .insert import evaluate
 
 
 def delete(context: Context, statement: ast.Delete) -> Message:
-    """Write the tombstones, all in one commit.  Keys that are not there are deleted all the same.
+    """Write the tombstones, all in one commit.  Keys that the table does not have get one too.
 
     Raises:
-        StatementError: it is no table that rows are written to, or the condition does not name whole keys.
+        StatementError: the source is not a table that accepts rows, or the condition does not name whole keys.
     """
     try:
         source = context.catalog.source(statement.target)

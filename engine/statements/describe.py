@@ -1,4 +1,4 @@
-"""DESCRIBE and EXPLAIN: one thing in full.  They look and never change."""
+"""DESCRIBE and EXPLAIN: everything about one thing.  They change nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Sections = list[tuple[str, str | Listing]]
 
 
 def describe(context: Context, statement: ast.Describe) -> Message | Listing | Description:
-    """One thing, or all sources of a kind.  Raises: StatementError, for an unknown one."""
+    """Describe one thing, or all sources of a kind.  Raises: StatementError, if there is no such thing."""
     text = unparse(statement)
     name = statement.name or ""
     match statement.what:
@@ -75,7 +75,7 @@ def describe_sources(context: Context, what: str, text: str, extended: bool = Tr
 
 
 def type_name(type_: SqlType) -> str:
-    """As DESCRIBE shows it."""
+    """The name of a type as DESCRIBE shows it."""
     return "VARCHAR(STRING)" if type_ == STRING else str(type_)
 
 
@@ -151,7 +151,7 @@ def _servable(context: Context, source: DataSource) -> str:
 
 
 def last_record_at(context: Context, topic: str, partition: int) -> str:
-    """The timestamp of a partition's last record; empty if there is none."""
+    """The timestamp of a partition's last record as text; empty if there is none."""
     last = last_time(context.log, topic, partition)
     return "" if last is None else instant(last)
 
@@ -180,7 +180,7 @@ def _positions(context: Context, query_ids: list[str], topic: str | None = None)
 
 
 def consumers(context: Context, topic: str) -> list[str]:
-    """Ids of the persistent queries that read a topic, with the number of records they have not read."""
+    """The ids of the persistent queries that read a topic, each with the number of records that it has not read."""
     found = []
     for query_id in context.catalog.queries:
         places = {p: at for p, at in context.host.run(query_id).status.positions.items() if p[0] == topic}
@@ -282,7 +282,7 @@ def _describe_query(context: Context, query: QueryEntry, text: str) -> Descripti
 
 
 def explain(context: Context, statement: ast.Explain) -> Description:
-    """The plan of a query, of the query in a statement, or of a running one.  Nothing is run.
+    """The plan of a query, of the query in a statement, or of a running query.  Runs nothing.
 
     Raises:
         StatementError: the query is wrong, or the statement has none.

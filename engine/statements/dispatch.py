@@ -1,4 +1,4 @@
-"""Statement -> what it does: one case per form of the dialect; those that define something are in `definitions`."""
+"""Executes statements: one case per form of the dialect; those that define something are in `definitions`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from .following import catch_up, up_to_date
 
 
 def execute(context: Context, statement: ast.Statement) -> Result:
-    """Execute one statement; if it fails, nothing has changed.
+    """Execute one statement.  If it fails, nothing has changed.
 
     Raises:
-        StatementError: the statement is wrong, or (UnsupportedError) Penstock has not got it; it has a place, at least the
+        StatementError: the statement is wrong, or (UnsupportedError) Penstock lacks it.  The error has a place, at least
+            the
             whole statement.
-        StorageError: it could not be made durable; or it could, but not finished, which opening the database will do.
+        StorageError: it could not be made durable; or it is durable but not finished, and opening the database finishes
+            it.
     """
     try:
         return _execute(context, statement)

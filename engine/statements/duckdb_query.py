@@ -1,8 +1,9 @@
-"""DuckDB's own SQL over the tables: what `Session.duckdb` gives to DuckDB.
+"""DuckDB's own SQL over the tables, for `Session.duckdb`.
 
-A name in quotes is looked up as it is written, and else in upper case; a bare one in upper case first, as in the dialect, so
-``FROM spend`` finds the table SPEND.  Tables that a query keeps show their state as of one commit over all of them; streams
-show all their records.
+A quoted name is looked up as written, then in upper case; a bare one in upper case first, as in the dialect, so
+``FROM spend`` finds the table SPEND.  Tables of queries are read as of one commit over all of them; streams with all
+their
+records.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from .wanted import check_scan
 def query(
     context: Context, text: str, parameters: object = None, lookup: Callable[[str], pa.Table | None] = lambda name: None
 ) -> Table:
-    """Run one SELECT in a locked-down DuckDB.
+    """Run one SELECT in a DuckDB connection that can reach nothing else.
 
     Args:
-        lookup: data of the program by the names that the text has for it; what the database has of the name goes first.
+        lookup: data of the calling program by the names in the text.  A name of the database goes first.
 
     Raises:
-        StatementError: DuckDB cannot read it, it names something that is not there, asks for what is locked, or a switch
+        StatementError: DuckDB cannot parse it, it names something unknown, asks for something that is locked, or a
+            setting
             forbids it.
     """
     found = duckdb_pull.named(text)

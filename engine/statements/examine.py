@@ -1,7 +1,9 @@
-"""What is wrong with statements that are not run: an editor marks it while they are typed.
+"""Finds the faults of statements without running them, for editors that mark faults while a person types.
 
-Each statement is checked by what would execute it, against what those before it would have made.  Nothing is read, written
-or started, so what only running shows (a failing disk, a value that cannot be computed from rows) is not found.
+Each statement is checked by the code that would execute it, against what the statements before it would have made.
+Nothing is read, written or started, so faults that only running shows (a failing disk, a value that cannot be computed)
+are
+not found.
 """
 
 from __future__ import annotations
@@ -34,11 +36,11 @@ __all__ = ["Examiner", "SyntaxExaminer"]
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """A database as it would be behind some statements.
+    """The database as it would be after some statements.
 
     Attributes:
         session: never changed once a statement has been checked against it.
-        topics: that would have been made, with their partitions; None for one that would have been deleted.
+        topics: topics that would have been created, with their partitions; None for one that would have been deleted.
         number: of statements that would be in the journal.
     """
 
@@ -51,11 +53,11 @@ class _World:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A statement that was checked, and how things stand behind it.
+    """A checked statement, and the state after it.
 
     Attributes:
-        missing: names that faulty statements should have made, or a file whose columns nobody has looked at; None behind a
-            script that was not read: nothing but syntax can be checked.
+        missing: names that faulty statements would have made, or a file whose columns are unknown.  None after a script
+            that was not read: then only syntax can be checked.
     """
 
     text: str
@@ -65,10 +67,11 @@ class _Known:
 
 
 class Examiner:
-    """Finds the faults of statements again and again, as they are edited; what is the same as last time is not redone.
+    """Finds the faults of statements repeatedly while they are edited.  Statements that did not change are not checked
+    again.
 
     Args:
-        engine, session: whose database, settings and variables count; neither is changed.
+        engine, session: the database, settings and variables to check against; neither is changed.
     """
 
     def __init__(self, engine: Engine, session: SessionState) -> None:
@@ -78,13 +81,13 @@ class Examiner:
         self._ground: object = None
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
-        """The faults of statements, at most one of each, with their places.
+        """The faults of statements, at most one each, with their places.
 
-        A statement that names what a faulty one should have made is passed over: nothing can be said about it.
+        A statement that names what a faulty statement would have made is skipped, since nothing is known about it.
 
         Args:
-            statements: texts of one statement each; blanks before it put it on its line and column.
-            stop: whether the answer is not wanted any more; then there is none.
+            statements: texts of one statement each, padded with blanks to their line and column.
+            stop: whether the answer is no longer wanted; then it is empty.
         """
         engine = self._engine
         ground = (engine.catalog, dict(self._session.settings), dict(self._session.variables))
@@ -162,7 +165,7 @@ class Examiner:
 
 
 class SyntaxExaminer:
-    """Finds what can be said of statements without their database: whether they can be parsed."""
+    """Finds the syntax errors of statements, without a database."""
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
         """See `Examiner.faults`."""
@@ -194,7 +197,7 @@ def _changed(world: _World, checked: Checked) -> _World:
 
 @dataclass(frozen=True, slots=True)
 class _Supposed(Context):
-    """A context in a world that is only supposed."""
+    """A context for the database as it would be."""
 
     world: _World = field(kw_only=True)
 
@@ -220,7 +223,7 @@ class _Supposed(Context):
 
 @dataclass(frozen=True, slots=True)
 class _Outside(Live):
-    """Topics and queries that would be there; what cannot be known of them is not refused."""
+    """The topics and queries that would exist.  What cannot be known is not refused."""
 
     world: _World
 

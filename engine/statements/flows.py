@@ -1,4 +1,4 @@
-"""What the nodes of a running query have done, line by line of its plan; EXPLAIN ANALYZE."""
+"""EXPLAIN ANALYZE: a running query's plan, with what each node has done so far."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Line:
     """One node of a plan, and what it has done since the query was started in this process.
 
     Attributes:
-        depth: how many nodes are between it and the sink.
-        nodes: the dataflow's nodes that it became, by number.
+        depth: the number of nodes between it and the sink.
+        nodes: the numbers of the dataflow nodes that it was lowered to.
         rows_in, rows_out: over all partitions.
-        state_rows, state_bytes: what its stores hold; None if it has no store, or the query has failed and there is none.
+        state_rows, state_bytes: of its stores; None if it has no store, or the query has failed.
     """
 
     node: PlanNode
@@ -39,7 +39,7 @@ class Line:
 
 
 def lines(plan: PlanNode, run: QueryRun) -> list[Line]:
-    """The lines of a plan in the order in which EXPLAIN shows them."""
+    """The lines of a plan in the order of EXPLAIN."""
     flow, tallies = run.dataflow, run.status.tallies
     kept = _kept(run)
     found: list[Line] = []

@@ -1,7 +1,8 @@
-"""Statements of the other processes of a service, carried out here, too.
+"""Follows the statements of other processes of the service: what they journal is carried out here too.
 
-Each process knows of the statements up to some place in the journal (`Journal`).  A statement is checked against what
-all before it have left, and written only if no other one has come between; a thread carries out what others write.
+Each process knows the journal up to some place (`Journal`).  A statement is checked against the state at that place and
+is
+written only if no other statement came between.  A thread carries out what other processes write.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ _T = TypeVar("_T")
 
 
 def catch_up(engine: Engine) -> None:
-    """Carry out what other processes have executed.  Used with the engine's lock held.  Raises: StorageError."""
+    """Carry out what other processes have journaled.  The caller holds the engine's lock.  Raises: StorageError."""
     while engine.journal.moved and engine.unsettled is None:
         for entry in engine.journal.entries(further=True):
             carry_out_elsewhere_written(engine, entry)
 
 
 def up_to_date(engine: Engine, work: Callable[[], _T]) -> _T:
-    """Check and carry out a statement when all before it have been; anew, if another process was faster.
+    """Check and carry out a statement on the newest state; again from the start if another process wrote first.
 
     Raises:
-        StorageError: other processes execute statements all the time.
+        StorageError: other processes write statements all the time.
         further: what ``work`` raises.
     """
     if not engine.log.capabilities.shared:
@@ -52,7 +53,7 @@ def up_to_date(engine: Engine, work: Callable[[], _T]) -> _T:
 
 
 class Following:
-    """The thread that carries out others' statements."""
+    """The thread that carries out the statements of other processes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -81,7 +82,7 @@ class Following:
             log.wait(epoch, _LOOK_S, lambda: self._closing)
 
     def close(self) -> None:
-        """End the thread; not with the engine's lock held."""
+        """End the thread.  Trap: do not hold the engine's lock."""
         self._closing = True
         self._engine.log.wake()
         self._thread.join()

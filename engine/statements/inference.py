@@ -1,4 +1,4 @@
-"""Columns that a statement leaves out, taken from the schema registry; schemas that statements put there (section 10)."""
+"""Columns from the schema registry for statements that name none, and the schemas that statements register (section 10)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def infer(
 ) -> ast.CreateSource:
     """The statement with the columns of both sides filled in.
 
-    Names are put in upper case, unless a schema id says exactly which schema is meant.
+    Names become upper case, unless a schema id says exactly which schema is meant.
 
     Raises:
-        StatementError: a side is declared and also taken from a schema id; or a schema is asked for and there is none.
+        StatementError: a side has both columns and a schema id; or there is no schema for it.
     """
     columns = statement.columns
     for side, format_ in (("KEY", key_format), ("VALUE", value_format)):
@@ -130,15 +130,15 @@ def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
 
 
 def register_schemas(registry: SchemaRegistry | None, source: DataSource, level: str) -> None:
-    """Register the schemas of a source's columns for the sides whose format has schemas and no fixed one.
+    """Register the schemas of a source's columns, for the sides whose format has schemas and no fixed one.
 
-    A source over a topic that has schemas leaves them as they are: they say what its writers write.
+    For a source over a topic that already has schemas this does nothing: its writers own them.
 
     Args:
-        level: of compatibility, that the subjects are given; empty leaves it.
+        level: the compatibility level for the subjects; empty leaves it as it is.
 
     Raises:
-        StatementError: a schema cannot be expressed, or is not compatible with the subject's older ones.
+        StatementError: a schema cannot be expressed, or is not compatible with the older ones of its subject.
     """
     if registry is None:
         return
@@ -212,7 +212,7 @@ def _check_fixed(registry: SchemaRegistry, source: DataSource, format_: FormatIn
 
 
 def delete_schemas(registry: SchemaRegistry | None, topic: str) -> None:
-    """Remove the subjects of a topic that is deleted."""
+    """Remove the subjects of a deleted topic."""
     if registry is not None:
         for is_key in (True, False):
             registry.delete_subject(subject_of(topic, is_key))

@@ -29,7 +29,7 @@ _UNSETTABLE = ("ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND")
 
 
 def insert_values(context: Context, statement: ast.InsertValues) -> Message:
-    """Write rows, all in one commit.  ROWTIME may be among the columns; without it the wall clock gives it.
+    """Write rows, all in one commit.  A ROWTIME column gives the timestamps; without it the wall clock does.
 
     Raises:
         StatementError: a row does not fit the source; nothing was written.
@@ -55,7 +55,7 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
 
 
 def checked_values(context: Context, statement: ast.InsertValues) -> tuple[DataSource, dict[str, Any], Any]:
-    """The source, its columns' values, and the rows' times in ms.  Raises: StatementError, if a row does not fit."""
+    """The source, the values of its columns, and the timestamps in ms.  Raises: StatementError, if a row does not fit."""
     if not context.options.insert_values:
         raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
     try:
@@ -172,7 +172,7 @@ def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]
 
 
 def evaluate(context: Context, expression: ast.Expression, type_: SqlType) -> Any:
-    """An array of the expression's one value.  Raises: StatementError."""
+    """An Arrow array with the value of a constant expression.  Raises: StatementError."""
     if isinstance(expression, ast.NullLiteral):
         return pa.nulls(1, to_arrow(type_))
     check_expression(expression, context.options)
@@ -191,7 +191,7 @@ def evaluate(context: Context, expression: ast.Expression, type_: SqlType) -> An
 
 
 def rowtime(context: Context, expression: ast.Expression) -> int:
-    """A ROWTIME in ms, given as a number or as the text of a time.  Raises: StatementError."""
+    """A ROWTIME in ms, from a number or from the text of a time.  Raises: StatementError."""
     if isinstance(expression, ast.StringLiteral):
         try:
             return int(parse_timestamp(expression.value))

@@ -1,4 +1,4 @@
-"""INSERT INTO .. SELECT: a query that writes to a stream which is there."""
+"""INSERT INTO .. SELECT: start a query that writes to an existing stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .planning import copies, plan_query, ready
 
 
 def check(checking: Checking, statement: ast.InsertSelect) -> Checked:
-    """Have a query write to an existing stream.  Raises: StatementError."""
+    """Check an INSERT INTO .. SELECT.  Raises: StatementError."""
     text, catalog = unparse(statement), checking.catalog
     target = catalog.source(statement.target)
     request = SinkRequest(target.kind, target.name, statement.properties, insert=True)

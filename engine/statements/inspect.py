@@ -1,4 +1,4 @@
-"""SHOW: lists of what there is."""
+"""SHOW: lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = Message | Listing | Description
 
 
 def show(context: Context, statement: ast.Show) -> Result:
-    """A list.  Raises: UnsupportedError, for connectors."""
+    """A list of things.  Raises: UnsupportedError, for connectors."""
     text = unparse(statement)
     match statement.what:
         case "STREAMS" | "TABLES" as what:

@@ -1,4 +1,4 @@
-"""Samples of the keys on both sides of a join that has found no matches, and what sets them apart."""
+"""Samples the keys on both sides of a join without matches, and says how they differ."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .context import Context
 from .flows import Line
 
 _ROWS: Final = 1_000
-"""Records of each partition that are looked at: the last ones."""
+"""How many records of each partition are sampled: the last ones."""
 _SHOWN: Final = 3
 
 
 def compared(context: Context, run: QueryRun, lines: Sequence[Line], number: int) -> str:
-    """What is different between the keys of the two sides of the join at a line."""
+    """How the keys on the two sides of a join differ, in words."""
     join = lines[number].node
     left, right = join.inputs
     own = join.foreign_key if isinstance(join, p.ForeignKeyJoin) else None

@@ -1,4 +1,4 @@
-"""Lookups by key in a table.  It goes key -> slot -> row (`runtime.lookups`), without any SQL."""
+"""Lookups by key in a table: key -> slot -> row (`runtime.lookups`), without SQL."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from ..state import Engine
 
 
 class KeyLookup:
-    """Reads a table by its key, prepared once: `get` one row, or `rows` of one key.
+    """A prepared lookup in one table: `get` one row, or all `rows` of one key.
 
-    It never waits for the step that its query is in, and sees what the last commit left.  Thread-safe; it stays good as
-    long as there is a table of that name.
+    It reads what the last commit left and never waits for the query's current step.  Thread-safe; valid as long as there
+    is a
+    table of that name.
 
     Raises:
-        StatementError: no query keeps the table.
+        StatementError: no query maintains the table.
     """
 
     def __init__(self, engine: Engine, name: str, check_open: Callable[[], None]) -> None:
@@ -51,14 +52,14 @@ class KeyLookup:
         self._catalog = catalog
 
     def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
-        """The row of a key, by the names of `columns`; None if there is none.
+        """The row of a key as a dict by `columns`; None if there is none.
 
         Args:
-            key: a value per key column.
-            window_start: of a windowed table's row, in ms since the epoch.
+            key: one value per key column.
+            window_start: for a windowed table, in ms since the epoch.
 
         Raises:
-            StatementError: the table is gone or the database is closed; a value is missing, or one too many.
+            StatementError: the table is gone, the database is closed, or the number of values is wrong.
         """
         self._check_open()
         if self._catalog is not self._engine.catalog:
@@ -79,10 +80,10 @@ class KeyLookup:
         return dict(zip(self.columns, copy.deepcopy(row) if self._nested else row))
 
     def rows(self, *key: Any) -> list[dict[str, Any]]:
-        """The rows of a key: of a windowed table one per window, by its start; else the one there is.
+        """The rows of a key: of a windowed table one per window, in order of window start; else one at most.
 
         Raises:
-            StatementError: as with `get`.
+            StatementError: see `get`.
         """
         self._check_open()
         if self._catalog is not self._engine.catalog:

@@ -12,7 +12,7 @@ from .checking import Checked, Checking
 
 
 def check_create(checking: Checking, statement: ast.CreateType) -> Checked | Message:
-    """Name a type.  Raises: StatementError."""
+    """Check a CREATE TYPE.  Raises: StatementError."""
     text = unparse(statement)
     types = checking.catalog.types
     if statement.name in types:
@@ -29,7 +29,7 @@ def check_create(checking: Checking, statement: ast.CreateType) -> Checked | Mes
 
 
 def check_drop(checking: Checking, statement: ast.DropType) -> Checked | Message:
-    """Forget a type; what was made with it keeps it.  Raises: StatementError."""
+    """Check a DROP TYPE.  Sources that use the type keep it.  Raises: StatementError."""
     text = unparse(statement)
     if statement.name not in checking.catalog.types:
         if statement.if_exists:

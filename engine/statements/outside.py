@@ -1,4 +1,4 @@
-"""What checking looks up while the database runs: the topics, schemas and queries that there are."""
+"""What checks look up in a running database: its topics, schemas and queries (`checking.Outside`)."""
 
 from __future__ import annotations
 

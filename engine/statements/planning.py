@@ -1,4 +1,4 @@
-"""AST query -> plan -> dataflow: the stations of a query, one after the other."""
+"""Query (AST) -> logical plan -> physical plan -> dataflow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Ground(Protocol):
-    """What planning stands on."""
+    """What planning needs of a database: catalog, functions, options."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -47,7 +47,7 @@ class Ground(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """A `Ground` by itself."""
+    """A `Ground` of its own."""
 
     catalog: Catalog
     functions: Registry
@@ -57,17 +57,17 @@ class Planning:
 
 @dataclass(frozen=True, slots=True)
 class PlannedQuery:
-    """``resolved`` is None for the query of a SOURCE TABLE."""
+    """A planned query.  ``resolved`` is None for the query of a SOURCE TABLE."""
 
     resolved: ResolvedQuery | None
     plan: PlanNode
 
 
 def plan_query(ground: Ground, query: ast.Query, sink: SinkRequest | None = None, *, again: bool = False) -> PlannedQuery:
-    """Analyse and plan.
+    """Analyse and plan a query.
 
     Args:
-        again: the query is there already: rules that came later are not asked.
+        again: the query exists already; rules that came after it was made are not applied.
 
     Raises:
         StatementError: the query is wrong.
@@ -79,10 +79,10 @@ def plan_query(ground: Ground, query: ast.Query, sink: SinkRequest | None = None
 
 
 def with_copies(ground: Ground, planned: PlannedQuery, query_id: str) -> PlannedQuery:
-    """The plan with the internal topics that ``penstock.internal.topics`` asks for, under the names ksqlDB gives them.
+    """The plan with the internal topics that ``penstock.internal.topics`` asks for, under ksqlDB's names.
 
     Raises:
-        StatementError: the value format of a source cannot hold what such a topic is to have.
+        StatementError: the value format of a source cannot hold the columns of such a topic.
     """
     if not ground.options.internal_topics:
         return planned
@@ -101,12 +101,12 @@ def to_dataflow(
     receive: Callable[[Batch], None] | None = None,
     options: QueryOptions | None = None,
 ) -> Dataflow:
-    """Lower a plan, with the options in force or the given ones.  Raises: StatementError, UnsupportedError."""
+    """Lower a plan with the given options, or those in force.  Raises: StatementError, UnsupportedError."""
     return lower(plan, LoweringContext(ground.functions, serde_maker(ground.schemas), options or ground.options, receive))
 
 
 def ready(ground: Ground, planned: PlannedQuery, entry: QueryEntry) -> Planned:
-    """A persistent query that can be run, with the internal topics that it writes.
+    """A persistent query that is ready to run, with the internal topics that it writes.
 
     Raises:
         StatementError, UnsupportedError: see `with_copies` and `to_dataflow`.
@@ -116,18 +116,18 @@ def ready(ground: Ground, planned: PlannedQuery, entry: QueryEntry) -> Planned:
 
 
 def plan_source_table(source: DataSource) -> PlannedQuery:
-    """The query that keeps a SOURCE TABLE's rows."""
+    """Plan the query that maintains the rows of a SOURCE TABLE."""
     return PlannedQuery(None, optimise(build_source_table(source)))
 
 
 def plan_again(ground: Ground, entry: QueryEntry, statement: ast.Statement) -> Planned:
-    """The query of an entry of the catalog, from its statement.
+    """Plan the query of a catalog entry again, from its statement.
 
     Args:
-        ground: as it was when the query was made; for a SOURCE TABLE, with that table.
+        ground: as it was when the query was made; for a SOURCE TABLE with that table in it.
 
     Raises:
-        StatementError: a function that it uses is not registered (any more).
+        StatementError: a function that it uses is not registered.
     """
     match statement:
         case ast.CreateAsSelect(kind=kind, name=name, query=query, properties=properties):

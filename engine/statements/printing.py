@@ -1,8 +1,9 @@
-"""PRINT: the records of a topic as they are, with a guess at what their bytes mean.
+"""PRINT: the records of a topic as text, with a guess at their formats.
 
-The guess is made for each record from its own bytes, from the schema registry (AVRO, PROTOBUF and JSON_SR records name
-their schema) and, where bytes alone cannot say (a window's bounds behind a key, a number of 8 bytes), from the sources
-that stand on the topic.  It is never a reason to fail: what nothing fits is shown as hexadecimal bytes.
+The guess is made for each record.  It uses the record's bytes, the schema registry (AVRO, PROTOBUF and JSON_SR records
+name
+their schema) and, where bytes cannot decide (the window bounds after a key, a number of 8 bytes), the sources over the
+topic.  Guessing never fails: bytes that fit nothing are shown in hexadecimal.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _FORMAT_OF_SCHEMA = {"AVRO": "AVRO", "PROTOBUF": "PROTOBUF", "JSON": "JSON_SR"}
 
 
 def print_topic(context: Context, statement: ast.Print) -> PrintResult:
-    """The records of a topic: those it holds with FROM BEGINNING, and those to come until LIMIT.
+    """The records of a topic: with FROM BEGINNING those it holds, then those to come, until LIMIT.
 
     Raises:
         StatementError: there is no such topic.
@@ -73,7 +74,7 @@ def print_topic(context: Context, statement: ast.Print) -> PrintResult:
 
 
 class Reader:
-    """Makes records readable.  ``sources`` are those that stand on the topic."""
+    """Turns records into text.  ``sources`` are those over the topic."""
 
     def __init__(self, registry: Any, sources: list[DataSource]) -> None:
         self._registry = registry

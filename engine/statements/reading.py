@@ -1,4 +1,4 @@
-"""The records of a source, one by one and with everything that is in them: what ASSERT VALUES compares."""
+"""Reads the records of a source one by one, with all that belongs to them, for ASSERT VALUES."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ class SourceRecord:
 
     Attributes:
         keys: the key columns; all None for a null key.
-        values: all columns by name, with ROWTIME, ROWPARTITION, ROWOFFSET and the bounds of windowed keys; None for a
-            tombstone.
-        timestamp: the record's own, ms.
+        values: all columns by name, with ROWTIME, ROWPARTITION, ROWOFFSET and window bounds; None for a tombstone.
+        timestamp: of the record, in ms.
         arrival: its place in the log's total order.
-        problem: why the record cannot be read; then there are no values.
+        problem: why the record cannot be decoded; then there are no values.
     """
 
     keys: Mapping[str, Any]
@@ -39,7 +38,7 @@ class SourceRecord:
 
 
 def next_record(context: Context, source: DataSource, after: int) -> SourceRecord | None:
-    """The first record of a source's topic that arrived after the given place, over all partitions; None if none has."""
+    """The first record of a source's topic that arrived after a given place, over all partitions; None if there is none."""
     reader = _reader(context, source)
     found: SourceRecord | None = None
     for partition in range(context.log.topics()[source.topic].partitions):

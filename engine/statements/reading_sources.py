@@ -1,4 +1,4 @@
-"""Streams and tables as a query that is answered once reads them."""
+"""How queries that are answered once read streams and tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from .planning import plan_query, to_dataflow
 
 
 def find_source(context: Context, reference: ast.SourceRef) -> DataSource:
-    """A source of the catalog.  Raises: StatementError, for an unknown one, and for a stream if these are switched off."""
+    """A source of the catalog.  Raises: StatementError, if there is none, or for a stream if a setting forbids reading
+    streams.
+    """
     try:
         source = context.catalog.source(reference.name)
     except StatementError as error:
@@ -36,7 +38,7 @@ def find_source(context: Context, reference: ast.SourceRef) -> DataSource:
 
 
 def kept_view(context: Context, source: DataSource, span: Span) -> str:
-    """The query that keeps a table's rows.  Raises: StatementError, if none does."""
+    """The query that maintains a table.  Raises: StatementError, if there is none."""
     view = context.view_of(source)
     if view is None:
         raise StatementError(
@@ -48,13 +50,13 @@ def kept_view(context: Context, source: DataSource, span: Span) -> str:
 
 
 def check_limit(context: Context, span: Span) -> None:
-    """Raises: StatementError, if LIMIT is switched off."""
+    """Raises: StatementError, if a setting forbids LIMIT."""
     if not context.options.pull_limit:
         raise StatementError("LIMIT in pull queries is switched off by ksql.query.pull.limit.clause.enabled", span=span)
 
 
 def events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
-    """Section 11: a record of a stream without a value is no row."""
+    """Drop records of a stream that have no value: they are no rows (section 11)."""
 
     def events(batch: Batch) -> None:
         receive(batch if batch.tombstones is None else batch.filter(~batch.tombstones))
@@ -63,7 +65,7 @@ def events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
 
 
 def read_stream(context: Context, query: ast.Query, resolved: ResolvedQuery) -> list[Any]:
-    """The columns of a SELECT over one stream, from its start to its present end, or until it has LIMIT rows."""
+    """The columns of a SELECT over one stream, from its first record to its present end, or until LIMIT."""
     pieces: list[Batch] = []
     options = replace(context.options, auto_offset_reset="earliest")
     planned = plan_query(context, query)

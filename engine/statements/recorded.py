@@ -1,7 +1,7 @@
-"""Entries of the journal from before it held changes -> the changes they stand for.
+"""Reads journal entries of versions that recorded statements instead of changes.
 
-Such an entry has the statement and what was looked up when it was executed.  It is checked once more, against the catalog
-as it was then, with an outside that answers from the entry: what was tried then is not tried again.
+Such an entry has the statement, and what was looked up when it was executed.  The statement is checked again, against the
+catalog of that time, with a `checking.Outside` that answers from the entry.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ class Recorded:
 
 
 def change_of(entry: JournalEntry, catalog: Catalog, functions: Registry, schemas: SchemaRegistry | None) -> Change:
-    """What an entry changed.
+    """The change that an entry made.
 
     Args:
         catalog: as it was before the entry.
 
     Raises:
-        StatementError: the statement is wrong by now: a function that it uses is not registered, for example.
+        StatementError: the statement fails today, for example because a function that it uses is not registered.
     """
     settings = Settings.recorded(entry.properties)
     checking = Checking(catalog, {}, functions, schemas, settings.options, settings.overrides, Recorded(entry))

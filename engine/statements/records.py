@@ -1,4 +1,4 @@
-"""Columns -> the records of a source: what INSERT VALUES and `Database.insert` write."""
+"""Columns -> records of a source, for INSERT VALUES, `Database.insert` and `Database.produce`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..state import Engine
 
 
 def check_writable(catalog: Catalog, source: DataSource) -> None:
-    """Section 3, INSERT VALUES.  Raises: StatementError, for a source that rows cannot be written to."""
+    """Check that rows can be inserted into a source (section 3, INSERT VALUES).  Raises: StatementError."""
     if source.read_only:
         raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE")
     if source.kind == "TABLE" and source.query_id is not None:
@@ -45,14 +45,14 @@ def check_writable(catalog: Catalog, source: DataSource) -> None:
 
 
 def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:
-    """Encode rows for a source's topic.
+    """Encode rows in the formats of a source.
 
     Args:
-        columns: Arrow arrays of the source's types, by name; missing ones are null.
-        timestamps: int64[n] ms.
+        columns: Arrow arrays of the source's types, by name; missing columns are null.
+        timestamps: int64[n], ms.
 
     Raises:
-        StatementError: a row cannot be written in the source's formats.
+        StatementError: the formats cannot hold a row.
     """
     n = len(timestamps)
     layout = _layout(engine, source)
@@ -120,10 +120,10 @@ def insert(
     sequence: int | None,
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> Token:
-    """What `Database.insert_many` does: append rows to sources in one commit.
+    """Append rows to sources in one commit: `Database.insert_many`.
 
     Args:
-        headers: of each record.
+        headers: of every record.
 
     Raises:
         StatementError: there is no such source, or a row does not fit it.
@@ -173,7 +173,7 @@ def produce(
     producer: str | None,
     sequence: int | None,
 ) -> Token:
-    """What `Database.produce` does: append one record as it is.
+    """Append one record without conversion: `Database.produce`.
 
     Args:
         content: key, value, timestamp, headers.
@@ -199,16 +199,16 @@ def produce(
 # ------------------------------------------------------------------------------------- few rows of many callers
 
 _COMBINED_ROWS_MAX = 16
-"""Rows of one caller that are written together with those of others; more are worth the calls into Arrow."""
+"""Inserts of up to so many rows are combined with those of other callers; larger ones are worth calls of their own."""
 
 
 @dataclass(slots=True, eq=False)
 class _Small:
-    """An insert of few rows.
+    """A small insert.
 
     Attributes:
-        kind: contents with the very same one, and the same partition, are made into records by one call.
-        make: contents -> their records.
+        kind: inserts with the identical object, and the same partition, become records in one call.
+        make: turns contents into records.
         commit: None if nothing was written.
     """
 
@@ -290,7 +290,7 @@ def write(
     sequence: int | None = None,
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> Token:
-    """Append records in a commit of their own: see `write_all`."""
+    """Append records in a commit of their own, see `write_all`."""
     parts = [(topic, records, partition)]
     return write_all(engine, parts, durable=durable, also=also, producer=producer, sequence=sequence, headers=headers)
 
@@ -305,15 +305,16 @@ def write_all(
     sequence: int | None = None,
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> Token:
-    """Append to any number of topics in one commit.
+    """Append records to any number of topics in one commit.
 
     Args:
-        parts: topic, records, and the partition (None: that of each record's key).
-        durable: return when it is on disk, or as soon as it is visible.
-        also: adds to the transaction what shall happen with it or not at all.
-        producer, sequence: who writes, and a number that rises from write to write; a number that is not above the
-            producer's last one is a retry, which writes nothing.
-        headers: of each record that has none of its own.
+        parts: topic, records, partition (None: by each record's key).
+        durable: return when the commit is on disk; else as soon as it is visible.
+        also: adds to the same transaction.
+        producer, sequence: the writer, and a number that rises with each write.  A number that is not above the
+            producer's
+            last one is a retry and writes nothing.
+        headers: of each record that has none.
 
     Raises:
         StatementError: only one of producer and sequence is given.

@@ -1,4 +1,4 @@
-"""What holds for the names of sources, and for everything that CREATE OR REPLACE changes, with a query or without."""
+"""The rules for names of sources, and for what CREATE OR REPLACE may change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def check_name(name: str, span: Span) -> None:
-    """Section 1: what a source may be called.  Raises: StatementError."""
+    """Check the name of a source (section 1).  Raises: StatementError."""
     if not _SOURCE_NAME.fullmatch(name):
         raise StatementError(
             f"a stream or table cannot be called {name}", span=span, suggestion="Use letters, digits, _ and - only."
@@ -20,7 +20,7 @@ def check_name(name: str, span: Span) -> None:
 
 
 def check_may_replace(options: QueryOptions, existing: DataSource, kind: str, span: Span) -> None:
-    """What holds for every CREATE OR REPLACE.  Raises: StatementError."""
+    """Check what every CREATE OR REPLACE must fulfil.  Raises: StatementError."""
     if not options.create_or_replace:
         raise StatementError("CREATE OR REPLACE is switched off by ksql.create.or.replace.enabled", span=span)
     if existing.kind != kind:
@@ -30,7 +30,7 @@ def check_may_replace(options: QueryOptions, existing: DataSource, kind: str, sp
 
 
 def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
-    """Section 3, CREATE OR REPLACE: topic, formats, windows and timestamps must stay.  Raises: StatementError."""
+    """Check that CREATE OR REPLACE keeps topic, formats, windows and timestamps (section 3).  Raises: StatementError."""
     same = (
         ("topic", old.topic, new.topic),
         ("key format", old.key_format, new.key_format),
@@ -48,7 +48,9 @@ def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
 
 
 def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
-    """Section 3, CREATE OR REPLACE: keys stay, value columns keep place and type, new ones come last."""
+    """Check that keys stay, value columns keep place and type, and new columns come last (section 3).  Raises:
+    StatementError.
+    """
     if old.schema.keys != new.schema.keys:
         raise StatementError(
             f"{old.name} cannot be replaced: its key would change",
@@ -66,7 +68,7 @@ def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
 
 
 def source_of_kind(catalog: Catalog, kind: str, name: str, span: Span) -> DataSource:
-    """A source by name.  Raises: StatementError, if there is none of that name, or one of the other kind."""
+    """A source by name.  Raises: StatementError, if there is none, or it is of the other kind."""
     try:
         source = catalog.source(name)
     except StatementError as error:

@@ -1,4 +1,4 @@
-"""Scripts: a text -> its statements, with variables replaced and other scripts (RUN SCRIPT) in their places."""
+"""Scripts -> statements, with variables replaced and RUN SCRIPT replaced by the script's statements."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SUBSTITUTION = "ksql.variable.substitution.enable"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The text that a statement's spans point into, and the file it is from, if it is from one."""
+    """The text to which a statement's spans refer, and its file if it has one."""
 
     text: str
     path: Path | None
 
     def locate(self, error: StatementError, statement: ast.Statement) -> StatementError:
-        """The error with its place: where it only says which statement, the name in it that the message is about."""
+        """The error with a place.  If it names only the statement, the place is the name in it that the message mentions."""
         if error.text is None and error.span in (None, statement.span):
             error.span = _name_in(error.message, self.text, statement.span)
         return error.located(self.text, None if self.path is None else str(self.path))
@@ -39,11 +39,11 @@ class Script:
 def statements_of(
     session: SessionState, text: str, path: Path | None, around: tuple[Path, ...] = ()
 ) -> Iterator[tuple[ast.Statement, Script]]:
-    """A script's statements, those of the scripts that it runs in their places.
+    """The statements of a script, including those of the scripts that it runs.
 
     Args:
-        session: whose variables are replaced, as they are when a statement's turn comes.
-        path: the file that the text is from.
+        session: its variables are replaced, with the values that they have when a statement's turn comes.
+        path: the file of the text.
         around: the resolved paths of the scripts that run this one, outermost first.
 
     Raises:

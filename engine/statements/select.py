@@ -1,7 +1,8 @@
-"""SELECT: push queries (EMIT ..) become subscriptions, all others are answered once.
+"""SELECT: a push query (EMIT ..) becomes a subscription; others are answered once.
 
-A query of ksqlDB's own form, over the rows of one source as they are, is looked up or scanned for here; one with more to
-it goes to `answers`.  Both give one meaning to what they share.
+A query in the form of ksqlDB's own pull queries, over the rows of one source, is looked up or scanned here.  All others
+go
+to `answers`.  Both give the same answers to what both can do.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ def push(
     """Start a push query.
 
     Args:
-        resume: a name for its reader: it goes on where the reader of this name stopped.
+        resume: a name for the reader; it continues where the reader of this name stopped.
 
     Raises:
-        StatementError: the query is wrong, or there are too many already; it cannot go on, as it keeps state.
+        StatementError: the query is wrong, there are too many, or it keeps state and so cannot be resumed.
     """
     limit = context.options.push_queries_max
     if context.host.subscriptions >= limit:
@@ -148,14 +149,14 @@ def _bound(expression: TypedExpression) -> str | None:
 
 
 def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Table:
-    """Answer a query once, from the state as it is now.
+    """Answer a query once, from the present state.
 
     Args:
-        text: what the query was read from, if it is the whole of it: others like it need not be analysed again
+        text: the text of the query, if it is the whole text; then later queries like it skip the analysis
             (`lookup_cache`).
 
     Raises:
-        StatementError: the query is wrong, or a switch forbids it.
+        StatementError: the query is wrong, or a setting forbids it.
     """
     if isinstance(query, ast.TableQuery) or not is_plain(context, query):
         return answered(context, query)
@@ -183,7 +184,7 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
 
 
 def check_pull(context: Context, query: ast.AnyQuery) -> None:
-    """Raises: StatementError, where `pull` would without reading a row."""
+    """Check a query as `pull` does, without reading rows.  Raises: StatementError."""
     if isinstance(query, ast.TableQuery) or not is_plain(context, query):
         described(context, query)
         return
@@ -219,7 +220,7 @@ def _wanted(
 
 
 def is_plain(context: Context, query: ast.Query) -> bool:
-    """Whether it may be one of ksqlDB's own pull queries: rows of one source as they are."""
+    """Whether the query has the form of ksqlDB's own pull queries: rows of one source, without further clauses."""
     if query.joins or query.window or query.group_by or query.partition_by or query.having:
         return False
     for node in nodes_of((query.select, query.where)):
@@ -310,7 +311,7 @@ def _check_bounds(where: TypedExpression | None, source: DataSource) -> None:
 
 
 _RANGE_ENDS = {"=": ("low", "high"), "<": ("high",), "<=": ("high",), ">": ("low",), ">=": ("low",)}
-"""Which ends of a range of windows a bound sets."""
+"""The ends of a range of window times that each comparison sets."""
 
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 

@@ -1,4 +1,4 @@
-"""SET, UNSET, DEFINE, UNDEFINE: what a session remembers."""
+"""SET, UNSET, DEFINE, UNDEFINE: the settings and variables of a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .context import Context
 
 
 def set_property(context: Context, statement: ast.SetProperty) -> Message:
-    """Raises: StatementError, for a property that does not exist or a value it cannot have."""
+    """Set a property.  Raises: StatementError, if it does not exist or cannot have this value."""
     try:
         context.session.settings.set(statement.name, statement.value)
     except StatementError as error:
@@ -20,7 +20,7 @@ def set_property(context: Context, statement: ast.SetProperty) -> Message:
 
 
 def unset_property(context: Context, statement: ast.UnsetProperty) -> Message:
-    """Raises: StatementError, for a property that does not exist."""
+    """Give a property its default.  Raises: StatementError, if it does not exist."""
     try:
         context.session.settings.unset(statement.name)
     except StatementError as error:
@@ -30,7 +30,7 @@ def unset_property(context: Context, statement: ast.UnsetProperty) -> Message:
 
 
 def define(context: Context, statement: ast.Define) -> Message:
-    """Raises: StatementError, for a name that no variable can have."""
+    """Define a variable.  Raises: StatementError, if a variable cannot have this name."""
     try:
         context.session.define(statement.name, statement.value)
     except StatementError as error:
@@ -40,14 +40,14 @@ def define(context: Context, statement: ast.Define) -> Message:
 
 
 def undefine(context: Context, statement: ast.Undefine) -> Message:
-    """Forgetting a variable that was never defined is worth a warning, no more."""
+    """Remove a variable; for an undefined one there is a warning only."""
     known = context.session.undefine(statement.name)
     text = f"{statement.name} is no longer defined" if known else f"{statement.name} was not defined"
     return Message("undefine", text, unparse(statement), warning=not known)
 
 
 def alter_system(context: Context, statement: ast.AlterSystem) -> Message:
-    """Raises: UnsupportedError: there is no server."""
+    """Raises: UnsupportedError, as there are no system-wide properties."""
     raise UnsupportedError(
         "ALTER SYSTEM is not supported: there is no server to set",
         span=statement.span,

@@ -1,4 +1,4 @@
-"""A source as CREATE STREAM, CREATE TABLE and ASSERT STREAM or TABLE write it down: columns and a WITH clause."""
+"""Resolves the columns and the WITH clause of CREATE STREAM, CREATE TABLE and ASSERT STREAM or TABLE into a source."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .checking import Checking
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A source with the topic that it needs made.
+    """A source, and the topic to create for it.
 
     Attributes:
-        topic: None if it is there.
+        topic: None if it exists.
     """
 
     source: DataSource
@@ -33,7 +33,7 @@ class Definition:
 
 
 def resolve_source(checking: Checking, statement: ast.CreateSource) -> Definition:
-    """The source that a statement defines, over a topic that is there or is to be made.  Raises: StatementError."""
+    """The source that a statement defines, over a topic that exists or will be created.  Raises: StatementError."""
     clause = WithClause(statement.properties, CREATE_SOURCE)
     topic = _topic_name(statement, clause)
     formats = _formats(statement, clause, checking.options)
@@ -68,7 +68,7 @@ def resolve_source(checking: Checking, statement: ast.CreateSource) -> Definitio
 
 
 def resolve_asserted(checking: Checking, statement: ast.AssertSource) -> DataSource:
-    """The source that ASSERT STREAM or ASSERT TABLE writes down, whatever topics there are.  Raises: StatementError."""
+    """The source that an ASSERT STREAM or ASSERT TABLE describes; topics are not looked at.  Raises: StatementError."""
     clause = WithClause(statement.properties, CREATE_SOURCE)
     clause.integer("PARTITIONS", 1, PARTITIONS_MAX)  # may be written, and is not compared
     clause.integer("REPLICAS", -1)
@@ -179,7 +179,7 @@ def _column(checking: Checking, statement: ast.CreateSource | ast.AssertSource, 
 
 
 def check_column(columns: list[Column], definition: ast.ColumnDefinition) -> None:
-    """Names and headers against the columns before.  Raises: StatementError."""
+    """Check a column's name and headers against the columns before it.  Raises: StatementError."""
     *before, column = columns
     if column.name in RESERVED_NAMES:
         raise StatementError(f"{column.name} is a reserved name and cannot be a column", span=definition.span)

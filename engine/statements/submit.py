@@ -1,17 +1,18 @@
-"""Scripts that are submitted under a name, every statement of them once.
+"""Submitted scripts: each statement of a named script is executed once.
 
-A script may be submitted again: after a crash, a restart, or with new statements at its end.  What was submitted before is
-recognised by its canonical text and its place, and is not executed again.  The note that a statement has been executed is
-a record of the log topic `TOPIC`, written in the very commit that makes the statement happen, be it a journaled statement
-or an INSERT .. VALUES::
+A script can be submitted again: after a crash, after a restart, or with new statements at its end.  Statements submitted
+before are recognised by their canonical text and place, and are not executed again.  The note that a statement was
+executed is a record of the log topic `TOPIC`, written in the same commit as the statement's own effect (a journal entry
+or
+an INSERT .. VALUES)::
 
     {"script": "shop", "number": 3, "statement": "CREATE STREAM ..."}
 
-crash before that commit => the statement did not happen, and is executed when the script is submitted again.
-crash after it => it happened, and is passed over.
+Crash before that commit: the statement did not happen, and is executed when the script is submitted again.
+Crash after it: the statement happened, and is skipped.
 
-SET, UNSET, DEFINE and UNDEFINE change the session only, so they are executed every time.  Statements that write nothing
-(SHOW, a pull query) get their note when they are through.
+SET, UNSET, DEFINE and UNDEFINE change only the session, so they are executed every time.  Statements that write nothing
+(SHOW, a pull query) are noted after they were executed.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ _SESSION_ONLY = (ast.SetProperty, ast.UnsetProperty, ast.Define, ast.Undefine)
 
 
 def submitted(log: Log, name: str) -> list[str]:
-    """The canonical texts of the statements that were submitted under a name, in order.
+    """The canonical texts of the statements submitted under a name, in order.
 
     Raises:
-        StorageError: a note is not what this module writes.
+        StorageError: a note has an unknown form.
     """
     found: list[str] = []
     if TOPIC not in log.topics():
@@ -64,7 +65,7 @@ def submitted(log: Log, name: str) -> list[str]:
 
 
 class Submission:
-    """One run over a script under its name.  Used under the database's lock."""
+    """One submission of a script.  The caller holds the database's lock."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         if not name.isprintable() and (refused := unwritable(name)) is not None:
@@ -77,13 +78,13 @@ class Submission:
             engine.log.create_topic(TOPIC, TopicConfig(internal=True))
 
     def submit(self, statement: ast.Statement, execute: Callable[[Alongside | None], Result]) -> Result | None:
-        """Execute the script's next statement, unless that was done before (then None).
+        """Execute the script's next statement; None if that was done before.
 
         Args:
-            execute: executes it, and has what it is given add to the commit that makes the statement happen.
+            execute: executes it, and adds what it is given to the statement's own commit.
 
         Raises:
-            StatementError: another statement was submitted in this place; or the statement is wrong.
+            StatementError: another statement was submitted in this place, or the statement is wrong.
         """
         if isinstance(statement, _SESSION_ONLY):
             return execute(None)
@@ -136,10 +137,10 @@ class Submission:
         return outcome
 
     def finish(self) -> int:
-        """Check that nothing is missing, and return how many statements there are.
+        """Check that no statement is missing, and return their number.
 
         Raises:
-            StatementError: the script has lost statements from its end.
+            StatementError: statements at the end of the script were removed.
         """
         if self._number < len(self._before):
             raise StatementError(

@@ -1,4 +1,4 @@
-"""Topics as such: creating, altering, deleting and describing them, under Kafka's names for what can be set."""
+"""Creates, alters, deletes and describes topics, with Kafka's names for their config."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class PartitionDescription:
     """What one partition holds.
 
     Attributes:
-        start_offset, end_offset: of its first record, and the one after its last; equal if it is empty.
-        segments: files.
-        size_bytes: in them.
-        first_timestamp, last_timestamp: ms, of its first and its last record; None if it is empty.
+        start_offset, end_offset: the offset of its first record, and the one after its last; equal if it is empty.
+        segments: the number of files.
+        size_bytes: of these files.
+        first_timestamp, last_timestamp: of its first and last record, ms; None if it is empty.
     """
 
     partition: int
@@ -57,7 +57,7 @@ class TopicDescription:
     """A topic.
 
     Attributes:
-        config: every value that can be set, by Kafka's name.
+        config: every config entry, by Kafka's name.
         sources: streams and tables over it.
     """
 
@@ -72,10 +72,10 @@ class TopicDescription:
 
 
 def create(engine: Engine, name: str, partitions: int, replicas: int, config: Mapping[str, object] | None) -> None:
-    """Make a topic of bytes.
+    """Create a topic of bytes.
 
     Raises:
-        StatementError: it exists, or cannot have so many partitions or such a config.
+        StatementError: it exists, or the number of partitions or the config is not allowed.
         StorageError: the disk failed.
     """
     if not name:
@@ -90,9 +90,9 @@ def create(engine: Engine, name: str, partitions: int, replicas: int, config: Ma
 
 
 def alter(engine: Engine, name: str, config: Mapping[str, object] | None, partitions: int | None) -> None:
-    """Set values, or add partitions: all of it happens, or nothing.
+    """Set config entries or add partitions: all of it, or nothing.
 
-    Partitions may be added only while that breaks no keys: a key's records would be in two partitions afterwards.
+    Partitions can be added only while no record has a key: else the records of a key would be in two partitions.
 
     Raises:
         StatementError: there is no such topic, it is internal, a value is wrong, or partitions cannot be added.
@@ -134,10 +134,10 @@ def _check_growth(engine: Engine, name: str, have: int, wanted: int) -> None:
 
 
 def delete(engine: Engine, name: str) -> None:
-    """Delete a topic and all its records.
+    """Delete a topic with its records.
 
     Raises:
-        StatementError: there is no such topic, it is internal, or sources or queries stand on it.
+        StatementError: there is no such topic, it is internal, or sources or queries use it.
         StorageError: the disk failed.
     """
     _existing(engine, name)
@@ -157,7 +157,7 @@ def delete(engine: Engine, name: str) -> None:
 
 
 def describe(engine: Engine, name: str) -> TopicDescription:
-    """Everything about a topic.
+    """Describe a topic.
 
     Raises:
         StatementError: there is none.
@@ -176,7 +176,7 @@ def describe(engine: Engine, name: str) -> TopicDescription:
 
 
 def changed_config(config: TopicConfig) -> dict[str, str]:
-    """What of a topic's config is not the default."""
+    """The config entries that differ from the defaults."""
     default = described(TopicConfig())
     return {name: value for name, value in described(config).items() if value != default[name]}
 
@@ -189,7 +189,7 @@ def _first_time(log: Log, topic: str, partition: int) -> int | None:
 def last_time(log: Log, topic: str, partition: int) -> int | None:
     """The timestamp (ms) of a partition's last record; None if there is none.
 
-    Compaction leaves gaps, at the end too: it is looked for further and further back.
+    Compaction leaves gaps, also at the end, so this searches backwards in growing steps.
     """
     end, back = log.end_offset(topic, partition), 1
     while True:

@@ -1,6 +1,6 @@
-"""CREATE OR REPLACE of a query: what may change while the query keeps its positions and its state (section 3).
+"""What CREATE OR REPLACE may change in a query that keeps its positions and state (section 3).
 
-WHERE and the SELECT list may; everything that decides what is in a state or how rows are keyed may not.
+WHERE and the SELECT list may change; what determines the state or the keys may not.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from ..expressions.nodes import TypedExpression, columns_of
 
 
 def check_upgrade(name: str, old: ResolvedQuery, new: ResolvedQuery, span: Span) -> None:
-    """Whether ``new`` can go on with the state of ``old``.
+    """Check that ``new`` can continue with the state of ``old``.
 
     Raises:
-        StatementError: says what would change.
+        StatementError: it cannot; the message says what would change.
     """
     if _plain(old) == _plain(new):
         return

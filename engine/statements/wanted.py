@@ -1,4 +1,4 @@
-"""Which rows of a table a condition asks for: whole keys are looked up, ranges and all else are scanned for."""
+"""Which rows of a table a condition asks for: whole keys are looked up, other conditions scan the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .context import Context
 
 
 def operands(expression: TypedExpression | None, operator: Literal["AND", "OR"]) -> Iterator[TypedExpression]:
-    """What a chain of ANDs, or of ORs, combines; the expression itself if it is none."""
+    """The operands of a chain of ANDs, or of ORs; the expression itself if it is neither."""
     if isinstance(expression, Logical) and expression.operator == operator:
         yield from operands(expression.left, operator)
         yield from operands(expression.right, operator)
@@ -26,7 +26,7 @@ def operands(expression: TypedExpression | None, operator: Literal["AND", "OR"])
 
 
 def bound_keys(where: TypedExpression | None, source: DataSource) -> list[Any] | None:
-    """The keys that WHERE asks for, one array per key column, or None if it does not name whole keys."""
+    """The keys that WHERE asks for, one array per key column; None if it does not name whole keys."""
     names = [c.name for c in source.schema.keys]
     bound: dict[str, list[Any]] = {}
     for condition in operands(where, "AND"):
@@ -59,7 +59,7 @@ def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
 
 
 _RANGES: dict[object, int] = {INTEGER: 2**31, BIGINT: 2**63, DOUBLE: 2**53}
-"""Up to here (in both directions) a type has every whole number."""
+"""Each type can represent every whole number up to here, in both directions."""
 
 
 def _is_of(constant: Constant, column: ColumnRef) -> bool:
@@ -74,10 +74,10 @@ def _is_of(constant: Constant, column: ColumnRef) -> bool:
 
 
 def check_scan(context: Context, where: TypedExpression | None, source: DataSource, span: Span) -> None:
-    """Without table scans, every alternative of WHERE must name each key column once, or a range of the only one.
+    """Check that WHERE needs no table scan: each alternative names every key column once, or a range of the only key column.
 
     Raises:
-        StatementError: it does not.
+        StatementError: it needs one.
     """
     if context.options.pull_table_scan:
         return
@@ -114,7 +114,7 @@ def _alternatives(expression: TypedExpression) -> list[list[TypedExpression]]:
 
 
 def key_condition(condition: TypedExpression, names: list[str]) -> tuple[str, str] | None:
-    """The key column that a condition is about, and how: ``=`` (also IN), ``range`` or ``other``."""
+    """The key column that a condition is about, and how: ``=`` (also for IN), ``range`` or ``other``."""
     if isinstance(condition, In):
         operand = condition.operand
         if isinstance(operand, ColumnRef) and operand.name in names:
@@ -139,7 +139,7 @@ def key_condition(condition: TypedExpression, names: list[str]) -> tuple[str, st
 
 
 def in_key_order(context: Context, source: DataSource, rows: pa.Table) -> pa.Table:
-    """Rows in the order of their serialised keys (then windows), so that LIMIT takes the same ones every time."""
+    """Rows in the order of their serialised keys, then windows, so that LIMIT always takes the same rows."""
     serde, _ = serdes_of(source, context.schemas)
     if serde is None or rows.num_rows == 0:
         return rows

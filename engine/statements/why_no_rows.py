@@ -1,7 +1,7 @@
-"""WHY NO ROWS FROM: what holds the rows of a query back, with counts and the statement that would mend it.
+"""WHY NO ROWS FROM: what keeps a query from giving rows, with counts, and a statement that would help.
 
-All of it is read from what the running query knows: its state, its account, its positions, its operators; keys are sampled
-from the topics.  Nothing is changed.
+It reads what the running query knows (state, account, positions, operators) and samples keys from the topics.  It changes
+nothing.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _EARLIEST = "SET 'auto.offset.reset' = 'earliest';"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that holds rows back.
+    """One reason for missing rows.
 
     Attributes:
-        name: what it is, in a few words that stay the same.
-        count: of rows, windows or records; None where nothing is counted.
-        statement: would mend it; empty where no statement does.
+        name: a stable name of a few words.
+        count: of rows, windows or records; None if nothing is counted.
+        statement: a statement that would help; empty if there is none.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Finding:
 
 
 def why_no_rows(context: Context, statement: ast.WhyNoRows) -> Listing:
-    """The findings about a query, or about all queries that write a source, and about what they wait for upstream.
+    """The findings about a query, or about all queries that write a source, and about the queries upstream of them.
 
     Raises:
-        StatementError: there is neither a query nor a source of that name.
+        StatementError: no query and no source has this name.
     """
     catalog = context.catalog
     name = statement.name
@@ -130,7 +130,7 @@ def _of_query(context: Context, entry: QueryEntry, seen: set[str]) -> list[Findi
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A query that is looked at."""
+    """A query that is examined."""
 
     context: Context
     entry: QueryEntry
@@ -138,7 +138,7 @@ class _Case:
     lines: list[Line]
 
     def again(self, change: Callable[[ast.Query], ast.Query] = lambda query: query) -> str:
-        """Statements that make the query again, reading its inputs from their beginnings, with something changed."""
+        """Statements that create the query again with a change, so that it reads its inputs from their beginning."""
         statement = parse_statement(self.entry.statement.rstrip().rstrip(";"))
         if not isinstance(statement, ast.CreateAsSelect | ast.InsertSelect):
             return ""

@@ -1,4 +1,4 @@
-"""What every node of the tree is, and the types of columns, which all other forms name."""
+"""`Node`, the base of every form of the tree, and the types of columns, which the other forms use."""
 
 from __future__ import annotations
 

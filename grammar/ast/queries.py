@@ -1,7 +1,4 @@
-"""Expressions, and the queries which hold them.
-
-An expression can hold a query (``IN (SELECT ..)``), so the two stand in one file.
-"""
+"""Expressions and queries: an expression can hold a query (``IN (SELECT ..)``), so both are in one file."""
 
 from __future__ import annotations
 
@@ -25,14 +22,14 @@ class BooleanLiteral(Node):
 
 @dataclass(frozen=True, slots=True)
 class IntegerLiteral(Node):
-    """An integer within int64; INTEGER if it fits int32, else BIGINT.  A minus sign is folded in."""
+    """An integer within int64; INTEGER if it fits int32, else BIGINT.  ``value`` includes a minus sign."""
 
     value: int
 
 
 @dataclass(frozen=True, slots=True)
 class DecimalLiteral(Node):
-    """``1.50`` or ``DECIMAL '1.50'``: the digits as written, a minus sign folded in."""
+    """``1.50`` or ``DECIMAL '1.50'``.  ``text`` has the digits as written, with a minus sign if there is one."""
 
     text: str
 
@@ -82,7 +79,12 @@ class Subscript(Node):
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall(Node):
-    """``name(arguments)``; ``COUNT(*)`` is ``COUNT`` with no argument and ``star``.  ``distinct``: ``SUM(DISTINCT x)``."""
+    """``name(arguments)``.
+
+    Attributes:
+        star: ``COUNT(*)``, which has no arguments.
+        distinct: ``SUM(DISTINCT x)``.
+    """
 
     name: str
     arguments: tuple[Expression, ...]
@@ -98,7 +100,7 @@ class Lambda(Node):
 
 @dataclass(frozen=True, slots=True)
 class Negate(Node):
-    """Unary minus over anything but a number literal (there it is folded into the literal)."""
+    """Unary minus.  Before a number literal the minus is part of the literal, and there is no `Negate`."""
 
     operand: Expression
 
@@ -169,7 +171,7 @@ class Like(Node):
 
 @dataclass(frozen=True, slots=True)
 class Case(Node):
-    """``CASE [operand] WHEN .. THEN .. [ELSE ..] END``: simple with an operand, searched without."""
+    """``CASE [operand] WHEN .. THEN .. [ELSE ..] END``.  Without an operand each WHEN is a condition of its own."""
 
     operand: Expression | None
     branches: tuple[tuple[Expression, Expression], ...]
@@ -199,7 +201,7 @@ class StructConstructor(Node):
 
 @dataclass(frozen=True, slots=True)
 class AtTimeZone(Node):
-    """``e AT TIME ZONE 'z'``: parses, refused later by name."""
+    """``e AT TIME ZONE 'z'``.  It is parsed so that the analysis can refuse it by name."""
 
     operand: Expression
     zone: Expression
@@ -207,18 +209,14 @@ class AtTimeZone(Node):
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Node):
-    """``?`` or ``$name``: a value that is given beside the text.  The first ``?`` of a text is called ``1``.
-
-    It stands where an expression can, and, until values are given (`parameters.with_values`), in some fields that hold
-    numbers and texts: `parameters.PLAIN` lists them.
-    """
+    """``?`` or ``$name``: a value that the caller gives beside the text.  The first ``?`` of a text has the name ``1``."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarSubquery(Node):
-    """``(SELECT ..)`` where a value stands."""
+    """``(SELECT ..)`` used as a value."""
 
     query: AnyQuery
 
@@ -241,7 +239,7 @@ class Exists(Node):
 
 @dataclass(frozen=True, slots=True)
 class OrderItem(Node):
-    """One expression of ORDER BY.  ``nulls`` is None where the text does not say."""
+    """One expression of ORDER BY.  ``nulls`` is None if the text does not say where nulls come."""
 
     expression: Expression
     descending: bool = False
@@ -258,7 +256,7 @@ class FrameBound(Node):
 
 @dataclass(frozen=True, slots=True)
 class Frame(Node):
-    """``ROWS|RANGE BETWEEN start AND end``; ``end`` is the current row where the text gives one bound only."""
+    """``ROWS|RANGE BETWEEN start AND end``.  If the text gives one bound only, ``end`` is the current row."""
 
     unit: Literal["ROWS", "RANGE"]
     start: FrameBound
@@ -384,7 +382,7 @@ class Window(Node):
 
 @dataclass(frozen=True, slots=True)
 class Query(Node):
-    """A SELECT with the clauses that a query over streams can have, whether it runs for ever or is answered once."""
+    """A SELECT whose clauses are all allowed over streams; it may run for ever or be answered once."""
 
     select: tuple[SelectItem, ...]
     source: SourceRef
@@ -412,7 +410,9 @@ FromItem = SourceRef | SubqueryRef
 
 @dataclass(frozen=True, slots=True)
 class TableJoin(Node):
-    """A join of a SELECT that is answered once; exactly one of ``on`` and ``using`` is set, but for CROSS."""
+    """A join of a SELECT that is answered once.  Exactly one of ``on`` and ``using`` is set, except for CROSS, which has
+    neither.
+    """
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL", "CROSS"]
     source: FromItem
@@ -422,7 +422,7 @@ class TableJoin(Node):
 
 @dataclass(frozen=True, slots=True)
 class Select(Node):
-    """``SELECT ..`` up to HAVING, as a part of a `TableQuery`."""
+    """``SELECT ..`` up to HAVING: one part of a `TableQuery`."""
 
     select: tuple[SelectItem, ...]
     source: FromItem | None = None
@@ -459,7 +459,9 @@ class CommonTable(Node):
 
 @dataclass(frozen=True, slots=True)
 class TableQuery(Node):
-    """A query with clauses that only an answer has which comes once: it cannot be persistent or pushed."""
+    """A query with clauses that need a finished input (ORDER BY, WITH, UNION ..): it can be neither persistent nor
+    pushed.
+    """
 
     body: QueryBody
     common_tables: tuple[CommonTable, ...] = ()

@@ -1,4 +1,4 @@
-"""Statements: what a script is a sequence of."""
+"""The statements of a script."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class CreateSource(Node):
 
 @dataclass(frozen=True, slots=True)
 class CreateFrom(Node):
-    """``CREATE STREAM|TABLE [IF NOT EXISTS] name FROM 'file' WITH (properties)``: columns and rows are those of the file."""
+    """``CREATE STREAM|TABLE [IF NOT EXISTS] name FROM 'file' WITH (properties)``: the file gives the columns and the
+    rows.
+    """
 
     kind: SourceKind
     name: str
@@ -70,7 +72,7 @@ class InsertSelect(Node):
 
 @dataclass(frozen=True, slots=True)
 class InsertValues(Node):
-    """``columns`` is empty when the statement names none."""
+    """``columns`` is empty if the statement lists none."""
 
     target: str
     columns: tuple[str, ...]
@@ -147,9 +149,10 @@ class Describe(Node):
 
 @dataclass(frozen=True, slots=True)
 class Explain(Node):
-    """``EXPLAIN query-or-statement`` or ``EXPLAIN [ANALYZE] id``: exactly one is set.
+    """``EXPLAIN query-or-statement`` or ``EXPLAIN [ANALYZE] id``.
 
-    ``analyze`` is only said of an id: with what each operator has done so far.
+    Exactly one of ``statement`` and ``query_id`` is set.  ``analyze`` (with an id only) adds what each operator has done
+    so far.
     """
 
     statement: Statement | None = None

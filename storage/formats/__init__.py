@@ -30,15 +30,15 @@ __all__ = [
 
 
 def make_serde(name: str, options: SerdeOptions, registry: SchemaRegistry | None = None) -> Serde:
-    """The serde of a format for one side of a source.
+    """The serde of a format, for the key or the value of a source.
 
     Args:
         name: the format, in any case.
-        registry: where AVRO, PROTOBUF and JSON_SR find and put schemas.
+        registry: where AVRO, PROTOBUF and JSON_SR find and register schemas.
 
     Raises:
-        StatementError: there is no such format, it needs a registry or a package that is not there, or an option is wrong.
-        InternalError: ARROW values have no serde: the log keeps their columns.
+        StatementError: there is no such format, it needs a registry or a package that is missing, or an option is wrong.
+        InternalError: ARROW values have no serde, since the log keeps their columns.
     """
     traits = format_traits(name)
     wrap = options.wrap

@@ -1,6 +1,6 @@
-"""The key of an ARROW topic: KAFKA's encoding for a single primitive, JSON for everything else.
+"""The keys of ARROW topics: KAFKA's encoding for a single primitive, JSON for everything else.
 
-ARROW values need no serde, they are stored as columns; keys are bytes in every topic, since they place the record.
+ARROW values are stored as columns and need no serde.  Keys are bytes in every topic, since they choose the partition.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .traits import KAFKA_TYPES
 
 
 class ArrowKeySerde:
-    """The ARROW format of keys."""
+    """The serde of ARROW keys."""
 
     def __init__(self) -> None:
         self._single = KafkaSerde()

@@ -1,6 +1,6 @@
 """AVRO: Avro's binary encoding after the header with the schema's id.
 
-`avro_schema` says how types correspond.  fastavro encodes and decodes; it is imported when the format is first used.
+`storage/schemas/avro.py` maps the types.  fastavro encodes and decodes; it is imported when the format is first used.
 """
 
 from __future__ import annotations
@@ -198,13 +198,13 @@ def _mend_defaults(schema: Any) -> None:
 
 
 class _AvroWriter:
-    """Makes of values of rows what fastavro writes with a given schema."""
+    """Converts values of rows into what fastavro writes with a given schema."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
 
     def adapt(self, schema: Any, type_: Any, namespace: str) -> Convert:
-        """The conversion of values of an Arrow type.
+        """A function that converts values of an Arrow type.
 
         Raises:
             StatementError: the schema cannot hold the type.

@@ -1,9 +1,9 @@
-"""Avro records of plain fields, all records of a batch at once.
+"""Avro records of plain fields, decoded and encoded for all records of a batch at once.
 
-A record whose fields are null, boolean, int, long, float, double, bytes or string, or a union of null and one of these, has
-no nesting, so NumPy can walk all records of a batch together, field by field: where each record's next field begins is an
-array of positions.  What is unusual about single records (a length that reaches beyond the end, a varint that is too long,
-a branch that does not exist) is not judged here: such rows are given back, to be read one by one.
+A plain field is null, boolean, int, long, float, double, bytes or string, or a union of null and one of these.  A record
+of plain fields has no nesting, so NumPy walks all records of a batch together, field by field, with an array of the
+positions at which each record's next field begins.  Rows with anything unusual (a length beyond the end, a varint that is
+too long, an unknown branch) are not judged here: they are returned, and the caller reads them one by one.
 """
 
 from __future__ import annotations
@@ -36,15 +36,21 @@ _LOGICAL: Final[dict[tuple[str, str], Any]] = {
     ("long", "timestamp-millis"): pa.timestamp("ms"),
 }
 _JUDGED_ONE_BY_ONE: Final = ("decimal", "time-millis")
-"""Logical types whose values need more than a look at their bytes."""
+"""Logical types whose values need more than their bytes."""
 _VARINT_BYTES_MAX: Final = 10
 _PADDING: Final = 16
-"""Bytes behind the last record that a field at its very end may look at."""
+"""Bytes added after the last record, so that reading its last field never goes beyond the buffer."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainField:
-    """A field of a record: its primitive type, the place of null in its union (None: it is no union), its Arrow type."""
+    """A plain field of a record.
+
+    Attributes:
+        kind: its primitive type.
+        null: the place of null in its union; None if the field is not a union.
+        type: its Arrow type.
+    """
 
     name: str
     kind: str
@@ -53,7 +59,7 @@ class PlainField:
 
 
 def plain_fields(schema: Any) -> list[PlainField] | None:
-    """The fields of a record schema, or None if one of them is not plain (or it is no record)."""
+    """The fields of a record schema; None if it is no record, or one of its fields is not plain."""
     if not isinstance(schema, dict) or schema.get("type") != "record" or not schema["fields"]:
         return None
     fields = []
@@ -75,15 +81,16 @@ def plain_fields(schema: Any) -> list[PlainField] | None:
 
 
 def readable(fields: Sequence[PlainField], wanted: pa.Schema) -> bool:
-    """Whether every wanted column is a field of the same name and type, so that nothing has to be coerced."""
+    """Whether each wanted column has a field of the same name and type, so that no value has to be converted."""
     types = {field.name: field.type for field in fields}
     return len(types) == len(fields) and all(types.get(column.name) == column.type for column in wanted)
 
 
 def source_fields(fields: Sequence[PlainField], wanted: pa.Schema) -> list[str | None] | None:
-    """The field that each wanted column is read from: of its exact name, else of its name in any case, else none.
+    """The field from which each wanted column is read: the one with its exact name, else with its name in any case, else
+    None.
 
-    None if a field would be read for two columns.
+    None as a whole if one field would be read for two columns.
     """
     exact = {field.name for field in fields}
     upper = {field.name.upper(): field.name for field in reversed(fields)}
@@ -93,7 +100,7 @@ def source_fields(fields: Sequence[PlainField], wanted: pa.Schema) -> list[str |
 
 
 def writable(fields: Sequence[PlainField], columns: pa.Schema) -> bool:
-    """Whether the columns are the record's fields, in its types."""
+    """Whether the columns are exactly the record's fields, in its types."""
     types = {column.name: column.type for column in columns}
     return (
         len(types) == len(columns) == len(fields)
@@ -105,9 +112,11 @@ def writable(fields: Sequence[PlainField], columns: pa.Schema) -> bool:
 def read_columns(
     fields: Sequence[PlainField], wanted: pa.Schema, content: Bytes, begins: Int64s, ends: Int64s
 ) -> tuple[list[Any], Bools] | None:
-    """The wanted columns of records at ``content[begins:ends]``, and bool[n]: rows to be read in another way.
+    """Decode the wanted columns of the records at ``content[begins:ends]``.
 
-    None if that holds for all rows (a text among them is no UTF-8).
+    Returns:
+        the columns, and bool[n] for rows that must be read one by one.  None if that is so for all rows (for example if a
+        text is not UTF-8).
     """
     data = np.concatenate((content, np.zeros(_PADDING, np.uint8)))
     at = begins.astype(np.int64)
@@ -203,7 +212,7 @@ def _varints(data: Bytes, at: Int64s, odd: Bools, null: Bools) -> tuple[Int64s, 
 
 @dataclass(slots=True)
 class _Piece:
-    """What one field puts into each record: ``null`` rows put in nothing but the branch."""
+    """The bytes that one field adds to each record.  Rows where ``null`` is set add the branch only."""
 
     field: PlainField
     null: Bools
@@ -216,7 +225,7 @@ class _Piece:
 
 
 def write_columns(fields: Sequence[PlainField], columns: Sequence[Any], names: Sequence[str], header: bytes) -> Any | None:
-    """binary[n]: the records, each behind the header; None if a column has a null that its field cannot hold."""
+    """binary[n]: the records, each after ``header``.  None if a column has a null that its field cannot hold."""
     by_name = dict(zip(names, columns, strict=True))
     count = len(columns[0])
     pieces = []

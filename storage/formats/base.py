@@ -1,7 +1,7 @@
-"""The contract of value formats: bytes <-> Arrow columns, a batch at a time.
+"""The contract of formats: bytes <-> Arrow columns, a batch at a time.
 
-A format knows Arrow types only (they carry all of SQL's types).  A record that cannot be decoded fails as a whole, with
-a reason; the others of its batch are not affected.  A null value (tombstone) decodes to nulls in every column.
+A format knows Arrow types only; each SQL type has one.  A record that cannot be decoded fails as a whole, with a reason,
+and does not affect the other records of its batch.  A null value (tombstone) decodes to nulls in every column.
 """
 
 from __future__ import annotations
@@ -17,52 +17,57 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Records of a batch that could not be converted: int64 row numbers, ascending, and one reason each."""
+    """Records of a batch that could not be converted.
+
+    Attributes:
+        rows: int64[k], ascending row numbers.
+        reasons: one for each.
+    """
 
     rows: npt.NDArray[np.int64]
     reasons: tuple[str, ...]
 
 
 class Decoded(NamedTuple):
-    """One array per field of the schema, as long as the input.  Malformed rows are null in all of them."""
+    """Decoded records.  ``columns`` has an array[n] per field of the schema; malformed rows are null in all of them."""
 
     columns: tuple[Any, ...]
     nulls: npt.NDArray[np.bool_] | None
-    """bool[n]: the record stands for null (null bytes, JSON ``null``, an empty payload where the format says so)."""
+    """bool[n]: the record stands for null (null bytes, JSON ``null``, an empty payload in some formats)."""
     malformed: Malformed | None
 
 
 class Encoded(NamedTuple):
-    """binary[n]; null where ``absent`` was set and where a row is malformed."""
+    """Encoded records: binary[n], null where ``absent`` was set and where a row is malformed."""
 
     data: Any
     malformed: Malformed | None
 
 
 class Serde(Protocol):
-    """A format, set up for the key or the value of one source."""
+    """A format, configured for the key or the value of one source."""
 
     def decode(self, data: Any, schema: pa.Schema) -> Decoded:
-        """binary[n] -> columns; ``schema`` may name fewer fields than the records hold."""
+        """Decode binary[n] into columns.  ``schema`` may name fewer fields than the records have."""
         ...
 
     def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
-        """Columns -> binary[n]; ``absent`` marks rows that become null (tombstones, null keys)."""
+        """Encode columns into binary[n].  Rows where ``absent`` is set (tombstones, null keys) become null."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SerdeOptions:
-    """What a statement says about the format of one side.
+    """What a statement says about the format of a key or value.
 
     Attributes:
         is_key: key or value.
-        wrap: whether a single column stands inside an object; None is the format's default (keys bare, values wrapped).
+        wrap: whether a single column is inside an object; None is the format's default (keys bare, values wrapped).
         delimiter: DELIMITED's, one character.
-        topic: for the schema registry's subject ``<topic>-key`` or ``<topic>-value``.
-        schema_id: a fixed schema of the registry, or None.
-        full_name: the record's full name (AVRO) or the message's (PROTOBUF), or None.
-        properties: whatever else the format knows.
+        topic: gives the subjects ``<topic>-key`` and ``<topic>-value`` of the schema registry.
+        schema_id: a fixed schema of the registry; None uses the subject's.
+        full_name: the full name of the record (AVRO) or of the message (PROTOBUF); None is the default name.
+        properties: further options of the format.
     """
 
     is_key: bool = False

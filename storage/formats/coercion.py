@@ -37,7 +37,7 @@ _DAYS_OR_MS = (pa.date32(), pa.time32("ms"))
 
 
 def coercion(written: Any, wanted: Any) -> Coerce | None:
-    """What turns values of rows of one Arrow type into those of another; None: nothing is to be done.
+    """A function that converts values of one Arrow type to another; None if they need no conversion.
 
     Raises:
         ValueError: the types do not go together.
@@ -102,7 +102,7 @@ def _to_text(written: Any) -> Coerce | None:
 
 
 def struct_coercion(written: list[Any], wanted: list[Any]) -> Coerce:
-    """The same for structs, given by their fields.
+    """A function that converts structs, given by their fields; None if they need no conversion.
 
     Raises:
         ValueError: a field's types do not go together.

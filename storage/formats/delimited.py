@@ -1,16 +1,16 @@
-r"""DELIMITED: one line of comma-separated values per record.
+"""DELIMITED: one line of comma-separated values per record.
 
-Reading follows commons-csv's default format: a value may stand in double quotes, doubled inside; blanks count unless
-they follow a closing quote; empty lines before the record and all lines after it are ignored.  The number of values
-must be that of the columns.  Nothing is null; an empty pair of quotes is an empty STRING or BYTES, and null for other types.
+Reading follows commons-csv's default format.  A value may be in double quotes, with quotes inside doubled.  Blanks count
+unless they follow a closing quote.  Empty lines before the record and all lines after it are ignored.  The number of
+values must be that of the columns.  An empty value is null; a pair of quotes with nothing inside is an empty STRING or
+BYTES, and null for other types.
 
-Writing quotes a value only if it must: it holds the delimiter, a quote or a line end, begins with a character up to
-``#`` or ends with one up to the space; the first value of a line also when it begins with anything but a letter or
-digit of ASCII (hence ``"-1"``), or is empty.  Null is written as nothing, and so, as commons-csv does, is an empty text
-that is not the first value: it comes back as null.
+Writing quotes a value if it holds the delimiter, a quote or a line end, begins with a character up to ``#``, or ends with
+one up to the space.  The first value of a line is also quoted if it is empty or begins with anything but a letter or
+digit of ASCII (hence ``"-1"``).  Null is written as nothing, and so is (as in commons-csv) an empty text that is not the
+first value, which therefore reads back as null.
 
-BYTES are base64; DATE is days, TIME and TIMESTAMP milliseconds; doubles have Java's notation; decimals all their
-digits.
+BYTES are base64; DATE is days, TIME and TIMESTAMP milliseconds; doubles are in Java's notation; decimals have all digits.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NAMED_DELIMITERS = {"SPACE": " ", "TAB": "\t"}
 
 
 def delimiter_of(text: str) -> str:
-    """The delimiter that a statement's KEY_DELIMITER or VALUE_DELIMITER means: one character, SPACE or TAB.
+    """The delimiter that KEY_DELIMITER or VALUE_DELIMITER means: one character, or the word SPACE or TAB.
 
     Raises:
         StatementError: it is empty, blank or longer.
@@ -65,10 +65,11 @@ def delimiter_of(text: str) -> str:
 
 
 def split_record(text: str, delimiter: str) -> list[str | None]:
-    """The values of the first record of a text: None where there is nothing, an empty text only for an empty pair of quotes.
+    """The values of the first record of a text.  An empty value is None; only a pair of quotes with nothing inside is
+    ``""``.
 
     Raises:
-        ValueError: there is none, a quote is not closed, or something other than the delimiter follows a closing quote.
+        ValueError: there is no record, a quote is not closed, or a closing quote is not followed by the delimiter.
     """
     start = 0
     while start < len(text) and text[start] in "\r\n":
@@ -145,7 +146,7 @@ class DelimitedSerde:
         return Decoded(merged, or_none(null), malformed(bad))
 
     def decode_slow(self, data: Any, schema: pa.Schema) -> Decoded:
-        """The rule, record by record; `decode` gives the same, sooner."""
+        """Decode record by record.  This is the definition; `decode` gives the same, faster."""
         parsers = [text_parser(field.type) for field in schema]
         blobs = binary_array(data).to_pylist()
         rows: list[Sequence[Any]] = []
@@ -214,10 +215,9 @@ class DelimitedSerde:
 
 
 class _FastDecoder:
-    """Column by column, for records without quotes and line ends whose values have their usual form.
+    """Decodes column by column the records that have no quotes and line ends and whose values have their usual form.
 
-    Everything else is left to `DelimitedSerde.decode_slow`: a record is either converted here exactly as there, or
-    left.
+    It leaves every other record to `DelimitedSerde.decode_slow`.
     """
 
     _USUAL: ClassVar[dict[Any, str | None]] = {
@@ -235,7 +235,7 @@ class _FastDecoder:
         self._delimiter = delimiter
 
     def decode(self, array: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], npt.NDArray[np.bool_]] | None:
-        """Columns, null where a record is null or left, and which are left; None if it cannot help at all."""
+        """The columns, null where a record is null or left, and bool[n] of the rows left.  None if it can decode nothing."""
         if len(array) < 32 or not len(schema) or any(field.type not in self._USUAL for field in schema):
             return None
         try:

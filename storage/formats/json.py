@@ -1,7 +1,7 @@
 """JSON: one document per record.
 
-A value's columns are the fields of an object, or, unwrapped, the document is the one column.  ``null`` and a document
-of nothing but blanks stand for null.  `json_reader` says what values mean, `json_writer` how they are written.
+A value's columns are the fields of an object; unwrapped, the document is the one column.  ``null`` and a document of
+blanks only mean null.  `json_reader` defines what values mean, `json_writer` how they are written.
 """
 
 from __future__ import annotations
@@ -34,27 +34,23 @@ from .values import (
 )
 
 _BLOCK_ROWS = 2_048
-"""Rows decoded at once: an odd record slows only its block down, and a block's fixed cost (a few microseconds)
-vanishes.
-"""
+"""Rows decoded at once.  An odd record slows down only its block, and the fixed cost of a block is a few microseconds."""
 
 _PLAIN_ROWS = 32_768
-"""Rows of plain objects that the compiled reader is given at once, and that a block has then."""
+"""Rows of plain objects per call of the compiled reader, and then per block."""
 
 _PLAIN_ROWS_MIN = 64
-"""Fewer are not worth a block of their own, where an odd record follows them."""
+"""If an odd record comes within fewer rows than this, the compiled reader is not worth a block of its own."""
 
 _SHAPES_MAX = 8
-"""Shapes kept per serde: producers of one topic differ little, and a search through many would cost more than it
-saves.
-"""
+"""Shapes kept per serde.  Producers of one topic differ little, and searching many shapes would cost more than it saves."""
 
 
 class JsonSerde:
     """The JSON format.
 
     Args:
-        wrap: whether a single column stands inside an object; several always do.
+        wrap: whether a single column is inside an object; several columns always are.
     """
 
     def __init__(self, wrap: bool = True) -> None:
@@ -110,7 +106,7 @@ class JsonSerde:
         return (rows, Decoded(tuple(columns), None, None)) if rows >= min(_PLAIN_ROWS_MIN, len(array)) else (0, None)
 
     def decode_slow(self, data: Any, schema: pa.Schema) -> Decoded:
-        """The rule, record by record; `decode` gives the same, sooner."""
+        """Decode record by record.  This is the definition; `decode` gives the same, faster."""
         return decode_rows(binary_array(data).to_pylist(), schema, self._row_reader(schema))
 
     def _row_reader(self, schema: pa.Schema) -> Any:

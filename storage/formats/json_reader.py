@@ -32,12 +32,12 @@ from ..values.texts import check_date, check_time, parse_base64, text_parser
 from ..values.type_names import type_name
 
 Reader = Callable[[Any], Any]
-"""Takes a parsed JSON value that is not null; raises `ValueError`."""
+"""A function that takes a parsed JSON value, never null, and raises `ValueError`."""
 
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 _INTEGER_DIGITS_MAX = 4_000
-"""Python refuses longer integers by default; they are kept as decimals."""
+"""Python refuses to parse longer integers by default; they are kept as decimals."""
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -52,7 +52,7 @@ _DECODER = json.JSONDecoder(parse_float=Decimal, parse_int=_integer, parse_const
 
 
 def parse_json(blob: bytes) -> Any:
-    """A parsed document; fractions are `Decimal` with all their digits.  Nothing but blanks gives None.
+    """Parse a document.  Fractions become `Decimal` with all their digits.  A document of blanks only is None.
 
     Raises:
         ValueError: it is not UTF-8 or not JSON.
@@ -73,7 +73,7 @@ def parse_json(blob: bytes) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """Compact JSON text of a parsed value, digits kept."""
+    """The compact JSON text of a parsed value, with all digits."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, dict):
@@ -84,7 +84,7 @@ def json_text(value: Any) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a parsed value is, for messages."""
+    """What kind of value a parsed value is, for messages."""
     if isinstance(value, bool):
         return "a boolean"
     kinds = {dict: "an object", list: "an array", str: "a text", int: "a number", Decimal: "a number"}
@@ -96,7 +96,7 @@ def _mismatch(value: Any, type_: Any) -> NoReturn:
 
 
 def reader(type_: Any) -> Reader:
-    """The reader of a type."""
+    """A function that reads parsed JSON values as values of an Arrow type."""
     if pa.types.is_decimal(type_):
         return _decimal_reader(type_)
     if pa.types.is_map(type_):
@@ -206,7 +206,7 @@ def _map_reader(type_: Any) -> Reader:
 
 
 def struct_reader(fields: Any) -> Callable[[Any], dict[str, Any]]:
-    """The reader of an object, from a struct type or a schema: all its fields, in order."""
+    """A function that reads a JSON object as all fields of a struct type or schema, in order."""
     readers = [(field.name, reader(field.type)) for field in fields]
 
     def read(value: Any) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""JSON decoding at speed: msgspec decoders made for the shape that records are seen to have.
+"""Fast JSON decoding: msgspec decoders made for the shapes that records turn out to have.
 
-A record mostly has the keys of the record before it, and values of the usual kind.  From one sample record a *shape* is
-derived: a msgspec type that accepts only objects with exactly known keys and values that need no coercion.  Whatever a
-shape accepts has the meaning `json_reader` gives it; whatever it refuses (another key, a number as text, a fraction
-for an INTEGER, a key twice in different cases) is left to `json_reader`.  So there is one meaning and two speeds; a
-property test holds them together.
+Most records have the keys of the record before, and values of the usual kind.  From one sample record a *shape* is
+derived: a msgspec type that accepts only objects with exactly these keys and with values that need no conversion.  What a
+shape accepts means what `json_reader` says; what it refuses (another key, a number as text, a fraction for an INTEGER, a
+key twice in different cases) is left to `json_reader`.  So there is one meaning at two speeds, and a property test
+compares them.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _USUAL: dict[Any, Any] = {
 }
 
 REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)
-"""What a shape raises for a record that it leaves to the slow reader."""
+"""What a shape raises for a record that it leaves to `json_reader`."""
 
 
 class Shape:
     """A decoder for one shape of records.
 
     Attributes:
-        lines: the records are objects, so that `decode_lines` may be used (see `json.JsonSerde`).
-        plain: the keys of objects of numbers, texts and booleans, with the columns that they stand for, None where for none;
+        lines: the records are objects, so `decode_lines` may be used (see `json.JsonSerde`).
+        plain: for shapes of objects of numbers, texts and booleans: each key with its column (None if it has none);
             None for other shapes.
     """
 
@@ -66,12 +66,12 @@ class Shape:
         """One record; None for ``null``.  Raises: `REFUSED`."""
 
     def decode_lines(self, buffer: Any) -> list[Any]:
-        """All records of a buffer, one a line.  Raises: `REFUSED`."""
+        """Decode a buffer with one record per line.  Raises: `REFUSED`."""
         result: list[Any] = self._line_decoder.decode_lines(buffer)
         return result
 
     def columns(self, records: Sequence[Any]) -> list[list[Any]]:
-        """The values of rows by column, of records that are not None.  Raises: `REFUSED`."""
+        """The values of decoded records by column; no record may be None.  Raises: `REFUSED`."""
         if self.lines:
             found = [list(map(getter, records)) for getter in self._getters]
         else:

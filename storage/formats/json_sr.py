@@ -1,6 +1,6 @@
 """JSON_SR: a JSON document after the header with the id of its JSON Schema.
 
-Documents are read as JSON is (`json_reader`), whatever their schema says; the schema is for others, and for inference.
+Documents are read as in JSON (`json_reader`), whatever their schema says.  The schema serves other readers and inference.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class JsonSchemaSerde:
         self._written: tuple[pa.Schema, bytes, tuple[tuple[str, str], ...]] | None = None
 
     def schema_of(self, schema: pa.Schema) -> SchemaText:
-        """The JSON Schema that the columns give."""
+        """The JSON Schema for the columns."""
         tree = json_schema(schema, self._wrap or len(schema) != 1)
         return SchemaText("JSON", json.dumps(tree, separators=(",", ":")))
 
     def register(self, schema: pa.Schema) -> int:
-        """The id of the schema that records with these columns are written with; registered if it is not fixed.
+        """The id of the schema with which records of these columns are written; it is registered unless it is fixed.
 
         Raises:
-            StatementError: the registry does not take it.
+            StatementError: the registry refuses it.
         """
         if self._options.schema_id is not None:
             return self._options.schema_id

@@ -1,8 +1,8 @@
-"""JSON texts of whole columns, put together by Arrow: each value becomes a text, each record a join of texts.
+"""JSON texts of whole columns, built by Arrow: each value becomes a text, each record a join of texts.
 
-Numbers have Java's notation (``1.0E10``); decimals stand without exponent and with all digits of their scale; NaN and
-the infinities are texts, as there is no number for them; BYTES are base64; DATE is days, TIME and TIMESTAMP
-milliseconds. A MAP whose keys are no STRINGs is an array of ``[key, value]`` pairs.
+Numbers are in Java's notation (``1.0E10``).  Decimals have no exponent and all digits of their scale.  NaN and the
+infinities are texts, since JSON has no numbers for them.  BYTES are base64; DATE is days, TIME and TIMESTAMP
+milliseconds.  A MAP whose keys are not STRING is an array of ``[key, value]`` pairs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def json_column(column: Any) -> Any:
 
 
 def json_objects(names: Sequence[str], columns: Sequence[Any], count: int) -> Any:
-    """string[n]: one object per row."""
+    """string[n]: one JSON object per row, from columns of values."""
     if not names:
         return pa.array(["{}"] * count, pa.string())
     befores = [(("," if i else "{") + quoted(name) + ":").encode() for i, name in enumerate(names)]
@@ -51,7 +51,7 @@ def json_objects(names: Sequence[str], columns: Sequence[Any], count: int) -> An
 
 
 def objects_of_texts(names: Sequence[str], texts: Sequence[Any], count: int) -> Any:
-    """string[n]: one object per row, of columns of JSON texts."""
+    """string[n]: one JSON object per row, from columns of JSON texts."""
     pieces: list[Any] = []
     for i, (name, column) in enumerate(zip(names, texts)):
         pieces += [("," if i else "{") + quoted(name) + ":", column]
@@ -59,7 +59,7 @@ def objects_of_texts(names: Sequence[str], texts: Sequence[Any], count: int) -> 
 
 
 def quoted(text: str) -> str:
-    """A JSON text literal."""
+    """A text as a JSON string."""
     return msgspec.json.encode(text).decode("utf-8")
 
 
@@ -84,10 +84,10 @@ def _primitive(array: Any) -> Any:
 
 
 def string_texts(array: Any) -> Any:
-    """Each text as a JSON literal; null stays.
+    r"""Each text as a JSON string; null stays null.
 
     >>> string_texts(pa.array(["a", 'say "b"'])).to_pylist()
-    ['"a"', '"say \\\\"b\\\\""']
+    ['"a"', '"say \\"b\\""']
     """
     plain = pc.binary_join_element_wise('"', array, '"', "")
     special = pc.match_substring_regex(array, _MUST_ESCAPE).fill_null(False)

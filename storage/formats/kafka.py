@@ -1,15 +1,16 @@
-"""KAFKA: one primitive per record, as Kafka's own serialisers write it.
+"""KAFKA: one primitive per record, encoded as Kafka's own serialisers do.
 
 =========  ===============================================
 INTEGER    4 bytes, big endian, two's complement
-BIGINT     8 bytes, the same
+BIGINT     8 bytes, big endian, two's complement
 DOUBLE     8 bytes, IEEE 754, big endian
-STRING     UTF-8; what is no UTF-8 reads as U+FFFD
+STRING     UTF-8; invalid bytes read as U+FFFD
 BYTES      as they are
 =========  ===============================================
 
-A null value is a null record, and so is the record of a null value; the record of no column is empty.  A number of any other
-length is malformed.
+A null value is a record of null bytes, and a record of null bytes is null.  A source without columns writes empty
+records.
+A number with any other length is malformed.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from .base import Decoded, Encoded
 from .values import binary_array, binary_parts, malformed, nulls_of, or_none, plain_array, row_count, without
 
 _NUMBERS = {pa.int32().id: ">i4", pa.int64().id: ">i8", pa.float64().id: ">f8"}
-"""By the numbers of the types: a type itself is slow to hash."""
+"""Keyed by type id, since a type itself is slow to hash."""
 _TEXTS = (pa.binary().id, pa.string().id)
 
 
 class KafkaSerde:
-    """The KAFKA format; the schema has one column, or none if nothing of the records is wanted."""
+    """The KAFKA format.  The schema has one column, or none if nothing of the records is wanted."""
 
     def decode(self, data: Any, schema: pa.Schema) -> Decoded:
         """See `Serde.decode`."""

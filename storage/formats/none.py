@@ -1,4 +1,4 @@
-"""NONE: no columns.  Whatever a record holds is ignored, and null is written."""
+"""NONE: no columns.  The content of records is ignored, and null is written."""
 
 from __future__ import annotations
 

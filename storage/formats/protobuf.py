@@ -1,10 +1,10 @@
 """PROTOBUF and PROTOBUF_NOSR: protobuf's binary encoding.
 
-PROTOBUF records begin with the header of `schema_serde`, then the place of the message in its file: the number of
-indexes and the indexes, zigzag varints; ``[0]``, the first message, is the single byte ``00``.  PROTOBUF_NOSR records
-are the bare message; its schema is what the columns give.
+PROTOBUF records begin with the header of `schema_serde` and the message indexes of Confluent's wire format: their count
+and the indexes, as zigzag varints; ``[0]``, the first message, is the single byte ``00``.  PROTOBUF_NOSR records are the
+bare message, with the schema that follows from the columns.
 
-`protobuf_schema` says how types correspond.  The protobuf package is imported when the format is first used.
+`storage/schemas/protobuf.py` maps the types.  The protobuf package is imported when the format is first used.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _UINT64_TYPES = (4, 6)
 
 
 def nullable_of(options: SerdeOptions) -> Nullable:
-    """How nulls are represented, from the property ``nullable_representation`` (or ``nullableRepresentation``).
+    """The representation of nulls, from the property ``nullable_representation`` (or ``nullableRepresentation``).
 
     Raises:
         StatementError: it is neither OPTIONAL nor WRAPPER.
@@ -122,10 +122,10 @@ class BareProtobufSerde:
 
 
 def read_indexes(rest: memoryview) -> tuple[tuple[int, ...], int]:
-    """The place of the message, and how many bytes it took.
+    """The message indexes at the start of a record's content, and their length in bytes.
 
     Raises:
-        ValueError: it is cut off or absurd.
+        ValueError: they are cut off or absurd.
     """
     count, at = _read_varint(rest, 0)
     if count == 0:
@@ -140,7 +140,7 @@ def read_indexes(rest: memoryview) -> tuple[tuple[int, ...], int]:
 
 
 def index_bytes(indexes: tuple[int, ...]) -> bytes:
-    """The place of a message as bytes."""
+    """Message indexes as bytes."""
     if indexes == (0,):
         return b"\x00"
     return b"".join(map(_varint, (len(indexes), *indexes)))
@@ -174,7 +174,7 @@ def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def message_reader(messages: Messages, message: Any, schema: pa.Schema) -> Callable[[bytes], Sequence[Any]]:
-    """What reads bytes of a message as columns.
+    """A function that reads the bytes of a message as columns.
 
     Raises:
         ValueError: the types do not go together.
@@ -279,7 +279,7 @@ def _read_timestamp(value: Any) -> int:
 
 
 def message_writer(message: Any, schema: pa.Schema) -> Callable[[tuple[Any, ...]], bytes]:
-    """What writes columns as a message; fields that are no columns stay unset.
+    """A function that writes columns as a message; fields without a column stay unset.
 
     Raises:
         StatementError: the types do not go together.

@@ -1,4 +1,7 @@
-"""What a null becomes on its way through a protobuf message: proto3 has no absence for a primitive, an array or a map."""
+"""What a null reads back as after it was written to a protobuf message.
+
+proto3 cannot say that a primitive, an array or a map is absent.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,13 @@ DEFAULTS: dict[Any, Any] = {
     pa.string(): "",
     pa.binary(): b"",
 }
-"""What a primitive that was not written reads back as.  DECIMAL, DATE, TIME, TIMESTAMP and STRUCT are messages, which can
-be absent."""
+"""The value that a primitive which was not written reads back as.  DECIMAL, DATE, TIME, TIMESTAMP and STRUCT are messages,
+which can be absent.
+"""
 
 
 def read_back(column: Any, nullable: Nullable) -> Any:
-    """A column as it is after it was written with the schema that columns give, and read again.
+    """A column as it reads back after being written with the schema that follows from the columns.
 
     Args:
         nullable: how the schema represents nulls.

@@ -1,7 +1,7 @@
-"""Rows of a result as protobuf messages, as a server's protobuf answers have them.
+"""Rows of a result as protobuf messages, for the protobuf answers of a server.
 
-The schema is that of the PROTOBUF format, but a MAP is a repeated message of ``key`` and ``value``: the same bytes, and
-keys and values may have any type.
+The schema is that of the PROTOBUF format, except that a MAP is a repeated message of ``key`` and ``value``: it has the
+same bytes, and its keys and values may have any type.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .values import to_rows
 
 
 def messages_of(columns: Sequence[Any], fields: Sequence[tuple[str, Any]]) -> tuple[str, tuple[bytes, ...]]:
-    """The schema's text, and the message of each row.
+    """The text of the schema, and the message of each row.
 
     Args:
         columns: Arrow arrays.
         fields: their names and types.
 
     Raises:
-        StatementError: a name or a type has no counterpart in protobuf.
+        StatementError: protobuf has no counterpart for a name or a type.
     """
     text = proto_schema(pa.schema(list(fields)), None, maps_as_entries=True)
     entries = pa.schema([(name, _with_entries(type_)) for name, type_ in fields])

@@ -1,9 +1,10 @@
-"""What the formats of the schema registry share: records that begin with a schema's id.
+"""What AVRO, PROTOBUF and JSON_SR share: records that begin with the id of their schema.
 
-A record is ``00``, the id as 4 bytes (big endian), then what the format makes of the value (Confluent's wire format).
-Records are read with the schema they were written with, whatever it is by now; its values are promoted to the columns'
-types (`coercion`).  Records are written with one schema: a fixed one of the registry, or the one that the columns give,
-which is registered under the topic's subject.
+A record is the byte ``00``, the id as 4 bytes (big endian), then the encoded value (Confluent's wire format).  A record
+is
+read with the schema that it was written with, and its values are promoted to the columns' types (`coercion`).  Records
+are written with one schema: a fixed one of the registry, or the one that follows from the columns, which is registered
+under the topic's subject.
 """
 
 from __future__ import annotations
@@ -25,39 +26,39 @@ from .values import binary_array, binary_parts, decode_rows, encode_rows, nulls_
 Int64s = npt.NDArray[np.int64]
 
 HEADER_BYTES = 5
-"""The magic byte and the id."""
+"""The length of the magic byte and the id."""
 
 ReadRow = Callable[[memoryview], Sequence[Any] | None]
-"""What follows a record's header -> values of rows; None for null; raises `ValueError`."""
+"""Turns the bytes after a record's header into values; None for null.  Raises `ValueError`."""
 
 ReadColumns = Callable[[npt.NDArray[np.uint8], Int64s, Int64s], tuple[list[Any], npt.NDArray[np.bool_]] | None]
-"""Content, and where the records in it begin and end -> the columns, and the rows that must be read one by one."""
+"""Turns content, and the begins and ends of the records in it, into columns and the rows that must be read one by one."""
 
 WriteColumns = Callable[[Sequence[Any]], Any | None]
-"""Columns -> binary[n], headers included; None where rows must be written one by one."""
+"""Turns columns into binary[n], with headers; None if rows must be written one by one."""
 
 COLUMNWISE_ROWS_MIN = 32
-"""Below, reading and writing row by row is quicker."""
+"""With fewer rows, reading and writing row by row is faster."""
 
 WriteRow = Callable[[tuple[Any, ...]], bytes | None]
-"""Values of rows -> what follows the header; None for null; raises `ValueError`."""
+"""Turns the values of a row into the bytes after the header; None for null.  Raises `ValueError`."""
 
 
 def subject_of(topic: str, is_key: bool) -> str:
-    """The subject of a topic's keys or values."""
+    """The registry's subject of a topic's keys or values."""
     return f"{topic}-{'key' if is_key else 'value'}"
 
 
 def header(schema_id: int) -> bytes:
-    """The bytes before a value written with that schema."""
+    """The bytes before a value that is written with this schema."""
     return b"\x00" + schema_id.to_bytes(4, "big")
 
 
 def split_header(blob: bytes) -> tuple[int, memoryview]:
-    """The schema's id and what follows the header.
+    """The schema's id, and the bytes after the header.
 
     Raises:
-        ValueError: the record has none.
+        ValueError: the record has no header.
     """
     if len(blob) < HEADER_BYTES:
         raise ValueError(f"{len(blob)} bytes are too few for a schema id")
@@ -67,10 +68,10 @@ def split_header(blob: bytes) -> tuple[int, memoryview]:
 
 
 class SchemaSerde(ABC):
-    """A format whose records carry the id of their schema; subclasses say what the rest of the bytes is.
+    """A format whose records carry the id of their schema.  Subclasses define the rest of the bytes.
 
     Args:
-        wrap: whether a single column stands inside a record.
+        wrap: whether a single column is inside a record.
     """
 
     type = ""
@@ -87,37 +88,37 @@ class SchemaSerde(ABC):
 
     @abstractmethod
     def schema_of(self, schema: pa.Schema) -> SchemaText:
-        """The schema that the columns give.
+        """The schema for the columns.
 
         Raises:
-            StatementError: they cannot be expressed in this format.
+            StatementError: this format cannot express them.
         """
 
     @abstractmethod
     def reader(self, written: SchemaText, schema: pa.Schema) -> ReadRow:
-        """What reads records of a schema as columns.
+        """A function that reads records of a schema as columns, one by one.
 
         Raises:
-            ValueError: they do not go together.
+            ValueError: schema and columns do not go together.
         """
 
     @abstractmethod
     def writer(self, written: SchemaText, schema: pa.Schema) -> WriteRow:
-        """What writes columns as records of a schema.
+        """A function that writes columns as records of a schema, one by one.
 
         Raises:
-            StatementError: they do not go together.
+            StatementError: schema and columns do not go together.
         """
 
     def wrapped(self, schema: pa.Schema) -> bool:
-        """Whether the columns stand inside a record."""
+        """Whether the columns are inside a record."""
         return self._wrap or len(schema) != 1
 
     def register(self, schema: pa.Schema) -> int:
-        """The id of the schema that records with these columns are written with; registered if it is not fixed.
+        """The id of the schema with which records of these columns are written; it is registered unless it is fixed.
 
         Raises:
-            StatementError: the registry does not take it.
+            StatementError: the registry refuses it.
         """
         if self._options.schema_id is not None:
             return self._options.schema_id
@@ -200,11 +201,11 @@ class SchemaSerde(ABC):
         return tuple(columns), np.flatnonzero(odd | ~whole)
 
     def column_reader(self, written: SchemaText, schema: pa.Schema) -> ReadColumns | None:
-        """What reads many records of a schema at once; None where that cannot be done.  Raises as `reader` does."""
+        """A function that reads many records of a schema at once; None if there is none.  Raises as `reader` does."""
         return None
 
     def column_writer(self, written: SchemaText, schema: pa.Schema, prefix: bytes) -> WriteColumns | None:
-        """What writes many records at once; None where that cannot be done.  Raises as `writer` does."""
+        """A function that writes many records at once; None if there is none.  Raises as `writer` does."""
         return None
 
     def _reader_of(self, schema_id: int, schema: pa.Schema) -> ReadRow:

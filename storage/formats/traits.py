@@ -1,4 +1,4 @@
-"""What each format can do, as data: the engine's checks of statements read it."""
+"""What each format can do, as data.  The checks of statements read it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..values.type_names import type_name
 KAFKA_TYPES = (pa.int32(), pa.int64(), pa.float64(), pa.string(), pa.binary())
 
 TypeCheck = Callable[[Any], str | None]
-"""Takes an Arrow type; says what of it the format does not support, or None."""
+"""Takes an Arrow type, and returns what of it the format does not support; None if it supports all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class FormatTraits:
 
     Attributes:
         name: in upper case.
-        keys: may be the format of keys.
-        values: may be the format of values.
-        columns_max: columns of one side; None is any number.
-        wrap_settings: what WRAP_SINGLE_VALUE may be set to for a single value column.
-        wraps_value: whether a single value column stands in an object by default.  A single key column does if it must
-            (``wraps_key``).
-        wraps_key: see ``wraps_value``.
-        inference: columns can be taken from a schema registry, to which sinks register their schemas.
-        properties: what else a statement may set: ``delimiter``, ``schema_id``, ``full_name``, ``nullable_representation``.
-        inherited: the properties that a sink takes over from its source when both have the same format.
+        keys: keys may have this format.
+        values: values may have this format.
+        columns_max: of one side; None is no limit.
+        wrap_settings: the values of WRAP_SINGLE_VALUE that are allowed for a single value column.
+        wraps_value: a single value column is inside an object by default.
+        wraps_key: a single key column is always inside an object.
+        inference: columns can come from the schema registry, and sinks register their schemas there.
+        properties: further properties that a statement may set: ``delimiter``, ``schema_id``, ``full_name``,
+            ``nullable_representation``.
+        inherited: properties that a sink takes from its source if both have the same format.
         unsupported: what of an Arrow type the format does not support (`TypeCheck`).
         aggregates: the values of joined and grouped sources may have this format.
     """
@@ -154,10 +154,10 @@ def format_traits(name: str) -> FormatTraits:
 
 
 def check_columns(name: str, schema: pa.Schema, is_key: bool) -> None:
-    """Whether the format can hold these columns.
+    """Check that the format can hold these columns.
 
     Raises:
-        StatementError: says which column it cannot hold and why.
+        StatementError: it cannot; the message names the column and the reason.
     """
     traits = format_traits(name)
     side = "key" if is_key else "value"
@@ -177,7 +177,7 @@ def check_columns(name: str, schema: pa.Schema, is_key: bool) -> None:
 
 
 def check_wrapping(name: str, wrap: bool, columns: int) -> None:
-    """Whether WRAP_SINGLE_VALUE may be set so for a value of that many columns.
+    """Check that WRAP_SINGLE_VALUE may have this value for a value with so many columns.
 
     Raises:
         StatementError: it may not.

@@ -1,8 +1,7 @@
-"""Arrow columns <-> Python values of rows, for the formats that convert record by record.
+"""Arrow columns <-> Python values, for formats that convert record by record.
 
-Values of rows: DATE int (days), TIME and TIMESTAMP int (ms), DECIMAL `Decimal`, BYTES bytes, ARRAY list, MAP and STRUCT
-dict (a struct has all its fields), others as Python has them.  Integers instead of `datetime` because SQL's range of
-dates is wider than Python's.
+DATE is an int (days), TIME and TIMESTAMP an int (ms), DECIMAL a `Decimal`, BYTES bytes, ARRAY a list, MAP and STRUCT a
+dict (a struct has all its fields).  Times are integers instead of `datetime`, since SQL's dates have a wider range.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .base import Decoded, Encoded, Malformed
 
 
 def binary_array(data: Any) -> Any:
-    """Any kind of binary or string data as one `pa.BinaryArray`."""
+    """Any binary or string data as one `pa.BinaryArray`."""
     if isinstance(data, pa.ChunkedArray):
         data = data.combine_chunks()
         if isinstance(data, pa.ChunkedArray):
@@ -31,7 +30,7 @@ def binary_array(data: Any) -> Any:
 
 
 def binary_parts(array: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """int32[n + 1] and uint8: where each value of a `pa.BinaryArray` begins in the content, and the content."""
+    """The offsets of a `pa.BinaryArray`, int32[n + 1], and its content, uint8."""
     _, offsets, content = array.buffers()
     starts = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
     if not len(array):
@@ -40,7 +39,7 @@ def binary_parts(array: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint
 
 
 def without_prefix(array: Any, size: int) -> Any:
-    """A `pa.BinaryArray` without nulls, the first bytes of every value cut off (none may be shorter).
+    """A `pa.BinaryArray` without nulls, with the first bytes of every value cut off (no value may be shorter).
 
     `pyarrow.compute.binary_slice` does this, but fails in Arrow 26 ("Negative buffer resize").
     """
@@ -60,12 +59,12 @@ def plain_array(column: Any) -> Any:
 
 
 def is_nested(type_: Any) -> bool:
-    """Arrays, maps and structs are."""
+    """Whether a type is an array, a map or a struct."""
     return bool(pa.types.is_nested(type_))
 
 
 def storage_type(type_: Any) -> Any:
-    """The type with dates and times replaced by the integers that stand for them, at every depth."""
+    """The type with dates and times replaced by their integers, at every depth."""
     if pa.types.is_date32(type_) or pa.types.is_time32(type_):
         return pa.int32()
     if pa.types.is_timestamp(type_):
@@ -80,7 +79,7 @@ def storage_type(type_: Any) -> Any:
 
 
 def to_rows(column: Any) -> list[Any]:
-    """The values of rows of a column."""
+    """The Python values of a column."""
     array = plain_array(column)
     type_ = array.type
     if pa.types.is_list(type_) or pa.types.is_map(type_):
@@ -102,7 +101,7 @@ def to_rows(column: Any) -> list[Any]:
 
 
 def from_rows(values: Sequence[Any], type_: Any) -> Any:
-    """A column from values of rows.
+    """A column from Python values.
 
     Raises:
         pa.ArrowException, ValueError, TypeError, OverflowError: a value does not fit the type.
@@ -130,7 +129,7 @@ def from_rows(values: Sequence[Any], type_: Any) -> Any:
 
 
 def map_array(offsets: npt.NDArray[np.int32], keys: Any, items: Any, type_: Any, null: npt.NDArray[np.bool_]) -> Any:
-    """A map column; `pa.MapArray.from_arrays` marks a null by a null offset, which this does from a mask."""
+    """A map column with a mask of nulls; `pa.MapArray.from_arrays` can mark nulls only by null offsets."""
     marked = pa.array(offsets, mask=np.append(null, False)) if null.any() else pa.array(offsets)
     return arrow_calls.map_array(marked, keys, items, type_)
 
@@ -144,7 +143,7 @@ def nulls_of(array: Any) -> npt.NDArray[np.bool_]:
 
 
 def malformed(reasons: dict[int, str]) -> Malformed | None:
-    """Failures by row, in the form of the contract."""
+    """Reasons by row as a `Malformed`."""
     if not reasons:
         return None
     rows = sorted(reasons)
@@ -152,18 +151,18 @@ def malformed(reasons: dict[int, str]) -> Malformed | None:
 
 
 def or_none(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_] | None:
-    """The mask, or None if nothing is set."""
+    """The mask; None if nothing is set."""
     return mask if mask.any() else None
 
 
 def reason_of(error: BaseException) -> str:
-    """One line of text that names what is wrong."""
+    """One line of text that says what is wrong."""
     text = str(error).strip().splitlines()
     return text[0] if text else type(error).__name__
 
 
 BadValue = (ValueError, TypeError, OverflowError, RecursionError, ArithmeticError)
-"""What converting one record may raise because of its content; nothing wider is caught, so bugs surface elsewhere."""
+"""The errors that converting a record can raise because of its content.  Others are bugs and are not caught."""
 
 
 def decode_rows(
@@ -172,8 +171,8 @@ def decode_rows(
     """Decode record by record.
 
     Args:
-        decode_one: values in the order of the schema, or None for a record that stands for null; raises `ValueError`
-            (and what `BadValue` names) for one that is malformed.
+        decode_one: gives the values in the order of the schema, or None for a record that stands for null.  Raises
+            `ValueError` (or another of `BadValue`) for a malformed record.
     """
     count = len(blobs)
     blank: tuple[Any, ...] = (None,) * len(schema)
@@ -197,9 +196,7 @@ def decode_rows(
 
 
 def columns_of(rows: list[Sequence[Any]], schema: pa.Schema, reasons: dict[int, str]) -> tuple[Any, ...]:
-    """Columns from rows of values.  A row that Arrow refuses is added to ``reasons`` and becomes nulls in all
-    columns.
-    """
+    """Columns from rows of values.  A row that Arrow refuses gets a reason in ``reasons``, and nulls in all columns."""
     try:
         return tuple(from_rows([row[c] for row in rows], field.type) for c, field in enumerate(schema))
     except (pa.ArrowException, *BadValue):
@@ -220,7 +217,8 @@ def encode_rows(
     count: int,
     encode_one: Callable[[tuple[Any, ...]], bytes | None],
 ) -> Encoded:
-    """Encode record by record; ``encode_one`` raises `ValueError` and the like for a row that the format cannot
+    """Encode record by record.  ``encode_one`` raises `ValueError` (or another of `BadValue`) for a row that the format
+    cannot
     hold.
     """
     rows = list(zip(*map(to_rows, columns))) if columns else [()] * count
@@ -237,7 +235,7 @@ def encode_rows(
 
 
 def row_count(columns: Sequence[Any], absent: npt.NDArray[np.bool_] | None) -> int:
-    """How many rows there are to encode."""
+    """The number of rows to encode."""
     return len(columns[0]) if len(columns) else (0 if absent is None else len(absent))
 
 

@@ -1,1 +1,1 @@
-"""Schemas as contracts: the registry, compatibility, and the languages that they are written in."""
+"""Schemas: the registry, compatibility, and the schema languages Avro, protobuf and JSON Schema."""

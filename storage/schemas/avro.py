@@ -1,13 +1,16 @@
-"""Avro schemas and Arrow types.
+"""Avro schemas <-> Arrow types.
 
-Columns -> Avro: a record (``KsqlDataSourceSchema`` unless a name is given), every field optional with default null;
-the record of a STRUCT is named after the fields that lead to it, ``<record>_<FIELD>``; DECIMAL, DATE, TIME and
+Columns -> Avro: a record (``KsqlDataSourceSchema`` unless a name is given).  Every field is optional with default null.
+The record of a STRUCT has the name of the fields that lead to it, ``<record>_<FIELD>``.  DECIMAL, DATE, TIME and
 TIMESTAMP are logical types.
 
-Avro -> columns: FLOAT is DOUBLE, an enum STRING, fixed BYTES; ``[null, T]`` is T; any other union is a STRUCT with one
-field per branch, named by its type, of which one is set.  An array of Connect's map entries is a MAP.  Other logical
-types than those above are what they are without.  Recursive types are refused; fields of types that SQL has not are left
-out.
+Avro -> columns:
+
+* float is DOUBLE, an enum STRING, fixed BYTES;
+* ``[null, T]`` is T; any other union is a STRUCT with one field per branch, named by its type, of which one is set;
+* an array of Connect's map entries is a MAP;
+* a logical type other than those above counts as the type under it;
+* recursive types are refused, and fields whose types SQL lacks are left out.
 """
 
 from __future__ import annotations
@@ -48,21 +51,21 @@ _LOGICAL = {
     ("long", "timestamp-millis"): pa.timestamp("ms"),
 }
 _DECIMAL_PRECISION_DEFAULT = 64
-"""The precision of a decimal that states none, as Connect has it."""
+"""The precision of a decimal that states none, as in Connect."""
 
 Convert = Callable[[Any], Any]
 
 
 def key_full_name(source: str) -> str:
-    """The name of the record of a sink's keys: ``MY_SINK`` gives ``..MySinkKey``."""
+    """The full name of the record of a sink's keys: ``MY_SINK`` gives ``..MySinkKey``."""
     return f"{NAMESPACE}.{''.join(word.capitalize() for word in source.split('_'))}Key"
 
 
 def avro_schema(schema: pa.Schema, wrapped: bool, full_name: str | None) -> Any:
-    """The Avro schema of columns, as a JSON value.
+    """The Avro schema for columns, as a JSON value.
 
     Raises:
-        StatementError: a name or a type has no counterpart in Avro.
+        StatementError: Avro has no counterpart for a name or a type.
     """
     namespace, _, name = (full_name or DEFAULT_FULL_NAME).rpartition(".")
     if not wrapped:
@@ -115,13 +118,13 @@ def _type(type_: Any, path: tuple[str, ...], namespace: str) -> Any:
 
 
 class Names:
-    """Named types of a schema and those it refers to, by full name."""
+    """The named types of a schema and of those that it refers to, by full name."""
 
     def __init__(self) -> None:
         self.types: dict[str, Any] = {}
 
     def add(self, schema: Any, namespace: str = "") -> None:
-        """Collect the named types of a schema."""
+        """Add the named types of a schema."""
         if isinstance(schema, list):
             for branch in schema:
                 self.add(branch, namespace)
@@ -141,10 +144,10 @@ class Names:
                 self.add(kind, namespace)
 
     def find(self, name: str, namespace: str) -> tuple[Any, str]:
-        """A named type and its full name.
+        """A named type, and its full name.
 
         Raises:
-            StatementError: there is none.
+            StatementError: there is no such type.
         """
         for full in (name,) if "." in name else (f"{namespace}.{name}" if namespace else name, name):
             if full in self.types:
@@ -153,7 +156,9 @@ class Names:
 
 
 def has_weightless_items(names: Names, schema: Any, namespace: str = "") -> bool:
-    """Whether an array's items take no bytes: a few bytes could then stand for more items than memory holds."""
+    """Whether an array's items take no bytes.  Such an array is refused: a few bytes could mean more items than memory
+    holds.
+    """
     if isinstance(schema, list):
         return any(has_weightless_items(names, branch, namespace) for branch in schema)
     if isinstance(schema, str):
@@ -199,10 +204,10 @@ def full_name_of(schema: Mapping[str, Any], namespace: str) -> str:
 
 
 def parse_avro(text: str) -> Any:
-    """An Avro schema from its text, which may be the bare name of a primitive.
+    """Parse the text of an Avro schema, which may be the bare name of a primitive.
 
     Raises:
-        StatementError: it is not JSON, or not an Avro schema's.
+        StatementError: it is not JSON, or not an Avro schema.
     """
     if text.strip() in _SQL or text.strip() == "null":
         return text.strip()
@@ -215,9 +220,10 @@ def parse_avro(text: str) -> Any:
 
 
 class AvroReader:
-    """The Arrow type of an Avro schema, and what makes values of rows of what fastavro reads.
+    """The Arrow type of an Avro schema, and the conversion of the values that fastavro reads.
 
-    fastavro must have been given the schema without logical types (`without_logical_types`).
+    Trap: give fastavro the schema without logical types (`without_logical_types`), since the conversions expect plain
+    values.
     """
 
     def __init__(self, names: Names) -> None:
@@ -226,7 +232,7 @@ class AvroReader:
         self._budget = Budget()
 
     def natural(self, schema: Any, namespace: str = "") -> tuple[Any, Convert | None]:
-        """The type (None: SQL has none for it) and the conversion (None: nothing is to be done).
+        """The type (None: SQL has none for it), and the conversion of its values (None: they are right as they are).
 
         Raises:
             StatementError: the schema is recursive or uses an unknown type.
@@ -329,14 +335,14 @@ def _decimal(schema: Any) -> tuple[Any, Convert | None]:
 
 
 def decimal_of(unscaled: bytes, scale: int) -> Any:
-    """The decimal of a big-endian two's complement integer."""
+    """The decimal with these big-endian two's complement digits."""
     from decimal import Decimal
 
     return Decimal(int.from_bytes(unscaled, "big", signed=True)).scaleb(-scale, _WIDE)
 
 
 def unscaled_bytes(value: Any, scale: int) -> bytes:
-    """The shortest big-endian two's complement of a decimal without its point (`BigInteger.toByteArray`)."""
+    """The unscaled value of a decimal as the shortest big-endian two's complement (`BigInteger.toByteArray`)."""
     number = int(value.scaleb(scale, _WIDE))
     bits = number.bit_length() if number >= 0 else (number + 1).bit_length()
     return number.to_bytes(bits // 8 + 1, "big", signed=True)
@@ -417,7 +423,7 @@ def _pick_branch(fields: list[tuple[str, Convert | None, str]]) -> Convert:
 
 
 def without_logical_types(schema: Any) -> Any:
-    """The schema with logical types left out, so that fastavro gives numbers and bytes as they were written."""
+    """The schema without its logical types, so that fastavro gives numbers and bytes as they were written."""
     if isinstance(schema, list):
         return [without_logical_types(branch) for branch in schema]
     if not isinstance(schema, dict):

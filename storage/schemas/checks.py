@@ -1,7 +1,7 @@
-"""Schemas come from outside: what is no schema is refused at the door, with a reason, and costs little.
+"""Checks of schemas that come from outside: a malformed or exploding schema is refused early, with a reason.
 
-`check_avro` and `check_json` look at a parsed schema's form before anything else reads it.  `Budget` bounds what a schema
-that refers to its own parts can grow to: a record that has the next one twice doubles with every level.
+`check_avro` and `check_json` check a parsed schema's form before anything else reads it.  `Budget` bounds how large a
+schema can become when the types that it names are put in: a record that uses the next one twice doubles at every level.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _NAMED = ("record", "error", "enum", "fixed")
 
 
 class Budget:
-    """How many parts of a schema may still be looked at, named types as often as they are used."""
+    """How many more parts of a schema may be visited.  A named type counts each time it is used."""
 
     def __init__(self) -> None:
         self._left = SCHEMA_PARTS_MAX
 
     def spend(self) -> None:
-        """One part more.  Raises: StatementError."""
+        """Count one part.  Raises: StatementError, if there were too many."""
         self._left -= 1
         if self._left < 0:
             raise StatementError(f"The schema has more than {SCHEMA_PARTS_MAX} parts, each counted as often as it is used")
@@ -31,13 +31,13 @@ class Budget:
 
 @contextmanager
 def refusing_what_is_malformed(kind: str, *, reading: bool = False) -> Iterator[None]:
-    """Around work of a library, or of ours, over a schema: what it stumbles over is a fault of the schema.
+    """A context in which errors that a malformed schema causes, in a library or in our code, become a StatementError.
 
     Args:
-        reading: a plain ValueError goes through: readers of records say with it what does not go together.
+        reading: let a plain ValueError through; readers raise it for types that do not go together.
 
     Raises:
-        StatementError: for errors of looking up, converting and going too deep.
+        StatementError: for lookup errors, conversion errors and too deep recursion.
     """
     try:
         yield
@@ -59,10 +59,10 @@ def _avro_fault(what: str) -> StatementError:
 
 
 def check_avro(schema: Any, depth: int = 0) -> None:
-    """The form of an Avro schema.
+    """Check the form of an Avro schema.
 
     Raises:
-        StatementError: it is none, or nested too deeply.
+        StatementError: it is malformed or nested too deeply.
     """
     _too_deep("Avro", depth)
     if isinstance(schema, str):
@@ -133,10 +133,10 @@ _TEXTS = ("$ref", "title", "connect.type")
 
 
 def check_json(tree: Any, depth: int = 0) -> None:
-    """The form of the parts of a JSON Schema that are read.
+    """Check the form of those parts of a JSON Schema that Penstock reads.
 
     Raises:
-        StatementError: one is not what the specification says, or it is nested too deeply.
+        StatementError: a part does not follow the specification, or the schema is nested too deeply.
     """
     _too_deep("JSON", depth)
     if not isinstance(tree, dict):

@@ -1,12 +1,12 @@
-"""Whether a schema can follow others in a subject.
+"""Checks whether a schema is compatible with the older ones of its subject.
 
-BACKWARD asks whether the new schema reads what the old one wrote, FORWARD the reverse, FULL both.  "Reads" is:
+BACKWARD asks whether the new schema can read what the old one wrote, FORWARD the reverse, FULL both.  "Can read" means:
 
-* AVRO: Avro's schema resolution: fields of the reader that the writer lacks have a default, numbers may be promoted,
-  enums need the writer's symbols or a default; names of records do not count.
-* PROTOBUF: messages stay; a field number keeps a type of the same encoding and stays inside or outside of a oneof.
-* JSON_SR: every document that the writer's schema allows is one that the reader's allows, judged by types, properties,
-  required ones, enums and whether other properties may occur.
+* AVRO: Avro's schema resolution.  Fields that the writer lacks have a default, numbers may be promoted, enums need the
+  writer's symbols or a default; names of records do not count.
+* PROTOBUF: messages stay; a field number keeps a type of the same encoding, and stays inside or outside of a oneof.
+* JSON_SR: the reader's schema allows every document that the writer's allows, judged by types, properties, required
+  properties, enums and whether other properties may occur.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .protocol import SchemaRegistry, SchemaText, resolve
 
 
 def incompatibilities(registry: SchemaRegistry, schema: SchemaText, older: Sequence[SchemaText], level: str) -> list[str]:
-    """Why the schema cannot follow the older ones; nothing if it can.
+    """The reasons why a schema cannot follow the older ones; empty if it can.
 
     Args:
         level: NONE, BACKWARD, FORWARD or FULL.
 
     Raises:
-        StatementError: the schema itself is wrong, at any level.
+        StatementError: the schema itself is malformed; this is raised at every level.
     """
     with refusing_what_is_malformed(schema.type):
         return _incompatibilities(registry, schema, older, level)
@@ -109,7 +109,7 @@ class _Avro:
             self._check(tree["type"], namespace)
 
     def resolved(self, tree: Any, namespace: str) -> tuple[Any, str, str]:
-        """A schema with its kind and the namespace inside of it; names are looked up."""
+        """A schema with its kind and the namespace inside of it; a name is replaced by the type that it means."""
         from .avro import full_name_of
 
         if isinstance(tree, list):
@@ -251,7 +251,7 @@ class _Json:
         return _json_problems(self, self.root, writer, writer.root, "#", 0)
 
     def resolved(self, tree: Any) -> Any:
-        """The schema behind a reference."""
+        """The schema that a ``$ref`` means."""
         hops = 0
         while isinstance(tree, dict) and "$ref" in tree and hops < 20:
             document, _, pointer = tree["$ref"].partition("#")
@@ -263,7 +263,7 @@ class _Json:
 
 
 _JSON_DEPTH_MAX = 50
-"""Deeper than people write schemas; recursive ones end here."""
+"""Deeper schemas are not compared further: people do not write them, and recursive ones end here."""
 
 
 def _json_problems(reader: _Json, r: Any, writer: _Json, w: Any, path: str, depth: int) -> list[str]:

@@ -1,7 +1,7 @@
-"""What a schema of the registry says of fields that a record leaves out: their defaults, at every depth.
+"""The defaults that a registered schema gives to fields which a record leaves out, at every depth.
 
-Of AVRO the ``default`` of a record's field, of JSON Schema that of a property.  Protobuf has none.  A schema that another
-one refers to is not looked into.
+In Avro the ``default`` of a record's field, in JSON Schema that of a property; protobuf has none.  Schemas in other
+subjects that a schema refers to are not read.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["FieldDefault", "field_defaults"]
 
 @dataclass(frozen=True, slots=True)
 class FieldDefault:
-    """What is known of one field.
+    """The default of one field.
 
     Attributes:
-        value: its default as JSON has it; None if that is null, or there is none.
-        fields: of the record that it holds.
+        value: as JSON; None if the default is null or there is none.
+        fields: the defaults of the fields of the record in it, by name.
     """
 
     value: Any = None
@@ -32,10 +32,10 @@ class FieldDefault:
 
 
 def field_defaults(schema: SchemaText) -> Mapping[str, FieldDefault]:
-    """The fields of a schema's record, by name.
+    """The defaults of a schema's record, by field name.
 
     Raises:
-        StatementError: it is no schema.
+        StatementError: the schema is malformed.
     """
     with refusing_what_is_malformed(schema.type):
         if schema.type == "AVRO":

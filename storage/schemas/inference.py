@@ -1,4 +1,4 @@
-"""Columns from a registered schema."""
+"""Columns from registered schemas, and schemas from columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .protocol import WIRE_NAMES, SchemaRegistry, SchemaText, resolve
 
 BARE_KEY = "ROWKEY"
 BARE_VALUE = "ROWVAL"
-"""The names of columns that stand alone, without a record around them."""
+"""The names of single columns without a record around them: ROWKEY and ROWVAL."""
 
 
 def infer_columns(
@@ -23,14 +23,14 @@ def infer_columns(
     wrapped: bool = True,
     full_name: str | None = None,
 ) -> pa.Schema:
-    """The columns that a schema describes; names are as in the schema (the engine puts them in upper case).
+    """The columns that a schema describes, with names as in the schema (the engine turns them into upper case).
 
     Args:
-        wrapped: the columns are the fields of the schema's record; else the whole schema is one column, ROWKEY or
-        ROWVAL. full_name: the message meant, if a protobuf schema has several.
+        wrapped: the columns are the fields of the schema's record; else the whole schema is one column, ROWKEY or ROWVAL.
+        full_name: the name of the message, if a protobuf schema has several.
 
     Raises:
-        StatementError: the schema is wrong, recursive, or describes no columns.
+        StatementError: the schema is malformed, recursive, or describes no columns.
     """
     with refusing_what_is_malformed(schema.type):
         natural = natural_type(registry, schema, full_name)
@@ -49,10 +49,10 @@ def infer_columns(
 
 
 def required_fields(schema: SchemaText) -> frozenset[str]:
-    """The fields of a schema's record that a writer must give: no default, not nullable (protobuf has none).
+    """The fields of a schema's record that a writer must give: not nullable and without default (protobuf has none of them).
 
     Raises:
-        StatementError: the schema is wrong.
+        StatementError: the schema is malformed.
     """
     with refusing_what_is_malformed(schema.type):
         return _required_fields(schema)
@@ -76,10 +76,10 @@ def _required_fields(schema: SchemaText) -> frozenset[str]:
 
 
 def natural_type(registry: SchemaRegistry, schema: SchemaText, full_name: str | None = None) -> Any:
-    """The Arrow type of a whole schema: what its values are without any column asking for something else.
+    """The Arrow type of a whole schema when no column asks for another one.
 
     Raises:
-        StatementError: the schema is wrong or recursive.
+        StatementError: the schema is malformed or recursive.
     """
     referenced = resolve(registry, schema)
     match schema.type:

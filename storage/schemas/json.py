@@ -1,11 +1,15 @@
-"""JSON Schema and Arrow types, with the hints that Connect writes (``connect.type``, ``connect.index``).
+"""JSON Schema <-> Arrow types, with the hints that Connect writes (``connect.type``, ``connect.index``).
 
 Columns -> schema: an object; every property is ``oneOf`` null and its type, in order by ``connect.index``.
 
-Schema -> columns: an integer without a hint is BIGINT, a number DOUBLE, an enum STRING; an object without properties
-of its own whose additional ones have a schema is a MAP; ``oneOf``/``anyOf`` of null and T is T, of several a STRUCT
-with a field per alternative, ``allOf`` the fields of all.  ``$ref`` is followed inside the schema and to referenced
-ones; recursive types are refused.  Properties without a type are left out.
+Schema -> columns:
+
+* an integer without a hint is BIGINT, a number DOUBLE, an enum STRING;
+* an object without properties of its own whose ``additionalProperties`` has a schema is a MAP;
+* ``oneOf`` or ``anyOf`` of null and T is T, of several types a STRUCT with a field per alternative;
+* ``allOf`` has the fields of all its parts;
+* ``$ref`` is followed inside the schema and to referenced ones; recursive types are refused;
+* properties without a type are left out.
 """
 
 from __future__ import annotations
@@ -44,11 +48,11 @@ _TITLES = {
     _CONNECT + "Timestamp": pa.timestamp("ms"),
 }
 _DECIMAL_PRECISION_DEFAULT = 64
-"""The precision of a decimal that states none, as Connect has it."""
+"""The precision of a decimal that states none, as in Connect."""
 
 
 def json_schema(schema: pa.Schema, wrapped: bool) -> dict[str, Any]:
-    """The JSON Schema of columns."""
+    """The JSON Schema for columns."""
     return _object(list(schema)) if wrapped else _nullable(_type(schema.field(0).type))
 
 
@@ -82,10 +86,10 @@ def _type(type_: Any) -> dict[str, Any]:
 
 
 def parse_json_schema(text: str) -> Any:
-    """A JSON Schema from its text.
+    """Parse the text of a JSON Schema.
 
     Raises:
-        StatementError: it is no JSON object or boolean.
+        StatementError: it is neither a JSON object nor a boolean.
     """
     try:
         tree = json.loads(text)
@@ -101,8 +105,8 @@ class JsonSchemaReader:
     """The Arrow types of JSON Schemas.
 
     Args:
-        root: the schema, where local references begin.
-        referenced: the schemas it refers to, by the name they are referred to by.
+        root: the schema in which local references begin.
+        referenced: the schemas that it refers to, by the names in its references.
     """
 
     def __init__(self, root: Any, referenced: Mapping[str, Any]) -> None:
@@ -112,10 +116,10 @@ class JsonSchemaReader:
         self._budget = Budget()
 
     def natural(self, tree: Any) -> Any:
-        """The type, or None if SQL has none for it.
+        """The type; None if SQL has none for it.
 
         Raises:
-            StatementError: the schema is recursive or a reference leads nowhere.
+            StatementError: the schema is recursive, or a reference leads nowhere.
         """
         self._budget.spend()
         if not isinstance(tree, dict):

@@ -1,8 +1,8 @@
 """The text of ``.proto`` files -> descriptors.
 
-Messages, enums, fields with their labels, maps, oneofs, nested types, imports and packages of proto2 and proto3 are
-understood; services, extensions and options are read over, but for ``packed``, ``allow_alias`` and Connect's
-``(confluent.field_meta)`` parameters.  Groups are refused.
+Read are messages, enums, fields with labels, maps, oneofs, nested types, imports and packages of proto2 and proto3.
+Services, extensions and options are skipped, except ``packed``, ``allow_alias`` and Connect's ``(confluent.field_meta)``
+parameters.  Groups are refused.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class ProtoFile:
     """A parsed file.
 
     Attributes:
-        descriptor: a `FileDescriptorProto`, its type names as they were written until `resolve_types`.
-        parameters: Connect's parameters by the full name of the field.
+        descriptor: a `FileDescriptorProto`; its type names are as in the text until `resolve_types` makes them absolute.
+        parameters: Connect's parameters, by the full name of the field.
     """
 
     descriptor: Any
@@ -70,7 +70,7 @@ def parse_proto(text: str, name: str) -> ProtoFile:
     """Parse a file.
 
     Raises:
-        StatementError: it is no ``.proto`` file, or uses what is not understood.
+        StatementError: it is not a ``.proto`` file, or uses something that is not supported.
     """
     return _Parser(text, name).file()
 
@@ -200,7 +200,7 @@ class _Parser:
             message.oneof_decl.add(name=f"_{made.name}")
 
     def _next_is_word(self) -> bool:
-        """Whether a keyword is one here, and not the type or name of a field."""
+        """Whether the next keyword is one here, and not the type or name of a field."""
         return self._tokens[self._at][0] == "word" and self._tokens[self._at + 1][1] == "{"
 
     def _field(self, message: Any, full: str) -> Any:
@@ -225,7 +225,7 @@ class _Parser:
             made.type_name = type_
 
     def _options(self, made: Any, full: str) -> None:
-        """The options of a field, and the end of its line."""
+        """Read the options of a field, and the end of its line."""
         if self._peek() == "[":
             self._next()
             while True:
@@ -252,7 +252,7 @@ class _Parser:
         return "".join(pieces), self._value()
 
     def _value(self) -> Any:
-        """The value of an option: a constant, a list, or a message in text format."""
+        """Read the value of an option: a constant, a list, or a message in text format."""
         kind, token = self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
         if kind == "text":
             return self._text()
@@ -389,7 +389,7 @@ def _resolve_message(message: Any, scope: str, known: Mapping[str, int]) -> None
 
 
 def _lookup(name: str, scope: str, known: Mapping[str, int]) -> str:
-    """The full name of a type, sought from the innermost scope outwards."""
+    """The full name of a type, searched from the innermost scope outwards."""
     if name.startswith("."):
         if name[1:] in known:
             return name[1:]

@@ -1,14 +1,14 @@
-"""Protobuf schemas and Arrow types.
+"""Protobuf schemas <-> Arrow types.
 
-Columns -> proto3: a message (``ConnectDefault1`` unless a name is given) with a field per column, numbered from 1; a
-STRUCT is a nested message; DECIMAL, DATE, TIME and TIMESTAMP are the messages ``confluent.type.Decimal``,
+Columns -> proto3: a message (``ConnectDefault1`` unless a name is given) with a field per column, numbered from 1.  A
+STRUCT is a nested message.  DECIMAL, DATE, TIME and TIMESTAMP are the messages ``confluent.type.Decimal``,
 ``google.type.Date``, ``google.type.TimeOfDay`` and ``google.protobuf.Timestamp``.  Null is not written, so a primitive
 reads back as its default, unless nulls are represented: OPTIONAL labels the fields ``optional``, WRAPPER uses
 ``google.protobuf.Int32Value`` and so on.
 
-Protobuf -> columns: unsigned 32 bit are BIGINT, 64 bit BIGINT (wrapping), FLOAT is DOUBLE, an enum STRING, wrappers
-what they wrap; a oneof is a STRUCT ``<name>_<index>`` of its branches, before the other fields.  Recursive messages
-are refused.
+Protobuf -> columns: unsigned 32 bit is BIGINT, unsigned 64 bit BIGINT (wrapping), float DOUBLE, an enum STRING; a wrapper
+is the type in it.  A oneof is a STRUCT ``<name>_<index>`` of its branches and comes before the other fields.  Recursive
+messages are refused.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _KNOWN_TEXTS = {
     "google/type/timeofday.proto": 'syntax = "proto3"; package google.type; message TimeOfDay {int32 hours = 1; '
     "int32 minutes = 2; int32 seconds = 3; int32 nanos = 4;}",
 }
-"""Files that schemas import and that the protobuf package does not bring; only the fields, which are public facts."""
+"""Files that schemas import and that the protobuf package lacks, reduced to their fields."""
 
 _PACKAGED = frozenset(
     ("any", "api", "descriptor", "duration", "empty", "field_mask", "source_context", "struct", "timestamp", "type")
@@ -76,7 +76,7 @@ WRAPPERS = {
     "google.protobuf.BytesValue": pa.binary(),
 }
 _DECIMAL_PRECISION_DEFAULT = 64
-"""The precision of a decimal that states none, as Connect has it."""
+"""The precision of a decimal that states none, as in Connect."""
 
 _SCALARS = {
     1: pa.float64(),
@@ -96,7 +96,7 @@ _SCALARS = {
     17: pa.int32(),
     18: pa.int64(),
 }
-"""The Arrow type of each `FieldDescriptor.type` but messages (enums are STRING)."""
+"""The Arrow type of each `FieldDescriptor.type` except messages (an enum is STRING)."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -104,14 +104,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 def proto_schema(
     schema: pa.Schema, full_name: str | None, nullable: Nullable = "NONE", *, maps_as_entries: bool = False
 ) -> str:
-    """The ``.proto`` text of columns.
+    """The ``.proto`` text for columns.
 
     Args:
-        maps_as_entries: a MAP is a repeated message of ``key`` and ``value``, which has the same bytes as a map and allows
-            keys and values of all types.
+        maps_as_entries: write a MAP as a repeated message of ``key`` and ``value``.  It has the same bytes as a map and
+            allows keys and values of all types.
 
     Raises:
-        StatementError: a name or a type has no counterpart in protobuf.
+        StatementError: protobuf has no counterpart for a name or a type.
     """
     package, _, name = (full_name or DEFAULT_MESSAGE).rpartition(".")
     writer = _Writer(nullable, maps_as_entries)
@@ -149,7 +149,7 @@ class _Writer:
         return "\n".join([*lines, f"{pad}}}"]) + "\n"
 
     def _field(self, type_: Any, nested: list[str], depth: int) -> tuple[str, str, str]:
-        """Label, type and options of a field."""
+        """The label, type and options of a field."""
         if pa.types.is_map(type_):
             if self._maps_as_entries:
                 self._messages += 1
@@ -200,15 +200,20 @@ class _Writer:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """The messages of a schema: its file, the messages at its top in order, and Connect's parameters by the full name of
-    the field."""
+    """The messages of a schema.
+
+    Attributes:
+        file: their descriptor.
+        top: the messages at the top of the file, in order.
+        parameters: Connect's parameters, by the full name of the field.
+    """
 
     file: Any
     top: list[Any]
     parameters: Mapping[str, Mapping[str, str]]
 
     def indexes_of(self, message: Any) -> tuple[int, ...]:
-        """What `by_indexes` finds a message by."""
+        """The indexes by which `by_indexes` finds a message."""
         indexes: list[int] = []
         while message is not None:
             above = message.containing_type
@@ -218,10 +223,10 @@ class Messages:
         return tuple(indexes)
 
     def by_name(self, full_name: str | None) -> Any:
-        """The descriptor of a message; the first one if no name is given.
+        """The descriptor of a message; without a name the first one.
 
         Raises:
-            StatementError: there is none.
+            StatementError: there is no such message.
         """
         top = self.top
         if full_name is None:
@@ -237,10 +242,10 @@ class Messages:
         raise StatementError(f"The protobuf schema has no message {full_name}")
 
     def by_indexes(self, indexes: tuple[int, ...]) -> Any:
-        """The descriptor of a message by its place, and the places of the messages it is nested in.
+        """The descriptor of a message by its index, after those of the messages around it.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no such message.
         """
         messages = self.top
         found = None
@@ -253,13 +258,13 @@ class Messages:
 
 
 def load_messages(schema: SchemaText, referenced: Mapping[str, SchemaText]) -> Messages:
-    """The messages of a schema.
+    """Load the messages of a schema.
 
     Args:
-        referenced: the texts of imported schemas by the name of the import.
+        referenced: the texts of imported schemas, by the name of the import.
 
     Raises:
-        StatementError: a text is wrong or an import is not known.
+        StatementError: a text is malformed, or an import is unknown.
     """
     pool = needed("google.protobuf.descriptor_pool", "protobuf").DescriptorPool()
     files: dict[str, ProtoFile] = {}
@@ -297,7 +302,7 @@ def load_messages(schema: SchemaText, referenced: Mapping[str, SchemaText]) -> M
 
 
 def _packaged_file(path: str) -> Any:
-    """The descriptor of a file that the protobuf package brings."""
+    """The descriptor of a file that comes with the protobuf package."""
     name = path.removeprefix("google/protobuf/").removesuffix(".proto")
     if name not in _PACKAGED or not path.startswith("google/protobuf/"):
         raise StatementError(f"The protobuf schema imports {path}, which is not among its references")
@@ -311,7 +316,7 @@ def _add_packaged(pool: Any, descriptor: Any) -> None:
 
 
 def _add(name: str, files: Mapping[str, ProtoFile], pool: Any, added: set[str], above: tuple[str, ...]) -> None:
-    """Add a file to the pool, those it imports before it."""
+    """Add a file to the pool, after the files that it imports."""
     if name in added:
         return
     if name in above:
@@ -352,7 +357,7 @@ class ProtobufReader:
         return pa.struct([field for field in fields if field.type is not None])
 
     def field(self, field: Any) -> Any:
-        """The type of a field, by its label."""
+        """The type of a field, which depends on its label."""
         if is_map(field):
             key, value = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
             return pa.map_(self._single(key), self._single(value, field))
@@ -360,7 +365,12 @@ class ProtobufReader:
         return pa.list_(single) if field.is_repeated else single
 
     def _single(self, field: Any, written: Any = None) -> Any:
-        """``written`` is the field in the schema's text, with its parameters, where ``field`` was made from it: in a map."""
+        """The type of one value of a field.
+
+        Args:
+            written: the field in the schema's text, with its parameters, where ``field`` was derived from it (the value
+                of a map).
+        """
         if field.message_type is None:
             return _SCALARS[field.type]
         name = field.message_type.full_name
@@ -387,7 +397,7 @@ def is_map(field: Any) -> bool:
 
 
 def real_oneof_of(field: Any) -> Any:
-    """The oneof a field belongs to, unless it is the one that ``optional`` makes."""
+    """The oneof that a field belongs to; None for the one that ``optional`` creates."""
     oneof = field.containing_oneof
     if oneof is None or (len(oneof.fields) == 1 and oneof.name == f"_{field.name}"):
         return None
@@ -395,15 +405,15 @@ def real_oneof_of(field: Any) -> Any:
 
 
 def real_oneofs(message: Any) -> list[tuple[int, Any]]:
-    """The oneofs that were written as such, with their places."""
+    """The oneofs of the schema's text, with their indexes."""
     return [(i, oneof) for i, oneof in enumerate(message.oneofs) if real_oneof_of(oneof.fields[0]) is not None]
 
 
 def nullable_named(name: str) -> Nullable:
-    """How nulls are represented.
+    """The representation of nulls by its name.
 
     Raises:
-        StatementError: it is neither OPTIONAL nor WRAPPER (nor NONE, the default).
+        StatementError: it is not OPTIONAL, WRAPPER or NONE (the default).
     """
     wanted = name.upper()
     if wanted not in ("NONE", "OPTIONAL", "WRAPPER"):

@@ -1,4 +1,4 @@
-"""Schemas as texts, and the registry that keeps them as everything outside sees it."""
+"""Schemas as texts, and `SchemaRegistry`, which is all that other code sees of a registry."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ __all__ = [
 ]
 
 LEVELS = ("NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE")
-"""Levels of compatibility.  BACKWARD: new schemas read old records; FORWARD: old ones read new records; FULL: both;
-TRANSITIVE: against all versions, not only the latest."""
+"""Levels of compatibility.
+
+BACKWARD: new schemas read old records.  FORWARD: old schemas read new records.  FULL: both.  With TRANSITIVE: against
+all versions, not only the latest.
+"""
 
 DEFAULT_LEVEL = "BACKWARD"
 
 WIRE_NAMES = {"AVRO": "AVRO", "PROTOBUF": "PROTOBUF", "JSON_SR": "JSON", "JSON": "JSON"}
-"""The schema type of each format, as the registry's protocol names it."""
+"""The schema type of each format in the registry's protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaReference:
-    """A schema that another one uses: ``name`` is what the text calls it (an import, a type's full name, a URL)."""
+    """A schema that another one uses.  ``name`` is its name in that text: an import, a type's full name, a URL."""
 
     name: str
     subject: str
@@ -42,14 +45,14 @@ class SchemaReference:
 
 @dataclass(frozen=True, slots=True)
 class SchemaText:
-    """A schema as written: ``type`` is AVRO, PROTOBUF or JSON."""
+    """The text of a schema.  ``type`` is AVRO, PROTOBUF or JSON."""
 
     type: str
     text: str
     references: tuple[SchemaReference, ...] = ()
 
     def same_as(self, other: SchemaText) -> bool:
-        """Whether both are one schema; blanks and the order of keys in JSON do not count."""
+        """Whether both texts are the same schema; blanks and the order of keys in JSON do not count."""
         return (
             self.type == other.type
             and self.references == other.references
@@ -68,24 +71,24 @@ class RegisteredSchema:
 
 
 class SchemaRegistry(Protocol):
-    """A registry, embedded or remote."""
+    """A schema registry, embedded or on a server."""
 
     def register(self, subject: str, schema: SchemaText, *, id: int | None = None) -> int:
-        """Add a version; nothing happens if the subject has the schema already.
+        """Add a version, unless the subject has the schema already.
 
         Args:
-            id: the id it must get, for tests and imports; None takes the id it has or the next free one.
+            id: the id that the schema must get, for tests and imports.  None: the id that it has, or the next free one.
 
         Returns:
             The schema's id.
 
         Raises:
-            StatementError: it does not parse, is not compatible, or ``id`` belongs to another schema.
+            StatementError: it is malformed or not compatible, or ``id`` belongs to another schema.
         """
         ...
 
     def by_id(self, id: int) -> SchemaText:
-        """The schema of an id.
+        """The schema with an id.
 
         Raises:
             DataError: there is none.
@@ -93,7 +96,7 @@ class SchemaRegistry(Protocol):
         ...
 
     def latest(self, subject: str) -> RegisteredSchema | None:
-        """The newest version of a subject, if it has any."""
+        """The newest version of a subject; None without one."""
         ...
 
     def version(self, subject: str, version: int) -> RegisteredSchema:
@@ -105,7 +108,7 @@ class SchemaRegistry(Protocol):
         ...
 
     def versions(self, subject: str) -> list[int]:
-        """The versions of a subject, ascending; none if there is no such subject."""
+        """The versions of a subject, ascending; empty if there is no such subject."""
         ...
 
     def subjects(self) -> list[str]:
@@ -113,31 +116,31 @@ class SchemaRegistry(Protocol):
         ...
 
     def delete_subject(self, subject: str) -> list[int]:
-        """Remove a subject with its versions, which are returned.  Ids stay readable: records carry them."""
+        """Remove a subject, and return its versions.  Their ids stay readable, since records refer to them."""
         ...
 
     def level(self, subject: str | None = None) -> str:
-        """The level of compatibility of a subject, or the default one."""
+        """The level of compatibility that holds for a subject: its own or the default."""
         ...
 
     def own_level(self, subject: str) -> str | None:
-        """The level that was set for a subject; None if the default counts."""
+        """The level that was set for a subject; None if the default holds."""
         ...
 
     def set_level(self, level: str | None, subject: str | None = None) -> None:
-        """Set the level of a subject, or the default; None goes back to the default, or to BACKWARD.
+        """Set the level of a subject, or the default level.  None removes it, so that the default, or BACKWARD, holds again.
 
         Raises:
             StatementError: there is no such level.
         """
 
     def problems(self, subject: str, schema: SchemaText) -> list[str]:
-        """Why the schema could not become the subject's next version; nothing if it could."""
+        """The reasons why a schema cannot become the subject's next version; empty if it can."""
         ...
 
 
 def resolve(registry: SchemaRegistry, schema: SchemaText) -> dict[str, SchemaText]:
-    """All schemas that a schema refers to, directly or not, by the name in the text that refers to them.
+    """All schemas that a schema refers to, directly or through others, by the names in their references.
 
     Raises:
         DataError: one of them is not in the registry.
@@ -153,7 +156,7 @@ def resolve(registry: SchemaRegistry, schema: SchemaText) -> dict[str, SchemaTex
 
 
 def incompatible(subject: str, problems: Iterable[str], level: str) -> StatementError:
-    """The refusal of a schema as the next version of a subject."""
+    """The error for a schema that cannot become the next version of a subject."""
     return StatementError(
         f"the schema cannot be the next version of subject {subject}: " + "; ".join(problems),
         suggestion=f"The subject's level of compatibility is {level}.",

@@ -1,12 +1,12 @@
-"""Schemas by subject and version: the registry that AVRO, PROTOBUF and JSON_SR share, and its embedded implementation.
+"""The schema registry that AVRO, PROTOBUF and JSON_SR share, and its embedded implementation.
 
-A subject (``<topic>-key`` or ``<topic>-value``) has versions from 1; each is a schema with an id that is global: the
-same schema under two subjects has one id.  Before a version is added it is checked against the older ones, as strictly
-as the subject's level of compatibility says.
+A subject (``<topic>-key`` or ``<topic>-value``) has versions from 1.  Each version is a schema with a global id: the same
+schema under two subjects has one id.  A new version is first checked against the older ones, as strictly as the
+subject's level of compatibility says.
 
-The embedded registry keeps everything in memory and writes each change as one record, in the form of Confluent's
-``_schemas`` topic (JSON keys with ``keytype``), through a callable; loading is handing the same records back in order.
-`remote_registry` has the client of a server.
+The embedded registry is in memory.  It writes each change as one record through a callable, in the form of Confluent's
+``_schemas`` topic (JSON keys with ``keytype``); giving it the same records in order restores it.  `remote` is the client
+of a registry server.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class EmbeddedRegistry:
 
     Args:
         records: key and value of the records written so far, in order.
-        append: writes a record; it has happened when this returns.  None keeps the registry in memory only.
+        append: writes a record, durably, before it returns.  None keeps the registry in memory only.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class EmbeddedRegistry:
         self._apply(key_bytes, value_bytes)
 
     def _apply(self, key_bytes: bytes, value_bytes: bytes | None) -> None:
-        """Take in a record of the log."""
+        """Apply one record of the log."""
         key = json.loads(key_bytes)
         value = json.loads(value_bytes) if value_bytes is not None else None
         match key["keytype"]:

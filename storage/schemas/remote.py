@@ -39,15 +39,15 @@ _REFUSED_CREDENTIALS = (401, 403)
 
 
 class RemoteRegistry:
-    """A registry server, or several that serve the same schemas.
+    """The client of a registry server, or of several that serve the same schemas.
 
-    Ids and versions never change, so they are asked for once.
+    Schemas by id and versions never change, so they are asked for once and kept.
 
     Args:
         url: ``http://host:8081``, with ``user:password@`` for basic authentication; several are separated by commas.
 
     Raises:
-        StatementError: it is no URL.
+        StatementError: the URL is malformed.
     """
 
     def __init__(self, url: str) -> None:
@@ -160,7 +160,7 @@ class RemoteRegistry:
             return None
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One request and its answer, asked again while the server is away or busy.
+        """Send one request, again while the server is away or busy, and return the answer.
 
         Raises:
             StatementError, StorageError: see the module's text.
@@ -184,7 +184,7 @@ class RemoteRegistry:
 
 
 class _NotFoundError(StorageError):
-    """What was asked for is not there."""
+    """The server does not have it."""
 
 
 class _ConflictError(StatementError):
@@ -196,10 +196,11 @@ class _AwayError(StorageError):
 
 
 def _ask(request: urllib.request.Request, url: str) -> Any:
-    """What a server answers to one request.
+    """Send one request to one server, and return the answer.
 
-    A socket's timeout is one for each piece of an answer.  The answer as a whole has a limit, too: it is waited for here,
-    and a thread that still reads it then is left to itself.
+    A socket's timeout holds for each piece of an answer.  The answer as a whole is limited here, too: if it takes too
+    long,
+    the thread that still reads it is left behind.
     """
     answered: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
@@ -224,7 +225,9 @@ def _ask(request: urllib.request.Request, url: str) -> Any:
 
 
 def _answer(request: urllib.request.Request, url: str) -> Any:
-    """A redirection is not followed: it would hand the credentials to whoever it names, or turn a POST into a GET."""
+    """Send a request without following redirects: they would give the credentials to another host, or turn a POST into a
+    GET.
+    """
     try:
         with _OPENER.open(request, timeout=limits.REGISTRY_TIMEOUT_S) as response:
             content = response.read(limits.REGISTRY_ANSWER_BYTES_MAX + 1)
@@ -249,7 +252,7 @@ def _answer(request: urllib.request.Request, url: str) -> Any:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Redirections are answers like others, which `_refusal` puts into words."""
+    """Makes a redirect an answer like others, which `_refusal` words."""
 
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
         return None
@@ -270,7 +273,7 @@ for _handler in (
 
 @contextmanager
 def _understood() -> Iterator[None]:
-    """Around the reading of an answer.  Raises: StorageError, if it is not what a registry says."""
+    """A context for reading an answer.  Raises: StorageError, if it is not what a registry sends."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -316,7 +319,7 @@ def _refusal(code: int, message: str, url: str) -> StorageError | StatementError
 
 
 def _server(url: str) -> tuple[str, dict[str, str]]:
-    """A server's URL without credentials, and the headers of requests to it."""
+    """The URL of a server without its credentials, and the headers of requests to it."""
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -1,1 +1,1 @@
-"""SQL values as text and numbers, as Java writes and reads them: what formats and schemas share."""
+"""SQL values as text and as numbers, in Java's notation; formats and schemas share this."""

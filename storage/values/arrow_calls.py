@@ -1,7 +1,6 @@
-"""Calls of Arrow whose type stubs are narrower than Arrow itself, once each with the types that it takes.
+"""Calls of Arrow that ``pyarrow-stubs`` types too narrowly, each wrapped once with its real types.
 
-``pyarrow-stubs`` lists neither texts beside columns nor types of their own for lists and maps with a mask; a value that
-comes from NumPy gets the type of a BOOLEAN column.
+The stubs lack texts beside columns, and lists and maps with a mask; they type what comes from NumPy as a BOOLEAN column.
 """
 
 from __future__ import annotations
@@ -22,12 +21,14 @@ def repeated(value: pa.Scalar[Any], length: int) -> pa.Array[Any]:
 
 
 def index_array(rows: npt.NDArray[np.integer[Any]]) -> pa.Array[Any]:
-    """Numbers of rows as an Arrow array of the same width, for ``take``."""
+    """Row numbers as an Arrow array of the same width, for ``take``."""
     return cast("pa.Array[Any]", pa.array(rows))
 
 
 def join_texts(*pieces: Any) -> Any:
-    """The texts of each row one behind the other (a ``str`` or a scalar stands in every row); null where one of them is."""
+    """string[n]: the texts of each row joined.  A ``str`` or a scalar is used for every row; a null part makes the row
+    null.
+    """
     return cast(Any, pc.binary_join_element_wise)(*pieces, "")
 
 

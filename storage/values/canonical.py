@@ -1,7 +1,7 @@
-"""One equality for SQL values: NaN equals NaN and comes after all other numbers, -0.0 equals 0.0, NULL is no value.
+"""One equality for SQL values: NaN equals NaN and sorts after all numbers, -0.0 equals 0.0, NULL is not a value.
 
-Whatever compares, groups or looks up values by their bytes (keys of topics and of state stores, hashes, sets) takes them
-in the form that `canonical` gives: equal values have equal bytes then.
+Code that compares, groups or looks up values by their bytes (keys of topics and of state stores, hashes, sets) first
+puts them through `canonical`, so that equal values have equal bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def has_doubles(type_: Any) -> bool:
 
 
 def canonical(array: Any) -> Any:
-    """The array with one NaN for all NaNs, and 0.0 for -0.0, at every depth; most arrays come back as they are."""
+    """The array with one bit pattern for NaN, and 0.0 for -0.0, at every depth.  Arrays without doubles come back as they
+    are.
+    """
     type_ = array.type
     if not has_doubles(type_):
         return array
@@ -82,7 +84,7 @@ def _canonical_doubles(array: Any) -> Any:
 
 
 def canonical_doubles(numbers: Any) -> Any:
-    """float64[n] with one NaN for all NaNs, and 0.0 for -0.0; a copy."""
+    """A copy of a float64[n] with one bit pattern for NaN, and 0.0 for -0.0."""
     numbers = numbers + 0.0
     numbers[np.isnan(numbers)] = np.nan
     return numbers

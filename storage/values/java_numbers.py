@@ -1,7 +1,8 @@
-"""Numbers as Java writes them: the text of doubles in CAST, DELIMITED, and whatever must agree with Kafka's tools.
+"""Doubles as Java writes them, for CAST, DELIMITED and everything that must agree with Kafka's tools.
 
-`Double.toString`: the shortest digits that read back as the same double (as since JDK 19), plain from 1e-3 up to below
-1e7, else as ``d.dddE±n``; always at least one digit after the point; ``NaN``, ``Infinity``, ``-Infinity``.
+`Double.toString`: the shortest digits that read back as the same double (as since JDK 19).  Values from 1e-3 up to
+below 1e7 are plain, others are ``d.dddE±n``.  At least one digit follows the point.  ``NaN``, ``Infinity``,
+``-Infinity``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .arrow_calls import join_texts
 
 
 def format_double(value: float) -> str:
-    """One double.
+    """The text of a double.
 
     >>> format_double(1e7), format_double(0.001), format_double(123.0), format_double(1.5e-5)
     ('1.0E7', '0.001', '123.0', '1.5E-5')
@@ -50,7 +51,7 @@ def format_double(value: float) -> str:
 
 
 def format_doubles(values: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_] | None = None) -> Any:
-    """A string array of many; ``nulls`` marks rows that become null."""
+    """string[n]: the texts of doubles; null where ``nulls`` is set."""
     magnitudes = np.abs(values)
     plain = (magnitudes >= 1e-3) & (magnitudes < 1e7)
     texts = pa.array(values, mask=nulls).cast(pa.string())

@@ -1,6 +1,6 @@
-"""Texts of numbers: what `Integer.parseInt`, `Double.parseDouble` and `new BigDecimal(String)` take, and nothing more.
+"""Reads numbers from text as Java's `Integer.parseInt`, `Double.parseDouble` and `new BigDecimal(String)` do.
 
-How doubles are written is in `java_numbers`.
+`java_numbers` writes doubles.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _BLANKS = "".join(map(chr, range(0x21)))
 
 
 def double_texts(values: Iterable[float | None]) -> list[str | None]:
-    """Each double as Java writes it; None stays."""
+    """The text of each double as Java writes it; None for None."""
     return [None if x is None else repr(x) if 1e-3 <= x < 1e7 or -1e7 < x <= -1e-3 else format_double(x) for x in values]
 
 
 def format_decimal(value: Decimal) -> str:
-    """A decimal without exponent, all digits of its scale kept.
+    """A decimal without exponent, with all digits of its scale.
 
     >>> format_decimal(Decimal("1E-7")), format_decimal(Decimal("10.00"))
     ('0.0000001', '10.00')
@@ -52,10 +52,10 @@ def format_decimal(value: Decimal) -> str:
 
 
 def parse_integer(text: str, minimum: int = INT32_MIN, maximum: int = INT32_MAX) -> int:
-    """The integer a text stands for: digits with an optional sign, no blanks.
+    """The integer that a text means: digits with an optional sign, no blanks.
 
     Raises:
-        ValueError: for any other text and for values out of range.
+        ValueError: any other text, or a value out of range.
     """
     if len(text) > 64 or not _INTEGER.fullmatch(text):
         raise ValueError(f"not an integer: {shown(text)}")
@@ -66,10 +66,11 @@ def parse_integer(text: str, minimum: int = INT32_MIN, maximum: int = INT32_MAX)
 
 
 def parse_double(text: str) -> float:
-    """The double a text stands for: blanks around it, ``NaN``, ``Infinity``, a hexadecimal form and a suffix d or f go.
+    """The double that a text means.  Blanks around it, ``NaN``, ``Infinity``, hexadecimal forms and a suffix d or f are
+    allowed.
 
     Raises:
-        ValueError: for any other text.
+        ValueError: any other text.
     """
     trimmed = text.strip(_BLANKS)
     match = _DOUBLE.fullmatch(trimmed)
@@ -82,10 +83,10 @@ def parse_double(text: str) -> float:
 
 
 def parse_decimal(text: str) -> Decimal:
-    """The exact decimal a text stands for; no blanks, no NaN.
+    """The exact decimal that a text means; no blanks, no NaN.
 
     Raises:
-        ValueError: for any other text.
+        ValueError: any other text.
     """
     if not _DECIMAL.fullmatch(text):
         raise ValueError(f"not a number: {shown(text)}")
@@ -98,10 +99,10 @@ def _fitting(precision: int, scale: int) -> tuple[Decimal, Context]:
 
 
 def fit_decimal(value: Decimal | int, precision: int, scale: int) -> Decimal:
-    """The value with exactly ``scale`` digits after the point; nothing is rounded.
+    """The value with exactly ``scale`` digits after the point.
 
     Raises:
-        ValueError: unless it fits ``precision`` digits and loses none.
+        ValueError: it needs more than ``precision`` digits, or would have to be rounded.
     """
     quantum, context = _fitting(precision, scale)
     try:
@@ -113,10 +114,10 @@ def fit_decimal(value: Decimal | int, precision: int, scale: int) -> Decimal:
 
 
 def fit_integer(value: int, bits: int) -> int:
-    """A whole number that a signed one of so many bits holds.
+    """The value itself, if a signed integer of ``bits`` bits can hold it.
 
     Raises:
-        ValueError: for any other.
+        ValueError: it cannot.
     """
     if not -(1 << bits - 1) <= value < 1 << bits - 1:
         raise ValueError(f"{shown(str(value))} does not fit {bits} bits")
@@ -124,5 +125,5 @@ def fit_integer(value: int, bits: int) -> int:
 
 
 def shown(text: str, length: int = 40) -> str:
-    """A text as an error may show it: quoted and cut."""
+    """A text as errors show it: quoted, and cut if it is long."""
     return repr(text if len(text) <= length else text[: length - 3] + "...")

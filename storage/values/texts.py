@@ -1,4 +1,4 @@
-"""SQL values and the texts that stand for them in CSV and inside JSON strings: the rules both formats share."""
+"""Texts of SQL values inside CSV fields and JSON strings: the rules that both formats share."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .java_texts import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, fit_decimal,
 from .java_texts import parse_integer as parse_integer
 
 DAY_MS = 86_400_000
-"""Milliseconds of a day: a TIME is below."""
+"""Milliseconds of a day; a TIME is less."""
 
 
 def parse_base64(text: str) -> bytes:
-    """The bytes of standard base64; the padding may be left out, blanks may not stand inside.
+    """The bytes of standard base64.  The padding may be missing; blanks inside are refused.
 
     Raises:
-        ValueError: for any other text.
+        ValueError: any other text.
     """
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -34,10 +34,10 @@ def format_base64(value: bytes) -> str:
 
 
 def check_time(ms: int) -> int:
-    """A TIME's milliseconds.
+    """The value itself, a TIME in milliseconds.
 
     Raises:
-        ValueError: unless within a day.
+        ValueError: it is not within a day.
     """
     if not 0 <= ms < DAY_MS:
         raise ValueError(f"a TIME is from 0 to {DAY_MS - 1} ms, not {ms}")
@@ -45,10 +45,10 @@ def check_time(ms: int) -> int:
 
 
 def check_date(days: int) -> int:
-    """A DATE's days, as many as an int32 holds.
+    """The value itself, a DATE in days.
 
     Raises:
-        ValueError: otherwise.
+        ValueError: it does not fit an int32.
     """
     if not INT32_MIN <= days <= INT32_MAX:
         raise ValueError(f"a DATE of {days} days is out of range")
@@ -61,7 +61,7 @@ def parse_boolean(text: str) -> bool:
 
 
 def text_parser(type_: Any) -> Callable[[str], Any]:
-    """What turns a text into a value of rows of a primitive type or DECIMAL; it raises `ValueError`."""
+    """A function from text to a value of a primitive type or DECIMAL; the function raises `ValueError`."""
     if pa.types.is_decimal(type_):
         precision, scale = type_.precision, type_.scale
         return lambda text: fit_decimal(parse_decimal(text), precision, scale)
