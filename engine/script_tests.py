@@ -68,7 +68,7 @@ class ScriptTest:
 
 
 @dataclass(frozen=True, slots=True)
-class TestOutcome:
+class TestResult:
     """What became of a test; ``failure`` is None if it passed.  ``line`` is where it failed."""
 
     __test__ = False
@@ -144,7 +144,7 @@ def run_test(
     *,
     foreign_messages: bool = False,
     registry: Callable[[], Registry] | None = None,
-) -> TestOutcome:
+) -> TestResult:
     """Run one test in an engine of its own.
 
     Args:
@@ -154,7 +154,7 @@ def run_test(
     """
     began = time.perf_counter()
     failure, line = _run(test, settings or {}, foreign_messages, None if registry is None else registry())
-    return TestOutcome(test, failure, line, time.perf_counter() - began)
+    return TestResult(test, failure, line, time.perf_counter() - began)
 
 
 def _run(

@@ -247,13 +247,13 @@ class Session(ClientMethods):
             for statement, script in statements_of(self._state, text, None if path is None else Path(path)):
                 try:
                     with_values(statement, None)
-                    outcome = submission.submit(statement, lambda also, s=statement: self._execute(s, also))  # type: ignore[misc]
+                    answer = submission.submit(statement, lambda also, s=statement: self._execute(s, also))  # type: ignore[misc]
                 except StatementError as error:
                     raise script.locate(error, statement) from error.__cause__
-                if outcome is None:
+                if answer is None:
                     known.append(unparse(statement))
                 else:
-                    results.append(outcome)
+                    results.append(answer)
             submission.finish()
             return Submitted(name, tuple(known), tuple(results))
 

@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = {**_kafka(options), **dict(_setting(text) for text in options.set)}
         if options.command in TOOLS:
-            return run_tool(options, settings, _print, _complain, parser, _prompt_over)
+            return run_tool(options, settings, _print, _print_error, parser, _prompt_over)
         if options.command == "run":
             from .run import run_script
 
@@ -183,7 +183,7 @@ def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
     texts = scripts or [(_standard_input(), "<stdin>")]
     create = not all(only_reads(text) for text, _ in texts)
     with opened(lambda progress: _connect(options, settings, progress, create), sys.stderr, _width) as database:
-        shell = Shell(database, _print, _width, complain=_complain)
+        shell = Shell(database, _print, _width, print_error=_print_error)
         shell.format = options.format
         try:
             return 0 if all(shell.run(_ended(text), path) for text, path in texts) else 1
@@ -292,7 +292,7 @@ def _standard_input() -> str:
         raise StatementError(f"standard input is no UTF-8 text: {problem.reason} at byte {problem.start}") from problem
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -37,7 +37,7 @@ class Console(Protocol):
         """Execute statements (of a file) and show their results.  Returns: whether all succeeded."""
         ...
 
-    def show(self, outcome: Any) -> None:
+    def show(self, answer: Any) -> None:
         """Show a result."""
 
     def foreground(self, job: Job) -> None:
@@ -245,11 +245,11 @@ def background(shell: Console, argument: str) -> None:
     """Start a push query in the background."""
     if not argument:
         raise StatementError("\\bg takes a push query", suggestion="Write \\bg SELECT .. EMIT CHANGES;")
-    for outcome in shell.database.execute(_ended(argument)):
-        if not hasattr(outcome, "subscription"):
-            shell.show(outcome)
+    for answer in shell.database.execute(_ended(argument)):
+        if not hasattr(answer, "subscription"):
+            shell.show(answer)
             continue
-        job = shell.jobs.new(outcome, argument)
+        job = shell.jobs.new(answer, argument)
         shell.jobs.keep(job)
         shell.note(f"[{job.number}] goes on behind the prompt: \\fg {job.number} shows it, \\kill {job.number} ends it")
 

@@ -73,21 +73,21 @@ class Writer:
         if format_ == "arrow" and (binary is None or binary.isatty()):
             raise StatementError("Arrow is no text for a terminal: send the output to a file or a pipe")
 
-    def show(self, outcome: Any) -> None:
+    def show(self, answer: Any) -> None:
         """Write a result: the rows of a table or listing, or the sections of a description as rows.  Messages go to
         ``tell``.
         """
-        name = type(outcome).__name__
+        name = type(answer).__name__
         if name == "Message":
-            self._tell(str(outcome.text))
+            self._tell(str(answer.text))
             return
         if name == "Description":
             columns: Sequence[str] = ("Section", "Content")
-            title = [("Name", outcome.title)] if outcome.title else []
-            rows: list[Any] = [*title, *((heading, _content(content)) for heading, content in outcome.sections)]
+            title = [("Name", answer.title)] if answer.title else []
+            rows: list[Any] = [*title, *((heading, _content(content)) for heading, content in answer.sections)]
             self._rows(columns, rows, None)
             return
-        self._rows(outcome.columns, list(outcome) if self._format != "arrow" else [], outcome)
+        self._rows(answer.columns, list(answer) if self._format != "arrow" else [], answer)
 
     def _rows(self, columns: Sequence[str], rows: list[Any], relation: Any) -> None:
         if self._format == "arrow":

@@ -13,7 +13,7 @@ __all__ = ["graph_script", "write_picture"]
 
 
 def graph_script(
-    file: str, out: str | None, settings: Mapping[str, str], tell: Callable[[str], None], complain: Callable[[str], None]
+    file: str, out: str | None, settings: Mapping[str, str], tell: Callable[[str], None], print_error: Callable[[str], None]
 ) -> int:
     """Print the flow of a script, or write its picture.  The script runs in a new database in memory only.
 
@@ -28,7 +28,7 @@ def graph_script(
     """
     from .validate import CheckedScript
 
-    script = CheckedScript(settings, complain).check(read_script(Path(file), named_by_person=True), file)
+    script = CheckedScript(settings, print_error).check(read_script(Path(file), named_by_person=True), file)
     tell(script.flow.text() if out is None else write_picture(script.flow, out))
     return 1 if script.faults else 0
 

@@ -51,8 +51,8 @@ def run_script(
 
     with _stopping() as stop, opened(opening, sys.stderr, _width) as database:
         done = database.submit(text, script.name)
-        for outcome in done.results:
-            print(render.result(outcome, _width()))
+        for result in done.results:
+            print(render.result(result, _width()))
         known = f"{len(done.known)} statements of {script.name} were submitted before; " if done.known else ""
         print(f"{known}{database.describe_state()}. Ctrl-C ends.", flush=True)
         _watch(database, Display(sys.stdout), stop, interval_s, until_idle)

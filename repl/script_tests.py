@@ -43,16 +43,16 @@ def run_tests(
         for test in read_tests(_read(path), path):
             if chosen is not None and chosen.lower() not in test.name.lower():
                 continue
-            outcome = run_test(test, settings, foreign_messages=foreign_messages)
-            if outcome.passed:
+            result = run_test(test, settings, foreign_messages=foreign_messages)
+            if result.passed:
                 passed += 1
                 if not quiet:
                     write(f"pass  {path}:{test.line}  {test.name}")
             else:
-                failures.append(outcome)
-                write(f"FAIL  {path}:{outcome.line}  {test.name}")
-    for outcome in failures:
-        write(f"\n{outcome.test.path}:{outcome.line}: {outcome.test.name}\n{_indented(str(outcome.failure))}")
+                failures.append(result)
+                write(f"FAIL  {path}:{result.line}  {test.name}")
+    for result in failures:
+        write(f"\n{result.test.path}:{result.line}: {result.test.name}\n{_indented(str(result.failure))}")
     write(f"\n{passed} passed, {len(failures)} failed in {time.perf_counter() - began:.2f} s")
     return 1 if failures else 0 if passed else 5
 

@@ -86,8 +86,8 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
     try:
         with opened(opening, sys.stderr, lambda: 120) as database:
             if script is not None and text is not None:
-                for outcome in database.submit(text, script.name, path=script).results:
-                    print_(render.result(outcome, 120))
+                for result in database.submit(text, script.name, path=script).results:
+                    print_(render.result(result, 120))
             with ExitStack() as doors:
                 server = doors.enter_context(serve(database, config=config))
                 print_(f"{database.describe_state()}; listening on {server.url}")

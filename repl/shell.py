@@ -48,14 +48,14 @@ class Shell:
         write: Write,
         width: Callable[[], int] = lambda: 120,
         *,
-        complain: Write | None = None,
+        print_error: Write | None = None,
         page: Write | None = None,
         height: Callable[[], int] = lambda: 40,
         terminal: TextIO | None = None,
     ) -> None:
         self._database = database
         self._printed = write
-        self._complain = complain
+        self._print_error = print_error
         self._page = page
         self._terminal_width = width
         self._height = height
@@ -87,10 +87,10 @@ class Shell:
             self.spool.write(text + "\n")
             self.spool.flush()
 
-    def complain(self, text: str) -> None:
+    def print_error(self, text: str) -> None:
         """Print an error, where the person sees it."""
         text = render.harmless(text)
-        (self._complain or self._printed)(text)
+        (self._print_error or self._printed)(text)
         if self.spool is not None:
             self.spool.write(text + "\n")
             self.spool.flush()
@@ -100,7 +100,7 @@ class Shell:
         if self.format in _FOR_PEOPLE:
             self.write(text)
         else:
-            self.complain(text)
+            self.print_error(text)
 
     def width(self) -> int:
         """The width that a table may have; unlimited in a file."""
@@ -148,7 +148,7 @@ class Shell:
                 if self.timing and piece.kind == "statement":
                     self.note(f"({(time.perf_counter() - began_s) * 1000:.1f} ms)")
         except PenstockError as problem:
-            self.complain(render.error(problem))
+            self.print_error(render.error(problem))
             return False
         return True
 
@@ -161,14 +161,14 @@ class Shell:
                 steps = iter(self.database.steps(piece.text, path=path))
                 while True:
                     with working(self._watched):
-                        outcome = next(steps, None)
-                    if outcome is None:
+                        answer = next(steps, None)
+                    if answer is None:
                         break
-                    self.show(outcome)
+                    self.show(answer)
             except StatementError:
                 raise
             except PenstockError as problem:
-                self.complain(place + render.error(problem))
+                self.print_error(place + render.error(problem))
                 return False
             return True
         try:
@@ -176,22 +176,22 @@ class Shell:
         except StatementError as problem:
             if problem.path is not None or path is None:
                 raise
-            self.complain(place + render.error(problem))
+            self.print_error(place + render.error(problem))
             return False
 
-    def show(self, outcome: Any) -> None:
+    def show(self, answer: Any) -> None:
         """Print one result; the rows of a push query as they come, until Ctrl-C or LIMIT."""
-        if hasattr(outcome, "lines"):
-            self._print(outcome)
+        if hasattr(answer, "lines"):
+            self._print(answer)
             return
-        subscription = getattr(outcome, "subscription", None)
+        subscription = getattr(answer, "subscription", None)
         if subscription is None:
-            self._show_rows(outcome)
-            if type(outcome).__name__ == "Message" and outcome.kind.endswith("as select"):
-                self._say_what_is_passed_over(outcome)
+            self._show_rows(answer)
+            if type(answer).__name__ == "Message" and answer.kind.endswith("as select"):
+                self._say_what_is_passed_over(answer)
             return
         if self.format in ("table", "chart") and self._terminal is not None and self.output is None:
-            job = self.jobs.new(outcome, self.last)
+            job = self.jobs.new(answer, self.last)
             job.starts_late = self._starts_late()
             self.foreground(job)
             return
@@ -231,17 +231,17 @@ class Shell:
 
     def _writer(self) -> Writer:
         binary = standard_binary() if self.output is None else None
-        return Writer(self.format, self.write, self.complain, binary)
+        return Writer(self.format, self.write, self.print_error, binary)
 
-    def _show_rows(self, outcome: Any) -> None:
+    def _show_rows(self, answer: Any) -> None:
         if self.format not in _FOR_PEOPLE:
-            self._writer().show(outcome)
+            self._writer().show(answer)
             return
-        if self.format == "chart" and type(outcome).__name__ == "Table":
-            self.write(chart(outcome.columns, list(outcome), min(self.width(), 200)))
+        if self.format == "chart" and type(answer).__name__ == "Table":
+            self.write(chart(answer.columns, list(answer), min(self.width(), 200)))
             return
         paged = self._page is not None and self.output is None
-        text = render.result(outcome, self.width(), upright=self.format == "vertical", cell_width=self.column_width)
+        text = render.result(answer, self.width(), upright=self.format == "vertical", cell_width=self.column_width)
         if paged and self._page is not None and text.count("\n") >= self._height():
             text = render.harmless(text)
             self._page(text)
@@ -255,10 +255,10 @@ class Shell:
         """Whether new queries read only what comes after them."""
         return bool(self.database.settings[_OFFSET_RESET] == "latest")
 
-    def _say_what_is_passed_over(self, outcome: Any) -> None:
+    def _say_what_is_passed_over(self, answer: Any) -> None:
         """Tell a person that a new query has not read the records that are there, which surprises everybody once."""
-        query = self.database.catalog.queries.get(outcome.details.get("query_id"))
-        if self._terminal is None or query is None or not self._starts_late() or "replaced" in outcome.text:
+        query = self.database.catalog.queries.get(answer.details.get("query_id"))
+        if self._terminal is None or query is None or not self._starts_late() or "replaced" in answer.text:
             return
         describe = getattr(self.database, "describe_topic", None)
         if describe is None:
@@ -310,7 +310,7 @@ class Shell:
         if command is None:
             near = difflib.get_close_matches(name, COMMANDS, 1)
             hint = f"did you mean {near[0]}?" if near else "\\help lists them"
-            self.complain(f"there is no command {name}; {hint}")
+            self.print_error(f"there is no command {name}; {hint}")
             return False
         return command.run(self, argument.strip()) is not False
 

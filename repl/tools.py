@@ -98,7 +98,7 @@ def run_tool(
     options: argparse.Namespace,
     settings: Mapping[str, str],
     tell: Callable[[str], None],
-    complain: Callable[[str], None],
+    print_error: Callable[[str], None],
     parser: Callable[[], argparse.ArgumentParser],
     prompt: Callable[[Any], int],
 ) -> int:
@@ -109,11 +109,11 @@ def run_tool(
         case "validate":
             from .validate import validate_files
 
-            return validate_files(options.files, settings, tell, complain)
+            return validate_files(options.files, settings, tell, print_error)
         case "graph":
             from .graph import graph_script
 
-            return graph_script(options.file, options.out, settings, tell, complain)
+            return graph_script(options.file, options.out, settings, tell, print_error)
         case "demo":
             from .demo import run_demo
 

@@ -21,7 +21,7 @@ _NOT_CHECKED = re.compile(r"\s*ASSERT\s+(?!TOPIC|SCHEMA)", re.I)
 
 
 def validate_files(
-    files: list[str], settings: Mapping[str, str], tell: Callable[[str], None], complain: Callable[[str], None]
+    files: list[str], settings: Mapping[str, str], tell: Callable[[str], None], print_error: Callable[[str], None]
 ) -> int:
     """Check scripts, each in a new database in memory, statement by statement.
 
@@ -35,10 +35,10 @@ def validate_files(
         try:
             text = read_script(Path(name), named_by_person=True)
         except StatementError as problem:
-            complain(render.error(problem))
+            print_error(render.error(problem))
             faults += 1
             continue
-        found = CheckedScript(settings, complain).check(text, name)
+        found = CheckedScript(settings, print_error).check(text, name)
         faults += found.faults
         left = f", {found.left} not checked because of them" if found.left else ""
         count = f"{found.faults} {'fault' if found.faults == 1 else 'faults'}" if found.faults else "no faults"
@@ -49,9 +49,9 @@ def validate_files(
 class CheckedScript:
     """The check of a script; ``flow`` is the flow of what its statements make."""
 
-    def __init__(self, settings: Mapping[str, str], complain: Callable[[str], None]) -> None:
+    def __init__(self, settings: Mapping[str, str], print_error: Callable[[str], None]) -> None:
         self._settings = settings
-        self._complain = complain
+        self._print_error = print_error
         self._missing: set[str] = set()
         self.statements = self.faults = self.left = 0
         self.flow: Any = None
@@ -96,8 +96,8 @@ class CheckedScript:
         try:
             if _NOT_CHECKED.match(statement):  # what it claims is about rows, and there are none
                 return
-            for outcome in database.execute(statement, path=str(path)):
-                closing = getattr(outcome, "subscription", None) or (outcome if hasattr(outcome, "lines") else None)
+            for result in database.execute(statement, path=str(path)):
+                closing = getattr(result, "subscription", None) or (result if hasattr(result, "lines") else None)
                 if closing is not None:
                     closing.close()
         except PenstockError as problem:
@@ -111,4 +111,4 @@ class CheckedScript:
 
     def _fault(self, text: str) -> None:
         self.faults += 1
-        self._complain(text)
+        self._print_error(text)

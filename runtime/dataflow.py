@@ -76,7 +76,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class OperatorNode:
     """An operator node.  ``make`` is called once per partition.
 
     Attributes:
@@ -181,7 +181,7 @@ class Tap:
     receive: Callable[[Batch], None]
 
 
-Node = Source | Step | Exchange | Sink | Tap
+Node = Source | OperatorNode | Exchange | Sink | Tap
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ def scan_leading(
         initial[:, group] += frame.limbs_of_units(units)
     running: list[Floats] | None = None
     if every:
-        limbs = frame.spread(values)
+        limbs = frame.to_limbs(values)
         if negative is not None:
             limbs = np.where(negative, -limbs, limbs)
         if repeats > 1:
@@ -195,7 +195,7 @@ def rounded_totals(columns: Sequence[Floats]) -> Floats:
     frame = _Frame.around(columns, ())
     limbs = np.zeros((frame.count, len(columns[0])), np.int64)
     for values in columns:
-        limbs += frame.spread(values)
+        limbs += frame.to_limbs(values)
     return frame.rounded(limbs)
 
 
@@ -345,7 +345,7 @@ class _Frame:
             low, middle, high = low * sign, middle * sign, high * sign
         return places, (low, middle, high)
 
-    def spread(self, values: Floats) -> npt.NDArray[np.int64]:
+    def to_limbs(self, values: Floats) -> npt.NDArray[np.int64]:
         """Each number in limbs."""
         places, parts = self.parts(values)
         limbs = np.zeros((self.count, len(values)), np.int64)
@@ -419,7 +419,7 @@ class _Frame:
         left = np.concatenate([limbs, np.zeros((1, limbs.shape[1]), np.int64)])
         for _ in range(1, parts):
             finite = np.isfinite(found[-1])
-            left = np.where(finite, left - wider.spread(np.where(finite, found[-1], 0.0)), 0)
+            left = np.where(finite, left - wider.to_limbs(np.where(finite, found[-1], 0.0)), 0)
             found.append(wider.rounded(left))
         return found
 

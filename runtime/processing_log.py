@@ -40,10 +40,14 @@ VALUE_TYPE = pa.struct([("LOGGER", pa.string()), ("LEVEL", pa.string()), ("TIME"
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """Bad records of one cause: parallel sequences; ``kind`` is one of the module's constants.
+class ErrorReport:
+    """Bad records of one cause.  The sequences are parallel.
 
-    ``positions`` are the records' places in the step: the log shows a step's complaints in that order.
+    Attributes:
+        kind: one of the module's constants.
+        logger: ``processing.<query>.<operator>``.
+        target: "key" or "value"; None where an operator failed.
+        positions: of the records in the step; the processing log shows a step's reports in that order.
     """
 
     kind: int
@@ -58,38 +62,38 @@ class Complaint:
 
 @dataclass(slots=True)
 class ProcessingLog:
-    """Gathers a step's complaints; `records` turns them into log records for the step's commit.
+    """Gathers the reports of one step; `records` makes log records of them for the step's commit.
 
-    They come in the order of the records' positions, so that the way the input is cut into steps cannot be seen here
-    either.
+    Reports are sorted by the positions of their records, so the processing log does not depend on how the input was cut
+    into steps.
     """
 
-    complaints: list[Complaint] = field(default_factory=list)
+    reports: list[ErrorReport] = field(default_factory=list)
 
-    def add(self, complaint: Complaint) -> None:
-        self.complaints.append(complaint)
+    def add(self, report: ErrorReport) -> None:
+        self.reports.append(report)
 
     def records(self) -> Records | None:
-        """The rows to append to `TOPIC`, or None; the complaints are forgotten."""
-        if not self.complaints:
+        """The rows to append to `TOPIC`; None if there is nothing to report.  Empties ``reports``."""
+        if not self.reports:
             return None
         rows: list[dict[str, object]] = []
         positions: list[int] = []
         now = now_ms()
-        for complaint in self.complaints:
+        for report in self.reports:
             for topic, partition, offset, reason in zip(
-                complaint.topics, complaint.partitions, complaint.offsets, complaint.reasons, strict=True
+                report.topics, report.partitions, report.offsets, report.reasons, strict=True
             ):
                 place = {"topic": topic, "partition": int(partition), "offset": int(offset), "errorMessage": reason}
-                message: dict[str, object] = {"type": complaint.kind}
-                if complaint.kind == DESERIALIZATION_ERROR:
-                    message["deserializationError"] = {**place, "target": complaint.target}
-                elif complaint.kind == SERIALIZATION_ERROR:
-                    message["serializationError"] = {**place, "target": complaint.target}
+                message: dict[str, object] = {"type": report.kind}
+                if report.kind == DESERIALIZATION_ERROR:
+                    message["deserializationError"] = {**place, "target": report.target}
+                elif report.kind == SERIALIZATION_ERROR:
+                    message["serializationError"] = {**place, "target": report.target}
                 else:
                     message["recordProcessingError"] = place
-                rows.append({"LOGGER": complaint.logger, "LEVEL": "ERROR", "TIME": now, "MESSAGE": message})
-            positions.extend(complaint.positions)
-        self.complaints = []
+                rows.append({"LOGGER": report.logger, "LEVEL": "ERROR", "TIME": now, "MESSAGE": message})
+            positions.extend(report.positions)
+        self.reports = []
         rows = [rows[i] for i in sorted(range(len(rows)), key=positions.__getitem__)]
         return Records(None, pa.array(rows, VALUE_TYPE), np.full(len(rows), now, np.int64))

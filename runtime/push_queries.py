@@ -168,7 +168,7 @@ class PushQueries:
             ledger=ledger,
             on_failure=readers.fail,
             on_gap=readers.overtaken,
-            on_taken=None if resumption is None else resumption.taken,
+            on_slices=None if resumption is None else resumption.note_slices,
         )
         shares = shape is not None and resumption is None and not run.status.keeps_stores
         return _Running(run, readers, shape if shares else None)

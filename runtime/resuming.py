@@ -18,7 +18,7 @@ from ..storage.log.protocol import Log, TopicPartition, Transaction
 from .batch import Batch, Int64s
 from .clients.coordinator import GROUP_PREFIX
 from .metrics import Account
-from .query.taken import Taken
+from .query.step_data import InputSlice
 from .subscriptions import Feed
 
 COMMIT_S = 0.5
@@ -112,18 +112,18 @@ class Resumption:
 
     # --- the query's side ------------------------------------------------------------------
 
-    def taken(self, taken: Sequence[Taken]) -> None:
+    def note_slices(self, slices: Sequence[InputSlice]) -> None:
         """A step is computed; its rows come next.  The step before it is over, and so are the records that gave no row."""
         with self._lock:
             if self._last is None or self._last.settled:
                 self._done.update(self._ends)
             else:
                 self._last.ends.update(self._ends)
-        self._inputs = tuple((item.input.source.topic, item.input.partition) for item in taken)
-        self._ends = {place: item.next_offset for place, item in zip(self._inputs, taken, strict=True)}
-        positions = np.concatenate([item.positions for item in taken])
-        numbers = np.repeat(np.arange(len(taken)), [len(item.positions) for item in taken])
-        offsets = np.concatenate([_offsets(item) for item in taken])
+        self._inputs = tuple((item.input.source.topic, item.input.partition) for item in slices)
+        self._ends = {place: item.next_offset for place, item in zip(self._inputs, slices, strict=True)}
+        positions = np.concatenate([item.positions for item in slices])
+        numbers = np.repeat(np.arange(len(slices)), [len(item.positions) for item in slices])
+        offsets = np.concatenate([_offsets(item) for item in slices])
         order = np.argsort(positions, kind="stable")
         self._records = positions[order], numbers[order], offsets[order]
 
@@ -183,7 +183,7 @@ class Resumption:
         transaction.commit(durable)
 
 
-def _offsets(item: Taken) -> Int64s:
+def _offsets(item: InputSlice) -> Int64s:
     """The offset of each record that a step took of an input."""
     if item.chunk is None:
         return np.zeros(0, np.int64)

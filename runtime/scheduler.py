@@ -7,7 +7,7 @@ a query is stepped by one thread at a time.
 Workers look only at queries that may have something to do: those that read a partition which has grown, or that have been
 added or resumed, or that a step has not brought to the end of their input.  So idle queries cost nothing, however many there
 are.  The readers of a topic are stepped one after the other while what was decoded of it is at hand, and their commits are
-done together, with one sync (`Together`).
+done together, with one sync (`GroupCommit`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from contextvars import copy_context
 from ..errors import InternalError, PenstockError, StorageError
 from ..storage import interrupts
 from ..storage.log.protocol import Log, TopicPartition
+from .query.group_commit import GroupCommit
 from .query.lifecycle import QueryRun
-from .query.together import Together
 
 _LOGGER = logging.getLogger("penstock.scheduler")
 _IDLE_WAIT_S = 0.5
@@ -163,18 +163,18 @@ class Scheduler:
             pass
 
     def _step(
-        self, run: QueryRun, *, patient: bool = False, together: Together | None = None, bounded: bool = False
+        self, run: QueryRun, *, patient: bool = False, group_commit: GroupCommit | None = None, bounded: bool = False
     ) -> bool:
         try:
-            return run.step(patient=patient, together=together, bounded=bounded)
+            return run.step(patient=patient, group_commit=group_commit, bounded=bounded)
         except PenstockError as error:
             _LOGGER.error("query %s stopped: %s", run.query_id, error, exc_info=isinstance(error, InternalError))
             return False
 
-    def _step_safely(self, run: QueryRun, together: Together | None) -> bool:
+    def _step_safely(self, run: QueryRun, group_commit: GroupCommit | None) -> bool:
         """A step on a worker, which nothing that happens in it may end."""
         try:
-            moved = self._step(run, patient=True, together=together, bounded=True)
+            moved = self._step(run, patient=True, group_commit=group_commit, bounded=True)
             after = self._after.get(run.query_id)
             if after is not None:
                 after(not run.goes_on(self._ends))
@@ -184,7 +184,7 @@ class Scheduler:
             return False
 
     def _work(self) -> None:
-        together = Together(self._log)
+        group_commit = GroupCommit(self._log)
         while True:
             epoch, version = self._log.epoch, self._version
             self._housekeep()
@@ -196,7 +196,7 @@ class Scheduler:
                     continue
                 moved = False
                 try:
-                    moved = self._step_safely(run, together if len(runs) > 1 else None)
+                    moved = self._step_safely(run, group_commit if len(runs) > 1 else None)
                 finally:
                     with self._changed:
                         self._busy.discard(run.query_id)
@@ -205,9 +205,9 @@ class Scheduler:
                         self._changed.notify_all()
                 gathered.append(run)
                 progressed |= moved
-                if together.due:
-                    self._commit(together, gathered)
-            self._commit(together, gathered)
+                if group_commit.due:
+                    self._commit(group_commit, gathered)
+            self._commit(group_commit, gathered)
             with self._lock:
                 if self._stopping:
                     return
@@ -216,9 +216,9 @@ class Scheduler:
                 wait_s = min([_IDLE_WAIT_S, *patience])
                 self._log.wait(epoch, wait_s, lambda seen=version: self._version != seen)  # type: ignore[misc]
 
-    def _commit(self, together: Together, runs: list[QueryRun]) -> None:
+    def _commit(self, group_commit: GroupCommit, runs: list[QueryRun]) -> None:
         """Commit what these runs have left to be committed, and have each of them know what became of it."""
-        together.commit()
+        group_commit.commit()
         for run in runs:
             try:
                 run.settle()

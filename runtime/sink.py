@@ -24,8 +24,8 @@ from .batch import Batch, Bools, Int64s
 from .dataflow import UNDO_HEADER, Sink
 from .source import all_null
 
-Complain = Callable[[str, Int64s, tuple[str, ...], Batch], None]
-"""``complain(side, rows, reasons, batch)``: rows that could not be written."""
+ReportUnwritten = Callable[[str, Int64s, tuple[str, ...], Batch], None]
+"""``report(side, rows, reasons, batch)`` is called with rows that could not be written; ``side`` is "key" or "value"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,11 @@ class SinkWriter:
     partitions: int
     rows_out: int = 0
 
-    def write(self, transaction: Transaction, parts: Sequence[tuple[Batch, int]], complain: Complain) -> None:
+    def write(self, transaction: Transaction, parts: Sequence[tuple[Batch, int]], report: ReportUnwritten) -> None:
         """Encode and append what the tasks made, each a batch and the task's partition.
 
         The records of all tasks arrive in the order of their positions, whatever partitions they go to, so that nobody can
-        see how the input was cut into steps.  Rows that cannot be encoded are left out and complained about.
+        see how the input was cut into steps.  Rows that cannot be encoded are left out and reported.
         """
         parts = [(batch, partition) for batch, partition in parts if len(batch)]
         if self.sink.topic is None:
@@ -108,7 +108,7 @@ class SinkWriter:
             return
         if self.sink.window_store:
             parts = [(batch.filter(~all_null(batch.keys, 0, len(batch))), partition) for batch, partition in parts]
-        encoded = [e for e in (self._encode(batch, partition, complain) for batch, partition in parts) if len(e.records)]
+        encoded = [e for e in (self._encode(batch, partition, report) for batch, partition in parts) if len(e.records)]
         self.rows_out += sum(len(e.records) for e in encoded)
         if self.sink.window_store and encoded:
             placed = [(target, self._numbered(records, target), ranks) for target, records, ranks in _by_partition(encoded)]
@@ -139,12 +139,12 @@ class SinkWriter:
         wanted = list(config.value_type or ())
         return [have[f.name] if f.name in have else pa.nulls(length, f.type) for f in wanted], wanted
 
-    def _encode(self, batch: Batch, partition: int, complain: Complain) -> _Encoded:
+    def _encode(self, batch: Batch, partition: int, report: ReportUnwritten) -> _Encoded:
         keep = np.ones(len(batch), np.bool_)
         if self.sink.timestamp is not None:
-            batch, keep = self._stamp(batch, keep, complain)
-        keys, plain_keys = self._keys(batch, keep, complain)
-        values = self._values(batch, keep, complain)
+            batch, keep = self._stamp(batch, keep, report)
+        keys, plain_keys = self._keys(batch, keep, report)
+        values = self._values(batch, keep, report)
         headers, timestamps, positions = batch.headers, batch.timestamps, batch.positions
         if batch.undo is not None:
             headers = _with_undo(headers, batch.undo)
@@ -165,7 +165,7 @@ class SinkWriter:
         placed = place(plain_keys, len(plain_keys), self.partitions, home, hashed=self.log.partitions_of)
         return int(placed[0]) if (placed == placed[0]).all() else np.asarray(placed, np.int64)
 
-    def _stamp(self, batch: Batch, keep: Bools, complain: Complain) -> tuple[Batch, Bools]:
+    def _stamp(self, batch: Batch, keep: Bools, report: ReportUnwritten) -> tuple[Batch, Bools]:
         """Take the record timestamp from the sink's TIMESTAMP column; a bad one skips the row."""
         assert self.sink.timestamp is not None
         values, failures = self.sink.timestamp(batch.columns, len(batch))
@@ -178,7 +178,7 @@ class SinkWriter:
         if wrong.any():
             rows = np.nonzero(wrong)[0].astype(np.int64)
             texts = tuple(reasons.get(int(r), "the sink's timestamp column is null or negative") for r in rows)
-            complain("value", rows, texts, batch)
+            report("value", rows, texts, batch)
             keep = keep & ~wrong
         columns = batch
         return (
@@ -196,7 +196,7 @@ class SinkWriter:
             keep,
         )
 
-    def _keys(self, batch: Batch, keep: Bools, complain: Complain) -> tuple[Any | None, Any | None]:
+    def _keys(self, batch: Batch, keep: Bools, report: ReportUnwritten) -> tuple[Any | None, Any | None]:
         """Key bytes as written, and without the window (both None for a keyless sink)."""
         if self.sink.key_serde is None or batch.key_count == 0:
             return None, None
@@ -204,7 +204,7 @@ class SinkWriter:
         absent = all_null(batch.keys, 0, len(batch)) if not self.sink.nulls_are_a_key else np.zeros(len(batch), np.bool_)
         encoded = self.sink.key_serde.encode(batch.keys, schema, absent if absent.any() else None)
         if encoded.malformed is not None:
-            complain("key", encoded.malformed.rows, encoded.malformed.reasons, batch)
+            report("key", encoded.malformed.rows, encoded.malformed.reasons, batch)
             keep[encoded.malformed.rows] = False
         plain = encoded.data
         if self.sink.window is None or batch.window_starts is None:
@@ -215,7 +215,7 @@ class SinkWriter:
             bounds = np.stack([batch.window_ends, batch.window_starts], axis=1)
         return _with_tails(plain, np.ascontiguousarray(bounds, ">i8")), plain
 
-    def _values(self, batch: Batch, keep: Bools, complain: Complain) -> Any:
+    def _values(self, batch: Batch, keep: Bools, report: ReportUnwritten) -> Any:
         fields = list(batch.schema)[batch.key_count :]
         if self.sink.value_serde is None:
             mask = None if batch.tombstones is None else pa.array(batch.tombstones)
@@ -226,7 +226,7 @@ class SinkWriter:
         absent = batch.tombstones if fields else batch.tombstone_mask()  # without columns, it says how many rows there are
         encoded = self.sink.value_serde.encode(batch.values, pa.schema(fields), absent)
         if encoded.malformed is not None:
-            complain("value", encoded.malformed.rows, encoded.malformed.reasons, batch)
+            report("value", encoded.malformed.rows, encoded.malformed.reasons, batch)
             keep[encoded.malformed.rows] = False
         return encoded.data
 

@@ -66,7 +66,7 @@ class _Text:
                 shown = substitute(piece, self._session.variables) if "${" in piece else piece
                 parsed = parse(shown)
             except StatementError as error:
-                self._complain(error, piece, start, exact="${" not in piece)
+                self._report(error, piece, start, exact="${" not in piece)
                 found.append({"start": start, "end": position, "kind": "wrong"})
                 continue
             if not parsed:
@@ -93,7 +93,7 @@ class _Text:
         try:
             self._session.explain(explained.text)
         except PenstockError as error:
-            self._complain(error, piece, start, exact=piece.startswith(shown), shift=len(_EXPLAIN))
+            self._report(error, piece, start, exact=piece.startswith(shown), shift=len(_EXPLAIN))
 
     def _set(self, statement: ast.Statement, shown: str, piece: str, start: int) -> None:
         """SET and DEFINE hold for what comes after them, in a session that ends with the check."""
@@ -101,9 +101,9 @@ class _Text:
             try:
                 self._session.execute(Piece(statement, shown))
             except PenstockError as error:
-                self._complain(error, piece, start, exact=piece.startswith(shown))
+                self._report(error, piece, start, exact=piece.startswith(shown))
 
-    def _complain(self, error: PenstockError, piece: str, start: int, *, exact: bool, shift: int = 0) -> None:
+    def _report(self, error: PenstockError, piece: str, start: int, *, exact: bool, shift: int = 0) -> None:
         """``exact``: the error's span points into the text as it is typed, ``shift`` characters further on."""
         span: Span | None = error.span if exact else None
         suggestion = getattr(error, "suggestion", None)

@@ -61,36 +61,36 @@ class Commands:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._outcomes: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._statuses: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def note(self, id: str, status: str, text: str, query_id: str | None) -> dict[str, Any]:
         """Remember an outcome, and give it as answers show it."""
-        outcome = {"status": status, "message": text, "queryId": query_id}
+        command_status = {"status": status, "message": text, "queryId": query_id}
         with self._guard:
-            self._outcomes[id] = outcome
-            self._outcomes.move_to_end(id)
-            while len(self._outcomes) > _KEPT_MAX:
-                self._outcomes.popitem(last=False)
-        return outcome
+            self._statuses[id] = command_status
+            self._statuses.move_to_end(id)
+            while len(self._statuses) > _KEPT_MAX:
+                self._statuses.popitem(last=False)
+        return command_status
 
     def find(self, id: str, catalog: Catalog) -> dict[str, Any] | None:
         """The outcome of a command; None if nobody knows it.  Names may lack their back-quotes."""
         with self._guard:
-            found = self._outcomes.get(id)
+            found = self._statuses.get(id)
         if found is None:
             known = self._standing(catalog)
             parts = id.split("/")
             quoted = id if len(parts) != 3 else f"{parts[0]}/`{parts[1].strip('`')}`/{parts[2]}"
             with self._guard:
-                found = self._outcomes.get(quoted)
+                found = self._statuses.get(quoted)
             found = found or known.get(id) or known.get(quoted)
         return found
 
     def all(self, catalog: Catalog) -> dict[str, str]:
         """The status of every command that is known."""
         with self._guard:
-            noted = {id: str(outcome["status"]) for id, outcome in self._outcomes.items()}
-        return {**{id: str(outcome["status"]) for id, outcome in self._standing(catalog).items()}, **noted}
+            noted = {id: str(command_status["status"]) for id, command_status in self._statuses.items()}
+        return {**{id: str(command_status["status"]) for id, command_status in self._standing(catalog).items()}, **noted}
 
     def _standing(self, catalog: Catalog) -> dict[str, dict[str, Any]]:
         found = {}
@@ -98,8 +98,8 @@ class Commands:
             if source.statement and not source.statement.startswith("("):
                 query_id = source.query_id
                 text = f"Created query with ID {query_id}" if query_id else f"{source.kind.capitalize()} created"
-                outcome = {"status": "SUCCESS", "message": text, "queryId": query_id}
-                found[f"{source.kind.lower()}/`{source.name}`/create"] = outcome
+                command_status = {"status": "SUCCESS", "message": text, "queryId": query_id}
+                found[f"{source.kind.lower()}/`{source.name}`/create"] = command_status
         return found
 
 

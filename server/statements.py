@@ -193,13 +193,13 @@ class Statements:
         id_ = command_id(statement, result)
         query_id = result.details.get("query_id")
         status = "TERMINATED" if isinstance(statement, ast.ControlQuery) and statement.action == "TERMINATE" else "SUCCESS"
-        outcome = service.commands.note(id_, status, message(statement, result, before), query_id)
+        command_status = service.commands.note(id_, status, message(statement, result, before), query_id)
         after = service.database.statements_executed
         return {
             "@type": "currentStatus",
             "statementText": piece.text + ";",
             "commandId": id_,
-            "commandStatus": outcome,
+            "commandStatus": command_status,
             "commandSequenceNumber": after - 1 if after > number else NOT_DISTRIBUTED,
             "warnings": [],
         }
@@ -245,13 +245,15 @@ async def terminate_cluster(service: Service, topics: list[str], account: Accoun
     service.audit.changed(account.name, "TERMINATE CLUSTER")
     await service.workers.run(_terminate, service, patterns)
     service.terminated = True
-    outcome = service.commands.note("cluster/TerminateCluster/terminate", "SUCCESS", "The cluster is terminated.", None)
+    command_status = service.commands.note(
+        "cluster/TerminateCluster/terminate", "SUCCESS", "The cluster is terminated.", None
+    )
     return [
         {
             "@type": "currentStatus",
             "statementText": "TERMINATE CLUSTER;",
             "commandId": "cluster/TerminateCluster/terminate",
-            "commandStatus": outcome,
+            "commandStatus": command_status,
             "commandSequenceNumber": service.database.statements_executed - 1,
             "warnings": [],
         }

@@ -123,7 +123,7 @@ def _absolute(line: int, name: str) -> list[tuple[int, str]]:
     return [(line, f"!{name}")] if top in ROOMS else []
 
 
-def complaints() -> list[str]:
+def violations() -> list[str]:
     """One sentence per import that breaks a rule."""
     found = []
     for room in ROOMS:
@@ -142,11 +142,11 @@ def complaints() -> list[str]:
                 if allowed:
                     continue
                 found.append(f"{place}:{line} imports {module or 'the door'}: {room} may not know {target or 'it'}")
-            found.extend(_island_complaints(path))
+            found.extend(_island_violations(path))
     return found
 
 
-def order_complaints(folder: str) -> list[str]:
+def order_violations(folder: str) -> list[str]:
     """One sentence per import inside a folder that does not go back in its `ORDER`, and per file that has no place there."""
     order = ORDER[folder].split()
     prefix = folder.replace("/", ".") + "."
@@ -226,7 +226,7 @@ def loops() -> list[frozenset[str]]:
     return found
 
 
-def _island_complaints(path: Path) -> list[str]:
+def _island_violations(path: Path) -> list[str]:
     parts = path.relative_to(ROOT).parts
     found = []
     for line, module in imported_modules(path):
@@ -244,13 +244,13 @@ def _island_complaints(path: Path) -> list[str]:
 
 def test_rooms_import_only_what_lies_below_them() -> None:
     """Every import of ours points the way that docs/style.md says."""
-    assert complaints() == []
+    assert violations() == []
 
 
 @pytest.mark.parametrize("folder", ORDER)
 def test_inside_a_room_imports_go_one_way(folder: str) -> None:
     """Every import inside a folder goes back in its order, and every file has its place in it."""
-    assert order_complaints(folder) == []
+    assert order_violations(folder) == []
 
 
 def test_no_two_modules_need_each_other() -> None:

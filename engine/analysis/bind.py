@@ -24,7 +24,7 @@ from ..functions.registry import Function, LambdaOf, Registry, Special
 from ..schema import WINDOW_BOUNDS
 from .bind_answers import bind_subquery, bind_window
 from .coercion import TEMPORAL, cast_hint, coerce, common_type, list_type
-from .overloads import Argument, choose, spread
+from .overloads import Argument, choose, expand_parameters
 from .types import resolve_type
 
 TypedExpression = n.TypedExpression
@@ -537,7 +537,7 @@ class _Binder:
         if e.distinct and function.kind != "AGGREGATE":
             raise StatementError(f"DISTINCT is for aggregates, and {function.name} is none", span=e.span)
         arguments = self._arguments(function, e)
-        without = any(spread(o.signature, 0) is not None for o in function.overloads)
+        without = any(expand_parameters(o.signature, 0) is not None for o in function.overloads)
         if function.kind == "AGGREGATE" and not arguments and not without:
             arguments = [self.scope.rowtime(e.span)]  # section 7: what MAX(*) and MAX() aggregate
         chosen = choose(function, function.overloads, arguments, self._bind_lambda, e.span)
@@ -563,7 +563,7 @@ class _Binder:
         return n.Call(function.name, chosen.overload.ref(function.name), chosen.arguments, type=type_, span=e.span)
 
     def _arguments(self, function: Function, e: ast.FunctionCall) -> list[Argument]:
-        signatures = [spread(o.signature, len(e.arguments)) for o in function.overloads]
+        signatures = [expand_parameters(o.signature, len(e.arguments)) for o in function.overloads]
         arguments: list[Argument] = []
         for place, argument in enumerate(e.arguments):
             asked = [s[place].type for s in signatures if s is not None]

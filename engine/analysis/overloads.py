@@ -118,7 +118,7 @@ class _Types:
         return pattern
 
 
-def spread(signature: Signature, count: int) -> tuple[Parameter, ...] | None:
+def expand_parameters(signature: Signature, count: int) -> tuple[Parameter, ...] | None:
     """The parameter of each of ``count`` arguments (one of them may be variadic, anywhere), or None if they do not fit."""
     parameters = signature.parameters
     place = next((i for i, p in enumerate(parameters) if p.variadic), None)
@@ -213,7 +213,7 @@ def _alternatives(function: Function, matches: Sequence[Chosen[Any]]) -> str:
 def _try(
     overload: OverloadT, arguments: Sequence[Argument], bind_lambda: BindLambda, casts: bool, widen: bool
 ) -> Chosen[OverloadT] | None:
-    parameters = spread(overload.signature, len(arguments))
+    parameters = expand_parameters(overload.signature, len(arguments))
     if parameters is None:
         return None
     types = _Types(casts, widen)

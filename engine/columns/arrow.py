@@ -35,7 +35,7 @@ def length_of(arguments: Sequence[Any]) -> int:
     return next(len(a) for a in arguments if isinstance(a, (pa.Array, pa.ChunkedArray)))
 
 
-def spread(argument: Any, length: int) -> Any:
+def broadcast(argument: Any, length: int) -> Any:
     """An argument as an array: a literal is repeated."""
     return repeated(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
 
@@ -152,12 +152,12 @@ def by_setting(
         type_: of the result.
     """
     length = length_of((column, *settings))
-    column = spread(column, length)
+    column = broadcast(column, length)
     if all(map(is_literal, settings)):
         if not all(setting.is_valid for setting in settings):
             return Evaluated(nulls(type_, length))
         return _with_settings(function, type_, column, [setting.as_py() for setting in settings])
-    encoded = [spread(setting, length).dictionary_encode() for setting in settings]
+    encoded = [broadcast(setting, length).dictionary_encode() for setting in settings]
     missing = np.zeros(length, np.bool_)
     codes = np.zeros(length, np.int64)
     for part in encoded:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .arrow import flat, spread
+from .arrow import broadcast, flat
 from .items import identities
 
 _CALLS: Final[dict[str, Callable[[Any, Any], Any]]] = {
@@ -60,7 +60,7 @@ def _compare_nested(operator: str, x: Any, y: Any) -> Any:
     if operator not in ("=", "<>"):
         raise ValueError(f"{x.type} has no order")
     length = next((len(a) for a in (x, y) if not isinstance(a, pa.Scalar)), 1)
-    left, right = flat(spread(x, length)), flat(spread(y, length))
+    left, right = flat(broadcast(x, length)), flat(broadcast(y, length))
     ids = identities(pa.concat_arrays([left, right]))
     same = ids[:length] == ids[length:]
     missing = pc.or_(left.is_null(), right.is_null())

@@ -14,6 +14,7 @@ from ...errors import StatementError
 from ...runtime.kernel import Aggregator
 from .. import types as t
 from ..query_options import QueryOptions
+from .aggregate_deviation import Correlation, Deviation
 from .aggregate_distinct import CountDistinct
 from .aggregate_numeric import (
     Average,
@@ -28,7 +29,6 @@ from .aggregate_numeric import (
 )
 from .aggregate_objects import Attr, CollectList, CollectSet, Histogram, SomeByOffset
 from .aggregate_offsets import OneByOffset
-from .aggregate_spread import Correlation, Deviation
 from .aggregate_topk import TopK
 from .registry import aggregate
 

@@ -13,7 +13,7 @@ from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...storage.formats.values import storage_type
 from ...storage.values.java_numbers import format_doubles
 from ...storage.values.java_texts import format_decimal
-from ..columns.arrow import Int64s, flat, floats, length_of, null_mask, spread, with_nulls
+from ..columns.arrow import Int64s, broadcast, flat, floats, length_of, null_mask, with_nulls
 from ..columns.items import Items, items_of, lists_of, sort_numbers, within_rows
 from .registry import scalar
 
@@ -37,7 +37,7 @@ def array_sort(items: Any, direction: Any = None) -> Evaluated:
     """Equal items stay as they are; an unknown direction gives null."""
     length = length_of((items, direction))
     directions = _directions(pa.scalar("ASC") if direction is None else direction, length)
-    lists = with_nulls(spread(items, length), directions < 0)
+    lists = with_nulls(broadcast(items, length), directions < 0)
     given = items_of(lists)
     (values,) = given.columns
     downwards = directions == 1
@@ -57,7 +57,7 @@ def array_sort(items: Any, direction: Any = None) -> Evaluated:
 
 def _directions(words: Any, length: int) -> Int64s:
     """0 for ascending, 1 for descending, -1 for neither."""
-    encoded = spread(words, length).dictionary_encode()
+    encoded = broadcast(words, length).dictionary_encode()
     known = [_DIRECTIONS.get(word.upper(), -1) for word in encoded.dictionary.to_pylist()]
     directions: Int64s = np.array([*known, -1])[encoded.indices.fill_null(len(known)).to_numpy()]
     return directions
@@ -163,7 +163,7 @@ _JOINED = ("BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING")
 def array_join(items: Any, delimiter: Any = None) -> Any:
     """A null delimiter joins without any; a null item is the word ``null``."""
     length = length_of((items, delimiter))
-    given = items_of(spread(items, length))
+    given = items_of(broadcast(items, length))
     texts = lists_of(_texts(given.columns[0]).fill_null("null"), given.rows, given.missing)
     if delimiter is None:
         delimiter = pa.scalar(",")

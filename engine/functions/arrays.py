@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from ...limits import SERIES_ITEMS_MAX
 from ...runtime.kernel import Evaluated, Failures
-from ..columns.arrow import Bools, Int64s, flat, from_numpy, int64s, length_of, null_mask, spread
+from ..columns.arrow import Bools, Int64s, broadcast, flat, from_numpy, int64s, length_of, null_mask
 from ..columns.comparing import equal
 from ..columns.items import Items, groups_of, identities, items_of, joined, lists_of, positions
 from .registry import scalar
@@ -33,7 +33,7 @@ def _equal(given: Items, item: Any) -> Bools:
     if isinstance(item, pa.Scalar) and not nested:
         same = equal(values, item).fill_null(False) if item.is_valid else pc.is_null(values)
     else:
-        wanted = spread(item, len(given.missing)).take(pa.array(given.rows))
+        wanted = broadcast(item, len(given.missing)).take(pa.array(given.rows))
         if nested:
             ids = identities(pa.concat_arrays([values, wanted]))
             found: Bools = ids[: len(values)] == ids[len(values) :]
@@ -54,7 +54,7 @@ def _equal(given: Items, item: Any) -> Bools:
 def array_contains(items: Any, item: Any) -> Any:
     """A null array holds nothing."""
     length = length_of((items, item))
-    given = items_of(spread(items, length))
+    given = items_of(broadcast(items, length))
     found = np.zeros(length, np.bool_)
     found[given.rows[_equal(given, item)]] = True
     return pa.array(found)
@@ -69,7 +69,7 @@ def array_contains(items: Any, item: Any) -> Any:
     category=CATEGORY,
 )
 def array_remove(items: Any, item: Any) -> Any:
-    given = items_of(spread(items, length_of((items, item))))
+    given = items_of(broadcast(items, length_of((items, item))))
     kept = ~_equal(given, item)
     return lists_of(given.columns[0].filter(pa.array(kept)), given.rows[kept], given.missing)
 
@@ -79,7 +79,7 @@ def array_remove(items: Any, item: Any) -> Any:
 
 def _both(items: Any, other: Any) -> tuple[Items, Items]:
     length = length_of((items, other))
-    return items_of(spread(items, length)), items_of(spread(other, length))
+    return items_of(broadcast(items, length)), items_of(broadcast(other, length))
 
 
 @scalar(
@@ -172,8 +172,8 @@ def array_intersect(items: Any, other: Any) -> Any:
 def slice_(items: Any, from_: Any, to: Any) -> Evaluated:
     """Out of range gives null; it fails if it ends more than one item before it begins."""
     length = length_of((items, from_, to))
-    given = items_of(spread(items, length))
-    from_, to = spread(from_, length), spread(to, length)
+    given = items_of(broadcast(items, length))
+    from_, to = broadcast(from_, length), broadcast(to, length)
     begin = np.where(null_mask(from_), 0, int64s(from_) - 1)
     end = np.where(null_mask(to), given.lengths, int64s(to))
     missing = given.missing | (begin < 0) | (end > given.lengths)
@@ -199,7 +199,7 @@ def slice_(items: Any, from_: Any, to: Any) -> Evaluated:
 def generate_series(from_: Any, to: Any, *step: Any) -> Evaluated:
     """A step of 0 or away from the end fails, and too many items do."""
     length = length_of((from_, to, *step))
-    columns = [spread(argument, length) for argument in (from_, to, *step)]
+    columns = [broadcast(argument, length) for argument in (from_, to, *step)]
     missing = np.logical_or.reduce([null_mask(column) for column in columns])
     begin, end, *steps = map(int64s, columns)
     by = steps[0] if steps else np.where(begin <= end, 1, -1)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, failures_of
 from ...storage.values.arrow_calls import map_array
-from ..columns.arrow import is_literal, length_of, null_mask, spread, with_nulls
+from ..columns.arrow import broadcast, is_literal, length_of, null_mask, with_nulls
 from .json_values import HALF_PAIR, MISSING, Missing, Texts, is_json, needs_digits, read_all
 from .registry import scalar
 
@@ -107,7 +107,7 @@ def extract_json_field(json: Any, path: Any) -> Evaluated:
     if is_literal(path) and path.is_valid:
         with suppress(ValueError):  # which is the error of each row
             of_all = _path(path.as_py())
-    json, path = spread(json, length), spread(path, length)
+    json, path = broadcast(json, length), broadcast(path, length)
     json = with_nulls(json, null_mask(path))
     known, paths = (~null_mask(json)).tolist(), path.to_pylist()
     failed: dict[int, str] = {}
@@ -159,14 +159,14 @@ def is_json_string(text: str | None) -> bool:
 def json_array_contains(json: Any, value: Any) -> Any:
     """A number with a fraction or exponent equals DOUBLE and DECIMAL values only, one without them integers only."""
     length = length_of((json, value))
-    value = spread(value, length)
+    value = broadcast(value, length)
     if pa.types.is_decimal(value.type):
         texts = value.cast(pa.string()).to_pylist()  # Arrow rounds to DOUBLE in another way
         values = [None if text is None else float(text) for text in texts]
     else:
         values = value.to_pylist()
     holds = np.zeros(length, np.bool_)
-    for start, nodes in read_all(spread(json, length), {}):
+    for start, nodes in read_all(broadcast(json, length), {}):
         for row, items in enumerate(nodes, start):
             if type(items) is list and (wanted := values[row]) in items:  # as True is in [1]
                 holds[row] = any(type(item) is type(wanted) and item == wanted for item in items)
@@ -199,7 +199,7 @@ def json_array_length(json: Any) -> Evaluated:
 def json_concat(*json: Any) -> Evaluated:
     """Any null, or blank text, gives null."""
     length = length_of(json)
-    columns = [spread(texts, length) for texts in json]
+    columns = [broadcast(texts, length) for texts in json]
     known = np.flatnonzero(~np.logical_or.reduce([null_mask(texts) for texts in columns]))
     columns = [texts.take(pa.array(known)) for texts in columns]
     failures: list[dict[int, str]] = [{} for _ in columns]

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, LambdaKernel, failures_of
-from ..columns.arrow import Bools, Int64s, flat, length_of, null_mask, spread
+from ..columns.arrow import Bools, Int64s, broadcast, flat, length_of, null_mask
 from ..columns.items import Items, entries_of, groups_of, identities, items_of, lists_of, maps_of
 from ..java.map_order import in_hash_order
 from .registry import scalar
@@ -142,8 +142,8 @@ _REDUCE = "A state, begun with a value and changed by a lambda for each item or 
 def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
     """A null state at the start gives null; a null collection leaves the state as it is."""
     length = length_of((collection, state))
-    elements = _elements(spread(collection, length))
-    states = spread(state, length)
+    elements = _elements(broadcast(collection, length))
+    states = broadcast(state, length)
     lengths = np.where(null_mask(states), 0, elements.lengths)
     begins = elements.begins
     active = np.arange(length, dtype=np.int64)

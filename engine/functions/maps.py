@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, failures_at
-from ..columns.arrow import length_of, null_mask, spread
+from ..columns.arrow import broadcast, length_of, null_mask
 from ..columns.items import distinct_keys, entries_of, items_of, joined, lists_of, maps_of, sort_numbers, within_rows
 from ..java.map_order import in_hash_order
 from .registry import scalar
@@ -26,7 +26,7 @@ CATEGORY = "MAP"
 def as_map(keys: Any, values: Any) -> Evaluated:
     """A null key fails."""
     length = length_of((keys, values))
-    of_keys, of_values = items_of(spread(keys, length)), items_of(spread(values, length))
+    of_keys, of_values = items_of(broadcast(keys, length)), items_of(broadcast(values, length))
     missing = of_keys.missing | of_values.missing
     nth = np.arange(len(of_keys.rows)) - of_keys.begins[of_keys.rows]
     absent = nth >= of_values.lengths[of_keys.rows]
@@ -50,8 +50,8 @@ _ENTRY_TYPES = ("INT", "BIGINT", "DOUBLE", "BOOLEAN", "STRING")
 )
 def entries(map_: Any, sort: Any) -> Any:
     length = length_of((map_, sort))
-    sort = spread(sort, length)
-    made = in_hash_order(entries_of(spread(map_, length)))
+    sort = broadcast(sort, length)
+    made = in_hash_order(entries_of(broadcast(map_, length)))
     by_key = np.asarray(sort.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)[made.rows]
     columns = made.columns
     if by_key.any():
@@ -94,6 +94,6 @@ def map_values(map_: Any) -> Any:
 )
 def map_union(map_: Any, other: Any) -> Any:
     length = length_of((map_, other))
-    both = joined(entries_of(spread(map_, length)), entries_of(spread(other, length)))
+    both = joined(entries_of(broadcast(map_, length)), entries_of(broadcast(other, length)))
     made = distinct_keys(both.missing, both.rows, *both.columns)
     return maps_of(made, made.missing)

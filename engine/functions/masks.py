@@ -15,13 +15,13 @@ from ..columns.arrow import (
     Bools,
     Int64s,
     ascii_rows,
+    broadcast,
     flat,
     int64s,
     is_literal,
     length_of,
     null_mask,
     row_by_row,
-    spread,
     text_bytes,
     with_bytes,
     with_nulls,
@@ -124,13 +124,13 @@ def _masked_texts(texts: list[str], part: _Part, counts: Int64s, table: _Table) 
 )
 def mask(text: Any, *masks: Any) -> Evaluated:
     length = length_of((text, *masks))
-    return _masked(lambda sizes, counts: (0 * sizes, sizes), spread(text, length), np.zeros(length, np.int64), masks)
+    return _masked(lambda sizes, counts: (0 * sizes, sizes), broadcast(text, length), np.zeros(length, np.int64), masks)
 
 
 def _define(name: str, meaning: str, part: _Part) -> None:
     def function(text: Any, count: Any, *masks: Any) -> Evaluated:
         length = length_of((text, count, *masks))
-        text, count = spread(text, length), spread(count, length)
+        text, count = broadcast(text, length), broadcast(count, length)
         counts = int64s(count)
         bad = null_mask(count) | (counts < 0)
         done = _masked(part, with_nulls(text, bad), np.where(bad, 0, counts), masks)

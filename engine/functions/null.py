@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..columns.arrow import flat, length_of, null_mask, spread, with_nulls
+from ..columns.arrow import broadcast, flat, length_of, null_mask, with_nulls
 from ..columns.comparing import equal
 from .registry import scalar
 
@@ -27,7 +27,7 @@ def coalesce(*arguments: Any) -> Any:
     if len(arguments) == 1:
         return arguments[0]
     length = length_of(arguments)
-    return flat(pc.coalesce(*(spread(a, length) if pa.types.is_nested(a.type) else a for a in arguments)))
+    return flat(pc.coalesce(*(broadcast(a, length) if pa.types.is_nested(a.type) else a for a in arguments)))
 
 
 @scalar(
@@ -52,7 +52,7 @@ def ifnull(value: Any, alternative: Any) -> Any:
 )
 def nullif(value: Any, other: Any) -> Any:
     length = length_of((value, other))
-    values = spread(value, length)
+    values = broadcast(value, length)
     same = np.asarray(flat(equal(values, other)).fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
     return with_nulls(values, same & ~null_mask(values))
 

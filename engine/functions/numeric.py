@@ -21,7 +21,7 @@ from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated
 from ...storage.values.canonical import canonical
 from .. import types as t
-from ..columns.arrow import Bools, Floats, by_setting, flat, floats, from_numpy, length_of, null_mask, row_by_row, spread
+from ..columns.arrow import Bools, Floats, broadcast, by_setting, flat, floats, from_numpy, length_of, null_mask, row_by_row
 from .registry import scalar
 
 CATEGORY = "MATHEMATICAL"
@@ -392,8 +392,8 @@ def log(value: Any) -> Any:
 @scalar("LOG", _LOG, *_pair_signatures("base", "value"), style="arrow", category=CATEGORY)
 def log_base(base: Any, value: Any) -> Any:
     length = length_of((base, value))
-    bases = spread(base, length).cast(pa.float64())
-    values = spread(value, length).cast(pa.float64())
+    bases = broadcast(base, length).cast(pa.float64())
+    values = broadcast(value, length).cast(pa.float64())
     missing = null_mask(bases) | null_mask(values)
     numbers = floats(bases)
     with np.errstate(all="ignore"):

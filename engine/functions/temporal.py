@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...runtime.clock import now_ms
 from ...runtime.kernel import Evaluated, Failures, failures_of
-from ..columns.arrow import by_setting, fail, from_numpy, int64s, length_of, null_mask, spread, unit_word
+from ..columns.arrow import broadcast, by_setting, fail, from_numpy, int64s, length_of, null_mask, unit_word
 from ..columns.calendar import DAY_MS
 from ..java import time as java_time
 from ..java.time_columns import (
@@ -47,7 +47,7 @@ def _define_sum(name: str, type_: str, meaning: str, sign: int, combine: Callabl
 
     def function(unit: Any, amount: Any, value: Any) -> Evaluated:
         length = length_of((unit, amount, value))
-        amounts, values = spread(amount, length), spread(value, length)
+        amounts, values = broadcast(amount, length), broadcast(value, length)
         missing = null_mask(amounts) | null_mask(values)
         if isinstance(unit, pa.Array):
             factor: Any = np.array([unit_ms(u) for u in unit.to_pylist()], np.int64)

@@ -17,13 +17,13 @@ from ..columns.arrow import (
     Bools,
     Int64s,
     ascii_rows,
+    broadcast,
     by_setting,
     flat,
     length_of,
     null_mask,
     nulls,
     row_by_row,
-    spread,
     text_bytes,
     with_nulls,
 )
@@ -182,7 +182,7 @@ _define_part("URL_EXTRACT_FRAGMENT", "The fragment of a URL.", "fragment")
 )
 def url_extract_parameter(url: Any, name: Any) -> Evaluated:
     length = length_of((url, name))
-    queries = _part_of(with_nulls(spread(url, length), null_mask(spread(name, length))), "query")
+    queries = _part_of(with_nulls(broadcast(url, length), null_mask(broadcast(name, length))), "query")
     found = by_setting(_parameters, _parameter, pa.string(), queries.values, name)
     return Evaluated(found.values, queries.failures)
 

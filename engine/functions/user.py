@@ -207,14 +207,14 @@ class _Shapes:
 
     def of(self, count: int) -> list[Shape]:
         """The shape of each of ``count`` arguments."""
-        return _spread(self.parameters, self.signature, count)
+        return _expanded(self.parameters, self.signature, count)
 
-    def spread(self, count: int) -> list[Parameter]:
+    def expanded(self, count: int) -> list[Parameter]:
         """The parameter of each of ``count`` arguments."""
-        return _spread(self.signature.parameters, self.signature, count)
+        return _expanded(self.signature.parameters, self.signature, count)
 
 
-def _spread(things: Sequence[ThingT], signature: Signature, count: int) -> list[ThingT]:
+def _expanded(things: Sequence[ThingT], signature: Signature, count: int) -> list[ThingT]:
     """Things parallel to the parameters, made parallel to ``count`` arguments."""
     place = next((i for i, p in enumerate(signature.parameters) if p.variadic), None)
     if place is None:
@@ -294,7 +294,7 @@ class _Definition:
 
     def make(self, types: Sequence[t.SqlType], literals: Sequence[Any]) -> UserAggregator:
         """The aggregator of one use."""
-        split = [p.name in self.literals for p in self.shapes.spread(len(types))]
+        split = [p.name in self.literals for p in self.shapes.expanded(len(types))]
         variables: dict[str, t.SqlType] = {}
         for shape, type_ in zip(self.shapes.of(len(types)), types, strict=True):
             bind_variables(shape.pattern, type_, variables)

@@ -31,10 +31,10 @@ def in_hash_order(entries: Items) -> Items:
     bins = 1 << np.ceil(np.log2(np.maximum(entries.lengths, 1) / 0.75)).astype(np.int64)
     fitting = bins[entries.rows]
     hashes = java_hashes(entries.columns[0])
-    spread = (hashes ^ (hashes >> 16)).astype(np.int64)
-    numbers = (spread & (fitting - 1)) * _COPIED_BINS_MIN
+    broadcast = (hashes ^ (hashes >> 16)).astype(np.int64)
+    numbers = (broadcast & (fitting - 1)) * _COPIED_BINS_MIN
     # In a bin entries come as they do in the first map, where there may be more bins.
-    numbers += np.where(fitting < _COPIED_BINS_MIN, spread & (_COPIED_BINS_MIN - 1), 0)
+    numbers += np.where(fitting < _COPIED_BINS_MIN, broadcast & (_COPIED_BINS_MIN - 1), 0)
     order = within_rows(entries.rows, numbers)
     if (np.diff(order) > 0).all():
         return entries

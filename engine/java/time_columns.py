@@ -23,7 +23,18 @@ import pyarrow.compute as pc
 
 from ...runtime.kernel import Failures
 from ...storage.values.arrow_calls import index_array
-from ..columns.arrow import Bools, Int64s, ascii_rows, flat, from_numpy, int64s, null_mask, spread, text_offsets, with_nulls
+from ..columns.arrow import (
+    Bools,
+    Int64s,
+    ascii_rows,
+    broadcast,
+    flat,
+    from_numpy,
+    int64s,
+    null_mask,
+    text_offsets,
+    with_nulls,
+)
 from ..columns.calendar import DAY_MS
 from . import time as java_time
 from .time import DATE_LETTERS, TIME_LETTERS, Field, Literal, field_value, parts_of
@@ -396,7 +407,7 @@ def _format(
         ]
         pieces.append(pa.array(texts, pa.string()).take(index_array(places)))
     joined = flat(pc.binary_join_element_wise(*pieces, "")) if pieces else pa.scalar("")
-    return with_nulls(spread(joined, len(local)), missing)
+    return with_nulls(broadcast(joined, len(local)), missing)
 
 
 def _keys(field: Field, days: Int64s, time_ms: Int64s, instants: Int64s, offsets: Int64s) -> Int64s:

@@ -90,7 +90,7 @@ class Builder:
     ) -> int:
         """Add an operator (`Step` has what the last two are); its number."""
         inputs_ = tuple(i.number for i in inputs)
-        return self.add(d.Step(self.name(name), inputs_, make, carried=carried or {}, takes_later=takes_later))
+        return self.add(d.OperatorNode(self.name(name), inputs_, make, carried=carried or {}, takes_later=takes_later))
 
     def name(self, kind: str) -> str:
         """``filter``, ``filter-2``, ..: numbered by kind, so that stateless nodes do not rename stateful ones."""

@@ -56,7 +56,7 @@ def table(build: Builder, node: PlanNode, name: str, input_: Lowered, before: bo
     def make(context: OperatorContext) -> Operator:
         return TableSource(context, schema, key_count, before=before, windowed=windowed)
 
-    number = build.add(d.Step(name, (input_.number,), make))
+    number = build.add(d.OperatorNode(name, (input_.number,), make))
     return Lowered(number, StoredTable.of_rows(name, "table", node.schema, windowed=windowed))
 
 

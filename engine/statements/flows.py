@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...errors import PenstockError
 from ...grammar import ast
 from ...grammar.unparse import unparse
-from ...runtime.dataflow import Dataflow, Exchange, Sink, Source, Step, Tap
+from ...runtime.dataflow import Dataflow, Exchange, OperatorNode, Sink, Source, Tap
 from ...runtime.query.lifecycle import QueryRun
 from ..plan.explain import describe
 from ..plan.tree import PlanNode
@@ -116,7 +116,7 @@ def _numbered(node: PlanNode, depth: int) -> Iterator[tuple[PlanNode, int]]:
 
 def _inputs(flow: Dataflow, number: int) -> tuple[int, ...]:
     match flow.nodes[number]:
-        case Step(inputs=inputs):
+        case OperatorNode(inputs=inputs):
             return inputs
         case Exchange(input=input_) | Sink(input=input_) | Tap(input=input_):
             return (input_,)

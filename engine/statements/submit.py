@@ -125,7 +125,7 @@ class Submission:
             noted = True
 
         try:
-            outcome = execute(note)
+            result = execute(note)
         except JournalMovedError:
             raise
         except BaseException:
@@ -134,7 +134,7 @@ class Submission:
             raise
         if not noted:
             self._commit(_note(self._name, number, text))
-        return outcome
+        return result
 
     def finish(self) -> int:
         """Check that no statement is missing, and return their number.

@@ -139,18 +139,18 @@ def _with_undo(batch: Batch, before: Sequence[Any], undo: Bools, changes: Bools)
     first = np.ones(len(rows), np.bool_)
     first[1:] = rows[1:] != rows[:-1]
     back = first & changes[rows]
-    spread = batch.take(rows)
+    doubled = batch.take(rows)
     picked = pa.array(np.where(back, rows + len(batch), rows))
     values = [pa.concat_arrays([v, b]).take(picked) for v, b in zip(batch.values, before, strict=True)]
     return Batch(
-        spread.schema,
-        spread.key_count,
-        (*spread.keys, *values),
-        spread.timestamps,
-        spread.positions,
-        window_starts=spread.window_starts,
-        window_ends=spread.window_ends,
-        headers=spread.headers,
+        doubled.schema,
+        doubled.key_count,
+        (*doubled.keys, *values),
+        doubled.timestamps,
+        doubled.positions,
+        window_starts=doubled.window_starts,
+        window_ends=doubled.window_ends,
+        headers=doubled.headers,
         undo=back | undo[rows],
     )
 

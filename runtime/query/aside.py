@@ -16,7 +16,7 @@ from threading import Event
 from ...errors import StorageError
 from ...storage.state.store import Capture
 from .commit import Begun, StepCommitter
-from .taken import Outcome, Taken
+from .step_data import ComputedStep, InputSlice
 
 __all__ = ["ASIDE_MAX", "AsideCommit", "Underway"]
 
@@ -30,11 +30,11 @@ class Underway:
 
     Attributes:
         wait: returns, when it is known, what it failed with; None if it happened.
-        aside: see the module's text; None if it was gathered with those of other queries (`Together`).
+        aside: see the module's text; None if it was gathered with those of other queries (`GroupCommit`).
     """
 
     wait: Callable[[], BaseException | None]
-    taken: list[Taken]
+    slices: list[InputSlice]
     marks: list[Capture] | None
     aside: AsideCommit | None
 
@@ -46,9 +46,9 @@ class AsideCommit:
         before: that of the step before it, if it may still be under way.
     """
 
-    def __init__(self, committer: StepCommitter, outcome: Outcome, before: AsideCommit | None) -> None:
+    def __init__(self, committer: StepCommitter, computed: ComputedStep, before: AsideCommit | None) -> None:
         self._committer = committer
-        self._outcome: Outcome | None = outcome
+        self._outcome: ComputedStep | None = computed
         self._before = before
         self._has_place = Event()
         """Set when it is appended, or has failed."""
@@ -67,8 +67,8 @@ class AsideCommit:
 
     def _run(self) -> None:
         before, self._before = self._before, None  # (which else would hold on to all that ever were)
-        outcome, self._outcome = self._outcome, None
-        assert outcome is not None
+        computed, self._outcome = self._outcome, None
+        assert computed is not None
         try:
             after = None
             if before is not None:
@@ -76,7 +76,7 @@ class AsideCommit:
                 after = before._begun
                 if after is None:
                     raise StorageError("the commit of the step before it failed")
-            begun = self._committer.begin_alone(outcome, after)
+            begun = self._committer.begin_alone(computed, after)
             self._begun = begun
         finally:
             self._has_place.set()

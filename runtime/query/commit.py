@@ -1,4 +1,4 @@
-"""The commit of a step: outputs, state changes, positions, account and complaints in one transaction.
+"""The commit of a step: outputs, state changes, positions, account and reports in one transaction.
 
 The five steps (docs/commit.md has them with what each crash leaves behind):
 
@@ -29,8 +29,8 @@ from ..user_code import is_ours
 from .ledger import Ledger
 from .published import Published
 from .recovery import StateKeeper
-from .reports import complain
-from .taken import Input, Outcome, Taken
+from .reports import report_rows
+from .step_data import ComputedStep, Input, InputSlice
 from .task import NodeError
 
 
@@ -45,7 +45,7 @@ class Begun:
     """
 
     transaction: Transaction
-    outcome: Outcome
+    computed: ComputedStep
     account: Account
     durable: bool
     nothing: bool
@@ -92,21 +92,21 @@ class StepCommitter:
             if isinstance(node, Sink)
         }
 
-    def commit(self, outcome: Outcome) -> None:
+    def commit(self, computed: ComputedStep) -> None:
         """Make a step happen, then hand its rows to subscriptions.
 
         Raises:
             NodeError: a sink cannot take its rows; it did not happen.
             StorageError: it did not happen.
         """
-        begun = self.begin(outcome)
+        begun = self.begin(computed)
         if begun.nothing:
             begun.transaction.abort()
             self.happened(begun, None)
         else:
             self.happened(begun, begun.transaction.commit(begun.durable))
 
-    def begin(self, outcome: Outcome) -> Begun:
+    def begin(self, computed: ComputedStep) -> Begun:
         """Make a transaction of a step, for whoever commits it and then calls `finish`.  Steps are begun in their order; one
         that fails is followed by none (a new `StepCommitter` goes on from what is committed).
 
@@ -116,11 +116,11 @@ class StepCommitter:
         """
         transaction = self._log.transaction()
         account = self._ahead or self.account
-        account = account.plus(outcome.account).plus(self._write(transaction, outcome))
+        account = account.plus(computed.account).plus(self._write(transaction, computed))
         self._ahead = account
-        return self._filled(transaction, outcome, account)
+        return self._filled(transaction, computed, account)
 
-    def begin_alone(self, outcome: Outcome, after: Begun | None) -> Begun:
+    def begin_alone(self, computed: ComputedStep, after: Begun | None) -> Begun:
         """Make a transaction of a step and begin its commit; call `happened` when that is through.
 
         Args:
@@ -129,7 +129,7 @@ class StepCommitter:
         Raises:
             as `begin`; StorageError: it does not happen.
         """
-        begun = self.begin(outcome)
+        begun = self.begin(computed)
         before = None if after is None else after.committing
         if begun.nothing:
             begun.transaction.abort()
@@ -139,39 +139,39 @@ class StepCommitter:
     def happened(self, begun: Begun, commit: Commit | None) -> None:
         """It has (None: there was nothing to commit): let stores and readers know."""
         if commit is not None:
-            self._keeper.committed(commit, begun.outcome.changes)
+            self._keeper.committed(commit, begun.computed.changes)
         self.finish(begun)
 
     def finish(self, begun: Begun) -> None:
         """It has happened: let that be seen, and hand its rows to subscriptions."""
-        outcome = begun.outcome
-        self._published.parts = outcome.published  # before positions say that it has been taken in
+        computed = begun.computed
+        self._published.parts = computed.published  # before positions say that it has been taken in
         self._taken_in(begun)
         for number, node in enumerate(self._dataflow.nodes):
             if isinstance(node, Tap):
-                output = concat([own[number] for own in outcome.batches])
+                output = concat([own[number] for own in computed.batches])
                 if len(output):
                     node.receive(output)
 
-    def _filled(self, transaction: Transaction, outcome: Outcome, account: Account) -> Begun:
-        """With all but the rows: complaints, state, positions."""
-        rows = outcome.complaints.records()
+    def _filled(self, transaction: Transaction, computed: ComputedStep, account: Account) -> Begun:
+        """Add all but the rows: reports, state changes, positions."""
+        rows = computed.reports.records()
         if rows is not None:
             transaction.append(TOPIC, rows, 0)
         kept = self._ledger.kept
         if kept:
-            self._keeper.append_changes(transaction, outcome.changes)
-            self._note(transaction, outcome.taken, account)
-        return Begun(transaction, outcome, account, kept and self._dataflow.durable, not kept and rows is None)
+            self._keeper.append_changes(transaction, computed.changes)
+            self._note(transaction, computed.slices, account)
+        return Begun(transaction, computed, account, kept and self._dataflow.durable, not kept and rows is None)
 
     def _taken_in(self, begun: Begun) -> None:
         self.account = begun.account
         if self._ahead is begun.account:
             self._ahead = None
-        for item in begun.outcome.taken:
+        for item in begun.computed.slices:
             item.input.committed = item.next_offset
 
-    def _write(self, transaction: Transaction, outcome: Outcome) -> Account:
+    def _write(self, transaction: Transaction, computed: ComputedStep) -> Account:
         """Hand the rows of all sinks to the transaction: how many were written, and how many could not be."""
         written = bad = 0
         for number, writer in self._writers.items():
@@ -180,12 +180,12 @@ class StepCommitter:
 
             def unwritten(side: str, rows: Int64s, reasons: tuple[str, ...], batch: Batch, name: str = name) -> None:
                 positions = batch.positions[rows]
-                complain(
-                    outcome.complaints, self._query_id, outcome.taken, SERIALIZATION_ERROR, name, side, positions, reasons
+                report_rows(
+                    computed.reports, self._query_id, computed.slices, SERIALIZATION_ERROR, name, side, positions, reasons
                 )
 
             try:
-                writer.write(transaction, [(own[number], p) for p, own in enumerate(outcome.batches)], unwritten)
+                writer.write(transaction, [(own[number], p) for p, own in enumerate(computed.batches)], unwritten)
             except StorageError:
                 raise
             except BaseException as error:
@@ -196,13 +196,13 @@ class StepCommitter:
                 continue
             written += writer.rows_out - before
             if number in self._input_nodes:
-                bad += sum(len(own[number]) for own in outcome.batches) - (writer.rows_out - before)
+                bad += sum(len(own[number]) for own in computed.batches) - (writer.rows_out - before)
         return Account(written=written, bad=bad)
 
-    def commit_without(self, taken: list[Taken], complaints: ProcessingLog) -> None:
+    def commit_without(self, slices: list[InputSlice], reports: ProcessingLog) -> None:
         """Commit a step of one row without that row, which is bad."""
-        outcome = Outcome(taken, [], [], Account(read=1, bad=1), complaints)
-        begun = self._filled(self._log.transaction(), outcome, self.account.plus(outcome.account))
+        computed = ComputedStep(slices, [], [], Account(read=1, bad=1), reports)
+        begun = self._filled(self._log.transaction(), computed, self.account.plus(computed.account))
         begun.transaction.commit(begun.durable)
         self._taken_in(begun)
 
@@ -216,23 +216,23 @@ class StepCommitter:
         self._note(transaction, [], self.account)
         transaction.commit(durable=False)
 
-    def commit_gap(self, moved: list[Input], complaints: ProcessingLog) -> None:
+    def commit_gap(self, moved: list[Input], reports: ProcessingLog) -> None:
         """Commit that inputs read on elsewhere, and what is to be said about it."""
         transaction = self._log.transaction()
-        rows = complaints.records()
+        rows = reports.records()
         assert rows is not None
         transaction.append(TOPIC, rows, 0)
         nothing = np.zeros(0, np.int64)
-        self._note(transaction, [Taken(entry, None, 0, 0, nothing, entry.offset) for entry in moved], self.account)
+        self._note(transaction, [InputSlice(entry, None, 0, 0, nothing, entry.offset) for entry in moved], self.account)
         transaction.commit(durable=self._ledger.kept and self._dataflow.durable)
         for entry in moved:
             entry.committed = entry.offset
 
-    def _note(self, transaction: Transaction, taken: list[Taken], account: Account) -> None:
+    def _note(self, transaction: Transaction, slices: list[InputSlice], account: Account) -> None:
         """Positions of what was taken (without any: of all inputs), and the account."""
-        moved = {id(item.input): item.next_offset for item in taken}
+        moved = {id(item.input): item.next_offset for item in slices}
         by_source: dict[str, dict[TopicPartition, int]] = {}
-        for entry in (item.input for item in taken) if taken else self._inputs:
+        for entry in (item.input for item in slices) if slices else self._inputs:
             places = by_source.setdefault(entry.source.name, {})
             places[entry.source.topic, entry.partition] = moved.get(id(entry), entry.committed)
         self._ledger.note(transaction, by_source, account)

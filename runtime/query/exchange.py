@@ -81,8 +81,8 @@ def _scattered(node: Exchange, log: Log, batch: Batch, origin: int, count: int) 
         return [np.arange(len(batch), dtype=np.int64)]
     key_schema = pa.schema(list(batch.schema)[: batch.key_count])
     encoded = node.key_serde.encode(batch.keys, key_schema, all_null(batch.keys, 0, len(batch)))
-    spread = count if node.partitions is None else min(node.partitions, count)
-    placed = place(encoded.data, len(batch), spread, origin, hashed=log.partitions_of)
+    targets = count if node.partitions is None else min(node.partitions, count)
+    placed = place(encoded.data, len(batch), targets, origin, hashed=log.partitions_of)
     return scatter(placed.astype(np.int64), count)
 
 

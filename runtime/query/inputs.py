@@ -19,7 +19,7 @@ from ..source import TIMESTAMP_SIDE, Chunk, DecodedTopics
 from .late_columns import late_columns, late_names
 from .ledger import Ledger
 from .repartitioning import subtopologies
-from .taken import Input, Taken
+from .step_data import Input, InputSlice
 
 PARALLEL_ROWS_MIN: Final = 16_384
 """Waiting rows from which reading partitions side by side pays for itself."""
@@ -150,7 +150,7 @@ class Inputs:
         self._waiting_since = {task: self._waiting_since.get(task, now) for task in half}
         return {task for task, since in self._waiting_since.items() if now - since < idle_ms}
 
-    def take(self, rows: int, *, patient: bool) -> list[Taken]:
+    def take(self, rows: int, *, patient: bool) -> list[InputSlice]:
         """Choose a step's records: the next ones of all inputs, in order.
 
         Args:
@@ -165,7 +165,7 @@ class Inputs:
         rows_max = self._rows_max
         rows = min(rows, rows_max)
         _, ends = self._log.end_offsets(self.places)
-        found: list[Taken] = []
+        found: list[InputSlice] = []
         queues: list[Queue] = []
         held = self._tasks_to_wait_for(ends) if patient else set()
         wanted = [(e, ends[e.source.topic, e.partition]) for e in self._entries if self._task(e) not in held]
@@ -177,25 +177,25 @@ class Inputs:
             available = int(np.searchsorted(chunk.records.offsets, end))
             stop = min(available, row + rows)
             at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
-            found.append(Taken(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
+            found.append(InputSlice(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
             queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
         if not found:
             return []
         merged = merge(queues, self._dataflow.order, rows)
         ranks = self._before_failure(found, merged.positions)
-        for taken, positions in zip(found, ranks, strict=True):
+        for item, positions in zip(found, ranks, strict=True):
             count = len(positions)
-            assert taken.chunk is not None
-            whole = count == taken.stop - taken.start
-            taken.stop = taken.start + count
-            taken.positions = positions
-            if whole and taken.next_offset:
+            assert item.chunk is not None
+            whole = count == item.stop - item.start
+            item.stop = item.start + count
+            item.positions = positions
+            if whole and item.next_offset:
                 continue  # read to the end, gaps of compaction included
-            records = taken.chunk.records
-            if taken.stop == len(taken.chunk):
-                taken.next_offset = records.next_offset
+            records = item.chunk.records
+            if item.stop == len(item.chunk):
+                item.next_offset = records.next_offset
             else:
-                taken.next_offset = int(records.offsets[taken.stop])
+                item.next_offset = int(records.offsets[item.stop])
         return found
 
     def _fetch(self, wanted: Sequence[tuple[Input, int]]) -> list[tuple[Chunk, int]]:
@@ -231,27 +231,27 @@ class Inputs:
                 moved.append(entry)
         return moved
 
-    def _before_failure(self, found: list[Taken], ranks: Sequence[Int64s]) -> Sequence[Int64s]:
+    def _before_failure(self, found: list[InputSlice], ranks: Sequence[Int64s]) -> Sequence[Int64s]:
         """The ranks of the records before the first one whose timestamp its source needs and that has none.
 
         Raises:
             DataError: that is the very first one, so the query cannot go on.
         """
-        failed: list[tuple[int, Taken, int]] = []
-        for taken, positions in zip(found, ranks, strict=True):
-            if not taken.input.source.needs_timestamps or taken.chunk is None:
+        failed: list[tuple[int, InputSlice, int]] = []
+        for item, positions in zip(found, ranks, strict=True):
+            if not item.input.source.needs_timestamps or item.chunk is None:
                 continue
-            stop = taken.start + len(positions)
-            faults = taken.chunk.malformed.items()
-            rows = [r for r, (side, _) in faults if side == TIMESTAMP_SIDE and taken.start <= r < stop]
+            stop = item.start + len(positions)
+            faults = item.chunk.malformed.items()
+            rows = [r for r, (side, _) in faults if side == TIMESTAMP_SIDE and item.start <= r < stop]
             if rows:
-                failed.append((int(positions[min(rows) - taken.start]), taken, min(rows)))
+                failed.append((int(positions[min(rows) - item.start]), item, min(rows)))
         if not failed:
             return ranks
-        first, taken, row = min(failed, key=lambda f: f[0])
+        first, item, row = min(failed, key=lambda f: f[0])
         if first == 0:
-            assert taken.chunk is not None
-            place = f"{taken.input.source.topic}, partition {taken.input.partition}"
-            offset = int(taken.chunk.records.offsets[row])
-            raise DataError(f"{place}, offset {offset}: {taken.chunk.malformed[row][1]}")
+            assert item.chunk is not None
+            place = f"{item.input.source.topic}, partition {item.input.partition}"
+            offset = int(item.chunk.records.offsets[row])
+            raise DataError(f"{place}, offset {offset}: {item.chunk.malformed[row][1]}")
         return [positions[: int(np.searchsorted(positions, first))] for positions in ranks]

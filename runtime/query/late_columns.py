@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from ..dataflow import Dataflow, Exchange, Node, Source, Step
+from ..dataflow import Dataflow, Exchange, Node, OperatorNode, Source
 
 Columns = frozenset[int] | None
 """Columns of a node's output by place; None stands for all but its keys."""
@@ -23,22 +23,22 @@ def late_columns(dataflow: Dataflow) -> Mapping[int, Columns]:
     followers: dict[int, list[tuple[int, Node]]] = {number: [] for number in range(len(dataflow.nodes))}
     for number, node in enumerate(dataflow.nodes):
         if not isinstance(node, Source):
-            for input_ in node.inputs if isinstance(node, Step) else (node.input,):
+            for input_ in node.inputs if isinstance(node, OperatorNode) else (node.input,):
                 followers[input_].append((number, node))
 
-    def taken(number: int) -> Columns:
+    def slices(number: int) -> Columns:
         if len(followers[number]) != 1:
             return _NONE
         follower, node = followers[number][0]
-        if isinstance(node, Exchange) or (isinstance(node, Step) and node.takes_later):
+        if isinstance(node, Exchange) or (isinstance(node, OperatorNode) and node.takes_later):
             return None
-        if not isinstance(node, Step) or len(node.inputs) != 1:
+        if not isinstance(node, OperatorNode) or len(node.inputs) != 1:
             return _NONE
-        further = taken(follower)
+        further = slices(follower)
         carried = (c for c, places in node.carried.items() if further is None or places <= further)
         return frozenset(carried) | (_NONE if dataflow.every_update else node.picked)
 
-    return {n: taken(n) for n, node in enumerate(dataflow.nodes) if isinstance(node, (Source, Exchange))}
+    return {n: slices(n) for n, node in enumerate(dataflow.nodes) if isinstance(node, (Source, Exchange))}
 
 
 def late_names(source: Source, columns: Columns) -> frozenset[str]:

@@ -10,6 +10,7 @@ from ...storage.log.protocol import TopicPartition, partitions
 from ..dataflow import Dataflow, Sink, Source, View
 from ..user_code import is_ours, is_the_end
 from .assembly import Assembly
+from .group_commit import GroupCommit
 from .handover import Handover
 from .ledger import CommittedLedger, Ledger
 from .published import Parts
@@ -17,10 +18,9 @@ from .repartitioning import ensure_moving_topics, through_topics
 from .services import Services
 from .sharing import Sharing
 from .status import State, Status
+from .step_data import InputSlice
 from .stepping import Steps, as_ours
-from .taken import Taken
 from .task import NodeError, Task
-from .together import Together
 
 _LOGGER = logging.getLogger("penstock.queries")
 
@@ -47,7 +47,7 @@ class QueryRun:
         opening: if its state cannot be read, the query is in state ERROR; else that is a `StorageError`.
         on_failure: is told what it failed with.
         on_gap: is told how many records retention removed before they were read; these are then skipped.
-        on_taken: is told what each step takes in, before it is committed.
+        on_slices: is told what each step takes in, before it is committed.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class QueryRun:
         opening: bool = False,
         on_failure: Callable[[Exception], None] = lambda error: None,
         on_gap: Callable[[int], None] | None = None,
-        on_taken: Callable[[list[Taken]], None] | None = None,
+        on_slices: Callable[[list[InputSlice]], None] | None = None,
     ) -> None:
         self.query_id = query_id
         self.state: State = "RUNNING"
@@ -83,7 +83,7 @@ class QueryRun:
         if ledger is None:
             ledger = CommittedLedger(services.log, query_id) if sharing is None else sharing.ledger
         self.parts = Assembly(query_id, dataflow, services, ledger, sharing)
-        self._steps = Steps(self.parts, self.fail, on_gap, on_taken, alone=sharing is not None)
+        self._steps = Steps(self.parts, self.fail, on_gap, on_slices, alone=sharing is not None)
         self.lock = self._steps.lock
         self.status = Status(self.parts, self._steps, sharing, lambda: (self.state, self.error))
         self._on_failure = on_failure
@@ -200,14 +200,14 @@ class QueryRun:
             return max(0.01, self._handover.sharing.waits_s)
         return self.parts.inputs.patience_s
 
-    def step(self, *, patient: bool = False, together: Together | None = None, bounded: bool = False) -> bool:
+    def step(self, *, patient: bool = False, group_commit: GroupCommit | None = None, bounded: bool = False) -> bool:
         """Take in the next records, if there are any.
 
         Args:
             patient: where one input has records and another has none, wait for that one as long as
                 ``Dataflow.max_task_idle_ms`` says, by taking in nothing.
-            together: others are stepped before and after it: let the commit wait for theirs.
-            bounded: others wait for this thread: take in no more than fits into some time (`Pace`).
+            group_commit: others are stepped before and after it: let the commit wait for theirs.
+            bounded: others wait for this thread: take in no more than fits into some time (`StepSize`).
 
         Returns:
             whether anything was taken in, or is to be tried again.
@@ -225,7 +225,7 @@ class QueryRun:
             try:
                 if self._handover is not None and not self._handover.take_over():
                     return False
-                return self._steps.take(patient, together, bounded)
+                return self._steps.take(patient, group_commit, bounded)
             except BaseException as error:
                 # the boundary of a query: whatever it is, the query stops and shows it
                 if is_ours(error) or is_the_end(error):

@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from ...errors import StorageError
 from ...storage.log.protocol import Log, TopicConfig, TopicPartition
-from ..dataflow import Dataflow, Exchange, Node, Sink, Source, Step, Tap
+from ..dataflow import Dataflow, Exchange, Node, OperatorNode, Sink, Source, Tap
 from ..operators.base import OperatorContext
 from ..operators.moving import Pack, Unpack, moving_schema
-from .taken import Input
+from .step_data import Input
 
 __all__ = [
     "COPY_OF",
@@ -65,7 +65,7 @@ def through_topics(dataflow: Dataflow, query_id: str, partitions: int) -> Datafl
             continue
         if isinstance(node, Exchange):
             nodes += _moved(node, query_id, partitions, numbers[node.input], len(nodes))
-        elif isinstance(node, Step):
+        elif isinstance(node, OperatorNode):
             nodes.append(replace(node, inputs=tuple(numbers[i] for i in node.inputs)))
         elif isinstance(node, Sink | Tap):
             nodes.append(replace(node, input=numbers[node.input]))
@@ -83,7 +83,7 @@ def _only_written(dataflow: Dataflow, number: int) -> bool:
     return all(
         isinstance(node, Sink)
         or (
-            isinstance(node, Step)
+            isinstance(node, OperatorNode)
             and len(node.inputs) == 1
             and (made := node.make(OperatorContext(node.name))).row_preserving
             and not made.stores
@@ -101,10 +101,10 @@ def _moved(node: Exchange, query_id: str, partitions: int, input_: int, first: i
     config = TopicConfig(count, pa.struct(list(moving)), internal=True, properties={COPY_OF: query_id})
     unpack = partial(Unpack, schema=node.schema, key_count=node.key_count, before=node.before)
     return [
-        Step(f"{node.name}-pack", (input_,), partial(Pack, schema=node.schema, key_count=node.key_count)),
+        OperatorNode(f"{node.name}-pack", (input_,), partial(Pack, schema=node.schema, key_count=node.key_count)),
         Sink(f"{node.name}-topic", first, topic, node.key_serde, None, copy=config, moves=True),
         Source(node.name, topic, False, None, pa.schema([]), None, moving, moved_by=first + 1),
-        Step(f"{node.name}-unpack", (first + 2,), unpack),
+        OperatorNode(f"{node.name}-unpack", (first + 2,), unpack),
     ]
 
 
@@ -130,7 +130,7 @@ def inputs_of(node: Node) -> Sequence[int]:
     match node:
         case Source():
             return ()
-        case Step(inputs=inputs):
+        case OperatorNode(inputs=inputs):
             return inputs
         case _:
             return (node.input,)

@@ -15,8 +15,8 @@ from ..source import empty_source_batch, to_batch
 from .exchange import exchange
 from .late_columns import late_columns
 from .recovery import StateKeeper
-from .reports import complain_about_input, complain_about_reports
-from .taken import Outcome, Taken
+from .reports import report_bad_records, report_failures
+from .step_data import ComputedStep, InputSlice
 from .task import Task, account_of, input_nodes, stages
 
 PARALLEL_ROWS_MIN = 2_000
@@ -52,14 +52,14 @@ class StepComputer:
         self._tallies = [Tally() for _ in dataflow.nodes] if tallies is None else tallies
         self._empty = {n: empty_source_batch(s) for n, s in enumerate(dataflow.nodes) if isinstance(s, Source)}
 
-    def compute(self, taken: list[Taken], keeper: StateKeeper, *, keeps_state: bool) -> Outcome:
+    def compute(self, slices: list[InputSlice], keeper: StateKeeper, *, keeps_state: bool) -> ComputedStep:
         """Run the operators over what was taken and gather what is to be committed."""
-        complaints = ProcessingLog()
+        reports = ProcessingLog()
         for task in self.tasks:
             task.touched = False
-        batches, account = self._batches(taken, complaints)
+        batches, account = self._batches(slices, reports)
         self._run(batches)
-        complain_about_reports(complaints, self._query_id, self.tasks, taken)
+        report_failures(reports, self._query_id, self.tasks, slices)
         for task in self.tasks:
             counted = [task.operators[n].context.counters for n in self.input_nodes if n in task.operators]
             account = account.plus(account_of(counted))
@@ -70,9 +70,9 @@ class StepComputer:
                 operator.context.counters.expired = 0
         self._tally(batches)
         changes = keeper.drain_changes(kept=keeps_state)
-        for item in taken:
+        for item in slices:
             item.input.offset = item.next_offset
-        return Outcome(taken, batches, changes, account, complaints)
+        return ComputedStep(slices, batches, changes, account, reports)
 
     @property
     def touched(self) -> bool:
@@ -84,11 +84,11 @@ class StepComputer:
         for task in self.tasks:
             task.clear()
 
-    def _batches(self, taken: list[Taken], complaints: ProcessingLog) -> tuple[list[dict[int, Batch]], Account]:
+    def _batches(self, slices: list[InputSlice], reports: ProcessingLog) -> tuple[list[dict[int, Batch]], Account]:
         """Every task's source batches, by node number, and how many rows were read and bad."""
         batches: list[dict[int, Batch]] = [{} for _ in self.tasks]
         read = bad_rows = 0
-        for item in taken:
+        for item in slices:
             assert item.chunk is not None
             entry = item.input
             batch, bad = to_batch(entry.source, entry.partition, item.chunk, item.start, item.stop, item.positions)
@@ -97,7 +97,7 @@ class StepComputer:
             batches[entry.partition][entry.node] = batch
             if bad is not None:
                 bad_rows += len(bad.rows)
-                complain_about_input(complaints, self._query_id, item, bad)
+                report_bad_records(reports, self._query_id, item, bad)
         for number, empty in self._empty.items():
             for own in batches:
                 if number not in own:

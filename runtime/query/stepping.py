@@ -16,12 +16,12 @@ from ..processing_log import ProcessingLog
 from ..user_code import Allowance, StepOverrun, allowed, text_of
 from .aside import ASIDE_MAX, AsideCommit, Underway
 from .assembly import Assembly
-from .pace import OVERRUN_S, Pace
-from .reports import complain_about_gap, complain_about_row
+from .group_commit import GroupCommit
+from .reports import report_gap, report_row
 from .step import PARALLEL_ROWS_MIN
-from .taken import Outcome, Taken
+from .step_data import ComputedStep, InputSlice
+from .step_size import OVERRUN_S, StepSize
 from .task import NodeError
-from .together import Together
 
 __all__ = ["Steps", "as_ours"]
 
@@ -42,7 +42,7 @@ class Steps:
     """Takes the steps of one query.  Used with ``lock`` held, but for what ends a step from another thread.
 
     Where much is waiting, the commit of a step runs beside the computation of the next ones (`AsideCommit`), and where
-    several queries have something to do, their commits are done together (`Together`).
+    several queries have something to do, their commits are done together (`GroupCommit`).
 
     Attributes:
         lock: held during a step.
@@ -51,7 +51,7 @@ class Steps:
 
     Args:
         fail: makes it known that the query cannot go on.
-        on_gap, on_taken: see `QueryRun`.
+        on_gap, on_slices: see `QueryRun`.
         alone: every commit is done at once, by the thread that takes the step.
     """
 
@@ -60,7 +60,7 @@ class Steps:
         assembly: Assembly,
         fail: Callable[[Exception], None],
         on_gap: Callable[[int], None] | None,
-        on_taken: Callable[[list[Taken]], None] | None,
+        on_slices: Callable[[list[InputSlice]], None] | None,
         *,
         alone: bool,
     ) -> None:
@@ -70,13 +70,13 @@ class Steps:
         self._assembly = assembly
         self._fail = fail
         self._on_gap = on_gap
-        self._on_taken = on_taken
+        self._on_slices = on_slices
         self._alone = alone
         self._underway: list[Underway] = []
         """Commits, the oldest first."""
         self._marks: list[Capture] | None = None
         """The state before the step in hand."""
-        self._pace = Pace(assembly.services.rows_max)
+        self._step_size = StepSize(assembly.services.rows_max)
         self._allowance = Allowance()
         self._guard = threading.Lock()
         self._ending = 0
@@ -108,7 +108,7 @@ class Steps:
 
     # --- a step ----------------------------------------------------------------------------
 
-    def take(self, patient: bool, together: Together | None, bounded: bool) -> bool:
+    def take(self, patient: bool, group_commit: GroupCommit | None, bounded: bool) -> bool:
         """See `QueryRun.step`.
 
         Raises:
@@ -118,39 +118,39 @@ class Steps:
         parts = self._assembly
         self.restore()
         self._marks = None
-        taken: list[Taken] = []
+        slices: list[InputSlice] = []
         try:
-            taken = self._take(patient, self._pace.rows(bounded=bounded))
+            slices = self._take(patient, self._step_size.rows(bounded=bounded))
             began_s = time.monotonic()
-            if not taken:
+            if not slices:
                 return self.settle()
             self._marks = self._mark()
-            outcome = self._compute(taken, began_s + OVERRUN_S if bounded else None)
-            if outcome is None:
+            computed = self._compute(slices, began_s + OVERRUN_S if bounded else None)
+            if computed is None:
                 return not self._ending
-            outcome.published = parts.published.take_if_due(parts.computer.tasks)
-            if self._on_taken is not None:
-                self._on_taken(outcome.taken)
+            computed.published = parts.published.take_if_due(parts.computer.tasks)
+            if self._on_slices is not None:
+                self._on_slices(computed.slices)
             waits_s = time.monotonic()
-            executor = self._executor_for(taken)
+            executor = self._executor_for(slices)
             self.settle(but=0 if executor is None else ASIDE_MAX - 1)
             began_s += time.monotonic() - waits_s  # for the commits before this one: fewer rows would not shorten that
-            underway = self._commit_later(outcome, executor, together)
+            underway = self._commit_later(computed, executor, group_commit)
             if underway is not None:
                 self._underway.append(underway)
                 self.dirty = False
             else:
-                parts.committer.commit(outcome)
+                parts.committer.commit(computed)
                 self.dirty = False
                 if parts.keeps_state:
                     parts.keeper.checkpoint_if_due()
                 parts.purging.committed(parts.inputs)
         except NodeError as error:
-            if not self._narrow(taken, error):
+            if not self._narrow(slices, error):
                 raise
             return True
         took_s = time.monotonic() - began_s
-        self._pace.took(_rows(taken), took_s)
+        self._step_size.took(_rows(slices), took_s)
         parts.published.stepped(took_s)
         self.count += 1
         return True
@@ -164,9 +164,9 @@ class Steps:
             for operator in task.operators.values():
                 operator.advance(time_ms)
         self.dirty = True
-        outcome = parts.computer.compute([], parts.keeper, keeps_state=parts.keeps_state)
-        outcome.published = parts.published.take_if_due(parts.computer.tasks)
-        parts.committer.commit(outcome)
+        computed = parts.computer.compute([], parts.keeper, keeps_state=parts.keeps_state)
+        computed.published = parts.published.take_if_due(parts.computer.tasks)
+        parts.committer.commit(computed)
         self.dirty = False
 
     def _mark(self) -> list[Capture] | None:
@@ -174,14 +174,14 @@ class Steps:
         keeper = self._assembly.keeper
         if not keeper.stores:
             return None
-        if self._pace.careful or (not self._assembly.keeps_state and keeper.size_bytes <= MARKED_STATE_BYTES_MAX):
+        if self._step_size.careful or (not self._assembly.keeps_state and keeper.size_bytes <= MARKED_STATE_BYTES_MAX):
             return keeper.mark()
         return None
 
-    def _compute(self, taken: list[Taken], deadline_s: float | None) -> Outcome | None:
+    def _compute(self, slices: list[InputSlice], deadline_s: float | None) -> ComputedStep | None:
         """The outcome of a step; None if it was taken back because it took too long or the query is to end."""
         parts = self._assembly
-        rows = _rows(taken)
+        rows = _rows(slices)
         began_s = time.monotonic()
         cheap = self._marks is not None or parts.keeper.size_bytes <= MARKED_STATE_BYTES_MAX  # to take back
         allowance = Allowance(deadline_s if rows > 1 and cheap else None)
@@ -190,16 +190,16 @@ class Steps:
         allowance.ending = self._ending > 0
         try:
             with allowed(allowance if self.recoverable else None):
-                return parts.computer.compute(taken, parts.keeper, keeps_state=parts.keeps_state)
+                return parts.computer.compute(slices, parts.keeper, keeps_state=parts.keeps_state)
         except StepOverrun:
             if not allowance.ending:
-                self._pace.overran(rows, allowance.rows, time.monotonic() - began_s)
+                self._step_size.overran(rows, allowance.rows, time.monotonic() - began_s)
             if not parts.computer.touched:
                 parts.computer.clear()
                 self.dirty = False
             return None
 
-    def _take(self, patient: bool, rows: int) -> list[Taken]:
+    def _take(self, patient: bool, rows: int) -> list[InputSlice]:
         """The step's records.  Inputs whose next record retention has removed read on where ``auto.offset.reset`` says;
         that is committed at once, with a line in the processing log: nobody would notice otherwise."""
         parts = self._assembly
@@ -214,10 +214,10 @@ class Steps:
                     raise
                 if self._on_gap is not None:
                     self._on_gap(sum(max(0, min(entry.offset, outside.start) - before[id(entry)]) for entry in moved))
-                complaints = ProcessingLog()
+                reports = ProcessingLog()
                 for entry in moved:
-                    complain_about_gap(complaints, parts.query_id, entry, before[id(entry)], outside)
-                parts.committer.commit_gap(moved, complaints)
+                    report_gap(reports, parts.query_id, entry, before[id(entry)], outside)
+                parts.committer.commit_gap(moved, reports)
 
     # --- taking a step back ------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ class Steps:
         parts.recover()
         parts.committer.account = account
 
-    def _narrow(self, taken: list[Taken], error: NodeError) -> bool:
+    def _narrow(self, slices: list[InputSlice], error: NodeError) -> bool:
         """After a step failed: go back to the last commit, and take fewer rows the next time, or leave out the one at fault.
 
         Returns:
@@ -276,24 +276,24 @@ class Steps:
             self.dirty, self._marks = True, underway.marks
             if not isinstance(before, NodeError):
                 raise before
-            taken, error = underway.taken, before
+            slices, error = underway.slices, before
             break
         self.dirty = True
         if parts.dataflow.row_failure == "stop" or not self.recoverable:
             return False
-        rows = _rows(taken)
+        rows = _rows(slices)
         if rows == 1 and isinstance(error.cause, MemoryError):
             return False
         self.restore()
         if rows > 1:
-            self._pace.failed(rows)
+            self._step_size.failed(rows)
             return True
-        complaints = ProcessingLog()
-        complain_about_row(complaints, parts.query_id, taken, error)
-        parts.committer.commit_without(taken, complaints)
-        for item in taken:
+        reports = ProcessingLog()
+        report_row(reports, parts.query_id, slices, error)
+        parts.committer.commit_without(slices, reports)
+        for item in slices:
             item.input.offset = item.next_offset
-        self._pace.dropped()
+        self._step_size.dropped()
         return True
 
     # --- commits that are under way ----------------------------------------------------------
@@ -304,10 +304,10 @@ class Steps:
             return True
         return any(i.offset < ends.get((i.source.topic, i.partition), 0) for i in self._assembly.inputs)
 
-    def _executor_for(self, taken: list[Taken]) -> Executor | None:
+    def _executor_for(self, slices: list[InputSlice]) -> Executor | None:
         """What does a step's commit beside the next steps: the step is large and more is waiting, which is computed
         meanwhile.  None if it is to be done otherwise."""
-        if not self._may_wait or _rows(taken) < PARALLEL_ROWS_MIN or not self._behind(taken):
+        if not self._may_wait or _rows(slices) < PARALLEL_ROWS_MIN or not self._behind(slices):
             return None
         return self._assembly.services.committer
 
@@ -317,24 +317,26 @@ class Steps:
         parts = self._assembly
         return parts.ledger.kept and not parts.keeper.due and not self._alone
 
-    def _commit_later(self, outcome: Outcome, executor: Executor | None, together: Together | None) -> Underway | None:
+    def _commit_later(
+        self, computed: ComputedStep, executor: Executor | None, group_commit: GroupCommit | None
+    ) -> Underway | None:
         """Have a step's commit done by somebody else: by the executor (`_executor_for`), else together with those of other
         queries.  None if it is to be done now."""
         committer = self._assembly.committer
         if executor is not None:
             before = self._underway[-1].aside if self._underway else None
-            aside = AsideCommit(committer, outcome, before)
+            aside = AsideCommit(committer, computed, before)
             aside.start(executor)
-            return Underway(aside.wait, outcome.taken, self._marks, aside)
-        if together is None or not self._may_wait:
+            return Underway(aside.wait, computed.slices, self._marks, aside)
+        if group_commit is None or not self._may_wait:
             return None
-        gathered = together.add(committer, committer.begin(outcome))
-        return Underway(gathered.wait, outcome.taken, self._marks, None)
+        gathered = group_commit.add(committer, committer.begin(computed))
+        return Underway(gathered.wait, computed.slices, self._marks, None)
 
-    def _behind(self, taken: list[Taken]) -> bool:
+    def _behind(self, slices: list[InputSlice]) -> bool:
         """Whether more is waiting where records were taken from."""
         log = self._assembly.log
-        return any(log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in taken)
+        return any(log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in slices)
 
     def settle(self, *, failed: bool = False, but: int = 0) -> bool:
         """Wait for the commits that are under way; false if there are none.
@@ -395,5 +397,5 @@ class Steps:
                 raise failure from error
 
 
-def _rows(taken: list[Taken]) -> int:
-    return sum(len(item.positions) for item in taken)
+def _rows(slices: list[InputSlice]) -> int:
+    return sum(len(item.positions) for item in slices)

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from ...errors import StorageError
 from ..batch import Batch
-from ..dataflow import Dataflow, Exchange, Sink, Source, Step, Tap
+from ..dataflow import Dataflow, Exchange, OperatorNode, Sink, Source, Tap
 from ..kernel import Failures
 from ..metrics import Account
 from ..operators.base import Counters, Operator, OperatorContext
@@ -25,7 +25,7 @@ def stages(dataflow: Dataflow) -> tuple[int, ...]:
     for node in dataflow.nodes:
         if isinstance(node, Source):
             depths.append(0)
-        elif isinstance(node, Step):
+        elif isinstance(node, OperatorNode):
             depths.append(max((depths[i] for i in node.inputs), default=0))
         elif isinstance(node, Exchange):
             depths.append(depths[node.input] + 1)
@@ -35,7 +35,7 @@ def stages(dataflow: Dataflow) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OperatorReport:
     """Rows that an operator could not use, or only with a null in place of a column."""
 
     operator: str
@@ -75,13 +75,13 @@ class Task:
     dataflow: Dataflow
     partition: int
     operators: dict[int, Operator] = field(default_factory=dict)
-    reports: list[Report] = field(default_factory=list)
+    reports: list[OperatorReport] = field(default_factory=list)
     touched: bool = False
     seconds: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for number, node in enumerate(self.dataflow.nodes):
-            if isinstance(node, Step):
+            if isinstance(node, OperatorNode):
                 flow = self.dataflow
                 context = OperatorContext(
                     node.name, self.partition, flow.every_update, self._report, Counters(), flow.log_late
@@ -90,7 +90,7 @@ class Task:
                 self.seconds[number] = 0.0
 
     def _report(self, operator: str, batch: Batch, failures: Failures, *, dropped: bool) -> None:
-        self.reports.append(Report(operator, batch, failures, dropped))
+        self.reports.append(OperatorReport(operator, batch, failures, dropped))
 
     def clear(self) -> None:
         """Forget what was noted in a step that is taken back."""
@@ -110,7 +110,7 @@ class Task:
             if depths[number] != stage:
                 continue
             node = self.dataflow.nodes[number]
-            assert isinstance(node, Step)
+            assert isinstance(node, OperatorNode)
             self.touched = self.touched or bool(operator.stores)
             began_s = perf_counter()
             try:
@@ -142,7 +142,7 @@ def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset
         elif isinstance(node, Exchange):
             if node.input in plain:
                 plain.add(number)
-        elif isinstance(node, Step) and all(i in plain for i in node.inputs):
+        elif isinstance(node, OperatorNode) and all(i in plain for i in node.inputs):
             found.add(number)
             if operators[number].row_preserving:
                 plain.add(number)

@@ -173,14 +173,14 @@ def _read(
     array = None
     if wanted or kind == "string":  # A text that nobody wants must be UTF-8 all the same.
         bounds = np.concatenate(([0], np.cumsum(lengths)))
-        text = data[_spread(at, bounds, lengths)]
+        text = data[_byte_indexes(at, bounds, lengths)]
         validity = None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little").data)
         buffers = [validity, pa.py_buffer(bounds.astype(np.int32).data), pa.py_buffer(text.data)]
         array = pa.Array.from_buffers(_ARROW[kind], len(at), buffers)
     return array, at + lengths
 
 
-def _spread(begins: Int64s, bounds: Int64s, lengths: Int64s) -> Int64s:
+def _byte_indexes(begins: Int64s, bounds: Int64s, lengths: Int64s) -> Int64s:
     """The numbers begins[r] .. begins[r] + lengths[r] - 1 of all rows, one after the other."""
     return np.repeat(begins - bounds[:-1], lengths) + np.arange(bounds[-1])
 
@@ -308,5 +308,5 @@ def _put(out: Bytes, at: Int64s, piece: _Piece) -> None:
         out[at[rows] + place] = low | np.where(piece.widths[rows] > place + 1, 0x80, 0).astype(np.uint8)
     if piece.content is not None and piece.begins is not None and piece.lengths is not None:
         bounds = np.concatenate(([0], np.cumsum(piece.lengths)))
-        source = piece.content[_spread(piece.begins, bounds, piece.lengths)]
-        out[_spread(at + piece.widths, bounds, piece.lengths)] = source
+        source = piece.content[_byte_indexes(piece.begins, bounds, piece.lengths)]
+        out[_byte_indexes(at + piece.widths, bounds, piece.lengths)] = source

@@ -109,7 +109,7 @@ class Commit:
 
 
 Outcome = Commit | BaseException
-"""What became of a transaction: an error means that it did not happen."""
+"""How a transaction ended: its commit, or the error because of which it did not happen."""
 
 
 @dataclass(frozen=True, slots=True)

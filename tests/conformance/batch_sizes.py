@@ -2,7 +2,7 @@
 
 Every case of the kit's ``qtt`` suite that runs is played with 1, 2, 7 and any number of records per step, all updates being
 emitted.  Every topic, the processing log included, must hold the same records each time: bytes, timestamps, headers, order.
-(The processing log is compared as a bag: a step writes its complaints operator by operator.)
+(The processing log is compared as a bag: a step writes its reports operator by operator.)
 
 Like `gate`, it passes where the kit is not on the machine.
 """

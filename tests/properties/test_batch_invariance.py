@@ -111,9 +111,9 @@ def logs(statements: str, records: Any, rows_max: int, order: str, partitions: i
         database.drain()
         topics = [t for t in database.topic_names() if t != "ksql_processing_log"]
         found: dict[str, list[Any]] = {t: list(database.consume(t)) for t in topics}
-        # A step writes its complaints operator by operator, so only their set is compared.
-        complaints = [repr((r.value["LOGGER"], r.value["MESSAGE"])) for r in database.consume("ksql_processing_log")]
-        found["complaints"] = sorted(complaints)
+        # A step writes its reports operator by operator, so only their set is compared.
+        reports = [repr((r.value["LOGGER"], r.value["MESSAGE"])) for r in database.consume("ksql_processing_log")]
+        found["reports"] = sorted(reports)
         return found
 
 

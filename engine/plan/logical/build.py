@@ -286,8 +286,8 @@ def _foreign_key_join(left: _Joined, join: ResolvedJoin) -> _Joined:
         schema=Schema((*left.node.schema, *schema.values)),
         kind="TABLE",
     )
-    spread = p.Repartition(input=node, format=left.format, partitions=left.partitions, schema=node.schema, kind="TABLE")
-    return _Joined(spread, (*left.sources, join.right), left.equal, left.partitions, left.format, left.default)
+    moved = p.Repartition(input=node, format=left.format, partitions=left.partitions, schema=node.schema, kind="TABLE")
+    return _Joined(moved, (*left.sources, join.right), left.equal, left.partitions, left.format, left.default)
 
 
 def _gathered(node: PlanNode) -> PlanNode:

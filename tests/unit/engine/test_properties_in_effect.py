@@ -238,7 +238,7 @@ ELSEWHERE = {
     "penstock.emit.final.expired": "commands/test_windows.py",
     "penstock.join.unmatched": "commands/test_windows.py",
     "penstock.log.late": "commands/test_windows.py",
-    "penstock.deviation": "functions/test_spread.py",
+    "penstock.deviation": "functions/test_deviation.py",
 }
 
 

@@ -15,13 +15,13 @@ import pytest
 
 from penstock.engine.database import connect
 from penstock.errors import StorageError
-from penstock.runtime.dataflow import Dataflow, Sink, Source, Step
+from penstock.runtime.dataflow import Dataflow, OperatorNode, Sink, Source
 from penstock.runtime.operators.table_source import TableSource
 from penstock.runtime.processing_log import TOPIC, VALUE_TYPE
+from penstock.runtime.query.group_commit import GroupCommit
 from penstock.runtime.query.lifecycle import QueryRun
 from penstock.runtime.query.recovery import NoCheckpoints
 from penstock.runtime.query.services import Services
-from penstock.runtime.query.together import Together
 from penstock.runtime.source import DecodedTopics
 from penstock.storage.files import MemoryFiles, _RealFile
 from penstock.storage.formats import make_serde
@@ -133,7 +133,7 @@ def start(log: Log, committer: ThreadPoolExecutor | None, rows_max: int = ROWS_P
     dataflow = Dataflow(
         (
             Source("S", "in", True, serde, KEY, None, VALUE),
-            Step("Table", (0,), lambda context: TableSource(context, schema, 1)),
+            OperatorNode("Table", (0,), lambda context: TableSource(context, schema, 1)),
             Sink("Sink", 1, "out", serde, None, is_table=True),
         ),
         1,
@@ -259,35 +259,35 @@ def test_a_reader_of_the_state_is_told_that_the_commit_failed(log: Log, committe
 
 def test_a_small_step_waits_for_its_commit_unless_others_are_to_be_stepped(log: Log) -> None:
     """With others its commit waits for theirs; the query's next step has it done."""
-    run, together = start(log, None, rows_max=10), Together(log)  # type: ignore[arg-type]
+    run, group = start(log, None, rows_max=10), GroupCommit(log)  # type: ignore[arg-type]
     run.step()
     assert run.status.positions == {("in", 0): 10}
-    assert run.step(together=together)
+    assert run.step(group_commit=group)
     assert run.status.positions == {("in", 0): 10}
-    together.commit()
+    group.commit()
     assert run.status.positions == {("in", 0): 20}
-    while run.step(together=together):
+    while run.step(group_commit=group):
         pass
     assert written(log) == list(range(ROWS))
 
 
 def test_whoever_asks_does_not_wait_for_the_others(log: Log) -> None:
     """A reader of the state, and a pause, commit what has gathered themselves: whose turn it is may wait for them."""
-    runs, together = [start(log, None, rows_max=10, name=name) for name in "QRS"], Together(log)  # type: ignore[arg-type]
-    assert all(run.step(together=together) for run in runs)
+    runs, group = [start(log, None, rows_max=10, name=name) for name in "QRS"], GroupCommit(log)  # type: ignore[arg-type]
+    assert all(run.step(group_commit=group) for run in runs)
     assert len(table_of(runs[0])) == 10
     assert [run.status.positions["in", 0] for run in runs] == [10, 10, 10]
-    assert runs[1].step(together=together)
+    assert runs[1].step(group_commit=group)
     runs[1].pause()
     assert [run.status.positions["in", 0] for run in runs] == [10, 20, 10]
 
 
 def test_of_commits_done_together_one_that_fails_stops_its_own_query(log: Log) -> None:
     """The others have happened; the one at fault goes on from its last commit when it is resumed."""
-    runs, together = [start(log, None, rows_max=10, name=name) for name in "QRS"], Together(log)  # type: ignore[arg-type]
+    runs, group = [start(log, None, rows_max=10, name=name) for name in "QRS"], GroupCommit(log)  # type: ignore[arg-type]
     log.failing = {log.commits + 2}
-    assert all(run.step(together=together) for run in runs)
-    together.commit()
+    assert all(run.step(group_commit=group) for run in runs)
+    group.commit()
     for run in (runs[0], runs[2]):
         run.settle()
     with pytest.raises(StorageError, match="no space"):

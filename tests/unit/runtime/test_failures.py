@@ -14,7 +14,7 @@ import pytest
 from penstock.errors import DataError, InternalError, StatementError, StorageError
 from penstock.runtime.batch import Batch
 from penstock.runtime.clock import ManualClock, now_ms, use_clock
-from penstock.runtime.dataflow import Dataflow, Sink, Source, Step, Tap
+from penstock.runtime.dataflow import Dataflow, OperatorNode, Sink, Source, Tap
 from penstock.runtime.host import QueryHost
 from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
@@ -55,8 +55,8 @@ def keeping(fuse: Fuse) -> Dataflow:
     return Dataflow(
         (
             source(is_table=True),
-            Step("Table", (0,), lambda context: TableSource(context, schema, 1)),
-            Step("Filter", (1,), lambda context: Filter(context, fuse)),
+            OperatorNode("Table", (0,), lambda context: TableSource(context, schema, 1)),
+            OperatorNode("Filter", (1,), lambda context: Filter(context, fuse)),
             Sink("Sink", 2, "out", key_serde(), None, is_table=True),
         ),
         1,
@@ -248,7 +248,7 @@ def test_a_checkpoint_that_fails_in_the_background_loses_nothing() -> None:
 
 def tapped(fuse: Fuse) -> Callable[[Callable[[Batch], None]], Dataflow]:
     def make(receive: Callable[[Batch], None]) -> Dataflow:
-        step = Step("Filter", (0,), lambda context: Filter(context, fuse))
+        step = OperatorNode("Filter", (0,), lambda context: Filter(context, fuse))
         return Dataflow((source(), step, Tap("Tap", 1, receive)), 1, row_failure="stop")
 
     return make
@@ -318,7 +318,7 @@ def test_workers_see_the_clock_in_force(partitions: int) -> None:
             seen.add(now_ms())
         return Evaluated(pa.array([True] * length))
 
-    nodes = (source(), Step("Filter", (0,), lambda c: Filter(c, note)), Sink("Sink", 1, "out", key_serde(), None))
+    nodes = (source(), OperatorNode("Filter", (0,), lambda c: Filter(c, note)), Sink("Sink", 1, "out", key_serde(), None))
     with use_clock(ManualClock(77)):
         host = QueryHost(log, None, threads=2)
         host.start("Q", Dataflow(nodes, 1), 1)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import DataError
-from penstock.runtime.dataflow import Dataflow, Exchange, Sink, Step, Tap
+from penstock.runtime.dataflow import Dataflow, Exchange, OperatorNode, Sink, Tap
 from penstock.runtime.host import QueryHost
 from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
@@ -58,8 +58,8 @@ def keeping(picky: Any, partitions: int = 1) -> Dataflow:
         (
             source(is_table=True),
             Exchange("Exchange", 0, key_serde()),
-            Step("Table", (1,), lambda context: TableSource(context, schema, 1)),
-            Step("Filter", (2,), lambda context: Filter(context, picky)),
+            OperatorNode("Table", (1,), lambda context: TableSource(context, schema, 1)),
+            OperatorNode("Filter", (2,), lambda context: Filter(context, picky)),
             Sink("Sink", 3, "out", key_serde(), None, is_table=True),
         ),
         partitions,
@@ -74,7 +74,7 @@ def contents(run: QueryRun) -> dict[int, int]:
 
 
 def logged(log: LocalLog) -> list[tuple[int, int, str]]:
-    """Partition, offset and text of each complaint."""
+    """Partition, offset and text of each report."""
     records = log.read(TOPIC, 0, 0, rows_max=1_000)
     found = []
     for row in records.values.to_pylist():
@@ -156,7 +156,7 @@ def test_rows_that_a_sink_cannot_take(threads: int, kept: bool, monkeypatch: pyt
     dataflow = Dataflow(
         (
             source(is_table=True),
-            Step("Table", (0,), lambda context: TableSource(context, schema, 1)),
+            OperatorNode("Table", (0,), lambda context: TableSource(context, schema, 1)),
             Sink("Sink", 1, "out", PickySerde(), None, is_table=True),  # type: ignore[arg-type]
         ),
         1,
@@ -233,7 +233,7 @@ def test_a_transient_query_without_state() -> None:
     dataflow = Dataflow(
         (
             source(),
-            Step("Filter", (0,), lambda context: Filter(context, Picky())),
+            OperatorNode("Filter", (0,), lambda context: Filter(context, Picky())),
             Tap("Tap", 1, lambda batch: received.extend(batch.columns[1].to_pylist())),
         ),
         1,

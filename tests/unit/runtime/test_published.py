@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from penstock.runtime.dataflow import Dataflow, Sink, Step, View
+from penstock.runtime.dataflow import Dataflow, OperatorNode, Sink, View
 from penstock.runtime.host import QueryHost
 from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
@@ -44,8 +44,8 @@ def keeping(gate: Gate) -> Dataflow:
     return Dataflow(
         (
             source(is_table=True),
-            Step("Table", (0,), lambda context: TableSource(context, SCHEMA, 1)),
-            Step("Filter", (1,), lambda context: Filter(context, gate)),
+            OperatorNode("Table", (0,), lambda context: TableSource(context, SCHEMA, 1)),
+            OperatorNode("Filter", (1,), lambda context: Filter(context, gate)),
             Sink("Sink", 2, "out", key_serde(), None, is_table=True),
         ),
         1,

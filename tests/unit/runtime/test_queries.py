@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from penstock.runtime.dataflow import Dataflow, Exchange, Sink, Source, Step
+from penstock.runtime.dataflow import Dataflow, Exchange, OperatorNode, Sink, Source
 from penstock.runtime.host import QueryHost, Token
 from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
@@ -79,7 +79,7 @@ def filtering(every_update: bool = True) -> Dataflow:
     return Dataflow(
         (
             source(),
-            Step("Filter", (0,), lambda context: Filter(context, positive)),
+            OperatorNode("Filter", (0,), lambda context: Filter(context, positive)),
             Sink("Sink", 1, "out", key_serde(), None),
         ),
         1,
@@ -94,7 +94,7 @@ def materialising() -> Dataflow:
         (
             source(is_table=True),
             Exchange("Exchange", 0, key_serde()),
-            Step("Table", (1,), lambda context: TableSource(context, schema, 1)),
+            OperatorNode("Table", (1,), lambda context: TableSource(context, schema, 1)),
             Sink("Sink", 2, "out", key_serde(), None, is_table=True),
         ),
         1,
@@ -187,8 +187,8 @@ def test_bad_records_go_to_the_processing_log() -> None:
     host.drain()
     assert rows_of(log) == [(1, 1), (3, 3)]
     assert run.status.account.bad == 1
-    (complaint,) = log.read(TOPIC, 0, 0, rows_max=10).values.to_pylist()
-    place = complaint["MESSAGE"]["deserializationError"]
+    (report,) = log.read(TOPIC, 0, 0, rows_max=10).values.to_pylist()
+    place = report["MESSAGE"]["deserializationError"]
     assert (place["topic"], place["partition"], place["offset"], place["target"]) == ("in", 0, 1, "key")
 
 
@@ -251,7 +251,7 @@ def test_a_replaced_query_reads_state_that_had_other_columns() -> None:
         values = pa.schema([(n, pa.int64()) for n in names])
         table = pa.schema([*KEY, *values])
         read = Source("S", "in", True, key_serde(), KEY, None, values)
-        step = Step("Table", (0,), lambda context: TableSource(context, table, 1))
+        step = OperatorNode("Table", (0,), lambda context: TableSource(context, table, 1))
         return Dataflow((read, step, Sink("Sink", 1, None, key_serde(), None, is_table=True)), 2)
 
     def contents(run: Any) -> list[dict[str, Any]]:

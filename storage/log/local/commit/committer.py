@@ -345,10 +345,10 @@ class Committer:
         try:
             self._check_running()
             with self._guard:
-                completing, taken = self._in_flight[:], tuple(self._unflushed)
-                step = self._take(taken)
-            own = taken[len(taken) - sum(s.pendings for s in completing) :]
-            self._write_down(taken, step)
+                completing, flushing = self._in_flight[:], tuple(self._unflushed)
+                step = self._take(flushing)
+            own = flushing[len(flushing) - sum(s.pendings for s in completing) :]
+            self._write_down(flushing, step)
         except BaseException as error:
             self._lose(error)
             raise
@@ -358,7 +358,7 @@ class Committer:
             with self._guard:
                 for begun in completing:  # first, so that an interruption leaves nobody waiting
                     begun.outcome = begun.commit
-                self._flushed(taken)
+                self._flushed(flushing)
                 del self._in_flight[: len(completing)]
                 if not self._in_flight:
                     self._end = None
@@ -447,15 +447,15 @@ class Committer:
             self._flushing.acquire()
             try:
                 with self._guard:
-                    taken = tuple(self._unflushed)
-                    step = self._take(taken)
+                    flushing = tuple(self._unflushed)
+                    step = self._take(flushing)
             except BaseException:
                 self._flushing.release()
                 raise
         try:
-            self._write_down(taken, step)
+            self._write_down(flushing, step)
             with self._guard:
-                self._flushed(taken)
+                self._flushed(flushing)
         finally:
             self._flushing.release()
 
@@ -466,30 +466,30 @@ class Committer:
                 return
             self._check_running()
             with self._guard:
-                taken = tuple(self._unflushed)
-                step = self._take(taken)
-            self._write_down(taken, step)
+                flushing = tuple(self._unflushed)
+                step = self._take(flushing)
+            self._write_down(flushing, step)
             with self._guard:
-                self._flushed(taken)
+                self._flushed(flushing)
 
-    def _flushed(self, taken: Sequence[Pending]) -> None:
+    def _flushed(self, flushing: Sequence[Pending]) -> None:
         """These first ones are in the journal; those behind were appended meanwhile.  Under ``_guard``."""
-        del self._unflushed[: len(taken)]
-        self._bytes_flushed += sum(size for p in taken for _, size, _ in p.writes)
+        del self._unflushed[: len(flushing)]
+        self._bytes_flushed += sum(size for p in flushing for _, size, _ in p.writes)
 
-    def _take(self, taken: Sequence[Pending]) -> _Step3:
+    def _take(self, flushing: Sequence[Pending]) -> _Step3:
         """What to sync for step 3, under ``_guard``: every byte is either synced or rides in the commit record."""
         sizes: dict[Segment, int] = {}
-        for pending in taken:
+        for pending in flushing:
             for segment, size, _ in pending.writes:
                 sizes[segment] = sizes.get(segment, 0) + size
         large = {s for s, size in sizes.items() if size > self._settings.embedded_bytes_max}
-        for pending in taken:
+        for pending in flushing:
             if isinstance(pending.entry, Committed):
                 for part, (segment, _, chunks) in zip(pending.entry.appended, pending.writes, strict=True):
                     part.data = None if segment in large else b"".join(chunks)
         files = [segment.path for segment in large]
-        for pending in taken:
+        for pending in flushing:
             match pending.entry:
                 case SegmentsReplaced(topic=topic, partition=number, added=[_, *_]):  # which are synced themselves
                     files.append(f"{partition_directory(topic, self._manifest.topics[topic].id, number)}/")
@@ -500,7 +500,7 @@ class Committer:
         self._dirty -= large  # before the sync: what is written meanwhile makes them dirty again
         return step
 
-    def _write_down(self, taken: Sequence[Pending], step: _Step3) -> None:
+    def _write_down(self, flushing: Sequence[Pending], step: _Step3) -> None:
         """Steps 3 and 4.
 
         Raises:
@@ -510,7 +510,7 @@ class Committer:
         began_s = time.perf_counter()
         try:
             self._sync_all(step.segments, step.directories)  # step 3
-            self._journal.append([p.entry for p in taken])  # step 4
+            self._journal.append([p.entry for p in flushing])  # step 4
         except BaseException:
             if self._journal.end != end:
                 self._withdraw()

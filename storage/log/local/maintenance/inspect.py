@@ -141,7 +141,7 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
     """
     problem: StorageError | None = None
     try:
-        segment.rebuild_index()  # from the frames: an index file is a help for readers, and no witness
+        segment.rebuild_index()  # from the frames: an index file may be wrong, and recovery never trusts it
     except StorageError as error:
         problem = error
         if not segment.indexed:

@@ -528,7 +528,7 @@ def rows_of(
     elif flags & (Flags.TIMES_16 | Flags.TIMES_32):
         timestamps = _raised(next(columns), headers, [h.timestamp_min for h in headers])
     else:
-        timestamps = _spread(headers, n, [h.timestamp_min for h in headers])
+        timestamps = _per_row(headers, n, [h.timestamp_min for h in headers])
     head = next(columns) if flags & Flags.HEADERS else None
     bases = [h.base_offset for h in headers]
     if flags & Flags.OFFSETS:
@@ -560,7 +560,7 @@ def rows_of(
     )
 
 
-def _spread(headers: Sequence[FrameHeader], n: int, per_frame: list[int]) -> Int64s:
+def _per_row(headers: Sequence[FrameHeader], n: int, per_frame: list[int]) -> Int64s:
     """A number per frame as a number per row."""
     if len(headers) == 1:
         return np.full(n, per_frame[0], np.int64)
@@ -571,7 +571,7 @@ def _raised(differences: Any, headers: Sequence[FrameHeader], bases: list[int]) 
     """Numbers that were kept as differences from a number per frame."""
     numbers: Int64s = differences.to_numpy().astype(np.int64)
     if len(headers) * _ROWS_OF_A_SLICE > len(numbers):
-        numbers += _spread(headers, len(numbers), bases)
+        numbers += _per_row(headers, len(numbers), bases)
         return numbers
     first = 0
     for header, base in zip(headers, bases, strict=True):

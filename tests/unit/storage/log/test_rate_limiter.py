@@ -26,9 +26,9 @@ class Clock:
 def test_only_what_work_leaves_of_the_time_is_slept(work_s: float, slept_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times the bytes of a second: nine seconds lie between the first and the last, whatever part of them is work."""
     clock = Clock(monkeypatch)
-    pace = RateLimiter(100, lambda: False)
+    limiter = RateLimiter(100, lambda: False)
     for _ in range(10):
-        pace.spend(100)
+        limiter.spend(100)
         clock.now_s += work_s
     assert clock.slept_s == pytest.approx(slept_s)
 
@@ -36,19 +36,19 @@ def test_only_what_work_leaves_of_the_time_is_slept(work_s: float, slept_s: floa
 def test_time_in_which_nothing_was_done_is_not_saved_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """After an hour of rest the bound is what it was."""
     clock = Clock(monkeypatch)
-    pace = RateLimiter(100, lambda: False)
-    pace.spend(100)
+    limiter = RateLimiter(100, lambda: False)
+    limiter.spend(100)
     clock.now_s += 3600
-    pace.spend(100)
-    pace.spend(100)
+    limiter.spend(100)
+    limiter.spend(100)
     assert clock.slept_s == pytest.approx(1.0)
 
 
 def test_it_stops_while_it_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that is closed does not wait for the end of a long sleep."""
     clock = Clock(monkeypatch)
-    pace = RateLimiter(1, lambda: clock.now_s >= 1.0)
-    pace.spend(1000)
+    limiter = RateLimiter(1, lambda: clock.now_s >= 1.0)
+    limiter.spend(1000)
     with pytest.raises(Interrupted):
-        pace.spend(1)
+        limiter.spend(1)
     assert clock.slept_s == pytest.approx(1.0)

@@ -1,8 +1,9 @@
-"""Steps of several queries that are committed together: a transaction for each, and one sync for all.
+"""Group commit: the steps of several queries are committed with one sync, each as a transaction of its own.
 
-A worker that has several queries to step computes one after the other and lets their transactions gather here; at the
-end of its round, or when they have waited a little, it commits them.  Whoever wants to know before what became of one of
-them (`GatheredCommit.wait`) commits all that have gathered so far: the worker may be waiting for him.
+A worker with several queries computes their steps one after the other and adds the transactions to a `GroupCommit`.  It
+commits them at the end of its round, or when the first has waited for `_GATHERING_S`.  A thread that must know earlier
+how one of them ended calls `PendingCommit.wait`, which commits all that are there: the worker may be waiting for that
+thread.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from ...storage import interrupts
 from ...storage.log.protocol import Commit, Log, Outcome
 from .commit import Begun, StepCommitter
 
-__all__ = ["GatheredCommit", "Together"]
+__all__ = ["GroupCommit", "PendingCommit"]
 
 _GATHERED_MAX = 128
 _GATHERING_S = 0.03
-"""So long the first one waits for others: about as long as a slow disk takes for a sync."""
+"""How long the first transaction waits for others, in seconds: about as long as a slow disk takes for a sync."""
 
 
-class Together:
-    """See the module's text.  Thread-safe; steps are added by one thread."""
+class GroupCommit:
+    """Transactions that wait for a common commit.  Thread-safe; one thread adds them."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
-        """Held while they are committed."""
+        """Held while transactions are committed."""
         self._guard = threading.Lock()
-        self._gathered: list[GatheredCommit] = []
+        self._gathered: list[PendingCommit] = []
         self._since_s = 0.0
 
-    def add(self, committer: StepCommitter, begun: Begun) -> GatheredCommit:
-        """Have a step's transaction committed with the others."""
-        gathered = GatheredCommit(self, committer, begun)
+    def add(self, committer: StepCommitter, begun: Begun) -> PendingCommit:
+        """Add a step's transaction to those that are committed next."""
+        gathered = PendingCommit(self, committer, begun)
         with self._guard:
             if not self._gathered:
                 self._since_s = time.monotonic()
@@ -44,12 +45,12 @@ class Together:
 
     @property
     def due(self) -> bool:
-        """Whether the first one has waited long enough."""
+        """Whether the first transaction has waited long enough, or there are many."""
         gathered = self._gathered
         return bool(gathered) and (len(gathered) >= _GATHERED_MAX or time.monotonic() - self._since_s > _GATHERING_S)
 
     def commit(self) -> None:
-        """Commit what has gathered; afterwards each of them knows what became of it."""
+        """Commit all that are there.  Afterwards each `PendingCommit` has its outcome; nothing is raised here."""
         with interrupts.DEFERRED, self._lock:
             with self._guard:
                 gathered, self._gathered = self._gathered, []
@@ -64,22 +65,22 @@ class Together:
                 one.happened(outcome)
 
 
-class GatheredCommit:
+class PendingCommit:
     """The commit of one query's step.
 
     Attributes:
-        error: what it failed with, once it is known.
+        error: what the commit failed with, once that is known.
     """
 
-    def __init__(self, together: Together, committer: StepCommitter, begun: Begun) -> None:
+    def __init__(self, group: GroupCommit, committer: StepCommitter, begun: Begun) -> None:
         self.begun = begun
         self.error: BaseException | None = None
-        self._together = together
+        self._group = group
         self._committer = committer
         self._known = threading.Event()
 
     def happened(self, outcome: Outcome | None) -> None:
-        """Called with what became of its transaction."""
+        """Take the outcome of the transaction; None: it did not happen."""
         try:
             if isinstance(outcome, Commit):
                 self._committer.finish(self.begun)
@@ -90,7 +91,7 @@ class GatheredCommit:
         self._known.set()
 
     def wait(self) -> BaseException | None:
-        """What it failed with; None if it happened."""
+        """Wait for the commit, and give what it failed with; None if it happened."""
         while not self._known.is_set():
-            self._together.commit()  # which waits for who is doing it
+            self._group.commit()  # which waits for who is doing it
         return self.error

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from penstock import connect
 from penstock.engine import types as t
-from penstock.engine.functions.aggregate_spread import Correlation, Deviation
+from penstock.engine.functions.aggregate_deviation import Correlation, Deviation
 from penstock.runtime import exact_sums, state_values
 from penstock.runtime.kernel import Segments
 

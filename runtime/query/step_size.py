@@ -1,44 +1,44 @@
-"""How many rows a step takes: as many as fit its time, and fewer where one of them is at fault."""
+"""How many rows a step takes: as many as it can process in `TARGET_S`, and fewer while a row at fault is looked for."""
 
 from __future__ import annotations
 
 TARGET_S = 0.2
-"""How long a step is to take where others wait for the same workers."""
+"""How long a step shall take where other queries wait for the same workers, in seconds."""
 
 OVERRUN_S = 2 * TARGET_S
-"""After so long a step is taken back, where that can be done, and done with fewer rows."""
+"""A step that has taken so long, in seconds, is taken back where that is possible, and done again with fewer rows."""
 
 _GROWTH = 4
-"""By how much a step may be larger than the one before it."""
+"""How many times as many rows a step may have as the one before it."""
 
 _CAUTIOUS_ROWS = 16
 
 
-class Pace:
-    """The rows of the next step.
+class StepSize:
+    """Chooses the number of rows of the next step.
 
-    Where a step fails, the rows at fault are narrowed down: the step is taken back, and steps of half as many rows are
-    taken, each committed on its own, until one row alone fails.  What comes of it depends on the rows only, not on how
+    Where a step fails, the row at fault is found by halving: the step is taken back, and steps of half as many rows
+    follow, each with a commit of its own, until one row alone fails.  The result depends on the rows only, not on how
     they were cut into steps before.
 
     Args:
-        rows_max: never more than these.
+        rows_max: no step has more.
     """
 
     def __init__(self, rows_max: int) -> None:
         self._rows_max = rows_max
         self._by_time = float(rows_max)
         self._suspect: int | None = None
-        """Of so many rows from here on, one at least is at fault."""
+        """One of the next so many rows is at fault, at least; None: no fault is known."""
         self._cautious: int | None = None
-        """Another row may be at fault soon: so many rows."""
+        """The step size while another fault is expected soon; None: none is expected."""
         self._since_fault = 0
 
     def rows(self, *, bounded: bool) -> int:
-        """Of the next step.
+        """The number of rows of the next step, 1 at least.
 
         Args:
-            bounded: it is to take no longer than `TARGET_S`, about.
+            bounded: the step shall take about `TARGET_S` at most.
         """
         rows = self._rows_max
         if bounded:
@@ -51,11 +51,11 @@ class Pace:
 
     @property
     def careful(self) -> bool:
-        """Whether a row at fault is being looked for, or expected."""
+        """Whether a row at fault is looked for or expected."""
         return self._suspect is not None or self._cautious is not None
 
     def took(self, rows: int, seconds: float) -> None:
-        """A step went well."""
+        """Note a step that went well."""
         if self._suspect is not None:
             self._suspect -= rows
             if self._suspect <= 0:  # it was no row's fault, or not only that
@@ -70,17 +70,22 @@ class Pace:
             self._by_time = min(fitting, self._by_time * _GROWTH, self._rows_max)
 
     def overran(self, rows: int, done: int, seconds: float) -> None:
-        """A step took too long and was taken back when it had called user code for ``done`` of its rows, or more than once
-        for each."""
+        """Note a step that was taken back because it took too long.
+
+        Args:
+            rows: of the step.
+            done: for how many rows user code had been called; more than ``rows`` where several functions are called.
+            seconds: how long it had taken until then.
+        """
         fitting = done * TARGET_S / max(seconds, 1e-6)
         self._by_time = max(1.0, min(fitting, rows / 2))
 
     def failed(self, rows: int) -> None:
-        """A step of more than one row failed."""
+        """Note that a step of more than one row failed."""
         self._suspect = rows
 
     def dropped(self) -> None:
-        """The one row at fault was left out."""
+        """Note that the row at fault was found and left out."""
         self._suspect = None
         self._cautious = max(_CAUTIOUS_ROWS, min(self._rows_max, self._since_fault // 2))
         self._since_fault = 0
