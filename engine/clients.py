@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..runtime.clients.consumer import Consumer, ConsumerOptions, Topics
+from ..runtime.clients.consumer import Consumer
+from ..runtime.clients.consumer_options import ConsumerOptions
+from ..runtime.clients.membership import Topics
 from ..runtime.clients.producer import Producer, ProducerOptions
 from ..storage import interrupts
 from ..storage.log.protocol import Compression, OffsetReset, TopicPartition

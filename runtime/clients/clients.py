@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 
 from ...errors import ClientError
 from ...storage.log.protocol import Log
-from .consumer import Consumer, ConsumerOptions, Listener, Topics
+from .consumer import Consumer
+from .consumer_options import ConsumerOptions
 from .coordinator import Coordinator
 from .groups import Groups
+from .membership import Listener, Topics
 from .producer import Producer, ProducerOptions
 
 __all__ = ["Clients"]

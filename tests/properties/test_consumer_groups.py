@@ -12,7 +12,8 @@ import pytest
 
 from penstock.errors import CommitFailedError
 from penstock.runtime.clients.clients import Clients
-from penstock.runtime.clients.consumer import Consumer, ConsumerOptions
+from penstock.runtime.clients.consumer import Consumer
+from penstock.runtime.clients.consumer_options import ConsumerOptions
 from penstock.runtime.clients.producer import ProducerOptions
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig

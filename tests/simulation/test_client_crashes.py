@@ -9,7 +9,7 @@ import pytest
 
 from penstock.errors import StorageError
 from penstock.runtime.clients.clients import Clients
-from penstock.runtime.clients.consumer import ConsumerOptions
+from penstock.runtime.clients.consumer_options import ConsumerOptions
 from penstock.runtime.clients.producer import ProducerOptions
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from penstock.runtime.clients.clients import Clients
-from penstock.runtime.clients.consumer import Consumer, ConsumerOptions
+from penstock.runtime.clients.consumer import Consumer
+from penstock.runtime.clients.consumer_options import ConsumerOptions
 from penstock.runtime.clients.producer import Producer, ProducerOptions
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
