@@ -31,7 +31,7 @@ class Handover:
         """Become a member of the group.  Raises: StorageError."""
         self.sharing.join(self._reassign)
 
-    def _reassign(self, mine: frozenset[TopicPartition]) -> None:
+    def _reassign(self, mine: frozenset[TopicPartition] | None) -> None:
         """These partitions are this process's from now on.  When it returns, nothing is done any more for the others."""
         with self._steps.at_rest():
             if self._ended():
@@ -66,14 +66,15 @@ class Handover:
         with self._steps.lock:
             if not self.take_over():
                 raise StatementError(
-                    f"query {self._assembly.query_id} waits for its partitions: {sharing.error or 'they are given out'}"
+                    f"query {self._assembly.query_id} waits for its partitions: {sharing.trouble or 'they are given out'}"
                 )
 
     def goes_on_later(self, error: BaseException) -> bool:
         """Whether a failure is one after which it goes on by itself, from what is committed."""
         if not isinstance(error, (LogUnavailableError, PartitionsLostError)):
             return False
-        _LOGGER.warning("query %s waits: %s", self._assembly.query_id, error)
+        if str(error) != str(self.sharing.error):
+            _LOGGER.warning("query %s waits: %s", self._assembly.query_id, error)
         self._steps.settle(failed=True)
         self.sharing.again(error)
         return True

@@ -60,7 +60,7 @@ class Sharing:
         self._retry_s = 0.0
         self._membership: Membership | None = None
 
-    def join(self, changed: Callable[[frozenset[TopicPartition]], None]) -> None:
+    def join(self, changed: Callable[[frozenset[TopicPartition] | None], None]) -> None:
         """Become a member.  Raises: StorageError."""
         self._membership = self._log.join(self._group, self._topics, changed, whole=self.is_whole)
 
@@ -71,10 +71,13 @@ class Sharing:
             membership.leave()
         self._assigned.set()
 
-    def assign(self, mine: frozenset[TopicPartition]) -> None:
-        """These partitions are this process's now."""
-        self.mine, self.moved, self._retry_s = mine, True, 0.0
-        self._assigned.set()
+    def assign(self, mine: frozenset[TopicPartition] | None) -> None:
+        """These partitions are this process's now; None: none, until they have been given out again."""
+        if mine is None:
+            self._assigned.clear()
+        self.mine, self.moved, self._retry_s = mine or frozenset(), True, 0.0
+        if mine is not None:
+            self._assigned.set()
 
     def settled(self) -> None:
         """Inputs and state are those of `mine`."""
@@ -96,6 +99,13 @@ class Sharing:
         if not self._assigned.is_set():
             return _RETRY_S
         return self._retry_s - time.monotonic()
+
+    @property
+    def trouble(self) -> BaseException | None:
+        """Why it waits; None if it does not."""
+        membership = self._membership
+        trouble = None if membership is None else membership.trouble
+        return self.error if trouble is None else trouble
 
     def wait(self) -> None:
         """Until it is known which partitions are this process's."""

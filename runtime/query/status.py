@@ -124,7 +124,7 @@ class Status:
         keeper = self._assembly.keeper
         stores = [d.store for d in keeper.stores]
         state, error = self._life()
-        trouble = error or (None if self._sharing is None else self._sharing.error)
+        trouble = error or (None if self._sharing is None else self._sharing.trouble)
         return Progress(
             state,
             self.lag,

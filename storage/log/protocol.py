@@ -242,6 +242,11 @@ class Membership(Protocol):
         """The partitions that are this process's now."""
         ...
 
+    @property
+    def trouble(self) -> StorageError | None:
+        """Why it has no place yet, or nothing comes, as far as that is known."""
+        ...
+
     def owners(self) -> Mapping[TopicPartition, str]:
         """Which process has each partition, by name.  Raises: StorageError."""
         ...
@@ -316,15 +321,15 @@ class Log(Protocol):
         ...
 
     def join(
-        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition]], None], *, whole: bool
+        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition] | None], None], *, whole: bool
     ) -> Membership | None:
         """Share the partitions of topics with other processes; None if nobody else can write to this log.  Of topics with
         equal numbers of partitions, a process has the same ones.
 
         Args:
             group: positions of this group are committed as this member.
-            changed: is told which partitions are this process's from now on, on a thread of the log's.  Others get what
-                is not when it returns.
+            changed: is told which partitions are this process's from now on, on a thread of the log's; None: none, until
+                they are given out again.  Others get what is not when it returns.
             whole: one process gets all partitions, and the others none.
         """
         ...

@@ -26,7 +26,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={directory}/data
@@ -68,15 +68,23 @@ class ApacheKafka:
 
     Attributes:
         address: ``host:port``.
+
+    Args:
+        advertised: where clients are to connect; by default its own address.
+        more: further lines of its properties, in which ``{port}`` and ``{advertised}`` stand for its own.
     """
 
-    def __init__(self, directory: Path, port: int | None = None) -> None:
+    def __init__(self, directory: Path, port: int | None = None, advertised: str | None = None, more: str = "") -> None:
         self.directory = directory
         port = free_port() if port is None else port
         self.address = f"127.0.0.1:{port}"
         self._port = port
+        advertised = self.address if advertised is None else advertised
         self._properties = directory / "server.properties"
-        self._properties.write_text(PROPERTIES.format(port=port, controller=free_port(), directory=directory))
+        text = PROPERTIES + more
+        self._properties.write_text(
+            text.format(port=port, controller=free_port(), directory=directory, advertised=advertised)
+        )
         self._process: subprocess.Popen[bytes] | None = None
         subprocess.run(
             _java(
@@ -123,11 +131,13 @@ class ApacheKafka:
 
 
 @contextmanager
-def apache_kafka(directory: Path | None = None, port: int | None = None) -> Iterator[ApacheKafka]:
+def apache_kafka(
+    directory: Path | None = None, port: int | None = None, advertised: str | None = None, more: str = ""
+) -> Iterator[ApacheKafka]:
     """A node that runs until the context ends; without a directory it leaves nothing behind."""
     own = Path(tempfile.mkdtemp(prefix="apache-kafka-")) if directory is None else directory
     own.mkdir(parents=True, exist_ok=True)
-    node = ApacheKafka(own, port)
+    node = ApacheKafka(own, port, advertised, more)
     try:
         node.start()
         yield node

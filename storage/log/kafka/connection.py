@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from ....errors import StorageError
@@ -19,9 +19,12 @@ __all__ = ["Connection"]
 
 _LOGGER = logging.getLogger("penstock.kafka")
 _QUIET = logging.getLogger("penstock.kafka.client")
+_QUIET.setLevel(logging.CRITICAL)
+"""It tells of every connection that is not made, many times a second; whoever wants that sets its level."""
 T = TypeVar("T")
 
 RETRY_S = 0.01
+PROBE_S = 1.0
 
 
 class Connection:
@@ -31,6 +34,10 @@ class Connection:
         self.settings = settings
         self.last_error: Any = None
         """What a client reported last about its connections."""
+        self.absent: StorageError | None = None
+        """That no broker answers now, as `probe` found."""
+        self._down = False
+        self._probed_s = 0.0
         self._admin: AdminClient | None = None
         self._guard = threading.Lock()
 
@@ -41,22 +48,48 @@ class Connection:
             "error_cb": self._report,
             "logger": _QUIET,
             "log_level": 3,
-            "socket.timeout.ms": int(self.settings.timeout_s * 1000),
+            "socket.timeout.ms": int(self.settings.attempt_s * 1000),
+            "socket.connection.setup.timeout.ms": max(1000, int(self.settings.attempt_s * 1000)),
+            "socket.keepalive.enable": True,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1_000,
             **self.settings.client,
         }
 
     def _report(self, error: Any) -> None:
-        self.last_error = error
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._down = True
+        else:
+            self.last_error = error
         _LOGGER.info("Kafka's client: %s", error.str())
+
+    def probe(self, client: Any) -> None:
+        """Where a client has reported that it has no connection, find out whether anybody answers; once a second."""
+        now = time.monotonic()
+        if not self._down or now - self._probed_s < PROBE_S:
+            return
+        self._probed_s = now
+        try:
+            client.list_topics(timeout=PROBE_S)
+        except KafkaException as failure:
+            if self._down:
+                self.absent = self.fault(failure, "follow the log")
+        else:
+            self._answered()
+
+    def _answered(self) -> None:
+        self._down, self.absent, self.last_error = False, None, None
 
     def admin(self) -> AdminClient:
         """The client for topics and groups."""
         with self._guard:
             if self._admin is None:
-                self._admin = AdminClient(self._base())
+                self._admin = self.new_admin()
             return self._admin
+
+    def new_admin(self) -> AdminClient:
+        """Another one, for whoever wants his own."""
+        return AdminClient(self._base())
 
     def consumer(self, config: Mapping[str, Any], **callbacks: Any) -> Consumer:
         """A consumer that sees only what is committed, and commits nothing by itself."""
@@ -74,8 +107,11 @@ class Connection:
             **callbacks,
         )
 
-    def producer(self, transactional_id: str) -> Producer:
+    def producer(self, transactional_id: str, seconds: float | None = None) -> Producer:
         """A producer whose transactions can be begun; what another one of this id had open is aborted.
+
+        Args:
+            seconds: for so long it is tried; by default `KafkaSettings.timeout_s`.
 
         Raises:
             StorageError: no broker answers.
@@ -83,7 +119,6 @@ class Connection:
         config = {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": self.settings.transaction_timeout_ms,
-            "socket.timeout.ms": min(self.settings.transaction_timeout_ms, int(self.settings.timeout_s * 1000)),
             "linger.ms": 5,
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 512 * 1024,
@@ -91,7 +126,7 @@ class Connection:
             "compression.type": "lz4",
         }
         made = Producer({**self._base(), **config, **self.settings.client})
-        self.call("begin as a producer of transactions", lambda left: made.init_transactions(left))
+        self.call("begin as a producer of transactions", lambda left: made.init_transactions(left), seconds)
         return made
 
     def call(self, doing: str, ask: Callable[[float], T], seconds: float | None = None) -> T:
@@ -108,7 +143,9 @@ class Connection:
         pause = RETRY_S
         while True:
             try:
-                return ask(max(0.1, deadline - time.monotonic()))
+                found = ask(max(0.1, deadline - time.monotonic()))
+                self._answered()
+                return found
             except (KafkaException, TimeoutError) as failure:
                 error = error_of(failure)
                 again = error is not None and (error.code() in RETRIED or (error.retriable() and not error.fatal()))

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from ....errors import LogUnavailableError, PartitionsLostError, StorageError
 
-__all__ = ["FENCED", "GENERATION_OVER", "RETRIED", "error_of", "fault"]
+__all__ = ["FENCED", "GENERATION_OVER", "RETRIED", "error_of", "fault", "is_absence", "is_passing"]
 
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 """Another producer with the same transactional id has begun since."""
@@ -29,6 +29,15 @@ _ABSENT = frozenset(
         KafkaError._TIMED_OUT,
         KafkaError._RESOLVE,
         KafkaError._NOENT,  # what finds no leaders of partitions
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._WAIT_COORD,
+        KafkaError._PURGE_QUEUE,
+        KafkaError._PURGE_INFLIGHT,
+        KafkaError._DESTROY,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
     }
 )
 RETRIED = frozenset(
@@ -68,6 +77,23 @@ def error_of(failure: BaseException) -> Any:
     if isinstance(failure, KafkaException) and failure.args and isinstance(failure.args[0], KafkaError):
         return failure.args[0]
     return None
+
+
+def is_absence(failure: BaseException) -> bool:
+    """Whether a failure is that nobody answers."""
+    error = error_of(failure)
+    return isinstance(failure, TimeoutError) if error is None else error.code() in _ABSENT
+
+
+def is_passing(failure: BaseException) -> bool:
+    """Whether a transaction that failed may well succeed with another producer, and soon."""
+    error = error_of(failure)
+    if error is None:
+        return False
+    code = error.code()
+    if code in GENERATION_OVER or code in _LOGIN or code in _FORBIDDEN or code in _LARGE or code in _GONE:
+        return False
+    return code in _ABSENT or code in RETRIED or code in FENCED or error.fatal() or error.retriable()
 
 
 def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageError:

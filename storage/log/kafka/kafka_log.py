@@ -172,7 +172,7 @@ class KafkaLog:
         return KafkaTransaction(self._parts, self._topics, alone)
 
     def join(
-        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition]], None], *, whole: bool
+        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition] | None], None], *, whole: bool
     ) -> KafkaMembership:
         """See `protocol.Log.join`."""
         self._parts.check_open()
@@ -330,7 +330,8 @@ class KafkaLog:
         self._parts.check_open()
         self._parts.state.catch_up()
         entry = self._parts.state.get("group", group)
-        found = self._parts.members.positions(group)
+        places = [(name, number) for name, config in self._topics.all().items() for number in range(config.partitions)]
+        found = self._parts.members.positions(group, places)
         if entry is not None:
             for name, offset in entry["positions"].items():
                 topic, _, number = name.rpartition("/")
@@ -408,3 +409,4 @@ class KafkaLog:
         self._follower.close()
         self._parts.seekers.close()
         self._parts.producers.close()
+        self._parts.members.close()

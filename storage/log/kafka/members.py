@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from .connection import Connection
 from .faults import error_of
+from .group_readers import GroupReaders, members_of
 from .names import Names
 
 __all__ = ["Members"]
@@ -26,7 +28,8 @@ class Members:
         self._names = names
         self._guard = threading.Lock()
         self._joined: dict[str, Any] = {}
-        self._alone: dict[str, bytes] = {}
+        self._alone: dict[str, Any] = {}
+        self._readers = GroupReaders(connection)
 
     def become(self, group: str, metadata: Any) -> None:
         """This process is a member of a group, of the generation that the metadata tells."""
@@ -42,47 +45,31 @@ class Members:
         """In whose name positions are committed with a transaction."""
         with self._guard:
             joined = self._joined.get(group)
-            if joined is not None:
-                return joined
-            found = self._alone.get(group)
-            if found is None:
-                reader = self._connection.consumer({"group.id": self._names.group(group)})
-                try:
-                    found = self._alone[group] = reader.consumer_group_metadata()
-                finally:
-                    reader.close()
-            return found
+        if joined is not None:
+            return joined
+        found = self._alone.get(group)
+        if found is None:
+            found = self._alone[group] = self._readers.metadata(self._names.group(group))
+        return found
 
-    def positions(self, group: str) -> dict[tuple[str, int], int]:
-        """A group's positions, by the engine's names of topics.  Raises: StorageError."""
-        asked = ConsumerGroupTopicPartitions(self._names.group(group))
+    def positions(self, group: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """A group's positions in partitions, by the engine's names of topics.  Raises: StorageError."""
+        kafka = {(self._names.topic(topic), partition): (topic, partition) for topic, partition in places}
+        found = self._readers.committed(self._names.group(group), list(kafka))
+        return {kafka[place]: offset for place, offset in found.items()}
 
-        def ask(left: float) -> Any:
-            futures = self._connection.admin().list_consumer_group_offsets(
-                [asked], require_stable=True, request_timeout=left
-            )
-            return futures[self._names.group(group)].result(left)
-
-        found = self._connection.call(f"read the positions of {group!r}", ask)
-        return {
-            (name, place.partition): place.offset
-            for place in found.topic_partitions
-            if place.offset >= 0 and (name := self._names.engine_topic(place.topic)) is not None
-        }
+    def committed(self, group: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """The same, by Kafka's names of topics.  Raises: StorageError."""
+        return self._readers.committed(self._names.group(group), places)
 
     def owners(self, group: str) -> dict[tuple[str, int], str]:
         """Which member of a group has each partition, by its client's name.  Raises: StorageError."""
-        name = self._names.group(group)
-
-        def ask(left: float) -> Any:
-            return self._connection.admin().describe_consumer_groups([name], request_timeout=left)[name].result(left)
-
         found: dict[tuple[str, int], str] = {}
-        for member in self._connection.call(f"describe the group {group!r}", ask).members:
-            for place in () if member.assignment is None else member.assignment.topic_partitions:
-                topic = self._names.engine_topic(place.topic)
+        for member in members_of(self._connection, self._names.group(group)):
+            for name, partition in member.places:
+                topic = self._names.engine_topic(name)
                 if topic is not None:
-                    found[topic, place.partition] = f"{member.client_id} at {member.host}"
+                    found[topic, partition] = f"{member.client_id} at {member.host}"
         return found
 
     def groups(self) -> list[str]:
@@ -94,14 +81,22 @@ class Members:
 
     def delete(self, group: str) -> None:
         """Forget a group's positions.  Raises: StorageError."""
+        name = self._names.group(group)
+        self._readers.committed(name, [(self._names.state, 0)])
+        # The coordinator has just answered, and this client has asked it nothing before: see `group_readers` for why.
+        admin = self._connection.new_admin()
 
         def ask(left: float) -> None:
-            futures = self._connection.admin().delete_consumer_groups([self._names.group(group)], request_timeout=left)
+            futures = admin.delete_consumer_groups([name], request_timeout=left)
             try:
-                futures[self._names.group(group)].result(left)
+                futures[name].result(left)
             except KafkaException as failure:
                 code = error_of(failure).code()
                 if code not in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NON_EMPTY_GROUP):
                     raise  # whoever leaves it last deletes it
 
         self._connection.call(f"delete the group {group!r}", ask)
+
+    def close(self) -> None:
+        """Let go of the clients."""
+        self._readers.close()

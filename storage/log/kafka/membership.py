@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
+from ....errors import StorageError
 from ..protocol import TopicPartition as Place
 from .parts import Parts
 
@@ -39,7 +41,7 @@ class KafkaMembership:
         parts: Parts,
         group: str,
         topics: Sequence[str],
-        changed: Callable[[frozenset[Place]], None],
+        changed: Callable[[frozenset[Place] | None], None],
         whole: frozenset[Place] | None,
     ) -> None:
         settings = parts.settings
@@ -61,30 +63,55 @@ class KafkaMembership:
         }
         if settings.is_static:
             config["group.instance.id"] = settings.instance
-        self._consumer = parts.connection.consumer(config)
+        self._config = config
+        self._trouble: StorageError | None = None
         self._names = {parts.names.topic(topic): topic for topic in topics}
         self._first = (parts.names.topic(topics[0]), 0)
         self._thread = threading.Thread(target=self._run, name=f"penstock-member-{group}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        consumer = self._consumer
-        consumer.subscribe(list(self._names), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
-        while not self._closing and not self._parts.closed:
+        while not self._over:
+            consumer = self._parts.connection.consumer(self._config)
             try:
-                message = consumer.poll(_POLL_S)
+                self._take_part(consumer)
             except (KafkaException, RuntimeError) as failure:
                 _LOGGER.warning("the group %s: %s", self._group, failure)
-                continue
+                time.sleep(_POLL_S)
+            finally:
+                with suppress(KafkaException, RuntimeError):
+                    consumer.close()
+            if not self._over:
+                self._tell(None)
+
+    @property
+    def trouble(self) -> StorageError | None:
+        """See `protocol.Membership.trouble`."""
+        return self._parts.connection.absent or self._trouble
+
+    @property
+    def _over(self) -> bool:
+        return self._closing or self._parts.closed
+
+    def _take_part(self, consumer: Any) -> None:
+        """Until it is over, or this consumer can do no more: a static member that comes back after its session was over may
+        find itself fenced by its own new beginning."""
+        consumer.subscribe(list(self._names), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        while not self._over:
+            message = consumer.poll(_POLL_S)
             given, self._given = self._given, None
             if given is not None:
                 self._parts.members.become(self._group, consumer.consumer_group_metadata())
+                self._trouble = None
                 self._tell(given)
             error = None if message is None else message.error()
-            if error is not None:
-                _LOGGER.info("the group %s: %s", self._group, error.str())
-        with suppress(KafkaException, RuntimeError):
-            consumer.close()
+            if error is None:
+                continue
+            if error.code() == KafkaError._FATAL:
+                _LOGGER.info("the group %s is joined anew: %s", self._group, error.str())
+                return
+            self._trouble = self._parts.connection.fault(error, f"take part in the group {self._group!r}")
+            _LOGGER.info("the group %s: %s", self._group, error.str())
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
         consumer.assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
@@ -98,14 +125,14 @@ class KafkaMembership:
 
     def _on_revoke(self, consumer: Any, partitions: list[Any]) -> None:
         self._given = None
-        self._tell(frozenset())
+        self._tell(None)
 
-    def _tell(self, places: frozenset[Place]) -> None:
-        self.assigned = places
+    def _tell(self, places: frozenset[Place] | None) -> None:
+        self.assigned = places or frozenset()
         try:
             self._changed(places)
         except Exception:
-            _LOGGER.exception("the group %s: partitions %s", self._group, sorted(places))
+            _LOGGER.exception("the group %s: partitions %s", self._group, sorted(self.assigned))
 
     def leave(self) -> None:
         """See `protocol.Membership.leave`."""

@@ -7,12 +7,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Producer
-
 from ....errors import StorageError
 from .connection import Connection
 
-__all__ = ["Producers"]
+__all__ = ["Producers", "Slot"]
+
+
+class Slot:
+    """A name for transactions, and the producer that has it now."""
+
+    def __init__(self, connection: Connection, name: str, number: int) -> None:
+        self.number = number
+        self.producer: Any = None
+        self._connection = connection
+        self._name = name
+
+    def renew(self, seconds: float | None = None) -> None:
+        """Have another producer of this name: what the one before has begun is over then, committed or not.
+
+        Args:
+            seconds: for so long it is tried; by default `KafkaSettings.timeout_s`.
+
+        Raises:
+            StorageError: no broker answers.
+        """
+        self.producer = None
+        self.producer = self._connection.producer(self._name, seconds)
 
 
 class Producers:
@@ -25,7 +45,7 @@ class Producers:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._guard = threading.Lock()
-        self._idle: list[tuple[str, Producer]] = []
+        self._idle: list[Slot] = []
         self._free_numbers: list[int] = []
         self._count = 0
         self._closed = False
@@ -35,7 +55,7 @@ class Producers:
         return f"penstock-{settings.service_id}-{settings.instance}-{number}"
 
     @contextmanager
-    def one(self) -> Iterator[Any]:
+    def one(self) -> Iterator[Slot]:
         """A producer of nobody else's meanwhile.  One whose use failed is not used again.
 
         Raises:
@@ -44,23 +64,24 @@ class Producers:
         with self._guard:
             if self._closed:
                 raise StorageError("the log is closed")
-            name, producer = self._idle.pop() if self._idle else ("", None)
-            if not name:
+            slot = self._idle.pop() if self._idle else None
+            if slot is None:
                 number = self._free_numbers.pop() if self._free_numbers else self._count
                 self._count = max(self._count, number + 1)
-                name = self._id(number)
+                slot = Slot(self._connection, self._id(number), number)
         good = False
         try:
-            if producer is None:
-                producer = self._connection.producer(name)
-            yield producer
+            if slot.producer is None:
+                slot.renew()
+            yield slot
             good = True
         finally:
             with self._guard:
-                if good and producer is not None and not self._closed:
-                    self._idle.append((name, producer))
+                if good and not self._closed:
+                    self._idle.append(slot)
                 else:
-                    self._free_numbers.append(int(name.rsplit("-", 1)[1]))
+                    slot.producer = None
+                    self._free_numbers.append(slot.number)
 
     def exclusive(self, name: str) -> Any:
         """A producer that fences every other one of this name, in all processes of the service: what it commits is a
@@ -72,5 +93,6 @@ class Producers:
         with self._guard:
             self._closed = True
             idle, self._idle = self._idle, []
-        for _, producer in idle:
-            producer.flush(1)
+        for slot in idle:
+            if slot.producer is not None:
+                slot.producer.flush(1)

@@ -197,6 +197,7 @@ class Follower:
                     time.sleep(0.01)
                     continue
                 first = consumer.poll(POLL_S)
+                self._connection.probe(consumer)
                 if first is None:
                     if time.monotonic() - swept > UNUSED_S / 4:
                         swept = time.monotonic()

@@ -20,6 +20,7 @@ NUMBERS = {
     "replication.factor": "replicas",
 }
 """Further ones, which are fields of `KafkaSettings`."""
+_ATTEMPT_S = 10.0
 _SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
 
 
@@ -84,6 +85,11 @@ class KafkaSettings:
     transaction_timeout_ms: int = 10_000
     session_timeout_ms: int = 10_000
     partition_bytes_max: int = 8 * 1024 * 1024
+
+    @property
+    def attempt_s(self) -> float:
+        """How long is waited for the answer to one request: a connection that gives none is given up then."""
+        return min(_ATTEMPT_S, self.timeout_s, self.transaction_timeout_ms / 1000)
 
     def __post_init__(self) -> None:
         """Raises: StatementError, for a service id that cannot be part of the names of topics."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from ....errors import (
@@ -22,19 +22,19 @@ from ....errors import (
 from ..local.segments.record import normalise, take_records
 from ..partitioner import place
 from ..protocol import Commit, Committing, Compression, Int64s, Records, TopicConfig, TopicPartition
-from .ends import Ends, Place
-from .faults import FENCED, GENERATION_OVER, error_of
-from .messages import TIMESTAMP_HEADER
+from .connection import RETRY_S
+from .faults import FENCED, GENERATION_OVER, error_of, is_passing
 from .parts import Parts
+from .producers import Slot
 from .service_state import Entry, ServiceState
 from .topics import Topics
 from .typed_values import encoded
+from .writing import Delivered, UndecidedError, abort, end, flushed, produce, send_offsets
 
 __all__ = ["KafkaCommitting", "KafkaTransaction"]
 
 _BATCHES_KEPT = 5
 """As many of a producer's batches in a partition are remembered as Kafka's brokers remember."""
-_TRIES = 3
 
 
 class KafkaCommitting:
@@ -216,16 +216,60 @@ class KafkaTransaction:
                 return self._write(log, self._alone, offsets, list(entries))
             except KafkaException as failure:
                 raise log.connection.fault(failure, "commit") from failure
-        for last in range(_TRIES):
-            try:
-                with log.producers.one() as producer:
-                    return self._write(log, producer, offsets, list(entries))
-            except KafkaException as failure:
-                error = error_of(failure)
-                fresh = error.fatal() and error.code() not in FENCED
-                if not fresh or last == _TRIES - 1:
-                    raise log.connection.fault(failure, "commit") from failure
-        raise InternalError("a commit was given up")
+            except UndecidedError as failure:
+                lost = error_of(_error(failure))
+                if lost is not None and lost.code() in FENCED:
+                    raise log.connection.fault(lost, "commit") from failure
+                raise _unknown(log, failure) from failure
+        deadline = time.monotonic() + log.settings.timeout_s
+        pause = RETRY_S
+        with log.producers.one() as slot:
+            while True:
+                try:
+                    return self._write(log, slot.producer, offsets, list(entries))
+                except UndecidedError as failure:
+                    done = self._decided(log, slot, offsets, failure)
+                    if done is not None:
+                        return done
+                    cause: BaseException = failure
+                except KafkaException as failure:
+                    if not is_passing(failure):
+                        raise log.connection.fault(failure, "commit") from failure
+                    cause = failure
+                left = deadline - time.monotonic() - pause
+                if left <= 0 or log.closed:
+                    raise log.connection.fault(_error(cause), "commit") from cause
+                time.sleep(pause)
+                pause = min(2 * pause, 1.0)
+                slot.renew(left)
+
+    def _decided(self, log: Parts, slot: Slot, offsets: dict[str, list[Any]], undecided: UndecidedError) -> Commit | None:
+        """Have it decided whether a commit happened that nobody answered: what a producer has begun is over, one way or the
+        other, once another one of its name has begun.
+
+        Returns:
+            the commit; None if it did not happen.
+
+        Raises:
+            StorageError: no broker answers, and it is not known.
+        """
+        delivered = undecided.delivered
+        try:
+            slot.renew(log.settings.timeout_s)
+            if delivered.starts and not delivered.untold:
+                place, start = next(iter(delivered.starts.items()))
+                log.ends.settle([place])
+                found = log.seekers.read(place, start, 1, None, 0)
+                happened = bool(len(found)) and int(found.offsets[0]) == start
+            elif offsets and not delivered.untold:
+                group, places = next(iter(offsets.items()))
+                wanted = {(p.topic, p.partition): p.offset for p in places}
+                happened = log.members.committed(group, list(wanted)) == wanted
+            else:
+                raise _unknown(log, undecided) from undecided
+        except LogUnavailableError as error:
+            raise _unknown(log, undecided) from error
+        return self._committed(log, delivered) if happened else None
 
     def _split(self, log: Parts) -> tuple[dict[str, list[Any]], list[Entry]]:
         """Positions as Kafka keeps them, by group; and what goes to the service's state."""
@@ -246,40 +290,40 @@ class KafkaTransaction:
         return offsets, entries
 
     def _write(self, log: Parts, producer: Any, offsets: dict[str, list[Any]], entries: list[Entry]) -> Commit:
-        """Raises: KafkaException; whatever it is, nothing happened (but see `_end`)."""
-        delivered = _Delivered()
+        """Raises: KafkaException, PartitionsLostError: nothing happened.  UndecidedError."""
+        delivered = Delivered()
         producer.begin_transaction()
-        committing = False
         try:
             for topic, partition, records in self._parts:
-                _produce(producer, log.names.topic(topic), partition, records, delivered)
+                produce(producer, log.names.topic(topic), partition, records, delivered)
             if self._producer is not None:
-                _flushed(producer, delivered, log)
+                flushed(producer, delivered, log)
                 delivered.complete(log.ends, committed=False)
                 entries.append(self._producer_entry(log, delivered))
             for key, value in ServiceState.written(entries):
                 producer.produce(log.state.place[0], value=value, key=key, partition=0, on_delivery=delivered)
             for group, places in offsets.items():
-                producer.send_offsets_to_transaction(places, log.members.metadata(group), log.settings.timeout_s)
-            _flushed(producer, delivered, log)
-            committing = True
-            _end(producer, log)
+                send_offsets(producer, places, log.members.metadata(group), log)
+            flushed(producer, delivered, log)
         except BaseException as failure:
-            if not committing:
-                _abort(producer, failure, log)
+            abort(producer, failure, log)
             lost = error_of(failure)
             if lost is not None and lost.code() in GENERATION_OVER:
                 raise PartitionsLostError(
                     "cannot commit: another process of the service has these partitions now"
                 ) from failure
             raise
+        end(producer, delivered, log)
+        return self._committed(log, delivered)
+
+    def _committed(self, log: Parts, delivered: Delivered) -> Commit:
         delivered.complete(log.ends, committed=True)
         log.ends.committed(delivered.ends)
         starts = {(t, p): delivered.starts[log.names.topic(t), p] for t, p, _ in self._parts}
         ends = {(t, p): delivered.ends[log.names.topic(t), p] for t, p, _ in self._parts}
         return Commit(log.advance(), ends, starts)
 
-    def _producer_entry(self, log: Parts, delivered: _Delivered) -> Entry:
+    def _producer_entry(self, log: Parts, delivered: Delivered) -> Entry:
         """What a producer has written, with this."""
         assert self._producer is not None
         producer_id, epoch, _ = self._producer
@@ -296,119 +340,13 @@ class KafkaTransaction:
         return (("producer", producer_id), {"epoch": epoch, "batches": batches})
 
 
-class _Delivered:
-    """Is told of each message what became of it."""
-
-    def __init__(self) -> None:
-        self.starts: dict[Place, int] = {}
-        self.ends: dict[Place, int] = {}
-        self.counts: dict[Place, int] = {}
-        self.untold: set[Place] = set()
-        self.error: Any = None
-
-    def __call__(self, error: Any, message: Any) -> None:
-        if error is not None:
-            if self.error is None:
-                self.error = error
-            return
-        where = (message.topic(), message.partition())
-        offset: int | None = message.offset()
-        self.counts[where] = self.counts.get(where, 0) + 1
-        if offset is None or offset < 0:
-            self.untold.add(where)  # what follows it in its batch is counted from -1
-        if where in self.untold or offset is None:
-            return
-        if where not in self.starts:
-            self.starts[where] = offset
-        self.ends[where] = offset + 1
-
-    def complete(self, ends: Ends, *, committed: bool) -> None:
-        """Where a broker gives a transaction's records their offsets when it is committed (Penstock's listener does), take
-        what the ends say: exact, as long as nobody else writes to the partition at the same moment.
-
-        Raises:
-            StorageError: no broker answers.
-        """
-        if self.untold:
-            for place, end in ends.ends(self.untold).items():
-                self.starts[place] = end - self.counts[place] if committed else end
-                if committed:
-                    self.ends[place] = end
+def _error(cause: BaseException) -> BaseException:
+    return cause.__cause__ or cause
 
 
-def _produce(producer: Any, topic: str, partition: int, records: Records, delivered: _Delivered) -> None:
-    n = len(records)
-    refreshed = False
-    keys = [None] * n if records.keys is None else records.keys.to_pylist()
-    headers: list[Any] = [None] * n if records.headers is None else records.headers.to_pylist()
-    for key, value, stamp, heads in zip(keys, records.values.to_pylist(), records.timestamps.tolist(), headers, strict=True):
-        listed = [(h["KEY"], h["VALUE"]) for h in heads] if heads else []
-        if stamp <= 0:
-            listed.append((TIMESTAMP_HEADER, str(stamp).encode()))
-            stamp = 1
-        while True:
-            try:
-                producer.produce(
-                    topic,
-                    value=value,
-                    key=key,
-                    partition=partition,
-                    timestamp=stamp,
-                    headers=listed or None,
-                    on_delivery=delivered,
-                )
-                break
-            except BufferError:
-                producer.poll(0.05)
-            except KafkaException as failure:
-                if refreshed or error_of(failure).code() != KafkaError._UNKNOWN_PARTITION:
-                    raise
-                refreshed = True  # partitions were added since this producer last asked
-                producer.list_topics(topic, 5.0)
-
-
-def _flushed(producer: Any, delivered: _Delivered, log: Parts) -> None:
-    """Wait until all messages have their offsets.  Raises: KafkaException, StorageError."""
-    left = producer.flush(log.settings.timeout_s)
-    if delivered.error is not None:
-        raise KafkaException(delivered.error)
-    if left:
-        raise log.connection.fault(TimeoutError(), f"write {left} records")
-
-
-def _end(producer: Any, log: Parts) -> None:
-    """Commit.  Where no answer comes, it is asked for again until one comes or the time is up.
-
-    Raises:
-        KafkaException: it did not happen.
-        StorageError: it is not known whether it did.
-    """
-    deadline = time.monotonic() + 4 * log.settings.timeout_s
-    while True:
-        try:
-            producer.commit_transaction(log.settings.timeout_s)
-            return
-        except KafkaException as failure:
-            error = error_of(failure)
-            if error.txn_requires_abort():
-                _abort(producer, failure, log)
-                raise
-            if error.fatal() or (not error.retriable() and error.code() != KafkaError._TIMED_OUT):
-                raise
-            if time.monotonic() > deadline:
-                raise LogUnavailableError(
-                    f"Kafka gives no answer to a commit, and it is not known whether it happened: {error.str()}",
-                    action="when the brokers answer again, RESUME the query: it goes on from what was committed",
-                ) from failure
-
-
-def _abort(producer: Any, failure: BaseException, log: Parts) -> None:
-    """Nothing of it happens: also where the brokers do not answer now, they abort it themselves before long."""
-    error = error_of(failure)
-    if error is not None and error.fatal():
-        return
-    try:
-        producer.purge()
-        producer.abort_transaction(min(5.0, log.settings.timeout_s))
-    except KafkaException:
-        return
+def _unknown(log: Parts, failure: UndecidedError) -> StorageError:
+    return LogUnavailableError(
+        "Kafka gives no answer to a commit, and it is not known whether it happened:"
+        f" no Kafka broker answers at {log.settings.servers} ({_error(failure)})",
+        action="look, when the brokers answer again; queries do so, and go on from what was committed",
+    )

@@ -247,7 +247,7 @@ class LocalLog:
             outcomes[:] = found
 
     def join(
-        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition]], None], *, whole: bool
+        self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition] | None], None], *, whole: bool
     ) -> None:
         """See `protocol.Log.join`."""
 

@@ -1,0 +1,175 @@
+"""One attempt at a transaction of Kafka's: its records, its end, and what is known of it when it fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from ..protocol import Records
+from .ends import Ends, Place
+from .faults import error_of, is_absence
+from .messages import TIMESTAMP_HEADER
+from .parts import Parts
+
+__all__ = ["Delivered", "UndecidedError", "abort", "end", "flushed", "produce", "send_offsets"]
+
+_ABORT_S = 5.0
+_OFFSETS_S = 5.0
+
+
+class Delivered:
+    """Is told of each message what became of it."""
+
+    def __init__(self) -> None:
+        self.starts: dict[Place, int] = {}
+        self.ends: dict[Place, int] = {}
+        self.counts: dict[Place, int] = {}
+        self.untold: set[Place] = set()
+        self.error: Any = None
+
+    def __call__(self, error: Any, message: Any) -> None:
+        if error is not None:
+            if self.error is None:
+                self.error = error
+            return
+        where = (message.topic(), message.partition())
+        offset: int | None = message.offset()
+        self.counts[where] = self.counts.get(where, 0) + 1
+        if offset is None or offset < 0:
+            self.untold.add(where)  # what follows it in its batch is counted from -1
+        if where in self.untold or offset is None:
+            return
+        if where not in self.starts:
+            self.starts[where] = offset
+        self.ends[where] = offset + 1
+
+    def complete(self, ends: Ends, *, committed: bool) -> None:
+        """Where a broker gives a transaction's records their offsets when it is committed (Penstock's listener does), take
+        what the ends say: exact, as long as nobody else writes to the partition at the same moment.
+
+        Raises:
+            StorageError: no broker answers.
+        """
+        if self.untold:
+            for place, end in ends.ends(self.untold).items():
+                self.starts[place] = end - self.counts[place] if committed else end
+                if committed:
+                    self.ends[place] = end
+
+
+def produce(producer: Any, topic: str, partition: int, records: Records, delivered: Delivered) -> None:
+    n = len(records)
+    refreshed = False
+    keys = [None] * n if records.keys is None else records.keys.to_pylist()
+    headers: list[Any] = [None] * n if records.headers is None else records.headers.to_pylist()
+    for key, value, stamp, heads in zip(keys, records.values.to_pylist(), records.timestamps.tolist(), headers, strict=True):
+        listed = [(h["KEY"], h["VALUE"]) for h in heads] if heads else []
+        if stamp <= 0:
+            listed.append((TIMESTAMP_HEADER, str(stamp).encode()))
+            stamp = 1
+        while True:
+            try:
+                producer.produce(
+                    topic,
+                    value=value,
+                    key=key,
+                    partition=partition,
+                    timestamp=stamp,
+                    headers=listed or None,
+                    on_delivery=delivered,
+                )
+                break
+            except BufferError:
+                producer.poll(0.05)
+            except KafkaException as failure:
+                if refreshed or error_of(failure).code() != KafkaError._UNKNOWN_PARTITION:
+                    raise
+                refreshed = True  # partitions were added since this producer last asked
+                producer.list_topics(topic, 5.0)
+
+
+def flushed(producer: Any, delivered: Delivered, log: Parts) -> None:
+    """Wait until all messages have their offsets.  Raises: KafkaException."""
+    left = producer.flush(log.settings.attempt_s)
+    if delivered.error is not None:
+        raise KafkaException(delivered.error)
+    if left:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{left} records were not written in time"))
+
+
+def send_offsets(producer: Any, places: list[Any], metadata: Any, log: Parts) -> None:
+    """Add a group's positions to a transaction.
+
+    Where the group's coordinator goes away at this moment, librdkafka may wait for ever, whatever its timeout is
+    (https://github.com/confluentinc/librdkafka/pull/3847).  So another thread waits; a producer that has not come back
+    is left to it, and nothing is done with it any more.
+
+    Raises:
+        KafkaException: they were not added.
+    """
+    seconds = min(_OFFSETS_S, log.settings.attempt_s)
+    outcome: list[BaseException | None] = []
+
+    def ask() -> None:
+        try:
+            producer.send_offsets_to_transaction(places, metadata, seconds)
+        except BaseException as error:
+            outcome.append(error)
+        else:
+            outcome.append(None)
+
+    asking = threading.Thread(target=ask, name="penstock-kafka-offsets", daemon=True)
+    asking.start()
+    asking.join(seconds + 1)
+    if not outcome:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the coordinator of a group gave no answer"))
+    if outcome[0] is not None:
+        raise outcome[0]
+
+
+class UndecidedError(Exception):
+    """The brokers were asked to commit, and gave no answer: it is not known whether it happened."""
+
+    def __init__(self, delivered: Delivered) -> None:
+        super().__init__()
+        self.delivered = delivered
+
+
+def end(producer: Any, delivered: Delivered, log: Parts) -> None:
+    """Commit.  Where no answer comes, it is asked for again, for a while.
+
+    Raises:
+        KafkaException: it did not happen.
+        UndecidedError: it is not known whether it did.
+    """
+    deadline = time.monotonic() + log.settings.attempt_s
+    while True:
+        try:
+            producer.commit_transaction(max(0.5, deadline - time.monotonic()))
+            return
+        except KafkaException as failure:
+            error = error_of(failure)
+            if error.txn_requires_abort():
+                abort(producer, failure, log)
+                raise
+            if error.fatal() and not is_absence(failure):
+                raise UndecidedError(delivered) from failure  # the epoch may have been taken after it was committed
+            if not error.fatal() and not error.retriable() and error.code() != KafkaError._TIMED_OUT:
+                raise
+            if error.fatal() or time.monotonic() > deadline:
+                raise UndecidedError(delivered) from failure
+
+
+def abort(producer: Any, failure: BaseException, log: Parts) -> None:
+    """Nothing of it happens: also where the brokers do not answer now, they abort it themselves before long, or as soon as
+    another producer of its name begins."""
+    error = error_of(failure)
+    try:
+        producer.purge()
+        if error is None or not (error.fatal() or is_absence(failure)):
+            producer.abort_transaction(min(_ABORT_S, log.settings.timeout_s))
+    except KafkaException:
+        return

@@ -1,0 +1,111 @@
+"""Work that goes on while something fails, and the account of it afterwards."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import confluent_kafka
+
+import penstock
+
+SCRIPT = """
+CREATE STREAM orders (id STRING KEY, number INTEGER)
+    WITH (KAFKA_TOPIC = 'orders', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
+CREATE STREAM copies WITH (KAFKA_TOPIC = 'copies') AS SELECT id, number FROM orders;
+CREATE TABLE counts WITH (KAFKA_TOPIC = 'counts') AS SELECT id, COUNT(*) AS n FROM orders GROUP BY id;
+"""
+KEYS = 5
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for what other threads do."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+
+
+def errors(database: penstock.Database) -> list[str]:
+    """Why queries wait."""
+    return [str(found) for query in database.queries.values() if (found := query.progress().error) is not None]
+
+
+def states(database: penstock.Database) -> set[str]:
+    return {query.progress().state for query in database.queries.values()}
+
+
+class Sender:
+    """Writes numbered orders, each once, whatever happens to the broker: an idempotent producer does not give up."""
+
+    def __init__(self, address: str) -> None:
+        self.sent = 0
+        self._over = threading.Event()
+        self._producer = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": address,
+                "enable.idempotence": True,
+                "message.timeout.ms": 0,
+                "partitioner": "murmur2_random",
+                "socket.timeout.ms": 5_000,
+                "reconnect.backoff.max.ms": 500,
+                "log_level": 0,
+            }
+        )
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    def _send(self) -> None:
+        while not self._over.wait(0.02):
+            value = json.dumps({"NUMBER": self.sent})
+            self._producer.produce("orders", value, f"k{self.sent % KEYS}")
+            self._producer.poll(0)
+            self.sent += 1
+
+    def end(self) -> int:
+        """How many it has sent in all."""
+        self._over.set()
+        self._thread.join()
+        assert self._producer.flush(60) == 0
+        return self.sent
+
+
+def committed(address: str, topic: str, last: Callable[[list[Any]], bool]) -> list[Any]:
+    """Key and value of what is read with read_committed, until ``last`` says that it is all, and a little longer."""
+    reader = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": address,
+            "group.id": uuid.uuid4().hex,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
+    )
+    reader.subscribe([topic])
+    found: list[Any] = []
+    end, quiet = time.monotonic() + 90, 0
+    while time.monotonic() < end and quiet < 3:
+        messages = reader.consume(1000, 0.5)
+        for message in messages:
+            assert message.error() is None, message.error()
+            found.append((message.key(), json.loads(message.value())))
+        quiet = quiet + 1 if not messages and last(found) else 0
+    reader.close()
+    return found
+
+
+def check_each_once(address: str, count: int) -> None:
+    """Every order was copied once and counted once."""
+    copies = committed(address, "copies", lambda found: len(found) >= count)
+    numbers = Counter(value["NUMBER"] for _, value in copies)
+    twice = [n for n, times in numbers.items() if times > 1]
+    missing = sorted(set(range(count)) - set(numbers))
+    assert not twice, f"{len(twice)} of {count} came twice: {twice[:20]}"
+    assert not missing, f"{len(missing)} of {count} are missing: {missing[:20]}"
+    counts = committed(address, "counts", lambda found: sum({k: v["N"] for k, v in found}.values()) >= count)
+    assert sum({key: value["N"] for key, value in counts}.values()) == count
