@@ -94,7 +94,7 @@ kafka: setup kafka-jars
 
 # what only Apache Kafka can decide
 test-kafka: setup kafka-jars
-	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest tests/contracts/test_kafka_log.py tests/kafka_shared -q -rs
+	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest tests/contracts/test_kafka_log.py tests/kafka_shared tests/kafka_faults -q -rs
 
 foreign-kafka: setup kafka-jars
 	mkdir -p build/kafka/npm

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 pytest.importorskip("confluent_kafka")
 
-from apache_kafka import ApacheKafka, apache_kafka, empty, free_port, is_there
+from apache_kafka import apache_kafka, empty, free_port, is_there
 from fault_proxy import FaultProxy
+from faulty_cluster import Cluster
 
 if not os.environ.get("PENSTOCK_KAFKA") or not is_there():
     collect_ignore_glob = ["test_*.py"]  # `make test-kafka` runs them
@@ -30,16 +31,6 @@ listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 """
-
-
-class Cluster:
-    """The node, the proxy in front of it, and the address at which users with passwords log in."""
-
-    def __init__(self, node: ApacheKafka, proxy: FaultProxy, sasl: str) -> None:
-        self.node = node
-        self.proxy = proxy
-        self.address = proxy.address
-        self.sasl = sasl
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Cluster
+from faulty_cluster import Cluster
 from steady import SCRIPT, Sender, check_each_once, errors, states, until
 
 import penstock
