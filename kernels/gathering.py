@@ -17,7 +17,7 @@ import pyarrow as pa
 from ..errors import InternalError
 from .library import address, bits, function
 
-__all__ = ["Later", "TextPieces", "gather", "gather_columns", "gather_numbers", "references", "take"]
+__all__ = ["Later", "Pieces", "TextPieces", "gather", "gather_columns", "gather_numbers", "references", "take"]
 
 Int64s = npt.NDArray[np.int64]
 
@@ -25,6 +25,7 @@ _check = function("gather_check", "i", "pipip")
 _items = function("gather_items", "-", "pipip")
 _offsets = function("gather_offsets", "i", "pipipi")
 _bytes = function("gather_bytes", "-", "pippipp")
+_ranges = function("gather_ranges", "-", "ppipp")
 _bits = function("gather_bits", "i", "pppip")
 
 _BYTES_MAX: Final = (1 << 31) - 1
@@ -96,33 +97,59 @@ def _picks(lengths: Sequence[int], rows: Int64s) -> _Picks:
 
 def _gather(arrays: Sequence[Any], picks: _Picks) -> Any:
     type_ = arrays[0].type
-    rows, n = picks.rows, len(picks.rows)
     if any(a.type != type_ for a in arrays[1:]):
         raise InternalError("rows are gathered from arrays of one type")
-    text = _offset_bits(type_)
-    width = _width(type_)
-    if not text and not width:
-        return _by_arrow(arrays, rows, picks.missing)
-    held = [a if used else None for a, used in zip(arrays, picks.used, strict=True)]
+    if not _compiled(type_):
+        return _by_arrow(arrays, picks.rows, picks.missing)
+    return _gathered(type_, [a if used else None for a, used in zip(arrays, picks.used, strict=True)], picks)
+
+
+def _compiled(type_: Any) -> bool:
+    """Whether kernels gather rows of a type; else Arrow does."""
+    if pa.types.is_list(type_):
+        return _compiled(type_.value_type)
+    if pa.types.is_struct(type_):
+        return all(_compiled(field.type) for field in type_)
+    return bool(_offset_bits(type_) or _width(type_))
+
+
+def _gathered(type_: Any, held: Sequence[Any], picks: _Picks) -> Any:
+    """`gather` of arrays that are used, and None for the others."""
+    rows, n = picks.rows, len(picks.rows)
     validity, nulls = _validity(held, picks)
+    if pa.types.is_struct(type_):
+        children = [
+            _gathered(field.type, [None if a is None else a.field(i) for a in held], picks) for i, field in enumerate(type_)
+        ]
+        return pa.Array.from_buffers(type_, n, [validity], nulls, children=children)
     if pa.types.is_boolean(type_):
         return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(_bools(held, rows).data)], nulls)
-    if width:
+    if width := _width(type_):
         out = np.empty(n * width, np.uint8)
         data = _addresses(held, lambda a: _data(a, 1, a.offset * width, (a.offset + len(a)) * width))
         _items(data.ctypes.data, width, rows.ctypes.data, n, out.ctypes.data)
         return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(out.data)], nulls)
-    large = text == 64
-    ends = _addresses(held, lambda a: _data(a, 1, a.offset * text // 8, (a.offset + len(a) + 1) * text // 8))
-    data = _addresses(held, _octets)
+    nested = pa.types.is_list(type_)
+    bits_ = 32 if nested else _offset_bits(type_)
+    large = bits_ == 64
+    ends = _addresses(held, lambda a: _data(a, 1, a.offset * bits_ // 8, (a.offset + len(a) + 1) * bits_ // 8))
     offsets = np.empty(n + 1, np.int64 if large else np.int32)
     limit = (1 << 62) if large else _BYTES_MAX
     total = _offsets(ends.ctypes.data, int(large), rows.ctypes.data, n, offsets.ctypes.data, limit)
     if total < 0:
-        raise pa.ArrowInvalid(f"strings of more than {_BYTES_MAX} bytes do not fit into one array")
+        what = "lists of more than {} items" if nested else "strings of more than {} bytes"
+        raise pa.ArrowInvalid(f"{what.format(_BYTES_MAX)} do not fit into one array")
+    buffers = [validity, pa.py_buffer(offsets.data)]
+    if nested:
+        items = np.empty(total, np.int64)
+        _ranges(ends.ctypes.data, rows.ctypes.data, n, offsets.ctypes.data, items.ctypes.data)
+        lists = [None if a is None else a.values for a in held]
+        inner = _picks([0 if a is None else len(a) for a in lists], items)
+        return pa.Array.from_buffers(type_, n, buffers, nulls, children=[_gathered(type_.value_type, lists, inner)])
+    data = _addresses(held, _octets)
     octets = np.empty(total, np.uint8)
     _bytes(ends.ctypes.data, int(large), data.ctypes.data, rows.ctypes.data, n, offsets.ctypes.data, octets.ctypes.data)
-    return pa.Array.from_buffers(type_, n, [validity, pa.py_buffer(offsets.data), pa.py_buffer(octets.data)], nulls)
+    return pa.Array.from_buffers(type_, n, [*buffers, pa.py_buffer(octets.data)], nulls)
 
 
 class Later:
@@ -184,6 +211,42 @@ class Later:
         if self._all is None:
             self._all = gather(self._arrays, self._rows)
         return self._all
+
+
+class Pieces:
+    """Arrays of one type by number, of which rows are gathered again and again.  See `TextPieces`."""
+
+    __slots__ = ("arrays", "lengths", "type")
+
+    def __init__(self, type_: Any) -> None:
+        self.type = type_
+        self.arrays: list[Any] = []
+        self.lengths = np.zeros(4, np.int64)
+
+    def set(self, number: int, array: Any | None) -> None:
+        """Have an array, or none, under a number: one of those that were there, or the next."""
+        if array is not None and array.type != self.type:
+            raise InternalError("rows are gathered from arrays of one type")
+        if number == len(self.arrays):
+            self.arrays.append(None)
+            if number == len(self.lengths):
+                self.lengths = np.concatenate((self.lengths, np.zeros(number, np.int64)))
+        self.arrays[number] = array
+        self.lengths[number] = 0 if array is None else len(array)
+
+    def copy(self) -> Pieces:
+        """What is there now."""
+        copied = Pieces(self.type)
+        copied.arrays, copied.lengths = self.arrays.copy(), self.lengths.copy()
+        return copied
+
+    def gather(self, rows: Int64s, missing: npt.NDArray[np.bool_]) -> Any:
+        """The rows that references point to, none of them negative, as one array; null where ``missing``.
+
+        Raises: see `take`.
+        """
+        nothing = self.arrays[0].slice(0, 0)
+        return gather([nothing if a is None else a for a in self.arrays], np.where(missing, -1, rows))
 
 
 class TextPieces:
@@ -339,7 +402,7 @@ def _bools(arrays: Sequence[Any], rows: Int64s) -> npt.NDArray[np.uint8]:
 
 
 def _by_arrow(arrays: Sequence[Any], rows: Int64s, missing: bool) -> Any:
-    """Nested types: the arrays that are wanted are joined, and Arrow takes from that."""
+    """Types that no kernel knows, such as maps: the arrays that are wanted are joined, and Arrow takes from that."""
     if len(arrays) > 1:
         which = rows >> 32
         used = np.unique(which[rows >= 0])

@@ -2,55 +2,161 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...kernels.top import top_rows
+from ...kernels.gathering import Later, gather, references, take
+from ...kernels.top import top_rows, top_running
 from ...runtime.batch import Bools, Int64s
-from ...runtime.kernel import Segments
+from ...runtime.kernel import Segments, State, StateField
 from ...storage.values.canonical import canonical
 from .. import types as t
-from .aggregate_objects import ObjectAggregator
-from .aggregate_values import Codec, mask_of_nulls, to_objects
+from .aggregate_values import Codec, mask_of_nulls, plain_type
 
 _NAN = -(2**63)
 """The key of NaN among DOUBLEs, below those of all numbers."""
 
 
-class TopK(ObjectAggregator):
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """Items of lists, in a row.
+
+    Attributes:
+        sizes: int64[lists], how many each list has.
+        items: an array of the state's item type.
+    """
+
+    sizes: Int64s
+    items: Any
+
+
+class TopK:
     """TOPK: the k largest values, largest first; equal ones stay in order of arrival.  NULL is skipped.
 
     With further columns each item is a STRUCT of the value (``sort_col``) and those columns (``col0``, ..).
     With ``distinct`` a value that is there already is skipped (TOPKDISTINCT).
 
-    Of the rows of a step only those that are among the k largest of their group's in the step can get into its state, and
-    only they become Python values.
+    The state is a list of items.  What it becomes is chosen by keys, numbers that fall where values rise, among its items
+    and a step's rows; the items are gathered once it is known which they are.
     """
+
+    can_undo = False
+    can_merge = True
+    orderless = False
+    nested_state = True
 
     def __init__(self, type_: t.SqlType, k: int, others: Sequence[t.SqlType] = (), *, distinct: bool = False) -> None:
         self._k = k
         self._distinct = distinct
-        self.picks_from = 1
+        self.picks_from: int | None = 1
         self._codec = Codec(type_)
         self._names = ["sort_col", *(f"col{i}" for i in range(len(others)))] if others else []
         item = t.to_arrow(type_)
         if others:
             item = pa.struct([pa.field(n, t.to_arrow(o)) for n, o in zip(self._names, (type_, *others))])
-        objects = (lambda values: to_objects(canonical(values))) if distinct else to_objects
-        super().__init__(pa.list_(item), pa.list_(item), [], objects)
+        self.result_type = pa.list_(item)
+        self._type = plain_type(self.result_type)
+        self.fields = (StateField("STATE", np.dtype(object), self._type, None, True),)
 
-    def chosen(self, segments: Segments, arguments: Sequence[Any]) -> Int64s | None:
-        keys, seen = self._descending(arguments[0]), ~mask_of_nulls(arguments[0])
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        held = self._items(state[0])
+        values = _one(arguments[0])
         if self._distinct:
-            seen = _first_of_equals(segments, keys, np.flatnonzero(seen))
-        return top_rows(segments.groups, segments.count, keys, seen, self._k)
+            values = canonical(values)
+        values = self._plain(values, 0)
+        own = self._values(held.items)
+        keys = self._falling(pa.concat_arrays([own, values]))
+        seen = ~mask_of_nulls(values)
+        if every:
+            rows = keys[len(own) :]
+            found = top_running(
+                (held.sizes, keys[: len(own)]), segments.groups, rows, seen, self._k, distinct=self._distinct
+            )
+            fresh = self._made(values, [_one(a) for a in arguments[1:]], None)
+            final = self._lists(found.sizes, [held.items, fresh], _places(found.final, len(own)))
+            running = self._array(found.ends, [held.items, fresh], _places(found.rows, len(own)))
+            return [final], [running]
+        groups = np.concatenate((np.repeat(np.arange(segments.count, dtype=np.int64), held.sizes), segments.groups))
+        sizes, best = self._best(groups, segments.count, keys, np.concatenate((np.ones(len(own), np.bool_), seen)))
+        new = best >= len(own)
+        rows = best[new] - len(own)
+        places = best.copy()
+        places[new] = references(1, np.arange(len(rows), dtype=np.int64))
+        return [self._lists(sizes, [held.items, self._made(values, arguments[1:], rows)], places)], None
 
-    def _descending(self, values: Any) -> Int64s:
+    def merge(self, left: State, right: State) -> State:
+        parts = [self._items(left[0]), self._items(right[0])]
+        count = len(parts[0].sizes)
+        numbers = np.arange(count, dtype=np.int64)
+        groups = np.concatenate([np.repeat(numbers, part.sizes) for part in parts])
+        keys = self._falling(pa.concat_arrays([self._values(part.items) for part in parts]))
+        sizes, best = self._best(groups, count, keys, np.ones(len(keys), np.bool_))
+        return [self._lists(sizes, [part.items for part in parts], _places(best, len(parts[0].items)))]
+
+    def result(self, state: State) -> Any:
+        held = state[0]
+        if held.null_count:
+            own = self._items(held)
+            held = self._lists(own.sizes, [own.items], np.arange(len(own.items), dtype=np.int64))
+        return held if held.type == self.result_type else held.cast(self.result_type)
+
+    def _best(self, groups: Int64s, count: int, keys: Int64s, marked: Bools) -> tuple[Int64s, Int64s]:
+        """How many rows each group keeps, and which, by group and then as they are listed."""
+        if self._distinct:
+            marked = _first_of_equals(groups, keys, np.flatnonzero(marked))
+        kept = top_rows(groups, count, keys, marked, self._k)
+        own = groups[kept]
+        return np.bincount(own, minlength=count), kept[np.lexsort((keys[kept], own))]
+
+    def _items(self, lists: Any) -> _Items:
+        """Those of all lists; a null stands for a list of none."""
+        if not len(lists):
+            return _Items(np.zeros(0, np.int64), pa.nulls(0, self._type.value_type))
+        offsets = np.frombuffer(lists.buffers()[1], np.int32, len(lists) + 1, 4 * lists.offset).astype(np.int64)
+        sizes, items = np.diff(offsets), lists.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+        if lists.null_count:
+            held = ~mask_of_nulls(lists)
+            if sizes[~held].any():
+                items = take(items, np.flatnonzero(np.repeat(held, sizes)))
+            sizes = np.where(held, sizes, 0)
+        return _Items(sizes, items)
+
+    def _values(self, items: Any) -> Any:
+        """What items are ordered by."""
+        return items.field(0) if self._names else items
+
+    def _plain(self, array: Any, column: int) -> Any:
+        """A column as it is kept in a state."""
+        item = self._type.value_type
+        wanted = item.field(column).type if self._names else item
+        return array if array.type == wanted else array.cast(wanted)
+
+    def _made(self, values: Any, others: Sequence[Any], rows: Int64s | None) -> Any:
+        """The items of some rows, or of all."""
+        columns = [values, *others]
+        if rows is not None:
+            columns = [take(values, rows), *(o.take(rows) if isinstance(o, Later) else take(_one(o), rows) for o in others)]
+        if not self._names:
+            return columns[0]
+        plain = [self._plain(c, n) for n, c in enumerate(columns)]
+        return pa.StructArray.from_arrays(plain, fields=list(self._type.value_type))
+
+    def _lists(self, sizes: Int64s, items: Sequence[Any], places: Int64s) -> Any:
+        """Lists of the given lengths."""
+        return self._array(np.concatenate((np.zeros(1, np.int32), np.cumsum(sizes).astype(np.int32))), items, places)
+
+    def _array(self, ends: Any, items: Sequence[Any], places: Int64s) -> Any:
+        child = gather(items, places)
+        return pa.Array.from_buffers(self._type, len(ends) - 1, [None, pa.py_buffer(ends.data)], 0, children=[child])
+
+    def _falling(self, values: Any) -> Int64s:
         """Numbers that fall where values rise: `_NAN` for NaN, which is above all numbers, and the same for both zeros."""
         if not self._codec.fixed:
             ranks = pc.rank(values, sort_keys="descending", tiebreaker="dense")
@@ -64,59 +170,25 @@ class TopK(ObjectAggregator):
         falling: Int64s = np.where(np.isnan(numbers), _NAN, ~rising)
         return falling
 
-    def _sort_value(self, item: Any) -> Any:
-        return _Descending(item["sort_col"] if self._names else item)
 
-    def open(self, state: Any) -> Any:
-        return list(state)
-
-    def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
-        for values in zip(*columns):
-            if values[0] is not None:
-                self._insert(working, dict(zip(self._names, values)) if self._names else values[0])
-
-    def _insert(self, working: list[Any], item: Any) -> None:
-        if len(working) == self._k:
-            lowest, value = (working[-1]["sort_col"], item["sort_col"]) if self._names else (working[-1], item)
-            if value <= lowest or lowest != lowest:  # the first is false for NaN, which goes on, unless all are NaN
-                return
-        if self._distinct and any(item == other or (item != item and other != other) for other in working):
-            return
-        place = bisect_right(working, self._sort_value(item), key=self._sort_value)
-        if place < self._k:
-            working.insert(place, item)
-            del working[self._k :]
-
-    def close(self, working: Any) -> Any:
-        return working.copy()
-
-    def merge_one(self, left: Any, right: Any) -> Any:
-        working = list(left)
-        for item in right:
-            self._insert(working, item)
-        return working
+def _one(column: Any) -> Any:
+    """A column as one Arrow array."""
+    if isinstance(column, Later):
+        return column.all()
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _first_of_equals(segments: Segments, keys: Int64s, rows: Int64s) -> Bools:
+def _places(rows: Int64s, first: int) -> Int64s:
+    """References to rows of two arrays that are numbered through, the second one's from ``first`` on."""
+    return np.where(rows < first, rows, references(1, np.maximum(rows - first, 0)))
+
+
+def _first_of_equals(groups: Int64s, keys: Int64s, rows: Int64s) -> Bools:
     """bool[n]: which of ``rows`` (ascending) have a key that none of these before them in their group has."""
-    ranked = rows[np.lexsort((keys[rows], segments.groups[rows]))]  # equal ones in order of arrival
+    ranked = rows[np.lexsort((keys[rows], groups[rows]))]  # equal ones in order of arrival
     fresh = np.ones(len(ranked), np.bool_)
-    keys, groups = keys[ranked], segments.groups[ranked]
-    fresh[1:] = (keys[1:] != keys[:-1]) | (groups[1:] != groups[:-1])
-    first = np.zeros(len(segments.groups), np.bool_)
+    own, of = keys[ranked], groups[ranked]
+    fresh[1:] = (own[1:] != own[:-1]) | (of[1:] != of[:-1])
+    first = np.zeros(len(groups), np.bool_)
     first[ranked[fresh]] = True
     return first
-
-
-class _Descending:
-    """Turns an order around; NaN is above all numbers."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __lt__(self, other: _Descending) -> bool:
-        if self.value != self.value:
-            return bool(other.value == other.value)
-        return bool(other.value < self.value)

@@ -93,6 +93,16 @@ KERNEL i64 gather_offsets(const void *const *ends, i64 large, const i64 *refs, i
     return offsets((const i32 *const *)ends, refs, n, (i32 *)out, limit);
 }
 
+// References to the items of gathered lists (offsets of 32 bits, none of them negative), to where `gather_offsets` said.
+KERNEL void gather_ranges(const i32 *const *ends, const i64 *refs, i64 n, const i32 *to, i64 *out) {
+    for (i64 i = 0; i < n; i++) {
+        if (i + AHEAD < n && refs[i + AHEAD] >= 0) PREFETCH(ends[refs[i + AHEAD] >> 32] + (u32)refs[i + AHEAD]);
+        if (refs[i] < 0) continue;
+        const i64 array = refs[i] >> 32, begin = ends[array][(u32)refs[i]];
+        for (i64 j = 0; j < to[i + 1] - to[i]; j++) out[to[i] + j] = (array << 32) | (begin + j);
+    }
+}
+
 // The bytes of gathered strings, to where `gather_offsets` said.
 KERNEL void gather_bytes(const void *const *ends, i64 large, const u8 *const *data, const i64 *refs, i64 n, const void *to, u8 *out) {
     if (large)

@@ -44,6 +44,33 @@ void sort_rows(Kept *items, i64 size) {
 
 }  // namespace
 
+// What each group keeps after every one of its rows, in one pass: the `k` rows with the smallest keys, in order, of equal keys the
+// first ones (`distinct`: only the first one).  `starts` (groups + 1) says where the room of each group begins in `kept`: for as many
+// as it may keep; `sizes` (groups) are there already, in order.  Rows are numbered from `first` on.  To `out`, up to `ends[i]`, goes
+// what the group of row i keeps then; returns how many that are, or -1 if there are more than `room`.
+KERNEL i64 top_running(const i64 *groups, const i64 *keys, const u8 *marked, i64 n, i64 first, i64 k, i64 distinct, const i64 *starts,
+                       i64 *sizes, Kept *kept, i64 room, i32 *ends, i64 *out) {
+    i64 total = 0;
+    for (i64 i = 0; i < n; i++) {
+        const i64 g = groups[i];
+        Kept *own = kept + starts[g];
+        i64 size = sizes[g];
+        if (marked[i] && (size < k || keys[i] < own[size - 1].key)) {
+            i64 at = size;
+            while (at > 0 && keys[i] < own[at - 1].key) at--;
+            if (!distinct || at == 0 || own[at - 1].key != keys[i]) {
+                if (size < k) size = ++sizes[g];
+                for (i64 j = size - 1; j > at; j--) own[j] = own[j - 1];
+                own[at] = {keys[i], first + i};
+            }
+        }
+        if (total + size > room) return -1;
+        for (i64 j = 0; j < size; j++) out[total++] = own[j].row;
+        ends[i] = (i32)total;
+    }
+    return total;
+}
+
 // Of the marked rows of each group the `k` with the smallest keys, of equal keys the first ones: their rows, by group and then
 // ascending, to `out`; returns how many.  `starts` (groups + 1) says where the room of each group begins in `heaps`: for as many
 // rows as it may keep.  `sizes` (groups) begins with zeros.

@@ -77,7 +77,7 @@ def from_arrow(array: Any, field: StateField) -> Any:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if field.columnar:
-        return array
+        return array if array.type == field.arrow else array.cast(field.arrow)
     dtype = field.dtype
     if array.null_count and not dtype.hasobject:
         array = array.fill_null(False if pa.types.is_boolean(array.type) else 0)

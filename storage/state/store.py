@@ -27,8 +27,8 @@ class StateField:
         arrow: the Arrow type under which the field is checkpointed; objects must convert with ``pa.array(list, arrow)``
             and come back with ``to_pylist()``.
         initial: the value for a group that has seen no row.
-        columnar: values are not NumPy arrays but Arrow arrays of ``arrow``, a type of strings or bytes (with offsets of 32
-            bits); ``dtype`` is object then, and ``initial`` None.
+        columnar: values are not NumPy arrays but Arrow arrays of ``arrow``, a type of strings, bytes or lists (with offsets
+            of 32 bits); ``dtype`` is object then, and ``initial`` None.
     """
 
     name: str

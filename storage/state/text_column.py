@@ -1,9 +1,9 @@
-"""A growable column of strings or bytes, addressed by slot, that can be frozen without being copied.
+"""A growable column of strings, bytes or lists, addressed by slot, that can be frozen without being copied.
 
 A slot holds a reference (`kernels/gathering.py`) to a row of one of many arrays.  What is put in large pieces stays in the
 array in which it came, so that one copy serves the state, the changelog and whoever reads the result; small pieces are
-appended to a heap.  What is overwritten becomes garbage; arrays that are a third garbage are written anew when garbage is
-more than half of all.  Values go in and out as Arrow arrays.
+appended to a heap (lists: written anew together now and then).  What is overwritten becomes garbage; arrays that are a
+third garbage are written anew when garbage is more than half of all.  Values go in and out as Arrow arrays.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...kernels.gathering import TextPieces, references
+from ...kernels.gathering import Pieces, TextPieces, references
 from .columns import Column, FrozenColumn, Int64s
 from .rows import wasteful
 
@@ -31,6 +31,8 @@ _WHOLE_BYTES_MIN: Final = 1 << 16
 _WHOLE_SHARE: Final = 256
 """An array stays as it came if it has so many bytes, and at least this part of all: so there are never many of them."""
 _GARBAGE_MIN: Final = 1 << 16
+_SMALL_MAX: Final = 64
+"""Small arrays of lists, beyond which they are written into one."""
 _UNEVEN: Final = 8
 """Lengths of an array are looked at one by one, when its rows are overwritten, if one is so many times the mean."""
 _SHIFT: Final = 32
@@ -80,7 +82,8 @@ class TextColumn:
         self._forget()
 
     def _forget(self) -> None:
-        self._pieces = TextPieces(self.type)
+        self._texts = pa.types.is_string(self.type) or pa.types.is_binary(self.type)
+        self._pieces: TextPieces | Pieces = TextPieces(self.type) if self._texts else Pieces(self.type)
         self._pieces.set(0, pa.nulls(1, self.type))
         self._live = np.zeros(1, np.int64)
         """By array: rows that a slot refers to."""
@@ -125,11 +128,13 @@ class TextColumn:
         if wasteful(values):
             values = pa.concat_arrays([values, pa.nulls(0, values.type)])
         self._release(self._refs.take(rows))
-        offsets = np.frombuffer(values.buffers()[1], np.int32, n + 1, 4 * values.offset)
-        total = int(offsets[-1]) - int(offsets[0])
-        whole = total >= max(_WHOLE_BYTES_MIN, int(self._sizes.sum()) // _WHOLE_SHARE)
-        first = 0 if whole else self._append(offsets, values.buffers()[2], total)
-        number = self._add(values, total + 4 * n, offsets) if whole else self._heap_number
+        whole, first = True, 0
+        if self._texts:
+            offsets = np.frombuffer(values.buffers()[1], np.int32, n + 1, 4 * values.offset)
+            whole = int(offsets[-1]) - int(offsets[0]) >= self._whole_bytes
+            if not whole:
+                first = self._append(offsets, values.buffers()[2], int(offsets[-1]) - int(offsets[0]))
+        number = self._add(values) if whole else self._heap_number
         found = references(number, np.arange(first, first + n, dtype=np.int64))
         live = n
         if values.null_count:
@@ -143,6 +148,11 @@ class TextColumn:
             whole = False
         self._tidy()
         return Placed(number, self._serials[number]) if whole and self._live[number] else None
+
+    @property
+    def _whole_bytes(self) -> int:
+        """Of an array that stays as it came."""
+        return max(_WHOLE_BYTES_MIN, int(self._sizes.sum()) // _WHOLE_SHARE)
 
     def whole(self, placed: Placed) -> Any | None:
         """An array that was put, while it is there."""
@@ -182,13 +192,18 @@ class TextColumn:
             self._uneven = np.concatenate((self._uneven, more.astype(np.bool_)))
         return number
 
-    def _add(self, values: Any, size: int, offsets: npt.NDArray[np.int32]) -> int:
+    def _add(self, values: Any) -> int:
         """Keep an array as it is; returns its number."""
         number = self._number()
         self._pieces.set(number, values)
+        if not self._texts:
+            self._sizes[number] = values.nbytes + 1
+            return number
+        offsets = np.frombuffer(values.buffers()[1], np.int32, len(values) + 1, 4 * values.offset)
+        size = int(offsets[-1]) - int(offsets[0]) + 4 * len(values)
         self._sizes[number] = size
         longest = int((offsets[1:] - offsets[:-1]).max(initial=0))
-        self._uneven[number] = longest > _UNEVEN * (size / max(1, len(offsets) - 1))
+        self._uneven[number] = longest > _UNEVEN * (size / max(1, len(values)))
         return number
 
     def _drop(self, number: int) -> None:
@@ -210,7 +225,7 @@ class TextColumn:
             return
         lengths = self._pieces.lengths[touched]
         self._garbage[touched] += self._sizes[touched] * (counts[touched] / np.maximum(lengths, 1))
-        if self._uneven[touched].any():
+        if isinstance(self._pieces, TextPieces) and self._uneven[touched].any():
             uneven = touched[self._uneven[touched]]
             some = self._uneven[numbers]
             exact = np.bincount(numbers[some], self._pieces.sizes(refs[some]) + 4.0, len(self._live))
@@ -228,29 +243,39 @@ class TextColumn:
     def _tidy(self) -> None:
         garbage = float(self._garbage.sum())
         if garbage > _GARBAGE_MIN and 2 * garbage > int(self._sizes.sum()):
-            self._compact()
+            self._compact(3 * self._garbage > self._sizes)
+        elif not self._texts and len(self._serials) - len(self._free) > _SMALL_MAX:
+            small = (self._sizes < self._whole_bytes) & (self._sizes > 0)
+            if np.count_nonzero(small) > _SMALL_MAX:
+                self._compact(small)
 
-    def _compact(self) -> None:
-        """Write what is live of arrays with much garbage into new ones; frozen columns keep the old ones."""
-        victims = 3 * self._garbage > self._sizes
+    def _compact(self, victims: npt.NDArray[np.bool_]) -> None:
+        """Write what is live of some arrays into new ones; frozen columns keep the old ones."""
         victims[0] = False
         if victims[self._heap_number]:
             self._heap, self._heap_number = None, 0
         slots = np.flatnonzero(victims[self._refs.values >> _SHIFT])
-        sizes = np.cumsum(self._pieces.sizes(self._refs.take(slots)))
+        sizes = np.cumsum(self._bytes_of(self._refs.take(slots)))
         begin = 0
         while begin < len(slots):
             before = int(sizes[begin - 1]) if begin else 0
             end = max(begin + 1, int(np.searchsorted(sizes, before + _HEAP_BYTES_MAX, "right")))
             some = slots[begin:end]
-            values = self.take(some)
-            offsets = np.frombuffer(values.buffers()[1], np.int32, len(some) + 1)
-            number = self._add(values, int(offsets[-1]) + 4 * len(some), offsets)
+            number = self._add(self.take(some))
             self._live[number] = len(some)
             self._refs.put(some, references(number, np.arange(len(some), dtype=np.int64)))
             begin = end
         for number in np.flatnonzero(victims).tolist():
             self._drop(number)
+
+    def _bytes_of(self, refs: Int64s) -> Int64s:
+        """int64[n]: how many bytes rows have; where they are lists, as many as others of their array."""
+        if isinstance(self._pieces, TextPieces):
+            return self._pieces.sizes(refs)
+        count = len(self._pieces.arrays)
+        means = self._sizes[:count] // np.maximum(self._pieces.lengths[:count], 1)
+        found: Int64s = means[refs >> _SHIFT]
+        return found
 
     def freeze(self) -> FrozenTextColumn:
         return FrozenTextColumn(self.type, self._refs.freeze(), self._pieces.copy())
@@ -261,7 +286,7 @@ class FrozenTextColumn:
 
     __slots__ = ("_pieces", "_refs", "type")
 
-    def __init__(self, type_: Any, refs: FrozenColumn, pieces: TextPieces) -> None:
+    def __init__(self, type_: Any, refs: FrozenColumn, pieces: TextPieces | Pieces) -> None:
         self.type = type_
         self._refs = refs
         self._pieces = pieces
@@ -276,5 +301,5 @@ class FrozenTextColumn:
         return value
 
 
-def _taken(pieces: TextPieces, refs: Int64s) -> Any:
+def _taken(pieces: TextPieces | Pieces, refs: Int64s) -> Any:
     return pieces.gather(refs, refs == _MISSING)

@@ -16,6 +16,12 @@ from penstock.errors import InternalError
 from penstock.kernels.gathering import Later, gather, gather_numbers, take
 from penstock.kernels.merging import merge, merge_queues, scatter
 
+
+def list_of_pairs(items: dict[str, int]) -> list[tuple[str, int]]:
+    """As Arrow gives a map back."""
+    return list(items.items())
+
+
 VALUES: list[tuple[Any, Any]] = [
     (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
     (pa.int32(), st.integers(-5, 5)),
@@ -30,6 +36,24 @@ VALUES: list[tuple[Any, Any]] = [
     (pa.large_string(), st.text(max_size=4)),
     (pa.list_(pa.int64()), st.lists(st.integers(0, 9), max_size=3)),
     (pa.struct([("a", pa.string())]), st.fixed_dictionaries({"a": st.text(max_size=3)})),
+    (
+        pa.list_(pa.struct([("n", pa.int64()), ("t", pa.string()), ("l", pa.list_(pa.string()))])),
+        st.lists(
+            st.none()
+            | st.fixed_dictionaries(
+                {
+                    "n": st.none() | st.integers(0, 9),
+                    "t": st.none() | st.text(max_size=3),
+                    "l": st.none() | st.lists(st.none() | st.text(max_size=2), max_size=2),
+                }
+            ),
+            max_size=3,
+        ),
+    ),
+    (
+        pa.map_(pa.string(), pa.int64()),
+        st.dictionaries(st.text(max_size=2), st.integers(0, 9), max_size=2).map(list_of_pairs),
+    ),
     (pa.null(), st.none()),
 ]
 

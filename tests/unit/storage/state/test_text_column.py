@@ -99,3 +99,56 @@ def test_one_long_text_among_short_ones_is_not_lost_sight_of(rows: int) -> None:
         column.put(slots, pa.array(["x" * 200_000, *["short"] * (rows - 1)]))
     assert column.take(np.array([0]))[0].as_py() == "x" * 200_000
     assert column.nbytes < 1_500_000 + 30 * 100 * rows
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(
+                st.just("put"),
+                st.dictionaries(
+                    st.integers(0, SLOTS - 1),
+                    st.none() | st.lists(st.tuples(st.integers(0, 9), st.none() | st.text(max_size=3)), max_size=3),
+                    max_size=9,
+                ),
+            ),
+            st.tuples(st.just("reset"), st.sets(st.integers(0, SLOTS - 1), max_size=9)),
+            st.tuples(st.just("freeze"), st.just(0)),
+        ),
+        max_size=20,
+    )
+)
+def test_a_column_of_lists_is_a_dict(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, Any]]) -> None:
+    """Small arrays are written together now and then, and garbage is left behind; snapshots see what was there then."""
+    monkeypatch.setattr(text_column, "_GARBAGE_MIN", 100)
+    monkeypatch.setattr(text_column, "_SMALL_MAX", 3)
+    type_ = pa.list_(pa.struct([("n", pa.int64()), ("t", pa.string())]))
+    column, model = TextColumn(type_), {}
+    column.reserve(SLOTS)
+    frozen: list[tuple[Any, dict[int, Any]]] = []
+    for kind, what in steps:
+        if kind == "put":
+            lists = [None if v is None else [{"n": n, "t": t} for n, t in v] for v in what.values()]
+            column.put(np.array(list(what), np.int64), pa.array(lists, type_))
+            model.update(zip(what, lists, strict=True))
+        elif kind == "reset":
+            column.reset(np.array(sorted(what), np.int64))
+            for slot in what:
+                model.pop(slot, None)
+        else:
+            frozen.append((column.freeze(), dict(model)))
+    for held, then in [(column, model), *frozen]:
+        taken = held.take(np.arange(SLOTS))
+        taken.validate(full=True)
+        assert taken.type == type_ and taken.to_pylist() == [then.get(slot) for slot in range(SLOTS)]
+
+
+def test_lists_that_change_one_by_one_are_few_arrays() -> None:
+    """A thousand small writes leave as many arrays as are looked through quickly."""
+    column = TextColumn(pa.list_(pa.int64()))
+    column.reserve(1000)
+    for number in range(2000):
+        column.put(np.array([number % 1000]), pa.array([[number, number]]))
+    assert column.take(np.arange(1000)).to_pylist() == [[n + 1000] * 2 for n in range(1000)]
+    assert sum(array is not None for array in column.freeze()._pieces.arrays) < 200
