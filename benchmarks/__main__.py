@@ -20,7 +20,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import clients, compaction, functions, latency, log, log_bytes, lookups, many, nexmark, recovery, startup, throughput
+from . import (
+    clients,
+    compaction,
+    functions,
+    latency,
+    log,
+    log_bytes,
+    lookups,
+    many,
+    nexmark,
+    recovery,
+    startup,
+    state_bytes,
+    throughput,
+)
 from .measure import HIGHER_IS_BETTER, ROOT, YARDSTICKS, Measurement, Options, workload
 from .peers import run as peers
 
@@ -36,6 +50,7 @@ __all__ = [
     "nexmark",
     "recovery",
     "startup",
+    "state_bytes",
     "throughput",
 ]
 

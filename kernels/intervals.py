@@ -25,6 +25,7 @@ _ENTRY: Final = np.dtype([("time", "i8"), ("next", "u4"), ("jump", "u4"), ("dept
 _NONE: Final = (1 << 32) - 1
 _ENTRIES_MAX: Final = _NONE
 _ROWS_MIN: Final = 256
+_QUICK_BYTES_MAX: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class Pairs:
 
     queries: Int64s
     entries: Int64s
+
+
+def grown_to(rows: int, before: int, width: int) -> int:
+    """How many rows of some bytes to make room for where ``rows`` are needed.
+
+    What nobody has written yet takes no memory, and each copy touches as much as it copies: so room grows to four times as
+    much, and only to twice as much beyond a gigabyte.
+    """
+    return max(rows, (4 if before * width < _QUICK_BYTES_MAX else 2) * before, _ROWS_MIN)
 
 
 class Chains:
@@ -51,8 +61,8 @@ class Chains:
 
     @property
     def nbytes(self) -> int:
-        """Memory, in bytes."""
-        return int(self._entries.nbytes + self._heads.nbytes)
+        """Memory, in bytes, that has been written."""
+        return int(self.used * self._entries.itemsize + self._heads.nbytes)
 
     @property
     def times(self) -> Int64s:
@@ -78,7 +88,7 @@ class Chains:
         if int(slots.min()) < 0 or first + n > _ENTRIES_MAX:
             raise InternalError(f"{n} entries cannot be added to {first}")
         if first + n > len(self._entries):
-            grown = np.empty(max(first + n, 2 * len(self._entries), _ROWS_MIN), _ENTRY)
+            grown = np.empty(grown_to(first + n, len(self._entries), _ENTRY.itemsize), _ENTRY)
             grown[:first] = self._entries[:first]
             self._entries = grown
         most = int(slots.max())

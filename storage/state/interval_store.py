@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...kernels.gathering import gather_columns
-from ...kernels.intervals import Chains, Coming, Pairs
+from ...kernels.intervals import Chains, Coming, Pairs, grown_to
 from ...kernels.intervals import join as join_chains
 from .columns import Int64s
 from .index import FrozenIndex, HashIndex
@@ -141,7 +141,8 @@ class IntervalStore:
 
     @property
     def size_bytes(self) -> int:
-        return self._index.nbytes + self._chains.nbytes + int(self._numbers.nbytes) + sum(c.nbytes for c in self._chunks)
+        numbers = 16 * self._chains.used
+        return self._index.nbytes + self._chains.nbytes + numbers + sum(c.nbytes for c in self._chunks)
 
     def observe(self, timestamp_ms: int) -> None:
         """Rows expire as if one of this timestamp had been appended."""
@@ -166,7 +167,7 @@ class IntervalStore:
         slots, _ = self._index.insert(keys)
         self._chains.add(slots, timestamps)
         if first + n > self._numbers.shape[1]:
-            grown = np.empty((2, max(first + n, 2 * self._numbers.shape[1], _ENTRIES_MIN)), np.int64)
+            grown = np.empty((2, grown_to(first + n, self._numbers.shape[1], 16)), np.int64)
             grown[:, :first] = self._numbers[:, :first]
             self._numbers = grown
         self._numbers[0, first : first + n] = rows
