@@ -1,1 +1,1 @@
-"""One running query: its life cycle, recovery, exchange of rows between tasks, and the commit of each step."""
+"""One running query: its life cycle, its steps and their commits, recovery, and the exchange of rows between tasks."""

@@ -1,8 +1,9 @@
 """Commits that run beside the computation of the next steps.
 
-The transaction of a step is made and appended on a thread of its own, while the next step is computed, and the disk works
-for it while the one after that is made: two are on their way at most.  They are begun in the order of the steps and are
-known in that order, and none happens unless the one before it does (`Transaction.begin_commit`).
+The transaction of a step is made and appended on a thread of its own while the next step is computed, and the disk works
+for it while the transaction after it is made.  At most two are under way.  They begin in the order of the steps and end
+in
+that order, and none happens unless the one before it does (`Transaction.begin_commit`).
 """
 
 from __future__ import annotations
@@ -21,15 +22,20 @@ from .step_data import ComputedStep, InputSlice
 __all__ = ["ASIDE_MAX", "AsideCommit", "Underway"]
 
 ASIDE_MAX = 2
-"""Of one query.  With three its steps and their results would take more memory, and the disk is busy with two."""
+"""How many commits of one query may be under way.  A third step with its results would take more memory, and two keep the
+disk
+busy.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """A commit that is under way: of what was taken, and the state before that step if it is marked.
+    """A commit that is under way.
 
     Attributes:
-        wait: returns, when it is known, what it failed with; None if it happened.
+        slices: the input of its step.
+        marks: the state before that step, if it was marked.
+        wait: waits for its end, and returns what it failed with; None if it happened.
         aside: see the module's text; None if it was gathered with those of other queries (`GroupCommit`).
     """
 
@@ -43,7 +49,7 @@ class AsideCommit:
     """The commit of one step.
 
     Args:
-        before: that of the step before it, if it may still be under way.
+        before: the commit of the step before, if it may still be under way.
     """
 
     def __init__(self, committer: StepCommitter, computed: ComputedStep, before: AsideCommit | None) -> None:
@@ -56,11 +62,11 @@ class AsideCommit:
         self._future: Future[None] | None = None
 
     def start(self, executor: Executor) -> None:
-        """Have a thread do it."""
+        """Run the commit on a thread."""
         self._future = executor.submit(copy_context().run, self._run)
 
     def wait(self) -> BaseException | None:
-        """What it failed with, when that is known; None if it happened."""
+        """Wait for its end, and return what it failed with; None if it happened."""
         assert self._future is not None
         wait([self._future])
         return self._future.exception()

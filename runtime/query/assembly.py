@@ -1,4 +1,6 @@
-"""What a query is made of, and how it is made: at its start, after a step that broke off, and from the query it replaces."""
+"""The parts of a query, and how they are made: at its start, after a step that failed, and from the query that it
+replaces.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,12 @@ from .task import Task
 
 
 class Assembly:
-    """The parts of a query.  Used with the query's lock held, but for what never changes.
+    """The parts of a query.  Hold the query's lock to use what can change.
 
     Attributes:
-        partitions: tasks that it has.
-        computer, keeper, committer: replaced as a whole by `make`.
-        inputs: replaced where other partitions come (`make_anew`), and else the same for good: who has taken records from
-            one moves it on, whatever has been made anew meanwhile.
+        partitions: the number of its tasks.
+        computer, keeper, committer: `make` replaces them all.
+        inputs: the same object for good, unless other partitions come (`make_anew`).
         published: its table, for readers.
         tallies: of its nodes, by number.
     """
@@ -56,12 +57,12 @@ class Assembly:
         return Inputs(self.dataflow, self.log, services.decoded, services.rows_max, services.pool, mine)
 
     def make_anew(self) -> None:
-        """All of it, for the partitions that are this process's now."""
+        """Make all parts, for the partitions that this process has now."""
         self.inputs = self._inputs()
         self.make()
 
     def make(self) -> None:
-        """Tasks without any state, and what commits their steps."""
+        """Make tasks without state, and what commits their steps."""
         self._ensure_copies()
         self.computer = StepComputer(
             self.query_id, self.dataflow, self.log, self.partitions, self.services.pool, self.tallies
@@ -91,7 +92,7 @@ class Assembly:
         return keeper
 
     def recover(self) -> None:
-        """Go to what the ledger knows, and bring back the state that belongs there; commit where a new query starts.
+        """Set the positions and restore the state that the ledger knows; for a new query commit where it starts.
 
         Raises:
             StorageError: the state cannot be read.
@@ -105,7 +106,7 @@ class Assembly:
         self.published.start(self.computer.tasks)
 
     def go_back(self, marks: Sequence[Capture]) -> None:
-        """Make all of it anew, with the state that was marked and from the positions of the last commit."""
+        """Make all parts anew, with the marked state and the positions of the last commit."""
         keeper, account = self.keeper, self.committer.account
         self.make()
         self.keeper.go_back(marks, keeper)
@@ -113,7 +114,7 @@ class Assembly:
         self.inputs.go_back()
 
     def adopt(self, old: Assembly) -> None:
-        """Go on with the positions and the state of the query this one replaces (CREATE OR REPLACE)."""
+        """Take over positions and state of the query that this one replaces (CREATE OR REPLACE)."""
         self.inputs.adopt(old.inputs)
         old.keeper.settle()
         self.keeper.adopt(old.keeper)
@@ -127,7 +128,7 @@ class Assembly:
         return self.ledger.kept and self.services.durable
 
     def forget(self) -> None:
-        """Drop what it has kept."""
+        """Delete what it has kept."""
         if self.services.durable:
             self.keeper.forget()
         self.ledger.forget(self.inputs.sources)
@@ -137,12 +138,12 @@ class Assembly:
 
     @property
     def moving(self) -> Sequence[str]:
-        """The topics in which its rows are on their way to the partition of another key, upstream first."""
+        """The topics that carry its rows to the partition of another key, upstream first."""
         return [n.topic for n in self.dataflow.nodes if isinstance(n, Source) and n.moved_by is not None]
 
     @property
     def copies(self) -> Mapping[str, TopicConfig]:
-        """The topics that it copies inner rows to."""
+        """The topics to which it copies inner rows."""
         return {
             node.topic: replace(
                 node.copy, partitions=min(node.copy.partitions, self.partitions), properties={COPY_OF: self.query_id}
@@ -165,7 +166,7 @@ class Assembly:
                 self.log.create_topic(topic, config, durable=False)
 
     def forget_copies(self, kept: Container[str]) -> None:
-        """Delete the topics that it copied inner rows to, but for those that the query which replaces it goes on with."""
+        """Delete the topics to which it copied inner rows, except those that the query which replaces it uses."""
         for topic in self.copies:
             if topic not in kept and self.log.config(topic) is not None:
                 self.log.delete_topic(topic)

@@ -36,12 +36,12 @@ from .task import NodeError
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A step's transaction.
+    """The transaction of a step.
 
     Attributes:
-        account: of the query, once it has happened.
-        nothing: there is nothing in it that is to be kept.
-        committing: if it was begun by itself (`StepCommitter.begin_alone`); that of the one before it, if it is nothing.
+        account: the query's account after the commit.
+        nothing: the transaction is empty.
+        committing: for `StepCommitter.begin_alone` its commit under way; that of the step before, if this one is empty.
     """
 
     transaction: Transaction
@@ -59,7 +59,7 @@ class StepCommitter:
         account: as committed.
 
     Args:
-        inputs: all of the query's, whose ``committed`` moves with the commits.
+        inputs: all inputs of the query; the commits move their ``committed``.
         input_nodes: see `task.input_nodes`.
         published: gets the table with each commit.
     """
@@ -93,11 +93,11 @@ class StepCommitter:
         }
 
     def commit(self, computed: ComputedStep) -> None:
-        """Make a step happen, then hand its rows to subscriptions.
+        """Commit a step, then hand its rows to subscriptions.
 
         Raises:
-            NodeError: a sink cannot take its rows; it did not happen.
-            StorageError: it did not happen.
+            NodeError: a sink failed on its rows; the step did not happen.
+            StorageError: the step did not happen.
         """
         begun = self.begin(computed)
         if begun.nothing:
@@ -107,11 +107,13 @@ class StepCommitter:
             self.happened(begun, begun.transaction.commit(begun.durable))
 
     def begin(self, computed: ComputedStep) -> Begun:
-        """Make a transaction of a step, for whoever commits it and then calls `finish`.  Steps are begun in their order; one
-        that fails is followed by none (a new `StepCommitter` goes on from what is committed).
+        """Make the transaction of a step, for a caller that commits it and then calls `finish`.
+
+        Begin steps in their order.  After one that fails begin no other; a new `StepCommitter` continues from what is
+        committed.
 
         Raises:
-            NodeError: a sink cannot take its rows.
+            NodeError: a sink failed on its rows.
             StorageError: a topic is gone.
         """
         transaction = self._log.transaction()
@@ -121,13 +123,15 @@ class StepCommitter:
         return self._filled(transaction, computed, account)
 
     def begin_alone(self, computed: ComputedStep, after: Begun | None) -> Begun:
-        """Make a transaction of a step and begin its commit; call `happened` when that is through.
+        """Make the transaction of a step and begin its commit.  Call `happened` when the commit has ended well.
 
         Args:
-            after: what the step before it gave, if that may still be under way: without that this one does not happen.
+            after: what this returned for the step before, if that may still be under way; this step happens only if that
+                does.
 
         Raises:
-            as `begin`; StorageError: it does not happen.
+            NodeError: a sink failed on its rows.
+            StorageError: the step does not happen.
         """
         begun = self.begin(computed)
         before = None if after is None else after.committing
@@ -137,13 +141,13 @@ class StepCommitter:
         return replace(begun, committing=begun.transaction.begin_commit(begun.durable, before))
 
     def happened(self, begun: Begun, commit: Commit | None) -> None:
-        """It has (None: there was nothing to commit): let stores and readers know."""
+        """Note that a commit happened (None: the transaction was empty), for stores and readers."""
         if commit is not None:
             self._keeper.committed(commit, begun.computed.changes)
         self.finish(begun)
 
     def finish(self, begun: Begun) -> None:
-        """It has happened: let that be seen, and hand its rows to subscriptions."""
+        """Note that a step was committed: show its table and positions, and hand its rows to subscriptions."""
         computed = begun.computed
         self._published.parts = computed.published  # before positions say that it has been taken in
         self._taken_in(begun)
@@ -207,17 +211,18 @@ class StepCommitter:
         self._taken_in(begun)
 
     def commit_start(self) -> None:
-        """Commit where the inputs are read from, and the account, before the first step.
+        """Commit the positions at which the inputs start, and the account, before the first step.
 
-        It need not be on the disk at once: without it the query starts again at its inputs' ends, and whatever was written
-        behind these is on the disk only if this is, too.
+        It need not be durable at once.  If it is lost, the query starts at its inputs' ends again; and whatever was
+        written behind
+        these ends is on disk only if this commit is.
         """
         transaction = self._log.transaction()
         self._note(transaction, [], self.account)
         transaction.commit(durable=False)
 
     def commit_gap(self, moved: list[Input], reports: ProcessingLog) -> None:
-        """Commit that inputs read on elsewhere, and what is to be said about it."""
+        """Commit that inputs continue at other offsets, with the report about it."""
         transaction = self._log.transaction()
         rows = reports.records()
         assert rows is not None

@@ -1,4 +1,4 @@
-"""Rows to the partition of their new key, within a step and before its commit."""
+"""Moves rows to the partition of their new key, within a step and before its commit."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def exchange(
     later: Collection[int] | None = (),
     pool: Executor | None = None,
 ) -> list[Batch]:
-    """What every partition gets of what the partitions have: each row goes to that of its key, in the order of positions.
+    """Move each row to the partition of its key, keeping the order of positions.
 
-    Rows without a key stay where they are; without a serde for keys all rows go to partition 0.
+    Rows without a key stay in their partition.  Without a serde for keys all rows go to partition 0.
 
     Args:
         parts: one batch per partition.
         later: columns that may be, or become, a `Later`; None: all but the keys.
-        pool: does it for several partitions side by side; None one after the other.
+        pool: works on several partitions side by side; None works on one after the other.
 
     Returns:
-        the same.
+        one batch per partition.
     """
     count = len(parts)
     if later is None:

@@ -1,4 +1,6 @@
-"""What a query does when the group of processes that run it gives it other partitions, and when it loses its place there."""
+"""How a query gives up partitions to other processes and takes over new ones, and what it does when it leaves their
+group.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ _LOGGER = logging.getLogger("penstock.queries")
 
 
 class Handover:
-    """Brings a query to rest before its partitions go to another process, and builds it anew for those that come.
+    """Stops a query's work before its partitions go to another process, and rebuilds it for partitions that come.
 
     Args:
-        ended: whether the query has been stopped.
+        ended: whether the query was stopped.
     """
 
     def __init__(self, sharing: Sharing, assembly: Assembly, steps: Steps, ended: Callable[[], bool]) -> None:
@@ -28,7 +30,7 @@ class Handover:
         self._ended = ended
 
     def join(self) -> None:
-        """Become a member of the group.  Raises: StorageError."""
+        """Join the group.  Raises: StorageError."""
         self.sharing.join(self._reassign)
 
     def _reassign(self, mine: frozenset[TopicPartition] | None) -> None:
@@ -45,8 +47,10 @@ class Handover:
         self._assembly.services.reassigned(self._assembly.query_id)
 
     def take_over(self) -> bool:
-        """Whether the query can be stepped here; where other partitions have come, their state is restored first.  Called
-        with the lock held.  Raises: StorageError."""
+        """Whether the query can take a step here.  If partitions have come, their state is restored first.
+
+        The caller holds the lock.  Raises: StorageError.
+        """
         sharing = self.sharing
         if not sharing.moved:
             return True
@@ -58,7 +62,7 @@ class Handover:
         return True
 
     def take_place(self) -> None:
-        """Have the state of the partitions that are this process's.  Raises: StatementError, StorageError."""
+        """Restore the state of this process's partitions.  Raises: StatementError, StorageError."""
         sharing = self.sharing
         if not sharing.moved:
             return
@@ -70,7 +74,7 @@ class Handover:
                 )
 
     def goes_on_later(self, error: BaseException) -> bool:
-        """Whether a failure is one after which it goes on by itself, from what is committed."""
+        """Whether the query continues by itself after this failure, from what is committed."""
         if not isinstance(error, (LogUnavailableError, PartitionsLostError)):
             return False
         if str(error) != str(self.sharing.error):

@@ -1,4 +1,4 @@
-"""The inputs of a query: where it reads on, and which records a step takes."""
+"""The inputs of a query: the next offset of each, and the choice of the records of a step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .repartitioning import subtopologies
 from .step_data import Input, InputSlice
 
 PARALLEL_ROWS_MIN: Final = 16_384
-"""Waiting rows from which reading partitions side by side pays for itself."""
+"""With so many waiting rows, reading partitions side by side is worth its cost."""
 _Task = tuple[int, int]
 """A subtopology and a partition."""
 
@@ -31,10 +31,10 @@ class Inputs:
     """All partitions of all sources of a query.  Used with the query's lock held.
 
     Args:
-        decoded: where records come from, shared with other queries.
-        rows_max: rows a step takes at most.
-        mine: the partitions of topics that are this process's; None: all of them.
-        pool: fetches from several partitions side by side; None does it one after the other.
+        decoded: decodes topics, shared with other queries.
+        rows_max: of a step.
+        mine: the partitions of topics that this process has; None: all.
+        pool: reads several partitions side by side; None reads one after the other.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class Inputs:
         return frozenset(node.name for node in self._dataflow.nodes if isinstance(node, Source))
 
     def seek(self, ledger: Ledger) -> bool:
-        """Go to where the ledger says that they were read up to, or else where their sources say that a new query starts.
+        """Go to the committed positions, or where the sources say that a new query starts.
 
         Returns:
-            whether the ledger knew of any.
+            whether there were committed positions.
         """
         known = False
         for source in self.sources:
@@ -98,12 +98,12 @@ class Inputs:
         return known
 
     def go_back(self) -> None:
-        """Go to where the last commit ended."""
+        """Go to the positions of the last commit."""
         for entry in self._entries:
             entry.offset = entry.committed
 
     def adopt(self, old: Inputs) -> None:
-        """Go to where the inputs of the query that this one replaces are: by source, else by topic, else at the start."""
+        """Go to the positions of the query that this one replaces: by source, else by topic, else the start."""
         offsets = {(i.source.name, i.source.topic, i.partition): i.offset for i in old}
         by_topic = old.positions
         for entry in self._entries:
@@ -113,7 +113,7 @@ class Inputs:
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
-        """The next offset per partition of a topic (the smaller one where two sources read the same topic), as committed."""
+        """The committed position in each partition of a topic; the smaller one if two sources read the topic."""
         found: dict[TopicPartition, int] = {}
         for entry in self._entries:
             place = (entry.source.topic, entry.partition)
@@ -122,13 +122,13 @@ class Inputs:
 
     @property
     def lag(self) -> int:
-        """Records that are there and not yet taken in and committed."""
+        """How many records have not been processed and committed."""
         _, ends = self._log.end_offsets(self.places)
         return sum(max(0, ends[i.source.topic, i.partition] - i.committed) for i in self._entries)
 
     @property
     def patience_s(self) -> float | None:
-        """How long it will go on waiting for an input that has no records; None if it does not wait."""
+        """How long it still waits for an input without records, in seconds; None if it does not wait."""
         now = now_ms()
         ends = [since + self._dataflow.max_task_idle_ms for since in list(self._waiting_since.values())]
         return min(((end - now) / 1000 for end in ends if end > now), default=None)
@@ -151,15 +151,15 @@ class Inputs:
         return {task for task, since in self._waiting_since.items() if now - since < idle_ms}
 
     def take(self, rows: int, *, patient: bool) -> list[InputSlice]:
-        """Choose a step's records: the next ones of all inputs, in order.
+        """Choose the records of a step: the next ones of all inputs, in order.
 
         Args:
-            rows: at most so many, and never more than ``rows_max``.
+            rows: a limit beside ``rows_max``.
             patient: see `QueryRun.step`.
 
         Raises:
-            DataError: the very first one has no valid timestamp, and its source needs one.
-            OffsetOutOfRangeError: an input would read where there are no records any more, see `reset`.
+            DataError: the very first record has no valid timestamp, and its source needs one.
+            OffsetOutOfRangeError: the next records of an input are gone, see `reset`.
             StorageError: the log cannot be read.
         """
         rows_max = self._rows_max
@@ -212,15 +212,13 @@ class Inputs:
         return [future.result() for future in running]
 
     def reset(self, outside: OffsetOutOfRangeError, *, overtaken: bool = False) -> list[Input]:
-        """Have the inputs that would read where their partition has no records (any more) read on where their source
-        says, ``auto.offset.reset``: at the start, or at the end.
+        """Move inputs whose next records are gone to where ``auto.offset.reset`` of their source says: the start or the end.
 
         Args:
-            overtaken: an input whose next records have been removed goes on at the first one that is left, whatever its
-                source says about where to begin.
+            overtaken: an input whose next records were removed continues at the first one that is left instead.
 
         Returns:
-            these inputs, each with its new ``offset``, not yet committed.
+            these inputs with their new ``offset``, not yet committed.
         """
         moved = []
         for entry in self._entries:

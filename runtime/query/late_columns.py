@@ -1,7 +1,8 @@
-"""Which columns may be handed on as references to where their rows lie, to be gathered by whoever looks at them.
+"""Finds the columns that can be passed on as references to their rows, to be gathered by whoever reads them.
 
-From a source on, a column is left in the frames of the log for as long as nobody reads it; an exchange, or an
-aggregation that wants few of its rows, gathers these at once from there.
+A source leaves a column in the log's frames until somebody reads it.  An exchange, or an aggregation that needs few of
+its
+rows, gathers only these from there.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import pyarrow as pa
 from ..dataflow import Dataflow, Exchange, Node, OperatorNode, Source
 
 Columns = frozenset[int] | None
-"""Columns of a node's output by place; None stands for all but its keys."""
+"""Columns of a node's output, by index; None stands for all but its keys."""
 
 _NONE: frozenset[int] = frozenset()
 
 
 def late_columns(dataflow: Dataflow) -> Mapping[int, Columns]:
-    """For each source and exchange, which columns of its output whatever follows it takes as a `Later`, too."""
+    """For each source and exchange, the output columns that every node after it takes as a `Later`, too."""
     followers: dict[int, list[tuple[int, Node]]] = {number: [] for number in range(len(dataflow.nodes))}
     for number, node in enumerate(dataflow.nodes):
         if not isinstance(node, Source):
@@ -42,7 +43,7 @@ def late_columns(dataflow: Dataflow) -> Mapping[int, Columns]:
 
 
 def late_names(source: Source, columns: Columns) -> frozenset[str]:
-    """The value columns of a source among them that are not nested, and that no timestamp is made of."""
+    """Those value columns of a source that are not nested and not used for a timestamp."""
     first = len(source.key_schema)
     if source.value_serde is not None or columns == _NONE:
         return frozenset()

@@ -1,6 +1,6 @@
-"""Where the log keeps how far a query is: the positions of its inputs and its account.
+"""Keeps in the log how far a query is: the positions of its inputs, and its account.
 
-A persistent query commits them with each step and goes on there when it is started again; a transient one keeps nothing.
+A persistent query commits both with each step and continues there after a restart.  A transient query keeps nothing.
 """
 
 from __future__ import annotations
@@ -18,38 +18,39 @@ _COUNTERS = ("read", "filtered", "late", "bad", "written", "expired")
 
 
 class Ledger(Protocol):
-    """What of a query outlives it."""
+    """What a query keeps of its progress."""
 
     @property
     def kept(self) -> bool:
-        """Whether anything is."""
+        """Whether it keeps anything."""
         ...
 
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
-        """Where a source was read up to, as committed; empty for a query that has not been started before."""
+        """The committed positions of a source; empty if the query was never started."""
         ...
 
     def account(self) -> Account:
-        """As committed."""
+        """The committed account."""
         ...
 
     def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
-        """Have a commit say where the sources, by name, are read up to, and the account with that."""
+        """Add positions, by source name, and the account to a transaction."""
 
     def groups(self, sources: Iterable[str]) -> Sequence[str]:
-        """The consumer groups under which the log keeps it."""
+        """The consumer groups in which the log keeps it."""
         ...
 
     def forget(self, sources: Iterable[str]) -> None:
-        """The query is gone."""
+        """Delete it, since the query is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedLedger:
     """The ledger of a persistent query.
 
-    Positions are those of one consumer group per source.  The account is the metadata of a group of its own, as JSON.  (A
-    directory from before has it as positions of that group, in topics named after the counters.)
+    Positions are those of one consumer group per source.  The account is the metadata of a group of its own, as JSON.
+    (Old
+    directories have it as positions of that group, in topics named after the counters.)
     """
 
     log: Log
@@ -99,8 +100,9 @@ class CommittedLedger:
 class SharedLedger:
     """The ledger of a persistent query whose partitions are shared among processes.
 
-    Positions are those of the consumer group that the processes are members of, one for all sources: a topic that a second
-    source reads, too, has a group of its own for that one.  The account is this process's, since it was started.
+    Positions are those of the consumer group that the processes are members of, one group for all sources; if a second
+    source
+    reads the same topic, it has a group of its own.  The account counts since this process started the query.
     """
 
     log: Log
@@ -177,10 +179,10 @@ class NoLedger:
 
 
 class Beginning(NoLedger):
-    """The ledger of a transient query that does not start where its sources say.
+    """The ledger of a transient query that starts at given offsets.
 
     Args:
-        places: where it starts, by source.
+        places: the offsets, by source.
     """
 
     __slots__ = ("_places",)

@@ -1,4 +1,4 @@
-"""The life of a query: started, paused, failed, resumed and ended; between these, one step after the other."""
+"""The life of a query: it is started, paused, resumed, stopped, or fails; in between it takes steps."""
 
 from __future__ import annotations
 
@@ -28,26 +28,27 @@ _LOGGER = logging.getLogger("penstock.queries")
 class QueryRun:
     """One query.  Thread-safe: ``lock`` is held during a step.
 
-    What others see, positions, account and state, is what is committed: whoever asks for the state waits for a commit that
-    is under way (see `Steps`).
+    Others see only what is committed of positions, account and state: whoever asks for the state waits for a commit that
+    is
+    under way (see `Steps`).
 
-    A query commits its positions, state changes and outputs together and resumes where it stopped, as far as its ledger
-    keeps them.
+    A query commits positions, state changes and outputs together, and resumes where it stopped as far as its ledger goes.
 
     Attributes:
         reads, writes: topics.
-        parts: what it is made of.
-        status: what it does.
+        parts: what it consists of.
+        status: what it is doing.
         error: what it failed with, in state ERROR.
 
     Args:
-        ledger: where its positions are kept; by default in the log (`CommittedLedger`).  With `NoLedger` it is transient:
-            it keeps nothing and starts where its sources say.
+        ledger: keeps its positions; by default the log (`CommittedLedger`).  `NoLedger` makes the query transient: it
+            keeps
+            nothing and starts where its sources say.
         inherit: the query that this one replaces.
-        opening: if its state cannot be read, the query is in state ERROR; else that is a `StorageError`.
-        on_failure: is told what it failed with.
-        on_gap: is told how many records retention removed before they were read; these are then skipped.
-        on_slices: is told what each step takes in, before it is committed.
+        opening: if its state cannot be read, the query starts in state ERROR instead of raising `StorageError`.
+        on_failure: called with the error when the query fails.
+        on_gap: called with the number of records that retention removed unread; the query then skips them.
+        on_slices: called with the input of each step before its commit.
     """
 
     def __init__(
@@ -110,25 +111,25 @@ class QueryRun:
 
     @property
     def topics(self) -> frozenset[str]:
-        """The topics that it reads and writes, those of its state apart."""
+        """The topics that it reads and writes, without those of its state."""
         return self.reads | self.writes
 
     @property
     def groups(self) -> Sequence[str]:
-        """The consumer groups under which its positions and its account are kept."""
+        """The consumer groups that keep its positions and its account."""
         return self.parts.ledger.groups(self.parts.inputs.sources)
 
     # --- life cycle ------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Take no more steps until `resume`."""
+        """Take no steps until `resume`."""
         with self._steps.at_rest():
             if self.state == "RUNNING":
                 self._steps.come_to_rest()
                 self.state = "PAUSED"
 
     def resume(self) -> None:
-        """Go on after PAUSE; after an error, from the last commit.
+        """Continue after PAUSE; after an error, from the last commit.
 
         Raises:
             StatementError: see `check_resumable`.
@@ -143,7 +144,7 @@ class QueryRun:
                 self.state = "RUNNING"
 
     def check_resumable(self) -> None:
-        """Raises: StatementError, if the query has failed and its state, in memory only, is lost with the failed step."""
+        """Raises: StatementError, if the query has failed and its state was in memory only, so that it is lost."""
         if self.state == "ERROR" and self._steps.dirty and not self._steps.recoverable:
             raise StatementError(
                 f"query {self.query_id} has failed, and its state was in memory only: {self.error}",
@@ -151,11 +152,11 @@ class QueryRun:
             )
 
     def interrupt(self) -> None:
-        """Have the step in hand end at its next row, and let none begin: this query is about to be stopped."""
+        """End the current step at its next row and begin no other: the query is about to be stopped."""
         self._steps.interrupt()
 
     def fail(self, error: Exception) -> None:
-        """The query cannot go on.  What it committed stays; the step in hand did not happen."""
+        """Put the query into state ERROR.  What it committed stays; the current step did not happen."""
         with self.lock:
             self._steps.settle(failed=True)
             self.state = "ERROR"
@@ -163,7 +164,7 @@ class QueryRun:
         self._on_failure(error)
 
     def stop(self) -> None:
-        """End it here; a persistent query can be started again from what it committed."""
+        """Stop it here.  A persistent query can be started again from what it committed."""
         if self._handover is not None:
             self._handover.sharing.leave()
         with self._steps.at_rest():
@@ -172,7 +173,7 @@ class QueryRun:
             self.parts.keeper.abandon()
 
     def terminate(self) -> None:
-        """End it and forget its state and positions."""
+        """Stop it, and delete its state and positions."""
         if self._handover is not None:
             self._handover.sharing.leave()
         with self._steps.at_rest():
@@ -190,30 +191,32 @@ class QueryRun:
         return self.parts.inputs.places
 
     def goes_on(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Whether a step has left something to do before anything comes behind these ends of its inputs."""
+        """Whether there is something to do before records come behind these ends of its inputs."""
         return self._steps.goes_on(ends)
 
     @property
     def patience_s(self) -> float | None:
-        """How long it will go on waiting for an input that has no records; None if it does not wait."""
+        """How long it still waits for an input without records, in seconds; None if it does not wait."""
         if self._handover is not None and self._handover.sharing.is_due:
             return max(0.01, self._handover.sharing.waits_s)
         return self.parts.inputs.patience_s
 
     def step(self, *, patient: bool = False, group_commit: GroupCommit | None = None, bounded: bool = False) -> bool:
-        """Take in the next records, if there are any.
+        """Take a step over the next records, if there are any.
 
         Args:
-            patient: where one input has records and another has none, wait for that one as long as
-                ``Dataflow.max_task_idle_ms`` says, by taking in nothing.
-            group_commit: others are stepped before and after it: let the commit wait for theirs.
-            bounded: others wait for this thread: take in no more than fits into some time (`StepSize`).
+            patient: if one input has records and another has none, wait for that one up to ``Dataflow.max_task_idle_ms``,
+                by
+                taking no records.
+            group_commit: commits the step together with those of other queries.
+            bounded: take no more rows than can be processed in `TARGET_S`, since other queries wait for this thread
+                (`StepSize`).
 
         Returns:
-            whether anything was taken in, or is to be tried again.
+            whether records were processed, or the step must be tried again.
 
         Raises:
-            DataError, StorageError, InternalError: the query cannot go on, and is in state ERROR.
+            DataError, StorageError, InternalError: the query failed and is in state ERROR.
         """
         if self._steps.ending:
             return False
@@ -237,7 +240,7 @@ class QueryRun:
                 raise failure from (error.cause if isinstance(error, NodeError) else error)
 
     def settle(self) -> None:
-        """Take note of a commit that was done together with those of others.
+        """Note the outcome of a commit that was made together with others.
 
         Raises:
             StorageError: it failed, and the query is in state ERROR.
@@ -245,11 +248,11 @@ class QueryRun:
         self._steps.settle_gathered()
 
     def advance(self, time_ms: int) -> None:
-        """Have stream time reach an instant in all its windows without a record, as a step of its own: those that are over
-        close.  For tests, where time passes at will.
+        """Move stream time of all windows to an instant without a record, as a step: windows that are over close.  For
+        tests.
 
         Raises:
-            DataError, StorageError, InternalError: the query cannot go on.
+            DataError, StorageError, InternalError: the query failed.
         """
         with self.lock:
             if self.state == "RUNNING" and not self._steps.ending:
@@ -263,15 +266,15 @@ class QueryRun:
         return None if self._handover is None else self._handover.sharing
 
     def check_has(self) -> None:
-        """Raises: StatementError, if a row that is not here may be with another process."""
+        """Raises: StatementError, if a row that is not here may be in another process."""
         if self._handover is not None:
             self._handover.sharing.check_whole(self.query_id)
 
     def tasks(self) -> Sequence[Task]:
-        """One per partition, with their state as committed; to be used with ``lock`` held.
+        """The tasks, one per partition, with their state as committed.  Use them with ``lock`` held.
 
         Raises:
-            DataError, StorageError: the query has failed, and there is no such state any more, see `resume`.
+            DataError, StorageError: the query has failed and has no such state, see `resume`.
         """
         self._steps.come_to_rest()
         self._steps.restore(self.error)
@@ -279,19 +282,19 @@ class QueryRun:
 
     @property
     def view(self) -> View:
-        """How its table is read.  Raises: InternalError, if it maintains none."""
+        """How to read its table.  Raises: InternalError, if it maintains none."""
         return self.parts.published.view
 
     @property
     def published(self) -> Parts | None:
-        """The table as of the last commit, if that was published."""
+        """The table as of the last commit, if it was published then."""
         return self.parts.published.parts
 
     def snapshot(self, *, partial: bool = False) -> Parts:
-        """The table as of the last commit.  Waits for the step in hand only if nothing was published with that commit.
+        """The table as of the last commit.  Waits for the current step only if nothing was published with that commit.
 
         Args:
-            partial: the partitions that are this process's will do.
+            partial: the partitions of this process are enough.
 
         Raises:
             StatementError: other processes have some of its partitions.

@@ -1,4 +1,4 @@
-"""The table that a query maintains, as of its last commit: readers take it without waiting for the step in hand."""
+"""The table of a query as of its last commit, which readers get without waiting for the current step."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..dataflow import Dataflow, View
 from .task import Task
 
 _ASKED_S = 2.0
-"""For so long after a reader has asked, every commit publishes: writes then copy the blocks that they overwrite."""
+"""After a reader asked, every commit publishes for so long, in seconds; writes then copy the blocks that they overwrite."""
 
 _LONG_STEP_S = 0.005
-"""After a step that took longer, the next one's readers would wait too long: its commit publishes, whoever asks."""
+"""After a step that took longer than this, the next commit publishes even if nobody asked: readers would wait too long."""
 
 Parts = tuple[Snapshot, ...]
 """Snapshots of the view's stores, partition by partition."""
 
 
 class Published:
-    """See the module's text.
+    """The published table of a query.
 
     Attributes:
         parts: as of the last commit; None if nothing was published with it.  Replaced as a whole.
@@ -40,13 +40,15 @@ class Published:
 
     @property
     def view(self) -> View:
-        """Raises: InternalError, if the query maintains no table (analysis should have refused the statement)."""
+        """How to read the table.  Raises: InternalError, if the query maintains none (the analysis should have refused
+        it).
+        """
         if self._dataflow.view is None:
             raise InternalError(f"query {self._query_id} maintains no table")
         return self._dataflow.view
 
     def ask(self) -> Parts | None:
-        """What is published, for a reader; from now on more will be."""
+        """What is published.  The next commits will publish, too."""
         self._asked_s = time.monotonic()
         return self.parts
 
@@ -55,7 +57,7 @@ class Published:
         return tuple(store.snapshot() for store in self._stores(tasks))
 
     def take_if_due(self, tasks: Sequence[Task]) -> Parts | None:
-        """Like `take`, after a step, if its commit is to publish."""
+        """Like `take`, after a step, if its commit shall publish."""
         if self._node is None:
             return None
         asked = time.monotonic() - self._asked_s <= _ASKED_S
@@ -69,11 +71,11 @@ class Published:
         return sum(s.size_bytes for s in self._stores(tasks)) <= MARKED_STATE_BYTES_MAX
 
     def stepped(self, seconds: float) -> None:
-        """So long took a step."""
+        """Note how long a step took, in seconds."""
         self._step_s = seconds
 
     def start(self, tasks: Sequence[Task]) -> None:
-        """Publish what the query starts with, if that is little: the first step copies what it overwrites of it."""
+        """Publish the table at the start if it is small; the first step copies what it overwrites."""
         self.parts = self.take(tasks) if self._node is not None and self._is_small(tasks) else None
 
     def _stores(self, tasks: Sequence[Task]) -> list[StateStore]:

@@ -1,7 +1,8 @@
-"""The durable side of a query's state: its changelogs, its checkpoints, and recovery from both.
+"""The durable side of a query's state: changelogs, checkpoints, and recovery from both.
 
-A query's state changes travel in the same transaction as its outputs and its input positions (`commit`), so all three
-always agree.  Recovery of a store is its newest checkpoint plus the changelog after it; nothing is processed again.
+State changes travel in the same transaction as outputs and input positions (`commit`), so all three always agree.  A
+store
+is recovered from its newest checkpoint and the changelog after it; no record is processed again.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ from ..clock import now_ms
 
 _LOGGER = logging.getLogger("penstock.commit")
 _LENT_BYTES_MIN = 256 * 1024
-"""Less is left where it is: small frames are copied out of the map anyway."""
+"""Frames smaller than this are not mapped, since they are copied out of the map anyway."""
 _ANEW = "DROP what the query fills and create it again, which reads its sources anew"
 
 
 class SavedState(Protocol):
-    """A checkpoint as it was read."""
+    """A checkpoint that was read."""
 
     @property
     def offset(self) -> int:
-        """Of the changelog: changes from there on are not in it."""
+        """The changelog offset: changes from there on are not in it."""
         ...
 
     @property
     def base(self) -> int:
-        """The offset of its base, which is all of it if there is no delta."""
+        """The offset of its base; equal to ``offset`` if there is no delta."""
         ...
 
     @property
@@ -54,25 +55,25 @@ class SavedState(Protocol):
 
 
 class Checkpoints(Protocol):
-    """Where checkpoints live; `storage.state.checkpoint` implements it on files."""
+    """Where checkpoints are kept; `storage.state.checkpoint` keeps them in files."""
 
     def save(self, query_id: str, name: str, partition: int, offset: int, table: pa.Table, base: int | None = None) -> None:
-        """Keep a store's contents as of changelog offset ``offset`` durably, and drop what that replaces.
+        """Save a store's contents as of a changelog offset, durably, and delete the checkpoints that it replaces.
 
         Args:
-            base: ``table`` is a delta to the base of this offset; None: it is a base.
+            base: ``table`` is a delta to the base at this offset; None: it is a base.
         """
 
     def newest(self, query_id: str, name: str, partition: int) -> SavedState | None:
-        """The newest whole checkpoint.
+        """The newest whole checkpoint; None without one.
 
         Raises:
-            StorageError: there is one, but it is damaged.
+            StorageError: it is damaged.
         """
         ...
 
     def rows(self) -> int:
-        """Rows of all checkpoints together, about."""
+        """The approximate number of rows of all checkpoints."""
         ...
 
     def queries(self) -> Sequence[str]:
@@ -89,11 +90,11 @@ class DurableStore:
 
     Attributes:
         name: ``<node>-<store>``, unique in the query.
-        changes: rows in the changelog since the newest checkpoint.
-        base: the changelog offset of the checkpoint that a delta may refer to; None if the next one has to be whole.
-        pending: the checkpoint that is being written.
+        changes: the number of changelog rows since the newest checkpoint.
+        base: the changelog offset of the checkpoint that a delta may refer to; None if the next one must be whole.
+        pending: the checkpoint being written.
         end: the changelog offset up to which it was restored.
-        columns: of the changelog, once it is known to hold the store's changes.
+        columns: of the changelog, once it is known that it can hold the store's changes.
     """
 
     query_id: str
@@ -114,7 +115,7 @@ class DurableStore:
 
 @dataclass(slots=True)
 class StateKeeper:
-    """The durable side of all stores of a query (step 1's changes, checkpoints, recovery)."""
+    """The durable side of all stores of a query."""
 
     log: Log
     checkpoints: Checkpoints
@@ -122,11 +123,11 @@ class StateKeeper:
     executor: Executor | None = None
 
     def recover(self, done: Callable[[int], None] = lambda rows: None) -> None:
-        """Bring every store to the newest commit, several of them at the same time.
+        """Restore every store as of the newest commit, several at the same time.
 
         Args:
-            done: is told how many rows of checkpoints and changelogs have been taken in since it was last called, on any
-                thread.
+            done: called on any thread with the number of rows of checkpoints and changelogs processed since its last
+                call.
 
         Raises:
             StorageError: a checkpoint or a changelog is damaged.
@@ -207,33 +208,35 @@ class StateKeeper:
 
     @property
     def stream_time(self) -> int | None:
-        """The smallest stream time (ms) that an operator has come to on a partition; None if none has one."""
+        """The smallest stream time (ms) of the operators on a partition; None if none has one."""
         scalars = (durable.store for durable in self.stores if isinstance(durable.store, ScalarStore))
         times = [found for store in scalars if (found := store.stream_time) is not None]
         return min(times, default=None)
 
     @property
     def size_bytes(self) -> int:
-        """Memory that the stores hold, estimated."""
+        """The estimated memory of the stores."""
         return sum(durable.store.size_bytes for durable in self.stores)
 
     def mark(self) -> list[Capture]:
-        """The stores as they are now, to go back to by `go_back`: cheap, but writes copy what they overwrite while it is
-        held."""
+        """Mark the present state for `go_back`.  Marking is cheap, but writes copy what they overwrite while the mark is
+        held.
+        """
         return [durable.store.mark() for durable in self.stores]
 
     def go_back(self, marks: Sequence[Capture], old: StateKeeper) -> None:
-        """Take on the state that the stores of ``old``, the same ones before, had when they were marked."""
+        """Restore the state that the stores of ``old``, the same ones before, had when they were marked."""
         for durable, before, mark in zip(self.stores, old.stores, marks, strict=True):
             durable.store.restore(mark())
             durable.changes, durable.columns = before.changes, before.columns
             durable.base = None  # what is on disk is older than what was marked
 
     def adopt(self, old: StateKeeper) -> None:
-        """Go on with the state of the query that this one replaces: from memory, and under the same names on disk.
+        """Take over the state of the query that this one replaces: the stores in memory, and the names on disk.
 
-        Nothing is written, so there is no moment at which a crash could lose it: the changelog and the checkpoints go on
-        to hold it, with the columns that they were written with.
+        Nothing is written, so there is no moment at which a crash could lose the state: changelog and checkpoints keep it
+        with the
+        columns that they were written with.
         """
         previous = {(d.name, d.partition): d for d in old.stores}
         for durable in self.stores:
@@ -259,7 +262,7 @@ class StateKeeper:
                 yield pa.RecordBatch.from_struct_array(records.values)
 
     def drain_changes(self, *, kept: bool) -> list[tuple[DurableStore, pa.RecordBatch]]:
-        """What changed since the last call, by store; nothing if no state is ``kept``, which lets go of the changes."""
+        """The changes since the last call, by store.  If no state is ``kept``, the changes are dropped."""
         drained: list[tuple[DurableStore, pa.RecordBatch]] = []
         for durable in self.stores:
             if not kept:
@@ -272,7 +275,7 @@ class StateKeeper:
         return drained
 
     def append_changes(self, transaction: Transaction, drained: list[tuple[DurableStore, pa.RecordBatch]]) -> None:
-        """Add drained changes to the step's transaction."""
+        """Add drained changes to the transaction of a step."""
         for durable, changes in drained:
             changes = as_schema(changes, self._ensure_topic(durable, changes.schema))
             values = pa.StructArray.from_arrays(changes.columns, fields=list(changes.schema))
@@ -280,8 +283,11 @@ class StateKeeper:
             transaction.append(durable.topic, Records(None, values, stamps), durable.partition)
 
     def committed(self, commit: Commit, drained: list[tuple[DurableStore, pa.RecordBatch]]) -> None:
-        """Have stores that keep rows as they came do so where they lie in the log, if that is mapped and the step was large:
-        the machine takes back such memory when it wants."""
+        """Let stores that keep rows as they came use them where they are in the log, if that is mapped and the step was
+        large.
+
+        The operating system can then reclaim that memory.
+        """
         if not self.log.capabilities.stable_records:
             return
         for durable, changes in drained:
@@ -324,7 +330,7 @@ class StateKeeper:
 
     @property
     def due(self) -> bool:
-        """A store's changelog has outgrown it, and no checkpoint of it is being written."""
+        """Whether a store's changelog has outgrown it and no checkpoint of it is being written."""
         return any(self._due(durable) for durable in self.stores)
 
     def _due(self, durable: DurableStore) -> bool:
@@ -344,13 +350,13 @@ class StateKeeper:
         return None if rows is None or 2 * rows > len(durable.store) else rows
 
     def checkpoint_if_due(self) -> None:
-        """After a commit: checkpoint stores whose changelog has outgrown what a checkpoint costs, in the background."""
+        """After a commit: in the background, checkpoint stores whose changelog has outgrown the cost of a checkpoint."""
         for durable in self.stores:
             if self._due(durable):
                 self.checkpoint(durable)
 
     def checkpoint(self, durable: DurableStore) -> None:
-        """Write a checkpoint as of the newest commit and let go of the changelog before it."""
+        """Write a checkpoint as of the newest commit, and delete the changelog before it."""
         offset = 0
         if self._shared:
             offset = max(durable.end, self.log.own_end(durable.topic, durable.partition))
@@ -386,7 +392,7 @@ class StateKeeper:
                 pending.result()
 
     def abandon(self) -> None:
-        """Wait for checkpoints that are being written, and go on without those that fail: the changelog has it all."""
+        """Wait for checkpoints that are being written, ignoring failures: the changelog has everything."""
         for durable in self.stores:
             pending, durable.pending = durable.pending, None
             error = None if pending is None else pending.exception()
@@ -394,7 +400,7 @@ class StateKeeper:
                 _LOGGER.warning("no checkpoint of %s, partition %d: %s", durable.topic, durable.partition, error)
 
     def forget(self) -> None:
-        """The query is gone: delete changelogs and checkpoints."""
+        """Delete changelogs and checkpoints, since the query is gone."""
         self.abandon()
         for topic in {d.topic for d in self.stores}:
             if self.log.config(topic) is not None:
@@ -413,12 +419,12 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def as_schema(rows: Any, schema: pa.Schema) -> Any:
-    """The columns of a table or batch by name, as ``schema`` wants them; null where there is none.
+    """The columns of a table or batch in the form of ``schema``, by name; null for missing ones.
 
-    A query that was replaced (CREATE OR REPLACE) finds state with the columns of the one before.
+    A query that replaces another (CREATE OR REPLACE) finds state with that one's columns.
 
     Raises:
-        StorageError: a column is kept in another way, by another version of Penstock.
+        StorageError: another version of Penstock kept a column in another way.
     """
     if rows.schema.equals(schema):
         return rows

@@ -1,9 +1,10 @@
-"""Rows to the partition of their new key through topics, where processes share the partitions of a query.
+"""Moves rows to the partition of their new key through topics, where processes share the partitions of a query.
 
-Within one process an `Exchange` moves rows in memory.  Where partitions are spread over processes, a repartition topic
-takes its place, as in Kafka Streams: what lies before it writes to the topic, what lies behind reads from it, and both
-write, read and commit in the transactions of the query's steps.  The parts of a query that such topics separate are its
-subtopologies; a process has a task of a subtopology if it has that partition of the subtopology's topics.
+Within one process an `Exchange` moves rows in memory.  If partitions are in several processes, a repartition topic takes
+its place, as in Kafka Streams: the nodes before it write to the topic, the nodes behind it read from it, and both write,
+read and commit in the transactions of the query's steps.  Such topics cut a query into subtopologies.  A process has a
+task
+of a subtopology for each partition of the subtopology's topics that it has.
 """
 
 from __future__ import annotations
@@ -40,18 +41,20 @@ COPY_OF = "copy.of"
 """The property of an internal topic that names the query which copies (or moves) rows to it."""
 _LOGGER = logging.getLogger("penstock.queries")
 PURGE_S = 30.0
-"""So often records that have been taken in are deleted: Kafka Streams' ``repartition.purge.interval.ms``."""
+"""How often processed records are deleted, in seconds: Kafka Streams' ``repartition.purge.interval.ms``."""
 
 REPARTITION_PREFIX = "_penstock-repartition-"
-"""Of repartition topics: the query and the place in it follow, with a ``-`` between them."""
+"""The prefix of repartition topics; the query and the place in it follow, with a ``-`` between them."""
 
 
 def through_topics(dataflow: Dataflow, query_id: str, partitions: int) -> Dataflow:
-    """The same query with a repartition topic in the place of each exchange.  Where nothing but a topic of the query's
-    follows, which places its rows by their key anyway, it needs none.
+    """The query with a repartition topic in place of each exchange.
+
+    An exchange needs none if only the query's own topic follows, which places rows by their key anyway.
 
     Args:
-        partitions: of its sources, the most; one cannot be shared, and stays as it is.
+        partitions: the largest number of partitions of its sources; a query over one partition cannot be shared and stays
+            as it is.
     """
     if partitions == 1:
         return dataflow
@@ -126,7 +129,7 @@ def subtopologies(dataflow: Dataflow) -> tuple[int, ...]:
 
 
 def inputs_of(node: Node) -> Sequence[int]:
-    """The numbers of the nodes whose batches a node gets."""
+    """The numbers of the nodes whose output a node takes."""
     match node:
         case Source():
             return ()
@@ -137,15 +140,16 @@ def inputs_of(node: Node) -> Sequence[int]:
 
 
 def ensure_moving_topics(log: Log, dataflow: Dataflow) -> None:
-    """Have the repartition topics of a query, see `ensure_moving_topic`."""
+    """Create the repartition topics of a query, see `ensure_moving_topic`."""
     for node in dataflow.nodes:
         if isinstance(node, Sink) and node.moves and node.topic is not None and node.copy is not None:
             ensure_moving_topic(log, node.topic, node.copy)
 
 
 def ensure_moving_topic(log: Log, topic: str, config: TopicConfig) -> None:
-    """Have a repartition topic that can hold these columns; a query that is replaced adds to them, and what is on its way
-    keeps its own.
+    """Create a repartition topic, or extend it, so that it can hold these columns.
+
+    A query that is replaced adds columns; records on their way keep theirs.
 
     Raises:
         StorageError: it holds columns of other types.
@@ -169,10 +173,10 @@ def ensure_moving_topic(log: Log, topic: str, config: TopicConfig) -> None:
 
 
 class Purging:
-    """Deletes records of repartition topics that have been taken in, now and then, beside the query's steps.
+    """Deletes processed records of repartition topics from time to time, beside the query's steps.
 
     Args:
-        executor: does it; None does it on the caller's thread.
+        executor: runs it; None runs it on the caller's thread.
     """
 
     def __init__(self, log: Log, executor: Executor | None) -> None:
@@ -183,7 +187,7 @@ class Purging:
         self._running: Future[None] | None = None
 
     def committed(self, inputs: Iterable[Input]) -> None:
-        """A step has been committed.  Args: ``inputs``: all of the query's."""
+        """Note that a step was committed.  Args: ``inputs``: all inputs of the query."""
         if time.monotonic() - self._last_s < PURGE_S or (self._running is not None and not self._running.done()):
             return
         self._last_s = time.monotonic()

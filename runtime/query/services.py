@@ -14,16 +14,15 @@ from .recovery import Checkpoints, NoCheckpoints
 
 @dataclass(slots=True)
 class Services:
-    """See the module's text.
+    """What the queries of an engine share.
 
     Attributes:
         durable: changelogs and checkpoints are kept (an engine in memory keeps none).
-        pool: runs the tasks of different partitions side by side; None runs them one after the other.
-        committer: commits steps while the next one, of this query or of another, is computed; None commits every step at
-            its end.
-        rows_max: rows a step takes at most.
-        reassigned: is told that a run reads other partitions than before.
-        recovered: is told of rows of state that recovery has taken in, see `StateKeeper.recover`.
+        pool: runs the tasks of different partitions side by side; None runs one after the other.
+        committer: commits a step while the next one, of any query, is computed; None commits each step at its end.
+        rows_max: of a step.
+        reassigned: called when a run gets other partitions.
+        recovered: called with numbers of restored rows, see `StateKeeper.recover`.
     """
 
     log: Log

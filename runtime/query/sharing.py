@@ -16,20 +16,21 @@ __all__ = ["Sharing"]
 
 _RETRY_S = 0.5
 _FIRST_S = 60.0
-"""So long a step by hand waits for the query's partitions to be given out."""
+"""How long a step on request waits for the assignment of the query's partitions, in seconds."""
 
 
 class Sharing:
-    """The place of a query in the group of those that run it.
+    """A process's membership in the group of processes that run a query.
 
-    Each process has some partitions of the query's topics, and with them tasks: subtopologies on partitions (see
-    `repartitioning`), with the state that belongs to them.  If the topics of a subtopology differ in their partitions, the
-    query is run as a whole by one process.
+    Each process has some partitions of the query's topics, and so some tasks (subtopologies on partitions, see
+    `repartitioning`) with their state.  If the topics of a subtopology differ in their number of partitions, one process
+    runs
+    the whole query.
 
     Attributes:
         ledger: its positions.
-        mine: the partitions of topics that are this process's.
-        moved: they are others than those that the query has inputs and state of.
+        mine: the partitions of topics that this process has.
+        moved: they differ from those for which the query has inputs and state.
         error: why it waits.
     """
 
@@ -61,18 +62,18 @@ class Sharing:
         self._membership: Membership | None = None
 
     def join(self, changed: Callable[[frozenset[TopicPartition] | None], None]) -> None:
-        """Become a member.  Raises: StorageError."""
+        """Join the group.  Raises: StorageError."""
         self._membership = self._log.join(self._group, self._topics, changed, whole=self.is_whole)
 
     def leave(self) -> None:
-        """Be one no more; its partitions go to others."""
+        """Leave the group; its partitions go to other processes."""
         membership, self._membership = self._membership, None
         if membership is not None:
             membership.leave()
         self._assigned.set()
 
     def assign(self, mine: frozenset[TopicPartition] | None) -> None:
-        """These partitions are this process's now; None: none, until they have been given out again."""
+        """Set the partitions of this process."""
         if mine is None:
             self._assigned.clear()
         self.mine, self.moved, self._retry_s = mine or frozenset(), True, 0.0
@@ -80,22 +81,22 @@ class Sharing:
             self._assigned.set()
 
     def settled(self) -> None:
-        """Inputs and state are those of `mine`."""
+        """Note that inputs and state are those of `mine`."""
         self.moved, self.error = False, None
 
     def again(self, error: BaseException) -> None:
-        """Take up what is committed, after a while."""
+        """Start again from what is committed, after a while."""
         self.moved, self.error = True, error
         self._retry_s = time.monotonic() + _RETRY_S
 
     @property
     def is_due(self) -> bool:
-        """Whether inputs and state are to be built, and it is known of which partitions."""
+        """Whether inputs and state must be built, and the assignment is known."""
         return self.moved and self._assigned.is_set()
 
     @property
     def waits_s(self) -> float:
-        """Until when they are not to be built; more than 0 while it is not known of which partitions."""
+        """How long until they can be built, in seconds; more than 0 while the assignment is unknown."""
         if not self._assigned.is_set():
             return _RETRY_S
         return self._retry_s - time.monotonic()
@@ -108,19 +109,19 @@ class Sharing:
         return self.error if trouble is None else trouble
 
     def wait(self) -> None:
-        """Until it is known which partitions are this process's."""
+        """Wait for the assignment."""
         self._assigned.wait(_FIRST_S)
 
     # --- who has what ----------------------------------------------------------------------
 
     def has(self, node: int, partition: int) -> bool:
-        """Whether a node of the dataflow is run on a partition by this process."""
+        """Whether this process runs a node of the dataflow on a partition."""
         topic = self._topic_of.get(self._subtopologies[node])
         return topic is not None and (topic, partition) in self.mine
 
     @property
     def partitions(self) -> int:
-        """Of the table that the query keeps."""
+        """The number of partitions of the query's table."""
         return self._partitions.get(self._result, 1)
 
     @property
@@ -130,13 +131,16 @@ class Sharing:
         return frozenset(p for p in range(self.partitions) if (topic, p) not in self.mine)
 
     def owners(self) -> Mapping[int, str]:
-        """Which process has each partition of the query's table.  Raises: StorageError."""
+        """The process that has each partition of the query's table.  Raises: StorageError."""
         topic = self._topic_of.get(self._result)
         return {partition: owner for (name, partition), owner in self._owners().items() if name == topic}
 
     def tasks(self) -> Mapping[str, str]:
-        """Which process has each task, ``this process`` among them.  Tasks are called as in Kafka Streams: by the
-        subtopology and the partition, or by the partition alone where there is one subtopology.  Raises: StorageError."""
+        """The process that has each task; this one is called ``this process``.
+
+        Tasks have Kafka Streams' names: subtopology and partition, or the partition alone if there is one subtopology.
+        Raises: StorageError.
+        """
         owners = self._owners()
         found: dict[str, str] = {}
         for part, topic in sorted(self._topic_of.items()):

@@ -1,4 +1,4 @@
-"""What a query does: where it reads, how far it is behind, what became of its rows, what it keeps."""
+"""What a query is doing: its positions, its lag, the account of its rows, its state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ State = Literal["RUNNING", "PAUSED", "ERROR", "TERMINATED"]
 
 
 class Status:
-    """Looks at a query from any thread, without waiting for its step unless it says so.
+    """Reads a query's status from any thread, without waiting for its step unless a method says so.
 
     Args:
         life: its state, and what it failed with.
@@ -37,14 +37,14 @@ class Status:
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
-        """The next offset per input partition, as committed (the smaller one where two sources read the same topic)."""
+        """The committed position per input partition; the smaller one if two sources read the topic."""
         return self._assembly.inputs.positions
 
     def has_taken_in(self, targets: Mapping[TopicPartition, int]) -> bool:
-        """Whether it has read (and committed) its inputs up to these offsets, in other processes too.
+        """Whether its inputs were processed and committed up to these offsets, in other processes too.
 
         Raises:
-            StorageError: what others have committed cannot be read.
+            StorageError: what other processes committed cannot be read.
         """
         if not self.is_in_place:
             return False

@@ -1,8 +1,4 @@
-"""Commits in flight: their bytes lie in the segments, the disk works for them, and nobody sees them yet.
-
-While the disk works for one large commit, the next one goes through steps 1 and 2 of docs/commit.md already.  What it stands
-on has then not happened yet, and may not happen: a `LogEnd` knows what the log will be if it does.
-"""
+"""Commits in flight: their bytes are in the segments, the disk is syncing them, and readers do not see them yet."""
 
 from __future__ import annotations
 
@@ -36,22 +32,24 @@ class InFlight:
 
 
 class WriteLock:
-    """Guards topics, segments and the place where transactions are appended.  Reentrant.
+    """Guards topics, segments and the end of the log.  Reentrant.
 
-    Whoever holds it finds nothing in flight: what was is through, or given up.  `appending` is for who can do with less.
+    While a thread holds it, no commit is in flight: all earlier ones have happened or were given up.  `appending` is a
+    weaker
+    lock, for appends.
 
     Args:
-        complete: sees through what is in flight; called with the lock held.
+        complete: completes the commits in flight; called with the lock held.
     """
 
     def __init__(self, complete: Callable[[], None]) -> None:
         self.appending = threading.RLock()
-        """Others may be in flight under it meanwhile."""
+        """Held to append a transaction; other commits may be in flight."""
         self._complete = complete
         self._depth = 0
 
     def acquire(self) -> None:
-        """Returns when nobody else has it and nothing is in flight."""
+        """Wait until no other thread holds the lock and no commit is in flight."""
         self.appending.acquire()
         self._depth += 1
         if self._depth == 1:
