@@ -15,6 +15,7 @@ from ..runtime.clients.clients import Clients
 from ..runtime.clock import SYSTEM_CLOCK, Clock, use_clock
 from ..runtime.host import QueryHost
 from ..runtime.metrics import RecoveryProgress
+from ..runtime.user_clock import checked_clock
 from ..storage.files import Files
 from ..storage.layout import open_directory
 from ..storage.log.local.local_log import LocalLog
@@ -155,7 +156,7 @@ def opened(path: Path | None, settings: Settings, how: Opening) -> Opened:
 def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
     load_built_ins()
     options = settings.database
-    clock = how.clock or SYSTEM_CLOCK
+    clock = checked_clock(how.clock or SYSTEM_CLOCK)
     functions = how.registry if how.registry is not None else Registry(USER_FUNCTIONS)
     with use_clock(clock), ExitStack() as undo:
         files = open_directory(path, create=how.create)
@@ -165,7 +166,7 @@ def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
         if how.kafka is None:
             undo.pop_all()
         undo.callback(log.close)
-        schemas = open_registry(log, options.schema_registry_url)
+        schemas = open_registry(log, options.schema_registry_url, options.schema_registry_ca)
         host = QueryHost(
             log,
             checkpoints,

@@ -229,6 +229,12 @@ class DatabaseOptions:
         "database",
         at_connect=True,
     )
+    schema_registry_ca: str = _text(
+        "ksql.schema.registry.ssl.ca.location",
+        "",
+        "a file of certificates (PEM) that vouch for the schema registry server; empty: those of the system",
+        at_connect=True,
+    )
     relaxed_ms: int = _number(
         "penstock.durability.relaxed.ms",
         200,

@@ -23,11 +23,12 @@ URL_PROPERTY = "ksql.schema.registry.url"
 _SERVER = "kept.by"
 
 
-def open_registry(log: Log, url: str = "") -> SchemaRegistry:
+def open_registry(log: Log, url: str = "", ca_file: str = "") -> SchemaRegistry:
     """The registry with all schemas registered so far; a registration is durable when it returns.
 
     Args:
         url: of a registry server; none keeps the schemas in the log.
+        ca_file: certificates that vouch for it, see `RemoteRegistry`.
 
     Raises:
         StatementError: the schemas of this database are not where ``url`` says.
@@ -46,7 +47,7 @@ def open_registry(log: Log, url: str = "") -> SchemaRegistry:
     # Here, because it takes Python's HTTP client, which nothing else needs.
     from ..storage.schemas.remote import RemoteRegistry
 
-    remote = RemoteRegistry(url)
+    remote = RemoteRegistry(url, ca_file)
     _check_same(_embedded(log), remote)
     if _SERVER not in config.properties:
         log.alter_topic(TOPIC, replace(config, properties={**config.properties, _SERVER: "server"}))

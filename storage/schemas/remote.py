@@ -20,6 +20,7 @@ import http.client
 import json
 import queue
 import re
+import ssl
 import threading
 import time
 import urllib.error
@@ -31,6 +32,7 @@ from typing import Any
 
 from ... import limits
 from ...errors import DataError, StatementError, StorageError
+from ...paths import named_path
 from .protocol import RegisteredSchema, SchemaReference, SchemaText, incompatible
 
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -45,12 +47,15 @@ class RemoteRegistry:
 
     Args:
         url: ``http://host:8081``, with ``user:password@`` for basic authentication; several are separated by commas.
+        ca_file: certificates (PEM) that vouch for the servers; empty: those of the system, or what ``SSL_CERT_FILE`` names.
 
     Raises:
         StatementError: the URL is malformed.
+        StorageError: the file cannot be read, or holds no certificate.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ca_file: str = "") -> None:
+        self._opener = _opener(_trusting(ca_file))
         self._servers = [_server(part.strip()) for part in url.split(",") if part.strip()]
         if not self._servers:
             raise StatementError("the URL of the schema registry is empty")
@@ -174,7 +179,7 @@ class RemoteRegistry:
                 pause_s *= 2
             url, headers = self._servers[0]
             try:
-                return _ask(urllib.request.Request(url + path, data, headers, method=method), url)
+                return _ask(self._opener, urllib.request.Request(url + path, data, headers, method=method), url)
             except _AwayError as error:
                 failure = error
                 with self._lock:
@@ -195,7 +200,7 @@ class _AwayError(StorageError):
     """The server is away or busy: it can be asked again."""
 
 
-def _ask(request: urllib.request.Request, url: str) -> Any:
+def _ask(opener: urllib.request.OpenerDirector, request: urllib.request.Request, url: str) -> Any:
     """Send one request to one server, and return the answer.
 
     A socket's timeout holds for each piece of an answer.  The answer as a whole is limited here, too: if it takes too
@@ -206,7 +211,7 @@ def _ask(request: urllib.request.Request, url: str) -> Any:
 
     def ask() -> None:
         try:
-            answered.put((True, _answer(request, url)))
+            answered.put((True, _answer(opener, request, url)))
         except BaseException as error:  # handed to the thread that waits
             answered.put((False, error))
 
@@ -224,12 +229,12 @@ def _ask(request: urllib.request.Request, url: str) -> Any:
     return answer
 
 
-def _answer(request: urllib.request.Request, url: str) -> Any:
+def _answer(opener: urllib.request.OpenerDirector, request: urllib.request.Request, url: str) -> Any:
     """Send a request without following redirects: they would give the credentials to another host, or turn a POST into a
     GET.
     """
     try:
-        with _OPENER.open(request, timeout=limits.REGISTRY_TIMEOUT_S) as response:
+        with opener.open(request, timeout=limits.REGISTRY_TIMEOUT_S) as response:
             content = response.read(limits.REGISTRY_ANSWER_BYTES_MAX + 1)
     except urllib.error.HTTPError as error:
         with error:
@@ -258,17 +263,38 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER = urllib.request.OpenerDirector()
-for _handler in (
-    urllib.request.ProxyHandler(),
-    urllib.request.HTTPHandler(),
-    urllib.request.HTTPSHandler(),  # checks the certificate and the host's name
-    urllib.request.HTTPDefaultErrorHandler(),
-    urllib.request.HTTPErrorProcessor(),
-    _NoRedirects(),
-):
-    _OPENER.add_handler(_handler)
-"""Only http and https, and no redirections."""
+def _opener(trusted: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+    """What opens URLs: only http and https, and no redirections.
+
+    Args:
+        trusted: whose certificates are believed; None: the system's.
+    """
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=trusted),  # checks the certificate and the host's name
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _NoRedirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext | None:
+    """What believes the certificates of a file and no others; None without a file.  Raises: StorageError."""
+    if not ca_file:
+        return None
+    path = named_path(ca_file)
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:  # also what `ssl` finds wrong in it
+        raise StorageError(
+            f"the certificates for the schema registry cannot be read: {error.strerror or error}",
+            path=str(path),
+            action="name a file of certificates in PEM, see ksql.schema.registry.ssl.ca.location",
+        ) from error
 
 
 @contextmanager

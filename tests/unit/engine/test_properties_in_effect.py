@@ -227,6 +227,7 @@ CASES: dict[str, tuple[Callable[[Database], Any], object, object]] = {
 ELSEWHERE = {
     "ksql.query.pull.range.scan.enabled": "only where table scans are off: the conformance kit's pull queries",
     "ksql.schema.registry.url": "test_schema_server.py",
+    "ksql.schema.registry.ssl.ca.location": "tests/unit/storage/formats/test_registry_tls.py",
     "penstock.durability": "tests/simulation/test_relaxed_crashes.py",
     "penstock.durability.relaxed.ms": "tests/simulation/test_relaxed_crashes.py",
     "penstock.threads": "every test that sets threads",

@@ -104,3 +104,55 @@ def test_plain_text_where_tls_is_expected(registry_server: Any) -> None:
     with pytest.raises(StorageError):
         RemoteRegistry(registry_server.url.replace("http:", "https:")).subjects()
     assert registry_server.requests == []
+
+
+def test_a_file_of_certificates_is_believed(served: Any, tmp_path: Path) -> None:
+    """And no other one: ``ksql.schema.registry.ssl.ca.location`` is whose certificates count."""
+    given = certificate(tmp_path, "127.0.0.1")
+    (tmp_path / "other").mkdir()
+    other = certificate(tmp_path / "other", "127.0.0.1")
+    url, asked = served(given)
+    settings = {"ksql.schema.registry.url": url, "ksql.schema.registry.ssl.ca.location": str(given[0])}
+    assert RemoteRegistry(url, str(given[0])).subjects() == ["s-value"]
+    with connect(None, threads=0, settings=settings) as db:
+        assert db.execute("SHOW STREAMS;")
+    asked.clear()
+    with pytest.raises(StorageError, match="certificate"):
+        RemoteRegistry(url, str(other[0])).subjects()
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_a_file_of_certificates_that_is_none(tmp_path: Path, content: bytes | None) -> None:
+    """Is refused before anybody is asked."""
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(StorageError, match="certificates for the schema registry"):
+        connect(
+            None,
+            threads=0,
+            settings={"ksql.schema.registry.url": "https://127.0.0.1:1", "ksql.schema.registry.ssl.ca.location": str(file)},
+        )
+
+
+def test_a_certificate_that_has_expired(served: Any, tmp_path: Path) -> None:
+    """Vouched for and of the right name, but of the past."""
+    given, key = tmp_path / "old.pem", tmp_path / "old.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(given)]
+    command += ["-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"]
+    dates = ["-not_before", "20200101000000Z", "-not_after", "20200201000000Z"]
+    try:
+        made = subprocess.run([*command, *dates], check=False, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl here to make a certificate with")
+    if made.returncode:
+        subprocess.run([*command, "-days", "-1"], check=False, capture_output=True)
+        if not given.exists():
+            pytest.skip("this openssl makes no certificate of the past")
+    url, asked = served((given, key))
+    with pytest.raises(StorageError, match="expired"):
+        RemoteRegistry(url, str(given)).subjects()
+    assert asked == []
