@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import http.server
+import ipaddress
 import json
 import ssl
 import subprocess
@@ -140,18 +142,31 @@ def test_a_file_of_certificates_that_is_none(tmp_path: Path, content: bytes | No
 
 def test_a_certificate_that_has_expired(served: Any, tmp_path: Path) -> None:
     """Vouched for and of the right name, but of the past."""
+    pytest.importorskip("cryptography")  # openssl's command makes none of the past
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "registry")])
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(5)
+        .not_valid_before(past)
+        .not_valid_after(past + datetime.timedelta(days=30))
+        .add_extension(address, critical=False)
+        .sign(private, hashes.SHA256())
+    )
     given, key = tmp_path / "old.pem", tmp_path / "old.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(given)]
-    command += ["-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"]
-    dates = ["-not_before", "20200101000000Z", "-not_after", "20200201000000Z"]
-    try:
-        made = subprocess.run([*command, *dates], check=False, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("there is no openssl here to make a certificate with")
-    if made.returncode:
-        subprocess.run([*command, "-days", "-1"], check=False, capture_output=True)
-        if not given.exists():
-            pytest.skip("this openssl makes no certificate of the past")
+    given.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
     url, asked = served((given, key))
     with pytest.raises(StorageError, match="expired"):
         RemoteRegistry(url, str(given)).subjects()
