@@ -28,8 +28,7 @@ class Cursor:
     """Executes statements and fetches their rows.
 
     A SELECT over tables waits until they include what this connection has written, so a program reads its own writes.  A
-    push
-    query (EMIT CHANGES) with LIMIT is read to its end; one without LIMIT is refused.
+    push query (EMIT CHANGES) with LIMIT is read to its end; one without LIMIT is refused.
 
     Attributes:
         arraysize: rows that `fetchmany` returns by default.

@@ -21,8 +21,7 @@ class LiveTable:
     """The latest rows of a push query, as a table or as a chart of its numbers.
 
     Rows of a table replace the row with the same key (and window); windows are in order; a deleted row disappears.  Rows
-    of a
-    stream scroll.
+    of a stream scroll.
 
     Args:
         charted: draw numbers as bars, each beside its value.

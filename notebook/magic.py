@@ -1,8 +1,7 @@
 """The IPython extension with ``%ksql`` and ``%%ksql``.
 
 They run statements in a database and show each result: a table as HTML, a push query as a table that updates in place
-until
-the cell is interrupted, its time is up or its LIMIT is reached.
+until the cell is interrupted, its time is up or its LIMIT is reached.
 
     %load_ext penstock
     %ksql --open shop.db

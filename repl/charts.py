@@ -25,8 +25,7 @@ def chart(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 12
     """A chart of each numeric column.
 
     Rows of windows become a line over time for each key.  Other rows become one bar each, labelled by their columns that
-    are
-    not numbers (by the first column, if all are numbers and there are several).
+    are not numbers (by the first column, if all are numbers and there are several).
 
     Args:
         width: columns of the terminal.

@@ -88,7 +88,7 @@ class Shell:
             self.spool.flush()
 
     def print_error(self, text: str) -> None:
-        """Print an error, where the person sees it."""
+        """Print an error where the person sees it."""
         text = render.harmless(text)
         (self._print_error or self._printed)(text)
         if self.spool is not None:

@@ -1,1 +1,1 @@
-"""Bytes: the log, the state of queries, and the formats of keys and values."""
+"""Bytes: the log, the state of queries, schemas, and the formats of keys and values."""

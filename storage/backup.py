@@ -1,16 +1,17 @@
-"""A consistent copy of a database, taken while it is being written, by its own process or by another one.
+"""A consistent copy of a database, taken while this process or another one writes to it.
 
-No lock is taken and nobody waits.  What makes it consistent is that the journal says what counts:
+It takes no lock and nobody waits.  The copy is consistent because the journal says what counts:
 
 1. The checkpoints are copied, and their names remembered.
-2. The journal is read: from here on the copy is one of commit E, of exactly that state.
-3. If the checkpoints' names have changed since 1, it is begun again: a checkpoint must not be newer than E, nor the
-   changelog shorter than what an older one needs.
-4. Every segment is copied up to the length that the journal gives: those bytes never change.  If retention, compaction or
-   a DROP took a file away meanwhile, it is begun again; what was copied is kept.
-5. All is synced; then a new journal is written that starts with the state of E, and is closed in order; then the version.
+2. The journal is read: the copy will be the state of the newest commit E in it.
+3. If the names of the checkpoints have changed since 1, it starts again: no checkpoint may be newer than E, and no
+   changelog may be shorter than an older checkpoint needs.
+4. Every segment is copied up to the length in the journal; those bytes never change.  If retention, compaction or a DROP
+   removed a file meanwhile, it starts again and keeps what was copied.
+5. Everything is synced.  Then a new journal is written that starts with the state of E and is closed in order, then the
+   version.
 
-From before 1 until after 5 the copy has a file ``backup-unfinished``, and does not open.
+From before 1 until after 5 the copy contains a file ``backup-unfinished`` and does not open.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ from .state.checkpoint import SUFFIXES
 __all__ = ["Backup", "backup_directory", "backup_files"]
 
 _ATTEMPTS = 50
-"""Each is begun because a file went away, and copies only what is new: more in a row means that something is wrong."""
+"""A new attempt starts when a file was removed, and copies only what is new.  More attempts than this mean a fault."""
 
 _PIECE_BYTES = 8 * 1024 * 1024
-"""Copied at a time."""
+"""Bytes copied at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a copy holds: all commits up to ``epoch``, in so many files and bytes."""
+    """What a copy contains: all commits up to ``epoch``, in so many files and bytes."""
 
     epoch: int
     files: int
@@ -58,20 +59,20 @@ class Backup:
 
 
 class _Vanished(Exception):
-    """A file went away while it was to be copied."""
+    """A file was removed before it was copied."""
 
 
 def backup_directory(source: str | Path, target: str | Path, progress: Callable[[int, int], None] | None = None) -> Backup:
-    """Copy the database in a directory; it may be open in this process or in another, or closed.
+    """Copy the database in a directory.  It may be open in this process or another, or closed.
 
-    Commits that are relaxed and not yet durable are not in the copy.
+    Relaxed commits that are not yet durable are not in the copy.
 
     Args:
         target: a new or an empty directory.
-        progress: is told the bytes copied and the bytes there are.
+        progress: called with the bytes copied and the bytes in all.
 
     Raises:
-        StorageError: ``target`` is not empty or lies in ``source``, ``source`` is no database or damaged, the disk is
+        StorageError: ``target`` is not empty or is inside ``source``, ``source`` is no database or damaged, the disk is
             full or failing.
     """
     source, target = named_path(source), named_path(target)

@@ -1,8 +1,9 @@
-"""Works that many threads ask for at once, done by one of them for all.
+"""Combines requests of many threads: one thread does the work of all that wait.
 
-A commit waits for the disk, which takes sixty as quickly as one; making one row into a record takes nearly as long as making
-sixty, since it is all calls into Arrow, each of which also gives up the interpreter's lock.  So a thread that finds nobody
-at work does the work of all who wait, itself included, and the first of those who come meanwhile does theirs.
+A commit waits for the disk, which takes as long for sixty commits as for one.  Turning a row into a record takes nearly
+as long as turning sixty, since it is all calls into Arrow, each of which also releases the interpreter's lock.  So a
+thread that finds nobody at work does the work of all waiting threads, itself included; the first thread that comes
+meanwhile does the next round.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def _held_lock() -> threading.Lock:
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """``woken`` is held until the request was worked on, or ``leads``: then its thread works on all that is in the queue."""
+    """A waiting request.  ``woken`` is held until the request was processed, or until it ``leads``: then its thread
+    processes all requests in the queue.
+    """
 
     request: Any
     leads: bool = False
@@ -35,10 +38,10 @@ class _Waiter:
 
 
 class Combiner:
-    """Thread-safe.
+    """The queue of requests.  Thread-safe.
 
     Args:
-        lock: held while somebody works; who comes while it is waited for is taken in, too.
+        lock: held during the work; requests that come while it is waited for are included.
     """
 
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
@@ -50,17 +53,18 @@ class Combiner:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for somebody to begin with them."""
+        """How many requests nobody has begun to process."""
         return len(self._queue)
 
     def ask(self, request: Any, work: Work) -> None:
-        """Have ``work`` done, on this request and on others that wait.
+        """Have ``work`` process this request, possibly with others that wait.
 
-        If the thread is interrupted, nobody begins with its request any more; if somebody has begun, that is waited for.
+        If the thread is interrupted, its request is withdrawn; if processing has begun, the interruption waits for its
+        end.
 
         Args:
-            work: takes requests, the first of them first; the same for everybody.  It leaves what became of each in it, and
-                nothing in those that are to be done alone.
+            work: takes requests in order; the same function for every caller.  It leaves in each request its result, and
+                leaves untouched those that must be processed alone.
         """
         waiter = _Waiter(request)
         with self._guard:

@@ -119,10 +119,10 @@ class Files(Protocol):
 
 
 def discard(files: Files, path: str, *, directory: bool = False) -> None:
-    """Remove a file, or a directory with all it holds, that nothing refers to any more.
+    """Remove a file, or a directory with everything in it, to which nothing refers any more.
 
-    What made it superfluous has happened, so that it cannot be removed is no failure of that: it is logged, and opening
-    the database removes what it does not know.
+    A failure to remove it is logged and ignored: what made it superfluous has happened, and opening the database removes
+    unknown files.
     """
     try:
         (files.remove_directory if directory else files.remove)(path)

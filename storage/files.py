@@ -38,20 +38,21 @@ __all__ = ["File", "Files", "MemoryFiles", "NothingSyncedError", "RealFiles", "d
 T = TypeVar("T")
 
 _WRITE_BUFFERS_MAX = 512
-"""Buffers handed to one pwritev call: the kernel takes at most 1024."""
+"""Buffers per pwritev call: the kernel takes 1024 at most."""
 
 _MAP_AHEAD_MIN = 256 * 1024
-"""Bytes to which a growing file is extended at least when it is mapped again."""
+"""The least number of bytes by which a growing file is extended when it is mapped again."""
 
 _MAP_OPTIONS: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
-"""A map needs no descriptor of its own; before Python 3.13 it keeps one all the same."""
+"""A map needs no descriptor of its own; before Python 3.13 it keeps one nevertheless."""
 
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 def open_files_max() -> int:
-    """Descriptors to keep open at most: `OPEN_FILES_MAX`, or what the limit of this process leaves room for: as many maps as
-    files, and what is not ours."""
+    """How many descriptors to keep open: `OPEN_FILES_MAX`, or less if the limit of this process does not allow as many maps
+    as files beside the descriptors of others.
+    """
     try:
         import resource
     except ImportError:  # Windows, where files are not descriptors
@@ -189,7 +190,7 @@ class RealFiles(ReplaceByRename):
             raise _storage_error(error, "open the file that holds the database for this process", full) from error
 
     def forked(self) -> None:
-        """In a child: the hold stays the parent's alone, and no longer than the parent has it."""
+        """In a child: leave the lock to the parent alone."""
         if self._hold is not None:
             self._hold.release()
 
@@ -228,7 +229,7 @@ class RealFiles(ReplaceByRename):
                     self._open.setdefault(victim)
 
     def with_descriptors(self, attempt: Callable[[], T], but: _RealFile) -> T:
-        """Do what takes a descriptor; if there is none left, once more with all others of these files closed.
+        """Call something that needs a descriptor; if there is none left, close all other files and call it once more.
 
         Raises:
             OSError: it failed.
@@ -307,7 +308,7 @@ class _RealFile:
         """Close the descriptor for now; maps that are still referenced stay valid.
 
         Returns:
-            whether it is closed: without ``wait`` it is not if somebody uses the file.
+            whether it is closed; without ``wait`` it stays open if somebody uses the file.
         """
         if self._files.origin.foreign:
             return True  # the file is the parent's, and open for as long as that wants it

@@ -1,5 +1,8 @@
-"""A process that was forked from the one that opened a database has its memory, but neither its threads nor a right to its
-files: what both wrote would lie in the same places.  So a child is refused, and the parent's database stays whole."""
+"""Refuses calls in a process that was forked from the one that opened a database.
+
+Such a child has the memory but neither the threads nor a right to the files: what both wrote would be in the same places.
+So calls in the child are refused, and the parent's database stays whole.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,19 @@ __all__ = ["Origin", "on_fork"]
 
 
 class Inherited(Protocol):
-    """Something that a child has to let go of."""
+    """Something that a child must release."""
 
     def forked(self) -> None:
-        """Called in the child, where there is one thread, and nothing of what the others held will be released."""
+        """Called in the child, which has one thread; locks that other threads held are never released."""
 
 
 _generation = 0
-"""How many forks lie between this process and the one that imported this."""
+"""How many forks are between this process and the one that imported this module."""
 _inherited: weakref.WeakSet[Inherited] = weakref.WeakSet()
 
 
 def on_fork(thing: Inherited) -> None:
-    """Have ``thing.forked()`` called in children, for as long as it is there."""
+    """Have ``thing.forked()`` called in children for as long as ``thing`` exists."""
     _inherited.add(thing)
 
 
@@ -41,7 +44,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Origin:
-    """The process that made something."""
+    """The process that created something."""
 
     __slots__ = ("_generation", "pid")
 
@@ -51,7 +54,7 @@ class Origin:
 
     @property
     def foreign(self) -> bool:
-        """Whether this is a child of it."""
+        """Whether this process is a child of it."""
         return self._generation != _generation
 
     def check(self, root: str) -> None:

@@ -1,7 +1,7 @@
-"""One process at a time has a database open: two locks say so, and a file says which.
+"""One process at a time has a database open: two locks enforce it, and a file names the process.
 
-The file ``lock`` is locked (flock), and so is the directory itself: who deletes the file, which looks like a leftover, lets
-nobody in.  What stands in the file is for messages only: the process's number, then its command.
+The file ``lock`` is locked (flock), and so is the directory itself: deleting the file, which looks like a leftover, lets
+nobody in.  The content of the file (the process id, then its command) is for messages only.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _NOTE_BYTES_MAX = 512
 
 
 class Hold:
-    """A directory that this process holds, until `release` (or its end).
+    """A directory that this process holds until `release`, or until its end.
 
     Args:
         root: the directory.
-        full: the path of the file; made if it is not there.
+        full: the path of the lock file, which is created if it is missing.
 
     Raises:
-        StorageError: another process holds it; the message names it.
+        StorageError: another process holds it; the message names that process.
         OSError: the file cannot be opened.
     """
 
@@ -51,7 +51,7 @@ class Hold:
             os.write(descriptor, f"{os.getpid()}\n{_command()}\n".encode(errors="replace")[:_NOTE_BYTES_MAX])
 
     def release(self) -> None:
-        """Let go of it.  In a forked child this leaves the parent's hold as it is."""
+        """Release the directory.  In a forked child the parent's hold stays."""
         while self._descriptors:
             with suppress(OSError):
                 os.close(self._descriptors.pop())

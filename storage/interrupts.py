@@ -1,11 +1,11 @@
-"""Ctrl-C, and other signals whose handlers may raise, wait while a call works.
+"""Makes Ctrl-C, and other signals whose handlers may raise, wait while a call works.
 
-Python runs the handlers of signals in the main thread, between any two instructions: an exception from there can leave a
-lock taken, or a commit half told.  So a call that takes locks or changes anything runs inside of `DEFERRED`: a signal that
-comes meanwhile is noted, and its handler is called when the call is over, or where the call asks for it (`check`): where it
-waits, or between two parts of its work, so that nobody has to wait for his Ctrl-C as long as for the disk.
+Python runs signal handlers in the main thread between any two instructions.  An exception from there could leave a lock
+taken, or a commit half told.  So a call that takes locks or changes anything runs inside `DEFERRED`: a signal that comes
+meanwhile is noted, and its handler runs when the call is over, or where the call asks for it (`check`): where it waits, or
+between two parts of its work, so that Ctrl-C need not wait as long as the disk takes.
 
-Other threads never run handlers; for them all of this costs nothing and does nothing.
+Other threads never run handlers; for them all of this costs and does nothing.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ C = TypeVar("C")
 
 _NAMES = "SIGINT SIGBREAK SIGTERM SIGHUP SIGQUIT SIGALRM SIGVTALRM SIGPROF SIGUSR1 SIGUSR2 SIGXCPU"
 _SIGNALS = tuple(int(getattr(signal, name)) for name in _NAMES.split() if hasattr(signal, name))
-"""Those for which programs have handlers that raise.  SIGINT stands first: it is the last that raises again."""
+"""The signals for which programs have handlers that raise.  SIGINT is first in the list: it is the last to raise again."""
 
 _PAUSE_S = 0.05
-"""How long something is waited for before a signal is looked for: nobody notices so much between Ctrl-C and its effect."""
+"""How often a waiting call looks for signals, in seconds: short enough not to be noticed after Ctrl-C."""
 
 
 class _State:
-    """Of the main thread, and used by nobody else."""
+    """The state of the main thread; no other thread uses it."""
 
     __slots__ = ("depth", "pending", "raising", "saved", "stops")
 
@@ -107,7 +107,7 @@ def _give_back(saved: list[tuple[int, Any]]) -> None:
 
 
 class TimeLimitReached(Exception):
-    """The call may take no longer, see `time_limit`."""
+    """The time of a call is over, see `time_limit`."""
 
 
 _limits = threading.local()
@@ -115,7 +115,9 @@ _limits = threading.local()
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """What this thread does inside ends at the first `check` after so many seconds, with `TimeLimitReached`."""
+    """Limit the time of this thread inside the context: the first `check` after so many seconds raises
+    `TimeLimitReached`.
+    """
     outer = getattr(_limits, "end_s", None)
     end_s = time.monotonic() + seconds
     _limits.end_s = end_s if outer is None else min(outer, end_s)
@@ -126,10 +128,10 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def check() -> None:
-    """Call the handlers of the signals that wait: raises what they raise, as a rule KeyboardInterrupt; or
-    `TimeLimitReached`, if the thread's time is over.
+    """Run the handlers of waiting signals.
 
-    To be called where a call waits, or between two parts of its work, and where it is right to end it.
+    It raises what they raise, usually KeyboardInterrupt; or `TimeLimitReached`, if the thread's time is over.  Call it
+    where a call waits, or between two parts of its work, where the call may end.
     """
     end_s = getattr(_limits, "end_s", None)
     if end_s is not None and time.monotonic() > end_s:
@@ -145,7 +147,7 @@ def _deliver() -> None:
 
 
 class _Deferred:
-    """Signals wait for the end of the ``with``.  Reentrant."""
+    """Signals wait until the end of the ``with``.  Reentrant."""
 
     __slots__ = ()
 
@@ -171,7 +173,7 @@ class _Deferred:
 
 
 class _UserCode:
-    """Inside of `DEFERRED`: what runs is the user's own, and may be interrupted anywhere."""
+    """Inside `DEFERRED`: user code runs, which may be interrupted anywhere."""
 
     __slots__ = ()
 
@@ -190,7 +192,7 @@ USER_CODE = _UserCode()
 
 
 def deferring(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, inside of `DEFERRED`."""
+    """The function, running inside `DEFERRED`."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -201,10 +203,11 @@ def deferring(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def doors(*, but: Collection[str] = ()) -> Callable[[type[C]], type[C]]:
-    """A class whose public methods are `deferring`, properties included; generators, which run in pieces, are not.
+    """A class decorator that makes public methods and properties `deferring`.  Generators, which run in pieces, are left
+    out.
 
     Args:
-        but: names of methods that are safe without, and quicker.
+        but: names of methods that are safe without, and faster.
     """
 
     def guarded(cls: type[C]) -> type[C]:
@@ -222,8 +225,10 @@ def doors(*, but: Collection[str] = ()) -> Callable[[type[C]], type[C]]:
 
 @contextmanager
 def stopping(stop: Callable[[], object]) -> Iterator[None]:
-    """While something runs that knows no signals: a signal calls ``stop`` at once, on its way to wait.  What is stopped ends
-    in an error of its own kind; `check`, called then, says whether a signal was why."""
+    """A context around a call that does not know signals: a signal calls ``stop`` at once before it waits.
+
+    The stopped call ends in an error of its own kind; a `check` after it raises if a signal was the reason.
+    """
     if get_ident() != main_thread().ident:
         yield
         return
@@ -238,17 +243,17 @@ def stopping(stop: Callable[[], object]) -> Iterator[None]:
 
 
 def wait_for(condition: threading.Condition, holds: Callable[[], bool], timeout_s: float | None = None) -> bool:
-    """``condition.wait_for``, which a signal ends.  Called, and left, with the condition held."""
+    """``condition.wait_for`` that a signal ends.  The condition is held before and after."""
     return _sliced(lambda left_s: condition.wait_for(holds, left_s), timeout_s)
 
 
 def wait_for_event(event: threading.Event, timeout_s: float | None = None) -> bool:
-    """``event.wait``, which a signal ends."""
+    """``event.wait`` that a signal ends."""
     return event.is_set() or _sliced(event.wait, timeout_s)
 
 
 def acquire(lock: Any, timeout_s: float | None = None) -> bool:
-    """``acquire`` of a lock or a semaphore, which a signal ends."""
+    """``acquire`` of a lock or semaphore that a signal ends."""
     return bool(lock.acquire(blocking=False)) or _sliced(lambda left_s: lock.acquire(timeout=left_s), timeout_s, -1)
 
 

@@ -47,30 +47,32 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 2
-"""Of what is written.  A build that knows only less refuses the directory by it, so it rises with everything that such a
-build would not understand.  2: frames whose keys, values or timestamps are packed, which not all that wrote 1 know."""
+"""The version of what is written.  A build that knows only older versions refuses the directory by it, so it rises with
+everything that such a build would not understand.  2: frames whose keys, values or timestamps are packed, which some builds
+that wrote version 1 do not know.
+"""
 READABLE_VERSIONS = (1, 2)
-"""A directory of an older one of these becomes one of `FORMAT_VERSION` when it is opened to be written."""
+"""Directories of these older versions become `FORMAT_VERSION` when they are opened for writing."""
 CHANGELOG_PREFIX = "_changelog-"
-"""Of the topics that hold the changes of stores: the query and the store follow, with a ``-`` between them."""
+"""The prefix of changelog topics; the query and the store follow, with a ``-`` between them."""
 FORMAT = "format"
 LOCK = "lock"
 UNFINISHED = "backup-unfinished"
-"""A file that a backup has from before its first file until after its last."""
+"""A file that a backup contains from before its first file until after its last."""
 JOURNALS = "log/journal"
 TOPICS = "log/topics"
 STATE = "state"
 
 
 def open_directory(path: str | Path | None, *, create: bool = True) -> Files:
-    """The files of a database: created if new, checked if not, held for this process; None is in memory.
+    """The files of a database: created if new, checked if not, and locked for this process.  None is in memory.
 
     Args:
-        create: make one where there is none.
+        create: create the database if there is none.
 
     Raises:
-        StorageError: it is open in another process, or of another version, or not a database's directory; there is none
-            and none is to be made.
+        StorageError: another process has it open, it has an unknown version, it is not a database, or there is none and
+            ``create`` is false.
     """
     if path is None:
         return prepare(MemoryFiles())
@@ -85,7 +87,7 @@ def open_directory(path: str | Path | None, *, create: bool = True) -> Files:
 
 
 def prepare(files: Files) -> Files:
-    """Take the lock and check (or write) the version.  A directory that is refused is left as it was.
+    """Take the lock, and check or write the version.  A refused directory stays as it was.
 
     Raises:
         StorageError: see `open_directory`.
@@ -103,8 +105,10 @@ def prepare(files: Files) -> Files:
 
 
 def upgrade(files: Files) -> None:
-    """Name the present version, before anything is written that older ones would not understand.  Called when the database
-    could be opened: one that is refused may still be opened by the Penstock that wrote it."""
+    """Write the present version, before anything is written that older builds would not understand.
+
+    Called when the database could be opened: a refused directory can still be opened by the build that wrote it.
+    """
     if files.exists(FORMAT) and check_version(files) != FORMAT_VERSION:
         files.replace(FORMAT, b"penstock %d\n" % FORMAT_VERSION)
 
@@ -135,7 +139,7 @@ def _version_found(files: Files) -> int | None:
 
 
 def check_whole(files: Files) -> None:
-    """Raises: StorageError, if the directory is a backup that was not finished."""
+    """Raises: StorageError, if the directory is an unfinished backup."""
     if files.exists(UNFINISHED):
         raise StorageError(
             "this is a backup that was not finished",

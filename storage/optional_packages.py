@@ -1,4 +1,4 @@
-"""Packages that only some formats need, imported when first used."""
+"""Imports packages that only some features need, when they are first used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def needed(module: str, extra: str) -> Any:
     """A module of an optional package.
 
     Raises:
-        StatementError: it is not installed; names the extra that brings it.
+        StatementError: it is not installed; the message names the extra to install.
     """
     try:
         return importlib.import_module(module)

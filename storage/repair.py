@@ -55,7 +55,7 @@ _FROM_BACKUP = "restore the database from a backup"
 
 @dataclass(frozen=True, slots=True)
 class RepairStep:
-    """One thing to do: ``action`` to the file ``path``, and what is ``lost`` by it."""
+    """One action of a repair on the file ``path``, and the data ``lost`` by it."""
 
     action: str
     path: str
@@ -64,11 +64,11 @@ class RepairStep:
 
 @dataclass(slots=True)
 class RepairPlan:
-    """What a repair would do.  Holds the directory until it is closed.
+    """The actions of a repair.  It holds the directory until it is closed.
 
     Attributes:
         steps: in order.
-        refused: damage that cannot be repaired; if there is any, nothing is.
+        refused: damage that cannot be repaired; if there is any, nothing is done.
     """
 
     files: Files
@@ -87,7 +87,7 @@ class RepairPlan:
         self.files.close()
 
     def apply(self) -> str:
-        """Do it; returns the folder that holds what was changed or removed.
+        """Carry out the repair, and return the folder with copies of what was changed or removed.
 
         Raises:
             StorageError: something cannot be repaired, or the disk is full or failing.
@@ -141,10 +141,10 @@ def _write(files: Files, path: str, pieces: list[tuple[int, bytes]]) -> None:
 
 
 def plan_repair(path: str | Path) -> RepairPlan:
-    """What can be done about the damage in a directory, which is held until the plan is closed.
+    """Plan the repair of a directory, which is held until the plan is closed.
 
     Raises:
-        StorageError: there is no such directory, it is open elsewhere, or it is a backup that was not finished.
+        StorageError: there is no such directory, it is open elsewhere, or it is an unfinished backup.
     """
     if not Path(path).is_dir():
         raise StorageError("there is no such directory", path=str(path))

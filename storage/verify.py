@@ -1,4 +1,4 @@
-"""Every byte of a database's directory: `log.verify`, the checkpoints, and the file that names the version."""
+"""Verifies every byte of a database's directory: the log, the checkpoints, and the version file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Finding", "verify_directory", "verify_files"]
 
 
 def verify_directory(path: str | Path) -> list[Finding]:
-    """What is wrong with the database in a directory.  Changes nothing; the directory may be open or past opening.
+    """The findings in a directory.  Changes nothing; the directory may be open, or too damaged to be opened.
 
     Raises:
         StorageError: there is no such directory, or it cannot be read.

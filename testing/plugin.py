@@ -38,8 +38,7 @@ def penstock_db(penstock_clock: ManualClock) -> Iterator[Database]:
     """A database in memory for one test.
 
     Queries read from the beginning.  They run only when the test calls `drain`, reads with a wait, or uses
-    `assert_table`.
-    Time passes only through the clock's ``advance``.
+    `assert_table`. Time passes only through the clock's ``advance``.
     """
     from ..engine.database import connect
 

@@ -1,8 +1,7 @@
 """ASSERT statements.
 
 TOPIC and SCHEMA wait until something exists, or no longer exists.  VALUES first processes everything that has been
-written, then looks at the next record of a topic: the first ASSERT VALUES on a topic looks at its first record, each
-later
+written, then looks at the next record of a topic: the first ASSERT VALUES on a topic looks at its first record, each later
 one at the record that arrived next.  It compares only the columns that the statement names.  STREAM and TABLE compare a
 source with a definition.  All of them are allowed anywhere, also outside of `penstock test`.
 """
@@ -210,8 +209,7 @@ def _failures(context: Context) -> str | None:
 
 def assert_source(context: Context, statement: ast.AssertSource) -> Message:
     """Compare a source with the definition in the statement: kind, columns, topic, formats, wrapping of single values,
-    window
-    and timestamp column.
+    window and timestamp column.
 
     Raises:
         AssertionFailedError: they differ; the message says where.

@@ -8,8 +8,7 @@
 6. Topics that the change deletes are deleted.
 
 Opening a database applies the journal's changes to the catalog one after the other (5), repeats 3 and 6 for the last
-change
-(which do nothing if they are done already), and starts the remaining queries (4).
+change (which do nothing if they are done already), and starts the remaining queries (4).
 """
 
 from __future__ import annotations

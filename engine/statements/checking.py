@@ -62,8 +62,7 @@ class Outside(Protocol):
             span: where errors point if no property of the WITH clause is at fault.
             grows: columns that the topic lacks may be added to it.
             written: a query of the statement writes the topic.  Then it must not be one of the engine's own, and must
-                have the
-                partitions asked for even in a database with ``one_partition``.
+                have the partitions asked for even in a database with ``one_partition``.
 
         Raises:
             StatementError: it cannot hold them or does not match; or it does not exist, and no topic may have this name.

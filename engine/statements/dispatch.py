@@ -18,8 +18,7 @@ def execute(context: Context, statement: ast.Statement) -> Result:
 
     Raises:
         StatementError: the statement is wrong, or (UnsupportedError) Penstock lacks it.  The error has a place, at least
-            the
-            whole statement.
+            the whole statement.
         StorageError: it could not be made durable; or it is durable but not finished, and opening the database finishes
             it.
     """

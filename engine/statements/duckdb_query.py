@@ -1,8 +1,7 @@
 """DuckDB's own SQL over the tables, for `Session.duckdb`.
 
 A quoted name is looked up as written, then in upper case; a bare one in upper case first, as in the dialect, so
-``FROM spend`` finds the table SPEND.  Tables of queries are read as of one commit over all of them; streams with all
-their
+``FROM spend`` finds the table SPEND.  Tables of queries are read as of one commit over all of them; streams with all their
 records.
 """
 
@@ -35,8 +34,7 @@ def query(
 
     Raises:
         StatementError: DuckDB cannot parse it, it names something unknown, asks for something that is locked, or a
-            setting
-            forbids it.
+            setting forbids it.
     """
     found = duckdb_pull.named(text)
     try:

@@ -1,8 +1,7 @@
 """Finds the faults of statements without running them, for editors that mark faults while a person types.
 
 Each statement is checked by the code that would execute it, against what the statements before it would have made.
-Nothing is read, written or started, so faults that only running shows (a failing disk, a value that cannot be computed)
-are
+Nothing is read, written or started, so faults that only running shows (a failing disk, a value that cannot be computed) are
 not found.
 """
 

@@ -18,8 +18,7 @@ class KeyLookup:
     """A prepared lookup in one table: `get` one row, or all `rows` of one key.
 
     It reads what the last commit left and never waits for the query's current step.  Thread-safe; valid as long as there
-    is a
-    table of that name.
+    is a table of that name.
 
     Raises:
         StatementError: no query maintains the table.

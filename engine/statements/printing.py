@@ -1,9 +1,8 @@
 """PRINT: the records of a topic as text, with a guess at their formats.
 
 The guess is made for each record.  It uses the record's bytes, the schema registry (AVRO, PROTOBUF and JSON_SR records
-name
-their schema) and, where bytes cannot decide (the window bounds after a key, a number of 8 bytes), the sources over the
-topic.  Guessing never fails: bytes that fit nothing are shown in hexadecimal.
+name their schema) and, where bytes cannot decide (the window bounds after a key, a number of 8 bytes), the sources over
+the topic.  Guessing never fails: bytes that fit nothing are shown in hexadecimal.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 A script can be submitted again: after a crash, after a restart, or with new statements at its end.  Statements submitted
 before are recognised by their canonical text and place, and are not executed again.  The note that a statement was
-executed is a record of the log topic `TOPIC`, written in the same commit as the statement's own effect (a journal entry
-or
+executed is a record of the log topic `TOPIC`, written in the same commit as the statement's own effect (a journal entry or
 an INSERT .. VALUES)::
 
     {"script": "shop", "number": 3, "statement": "CREATE STREAM ..."}

@@ -1,8 +1,7 @@
 """Commits that run beside the computation of the next steps.
 
 The transaction of a step is made and appended on a thread of its own while the next step is computed, and the disk works
-for it while the transaction after it is made.  At most two are under way.  They begin in the order of the steps and end
-in
+for it while the transaction after it is made.  At most two are under way.  They begin in the order of the steps and end in
 that order, and none happens unless the one before it does (`Transaction.begin_commit`).
 """
 
@@ -23,8 +22,7 @@ __all__ = ["ASIDE_MAX", "AsideCommit", "Underway"]
 
 ASIDE_MAX = 2
 """How many commits of one query may be under way.  A third step with its results would take more memory, and two keep the
-disk
-busy.
+disk busy.
 """
 
 

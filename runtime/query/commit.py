@@ -214,8 +214,7 @@ class StepCommitter:
         """Commit the positions at which the inputs start, and the account, before the first step.
 
         It need not be durable at once.  If it is lost, the query starts at its inputs' ends again; and whatever was
-        written behind
-        these ends is on disk only if this commit is.
+        written behind these ends is on disk only if this commit is.
         """
         transaction = self._log.transaction()
         self._note(transaction, [], self.account)

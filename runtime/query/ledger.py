@@ -49,8 +49,7 @@ class CommittedLedger:
     """The ledger of a persistent query.
 
     Positions are those of one consumer group per source.  The account is the metadata of a group of its own, as JSON.
-    (Old
-    directories have it as positions of that group, in topics named after the counters.)
+    (Old directories have it as positions of that group, in topics named after the counters.)
     """
 
     log: Log
@@ -101,8 +100,7 @@ class SharedLedger:
     """The ledger of a persistent query whose partitions are shared among processes.
 
     Positions are those of the consumer group that the processes are members of, one group for all sources; if a second
-    source
-    reads the same topic, it has a group of its own.  The account counts since this process started the query.
+    source reads the same topic, it has a group of its own.  The account counts since this process started the query.
     """
 
     log: Log

@@ -29,8 +29,7 @@ class QueryRun:
     """One query.  Thread-safe: ``lock`` is held during a step.
 
     Others see only what is committed of positions, account and state: whoever asks for the state waits for a commit that
-    is
-    under way (see `Steps`).
+    is under way (see `Steps`).
 
     A query commits positions, state changes and outputs together, and resumes where it stopped as far as its ledger goes.
 
@@ -42,8 +41,7 @@ class QueryRun:
 
     Args:
         ledger: keeps its positions; by default the log (`CommittedLedger`).  `NoLedger` makes the query transient: it
-            keeps
-            nothing and starts where its sources say.
+            keeps nothing and starts where its sources say.
         inherit: the query that this one replaces.
         opening: if its state cannot be read, the query starts in state ERROR instead of raising `StorageError`.
         on_failure: called with the error when the query fails.
@@ -206,8 +204,7 @@ class QueryRun:
 
         Args:
             patient: if one input has records and another has none, wait for that one up to ``Dataflow.max_task_idle_ms``,
-                by
-                taking no records.
+                by taking no records.
             group_commit: commits the step together with those of other queries.
             bounded: take no more rows than can be processed in `TARGET_S`, since other queries wait for this thread
                 (`StepSize`).

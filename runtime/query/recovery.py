@@ -1,8 +1,7 @@
 """The durable side of a query's state: changelogs, checkpoints, and recovery from both.
 
 State changes travel in the same transaction as outputs and input positions (`commit`), so all three always agree.  A
-store
-is recovered from its newest checkpoint and the changelog after it; no record is processed again.
+store is recovered from its newest checkpoint and the changelog after it; no record is processed again.
 """
 
 from __future__ import annotations
@@ -235,8 +234,7 @@ class StateKeeper:
         """Take over the state of the query that this one replaces: the stores in memory, and the names on disk.
 
         Nothing is written, so there is no moment at which a crash could lose the state: changelog and checkpoints keep it
-        with the
-        columns that they were written with.
+        with the columns that they were written with.
         """
         previous = {(d.name, d.partition): d for d in old.stores}
         for durable in self.stores:

@@ -2,8 +2,7 @@
 
 Within one process an `Exchange` moves rows in memory.  If partitions are in several processes, a repartition topic takes
 its place, as in Kafka Streams: the nodes before it write to the topic, the nodes behind it read from it, and both write,
-read and commit in the transactions of the query's steps.  Such topics cut a query into subtopologies.  A process has a
-task
+read and commit in the transactions of the query's steps.  Such topics cut a query into subtopologies.  A process has a task
 of a subtopology for each partition of the subtopology's topics that it has.
 """
 

@@ -24,8 +24,7 @@ class Sharing:
 
     Each process has some partitions of the query's topics, and so some tasks (subtopologies on partitions, see
     `repartitioning`) with their state.  If the topics of a subtopology differ in their number of partitions, one process
-    runs
-    the whole query.
+    runs the whole query.
 
     Attributes:
         ledger: its positions.

@@ -218,8 +218,7 @@ def encode_rows(
     encode_one: Callable[[tuple[Any, ...]], bytes | None],
 ) -> Encoded:
     """Encode record by record.  ``encode_one`` raises `ValueError` (or another of `BadValue`) for a row that the format
-    cannot
-    hold.
+    cannot hold.
     """
     rows = list(zip(*map(to_rows, columns))) if columns else [()] * count
     result: list[bytes | None] = [None] * count

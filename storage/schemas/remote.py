@@ -204,8 +204,7 @@ def _ask(opener: urllib.request.OpenerDirector, request: urllib.request.Request,
     """Send one request to one server, and return the answer.
 
     A socket's timeout holds for each piece of an answer.  The answer as a whole is limited here, too: if it takes too
-    long,
-    the thread that still reads it is left behind.
+    long, the thread that still reads it is left behind.
     """
     answered: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 

@@ -1,1 +1,1 @@
-"""Stores of state; `store.StateStore` is the contract, `keyed_store` the one that most operators use."""
+"""State stores: `store.StateStore` is the contract, `keyed_store` the store of most operators."""

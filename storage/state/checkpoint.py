@@ -43,9 +43,9 @@ _CHECKSUM: Final = struct.Struct("<I")
 _SUFFIX: Final = ".checkpoint"
 _DELTA: Final = ".delta"
 SUFFIXES: Final = (_SUFFIX, _DELTA)
-"""Of the names of checkpoints."""
+"""The suffixes of checkpoint files."""
 _ROW_BYTES_ABOUT: Final = 8
-"""Bytes of a row in a file that does not say how many it has."""
+"""The estimated bytes per row of files that do not state their rows."""
 _ACTION: Final = (
     "restore the file from a backup and RESUME the query, or DROP what it fills and create it again, which reads its "
     "sources anew"
@@ -54,7 +54,7 @@ _ACTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A store as of ``offset``: its base's rows, and what has changed since that, if anything was written of it.
+    """A store as of ``offset``: the rows of its base, and the changes since then if a delta was written.
 
     Attributes:
         base: the offset of the base.
@@ -71,11 +71,11 @@ class _Header:
     offset: int
     base: int
     rows: int | None
-    """None in files of the version before."""
+    """None in files of the previous version."""
     length: int
     checksum: int
     start: int
-    """Where the body begins."""
+    """The offset of the body in the file."""
 
 
 def _owner(query_id: str, name: str, partition: int) -> dict[bytes, bytes]:
@@ -83,7 +83,7 @@ def _owner(query_id: str, name: str, partition: int) -> dict[bytes, bytes]:
 
 
 def encode(offset: int, base: int, table: pa.Table, owner: dict[bytes, bytes]) -> tuple[bytes, pa.Buffer]:
-    """The header and the body of a checkpoint's file."""
+    """The header and the body of a checkpoint file."""
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **owner})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
@@ -108,7 +108,7 @@ def _header(data: memoryview, path: str) -> _Header:
 
 
 def decode(data: memoryview, path: str) -> tuple[int, int, pa.Table]:
-    """The offset, the base's offset and the table of a checkpoint's file.
+    """The offset, the base's offset and the table of a checkpoint file.
 
     Raises:
         StorageError: the file is damaged; nothing of it is used.
@@ -142,10 +142,10 @@ class CheckpointFiles:
         ]
 
     def save(self, query_id: str, name: str, partition: int, offset: int, table: pa.Table, base: int | None = None) -> None:
-        """Write a store's contents as of changelog offset ``offset`` durably, then remove what that replaces.
+        """Write a store's contents as of a changelog offset, durably; then remove the files that this replaces.
 
         Args:
-            base: ``table`` is a delta to the base of this offset; None: it is a base.
+            base: ``table`` is a delta to the base at this offset; None: it is a base.
 
         Raises:
             StorageError: the disk is full or failing; older checkpoints are as they were.
@@ -164,10 +164,10 @@ class CheckpointFiles:
             discard(self._files, f"{directory}/{file_name}")
 
     def newest(self, query_id: str, name: str, partition: int) -> Checkpoint | None:
-        """The newest checkpoint of a store, None if there is none.
+        """The newest checkpoint of a store; None without one.
 
         Raises:
-            StorageError: it is damaged.  An older one is no way out: the changelog between them may be gone.
+            StorageError: it is damaged.  An older one does not help, since the changelog between the two may be gone.
         """
         bases = self._found(query_id, name, partition, _SUFFIX)
         deltas = self._found(query_id, name, partition, _DELTA)
@@ -195,7 +195,7 @@ class CheckpointFiles:
         """Read a checkpoint by its path.
 
         Raises:
-            StorageError: it is damaged, or another's, or no checkpoint.
+            StorageError: it is damaged, belongs to another store, or is no checkpoint.
         """
         directory, _, file_name = path.rpartition("/")
         store, _, partition = file_name.rpartition("-")[0].rpartition("-")
@@ -226,7 +226,7 @@ class CheckpointFiles:
         return offset, base, table.replace_schema_metadata(left or None)
 
     def rows(self) -> int:
-        """Rows of all checkpoints together, for showing how far recovery is (files of the version before are estimated)."""
+        """The rows of all checkpoints, to show the progress of recovery; estimated for files of the previous version."""
         total = 0
         for query in self._files.list(STATE):
             for name in self._files.list(f"{STATE}/{query}"):
@@ -243,7 +243,7 @@ class CheckpointFiles:
         return header.length // _ROW_BYTES_ABOUT if header.rows is None else header.rows
 
     def queries(self) -> list[str]:
-        """The queries that have checkpoints, or had some."""
+        """The queries that have, or had, checkpoints."""
         return [unquote(name) for name in self._files.list(STATE)]
 
     def delete(self, query_id: str) -> None:

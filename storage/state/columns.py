@@ -1,9 +1,8 @@
 """Growable columns of a store, addressed by slot, that can be frozen without being copied.
 
-Freezing costs nothing at once: the frozen column shares the array, and a writer saves a block of it (512 rows) for every
-frozen column that is still alive before it overwrites the block for the first time.  A reader on another thread copies
-what it wants from the shared array first and looks for saved blocks afterwards, so a block that was overwritten in
-between is seen as it was.
+A frozen column shares the array at first.  Before the writer overwrites a block (512 rows) for the first time, it saves
+the block for every frozen column that is still alive.  A reader on another thread first copies from the shared array,
+then looks for saved blocks, so it sees a block that was overwritten in between as it was.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ Int64s = npt.NDArray[np.int64]
 
 _BLOCK_BITS: Final = 9
 BLOCK_ROWS: Final = 1 << _BLOCK_BITS
-"""Rows saved at once: random writes save about one block each, so blocks are small (4 KiB of int64)."""
+"""Rows that are saved at once.  Random writes save about one block each, so blocks are small (4 KiB of int64)."""
 
 _MASK: Final = BLOCK_ROWS - 1
 
 
 class Column:
-    """A NumPy array that grows by doubling; rows that were never written hold ``initial``."""
+    """A NumPy array that grows by doubling.  Rows that were never written hold ``initial``."""
 
     __slots__ = ("_initial", "_watchers", "values")
 
@@ -62,7 +61,7 @@ class Column:
             self.replace(self._filled(self.values.dtype, max(rows, 2 * held), self.values))
 
     def replace(self, values: npt.NDArray[Any]) -> None:
-        """Take another array (its length a multiple of the block's); frozen columns keep the old one."""
+        """Use another array, whose length is a multiple of the block's.  Frozen columns keep the old one."""
         self.values = values
         self._watchers.clear()
 
@@ -74,12 +73,12 @@ class Column:
         return self.values.take(rows)
 
     def put(self, rows: Int64s, values: Any) -> None:
-        """Overwrite rows; ``values`` is parallel, or one fixed-width value for all."""
+        """Overwrite rows.  ``values`` is an array of the same length, or one fixed-width value for all."""
         self.keep(rows)
         self.values[rows] = values
 
     def keep(self, rows: Int64s) -> None:
-        """Rows are about to be overwritten, by `put` or by a kernel: save them for the frozen columns."""
+        """Save rows for the frozen columns, before `put` or a kernel overwrites them."""
         if self._watchers:
             self._save(rows)
 
@@ -108,7 +107,7 @@ class Column:
 
 
 class FrozenColumn:
-    """A column as it was; safe to read from any thread while the column is written by its own."""
+    """A column as it was.  Any thread may read it while another one writes the column."""
 
     __slots__ = ("__weakref__", "_count", "_places", "_saved", "_values")
 
@@ -122,7 +121,7 @@ class FrozenColumn:
         return len(self._values)
 
     def save(self, touched: npt.NDArray[np.bool_]) -> None:
-        """Keep the blocks that are about to change (called by the writer, before it writes)."""
+        """Save the blocks that are about to change.  The writer calls this before it writes."""
         places = self._places
         if places is None:
             places = np.full(len(self._values) >> _BLOCK_BITS, -1, np.int32)

@@ -1,7 +1,7 @@
-"""Which slots are due, without scanning the store.
+"""Finds the slots that have expired without scanning the store.
 
-Every write adds a run of (value, slot); neighbouring runs of like size are merged, dropping entries whose slot has got
-another value since.  A run is sorted when something in it may be due, and what is due is cut off its front.
+Every write adds a run of (value, slot).  Neighbouring runs of similar size are merged, without entries whose slot has
+another value by now.  A run is sorted when something in it may have expired, and expired entries are cut off its front.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Run:
         self.low = int(values.min())
 
     def cut(self, before: int) -> Int64s:
-        """Take away and return the slots of values below ``before``."""
+        """Remove and return the slots of values below ``before``."""
         if not self.sorted:
             order = np.argsort(self.values, kind="stable")
             self.values, self.slots, self.sorted = self.values[order], self.slots[order], True
@@ -36,7 +36,7 @@ class _Run:
 
 
 class ExpiryQueue:
-    """``current(slots)`` gives the value that each slot has now (anything, if it is free)."""
+    """The queue of slots by value.  ``current(slots)`` gives the present value of each slot (anything for a free one)."""
 
     def __init__(self, current: Callable[[Int64s], Int64s]) -> None:
         self._current = current
@@ -60,7 +60,7 @@ class ExpiryQueue:
                 runs.append(_Run(values[now], both[now]))
 
     def due(self, before: int) -> Int64s:
-        """Candidates, taken off the queue: slots that had a value below ``before`` and may have another by now."""
+        """Remove and return candidates: slots that had a value below ``before`` and may have another one now."""
         parts = [run.cut(before) for run in self._runs if run.low < before]
         if not parts:
             return np.zeros(0, np.int64)

@@ -1,10 +1,10 @@
 """A hash index: key columns -> slots.
 
-Open addressing over a table of 64-bit entries, the upper half of the key's hash and its slot, searched and filled by
-compiled kernels (kernels/source/index.cpp); the table doubles as it fills up, so the cost per key is amortised.
+Open addressing over a table of 64-bit entries (the upper half of the key's hash, and its slot), searched and filled by
+compiled kernels (kernels/source/index.cpp).  The table doubles as it fills up, so the cost per key is amortised.
 
-Entries are only ever added.  That of a removed key stays until the table is next built, and is passed over because its
-slot is free or has another key by then; so a snapshot goes on using the table that is written to, with keys of its own.
+Entries are only added.  The entry of a removed key stays until the table is next built; it is skipped because its slot is
+free or has another key by then.  So a snapshot can share the table with the writer, with keys of its own.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def factorize(keys: Sequence[Any]) -> tuple[Int64s, Int64s]:
     """Group rows by key (parallel Arrow arrays; nulls are values), without a store.
 
     Returns:
-        the dense group number of each row, numbered in order of first occurrence, and each group's first row.
+        the group number of each row, dense and in order of first occurrence, and the first row of each group.
     """
     return kernels.number(encode(keys).batch)
 
 
 class HashIndex:
-    """Keys -> slots, from 0 on; slots of removed keys are reused, the latest first."""
+    """Keys -> slots from 0.  Slots of removed keys are reused, the latest first."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.keys = StoredKeys(schema)
@@ -73,7 +73,7 @@ class HashIndex:
         return self.keys.nbytes + self.live.nbytes + self._table.nbytes + self._free.nbytes
 
     def find(self, keys: Sequence[Any]) -> Int64s:
-        """The slot of each key, -1 where it is missing."""
+        """The slot of each key; -1 where it is missing."""
         encoded = encode(keys)
         if not len(self):
             return np.full(len(encoded), -1, np.int64)
@@ -81,7 +81,7 @@ class HashIndex:
         return kernels.find(self._table, self.slot_count, encoded.batch, self.keys.stored(self.slot_count, self.live.values))
 
     def insert(self, keys: Sequence[Any]) -> tuple[Int64s, Bools]:
-        """The slot of each key, given a new one if it was missing; and where a new key occurs first."""
+        """The slot of each key, with new slots for missing keys; and where each new key occurs first."""
         encoded = encode(keys)
         rows = len(encoded)
         slots, is_new = np.empty(rows, np.int64), np.zeros(rows, np.bool_)
@@ -142,7 +142,7 @@ class HashIndex:
     # Recovery: slots are given, and the table is built once all are
 
     def place(self, slots: Int64s, keys: Sequence[Any]) -> None:
-        """Put keys that are not held into distinct, free slots.  Trap: nothing is found before `build`."""
+        """Put keys that the index lacks into distinct, free slots.  Trap: they are found only after `build`."""
         if len(slots) == 0:
             return
         encoded = encode(keys)
@@ -156,18 +156,18 @@ class HashIndex:
         self.keys.took(stored, encoded, slots, np.arange(len(slots), dtype=np.int64))
 
     def vacate(self, slots: Int64s) -> None:
-        """Free distinct, live slots.  Trap: as with `place`."""
+        """Free distinct, live slots.  Trap: call `build` afterwards, as after `place`."""
         self.live.put(slots, False)
         self.keys.drop(slots)
 
     def reserve(self, slot_count: int) -> None:
-        """Count slots up to here as given out."""
+        """Treat all slots below this number as given out."""
         self.slot_count = max(self.slot_count, slot_count)
         self.live.reserve(self.slot_count)
         self.keys.reserve(self.slot_count)
 
     def build(self) -> None:
-        """Enter all that was placed."""
+        """Enter everything that `place` placed."""
         self._free = np.flatnonzero(~self.live.values[: self.slot_count])
         self._free_count = len(self._free)
         self._rebuild(len(self), by_entries=False)
@@ -213,5 +213,5 @@ class FrozenIndex:
         return out
 
     def slots(self) -> Int64s:
-        """All that hold a key."""
+        """All slots that held a key."""
         return np.flatnonzero(self.live.head(self.slot_count))

@@ -1,10 +1,10 @@
-"""A time-indexed store of rows by key: what a stream-stream join buffers.
+"""A time-indexed store of rows by key: the buffer of a stream-stream join.
 
-Each key's rows hang together in a chain, ordered by time and then by arrival (`kernels/intervals.py`): a range of time is
-found by going down from its upper end.  The rows' columns stay where they came, in chunks; entries hold their places.
+The rows of a key form a chain, ordered by time and then by arrival (`kernels/intervals.py`).  A time range is found by
+walking down from its upper end.  The columns of rows stay in the chunks in which they came; entries hold references to them.
 
-A row expires when a row with a timestamp larger by ``retention_ms`` or more has been appended; expired rows leave the chains
-when they are about as many as the others, and their columns go with the whole chunk.
+A row expires when a row whose timestamp is larger by at least ``retention_ms`` was appended.  Expired rows leave the
+chains when there are about as many of them as live rows; their columns go with the whole chunk.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .rows import gather, wasteful
 from .store import RESTORE_ROWS, Capture
 
 NEVER: Final = -(1 << 62)
-"""A timestamp before all others, with room to subtract from."""
+"""A timestamp before all others; subtracting from it does not overflow."""
 
 _CHUNK_ROWS_JOINED_MAX: Final = 1 << 14
-"""Rows up to which small chunks are joined, lest rows that come one by one be chunks of one row."""
+"""Small chunks are joined up to so many rows, so that rows that come one by one do not make chunks of one row."""
 
 _ENTRIES_MIN: Final = 256
-"""Fewer are not looked through for expired ones."""
+"""With fewer entries, expired ones are not looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Matches:
     timestamps: Int64s
     rows: Int64s
     places: Int64s
-    """Where the row's columns are, for `IntervalStore.references`."""
+    """The references to the rows' columns, for `IntervalStore.references`."""
 
     def filter(self, keep: npt.NDArray[np.bool_]) -> Matches:
         if keep.all():
@@ -56,14 +56,14 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Rows that come to one side of a join in a step.
+    """The rows that come to one side of a join in a step.
 
     Attributes:
         keys, timestamps, columns: of the rows.
-        rows: numbers that grow with each row and are never used twice.
-        kept: the rows that the side keeps, ascending; None stands for all.
-        places: ascending, and distinct over both sides: the order in which rows come.
-        low, high: between which timestamps of the other side, both included, each finds rows.
+        rows: numbers, growing and never used twice.
+        kept: the rows that this side keeps, ascending; None: all.
+        places: the order in which rows come, ascending, distinct over both sides.
+        low, high: the range of timestamps of the other side (both included) that each row matches.
     """
 
     keys: Sequence[Any]
@@ -78,7 +78,7 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Columns of rows in the order in which they came, at the places base..base+len-1."""
+    """The columns of rows in order of arrival, at the places ``base`` to ``base + len - 1``."""
 
     base: int
     columns: tuple[Any, ...]
@@ -93,13 +93,13 @@ def _chunk(base: int, columns: tuple[Any, ...], length: int, latest_ms: int, fir
 
 
 class IntervalStore:
-    """Satisfies `StateStore`.  Changes and checkpoints hold the key columns, ``rowtime``, ``row`` and the row columns.
+    """A `StateStore`.  Changes and checkpoints hold the key columns, ``rowtime``, ``row`` and the row columns.
 
-    Use in a step: `join`, or `append` and `find`; at last `settle`.
+    In each step call `join`, or `append` and `find`; then `settle`.
 
     Args:
         name: see `StateStore.name`.
-        retention_ms: at least 1; a row at ``ts`` is live while ``ts > observed_ms - retention_ms``.
+        retention_ms: at least 1.  A row with timestamp ``ts`` is live while ``ts > observed_ms - retention_ms``.
 
     Attributes:
         observed_ms: the largest timestamp appended, or `NEVER`.
@@ -145,11 +145,11 @@ class IntervalStore:
         return self._index.nbytes + self._chains.nbytes + numbers + sum(c.nbytes for c in self._chunks)
 
     def observe(self, timestamp_ms: int) -> None:
-        """Rows expire as if one of this timestamp had been appended."""
+        """Let rows expire as if a row with this timestamp had been appended."""
         self.observed_ms = max(self.observed_ms, timestamp_ms)
 
     def append(self, keys: Sequence[Any], timestamps: Int64s, rows: Int64s, columns: Sequence[Any]) -> None:
-        """Add rows; ``rows`` are numbers that grow with each row and are never used twice."""
+        """Add rows; ``rows`` are their numbers, growing and never used twice."""
         first = self._add(keys, timestamps, rows, columns)
         self._chains.link(first, len(rows))
 
@@ -196,8 +196,9 @@ class IntervalStore:
             chunks.append(_chunk(a.base, joined, a.length + b.length, latest_ms, a.first_row))
 
     def find(self, keys: Sequence[Any], low: Int64s, high: Int64s) -> Matches:
-        """All rows (also those that expired since `settle`) of each key with a timestamp from ``low`` to ``high``, both
-        included."""
+        """All rows of each key with a timestamp from ``low`` to ``high`` (both included), also those that expired since
+        `settle`.
+        """
         return self._matches(self._chains.find(self._index.find(keys), np.maximum(low, self._settled_ms + 1), high))
 
     def _matches(self, pairs: Pairs) -> Matches:
@@ -210,9 +211,9 @@ class IntervalStore:
         return [chunk.columns for chunk in self._chunks]
 
     def references(self, matches: Matches, first: int = 0) -> Int64s:
-        """The row columns of matches: references (`kernels/gathering.py`) into `pieces`, numbered from ``first`` on.
+        """The row columns of matches, as references (`kernels/gathering.py`) into `pieces`, numbered from ``first``.
 
-        Trap: not after the store has been settled.
+        Trap: not valid after `settle`.
         """
         bases: Int64s = np.array([c.base for c in self._chunks], np.int64)
         which = np.searchsorted(bases, matches.places, "right") - 1
@@ -220,18 +221,18 @@ class IntervalStore:
         return found
 
     def columns(self, matches: Matches) -> list[Any]:
-        """The row columns of matches.  Trap: not after the store has been settled."""
+        """The row columns of matches.  Trap: not valid after `settle`."""
         if not self._chunks:
             return [pa.nulls(0, field.type) for field in self.row_schema]
         return gather_columns(self.pieces, self.references(matches))
 
     def lend(self, changes: Sequence[pa.RecordBatch]) -> None:
-        """The rows of one step as they lie in the mapped changelog: with the next step they take the place of what is here.
+        """Give the store the rows of a step in the mapped changelog; they replace its own copies at the next step.
 
         Any thread may call it.
 
         Args:
-            changes: with the columns of `change_schema`, all that one `drain_changes` gave.
+            changes: all that one `drain_changes` returned, with the columns of `change_schema`.
         """
         self._lent.append(changes)
 
@@ -350,7 +351,7 @@ class IntervalStore:
 
 @dataclass(slots=True)
 class IntervalSnapshot:
-    """An `IntervalStore` as it was; satisfies `Snapshot`.  Entries, in the order of their rows' numbers, do not change."""
+    """An `IntervalStore` as it was; a `Snapshot`.  Entries, in the order of their rows' numbers, do not change."""
 
     schema: pa.Schema
     index: FrozenIndex
@@ -383,8 +384,10 @@ class IntervalSnapshot:
 
 
 def join(stores: Sequence[IntervalStore], sides: Sequence[Arrivals]) -> tuple[Matches, Matches]:
-    """One row after the other, of two sides in the order of their places: each finds rows that the other side's store holds
-    at that moment, then its own store keeps it."""
+    """Join the rows of two sides, one after the other in the order of their places.
+
+    Each row finds the rows that the other side's store holds at that moment; then its own store keeps it.
+    """
     entries = []
     for store, own in zip(stores, sides, strict=True):
         n = len(own.rows)

@@ -1,11 +1,12 @@
-"""The store of operators: a key index, fixed columns, and rows of Arrow values.
+"""The store of most operators: a key index, fixed columns, and rows of Arrow values.
 
-A slot is where a key's state lives; it stays the key's until the key is removed.  An operator turns a batch's keys into
-slots once and reads and writes columns by slot.  Nulls in keys are values.
+A slot holds the state of a key, and stays the key's until the key is removed.  An operator turns the keys of a batch into
+slots once, and reads and writes columns by slot.  Nulls in keys are values.
 
-Slots outlive the process: changes and checkpoints say in which slot each row is.  So recovery writes columns by slot, as
-an operator does, looks no key up, and builds the index once at its end (docs/decisions/checkpoints.md).  Changes without
-slots (of versions before) are applied by key; then new changes have none either until the next whole checkpoint.
+Slots outlive the process: changes and checkpoints contain the slot of each row.  So recovery writes columns by slot, as
+an operator does, and builds the index once at its end without looking up keys (docs/decisions/checkpoints.md).  Changes
+without slots (of older versions) are applied by key; then new changes have no slots either until the next whole
+checkpoint.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from .text_column import FrozenTextColumn, Placed, TextColumn
 Bools = npt.NDArray[np.bool_]
 
 DELETED: Final = "deleted"
-"""The last column but one of change batches: the key is gone."""
+"""The last column but one of change batches: the key was removed."""
 
 SLOTS_KNOWN: Final = b"penstock.slots"
-"""In the metadata of a checkpoint whose rows lie in the slots 0, 1, 2 .., unless it has the column `SLOT`."""
+"""Metadata of a checkpoint whose rows are in the slots 0, 1, 2 .., unless it has the column `SLOT`."""
 
 _DRAINED_MAX: Final = 64
 """Steps whose changes are remembered until they are lent; of those before, memory keeps what it has."""
@@ -48,7 +49,7 @@ _FREED: Final = 2
 
 
 def distinct_schema(fields: Sequence[Any]) -> pa.Schema:
-    """A schema of fields, those whose name was there before under another one (stores go by the place of a column)."""
+    """A schema of fields in which repeated names are replaced by others (stores identify a column by its place)."""
     seen: set[str] = set()
     distinct: list[Any] = []
     for field in fields:
@@ -61,7 +62,7 @@ def distinct_schema(fields: Sequence[Any]) -> pa.Schema:
 
 
 def to_arrow(values: Any, type_: Any) -> Any:
-    """A field's values as the Arrow type it is kept in."""
+    """The values of a field as the Arrow type in which it is kept."""
     if isinstance(values, pa.Array):
         return values
     if values.dtype.hasobject:
@@ -73,7 +74,7 @@ def to_arrow(values: Any, type_: Any) -> Any:
 
 
 def from_arrow(array: Any, field: StateField) -> Any:
-    """The inverse of `to_arrow`; a number that is null, as those of a field that an older version had not, is 0."""
+    """The inverse of `to_arrow`.  A null number is 0, as in fields that an older version lacked."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if field.columnar:
@@ -92,15 +93,16 @@ def from_arrow(array: Any, field: StateField) -> Any:
 
 
 class KeyedStore:
-    """Satisfies `StateStore`.  A change batch and a checkpoint hold the key columns, the fields, and the row columns, in
-    that order; a change batch has the columns `DELETED` (bool) and `SLOT` (uint32) after them.  Its deletions come first.
+    """A `StateStore`.  A change batch and a checkpoint hold the key columns, the fields and the row columns, in that order.
+
+    A change batch has the columns `DELETED` (bool) and `SLOT` (uint32) after them, and its deletions first.
 
     Args:
         name: see `StateStore.name`.
         key_schema: the key columns.
         fields: fixed columns, read and written one by one.
         row_schema: Arrow-typed columns that are read and written together.
-        expiry: the key column (of an integer or temporal type, never null) or int64 field that `expired` asks for.
+        expiry: the key column (integer or temporal, never null) or int64 field that `expired` compares.
     """
 
     def __init__(
@@ -167,10 +169,10 @@ class KeyedStore:
         return self._index.find(keys)
 
     def insert(self, keys: Sequence[Any]) -> tuple[Int64s, Bools]:
-        """Like `slots`, but gives missing keys new slots, which hold the fields' initial values and a row of nulls.
+        """Like `slots`, with new slots for missing keys; these hold the fields' initial values and a row of nulls.
 
         Returns:
-            the slots, and where a new key occurs first in the batch.
+            the slots, and where each new key occurs first in the batch.
         """
         slots, is_new = self._index.insert(keys)
         if is_new.any():
@@ -201,7 +203,7 @@ class KeyedStore:
         return self._index.keys.read(slots)
 
     def remove(self, slots: Int64s) -> None:
-        """Forget the keys of distinct, live slots and free their state."""
+        """Remove the keys of distinct, live slots, and their state."""
         if len(slots) == 0:
             return
         self._removed.append((self.keys_of(slots), slots))
@@ -217,7 +219,7 @@ class KeyedStore:
     # State
 
     def read(self, field: str, slots: Int64s) -> Any:
-        """A field's values, a NumPy array or (`StateField.columnar`) an Arrow array; a copy."""
+        """A copy of a field's values: a NumPy array, or an Arrow array if `StateField.columnar`."""
         return self._columns[field].take(slots)
 
     def write(self, field: str, slots: Int64s, values: Any) -> None:
@@ -260,7 +262,7 @@ class KeyedStore:
     def expired(self, before: int) -> Int64s:
         """Live slots whose expiry column is below ``before``, each once.
 
-        Trap: they are handed out once; who asks must remove them.
+        Trap: each slot is returned once only, so the caller must remove it.
         """
         if self._due is None:
             raise InternalError(f"the store {self.name} does not expire")
@@ -544,7 +546,7 @@ class KeyedStore:
 
 @dataclass(slots=True)
 class StoreSnapshot:
-    """A `KeyedStore` as it was; satisfies `Snapshot`."""
+    """A `KeyedStore` as it was; a `Snapshot`."""
 
     schema: pa.Schema
     fields: tuple[StateField, ...]
@@ -563,7 +565,7 @@ class StoreSnapshot:
         return self.at(self.index.slots())
 
     def rows_and_slots(self) -> tuple[pa.Table, Int64s]:
-        """All rows and where they are, ascending."""
+        """All rows and their slots, ascending."""
         slots = self.index.slots()
         return self.at(slots), slots
 
@@ -597,16 +599,17 @@ class StoreSnapshot:
         return next((slot for slot in slots.tolist() if self.holds(slot, key)), -1)
 
     def fingerprint(self, slot: int) -> tuple[Any, ...] | None:
-        """The fields of a slot: as long as they are the same, so is its row.  None if there are row columns: these have no
-        such thing."""
+        """The fields of a slot: while they are the same, its row is the same.  None if there are row columns, which have no
+        fingerprint.
+        """
         return tuple([column.at(slot) for column in self.columns]) if self.rows is None else None
 
     def fingerprints(self, slots: Int64s) -> list[tuple[Any, ...]]:
-        """Those of several slots; there are no row columns."""
+        """The fingerprints of several slots, for stores without row columns."""
         return list(zip(*(column.take(slots).tolist() for column in self.columns), strict=True))
 
     def live_slots(self, first: int, after: int) -> Int64s:
-        """Those from ``first`` to ``after`` - 1 that hold a key."""
+        """The slots from ``first`` to ``after - 1`` that hold a key."""
         slots = np.arange(first, min(after, self.index.slot_count), dtype=np.int64)
         live: Int64s = slots[self.index.live.take(slots)]
         return live
@@ -631,4 +634,4 @@ def _one(values: Any, field: StateField) -> Any:
 
 
 _NATURAL: Final = {np.dtype(np.int64): pa.int64(), np.dtype(np.float64): pa.float64(), np.dtype(np.int32): pa.int32()}
-"""The Arrow types that arrays of these have by themselves."""
+"""The Arrow types that arrays of these Python types get by default."""

@@ -1,9 +1,9 @@
-"""Keys as the hash index takes them: machine words and byte strings.
+"""The representation of keys in the hash index: machine words and byte strings.
 
 A key column becomes words of 64 bits: one for a number, date, time or bool, two or four for a decimal.  Strings and bytes
-stay what they are in Arrow; in the store they lie in a heap of bytes.  Other types go by a canonical byte encoding, and
-their Arrow values are stored beside it.  A null is a value like any other: it is equal to null only.  NaN equals NaN,
-and -0.0 equals 0.0, at every depth (`storage/values/canonical.py`).
+stay Arrow arrays; in the store they are in a heap of bytes.  Other types have a canonical byte encoding, and their Arrow
+values are stored beside it.  A null equals only a null.  NaN equals NaN, and -0.0 equals 0.0, at every depth
+(`storage/values/canonical.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Octets = npt.NDArray[np.uint8]
 
 
 class Readable(Protocol):
-    """What a column and a frozen column have in common."""
+    """The common interface of columns and frozen columns."""
 
     def at(self, row: int) -> Any: ...
 
@@ -39,7 +39,7 @@ class Readable(Protocol):
 
 @dataclass(slots=True)
 class Texts:
-    """Byte strings by slot: a slot's has ``lengths[slot]`` bytes, from ``heap[starts[slot]]`` on."""
+    """Byte strings by slot: ``lengths[slot]`` bytes from ``heap[starts[slot]]`` on."""
 
     starts: Readable
     lengths: Readable
@@ -53,12 +53,12 @@ class KeyView:
     words: Sequence[Readable]
     texts: Sequence[Texts]
     nulls: Readable | None
-    """A bit per key column; None if nothing is null."""
+    """A bit per key column; None if there are no nulls."""
 
 
 @dataclass(slots=True)
 class Keys:
-    """A batch's keys.  ``nested`` are the Arrow columns that no words can hold."""
+    """The keys of a batch.  ``nested`` are the Arrow columns that words cannot represent."""
 
     batch: kernels.KeyBatch
     nested: list[Any]
@@ -125,7 +125,7 @@ def _text(array: Any, bit: int) -> kernels.Text:
 
 
 def encode(columns: Sequence[Any]) -> Keys:
-    """The keys of a batch: parallel Arrow arrays, one per key column."""
+    """Encode the keys of a batch (parallel Arrow arrays, one per key column)."""
     length = len(columns[0])
     words: list[Words] = []
     texts: list[kernels.Text] = []
@@ -149,7 +149,7 @@ def encode(columns: Sequence[Any]) -> Keys:
 
 
 def same_keys(view: KeyView, slots: Int64s, batch: kernels.KeyBatch, rows: Int64s) -> Bools:
-    """bool[n]: the key of each slot is that of the batch's row beside it."""
+    """bool[n]: the key of each slot equals that of the batch's row."""
     same = np.ones(len(slots), np.bool_)
     for left, right in zip(view.words, batch.words):
         same &= left.take(slots) == right.take(rows)
@@ -169,7 +169,7 @@ def same_keys(view: KeyView, slots: Int64s, batch: kernels.KeyBatch, rows: Int64
 
 
 class _TextColumn:
-    """Texts by slot: an append-only heap, compacted when more than half of it is garbage."""
+    """Texts by slot: an append-only heap that is compacted when more than half of it is garbage."""
 
     def __init__(self) -> None:
         self.starts = Column(np.int64)
@@ -179,7 +179,7 @@ class _TextColumn:
         self.garbage = 0
 
     def reserve_bytes(self, more: int) -> None:
-        """Make room in the heap; whoever holds the one before may go on reading it."""
+        """Make room in the heap.  Holders of the previous heap may go on reading it."""
         if self.used + more > len(self.heap):
             grown = np.zeros(max(self.used + more, 2 * len(self.heap)), np.uint8)
             grown[: self.used] = self.heap[: self.used]
@@ -240,7 +240,7 @@ class StoredKeys:
         return KeyView(self.words, [Texts(t.starts, t.lengths, t.heap) for t in self.texts], self.nulls)
 
     def number(self, key: int) -> Column:
-        """The words of a key column that is one word wide (a number or an instant)."""
+        """The words of a key column that takes one word (a number or an instant)."""
         before = [t for t in self._types[:key] if not (_is_text(t) or _is_nested(t))]
         return self.words[sum(t.bit_width // 64 if pa.types.is_decimal(t) else 1 for t in before)]
 
@@ -256,24 +256,24 @@ class StoredKeys:
             self.nested.reserve(slots)
 
     def prepare(self, keys: Keys) -> None:
-        """Have a column for nulls, if some of these keys are null.  (Snapshots taken before hold none: they need none.)"""
+        """Add a column for nulls if some of these keys are null.  Snapshots taken before have none and need none."""
         if keys.batch.nulls is not None and self.nulls is None:
             self.nulls = Column(np.uint64, 0, len((self.words + [t.starts for t in self.texts])[0]))
 
     def overwrite(self, slots: Int64s) -> None:
-        """Slots that snapshots may hold are about to get other keys."""
+        """Prepare slots that snapshots may hold for other keys."""
         columns = [*self.words, *(c for t in self.texts for c in (t.starts, t.lengths))]
         for column in columns if self.nulls is None else [*columns, self.nulls]:
             column.keep(slots)
 
     def stored(self, slots: int, live: Bools) -> kernels.StoredKeys:
-        """What kernels read and write; good until anything is reserved.  Trap: see `took`."""
+        """The arrays that kernels read and write, valid until anything is reserved.  Trap: see `took`."""
         texts = [kernels.StoredText(t.starts.values, t.lengths.values, t.heap, t.used) for t in self.texts]
         nulls = None if self.nulls is None else self.nulls.values
         return kernels.StoredKeys(slots, live, [w.values for w in self.words], texts, nulls)
 
     def took(self, stored: kernels.StoredKeys, keys: Keys, slots: Int64s, rows: Int64s) -> None:
-        """A kernel has entered keys of a batch's rows into slots."""
+        """Note that a kernel has put keys of a batch's rows into slots."""
         for number, text in enumerate(self.texts):
             text.used = stored.used(number)
         if self.nested is not None and len(slots):
@@ -286,7 +286,7 @@ class StoredKeys:
             text.reserve_bytes(int(given.offsets[-1]) - int(given.offsets[0]))
 
     def drop(self, slots: Int64s) -> None:
-        """Free what slots hold; they must not be compared until they are put again."""
+        """Free the keys of slots.  Trap: do not compare these slots until they hold keys again."""
         for text in self.texts:
             text.drop(slots)
         if self.nested is not None:

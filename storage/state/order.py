@@ -1,4 +1,4 @@
-"""The order in which Kafka Streams' stores iterate: that of the serialised keys."""
+"""The iteration order of Kafka Streams' stores: that of the serialised keys."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .columns import Int64s
 
 
 def key_ranks(columns: Sequence[Any]) -> list[Int64s]:
-    """For each key column, numbers that sort as its bytes do in the KAFKA format.
+    """For each key column, numbers that sort as the column's bytes do in the KAFKA format.
 
-    Integers and doubles are big-endian there, so negative ones come last; texts sort by their bytes.  Keys of types that
-    the KAFKA format does not have sort by their values' Python text.
+    Integers and doubles are big-endian there, so negative ones come last.  Texts sort by their bytes.  Keys of types that
+    the KAFKA format lacks sort by the Python text of their values.
     """
     ranks: list[Int64s] = []
     for column in columns:

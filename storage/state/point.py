@@ -1,4 +1,4 @@
-"""One key, looked up and read without the fixed costs of columns."""
+"""Looks up and reads a single key without the fixed costs of columns."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _WORD: Final = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A key as the index compares it: words of fixed width, and texts (see `keys.encode`)."""
+    """A key as the index compares it: words and texts (see `keys.encode`)."""
 
     words: tuple[int, ...]
     texts: tuple[bytes, ...]
     text_bits: tuple[int, ...]
 
     def batch(self) -> kernels.KeyBatch:
-        """As a batch of one row."""
+        """The key as a batch of one row."""
         words = [np.array([word], np.uint64) for word in self.words]
         texts = [
             kernels.Text(np.array([0, len(data)], np.int32), np.frombuffer(data, np.uint8), bit)
@@ -33,7 +33,10 @@ class Point:
 
 
 def point(types: Sequence[Any], values: Sequence[Any]) -> Point | None:
-    """The key of Python values; None if one of the types is not a whole number or a text, or a value not of its type."""
+    """The key with these Python values.
+
+    None if a type is neither an integer nor a text, a value does not have its type, or a text is not ASCII.
+    """
     words: list[int] = []
     texts: list[bytes] = []
     bits: list[int] = []

@@ -1,8 +1,8 @@
-"""A keyed store whose rows refer to keys of another table, and that finds the rows referring to a key.
+"""A keyed store whose rows refer to keys of another table; it finds the rows that refer to a key.
 
-The references are sorted runs of (number of the referred key, slot), merged like the other stores' runs.  Entries are not
-removed when a row changes: what is found is checked against the row's reference of now, and merging drops the rest.
-Nothing of this is in changes or checkpoints; it follows from the rows.
+The references are sorted runs of (number of the referred key, slot), merged like the runs of other stores.  Entries are
+not removed when a row changes: what is found is checked against the row's present reference, and merging drops stale
+entries. Changes and checkpoints contain no references, since they follow from the rows.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _SLOT: Final = (1 << _SLOT_BITS) - 1
 
 
 class ReferencingStore(KeyedStore):
-    """Satisfies `StateStore`.
+    """A `StateStore`.
 
     Args:
         name, key_schema, fields, row_schema: as for `KeyedStore`.
-        reference_count: how many of the row columns, the last ones, are the reference.  A reference whose columns are all
+        reference_count: so many of the row columns, the last ones, are the reference.  A reference whose columns are all
             null refers to nothing.
     """
 

@@ -1,8 +1,8 @@
 """Rows of any Arrow types by slot: append-only Arrow chunks, and the row number of each slot.
 
-A write appends; the row it replaces becomes garbage.  Neighbouring chunks of like size are merged (garbage left behind),
-so that there are about log2(rows) of them, and all are when more than half of the rows are garbage.  Chunks are
-immutable, so freezing keeps references only.
+A write appends; the replaced row becomes garbage.  Neighbouring chunks of similar size are merged without their garbage,
+so there are about log2(rows) chunks; all are merged when more than half of the rows are garbage.  Chunks are immutable,
+so freezing only keeps references.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHUNK_BYTES_MAX: Final = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Rows numbered base..base+len(slots)-1, and the slot that each was written for."""
+    """The rows numbered ``base`` to ``base + len(slots) - 1``, and the slot for which each was written."""
 
     base: int
     columns: tuple[Any, ...]
@@ -36,7 +36,7 @@ def _chunk(base: int, columns: Sequence[Any], slots: Int64s) -> _Chunk:
 
 
 class Chunk(Protocol):
-    """Rows numbered from ``base`` on."""
+    """The rows numbered from ``base`` on."""
 
     @property
     def base(self) -> int: ...
@@ -46,7 +46,7 @@ class Chunk(Protocol):
 
 
 def gather(chunks: Sequence[Chunk], schema: pa.Schema, rows: Int64s) -> list[Any]:
-    """The rows of the given numbers, out of chunks with ascending bases; null where the number is -1."""
+    """The rows with the given numbers, from chunks with ascending bases; null where the number is -1."""
     if not chunks:
         return [pa.nulls(len(rows), f.type) for f in schema]
     bases = np.array([c.base for c in chunks], np.int64)
@@ -59,7 +59,7 @@ def gather(chunks: Sequence[Chunk], schema: pa.Schema, rows: Int64s) -> list[Any
 
 
 class RowStorage:
-    """See the module's text.  Slots are reserved by the store that owns it."""
+    """Rows by slot.  The store that owns it reserves the slots."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
@@ -144,7 +144,7 @@ class RowStorage:
 
 
 def wasteful(array: Any) -> bool:
-    """Whether an array keeps much more memory alive than it needs."""
+    """Whether an array keeps much more memory alive than its values need."""
     return bool(array.get_total_buffer_size() > 2 * array.nbytes + 4096)
 
 

@@ -13,7 +13,7 @@ from .store import Capture
 
 
 class ScalarStore:
-    """Satisfies `StateStore`.  Changes and checkpoints are one row with a column per name.
+    """A `StateStore` of named int64 numbers.  Changes and checkpoints are one row with a column per name.
 
     Args:
         name: see `StateStore.name`.
@@ -39,7 +39,7 @@ class ScalarStore:
 
     @property
     def stream_time(self) -> int | None:
-        """The stream time (ms) that an operator keeps here; None if it keeps none, or has seen no row."""
+        """The operator's stream time (ms); None if it keeps none or has seen no row."""
         name = next((name for name in self._values if name.lower() == "stream_time"), None)
         found = NEVER if name is None else self._values[name]
         return None if found == NEVER else found

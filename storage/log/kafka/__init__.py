@@ -1,1 +1,1 @@
-"""A log that lives in Kafka: see `kafka_log`."""
+"""A log in Kafka, see `kafka_log`."""

@@ -20,10 +20,10 @@ Place = tuple[str, int]
 
 
 class Ends:
-    """Asks for offsets, and knows what this process has committed.  Thread-safe.
+    """Asks brokers for offsets, and knows what this process has committed.  Thread-safe.
 
-    A commit is durable a moment before its records can be read: until the brokers have marked its end in each partition.  So
-    that nobody misses what he has written himself, ends are not told before they are beyond that (`committed`).
+    A commit is durable a moment before its records can be read, until the brokers have marked its end in each partition.
+    So that a process never misses its own writes, ends are not reported before they are beyond its commits (`committed`).
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -32,17 +32,17 @@ class Ends:
         self._floors: dict[Place, int] = {}
 
     def committed(self, ends: Mapping[Place, int]) -> None:
-        """This process has committed records up to (not including) these offsets."""
+        """Note that this process has committed records up to (not including) these offsets."""
         with self._guard:
             for place, end in ends.items():
                 self._floors[place] = max(end, self._floors.get(place, 0))
 
     def floor(self, place: Place) -> int:
-        """The end that this process knows of by its own commits."""
+        """The end that this process's own commits have reached."""
         return self._floors.get(place, 0)
 
     def forget(self, topic: str) -> None:
-        """A topic is deleted: what is known of it is not true of another one of the same name."""
+        """Forget a deleted topic; another one of the same name starts anew."""
         with self._guard:
             for place in [p for p in self._floors if p[0] == topic]:
                 del self._floors[place]
@@ -90,7 +90,7 @@ class Ends:
         return self._ask(list(places), OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def for_time(self, place: Place, timestamp_ms: int) -> int | None:
-        """The first offset with a timestamp from then on; None if there is none.  Raises: StorageError."""
+        """The first offset whose timestamp is not before a time; None if there is none.  Raises: StorageError."""
         found = self._ask([place], OffsetSpec.for_timestamp(max(0, timestamp_ms)))[place]
         return None if found < 0 else found
 

@@ -1,4 +1,4 @@
-"""What Kafka's client reports, in the words of whoever runs the machines: what is wrong, and what to do about it."""
+"""Translates the errors of Kafka's client for whoever runs the machines: what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ....errors import LogUnavailableError, PartitionsLostError, StorageError
 __all__ = ["FENCED", "GENERATION_OVER", "RETRIED", "error_of", "fault", "is_absence", "is_passing"]
 
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-"""Another producer with the same transactional id has begun since."""
+"""Errors: another producer with the same transactional id has started since."""
 GENERATION_OVER = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -20,7 +20,7 @@ GENERATION_OVER = frozenset(
         KafkaError.REBALANCE_IN_PROGRESS,
     }
 )
-"""The group has given this member's partitions to others since."""
+"""Errors: the group has given this member's partitions to others."""
 
 _ABSENT = frozenset(
     {
@@ -54,7 +54,7 @@ RETRIED = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
-"""Kafka will soon have an answer."""
+"""Errors after which Kafka will soon have an answer."""
 _LOGIN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
 _FORBIDDEN = frozenset(
     {
@@ -80,13 +80,13 @@ def error_of(failure: BaseException) -> Any:
 
 
 def is_absence(failure: BaseException) -> bool:
-    """Whether a failure is that nobody answers."""
+    """Whether an error means that no broker answers."""
     error = error_of(failure)
     return isinstance(failure, TimeoutError) if error is None else error.code() in _ABSENT
 
 
 def is_passing(failure: BaseException) -> bool:
-    """Whether a transaction that failed may well succeed with another producer, and soon."""
+    """Whether a failed transaction may soon succeed with another producer."""
     error = error_of(failure)
     if error is None:
         return False
@@ -97,12 +97,12 @@ def is_passing(failure: BaseException) -> bool:
 
 
 def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageError:
-    """What a failure is to those who run Penstock.
+    """The error to raise for a failure.
 
     Args:
         failure: an exception or a `KafkaError`.
         doing: what was tried, to follow "cannot".
-        last: what the client reported last about its connections: why nobody answers.
+        last: the client's last report about its connections: why nobody answers.
     """
     error = failure if isinstance(failure, KafkaError) else error_of(failure)
     code = None if error is None else error.code()

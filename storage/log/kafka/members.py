@@ -17,10 +17,11 @@ __all__ = ["Members"]
 
 
 class Members:
-    """Thread-safe.
+    """Positions of consumer groups in Kafka.  Thread-safe.
 
-    A group that this process is a member of (`become`) is committed for in its name and generation, so that Kafka refuses
-    what comes from a process whose partitions have gone to another one.  Any other is committed for as by a lone reader.
+    For a group that this process is a member of (`become`), positions are committed with its member id and generation, so
+    Kafka refuses commits of a process whose partitions have gone to another one.  For other groups they are committed
+    without a member.
     """
 
     def __init__(self, connection: Connection, names: Names) -> None:
@@ -32,17 +33,17 @@ class Members:
         self._readers = GroupReaders(connection)
 
     def become(self, group: str, metadata: Any) -> None:
-        """This process is a member of a group, of the generation that the metadata tells."""
+        """Note that this process is a member of a group, in the generation of the metadata."""
         with self._guard:
             self._joined[group] = metadata
 
     def leave(self, group: str) -> None:
-        """It is no more."""
+        """Note that it is no longer a member."""
         with self._guard:
             self._joined.pop(group, None)
 
     def metadata(self, group: str) -> Any:
-        """In whose name positions are committed with a transaction."""
+        """The metadata with which positions are committed in a transaction."""
         with self._guard:
             joined = self._joined.get(group)
         if joined is not None:
@@ -63,7 +64,7 @@ class Members:
         return self._readers.committed(self._names.group(group), places)
 
     def owners(self, group: str) -> dict[tuple[str, int], str]:
-        """Which member of a group has each partition, by its client's name.  Raises: StorageError."""
+        """The member of a group that has each partition, by its client's name.  Raises: StorageError."""
         found: dict[tuple[str, int], str] = {}
         for member in members_of(self._connection, self._names.group(group)):
             for name, partition in member.places:
@@ -98,5 +99,5 @@ class Members:
         self._connection.call(f"delete the group {group!r}", ask)
 
     def close(self) -> None:
-        """Let go of the clients."""
+        """Close the clients."""
         self._readers.close()

@@ -14,7 +14,7 @@ __all__ = ["Producers", "Slot"]
 
 
 class Slot:
-    """A name for transactions, and the producer that has it now."""
+    """A transactional id, and the producer that has it now."""
 
     def __init__(self, connection: Connection, name: str, number: int) -> None:
         self.number = number
@@ -23,10 +23,10 @@ class Slot:
         self._name = name
 
     def renew(self, seconds: float | None = None) -> None:
-        """Have another producer of this name: what the one before has begun is over then, committed or not.
+        """Make another producer with this id.  The transaction of the previous one is over then, committed or not.
 
         Args:
-            seconds: for so long it is tried; by default `KafkaSettings.timeout_s`.
+            seconds: how long to try; by default `KafkaSettings.timeout_s`.
 
         Raises:
             StorageError: no broker answers.
@@ -36,10 +36,10 @@ class Slot:
 
 
 class Producers:
-    """Thread-safe.
+    """The producers of this process.  Thread-safe.
 
-    Each has a transactional id that a process of this name had before, too: when a process comes back, what it had left open
-    is aborted as soon as it begins.
+    Each has a transactional id that an earlier process of this name also had, so that what that one left open is aborted
+    as soon as this one begins.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -56,7 +56,7 @@ class Producers:
 
     @contextmanager
     def one(self) -> Iterator[Slot]:
-        """A producer of nobody else's meanwhile.  One whose use failed is not used again.
+        """A producer for the caller alone.  One that failed is not used again.
 
         Raises:
             StorageError: the log is closed, or no broker answers.
@@ -89,7 +89,7 @@ class Producers:
         return self._connection.producer(f"penstock-{self._connection.settings.service_id}-only-{name}")
 
     def close(self) -> None:
-        """Let go of all of them."""
+        """Close all producers."""
         with self._guard:
             self._closed = True
             idle, self._idle = self._idle, []

@@ -1,4 +1,4 @@
-"""One attempt at a transaction of Kafka's: its records, its end, and what is known of it when it fails."""
+"""One attempt at a Kafka transaction: its records, its end, and what is known about it after a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OFFSETS_S = 5.0
 
 
 class Delivered:
-    """Is told of each message what became of it."""
+    """Collects the delivery report of each message."""
 
     def __init__(self) -> None:
         self.starts: dict[Place, int] = {}
@@ -131,7 +131,7 @@ def send_offsets(producer: Any, places: list[Any], metadata: Any, log: Parts) ->
 
 
 class UndecidedError(Exception):
-    """The brokers were asked to commit, and gave no answer: it is not known whether it happened."""
+    """The brokers were asked to commit and gave no answer: the outcome is unknown."""
 
     def __init__(self, delivered: Delivered) -> None:
         super().__init__()
@@ -164,8 +164,9 @@ def end(producer: Any, delivered: Delivered, log: Parts) -> None:
 
 
 def abort(producer: Any, failure: BaseException, log: Parts) -> None:
-    """Nothing of it happens: also where the brokers do not answer now, they abort it themselves before long, or as soon as
-    another producer of its name begins."""
+    """Abort the transaction.  If the brokers do not answer, they abort it themselves after its timeout, or when another
+    producer with its id begins.
+    """
     error = error_of(failure)
     try:
         producer.purge()

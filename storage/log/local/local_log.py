@@ -56,7 +56,7 @@ __all__ = ["LocalLog"]
 _CAPABILITIES = LogCapabilities(total_order=True, typed_values=True, joint_epochs=True, stable_records=True)
 _NUMBERS = {"capabilities", "measures", "foreign", "check_process", "epoch", "arrival_end", "next_turn"}
 _QUICK = {"topics", "config", "topic_id", "topic", *_NUMBERS}
-"""What takes no lock (or one of C's, for nothing but a number)."""
+"""Methods that take no lock (or one in C, for a number only)."""
 
 
 @interrupts.doors(but=_QUICK)
@@ -259,7 +259,7 @@ class LocalLog:
         """See `protocol.Log.settle`."""
 
     def next_turn(self, topic: str, count: int) -> int:
-        """Whose turn it is among a topic's partitions to get the first of ``count`` records without a key."""
+        """The partition that gets the first of ``count`` records without a key, round robin."""
         with self._turns_guard:
             turn = self._turns.get(topic, 0)
             self._turns[topic] = turn + count
@@ -407,7 +407,7 @@ class LocalLog:
 
     @property
     def arrival_end(self) -> int:
-        """The arrival that the next record will get."""
+        """The arrival of the next record."""
         return self._state.arrival_end
 
     def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
@@ -446,7 +446,7 @@ class LocalLog:
 
     @property
     def appended_bytes(self) -> int:
-        """What transactions have appended since the log was opened."""
+        """The bytes appended since the log was opened."""
         return self.committer.appended_bytes
 
     def maintain(self, now_ms: int | None = None) -> None:

@@ -1,6 +1,6 @@
-"""What of the log can be seen: its manifest, its open topics, its newest commit, and who waits for the next one.
+"""The visible state of the log: its manifest, open topics, newest commit, and who waits for the next one.
 
-Commits change it in one instant (`LogState.publish`); whoever reads finds all of a commit or nothing.
+A commit changes it in one instant (`LogState.publish`), so readers see all of a commit or nothing of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["LogState", "Topic"]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic that is open."""
+    """An open topic."""
 
     id: int
     config: TopicConfig
@@ -30,7 +30,7 @@ class Topic:
 
 
 class LogState:
-    """Thread-safe: ``changed`` is held while the manifest changes, and by who wants to see several parts of it together."""
+    """The visible state.  Thread-safe: hold ``changed`` to change the manifest, or to see several parts of it together."""
 
     def __init__(self, files: Files, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -130,7 +130,7 @@ class LogState:
             self.changed.notify_all()
 
     def close(self) -> None:
-        """Nothing will change any more."""
+        """Mark the state as final."""
         with self.changed:
             self.closed = True
             self.changed.notify_all()

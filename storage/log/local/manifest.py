@@ -1,7 +1,8 @@
-"""What the log knows about itself: topics, segments, ends, groups, producers.  And the journal entries that change it.
+"""The state that the log keeps of itself (topics, segments, ends, groups, producers), and the journal entries that change
+it.
 
-The whole of it is `Manifest`, and `Manifest.apply` is the one function that changes it, when an entry becomes visible and
-again when the journal is replayed: recovery cannot differ from what happened.
+`Manifest` is all of it.  `Manifest.apply` is the only function that changes it, both when an entry becomes visible and
+when the journal is replayed, so recovery cannot differ from what happened.
 """
 
 from __future__ import annotations
@@ -110,8 +111,7 @@ class Appended(msgspec.Struct, array_like=True):
 
 
 class Produced(msgspec.Struct, array_like=True):
-    """Who made a commit: its records in a partition have numbers of this producer's from ``first`` to ``last`` on, at
-    ``offset``."""
+    """The producer of a commit: its records in a partition have the numbers ``first`` to ``last``, from ``offset`` on."""
 
     producer: str
     batches: list[tuple[str, int, int, int, int]]
@@ -146,7 +146,7 @@ class TopicDeleted(msgspec.Struct, tag="topic_deleted"):
 
 
 class GroupDeleted(msgspec.Struct, tag="group_deleted"):
-    """A consumer group is forgotten."""
+    """A consumer group was deleted."""
 
     group: str
 
@@ -200,7 +200,7 @@ class Manifest(msgspec.Struct, tag="manifest"):
     """By group."""
 
     def apply(self, entry: Entry) -> None:
-        """Let ``entry`` have happened."""
+        """Apply an entry."""
         match entry:
             case Committed():
                 self._commit(entry)

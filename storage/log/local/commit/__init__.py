@@ -1,1 +1,1 @@
-"""How a transaction becomes durable: staged, appended, synced, recorded in the journal; and how it is recovered."""
+"""How a transaction becomes durable (encoded, appended, synced, recorded in the journal), and how that is recovered."""

@@ -26,28 +26,30 @@ __all__ = ["AppendPlan", "Pending"]
 
 @dataclass(slots=True)
 class Pending:
-    """An entry that the journal does not have yet, and the bytes it stands for (in the order of ``appended``)."""
+    """An entry that is not in the journal yet, with the bytes that it stands for (in the order of ``appended``)."""
 
     entry: Entry
     writes: list[tuple[Segment, int, list[Any]]] = field(default_factory=list)
-    """Segment, bytes, and these bytes: none if they are too many to be embedded (holding them would only take memory)."""
+    """Segment, number of bytes, and the bytes (empty if they are too many to be embedded; holding them would only take
+    memory).
+    """
 
 
 @dataclass(slots=True)
 class Run:
-    """Transactions of a group, one behind the other, that share a commit record: all of them happen, or none."""
+    """Consecutive transactions of a group that share a commit record: all of them happen, or none."""
 
     entry: Committed
     first_arrival: int
     parts: dict[tuple[str, int], list[tuple[PartitionBatch, int]]] = field(default_factory=dict)
-    """What they append by topic and partition, and which of the run's records is the first of that transaction."""
+    """What each transaction appends, by topic and partition, with the number of its first record in the run."""
 
 
 class AppendPlan:
-    """Where a group's frames go.  Nothing outside changes until the group is through.
+    """The places of a group's frames.  Nothing outside of the plan changes until the group has been committed.
 
     Args:
-        end: what it goes behind; `extend` puts it there.
+        end: the end of the log; `extend` moves it behind the plan.
     """
 
     def __init__(self, end: LogEnd, state: LogState, settings: LogSettings) -> None:
@@ -69,11 +71,11 @@ class AppendPlan:
 
     @property
     def fresh_directories(self) -> list[str]:
-        """Those that get segments."""
+        """Directories that get new segments."""
         return [tail.partition.directory for tail in self.tails.values() if tail.fresh]
 
     def extend(self) -> None:
-        """What comes next goes behind this."""
+        """Move the end of the log behind this plan."""
         end = self._end
         end.epoch, end.arrival = self._epoch, self._arrival
         end.tails.update(self.tails)

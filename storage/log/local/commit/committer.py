@@ -54,14 +54,14 @@ from .log_end import LogEnd
 __all__ = ["Committer"]
 
 _BYTES_WRITTEN_BY_TWO_MIN = 1 << 20
-"""Bytes of a commit from which it pays to write to its files at the same time."""
+"""From so many bytes of a commit, two threads write to its files at the same time."""
 _CHUNKS_WRITTEN_APART_MAX = 8
 _CHUNK_BYTES_JOINED_MAX = 4096
-"""More and smaller pieces than these are quicker copied together than handed to the kernel one by one (0.4 us each)."""
+"""Smaller pieces are joined before they are written, since each costs 0.4 us in the kernel."""
 
 
 class _Step3(NamedTuple):
-    """What is synced before the journal says that it counts."""
+    """What must be synced before the journal records the commit."""
 
     segments: set[Segment]
     directories: set[str]
@@ -148,8 +148,8 @@ class Committer:
         """Take transactions through the steps, alone or in a group.
 
         Args:
-            transactions: with each whether it shall be durable.
-            outcomes: gets what became of each, in their order; None after an interruption: it did not happen.
+            transactions: each with whether it must be durable.
+            outcomes: gets the outcome of each, in order; None after an interruption: it did not happen.
         """
         waiters = [_Waiter(contents, durable) for contents, durable in transactions]
         try:
@@ -159,12 +159,12 @@ class Committer:
 
     @property
     def appended_bytes(self) -> int:
-        """What transactions have appended since the log was opened."""
+        """The bytes appended since the log was opened."""
         return self._bytes_taken_in
 
     @property
     def waiting(self) -> int:
-        """Callers whose transactions nobody has begun with."""
+        """How many callers wait whose transactions nobody has begun."""
         return self._combiner.waiting
 
     def _lead(self, group: list[_Waiter]) -> None:
@@ -270,10 +270,10 @@ class Committer:
     # ------------------------------------------------------------------------------------------- large transactions
 
     def begin(self, contents: Contents, after: InFlight | None = None) -> InFlight:
-        """Steps 1 and 2 for a transaction that shall be durable; others may be on their way.
+        """Steps 1 and 2 for a durable transaction; others may be in flight.
 
         Args:
-            after: without this one it shall not happen.
+            after: this transaction may happen only if that one does.
 
         Raises:
             ClientError, StorageError: it does not happen.
@@ -311,9 +311,9 @@ class Committer:
                 return begun
 
     def complete(self, begun: InFlight) -> Outcome:
-        """Steps 3 to 5 for a transaction and all that have come so far, unless somebody else has done it.
+        """Steps 3 to 5 for a transaction and all others in flight, unless another thread has done that.
 
-        An interruption waits until it is known what became of the transaction.
+        An interruption waits until the outcome is known.
         """
         interruption: BaseException | None = None
         while begun.outcome is None:
@@ -386,8 +386,10 @@ class Committer:
     # ------------------------------------------------------------------------------------------- topics and segments
 
     def record(self, entry: Entry, *, durable: bool = True) -> None:
-        """Journal something other than a transaction and let it be seen; not ``durable``: it is when what comes next is.
-        Called under ``write_lock``.
+        """Journal an entry other than a transaction, and make it visible.  Without ``durable`` the next sync makes it
+        durable.
+
+        The caller holds ``write_lock``.
 
         Raises:
             StorageError: it did not happen.
@@ -407,18 +409,18 @@ class Committer:
         self._publish([entry])
 
     def begun(self, directories: Iterable[str]) -> None:
-        """They have new names, which need a sync before what is in them counts."""
+        """Note new file names, which must be synced before the content of these files counts."""
         with self._guard:
             self._new_names.update(directories)
 
     def forget(self, topic: str) -> None:
-        """The files of a topic go, and its directory: they need no sync any more."""
+        """Note that the files and the directory of a topic are removed, so they need no sync."""
         with self._guard:
             self._dirty = {s for s in self._dirty if not s.path.startswith(topic + "/")}
             self._new_names = {d for d in self._new_names if not f"{d}/".startswith(topic + "/")}
 
     def forget_segments(self, segments: set[Segment]) -> None:
-        """These segments' files go."""
+        """Note that these segments' files are removed."""
         self._dirty -= segments
 
     # ---------------------------------------------------------------------------------------------------- steps 3, 4
@@ -435,10 +437,10 @@ class Committer:
                 self._flush()
 
     def flush_beside(self) -> None:
-        """The same, but others go on to commit meanwhile: nothing is locked while the disk works.
+        """Like `flush`, without holding a lock during the sync, so that other commits go on.
 
         Raises:
-            StorageError: they are visible, but not durable.
+            StorageError: the commits are visible, but not durable.
         """
         with self.write_lock:
             if not self._unflushed:
@@ -620,7 +622,7 @@ class Committer:
             discard(self._files, journal_path(old.number))
 
     def close(self) -> None:
-        """Make everything durable and give up the journal."""
+        """Make everything durable and close the journal."""
         with self.write_lock:
             try:
                 if self._failure is None:

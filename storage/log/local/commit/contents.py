@@ -1,4 +1,6 @@
-"""What a transaction asks for: batches of records by partition, positions, numbers.  What a commit is planned from."""
+"""The contents of a transaction: batches of records by partition, positions, sequence numbers.  Commits are planned from
+them.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,14 @@ __all__ = ["Contents", "PartitionBatch", "join"]
 
 _JOINED_ROWS_MAX = 64
 _JOINED_BYTES_MAX = 16 * 1024
-"""What a transaction has at most in a partition to share a frame with those that are committed along with it: encoding few
-rows takes as long as encoding one, and that is the time that commits of one row are made of."""
+"""Up to so many bytes in a partition, a transaction shares a frame with others.  Encoding a few rows takes as long as
+encoding one, and that is most of the time of a commit of one row.
+"""
 
 
 @dataclass(slots=True)
 class PartitionBatch:
-    """What goes to one partition, as frames for one value type."""
+    """The records for one partition, as frames for one value type."""
 
     topic: str
     topic_id: int
@@ -35,14 +38,14 @@ class PartitionBatch:
 
     @property
     def small(self) -> bool:
-        """Whether it may share a frame with what others append to the partition."""
+        """Whether it may share a frame with the records of other transactions."""
         values = self.records.values
         return len(values) <= _JOINED_ROWS_MAX and (
             values.get_total_buffer_size() <= _JOINED_BYTES_MAX or values.nbytes <= _JOINED_BYTES_MAX  # (a slice's own part)
         )
 
     def widen(self, value_type: Any) -> None:
-        """Add null fields if the topic's type has grown meanwhile; the frames are then to be made again."""
+        """Add null fields if the topic's type has grown meanwhile; the frames must then be encoded again."""
         if value_type == self.value_type:
             return
         values = widen(self.records.values, value_type)
@@ -51,17 +54,16 @@ class PartitionBatch:
         self.frames = []
 
     def encode(self) -> None:
-        """Make the frames, unless they are there."""
+        """Encode the frames, unless that was done."""
         if not self.frames:
             self.frames = encode_frames(self.records, self.arrivals, self.value_type, compression=self.compression)
 
 
 def join(parts: Sequence[tuple[PartitionBatch, int]]) -> list[PreparedFrame]:
-    """Frames of what several transactions append to one partition.
+    """Frames with the records of several transactions for one partition.
 
     Args:
-        parts: of equal types and compression; with each the place of its transaction's first record among the records of
-            all of them.
+        parts: with equal types and compression; each with the number of its transaction's first record among all records.
     """
     records = concat_records([part.records for part, _ in parts])
     arrivals = np.concatenate([part.arrivals + first for part, first in parts])
@@ -71,13 +73,13 @@ def join(parts: Sequence[tuple[PartitionBatch, int]]) -> list[PreparedFrame]:
 
 @dataclass(slots=True, eq=False)
 class Contents:
-    """A transaction that nothing is added to any more.
+    """A transaction to which nothing is added any more.
 
     Attributes:
-        batches: what it appends, at most one to a partition.
-        rows: in all of them.
-        producer: id, epoch, and which number the first record in a partition must get.
-        joins: whether it may share a commit record, and frames, with its neighbours in a group: those are yet to be made.
+        batches: what it appends, at most one per partition.
+        rows: in all batches.
+        producer: id, epoch, and the number that its first record in a partition must get.
+        joins: it may share a commit record and frames with its neighbours in a group; its frames are not encoded yet.
         metadata: of groups, see `protocol.Transaction.set_metadata`.
     """
 
@@ -91,5 +93,5 @@ class Contents:
 
     @property
     def bytes(self) -> int:
-        """Of the frames that are made already."""
+        """The bytes of the frames that are encoded."""
         return sum(frame.size for batch in self.batches for frame in batch.frames)

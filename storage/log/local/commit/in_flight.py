@@ -35,8 +35,7 @@ class WriteLock:
     """Guards topics, segments and the end of the log.  Reentrant.
 
     While a thread holds it, no commit is in flight: all earlier ones have happened or were given up.  `appending` is a
-    weaker
-    lock, for appends.
+    weaker lock, for appends.
 
     Args:
         complete: completes the commits in flight; called with the lock held.

@@ -58,7 +58,7 @@ _MAGIC_BYTES = struct.pack("<I", _MAGIC)
 _TRAILER_MAGIC = 0x4D4E4550
 _TRAILER_MAGIC_BYTES = struct.pack("<I", _TRAILER_MAGIC)
 _GROW_MIN = 256 * 1024
-"""Bytes that a journal has at least, from its start on."""
+"""The smallest size of a journal file."""
 _GROW_MAX = 4 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
@@ -74,7 +74,7 @@ def newest_journal(files: Files) -> int | None:
     """The number of the journal that counts; None in a new database.
 
     Raises:
-        StorageError: a journal has a name that none can have.
+        StorageError: a journal has an impossible name.
     """
     numbers = []
     for name in files.list(JOURNALS):
@@ -93,7 +93,7 @@ def newest_journal(files: Files) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """A record as it stands in the file; ``length`` is that of its payload."""
+    """A record at its place in the file; ``length`` is that of its payload."""
 
     position: int
     length: int
@@ -102,7 +102,7 @@ class JournalRecord:
 
 
 def read_records(data: memoryview) -> list[JournalRecord]:
-    """The whole records of a journal's bytes, up to the first that is not; damage is for `Journal.load` to report."""
+    """The whole records of a journal up to the first one that is not whole.  `Journal.load` reports damage."""
     records: list[JournalRecord] = []
     position, previous = _FILE.size, 0
     while (found := _record_at(data, position)) is not None and found[1] == previous:
@@ -117,7 +117,7 @@ def read_records(data: memoryview) -> list[JournalRecord]:
 
 
 def stray_entries(data: memoryview) -> list[tuple[int, Entry]]:
-    """Every whole entry in a journal's bytes with its place, wherever that is: also those that are not in the chain."""
+    """Every whole entry anywhere in a journal's bytes, also outside of the chain, with its place."""
     found: list[tuple[int, Entry]] = []
     raw = bytes(data)
     place = raw.find(_MAGIC_BYTES, _FILE.size)
@@ -173,7 +173,10 @@ class Journal:
 
     @classmethod
     def load(cls, files: Files, number: int) -> tuple[Journal, Manifest, list[Entry], int]:
-        """Read a journal: itself, the state it starts with, what happened since, and bytes cut as a torn tail.
+        """Read a journal.
+
+        Returns:
+            the journal, the state that it starts with, the entries since, and the number of bytes cut off as a torn tail.
 
         Raises:
             StorageError: it is damaged.
@@ -242,7 +245,7 @@ class Journal:
         return len(tail)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write the entries, without syncing; all or (after an error) none of them will be read.
+        """Write entries without syncing.  After an error none of them will be read.
 
         Raises:
             StorageError: the disk is full or failing.
@@ -272,10 +275,10 @@ class Journal:
         self._previous, self.end = previous, end
 
     def withdraw(self) -> None:
-        """What was written last, and not synced, is not to be read: the next record takes its place.
+        """Drop what was written last and not synced: the next record takes its place.
 
         Raises:
-            StorageError: it may be read.
+            StorageError: it may still be read.
         """
         self._previous, self.end = self._before
         self._write_trailer(closed=False)
@@ -300,19 +303,19 @@ class Journal:
             self._write_trailer(closed=False)
 
     def seal(self, *, closed: bool) -> None:
-        """The log is being closed and all of it is durable: say so, durably.
+        """Record, durably, that the log is being closed and everything is durable.
 
         Args:
-            closed: no file has bytes that are not in the journal.
+            closed: no file has bytes that the journal does not know.
 
         Raises:
-            StorageError: whether it will be known is unknown.
+            StorageError: it is unknown whether the record will be read.
         """
         self._write_trailer(closed=closed)
         self._file.sync()
 
     def reopen(self) -> None:
-        """The log is going to be written: a closed journal becomes an open one, durably.
+        """Record, durably, that a closed log is open for writing.
 
         Raises:
             StorageError: the disk is full or failing.
@@ -328,7 +331,7 @@ class Journal:
         self.closed = closed
 
     def close(self) -> None:
-        """Give up the file."""
+        """Close the file."""
         self._file.close()
 
 

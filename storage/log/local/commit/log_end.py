@@ -1,4 +1,4 @@
-"""Where the log ends, once all that is in flight has happened: what the next commit is planned behind."""
+"""The end of the log after all commits in flight: the next commit is planned behind it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ __all__ = ["LogEnd", "Tail"]
 
 @dataclass(slots=True)
 class Tail:
-    """Where the next frame of a partition goes."""
+    """The place of the next frame of a partition."""
 
     partition: Partition
     segment: Segment | None
     position: int
     placed: int
-    """The offset after the last frame that has its place."""
+    """The offset after the last frame that has a place."""
     end: int
-    """The offset after the last record that has its offset."""
+    """The offset after the last record that has an offset."""
     segment_bytes: int
     fresh: bool = False
 
 
 @dataclass(slots=True)
 class LogEnd:
-    """The manifest, and what it does not know yet, as it is in flight.
+    """The manifest, with what is still in flight.
 
     Attributes:
-        broken: some of that did not happen, so nothing that was planned behind it can.
+        broken: a commit in flight did not happen, so nothing planned behind it can happen.
     """
 
     manifest: Manifest
@@ -40,10 +40,10 @@ class LogEnd:
     tails: dict[tuple[str, int], Tail] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)
     numbers: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    """By producer, topic and partition the number of the last record."""
+    """The number of the last record by producer, topic and partition."""
     broken: bool = False
 
     @classmethod
     def after(cls, manifest: Manifest) -> LogEnd:
-        """Nothing is in flight."""
+        """The end when nothing is in flight."""
         return cls(manifest, manifest.epoch, manifest.next_arrival)

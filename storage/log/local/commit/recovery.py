@@ -27,7 +27,10 @@ __all__ = ["recover", "replay"]
 
 
 def recover(files: Files) -> tuple[Journal, Manifest]:
-    """The journal to go on with, and the state of the log, with all files in agreement.
+    """Open the journal and make all files agree with it.
+
+    Returns:
+        the journal, and the state of the log.
 
     Raises:
         StorageError: something is damaged or missing.
@@ -61,8 +64,8 @@ def replay(manifest: Manifest, entries: Iterable[Entry]) -> tuple[dict[str, list
     """Apply a journal's entries to its manifest.
 
     Returns:
-        what the entries carry for segments that were not synced (path -> positions and bytes, in order), and the
-        directories whose names they may have left volatile.
+        the bytes in the entries for segments that were not synced (path -> positions and bytes, in order), and the
+        directories whose names may not be durable.
     """
     carried: dict[str, list[tuple[int, bytes]]] = {}
     touched: set[str] = set()

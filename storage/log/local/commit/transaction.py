@@ -1,4 +1,6 @@
-"""A transaction on the log: gathers in memory, encodes what is large in its own thread, hands over to the `Committer`."""
+"""A transaction on the local log: gathers records in memory, encodes large ones in its own thread, and gives them to the
+`Committer`.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ class LocalTransaction:
 
     @property
     def rows(self) -> int:
-        """Records appended so far."""
+        """The number of records appended so far."""
         return self._rows
 
     @property
@@ -175,10 +177,10 @@ class LocalTransaction:
         return LocalCommitting(committer, InFlight(outcome, 0, 0, outcome))
 
     def prepare(self) -> Contents:
-        """Nothing is appended any more: encode what is large.
+        """Encode what is large.  Nothing is appended afterwards.
 
         Raises:
-            StorageError: a topic is gone; a record is larger than a frame can be.
+            StorageError: a topic is gone, or a record is larger than a frame can be.
         """
         self._check_open()
         self._open = False

@@ -1,4 +1,4 @@
-"""The log's one background thread: makes relaxed commits durable and runs maintenance."""
+"""The log's background thread: it makes relaxed commits durable and runs maintenance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _logger = logging.getLogger("penstock.storage.log")
 
 
 class Kept(Protocol):
-    """A log that is kept in order."""
+    """The log that the housekeeper works for."""
 
     def flush_beside(self) -> None:
         """See `Committer.flush_beside`."""
@@ -33,7 +33,9 @@ class Kept(Protocol):
 
 
 class Housekeeper:
-    """Starts with the first ``wake``: a log that is only read, or used without background work, has no thread."""
+    """The thread.  It starts at the first ``wake``: a log that is only read, or used without background work, has no
+    thread.
+    """
 
     def __init__(self, log: Kept, settings: LogSettings, clock_ms: Callable[[], int] | None) -> None:
         self._log = weakref.ref(log)  # a log that was dropped without being closed is not kept alive by its thread
@@ -45,12 +47,12 @@ class Housekeeper:
         self._appended = 0
 
     def start(self) -> None:
-        """Begin, if there is maintenance to be done by the clock."""
+        """Start the thread if there is maintenance by the clock."""
         if self._clock_ms is not None and self._settings.background:
             self._start()
 
     def wake(self) -> None:
-        """There are relaxed commits.  Called under the write lock."""
+        """Tell it that there are relaxed commits.  The caller holds the write lock."""
         if not self._settings.background:
             return
         self._woken.set()
@@ -62,7 +64,7 @@ class Housekeeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when the thread has ended."""
+        """Wait until the thread has ended."""
         self._stopped.set()
         self._woken.set()
         if self._thread is not None and self._thread is not threading.current_thread():

@@ -1,7 +1,7 @@
-"""Looking into a log's files without opening it: nothing is locked or written, and damage is shown, not met.
+"""Reads a log's files without opening it: nothing is locked or written, and damage is reported instead of raised.
 
-It works beside a process that has the database open (what the journal holds is what that process has made durable), and on
-a directory that cannot be opened any more.
+It works beside a process that has the database open (it sees what that process has made durable), and on a directory that
+is too damaged to be opened.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..segments.segment import Segment
 __all__ = ["Frame", "LogContents", "frames_of", "open_segment", "read_log"]
 
 _ATTEMPTS = 20
-"""A journal that is rolled while it is read is gone: look for the next one, so often."""
+"""How often to look for the next journal if the one being read was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class LogContents:
     """What the journal says.
 
     Attributes:
-        number: the journal's; None if there is none.
+        number: of the journal; None if there is none.
         records: its whole records.
         manifest: the log after them.
-        carried: bytes that they hold for segments, by path; see `recovery.replay`.
+        carried: bytes in the records for segments, by path; see `recovery.replay`.
         closed: the log was closed in order.
-        torn_bytes: of a write that did not become durable, behind them.
-        problem: why the journal cannot be used, if it cannot.
+        torn_bytes: behind them, of a write that did not become durable.
+        problem: why the journal cannot be used; None if it can.
     """
 
     number: int | None
@@ -49,7 +49,7 @@ class LogContents:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame's place and header; ``problem`` if its body is not what the header says."""
+    """A frame's place and header, and its ``problem`` if the body does not match the header."""
 
     position: int
     header: FrameHeader

@@ -55,9 +55,9 @@ class RateLimiter:
         self._free_at_s = time.monotonic()
 
     def spend(self, size_bytes: int) -> None:
-        """Account for bytes that are about to be read or written; sleeps until the time of those before is over.
+        """Count bytes that are about to be read or written; sleep until the time of those before is over.
 
-        What their work took counts, so that a pass that is slower than the bound does not sleep at all.
+        The time that the work takes counts, so a pass that is slower than the limit does not sleep.
 
         Raises:
             Interrupted: the log is being closed.
@@ -74,10 +74,10 @@ class RateLimiter:
 
 
 def restate(log: Maintained, partition: Partition, state: SegmentState, **changes: Any) -> None:
-    """Note something about a segment whose file stays as it is, durably; nothing if it is gone meanwhile.
+    """Record a change of a segment's state whose file stays as it is, durably; do nothing if the segment is gone.
 
     Raises:
-        StorageError: it could not be noted.
+        StorageError: it could not be recorded.
     """
     with log.committer.write_lock:
         if log.state.is_gone(partition):
@@ -93,7 +93,7 @@ def restate(log: Maintained, partition: Partition, state: SegmentState, **change
 def scan(
     segment: Segment, config: TopicConfig, limiter: RateLimiter, fields: Sequence[str] | None = None
 ) -> Iterator[FetchedRecords]:
-    """All records of a sealed segment, about as many at a time as a frame should have.
+    """All records of a sealed segment, in pieces of about a frame's size.
 
     Args:
         fields: of typed values, see `rows_of`.

@@ -1,4 +1,4 @@
-"""What maintenance works on: the parts of an open log."""
+"""`Maintained`: what maintenance uses of an open log."""
 
 from __future__ import annotations
 

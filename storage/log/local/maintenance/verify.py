@@ -1,4 +1,4 @@
-"""Every byte of a log, and every promise between its files.  Nothing is changed; see `inspect` for what it reads."""
+"""Verifies every byte of a log and the consistency of its files.  Changes nothing; `inspect` reads the files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _RESTORE = "restore the file from a backup, or run `penstock log repair`"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be.
+    """A fault.
 
     Attributes:
         message, path, offset, action: as in `StorageError`.
-        harmless: opening puts it right and no answer depends on it: what a crash leaves behind.
+        harmless: a crash leaves it behind, opening puts it right, and no answer depends on it.
     """
 
     message: str
@@ -126,7 +126,7 @@ def _segment(
 
 
 def first_problem(files: Files, log: LogContents, topic: str, number: int, state: SegmentState) -> Finding | None:
-    """What is wrong with a segment, if anything is."""
+    """The first fault of a segment; None if there is none."""
     try:
         return next((found for _, found in _segment(files, log, topic, number, state, None) if found is not None), None)
     except StorageError as error:
