@@ -101,7 +101,7 @@ foreign-kafka: setup kafka-jars
 	cp $(KAFKA_CLIENTS)/node/package.json $(KAFKA_CLIENTS)/node/package-lock.json build/kafka/npm
 	-npm --prefix build/kafka/npm ci --no-audit --no-fund --ignore-scripts
 	$(BIN)/python -m pytest tests/kafka_clients/test_java.py tests/kafka_clients/test_kill_java.py \
-	    tests/kafka_clients/test_kafkajs.py -q -rs
+	    tests/kafka_clients/test_node.py -q -rs
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py

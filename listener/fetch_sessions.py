@@ -8,16 +8,16 @@ known any more, or an epoch was missed, the client is told and begins anew with 
 from __future__ import annotations
 
 import random
+import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..storage.log.protocol import TopicPartition
 from .protocol import ErrorCode
 from .transactions import Refused
 
-__all__ = ["FetchSession", "FetchSessions"]
+__all__ = ["FetchSession", "FetchSessions", "TopicKey", "topic_key"]
 
 _SESSIONS_MAX = 1_000
 """Kafka's ``max.incremental.fetch.session.cache.slots``: beyond it the one that was used least recently is forgotten."""
@@ -26,8 +26,16 @@ _PLACES_MAX = 100_000
 _FINAL, _INITIAL = -1, 0
 """Epochs that end and begin a session."""
 
-Place = tuple[str, Any]
+TopicKey = str | uuid.UUID
+"""A topic as a request names it: by its name, or (from version 13 on) by its id."""
+Place = tuple[TopicKey, Any]
 """A topic, and what kio has of a partition in a request."""
+PartitionKey = tuple[TopicKey, int]
+
+
+def topic_key(topic: Any) -> TopicKey:
+    """Of a topic in a request."""
+    return str(topic.topic) if hasattr(topic, "topic") else topic.topic_id or uuid.UUID(int=0)
 
 
 @dataclass(slots=True)
@@ -43,14 +51,14 @@ class FetchSession:
     id: int
     owner: str | None
     epoch: int = 1
-    places: OrderedDict[TopicPartition, Any] = field(default_factory=OrderedDict)
-    told: dict[TopicPartition, tuple[int, int, int]] = field(default_factory=dict)
+    places: OrderedDict[PartitionKey, Any] = field(default_factory=OrderedDict)
+    told: dict[PartitionKey, tuple[int, int, int]] = field(default_factory=dict)
 
     def wanted(self) -> list[Place]:
         """What is to be read for the next answer."""
         return [(topic, item) for (topic, _), item in self.places.items()]
 
-    def news(self, found: Sequence[tuple[str, Any]], *, all_of_it: bool) -> list[tuple[str, Any]]:
+    def news(self, found: Sequence[Place], *, all_of_it: bool) -> list[Place]:
         """The answers that say something new; partitions with records go to the end, so that others come first next time."""
         kept = []
         for topic, answer in found:
@@ -100,7 +108,7 @@ class FetchSessions:
             raise Refused(ErrorCode.invalid_fetch_session_epoch)
         session.epoch = epoch + 1 if epoch < 2**31 - 1 else 1
         self._sessions.move_to_end(id_)
-        forgotten = [(str(t.topic), int(p)) for t in getattr(body, "forgotten_topics_data", ()) for p in t.partitions]
+        forgotten = [(topic_key(t), int(p)) for t in getattr(body, "forgotten_topics_data", ()) for p in t.partitions]
         self._forget(session, forgotten)
         self._add(session, wanted)
         return session, False
@@ -128,7 +136,7 @@ class FetchSessions:
             session.places[place] = item
             session.told.pop(place, None)
 
-    def _forget(self, session: FetchSession, places: Iterable[TopicPartition]) -> None:
+    def _forget(self, session: FetchSession, places: Iterable[PartitionKey]) -> None:
         for place in places:
             if session.places.pop(place, None) is not None:
                 self._places -= 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Literal
 from .protocol import ErrorCode
 from .transactions import Refused
 
-__all__ = ["Group", "Groups", "JoinRequest", "Joined", "Member"]
+__all__ = ["Group", "Groups", "JoinRequest", "Joined", "Member", "subscribed_topics"]
 
 State = Literal["Empty", "PreparingRebalance", "CompletingRebalance", "Stable"]
 _SESSION_MS = (1, 30 * 60 * 1000)
@@ -379,6 +380,36 @@ class Group:
             self._forget(member)
         for handle in [*self._pending.values(), *([self._deadline] if self._deadline else [])]:
             handle.cancel()
+
+
+def subscribed_topics(group: Group) -> set[str] | None:
+    """The topics that the members of a group of consumers read; None if they do not say (Kafka's rule: all of them then)."""
+    found: set[str] = set()
+    for member in group.members.values():
+        metadata = member.protocols.get(group.protocol)
+        if metadata is None:
+            return None
+        topics = _topics_of(metadata)
+        if topics is None:
+            return None
+        found |= topics
+    return found
+
+
+def _topics_of(metadata: bytes) -> set[str] | None:
+    """Of Kafka's ConsumerProtocolSubscription: a version, then the topics' names, in all its versions."""
+    try:
+        _, count = struct.unpack_from(">hi", metadata)
+        at, topics = 6, set()
+        for _ in range(count):
+            (length,) = struct.unpack_from(">h", metadata, at)
+            if length < 0 or at + 2 + length > len(metadata):
+                return None
+            topics.add(metadata[at + 2 : at + 2 + length].decode())
+            at += 2 + length
+    except (struct.error, UnicodeDecodeError):
+        return None
+    return topics
 
 
 class Groups:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import StatementError, StorageError
 from ..limits import KAFKA_REQUEST_BYTES_MAX
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["KafkaListener", "broker"]
 
+_LONG: Final = frozenset({"fetch", "join_group", "sync_group"})
+"""Requests that wait for others, up to minutes, and leave nothing half done when they are given up."""
+_LONG_S: Final = 1.0
+"""How long such a request waits before the listener begins to look whether its client is still there."""
 _IN_FLIGHT_MAX = 32
 """Requests of a connection that wait for their answers at most: then no more are read."""
 _BEFORE_LOGIN = {"api_versions", "sasl_handshake", "sasl_authenticate"}
@@ -242,20 +246,42 @@ class KafkaListener:
         sender: asyncio.Future[None],
     ) -> None:
         """Requests, one after the other; only batches of records do not wait for each other's answers."""
-        while not self._stopping and not sender.done():
-            data = await self._frame(reader, client)
-            if data is None:
-                return
-            if (wait_s := client.muted_until_s - time.monotonic()) > 0:  # over its quota
-                await asyncio.sleep(wait_s)
-            request = read_request(data)
-            if self._security.is_needed and client.principal is None and request.api not in _BEFORE_LOGIN:
-                raise MalformedRequest(f"{request.api} before logging in")
-            answer = asyncio.ensure_future(self._answer(client, request))
-            await answers.put(answer)
-            if request.api != "produce":
-                waiting: list[asyncio.Future[Any]] = [answer, sender]
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        ahead: asyncio.Task[bytes | None] | None = None
+        try:
+            while not self._stopping and not sender.done():
+                data = await (self._frame(reader, client) if ahead is None else ahead)
+                ahead = None
+                if data is None:
+                    return
+                if (wait_s := client.muted_until_s - time.monotonic()) > 0:  # over its quota
+                    await asyncio.sleep(wait_s)
+                request = read_request(data)
+                if self._security.is_needed and client.principal is None and request.api not in _BEFORE_LOGIN:
+                    raise MalformedRequest(f"{request.api} before logging in")
+                answer = asyncio.ensure_future(self._answer(client, request))
+                await answers.put(answer)
+                if request.api == "produce":
+                    continue
+                waiting: set[asyncio.Future[Any]] = {answer, sender}
+                long = request.api in _LONG
+                done, _ = await asyncio.wait(waiting, timeout=_LONG_S if long else None, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    ahead = asyncio.create_task(self._frame(reader, client))
+                    await self._answered_or_gone(answer, waiting, ahead)
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    @staticmethod
+    async def _answered_or_gone(
+        answer: asyncio.Future[Any], waiting: set[asyncio.Future[Any]], ahead: asyncio.Task[bytes | None]
+    ) -> None:
+        """Wait for the answer to a request that may take long; nobody waits for it once the client is gone."""
+        await asyncio.wait({*waiting, ahead}, return_when=asyncio.FIRST_COMPLETED)
+        if ahead.done() and not ahead.cancelled() and (ahead.exception() is not None or ahead.result() is None):
+            answer.cancel()
+        else:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
     async def _frame(self, reader: asyncio.StreamReader, client: Client) -> bytes | None:
         """The next request's bytes; None at the end."""

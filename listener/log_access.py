@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from ..errors import DataError, StatementError
+from ..errors import DataError, StatementError, StorageError
 from ..storage.formats import make_serde
 from ..storage.formats.base import SerdeOptions
 from ..storage.log.ownership import is_kafka_name, refused_write
@@ -24,6 +25,8 @@ __all__ = ["STATE_TOPIC", "LogAccess", "group_name"]
 STATE_TOPIC = "_penstock-kafka-state"
 """Producers, transactional ids and the texts of committed offsets: an internal, compacted topic."""
 
+_IDS: Final = uuid.UUID("5be0a1c8-7a5d-4f0e-9d0c-6e2f4c1b8a37")
+"""The namespace of topics' ids: they follow from a topic's name and its number in the log."""
 _FIXED_CONFIGS = {
     "message.timestamp.type": "CreateTime",
     "min.insync.replicas": "1",
@@ -43,6 +46,7 @@ class LogAccess:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.log: Log = database.log
+        self._names: dict[uuid.UUID | None, str] = {}
 
     def claim_group(self, name: str, owner: object, is_used: Callable[[], bool]) -> bool:
         """Whether a group's members may come over Kafka's protocol: see `runtime/clients/coordinator.py`."""
@@ -62,6 +66,26 @@ class LogAccess:
         """One of them; None if there is none of this name that clients may see."""
         config = self.log.config(name)
         return None if config is None or config.internal else config
+
+    def topic_id(self, name: str) -> uuid.UUID | None:
+        """A topic's id: another one when it was deleted and made again.  None if there is none of this name."""
+        if self.topic(name) is None:
+            return None
+        try:
+            number = self.log.topic_id(name)
+        except StorageError:  # deleted meanwhile
+            return None
+        return uuid.uuid5(_IDS, f"{name}/{number}")
+
+    def name_of(self, topic_id: uuid.UUID | None) -> str | None:
+        """The name of the topic that has this id now."""
+        if topic_id is None:
+            return None
+        name = self._names.get(topic_id)
+        if name is not None and self.topic_id(name) == topic_id:
+            return name
+        self._names = {self.topic_id(known): known for known in self.topics()}
+        return self._names.get(topic_id)
 
     def refused_write(self, name: str) -> str | None:
         """Why no client may make, write, change or delete a topic of this name, in one clause; None if clients may.

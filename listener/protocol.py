@@ -28,46 +28,49 @@ from .reading import Malformed, nullable_text, reader, uvarint
 __all__ = ["VERSIONS", "ErrorCode", "MalformedRequest", "Request", "name_of", "read_request", "response_bytes"]
 
 VERSIONS: Mapping[str, tuple[int, int]] = {
-    "produce": (3, 8),
-    "fetch": (4, 11),
+    "produce": (3, 11),
+    "fetch": (4, 17),
     "list_offsets": (1, 7),
-    "metadata": (0, 8),
-    "offset_commit": (2, 7),
-    "offset_fetch": (1, 7),
-    "find_coordinator": (0, 2),
-    "join_group": (0, 5),
-    "heartbeat": (0, 3),
-    "leave_group": (0, 3),
-    "sync_group": (0, 3),
-    "describe_groups": (0, 4),
-    "list_groups": (0, 4),
+    "metadata": (0, 12),
+    "offset_commit": (2, 8),
+    "offset_fetch": (1, 8),
+    "find_coordinator": (0, 4),
+    "join_group": (0, 9),
+    "heartbeat": (0, 4),
+    "leave_group": (0, 5),
+    "sync_group": (0, 5),
+    "describe_groups": (0, 5),
+    "list_groups": (0, 5),
     "sasl_handshake": (0, 1),
     "api_versions": (0, 3),
-    "create_topics": (2, 4),
-    "delete_topics": (1, 3),
-    "delete_records": (0, 1),
+    "create_topics": (2, 7),
+    "delete_topics": (1, 6),
+    "delete_records": (0, 2),
     "init_producer_id": (0, 4),
-    "offset_for_leader_epoch": (2, 3),
-    "add_partitions_to_txn": (0, 2),
-    "add_offsets_to_txn": (0, 2),
-    "end_txn": (0, 2),
+    "offset_for_leader_epoch": (2, 4),
+    "add_partitions_to_txn": (0, 3),
+    "add_offsets_to_txn": (0, 3),
+    "end_txn": (0, 3),
     "txn_offset_commit": (0, 3),
-    "describe_configs": (1, 3),
-    "alter_configs": (0, 1),
-    "describe_log_dirs": (1, 1),
-    "sasl_authenticate": (0, 1),
-    "create_partitions": (0, 1),
-    "delete_groups": (0, 1),
-    "incremental_alter_configs": (0, 0),
-    "describe_cluster": (0, 0),
+    "describe_configs": (1, 4),
+    "alter_configs": (0, 2),
+    "describe_log_dirs": (1, 4),
+    "sasl_authenticate": (0, 2),
+    "create_partitions": (0, 3),
+    "delete_groups": (0, 2),
+    "incremental_alter_configs": (0, 1),
+    "offset_delete": (0, 0),
+    "describe_cluster": (0, 1),
     "describe_producers": (0, 0),
     "describe_transactions": (0, 0),
     "list_transactions": (0, 0),
 }
-"""API -> lowest and highest version that is spoken (both included): enough for clients of Kafka 2.1 and later.
+"""API -> lowest and highest version that is spoken (both included): for clients of Kafka 2.1 and later, and for those that
+know the versions with tagged fields alone.
 
-Versions in which topics go by id instead of name (Fetch 13 and later) are left out and, where they bring nothing else, those
-with tagged fields: librdkafka sends some that the reader here takes for unknown (Metadata 9 without topics)."""
+Left out are versions in which what is written, or where a group reads on, goes by topics' ids (Produce 13, OffsetCommit
+10) and those of other protocols: for brokers (AddPartitionsToTxn 4), for consumers of KIP-848, for transactions of KIP-890
+(Produce 12, EndTxn 5)."""
 
 _KEYS = {name: key for key, name in api_key_map.items()}
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

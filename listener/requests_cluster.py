@@ -86,26 +86,27 @@ async def metadata(broker: Broker, client: Client, request: Request) -> Body:
     """Topics with their partitions; those that are asked for by name are made, where clients may do that."""
     body = request.body
     asked = body.topics
+    topics: list[Body] = []
     if asked is None or (request.version == 0 and not asked):
         names = sorted(broker.access.topics())
     else:
-        names = [str(t.name) for t in asked]
+        names, unknown = _names(broker, asked)
+        topics += [{**_topic_metadata(broker, None, ErrorCode.unknown_topic_id), "topic_id": id_} for id_ in unknown]
         if getattr(body, "allow_auto_topic_creation", True) and broker.options.auto_create_topics:
             for name in names:
                 await _auto_create(broker, client, name)
-    topics = []
     for name in names:
         if not broker.may(client, "read", "topic", name):
             if asked:
-                topics.append(_topic_metadata(name, ErrorCode.topic_authorization_failed, 0))
+                topics.append(_topic_metadata(broker, name, ErrorCode.topic_authorization_failed))
             continue
         config = broker.access.topic(name)
         if config is None:
             valid = broker.access.is_valid_name(name)
             code = ErrorCode.unknown_topic_or_partition if valid else ErrorCode.invalid_topic_exception
-            topics.append(_topic_metadata(name, code, 0))
+            topics.append(_topic_metadata(broker, name, code))
         else:
-            topics.append(_topic_metadata(name, ErrorCode.none, config.partitions))
+            topics.append(_topic_metadata(broker, name, ErrorCode.none, config.partitions))
     return {
         "brokers": [{"node_id": NODE_ID, "host": broker.host, "port": broker.port, "rack": None}],
         "cluster_id": _cluster_id(broker),
@@ -125,10 +126,23 @@ async def _auto_create(broker: Broker, client: Client, name: str) -> None:
         return  # made meanwhile, or a name of the engine's own: the answer says which
 
 
-def _topic_metadata(name: str, code: ErrorCode, partitions: int) -> Body:
+def _names(broker: Broker, asked: Iterable[Any]) -> tuple[list[str], list[Any]]:
+    """The names of topics that are asked for by name or id, and the ids that no topic has."""
+    names, unknown = [], []
+    for topic in asked:
+        name = topic.name if topic.name is not None else broker.access.name_of(topic.topic_id)
+        if name is None:
+            unknown.append(topic.topic_id)
+        else:
+            names.append(str(name))
+    return names, unknown
+
+
+def _topic_metadata(broker: Broker, name: str | None, code: ErrorCode, partitions: int = 0) -> Body:
     return {
         "error_code": code,
         "name": name,
+        "topic_id": None if name is None or code != ErrorCode.none else broker.access.topic_id(name),
         "is_internal": False,
         "partitions": [
             {
@@ -198,7 +212,7 @@ def _code_of(error: PenstockError, name: str, broker: Broker) -> ErrorCode:
 async def create_topics(broker: Broker, client: Client, request: Request) -> Body:
     """Make topics of bytes; each succeeds or fails for itself."""
     names = [str(t.name) for t in request.body.topics]
-    answers = []
+    answers: list[Body] = []
     for topic in request.body.topics:
         name = str(topic.name)
         code, message = ErrorCode.none, None
@@ -229,6 +243,7 @@ async def create_topics(broker: Broker, client: Client, request: Request) -> Bod
         answers.append(
             {
                 "name": name,
+                "topic_id": None if code != ErrorCode.none else broker.access.topic_id(name),
                 "error_code": code,
                 "error_message": message,
                 "num_partitions": partitions if code == ErrorCode.none else -1,
@@ -251,8 +266,17 @@ def _assigned(assignments: Iterable[Any]) -> int:
 @handles("delete_topics")
 async def delete_topics(broker: Broker, client: Client, request: Request) -> Body:
     """Delete topics on which no stream, table or query stands."""
-    answers = []
-    for name in map(str, request.body.topic_names):
+    body = request.body
+    answers: list[Body] = []
+    if hasattr(body, "topic_names"):
+        names = [str(name) for name in body.topic_names]
+    else:
+        names, unknown = _names(broker, body.topics)
+        for id_ in unknown:
+            code = ErrorCode.unknown_topic_id
+            answers.append({"name": None, "topic_id": id_, "error_code": code, "error_message": None})
+    for name in names:
+        topic_id = broker.access.topic_id(name)
         code, message = ErrorCode.none, None
         try:
             broker.require(client, "admin", "topic", name)
@@ -265,7 +289,7 @@ async def delete_topics(broker: Broker, client: Client, request: Request) -> Bod
             code, message = ErrorCode.policy_violation, str(error)
         except StorageError as error:
             code, message = ErrorCode.kafka_storage_error, str(error)
-        answers.append({"name": name, "error_code": code, "error_message": message})
+        answers.append({"name": name, "topic_id": topic_id, "error_code": code, "error_message": message})
     return {"responses": answers}
 
 

@@ -13,6 +13,7 @@ from ..storage.log.protocol import Commit, TopicPartition
 from .appender import Append, Gathering
 from .batches import Batch, InvalidBatch, decode_batches, encode_batch
 from .broker import LOGGER, Body, Broker, Client, handles
+from .fetch_sessions import TopicKey, topic_key
 from .producers import Accepted, RefusedBatch
 from .protocol import ErrorCode, Request
 from .transactions import Refused
@@ -185,7 +186,7 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
     """Records from offsets on; waits for ``min_bytes`` of them no longer than ``max_wait``."""
     body = request.body
     version = request.version
-    named = [(str(topic.topic), item) for topic in body.topics for item in topic.partitions]
+    named = [(topic_key(topic), item) for topic in body.topics for item in topic.partitions]
     try:
         session, all_of_it = broker.fetch_sessions.asked(body, named, client.owner)
     except Refused as refused:
@@ -194,7 +195,7 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
     bytes_max = int(getattr(body, "max_bytes", 50 * 1024 * 1024))
     wait_s = body.max_wait.total_seconds() if hasattr(body, "max_wait") else body.max_wait_ms / 1000
     deadline = time.monotonic() + min(wait_s, 300)
-    found: list[tuple[str, Body]] = []
+    found: list[tuple[TopicKey, Body]] = []
     while True:
         ends = {(t, int(i.partition)): _end(broker, t, int(i.partition)) for t, i in wanted}
         found = await broker.blocking(_read_all, broker, client, wanted, bytes_max, version)
@@ -208,7 +209,7 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
             await broker.changed(deadline - time.monotonic())
         if {place: _end(broker, *place) for place in ends} == ends:
             break
-    answers: dict[str, list[Body]] = {}
+    answers: dict[TopicKey, list[Body]] = {}
     size = sum(len(answer["records"] or b"") for _, answer in found)
     for topic, answer in found if session is None else session.news(found, all_of_it=all_of_it):
         answers.setdefault(topic, []).append(answer)
@@ -216,13 +217,18 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
         "throttle_time": client.throttled(broker.consumed, request.client_id, size),
         "error_code": ErrorCode.none,
         "session_id": 0 if session is None else session.id,
-        "responses": [{"topic": name, "partitions": items} for name, items in answers.items()],
+        "responses": [{"topic": key, "topic_id": key, "partitions": items} for key, items in answers.items()],
     }
 
 
-def _end(broker: Broker, topic: str, partition: int) -> int:
-    config = broker.access.topic(topic)
-    if config is None or not 0 <= partition < config.partitions:
+def _named(broker: Broker, key: TopicKey) -> str | None:
+    return key if isinstance(key, str) else broker.access.name_of(key)
+
+
+def _end(broker: Broker, key: TopicKey, partition: int) -> int:
+    topic = _named(broker, key)
+    config = None if topic is None else broker.access.topic(topic)
+    if topic is None or config is None or not 0 <= partition < config.partitions:
         return -1
     try:
         return broker.access.log.end_offset(topic, partition)
@@ -231,18 +237,18 @@ def _end(broker: Broker, topic: str, partition: int) -> int:
 
 
 def _read_all(
-    broker: Broker, client: Client, wanted: Sequence[tuple[str, Any]], bytes_max: int, version: int
-) -> list[tuple[str, Body]]:
+    broker: Broker, client: Client, wanted: Sequence[tuple[TopicKey, Any]], bytes_max: int, version: int
+) -> list[tuple[TopicKey, Body]]:
     left = bytes_max
-    found: list[tuple[str, Body]] = []
-    for topic, item in wanted:
-        answer = _read(broker, client, topic, item, left)
+    found: list[tuple[TopicKey, Body]] = []
+    for key, item in wanted:
+        answer = _read(broker, client, _named(broker, key), item, left)
         left -= len(answer["records"] or b"")
-        found.append((topic, answer))
+        found.append((key, answer))
     return found
 
 
-def _read(broker: Broker, client: Client, topic: str, item: Any, left: int) -> dict[str, Any]:
+def _read(broker: Broker, client: Client, topic: str | None, item: Any, left: int) -> dict[str, Any]:
     """One partition's records; ``left`` bytes at most (but the first record always, if nothing was read before)."""
     partition, offset = int(item.partition), int(item.fetch_offset)
     answer: dict[str, Any] = {
@@ -255,6 +261,8 @@ def _read(broker: Broker, client: Client, topic: str, item: Any, left: int) -> d
         "preferred_read_replica": -1,
         "records": b"",
     }
+    if topic is None:
+        return {**answer, "error_code": ErrorCode.unknown_topic_id}
     if not broker.may(client, "read", "topic", topic):
         return {**answer, "error_code": ErrorCode.topic_authorization_failed}
     config = broker.access.topic(topic)

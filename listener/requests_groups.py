@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import StorageError
-from ..storage.log.protocol import TopicPartition
+from ..storage.log.protocol import NO_POSITION, TopicPartition
 from .appender import Append
 from .broker import NODE_ID, Body, Broker, Client, handles
-from .groups import Group, JoinRequest
+from .groups import Group, JoinRequest, subscribed_topics
 from .log_access import group_name
 from .offsets import TEXT_BYTES_MAX
 from .protocol import ErrorCode, Request
 from .transactions import Refused
+
+_GROUP_TYPE = "classic"
+"""Of the two protocols for groups the one that is spoken."""
 
 
 def _milliseconds(value: Any) -> int:
@@ -24,13 +27,26 @@ def _milliseconds(value: Any) -> int:
 @handles("find_coordinator")
 async def find_coordinator(broker: Broker, client: Client, request: Request) -> Body:
     """There is one broker: it coordinates all groups and transactions."""
-    kind = "transactional_id" if getattr(request.body, "key_type", 0) == 1 else "group"
-    found: dict[str, Any] = {"error_code": ErrorCode.none, "error_message": None}
+    body = request.body
+    kind = {0: "group", 1: "transactional_id"}.get(getattr(body, "key_type", 0))
+    if hasattr(body, "coordinator_keys"):
+        return {"coordinators": [_coordinator(broker, client, kind, str(key)) for key in body.coordinator_keys]}
+    return _coordinator(broker, client, kind, str(body.key))
+
+
+def _coordinator(broker: Broker, client: Client, kind: str | None, key: str) -> Body:
+    code = ErrorCode.none
     try:
-        broker.require(client, "read", kind, str(request.body.key))
+        if kind is None:
+            raise Refused(ErrorCode.invalid_request)
+        broker.require(client, "read", kind, key)
     except Refused as refused:
-        return {"error_code": refused.code, "error_message": None, "node_id": -1, "host": "", "port": -1}
-    return {**found, "node_id": NODE_ID, "host": broker.host, "port": broker.port}
+        code = refused.code
+    good = code == ErrorCode.none
+    place = (
+        {"node_id": NODE_ID, "host": broker.host, "port": broker.port} if good else {"node_id": -1, "host": "", "port": -1}
+    )
+    return {"key": key, "error_code": code, "error_message": None, **place}
 
 
 # --- members -------------------------------------------------------------------------------
@@ -222,17 +238,29 @@ async def offset_commit(broker: Broker, client: Client, request: Request) -> Bod
 async def offset_fetch(broker: Broker, client: Client, request: Request) -> Body:
     """Where a group reads on; -1 where it has no offset."""
     body = request.body
-    name = str(body.group_id)
+    stable = bool(getattr(body, "require_stable", False))
+    if hasattr(body, "groups"):
+        groups = [(str(group.group_id), group.topics) for group in body.groups]
+        return {"groups": [{"group_id": name, **_fetched(broker, client, name, topics, stable)} for name, topics in groups]}
+    return _fetched(broker, client, str(body.group_id), body.topics, stable)
+
+
+def _fetched(broker: Broker, client: Client, name: str, topics: Iterable[Any] | None, stable: bool) -> Body:
+    """One group's offsets of some topics, or of all that it has some of.
+
+    Args:
+        stable: not those that a transaction in flight is about to change.
+    """
     if not broker.may(client, "read", "group", name):
         return {"error_code": ErrorCode.group_authorization_failed, "topics": ()}
     committed = broker.offsets.committed(name)
-    pending = broker.transactions.pending_offsets(name) if getattr(body, "require_stable", False) else set()
-    if body.topics is None:
+    pending = broker.transactions.pending_offsets(name) if stable else set()
+    if topics is None:
         asked: dict[str, list[int]] = {}
         for topic, partition in committed:
             asked.setdefault(topic, []).append(partition)
     else:
-        asked = {str(t.name): [int(p) for p in t.partition_indexes] for t in body.topics}
+        asked = {str(t.name): [int(p) for p in t.partition_indexes] for t in topics}
     answers = []
     for topic, partitions in asked.items():
         items = []
@@ -262,11 +290,14 @@ async def list_groups(broker: Broker, client: Client, request: Request) -> Body:
     """Groups with members or offsets."""
     states = {group.name: (group.state, group.protocol_type) for group in broker.groups.all()}
     wanted = {str(s) for s in getattr(request.body, "states_filter", ())}
-    found = []
+    types = {str(t).lower() for t in getattr(request.body, "types_filter", ())}
+    if types and _GROUP_TYPE not in types:
+        return {"error_code": ErrorCode.none, "groups": ()}
+    found: list[Body] = []
     for name in sorted({*states, *broker.offsets.names()}):
         state, protocol_type = states.get(name, ("Empty", ""))
         if broker.may(client, "read", "group", name) and (not wanted or state in wanted):
-            found.append({"group_id": name, "protocol_type": protocol_type, "group_state": state})
+            found.append({"group_id": name, "protocol_type": protocol_type, "group_state": state, "group_type": _GROUP_TYPE})
     return {"error_code": ErrorCode.none, "groups": found}
 
 
@@ -326,6 +357,40 @@ async def delete_groups(broker: Broker, client: Client, request: Request) -> Bod
             code = ErrorCode.kafka_storage_error
         answers.append({"group_id": name, "error_code": code})
     return {"results": answers}
+
+
+@handles("offset_delete")
+async def offset_delete(broker: Broker, client: Client, request: Request) -> Body:
+    """Forget offsets of a group, but for topics that its members read."""
+    body = request.body
+    name = str(body.group_id)
+    codes: dict[TopicPartition, ErrorCode] = {}
+    try:
+        broker.require(client, "admin", "group", name)
+        group = broker.groups.find(name)
+        if name not in set(broker.offsets.names()) and (group is None or not group.members):
+            raise Refused(ErrorCode.group_id_not_found)
+        if group is not None and group.members and group.protocol_type != "consumer":
+            raise Refused(ErrorCode.non_empty_group)
+        read = set() if group is None else subscribed_topics(group)
+        for topic in body.topics:
+            config, known = broker.access.topic(str(topic.name)), ErrorCode.none
+            if not broker.may(client, "read", "topic", str(topic.name)):
+                known = ErrorCode.topic_authorization_failed
+            elif read is None or str(topic.name) in read:
+                known = ErrorCode.group_subscribed_to_topic
+            for number in (int(p.partition_index) for p in topic.partitions):
+                exists = config is not None and 0 <= number < config.partitions
+                code = known if exists or known != ErrorCode.none else ErrorCode.unknown_topic_or_partition
+                codes[str(topic.name), number] = code
+        gone = [place for place, code in codes.items() if code == ErrorCode.none]
+        if gone:
+            await broker.run(broker.offsets.commit(name, dict.fromkeys(gone, (NO_POSITION, None))))
+    except Refused as refused:
+        return {"error_code": refused.code, "topics": ()}
+    except StorageError:
+        return {"error_code": ErrorCode.kafka_storage_error, "topics": ()}
+    return {"error_code": ErrorCode.none, "topics": _codes_by_topic(body.topics, codes.__getitem__)}
 
 
 # --- transactions --------------------------------------------------------------------------

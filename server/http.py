@@ -66,6 +66,10 @@ class Request:
         return self._headers
 
     @property
+    def is_http2(self) -> bool:
+        return str(self.scope.get("http_version", "1.1")).startswith("2")
+
+    @property
     def query(self) -> dict[str, str]:
         """The parameters of the address."""
         return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
@@ -133,9 +137,7 @@ class Request:
         headers = tuple(headers)
         self.started = True
         found = [h for h in headers if h[0] != b"connection"]
-        if self.scope.get("http_version", "1.1").startswith("1") and (
-            len(found) < len(headers) or (status >= 400 and self._unread)
-        ):
+        if not self.is_http2 and (len(found) < len(headers) or (status >= 400 and self._unread)):
             found.append(_CLOSE[0])  # HTTP/2 has no such header, and no need of it
         if content_type is not None:
             found.append((b"content-type", content_type.encode()))
@@ -155,6 +157,17 @@ class Request:
         """A whole answer."""
         await self.start(status, content_type, [*headers, (b"content-length", str(len(data)).encode())])
         await self.write(data, more=False)
+
+    async def respond_in_parts(self, parts: list[bytes], content_type: str) -> None:
+        """A whole answer; over HTTP/2 each part is a DATA frame of its own."""
+        if not self.is_http2:
+            await self.respond(b"".join(parts), content_type)
+            return
+        parts = [part for part in parts if part]
+        await self.start(200, content_type, [(b"content-length", str(sum(map(len, parts))).encode())])
+        for part in parts[:-1]:
+            await self.write(part)
+        await self.write(parts[-1] if parts else b"", more=False)
 
     async def respond_json(
         self, value: Any, status: int = 200, headers: Headers = (), content_type: str | None = None

@@ -13,7 +13,9 @@ import socket
 from collections import deque
 from typing import Any, Final
 
+import h2.exceptions
 import hypercorn.config
+import hypercorn.protocol
 import hypercorn.protocol.h2
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -117,6 +119,37 @@ class _Pieces(hypercorn.protocol.h2.StreamBuffer):
 
 
 hypercorn.protocol.h2.StreamBuffer = _Pieces  # type: ignore[misc]
+
+
+class _Frames(hypercorn.protocol.h2.H2Protocol):
+    """HTTP/2 whose last DATA frame of an answer ends its stream, where that is known when it is sent.
+
+    hypercorn ends each stream by an empty frame of its own, which clients that take a DATA frame for a row cannot read.
+    """
+
+    async def _send_data(self, stream_id: int) -> None:
+        buffer, ended = self.stream_buffers[stream_id], False
+        try:
+            room = min(self.connection.local_flow_control_window(stream_id), self.connection.max_outbound_frame_size)
+            data = await buffer.pop(max(0, room))
+            ended = buffer.complete
+            if data:
+                self.connection.send_data(stream_id, data, end_stream=ended)
+                await self._flush()
+            elif ended:
+                self.connection.end_stream(stream_id)
+                await self._flush()
+            else:
+                self.priority.block(stream_id)
+        except (h2.exceptions.StreamClosedError, KeyError, h2.exceptions.ProtocolError):
+            ended = True  # the stream or its connection is closed already
+            await buffer.close()
+        if ended:
+            del self.stream_buffers[stream_id]
+            self.priority.remove_stream(stream_id)
+
+
+hypercorn.protocol.H2Protocol = _Frames  # type: ignore[attr-defined]
 
 
 class _Connection(TCPServer):

@@ -35,7 +35,7 @@ from .tokens import read_token, write_token
 
 _PULL_TOKEN = "request.ksql.query.pull.consistency.token.vector"
 _FLUSH_ROWS = 1_000
-"""Rows of a pull answer in one write."""
+"""Rows of a pull answer in one write (over HTTP/2, where clients take a DATA frame for a row, only if there are more)."""
 _NUMBERS = itertools.count(1)
 
 
@@ -187,16 +187,17 @@ class Queries:
             for batch in arrow.to_batches():
                 parts += format_.rows(batch.columns, schema, None)
         else:
+            single = request.is_http2 and arrow.num_rows <= _FLUSH_ROWS
             for start in range(0, max(1, arrow.num_rows), _FLUSH_ROWS):
                 piece = arrow.slice(start, _FLUSH_ROWS)
                 rows = format_.rows(piece.columns, schema, None)
-                parts.append(b"".join(rows))
+                parts += rows if single else [b"".join(rows)]
                 if start:
                     await asyncio.sleep(0)  # other requests go on between the pieces of a large answer
         if token is not None:
             parts.append(format_.note("consistencyToken", token if token else write_token_of_nothing()))
         parts.append(format_.tail(table.final_message or None))
-        await request.respond(b"".join(parts), format_.content_type)
+        await request.respond_in_parts(parts, format_.content_type)
 
     async def _push(self, request: Request, push: PushResult, format_: RowFormat, account: Account, sql: str) -> None:
         service = self._service

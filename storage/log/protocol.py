@@ -19,6 +19,8 @@ from .measures import CommitMeasures
 
 Int64s = npt.NDArray[np.int64]
 TopicPartition = tuple[str, int]
+NO_POSITION = -1
+"""In place of an offset: a group has no position there."""
 CleanupPolicy = Literal["delete", "compact", "compact,delete"]
 Compression = Literal["none", "lz4", "zstd"]
 OffsetReset = Literal["none", "earliest", "latest"]
@@ -144,7 +146,11 @@ class Transaction(Protocol):
         """
 
     def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Where a consumer group reads on once this is committed."""
+        """Where a consumer group reads on once this is committed; with `NO_POSITION` it has none there any more.
+
+        Raises:
+            StorageError: `NO_POSITION`, where the log cannot do that (`LogCapabilities.forgets_positions`).
+        """
 
     def set_metadata(self, group: str, metadata: str) -> None:
         """What a group keeps beside its positions: text of its own, in place of what it kept before."""
@@ -223,6 +229,7 @@ class LogCapabilities:
         dense_offsets: records that follow each other have offsets that do, and a partition ends after its last record.
             Without it the mark of a commit takes an offset, too.
         shared: other processes write to it as well, and share its partitions.
+        forgets_positions: a group's position in one partition can be taken away.  Without it only whole groups are deleted.
     """
 
     total_order: bool
@@ -231,6 +238,7 @@ class LogCapabilities:
     stable_records: bool
     dense_offsets: bool = True
     shared: bool = False
+    forgets_positions: bool = True
 
 
 class Membership(Protocol):

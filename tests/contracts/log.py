@@ -21,7 +21,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import OffsetOutOfRangeError, OutOfOrderSequenceError, PenstockError, ProducerFencedError, StorageError
-from penstock.storage.log.protocol import HEADERS, Commit, FetchedRecords, Log, Outcome, Records, TopicConfig
+from penstock.storage.log.protocol import HEADERS, NO_POSITION, Commit, FetchedRecords, Log, Outcome, Records, TopicConfig
 
 TYPED = pa.struct([pa.field("A", pa.int64()), pa.field("B", pa.string())])
 
@@ -433,6 +433,23 @@ class LogContract:
         log.delete_group("nothing")
         log = self.reopened(log, place)
         assert (log.positions("g"), log.metadata("g"), list(log.groups())) == ({}, None, ["only"])
+        log.close()
+
+    def test_a_position_that_is_taken_away(self, log: Log, place: Path) -> None:
+        """It is gone, also when the log is opened again, or refused where the log cannot do that."""
+        transaction = log.transaction()
+        transaction.set_positions("g", {("t", 0): 1, ("many", 2): 5})
+        transaction.commit()
+        transaction = log.transaction()
+        if not log.capabilities.forgets_positions:
+            with pytest.raises(StorageError):
+                transaction.set_positions("g", {("many", 2): NO_POSITION})
+            return
+        transaction.set_positions("g", {("many", 2): NO_POSITION, ("many", 1): NO_POSITION})
+        transaction.commit()
+        assert log.positions("g") == {("t", 0): 1}
+        log = self.reopened(log, place)
+        assert log.positions("g") == {("t", 0): 1}
         log.close()
 
     def test_a_sequence_that_does_not_rise_is_a_retry(self, log: Log, place: Path) -> None:

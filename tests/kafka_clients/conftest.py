@@ -19,7 +19,12 @@ def database(tmp_path: Path) -> Iterator[penstock.Database]:
 
 
 @pytest.fixture
-def address(database: penstock.Database) -> Iterator[str]:
+def listener(database: penstock.Database) -> Iterator[penstock.KafkaListener]:
+    with penstock.broker(database) as made:
+        yield made
+
+
+@pytest.fixture
+def address(listener: penstock.KafkaListener) -> str:
     """What a client's ``bootstrap.servers`` is set to."""
-    with penstock.broker(database) as listener:
-        yield listener.address
+    return listener.address

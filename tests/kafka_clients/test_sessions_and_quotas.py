@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -179,3 +180,56 @@ def test_kcat(database: penstock.Database, address: str) -> None:
     assert sorted(lines) == ["ada=one h=1", "ada=three h=1", "bob=two h=1"]
     database.produce("t", value=b"late", timestamp=4_000_000_000_000, partition=0)
     assert kcat("-Q", "-t", "t:0:3000000000000").strip().startswith("t [0] offset")
+
+
+def join(group: str, member: str, rebalance_ms: int) -> bytes:
+    """A JoinGroup request of version 2."""
+    text = lambda s: struct.pack(">h", len(s)) + s.encode()  # noqa: E731
+    protocols = struct.pack(">i", 1) + text("range") + struct.pack(">i", 1) + b"\0"
+    return text(group) + struct.pack(">ii", 10_000, rebalance_ms) + text(member) + text("consumer") + protocols
+
+
+def test_a_client_that_goes_while_its_request_waits(listener: penstock.KafkaListener) -> None:
+    """Its connection ends at once, however long the request would have waited; who waits for it goes on, too."""
+    with socket.create_connection(("127.0.0.1", listener.port), 5) as first:
+        answer = exchanged(first, 11, 2, join("g", "", 600_000))
+        assert struct.unpack_from(">ih", answer) == (0, 0)
+        second = socket.create_connection(("127.0.0.1", listener.port), 5)
+        body = struct.pack(">hhih", 11, 2, 7, -1) + join("g", "", 600_000)
+        second.sendall(struct.pack(">i", len(body)) + body)  # waits until the first joins again
+        until(lambda: listener.connections == 2)
+        second.close()
+        until(lambda: listener.connections == 1)
+        assert struct.unpack_from(">ih", exchanged(first, 11, 2, join("g", "nobody", 600_000))) == (0, 25)
+
+
+def test_offsets_of_a_group_are_deleted(database: penstock.Database, address: str) -> None:
+    """Those of the partitions that are named, but for topics that a member reads."""
+    text = lambda s: struct.pack(">h", len(s)) + s.encode()  # noqa: E731
+    database.create_topic("t", partitions=2)
+    database.create_topic("u")
+    database.produce("u", value=b"v")
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": address, "group.id": "g", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    )
+    places = [confluent_kafka.TopicPartition(*place) for place in (("t", 0, 5), ("t", 1, 6), ("u", 0, 1))]
+    consumer.commit(offsets=places, asynchronous=False)
+    body = text("g") + struct.pack(">i", 2)
+    body += text("t") + struct.pack(">iii", 2, 0, 9) + text("u") + struct.pack(">ii", 1, 0)
+    consumer.subscribe(["u"])
+    until(lambda: bool(consumer.poll(0.1) or consumer.assignment()))
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 5) as connection:
+        answer = exchanged(connection, 47, 0, body)
+        missing = exchanged(connection, 47, 0, text("nobody") + struct.pack(">i", 0))
+    consumer.close()
+    expected = struct.pack(">hiih", 0, 0, 2, 1) + b"t" + struct.pack(">iihih", 2, 0, 0, 9, 3)
+    assert answer == expected + struct.pack(">h", 1) + b"u" + struct.pack(">iih", 1, 0, 86)
+    assert struct.unpack_from(">h", missing) == (69,)
+    assert dict(database.log.positions("group:g")) == {("t", 1): 6, ("u", 0): 1}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -42,7 +42,13 @@ from .typed_values import decoded
 __all__ = ["KafkaLog"]
 
 _CAPABILITIES = LogCapabilities(
-    total_order=False, typed_values=True, joint_epochs=False, stable_records=False, dense_offsets=False, shared=True
+    total_order=False,
+    typed_values=True,
+    joint_epochs=False,
+    stable_records=False,
+    dense_offsets=False,
+    shared=True,
+    forgets_positions=False,
 )
 
 

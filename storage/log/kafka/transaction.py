@@ -21,7 +21,7 @@ from ....errors import (
 )
 from ..local.segments.record import normalise, take_records
 from ..partitioner import place
-from ..protocol import Commit, Committing, Compression, Int64s, Records, TopicConfig, TopicPartition
+from ..protocol import NO_POSITION, Commit, Committing, Compression, Int64s, Records, TopicConfig, TopicPartition
 from .connection import RETRY_S
 from .faults import FENCED, GENERATION_OVER, error_of, is_passing
 from .parts import Parts
@@ -123,6 +123,8 @@ class KafkaTransaction:
     def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """See `protocol.Transaction.set_positions`."""
         self._check_open()
+        if NO_POSITION in positions.values():
+            raise StorageError("a position on Kafka cannot be taken away by itself", action="delete the group")
         self._positions.setdefault(group, {}).update(positions)
 
     def set_metadata(self, group: str, metadata: str) -> None:

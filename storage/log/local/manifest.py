@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from ....errors import InternalError
-from ..protocol import DELETE_RETENTION_MS, ProducedBatch, TopicConfig
+from ..protocol import DELETE_RETENTION_MS, NO_POSITION, ProducedBatch, TopicConfig
 
 __all__ = [
     "Appended",
@@ -240,7 +240,10 @@ class Manifest(msgspec.Struct, tag="manifest"):
         for group, positions in entry.positions.items():
             remembered = self.groups.setdefault(group, {})
             for topic, partition, offset in positions:
-                remembered.setdefault(topic, {})[partition] = offset
+                if offset == NO_POSITION:
+                    remembered.get(topic, {}).pop(partition, None)
+                else:
+                    remembered.setdefault(topic, {})[partition] = offset
         self.metadata.update(entry.metadata)
         self.sequences.update(entry.sequences)
         if entry.produced is not None:

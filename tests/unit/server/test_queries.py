@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import threading
 import time
 from typing import Any
 
+import h2.connection
+import h2.events
 import httpx
 import pyarrow as pa
 import pytest
@@ -116,6 +119,46 @@ def test_rows_come_one_by_one_as_they_are_made(shop: Api) -> None:
             for number in range(3):
                 shop.insert("orders", {"id": f"x{number}", "customer": "c", "euros": 1})
                 assert json.loads(next(chunks)) == [f"x{number}"]
+
+
+def frames(api: Api, sql: str) -> list[tuple[bytes, bool]]:
+    """The DATA frames of an answer over HTTP/2, and whether each ends it."""
+    body = json.dumps({"sql": sql, "properties": EARLIEST}).encode()
+    found: list[tuple[bytes, bool]] = []
+    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])), 10) as connection:
+        client = h2.connection.H2Connection()
+        client.initiate_connection()
+        head = [(":method", "POST"), (":path", "/query-stream"), (":scheme", "http"), (":authority", "localhost")]
+        client.send_headers(1, head)
+        client.send_data(1, body, end_stream=True)
+        connection.sendall(client.data_to_send())
+        while not (found and found[-1][1]):
+            received = connection.recv(65_536)
+            assert received, "the connection ended"
+            for event in client.receive_data(received):
+                if isinstance(event, h2.events.DataReceived):
+                    found.append((event.data, event.stream_ended is not None))
+            connection.sendall(client.data_to_send())
+    return found
+
+
+def test_an_answer_over_http2_has_a_frame_per_row(shop: Api) -> None:
+    """Pull and push; the last one ends the stream: there are clients that take each DATA frame for a row."""
+    pull = frames(shop, "SELECT customer, n FROM spend;")
+    assert [json.loads(data) for data, _ in pull[1:]] == [["ada", 2], ["bob", 1]]
+    assert [ended for _, ended in pull] == [False, False, True]
+    push = frames(shop, "SELECT id FROM orders EMIT CHANGES LIMIT 2;")
+    assert [json.loads(data) for data, _ in push[1:]] == [["1"], ["2"]]
+    assert [ended for _, ended in push] == [False, False, True]
+
+
+def test_a_long_answer_over_http2_is_whole(shop: Api) -> None:
+    """Beyond what the client lets the server send at once."""
+    shop.insert("orders", *({"id": f"n{i}", "customer": f"c{i}", "euros": 1} for i in range(3000)))
+    shop.settle()
+    with httpx.Client(base_url=shop.url, timeout=20, http1=False, http2=True) as client:
+        answer = client.post("/query-stream", json={"sql": "SELECT * FROM spend;"})
+    assert len(answer.text.splitlines()) == 3003
 
 
 def test_a_closed_connection_ends_its_query(shop: Api) -> None:
