@@ -136,6 +136,9 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     if group == "IDENTIFIER" and "IDENTIFIER" in accepted and grammar.is_reserved(word):
         return f"{word} is a reserved word: to use it as a name, write `{lexeme}`."
     words = _keywords_at(text, end, grammar, accepted)
+    begun = [other for other in words if other.startswith(word)] if len(word) > 2 else []  # DESC for DESCRIBE
+    if group == "IDENTIFIER" and len(begun) == 1:
+        return f"Did you mean {begun[0]}?"
     near = difflib.get_close_matches(word, words, 1, 0.7) if group == "IDENTIFIER" else []
     if near:
         return f"Did you mean {near[0]}?"

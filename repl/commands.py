@@ -130,10 +130,17 @@ def queries(shell: Console, argument: str) -> bool:
     return shell.run("SHOW QUERIES;")
 
 
-@command("\\d", usage="\\d NAME", meaning="describe a stream or table")
+@command("\\d", usage="\\d [NAME]", meaning="list the streams and tables, or describe one")
 def describe(shell: Console, argument: str) -> bool:
     """DESCRIBE name, or list all sources."""
-    return shell.run(f"DESCRIBE {argument};" if argument else "SHOW STREAMS; SHOW TABLES;")
+    if argument:
+        return shell.run(f"DESCRIBE {argument.rstrip().removesuffix(';')};")
+    streams, tables = shell.database.execute("SHOW STREAMS; SHOW TABLES;")
+    rows = tuple((kind, *row) for kind, listed in (("stream", streams), ("table", tables)) for row in listed.rows)
+    shell.show(type(streams)(streams.kind, ("Kind", *streams.columns), rows, streams.statement))
+    if all(row[1] in _ENGINES for row in rows):
+        shell.note("None of these is yours yet: CREATE STREAM orders (id INT KEY, euros DOUBLE); makes a stream.")
+    return True
 
 
 @command("\\duckdb", usage="\\duckdb SELECT ..", meaning="ask the same tables in DuckDB's own SQL")
@@ -357,6 +364,8 @@ def _copied(argument: str) -> tuple[str, str]:
     return statement, found.group(2).strip("'")
 
 
+_ENGINES = {"KSQL_PROCESSING_LOG"}
+"""Sources that are there in every database."""
 _WATCHED = {"SELECT", "SHOW", "LIST", "DESCRIBE", "WITH", "VALUES"}
 _SWITCH = {"on": True, "off": False}
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from ..engine.catalog import Catalog
+from ..engine.statements.examine import SyntaxExaminer
 from ..errors import PenstockError, Span, StatementError
 from ..grammar import ast
 from ..grammar.lexer import split
@@ -16,6 +17,7 @@ from .accounts import Account
 from .problems import BAD_REQUEST, ApiError
 from .service import Service
 from .sessions import Piece, RequestSession
+from .wire import error_parts
 
 _EXPLAIN = "EXPLAIN "
 _EXPLAINED = ast.Query | ast.TableQuery | ast.CreateAsSelect | ast.InsertSelect
@@ -30,10 +32,17 @@ def check_text(service: Service, body: dict[str, Any], account: Account) -> dict
 
     A statement that names what one before it makes is checked for its syntax only.
 
+    With ``statements``, a list of texts of one statement each, in place of ``text``, the answer has ``faults`` instead: what
+    our own client makes errors of.
+
     Raises:
         ApiError: the request is none.
     """
-    text = body.get("text")
+    text, statements = body.get("text"), body.get("statements")
+    if statements is not None:
+        if not isinstance(statements, list) or not all(isinstance(item, str) for item in statements):
+            raise ApiError(BAD_REQUEST, "statements is a list of texts")
+        text = "".join(statements)
     if not isinstance(text, str):
         raise ApiError(BAD_REQUEST, "the member text is missing")
     if len(text) > service.config.statement_chars_max:
@@ -43,6 +52,10 @@ def check_text(service: Service, body: dict[str, Any], account: Account) -> dict
         raise ApiError(BAD_REQUEST, "streamsProperties and sessionVariables are objects")
     session = RequestSession(service.database, properties, variables, account.name)
     try:
+        if statements is not None:
+            # what an account limited to prefixes may not see shows in suggestions: it is told of syntax alone
+            examiner = SyntaxExaminer() if account.role == "none" else session.examiner()
+            return {"faults": [error_parts(fault) for fault in examiner.faults(statements)]}
         return _Text(service, session, account).check(text)
     finally:
         session.close()

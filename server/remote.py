@@ -29,7 +29,6 @@ from ..engine.parameters import Parameters, ScriptValues, parameter_names, with_
 from ..engine.results import Message, PushResult, Result, Table
 from ..engine.schema import Schema
 from ..engine.settings import Settings, canonical_name
-from ..engine.statements.examine import SyntaxExaminer
 from ..errors import ClientError, StatementError, UnsupportedError
 from ..grammar import ast
 from ..grammar.lexer import with_places
@@ -43,6 +42,7 @@ from ..runtime.host import Token
 from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
 from .http import ARROW
+from .remote_examiner import RemoteExaminer
 from .remote_log import RemoteLog, RemoteLookup, bound, here_only
 from .remote_rows import arrow_reader, subscription_of
 from .rowtexts import SCHEMA_KEY
@@ -413,9 +413,14 @@ class RemoteDatabase(RemoteLog):
         """See `Database.flow`."""
         return self.graph().picture()
 
-    def examiner(self) -> SyntaxExaminer:
-        """What finds faults of statements while they are typed: those of syntax; the server knows the others."""
-        return SyntaxExaminer()
+    def examiner(self) -> RemoteExaminer:
+        """See `Database.examiner`."""
+        return RemoteExaminer(self)
+
+    def check(self, statements: Sequence[str]) -> list[dict[str, Any]]:
+        """The parts of the errors that statements would give, as the server sees them.  Raises: PenstockError."""
+        found = self._post("/v1/check", {**self._request(""), "statements": list(statements)})
+        return cast(list[dict[str, Any]], found["faults"])
 
     def stream(self, name: str) -> StreamHandle:
         """See `Database.stream`."""

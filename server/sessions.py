@@ -20,6 +20,7 @@ from ..engine.database import Database
 from ..engine.query_options import PROPERTIES
 from ..engine.results import Message, Result, Submitted, Table
 from ..engine.settings import Settings, canonical_name
+from ..engine.statements.examine import Examiner
 from ..errors import AssertionFailedError, StatementError
 from ..grammar import ast
 from ..grammar.lexer import with_places
@@ -135,6 +136,10 @@ class RequestSession:
     def explain(self, text: str) -> None:
         """Check what EXPLAIN checks.  Raises: PenstockError."""
         self._session.execute(text + ";")
+
+    def examiner(self) -> Examiner:
+        """What finds the faults of statements that are not run."""
+        return self._session.examiner()
 
     def submit(self, text: str, name: str) -> Submitted:
         """Execute a script once ever.  Raises: PenstockError."""

@@ -41,6 +41,8 @@ def test_listing_and_looking(console: tuple[Shell, list[str]]) -> None:
     said(console, "CREATE TABLE t AS SELECT item, COUNT(*) AS n FROM s GROUP BY item;")
     console[0].database.drain()
     assert "T" in said(console, "\\dt").split()
+    assert [line.split(" | ")[0].strip() for line in said(console, "\\d").splitlines()[2:]] == ["stream", "stream", "table"]
+    assert "ITEM" in said(console, "\\d t;")
     assert "CTAS_T_1 | RUNNING" in said(console, "\\jobs")
     assert "S" in said(console, "\\explain SELECT *\nFROM s EMIT CHANGES;")
 
