@@ -415,10 +415,9 @@ class RemoteDatabase(RemoteLog):
 
     def examiner(self) -> RemoteExaminer:
         """See `Database.examiner`."""
-        return RemoteExaminer(self)
+        return RemoteExaminer(self._faults)
 
-    def check(self, statements: Sequence[str]) -> list[dict[str, Any]]:
-        """The parts of the errors that statements would give, as the server sees them.  Raises: PenstockError."""
+    def _faults(self, statements: Sequence[str]) -> list[dict[str, Any]]:
         found = self._post("/v1/check", {**self._request(""), "statements": list(statements)})
         return cast(list[dict[str, Any]], found["faults"])
 

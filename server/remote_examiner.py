@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ..engine.statements.examine import SyntaxExaminer
 from ..errors import PenstockError, StatementError
 from .wire import error_of
-
-if TYPE_CHECKING:
-    from .remote import RemoteDatabase
 
 __all__ = ["STATEMENTS_MAX", "RemoteExaminer"]
 
@@ -19,10 +16,14 @@ STATEMENTS_MAX = 200
 
 
 class RemoteExaminer:
-    """See `Examiner`: what is wrong with statements, by the server's catalog and the settings of the session here."""
+    """See `Examiner`: what is wrong with statements, by the server's catalog and the settings of the session here.
 
-    def __init__(self, database: RemoteDatabase) -> None:
-        self._database = database
+    Args:
+        ask: the parts of the errors that statements would give.  It may raise: PenstockError.
+    """
+
+    def __init__(self, ask: Callable[[Sequence[str]], Sequence[Mapping[str, Any]]]) -> None:
+        self._ask = ask
         self._syntax = SyntaxExaminer()
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
@@ -30,7 +31,7 @@ class RemoteExaminer:
         if not 0 < len(statements) <= STATEMENTS_MAX:
             return self._syntax.faults(statements, stop)
         try:
-            found = self._database.check(statements)
+            found = self._ask(statements)
         except PenstockError:
             return self._syntax.faults(statements, stop)
         faults = [error_of({"parts": parts}) for parts in found]
