@@ -344,6 +344,11 @@ class Database(Session):
 
     # --- life cycle ------------------------------------------------------------------------
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     def _check_open(self) -> None:
         if self._closed:
             raise StatementError("the database is closed")

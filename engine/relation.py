@@ -16,9 +16,10 @@ from .types import from_arrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Relation", "grid", "instant"]
+__all__ = ["Relation", "grid", "html_table", "instant"]
 
 ParquetCompression = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
+_NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "DECIMAL")
 _WINDOW_BOUNDS = ("WINDOWSTART", "WINDOWEND")
 _EPOCH = datetime.datetime(1970, 1, 1)
 ROWS_SHOWN = 20
@@ -208,12 +209,20 @@ class Relation:
     def _repr_html_(self) -> str:
         """As notebooks show it."""
         left = len(self) - ROWS_SHOWN
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.cells(ROWS_SHOWN)
-        )
+        numeric = [type_.startswith(_NUMBERS) for type_ in self.types]
         count = f"<p>{len(self)} rows{f', {left} of them not shown' if left > 0 else ''}</p>" if len(self) != 1 else ""
-        return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{count}'
+        return html_table(self.columns, self.cells(ROWS_SHOWN), numeric) + count
+
+
+def html_table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
+    """A table of texts: numbers stand at the right, all else at the left, whatever the page around it says."""
+    sides = [f' style="text-align:{"right" if right else "left"}"' for right in numeric]
+    head = "".join(f'<th scope="col"{side}>{html.escape(name)}</th>' for name, side in zip(columns, sides, strict=True))
+    lines = (zip(row, sides, strict=True) for row in cells)
+    body = "".join(
+        "<tr>" + "".join(f"<td{side}>{html.escape(cell)}</td>" for cell, side in line) + "</tr>" for line in lines
+    )
+    return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _series(column: Any) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 from IPython.display import display
 
 from ..engine.live_rows import LiveRows
-from ..engine.relation import grid
+from ..engine.relation import grid, html_table
 from ..engine.results import PushResult
-from .show import bars_html, table_html
+from .show import are_numbers, bars_html
 
 REFRESH_S = 0.2
 """The shortest time between two drawings of the table, in seconds."""
@@ -85,5 +85,6 @@ class LiveTable:
         if self._charted:
             shown = bars_html(self.columns, self.live.latest(self._rows_max), self.live)
         else:
-            shown = table_html(self.columns, self._cells())
+            numeric = are_numbers(self.columns, self.live.latest(self._rows_max))
+            shown = html_table(self.columns, self._cells(), numeric)
         return f'{shown}<p aria-live="polite">{html.escape(self._status)}</p>'

@@ -37,7 +37,11 @@ class _Arguments(argparse.ArgumentParser):
 
 def _arguments() -> argparse.ArgumentParser:
     parser = _Arguments(prog="%%ksql", add_help=False, description="Run statements of Penstock's SQL.")
-    parser.add_argument("--open", metavar="DIR", help="use this database from now on (without it: one in memory)")
+    parser.add_argument(
+        "--open",
+        metavar="DIR",
+        help="use this database from now on (else: that of the notebook's one variable, or one in memory)",
+    )
     parser.add_argument("--db", metavar="NAME", help="use the database that this variable holds from now on")
     parser.add_argument("--close", action="store_true", help="close the database that --open has opened")
     parser.add_argument("--into", metavar="NAME", help="put the last result into this variable, too")
@@ -58,6 +62,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
         self.names: dict[str, Any] = shell.user_ns
         self.database: Database | None = None
         self._own = False
+        self._told: Database | None = None
 
     @line_cell_magic  # type: ignore[misc]
     def ksql(self, line: str, cell: str | None = None) -> Any:
@@ -102,9 +107,28 @@ class KsqlMagics(Magics):  # type: ignore[misc]
             self.database, self._own = found, False
 
     def _opened(self) -> Database:
+        """The database that was chosen; else the one that the notebook has opened, else a new one in memory.
+
+        Raises:
+            UsageError: the notebook has opened several.
+        """
         if self.database is None:
+            theirs = {id(found): name for name, found in self._databases()}
+            if len(theirs) > 1:
+                names = " or ".join(f"%ksql --db {name}" for name in sorted(theirs.values()))
+                raise UsageError(f"there are several databases: choose one with {names}")
+            for name, found in self._databases():  # asked again next time: the variable may hold another one then
+                if self._told is not found:
+                    display(Text(f"statements run in the database of the variable {name}"))
+                    self._told = found
+                return found
             self.database, self._own = connect(), True
         return self.database
+
+    def _databases(self) -> list[tuple[str, Database]]:
+        """Databases in variables of the notebook that are open, with the variables' names."""
+        found = ((name, value) for name, value in list(self.names.items()) if isinstance(value, Database))
+        return [(name, value) for name, value in found if not name.startswith("_") and not value.closed]
 
     def _run(self, text: str, options: argparse.Namespace) -> Any:
         last: Any = None

@@ -14,6 +14,11 @@ from ..engine.relation import Relation
 from ..engine.results import Description, Listing, Message
 
 
+def pre(text: str, style: str = "") -> str:
+    """A text in a fixed font, also where the page's style has another one for it: what is underlined stands in place."""
+    return f'<pre style="font-family:monospace;{style}">{html.escape(text)}</pre>'
+
+
 class Text:
     """A text in a monospaced font."""
 
@@ -25,8 +30,7 @@ class Text:
         return self.text
 
     def _repr_html_(self) -> str:
-        style = ' style="color: #b00020"' if self._error else ""
-        return f"<pre{style}>{html.escape(self.text)}</pre>"
+        return pre(self.text, "color:#b00020" if self._error else "")
 
 
 class Sections:
@@ -43,7 +47,7 @@ class Sections:
     def _repr_html_(self) -> str:
         parts = [f"<h4>{html.escape(self.description.title)}</h4>"] if self.description.title else []
         for heading, content in self.description.sections:
-            body = content._repr_html_() if isinstance(content, Listing) else f"<pre>{html.escape(content)}</pre>"
+            body = content._repr_html_() if isinstance(content, Listing) else pre(content)
             parts.append((f"<h5>{html.escape(heading)}</h5>" if heading else "") + body)
         flow = self.description.details.get("flow")
         if isinstance(flow, Flow):
@@ -64,23 +68,11 @@ class Chart:
         return bars_html(self.table.columns, list(self.table), None)
 
 
-def table_html(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """A table of texts as HTML."""
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
-    return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
 def bars_html(columns: Sequence[str], rows: Sequence[Sequence[Any]], live: LiveRows | None) -> str:
-    """A table as HTML with a bar beside each number; its length is the number's share of the column's largest."""
-    numeric = [
-        place
-        for place, name in enumerate(columns)
-        if name not in WINDOW_BOUNDS and (values := [row[place] for row in rows if row[place] is not None])
-        if all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in values)
-    ]
+    """The table of the rows as HTML, with a bar beside each number: as long as its share of the column's largest."""
+    numeric = [place for place, right in enumerate(are_numbers(columns, rows)) if right]
     most = {p: max((abs(float(row[p])) for row in rows if _drawn(row[p])), default=0.0) for p in numeric}
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
+    head = "".join(f'<th scope="col" style="text-align:left">{html.escape(name)}</th>' for name in columns)
     body = []
     for row in rows:
         cells = row if live is None else live.readable(row)
@@ -92,9 +84,19 @@ def bars_html(columns: Sequence[str], rows: Sequence[Sequence[Any]], live: LiveR
                 bar = f"display:inline-block;height:.7em;width:{share * 12:.2f}em;background:#4477aa;margin-left:.5em"
                 parts.append(f'<td style="text-align:left">{text}<span aria-hidden="true" style="{bar}"></span></td>')
             else:
-                parts.append(f"<td>{text}</td>")
+                parts.append(f'<td style="text-align:left">{text}</td>')
         body.append(f"<tr>{''.join(parts)}</tr>")
     return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+
+
+def are_numbers(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[bool]:
+    """Which columns have numbers and nothing else; the bounds of windows are times."""
+    found = []
+    for place, name in enumerate(columns):
+        values = [row[place] for row in rows if row[place] is not None]
+        all_numbers = all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in values)
+        found.append(bool(values) and all_numbers and name not in WINDOW_BOUNDS)
+    return found
 
 
 def _drawn(value: Any) -> bool:

@@ -41,10 +41,10 @@ def test_statements_show_what_they_give() -> None:
     )
     assert "2 rows inserted" in html_of(outputs[1])
     table = outputs[3][-1].data
-    assert "<td>&lt;b&gt;</td><td>1</td>" in table["text/html"] and "<b>" in table["text/plain"]
+    assert ">&lt;b&gt;</td>" in table["text/html"] and "<b>" in table["text/plain"]
     assert outputs[4][-1].data["text/plain"] == "[1, 2]"
-    assert "<th>Topic</th>" in html_of(outputs[5])
-    assert "<pre>" in html_of(outputs[6]) or "<table" in html_of(outputs[6])
+    assert ">Topic</th>" in html_of(outputs[5])
+    assert "<pre" in html_of(outputs[6]) or "<table" in html_of(outputs[6])
 
 
 def test_an_error_names_the_place() -> None:
@@ -99,3 +99,29 @@ def test_charts_and_flows() -> None:
     for output in (outputs[6][-1], outputs[7][-1]):
         assert "<svg" in output.data["text/html"] and "<desc>" in output.data["text/html"]
         assert output.data["text/plain"].splitlines()[-1].startswith("T (table, key K) <- CTAS_T_")
+
+
+def test_a_cell_takes_the_database_of_the_notebook() -> None:
+    """The one that a variable holds now; of several the person says which."""
+    outputs = run(
+        "%load_ext penstock\nimport penstock\ndb = penstock.connect(threads=0)",
+        "%%ksql\nCREATE STREAM s (id INT KEY, v STRING);",
+        "db.insert('s', {'id': 1, 'v': 'a'})\nprint([s.name for s in db.catalog.sources.values()])",
+        "%ksql SELECT id, v FROM s;",
+        "db.close()\ndb = penstock.connect(threads=0)",
+        "%ksql SHOW STREAMS;",
+        "other = penstock.connect(threads=0)",
+        "%ksql SHOW STREAMS;",
+        "%ksql --db other SHOW STREAMS;",
+        allow_errors=True,
+    )
+
+    def plain(output: list[Any]) -> str:
+        return "".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") + o.get("evalue", "") for o in output)
+
+    assert "variable db" in plain(outputs[1]) and "stream S created" in plain(outputs[1])
+    assert "'S'" in plain(outputs[2])
+    assert "1  | a" in plain(outputs[3]) and 'text-align:right">1<' in html_of(outputs[3])
+    assert "S " not in plain(outputs[5]).replace("KSQL", "")
+    assert "--db db or %ksql --db other" in str(outputs[7])
+    assert "KSQL_PROCESSING_LOG" in plain(outputs[8])
