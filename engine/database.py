@@ -344,11 +344,6 @@ class Database(Session):
 
     # --- life cycle ------------------------------------------------------------------------
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
     def _check_open(self) -> None:
         if self._closed:
             raise StatementError("the database is closed")
@@ -376,6 +371,11 @@ class Database(Session):
 
     def __repr__(self) -> str:
         return f"<penstock.Database {'closed' if self._closed else self.describe_state()}>"
+
+
+def is_closed(database: Database) -> bool:
+    """Whether `Database.close` was called."""
+    return database._closed
 
 
 @interrupts.doors()

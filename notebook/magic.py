@@ -20,7 +20,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.display import display
 
-from ..engine.database import Database, connect
+from ..engine.database import Database, connect, is_closed
 from ..engine.results import Description, Listing, Message, PrintResult, PushResult, Result, Table
 from ..errors import PenstockError
 from .live import LiveTable
@@ -128,7 +128,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
     def _databases(self) -> list[tuple[str, Database]]:
         """Databases in variables of the notebook that are open, with the variables' names."""
         found = ((name, value) for name, value in list(self.names.items()) if isinstance(value, Database))
-        return [(name, value) for name, value in found if not name.startswith("_") and not value.closed]
+        return [(name, value) for name, value in found if not name.startswith("_") and not is_closed(value)]
 
     def _run(self, text: str, options: argparse.Namespace) -> Any:
         last: Any = None
