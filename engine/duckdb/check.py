@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +49,26 @@ def mentions(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Mention]:
         StatementError: it is something else than one SELECT, or asks for what is locked.
         duckdb.Error: DuckDB cannot parse it.
     """
+    statement, _ = parsed(connection, sql)
+    try:
+        return list(_walk(statement, frozenset(), _Text(sql), _catalog(connection)))
+    except RecursionError:
+        raise too_deep(sql) from None
+
+
+def too_deep(sql: str) -> StatementError:
+    """The refusal of a query whose tree is deeper than those that walk it can go."""
+    return StatementError("this query is nested too deeply", text=sql, suggestion="Build the expression in steps, by WITH.")
+
+
+def parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[dict[str, Any], str]:
+    """The tree of one SELECT as DuckDB parses it, and the JSON that it is in.  Raises: as `mentions`."""
     found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
     assert found is not None
-    tree = json.loads(found[0])
+    try:
+        tree = json.loads(found[0])
+    except RecursionError:
+        raise too_deep(sql) from None
     if tree.get("error") and tree.get("error_type") != "not implemented":
         message, at = tree["error_message"], int(tree.get("position") or -1)
         span = span_at(sql, at, at + 1) if 0 <= at < len(sql) and sql.isascii() else None
@@ -60,7 +77,8 @@ def mentions(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Mention]:
         raise StatementError(
             "only one SELECT statement can be run here", text=sql, suggestion="Use execute() for other statements."
         )
-    return list(_walk(tree["statements"][0], frozenset(), _Text(sql), _catalog(connection)))
+    statement: dict[str, Any] = tree["statements"][0]
+    return statement, found[0]
 
 
 class _Text:
@@ -70,7 +88,7 @@ class _Text:
         self.sql = sql
         self._encoded = None if sql.isascii() else sql.encode()
 
-    def place(self, node: dict[str, Any]) -> tuple[int, int]:
+    def place(self, node: Mapping[str, Any]) -> tuple[int, int]:
         """Where a node stands; the end of the text, if it does not say."""
         start = node.get("query_location")
         if not isinstance(start, int) or not 0 <= start < (len(self._encoded or self.sql)):
@@ -109,8 +127,8 @@ def _walk(node: Any, defined: frozenset[str], text: _Text, catalog: frozenset[st
     elif node.get("type") == "COLUMN_REF":
         yield Mention("column", ".".join(node["column_names"]), "", *text.place(node))
     elif node.get("function_name") in _PICKING or node.get("type") in ("ARRAY_EXTRACT", "STRUCT_EXTRACT"):
-        for child in _arguments(node)[1:]:
-            value = _constant(child)
+        for child in arguments_of(node)[1:]:
+            value = constant_of(child)
             if isinstance(value, str):
                 yield Mention("field", value, "", *text.place(child))
     for entry in (node.get("cte_map") or {}).get("map", ()):
@@ -130,7 +148,7 @@ def _walk(node: Any, defined: frozenset[str], text: _Text, catalog: frozenset[st
         defined |= {name}
     for key, value in node.items():
         if key == "function" and node.get("type") == "TABLE_FUNCTION":
-            value = _arguments(value)  # the function itself has been checked, as one that makes rows
+            value = arguments_of(value)  # the function itself has been checked, as one that makes rows
         if key != "cte_map":
             yield from _walk(value, defined, text, catalog)
 
@@ -163,16 +181,16 @@ def _check_node(node: dict[str, Any], text: _Text) -> None:
 
 def _check_size(node: dict[str, Any], name: str, text: _Text) -> None:
     """What a function makes is bounded where the statement says how large it is."""
-    children = _arguments(node)
+    children = arguments_of(node)
     if name in FORMATTING and children:
-        value = _constant(children[0])
+        value = constant_of(children[0])
         if not isinstance(value, str) or _LONG_NUMBER.search(value) or "*" in value or ":{" in value:
             raise _refusal(f"{name} takes a constant format with widths of four digits at most here", node, text)
     if name not in MULTIPLYING:
         return
     place = MULTIPLYING[name]
     for child in children[place:] if place >= 0 else children:
-        value = _constant(child)
+        value = constant_of(child)
         if isinstance(value, str) and name in ("lpad", "rpad"):
             continue
         if not isinstance(value, int) or abs(value) > DUCKDB_ITEMS_MAX:
@@ -182,12 +200,12 @@ def _check_size(node: dict[str, Any], name: str, text: _Text) -> None:
 _LONG_NUMBER = re.compile(r"\d{5}")
 
 
-def _constant(node: Any) -> Any:
+def constant_of(node: Any) -> Any:
     """The value of a constant, also one with a minus sign; None for anything else."""
     if not isinstance(node, dict):
         return None
-    if node.get("function_name") == "-" and len(_arguments(node)) == 1:
-        inner = _constant(_arguments(node)[0])
+    if node.get("function_name") == "-" and len(arguments_of(node)) == 1:
+        inner = constant_of(arguments_of(node)[0])
         return -inner if isinstance(inner, int) else None
     literal = node.get("literal")
     if not isinstance(literal, dict):
@@ -198,7 +216,7 @@ def _constant(node: Any) -> Any:
     return content if literal.get("kind") == "STRING" else None
 
 
-def _arguments(node: dict[str, Any]) -> list[Any]:
+def arguments_of(node: Mapping[str, Any]) -> list[Any]:
     """The arguments of a function or of an operator."""
     given = node.get("arguments")
     if given is None:
@@ -215,12 +233,29 @@ def _full_name(node: dict[str, Any]) -> str:
     return ".".join(part for part in (node["catalog_name"], node["schema_name"], node["table_name"]) if part)
 
 
-def _refusal(message: str, node: dict[str, Any], text: _Text) -> StatementError:
+def _refusal(message: str, node: Mapping[str, Any], text: _Text) -> StatementError:
     start, end = text.place(node)
     span = span_at(text.sql, start, end) if start < len(text.sql) else None
     return StatementError(
         message, span=span, text=text.sql, suggestion="A query reaches streams, tables and its own values, nothing else."
     )
+
+
+def too_large(sql: str, memory: int) -> Callable[[Mapping[str, Any]], StatementError]:
+    """What refuses a node whose values can outgrow the memory."""
+
+    def refuse(node: Mapping[str, Any]) -> StatementError:
+        text = _Text(sql)
+        start, end = text.place(node)
+        what = node.get("function_name") or "a recursive query"
+        return StatementError(
+            f"{what} may make values here that take more than {memory:,} bytes, which is penstock.duckdb.memory",
+            span=span_at(sql, start, end) if start < len(sql) else None,
+            text=sql,
+            suggestion="Make smaller values, of fewer rows or shorter texts, or raise the property at connect().",
+        )
+
+    return refuse
 
 
 def span_at(text: str, start: int, end: int) -> Span:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import StatementError
 from ...limits import DUCKDB_MEMORY_BYTES
 from ...storage import interrupts
-from .check import Mention, duckdb_span, mentions
+from .check import Mention, duckdb_span, mentions, parsed, too_deep, too_large
+from .sizes import Query, check_sizes, longest
 from .watch import Watch, watched
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def run_select(
 
     from .names import renamed, replacements, restored, rewritten
 
+    _check_sizes(sql, tables, parameters, bounds)
     sources = dict(tables.values())
     new = replacements([table.schema for table in sources.values()])
     physical = _physical(tables)
@@ -135,6 +137,22 @@ def run_select(
         raise StatementError(f"this query cannot be answered: {_first_line(error)}", text=sql) from error
     finally:
         connection.close()
+
+
+def _check_sizes(sql: str, tables: Mapping[Mention, tuple[str, pa.Table]], parameters: object, bounds: Bounds) -> None:
+    """Raises: StatementError, where an expression can make values of one block of rows that outgrow the memory."""
+    statement, text = parsed(_namer(), sql)
+    known: dict[str, tuple[int, float]] = {}
+    for mention, (_, table) in tables.items():
+        rows, size = known.get(mention.name.lower(), (0, 0.0))
+        known[mention.name.lower()] = max(rows, table.num_rows), max([size, *map(longest, table.columns)])
+    given = list(parameters.values()) if isinstance(parameters, Mapping) else parameters
+    values = given if isinstance(given, (list, tuple)) else []
+    largest = max([64, *(8 * len(v) if isinstance(v, (str, bytes, list)) else 64 for v in values)])
+    try:
+        check_sizes(Query(statement, text, known, largest), bounds.memory, too_large(sql, bounds.memory))
+    except RecursionError:
+        raise too_deep(sql) from None
 
 
 def _too_large(bounds: Bounds, sql: str) -> StatementError:

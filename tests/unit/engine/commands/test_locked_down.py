@@ -306,3 +306,92 @@ def test_texts_that_duckdb_does_not_count() -> None:
         after = resident_bytes()
         assert before is not None and after is not None and after - before < 1 << 30
         assert database.duckdb("SELECT length(x || x) FROM s").fetchall() == [(200_000,)]
+
+
+@pytest.fixture(scope="module")
+def bounded() -> Iterator[Database]:
+    """A stream of 3,000 rows with a text of 100 characters, and 256 MB for DuckDB."""
+    settings = {"auto.offset.reset": "earliest", "penstock.duckdb.memory": str(256 * 1024 * 1024)}
+    with connect(None, threads=0, settings=settings) as database:
+        database.execute(
+            "CREATE STREAM s (k STRING KEY, v INT, w STRING, a ARRAY<INT>, m MAP<STRING, INT>) WITH (PARTITIONS=1);"
+        )
+        rows = [{"k": str(i), "v": i, "w": "x" * 100, "a": [1, 2], "m": {"a": 1}} for i in range(3_000)]
+        database.insert("s", rows)
+        yield database
+
+
+GROWING = [
+    "SELECT length(repeat(repeat(w, 1000), 1000)) FROM s",
+    "SELECT length(repeat(w, 100000) || repeat(w, 100000)) FROM s",
+    "SELECT length(" + " || ".join(["(((w || w) || (w || w)) || ((w || w) || (w || w)))"] * 200) + ") FROM s",
+    "SELECT length(x) FROM (SELECT repeat(w, 100) AS x FROM (SELECT repeat(w, 100) AS w FROM s))",
+    "WITH a AS (SELECT repeat(w, 100) x FROM s), b AS (SELECT repeat(x, 100) x FROM a) SELECT length(x) FROM b",
+    "SELECT (SELECT length(repeat(repeat(w, 1000), 1000))) FROM s",
+    "SELECT 1 FROM s WHERE length(repeat(repeat(w, 1000), 1000)) > 5",
+    "SELECT 1 FROM s JOIN s AS t ON repeat(repeat(s.w, 1000), 1000) = t.w",
+    "SELECT 1 FROM s GROUP BY repeat(repeat(w, 1000), 1000)",
+    "SELECT 1 FROM s UNION SELECT length(repeat(repeat(w, 1000), 1000)) FROM s",
+    "SELECT length(replace(repeat('a', 100000), 'a', repeat('b', 100000)))",
+    "SELECT length(regexp_replace(repeat('a', 100000), 'a', repeat('b', 100000), 'g'))",
+    "SELECT len(list_transform(range(100000), x -> repeat('a', 100000)))",
+    "SELECT len([repeat('a', 100000) for x in range(100000)])",
+    "SELECT len(list_transform(range(10000), x -> range(10000)))",
+    "SELECT len(list_reduce(['a', 'b', 'c', 'd'], (x, y) -> x || x || x || y)) FROM s",
+    "SELECT length(concat_ws(repeat(',', 100000), w, w, w, w)) FROM s",
+    "SELECT length(to_json(range(1000000))) FROM s",
+    "SELECT length(hex(repeat(w, 10000))) FROM s",
+    "SELECT max(len(list_resize([1], 1000000))) FROM s",
+    "SELECT length(repeat(string_agg(w, ''), 1000)) FROM s",
+    "SELECT length(repeat(?, 1000)) FROM s",
+    "SELECT CASE WHEN v > 5 THEN repeat(repeat(w, 1000), 1000) END FROM s",
+    "WITH RECURSIVE r AS (SELECT 'x' AS t, 0 AS n UNION ALL SELECT repeat(t, 1000000), n + 1 FROM r WHERE n < 9) "
+    "SELECT n FROM r",
+    "SELECT " + "list_transform(range(2), x -> " * 40 + "1" + ")" * 40,
+]
+
+
+@pytest.mark.parametrize("text", GROWING)
+def test_values_that_can_outgrow_the_memory_are_refused_before(bounded: Database, text: str) -> None:
+    """However they are put together: DuckDB itself would notice too late, or not at all."""
+    before = resident_bytes()
+    with pytest.raises(StatementError, match=r"penstock\.duckdb\.memory|in a recursive") as refused:
+        bounded.duckdb(text, ["y" * 10_000] if "?" in text else None)
+    after = resident_bytes()
+    assert "may make values" in str(refused.value)
+    assert before is None or after is None or after - before < 1 << 28
+
+
+ORDINARY = [
+    "SELECT length(w || '-' || k || '-' || w) FROM s",
+    "SELECT length(repeat(w, 100)) FROM s",
+    "SELECT count(*) FROM s WHERE lower(trim(replace(w, 'x', 'yy'))) LIKE 'y%'",
+    "SELECT length(string_agg(k, ', ')) FROM s",
+    "SELECT length(replace(string_agg(k, ','), ',', ', ')) FROM s",
+    "SELECT len(list(w)) FROM s",
+    "SELECT list_transform(a, x -> x + v), list_sum([x * 2 for x in a]) FROM s LIMIT 1",
+    "SELECT to_json({'a': w, 'b': [v, v]}), json_object('k', k) FROM s LIMIT 1",
+    "SELECT string_split(w, 'x'), regexp_replace(w, '(x)(x)', '\\2\\1', 'g') FROM s",
+    "SELECT format('{:10} {}', k, v), printf('%05d', v) FROM s",
+    "SELECT repeat('x', 1000000)",
+    "SELECT len(range(1000000))",
+    "SELECT k, count(*), max(w), min(v) OVER () FROM s GROUP BY k, v ORDER BY 1 LIMIT 3",
+    "WITH a AS (SELECT w || k AS w FROM s), b AS (SELECT w || w AS w FROM a) SELECT max(w) FROM b",
+    "WITH RECURSIVE r AS (SELECT 1 AS n, 'x' AS t UNION ALL SELECT n + 1, t || 'x' FROM r WHERE n < 9) SELECT max(t) FROM r",
+    "SELECT m['a'], map_keys(m), unnest(a) FROM s",
+    "SELECT len(list_reduce(range(100), (x, y) -> x + y)::VARCHAR)",
+    "SELECT length(?) + ? FROM s",
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_values_that_do_not_grow_are_not(bounded: Database, text: str) -> None:
+    """What people write."""
+    assert len(bounded.duckdb(text, ["y" * 100_000, 1] if "?" in text else None)) > 0
+
+
+def test_a_query_that_is_nested_too_deeply(bounded: Database) -> None:
+    """Is refused with an error of ours, whoever finds it too deep."""
+    for text in ("SELECT " + "(" * 5_000 + "1" + ")" * 5_000, "SELECT " + " || ".join(["'a'"] * 900) + " AS x"):
+        with pytest.raises(StatementError, match=r"nested|depth|deep"):
+            bounded.duckdb(text)
