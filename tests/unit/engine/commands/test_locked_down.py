@@ -336,7 +336,7 @@ GROWING = [
     "SELECT length(regexp_replace(repeat('a', 100000), 'a', repeat('b', 100000), 'g'))",
     "SELECT len(list_transform(range(100000), x -> repeat('a', 100000)))",
     "SELECT len([repeat('a', 100000) for x in range(100000)])",
-    "SELECT len(list_transform(range(10000), x -> range(10000)))",
+    "SELECT len(list_transform(range(10000), lambda x: range(10000)))",
     "SELECT len(list_reduce(['a', 'b', 'c', 'd'], (x, y) -> x || x || x || y)) FROM s",
     "SELECT length(concat_ws(repeat(',', 100000), w, w, w, w)) FROM s",
     "SELECT length(to_json(range(1000000))) FROM s",
@@ -369,7 +369,7 @@ ORDINARY = [
     "SELECT length(string_agg(k, ', ')) FROM s",
     "SELECT length(replace(string_agg(k, ','), ',', ', ')) FROM s",
     "SELECT len(list(w)) FROM s",
-    "SELECT list_transform(a, x -> x + v), list_sum([x * 2 for x in a]) FROM s LIMIT 1",
+    "SELECT list_transform(a, lambda x: x + v), list_sum([x * 2 for x in a]) FROM s LIMIT 1",
     "SELECT to_json({'a': w, 'b': [v, v]}), json_object('k', k) FROM s LIMIT 1",
     "SELECT string_split(w, 'x'), regexp_replace(w, '(x)(x)', '\\2\\1', 'g') FROM s",
     "SELECT format('{:10} {}', k, v), printf('%05d', v) FROM s",
@@ -379,7 +379,7 @@ ORDINARY = [
     "WITH a AS (SELECT w || k AS w FROM s), b AS (SELECT w || w AS w FROM a) SELECT max(w) FROM b",
     "WITH RECURSIVE r AS (SELECT 1 AS n, 'x' AS t UNION ALL SELECT n + 1, t || 'x' FROM r WHERE n < 9) SELECT max(t) FROM r",
     "SELECT m['a'], map_keys(m), unnest(a) FROM s",
-    "SELECT len(list_reduce(range(100), (x, y) -> x + y)::VARCHAR)",
+    "SELECT len(list_reduce(range(100), lambda x, y: x + y)::VARCHAR)",
     "SELECT length(?) + ? FROM s",
 ]
 
