@@ -159,6 +159,8 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
     inside = words[len(words) - words[::-1].index("WITH") :] if "WITH" in words else []
     if inside[:1] == ["("] and ")" not in inside and last in (["("], [","]) and word in _OTHER_PROPERTIES:
         return f"The property is called {_OTHER_PROPERTIES[word]}."
+    if word == "EXTENDED" and last == ["DESCRIBE"]:
+        return "Write DESCRIBE name EXTENDED."
     if word == "=" and last == ["="]:
         return "Equality is written with one =."
     if word == "ALL" and last_two == ["GROUP", "BY"]:

@@ -66,6 +66,8 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
         origins=tuple(options.cors),
         push_queries_max=options.push_queries,
         requests_per_second=options.requests_per_second,
+        requests_max=options.requests_max,
+        request_timeout_s=options.request_timeout,
         audit=options.audit,
     )
     config.check()
@@ -119,6 +121,7 @@ def _password_check(users: Any) -> Callable[[str, str], Any]:
 
 def _kafka(database: Any, options: argparse.Namespace) -> Any:
     """The listener for Kafka clients, with the users, the certificate and the caution of the server."""
+    from ..listener.broker import BrokerOptions
     from ..listener.kafka_listener import KafkaListener
     from ..listener.security import Security
 
@@ -128,7 +131,9 @@ def _kafka(database: Any, options: argparse.Namespace) -> Any:
     check = None if options.users is None else _password_check(options.users)
     files = [None if path is None else str(path) for path in (options.certificate, options.private_key)]
     security = Security(check, None, *files)
-    return KafkaListener(database, host.strip("[]") or "127.0.0.1", int(port), security=security, insecure=options.insecure)
+    bounds = BrokerOptions(producer_byte_rate=options.producer_byte_rate, consumer_byte_rate=options.consumer_byte_rate)
+    address = (host.strip("[]") or "127.0.0.1", int(port))
+    return KafkaListener(database, *address, options=bounds, security=security, insecure=options.insecure)
 
 
 def _read(script: Path) -> str:

@@ -34,6 +34,14 @@ def add_commands(commands: Any, common: Callable[[argparse.ArgumentParser], None
     serve.add_argument("--audit", metavar="FILE", type=Path, help="gets a line for all that is changed or refused")
     serve.add_argument("--requests-per-second", type=float, default=0.0, metavar="N", help="of one account (no bound)")
     serve.add_argument("--push-queries", type=int, default=2_000, metavar="N", help="open push queries at most (2000)")
+    serve.add_argument("--requests-max", type=int, default=2_000, metavar="N", help="requests in hand at most (2000)")
+    serve.add_argument(
+        "--request-timeout", type=float, default=60.0, metavar="SECONDS", help="a request's statements may take so long (60)"
+    )
+    for name, what in (("producer", "send"), ("consumer", "read")):
+        serve.add_argument(
+            f"--{name}-byte-rate", type=float, metavar="BYTES", help=f"that each Kafka client may {what} a second (no bound)"
+        )
     serve.add_argument("--log", action="store_true", help="a line of JSON on stderr for every request")
     password = commands.add_parser(
         "password",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any, TextIO
 
 from ..errors import PenstockError, StatementError
@@ -25,6 +27,9 @@ Write = Callable[[str], None]
 _FOR_PEOPLE = ("table", "vertical", "chart")
 FILE_WIDTH = 1_000_000
 """The width of a table in a file, where nothing needs folding."""
+_READS = re.compile(r"(?i)\s*(SELECT|WITH)\b")
+_EMITS = re.compile(r"(?i)\bEMIT\b")
+_CATCH_UP_S = 2.0
 _OFFSET_RESET = "auto.offset.reset"
 """Told to a person only: what a query does follows its typed options."""
 
@@ -73,6 +78,8 @@ class Shell:
         self.output: IO[str] | None = None
         self.spool: IO[str] | None = None
         self.last = ""
+        self._written: Any = None
+        """The token of the last INSERT, until somebody reads."""
 
     def write(self, text: str) -> None:
         """Print a text where results go."""
@@ -157,6 +164,7 @@ class Shell:
         place = "" if path is None else f"{path}, line {line}: "
         if piece.kind == "statement":
             self.last = piece.text.strip()
+            self._let_tables_catch_up(self.last)
             try:
                 steps = iter(self.database.steps(piece.text, path=path))
                 while True:
@@ -164,6 +172,7 @@ class Shell:
                         answer = next(steps, None)
                     if answer is None:
                         break
+                    self._written = getattr(answer, "details", {}).get("token") or self._written
                     self.show(answer)
             except StatementError:
                 raise
@@ -178,6 +187,14 @@ class Shell:
                 raise
             self.print_error(place + render.error(problem))
             return False
+
+    def _let_tables_catch_up(self, statement: str) -> None:
+        """Who types INSERT and then SELECT expects to see the row: wait for the tables to take it in, but not for long."""
+        if self._written is None or not _READS.match(statement) or _EMITS.search(statement):
+            return
+        token, self._written = self._written, None
+        with suppress(PenstockError):  # a query that is behind, paused or failed is no reason not to answer
+            self.database.wait(token, (), _CATCH_UP_S)
 
     def show(self, answer: Any) -> None:
         """Print one result; the rows of a push query as they come, until Ctrl-C or LIMIT."""

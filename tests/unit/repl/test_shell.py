@@ -142,3 +142,19 @@ def test_no_text_commands_the_terminal() -> None:
         shell.format = "csv"
         shell.run("SELECT '\x1b[2J' AS x;")
         assert said == ["X\n\x1b[2J"]
+
+
+def test_the_prompt_sees_its_own_rows() -> None:
+    """A SELECT after an INSERT waits for the tables, also for one that was made in between; a paused one stops nothing."""
+    with penstock.connect(threads=1) as db:
+        lines: list[str] = []
+        shell = Shell(db, lines.append)
+        assert shell.run("SET 'auto.offset.reset' = 'earliest'; CREATE STREAM s (k STRING KEY, v INT);")
+        assert shell.run("INSERT INTO s VALUES ('a', 1);")
+        assert shell.run("CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
+        for count in range(1, 20):
+            lines.clear()
+            assert shell.run("SELECT n FROM t;")
+            assert str(count) in "".join(lines).split()
+            assert shell.run("INSERT INTO s VALUES ('a', 1);")
+        assert shell.run("PAUSE ALL; INSERT INTO s VALUES ('a', 1); SELECT n FROM t;")
