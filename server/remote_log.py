@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -23,6 +23,9 @@ from ..storage.log.protocol import FetchedRecords, OffsetReset
 from .http import ARROW
 from .tokens import read_token
 from .wire import result_of
+
+
+_Class = TypeVar("_Class")
 
 
 class Wire(Protocol):
@@ -189,7 +192,7 @@ HERE_ONLY: Mapping[str, str] = {
 OBJECTS_HERE_ONLY = ("commit_measures", "functions", "groups", "log", "schema_registry", "statements_executed")
 
 
-def here_only(cls: type) -> type:
+def here_only(cls: type[_Class]) -> type[_Class]:
     """Give a class the methods of `Database` that only a database of the own process has: each says so when it is used."""
 
     def refused(name: str, why: str) -> Any:

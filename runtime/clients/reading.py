@@ -25,7 +25,7 @@ class Reading:
         self.positions: dict[TopicPartition, int] = {}
         self.paused: set[TopicPartition] = set()
         self._log = log
-        self._reset = reset
+        self._reset: OffsetReset = reset
         self._turn = 0
 
     def take(self, places: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, int]) -> None:
