@@ -24,7 +24,6 @@ from .http import ARROW
 from .tokens import read_token
 from .wire import result_of
 
-
 _Class = TypeVar("_Class")
 
 
