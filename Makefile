@@ -96,6 +96,18 @@ kafka: setup kafka-jars
 test-kafka: setup kafka-jars
 	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest tests/contracts/test_kafka_log.py tests/kafka_shared tests/kafka_faults -q -rs
 
+# 200 kills and pauses of processes that share queries over Apache Kafka
+.PHONY: kafka-group-kills
+kafka-group-kills: setup kafka-jars
+	PENSTOCK_KAFKA_SHARED_KILLS=200 $(BIN)/python tests/support/apache_kafka.py \
+	    $(BIN)/python -m pytest tests/kafka_shared/test_kills.py -q -s
+
+# Throughput with 1, 2 and 4 processes, and how long a dead one is missed
+.PHONY: bench-kafka
+bench-kafka: setup kafka-jars
+	$(BIN)/python -m benchmarks.kafka_scale
+	$(BIN)/python -m benchmarks.kafka_scale --failover
+
 foreign-kafka: setup kafka-jars
 	mkdir -p build/kafka/npm
 	cp $(KAFKA_CLIENTS)/node/package.json $(KAFKA_CLIENTS)/node/package-lock.json build/kafka/npm

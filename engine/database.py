@@ -311,6 +311,22 @@ class Database(Session):
         self._check_open()
         return flow_graph(self._engine, sees)
 
+    def service_key(self) -> str:
+        """What the processes of a service know of each other, see `penstock.storage.log.protocol.Log.service_key`."""
+        self._check_open()
+        return self._engine.log.service_key()
+
+    def advertise(self, address: str | None) -> None:
+        """Tell the other processes of a service where this one can be asked, see
+        `penstock.storage.log.protocol.Log.advertise`."""
+        self._check_open()
+        self._engine.log.advertise(address)
+
+    def partition_rows(self, query_id: str, partitions: Sequence[int], keys: Sequence[Any] | None) -> Any:
+        """Rows for another process of the service (an Arrow table), see `penstock.runtime.host.QueryHost.partition_rows`."""
+        self._check_open()
+        return self._engine.host.partition_rows(query_id, partitions, keys)
+
     def describe_state(self) -> str:
         """One line for a prompt: where it is, and how much there is."""
         catalog = self._engine.catalog
@@ -403,6 +419,29 @@ class QueryHandle:
     def progress(self) -> Progress:
         """What it has read, used, dropped and written, and how far it is.  Raises: KeyError, once it is terminated."""
         return self.database._engine.host.run(self.id).status.progress
+
+    @property
+    def owners(self) -> Mapping[tuple[str, int], str]:
+        """Which other process of the service has each partition of the topics that it reads: its address (``host:port``), or
+        its name where it has none.  Empty where nobody else can have any.
+
+        Raises:
+            StorageError: Kafka does not answer.
+        """
+        shares = self.database._engine.host.run(self.id).shares
+        if shares is None:
+            return {}
+        return {
+            place: owner.name if owner.address is None else owner.address.partition("://")[2]
+            for place, owner in shares.places().items()
+            if place not in shares.mine
+        }
+
+    @property
+    def standbys(self) -> Sequence[tuple[str, int]]:
+        """The partitions of topics whose state this process keeps copies of, while others work with it."""
+        kept = self.database._engine.host.run(self.id).parts.standbys
+        return () if kept is None else sorted(kept.places)
 
     def explain(self) -> str:
         """Its plan."""

@@ -86,6 +86,9 @@ class QueryOptions:
         "cache.max.bytes.buffering", 10_000_000, "0: every update of a table is emitted; else the last one per key and step"
     )
     max_task_idle_ms: int = _number("max.task.idle.ms", 0, "how long a query waits for an input that has no record")
+    standby_replicas: int = _number(
+        "num.standby.replicas", 0, "how many other processes keep a copy of a query's state (for a log in Kafka)"
+    )
     service_id: str = _text("ksql.service.id", "default_", "a name for this engine, part of the names of internal topics")
     output_topic_prefix: str = _text(
         "ksql.output.topic.name.prefix", "", "put before the topic names of CREATE .. AS SELECT"

@@ -25,7 +25,6 @@ _BOTH = ("true", "false")
 
 _REFUSED = {
     "num.stream.threads": "set penstock.threads for the whole engine",
-    "num.standby.replicas": "there are no standbys; what a process held is restored from changelogs",
     "state.dir": "state lives in the database's directory",
     "ksql.connect.url": "there is no Kafka Connect",
     "ksql.extension.dir": "register functions with @penstock.udf",

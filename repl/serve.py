@@ -69,6 +69,7 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
         requests_max=options.requests_max,
         request_timeout_s=options.request_timeout,
         audit=options.audit,
+        advertised=options.advertised,
     )
     config.check()
     script = None if options.script is None else Path(options.script)

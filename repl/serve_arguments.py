@@ -30,6 +30,11 @@ def add_commands(commands: Any, common: Callable[[argparse.ArgumentParser], None
         "--insecure", action="store_true", help="listen beyond this machine although anybody could come in, or without TLS"
     )
     serve.add_argument("--allow-host", metavar="NAME", action="append", default=[], help="a further name of this server")
+    serve.add_argument(
+        "--advertised",
+        metavar="URL",
+        help="where other processes of a service on Kafka reach it (where it listens)",
+    )
     serve.add_argument("--cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may call it")
     serve.add_argument("--audit", metavar="FILE", type=Path, help="gets a line for all that is changed or refused")
     serve.add_argument("--requests-per-second", type=float, default=0.0, metavar="N", help="of one account (no bound)")

@@ -198,6 +198,7 @@ class Dataflow:
         row_failure: what becomes of a row that an operator or a sink cannot take: it goes to the processing log and is
             left out (``log``), or the query stops before it (``stop``).
         lines: for each node, the line of the plan (as EXPLAIN shows it, from 0) that it is of; empty where there is no plan.
+        standbys: so many processes may end at once, and others have copies of the state that they had.
         view: set if the query maintains a table that pull queries can read.
     """
 
@@ -211,3 +212,4 @@ class Dataflow:
     row_failure: Literal["log", "stop"] = "log"
     view: View | None = None
     lines: tuple[int, ...] = ()
+    standbys: int = 0

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
 
 from ..errors import DataError, StatementError
 from ..limits import BATCH_ROWS_MAX, UNREAD_ROWS_MAX
@@ -249,13 +252,26 @@ class QueryHost:
 
     # --- tables ----------------------------------------------------------------------------
 
-    def tables(self, queries: Mapping[str, str], *, partial: bool = False) -> dict[str, TableSnapshot]:
-        """Consistent snapshots of the tables of the given queries: name -> query id.
+    def tables(self, queries: Mapping[str, str]) -> dict[str, TableSnapshot]:
+        """Consistent snapshots of the tables of the given queries: name -> query id."""
+        return snapshots({name: self._runs[query_id] for name, query_id in queries.items()})
+
+    def partition_rows(self, query_id: str, partitions: Sequence[int], keys: Sequence[Any] | None) -> pa.Table | None:
+        """Rows of a query's table for another process that shares it, in the shape of its `View`; None if this one has not
+        got these partitions.
 
         Args:
-            partial: see `QueryRun.snapshot`.
+            keys: see `TableSnapshot.lookup`; None: all rows.
+
+        Raises:
+            KeyError: there is no such query.
         """
-        return snapshots({name: self._runs[query_id] for name, query_id in queries.items()}, partial=partial)
+        run = self._runs[query_id]
+        parts = run.parts_for_others(partitions)
+        if parts is None:
+            return None
+        found = TableSnapshot(run.view, parts)
+        return found.table() if keys is None else found.lookup(keys)
 
     def point_reader(self, query_id: str) -> PointReader:
         """Lookups of single keys in a query's table.  (Raises, when it is used: KeyError, once the query is gone.)"""

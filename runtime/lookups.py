@@ -60,19 +60,25 @@ class PointReader:
             key: a value per key column of the store: for windowed tables the window's bounds, as the store has them, too.
 
         Raises:
-            StatementError: it may be with another process, see `QueryRun.snapshot`.
+            StatementError, StorageError: it may be with another process, which cannot be asked, see `Elsewhere.rows`.
         """
         run: QueryRun = self._run()
         found = self._values(run, key)
-        if found is None:
-            run.check_has()
-        return found
+        return self._elsewhere(run, key) if found is None and run.shares is not None else found
+
+    def _elsewhere(self, run: QueryRun, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        parts, others = run.shared_snapshot()
+        keys = None if others is None else _arrays(_types([_of_store(part) for part in parts]), key)
+        for table in others(keys) if others is not None and keys is not None else ():
+            if table.num_rows:
+                return tuple([python_values(whole(column))[0] for column in table.columns])
+        return None
 
     def _values(self, run: QueryRun, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if run is not self._of:  # the query was replaced
             self._of = run
             self._forget()
-        parts = [_of_store(part) for part in run.snapshot(partial=True)]
+        parts = [_of_store(part) for part in run.snapshot()]
         sought = point(_types(parts), key)
         if sought is None:
             return self._by_columns(run.view, parts, key)
@@ -128,12 +134,8 @@ class PointReader:
 
     def _by_columns(self, view: View, parts: Sequence[Any], key: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Where the key is of another type than numbers and texts."""
-        types = _types(parts)
-        try:
-            keys = [pa.array([value], type_) for type_, value in zip(types, key, strict=True)]
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            return None  # no value of the column's type, so no row has it
-        if not all(_is_same(array, value) for array, value in zip(keys, key)):
+        keys = _arrays(_types(parts), key)
+        if keys is None:
             return None
         for part in parts:
             table = part.lookup(keys)
@@ -149,8 +151,32 @@ class PointReader:
     def rows(self, key: tuple[Any, ...]) -> pa.Table:
         """All rows whose key begins with these values (of the store's key columns), in no order."""
         run = self._run()
-        parts = run.snapshot()
-        return TableSnapshot(run.view, ()).shaped([_beginning_with(_of_store(part), key) for part in parts])
+        parts, others = run.shared_snapshot()
+        own = TableSnapshot(run.view, ()).shaped([_beginning_with(_of_store(part), key) for part in parts])
+        if others is None:
+            return own
+        return pa.concat_tables([own, *(_rows_beginning_with(table.cast(own.schema), key) for table in others(None))])
+
+
+def _arrays(types: Sequence[Any], key: tuple[Any, ...]) -> list[Any] | None:
+    """A key as columns of one row; None if there are no such values of the columns' types, so that no row has it."""
+    try:
+        keys = [pa.array([value], type_) for type_, value in zip(types, key, strict=True)]
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return None
+    return keys if all(_is_same(array, value) for array, value in zip(keys, key)) else None
+
+
+def _rows_beginning_with(table: pa.Table, key: tuple[Any, ...]) -> pa.Table:
+    """Rows of a table in the shape of a `View`: its first columns are those of the key."""
+    keep = np.ones(table.num_rows, np.bool_)
+    for column, value in zip(table.columns, key):
+        try:
+            same = equal_to(whole(column), pa.scalar(value, column.type))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return table.slice(0, 0)
+        keep &= np.asarray(pc.fill_null(same, False).to_numpy(zero_copy_only=False), np.bool_)
+    return table.filter(pa.array(keep))
 
 
 def _stored(table: pa.Table) -> dict[str, Any]:

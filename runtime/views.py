@@ -11,23 +11,41 @@ import pyarrow as pa
 
 from ..storage.state.store import Snapshot
 from .dataflow import View
-from .query.lifecycle import QueryRun
+from .query.lifecycle import Others, QueryRun
 
 
 @dataclass(frozen=True, slots=True)
 class TableSnapshot:
-    """A maintained table as of one commit: the snapshots of all partitions, and how to read them."""
+    """A maintained table as of one commit: the snapshots of all partitions, and how to read them.
+
+    Attributes:
+        others: gives what other processes have of it (as of commits of theirs); None if that is nothing.
+    """
 
     view: View
     parts: tuple[Snapshot, ...]
+    others: Others | None = None
 
     def table(self) -> pa.Table:
-        """All rows, in the shape that `View.schema` says."""
-        return self.shaped([part.table() for part in self.parts])
+        """All rows, in the shape that `View.schema` says.
+
+        Raises:
+            StatementError, StorageError: others have some, and cannot be asked, see `Elsewhere.rows`.
+        """
+        return self._with_others(self.shaped([part.table() for part in self.parts]), None)
 
     def lookup(self, keys: Sequence[Any]) -> pa.Table:
-        """The rows of the given keys: one Arrow array per key column of the store, parallel."""
-        return self.shaped([part.lookup(keys) for part in self.parts])
+        """The rows of the given keys: one Arrow array per key column of the store, parallel.  Raises: as `table`."""
+        own = self.shaped([part.lookup(keys) for part in self.parts])
+        names = own.column_names[: self.view.key_count]
+        if self.others is None or own.group_by(names).aggregate([]).num_rows == len(keys[0]):
+            return own  # all rows of a key are in one partition
+        return self._with_others(own, keys)
+
+    def _with_others(self, own: pa.Table, keys: Sequence[Any] | None) -> pa.Table:
+        if self.others is None:
+            return own
+        return pa.concat_tables([own, *(table.cast(own.schema) for table in self.others(keys))])
 
     def shaped(self, tables: list[pa.Table]) -> pa.Table:
         table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
@@ -44,16 +62,17 @@ _ATTEMPTS = 20
 """Looks at the tables of several queries while one of them goes on: then they are held between two steps."""
 
 
-def snapshots(runs: Mapping[str, QueryRun], *, partial: bool = False) -> dict[str, TableSnapshot]:
-    """Snapshots of the tables of several queries, by the given names, all as of one moment.
+def snapshots(runs: Mapping[str, QueryRun]) -> dict[str, TableSnapshot]:
+    """Snapshots of the tables of several queries, by the given names, all as of one moment (of tables whose partitions are
+    shared with other processes, each as of its own).
 
     What is published (`query.published`) is taken without waiting for steps in hand.
 
     Raises:
         InternalError: a query has no view (analysis should have refused the statement).
     """
-    if len(runs) == 1:
-        return {name: TableSnapshot(run.view, run.snapshot(partial=partial)) for name, run in runs.items()}
+    if len(runs) == 1 or any(run.shares is not None for run in runs.values()):
+        return {name: TableSnapshot(run.view, *run.shared_snapshot()) for name, run in runs.items()}
     for _ in range(_ATTEMPTS):
         taken = {name: run.snapshot() for name, run in runs.items()}
         if all(run.published is taken[name] for name, run in runs.items()):

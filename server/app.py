@@ -17,6 +17,7 @@ from .inserts import insert_arrow, inserts_stream
 from .log_api import LogApi
 from .metrics import exposition, families
 from .own_api import OwnApi
+from .partitions import PartitionsApi
 from .problems import NOT_ALLOWED, ApiError
 from .queries import Queries, close_query
 from .registry import RegistryApi
@@ -42,6 +43,7 @@ class Application:
         self._own = OwnApi(service)
         self._topics = TopicsApi(service)
         self._log = LogApi(service)
+        self._partitions = PartitionsApi(service)
         registry = self._registry.answer
         table: list[tuple[str, str, Callable[[Request, Account], Awaitable[None]]]] = [
             ("GET", "/", self._root),
@@ -68,6 +70,7 @@ class Application:
             ("GET", "/v1/topics", self._all_topics),
             ("GET", "/v1/topics/{name}", self._one_topic),
             ("GET", "/v1/topics/{name}/records", self._records),
+            ("POST", "/v1/partitions/{id}", self._partitions.answer),
             ("POST", "/v1/wait", self._wait),
             ("POST", "/v1/submit", self._submit),
             ("GET", "/v1/producers/{producer}", self._producer),

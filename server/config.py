@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..errors import StatementError
 
@@ -32,6 +33,8 @@ class ServerConfig:
         request_timeout_s: how long a request's statements may take, and how long its body may take to arrive.
         command_timeout_s: how long a request waits for the command it says it follows.
         shutdown_s: how long the server takes to stop at most.
+        advertised: where the other processes of a service on Kafka reach it (``http://host:port``); by default the address
+            that it listens on, if that is one.
         audit: a file that every request that is refused or changes something gets a line in.
     """
 
@@ -53,6 +56,7 @@ class ServerConfig:
     command_timeout_s: float = 10.0
     shutdown_s: float = 10.0
     audit: Path | None = None
+    advertised: str | None = None
 
     def check(self) -> None:
         """Raises: StatementError, for what makes no sense or would be open to everybody by mistake."""
@@ -74,6 +78,8 @@ class ServerConfig:
                     f"passwords would cross the network to {self.host} in clear text",
                     suggestion="Give it --certificate and --private-key, or say --insecure if a proxy before it has TLS.",
                 )
+        if self.advertised is not None and urlsplit(self.advertised).scheme not in ("http", "https"):
+            raise StatementError(f"the advertised address is a URL, http://host:port, not {self.advertised!r}")
         for name, value in (
             ("body_bytes_max", self.body_bytes_max),
             ("statement_chars_max", self.statement_chars_max),

@@ -50,8 +50,9 @@ _OPEN_PATHS: Final = ("/chc/live", "/chc/ready")
 
 
 def _is_open(path: str) -> bool:
-    """Answered to everybody: the console's files hold no secret, and ask for a name and a password themselves."""
-    return path in _OPEN_PATHS or path == "/console" or path.startswith("/console/")
+    """Answered to everybody: the console's files hold no secret, and ask for a name and a password themselves; rows for the
+    other processes of a service are given to who shows their key (`partitions`)."""
+    return path in _OPEN_PATHS or path == "/console" or path.startswith(("/console/", "/v1/partitions/"))
 
 
 Handler = Callable[[Request, Account], Awaitable[None]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
@@ -57,20 +58,23 @@ def metadata_id(service: Service) -> dict[str, Any]:
 
 
 def cluster_status(service: Service) -> dict[str, Any]:
-    """``/clusterStatus``: one host, which is this one."""
+    """``/clusterStatus``: this host, and of a service on Kafka the others with the partitions that they have.  (Positions
+    and lags are this host's: each tells its own.)"""
     database = service.database
     now = now_ms()
     active: dict[str, Any] = {}
+    others: dict[str, dict[str, Any]] = {}
     lags: dict[str, Any] = {}
     for query_id in database.queries:
         places = query_positions(database, query_id)
         partitions = [{"topic": p["topic"], "partition": p["partition"]} for p in places]
-        active[query_id] = {
-            "activeStores": [query_id],
-            "activePartitions": partitions,
-            "standByStores": [],
-            "standByPartitions": [],
-        }
+        copies = [{"topic": topic, "partition": partition} for topic, partition in database.queries[query_id].standbys]
+        active[query_id] = _active(query_id, partitions, copies)
+        elsewhere: dict[str, list[dict[str, Any]]] = {}
+        for (topic, partition), owner in sorted(database.queries[query_id].owners.items()):
+            elsewhere.setdefault(owner, []).append({"topic": topic, "partition": partition})
+        for owner, found in elsewhere.items():
+            others.setdefault(owner, {})[query_id] = _active(query_id, found)
         by_partition = {
             str(p["partition"]): {
                 "currentOffsetPosition": p["position"],
@@ -86,7 +90,25 @@ def cluster_status(service: Service) -> dict[str, Any]:
         "activeStandbyPerQuery": active,
         "hostStoreLags": {"stateStoreLags": lags, "updateTimeMs": now},
     }
-    return {"clusterStatus": {service.address: entity}}
+    hosts = {
+        host: {
+            "hostAlive": True,
+            "lastStatusUpdateMs": now,
+            "activeStandbyPerQuery": queries,
+            "hostStoreLags": {"stateStoreLags": {}, "updateTimeMs": now},
+        }
+        for host, queries in others.items()
+    }
+    return {"clusterStatus": {service.address: entity, **hosts}}
+
+
+def _active(query_id: str, partitions: list[dict[str, Any]], copies: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    return {
+        "activeStores": [query_id],
+        "activePartitions": partitions,
+        "standByStores": [query_id] if copies else [],
+        "standByPartitions": list(copies),
+    }
 
 
 def property_is_valid(name: str) -> bool:

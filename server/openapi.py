@@ -147,6 +147,13 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
             {"body": _json({"text": _TEXT, "cursor": {"type": "integer"}}, "text")},
         ),
         ("get", "/v1/graph", "topics, sources and queries, with their places in a drawing", own, {}),
+        (
+            "post",
+            "/v1/partitions/{id}",
+            "rows of a table's partitions, for the other processes of the service",
+            (ARROW,),
+            {"body": _bytes(ARROW), "query": {"partitions": _TEXT}},
+        ),
         ("get", "/v1/account", "who asks, and what they may do", own, {}),
         (
             "post",

@@ -9,8 +9,10 @@ import threading
 import time
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..engine.database import Database
+from ..errors import PenstockError
 from .app import Application
 from .config import ServerConfig
 from .listening import bound_socket, listen
@@ -36,7 +38,10 @@ class Server:
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if config.certificate else 'http'}://{shown}:{port}"
         self._address = f"{shown}:{port}"
-        self._names = (*config.hosts, config.host, host)
+        advertised = urlsplit(config.advertised or "").hostname
+        self._names = (*config.hosts, config.host, host, *([advertised] if advertised else []))
+        everywhere = host in ("0.0.0.0", "::")
+        self._advertised = config.advertised or (None if everywhere else self.url)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._service: Service | None = None
         self._stop: asyncio.Event | None = None
@@ -51,6 +56,7 @@ class Server:
         self._ready.wait()
         if self._failure is not None:
             raise self._failure
+        self._database.advertise(self._advertised)
         return self
 
     def _run(self) -> None:
@@ -90,6 +96,8 @@ class Server:
     def stop(self) -> None:
         """Accept no more requests, finish those in hand, end push queries with their final message; at most for
         `ServerConfig.shutdown_s`.  The database stays open."""
+        with contextlib.suppress(PenstockError):  # it is asked no more in a moment anyway
+            self._database.advertise(None)
         loop, stop = self._loop, self._stop
         if loop is not None and stop is not None and not self._stopped.is_set():
             with contextlib.suppress(RuntimeError):  # it has ended meanwhile

@@ -37,6 +37,7 @@ def lower(plan: PlanNode, context: LoweringContext) -> d.Dataflow:
         durable=options.durable,
         row_failure=options.row_failure,
         max_task_idle_ms=options.max_task_idle_ms,
+        standbys=options.standby_replicas,
         view=None if root.stored is None else root.stored.view(),
         lines=tuple(build.lines),
     )

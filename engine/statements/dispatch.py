@@ -88,11 +88,17 @@ def _define(context: Context, statement: definitions.Definition) -> Result:
 
 
 def _check_order(context: Context, statement: ast.Statement) -> None:
-    """Raises: UnsupportedError, if an order is asked for that the log has not got."""
+    """Raises: UnsupportedError, if an order, or copies in other processes, are asked for that the log has not got."""
     if context.options.processing_order == "arrival" and not context.log.capabilities.total_order:
         raise UnsupportedError(
             "processing.order = 'arrival' needs a log that knows in which order records of several partitions arrived; Kafka"
             " does not",
             span=statement.span,
             suggestion="SET 'processing.order' = 'timestamp'; max.task.idle.ms says how long an empty input is waited for.",
+        )
+    if context.options.standby_replicas and not context.log.capabilities.shared:
+        raise UnsupportedError(
+            "num.standby.replicas needs a log that several processes share, in Kafka: this one is of one process",
+            span=statement.span,
+            suggestion="UNSET 'num.standby.replicas';",
         )

@@ -171,12 +171,8 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
         context.engine.lookups.learn(
             context.catalog, context.options, text, resolved, source, context.host.run(view).view, reader
         )
-    snapshot = context.host.tables({source.name: view}, partial=keys is not None)[source.name]
+    snapshot = context.host.tables({source.name: view})[source.name]
     rows = snapshot.table() if keys is None else snapshot.lookup(keys)
-    if keys is not None:
-        own = range(context.host.run(view).view.key_count)
-        if len(rows.select(list(own)).group_by([rows.column_names[i] for i in own]).aggregate([])) < len(keys[0]):
-            context.host.run(view).check_has()
     if resolved.limit is not None:
         rows = in_key_order(context, source, rows)
     return _answer(context, rows, resolved, source)

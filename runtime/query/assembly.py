@@ -19,6 +19,7 @@ from .recovery import DurableStore, StateKeeper
 from .repartitioning import COPY_OF, Purging
 from .services import Services
 from .sharing import Sharing
+from .standbys import Standbys
 from .step import StepComputer
 from .task import Task
 
@@ -45,6 +46,9 @@ class Assembly:
         self._sharing = sharing
         sources = [n for n in dataflow.nodes if isinstance(n, Source) and n.moved_by is None]
         self.partitions = max((partitions(self.log, s.topic) for s in sources), default=1)
+        self.standbys: Standbys | None = None
+        if sharing is not None and dataflow.standbys and services.durable:
+            self.standbys = Standbys(query_id, dataflow, services, sharing, self.partitions)
         self.purging = Purging(services.log, services.checkpointer)
         self.published = Published(query_id, dataflow)
         self.tallies = [Tally() for _ in dataflow.nodes]
@@ -81,6 +85,8 @@ class Assembly:
 
     def _stores_of(self, tasks: Sequence[Task]) -> StateKeeper:
         keeper = StateKeeper(self.log, self.services.checkpoints, executor=self.services.checkpointer)
+        if self.standbys is not None:
+            keeper.standby = self.standbys.take
         for task in tasks:
             for number, operator in task.operators.items():
                 if self._sharing is not None and not self._sharing.has(number, task.partition):

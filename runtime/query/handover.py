@@ -80,5 +80,6 @@ class Handover:
         if str(error) != str(self.sharing.error):
             _LOGGER.warning("query %s waits: %s", self._assembly.query_id, error)
         self._steps.settle(failed=True)
+        self._steps.refused()
         self.sharing.again(error)
         return True

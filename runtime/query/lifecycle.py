@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
 
 from ...errors import PenstockError, StatementError, StorageError
 from ...storage.log.protocol import TopicPartition, partitions
 from ..dataflow import Dataflow, Sink, Source, View
 from ..user_code import is_ours, is_the_end
 from .assembly import Assembly
+from .elsewhere import Elsewhere
 from .group_commit import GroupCommit
 from .handover import Handover
 from .ledger import CommittedLedger, Ledger
@@ -23,6 +28,9 @@ from .stepping import Steps, as_ours
 from .task import NodeError, Task
 
 _LOGGER = logging.getLogger("penstock.queries")
+Others = Callable[[Sequence[Any] | None], list[pa.Table]]
+"""Rows of a table that other processes have, in the shape of its `View`: those of keys (an array for each key column of the
+store), or all."""
 
 
 class QueryRun:
@@ -87,11 +95,15 @@ class QueryRun:
         self.status = Status(self.parts, self._steps, sharing, lambda: (self.state, self.error))
         self._on_failure = on_failure
         self._handover: Handover | None = None
+        self._elsewhere: Elsewhere | None = None
         if sharing is not None:
+            self._elsewhere = Elsewhere(services.log, query_id, dataflow, sharing)
             self._handover = Handover(sharing, self.parts, self._steps, lambda: self.state == "TERMINATED")
         self._begin(inherit, opening)
         if self._handover is not None:
             self._handover.join()
+            if self.parts.standbys is not None:
+                self.parts.standbys.start()
 
     def _begin(self, inherit: QueryRun | None, opening: bool) -> None:
         if inherit is not None:
@@ -163,8 +175,7 @@ class QueryRun:
 
     def stop(self) -> None:
         """Stop it here.  A persistent query can be started again from what it committed."""
-        if self._handover is not None:
-            self._handover.sharing.leave()
+        self._leave()
         with self._steps.at_rest():
             self.state = "TERMINATED"
             self._steps.settle(failed=True)
@@ -172,14 +183,19 @@ class QueryRun:
 
     def terminate(self) -> None:
         """Stop it, and delete its state and positions."""
-        if self._handover is not None:
-            self._handover.sharing.leave()
+        self._leave()
         with self._steps.at_rest():
             self.state = "TERMINATED"
             if not self.parts.ledger.kept:
                 return
             self._steps.settle(failed=True)
             self.parts.forget()
+
+    def _leave(self) -> None:
+        if self.parts.standbys is not None:
+            self.parts.standbys.close()
+        if self._handover is not None:
+            self._handover.sharing.leave()
 
     # --- for whoever schedules it ------------------------------------------------------------
 
@@ -262,11 +278,6 @@ class QueryRun:
         """How it shares its partitions with other processes; None if it has all of them."""
         return None if self._handover is None else self._handover.sharing
 
-    def check_has(self) -> None:
-        """Raises: StatementError, if a row that is not here may be in another process."""
-        if self._handover is not None:
-            self._handover.sharing.check_whole(self.query_id)
-
     def tasks(self) -> Sequence[Task]:
         """The tasks, one per partition, with their state as committed.  Use them with ``lock`` held.
 
@@ -287,20 +298,16 @@ class QueryRun:
         """The table as of the last commit, if it was published then."""
         return self.parts.published.parts
 
-    def snapshot(self, *, partial: bool = False) -> Parts:
-        """The table as of the last commit.  Waits for the current step only if nothing was published with that commit.
-
-        Args:
-            partial: the partitions of this process are enough.
+    def snapshot(self) -> Parts:
+        """The table as of the last commit; what other processes have of it is empty.  Waits for the step in hand only if
+        nothing was published with that commit.
 
         Raises:
-            StatementError: other processes have some of its partitions.
+            StatementError: it is not known which partitions are this process's.
             DataError, StorageError: see `tasks`.
         """
         if self._handover is not None:
             self._handover.take_place()
-            if not partial:
-                self.check_has()
         published = self.parts.published
         parts = published.ask()
         if parts is None:
@@ -308,3 +315,34 @@ class QueryRun:
                 parts = published.take(self.tasks())
                 published.parts = parts
         return parts
+
+    def shared_snapshot(self) -> tuple[Parts, Others | None]:
+        """What this process has of the table, see `snapshot`, and what gives the rows that others have; None if it has all.
+
+        Raises:
+            as `snapshot`.
+        """
+        sharing, elsewhere = self.shares, self._elsewhere
+        if sharing is None or elsewhere is None:
+            return self.snapshot(), None
+        while True:
+            mine = sharing.mine
+            parts = self.snapshot()
+            if sharing.mine is mine and not sharing.moved:
+                held = sharing.held
+                return parts, None if len(held) == sharing.partitions else partial(elsewhere.rows, have=held)
+
+    def parts_for_others(self, partitions: Sequence[int]) -> Parts | None:
+        """Partitions of the table as of the newest commit, for another process; None if this one has not got all of them.
+
+        Raises:
+            DataError, StorageError: see `tasks`.
+        """
+        handover = self._handover
+        if handover is None:
+            return None
+        with self.lock:  # a commit that others can see is in it then
+            if not handover.take_over() or not handover.sharing.held.issuperset(partitions):
+                return None
+            parts = self.parts.published.take(self.tasks())
+            return tuple(parts[partition] for partition in partitions)

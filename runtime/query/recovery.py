@@ -120,6 +120,8 @@ class StateKeeper:
     checkpoints: Checkpoints
     stores: list[DurableStore] = field(default_factory=list)
     executor: Executor | None = None
+    standby: Callable[[str, int], DurableStore | None] = lambda name, partition: None
+    """Gives the copy of a store that was kept up while another process had it."""
 
     def recover(self, done: Callable[[int], None] = lambda rows: None) -> None:
         """Restore every store as of the newest commit, several at the same time.
@@ -141,8 +143,32 @@ class StateKeeper:
         for future in running:  # all have ended
             future.result()
 
+    def recover_one(self, durable: DurableStore) -> None:
+        """`recover`, of one store that need not be among ``stores``.  Raises: StorageError."""
+        self._recover(durable, lambda rows: None)
+
+    def _take_over(self, durable: DurableStore, standby: DurableStore, done: Callable[[int], None]) -> None:
+        """Go on from a copy of a store."""
+        self.log.settle([(durable.topic, durable.partition)])
+        table = standby.store.checkpoint()
+        done(table.num_rows)
+        durable.changes, durable.base, durable.end = standby.changes, None, standby.end
+
+        def changes() -> Iterator[pa.RecordBatch]:
+            for batch in self.changes_after(durable, standby.end):
+                durable.changes += batch.num_rows
+                yield as_schema(batch, durable.store.change_schema)
+                done(batch.num_rows)
+
+        durable.store.restore(as_schema(table, durable.store.schema), changes())
+        _LOGGER.info("%s, partition %d: from a standby at %d", durable.topic, durable.partition, standby.end)
+
     def _recover(self, durable: DurableStore, done: Callable[[int], None]) -> None:
         store = durable.store
+        standby = self.standby(durable.name, durable.partition)
+        if standby is not None and self.log.config(durable.topic) is not None:
+            self._take_over(durable, standby, done)
+            return
         saved = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
         durable.changes, durable.base = 0, None
         if self._shared:
@@ -158,7 +184,7 @@ class StateKeeper:
                     yield from as_schema(saved.delta, store.change_schema).to_batches(max_chunksize=BATCH_ROWS_MAX)
                     done(saved.delta.num_rows)
             if self.log.config(durable.topic) is not None:
-                for batch in self._changes(durable, 0 if saved is None else saved.offset):
+                for batch in self.changes_after(durable, 0 if saved is None else saved.offset):
                     durable.changes += batch.num_rows
                     yield as_schema(batch, store.change_schema)
                     done(batch.num_rows)
@@ -245,7 +271,7 @@ class StateKeeper:
                 durable.store.numbered = before.store.numbered
                 durable.changes = before.changes
 
-    def _changes(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
+    def changes_after(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
         """The changelog from ``offset`` on; while a batch is worked on, the next is read."""
         end = self.log.end_offset(durable.topic, durable.partition)
         batches = self._read(durable, offset, end)

@@ -6,8 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from ...errors import StatementError
-from ...storage.log.protocol import Log, Membership, TopicPartition
+from ...storage.log.protocol import Log, Membership, Owner, TopicPartition
 from ..dataflow import Dataflow, Source
 from .ledger import SharedLedger
 from .repartitioning import subtopologies
@@ -115,8 +114,17 @@ class Sharing:
 
     def has(self, node: int, partition: int) -> bool:
         """Whether this process runs a node of the dataflow on a partition."""
+        return self.reads(node, partition, self.mine)
+
+    def reads(self, node: int, partition: int, places: frozenset[TopicPartition]) -> bool:
+        """Whether whoever has these partitions of topics runs a node on a partition."""
         topic = self._topic_of.get(self._subtopologies[node])
-        return topic is not None and (topic, partition) in self.mine
+        return topic is not None and (topic, partition) in places
+
+    def spares(self, deaths: int) -> frozenset[TopicPartition]:
+        """See `Membership.spares`.  Raises: StorageError."""
+        membership = self._membership
+        return frozenset() if membership is None else membership.spares(deaths)
 
     @property
     def partitions(self) -> int:
@@ -124,15 +132,15 @@ class Sharing:
         return self._partitions.get(self._result, 1)
 
     @property
-    def missing(self) -> frozenset[int]:
-        """The partitions of the query's table that other processes have."""
+    def held(self) -> frozenset[int]:
+        """The partitions of the query's table that this process has."""
         topic = self._topic_of.get(self._result)
-        return frozenset(p for p in range(self.partitions) if (topic, p) not in self.mine)
+        return frozenset(p for p in range(self.partitions) if (topic, p) in self.mine)
 
-    def owners(self) -> Mapping[int, str]:
+    def owners(self) -> Mapping[int, Owner]:
         """The process that has each partition of the query's table.  Raises: StorageError."""
         topic = self._topic_of.get(self._result)
-        return {partition: owner for (name, partition), owner in self._owners().items() if name == topic}
+        return {partition: owner for (name, partition), owner in self.places().items() if name == topic}
 
     def tasks(self) -> Mapping[str, str]:
         """The process that has each task; this one is called ``this process``.
@@ -140,30 +148,16 @@ class Sharing:
         Tasks have Kafka Streams' names: subtopology and partition, or the partition alone if there is one subtopology.
         Raises: StorageError.
         """
-        owners = self._owners()
+        owners = self.places()
         found: dict[str, str] = {}
         for part, topic in sorted(self._topic_of.items()):
             for partition in range(self._partitions[part]):
                 name = f"{part}_{partition}" if len(self._topic_of) > 1 else str(partition)
                 place = (topic, partition)
-                found[name] = "this process" if place in self.mine else owners.get(place, "nobody")
+                found[name] = "this process" if place in self.mine else str(owners.get(place, "nobody"))
         return found
 
-    def _owners(self) -> Mapping[TopicPartition, str]:
+    def places(self) -> Mapping[TopicPartition, Owner]:
+        """Which process has each partition of the topics that the query reads.  Raises: StorageError."""
         membership = self._membership
         return {} if membership is None else membership.owners()
-
-    def check_whole(self, query_id: str) -> None:
-        """Raises: StatementError, which names the owners, if other processes have some of the table's partitions."""
-        missing = self.missing
-        if not missing:
-            return
-        owners = self.owners()
-        named: dict[str, list[str]] = {}
-        for partition in sorted(missing):
-            named.setdefault(owners.get(partition, "nobody at this moment"), []).append(str(partition))
-        places = "; ".join(f"{', '.join(numbers)} of {self.partitions} with {owner}" for owner, numbers in named.items())
-        raise StatementError(
-            f"this process has only some partitions of the table of {query_id}: {places}",
-            suggestion="Ask that process, or read the table's topic: SELECT .. EMIT CHANGES.",
-        )

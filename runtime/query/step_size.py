@@ -80,6 +80,10 @@ class StepSize:
         fitting = done * TARGET_S / max(seconds, 1e-6)
         self._by_time = max(1.0, min(fitting, rows / 2))
 
+    def refused(self) -> None:
+        """A commit was refused by others than this process: it may have taken longer than they allow."""
+        self._by_time = max(1.0, self._by_time / 2)
+
     def failed(self, rows: int) -> None:
         """Note that a step of more than one row failed."""
         self._suspect = rows

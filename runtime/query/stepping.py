@@ -252,6 +252,10 @@ class Steps:
             parts.recover()
         self.dirty = False
 
+    def refused(self) -> None:
+        """A commit was refused, and the step is to be done again: smaller, for it may have taken too long."""
+        self._step_size.refused()
+
     def start_anew(self) -> None:
         """What was in memory is not of this query any more: other partitions have come.  Raises: StorageError."""
         parts = self._assembly

@@ -241,6 +241,22 @@ class LogCapabilities:
     forgets_positions: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that has partitions.
+
+    Attributes:
+        name: its client's name in Kafka, and the machine.
+        address: where it can be asked (``http://host:port``), see `Log.advertise`; None if nowhere.
+    """
+
+    name: str
+    address: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.address is None else f"{self.name} ({self.address})"
+
+
 class Membership(Protocol):
     """A process's place among those that share the partitions of some topics.  A commit that sets positions of its group
     happens only while that place is its own: else it is a `PartitionsLostError`."""
@@ -255,8 +271,12 @@ class Membership(Protocol):
         """Why it has no place yet, or nothing comes, as far as that is known."""
         ...
 
-    def owners(self) -> Mapping[TopicPartition, str]:
-        """Which process has each partition, by name.  Raises: StorageError."""
+    def owners(self) -> Mapping[TopicPartition, Owner]:
+        """Which process has each partition.  Raises: StorageError."""
+        ...
+
+    def spares(self, deaths: int) -> frozenset[TopicPartition]:
+        """The partitions that would come to this process if so many of the others ended.  Raises: StorageError."""
         ...
 
     def leave(self) -> None:
@@ -339,6 +359,18 @@ class Log(Protocol):
             changed: is told which partitions are this process's from now on, on a thread of the log's; None: none, until
                 they are given out again.  Others get what is not when it returns.
             whole: one process gets all partitions, and the others none.
+        """
+        ...
+
+    def advertise(self, address: str | None) -> None:
+        """Tell the other processes of the service where this one can be asked (``http://host:port``); None: nowhere any
+        more.  Raises: StorageError."""
+
+    def service_key(self) -> str:
+        """What the processes that share this log know, and nobody else: who shows it is one of them.
+
+        Raises:
+            StorageError: it cannot be read.
         """
         ...
 

@@ -44,7 +44,7 @@ class Connection:
     def _base(self) -> dict[str, Any]:
         return {
             "bootstrap.servers": self.settings.servers,
-            "client.id": f"penstock-{self.settings.service_id}-{self.settings.instance}",
+            "client.id": self.settings.client_id,
             "error_cb": self._report,
             "logger": _QUIET,
             "log_level": 3,

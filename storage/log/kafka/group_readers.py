@@ -98,8 +98,9 @@ class GroupReaders:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of a group: its client's name, where it is, and which partitions it has (Kafka's names of topics)."""
+    """A member of a group: its id, its client's name, where it is, and which partitions it has (Kafka's names of topics)."""
 
+    member_id: str
     client_id: str
     host: str
     places: frozenset[Place]
@@ -115,7 +116,7 @@ def members_of(connection: Connection, group: str) -> list[Member]:
             warnings.simplefilter("ignore", DeprecationWarning)
             groups = admin.list_groups(group, left)
         members: list[Any] = [member for found in groups if found.id == group for member in found.members]
-        return [Member(m.client_id, m.client_host, _assigned(m.assignment)) for m in members]
+        return [Member(m.id, m.client_id, m.client_host, _assigned(m.assignment)) for m in members]
 
     return connection.call(f"describe the group {group!r}", ask)
 

@@ -7,6 +7,7 @@ from the log on a machine is in docs/reference/kafka-log.md.
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -110,6 +111,31 @@ class KafkaLog:
             found = self._parts.state.get("log", "identity")
         return str(found)
 
+    def service_key(self) -> str:
+        """See `protocol.Log.service_key`: whoever may read the service's topics knows it."""
+        self._parts.check_open()
+        self._parts.state.catch_up()
+        found = self._parts.state.get("log", "key")
+        if found is None:
+            self._write_entries([(("log", "key"), secrets.token_hex(32))])
+            found = self._parts.state.get("log", "key")
+        return str(found)
+
+    def advertise(self, address: str | None) -> None:
+        """See `protocol.Log.advertise`."""
+        self._parts.check_open()
+        self._parts.state.catch_up()
+        own = self.settings.instance
+        entries: list[Entry] = [
+            (("host", other), None)
+            for other, known in self._parts.state.of_kind("host").items()
+            if other != own and known == address
+        ]
+        if self._parts.state.get("host", own) != address:
+            entries.append((("host", own), address))
+        if entries:
+            self._write_entries(entries)
+
     # --- topics ------------------------------------------------------------------------------------------------------
 
     def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
@@ -183,7 +209,11 @@ class KafkaLog:
         """See `protocol.Log.join`."""
         self._parts.check_open()
         everything = frozenset((t, p) for t in topics for p in range(self._topics.need(t).partitions))
-        return KafkaMembership(self._parts, group, sorted(topics), changed, everything if whole else None)
+
+        def counts() -> dict[str, int]:
+            return {topic: self._topics.need(topic).partitions for topic in topics}
+
+        return KafkaMembership(self._parts, group, sorted(topics), changed, everything if whole else None, counts)
 
     def own_end(self, topic: str, partition: int) -> int:
         """See `protocol.Log.own_end`."""

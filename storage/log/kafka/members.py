@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+from ..protocol import Owner
 from .connection import Connection
 from .faults import error_of
 from .group_readers import GroupReaders, members_of
@@ -63,15 +64,30 @@ class Members:
         """The same, by Kafka's names of topics.  Raises: StorageError."""
         return self._readers.committed(self._names.group(group), places)
 
-    def owners(self, group: str) -> dict[tuple[str, int], str]:
-        """The member of a group that has each partition, by its client's name.  Raises: StorageError."""
-        found: dict[tuple[str, int], str] = {}
+    def owners(self, group: str, hosts: Mapping[str, str]) -> dict[tuple[str, int], Owner]:
+        """The member of a group that has each partition.
+
+        Args:
+            hosts: where members can be asked, by their instances' names.
+
+        Raises:
+            StorageError: no broker answers.
+        """
+        found: dict[tuple[str, int], Owner] = {}
+        prefix = f"penstock-{self._connection.settings.service_id}-"
         for member in members_of(self._connection, self._names.group(group)):
+            owner = Owner(f"{member.client_id} at {member.host}", hosts.get(member.client_id.removeprefix(prefix)))
             for name, partition in member.places:
                 topic = self._names.engine_topic(name)
                 if topic is not None:
-                    found[topic, partition] = f"{member.client_id} at {member.host}"
+                    found[topic, partition] = owner
         return found
+
+    def ordered(self, group: str) -> list[str]:
+        """The members of a group by their clients' names, in the order in which the assignor takes them: that of their ids,
+        which begin with the instance's name where that is fixed.  Raises: StorageError."""
+        members = members_of(self._connection, self._names.group(group))
+        return [member.client_id for member in sorted(members, key=lambda m: m.member_id)]
 
     def groups(self) -> list[str]:
         """The service's groups.  Raises: StorageError."""

@@ -12,8 +12,10 @@ from typing import Any
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
 from ....errors import StorageError
+from ..protocol import Owner
 from ..protocol import TopicPartition as Place
 from .parts import Parts
+from .ranges import spares
 
 __all__ = ["KafkaMembership"]
 
@@ -33,6 +35,7 @@ class KafkaMembership:
         changed: is told which partitions are this process's from now on.  It returns when the others are at rest: only
         then does
             the group give them to another one.
+        counts: gives how many partitions each of the topics has.
         whole: the partitions that who has partition 0 of the first topic gets; None: each partition goes by itself.
     """
 
@@ -43,11 +46,13 @@ class KafkaMembership:
         topics: Sequence[str],
         changed: Callable[[frozenset[Place] | None], None],
         whole: frozenset[Place] | None,
+        counts: Callable[[], Mapping[str, int]],
     ) -> None:
         settings = parts.settings
         self._parts = parts
         self._group = group
         self._changed = changed
+        self._counts = counts
         self._whole = whole
         self._closing = False
         self.assigned: frozenset[Place] = frozenset()
@@ -134,6 +139,14 @@ class KafkaMembership:
         except Exception:
             _LOGGER.exception("the group %s: partitions %s", self._group, sorted(self.assigned))
 
+    def spares(self, deaths: int) -> frozenset[Place]:
+        """See `protocol.Membership.spares`.  Raises: StorageError."""
+        members = self._parts.members.ordered(self._group)
+        found = spares(members, self._parts.settings.client_id, self._counts(), deaths)
+        if self._whole is None:
+            return frozenset(found)
+        return self._whole if (self._names[self._first[0]], 0) in found else frozenset()
+
     def leave(self) -> None:
         """See `protocol.Membership.leave`."""
         self._closing = True
@@ -141,9 +154,10 @@ class KafkaMembership:
             self._thread.join()
         self._parts.members.leave(self._group)
 
-    def owners(self) -> Mapping[Place, str]:
+    def owners(self) -> Mapping[Place, Owner]:
         """See `protocol.Membership.owners`.  Raises: StorageError."""
-        found = self._parts.members.owners(self._group)
+        self._parts.state.catch_up()
+        found = self._parts.members.owners(self._group, self._parts.state.of_kind("host"))
         if self._whole is None:
             return found
         first = (self._names[self._first[0]], 0)

@@ -7,6 +7,8 @@ key                    value
 ``["group", name]``    a group's metadata, and positions in topics that do not exist (a query's account has such)
 ``["sequence", id]``   the last sequence number of a producer, see `protocol.Transaction.set_sequence`
 ``["producer", id]``   a producer's epoch and its newest batches in each partition
+``["host", instance]`` where a process can be asked for the rows of its partitions
+``["log", name]``      the identity of the log, and the key by which the processes know each other
 =====================  ========================================================================================
 
 Entries are written in the transaction of what they are about.

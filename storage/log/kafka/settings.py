@@ -99,5 +99,10 @@ class KafkaSettings:
                 suggestion="service_id='shop'",
             )
 
+    @property
+    def client_id(self) -> str:
+        """What the brokers know this process by."""
+        return f"penstock-{self.service_id}-{self.instance}"
+
     def __repr__(self) -> str:  # the passwords of `client` stay out of every message
         return f"<KafkaSettings {self.service_id} at {self.servers}>"

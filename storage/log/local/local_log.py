@@ -8,6 +8,7 @@ changes), then the guards inside segments and files.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,6 +83,7 @@ class LocalLog:
     ) -> None:
         self.settings = settings or LogSettings()
         self._files = files
+        self._service_key = secrets.token_hex(32)
         self._owns_files = owns_files
         journal, manifest = recover(files)
         upgrade(files)
@@ -250,6 +252,13 @@ class LocalLog:
         self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition] | None], None], *, whole: bool
     ) -> None:
         """See `protocol.Log.join`."""
+
+    def advertise(self, address: str | None) -> None:
+        """See `Log.advertise`: there are no others."""
+
+    def service_key(self) -> str:
+        """See `Log.service_key`: nobody else knows it."""
+        return self._service_key
 
     def own_end(self, topic: str, partition: int) -> int:
         """See `protocol.Log.own_end`; nobody else writes here."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -118,6 +120,7 @@ def test_two_processes_share_statements_and_partitions(connect: Connect) -> None
         return sum(found.values())
 
     until(lambda: counted() == 140)
+    assert one.wait_idle(60) and two.wait_idle(60)  # a commit is seen in Kafka a moment before its table is
     answers = []
     for number in range(7):
         for database in (one, two):
@@ -132,6 +135,23 @@ def test_two_processes_share_statements_and_partitions(connect: Connect) -> None
     assert "penstock-shop-" in own[-1]
     with pytest.raises(StatementError, match=r"penstock-shop-.* at"):
         one.sql("SELECT * FROM by_id")
+    with penstock.serve(one, port=0) as server, penstock.serve(two, port=0):
+        for n, database in ((20, one), (21, two)):
+            assert sorted(database.sql("SELECT id, n FROM by_id").fetchall()) == [(f"k{i}", n) for i in range(7)]
+            some = database.sql("SELECT id, n FROM by_id WHERE id IN ('k1', 'k3', 'k5', 'none')").fetchall()
+            assert sorted(some) == [("k1", n), ("k3", n), ("k5", n)]
+            asked = [database.sql(f"SELECT n FROM by_id WHERE id = 'k{number}'").fetchall() for number in range(8)]
+            assert asked == [[(n,)]] * 7 + [[]]
+            assert [(database.table("by_id").get(f"k{number}") or {}).get("N") for number in range(8)] == [n] * 7 + [None]
+            assert database.duckdb("SELECT sum(n) FROM by_id").fetchall() == [(7 * n,)]
+            token = database.insert("orders", orders(7))
+            assert database.sql("SELECT SUM(n) AS n FROM by_id", after=token).fetchall() == [(7 * n + 7,)]
+        with urllib.request.urlopen(f"{server.url}/clusterStatus", timeout=20) as answer:
+            status = json.loads(answer.read())["clusterStatus"]
+        held = [place for host in status.values() for place in host["activeStandbyPerQuery"][query]["activePartitions"]]
+        assert len(status) == 2 and sorted(place["partition"] for place in held) == [0, 1]
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{server.url}/v1/partitions/{query}?partitions=0", b"", timeout=20)
 
 
 def test_statements_of_two_processes_at_once_come_one_after_the_other(connect: Connect) -> None:

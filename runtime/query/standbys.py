@@ -1,0 +1,136 @@
+"""Standby replicas: copies of state that other processes work with, kept up from changelogs (``num.standby.replicas``).
+
+A process that takes over partitions then reads only what its copy lacks.  Which partitions a process keeps copies of is
+what it would get if others ended (`Membership.spares`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final
+
+from ...errors import PenstockError
+from ...storage.log.protocol import TopicPartition
+from ..dataflow import Dataflow
+from .recovery import DurableStore, StateKeeper, as_schema
+from .services import Services
+from .sharing import Sharing
+from .task import Task
+
+__all__ = ["Standbys"]
+
+_LOGGER = logging.getLogger("penstock.queries")
+_CHOOSE_S: Final = 3.0
+"""So often it is asked who the members of the group are."""
+_IDLE_S: Final = 0.5
+
+
+class Standbys:
+    """The copies that this process keeps of one query's state, on a thread of its own.
+
+    Args:
+        partitions: tasks that the query has.
+    """
+
+    def __init__(self, query_id: str, dataflow: Dataflow, services: Services, sharing: Sharing, partitions: int) -> None:
+        self._query_id = query_id
+        self._dataflow = dataflow
+        self._services = services
+        self._sharing = sharing
+        self._partitions = partitions
+        self._keeper = StateKeeper(services.log, services.checkpoints)
+        self._guard = threading.Lock()
+        self._stores: dict[tuple[str, int], DurableStore] = {}
+        self._places: frozenset[TopicPartition] = frozenset()
+        self._chosen_s = float("-inf")
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"penstock-standby-{query_id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Keep no copies any more."""
+        self._closing = True
+        self._services.log.wake()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+        self._stores = {}
+
+    @property
+    def places(self) -> frozenset[TopicPartition]:
+        """The partitions whose state it keeps copies of."""
+        return self._places
+
+    def take(self, name: str, partition: int) -> DurableStore | None:
+        """The copy of a store, which is the caller's from now on; None if there is none."""
+        with self._guard:
+            return self._stores.pop((name, partition), None)
+
+    def _run(self) -> None:
+        while not self._closing:
+            epoch = self._services.log.epoch
+            try:
+                moved = self.follow()
+            except PenstockError as error:
+                _LOGGER.info("standbys of %s wait: %s", self._query_id, error)
+                moved = False
+            if not moved and not self._closing:
+                self._services.log.wait(epoch, _IDLE_S, lambda: self._closing)
+
+    def follow(self) -> bool:
+        """Take in what has come; whether there was anything.  Raises: StorageError."""
+        if time.monotonic() - self._chosen_s > _CHOOSE_S:
+            self._choose(self._sharing.spares(self._dataflow.standbys))
+            self._chosen_s = time.monotonic()
+        moved = False
+        for place in list(self._stores):
+            with self._guard:  # for one store at a time: who takes over waits for that alone
+                durable = self._stores.get(place)
+                if durable is not None:
+                    moved |= self._catch_up(durable)
+        return moved
+
+    def _choose(self, places: frozenset[TopicPartition]) -> None:
+        """Begin with the copies that are wanted, and drop those that are not."""
+        if places == self._places:
+            return
+        wanted: dict[tuple[str, int], DurableStore] = {}
+        for partition in sorted({partition for _, partition in places}):
+            for number, operator in Task(self._query_id, self._dataflow, partition).operators.items():
+                if not self._sharing.reads(number, partition, places):
+                    continue
+                node = self._dataflow.nodes[number].name
+                for store in operator.stores:
+                    name = f"{node}-{store.name}"
+                    wanted[name, partition] = DurableStore(self._query_id, name, partition, self._partitions, store)
+        with self._guard:
+            mine = {partition for _, partition in self._sharing.mine}
+            for place in [p for p in self._stores if p not in wanted and p[1] not in mine]:
+                del self._stores[place]
+            self._places = places
+        for place, durable in wanted.items():
+            if place in self._stores or self._closing:
+                continue
+            self._keeper.recover_one(durable)
+            durable.store.numbered = False  # it has slots of its own from now on
+            with self._guard:
+                self._stores[place] = durable
+
+    def _catch_up(self, durable: DurableStore) -> bool:
+        log, place = self._services.log, (durable.topic, durable.partition)
+        if log.config(durable.topic) is None:
+            return False
+        _, ends = log.end_offsets([place])
+        if ends[place] <= durable.end:
+            return False
+        moved = False
+        for batch in self._keeper.changes_after(durable, durable.end):
+            durable.store.apply_changes(as_schema(batch, durable.store.change_schema))
+            durable.store.discard_changes()
+            durable.changes += batch.num_rows
+            moved = True
+        return moved
