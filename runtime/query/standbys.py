@@ -25,6 +25,8 @@ _LOGGER = logging.getLogger("penstock.queries")
 _CHOOSE_S: Final = 3.0
 """So often it is asked who the members of the group are."""
 _IDLE_S: Final = 0.5
+_KEEP_S: Final = 30.0
+"""So long a copy is kept that is not wanted any more."""
 
 
 class Standbys:
@@ -44,6 +46,8 @@ class Standbys:
         self._guard = threading.Lock()
         self._stores: dict[tuple[str, int], DurableStore] = {}
         self._places: frozenset[TopicPartition] = frozenset()
+        self._wanted: frozenset[tuple[str, int]] = frozenset()
+        self._unwanted_s: dict[tuple[str, int], float] = {}
         self._chosen_s = float("-inf")
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"penstock-standby-{query_id}", daemon=True)
@@ -95,10 +99,32 @@ class Standbys:
         return moved
 
     def _choose(self, places: frozenset[TopicPartition]) -> None:
-        """Begin with the copies that are wanted, and drop those that are not."""
-        if places == self._places:
-            return
-        wanted: dict[tuple[str, int], DurableStore] = {}
+        """Begin with the copies that are wanted, and drop those that have not been for a while: a group may have forgotten a
+        process before its partitions come to this one."""
+        missing: list[DurableStore] = []
+        if places != self._places:
+            wanted = self._stores_on(places)
+            missing = [durable for place, durable in wanted.items() if place not in self._stores]
+            self._wanted = frozenset(wanted)
+        now = time.monotonic()
+        with self._guard:
+            for place in list(self._stores):
+                if place in self._wanted or self._sharing.moved:
+                    self._unwanted_s.pop(place, None)
+                elif now - self._unwanted_s.setdefault(place, now) > _KEEP_S:
+                    del self._stores[place], self._unwanted_s[place]
+        for durable in missing:
+            if self._closing:
+                return
+            self._keeper.recover_one(durable)
+            durable.store.numbered = False  # it has slots of its own from now on
+            with self._guard:
+                self._stores[durable.name, durable.partition] = durable
+        self._places = places
+
+    def _stores_on(self, places: frozenset[TopicPartition]) -> dict[tuple[str, int], DurableStore]:
+        """Empty stores of the tasks that belong to these partitions."""
+        found: dict[tuple[str, int], DurableStore] = {}
         for partition in sorted({partition for _, partition in places}):
             for number, operator in Task(self._query_id, self._dataflow, partition).operators.items():
                 if not self._sharing.reads(number, partition, places):
@@ -106,19 +132,8 @@ class Standbys:
                 node = self._dataflow.nodes[number].name
                 for store in operator.stores:
                     name = f"{node}-{store.name}"
-                    wanted[name, partition] = DurableStore(self._query_id, name, partition, self._partitions, store)
-        with self._guard:
-            mine = {partition for _, partition in self._sharing.mine}
-            for place in [p for p in self._stores if p not in wanted and p[1] not in mine]:
-                del self._stores[place]
-            self._places = places
-        for place, durable in wanted.items():
-            if place in self._stores or self._closing:
-                continue
-            self._keeper.recover_one(durable)
-            durable.store.numbered = False  # it has slots of its own from now on
-            with self._guard:
-                self._stores[place] = durable
+                    found[name, partition] = DurableStore(self._query_id, name, partition, self._partitions, store)
+        return found
 
     def _catch_up(self, durable: DurableStore) -> bool:
         log, place = self._services.log, (durable.topic, durable.partition)
