@@ -76,6 +76,13 @@ class Relation:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self._rows(0, len(self)))
 
+    def __getitem__(self, place: int) -> tuple[Any, ...]:
+        """The row at a place, from 0 on; negative ones count from the end.  Raises: IndexError."""
+        at = place + len(self) if place < 0 else place
+        if not 0 <= at < len(self):
+            raise IndexError(f"there are {len(self)} rows, so none at {place}")
+        return self._rows(at, at + 1)[0]
+
     # --- rows ------------------------------------------------------------------------------
 
     def fetchone(self) -> tuple[Any, ...] | None:

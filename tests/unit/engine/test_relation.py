@@ -121,3 +121,14 @@ def test_html_escapes_what_it_shows() -> None:
 def test_the_door_has_the_relation() -> None:
     """`penstock.Relation` is what tables and listings are."""
     assert issubclass(penstock.Table, penstock.Relation) and issubclass(penstock.Listing, penstock.Relation)
+
+
+def test_rows_by_their_place() -> None:
+    """From the start and from the end; beyond is an error, and reading so leaves the cursor where it is."""
+    with penstock.connect(threads=0) as db:
+        rows = db.sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t (n, s) ORDER BY n;")
+        assert (rows[0], rows[1], rows[-1]) == ((1, "a"), (2, "b"), (2, "b"))
+        for place in (2, -3):
+            with pytest.raises(IndexError):
+                rows[place]
+        assert rows.fetchall() == [(1, "a"), (2, "b")]
