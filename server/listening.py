@@ -1,36 +1,25 @@
 """The HTTP server under the application: HTTP/1.1 and HTTP/2 on one port.
 
 A connection is `Http1`'s until it shows that it speaks something else: HTTP/2 (by prior knowledge, by ALPN or an upgrade) or
-WebSockets.  Then it is hypercorn's.  Everything that knows hypercorn is here, so that another ASGI server could take its
-place.
+WebSockets.  Then it goes to `other_protocols`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-from collections import deque
-from typing import Any, Final
-
-import h2.exceptions
-import hypercorn.config
-import hypercorn.protocol
-import hypercorn.protocol.h2
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.events import Event, Updated
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import StorageError
 from .config import ServerConfig
-from .http1 import HEADER_BYTES_MAX, KEEP_ALIVE_S, Http1
+from .http1 import Http1
+
+if TYPE_CHECKING:
+    from .other_protocols import Others
 
 _BACKLOG: Final = 1_024
-_READ_BYTES: Final = 64 * 1024
 _HANDSHAKE_S: Final = 10.0
-_STREAMS_MAX: Final = 1_000
-"""Requests in one HTTP/2 connection at the same time: a client may open all its push queries in one."""
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -54,176 +43,70 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return made
 
 
-class _Config(hypercorn.config.Config):
-    """hypercorn's settings."""
+class _Door:
+    """Where connections come in.
 
-    def __init__(self, config: ServerConfig) -> None:
-        super().__init__()
-        self.certfile = None if config.certificate is None else str(config.certificate)
-        self.keyfile = None if config.private_key is None else str(config.private_key)
-        self.keep_alive_timeout = KEEP_ALIVE_S
-        self.keep_alive_max_requests = 10_000_000
-        self.h11_max_incomplete_size = HEADER_BYTES_MAX
-        self.h2_max_concurrent_streams = _STREAMS_MAX
-        self.h2_max_header_list_size = HEADER_BYTES_MAX
-        self.include_server_header = False
-        self.accesslog = None
-        self.errorlog = logging.getLogger("penstock.server.http")
-        self.loglevel = "WARNING"
-
-
-class _Pieces(hypercorn.protocol.h2.StreamBuffer):
-    """What waits to be sent in one stream of HTTP/2, in the pieces that the application wrote.
-
-    hypercorn would join them.  Clients of push queries take a DATA frame for a row, so each row stays in a frame of its own
-    (unless it is larger than a frame, or than what the client lets us send).
+    Attributes:
+        connections: those of HTTP/1.1.
     """
 
-    def __init__(self, event_class: Any) -> None:
-        super().__init__(event_class)
-        self._waiting: deque[bytes] = deque()
-        self._size = 0
-
-    async def close(self) -> None:
-        self._waiting.clear()
-        self._size = 0
-        await super().close()
-
-    @property
-    def complete(self) -> bool:
-        return self._complete and not self._waiting
-
-    async def push(self, data: bytes) -> None:
-        if self._complete:
-            raise hypercorn.protocol.h2.BufferCompleteError
-        self._waiting.append(data)
-        self._size += len(data)
-        await self._is_empty.clear()
-        if self._size >= hypercorn.protocol.h2.BUFFER_HIGH_WATER:
-            await self._paused.clear()
-            await self._paused.wait()
-
-    async def pop(self, max_length: int) -> bytes:
-        if not self._waiting or max_length <= 0:
-            return b""
-        data = self._waiting.popleft()
-        if len(data) > max_length:
-            self._waiting.appendleft(data[max_length:])
-            data = data[:max_length]
-        self._size -= len(data)
-        if self._size < hypercorn.protocol.h2.BUFFER_LOW_WATER:
-            await self._paused.set()
-        if not self._waiting:
-            await self._is_empty.set()
-        return data
-
-
-hypercorn.protocol.h2.StreamBuffer = _Pieces  # type: ignore[misc]
-
-
-class _Frames(hypercorn.protocol.h2.H2Protocol):
-    """HTTP/2 whose last DATA frame of an answer ends its stream, where that is known when it is sent.
-
-    hypercorn ends each stream by an empty frame of its own, which clients that take a DATA frame for a row cannot read.
-    """
-
-    async def _send_data(self, stream_id: int) -> None:
-        buffer, ended = self.stream_buffers[stream_id], False
-        try:
-            room = min(self.connection.local_flow_control_window(stream_id), self.connection.max_outbound_frame_size)
-            data = await buffer.pop(max(0, room))
-            ended = buffer.complete
-            if data:
-                self.connection.send_data(stream_id, data, end_stream=ended)
-                await self._flush()
-            elif ended:
-                self.connection.end_stream(stream_id)
-                await self._flush()
-            else:
-                self.priority.block(stream_id)
-        except (h2.exceptions.StreamClosedError, KeyError, h2.exceptions.ProtocolError):
-            ended = True  # the stream or its connection is closed already
-            await buffer.close()
-        if ended:
-            del self.stream_buffers[stream_id]
-            self.priority.remove_stream(stream_id)
-
-
-hypercorn.protocol.H2Protocol = _Frames  # type: ignore[attr-defined]
-
-
-class _Connection(TCPServer):
-    """A connection that ends when its client closes it; hypercorn would wait until it has been idle for long."""
-
-    async def _read_data(self) -> None:
-        try:
-            await super()._read_data()
-        finally:
-            await self.idle_task.stop()
-
-    async def protocol_send(self, event: Event) -> None:
-        if isinstance(event, Updated) and event.idle and self.reader.at_eof():
-            return  # an answer ended after its client had gone: there is nothing to wait for
-        await super().protocol_send(event)
-
-
-class _Others:
-    """The connections that speak something else than HTTP/1.1: hypercorn's."""
-
-    def __init__(self, app: Any, config: _Config) -> None:
-        self._app = ASGIWrapper(app)
+    def __init__(self, app: Any, config: ServerConfig) -> None:
+        self._app = app
         self._config = config
-        self._loop = asyncio.get_running_loop()
-        self._context = WorkerContext(None)
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.connections: set[Http1] = set()
 
-    def take(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Go on with a connection from which this has come."""
-        reader = asyncio.StreamReader(limit=_READ_BYTES, loop=self._loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
-        if data:
-            reader.feed_data(data)
-        server = _Connection(self._app, self._loop, self._config, self._context, {}, reader, writer)
-        task = self._loop.create_task(server.run())
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def connection(self) -> Http1:
+        """What a new connection is given to."""
+        return Http1(self._app, self.connections, self._hand_over)
 
-    async def stop(self) -> None:
-        """Take no more requests."""
-        await self._context.terminated.set()
+    def _hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        self.others.take(transport, data)
+
+    @cached_property
+    def others(self) -> Others:
+        """The connections of other protocols; made with the first one, since it takes long to import what speaks them."""
+        from .other_protocols import Others
+
+        return Others(self._app, self._config)
+
+    def secure(self) -> dict[str, Any]:
+        """How TLS is spoken, if the config says so."""
+        if self._config.certificate is None:
+            return {}
+        from .other_protocols import Settings
+
+        return {"ssl": Settings(self._config).create_ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
+
+    async def stop(self, patience_s: float) -> None:
+        """Take no more requests; those in hand are finished, for so long."""
+        tasks: set[asyncio.Task[None]] = set()
+        if "others" in vars(self):
+            await self.others.stop()
+            tasks |= self.others.tasks
+        for connection in list(self.connections):
+            connection.stop()
+        tasks |= {task for connection in self.connections for task in connection.tasks}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=patience_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1.0)
+        for connection in list(self.connections):
+            connection.transport.abort()
 
 
 async def listen(app: Any, config: ServerConfig, listening: socket.socket, stop: asyncio.Event) -> None:
     """Answer requests until told to stop; then those in hand are finished, for so long as the config gives."""
-    loop = asyncio.get_running_loop()
-    settings = _Config(config)
-    others = _Others(app, settings)
-    connections: set[Http1] = set()
-    secure: dict[str, Any] = {}
-    if settings.ssl_enabled:
-        secure = {"ssl": settings.create_ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
-    server = await loop.create_server(
-        lambda: Http1(app, connections, others.take), sock=listening, backlog=_BACKLOG, **secure
+    door = _Door(app, config)
+    server = await asyncio.get_running_loop().create_server(
+        door.connection, sock=listening, backlog=_BACKLOG, **door.secure()
     )
     try:
         await stop.wait()
     finally:
         server.close()
-        await others.stop()
-        for connection in list(connections):
-            connection.stop()
-        tasks = {task for connection in connections for task in connection.tasks} | others.tasks
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=max(1.0, config.shutdown_s / 2))
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=1.0)
-        for connection in list(connections):
-            connection.transport.abort()
+        await door.stop(max(1.0, config.shutdown_s / 2))
 
 
 __all__ = ["bound_socket", "listen"]

@@ -50,7 +50,7 @@ class TopicConfig:
     """
 
     partitions: int = 1
-    value_type: Any | None = None
+    value_type: pa.StructType | None = None
     cleanup_policy: CleanupPolicy = "delete"
     retention_ms: int | None = None
     retention_bytes: int | None = None
