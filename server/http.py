@@ -92,11 +92,9 @@ class Request:
         length = self.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > self.body_bytes_max:
             raise self._too_large()
-        first = await self.next_part(self.timeout_s)
-        if not first[1]:
-            return first[0]
         deadline = time.monotonic() + self.timeout_s
-        parts, size = [first[0]], len(first[0])
+        parts: list[bytes] = []
+        size = 0
         while True:
             part, more = await self.next_part(max(0.001, deadline - time.monotonic()))
             size += len(part)

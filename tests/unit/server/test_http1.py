@@ -14,8 +14,10 @@ import h2.events
 import pytest
 
 from penstock.server.config import ServerConfig
+from penstock.server.http import Request
 from penstock.server.http1 import HEADER_BYTES_MAX
 from penstock.server.listening import bound_socket, listen
+from penstock.server.problems import ApiError
 
 Client = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
@@ -284,3 +286,17 @@ def test_a_stop_ends_idle_connections_and_lets_requests_in_hand_finish() -> None
 
     rest, found = asyncio.run(stopped())
     assert rest == b"" and found[2] == b"/a:hello" and found[1][b"connection"] == b"close"
+
+
+def test_a_body_in_chunks_that_comes_at_once_is_bounded_too() -> None:
+    """It may be in the application's hands as one piece, and no length was said before."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b" " * 11, "more_body": False}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    request = Request({"headers": []}, receive, send, 10, 1.0)
+    with pytest.raises(ApiError, match="larger than 10 bytes"):
+        asyncio.run(request.body())
