@@ -16,7 +16,9 @@ __all__ = ["KINDS", "objects_to_columns"]
 
 _rows = function("json_rows", "i", "ppi" + "pi")
 
-_SKIPPED: Final = 0
+_FIELD_WORDS: Final = 11
+_SPARE: Final = 4
+"""A column of texts for which there was more room than so many times what it has gives it back."""
 _STRING: Final = 5
 KINDS: Final[dict[Any, tuple[int, Any]]] = {
     pa.int64(): (1, np.int64),
@@ -30,25 +32,33 @@ KINDS: Final[dict[Any, tuple[int, Any]]] = {
 """Types of columns that are read: with each what the kernel calls it, and its numbers."""
 
 
-def objects_to_columns(texts: Any, keys: Mapping[str, int | None], types: Sequence[Any]) -> tuple[int, list[Any]]:
+def objects_to_columns(
+    texts: Any,
+    keys: Mapping[str, tuple[Any, int | None] | None],
+    types: Sequence[Any],
+    octets_max: Sequence[int] | None = None,
+) -> tuple[int, list[Any]]:
     """How many of the first JSON objects are plain, and their columns.
 
     One is not plain that has another key, a key twice, a value of another type or beyond it, an escape, an exponent, a
-    number of more than 15 digits for a DOUBLE, or something nested.  A key that is missing and one that is null are null.
+    number of more than 15 digits for a DOUBLE, something nested, or bytes that are not UTF-8.  A key that is missing and one
+    that is null are null.
 
     Args:
-        texts: binary[n] without nulls, valid UTF-8.
-        keys: of the objects, without quotes, backslashes and control characters; with each the number of its column, or None
-            if it is skipped.
-        types: of the columns, all of `KINDS`.
+        texts: binary[n] without nulls.
+        keys: of the objects, without quotes, backslashes and control characters; with each its type, of `KINDS`, and the
+            number of its column, None if there is none and values are only looked at.  Whatever stands for a key of None is
+            skipped, as long as it is plain.
+        types: of the columns.
+        octets_max: bytes that a column of texts may have, which ends it, too; None: as many as there are.
 
     Raises:
-        InternalError: a type is none of these.
+        InternalError: a type is not of `KINDS`.
     """
     n = len(texts)
     if texts.type != pa.binary() or texts.null_count:
         raise InternalError("JSON objects are read from binary arrays without nulls")
-    if any(kind not in KINDS for kind in types):
+    if any(kind not in KINDS for kind in (*types, *(known[0] for known in keys.values() if known is not None))):
         raise InternalError("a kernel reads no such column from JSON")
     _, offsets, data = texts.buffers()
     ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + n + 1]
@@ -57,27 +67,33 @@ def objects_to_columns(texts: Any, keys: Mapping[str, int | None], types: Sequen
     if int(ends[n]) > data.size:
         raise InternalError("an Arrow array's bytes are shorter than the array")
     size = int(ends[n]) - int(ends[0])
+    rooms = [size if octets_max is None else min(size, most) for most in octets_max or [size] * len(types)]
     outs = [np.zeros(n + 1, KINDS[kind][1]) for kind in types]
     valid = [np.zeros(n, np.uint8) for _ in types]
-    octets = [np.empty(size if KINDS[kind][0] == _STRING else 0, np.uint8) for kind in types]
-    table, names = np.zeros((len(keys), 8), np.int64), []
-    for number, (key, column) in enumerate(keys.items()):
+    octets = [np.empty(room if KINDS[kind][0] == _STRING else 0, np.uint8) for kind, room in zip(types, rooms, strict=True)]
+    table, names = np.zeros((len(keys), _FIELD_WORDS), np.int64), []
+    for number, (key, known) in enumerate(keys.items()):
         name = np.frombuffer(key.encode() or b"\0", np.uint8)
         names.append(name)
         table[number, :2] = address(name, np.uint8, len(name)), len(key.encode())
+        if known is None:
+            continue
+        kind, column = known
+        table[number, 2], dtype = KINDS[kind]
         if column is not None:
-            kind, dtype = KINDS[types[column]]
-            table[number, 2:6] = (
-                kind,
+            if types[column] != kind:
+                raise InternalError("a key has another type than its column")
+            table[number, 3:7] = (
                 address(outs[column], dtype, n + 1, write=True),
                 address(octets[column], np.uint8, 0, write=True),
+                len(octets[column]),
                 address(valid[column], np.uint8, n, write=True),
             )
     read = _rows(data.address, address(ends, np.int32, n + 1), n, table.ctypes.data, len(keys))
     nulls = [read] * len(types)  # (a column that no key gives)
-    for number, column in enumerate(keys.values()):
-        if column is not None:
-            nulls[column] = int(table[number, 7])
+    for number, known in enumerate(keys.values()):
+        if known is not None and known[1] is not None:
+            nulls[known[1]] = int(table[number, 8])
     return read, [
         _column(kind, read, nulls[column], valid[column][:read], outs[column], octets[column])
         for column, kind in enumerate(types)
@@ -89,7 +105,9 @@ def _column(
 ) -> Any:
     bits = pa.py_buffer(np.packbits(valid, bitorder="little").data) if nulls else None
     if pa.types.is_string(kind):
-        used = octets[: int(out[n])].copy()  # there was room for all of the text
+        used = octets[: int(out[n])]
+        if len(octets) > _SPARE * len(used):
+            used = used.copy()
         return pa.Array.from_buffers(kind, n, [bits, pa.py_buffer(out.data), pa.py_buffer(used.data)], nulls)
     if pa.types.is_boolean(kind):
         out = np.packbits(out[:n], bitorder="little")

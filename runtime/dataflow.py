@@ -39,7 +39,9 @@ class Source:
         is_table: rows are changes of a table (null keys are bad rows there).
         key_serde, key_schema: None and empty for a source without a key.
         value_serde: None for typed (``ARROW``) topics.
-        value_schema: the wanted value columns (others are not decoded).
+        value_schema: the wanted value columns.
+        stored_schema: all value columns of its records, where a record is malformed if any of them is; None: there are only
+            the wanted ones, or the others are not looked at (``ARROW``).
         keys_only: the data source has no value columns, and a record without a value is a row all the same.
         moved_by: it reads what this node, by number, has written for it: rows on their way to the partition of another key
             (see `query.repartitioning`), which are no input of the query's.
@@ -73,6 +75,7 @@ class Source:
     shared_key: str = ""
     keys_only: bool = False
     moved_by: int | None = None
+    stored_schema: pa.Schema | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Log records -> decoded, timestamped batches.
 
 A `DecodedTopics` is shared by all queries of an engine: a stretch of a topic is fetched and decoded once and serves every
-query that reads it with the same columns (`Source.shared_key`), also when they cut it into steps differently.
+query that reads it alike (`Source.shared_key`), also when they cut it into steps differently.  ARROW shares it among those
+that read the same columns.  Of other formats, which are dear to decode, it has the columns that all of them asked for of the
+stretch before.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import pyarrow.compute as pc
 from ..kernels.booleans import booleans
 from ..kernels.gathering import Later, references
 from ..limits import DECODED_BYTES_MAX, STEP_BYTES_MAX, TIMESTAMP_MS_MAX
+from ..storage.formats.base import decode_columns
 from ..storage.log.protocol import HEADERS, FetchedRecords, Log
 from ..storage.values.canonical import canonical
 from .batch import Batch, Bools, Int64s, empty_batch
@@ -75,12 +78,27 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A chunk that answers for offsets first..after-1."""
+    """A chunk that answers for offsets first..after-1.
+
+    Attributes:
+        names: of its value columns.
+        asked: those that were asked for, added to.
+    """
 
     first: int
     after: int
     chunk: Chunk
     size_bytes: int
+    names: tuple[str, ...]
+    asked: set[str]
+
+    def for_source(self, source: Source) -> Chunk:
+        """With the columns that a source wants."""
+        wanted = source.value_schema.names
+        self.asked.update(wanted)
+        if self.names == tuple(wanted):
+            return self.chunk
+        return replace(self.chunk, values=tuple(self.chunk.values[self.names.index(name)] for name in wanted))
 
 
 class DecodedTopics:
@@ -109,17 +127,22 @@ class DecodedTopics:
         The chunk may hold more rows than asked for, before and after.  Of a stretch that is kept, a small remainder is read
         once more, together with what follows it.
         """
-        key = (source.topic, partition, source.shared_key, source.key_schema, source.value_schema, source.window, late)
+        wanted, stored = source.value_schema, source.stored_schema or source.value_schema
+        kinds = wanted if source.value_serde is None else stored
+        key = (source.topic, partition, source.shared_key, source.key_schema, kinds, source.window, late)
         enough = min(end - offset, rows_max // _REMAINDER)
         with self._lock:
+            asked = set(wanted.names)
             for kept in reversed(self._chunks.get(key, ())):
-                if kept.first <= offset < kept.after and len(kept.chunk):
+                if kept.first <= offset < kept.after and len(kept.chunk) and asked.issubset(kept.names):
                     row = int(np.searchsorted(kept.chunk.records.offsets, offset))
                     if len(kept.chunk) - row < enough and kept.after < end:
                         break  # a step of these alone would cost as much as one of many
                     self._chunks.move_to_end(key)
-                    return kept.chunk, row
-        fields = None if source.value_serde is not None else source.value_schema.names
+                    return kept.for_source(source), row
+            for kept in self._chunks.get(key, ()):
+                asked |= kept.asked
+        names = wanted.names if source.value_serde is None else [name for name in stored.names if name in asked]
         frames = self._frames(source, partition, offset, rows_max) if late else []
         if len(frames) > 1:
             chunk = decode_frames(source, frames, late)
@@ -127,13 +150,20 @@ class DecodedTopics:
             chunk = decode(source, frames[0])
         else:
             read = self._log.read(
-                source.topic, partition, offset, rows_max=rows_max, bytes_max=STEP_BYTES_MAX, fields=fields
+                source.topic,
+                partition,
+                offset,
+                rows_max=rows_max,
+                bytes_max=STEP_BYTES_MAX,
+                fields=names if source.value_serde is None else None,
+                pieces=True,
             )
-            chunk = decode(source, read)
+            chunk = decode(source, read, names)
         records = chunk.records
         with self._lock:
-            self._keep(key, _Kept(offset, records.next_offset, chunk, chunk.size_bytes))
-        return chunk, 0
+            kept = _Kept(offset, records.next_offset, chunk, chunk.size_bytes, tuple(names), set())
+            self._keep(key, kept)
+            return kept.for_source(source), 0
 
     def _frames(self, source: Source, partition: int, offset: int, rows_max: int) -> list[FetchedRecords]:
         """Records as they lie in the log; none if that cannot be, or if they lie in many small pieces."""
@@ -215,16 +245,21 @@ def decode_frames(source: Source, frames: Sequence[FetchedRecords], late: frozen
         Later(parts, rows) if field.name in late else pa.concat_arrays(parts)
         for field, parts in zip(source.value_schema, pieces, strict=True)
     )
-    return decode(source, together, columns)
+    return decode(source, together, typed=columns)
 
 
-def decode(source: Source, records: FetchedRecords, typed: tuple[Any, ...] | None = None) -> Chunk:
+def decode(
+    source: Source, records: FetchedRecords, names: Sequence[str] | None = None, typed: tuple[Any, ...] | None = None
+) -> Chunk:
     """Bytes to columns, per the source's formats.
 
     Args:
+        names: of the value columns to give, the source's own among them; None stands for these.
         typed: the value columns, none of whose rows are tombstones, where they are known.
     """
     n = len(records)
+    own = source.value_schema.names
+    names = own if names is None else names
     malformed: dict[int, tuple[str, str]] = {}
     key_bytes = pa.nulls(n, pa.binary()) if records.keys is None else records.keys
     windows = None
@@ -244,7 +279,9 @@ def decode(source: Source, records: FetchedRecords, typed: tuple[Any, ...] | Non
     elif source.value_serde is None:
         values, nulls = _typed_values(records.values, source.value_schema)
     else:
-        decoded = source.value_serde.decode(records.values, source.value_schema)
+        stored = source.stored_schema or source.value_schema
+        wanted = [stored.get_field_index(name) for name in names]
+        decoded = decode_columns(source.value_serde, records.values, stored, wanted)
         values, nulls = decoded.columns, decoded.nulls
         if decoded.malformed is not None:
             found = zip(decoded.malformed.rows, decoded.malformed.reasons)
@@ -253,7 +290,8 @@ def decode(source: Source, records: FetchedRecords, typed: tuple[Any, ...] | Non
         nulls = None
     timestamps = records.timestamps
     if source.timestamp is not None and n:
-        timestamps = _extract_timestamps(source, (*keys, *values), n, nulls, timestamps, malformed)
+        read = values if list(names) == own else tuple(values[names.index(name)] for name in own)
+        timestamps = _extract_timestamps(source, (*keys, *read), n, nulls, timestamps, malformed)
     if source.is_table and keys:
         for row in np.nonzero(all_null(keys, 0, n))[0].tolist():
             malformed.setdefault(row, ("key", "the key of a table's record is null"))

@@ -25,6 +25,7 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
     keys = [c for c in stored if c.column.role == "KEY"]
     values = [c for c in stored if c.column.role != "KEY"]
     formats = f"{source.key_format} {source.value_format}"
+    checked = source.value_format.name != "ARROW" and len(values) < len(source.schema.values)
     from_beginning = source.kind == "TABLE" or build.options.auto_offset_reset == "earliest"
     build.partitions = max(build.partitions, source.partitions)
     head = build.add(
@@ -34,7 +35,7 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
             source.kind == "TABLE",
             build.serde(source.key_format, True, source.topic, len(keys)) if keys else None,
             _source_schema(keys),
-            build.serde(source.value_format, False, source.topic, len(values)),
+            build.serde(source.value_format, False, source.topic, len(source.schema.values)),
             _source_schema(values),
             tuple((c.source_name, str(c.extra)) for c in node.columns if c.extra is not None),
             _timestamp(build, node),
@@ -45,6 +46,7 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
             from_beginning=from_beginning,
             shared_key=f"{source.name} {formats}",
             keys_only=not source.schema.values and (source.kind == "STREAM" or source.value_format.name == "NONE"),
+            stored_schema=Schema(source.schema.values).arrow() if checked else None,
         )
     )
     return Lowered(head)

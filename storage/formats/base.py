@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,23 @@ class Serde(Protocol):
     def encode(self, columns: Sequence[Any], schema: pa.Schema, absent: npt.NDArray[np.bool_] | None) -> Encoded:
         """Encode columns into binary[n].  Rows where ``absent`` is set (tombstones, null keys) become null."""
         ...
+
+
+@runtime_checkable
+class SomeSerde(Serde, Protocol):
+    """A format that can spare itself the columns that nobody asks for."""
+
+    def decode_some(self, data: Any, schema: pa.Schema, wanted: Sequence[int]) -> Decoded:
+        """As `decode`, but with columns only for these fields of the schema.  What is malformed is so in any field."""
+        ...
+
+
+def decode_columns(serde: Serde, data: Any, schema: pa.Schema, wanted: Sequence[int]) -> Decoded:
+    """The columns of these fields; a record is malformed if it is so in any field of the schema."""
+    if isinstance(serde, SomeSerde):
+        return serde.decode_some(data, schema, wanted)
+    decoded = serde.decode(data, schema)
+    return decoded._replace(columns=tuple(decoded.columns[field] for field in wanted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ _PLAIN_ROWS = 32_768
 _PLAIN_ROWS_MIN = 64
 """If an odd record comes within fewer rows than this, the compiled reader is not worth a block of its own."""
 
+_ROOM, _ROOM_BYTES_MIN = 1.25, 4_096
+"""Room for texts, as a multiple of what they took before; where it does not do, the rest comes in another block."""
+
 _SHAPES_MAX = 8
 """Shapes kept per serde.  Producers of one topic differ little, and searching many shapes would cost more than it saves."""
 
@@ -58,34 +61,41 @@ class JsonSerde:
         self._schema: pa.Schema | None = None
         self._shapes: list[Shape] = []
         self._shape_budget = 0
+        self._octets_per_row: dict[int, float] = {}
+        """Of columns of texts, as they were last seen."""
 
     def _wrapped(self, schema: pa.Schema) -> bool:
         return self._wrap or len(schema) != 1
 
     def decode(self, data: Any, schema: pa.Schema) -> Decoded:
         """See `Serde.decode`."""
-        array = binary_array(data)
+        return self.decode_some(data, schema, range(len(schema)))
+
+    def decode_some(self, data: Any, schema: pa.Schema, wanted: Sequence[int]) -> Decoded:
+        """See `SomeSerde.decode_some`."""
+        pieces = data.chunks if isinstance(data, pa.ChunkedArray) else [data]
         if self._schema is None or not self._schema.equals(schema):
             self._schema, self._shapes, self._shape_budget = schema, [], _SHAPES_MAX
-        try:
-            array.cast(pa.string())
-        except pa.ArrowInvalid:
-            # msgspec does not check the encoding of what it skips: such blocks are read by the rule.
-            return self.decode_slow(array, schema)
+            self._octets_per_row = {}
         blocks: list[Decoded] = []
         starts = [0]
-        while starts[-1] < len(array):
-            rows, block = self._plain_objects(array.slice(starts[-1], _PLAIN_ROWS), schema)
-            if block is None:
-                rest = array.slice(starts[-1], _BLOCK_ROWS)
-                rows, block = len(rest), self._decode_block(rest, schema)
-            blocks.append(block)
-            starts.append(starts[-1] + rows)
+        for piece in map(binary_array, pieces):
+            done = 0
+            while done < len(piece):
+                plain = piece.slice(done, _PLAIN_ROWS if done else None)
+                rows, block = self._plain_objects(plain, schema, wanted)
+                if block is None:
+                    rest = piece.slice(done, _BLOCK_ROWS)
+                    rows, block = len(rest), self._decode_block(rest, schema)
+                    block = block._replace(columns=tuple(block.columns[column] for column in wanted))
+                blocks.append(block)
+                starts.append(starts[-1] + rows)
+                done += rows
         if len(blocks) == 1:
             return blocks[0]
         if not blocks:
-            return Decoded(tuple(pa.array([], field.type) for field in schema), None, None)
-        null = np.zeros(len(array), np.bool_)
+            return Decoded(tuple(pa.array([], schema.field(column).type) for column in wanted), None, None)
+        null = np.zeros(starts[-1], np.bool_)
         reasons: dict[int, str] = {}
         for block, start, stop in zip(blocks, starts, starts[1:]):
             if block.nulls is not None:
@@ -94,16 +104,33 @@ class JsonSerde:
                 reasons.update(
                     (int(row) + start, reason) for row, reason in zip(block.malformed.rows, block.malformed.reasons)
                 )
-        columns = tuple(pa.concat_arrays([block.columns[c] for block in blocks]) for c in range(len(schema)))
+        columns = tuple(pa.concat_arrays([block.columns[c] for block in blocks]) for c in range(len(wanted)))
         return Decoded(columns, or_none(null), malformed(reasons))
 
-    def _plain_objects(self, array: Any, schema: pa.Schema) -> tuple[int, Decoded | None]:
+    def _plain_objects(self, array: Any, schema: pa.Schema, wanted: Sequence[int]) -> tuple[int, Decoded | None]:
         """The first records, as many as are plain objects of a known shape: how many, and None if they are few."""
         shape = next((shape for shape in self._shapes if shape.plain is not None), None)
         if shape is None or shape.plain is None or array.null_count:
             return 0, None
-        rows, columns = objects_to_columns(array, shape.plain, schema.types)
-        return (rows, Decoded(tuple(columns), None, None)) if rows >= min(_PLAIN_ROWS_MIN, len(array)) else (0, None)
+        place = {column: number for number, column in enumerate(wanted)}
+        keys = {
+            key: None if column is None else (schema.field(column).type, place.get(column))
+            for key, column in shape.plain.items()
+        }
+        types = [schema.field(column).type for column in wanted]
+        rows, columns = objects_to_columns(array, keys, types, self._rooms(len(array), wanted, types))
+        if rows < min(_PLAIN_ROWS_MIN, len(array)):
+            return 0, None
+        for column, made in zip(wanted, columns, strict=True):
+            if pa.types.is_string(made.type):
+                self._octets_per_row[column] = made.nbytes / rows
+        return rows, Decoded(tuple(columns), None, None)
+
+    def _rooms(self, rows: int, wanted: Sequence[int], types: Sequence[Any]) -> list[int] | None:
+        """How many bytes texts are likely to have, by column: memory that nobody has touched yet is dear."""
+        if any(pa.types.is_string(t) and c not in self._octets_per_row for c, t in zip(wanted, types, strict=True)):
+            return None
+        return [_ROOM_BYTES_MIN + int(rows * self._octets_per_row.get(column, 0) * _ROOM) for column in wanted]
 
     def decode_slow(self, data: Any, schema: pa.Schema) -> Decoded:
         """Decode record by record.  This is the definition; `decode` gives the same, faster."""
@@ -127,6 +154,10 @@ class JsonSerde:
 
     def _decode_block(self, array: Any, schema: pa.Schema) -> Decoded:
         """One block: all records by the newest shape that takes them, or record by record."""
+        try:
+            array.cast(pa.string())
+        except pa.ArrowInvalid:
+            return self.decode_slow(array, schema)  # msgspec does not check the encoding of what it skips
         lines = _lines(array) if self._wrapped(schema) else None
         blobs: list[bytes | None] | None = None if lines is not None else array.to_pylist()
         tried = 0

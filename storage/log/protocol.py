@@ -399,6 +399,7 @@ class Log(Protocol):
         bytes_max: int | None = None,
         fields: Sequence[str] | None = None,
         reset: OffsetReset = "none",
+        pieces: bool = False,
     ) -> FetchedRecords:
         """Visible records from ``offset`` on, at most ``rows_max`` (at least one if there is one); may be empty.
 
@@ -407,6 +408,9 @@ class Log(Protocol):
 
         ``fields`` picks fields of a typed topic's values (others are not decoded).  Typed values of an older
         ``value_type`` come with null fields added.
+
+        With ``pieces`` values that are bytes may be a `pa.ChunkedArray` of the pieces that they were written in, which
+        spares a copy of all of them.
 
         Raises:
             OffsetOutOfRangeError: see ``reset``.

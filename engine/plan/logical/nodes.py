@@ -40,14 +40,14 @@ class Scan(PlanNode):
     columns: tuple[ScanColumn, ...]
 
     def keeps(self, column: ScanColumn) -> bool:
-        """Whether a column stays, read or not: the key, and the one that gives the records' time.
+        """Whether a column stays, read or not: the key, the one that gives the records' time, and what a table holds.
 
-        Other formats than ARROW are decoded whole: a record is malformed if any column of it is, read or not (section 11 of
-        the reference).
+        Of formats other than ARROW a record is malformed if any column of it is, read or not (section 11 of the reference):
+        the source looks at all of them (`Source.stored_schema`).
         """
         if column.column.role == "KEY" or column.source_name == self.source.timestamp_column:
             return True
-        return column.extra is None and self.source.value_format.name != "ARROW"
+        return self.kind == "TABLE" and column.extra is None and self.source.value_format.name != "ARROW"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,6 +255,7 @@ class KafkaLog:
         bytes_max: int | None = None,
         fields: Sequence[str] | None = None,
         reset: OffsetReset = "none",
+        pieces: bool = False,
     ) -> FetchedRecords:
         """See `protocol.Log.read`."""
         self._parts.check_open()

@@ -299,6 +299,7 @@ class LocalLog:
         bytes_max: int | None = None,
         fields: Sequence[str] | None = None,
         reset: OffsetReset = "none",
+        pieces: bool = False,
     ) -> FetchedRecords:
         """See `protocol.Log.read`."""
         self._state.check_process()
@@ -306,7 +307,7 @@ class LocalLog:
         wanted_type = self.topic(topic).config.value_type
         while True:
             try:
-                return place.read(offset, rows_max, bytes_max, fields, wanted_type)
+                return place.read(offset, rows_max, bytes_max, fields, wanted_type, pieces=pieces)
             except OffsetOutOfRangeError as outside:
                 if reset == "none":
                     raise

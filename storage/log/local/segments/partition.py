@@ -110,7 +110,14 @@ class Partition:
             segment.close()
 
     def read(
-        self, offset: int, rows_max: int, bytes_max: int | None, fields: Sequence[str] | None, wanted_type: Any | None
+        self,
+        offset: int,
+        rows_max: int,
+        bytes_max: int | None,
+        fields: Sequence[str] | None,
+        wanted_type: Any | None,
+        *,
+        pieces: bool = False,
     ) -> FetchedRecords:
         """See `protocol.Log.read`; ``wanted_type`` is the topic's present value type.
 
@@ -122,7 +129,7 @@ class Partition:
             view = self.view
             self._check_offset(view, offset)
             try:
-                found = self._read(view, offset, rows_max, bytes_max, fields, wanted_type)
+                found = self._read(view, offset, rows_max, bytes_max, fields, wanted_type, pieces)
                 last = self._last_frame
                 if last is not None and found.next_offset >= last[2].end_offset:
                     self._last_frame = None  # its map holds a descriptor, and there may be thousands of partitions
@@ -139,6 +146,7 @@ class Partition:
         bytes_max: int | None,
         fields: Sequence[str] | None,
         wanted_type: Any | None,
+        pieces: bool,
     ) -> FetchedRecords:
         if offset >= view.end or rows_max <= 0:
             return empty_records(wanted_type, fields, offset)
@@ -146,7 +154,10 @@ class Partition:
         runs = self._collect(view, offset, rows_max, min(bytes_max or READ_BYTES_MAX, READ_BYTES_MAX), asked)
         if not runs:
             return empty_records(wanted_type, fields, view.end)
-        return concat_fetched([rows_of(r.headers, r.batches, r.segment.value_type, wanted_type, fields) for r in runs])
+        pieces = pieces and len(runs) == 1
+        return concat_fetched(
+            [rows_of(r.headers, r.batches, r.segment.value_type, wanted_type, fields, pieces) for r in runs]
+        )
 
     def scan(self, offset: int, fields: Sequence[str] | None, wanted_type: Any | None) -> Iterator[FetchedRecords]:
         """See `protocol.Log.scan`."""

@@ -509,6 +509,7 @@ def rows_of(
     value_type: Any | None,
     wanted_type: Any | None,
     fields: Sequence[str] | None,
+    pieces: bool = False,
 ) -> FetchedRecords:
     """The records of frames that have the same shape.
 
@@ -516,10 +517,12 @@ def rows_of(
         value_type: the segments'.
         wanted_type: the topic's, which may have more fields at its end: null here.
         fields: which fields of it to give, in this order; None gives all.
+        pieces: values that are bytes may stay in several pieces.
     """
     n = sum(batch.num_rows for batch in batches)
     flags, key_width, value_width = headers[0].shape
-    columns = iter(batches[0].columns if len(batches) == 1 else _joined(batches, value_type, wanted_type, fields))
+    pieces = pieces and value_type is None and len(batches) > 1
+    columns = iter(batches[0].columns if len(batches) == 1 else _joined(batches, value_type, wanted_type, fields, pieces))
     keys = next(columns) if flags & Flags.KEYS else None
     if key_width:
         keys = unpack(keys, key_width)
@@ -541,7 +544,10 @@ def rows_of(
     else:
         arrivals = _counted(headers, n, bases)
     tombstones = next(columns) if flags & Flags.TOMBSTONES else None
-    if value_type is None:
+    if pieces:
+        parts = [batch.column(batch.num_columns - 1) for batch in batches]
+        values = pa.chunked_array([unpack(part, value_width) for part in parts] if value_width else parts)
+    elif value_type is None:
         values = next(columns)
         if value_width:
             values = unpack(values, value_width)
@@ -591,13 +597,15 @@ def _counted(headers: Sequence[FrameHeader], n: int, bases: list[int]) -> Int64s
 
 
 def _joined(
-    batches: Sequence[Any], value_type: Any | None, wanted_type: Any | None, fields: Sequence[str] | None
+    batches: Sequence[Any], value_type: Any | None, wanted_type: Any | None, fields: Sequence[str] | None, pieces: bool
 ) -> list[Any]:
-    """The columns of several batches; None for those of values that are not asked for."""
+    """The columns of several batches; None for those of values that are not asked for, or stay in pieces."""
     count = batches[0].num_columns
     first = count if value_type is None else count - value_type.num_fields
     asked = set(range(count))
-    if fields is not None and wanted_type is not None:
+    if pieces:
+        asked = set(range(count - 1))
+    elif fields is not None and wanted_type is not None:
         asked = {*range(first), *(first + wanted_type.get_field_index(name) for name in fields)}
     return [pa.concat_arrays([b.column(i) for b in batches]) if i in asked else None for i in range(count)]
 
