@@ -105,17 +105,20 @@ class Catalog:
     sources: Mapping[str, DataSource] = field(default_factory=dict)
     types: Mapping[str, SqlType] = field(default_factory=dict)
     queries: Mapping[str, QueryEntry] = field(default_factory=dict)
+    result_topics_writable: bool = False
     _tables: dict[str, tuple[str, str]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def refused_write(self, topic: str, writer: str | None = None) -> str | None:
         """Why nobody may write to a topic, in one clause: it holds the table of a query, which alone changes it.
 
         Each way in asks, beside `ownership.refused_write`: what came past the query would be in the topic and not in the
-        table that pull queries read.
+        table that pull queries read.  `penstock.result.topics.writable` allows it.
 
         Args:
             writer: the source whose query is to write, if it is one.
         """
+        if self.result_topics_writable:
+            return None
         if not self._tables:
             queries = [q for q in self.queries.values() if q.kind == "CTAS" and q.sink in self.sources]
             self._tables.update({"": ("", ""), **{self.sources[q.sink].topic: (q.sink, q.id) for q in queries}})

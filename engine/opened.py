@@ -21,7 +21,7 @@ from ..storage.layout import open_directory
 from ..storage.log.local.local_log import LocalLog
 from ..storage.log.protocol import Log
 from ..storage.state.checkpoint import CheckpointFiles
-from .catalog import DataSource, FormatInfo
+from .catalog import Catalog, DataSource, FormatInfo
 from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
@@ -178,7 +178,7 @@ def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
         engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, how.one_partition)
         refused = lambda topic: engine.catalog.refused_write(topic)  # noqa: E731  # of the catalog of the moment
         clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit, refused=refused)
-        engine.catalog = engine.catalog.with_source(_processing_log())
+        engine.catalog = Catalog(result_topics_writable=options.result_topics_writable).with_source(_processing_log())
         with host.recovering(how.progress):
             reopen(engine)
         undo.pop_all()

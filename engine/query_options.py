@@ -62,8 +62,8 @@ def _number(name: str, default: int, meaning: str, *, least: int = 0, at_connect
     return _option(int, Property(name, "integer", str(default), meaning, least=least, at_connect=at_connect))
 
 
-def _switch(name: str, default: bool, meaning: str) -> Any:
-    return _option(_as_bool, Property(name, "boolean", "true" if default else "false", meaning))
+def _switch(name: str, default: bool, meaning: str, at_connect: bool = False) -> Any:
+    return _option(_as_bool, Property(name, "boolean", "true" if default else "false", meaning, at_connect=at_connect))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +236,13 @@ class DatabaseOptions:
         "ksql.schema.registry.ssl.ca.location",
         "",
         "a file of certificates (PEM) that vouch for the schema registry server; empty: those of the system",
+        at_connect=True,
+    )
+    result_topics_writable: bool = _switch(
+        "penstock.result.topics.writable",
+        False,
+        "whether records can be written past a query to the topic of its table, as in ksqlDB: readers of the topic get "
+        "them, pull queries of that table do not",
         at_connect=True,
     )
     relaxed_ms: int = _number(

@@ -69,6 +69,7 @@ class PenstockAdapter:
                 "penstock.emit.final.expired": "drop",
                 "penstock.join.unmatched": "early",
                 "penstock.deviation": "running",
+                "penstock.result.topics.writable": "true",
                 **{k: v for k, v in settings.items() if _ours(k)},
             },
         )

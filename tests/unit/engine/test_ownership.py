@@ -233,6 +233,20 @@ def test_nothing_comes_past_a_query_into_its_table(tmp_path: Path, write: Any, a
         db.produce("COUNTS", key=b"b", value=b'{"N":5}')  # nothing keeps it any more
 
 
+@pytest.mark.parametrize("write", [sent, in_transaction, WAYS_TO_WRITE[-2]])
+def test_a_database_may_allow_it_as_ksqldb_does(write: Any) -> None:
+    """Queries that read the topic see what was written; the table of the query does not."""
+    with connect(settings={"penstock.result.topics.writable": "true"}) as db:
+        db.execute(SCRIPT)
+        db.execute("CREATE TABLE above AS SELECT * FROM counts WHERE n > 0;")
+        db.insert("s", [{"k": "a", "v": 1}])
+        db.wait_idle()
+        before = len(list(db.consume("COUNTS")))
+        write(db, "COUNTS")
+        assert len(list(db.consume("COUNTS"))) > before
+        assert db.sql("SELECT n FROM counts").fetchall() == [(1,)]
+
+
 def test_a_stream_of_a_query_takes_records_beside_it(db: Database) -> None:
     """It is what was put into it, by whomever."""
     db.execute("CREATE STREAM d AS SELECT k, v * 2 AS v FROM s;")
