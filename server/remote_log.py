@@ -175,6 +175,9 @@ class RemoteLookup:
 
 
 HERE_ONLY: Mapping[str, str] = {
+    "service_key": "is what processes of a service know each other by",
+    "partition_rows": "answers other processes of a service",
+    "advertise": "tells the processes of a service where the database's own process is reached",
     "advance": "moves the clock of a test",
     "backup": "writes files of the server's machine",
     "consumer": "is a member of a group in the database's own process: Kafka's clients reach a server's log from elsewhere",
