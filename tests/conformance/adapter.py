@@ -32,8 +32,7 @@ from penstock.engine.database import connect
 from penstock.engine.query_options import PROPERTIES
 from penstock.engine.results import Description, Listing, Message, PushResult, Table
 from penstock.engine.settings import canonical_name
-from penstock.engine.statements import records
-from penstock.runtime.clock import ManualClock, use_clock
+from penstock.runtime.clock import ManualClock
 from penstock.storage.schemas.registry import WIRE_NAMES, SchemaReference, SchemaText
 from penstock.tests.conformance import functions, nodes
 from penstock.tests.conformance.proto_texts import proto_texts
@@ -145,21 +144,14 @@ class PenstockAdapter:
         source = self._source_on(record.topic)
         topic = self._topics.get(record.topic)
         key, value = nodes.encode_record(self._database, source, topic, record)
-        engine = self._database._engine  # a case may write beside a query into its table's topic, which `produce` refuses
-        config = engine.topic(record.topic)
-        if config is None:
-            raise ProcessingError(f"there is no topic {record.topic}")
-        with use_clock(engine.clock):
-            records.produce(
-                engine,
-                record.topic,
-                config,
-                (key, value, engine.clock.now_ms() if record.timestamp is None else record.timestamp, record.headers),
-                partition=0 if self._one_partition else None,
-                durable=self._database.settings.options.durable,
-                producer=None,
-                sequence=None,
-            )
+        self._database.produce(
+            record.topic,
+            key=key,
+            value=value,
+            timestamp=record.timestamp,
+            headers=record.headers,
+            partition=0 if self._one_partition else None,
+        )
 
     def drain(self) -> None:
         """Process all there is."""
