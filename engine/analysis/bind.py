@@ -573,6 +573,13 @@ class _Binder:
             elif isinstance(argument, ast.NameRef) and argument.qualifier is None:
                 word = argument.name
             if word is not None and word.upper() in _UNITS and Special("UNIT") in asked:
+                if _UNITS[word.upper()] in ("YEAR", "MONTH", "WEEK"):
+                    raise StatementError(
+                        f"{function.name} does not count in {word.upper()}: its units are DAYS, HOURS, MINUTES, SECONDS and "
+                        "MILLISECONDS",
+                        span=argument.span,
+                        suggestion="7 DAYS are a week; months and years have no fixed length.",
+                    )
                 arguments.append(n.UnitWord(_UNITS[word.upper()], type=t.STRING, span=argument.span))
             elif isinstance(argument, ast.Lambda):
                 if asked and not any(isinstance(a, LambdaOf) for a in asked):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import penstock
 from penstock.engine.columns import calendar
 from penstock.engine.java.time import format_timestamp, parse_timestamp
 from penstock.engine.java.time_columns import format_timestamps, parse_timestamps
@@ -225,3 +226,14 @@ def test_changes_of_clocks(local: str, expected: str) -> None:
     """A time left out moves on by the gap; one that occurs twice is the first."""
     instant = parse_timestamp("yyyy-MM-dd'T'HH:mm", "Europe/London")(local)
     assert datetime.fromtimestamp(instant / 1000, UTC).replace(tzinfo=None) == datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize("call", ["DATEADD(MONTHS, 1, d)", "DATESUB(YEAR, 1, d)", "TIMESTAMPADD(WEEKS, 1, t)"])
+def test_a_unit_that_a_function_does_not_count_in_is_refused(call: str) -> None:
+    """It gave NULL in every row."""
+    with penstock.connect() as db:
+        db.execute("CREATE STREAM s (d DATE, t TIMESTAMP);")
+        with pytest.raises(penstock.StatementError, match=r"does not count in .*DAYS, HOURS"):
+            db.sql(f"SELECT {call} AS x FROM s")
+        with pytest.raises(penstock.StatementError, match="does not count in"):
+            db.execute(f"CREATE STREAM x AS SELECT {call} AS x FROM s;")
