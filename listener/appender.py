@@ -1,7 +1,7 @@
-"""One thread that commits what clients write: whatever waits when it is free becomes one commit, with one sync.
+"""One thread commits what clients write.  When it is free, everything that waits becomes one commit, with one sync.
 
-So requests of many clients, and several of one client, share the disk's work, and everything about the order of a producer's
-batches is decided in one place.
+So many requests of one or many clients share one sync of the disk, and one thread decides about the order of a producer's
+batches.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from ..storage.log.protocol import Commit, Log, Records, TopicPartition, Transac
 __all__ = ["Append", "Appender", "Gathering"]
 
 NOTHING = Commit(0, {})
-"""What an append gets that had nothing to write."""
+"""The result of an append that had nothing to write."""
 _TOGETHER_MAX = 64
-"""Appends in one commit at most: what comes behind is collected while the disk works."""
+"""The largest number of appends in one commit.  Later ones are collected while the disk works."""
 _BYTES_MAX = 32 * 1024 * 1024
-"""Bytes in one commit at about which no more is taken into it."""
+"""When a commit has about this many bytes, no further append is added to it."""
 
 
 class Gathering:
-    """A transaction as it is filled: it knows where in a partition each append begins."""
+    """A transaction that is being filled.  It counts the records of each partition, so that each append knows where its own
+    begin.
+    """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -34,7 +36,7 @@ class Gathering:
         self._counts: dict[TopicPartition, int] = {}
 
     def change(self) -> Transaction:
-        """The transaction, to do something else in it."""
+        """The transaction itself, for changes other than appended records."""
         self.is_empty = False
         return self._transaction
 
@@ -42,10 +44,10 @@ class Gathering:
         """Append to a partition.
 
         Returns:
-            how many records of the same transaction stand before these in the partition.
+            how many records of the same transaction precede these in the partition.
 
         Raises:
-            StorageError: unknown topic or partition; values of another type than the topic's.
+            StorageError: the topic or partition does not exist; the values have another type than the topic's.
         """
         self.change().append(topic, records, partition)
         first = self._counts.get((topic, partition), 0)
@@ -55,14 +57,14 @@ class Gathering:
 
 @dataclass(slots=True, eq=False)
 class Append:
-    """Something to be committed.
+    """One unit of work for the appender.
 
     Attributes:
-        add: adds it to a transaction; called again, with another one, if the first one did not happen.  It may raise a
+        add: adds the work to a transaction.  If that transaction fails, it is called again with another one.  It may raise a
             `PenstockError` before it has added anything: then only this append fails.
-        committed: is told, on the appender's thread and in the order of commits, that it happened.
-        size: bytes, about.
-        done: what became of it.
+        committed: is called on the appender's thread after the commit, in the order of commits.
+        size: bytes, roughly.
+        done: gets the result or the error.
     """
 
     add: Callable[[Gathering], None]
@@ -73,10 +75,10 @@ class Append:
 
 
 class Appender:
-    """See the module's text.  Thread-safe; close it.
+    """The thread that commits appends; see the module's text.  Thread-safe; close it.
 
     Args:
-        begin: called on the thread before each transaction is filled.
+        begin: is called on the thread before each transaction is filled.
     """
 
     def __init__(self, log: Log, begin: Callable[[], None] = lambda: None) -> None:
@@ -87,12 +89,12 @@ class Appender:
         self._thread.start()
 
     def submit(self, append: Append) -> Future[Commit]:
-        """Have something committed: in the order of these calls."""
+        """Queue an append.  Appends are committed in the order of these calls."""
         self._queue.put(append)
         return append.done
 
     def close(self) -> None:
-        """Commit what was given, then end."""
+        """Commit what was submitted, then end the thread."""
         self._queue.put(None)
         self._thread.join()
 

@@ -1,6 +1,6 @@
-"""Record batches of format 2, as clients send and fetch them, from and to the log's records.
+"""Kafka's record batches (format 2): from the bytes that clients send to the log's records, and back.
 
-A batch is 61 bytes of header and its records, compressed as a whole or not::
+A batch is a header of 61 bytes and its records, which may be compressed as a whole::
 
     base offset int64 | length int32 | leader epoch int32 | magic int8 = 2 | crc32c uint32, of all behind it |
     attributes int16 | last offset delta int32 | base timestamp int64 | max timestamp int64 | producer id int64 |
@@ -30,11 +30,11 @@ _Codec = Literal["gzip", "snappy", "lz4", "zstd"]
 _CODECS: Final[dict[int, _Codec | None]] = {0: None, 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _TRANSACTIONAL, _CONTROL = 0x10, 0x20
 _XERIAL = b"\x82SNAPPY\x00"
-"""How the framing of snappy begins that Java's library writes: two versions of 4 bytes, then blocks with their lengths."""
+"""The first bytes of Java's framing of snappy.  Two versions of 4 bytes follow, then blocks, each after its length."""
 
 
 class InvalidBatch(Exception):
-    """A batch that cannot be taken.
+    """A batch is refused.
 
     Attributes:
         code: Kafka's error for it.
@@ -50,10 +50,10 @@ class Batch:
     """A batch that a producer sent.
 
     Attributes:
-        records: n of them, as the log takes them.
-        producer_id: -1 without one.
-        base_sequence: the number of its first record; -1 without a producer id.
-        transactional: it counts when its transaction is committed.
+        records: its n records, in the log's form.
+        producer_id: -1 if the producer has none.
+        base_sequence: the sequence number of its first record; -1 without a producer id.
+        transactional: its records become visible when its transaction is committed.
     """
 
     records: Records
@@ -67,18 +67,18 @@ class Batch:
 
     @property
     def last_sequence(self) -> int:
-        """The number of its last record: numbers begin again at 0 after 2^31 - 1."""
+        """The sequence number of its last record.  After 2^31 - 1 sequence numbers begin again at 0."""
         return (self.base_sequence + len(self.records) - 1) & 0x7FFFFFFF
 
 
 def decode_batches(data: bytes, now_ms: int) -> list[Batch]:
-    """The batches that a producer sent to one partition.
+    """Decode the batches that a producer sent to one partition.
 
     Args:
-        now_ms: the timestamp of records that have none.
+        now_ms: the timestamp for records that have none.
 
     Raises:
-        InvalidBatch: one of them is damaged, of another format, too large, or a control batch.
+        InvalidBatch: a batch is damaged, has another format, is too large, or is a control batch.
     """
     batches = []
     at = 0
@@ -124,10 +124,10 @@ def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[Batch, int]:
 
 
 def _decompressed(body: bytes, codec: _Codec | None) -> bytes:
-    """A batch's records.
+    """Decompress the records of a batch.
 
     Raises:
-        InvalidBatch: they are more than `KAFKA_BATCH_BYTES_MAX`.
+        InvalidBatch: they have more bytes than `KAFKA_BATCH_BYTES_MAX`.
         ValueError, OSError, pa.ArrowException: they are damaged.
     """
     if codec is None:
@@ -158,7 +158,7 @@ def _unsnapped(body: bytes) -> bytes:
 
 
 def _unsnapped_block(block: bytes, most: int) -> bytes:
-    """One block of raw snappy, which begins with how long it will be."""
+    """Decompress one block of raw snappy, which begins with its uncompressed length."""
     size = shift = 0
     for byte in block[:5]:
         size |= (byte & 0x7F) << shift
@@ -182,7 +182,7 @@ def _check_size(size: int) -> None:
 
 
 def encode_batch(records: FetchedRecords) -> bytes:
-    """Records of one partition as one batch, uncompressed; values are bytes."""
+    """Encode records of one partition as one uncompressed batch; values are bytes."""
     timestamps, offsets = records.timestamps, records.offsets
     base_ms, base = int(timestamps[0]), int(offsets[0])
     columns = RecordColumns(

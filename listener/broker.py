@@ -1,4 +1,4 @@
-"""What requests work on: the parts of a listener, the same for all its connections."""
+"""The parts of a listener that the handlers of requests use.  All connections share them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ __all__ = ["HANDLERS", "Broker", "BrokerOptions", "Client", "handles"]
 
 LOGGER = logging.getLogger("penstock.kafka")
 NODE_ID = 1
-"""There is one broker."""
+"""The id of the only broker."""
 
 Body = Mapping[str, Any]
 Handler = Callable[["Broker", "Client", Request], Awaitable[Body | None]]
 HANDLERS: dict[str, Handler] = {}
-"""API -> what answers it; None as an answer: none is wanted."""
+"""The handler of each API.  A handler returns None if the request gets no answer."""
 
 
 def handles(api: str) -> Callable[[Handler], Handler]:
-    """Registers the handler of an API."""
+    """Register the handler of an API."""
 
     def register(handler: Handler) -> Handler:
         HANDLERS[api] = handler
@@ -47,19 +47,19 @@ def handles(api: str) -> Callable[[Handler], Handler]:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """Settings of a listener, with Kafka's names where there is one.
+    """Settings of a listener, with Kafka's names where Kafka has them.
 
     Attributes:
-        advertised_host, advertised_port: where clients find it, see ``advertised.listeners``; by default where it listens.
-        auto_create_topics: whether a client that asks for a topic that is not there makes it
-            (``auto.create.topics.enable``).
-        partitions: of topics that are made without saying how many (``num.partitions``).
+        advertised_host, advertised_port: the address that clients are told (``advertised.listeners``); by default the one
+            where it listens.
+        auto_create_topics: whether a client's request for a missing topic creates it (``auto.create.topics.enable``).
+        partitions: of topics that are created without a number of partitions (``num.partitions``).
         initial_rebalance_delay_ms: how long the first member of a group waits for others
             (``group.initial.rebalance.delay.ms``).
-        connections_max: more are refused (``max.connections``).
-        producer_byte_rate, consumer_byte_rate: bytes a second that each client may send and read (Kafka's quotas of the
-            same names); one that goes beyond waits (``throttle_time_ms``).  A client is whoever has logged in, or else who
-            has the same host and client id.  None: no bound.
+        connections_max: further connections are refused (``max.connections``).
+        producer_byte_rate, consumer_byte_rate: bytes per second that each client may send and read (Kafka's quotas of the
+            same names).  A client above its rate waits (``throttle_time_ms``).  A client is a user that has logged in;
+            without a login, a host with a client id.  None: no bound.
     """
 
     advertised_host: str | None = None
@@ -74,13 +74,13 @@ class BrokerOptions:
 
 @dataclass(slots=True)
 class Client:
-    """Who is at the other end of a connection.
+    """The client at the other end of a connection.
 
     Attributes:
-        principal: who it is, once it has logged in.
-        order: held while a batch is given to the appender.
-        mechanism, exchange: of a login under way.
-        muted_until_s: no request of it is read before; a reading of `time.monotonic`.
+        principal: the authenticated user; None before the login.
+        order: is held while a batch is given to the appender.
+        mechanism, exchange: of a login in progress.
+        muted_until_s: no request is read before this time of `time.monotonic`.
     """
 
     host: str
@@ -92,11 +92,11 @@ class Client:
 
     @property
     def owner(self) -> str | None:
-        """The name of who has logged in."""
+        """The name of the user that has logged in."""
         return None if self.principal is None else self.principal.name
 
     def throttled(self, quota: Quota, client_id: str | None, size: int) -> int:
-        """Charge a quota; the milliseconds for which the client is not read from now on."""
+        """Charge a quota; return for how many milliseconds from now the client is not read."""
         name = self.owner if self.owner is not None else f"{self.host} {client_id or ''}"
         wait_ms = quota.charge(name, size)
         if wait_ms:
@@ -105,7 +105,7 @@ class Client:
 
 
 class Broker:
-    """See the module's text.  Made and used on the event loop's thread."""
+    """The parts that handlers use; see the module's text.  Create and use it on the event loop's thread."""
 
     def __init__(self, access: LogAccess, options: BrokerOptions, security: Security, host: str, port: int) -> None:
         self.access = access
@@ -129,26 +129,26 @@ class Broker:
         self.consumed = Quota(options.consumer_byte_rate)
 
     async def run(self, append: Append) -> Commit:
-        """Have something committed.
+        """Commit something through the appender.
 
         Raises:
-            PenstockError: it was not.
+            PenstockError: it was not committed.
         """
         return await asyncio.wrap_future(self.appender.submit(append))
 
     async def blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run what may wait for the disk, beside the loop."""
+        """Run on a thread what may wait for the disk."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, call, *arguments)
 
     # --- waiting for records ---------------------------------------------------------------
 
     def wake(self) -> None:
-        """Something was committed."""
+        """Wake those who wait for a commit."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def changed(self, timeout_s: float) -> None:
-        """Until the next commit, or the time is up."""
+        """Wait for the next commit, or until the time is up."""
         try:
             await asyncio.wait_for(self._changed.wait(), timeout_s)
         except TimeoutError:
@@ -161,13 +161,13 @@ class Broker:
         return self._guarded(action, kind, name) is None and self.security.may(client.principal, action, kind, name)
 
     def _guarded(self, action: str, kind: str, name: str) -> str | None:
-        """Why nobody may do it, whoever he is: the topic is the engine's, or holds the table of a query."""
+        """Why no user at all may do it: the topic is the engine's, or holds the table of a query."""
         if kind != "topic" or action == "read":
             return None
         return self.access.refused_records(name) if action == "write" else self.access.refused_write(name)
 
     def require(self, client: Client, action: str, kind: str, name: str) -> None:
-        """Raises: Refused, if it may not."""
+        """Check that a client may do something.  Raises: Refused, if it may not."""
         if not self.may(client, action, kind, name):
             code = {
                 "topic": ErrorCode.topic_authorization_failed,
@@ -177,7 +177,7 @@ class Broker:
             raise Refused(code, self._guarded(action, kind, name) or "")
 
     def close(self) -> None:
-        """After what is in hand; blocks."""
+        """Finish the work in progress, then close; blocks."""
         self.groups.close()
         self.appender.close()
         self.pool.shutdown(wait=True)

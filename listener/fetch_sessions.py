@@ -1,8 +1,8 @@
-"""Fetch sessions (KIP-227): a client says once which partitions it reads, then only what has changed, and is answered with
-those partitions only that have something new.
+"""Fetch sessions (KIP-227): a client names the partitions that it reads once, and then only changes of them.  It is answered
+with the partitions that have something new.
 
-A session is known by its number and goes on over connections; each request carries the next epoch of it.  Where one is not
-known any more, or an epoch was missed, the client is told and begins anew with all its partitions.
+A session has a number and outlives connections; each request carries its next epoch.  If the broker does not know the
+session any more, or an epoch was missed, the client gets an error and begins anew with all its partitions.
 """
 
 from __future__ import annotations
@@ -20,32 +20,34 @@ from .transactions import Refused
 __all__ = ["FetchSession", "FetchSessions", "TopicKey", "topic_key"]
 
 _SESSIONS_MAX = 1_000
-"""Kafka's ``max.incremental.fetch.session.cache.slots``: beyond it the one that was used least recently is forgotten."""
+"""The largest number of sessions (Kafka's ``max.incremental.fetch.session.cache.slots``).  Beyond it the one least recently
+used is dropped.
+"""
 _PLACES_MAX = 100_000
-"""Partitions in all sessions together; beyond it none is added."""
+"""The largest number of partitions in all sessions together.  Beyond it no session takes further ones."""
 _FINAL, _INITIAL = -1, 0
-"""Epochs that end and begin a session."""
+"""The epochs that end and begin a session."""
 
 TopicKey = str | uuid.UUID
-"""A topic as a request names it: by its name, or (from version 13 on) by its id."""
+"""How a request names a topic: by its name, or (from version 13 on) by its id."""
 Place = tuple[TopicKey, Any]
-"""A topic, and what kio has of a partition in a request."""
+"""A topic, and kio's entity of a partition in a request."""
 PartitionKey = tuple[TopicKey, int]
 
 
 def topic_key(topic: Any) -> TopicKey:
-    """Of a topic in a request."""
+    """The key of a topic in a request."""
     return str(topic.topic) if hasattr(topic, "topic") else topic.topic_id or uuid.UUID(int=0)
 
 
 @dataclass(slots=True)
 class FetchSession:
-    """One session.
+    """One fetch session.
 
     Attributes:
-        owner: who it belongs to: nobody else may go on with it.
-        places: what is read, in the order in which room in answers is given away.
-        told: what the client knows of each partition: its ends and its start.
+        owner: the client that began it; no other may use it.
+        places: the partitions to read, in the order in which they get space in answers.
+        told: what the client knows of each partition: its end offsets and its start.
     """
 
     id: int
@@ -55,11 +57,13 @@ class FetchSession:
     told: dict[PartitionKey, tuple[int, int, int]] = field(default_factory=dict)
 
     def wanted(self) -> list[Place]:
-        """What is to be read for the next answer."""
+        """The partitions to read for the next answer."""
         return [(topic, item) for (topic, _), item in self.places.items()]
 
     def news(self, found: Sequence[Place], *, all_of_it: bool) -> list[Place]:
-        """The answers that say something new; partitions with records go to the end, so that others come first next time."""
+        """Select the answers that say something new.  Partitions with records move to the end, so that others come first
+        next time.
+        """
         kept = []
         for topic, answer in found:
             place = (topic, int(answer["partition_index"]))
@@ -77,7 +81,7 @@ class FetchSession:
 
 
 class FetchSessions:
-    """The sessions of a broker.  Used on the event loop."""
+    """The fetch sessions of a broker.  Use it on the event loop."""
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[int, FetchSession] = OrderedDict()
@@ -88,13 +92,13 @@ class FetchSessions:
         return len(self._sessions)
 
     def asked(self, body: Any, wanted: list[Place], owner: str | None) -> tuple[FetchSession | None, bool]:
-        """The session that a request belongs to, and whether all its partitions are answered.
+        """Find the session of a request, and whether all its partitions are answered.
 
         Args:
             wanted: the partitions that the request names.
 
         Raises:
-            Refused: the session is not known, or another epoch of it comes next.
+            Refused: the session is not known, or the epoch is not the next one.
         """
         id_, epoch = int(getattr(body, "session_id", 0)), int(getattr(body, "session_epoch", _FINAL))
         if epoch in (_FINAL, _INITIAL):
@@ -114,7 +118,7 @@ class FetchSessions:
         return session, False
 
     def _begun(self, wanted: list[Place], owner: str | None) -> FetchSession | None:
-        """A new session; None where there is no room: then the client goes on without."""
+        """Begin a session.  Returns None if there is no room; then the client reads without a session."""
         while len(self._sessions) >= _SESSIONS_MAX:
             self._remove(next(iter(self._sessions)))
         if self._places + len(wanted) > _PLACES_MAX:

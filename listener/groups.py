@@ -1,8 +1,9 @@
 """Consumer groups with several members, by Kafka's classic protocol: join, sync, heartbeat, leave.
 
-A group is rebalanced when members come, go or want something else: all are asked to join again (their heartbeats say so).
-When they have, or their time is up, a new generation begins.  One of them, the leader, learns what all of them want, and
-says in its sync who gets what.  What is wanted and assigned are bytes that only the members understand.
+A group rebalances when members come, leave or change their subscription: the answers to their heartbeats ask all members to
+join again.  When all have joined, or the time is up, a new generation begins.  One member, the leader, gets the
+subscriptions of all and says in its sync which member is assigned what.  Subscriptions and assignments are bytes that only
+the members understand.
 
 The group is in memory: after a restart its members join again.  Its offsets are in the log.
 """
@@ -24,18 +25,18 @@ __all__ = ["Group", "Groups", "JoinRequest", "Joined", "Member", "subscribed_top
 
 State = Literal["Empty", "PreparingRebalance", "CompletingRebalance", "Stable"]
 _SESSION_MS = (1, 30 * 60 * 1000)
-"""What a session timeout may be (Kafka's default least is 6 s: tests like shorter ones)."""
+"""The session timeouts that are allowed (Kafka's default minimum is 6 s; tests like shorter ones)."""
 _MEMBERS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class JoinRequest:
-    """What a consumer says when it joins.
+    """A JoinGroup request.
 
     Attributes:
-        instance_id: of a static member, which keeps its place when its consumer starts again.
-        protocols: names of assignors in order of preference, each with what the member wants.
-        knows_ids: the client understands that it is given an id first and joins with it then.
+        instance_id: of a static member, which keeps its place when its consumer restarts.
+        protocols: names of assignors in order of preference, each with the member's subscription.
+        knows_ids: the client understands an answer that gives it an id to join with.
     """
 
     member_id: str
@@ -79,7 +80,7 @@ class Member:
 
 
 class Group:
-    """One group.  Everything runs on the event loop's thread."""
+    """One consumer group.  Use it on the event loop's thread."""
 
     def __init__(self, name: str, initial_delay_ms: int) -> None:
         self.name = name
@@ -97,10 +98,10 @@ class Group:
     # --- joining ---------------------------------------------------------------------------
 
     async def join(self, request: JoinRequest) -> Joined:
-        """Take part in the next generation; returns when it begins.
+        """Join the next generation; returns when it begins.
 
         Raises:
-            Refused: with ``member_id_required`` and the id as its text, for clients that understand that.
+            Refused: with ``member_id_required`` and the new id as its text, for clients that understand that.
         """
         self._check_join(request)
         member = self._member_of(request)
@@ -131,7 +132,7 @@ class Group:
             raise Refused(ErrorCode.group_max_size_reached)
 
     def _member_of(self, request: JoinRequest) -> Member | Joined:
-        """The member that joins, new or not; what it gets at once if nothing has changed for it."""
+        """Find or make the member that joins; with it the answer, if nothing has changed for it."""
         if request.instance_id is not None and not request.member_id and request.instance_id in self._static:
             return self._replace_static(request)
         if not request.member_id:
@@ -179,7 +180,7 @@ class Group:
         member.protocols = dict(request.protocols)
 
     def _replace_static(self, request: JoinRequest) -> Member | Joined:
-        """A static member that was started again: it gets another id, and the old one is fenced."""
+        """Replace a static member that has restarted: it gets a new id, and the old id is fenced."""
         assert request.instance_id is not None
         old = self.members.pop(self._static[request.instance_id])
         self._cancel_expiry(old)
@@ -197,7 +198,7 @@ class Group:
         return member
 
     def _prepare(self) -> None:
-        """Ask everyone to join again."""
+        """Begin a rebalance: ask all members to join again."""
         for member in self.members.values():
             if member.syncing is not None and not member.syncing.done():
                 member.syncing.set_exception(Refused(ErrorCode.rebalance_in_progress))
@@ -221,7 +222,7 @@ class Group:
             self._complete()
 
     def _complete(self) -> None:
-        """A new generation, of those who have joined."""
+        """Begin a new generation with the members that have joined."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -246,7 +247,7 @@ class Group:
         self.state, self.leader, self.protocol = "Empty", None, ""
 
     def _choose(self) -> str:
-        """The assignor that most members like best, of those that all have."""
+        """Choose the assignor that most members prefer, of those that all of them have."""
         common = set.intersection(*[set(m.protocols) for m in self.members.values()])
         votes: dict[str, int] = {}
         for member in self.members.values():
@@ -266,7 +267,7 @@ class Group:
     async def sync(
         self, member_id: str, instance_id: str | None, generation: int, assignments: Sequence[tuple[str, bytes]]
     ) -> bytes:
-        """What a member is assigned; the leader says it, the others wait for that.  Raises: Refused."""
+        """Return a member's assignment.  The leader brings the assignments; the others wait for it.  Raises: Refused."""
         member = self._known(member_id, instance_id)
         self.check_generation(generation)
         if self.state == "PreparingRebalance":
@@ -289,11 +290,11 @@ class Group:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody is a member, or about to be one."""
+        """Whether the group has no members, and none is joining."""
         return not self.members and not self._pending and self.state == "Empty"
 
     def heartbeat(self, member_id: str, instance_id: str | None, generation: int) -> None:
-        """A member is there.  Raises: Refused, for one that should join again."""
+        """Record a heartbeat.  Raises: Refused, if the member must join again."""
         member = self._known(member_id, instance_id)
         self.check_generation(generation)
         self.touch(member)
@@ -301,7 +302,7 @@ class Group:
             raise Refused(ErrorCode.rebalance_in_progress)
 
     def leave(self, member_id: str, instance_id: str | None) -> None:
-        """End a membership.  Raises: Refused, if there is none."""
+        """Remove a member.  Raises: Refused, if there is no such member."""
         if not member_id and instance_id is not None and instance_id in self._static:
             member_id = self._static[instance_id]
         if member_id in self._pending:
@@ -310,10 +311,10 @@ class Group:
         self._remove(self._known(member_id, instance_id))
 
     def check_member(self, member_id: str, instance_id: str | None, generation: int) -> None:
-        """Whether a member may commit offsets.
+        """Check that a member may commit offsets.
 
         Raises:
-            Refused: it is none of this generation.
+            Refused: it is not a member of this generation.
         """
         if generation < 0 and not member_id:
             if self.members:
@@ -324,7 +325,7 @@ class Group:
         self.touch(member)
 
     def check_generation(self, generation: int) -> None:
-        """Raises: Refused."""
+        """Check a generation's number.  Raises: Refused, if it is not the present one."""
         if generation != self.generation:
             raise Refused(ErrorCode.illegal_generation)
 
@@ -339,7 +340,7 @@ class Group:
     # --- expiry ----------------------------------------------------------------------------
 
     def touch(self, member: Member) -> None:
-        """A member has been heard of."""
+        """Record a sign of life of a member."""
         self._cancel_expiry(member)
         loop = asyncio.get_running_loop()
         member.expiry = loop.call_later(member.session_timeout_ms / 1000, self._expire, member)
@@ -375,7 +376,7 @@ class Group:
         self._maybe_complete()
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Release everyone who waits."""
         for member in list(self.members.values()):
             self._forget(member)
         for handle in [*self._pending.values(), *([self._deadline] if self._deadline else [])]:
@@ -383,7 +384,9 @@ class Group:
 
 
 def subscribed_topics(group: Group) -> set[str] | None:
-    """The topics that the members of a group of consumers read; None if they do not say (Kafka's rule: all of them then)."""
+    """The topics that the members of a group of consumers read.  None if the members do not say; by Kafka's rule they then
+    count as reading all topics.
+    """
     found: set[str] = set()
     for member in group.members.values():
         metadata = member.protocols.get(group.protocol)
@@ -397,7 +400,9 @@ def subscribed_topics(group: Group) -> set[str] | None:
 
 
 def _topics_of(metadata: bytes) -> set[str] | None:
-    """Of Kafka's ConsumerProtocolSubscription: a version, then the topics' names, in all its versions."""
+    """Read the topics from Kafka's ConsumerProtocolSubscription: a version, then the topics' names; the same in all its
+    versions.
+    """
     try:
         _, count = struct.unpack_from(">hi", metadata)
         at, topics = 6, set()
@@ -413,11 +418,12 @@ def _topics_of(metadata: bytes) -> set[str] | None:
 
 
 class Groups:
-    """The groups that have members, or had some.
+    """The groups that have or had members.
 
     Args:
-        claim: asked with a group's name before it gets members, and with what says whether it has some (called by any
-            thread): whether nobody else coordinates it, such as the consumers of this process.
+        claim: is called with a group's name before the group gets members, and with a function that says whether it has some
+            (any thread may call it).  Returns whether no other coordinator has the group, such as one for the consumers of
+            this process.
     """
 
     def __init__(
@@ -428,7 +434,7 @@ class Groups:
         self._groups: dict[str, Group] = {}
 
     def get(self, name: str) -> Group:
-        """A group, made if it is new, for one who joins.  Raises: Refused, if it may not be used."""
+        """Find or make the group that a member joins.  Raises: Refused, if the group may not be used."""
         if not name:
             raise Refused(ErrorCode.invalid_group_id)
         if not self._has_members(name) and not self._claim(name, self, lambda: self._has_members(name)):
@@ -442,15 +448,15 @@ class Groups:
         return group is not None and not group.is_idle
 
     def find(self, name: str) -> Group | None:
-        """A group, if it is known."""
+        """Find a group; None if it is not known."""
         return self._groups.get(name)
 
     def all(self) -> list[Group]:
-        """All that are known."""
+        """All known groups."""
         return list(self._groups.values())
 
     def delete(self, name: str) -> None:
-        """Forget a group.  Raises: Refused, if it has members."""
+        """Delete a group.  Raises: Refused, if it has members."""
         group = self._groups.get(name)
         if group is not None and group.members:
             raise Refused(ErrorCode.non_empty_group)
@@ -458,12 +464,12 @@ class Groups:
             del self._groups[name]
 
     def forget_empty(self) -> None:
-        """Let go of groups without members: what is left of them, their offsets, is in the log."""
+        """Drop groups without members.  Their offsets stay in the log."""
         for name, group in list(self._groups.items()):
             if group.is_idle:
                 del self._groups[name]
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Release everyone who waits."""
         for group in self._groups.values():
             group.close()

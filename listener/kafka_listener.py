@@ -1,4 +1,6 @@
-"""The listener: an event loop in a thread of its own, connections, frames, and answers in the order of their requests."""
+"""The listener: an event loop in its own thread.  It accepts connections, reads frames, and sends answers in the order of
+their requests.
+"""
 
 from __future__ import annotations
 
@@ -29,34 +31,34 @@ if TYPE_CHECKING:
 __all__ = ["KafkaListener", "broker"]
 
 _LONG: Final = frozenset({"fetch", "join_group", "sync_group"})
-"""Requests that wait for others, up to minutes, and leave nothing half done when they are given up."""
+"""Requests that may wait minutes for other clients.  They leave nothing half done when they are cancelled."""
 _LONG_S: Final = 1.0
-"""How long such a request waits before the listener begins to look whether its client is still there."""
+"""After so many seconds of such a request the listener begins to check whether its client is still connected."""
 _IN_FLIGHT_MAX = 32
-"""Requests of a connection that wait for their answers at most: then no more are read."""
+"""The largest number of unanswered requests of a connection.  Beyond it the listener reads no more of them."""
 _BEFORE_LOGIN = {"api_versions", "sasl_handshake", "sasl_authenticate"}
 _LOGIN_BYTES_MAX = 64 * 1024
-"""Bytes of a request before the client has logged in."""
+"""The largest request of a client that has not logged in, in bytes."""
 _LENGTH = struct.Struct(">i")
 Answers = asyncio.Queue["asyncio.Future[bytes | None] | None"]
 _HELLO_S = 30.0
-"""How long the rest of a request may take to come, and a client to say something at all before it has logged in."""
+"""The longest time for the rest of a request to come, and for a client without a login to send anything at all."""
 _CLOSE_S = 10.0
 
 MODULES = (requests_cluster, requests_data, requests_groups, requests_looking)
-"""Where the handlers are."""
+"""The modules that have the handlers."""
 
 
 class KafkaListener:
-    """Lets Kafka's clients reach a database.  Close it, or use it as a context manager; before the database is closed.
+    """Gives Kafka's clients access to a database.  Close it before the database, or use it as a context manager.
 
     Args:
         host, port: where it listens; port 0 takes a free one.
-        insecure: listen elsewhere than on this machine though nobody has to log in, or without TLS.
+        insecure: allow an address that other machines reach even without a login or without TLS.
 
     Raises:
-        StatementError: it would be reachable from elsewhere without a login.
-        StorageError: the address is taken.
+        StatementError: other machines would reach it without a login.
+        StorageError: the address is in use.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class KafkaListener:
 
     @property
     def address(self) -> str:
-        """For a client's ``bootstrap.servers``."""
+        """Its address, for a client's ``bootstrap.servers``."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
@@ -115,7 +117,7 @@ class KafkaListener:
         self.close()
 
     def close(self) -> None:
-        """Take no more requests, answer those in hand, end."""
+        """Stop reading requests, answer those already read, and end."""
         if self._stopping:
             return
         self._stopping = True
@@ -154,7 +156,7 @@ class KafkaListener:
             self._loop.close()
 
     def _watch(self) -> None:
-        """Tell the loop of commits."""
+        """Wake the event loop after each commit."""
         log = self._access.log
         epoch = log.epoch
         while not self._stopping:
@@ -164,7 +166,7 @@ class KafkaListener:
                 self._loop.call_soon_threadsafe(self._broker.wake)
 
     async def _expire(self) -> None:
-        """Once a second: what is over is ended, what is left of those who are gone is forgotten."""
+        """Once a second: end what has timed out, and drop what belongs to clients that are gone."""
         broker = self._broker
 
         def forget_producers(gathering: Gathering) -> None:
@@ -223,7 +225,7 @@ class KafkaListener:
 
     @staticmethod
     async def _finish(answers: Answers, sender: asyncio.Future[None]) -> None:
-        """Send the answers that are due, for a while."""
+        """Send the remaining answers, for a limited time."""
         if not sender.done():
             try:
                 async with asyncio.timeout(_CLOSE_S / 2):
@@ -245,7 +247,9 @@ class KafkaListener:
         answers: Answers,
         sender: asyncio.Future[None],
     ) -> None:
-        """Requests, one after the other; only batches of records do not wait for each other's answers."""
+        """Read and handle requests one after the other.  Only a Produce request need not wait for the answer to the one
+        before.
+        """
         ahead: asyncio.Task[bytes | None] | None = None
         try:
             while not self._stopping and not sender.done():
@@ -276,7 +280,7 @@ class KafkaListener:
     async def _answered_or_gone(
         answer: asyncio.Future[Any], waiting: set[asyncio.Future[Any]], ahead: asyncio.Task[bytes | None]
     ) -> None:
-        """Wait for the answer to a request that may take long; nobody waits for it once the client is gone."""
+        """Wait for the answer to a request that may take long; cancel it when the client is gone."""
         await asyncio.wait({*waiting, ahead}, return_when=asyncio.FIRST_COMPLETED)
         if ahead.done() and not ahead.cancelled() and (ahead.exception() is not None or ahead.result() is None):
             answer.cancel()
@@ -284,7 +288,7 @@ class KafkaListener:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
     async def _frame(self, reader: asyncio.StreamReader, client: Client) -> bytes | None:
-        """The next request's bytes; None at the end."""
+        """Read the bytes of the next request; None at the end."""
         unknown = self._security.is_needed and client.principal is None
         try:
             async with asyncio.timeout(_HELLO_S if unknown else None):
@@ -314,7 +318,7 @@ class KafkaListener:
 
     @staticmethod
     async def _send(writer: asyncio.StreamWriter, answers: Answers) -> None:
-        """Answers in the order of their requests; one that failed ends the connection."""
+        """Send answers in the order of their requests.  A request that failed ends the connection."""
         while (answer := await answers.get()) is not None:
             try:
                 data = await answer
@@ -341,15 +345,15 @@ def broker(
 
     Args:
         port: 0 takes a free one: see `KafkaListener.address`.
-        users: name -> password, role (``read``, ``write`` or ``admin``) and, if wanted, the prefixes of the topics, groups
-            and transactional ids that are theirs.  They log in by SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512).
-        certificate, key: PEM files: clients connect by TLS.
-        insecure: listen on an address that others can reach though nobody has to log in, or without TLS.
+        users: name -> password, role (``read``, ``write`` or ``admin``) and, optionally, prefixes of the topics, groups and
+            transactional ids that the user may use.  Users log in by SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512).
+        certificate, key: PEM files; with them clients connect by TLS.
+        insecure: allow an address that other machines reach even without a login or without TLS.
         options: see `BrokerOptions`.
 
     Raises:
-        StatementError: an option does not exist; it would be reachable from elsewhere without a login.
-        StorageError: the address is taken.
+        StatementError: an option does not exist; other machines would reach it without a login.
+        StorageError: the address is in use.
     """
     unknown = set(options) - {f.name for f in fields(BrokerOptions)}
     if unknown:

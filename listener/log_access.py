@@ -1,4 +1,4 @@
-"""What the listener asks of a database: its log, and the rules that every way into it keeps."""
+"""What the listener uses of a database: its log, and the rules that hold for everyone who writes to it."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 __all__ = ["STATE_TOPIC", "LogAccess", "group_name"]
 
 STATE_TOPIC = "_penstock-kafka-state"
-"""Producers, transactional ids and the texts of committed offsets: an internal, compacted topic."""
+"""The topic of producers, transactional ids and the texts of committed offsets.  It is internal and compacted."""
 
 _IDS: Final = uuid.UUID("5be0a1c8-7a5d-4f0e-9d0c-6e2f4c1b8a37")
-"""The namespace of topics' ids: they follow from a topic's name and its number in the log."""
+"""The UUID namespace of topic ids.  An id is derived from the topic's name and its number in the log."""
 _FIXED_CONFIGS = {
     "message.timestamp.type": "CreateTime",
     "min.insync.replicas": "1",
     "unclean.leader.election.enable": "false",
 }
-"""Configs that have one value here, and may be given with it."""
+"""Configs that have a single value here.  A request may give them with that value."""
 
 
 def group_name(group: str) -> str:
-    """The name that the log keeps a consumer group's offsets under, the same as for `Database.consumer`."""
+    """The name under which the log keeps a consumer group's offsets, the same as for `Database.consumer`."""
     return f"group:{group}"
 
 
 class LogAccess:
-    """The topics of a database as Kafka's clients see them: the engine's own are not there.  Thread-safe."""
+    """The topics of a database as Kafka's clients see them, without the engine's own.  Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -49,7 +49,7 @@ class LogAccess:
         self._names: dict[uuid.UUID | None, str] = {}
 
     def claim_group(self, name: str, owner: object, is_used: Callable[[], bool]) -> bool:
-        """Whether a group's members may come over Kafka's protocol: see `runtime/clients/coordinator.py`."""
+        """Whether a group's members may use Kafka's protocol: see `runtime/clients/coordinator.py`."""
         return self._database.groups.claim(name, owner, is_used)
 
     def now_ms(self) -> int:
@@ -59,16 +59,16 @@ class LogAccess:
     # --- topics ----------------------------------------------------------------------------
 
     def topics(self) -> dict[str, TopicConfig]:
-        """The topics that clients may see, by name."""
+        """The visible topics, by name."""
         return {name: config for name, config in self.log.topics().items() if not config.internal}
 
     def topic(self, name: str) -> TopicConfig | None:
-        """One of them; None if there is none of this name that clients may see."""
+        """One visible topic; None if there is none of this name."""
         config = self.log.config(name)
         return None if config is None or config.internal else config
 
     def topic_id(self, name: str) -> uuid.UUID | None:
-        """A topic's id: another one when it was deleted and made again.  None if there is none of this name."""
+        """A topic's id; None if no visible topic has this name.  A topic that was deleted and created again has another id."""
         if self.topic(name) is None:
             return None
         try:
@@ -78,7 +78,7 @@ class LogAccess:
         return uuid.uuid5(_IDS, f"{name}/{number}")
 
     def name_of(self, topic_id: uuid.UUID | None) -> str | None:
-        """The name of the topic that has this id now."""
+        """The name of the topic with this id."""
         if topic_id is None:
             return None
         name = self._names.get(topic_id)
@@ -88,57 +88,60 @@ class LogAccess:
         return self._names.get(topic_id)
 
     def refused_write(self, name: str) -> str | None:
-        """Why no client may make, write, change or delete a topic of this name, in one clause; None if clients may.
+        """Why no client may create, write, change or delete a topic of this name, as one clause; None if clients may.
 
-        The engine's own topics that are not shown are to clients as if they were not there: their names alone decide.
+        For clients the engine's hidden topics do not exist, so the name alone decides.
         """
         return refused_write(name, self.topic(name))
 
     def refused_records(self, name: str) -> str | None:
-        """Why no client may write records to a topic, in one clause; None if clients may."""
+        """Why no client may write records to a topic, as one clause; None if clients may."""
         return self.refused_write(name) or self._database.catalog.refused_write(name)
 
     def is_valid_name(self, name: str) -> bool:
-        """Whether Kafka allows a topic of this name."""
+        """Whether Kafka allows this name for a topic."""
         return is_kafka_name(name)
 
     def create_topic(self, name: str, partitions: int, configs: Mapping[str, str | None]) -> None:
         """Create a topic of bytes.
 
         Raises:
-            StatementError: a config that does not exist, or has a value that it cannot have; the name is the engine's own.
+            StatementError: a config does not exist or its value is not allowed; the name is the engine's own.
             StorageError: the topic exists.
         """
         self._database.create_topic(name, partitions=partitions, config=_own(configs))
 
     def check_configs(self, configs: Mapping[str, str | None]) -> None:
-        """Raises: StatementError, as `create_topic`."""
+        """Check the configs of a topic.  Raises: StatementError, as `create_topic`."""
         with_config(TopicConfig(), _own(configs))
 
     def alter_topic(self, name: str, changes: Mapping[str, str | None]) -> None:
-        """Change a topic's configs; None goes back to the default.  Raises: StatementError, StorageError."""
+        """Change a topic's configs; None resets one to its default.  Raises: StatementError, StorageError."""
         self._database.alter_topic(name, _own(changes))
 
     def described(self, config: TopicConfig) -> dict[str, str]:
-        """A topic's configs as texts."""
+        """A topic's configs as text."""
         return {**described(config), **_FIXED_CONFIGS}
 
     def add_partitions(self, name: str, total: int) -> None:
-        """Raises: StatementError, StorageError: records with keys are there, whose places would change."""
+        """Add partitions.  Raises: StatementError; StorageError: the topic has records with keys, which would belong to
+        other partitions.
+        """
         self._database.alter_topic(name, partitions=total)
 
     def delete_topic(self, name: str) -> None:
-        """Raises: StatementError: a source or a query stands on it."""
+        """Delete a topic.  Raises: StatementError: a source or a query uses it."""
         self._database.delete_topic(name)
 
     def is_behind(self, topics: Sequence[str]) -> bool:
-        """Whether a running query that reads one of the topics has so much to catch up with that producers should wait."""
+        """Whether a running query on one of the topics is so far behind that producers should wait."""
         return self._database.is_behind(topics)
 
     # --- values ----------------------------------------------------------------------------
 
     def as_stored(self, config: TopicConfig, records: Records) -> Records:
-        """Records of bytes as a topic keeps them: typed topics take JSON objects with the columns' names.
+        """Convert records of bytes to the form in which a topic stores them.  A typed topic takes JSON objects whose keys
+        are its columns.
 
         Raises:
             DataError: a value is no such object.
@@ -155,7 +158,7 @@ class LogAccess:
         return replace(records, values=values)
 
     def as_sent(self, config: TopicConfig, records: FetchedRecords) -> FetchedRecords:
-        """Records with values as bytes: those of typed topics as JSON objects."""
+        """Convert records to values of bytes; values of typed topics become JSON objects."""
         if records.values.type == pa.binary():
             return records
         fields = pa.schema(list(records.values.type))
@@ -169,10 +172,10 @@ def _json() -> Serde:
 
 
 def _own(configs: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Configs that are the log's to know; the others have one value here.
+    """The configs that the log keeps.  The others have a single value here.
 
     Raises:
-        StatementError: such a one is given another value.
+        StatementError: one of the others has another value.
     """
     kept = {}
     for name, value in configs.items():

@@ -1,6 +1,6 @@
-"""Committed offsets of consumer groups: in the log, under the same names as those of consumers in the process.
+"""Committed offsets of consumer groups.  They are in the log, under the same names as those of consumers in this process.
 
-The text that a client may keep beside an offset (Kafka calls it metadata) is kept in `state`'s topic, if there is any.
+A client may store a text beside an offset (Kafka's metadata).  The topic of `state` keeps the texts that are not empty.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .transactions import OffsetText
 __all__ = ["Offsets"]
 
 TEXT_BYTES_MAX = 4096
-"""Bytes of the text beside an offset (Kafka's ``offset.metadata.max.bytes``)."""
+"""The largest text beside an offset, in bytes (Kafka's ``offset.metadata.max.bytes``)."""
 
 
 class Offsets:
-    """See the module's text.  Thread-safe."""
+    """Reads and commits offsets of groups; see the module's text.  Thread-safe."""
 
     def __init__(self, access: LogAccess, state: StateTopic, entries: Mapping[tuple[Any, ...], Any]) -> None:
         self._access = access
@@ -33,7 +33,7 @@ class Offsets:
         }
 
     def commit(self, group: str, offsets: Mapping[TopicPartition, tuple[int, str | None]]) -> Append:
-        """What commits offsets with their texts."""
+        """The work for the appender that commits offsets with their texts."""
 
         def add(gathering: Gathering) -> None:
             positions = {place: offset for place, (offset, _) in offsets.items()}
@@ -45,7 +45,7 @@ class Offsets:
         return Append(add)
 
     def keep_texts(self, texts: Iterable[OffsetText]) -> list[Entry]:
-        """Remember texts; what is to be kept with the offsets.  An empty one is none."""
+        """Note texts; returns the entries to write with the offsets.  An empty text removes the entry."""
         entries: list[Entry] = []
         with self._guard:
             for group, place, text in texts:
@@ -57,7 +57,7 @@ class Offsets:
         return entries
 
     def committed(self, group: str) -> dict[TopicPartition, tuple[int, str]]:
-        """A group's offsets of topics that clients may see, with their texts."""
+        """A group's offsets, with their texts, for the topics that clients see."""
         known = self._access.topics()
         positions = self._access.log.positions(group_name(group))
         with self._guard:
@@ -68,7 +68,7 @@ class Offsets:
             }
 
     def forget(self, group: str) -> Append:
-        """What removes a group's offsets."""
+        """The work for the appender that removes a group's offsets."""
         with self._guard:
             gone = [key for key in self._texts if key[0] == group]
             for key in gone:
@@ -82,6 +82,6 @@ class Offsets:
         return Append(add)
 
     def names(self) -> list[str]:
-        """Groups that have committed something."""
+        """The groups that have committed offsets."""
         prefix = group_name("")
         return [name.removeprefix(prefix) for name in self._access.log.groups() if name.startswith(prefix)]

@@ -1,8 +1,8 @@
-"""Producer ids and the numbers of their batches: a batch that is sent again is not written again, and none is left out.
+"""Producer ids and sequence numbers: a batch that is sent twice is written once, and no batch is skipped.
 
-Numbers count per producer and partition and go on from 2^31 - 1 at 0.  The last five batches of each are remembered with
-their offsets, as many as a client may have in flight.  Beyond a restart only the last number is kept: a repeated batch is
-then recognised, but its offset is not known any more.
+Sequence numbers count per producer and partition; after 2^31 - 1 comes 0.  The last five batches of each are remembered with
+their offsets, since a client has at most five in flight.  A restart keeps only the last number: a repeated batch is still
+recognised, but its offset is unknown.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ __all__ = ["Accepted", "Producers", "RefusedBatch"]
 
 _REMEMBERED = 5
 _FORGOTTEN_S = 24 * 60 * 60.0
-"""How long the numbers of a producer without a transactional id are kept after its last batch (Kafka's
-``producer.id.expiration.ms``)."""
+"""How long the sequence numbers of a producer without a transactional id are kept after its last batch (Kafka's
+``producer.id.expiration.ms``).
+"""
 _ID_BLOCK = 100
 _EPOCH_MAX = 32_766
-"""The highest epoch of a producer id: then it gets another id."""
+"""The highest epoch of a producer id.  After it the producer gets a new id."""
 
 
 class RefusedBatch(Exception):
-    """A batch that its producer may not write, or has written already.
+    """A batch that its producer may not write, or has already written.
 
     Attributes:
         code: Kafka's error; ``none`` for a repeated batch whose offset is known.
@@ -46,7 +47,7 @@ class RefusedBatch(Exception):
 
 @dataclass(slots=True)
 class _Written:
-    """What a producer has written to one partition: first and last number and offset of its newest batches."""
+    """The newest batches of a producer in one partition: first and last sequence number and offset of each."""
 
     epoch: int
     used_s: float
@@ -55,7 +56,7 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A batch that may be written, and what will then be known of its producer."""
+    """A batch that may be written, and the state of its producer after it."""
 
     producer_id: int
     epoch: int
@@ -65,11 +66,12 @@ class Accepted:
 
 
 class Producers:
-    """See the module's text.  Batches are checked and noted on one thread, the appender's; ids are given on any.
+    """The state of producers; see the module's text.  Batches are checked and noted on the appender's thread; any thread may
+    ask for ids.
 
     Args:
-        entries: what `state.StateTopic` has.
-        seconds: a clock that never goes back.
+        entries: the entries of `state.StateTopic`.
+        seconds: a monotonic clock.
     """
 
     def __init__(self, entries: Mapping[tuple[Any, ...], Any], seconds: Callable[[], float] = time.monotonic) -> None:
@@ -89,7 +91,7 @@ class Producers:
     # --- ids -------------------------------------------------------------------------------
 
     def new_id(self) -> tuple[int, list[Entry]]:
-        """An id that no producer has had, and what is to be kept before it is used."""
+        """A producer id never used before, and the entries to write before it is used."""
         with self._guard:
             given = self._next_id
             self._next_id += 1
@@ -99,25 +101,25 @@ class Producers:
             return given, [(("pid",), self._id_end)]
 
     def next_epoch(self, producer_id: int, epoch: int) -> tuple[int, int, list[Entry]]:
-        """Id and epoch of the next instance of a producer: the same id while its epochs last."""
+        """The id and epoch for the next instance of a producer.  The id stays the same until its epochs are used up."""
         if epoch < _EPOCH_MAX:
             return producer_id, epoch + 1, []
         given, entries = self.new_id()
         return given, 0, entries
 
     def fence(self, producer_id: int, epoch: int) -> None:
-        """From now on, batches of older epochs are refused."""
+        """Refuse batches of older epochs from now on."""
         with self._guard:
             self._epochs[producer_id] = epoch
 
     # --- batches ---------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """A new transaction is filled: what was accepted for the last one counts as `wrote` says, or not at all."""
+        """Begin to fill a new transaction.  Of the batches accepted for the last one only those that `wrote` reported count."""
         self._pending.clear()
 
     def accept(self, batch: Batch, place: TopicPartition) -> Accepted:
-        """Whether a batch is the next one of its producer in a partition.
+        """Check that a batch is the next one of its producer in a partition.
 
         Raises:
             RefusedBatch: it is not.
@@ -163,7 +165,7 @@ class Producers:
             raise RefusedBatch(ErrorCode.duplicate_sequence_number, "the batch was written before")
 
     def entries(self, accepted: Iterable[Accepted]) -> list[Entry]:
-        """What is to be kept in the commit that has these batches."""
+        """The entries to write in the commit of these batches."""
         last = {(a.producer_id, a.place): a for a in accepted}
         return [
             (("producer", a.producer_id, *a.place), [a.epoch, a.last])  # `state.ProducedTo`
@@ -171,7 +173,7 @@ class Producers:
         ]
 
     def wrote(self, accepted: Accepted, offset: int) -> None:
-        """A batch is written, at an offset (-1: only its number counts)."""
+        """Note that a batch is written at an offset; -1 if only its sequence number counts."""
         places = self._written.setdefault(accepted.producer_id, {})
         written = places.get(accepted.place)
         if written is None or written.epoch != accepted.epoch:
@@ -180,19 +182,19 @@ class Producers:
         written.batches.append((accepted.first, accepted.last, offset))
 
     def of(self, place: TopicPartition) -> list[tuple[int, int, int]]:
-        """Who has written to a partition: id, epoch and last number of each producer."""
+        """The producers that have written to a partition: id, epoch and last sequence number of each."""
         found = [(producer_id, places.get(place)) for producer_id, places in list(self._written.items())]
         return [(producer_id, w.epoch, w.batches[-1][1]) for producer_id, w in found if w is not None and w.batches]
 
     def forget(self, producer_id: int) -> list[Entry]:
-        """A producer is gone: what is to be removed."""
+        """Forget a producer; returns the entries to remove."""
         with self._guard:
             self._epochs.pop(producer_id, None)
         places: Iterator[TopicPartition] = iter(self._written.pop(producer_id, {}))
         return [(("producer", producer_id, *place), None) for place in places]
 
     def expire(self) -> list[Entry]:
-        """Forget producers without a transactional id that have written nothing for long: what is to be removed."""
+        """Forget producers without a transactional id that have not written for long; returns the entries to remove."""
         now_s = self._seconds()
         gone = [
             producer_id

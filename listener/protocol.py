@@ -1,7 +1,7 @@
-"""Kafka's wire protocol: which requests are spoken in which versions, and requests and responses as bytes.
+"""Kafka's wire protocol: the supported versions of requests, and requests and responses as bytes.
 
-The generated dataclasses of every API and version come from the package `kio`.  One answer serves all versions of an API:
-it is given as plain dicts, and what a version's class has no field for is left out.
+The package `kio` has generated dataclasses for every API and version.  A handler gives one answer for all versions of an
+API, as plain dicts; fields that a version's class lacks are left out.
 """
 
 from __future__ import annotations
@@ -65,12 +65,13 @@ VERSIONS: Mapping[str, tuple[int, int]] = {
     "describe_transactions": (0, 0),
     "list_transactions": (0, 0),
 }
-"""API -> lowest and highest version that is spoken (both included): for clients of Kafka 2.1 and later, and for those that
-know the versions with tagged fields alone.
+"""API -> lowest and highest supported version (both included).  They serve clients of Kafka 2.1 and later, and clients that
+know only the versions with tagged fields.
 
-Left out are versions in which what is written, or where a group reads on, goes by topics' ids (Produce 13, OffsetCommit
-10) and those of other protocols: for brokers (AddPartitionsToTxn 4), for consumers of KIP-848, for transactions of KIP-890
-(Produce 12, EndTxn 5)."""
+Not supported are versions in which writes or a group's offsets name topics by id (Produce 13, OffsetCommit 10), and those of
+other protocols: for brokers (AddPartitionsToTxn 4), for consumers of KIP-848, for transactions of KIP-890 (Produce 12,
+EndTxn 5).
+"""
 
 _KEYS = {name: key for key, name in api_key_map.items()}
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -78,19 +79,19 @@ _HEADER = struct.Struct(">hhi")
 
 
 class MalformedRequest(DataError):
-    """Bytes that are no request of a version that is spoken here: the connection ends."""
+    """The bytes are no request of a supported version.  The connection ends."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it was read.
+    """A decoded request.
 
     Attributes:
         api: its name, as in `VERSIONS`.
         version: of the API.
-        correlation_id: goes back with the answer.
-        client_id: what the client calls itself; None if it does not say.
-        body: kio's dataclass; None for an ApiVersions request of a version that is not spoken.
+        correlation_id: the answer carries the same one.
+        client_id: the client's own name for itself; None without one.
+        body: kio's dataclass; None for an ApiVersions request of an unsupported version.
     """
 
     api: str
@@ -101,13 +102,13 @@ class Request:
 
 
 def name_of(key: int) -> str | None:
-    """An API's name; None for one that is not spoken."""
+    """The name of an API; None if it is not supported."""
     name = api_key_map.get(key)
     return name if name in VERSIONS else None
 
 
 def api_keys() -> list[dict[str, int]]:
-    """What ApiVersions answers."""
+    """The APIs with their versions, for the answer to ApiVersions."""
     return [
         {"api_key": _KEYS[name], "min_version": least, "max_version": most}
         for name, (least, most) in sorted(VERSIONS.items(), key=lambda item: _KEYS[item[0]])
@@ -116,7 +117,7 @@ def api_keys() -> list[dict[str, int]]:
 
 @cache
 def _module(api: str, version: int, kind: EntityType) -> tuple[Any, Any]:
-    """A payload's class and its reader or writer."""
+    """The class of a payload and its reader or writer."""
     module = load_payload_module(_KEYS[api], version, kind)  # type: ignore[arg-type]
     suffix = "Request" if kind is EntityType.request else "Response"
     wanted = api.replace("_", "").lower() + suffix.lower()
@@ -125,10 +126,10 @@ def _module(api: str, version: int, kind: EntityType) -> tuple[Any, Any]:
 
 
 def read_request(data: bytes) -> Request:
-    """A request from the bytes of its frame, its length left out.
+    """Decode a request from a frame's bytes, without the length.
 
     Raises:
-        MalformedRequest: they are none, or of an API or version that is not spoken.
+        MalformedRequest: the bytes are no request, or of an API or version that is not supported.
     """
     if len(data) < _HEADER.size:
         raise MalformedRequest(f"a request of {len(data)} bytes")
@@ -155,7 +156,7 @@ def read_request(data: bytes) -> Request:
 
 
 def _skip_tags(data: bytes, at: int) -> int:
-    """Behind the tagged fields of a header: none of them means anything here."""
+    """The place behind the tagged fields of a header.  None of these fields matters here."""
     count, at = uvarint(data, at)
     for _ in range(count):
         _, at = uvarint(data, at)
@@ -167,11 +168,11 @@ def _skip_tags(data: bytes, at: int) -> int:
 
 
 def response_bytes(api: str, version: int, correlation_id: int, body: Mapping[str, Any]) -> bytes:
-    """An answer with its length in front.
+    """Encode an answer, with its length in front.
 
     Args:
-        body: by kio's field names; arrays as sequences of dicts or values; times in milliseconds.  Fields that the version
-            has not are left out, those that are not given get their defaults.
+        body: values by kio's field names; arrays are sequences of dicts or values; times are milliseconds.  Fields that the
+            version lacks are left out; fields that are missing get their defaults.
     """
     entity, write = _module(api, version, EntityType.response)
     buffer = io.BytesIO()
@@ -186,7 +187,7 @@ def response_bytes(api: str, version: int, correlation_id: int, body: Mapping[st
 
 @cache
 def _builder(entity: Any) -> Callable[[Mapping[str, Any]], Any]:
-    """Makes a dataclass of kio from a dict."""
+    """Make the function that turns a dict into a dataclass of kio."""
     fields = [(f.name, _converter(f.type), f.default is dataclasses.MISSING) for f in dataclasses.fields(entity)]
 
     def build(values: Mapping[str, Any]) -> Any:

@@ -1,4 +1,6 @@
-"""Quotas: whoever sends or reads more bytes a second than he may is answered, and then not read for as long as it takes."""
+"""Quotas: a client that sends or reads more bytes per second than its quota gets its answer, and then is not read for as
+long as the excess takes.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,18 @@ from collections.abc import Callable
 __all__ = ["Quota"]
 
 _BURST_S = 1.0
-"""Seconds' worth of bytes that may come at once."""
+"""How much may come in one burst, as seconds of the rate."""
 _CLIENTS_MAX = 10_000
 _WAIT_MAX_S = 30.0
-"""The longest that a client waits for one request, however large it was."""
+"""The longest wait for one request, whatever its size."""
 
 
 class Quota:
-    """Bytes a second of each client.  Used on the event loop.
+    """The quota of each client in bytes per second.  Use it on the event loop.
 
     Args:
         rate: bytes per second; None: no bound.
-        seconds: a clock that never goes back.
+        seconds: a monotonic clock.
     """
 
     def __init__(self, rate: float | None, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +31,7 @@ class Quota:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def charge(self, name: str, size: int) -> int:
-        """Take note of bytes of a client; how many milliseconds it must be quiet for."""
+        """Count bytes of a client; return for how many milliseconds it must not be read."""
         if self._rate is None:
             return 0
         now_s = self._seconds()

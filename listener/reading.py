@@ -1,8 +1,7 @@
-"""Requests from bytes, by the classes that kio describes them with.
+"""Decodes requests by kio's descriptions of their classes.
 
-Bytes from outside are read here and not by kio's own reader, since that makes room for as many items as an array says it has
-before it looks at them: a length of two thousand million ends the process.  Here no length is believed that the bytes left
-cannot hold.
+kio's own reader allocates as many items as an array's length claims before it looks at them, so a length of two thousand
+million would end the process.  This reader believes no length that the remaining bytes cannot hold.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ Read = Callable[[bytes, int], tuple[Any, int]]
 
 
 class Malformed(ValueError):
-    """Bytes that are not what they should be."""
+    """The bytes are not well-formed."""
 
 
 @cache
 def reader(entity: Any) -> Read:
-    """What reads an entity from bytes at a place, and gives it with the place behind it.
+    """Make a function that reads an entity from bytes at a position, and returns it with the position behind it.
 
-    Fields that are tagged, and are not known, are passed over, as the protocol says.
+    Unknown tagged fields are skipped, as the protocol says.
 
-    Raises (what is returned): Malformed.
+    Raises (by the function that is returned): Malformed.
     """
     flexible = bool(entity.__flexible__)
     hints = typing.get_type_hints(entity)
@@ -137,7 +136,7 @@ _PLAIN: dict[str, Read] = {
 
 
 def _length(flexible: bool, wide: bool) -> Read:
-    """How many bytes or items follow; -1 for null."""
+    """Read a length in bytes or items; -1 stands for null."""
     if flexible:
         return _converted(uvarint, lambda number: number - 1)
     return _number(">i" if wide else ">h")
@@ -202,4 +201,4 @@ def uvarint(data: bytes, at: int) -> tuple[int, int]:
 
 
 nullable_text: Read = _octets(True, True, False, wide=False)
-"""A text with two bytes of length, or null: how every request begins."""
+"""A text after two bytes of length, or null; every request begins with one."""

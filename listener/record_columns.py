@@ -19,11 +19,11 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class RecordColumns:
-    """n records.
+    """The columns of n records.
 
     Attributes:
-        timestamps: int64[n], milliseconds after the batch's base.
-        offsets: int64[n], after the batch's base.
+        timestamps: int64[n], milliseconds relative to the batch's base.
+        offsets: int64[n], relative to the batch's base.
         keys: binary[n] with nulls; None if every key is null.
         values: binary[n] with nulls.
         headers: `HEADERS`[n]; None if no record has any.
@@ -37,7 +37,7 @@ class RecordColumns:
 
 
 def decode(data: bytes, count: int) -> RecordColumns:
-    """Records from the bytes behind a batch's header.
+    """Decode the records from the bytes behind a batch's header.
 
     Raises:
         ValueError: they are not ``count`` well-formed records.
@@ -72,7 +72,7 @@ def _binary(offsets: Any, data: Any, valid: Any, type_: Any) -> Any:
 
 
 def encode(columns: RecordColumns) -> bytes:
-    """Records as the bytes behind a batch's header."""
+    """Encode records as the bytes behind a batch's header."""
     timestamps, offsets = np.ascontiguousarray(columns.timestamps), np.ascontiguousarray(columns.offsets)
     keys = None if columns.keys is None else _texts(columns.keys)
     values = _texts(columns.values)

@@ -1,4 +1,4 @@
-"""Versions, logging in, the cluster, topics and their configs."""
+"""Requests about API versions, logins, the cluster, topics and their configs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from .security import ScramExchange
 from .transactions import Refused
 
 _FAILED_LOGIN_S = 0.1
-"""How long the answer to a failed login waits (Kafka's ``connection.failed.authentication.delay.ms``)."""
+"""How long the answer to a failed login is delayed (Kafka's ``connection.failed.authentication.delay.ms``)."""
 _TOPIC, _BROKER = 2, 4
-"""Kinds of resources that have configs."""
+"""The kinds of resources that have configs."""
 _DYNAMIC_TOPIC, _DEFAULT = 1, 5
-"""Where a config's value comes from."""
+"""The possible sources of a config's value."""
 
 
 @handles("api_versions")
 async def api_versions(broker: Broker, client: Client, request: Request) -> Body:
-    """Which APIs are spoken, in which versions."""
+    """ApiVersions: the supported APIs and versions."""
     code = ErrorCode.unsupported_version if request.body is None else ErrorCode.none
     return {"error_code": code, "api_keys": api_keys()}
 
 
 @handles("sasl_handshake")
 async def sasl_handshake(broker: Broker, client: Client, request: Request) -> Body:
-    """Which mechanism the client logs in with."""
+    """SaslHandshake: the client chooses a mechanism."""
     mechanism = str(request.body.mechanism)
     known = broker.security.mechanisms
     if mechanism not in known:
@@ -46,7 +46,7 @@ async def sasl_handshake(broker: Broker, client: Client, request: Request) -> Bo
 
 @handles("sasl_authenticate")
 async def sasl_authenticate(broker: Broker, client: Client, request: Request) -> Body:
-    """One message of the login."""
+    """SaslAuthenticate: one message of a login."""
     if client.mechanism is None:
         return _login_failed(ErrorCode.illegal_sasl_state)
     message = bytes(request.body.auth_bytes)
@@ -76,14 +76,16 @@ def _login_failed(code: ErrorCode) -> Body:
 
 
 def _cluster_id(broker: Broker) -> str:
-    """Of a database: the same as long as it listens at one address."""
+    """The cluster id of a database.  It stays the same while the database listens at one address."""
     digest = hashlib.sha256(f"{broker.host}:{broker.port}".encode()).digest()[:16]
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 @handles("metadata")
 async def metadata(broker: Broker, client: Client, request: Request) -> Body:
-    """Topics with their partitions; those that are asked for by name are made, where clients may do that."""
+    """Metadata: topics with their partitions.  A missing topic is created if auto-creation is on and the client may create
+    it.
+    """
     body = request.body
     asked = body.topics
     topics: list[Body] = []
@@ -127,7 +129,7 @@ async def _auto_create(broker: Broker, client: Client, name: str) -> None:
 
 
 def _names(broker: Broker, asked: Iterable[Any]) -> tuple[list[str], list[Any]]:
-    """The names of topics that are asked for by name or id, and the ids that no topic has."""
+    """The names of the topics that a request asks for by name or id, and the ids that no topic has."""
     names, unknown = [], []
     for topic in asked:
         name = topic.name if topic.name is not None else broker.access.name_of(topic.topic_id)
@@ -161,7 +163,7 @@ def _topic_metadata(broker: Broker, name: str | None, code: ErrorCode, partition
 
 @handles("describe_cluster")
 async def describe_cluster(broker: Broker, client: Client, request: Request) -> Body:
-    """There is one broker."""
+    """DescribeCluster: the one broker."""
     return {
         "error_code": ErrorCode.none,
         "error_message": None,
@@ -173,7 +175,7 @@ async def describe_cluster(broker: Broker, client: Client, request: Request) -> 
 
 @handles("describe_log_dirs")
 async def describe_log_dirs(broker: Broker, client: Client, request: Request) -> Body:
-    """The sizes of partitions."""
+    """DescribeLogDirs: the sizes of partitions."""
     if not broker.may(client, "read", "cluster", ""):
         return {"error_code": ErrorCode.cluster_authorization_failed, "results": ()}
     asked = request.body.topics
@@ -210,7 +212,7 @@ def _code_of(error: PenstockError, name: str, broker: Broker) -> ErrorCode:
 
 @handles("create_topics")
 async def create_topics(broker: Broker, client: Client, request: Request) -> Body:
-    """Make topics of bytes; each succeeds or fails for itself."""
+    """CreateTopics: create topics of bytes; each succeeds or fails on its own."""
     names = [str(t.name) for t in request.body.topics]
     answers: list[Body] = []
     for topic in request.body.topics:
@@ -256,7 +258,7 @@ async def create_topics(broker: Broker, client: Client, request: Request) -> Bod
 
 
 def _assigned(assignments: Iterable[Any]) -> int:
-    """How many partitions are given to brokers by hand.  Raises: Refused, if that cannot be."""
+    """How many partitions a request assigns to brokers itself.  Raises: Refused, if the assignment is not valid."""
     given = {int(a.partition_index): [int(b) for b in a.broker_ids] for a in assignments}
     if sorted(given) != list(range(len(given))) or any(brokers != [NODE_ID] for brokers in given.values()):
         raise Refused(ErrorCode.invalid_replica_assignment, f"there is one broker, {NODE_ID}")
@@ -265,7 +267,7 @@ def _assigned(assignments: Iterable[Any]) -> int:
 
 @handles("delete_topics")
 async def delete_topics(broker: Broker, client: Client, request: Request) -> Body:
-    """Delete topics on which no stream, table or query stands."""
+    """DeleteTopics: delete topics that no stream, table or query uses."""
     body = request.body
     answers: list[Body] = []
     if hasattr(body, "topic_names"):
@@ -295,7 +297,7 @@ async def delete_topics(broker: Broker, client: Client, request: Request) -> Bod
 
 @handles("create_partitions")
 async def create_partitions(broker: Broker, client: Client, request: Request) -> Body:
-    """Add partitions, where that moves no key."""
+    """CreatePartitions: add partitions where no key changes its partition by that."""
     answers = []
     for topic in request.body.topics:
         name, code, message = str(topic.name), ErrorCode.none, None
@@ -321,7 +323,7 @@ async def create_partitions(broker: Broker, client: Client, request: Request) ->
 
 @handles("describe_configs")
 async def describe_configs(broker: Broker, client: Client, request: Request) -> Body:
-    """The configs of topics; the broker itself has none that can be set."""
+    """DescribeConfigs: the configs of topics.  The broker itself has none that can be set."""
     answers = []
     for resource in request.body.resources:
         kind, name = int(resource.resource_type), str(resource.resource_name)
@@ -367,7 +369,7 @@ def _configs(broker: Broker, config: TopicConfig, keys: Iterable[Any] | None) ->
 
 @handles("alter_configs")
 async def alter_configs(broker: Broker, client: Client, request: Request) -> Body:
-    """Set all configs of topics: what is not given goes back to its default."""
+    """AlterConfigs: set all configs of topics; those not given are reset to their defaults."""
 
     def changes(resource: Any, config: TopicConfig) -> Mapping[str, str | None]:
         given = {str(c.name): c.value for c in resource.configs}
@@ -378,7 +380,7 @@ async def alter_configs(broker: Broker, client: Client, request: Request) -> Bod
 
 @handles("incremental_alter_configs")
 async def incremental_alter_configs(broker: Broker, client: Client, request: Request) -> Body:
-    """Set or delete single configs of topics, or add to and take from a list."""
+    """IncrementalAlterConfigs: set or delete single configs of topics, or add to or remove from a list."""
 
     def changes(resource: Any, config: TopicConfig) -> Mapping[str, str | None]:
         now = broker.access.described(config)

@@ -1,4 +1,4 @@
-"""Produce, Fetch, ListOffsets, DeleteRecords: the log's records."""
+"""Produce, Fetch, ListOffsets, DeleteRecords: requests about the log's records."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .protocol import ErrorCode, Request
 from .transactions import Refused
 
 _ROWS_MAX = 20_000
-"""Records of a partition in one answer to Fetch."""
+"""The largest number of records of a partition in one answer to Fetch."""
 _BEHIND_S = 20.0
-"""How long a Produce request waits at most for queries that have too much to catch up with: clients give up after 30 s."""
+"""How long a Produce request waits at most for queries that are far behind.  Clients give up after 30 s."""
 
 
 class _Part:
-    """What a Produce request brings for one partition, and what becomes of it."""
+    """The batches of a Produce request for one partition, and their result."""
 
     def __init__(self, place: TopicPartition) -> None:
         self.place = place
@@ -41,7 +41,7 @@ class _Part:
         self.code, self.message, self.batches = code, message, []
 
     def add(self, gathering: Gathering, broker: Broker) -> None:
-        """On the appender's thread: take the batches that are their producers' next ones."""
+        """Add the batches that are their producers' next ones.  Runs on the appender's thread."""
         self._firsts = []
         for batch, records in zip(self.batches, self.records, strict=True):
             accepted = None
@@ -79,7 +79,7 @@ class _Part:
 
 @handles("produce")
 async def produce(broker: Broker, client: Client, request: Request) -> Body | None:
-    """Append batches; what has a transaction waits there for its end."""
+    """Produce: append batches.  Batches of a transaction wait there for its end."""
     body = request.body
     parts: list[_Part] = []
     size = 0
@@ -175,7 +175,7 @@ def _lacks_keys(batch: Batch) -> bool:
 
 
 async def _admitted(broker: Broker, topics: set[str]) -> None:
-    """Wait while queries have too much to catch up with: that slows producers down."""
+    """Wait while queries are far behind, which slows producers down."""
     end = time.monotonic() + _BEHIND_S
     while broker.access.is_behind(sorted(topics)) and time.monotonic() < end:
         await broker.changed(0.1)
@@ -183,7 +183,7 @@ async def _admitted(broker: Broker, topics: set[str]) -> None:
 
 @handles("fetch")
 async def fetch(broker: Broker, client: Client, request: Request) -> Body:
-    """Records from offsets on; waits for ``min_bytes`` of them no longer than ``max_wait``."""
+    """Fetch: records from the requested offsets on.  Waits for ``min_bytes`` of them, at most for ``max_wait``."""
     body = request.body
     version = request.version
     named = [(topic_key(topic), item) for topic in body.topics for item in topic.partitions]
@@ -249,7 +249,7 @@ def _read_all(
 
 
 def _read(broker: Broker, client: Client, topic: str | None, item: Any, left: int) -> dict[str, Any]:
-    """One partition's records; ``left`` bytes at most (but the first record always, if nothing was read before)."""
+    """Read one partition's records: at most ``left`` bytes, but always the first record if nothing was read before."""
     partition, offset = int(item.partition), int(item.fetch_offset)
     answer: dict[str, Any] = {
         "partition_index": partition,
@@ -291,7 +291,7 @@ def _read(broker: Broker, client: Client, topic: str | None, item: Any, left: in
 
 @handles("list_offsets")
 async def list_offsets(broker: Broker, client: Client, request: Request) -> Body:
-    """The first offset, the end, or the first one of a time on."""
+    """ListOffsets: the first offset, the end, or the first offset at or after a time."""
     answers = []
     for topic in request.body.topics:
         items = [
@@ -338,7 +338,7 @@ def _offset_of(broker: Broker, client: Client, topic: str, partition: int, times
 
 
 def _latest_of_all(broker: Broker, topic: str, partition: int) -> Body:
-    """The first record that has the partition's highest timestamp: the index of times answers where one of a time is.
+    """Find the first record with the partition's highest timestamp, by the time index.
 
     Raises:
         StorageError.
@@ -362,7 +362,7 @@ def _latest_of_all(broker: Broker, topic: str, partition: int) -> Body:
 
 @handles("delete_records")
 async def delete_records(broker: Broker, client: Client, request: Request) -> Body:
-    """Let go of records before an offset: -1 stands for the end."""
+    """DeleteRecords: delete the records before an offset; -1 stands for the end."""
     answers = []
     for topic in request.body.topics:
         items = []
@@ -386,7 +386,7 @@ async def delete_records(broker: Broker, client: Client, request: Request) -> Bo
 
 @handles("offset_for_leader_epoch")
 async def offset_for_leader_epoch(broker: Broker, client: Client, request: Request) -> Body:
-    """There was one leader ever: its end is the partition's."""
+    """OffsetForLeaderEpoch: there is only one leader epoch, and it ends at the partition's end."""
     answers = []
     for topic in request.body.topics:
         items = []

@@ -1,4 +1,4 @@
-"""Consumer groups, their offsets, and transactions."""
+"""Requests about consumer groups, their offsets, and transactions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .protocol import ErrorCode, Request
 from .transactions import Refused
 
 _GROUP_TYPE = "classic"
-"""Of the two protocols for groups the one that is spoken."""
+"""The supported one of Kafka's two group protocols."""
 
 
 def _milliseconds(value: Any) -> int:
-    """Of a timedelta, as kio gives times."""
+    """The milliseconds of a timedelta, which is kio's form of times."""
     return int(value.total_seconds() * 1000) if hasattr(value, "total_seconds") else int(value)
 
 
 @handles("find_coordinator")
 async def find_coordinator(broker: Broker, client: Client, request: Request) -> Body:
-    """There is one broker: it coordinates all groups and transactions."""
+    """FindCoordinator: the one broker coordinates all groups and transactions."""
     body = request.body
     kind = {0: "group", 1: "transactional_id"}.get(getattr(body, "key_type", 0))
     if hasattr(body, "coordinator_keys"):
@@ -54,7 +54,7 @@ def _coordinator(broker: Broker, client: Client, kind: str | None, key: str) -> 
 
 @handles("join_group")
 async def join_group(broker: Broker, client: Client, request: Request) -> Body:
-    """Become a member of the group's next generation."""
+    """JoinGroup: become a member of the group's next generation."""
     body = request.body
     session_ms = _milliseconds(body.session_timeout)
     rebalance_ms = _milliseconds(body.rebalance_timeout) if hasattr(body, "rebalance_timeout") else session_ms
@@ -98,7 +98,7 @@ async def join_group(broker: Broker, client: Client, request: Request) -> Body:
 
 
 def _known(broker: Broker, client: Client, name: str) -> Group:
-    """Raises: Refused, if there is no such group, or it may not be used."""
+    """Find a group.  Raises: Refused, if there is none of this name, or it may not be used."""
     broker.require(client, "read", "group", name)
     group = broker.groups.find(name)
     if group is None:
@@ -108,7 +108,7 @@ def _known(broker: Broker, client: Client, name: str) -> Group:
 
 @handles("sync_group")
 async def sync_group(broker: Broker, client: Client, request: Request) -> Body:
-    """What the member is assigned."""
+    """SyncGroup: the member's assignment."""
     body = request.body
     group: Group | None = None
     code, assignment = ErrorCode.none, b""
@@ -132,7 +132,7 @@ async def sync_group(broker: Broker, client: Client, request: Request) -> Body:
 
 @handles("heartbeat")
 async def heartbeat(broker: Broker, client: Client, request: Request) -> Body:
-    """The member is there."""
+    """Heartbeat: record a sign of life of a member."""
     body = request.body
     try:
         group = _known(broker, client, str(body.group_id))
@@ -144,7 +144,7 @@ async def heartbeat(broker: Broker, client: Client, request: Request) -> Body:
 
 @handles("leave_group")
 async def leave_group(broker: Broker, client: Client, request: Request) -> Body:
-    """Members go."""
+    """LeaveGroup: remove members."""
     body = request.body
     several = hasattr(body, "members")
     leaving = [(m.member_id, m.group_instance_id) for m in body.members] if several else [(body.member_id, None)]
@@ -172,7 +172,7 @@ async def leave_group(broker: Broker, client: Client, request: Request) -> Body:
 def _offsets_asked(
     broker: Broker, client: Client, topics: Iterable[Any]
 ) -> tuple[dict[TopicPartition, tuple[int, str | None]], dict[TopicPartition, ErrorCode]]:
-    """Offsets that can be committed, and why others cannot."""
+    """The offsets that can be committed, and the errors of the others."""
     good: dict[TopicPartition, tuple[int, str | None]] = {}
     codes: dict[TopicPartition, ErrorCode] = {}
     for topic in topics:
@@ -209,7 +209,7 @@ def _codes_by_topic(topics: Iterable[Any], code_of: Any) -> list[Body]:
 
 @handles("offset_commit")
 async def offset_commit(broker: Broker, client: Client, request: Request) -> Body:
-    """Where a group reads on: durable on return."""
+    """OffsetCommit: store a group's offsets; durable on return."""
     body = request.body
     name = str(body.group_id)
     try:
@@ -236,7 +236,7 @@ async def offset_commit(broker: Broker, client: Client, request: Request) -> Bod
 
 @handles("offset_fetch")
 async def offset_fetch(broker: Broker, client: Client, request: Request) -> Body:
-    """Where a group reads on; -1 where it has no offset."""
+    """OffsetFetch: a group's committed offsets; -1 for a partition without one."""
     body = request.body
     stable = bool(getattr(body, "require_stable", False))
     if hasattr(body, "groups"):
@@ -246,10 +246,10 @@ async def offset_fetch(broker: Broker, client: Client, request: Request) -> Body
 
 
 def _fetched(broker: Broker, client: Client, name: str, topics: Iterable[Any] | None, stable: bool) -> Body:
-    """One group's offsets of some topics, or of all that it has some of.
+    """One group's offsets of some topics, or of all topics for which it has some.
 
     Args:
-        stable: not those that a transaction in flight is about to change.
+        stable: leave out offsets that an open transaction may change.
     """
     if not broker.may(client, "read", "group", name):
         return {"error_code": ErrorCode.group_authorization_failed, "topics": ()}
@@ -287,7 +287,7 @@ def _fetched(broker: Broker, client: Client, name: str, topics: Iterable[Any] | 
 
 @handles("list_groups")
 async def list_groups(broker: Broker, client: Client, request: Request) -> Body:
-    """Groups with members or offsets."""
+    """ListGroups: the groups with members or offsets."""
     states = {group.name: (group.state, group.protocol_type) for group in broker.groups.all()}
     wanted = {str(s) for s in getattr(request.body, "states_filter", ())}
     types = {str(t).lower() for t in getattr(request.body, "types_filter", ())}
@@ -303,7 +303,7 @@ async def list_groups(broker: Broker, client: Client, request: Request) -> Body:
 
 @handles("describe_groups")
 async def describe_groups(broker: Broker, client: Client, request: Request) -> Body:
-    """Groups with their members."""
+    """DescribeGroups: groups with their members."""
     names = set(broker.offsets.names())
     answers = []
     for name in map(str, request.body.groups):
@@ -339,7 +339,7 @@ async def describe_groups(broker: Broker, client: Client, request: Request) -> B
 
 @handles("delete_groups")
 async def delete_groups(broker: Broker, client: Client, request: Request) -> Body:
-    """Forget groups without members, and their offsets."""
+    """DeleteGroups: delete groups without members, and their offsets."""
     names = set(broker.offsets.names())
     answers = []
     for name in map(str, request.body.groups_names):
@@ -361,7 +361,7 @@ async def delete_groups(broker: Broker, client: Client, request: Request) -> Bod
 
 @handles("offset_delete")
 async def offset_delete(broker: Broker, client: Client, request: Request) -> Body:
-    """Forget offsets of a group, but for topics that its members read."""
+    """OffsetDelete: delete offsets of a group, except for topics that its members read."""
     body = request.body
     name = str(body.group_id)
     codes: dict[TopicPartition, ErrorCode] = {}
@@ -398,7 +398,7 @@ async def offset_delete(broker: Broker, client: Client, request: Request) -> Bod
 
 @handles("init_producer_id")
 async def init_producer_id(broker: Broker, client: Client, request: Request) -> Body:
-    """A producer id; for a transactional id the next epoch of its own."""
+    """InitProducerId: a producer id; for a transactional id, its next epoch."""
     body = request.body
     name = body.transactional_id
     try:
@@ -419,13 +419,13 @@ async def init_producer_id(broker: Broker, client: Client, request: Request) -> 
 
 
 def _fenced(code: ErrorCode, known: bool) -> ErrorCode:
-    """Older versions have one error for all epochs that do not fit."""
+    """The error for a fenced producer.  Older versions have a single error for every wrong epoch."""
     return ErrorCode.invalid_producer_epoch if code == ErrorCode.producer_fenced and not known else code
 
 
 @handles("add_partitions_to_txn")
 async def add_partitions_to_txn(broker: Broker, client: Client, request: Request) -> Body:
-    """Partitions that a transaction is about to write to."""
+    """AddPartitionsToTxn: the partitions to which a transaction will write."""
     body = request.body
     name = str(body.v3_and_below_transactional_id)
     asked = [(str(t.name), int(p)) for t in body.v3_and_below_topics for p in t.partitions]
@@ -456,7 +456,7 @@ async def add_partitions_to_txn(broker: Broker, client: Client, request: Request
 
 @handles("add_offsets_to_txn")
 async def add_offsets_to_txn(broker: Broker, client: Client, request: Request) -> Body:
-    """A group whose offsets a transaction is about to commit."""
+    """AddOffsetsToTxn: the group whose offsets a transaction will commit."""
     body = request.body
     try:
         broker.require(client, "write", "transactional_id", str(body.transactional_id))
@@ -471,7 +471,7 @@ async def add_offsets_to_txn(broker: Broker, client: Client, request: Request) -
 
 @handles("txn_offset_commit")
 async def txn_offset_commit(broker: Broker, client: Client, request: Request) -> Body:
-    """Offsets that are committed with a transaction."""
+    """TxnOffsetCommit: offsets to commit with the transaction."""
     body = request.body
     name, group_id = str(body.transactional_id), str(body.group_id)
     good, codes = _offsets_asked(broker, client, body.topics)
@@ -492,7 +492,7 @@ async def txn_offset_commit(broker: Broker, client: Client, request: Request) ->
 
 @handles("end_txn")
 async def end_txn(broker: Broker, client: Client, request: Request) -> Body:
-    """Commit or abort: durable on return."""
+    """EndTxn: commit or abort; durable on return."""
     body = request.body
     try:
         broker.require(client, "write", "transactional_id", str(body.transactional_id))

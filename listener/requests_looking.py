@@ -1,4 +1,4 @@
-"""DescribeProducers, DescribeTransactions, ListTransactions: who writes, and what is open."""
+"""DescribeProducers, DescribeTransactions, ListTransactions: who writes, and which transactions are open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .protocol import ErrorCode, Request
 
 @handles("describe_producers")
 async def describe_producers(broker: Broker, client: Client, request: Request) -> Body:
-    """The producers with an id that have written to partitions."""
+    """DescribeProducers: the producers with an id that have written to partitions."""
     answers = []
     for topic in request.body.topics:
         name, items = str(topic.name), []
@@ -42,7 +42,7 @@ async def describe_producers(broker: Broker, client: Client, request: Request) -
 
 @handles("list_transactions")
 async def list_transactions(broker: Broker, client: Client, request: Request) -> Body:
-    """Transactional ids with their states."""
+    """ListTransactions: transactional ids with their states."""
     wanted = {str(s) for s in request.body.state_filters}
     producers = {int(p) for p in request.body.producer_id_filters}
     found = [
@@ -62,7 +62,7 @@ async def list_transactions(broker: Broker, client: Client, request: Request) ->
 
 @handles("describe_transactions")
 async def describe_transactions(broker: Broker, client: Client, request: Request) -> Body:
-    """Transactional ids with what their transactions have touched."""
+    """DescribeTransactions: transactional ids with the partitions of their transactions."""
     known = {seen.name: seen for seen in broker.transactions.all()}
     answers = []
     for name in map(str, request.body.transactional_ids):

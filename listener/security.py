@@ -1,6 +1,6 @@
-"""Who a client is, and what it may do: SASL mechanisms, users, and the rights of their roles.
+"""Who a client is and what it may do: SASL mechanisms, users, and the rights of roles.
 
-Without users everybody may do everything, and the listener binds to the machine itself only.
+Without users everybody may do everything, and the listener binds to the machine's own address only.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ __all__ = ["Credentials", "Principal", "ScramExchange", "ScramSecret", "Security
 
 Role = Literal["read", "write", "admin"]
 Credentials = tuple[str, Role] | tuple[str, Role, Sequence[str]]
-"""A password, a role and, if wanted, prefixes."""
+"""A password, a role and, optionally, prefixes."""
 _ITERATIONS = 4096
-"""Of SCRAM's key derivation: Kafka's default."""
+"""The iterations of SCRAM's key derivation: Kafka's default."""
 _LEVELS = {"read": 1, "write": 2, "admin": 3}
 
 
 class Principal(Protocol):
-    """Who was authenticated."""
+    """An authenticated user."""
 
     @property
     def name(self) -> str: ...
 
     def may(self, role: str, *names: str) -> bool:
-        """Whether somebody has a role (``read``, ``write``, ``admin``) over a thing, or, without names, over everything."""
+        """Whether the user has a role (``read``, ``write``, ``admin``) for a thing; without names, for everything."""
         ...
 
 
@@ -42,9 +42,9 @@ class User:
     """A user of the embedding program.
 
     Attributes:
-        role: ``read`` consumes and describes, ``write`` produces, too, ``admin`` does all.
-        prefixes: topics, groups and transactional ids whose names begin so; none: all.
-        secrets: keys that are derived from the password, for ``sha256`` and ``sha512``; the password itself is not kept.
+        role: ``read`` consumes and describes, ``write`` also produces, ``admin`` does everything.
+        prefixes: the user may use topics, groups and transactional ids whose names begin with one of these; if empty, all.
+        secrets: keys derived from the password, for ``sha256`` and ``sha512``.  The password itself is not kept.
     """
 
     name: str
@@ -54,7 +54,7 @@ class User:
 
     @classmethod
     def of(cls, name: str, password: str, role: Role, prefixes: Sequence[str] = ()) -> User:
-        """From a password."""
+        """Make a user from a password."""
         return cls(name, role, tuple(prefixes), {n: ScramSecret.of(password, n) for n in ("sha256", "sha512")})
 
     def may(self, role: str, *names: str) -> bool:
@@ -64,14 +64,14 @@ class User:
         return not self.prefixes or any(name.startswith(self.prefixes) for name in names)
 
     def check(self, password: str) -> bool:
-        """Whether this is the password."""
+        """Whether a password is the user's."""
         secret = self.secrets["sha512"]
         return hmac.compare_digest(ScramSecret.of(password, "sha512", secret.salt).stored_key, secret.stored_key)
 
 
 @dataclass(frozen=True, slots=True)
 class ScramSecret:
-    """What is kept of a password for SCRAM (RFC 5802): enough to check it, not to know it."""
+    """What SCRAM (RFC 5802) keeps of a password: enough to check it, not to know it."""
 
     salt: bytes
     iterations: int
@@ -80,7 +80,7 @@ class ScramSecret:
 
     @classmethod
     def of(cls, password: str, algorithm: str, salt: bytes | None = None) -> ScramSecret:
-        """Of a password, with ``sha256`` or ``sha512``."""
+        """Derive the secret of a password, with ``sha256`` or ``sha512``."""
         salt = salt or secrets.token_bytes(16)
         salted = hashlib.pbkdf2_hmac(algorithm, password.encode(), salt, _ITERATIONS)
         client_key = hmac.digest(salted, b"Client Key", algorithm)
@@ -94,8 +94,8 @@ class Security:
     """How clients log in.
 
     Attributes:
-        check: who somebody is, by name and password (for PLAIN); None: nobody logs in, and everybody may do everything.
-        scram: who somebody is, and what SCRAM needs of the password, by name and hash function; None: no SCRAM.
+        check: finds a user by name and password (for PLAIN); None: nobody logs in, and everybody may do everything.
+        scram: finds a user and the secret of his password, by name and hash function; None: no SCRAM.
         certificate, key: files of TLS, in PEM.
     """
 
@@ -106,10 +106,10 @@ class Security:
 
     @classmethod
     def of(cls, users: Mapping[str, Credentials] | None, **files: str | None) -> Security:
-        """From name -> password, role and (optional) prefixes.
+        """Make it from name -> password, role and (optional) prefixes.
 
         Raises:
-            StatementError: there is no such role.
+            StatementError: a role does not exist.
         """
         if users is None:
             return cls(None, None, **files)
@@ -133,18 +133,18 @@ class Security:
 
     @property
     def is_needed(self) -> bool:
-        """Whether clients have to log in."""
+        """Whether clients must log in."""
         return self.check is not None
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
-        """Ways to log in."""
+        """The SASL mechanisms that are offered."""
         if self.check is None:
             return ()
         return ("PLAIN",) if self.scram is None else ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
     def plain(self, token: bytes) -> Principal | None:
-        """Who a PLAIN message (RFC 4616) is from; None if it is nobody."""
+        """The user that a PLAIN message (RFC 4616) authenticates; None if it does not."""
         parts = token.split(b"\0")
         if len(parts) != 3 or self.check is None:
             return None
@@ -155,10 +155,10 @@ class Security:
         return self.check(name, password) if acts_as in ("", name) else None
 
     def may(self, principal: Principal | None, action: str, kind: str, name: str) -> bool:
-        """Whether somebody may do something.
+        """Whether a user may do something.
 
         Args:
-            action: ``read`` (describe, too), ``write`` or ``admin`` (create, alter, delete).
+            action: ``read`` (also describe), ``write`` or ``admin`` (create, alter, delete).
             kind: ``topic``, ``group``, ``transactional_id`` or ``cluster``.
         """
         if self.check is None:
@@ -174,7 +174,7 @@ class Security:
 
 @dataclass(slots=True)
 class ScramExchange:
-    """The server's side of SCRAM (RFC 5802), without channel binding: two messages of the client, two answers."""
+    """The server's side of a SCRAM login (RFC 5802), without channel binding: two messages of the client, two answers."""
 
     algorithm: str
     known: Callable[[str, str], tuple[Principal, ScramSecret] | None]
@@ -187,7 +187,7 @@ class ScramExchange:
     _pepper: bytes = field(default_factory=lambda: os.urandom(16))
 
     def answer(self, message: bytes) -> bytes | None:
-        """The answer to the client's next message; None if it is not who it says.  `principal` is set at the end."""
+        """Answer the client's next message; None if its proof is wrong.  `principal` is set at the end."""
         try:
             text = message.decode()
             return self._begin(text) if not self._begun else self._finish(text)

@@ -1,9 +1,9 @@
-"""What the listener remembers of Kafka's clients beyond the log's records, in a compacted topic of the engine's own.
+"""What the listener keeps of Kafka's clients besides the log's records, in a compacted topic of the engine's own.
 
-Four kinds of entries, by key (all msgpack); a null value removes an entry:
+Entries are of four kinds, by key (all msgpack); a null value removes an entry:
 
-* ``["pid"]``: the next producer id that was not given away;
-* ``["producer", id, topic, partition]``: `ProducedTo`, in the commit that has the records;
+* ``["pid"]``: the next unused producer id;
+* ``["producer", id, topic, partition]``: `ProducedTo`, written in the commit of the records;
 * ``["transactional", id]``: `TransactionalId`;
 * ``["offset", group, topic, partition]``: the text beside a committed offset.
 """
@@ -23,15 +23,15 @@ from .log_access import STATE_TOPIC
 __all__ = ["Entry", "ProducedTo", "StateTopic", "TransactionalId"]
 
 Entry = tuple[tuple[Any, ...], Any]
-"""Key and value (None: removed)."""
+"""A key and its value (None: removed)."""
 
 
 class TransactionalId(msgspec.Struct, array_like=True):
-    """What is known of a transactional id.
+    """The state of a transactional id.
 
     Attributes:
-        epoch: of the newest producer that was given it; older ones are fenced.
-        status: whether a transaction was begun, and how the last one ended.
+        epoch: of its newest producer; older ones are fenced.
+        status: whether a transaction is open, and how the last one ended.
     """
 
     producer_id: int
@@ -48,7 +48,7 @@ class ProducedTo(msgspec.Struct, array_like=True):
 
 
 class StateTopic:
-    """The entries, as they are and as they are changed: by `append`, in the transaction that makes them true."""
+    """Reads and writes the entries.  `append` changes them in the transaction that they belong to."""
 
     def __init__(self, log: Log, now_ms: Callable[[], int]) -> None:
         self._log = log
@@ -58,7 +58,7 @@ class StateTopic:
             log.create_topic(STATE_TOPIC, config)
 
     def read(self) -> Mapping[tuple[Any, ...], Any]:
-        """All entries that are left, by key."""
+        """Read the latest value of all entries, by key."""
         found: dict[tuple[Any, ...], Any] = {}
         for piece in self._log.scan(STATE_TOPIC, 0, self._log.start_offset(STATE_TOPIC, 0)):
             for key, value in zip(
@@ -72,7 +72,7 @@ class StateTopic:
         return found
 
     def append(self, transaction: Transaction, entries: Sequence[Entry]) -> None:
-        """Change entries when the transaction is committed."""
+        """Change entries as part of a transaction."""
         if not entries:
             return
         encode = msgspec.msgpack.encode

@@ -1,10 +1,10 @@
-"""Transactions of Kafka's clients: gathered here, and written to the log as one commit when they are committed.
+"""Transactions of Kafka's clients.  They are collected in memory, and a commit writes all of one to the log as one commit.
 
-So nobody ever sees a record of a transaction that is open or was aborted, whatever isolation level he asks for: what is
-committed has no gaps and no markers.  It also means that a transaction does not outlive the process: a client whose
-transaction was open when it ended is told to abort it, and begins again.  That is what its own recovery does anyway.
+So nobody sees a record of an open or aborted transaction, whatever his isolation level, and the log has no gaps and no
+markers of transactions.  It also means that a transaction does not outlive the process: a client whose transaction was open
+is told to abort it and begins again, as its own recovery does anyway.
 
-The begin of each transaction is durable before anything is taken into it, so that after a crash an old commit is never taken
+The begin of each transaction is made durable before anything is added to it.  So after a crash nobody can take an old commit
 for that of a transaction that was lost.
 """
 
@@ -34,12 +34,12 @@ class Refused(Exception):
 
 
 OffsetText = tuple[str, TopicPartition, str | None]
-"""Group, partition and the text that a client keeps beside its offset."""
+"""A group, a partition, and the text beside the group's offset."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """A transaction that was begun."""
+    """An open transaction."""
 
     began_s: float
     began_ms: int
@@ -54,7 +54,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class SeenTransaction:
-    """A transactional id as others see it; ``began_ms``: of the open transaction, or -1."""
+    """The state of a transactional id, as others see it; ``began_ms``: of the open transaction, or -1."""
 
     name: str
     producer_id: int
@@ -69,11 +69,12 @@ _STATES = {"empty": "Empty", "ongoing": "Ongoing", "committed": "CompleteCommit"
 
 
 class Transactions:
-    """The transactional ids and their transactions.  Used on the event loop's thread, but for what says otherwise.
+    """The transactional ids and their transactions.  Use it on the event loop's thread, except where a method says
+    otherwise.
 
     Args:
-        submit: has an append committed; awaited through `run`.
-        seconds: a clock that never goes back.
+        submit: gives an append to the appender; `run` waits for it.
+        seconds: a monotonic clock.
     """
 
     def __init__(
@@ -109,13 +110,14 @@ class Transactions:
     # --- ids -------------------------------------------------------------------------------
 
     async def init(self, name: str, timeout_ms: int, producer_id: int, epoch: int) -> TransactionalId:
-        """A new instance of a transactional producer: what the last one had begun is aborted, and it can write nothing more.
+        """Start a new instance of a transactional producer.  The transaction of the last instance is aborted, and that
+        instance is fenced.
 
         Args:
-            producer_id, epoch: those that the producer has, or -1.
+            producer_id, epoch: the producer's present ones, or -1.
 
         Raises:
-            Refused: it has others by now.
+            Refused: the transactional id has others by now.
         """
         if not 0 < timeout_ms <= 24 * 60 * 60 * 1000:
             raise Refused(ErrorCode.invalid_transaction_timeout)
@@ -163,11 +165,11 @@ class Transactions:
     # --- what a transaction gets -----------------------------------------------------------
 
     async def add_places(self, name: str, producer_id: int, epoch: int, places: Iterable[TopicPartition]) -> None:
-        """Partitions that the producer is about to write to.  Raises: Refused."""
+        """Add partitions to which the producer will write.  Raises: Refused."""
         (await self._begun(name, producer_id, epoch)).places.update(places)
 
     async def add_group(self, name: str, producer_id: int, epoch: int, group: str) -> None:
-        """A group whose offsets the producer is about to commit.  Raises: Refused."""
+        """Add a group whose offsets the producer will commit.  Raises: Refused."""
         (await self._begun(name, producer_id, epoch)).groups.add(group)
 
     async def _begun(self, name: str, producer_id: int, epoch: int) -> _Open:
@@ -191,7 +193,7 @@ class Transactions:
         return transaction
 
     def reserve(self, name: str, producer_id: int, epoch: int, place: TopicPartition, size: int) -> None:
-        """Room for a batch of ``size`` bytes in a transaction.  Raises: Refused."""
+        """Reserve ``size`` bytes for a batch in a transaction.  Raises: Refused."""
         transaction = self._of(name, producer_id, epoch)
         if place not in transaction.places:
             raise Refused(ErrorCode.invalid_txn_state, f"{place[0]}-{place[1]} was not added to the transaction")
@@ -204,7 +206,7 @@ class Transactions:
         self._size += size
 
     def add_batch(self, name: str, place: TopicPartition, records: Records, accepted: Accepted) -> None:
-        """Take a batch in that was checked (on the appender's thread); if its transaction has ended, it is gone with it."""
+        """Add a checked batch, on the appender's thread.  If its transaction has ended, the batch is dropped."""
         transaction = self._open.get(name)
         known = self._known.get(name)
         if transaction is None or known is None or known.epoch != accepted.epoch:
@@ -220,18 +222,18 @@ class Transactions:
         group: str,
         offsets: Mapping[TopicPartition, tuple[int, str | None]],
     ) -> None:
-        """Offsets that are committed with the transaction.  Raises: Refused."""
+        """Add offsets to commit with the transaction.  Raises: Refused."""
         transaction = self._of(name, producer_id, epoch)
         if group not in transaction.groups:
             raise Refused(ErrorCode.invalid_txn_state, f"the group {group} was not added to the transaction")
         transaction.offsets.setdefault(group, {}).update(offsets)
 
     def pending_offsets(self, group: str) -> set[TopicPartition]:
-        """Partitions whose offsets an open transaction may change."""
+        """The partitions whose offsets an open transaction may change."""
         return {place for open_ in self._open.values() for place in open_.offsets.get(group, {})}
 
     def all(self) -> list[SeenTransaction]:
-        """All transactional ids; one whose transaction was lost with the process is shown as ongoing until it is aborted."""
+        """All transactional ids.  One whose transaction was lost with the process is shown as ongoing until it is aborted."""
         found = []
         for name, known in sorted(self._known.items()):
             open_ = self._open.get(name)
@@ -244,10 +246,10 @@ class Transactions:
     # --- the end ---------------------------------------------------------------------------
 
     async def end(self, name: str, producer_id: int, epoch: int, commit: bool) -> None:
-        """Commit or abort: durable on return.
+        """Commit or abort a transaction; durable on return.
 
         Raises:
-            Refused: there is nothing to commit, or it was lost.
+            Refused: there is nothing to commit, or the transaction was lost.
         """
         known = self._check(name, producer_id, epoch)
         if name in self._lost:
@@ -277,7 +279,7 @@ class Transactions:
         self._drop(name)
 
     def _write(self, gathering: Gathering, name: str, transaction: _Open, ended: TransactionalId) -> None:
-        """On the appender's thread."""
+        """Write the records to the log, on the appender's thread."""
         entries: list[Entry] = [(("transactional", name), ended), *self._producers.entries(transaction.accepted)]
         if ended.status == "committed":
             for (topic, partition), records in transaction.batches:
@@ -289,7 +291,7 @@ class Transactions:
         self._state.append(gathering.change(), entries)
 
     async def expire(self) -> None:
-        """Abort transactions that took longer than their producers said, and fence those."""
+        """Abort the transactions that exceed their producers' timeouts, and fence those producers."""
         now_s = self._seconds()
         for name, transaction in list(self._open.items()):
             known = self._known[name]
