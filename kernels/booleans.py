@@ -1,4 +1,4 @@
-"""Arrow's booleans, a bit each, as NumPy's, a byte each."""
+"""Converts Arrow's booleans (a bit each) to NumPy's (a byte each)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["booleans"]
 
 
 def booleans(array: Any) -> npt.NDArray[np.bool_]:
-    """bool[n] of a boolean array or chunked array, which may be written to; false at nulls.
+    """Convert a boolean array or chunked array to a writable bool[n]; nulls become false.
 
-    Arrow's own ``to_numpy`` takes a row at a time and more than ten times as long.
+    Arrow's own ``to_numpy`` converts row by row and takes more than ten times as long.
     """
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()

@@ -1,4 +1,4 @@
-"""Folds by group, row by row in processing order (source/folds.cpp)."""
+"""Aggregates of groups, computed row by row in processing order (source/folds.cpp)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _last = function("fold_last", "-", "ppipp")
 
 
 def sums(groups: Int64s, initial: Int64s, values: Int64s, *, every: bool) -> tuple[Int64s, Int64s | None]:
-    """Each group's sum, modulo 2**64, after all rows and, if wanted, right after each row.
+    """Compute each group's sum, modulo 2**64, after all rows and, on request, also after each row.
 
     Args:
         groups: int64[n], each from 0 to ``len(initial) - 1``.
@@ -30,17 +30,19 @@ def sums(groups: Int64s, initial: Int64s, values: Int64s, *, every: bool) -> tup
 
 
 def largest(groups: Int64s, initial: Int64s, values: Int64s, *, every: bool) -> tuple[Int64s, Int64s | None]:
-    """As `sums`, with the larger of two values."""
+    """Like `sums`, with the larger of two values."""
     return _folded(_largest, groups, initial, values, np.int64, every)
 
 
 def smallest(groups: Int64s, initial: Int64s, values: Int64s, *, every: bool) -> tuple[Int64s, Int64s | None]:
-    """As `sums`, with the smaller of two values."""
+    """Like `sums`, with the smaller of two values."""
     return _folded(_smallest, groups, initial, values, np.int64, every)
 
 
 def last(groups: Int64s, count: int, marked: npt.NDArray[np.bool_], *, every: bool) -> tuple[Int64s, Int64s | None]:
-    """The last marked row of each of ``count`` groups, -1 if there is none; and of each row's up to and with the row."""
+    """Find the last marked row of each of ``count`` groups (-1 if there is none), and for each row the last marked row of
+    its group up to and including it.
+    """
     return _folded(_last, groups, np.full(count, -1, np.int64), marked, np.bool_, every)
 
 

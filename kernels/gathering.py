@@ -1,7 +1,7 @@
-"""Rows of Arrow arrays, out of one or of several, into a new one (source/gather.cpp).
+"""Gathers rows of one or several Arrow arrays into a new one (source/gather.cpp).
 
-A row of several arrays is a *reference*: the number of the array in the upper 32 bits of an int64, the row in the lower
-ones; a negative one stands for a row of nulls.
+A row of several arrays is named by a *reference*, an int64: the array's number in the upper 32 bits, the row in the lower
+ones.  A negative reference stands for a row of nulls.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ _ranges = function("gather_ranges", "-", "ppipp")
 _bits = function("gather_bits", "i", "pppip")
 
 _BYTES_MAX: Final = (1 << 31) - 1
-"""Of an array with offsets of 32 bits."""
+"""The largest number of bytes in an array with offsets of 32 bits."""
 
 _SIZED_AT_ONCE: Final = 1 << 16
-"""Strings whose lengths are looked up by one call."""
+"""How many strings' lengths one call looks up."""
 
 
 def references(array: int, rows: Int64s) -> Int64s:
-    """References to rows of one array, by its number."""
+    """Make references to rows of one array, given by its number."""
     return rows | np.int64(array << 32)
 
 
 @dataclass(frozen=True, slots=True)
 class _Picks:
-    """References that were looked at.
+    """Facts about some references.
 
     Attributes:
-        used: bool by array: some reference names it.
-        missing: some reference is a row of nulls.
+        used: bool by array: whether a reference names it.
+        missing: whether a reference stands for a row of nulls.
     """
 
     rows: Int64s
@@ -55,17 +55,17 @@ class _Picks:
 
 
 def take(array: Any, rows: Int64s) -> Any:
-    """The rows of an Arrow array by number; a negative one gives a null.
+    """Take rows of an Arrow array by number; a negative number gives a null.
 
     Raises:
-        ArrowInvalid: strings add up to more bytes than an array of their type holds.
+        ArrowInvalid: the strings have more bytes together than an array of their type holds.
         InternalError: a row is beyond the end of the array.
     """
     return gather([array], rows)
 
 
 def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
-    """The rows that references point to, as one array of the arrays' common type.
+    """Gather the rows that references name into one array of the arrays' common type.
 
     Raises: see `take`.
     """
@@ -73,9 +73,9 @@ def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
 
 
 def gather_columns(pieces: Sequence[Sequence[Any]], rows: Int64s) -> list[Any]:
-    """`gather` for each column of pieces that have the same columns: references name a piece and a row of it.
+    """`gather` for each column of pieces that have the same columns; a reference names a piece and a row of it.
 
-    Raises: see `take`; InternalError, too, if the columns of a piece have different lengths.
+    Raises: as `take`; InternalError also if the columns of a piece have different lengths.
     """
     lengths = [len(piece[0]) if piece else 0 for piece in pieces]
     if any(len(column) != length for piece, length in zip(pieces, lengths) for column in piece):
@@ -105,7 +105,7 @@ def _gather(arrays: Sequence[Any], picks: _Picks) -> Any:
 
 
 def _compiled(type_: Any) -> bool:
-    """Whether kernels gather rows of a type; else Arrow does."""
+    """Whether kernels gather rows of a type; if not, Arrow does."""
     if pa.types.is_list(type_):
         return _compiled(type_.value_type)
     if pa.types.is_struct(type_):
@@ -114,7 +114,7 @@ def _compiled(type_: Any) -> bool:
 
 
 def _gathered(type_: Any, held: Sequence[Any], picks: _Picks) -> Any:
-    """`gather` of arrays that are used, and None for the others."""
+    """`gather` from the arrays that are used; the others may be None."""
     rows, n = picks.rows, len(picks.rows)
     validity, nulls = _validity(held, picks)
     if pa.types.is_struct(type_):
@@ -153,10 +153,10 @@ def _gathered(type_: Any, held: Sequence[Any], picks: _Picks) -> Any:
 
 
 class Later:
-    """Rows by reference whose values are gathered once it is known which are wanted.
+    """Rows by reference, gathered later, when it is known which rows are wanted.
 
     Args:
-        arrays, rows: see `gather`; no row is missing.
+        arrays, rows: as for `gather`; no row is missing.
     """
 
     __slots__ = ("_all", "_arrays", "_rows", "type")
@@ -172,19 +172,19 @@ class Later:
 
     @property
     def nbytes(self) -> int:
-        """Of the arrays."""
+        """The size of the arrays, in bytes."""
         return int(sum(array.nbytes for array in self._arrays))
 
     def slice(self, start: int, length: int) -> Later:
-        """Some of the rows."""
+        """A range of the rows."""
         return Later(self._arrays, self._rows[start : start + length])
 
     @staticmethod
     def gathered(columns: Sequence[Any], rows: Int64s, known: dict[Any, Int64s]) -> Later:
-        """The rows that references point to, of columns that are arrays or themselves a `Later`.
+        """Gather the rows that references name from columns that are arrays or `Later` objects themselves.
 
         Args:
-            known: references that were put together before, for other columns of the same rows; added to.
+            known: combined references, from other columns of the same rows; this call adds to it.
         """
         arrays = [array for c in columns for array in (c._arrays if isinstance(c, Later) else (c,))]
         key = tuple((c._rows.ctypes.data, len(c), len(c._arrays)) if isinstance(c, Later) else len(c) for c in columns)
@@ -199,22 +199,22 @@ class Later:
 
     @property
     def may_be_null(self) -> bool:
-        """Whether the arrays have nulls, be they among the rows or not."""
+        """Whether the arrays have nulls, in these rows or in others."""
         return any(array.null_count for array in self._arrays)
 
     def take(self, rows: Any) -> Any:
-        """The Arrow array of some rows by number, an int64 array of NumPy's or Arrow's without nulls."""
+        """Gather some rows by number (an int64 array of NumPy or Arrow without nulls) into an Arrow array."""
         return gather(self._arrays, self._rows[np.asarray(rows)])
 
     def all(self) -> Any:
-        """The Arrow array of all rows."""
+        """Gather all rows into an Arrow array."""
         if self._all is None:
             self._all = gather(self._arrays, self._rows)
         return self._all
 
 
 class Pieces:
-    """Arrays of one type by number, of which rows are gathered again and again.  See `TextPieces`."""
+    """Arrays of one type by number, for repeated gathering.  See `TextPieces`."""
 
     __slots__ = ("arrays", "lengths", "type")
 
@@ -224,7 +224,7 @@ class Pieces:
         self.lengths = np.zeros(4, np.int64)
 
     def set(self, number: int, array: Any | None) -> None:
-        """Have an array, or none, under a number: one of those that were there, or the next."""
+        """Set or remove the array of a number; the number is a present one or the next."""
         if array is not None and array.type != self.type:
             raise InternalError("rows are gathered from arrays of one type")
         if number == len(self.arrays):
@@ -235,13 +235,13 @@ class Pieces:
         self.lengths[number] = 0 if array is None else len(array)
 
     def copy(self) -> Pieces:
-        """What is there now."""
+        """A copy that later changes do not touch."""
         copied = Pieces(self.type)
         copied.arrays, copied.lengths = self.arrays.copy(), self.lengths.copy()
         return copied
 
     def gather(self, rows: Int64s, missing: npt.NDArray[np.bool_]) -> Any:
-        """The rows that references point to, none of them negative, as one array; null where ``missing``.
+        """Gather the rows that references name into one array; null where ``missing``.  No reference is negative.
 
         Raises: see `take`.
         """
@@ -250,11 +250,11 @@ class Pieces:
 
 
 class TextPieces:
-    """Arrays of strings or bytes (with offsets of 32 bits) by number, of which rows are gathered again and again.
+    """Arrays of strings or bytes (with offsets of 32 bits) by number, for repeated gathering.
 
     Attributes:
         arrays: by number; None where there is none.
-        lengths: int64, at least as many as arrays: their rows, 0 where there is none.
+        lengths: int64[at least the number of arrays]: their numbers of rows; 0 where there is no array.
     """
 
     __slots__ = ("_data", "_ends", "arrays", "lengths", "type")
@@ -267,7 +267,7 @@ class TextPieces:
         self._data = np.zeros(4, np.int64)
 
     def set(self, number: int, array: Any | None) -> None:
-        """Have an array, or none, under a number: one of those that were there, or the next."""
+        """Set or remove the array of a number; the number is a present one or the next."""
         if array is not None and array.type != self.type:
             raise InternalError("rows are gathered from arrays of one type")
         if number == len(self.arrays):
@@ -284,7 +284,7 @@ class TextPieces:
             self._data[number] = _octets(array)
 
     def copy(self) -> TextPieces:
-        """What is there now."""
+        """A copy that later changes do not touch."""
         copied = TextPieces(self.type)
         copied.arrays = self.arrays.copy()
         copied.lengths, copied._ends, copied._data = self.lengths.copy(), self._ends.copy(), self._data.copy()
@@ -300,7 +300,7 @@ class TextPieces:
         return rows, offsets, total
 
     def sizes(self, rows: Int64s) -> Int64s:
-        """int64[n]: how many bytes the strings that references point to have."""
+        """int64[n]: the lengths in bytes of the strings that references name."""
         if len(rows) > _SIZED_AT_ONCE:
             parts = [self.sizes(rows[begin : begin + _SIZED_AT_ONCE]) for begin in range(0, len(rows), _SIZED_AT_ONCE)]
             return np.concatenate(parts)
@@ -311,7 +311,7 @@ class TextPieces:
         return sizes
 
     def gather(self, rows: Int64s, missing: npt.NDArray[np.bool_]) -> Any:
-        """The strings that references point to, none of them negative, as one array; null where ``missing``.
+        """Gather the strings that references name into one array; null where ``missing``.  No reference is negative.
 
         Raises: see `take`.
         """
@@ -328,7 +328,7 @@ class TextPieces:
 
 
 def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDArray[Any]:
-    """`gather` for contiguous NumPy arrays of one type (of 1, 2, 4 or 8 bytes); no row may be missing."""
+    """`gather` for contiguous NumPy arrays of one type (items of 1, 2, 4 or 8 bytes); no row may be missing."""
     n = len(rows)
     out = np.empty(n, arrays[0].dtype)
     if n == 0:
@@ -342,7 +342,7 @@ def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDAr
 
 
 def _addresses(arrays: Sequence[Any], of: Callable[[Any], int]) -> Int64s:
-    """int64[arrays]: 0 for those that nothing is taken from (None)."""
+    """int64[arrays]: the addresses; 0 for an array that is not used (None)."""
     return np.array([0 if a is None else of(a) for a in arrays], np.int64)
 
 
@@ -359,7 +359,7 @@ def _offset_bits(type_: Any) -> int:
 
 
 def _width(type_: Any) -> int:
-    """Bytes of an item; 1 stands for the bits of bools, 0 for types that Arrow takes itself."""
+    """The size of an item in bytes; 1 also stands for bools, which are bits; 0 for types that Arrow takes itself."""
     t = pa.types
     if t.is_boolean(type_):
         return 1
@@ -370,7 +370,7 @@ def _width(type_: Any) -> int:
 
 
 def _data(array: Any, buffer: int, start: int, stop: int) -> int:
-    """The address of a byte of an array's buffer, of which bytes start..stop-1 are to be read."""
+    """The address of byte ``start`` of an array's buffer, after a check that bytes start..stop-1 are in it."""
     held = array.buffers()[buffer]
     if held is None:
         if len(array) == 0:
@@ -402,7 +402,9 @@ def _bools(arrays: Sequence[Any], rows: Int64s) -> npt.NDArray[np.uint8]:
 
 
 def _by_arrow(arrays: Sequence[Any], rows: Int64s, missing: bool) -> Any:
-    """Types that no kernel knows, such as maps: the arrays that are wanted are joined, and Arrow takes from that."""
+    """Gather types that no kernel knows, such as maps: concatenate the arrays that are used, and let Arrow take from the
+    result.
+    """
     if len(arrays) > 1:
         which = rows >> 32
         used = np.unique(which[rows >= 0])

@@ -16,7 +16,7 @@ _murmur2 = function("murmur2_keys", "-", "pipip")
 
 
 def murmur2(keys: Any) -> npt.NDArray[np.uint32]:
-    """uint32[n]: the murmur2 hash of each key of an Arrow array of binary; what nulls get has no meaning."""
+    """uint32[n]: the murmur2 hash of each key of a binary Arrow array.  The hash of a null has no meaning."""
     n = len(keys)
     out = np.empty(n, np.uint32)
     _, ends, data = keys.buffers()

@@ -1,6 +1,6 @@
-"""Hash indexes: key columns -> slots (source/index.cpp).
+"""Hash indexes, from key columns to slots (source/index.cpp).
 
-Keys reach the kernels as descriptors: `KeyBatch` for a batch's, `StoredKeys` for those of an index.
+Kernels get keys as descriptors: `KeyBatch` for those of a batch, `StoredKeys` for those of an index.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Bools = npt.NDArray[np.bool_]
 Octets = npt.NDArray[np.uint8]
 
 EMPTY: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
-"""An entry of a table that is free."""
+"""Marks a free entry of a table."""
 
 _find = function("index_find", "-", "piippp")
 _insert = function("index_insert", "i", "pppipp")
@@ -51,9 +51,9 @@ _group = function("group_slots", "i", "piippp")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A batch's column of byte strings: row r is ``data[offsets[r]:offsets[r + 1]]``, and empty where it is null.
+    """A column of byte strings in a batch.  Row r is ``data[offsets[r]:offsets[r + 1]]``, which is empty for a null.
 
-    ``offsets``: int32 or int64, one more than there are rows, ascending.  ``bit``: the column's bit in `KeyBatch.nulls`.
+    ``offsets``: int32 or int64[rows + 1], ascending.  ``bit``: the column's bit in `KeyBatch.nulls`.
     """
 
     offsets: npt.NDArray[Any]
@@ -62,7 +62,7 @@ class Text:
 
 
 class KeyBatch:
-    """The keys of a batch: words (uint64[rows]), byte strings, and a mask of nulls (uint64[rows], or None)."""
+    """The keys of a batch: words (uint64[rows] each), byte strings, and a mask of nulls (uint64[rows], or None)."""
 
     __slots__ = ("descriptor", "nulls", "rows", "texts", "words")
 
@@ -87,7 +87,9 @@ class KeyBatch:
 
 @dataclass(slots=True)
 class StoredText:
-    """Byte strings by slot: ``lengths[slot]`` bytes from ``heap[starts[slot]]``; ``used`` bytes of the heap are taken."""
+    """Byte strings by slot: ``lengths[slot]`` bytes of ``heap`` from ``starts[slot]`` on.  ``used`` is how many bytes of the
+    heap are in use.
+    """
 
     starts: Int64s
     lengths: Int64s
@@ -96,7 +98,7 @@ class StoredText:
 
 
 class StoredKeys:
-    """The keys of an index by slot; arrays have ``slots`` items at least."""
+    """The keys of an index by slot; each array has at least ``slots`` items."""
 
     __slots__ = ("_held", "descriptor", "texts", "words_count")
 
@@ -118,13 +120,15 @@ class StoredKeys:
         self._held = (live, words, nulls)
 
     def check(self, batch: KeyBatch) -> None:
-        """Raises: InternalError, if a batch's keys are of another shape, or have nulls where these have no room for any."""
+        """Check that a batch's keys fit.  Raises: InternalError, if their columns differ, or they have nulls and these have
+        no mask for them.
+        """
         shape = (len(batch.words), len(batch.texts))
         if shape != (self.words_count, len(self.texts)) or (batch.nulls is not None and self._held[2] is None):
             raise InternalError(f"keys of {shape[0]} words and {shape[1]} texts do not fit an index's")
 
     def used(self, text: int) -> int:
-        """Bytes taken of a text's heap, after an insertion."""
+        """The bytes in use in the heap of a text column, after an insertion."""
         return int(self.descriptor[4 + self.words_count + 5 * text + 3])
 
 
@@ -135,7 +139,7 @@ def _table(table: Words, *, write: bool = False) -> int:
 
 
 def find(table: Words, slot_count: int, batch: KeyBatch, stored: StoredKeys) -> Int64s:
-    """int64[rows]: the slot of each key, -1 where it is missing."""
+    """int64[rows]: the slot of each key, -1 if the key is missing."""
     stored.check(batch)
     out = np.empty(batch.rows, np.int64)
     descriptor, held = batch.descriptor, stored.descriptor
@@ -151,10 +155,11 @@ def find(table: Words, slot_count: int, batch: KeyBatch, stored: StoredKeys) -> 
 
 
 def insert(state: Int64s, batch: KeyBatch, stored: StoredKeys, start: int, out: Int64s, is_new: Bools) -> int:
-    """Enter keys from row ``start`` on; ``state`` is described in the source, and changed.
+    """Insert keys from row ``start`` on.  ``state`` is changed; the source describes it.
 
     Returns:
-        the first row that was not done, because the table, the columns or a heap are full; the batch's length if all were.
+        the first row that was not inserted, because the table, the columns or a heap are full; the batch's length if all
+        were.
     """
     stored.check(batch)
     done: int = _insert(
@@ -169,17 +174,17 @@ def insert(state: Int64s, batch: KeyBatch, stored: StoredKeys, start: int, out: 
 
 
 def build(table: Words, stored: StoredKeys, slots: int) -> None:
-    """Enter all live slots below ``slots`` into an empty table that has room for them."""
+    """Insert all live slots below ``slots`` into an empty table that is large enough."""
     _build(_table(table, write=True), len(table) - 1, stored.descriptor.ctypes.data, slots)
 
 
 def grow(old: Words, table: Words) -> None:
-    """Enter the entries of a table, none of which is stale, into a larger, empty one."""
+    """Move the entries of a table into a larger, empty one.  No entry may be stale."""
     _grow(_table(old), len(old), _table(table, write=True), len(table) - 1)
 
 
 def candidates(table: Words, slot_count: int, batch: KeyBatch) -> tuple[Int64s, Int64s]:
-    """Pairs of a row and a slot that may hold its key, for readers of a frozen index: who asks compares the keys."""
+    """For readers of a frozen index: pairs of a row and a slot that may hold its key.  The caller must compare the keys."""
     row = np.zeros(1, np.int64)
     found: list[tuple[Int64s, Int64s]] = []
     room = 2 * batch.rows + 8
@@ -205,7 +210,7 @@ def candidates(table: Words, slot_count: int, batch: KeyBatch) -> tuple[Int64s, 
 
 
 def number(batch: KeyBatch) -> tuple[Int64s, Int64s]:
-    """Number the distinct keys of a batch densely, in order of first occurrence.
+    """Number the distinct keys of a batch 0, 1, .. in order of first occurrence.
 
     Returns:
         the number of each row's key, and the first row of each key.
@@ -219,17 +224,17 @@ def number(batch: KeyBatch) -> tuple[Int64s, Int64s]:
 
 
 def place(batch: KeyBatch, stored: StoredKeys, slots: Int64s) -> None:
-    """Write keys into slots of which the table knows nothing yet; the heaps have room for all of their texts."""
+    """Write keys into slots that the table does not have yet.  The heaps must have room for their texts."""
     stored.check(batch)
     _place(batch.descriptor.ctypes.data, stored.descriptor.ctypes.data, address(slots, np.int64, batch.rows))
 
 
 def group(slots: Int64s, generation: int, scratch: Words) -> tuple[Int64s, Int64s]:
-    """Number the distinct slots of a batch densely, in order of first occurrence.
+    """Number the distinct slots of a batch 0, 1, .. in order of first occurrence.
 
     Args:
-        generation: below 2**32, another one in every call with the same scratch.
-        scratch: uint64 by slot, longer than the largest slot; its contents are the kernel's.
+        generation: below 2**32; a different one for each call with the same scratch.
+        scratch: uint64 by slot, longer than the largest slot; only the kernel reads and writes it.
 
     Returns:
         the number of each row's slot, and the distinct slots.

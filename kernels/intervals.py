@@ -1,4 +1,4 @@
-"""Rows by key and time: found by ranges of time, and joined in their order (source/intervals.cpp)."""
+"""Rows by key and time: finds them by ranges of time, and joins them in order (source/intervals.cpp)."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ _QUICK_BYTES_MAX: Final = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """int64[n] each: queries, ascending, and the entries that each found, ordered by time, then by when they came."""
+    """Matches, int64[n] each: the queries, ascending, and the entries found, by time and then by order of arrival."""
 
     queries: Int64s
     entries: Int64s
 
 
 def grown_to(rows: int, before: int, width: int) -> int:
-    """How many rows of some bytes to make room for where ``rows`` are needed.
+    """The capacity, in rows, to allocate when ``rows`` are needed.
 
-    What nobody has written yet takes no memory, and each copy touches as much as it copies: so room grows to four times as
-    much, and only to twice as much beyond a gigabyte.
+    Memory that was never written costs nothing, but each copy touches what it copies.  So capacity grows fourfold, and
+    beyond a gigabyte twofold.
     """
     return max(rows, (4 if before * width < _QUICK_BYTES_MAX else 2) * before, _ROWS_MIN)
 
 
 class Chains:
-    """Entries with a slot and a time, numbered from 0 on in the order in which they are added.
+    """Entries with a slot and a time, numbered from 0 in the order in which they are added.
 
-    The times and slots of entries that are there do not change, so arrays of them may be kept while others are added.
+    The times and slots of existing entries do not change, so callers may keep arrays of them while others are added.
 
     Attributes:
-        used: how many there are.
+        used: the number of entries.
     """
 
     def __init__(self) -> None:
@@ -61,23 +61,23 @@ class Chains:
 
     @property
     def nbytes(self) -> int:
-        """Memory, in bytes, that has been written."""
+        """Memory that has been written, in bytes."""
         return int(self.used * self._entries.itemsize + self._heads.nbytes)
 
     @property
     def times(self) -> Int64s:
-        """int64[used], not contiguous: of each entry."""
+        """int64[used], not contiguous: the time of each entry."""
         times: Int64s = self._entries["time"][: self.used]
         return times
 
     @property
     def slots(self) -> npt.NDArray[np.uint32]:
-        """uint32[used], not contiguous: of each entry."""
+        """uint32[used], not contiguous: the slot of each entry."""
         slots: npt.NDArray[np.uint32] = self._entries["slot"][: self.used]
         return slots
 
     def add(self, slots: Int64s, times: Int64s) -> int:
-        """Add entries that nobody finds before they are linked; returns the number of the first.
+        """Add entries; returns the number of the first.  `find` does not see them before `link`.
 
         Raises:
             InternalError: a slot is negative.
@@ -102,7 +102,7 @@ class Chains:
         return first
 
     def link(self, first: int, count: int) -> None:
-        """Have entries found, in their order."""
+        """Let `find` see entries, in their order."""
         if count:
             if not 0 <= first <= first + count <= self.used:
                 raise InternalError(f"there are no entries {first} to {first + count - 1}")
@@ -110,7 +110,7 @@ class Chains:
             _link(entries, heads, first, count)
 
     def find(self, slots: Int64s, low: Int64s, high: Int64s) -> Pairs:
-        """The entries of each query's slot (-1: none) from its ``low`` to its ``high``, both included."""
+        """Find the entries of each query's slot (-1: none) with times from ``low`` to ``high``, both included."""
         n = len(slots)
         slots, low, high = (np.ascontiguousarray(a, np.int64) for a in (slots, low, high))
         self.check(slots)
@@ -130,15 +130,15 @@ class Chains:
             pairs.grow()
 
     def check(self, slots: Int64s) -> None:
-        """Raises: InternalError, if one of them is beyond those that entries have had."""
+        """Check slots.  Raises: InternalError, if one is beyond the slots of all entries."""
         if len(slots) and (int(slots.max()) >= len(self._heads) or int(slots.min()) < -1):
             raise InternalError("a slot is asked for that no entry had")
 
     def compact(self, expired: int) -> tuple[Int64s, Int64s]:
-        """Forget the entries whose time is up to ``expired``: the others are numbered anew.
+        """Remove the entries with times up to ``expired``, and number the others anew.
 
         Returns:
-            the old numbers of those that are left, and the slots that lost their last one, ascending.
+            the old numbers of the remaining entries, and the slots without any entries now, ascending.
         """
         fresh, kept = np.empty(self.used, _ENTRY), np.empty(self.used, np.int64)
         held = self._heads != _NONE
@@ -153,7 +153,7 @@ class Chains:
 
 
 class _Room:
-    """Arrays for pairs, which grow."""
+    """Growing arrays for pairs."""
 
     def __init__(self, room: int) -> None:
         self.room = room + _ROWS_MIN
@@ -179,14 +179,14 @@ class _Room:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """The rows of one side that come in a step of a join, int64[n] each.
+    """The rows of one side in a step of a join, int64[n] each.
 
     Attributes:
-        chains: what the side holds; its entries for these rows are added, but not linked.
-        places: ascending, and distinct over both sides: the order in which the rows come.
-        entries: of each row, -1 where it is not kept; ascending.
-        slots: in the other side's chains, of each row's key; -1 where that holds none.
-        low, high: the times, both included, between which rows of the other side are found.
+        chains: the side's entries; those of these rows are added, but not linked.
+        places: the order in which the rows come; ascending, and distinct over both sides.
+        entries: the entry of each row, -1 if it is not kept; ascending.
+        slots: the slot of each row's key in the other side's chains; -1 if it has none there.
+        low, high: the range of times, both included, in which a row finds rows of the other side.
     """
 
     chains: Chains
@@ -198,10 +198,11 @@ class Coming:
 
 
 def join(sides: Sequence[Coming]) -> tuple[Pairs, Pairs]:
-    """One row after the other, in the order of places: each finds entries of the other side, then its own is linked.
+    """Join the rows one after the other, in the order of places: each finds entries of the other side, then its own entry is
+    linked.
 
     Returns:
-        what the rows of each side found.
+        the matches of the rows of each side.
     """
     pairs = [_Room(len(side.places)) for side in sides]
     table = np.zeros((2, 13), np.int64)

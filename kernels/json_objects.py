@@ -1,4 +1,4 @@
-"""JSON objects of whole columns, one for each row (source/json.cpp)."""
+"""Writes columns as JSON objects, one per row (source/json.cpp)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ _bytes = function("json_bytes", "-", "piip")
 _JSON, _TEXT, _NUMBER = 0, 1, 2
 _COLUMN: Final = np.dtype([(n, np.int64) for n in ("kind", "data", "offsets", "valid", "first", "before", "before_length")])
 _BYTES_MAX: Final = (1 << 31) - 1
-"""Of an array with offsets of 32 bits."""
+"""The largest number of bytes in an array with offsets of 32 bits."""
 
 
 def objects(befores: Sequence[bytes], columns: Sequence[Any], quote: Sequence[bool], count: int) -> Any:
-    """string[count]: for each row the texts of ``befores``, each with a column's value behind it, and ``}``.
+    """string[count]: for each row the texts of ``befores``, each followed by a column's value, and ``}``.
 
     Args:
         befores: one for each column.
-        columns: int64 (digits), or string: JSON as it is, or text to be put in quotes. A null is ``null``.
+        columns: int64 (written as digits), or string: JSON as it is, or text that gets quotes.  A null is written as
+            ``null``.
         quote: which strings are text.
 
     Raises:
-        ArrowInvalid: the texts add up to more bytes than an array of strings holds.
+        ArrowInvalid: the result has more bytes than an array of strings holds.
     """
     if not len(befores) == len(columns) == len(quote):
         raise InternalError("each column has a text before it")
@@ -62,7 +63,7 @@ def objects(befores: Sequence[bytes], columns: Sequence[Any], quote: Sequence[bo
 
 
 def _start(buffer: Any, start: int, length: int) -> int:
-    """The address of a byte of a buffer, of which ``length`` bytes from there on are to be read."""
+    """The address of byte ``start`` of a buffer, after a check that ``length`` bytes are there."""
     if length == 0:
         return 0
     if buffer is None or buffer.size < start + length:

@@ -1,4 +1,4 @@
-"""Flat JSON objects with known keys to columns (source/json_rows.cpp)."""
+"""Reads flat JSON objects with known keys into columns (source/json_rows.cpp)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _rows = function("json_rows", "i", "ppi" + "pi")
 
 _FIELD_WORDS: Final = 11
 _SPARE: Final = 4
-"""A column of texts for which there was more room than so many times what it has gives it back."""
+"""A column of texts whose buffer is more than so many times its size is copied, so that the memory is freed."""
 _STRING: Final = 5
 KINDS: Final[dict[Any, tuple[int, Any]]] = {
     pa.int64(): (1, np.int64),
@@ -29,7 +29,7 @@ KINDS: Final[dict[Any, tuple[int, Any]]] = {
     pa.bool_(): (4, np.uint8),
     pa.string(): (_STRING, np.int32),
 }
-"""Types of columns that are read: with each what the kernel calls it, and its numbers."""
+"""The types of columns that the kernel reads, each with the kernel's code and its NumPy type."""
 
 
 def objects_to_columns(
@@ -38,19 +38,19 @@ def objects_to_columns(
     types: Sequence[Any],
     octets_max: Sequence[int] | None = None,
 ) -> tuple[int, list[Any]]:
-    """How many of the first JSON objects are plain, and their columns.
+    """Read JSON objects into columns, as far as they are plain.  Returns how many were read, and the columns.
 
-    One is not plain that has another key, a key twice, a value of another type or beyond it, an escape, an exponent, a
-    number of more than 15 digits for a DOUBLE, something nested, or bytes that are not UTF-8.  A key that is missing and one
-    that is null are null.
+    An object is not plain if it has another key, a key twice, a value of another type or out of its range, an escape, an
+    exponent, a number of more than 15 digits for a DOUBLE, something nested, or bytes that are not UTF-8.  A missing key and
+    a null both give null.
 
     Args:
         texts: binary[n] without nulls.
-        keys: of the objects, without quotes, backslashes and control characters; with each its type, of `KINDS`, and the
-            number of its column, None if there is none and values are only looked at.  Whatever stands for a key of None is
-            skipped, as long as it is plain.
+        keys: the objects' keys, without quotes, backslashes and control characters.  Each has a type of `KINDS` and the
+            number of its column; with None as number, values are only checked.  The value of a key whose type is None is
+            skipped if it is plain.
         types: of the columns.
-        octets_max: bytes that a column of texts may have, which ends it, too; None: as many as there are.
+        octets_max: the largest number of bytes in a column of texts; reading stops there, too.  None: no bound.
 
     Raises:
         InternalError: a type is not of `KINDS`.

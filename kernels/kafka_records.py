@@ -1,4 +1,4 @@
-"""The records of Kafka's record batches as columns, and back (source/kafka_records.cpp)."""
+"""Reads the records of Kafka's record batches into columns, and writes them (source/kafka_records.cpp)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _decode_headers = function("kafka_records_decode_headers", "-", "pii" + "p" * 5)
 _encode = function("kafka_records_encode", "i", "i" + "p" * 5 + "i" + "p" * 3 + "i" + "p" * 6 + "ip")
 
 _SHORTEST: Final = 7
-"""Bytes of the shortest record: a byte for its length, its attributes, two differences, two lengths, and no headers."""
+"""The length of the shortest record in bytes: its length, attributes, two deltas, two lengths, and the number of headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """n records: ``.._offsets`` int32[n + 1] into the octets beside them, ``.._valid`` uint8[n], 1 or 0.
+    """The columns of n records.  ``.._offsets`` are int32[n + 1] into the bytes beside them, ``.._valid`` uint8[n], 1 or 0.
 
     Attributes:
-        timestamps, offsets: int64[n], differences from the batch's base.
-        header_ends: int32[n + 1], how many headers come before each record.
-        headers, keys: how many headers, and keys that are not null, there are.
+        timestamps, offsets: int64[n], relative to the batch's base.
+        header_ends: int32[n + 1], the number of headers before each record.
+        headers, keys: the number of headers, and of keys that are not null.
     """
 
     timestamps: Int64s
@@ -49,10 +49,10 @@ class Decoded:
 
 
 def decode(data: Octets, count: int) -> Decoded:
-    """The records in a batch's bytes behind its header, decompressed.
+    """Decode the records from the decompressed bytes behind a batch's header.
 
     Args:
-        count: how many they are said to be.
+        count: their number, as the batch claims it.
 
     Raises:
         ValueError: they are not that many well-formed records.
@@ -109,7 +109,7 @@ def decode(data: Octets, count: int) -> Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """h headers, as the columns of `Decoded`; names have no nulls."""
+    """Columns of h headers, as in `Decoded`; names have no nulls."""
 
     name_offsets: Int32s
     name_data: Octets
@@ -119,7 +119,7 @@ class Headers:
 
 
 def decode_headers(data: Octets, count: int, headers: int) -> Headers:
-    """The headers of records that `decode` has read from the same bytes; ``headers`` as it has counted them."""
+    """Decode the headers of records that `decode` has read from the same bytes; ``headers`` is the number that it counted."""
     size = len(data)
     made = Headers(
         np.empty(headers + 1, np.int32),
@@ -143,11 +143,11 @@ def decode_headers(data: Octets, count: int, headers: int) -> Headers:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A column of byte strings as Arrow lays it out.
+    """A column of byte strings in Arrow's layout.
 
     Attributes:
-        offsets: int32[rows + 1] into ``data``, ascending, not necessarily from 0 on.
-        valid: Arrow's validity bits (empty: all rows are there), of which the bit ``first`` is the first row's.
+        offsets: int32[rows + 1] into ``data``, ascending; the first need not be 0.
+        valid: Arrow's validity bits (empty: no nulls); the bit ``first`` belongs to the first row.
     """
 
     offsets: Int32s
@@ -156,7 +156,7 @@ class Texts:
     first: int = 0
 
     def addresses(self, rows: int) -> tuple[int, int, int, int]:
-        """For a kernel that reads ``rows`` rows.  Raises: InternalError, if it is not a column of that many."""
+        """The addresses for a kernel that reads ``rows`` rows.  Raises: InternalError, if the column is not that long."""
         if rows and int(self.offsets[rows]) > len(self.data):
             raise InternalError("offsets beyond the end of their data")
         bits = 0
@@ -174,12 +174,12 @@ def encode(
     names: Texts | None = None,
     parts: Texts | None = None,
 ) -> Octets:
-    """Records as the bytes behind a batch's header.
+    """Encode records as the bytes behind a batch's header.
 
     Args:
-        timestamps, offsets: int64[n], differences from the batch's base.
+        timestamps, offsets: int64[n], relative to the batch's base.
         keys: n of them; None: every key is null.
-        header_offsets: int32[n + 1], from 0 on, where each record's headers begin in ``names`` and ``parts`` (their values).
+        header_offsets: int32[n + 1], from 0, where each record's headers begin in ``names`` and ``parts`` (their values).
     """
     n = len(timestamps)
     nothing = (0, 0, 0, 0)

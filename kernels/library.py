@@ -1,8 +1,8 @@
-"""The compiled library, and the checks that stand between NumPy and its pointers.
+"""Loads the compiled library, and checks every array before a kernel gets its address.
 
-A kernel believes what it is told, so everything is looked at here: that an array is of the right type, contiguous and long
-enough, and writable where it is written to.  Addresses are taken from arrays that a variable holds: an array made inside an
-argument list would be freed before the kernel reads it.  ctypes releases the GIL during a call.
+A kernel trusts its arguments.  So this module checks that an array has the right type, is contiguous and long enough, and is
+writable if the kernel writes to it.  Trap: hold each array in a variable; one made inside an argument list would be freed
+before the kernel reads it.  ctypes releases the GIL during a call.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ _KINDS: Final[dict[str, Any]] = {
 
 
 def library_path() -> Path:
-    """Where the library is: beside this file, or where PENSTOCK_KERNELS says (`make sanitize`)."""
+    """The path of the library: beside this file, or as PENSTOCK_KERNELS says (`make sanitize`)."""
     named = os.environ.get("PENSTOCK_KERNELS")
     return Path(named) if named else _HERE / _NAMES.get(sys.platform, "libkernels.so")
 
 
 def _source_digest() -> str | None:
-    """Of the C++ sources, as in `build_tools/kernel_compiler.py`; None in an installed package, which has none."""
+    """The digest of the C++ sources, as in `build_tools/kernel_compiler.py`; None in an installed package, which has no
+    sources.
+    """
     folder = _HERE / "source"
     if not folder.is_dir():
         return None
@@ -72,13 +74,13 @@ def _load() -> ctypes.CDLL:
 
 _LIBRARY: Final = _load()
 DIGEST: Final[str] = _LIBRARY.kernels_digest().decode()
-"""Of the sources that the library was made of."""
+"""The digest of the sources from which the library was compiled."""
 
 Function = Any
 
 
 def function(name: str, result: str, arguments: str) -> Function:
-    """A kernel by name.
+    """Find a kernel by name.
 
     Args:
         result, arguments: a letter each: ``p`` an address, ``i`` int64, ``d`` double, ``-`` nothing.
@@ -90,12 +92,12 @@ def function(name: str, result: str, arguments: str) -> Function:
 
 
 def address(array: npt.NDArray[Any], dtype: Any, length: int, *, write: bool = False) -> Address:
-    """Where an array's memory begins, for a kernel that touches its first ``length`` items.
+    """The address of an array, for a kernel that uses its first ``length`` items.
 
-    Trap: the array must outlive the call, so it must be held by a variable.
+    Trap: hold the array in a variable, since it must outlive the call.
 
     Raises:
-        InternalError: it is not what the kernel takes.
+        InternalError: the array is not what the kernel takes.
     """
     if array.dtype != dtype or not array.flags.c_contiguous or len(array) < length or (write and not array.flags.writeable):
         raise InternalError(
@@ -107,7 +109,7 @@ def address(array: npt.NDArray[Any], dtype: Any, length: int, *, write: bool = F
 
 
 def bits(array: Any, length: int) -> tuple[Address, int]:
-    """The validity bits of an Arrow array, (0, 0) if it has no nulls, and the bit at which its rows begin."""
+    """The address of an Arrow array's validity bits, and the bit of its first row; (0, 0) if it has no nulls."""
     buffer = array.buffers()[0]
     if buffer is None or array.null_count == 0:
         return 0, 0

@@ -1,4 +1,4 @@
-"""Several ascending runs as one order (source/merge.cpp), and rows by their target."""
+"""Merges ascending runs (source/merge.cpp), and groups rows by their target."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def _bounds(lengths: Sequence[int]) -> Int64s:
 
 
 def merge(runs: Sequence[Int64s]) -> Int64s:
-    """The places, in all runs one behind the other, of their values in ascending order; of equal values those of the earlier
-    run come first.  Each run ascends."""
+    """Merge ascending runs: the positions of the values in ascending order, counted over all runs in sequence.  Of equal
+    values those of the earlier run come first.
+    """
     keys = np.ascontiguousarray(np.concatenate(runs), np.int64) if len(runs) > 1 else runs[0]
     bounds, heads = _bounds([len(r) for r in runs]), np.empty(len(runs), np.int64)
     order = np.empty(len(keys), np.int64)
@@ -36,8 +37,8 @@ def merge(runs: Sequence[Int64s]) -> Int64s:
 def merge_queues(
     keys: Sequence[Int64s], ties: Sequence[Int64s], truncated: Sequence[bool], limit: int
 ) -> tuple[list[Int64s], int]:
-    """Take the heads of queues by key, then tie, then queue (both ascend within a queue), at most ``limit`` records, and
-    nothing after the last record of a truncated queue.
+    """Merge the heads of queues by key, then tie, then queue; key and tie ascend within a queue.  Take at most ``limit``
+    records, and nothing after the last record of a truncated queue.
 
     Returns:
         for each queue the ranks of its records that are taken, and how many are taken in all.
@@ -63,10 +64,10 @@ def merge_queues(
 
 
 def scatter(targets: Int64s, count: int) -> list[Int64s]:
-    """For each target 0..count-1 the rows that go there, ascending.
+    """Group rows by target: for each target 0..count-1 its rows, ascending.
 
     Raises:
-        InternalError: a target is outside of these.
+        InternalError: a target is outside this range.
     """
     if len(targets) and not (int(targets.min()) >= 0 and int(targets.max()) < count):
         raise InternalError("a row's target does not exist")

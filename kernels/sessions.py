@@ -1,4 +1,4 @@
-"""Which session each row belongs to, where rows come in order (source/sessions.cpp)."""
+"""Assigns rows to sessions where they come in order of time (source/sessions.cpp)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _bounds = function("session_bounds", "i", "ppippi" + "ppppp" + "ppppp")
 
 @dataclass(frozen=True, slots=True)
 class InOrder:
-    """Rows and sessions of the groups whose rows only extend their latest session or begin later ones.
+    """Rows and sessions of the groups whose rows only extend the latest session or begin later ones.
 
     Attributes:
         rows, sessions, begins, ends_before, ends_after: by row that counts, ascending: its number, its session, whether it
-            begins that, and the end of the group's sessions before and after it.
-        groups, starts, ends, first_ends, continues: by session, by group and then by time: its group, its bounds after all
-            rows, its end before them (or ``nowhere``), and whether it was there before.
-        other: bool by group: the others.
+            begins that session, and the end of the group's sessions before and after it.
+        groups, starts, ends, first_ends, continues: by session, ordered by group and then time: its group, its bounds after
+            all rows, its end before them (or ``nowhere``), and whether it existed before.
+        other: bool by group: the groups whose rows come in another order.
     """
 
     rows: Int64s
@@ -56,15 +56,15 @@ def in_order(
     open_: int,
     nowhere: int,
 ) -> InOrder:
-    """Find them.
+    """Assign rows to sessions for the groups whose rows come in order.
 
     Args:
         groups: by row, each from 0 to ``len(starts) - 1``.
         times: stream time after each row.
-        hidden_until: by row; sessions that end at or before it cannot be joined.
+        hidden_until: by row; a session that ends at or before it takes no more rows.
         starts, ends: by group, the bounds of its latest session; ``nowhere`` if it has none.
-        gap, open_: rows no further than the gap from a session belong to it, which takes rows until ``open_`` after its end.
-        nowhere: before all times.
+        gap, open_: a row belongs to a session at most ``gap`` away, and a session takes rows until ``open_`` after its end.
+        nowhere: a time before all others.
     """
     n, count = len(groups), len(starts)
     given = [np.ascontiguousarray(a, np.int64) for a in (groups, timestamps, times, hidden_until, starts, ends)]

@@ -1,4 +1,4 @@
-"""Byte strings in a heap by (start, length) (source/texts.cpp)."""
+"""Byte strings in a heap, by start and length (source/texts.cpp)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _equal = function("texts_equal", "-", "ppppippip")
 
 
 def offsets_of(lengths: Int64s) -> Int64s:
-    """int64[n + 1]: where strings of the given lengths begin and end, one after the other."""
+    """int64[n + 1]: the offsets of strings of these lengths, one after the other."""
     out = np.empty(len(lengths) + 1, np.int64)
     _offsets(address(lengths, np.int64, len(lengths)), len(lengths), out.ctypes.data)
     return out
 
 
 def gather(heap: Octets, starts: Int64s, offsets: Int64s) -> Octets:
-    """The strings that begin at ``starts`` of a heap, one after the other, as `offsets_of` says."""
+    """Copy the strings that begin at ``starts`` of a heap, one after the other, with lengths as `offsets_of` says."""
     total = int(offsets[-1])
     out = np.empty(total, np.uint8)
     n = len(offsets) - 1
@@ -48,7 +48,7 @@ def gather(heap: Octets, starts: Int64s, offsets: Int64s) -> Octets:
 def equal(
     heap: Octets, starts: Int64s, lengths: Int64s, offsets: npt.NDArray[Any], data: Octets, rows: Int64s
 ) -> npt.NDArray[np.bool_]:
-    """bool[n]: whether the heap's string is that of the row in an Arrow array with these offsets (int32 or int64)."""
+    """bool[n]: whether each heap string equals its row of the Arrow array with these offsets (int32 or int64)."""
     out = np.empty(len(rows), np.bool_)
     large = offsets.dtype == np.int64
     _equal(
@@ -66,13 +66,13 @@ def equal(
 
 
 def with_tails(keys: Any, tails: Octets) -> Any:
-    """binary[n]: each of n binary keys with the bytes of a row of ``tails`` behind it; null keys stay null.
+    """binary[n]: append to each of n binary keys the bytes of its row of ``tails``; null keys stay null.
 
     Args:
         tails: uint8[n, width].
 
     Raises:
-        ArrowInvalid: they add up to more bytes than an array holds.
+        ArrowInvalid: the result has more bytes than an array holds.
     """
     n, width = tails.shape
     if len(keys) != n or not pa.types.is_binary(keys.type):

@@ -1,4 +1,4 @@
-"""The first rows of every group by a key (source/top.cpp)."""
+"""Finds the top rows of every group by a key (source/top.cpp)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _running = function("top_running", "i", "pppiiii" + "pppipp")
 
 
 def top_rows(groups: Int64s, count: int, keys: Int64s, marked: npt.NDArray[np.bool_], k: int) -> Int64s:
-    """Of the marked rows of each group the ``k`` with the smallest keys; of equal keys the first ones.
+    """Find the ``k`` marked rows of each group with the smallest keys; of equal keys the first ones.
 
     Args:
         groups: int64[n], each from 0 to ``count - 1``.
@@ -59,8 +59,8 @@ class Running:
     """What groups keep after each row, and in the end.
 
     Attributes:
-        ends: int32[n + 1]: what the group of row i keeps after it is ``rows[ends[i]:ends[i + 1]]``.
-        sizes: int64[groups]: how many each group keeps in the end, ``final`` has them, by group.
+        ends: int32[n + 1]: after row i its group keeps ``rows[ends[i]:ends[i + 1]]``.
+        sizes: int64[groups]: how many rows each group keeps in the end; ``final`` has these rows, by group.
     """
 
     ends: npt.NDArray[np.int32]
@@ -72,15 +72,16 @@ class Running:
 def top_running(
     held: tuple[Int64s, Int64s], groups: Int64s, keys: Int64s, marked: npt.NDArray[np.bool_], k: int, *, distinct: bool
 ) -> Running:
-    """The ``k`` rows with the smallest keys, in order, after each row; of equal keys the first ones, or the first one.
+    """Find, after each row, the ``k`` rows with the smallest keys of its group, in order.  Of equal keys all count, the
+    first ones first, or only the first one.
 
     Args:
-        held: what groups have kept so far: int64[groups], how many each has, at most ``k``, and all their keys, by group and
-            in order.  These rows have the numbers 0, 1, ..
-        groups, keys, marked: of the other rows, whose numbers follow; those that are not marked change nothing.
+        held: what groups keep before these rows: int64[groups], how many rows each (at most ``k``), and all their keys, by
+            group and in order.  These rows have the numbers 0, 1, ..
+        groups, keys, marked: of the other rows, whose numbers follow; rows that are not marked change nothing.
 
     Raises:
-        InternalError: a group does not exist, or the result has more rows than offsets of 32 bits can say.
+        InternalError: a group does not exist, or the result has more rows than offsets of 32 bits can count.
     """
     counts, old = held
     n, count, before = len(groups), len(counts), len(old)
