@@ -1,7 +1,7 @@
 """Penstock: streaming SQL inside a Python process.
 
-The door: `connect()`, the result types, the errors and the function decorators.  Everything is imported when first
-used, so that ``import penstock`` stays quick.
+This package exports `connect()`, the result types, the errors and the function decorators.  Each is imported when it is
+first used, so that ``import penstock`` is quick.
 """
 
 from __future__ import annotations

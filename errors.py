@@ -5,9 +5,9 @@
 * `AssertionFailedError`: a `StatementError` for an ASSERT that does not hold.
 * `DataError`: the owner of the data (one record, or a query that cannot go on because of one).
 * `StorageError`: the operator of the machine (a file, an offset, what to do).
-* `OffsetOutOfRangeError`: a `StorageError` for a read where a partition holds no records (any more).
-* `ClientError`: the program that uses a producer or a consumer; its sub-classes have Kafka's names.
-* `InternalError`: us.  It is a bug.
+* `OffsetOutOfRangeError`: a `StorageError` for a read at an offset where the partition has no records, or none any more.
+* `ClientError`: the program that uses a producer or a consumer; its subclasses have Kafka's names.
+* `InternalError`: Penstock's developers.  It is a bug.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a text: offsets in characters, and the line and column (from 1) where it starts."""
+    """A piece of a text: its start and end in characters, and the line and column (from 1) of its start."""
 
     start: int
     end: int
@@ -44,11 +44,11 @@ class Span:
 
 
 class PenstockError(Exception):
-    """What every error of Penstock is.
+    """The base class of Penstock's errors.
 
     Attributes:
-        code: what kind of error it is, for programs and logs: it stays the same when the wording changes.
-        span: where in the text of a statement, if that is known.
+        code: the kind of error, for programs and logs.  It stays the same when the wording changes.
+        span: the place in the text of a statement, if it is known.
     """
 
     code: ClassVar[str] = "penstock"
@@ -56,7 +56,7 @@ class PenstockError(Exception):
 
     @property
     def hint(self) -> str | None:
-        """What to do about it, in words; None if there is nothing to say."""
+        """What to do about it, in words; None if there is no hint."""
         found = getattr(self, "suggestion", None) or getattr(self, "action", None)
         return None if found is None else str(found)
 
@@ -65,14 +65,14 @@ class StatementError(PenstockError):
     """A statement is wrong; nothing was changed.
 
     Args:
-        message: one sentence saying what is wrong, in the user's words.
-        span: where, in ``text``.
+        message: one sentence that says what is wrong, in the user's words.
+        span: the place in ``text``.
         text: the statement (or script) that ``span`` points into.
         suggestion: what to write instead.
-        expected: for syntax errors, what could have stood there.
+        expected: for syntax errors, what could stand there.
 
     Attributes:
-        path: of the script that the text is from, if it is from one.
+        path: of the script that has the text, if it is from a script.
     """
 
     code = "statement"
@@ -95,7 +95,7 @@ class StatementError(PenstockError):
         self.path: str | None = None
 
     def located(self, text: str, path: str | None = None) -> StatementError:
-        """The same error, with the text its span points into and that text's script (kept if it has them)."""
+        """The same error with a text for its span, and that text's script.  An error that already has them keeps its own."""
         if self.text is None:
             self.text = text
         if self.path is None:
@@ -162,14 +162,14 @@ class StorageError(PenstockError):
 
 
 class OffsetOutOfRangeError(StorageError):
-    """A read from an offset before the first or beyond the last record that a partition holds.
+    """A read at an offset outside of the records that a partition holds.
 
-    Retention, compaction of whole segments and `delete_before` move a partition's start; a reader who is behind it has
-    missed records, and should know.
+    Retention, compaction of whole segments and `delete_before` move the start of a partition.  A reader whose position is
+    before the start has missed records, and must learn of it.
 
     Attributes:
-        topic, partition, asked: where it was to be read.
-        start, end: the first offset that there is, and the one after the last.
+        topic, partition, asked: the partition, and the offset that was asked for.
+        start, end: the first offset, and the offset after the last record.
     """
 
     code = "offset_out_of_range"
@@ -189,43 +189,43 @@ class OffsetOutOfRangeError(StorageError):
 
 
 class LogUnavailableError(StorageError):
-    """The log cannot be reached now; what was running goes on when it can."""
+    """The log cannot be reached now.  What was running continues when it can."""
 
     code = "log_unavailable"
 
 
 class PartitionsLostError(StorageError):
-    """A commit of a process whose partitions another one has now: nothing of it happened."""
+    """A process committed for partitions that another process has now; nothing of the commit happened."""
 
     code = "partitions_lost"
 
 
 class ClientError(PenstockError):
-    """A producer or a consumer is used in a way that cannot work; nothing was changed."""
+    """A producer or consumer is used in a way that cannot work; nothing was changed."""
 
     code = "client"
 
 
 class ProducerFencedError(ClientError):
-    """A newer producer with the same id is there: this one writes nothing any more."""
+    """A newer producer with the same id exists; this one can write nothing any more."""
 
     code = "producer_fenced"
 
 
 class OutOfOrderSequenceError(ClientError):
-    """A producer's record has not the number after its last one in the partition: records between them are missing."""
+    """A record's sequence number does not follow the producer's last one in the partition: records between them are missing."""
 
     code = "out_of_order_sequence"
 
 
 class BufferExhaustedError(ClientError):
-    """A producer's buffer stayed full for ``max_block_ms``: records come faster than they can be written."""
+    """The producer's buffer stayed full for ``max_block_ms``: records come faster than they are written."""
 
     code = "buffer_exhausted"
 
 
 class CommitFailedError(ClientError):
-    """A consumer commits offsets of partitions that its group has given to another member since: its generation is over."""
+    """A consumer commits offsets of partitions that its group has since assigned to another member; its generation is over."""
 
     code = "commit_failed"
 
@@ -237,12 +237,12 @@ class InternalError(PenstockError):
 
 
 def printable(text: str) -> str:
-    """A text that any terminal and any log can take: halves of surrogate pairs, which have no UTF-8, are escaped."""
+    """Escape the unpaired surrogates of a text, which have no UTF-8, so that every terminal and log can take it."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def unwritable(text: str) -> str | None:
-    """What is in a text that no file, no path and no log can hold, in words; None if nothing is."""
+    """What a text contains that no file, path or log can hold, in words; None if there is nothing."""
     if "\0" in text:
         return "the character NUL"
     try:
@@ -253,7 +253,7 @@ def unwritable(text: str) -> str | None:
 
 
 def underline(text: str, span: Span) -> str:
-    """The line ``span`` starts on, with the span underlined by carets.
+    """The line in which ``span`` starts, with the span underlined by carets.
 
     >>> print(underline("SELECT x FROM y", Span(7, 8, 1, 8)))
       SELECT x FROM y

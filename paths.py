@@ -1,4 +1,4 @@
-"""Paths that a user names: whatever is wrong with them is an error of ours."""
+"""Paths that a user names.  A path that cannot be used raises a Penstock error."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["named_path"]
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:
-    """The path that a user means: ``~`` and ``~name`` stand for homes.
+    """The path that a user means; ``~`` and ``~name`` stand for home directories.
 
     Raises:
-        StorageError: it is no path, no path of this system can have this name (NUL, half of a surrogate pair), or there is
-            no such home.
+        StorageError: it is not a path, this system allows no path of this name (NUL, an unpaired surrogate), or the home
+            directory does not exist.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise StorageError(f"a path is a text or a pathlib.Path, not {type(path).__name__}")
