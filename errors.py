@@ -213,7 +213,9 @@ class ProducerFencedError(ClientError):
 
 
 class OutOfOrderSequenceError(ClientError):
-    """A record's sequence number does not follow the producer's last one in the partition: records between them are missing."""
+    """A record's sequence number does not follow the producer's last one in the partition; records between them
+    are missing.
+    """
 
     code = "out_of_order_sequence"
 
@@ -225,7 +227,9 @@ class BufferExhaustedError(ClientError):
 
 
 class CommitFailedError(ClientError):
-    """A consumer commits offsets of partitions that its group has since assigned to another member; its generation is over."""
+    """The consumer commits offsets of partitions that its group has since assigned to another member; its generation is
+    over.
+    """
 
     code = "commit_failed"
 

@@ -47,8 +47,8 @@ def objects_to_columns(
     Args:
         texts: binary[n] without nulls.
         keys: the objects' keys, without quotes, backslashes and control characters.  Each has a type of `KINDS` and the
-            number of its column; with None as number, values are only checked.  If None stands in place of both, the value is
-            skipped if it is plain.
+            number of its column; with None as number, values are only checked.  With None instead of both, plain values are
+            skipped.
         types: of the columns.
         octets_max: the largest number of bytes in a column of texts; reading stops there, too.  None: no bound.
 

@@ -119,7 +119,7 @@ class Headers:
 
 
 def decode_headers(data: Octets, count: int, headers: int) -> Headers:
-    """Decode the headers of records that `decode` has read from the same bytes; ``headers`` is the number that it counted."""
+    """Decode the headers of records that `decode` has read from the same bytes; ``headers`` is its count of them."""
     size = len(data)
     made = Headers(
         np.empty(headers + 1, np.int32),

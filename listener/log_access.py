@@ -68,7 +68,7 @@ class LogAccess:
         return None if config is None or config.internal else config
 
     def topic_id(self, name: str) -> uuid.UUID | None:
-        """A topic's id; None if no visible topic has this name.  A topic that was deleted and created again has another id."""
+        """A topic's id; None if no visible topic has this name.  A topic that was deleted and created again has a new id."""
         if self.topic(name) is None:
             return None
         try:

@@ -115,7 +115,7 @@ class Producers:
     # --- batches ---------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Begin to fill a new transaction.  Of the batches accepted for the last one only those that `wrote` reported count."""
+        """Begin a new transaction.  Of the batches accepted for the last one only those that `wrote` reported count."""
         self._pending.clear()
 
     def accept(self, batch: Batch, place: TopicPartition) -> Accepted:
