@@ -1,1 +1,1 @@
-"""The door for other processes: ksqlDB's HTTP API, a schema registry, metrics and a remote client over one database."""
+"""The server for other processes: ksqlDB's HTTP API, a schema registry, metrics, and a remote client."""

@@ -1,7 +1,7 @@
-"""What a statement needs: which role, over which sources and topics; and what no statement from outside may do.
+"""The roles that a statement needs, over which sources and topics; and the statements that no client may run.
 
-Every kind of statement has a place here.  One without is refused, so a statement that the dialect gains later is closed to
-the outside until somebody has thought about it.
+Every kind of statement is listed here.  A kind that is not listed is refused, so a new statement is closed to clients until
+somebody has decided about it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from .problems import NOT_ALLOWED, ApiError
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A role over a thing; ``names`` are all it is known by (a source's name, its topic's); none: over anything at all."""
+    """A role over a thing.  ``names`` are all names of the thing (a source's, its topic's); without names: over anything at
+    all.
+    """
 
     role: str
     names: tuple[str, ...] = ()
@@ -26,13 +28,13 @@ class Need:
 
 
 def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") -> list[Need]:
-    """All that an account must have to run a statement.
+    """All roles that an account must have to run a statement.
 
     Args:
         topic_prefix: ``ksql.output.topic.name.prefix`` of the request.
 
     Raises:
-        ApiError: nobody may run it from outside.
+        ApiError: no client may run it.
     """
     match statement:
         case ast.Query() | ast.TableQuery():
@@ -91,13 +93,13 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
 
 
 def check(account: Account, statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") -> None:
-    """Raises: ApiError, unless the account may run the statement."""
+    """Check that an account may run a statement.  Raises: ApiError."""
     for need in needs(statement, catalog, topic_prefix):
         check_need(account, need)
 
 
 def check_need(account: Account, need: Need) -> None:
-    """Raises: ApiError, unless the account has the role."""
+    """Check that an account has a role.  Raises: ApiError."""
     fits = account.may(need.role, *need.names) if need.names or need.role == "admin" else account.may_somewhere(need.role)
     if not fits:
         over = f" over {need.what or need.names[0]}" if need.what or need.names else ""
@@ -105,17 +107,17 @@ def check_need(account: Account, need: Need) -> None:
 
 
 def may_see(account: Account, names: tuple[str, ...]) -> bool:
-    """Whether a list shows it a source or topic."""
+    """Whether lists show a source or topic to an account."""
     return account.may("read", *names)
 
 
 def _reads(node: Any, catalog: Catalog) -> list[Need]:
-    """A read of every source that is named anywhere in a tree."""
+    """The need to read every source that a tree names anywhere."""
     return [_source("read", name, catalog) for name in dict.fromkeys(_sources(node))]
 
 
 def _sources(node: Any, named: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Names of sources in a tree; ``named``: those that WITH gives to something else where the tree stands."""
+    """The names of sources in a tree.  ``named``: names that a WITH clause defines for this tree."""
     if isinstance(node, ast.SourceRef):
         if node.name not in named:
             yield node.name
@@ -139,13 +141,13 @@ def _source(role: str, name: str, catalog: Catalog) -> Need:
 
 
 def topic_need(role: str, name: str, catalog: Catalog) -> Need:
-    """A role over a topic, whichever of its names it is known by."""
+    """The need of a role over a topic, by any of its names."""
     sources = [s.name for s in catalog.sources.values() if s.topic == name]
     return Need(role, (name, *sources), f"the topic {name}")
 
 
 def _defines(name: str, properties: tuple[ast.Property, ...], catalog: Catalog, topic_prefix: str = "") -> Iterator[Need]:
-    """Whoever gives a source a topic must be allowed both: through the source, the topic is read and written."""
+    """The need to define a source.  It covers the source and its topic, since the source reads and writes the topic."""
     yield Need("write", (name,), f"the source {name}")
     given = [p.value for p in properties if p.name.upper() == "KAFKA_TOPIC"]
     topics = [value.value if isinstance(value, ast.StringLiteral) else "" for value in given]
@@ -154,7 +156,9 @@ def _defines(name: str, properties: tuple[ast.Property, ...], catalog: Catalog, 
 
 
 def _why(name: str, catalog: Catalog) -> list[Need]:
-    """A read of what is asked about, and of all that leads to it: samples of keys and reasons of bad records are shown."""
+    """The need of WHY NO ROWS: to read the source asked about and all sources before it, since samples of keys and reasons
+    of bad records are shown.
+    """
     waiting, found = [name], dict[str, None]()
     while waiting:
         next_name = waiting.pop()
@@ -169,7 +173,9 @@ def _why(name: str, catalog: Catalog) -> list[Need]:
 
 
 def _of_query(role: str, query_id: str | None, catalog: Catalog) -> list[Need]:
-    """Over what a query writes; over everything for all queries, or for one that nobody knows."""
+    """The need to control a query: a role over what it writes.  For all queries, or an unknown one, a role over
+    everything.
+    """
     if query_id is None:
         return [_source(role, q.sink, catalog) for q in catalog.queries.values()] or [Need(role)]
     query = catalog.queries.get(query_id)

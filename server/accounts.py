@@ -1,4 +1,4 @@
-"""Who may come in: users with hashed passwords, tokens, and what each of them may do, from one TOML file.
+"""Accounts: users with hashed passwords, tokens, and what each may do, from one TOML file.
 
 ::
 
@@ -15,8 +15,8 @@
     token = "sha256$<hex>"                       # penstock password --token  makes a token and this line
     role = "read"
 
-Passwords go through scrypt (`hashlib.scrypt`); tokens are made by us from 256 random bits, so one SHA-256 is enough.  The
-file is read again when it changes.
+Passwords are hashed with scrypt (`hashlib.scrypt`).  Tokens are 256 random bits, so one SHA-256 is enough.  The file is read
+again when it changes.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from ..errors import StatementError
 
 LEVELS: Final = {"none": 0, "read": 1, "write": 2, "admin": 3}
 _SCRYPT = (15, 8, 1)
-"""log2 of the rounds, block size, lanes: 32 MiB and about 0.1 s for every try."""
+"""log2 of the rounds, block size, lanes: 32 MiB and about 0.1 s for each try."""
 _REMEMBERED_MAX: Final = 10_000
-"""Credentials that are known to be right, so that not every request pays for scrypt."""
+"""The number of checked credentials that are remembered, so that not every request pays for scrypt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who makes a request.
+    """The account that makes a request.
 
     Attributes:
         name: for the audit log.
         role: ``none``, ``read``, ``write`` or ``admin``: over everything.
-        prefixes: roles over sources and topics whose names begin so.
+        prefixes: roles over sources and topics whose names begin with a prefix.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Account:
         return self.role == "admin"
 
     def may(self, role: str, *names: str) -> bool:
-        """Whether it has a role over a thing, known by any of the names (a source's, its topic's)."""
+        """Whether the account has a role over a thing, by any of its names (a source's, its topic's)."""
         if LEVELS[self.role] >= LEVELS[role]:
             return True
         return any(
@@ -74,29 +74,29 @@ class Account:
         )
 
     def may_somewhere(self, role: str) -> bool:
-        """Whether it has a role over anything at all."""
+        """Whether the account has a role over anything at all."""
         return LEVELS[self.role] >= LEVELS[role] or any(LEVELS[r] >= LEVELS[role] for r in self.prefixes.values())
 
 
 EVERYBODY: Final = Account("anonymous", "admin")
-"""Whoever reaches a server that asks nobody who they are."""
+"""The account of every request to a server without a file of accounts."""
 
 
 def hash_password(password: str) -> str:
-    """A password as the file of users keeps it."""
+    """Hash a password for the file of accounts."""
     salt = secrets.token_bytes(16)
     key = _scrypt(password, salt, *_SCRYPT)
     return "$".join(["scrypt", *map(str, _SCRYPT), _text(salt), _text(key)])
 
 
 def new_token() -> tuple[str, str]:
-    """A token, and what the file of users keeps of it."""
+    """Make a token; returns it, and its line for the file of accounts."""
     token = secrets.token_urlsafe(32)
     return token, "sha256$" + hashlib.sha256(token.encode()).hexdigest()
 
 
 def password_fits(password: str, kept: str) -> bool:
-    """Whether a password is the one that was hashed."""
+    """Whether a password matches a hash."""
     _, rounds, block, lanes, salt, key = kept.split("$")
     found = _scrypt(password, base64.b64decode(salt), int(rounds), int(block), int(lanes))
     return hmac.compare_digest(found, base64.b64decode(key))
@@ -118,7 +118,7 @@ class Accounts:
         path: the file.
 
     Raises:
-        StatementError: it cannot be read, or says something that makes no sense.
+        StatementError: the file cannot be read, or is not valid.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,7 +129,7 @@ class Accounts:
         self._stamp = self._stat()
         self._users, self._tokens = _read(path)
         self._decoy = hash_password(secrets.token_hex(8))
-        """Tried for a name that nobody has, so that an answer's delay does not tell which names there are."""
+        """Hashed in place of an unknown user's password, so that the time of an answer does not tell which users exist."""
 
     def _stat(self) -> tuple[int, int]:
         try:
@@ -139,7 +139,7 @@ class Accounts:
         return found.st_mtime_ns, found.st_size
 
     def refresh(self) -> None:
-        """Read the file again if it has changed.  Raises: StatementError; what was known before stays."""
+        """Read the file again if it has changed.  Raises: StatementError; then the accounts stay as they were."""
         stamp = self._stat()
         if stamp == self._stamp:
             return
@@ -149,12 +149,14 @@ class Accounts:
             self._known.clear()
 
     def remembered(self, header: str) -> Account | None:
-        """The account of an Authorization header that was found right before: quick."""
+        """The account of an Authorization header that was checked recently; fast."""
         with self._guard:
             return self._known.get(self._digest(header))
 
     def check(self, header: str) -> Account | None:
-        """The account of an Authorization header; None if it is wrong.  A password takes about 0.1 s of CPU."""
+        """Check an Authorization header; returns its account, or None if it is wrong.  A password takes about
+        0.1 s of CPU.
+        """
         found = self._checked(header)
         if found is not None:
             with self._guard:
@@ -184,7 +186,7 @@ class Accounts:
 
 
 def _read(path: Path) -> tuple[dict[str, tuple[str, Account]], dict[str, Account]]:
-    """Users by name with their hashes, and token accounts by their tokens' digests.  Raises: StatementError."""
+    """Read users by name with their hashes, and token accounts by their tokens' digests.  Raises: StatementError."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

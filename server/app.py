@@ -28,7 +28,7 @@ from .tokens import HEADER, write_token
 from .topics import TopicsApi
 
 CONSOLE = Path(__file__).parent / "console" / "dist"
-"""Where the console's built files are, if it was built."""
+"""The directory of the console's built files; it exists only if the console was built."""
 
 
 class Application:
@@ -109,7 +109,7 @@ class Application:
                 await _lifespan(receive, send)
 
     def _find(self, scope: Scope) -> tuple[str, Callable[[Request, Account], Awaitable[None]]]:
-        """The route (for metrics: few of them, whatever is asked for) and what answers it."""
+        """Find the route of a request (for metrics, so one of few names) and its handler."""
         method, path = scope["method"], scope["path"]
         wanted = "GET" if method == "HEAD" else method
         if (wanted, path) in self._exact:
@@ -130,7 +130,7 @@ class Application:
         return "(none)", self._nothing
 
     def _methods_of(self, scope: Scope) -> set[str]:
-        """The methods of the routes that have the request's path."""
+        """The methods of the routes that match the request's path."""
         fitting = [route for route in self._routes if route.matches(scope)[0] != Match.NONE]
         return {method for route in fitting for method in route.methods or ()}
 
@@ -278,13 +278,13 @@ class Application:
 
 
 def _check_known(account: Account) -> None:
-    """Raises: ApiError, for an account that may read nothing at all."""
+    """Refuse an account that may read nothing at all.  Raises: ApiError."""
     if not account.may_somewhere("read"):
         raise ApiError(NOT_ALLOWED, f"{account.name} may read nothing here")
 
 
 async def _unused(*_: Any) -> None:
-    """Starlette's routes want an endpoint; the guard calls ours."""
+    """Starlette's routes need an endpoint; the guard calls the real handler."""
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -1,7 +1,7 @@
-"""The audit log: a line of JSON for every request that was refused, and for everything that was changed.
+"""The audit log: a line of JSON for every refused request and every change.
 
-Who, when, from where, what.  Literals of INSERT are left out of it, as are passwords in properties: the log says what was
-done, and must not become a second copy of the data or a place to find secrets in.
+It says who, when, from where and what.  It leaves out the values of INSERT and passwords in properties, since the log must
+not become a second copy of the data or a place to find secrets.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..runtime.clock import now_ms
 
 _LOG = logging.getLogger("penstock.audit")
 ORIGIN: ContextVar[Mapping[str, str]] = ContextVar("ORIGIN", default=MappingProxyType({}))
-"""Where the request that is being answered comes from: ``client``, its address, and ``trace``; each only if it is known."""
+"""The origin of the present request: ``client``, its address, and ``trace``; each only if it is known."""
 _TEXT_MAX: Final = 2_000
-"""Characters of a statement that are kept."""
+"""The number of characters kept of a statement."""
 _VALUES = re.compile(r"(?is)\bVALUES\s*\(.*")
 _SECRETS = re.compile(
     r"(?is)(['\"]?[\w.]*(?:password|secret|token|credential|basic\.auth|sasl\.jaas|api[._-]?key)[\w.]*['\"]?\s*=\s*)'(?:[^']|'')*'"
@@ -57,11 +57,11 @@ class Audit:
         self._file: TextIO | None = None if path is None else path.open("a", encoding="utf-8")
 
     def changed(self, account: str, text: str, **more: Any) -> None:
-        """Somebody changed something."""
+        """Record that an account changed something."""
         self._write(account, "changed", statement=cleaned(text), **more)
 
     def refused(self, account: str, text: str, reason: str, **more: Any) -> None:
-        """Somebody was not allowed something."""
+        """Record that an account was refused something."""
         self._write(account, "refused", statement=cleaned(text), reason=reason, **more)
 
     def _write(self, account: str, event: str, **facts: Any) -> None:

@@ -1,4 +1,4 @@
-"""``POST /v1/check``: the statements of a text and what is wrong with them, with places, for editors.  Nothing is run."""
+"""``POST /v1/check``, for editors: the statements of a text, and their faults with positions.  Nothing is run."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _EXPLAINED = ast.Query | ast.TableQuery | ast.CreateAsSelect | ast.InsertSelect
 
 
 def check_text(service: Service, body: dict[str, Any], account: Account) -> dict[str, Any]:
-    """The request: ``{"text": ".."}``, and properties and variables as ``/ksql`` takes them.
+    """Answer the request ``{"text": ".."}``, with properties and variables as for ``/ksql``.
 
-    The answer has ``statements``: ``start`` and ``end`` in the text, and a ``kind``: ``pull`` and ``push`` (rows, of
+    The answer has ``statements``, each with ``start`` and ``end`` in the text and a ``kind``: ``pull`` or ``push`` (rows, of
     ``/query-stream``), ``print``, ``set``, ``unset``, ``define``, ``undefine`` (with ``name`` and ``value``), ``statement``,
-    or ``wrong``; and ``problems``: ``start``, ``end``, ``message``, and ``suggestion`` or None.
+    or ``wrong``.  It also has ``problems``, each with ``start``, ``end``, ``message``, and ``suggestion`` or None.
 
-    A statement that names what one before it makes is checked for its syntax only.
+    A statement that names something which an earlier one creates is checked for its syntax only.
 
-    With ``statements``, a list of texts of one statement each, in place of ``text``, the answer has ``faults`` instead: what
-    our own client makes errors of.
+    With ``statements`` in place of ``text``, a list of texts of one statement each, the answer has ``faults`` instead: the
+    parts from which Penstock's client makes errors.
 
     Raises:
-        ApiError: the request is none.
+        ApiError: the request is not valid.
     """
     text, statements = body.get("text"), body.get("statements")
     if statements is not None:
@@ -93,7 +93,7 @@ class _Text:
         return {"statements": found, "problems": self._problems}
 
     def _check_meaning(self, statement: ast.Statement, shown: str, piece: str, start: int) -> None:
-        """By EXPLAIN, which runs nothing."""
+        """Check names and types by EXPLAIN, which runs nothing."""
         if not isinstance(statement, _EXPLAINED) or _names(shown) & self._made:
             return
         catalog: Catalog = self._service.database.catalog
@@ -109,7 +109,7 @@ class _Text:
             self._report(error, piece, start, exact=piece.startswith(shown), shift=len(_EXPLAIN))
 
     def _set(self, statement: ast.Statement, shown: str, piece: str, start: int) -> None:
-        """SET and DEFINE hold for what comes after them, in a session that ends with the check."""
+        """Apply SET and DEFINE for the statements after them, in a session that ends with the check."""
         if isinstance(statement, ast.SetProperty | ast.UnsetProperty | ast.Define | ast.Undefine):
             try:
                 self._session.execute(Piece(statement, shown))
@@ -117,7 +117,7 @@ class _Text:
                 self._report(error, piece, start, exact=piece.startswith(shown))
 
     def _report(self, error: PenstockError, piece: str, start: int, *, exact: bool, shift: int = 0) -> None:
-        """``exact``: the error's span points into the text as it is typed, ``shift`` characters further on."""
+        """Report an error.  ``exact``: its span points into the text as typed, ``shift`` characters further on."""
         span: Span | None = error.span if exact else None
         suggestion = getattr(error, "suggestion", None)
         message = getattr(error, "message", None) or str(error)
@@ -133,7 +133,7 @@ _WORD = re.compile(r"`((?:[^`]|``)+)`|([A-Za-z_][\w@]*)")
 
 
 def _names(text: str) -> set[str]:
-    """All words of a text that could be names, as the catalog writes them."""
+    """All words of a text that could be names, in the catalog's spelling."""
     return {m[1].replace("``", "`") if m[1] is not None else m[2].upper() for m in _WORD.finditer(text)}
 
 

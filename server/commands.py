@@ -1,7 +1,7 @@
-"""Statements that changed something, as commands: their ids, numbers and outcomes.
+"""Statements that changed something, as ksqlDB's commands: their ids, sequence numbers and outcomes.
 
-A command's number is that of its statement in the journal, so numbers rise over restarts.  Outcomes are kept in memory for
-the last commands; of earlier ones, what stands in the catalog has succeeded.
+A command's number is that of its statement in the journal, so numbers rise over restarts.  Outcomes of the latest commands
+are kept in memory; an earlier command has succeeded if its result is in the catalog.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..grammar import ast
 
 _KEPT_MAX: Final = 10_000
 NOT_DISTRIBUTED: Final = -1
-"""The number in answers to statements that are no commands."""
+"""The sequence number in answers to statements that are not commands."""
 
 
 def command_id(statement: ast.Statement, result: Message) -> str:
-    """``type/entity/action`` of a statement that was executed."""
+    """The id of an executed statement: ``type/entity/action``."""
     match statement:
         case ast.CreateSource(kind=kind, name=name) | ast.CreateAsSelect(kind=kind, name=name):
             return f"{kind.lower()}/`{name}`/create"
@@ -42,7 +42,7 @@ def command_id(statement: ast.Statement, result: Message) -> str:
 
 
 def message(statement: ast.Statement, result: Message, catalog: Catalog) -> str:
-    """What happened, in the words that clients compare; ``catalog``: as it was before."""
+    """The message about an executed statement, in the words that clients compare.  ``catalog``: the one before it."""
     query_id = result.details.get("query_id")
     match statement:
         case ast.CreateSource(kind=kind):
@@ -64,7 +64,7 @@ class Commands:
         self._statuses: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def note(self, id: str, status: str, text: str, query_id: str | None) -> dict[str, Any]:
-        """Remember an outcome, and give it as answers show it."""
+        """Remember an outcome, and return it as answers show it."""
         command_status = {"status": status, "message": text, "queryId": query_id}
         with self._guard:
             self._statuses[id] = command_status
@@ -74,7 +74,7 @@ class Commands:
         return command_status
 
     def find(self, id: str, catalog: Catalog) -> dict[str, Any] | None:
-        """The outcome of a command; None if nobody knows it.  Names may lack their back-quotes."""
+        """The outcome of a command; None if it is unknown.  Names may lack their back-quotes."""
         with self._guard:
             found = self._statuses.get(id)
         if found is None:
@@ -87,7 +87,7 @@ class Commands:
         return found
 
     def all(self, catalog: Catalog) -> dict[str, str]:
-        """The status of every command that is known."""
+        """The status of every known command."""
         with self._guard:
             noted = {id: str(command_status["status"]) for id, command_status in self._statuses.items()}
         return {**{id: str(command_status["status"]) for id, command_status in self._standing(catalog).items()}, **noted}

@@ -1,4 +1,4 @@
-"""How a server is set up: where it listens, whom it lets in, and the bounds of what one client can ask of it."""
+"""The configuration of a server: where it listens, who may connect, and how much one client may ask for."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ DEFAULT_PORT = 8088
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """See ``penstock serve --help``.
+    """The configuration of a server; see ``penstock serve --help``.
 
     Attributes:
         host, port: where it listens; port 0 takes a free one.
-        users: the file of accounts; without it nobody is asked who they are.
-        insecure: lets it listen beyond this machine although nobody is asked who they are, or without TLS.
-        certificate, private_key: PEM files: HTTPS.
-        hosts: names under which clients may address it, besides its address and localhost: other Host headers are refused.
+        users: the file of accounts; without it there is no login.
+        insecure: allow an address that other machines reach even without a login or without TLS.
+        certificate, private_key: PEM files, for HTTPS.
+        hosts: names by which clients may address it, besides its address and localhost; other Host headers are refused.
         origins: origins of web pages that may call it (CORS), ``*`` for all; none by default.
         body_bytes_max: of one request's body, where it is read as a whole.
         arrow_bytes_max: of one Arrow stream that is inserted.
         statement_chars_max: of the SQL in one request.
         push_queries_max: open push queries, over all clients.
-        requests_max: pieces of work that the threads have and that wait for one, over all clients: while there are so many,
-            new requests are refused.  Open push queries take no thread.
-        requests_per_second: of one account (or address) over some seconds; 0: no bound.
-        request_timeout_s: how long a request's statements may take, and how long its body may take to arrive.
-        command_timeout_s: how long a request waits for the command it says it follows.
-        shutdown_s: how long the server takes to stop at most.
+        requests_max: calls that run on threads or wait for one, over all clients; beyond it new requests are refused.  Open
+            push queries take no thread.
+        requests_per_second: of one account (or address), averaged over some seconds; 0: no bound.
+        request_timeout_s: the longest time for a request's statements, and for its body to arrive.
+        command_timeout_s: how long a request waits for the command that it says it follows.
+        shutdown_s: the longest time that the server takes to stop.
         advertised: where the other processes of a service on Kafka reach it (``http://host:port``); by default the address
-            that it listens on, if that is one.
-        audit: a file that every request that is refused or changes something gets a line in.
+            where it listens, if other machines can reach it.
+        audit: the file of the audit log: a line for each request that was refused or changed something.
     """
 
     host: str = "127.0.0.1"
@@ -59,7 +59,7 @@ class ServerConfig:
     advertised: str | None = None
 
     def check(self) -> None:
-        """Raises: StatementError, for what makes no sense or would be open to everybody by mistake."""
+        """Check it.  Raises: StatementError, if it is not valid, or would open the server to everybody by mistake."""
         if not 0 <= self.port <= 65_535:
             raise StatementError(f"a port is a number from 0 to 65535, not {self.port}")
         if (self.certificate is None) != (self.private_key is None):
@@ -92,7 +92,7 @@ class ServerConfig:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Whether only this machine reaches an address."""
     if host == "localhost":
         return True
     try:

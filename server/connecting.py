@@ -1,4 +1,4 @@
-"""`connect`, as the door has it: a directory is opened here, an address leads to a server."""
+"""The public `connect`: a directory is opened in this process, an address leads to a server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["connect"]
 
 
 def connect(path: str | Path | None = None, **how: Any) -> Database:
-    """Open a database: a directory (None: in memory), see `engine.database.connect`; or one that a server has open, by its
-    address: ``connect("http://host:8088", auth=("ada", "secret"))``, see `RemoteDatabase`, which has the same methods.
+    """Open a database: a directory (None: in memory), see `engine.database.connect`; or, by its address, the database of a
+    server: ``connect("http://host:8088", auth=("ada", "secret"))``.  See `RemoteDatabase`, which has the same methods.
 
     Raises:
         StatementError, StorageError: the directory cannot be opened.

@@ -1,6 +1,6 @@
-"""Results of statements -> the entities of ``/ksql``: a JSON object each, told apart by ``@type``.
+"""Converts results of statements to the entities of ``/ksql``: JSON objects with a ``@type``.
 
-What lists and descriptions say is read off the catalog and the running queries, not off the texts made for people.
+Lists and descriptions are read from the catalog and the running queries, not from the texts made for people.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _HIDDEN = "[hidden]"
 
 
 class Entities:
-    """Makes entities for one server.
+    """Makes the entities of one server.
 
     Args:
-        database: whose catalog is shown.
-        host: ``host:port``, as answers name the server.
-        open_queries: the push queries that an account may see: id and text.
+        database: its catalog is shown.
+        host: the server's name in answers, ``host:port``.
+        open_queries: returns the push queries that an account may see: id and text.
     """
 
     def __init__(self, database: Database, host: str, open_queries: Callable[[Account], Iterable[tuple[str, str]]]) -> None:
@@ -41,7 +41,7 @@ class Entities:
         self._open_queries = open_queries
 
     def of(self, piece: Piece, result: Any, session: RequestSession, account: Account) -> dict[str, Any]:
-        """The entity of a list or description; `Message`s are commands, see `statements`."""
+        """The entity of a list or description.  For `Message`s, which are commands, see `statements`."""
         statement = piece.statement
         match statement:
             case ast.Show():
@@ -105,7 +105,7 @@ class Entities:
         return {"@type": "listing", "columns": list(result.columns), "rows": [list(row) for row in result.rows]}
 
     def _visible(self, account: Account) -> Iterable[DataSource]:
-        """What lists show: not the stream that the engine makes itself, which no client expects to find (or can drop)."""
+        """The sources that lists show: all but the engine's own stream, which clients do not expect and cannot drop."""
         sources = self._database.catalog.sources.values()
         return [s for s in sources if s.name != PROCESSING_LOG and account.may("read", s.name, s.topic)]
 
@@ -207,7 +207,7 @@ class Entities:
         return found
 
     def _offsets(self, source: DataSource) -> list[dict[str, Any]]:
-        """How far the queries that read a source are in its topic."""
+        """The offsets in a source's topic up to which queries have read it."""
         found = []
         for query in self._database.catalog.queries.values():
             if source.name not in query.sources:
@@ -318,12 +318,12 @@ class Entities:
 
 
 def _ended(text: str) -> str:
-    """A statement's text as the API shows it."""
+    """The text of a statement as the API shows it."""
     return text if not text or text.endswith(";") else text + ";"
 
 
 def _pushed(query_id: str, text: str) -> dict[str, Any]:
-    """A push query among the queries."""
+    """The entry of a push query in a list of queries."""
     return {
         "queryString": _ended(text),
         "sinks": [],
@@ -336,7 +336,7 @@ def _pushed(query_id: str, text: str) -> dict[str, Any]:
 
 
 def query_positions(database: Database, query_id: str) -> list[dict[str, Any]]:
-    """How far a query is in each partition it reads: ``topic``, ``partition``, ``position``, ``start``, ``end``."""
+    """A query's progress in each partition that it reads: ``topic``, ``partition``, ``position``, ``start``, ``end``."""
     (described,) = database.execute(f"DESCRIBE QUERY `{query_id}`;")
     assert isinstance(described, Description)
     found = []

@@ -1,7 +1,7 @@
-"""What every request passes before a handler sees it: is it meant for us, who is it, may it come now.
+"""The checks before a handler gets a request: is it meant for this server, whose is it, and may it come now.
 
-In order: the Host header (DNS rebinding) and the Origin header (pages of other sites), then the account, then the rate.
-Answers are counted and logged here, with the trace that the request belongs to.
+In order: the Host header (DNS rebinding) and the Origin header (pages of other sites), the account, the rate.  This module
+also counts and logs answers, with the trace of the request.
 """
 
 from __future__ import annotations
@@ -38,20 +38,21 @@ from .wire import CLIENT_HEADER, with_parts
 
 _LOG = logging.getLogger("penstock.server")
 _REFRESH_S: Final = 2.0
-"""How often the file of accounts is looked at."""
+"""How often the file of accounts is checked for changes, in seconds."""
 _CHECKS_MAX: Final = 2
-"""Passwords that are tried at the same time: each takes 32 MiB and 0.1 s of a core."""
+"""Passwords that are checked at the same time; each takes 32 MiB and 0.1 s of a core."""
 _WAITING_MAX: Final = 64
-"""Passwords that may wait for their turn."""
+"""Passwords that may wait to be checked."""
 _BURST_S: Final = 2.0
-"""Seconds' worth of requests that may come at once."""
+"""How many requests may come in one burst, as seconds of the rate."""
 _BUCKETS_MAX: Final = 10_000
 _OPEN_PATHS: Final = ("/chc/live", "/chc/ready")
 
 
 def _is_open(path: str) -> bool:
-    """Answered to everybody: the console's files hold no secret, and ask for a name and a password themselves; rows for the
-    other processes of a service are given to who shows their key (`partitions`)."""
+    """Whether a path needs no account.  The console's files hold no secrets, and ask for a name and a password themselves.
+    Rows for the other processes of a service need that service's key instead (`partitions`).
+    """
     return path in _OPEN_PATHS or path == "/console" or path.startswith(("/console/", "/v1/partitions/"))
 
 
@@ -60,12 +61,11 @@ SocketHandler = Callable[[Scope, Receive, Send, Account], Awaitable[None]]
 
 
 class Guard:
-    """Passes requests on to handlers."""
+    """Checks requests and passes them on to handlers."""
 
     def __init__(self, service: Service, names: tuple[str, ...]) -> None:
-        """
-        Args:
-            names: under which the server may be addressed, without ports.
+        """Args:
+        names: the names of this server in Host headers, without ports.
         """
         self._service = service
         self._names = {name.lower() for name in names}
@@ -77,7 +77,7 @@ class Guard:
     # --- HTTP ------------------------------------------------------------------------------
 
     async def http(self, scope: Scope, receive: Receive, send: Send, route: str, handler: Handler) -> None:
-        """One request, answered by a handler unless something speaks against it."""
+        """Check one request and let its handler answer, or refuse it."""
         config = self._service.config
         measures = self._service.measures
         began_s = time.perf_counter()
@@ -155,7 +155,7 @@ class Guard:
     # --- WebSockets ------------------------------------------------------------------------
 
     async def socket(self, scope: Scope, receive: Receive, send: Send, handler: SocketHandler) -> None:
-        """A WebSocket: refused by a close before it is accepted, which is a 403 on the wire."""
+        """Check a WebSocket.  It is refused by a close before it is accepted, which is a 403 on the wire."""
         request = Request(scope, receive, send, 0, 0)
         measures = self._service.measures
         status = 101
@@ -182,7 +182,9 @@ class Guard:
     # --- is it for us ----------------------------------------------------------------------
 
     def _check_address(self, request: Request) -> None:
-        """Raises: ApiError, for a Host that is not ours (DNS rebinding) or the page of another site (CSRF)."""
+        """Check the Host (DNS rebinding) and the Origin (CSRF).  Raises: ApiError, for an unknown Host or the page of
+        another site.
+        """
         scope = request.scope
         host = request.headers.get("host") or request.headers.get(":authority") or ""
         if host and not self._is_ours(_host_of(host)):
@@ -210,7 +212,7 @@ class Guard:
         return parts.scheme == scheme and parts.netloc.lower() == host.lower() and bool(host)
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """Headers that let the page of an allowed origin read the answer."""
+        """The headers by which the page of an allowed origin may read the answer."""
         if not self._service.config.origins:
             return []
         origin = next((v.decode("latin-1") for n, v in scope["headers"] if n.lower() == b"origin"), None)
@@ -258,7 +260,7 @@ class Guard:
     # --- may it come now -------------------------------------------------------------------
 
     def _check_rate(self, account: Account, scope: Scope) -> None:
-        """A bucket of tokens per account; for those nobody knows, per address.  Raises: ApiError."""
+        """Check the rate by a token bucket per account; without an account, per address.  Raises: ApiError."""
         rate = self._service.config.requests_per_second
         if not rate or _is_open(scope["path"]):
             return
@@ -283,7 +285,7 @@ class Guard:
             self._buckets.popitem(last=False)
 
     def _check_work(self, scope: Scope) -> None:
-        """Raises: ApiError, while more work waits for the threads than may."""
+        """Refuse requests while too many calls wait for threads.  Raises: ApiError."""
         if scope["path"] not in _OPEN_PATHS and self._service.workers.waiting >= self._service.config.requests_max:
             self._service.measures.refuse("work")
             raise ApiError(

@@ -1,7 +1,7 @@
-"""The few things every handler does with a request and an answer: ASGI's events, without a framework in between.
+"""Helpers of handlers for requests and answers, directly over ASGI's events.
 
-Starlette routes; but its streamed answers listen for a disconnect by reading from the request, which takes the rest of a
-duplex body away.  So handlers here get ASGI's own functions.
+Starlette does the routing only.  Its streamed answers detect a disconnect by reading from the request, which takes away the
+rest of a duplex body.  So handlers here get ASGI's own functions.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ PROTOBUF = "application/vnd.ksql.v1+protobuf"
 
 
 class Disconnected(Exception):
-    """The client is gone; nobody is there to be answered."""
+    """The client is gone; there is nobody to answer."""
 
 
 class Request:
-    """One request, as a handler sees it.
+    """A request, as handlers see it.
 
     Args:
         body_bytes_max: of the whole body.
-        timeout_s: how long it may take to arrive.
+        timeout_s: how long the body may take to arrive.
     """
 
     __slots__ = ("_body_ended", "_headers", "body_bytes_max", "lasting", "receive", "scope", "send", "started", "timeout_s")
@@ -54,13 +54,13 @@ class Request:
         self.started = False
         """Whether the head of the answer has been sent."""
         self.lasting = False
-        """Whether it lasts for as long as its client likes: how long it took says nothing then."""
+        """Whether the client decides how long the request lasts; then its duration is not measured."""
         self._body_ended = False
         self._headers: dict[str, str] | None = None
 
     @property
     def headers(self) -> dict[str, str]:
-        """By lower-case name; of repeated ones the last."""
+        """The headers by lower-case name; of repeated ones the last."""
         if self._headers is None:
             self._headers = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in self.scope["headers"]}
         return self._headers
@@ -71,7 +71,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters of the address."""
+        """The query parameters of the URL."""
         return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
 
     @property
@@ -79,15 +79,15 @@ class Request:
         return dict(self.scope.get("path_params", {}))
 
     def lasts(self) -> None:
-        """From now on the request lasts for as long as its client likes."""
+        """Say that from now on the client decides how long the request lasts."""
         self.lasting = True
 
     async def body(self) -> bytes:
-        """The whole body.
+        """Read the whole body.
 
         Raises:
             ApiError: it is too long, or took too long to arrive.
-            Disconnected: the client went away.
+            Disconnected: the client is gone.
         """
         length = self.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > self.body_bytes_max:
@@ -108,7 +108,9 @@ class Request:
         return ApiError(TOO_LARGE, f"the body is larger than {self.body_bytes_max:,} bytes", headers=_CLOSE)
 
     async def next_part(self, timeout_s: float | None) -> tuple[bytes, bool]:
-        """The next piece of the body, and whether more comes.  Raises: ApiError, Disconnected, as `body`."""
+        """Read the next piece of the body; returns it, and whether more comes.  Raises: ApiError, Disconnected,
+        as `body`.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 message = await self.receive()
@@ -121,17 +123,17 @@ class Request:
         return message.get("body", b""), more
 
     async def json(self) -> dict[str, Any]:
-        """The body as a JSON object.  Raises: ApiError, Disconnected."""
+        """Read the body as a JSON object.  Raises: ApiError, Disconnected."""
         return json_object(await self.body())
 
     def accepts(self, offered: tuple[str, ...], default: str) -> str:
-        """The best of what is offered by the request's Accept header.  Raises: ApiError, if nothing fits."""
+        """Choose from the offered content types by the Accept header.  Raises: ApiError, if none is acceptable."""
         return negotiate(self.headers.get("accept", ""), offered, default)
 
     # --- answers ---------------------------------------------------------------------------
 
     async def start(self, status: int, content_type: str | None, headers: Headers = ()) -> None:
-        """The head of an answer."""
+        """Send the head of an answer."""
         headers = tuple(headers)
         self.started = True
         found = [h for h in headers if h[0] != b"connection"]
@@ -143,21 +145,21 @@ class Request:
 
     @property
     def _unread(self) -> bool:
-        """Whether the answer comes before the body was read to its end: the connection cannot take another request then."""
+        """Whether the answer begins before the body was read to its end; then the connection cannot take another request."""
         has_body = self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers
         return has_body and not self._body_ended
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
-        """A piece of the answer's body."""
+        """Send a piece of the answer's body."""
         await self.send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def respond(self, data: bytes, content_type: str | None, status: int = 200, headers: Headers = ()) -> None:
-        """A whole answer."""
+        """Send a whole answer."""
         await self.start(status, content_type, [*headers, (b"content-length", str(len(data)).encode())])
         await self.write(data, more=False)
 
     async def respond_in_parts(self, parts: list[bytes], content_type: str) -> None:
-        """A whole answer; over HTTP/2 each part is a DATA frame of its own."""
+        """Send a whole answer; over HTTP/2 each part is a DATA frame of its own."""
         if not self.is_http2:
             await self.respond(b"".join(parts), content_type)
             return
@@ -170,11 +172,11 @@ class Request:
     async def respond_json(
         self, value: Any, status: int = 200, headers: Headers = (), content_type: str | None = None
     ) -> None:
-        """A whole answer in JSON."""
+        """Send a whole answer in JSON."""
         await self.respond(encode(value), content_type or JSON, status, headers)
 
     async def fail(self, error: ApiError) -> None:
-        """The answer to a request that went wrong before anything else was answered."""
+        """Answer a request that failed before anything else was sent."""
         await self.respond_json(error.entity(), error.status, error.headers)
 
 
@@ -182,7 +184,7 @@ _CLOSE = ((b"connection", b"close"),)
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """Bytes as a JSON object.  Raises: ApiError."""
+    """Parse bytes as a JSON object.  Raises: ApiError."""
     try:
         found = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -223,7 +225,7 @@ def negotiate(accept: str, offered: tuple[str, ...], default: str) -> str:
 
 
 async def until_disconnect(receive: Receive) -> None:
-    """Read the request to its end and beyond: return when the client is gone."""
+    """Read and drop the rest of the request; return when the client is gone."""
     while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
         pass
 

@@ -1,8 +1,7 @@
-"""HTTP/1.1 for the application: what most requests come by.  Parsed by httptools, answered with one write if one will do.
+"""HTTP/1.1 for the application, which most requests use.  httptools parses them; an answer is sent by one write if possible.
 
-A request whose head is not whole costs a little memory and is ended after a while.  A body is read only as fast as its
-handler takes it, and an answer is written only as fast as its client takes it.  Requests that come before the one in hand is
-answered (pipelining) wait their turn.
+A request with an incomplete head takes little memory and times out.  A body is read only as fast as its handler takes it,
+and an answer is written only as fast as its client takes it.  Pipelined requests wait until the one before is answered.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ from .http import Headers, Message, Receive, Scope, Send
 
 _LOG = logging.getLogger("penstock.server.http")
 KEEP_ALIVE_S: Final = 30.0
-"""How long a connection may be silent between two requests, or before the head of its next one is whole."""
+"""The longest silence, in seconds, between two requests, or before the head of the next one is complete."""
 HEADER_BYTES_MAX: Final = 64 * 1024
 _BODY_BYTES: Final = 64 * 1024
-"""So much of a body waits for its handler, before no more is read."""
+"""Bytes of a body that wait for the handler; beyond that no more is read."""
 _LINGER_S: Final = 2.0
-"""After an answer that came before the whole request, what still comes is read for so long, and dropped: a connection that
-is closed with unread bytes in it takes the answer from its client."""
+"""For so long, after an answer that came before the whole request, the rest of the request is read and dropped.  If the
+connection were closed with unread bytes, its client could lose the answer.
+"""
 _WAITING_MAX: Final = 32
-"""Requests of one connection that wait for the answer to an earlier one, before no more is read."""
+"""Pipelined requests of one connection that wait; beyond that no more is read."""
 
 Application = Callable[[Scope, Receive, Send], Any]
 
@@ -43,8 +43,8 @@ class Http1(asyncio.Protocol):
     """One connection.
 
     Args:
-        connections: those that are open; this one adds and removes itself.
-        hand_over: takes a connection, with what has come, that is to speak another protocol (HTTP/2, a WebSocket).
+        connections: the set of open connections; this one adds and removes itself.
+        hand_over: takes over a connection, with the bytes that have come, for another protocol (HTTP/2, WebSocket).
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Http1(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._address: dict[str, Any] = {}
         self._head = b""
-        """Of a request of which nothing has gone to the parser yet."""
+        """The bytes of a request's head that the parser has not got yet."""
         self._between = True
-        """Nothing of the next request has gone to the parser."""
+        """Whether the parser has got nothing of the next request yet."""
         self._head_bytes = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -75,11 +75,11 @@ class Http1(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
         self._writable: asyncio.Event | None = None
-        """While the client does not take what is sent."""
+        """Cleared while the client does not take what is sent."""
         self._ending = False
-        """No more requests are taken."""
+        """Whether no more requests are taken."""
         self._deaf = False
-        """Whatever comes is dropped."""
+        """Whether everything that comes is dropped."""
 
     # --- the connection ----------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Http1(asyncio.Protocol):
         self._timer = self.loop.call_later(left_s, self._check_idle)
 
     def stop(self) -> None:
-        """Take no more requests; close once the one in hand is answered."""
+        """Take no more requests; close after the answer to the present one."""
         self._ending = True
         self._waiting.clear()
         if self._answering is None:
@@ -140,13 +140,13 @@ class Http1(asyncio.Protocol):
             self._writable = None
 
     async def drained(self) -> None:
-        """Until the client has taken most of what was sent."""
+        """Wait until the client has taken most of what was sent."""
         writable = self._writable
         if writable is not None:
             await writable.wait()
 
     def read_on(self) -> None:
-        """Read, or do not: while a body or several requests wait."""
+        """Read, or pause reading while a body or several requests wait."""
         full = len(self._waiting) >= _WAITING_MAX or (self._receiving is not None and self._receiving.is_full)
         if full == self._reading and not self.transport.is_closing():
             self._reading = not full
@@ -189,7 +189,7 @@ class Http1(asyncio.Protocol):
         self.read_on()
 
     def _refuse(self, status: int) -> None:
-        """What comes is no request: say so, where that would not be taken for another one's answer."""
+        """Answer bytes that are no request, unless the client would take that for the answer to an earlier request."""
         self._ending = self._deaf = True
         if self._answering is None:
             reason = _REASONS[status]
@@ -204,7 +204,7 @@ class Http1(asyncio.Protocol):
                 self.transport.close()
 
     def _linger(self) -> None:
-        """Close, and let the client have what was sent."""
+        """Close, after the client had time to read what was sent."""
         self._ending = self._deaf = True
         if self.transport.is_closing():
             return
@@ -284,7 +284,7 @@ class Http1(asyncio.Protocol):
             exchange.break_off()
 
     def answered(self, exchange: _Exchange) -> None:
-        """The whole answer has been written."""
+        """Called when the whole answer has been written."""
         self._answering = None
         if self.transport.is_closing():
             return
@@ -300,11 +300,11 @@ class Http1(asyncio.Protocol):
 
 
 class _Exchange:
-    """A request and its answer: ASGI's two functions.
+    """A request and its answer, by ASGI's two functions.
 
     Attributes:
-        keep_alive: the connection may take another request afterwards.
-        finished: the whole answer has been written.
+        keep_alive: whether the connection may take another request afterwards.
+        finished: whether the whole answer has been written.
     """
 
     __slots__ = (
@@ -333,27 +333,27 @@ class _Exchange:
         self._parts: list[bytes] = []
         self._size = 0
         self._arrived = False
-        """The request has come to its end."""
+        """Whether the whole request has arrived."""
         self._told = False
-        """The handler knows that."""
+        """Whether the handler knows that."""
         self._gone = False
         self._changed: asyncio.Event | None = None
         self._head: bytes | None = None
-        """Of the answer, until the first piece of its body goes with it."""
+        """The head of the answer; it is sent with the first piece of the body."""
         self._started = False
         self._chunked = self._bodiless = False
         self._left: int | None = None
-        """Bytes that the answer's length still promises."""
+        """The bytes that are still to come by the answer's Content-Length."""
 
     # --- the request -------------------------------------------------------------------------
 
     @property
     def is_full(self) -> bool:
-        """Whether as much waits for the handler as may."""
+        """Whether the handler has as much waiting as allowed."""
         return self._size >= _BODY_BYTES
 
     def came(self, body: bytes) -> None:
-        """A piece of the body."""
+        """A piece of the body has come."""
         if not self.finished:
             self._parts.append(body)
             self._size += len(body)
@@ -462,7 +462,7 @@ class _Exchange:
             self._head = head
 
     def break_off(self) -> None:
-        """There will be no more of the answer."""
+        """End the answer early."""
         connection, self.finished = self._connection, True
         self.keep_alive = False
         if not self._started and not self._gone:
@@ -476,7 +476,7 @@ _shown: tuple[int, bytes] = (0, b"")
 
 
 def _date() -> bytes:
-    """The time for the head of an answer."""
+    """The Date header of an answer."""
     global _shown
     now_s = int(time.time())
     if _shown[0] != now_s:

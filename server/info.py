@@ -1,4 +1,6 @@
-"""What a server says about itself: ``/info``, health, the cluster, properties, statuses, completion and the flow graph."""
+"""Information about the server: ``/info``, health, the cluster, properties, command statuses, completion and the
+flow graph.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def server_info(service: Service) -> dict[str, Any]:
 
 
 def health(service: Service) -> dict[str, Any]:
-    """``/healthcheck``: unhealthy once a statement or a query could not be finished for the disk's sake."""
+    """``/healthcheck``.  Unhealthy once the disk kept a statement or a query from being finished."""
     failed = [query_id for query_id, handle in service.database.queries.items() if handle.state == "ERROR"]
     healthy = not failed and not service.stopping.is_set()
     return {
@@ -58,8 +60,9 @@ def metadata_id(service: Service) -> dict[str, Any]:
 
 
 def cluster_status(service: Service) -> dict[str, Any]:
-    """``/clusterStatus``: this host, and of a service on Kafka the others with the partitions that they have.  (Positions
-    and lags are this host's: each tells its own.)"""
+    """``/clusterStatus``: this host, and for a service on Kafka the other hosts with their partitions.  Positions and lags
+    are this host's; each host tells its own.
+    """
     database = service.database
     now = now_ms()
     active: dict[str, Any] = {}
@@ -112,14 +115,14 @@ def _active(query_id: str, partitions: list[dict[str, Any]], copies: Sequence[di
 
 
 def property_is_valid(name: str) -> bool:
-    """``/is_valid_property/{name}``.  Raises: ApiError, for one that requests cannot set."""
+    """``/is_valid_property/{name}``.  Raises: ApiError, for a property that requests cannot set."""
     if not is_property(name):
         raise ApiError(BAD_REQUEST, f"there is no property {name} that a request could set")
     return True
 
 
 def status(service: Service, parts: list[str]) -> dict[str, Any]:
-    """``/status/{type}/{entity}/{action}``.  Raises: ApiError, for a command that nobody knows."""
+    """``/status/{type}/{entity}/{action}``.  Raises: ApiError, for an unknown command."""
     found = service.commands.find("/".join(parts), service.database.catalog)
     if found is None:
         raise ApiError(NO_SUCH_COMMAND, "Command not found")
@@ -127,12 +130,12 @@ def status(service: Service, parts: list[str]) -> dict[str, Any]:
 
 
 def completions(service: Service, body: dict[str, Any], account: Account) -> dict[str, Any]:
-    """``POST /v1/complete``: what could stand at the cursor, best first.
+    """``POST /v1/complete``: suggestions for the cursor, best first.
 
     The request: ``{"text": "SELECT * FR", "cursor": 11}``; ``cursor`` counts characters, by default to the text's end.
 
     Raises:
-        ApiError: the request is none.
+        ApiError: the request is not valid.
     """
     from ..grammar.complete import Names, suggest
 
@@ -157,11 +160,11 @@ def completions(service: Service, body: dict[str, Any], account: Account) -> dic
 
 
 def graph(service: Service, account: Account) -> dict[str, Any]:
-    """``GET /v1/graph``: what an account sees of topics, streams, tables and queries, and what flows from where to where.
+    """``GET /v1/graph``: the topics, streams, tables and queries that an account may see, and how data flows between them.
 
     Nodes have an ``id`` (``topic:orders``), a ``kind``, a ``name``, and their place in a drawing: ``layer`` from left to
     right, ``x``, ``y``, ``width`` and ``height``, with a ``label`` that fits.  Edges have ``from``, ``to``, the ``points``
-    of their way, and into queries the ``lag`` in records.  See `penstock.engine.flow` for the rest.
+    of their path, and edges into queries the ``lag`` in records.  For the rest see `penstock.engine.flow`.
     """
     return service.database.graph(lambda source: account.may("read", source.name, source.topic)).json()
 

@@ -1,8 +1,8 @@
-"""Rows that come in: ``/inserts-stream`` (JSON, acknowledged row by row while more come) and ``/v1/arrow`` (Arrow, at once).
+"""Inserts rows: ``/inserts-stream`` (JSON; rows are acknowledged one by one while more come) and ``/v1/arrow`` (Arrow, at
+once).
 
-Reading, inserting and acknowledging go on side by side and never wait for each other's network: a client that first sends
-all and then reads its acknowledgements cannot come to a standstill.  Rows that arrive while a commit is on its way go into
-the next one together.
+Reading, inserting and acknowledging run side by side, and none waits for another's network.  So a client may send everything
+before it reads an acknowledgement.  Rows that arrive during a commit are in the next one together.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from .tokens import write_token
 from .values import encode
 
 _BATCH_LINES: Final = 10_000
-"""Rows of one commit."""
+"""The largest number of rows in one commit."""
 _WAITING_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of rows that wait to be inserted before no more are read."""
+"""Bytes of rows that wait to be inserted; beyond that no more are read."""
 _DRAIN_S: Final = 5.0
-"""How long the rest of a request is still read after a bad row, so that the client gets to read why."""
+"""For so many seconds after a bad row the rest of the request is read, so that the client can read the error."""
 
 
 def target(service: Service, name: Any, account: Account) -> DataSource:
-    """The source that rows are for.
+    """Find the source to insert into.
 
     Names are folded to upper case unless they are in back-quotes.
 
     Raises:
-        ApiError: there is none, or the account may not write to it.
+        ApiError: there is no such source, or the account may not write to it.
     """
     if not isinstance(name, str) or not name:
         raise ApiError(BAD_REQUEST, "the member target is missing: the stream or table to insert into")
@@ -73,7 +73,7 @@ class _Lines:
         self.ready: list[bytes] = []
 
     async def read(self, timeout_s: float | None) -> bool:
-        """Wait for more of the body; whether there may be more after that."""
+        """Wait for more of the body; returns whether there may be more after that."""
         if self._ended:
             return False
         part, more = await self._request.next_part(timeout_s)
@@ -90,7 +90,7 @@ class _Lines:
 
 
 class _Inserting:
-    """One `/inserts-stream` under way."""
+    """One `/inserts-stream` request in progress."""
 
     def __init__(self, service: Service, request: Request, lines: _Lines, source: DataSource, content_type: str) -> None:
         self._service = service
@@ -101,9 +101,9 @@ class _Inserting:
         self._session = service.database.session(headers=record_headers(request.headers))
         self._array = content_type == JSON
         self._arrived = asyncio.Event()
-        """There are lines to insert, or no more will come."""
+        """Set when there are lines to insert, or no more will come."""
         self._progress = asyncio.Event()
-        """Rows were inserted, or none will be any more."""
+        """Set when rows were inserted, or no more will be."""
         self._room = asyncio.Event()
         self._room.set()
         self._waiting_bytes = 0
@@ -114,7 +114,7 @@ class _Inserting:
         self._finished = False
 
     async def run(self) -> int:
-        """Insert all rows; the number that were."""
+        """Insert all rows; returns how many."""
         reading = asyncio.ensure_future(self._read())
         inserting = asyncio.ensure_future(self._insert())
         try:
@@ -135,7 +135,7 @@ class _Inserting:
         return self._inserted
 
     async def _read(self) -> None:
-        """Take lines off the wire as long as there is room for them."""
+        """Read lines from the request as long as there is room."""
         more = True
         try:
             while more:
@@ -153,7 +153,7 @@ class _Inserting:
             self._arrived.set()
 
     async def _insert(self) -> None:
-        """Commit what is there, and then what has come since."""
+        """Commit the lines at hand, then those that have come since, and so on."""
         while self._problem is None:
             if not self._lines.ready:
                 if self._body_ended:
@@ -175,7 +175,7 @@ class _Inserting:
         self._progress.set()
 
     def _commit(self, lines: list[bytes]) -> tuple[int, ApiError | None]:
-        """Insert the rows up to the first that does not fit; how many those are, and what is wrong with it."""
+        """Insert the rows before the first bad one; returns how many, and the error."""
         rows, problem = self._reader.read_all(lines)
         name = self._source.name
         try:
@@ -196,7 +196,7 @@ class _Inserting:
         return len(rows), None if problem is None else _row_error(problem)
 
     async def _acknowledge(self) -> None:
-        """Say of each row that it is durable, until all are; then, of one that is bad, why."""
+        """Acknowledge each row when it is durable; then send the error of a bad one."""
         while True:
             upto = self._inserted
             if upto > self._acknowledged:
@@ -225,7 +225,7 @@ class _Inserting:
             await self._request.write(before + encode(entity) + (b"" if self._array else b"\n"))
 
     async def _drain(self, reading: asyncio.Future[None]) -> None:
-        """Read the rest of the request and forget it."""
+        """Read and drop the rest of the request."""
         deadline = time.monotonic() + _DRAIN_S
         while not reading.done() and time.monotonic() < deadline:
             self._lines.ready.clear()
@@ -258,10 +258,10 @@ async def inserts_stream(service: Service, request: Request, account: Account) -
 
 
 async def insert_arrow(service: Service, request: Request, account: Account) -> None:
-    """``POST /v1/arrow/{stream}``: an Arrow IPC stream, inserted in one commit.
+    """``POST /v1/arrow/{stream}``: insert an Arrow IPC stream in one commit.
 
-    ``POST /v1/arrow`` takes several streams one after the other, whose sources the header ``penstock-streams`` names,
-    separated by commas: still one commit.
+    ``POST /v1/arrow`` takes several Arrow streams in sequence and inserts them in one commit.  The header
+    ``penstock-streams`` names their sources, separated by commas.
     """
     single = request.path_parameters.get("stream")
     named = [single] if single is not None else request.headers.get("penstock-streams", "").split(",")

@@ -1,7 +1,7 @@
-"""Rows as JSON objects -> rows as `Database.insert` takes them: the values of `/inserts-stream`.
+"""Converts rows from JSON objects (the values of `/inserts-stream`) to the form of `Database.insert`.
 
-A value must be what its column is: numbers for numbers, texts for texts, BYTES as base64, times as ISO 8601.  Names of
-columns are compared without regard to case, unless they are in back-quotes.
+A value must fit its column: numbers for numbers, text for text, base64 for BYTES, ISO 8601 for times.  Column names are
+compared without regard to case, unless they are in back-quotes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RowReader:
         self._names: dict[str, tuple[str, Callable[[Any], Any]]] = {}
 
     def read(self, line: bytes) -> dict[str, Any]:
-        """One row.  Raises: StatementError, saying what does not fit."""
+        """Convert one row.  Raises: StatementError, which says what does not fit."""
         try:
             found = self._decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidOperation) as error:
@@ -59,7 +59,7 @@ class RowReader:
         return row
 
     def read_all(self, lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], StatementError | None]:
-        """The rows up to the first bad one, and what is wrong with that."""
+        """Convert the rows before the first bad one; returns them and the error."""
         rows: list[dict[str, Any]] = []
         for line in lines:
             try:
@@ -95,7 +95,9 @@ def _has_decimal(type_: t.SqlType) -> bool:
 
 
 def _reader(type_: t.SqlType) -> Callable[[Any], Any]:
-    """What makes a Python value of a JSON value of a type; it raises ValueError for one that does not fit."""
+    """Make the function that converts JSON values to Python values of a type.  It raises ValueError for a value that does
+    not fit.
+    """
     match type_:
         case t.BOOLEAN:
             return _of(bool)
@@ -134,7 +136,7 @@ def _nullable(type_: t.SqlType) -> Callable[[Any], Any]:
 
 
 def _key(type_: t.SqlType) -> Callable[[str], Any]:
-    """Keys of maps are texts in JSON."""
+    """Convert a map's key from text, since JSON has no other keys."""
     if type_ == t.STRING:
         return lambda key: key
     reader = _reader(type_)

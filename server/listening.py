@@ -1,7 +1,7 @@
-"""The HTTP server under the application: HTTP/1.1 and HTTP/2 on one port.
+"""The HTTP server below the application: HTTP/1.1 and HTTP/2 on one port.
 
-A connection is `Http1`'s until it shows that it speaks something else: HTTP/2 (by prior knowledge, by ALPN or an upgrade) or
-WebSockets.  Then it goes to `other_protocols`.
+A connection begins as `Http1`.  When it shows that it speaks HTTP/2 (by prior knowledge, ALPN or an upgrade) or WebSocket,
+`other_protocols` takes it over.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _HANDSHAKE_S: Final = 10.0
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Open a listening socket.
 
     Raises:
-        StorageError: the address is taken, or not of this machine.
+        StorageError: the address is in use, or not one of this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -44,7 +44,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 class _Door:
-    """Where connections come in.
+    """Accepts connections.
 
     Attributes:
         connections: those of HTTP/1.1.
@@ -56,7 +56,7 @@ class _Door:
         self.connections: set[Http1] = set()
 
     def connection(self) -> Http1:
-        """What a new connection is given to."""
+        """Make the protocol object of a new connection."""
         return Http1(self._app, self.connections, self._hand_over)
 
     def _hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
@@ -64,13 +64,13 @@ class _Door:
 
     @cached_property
     def others(self) -> Others:
-        """The connections of other protocols; made with the first one, since it takes long to import what speaks them."""
+        """The connections of other protocols.  Made with the first one, since their library is slow to import."""
         from .other_protocols import Others
 
         return Others(self._app, self._config)
 
     def secure(self) -> dict[str, Any]:
-        """How TLS is spoken, if the config says so."""
+        """The TLS settings of the config; None without TLS."""
         if self._config.certificate is None:
             return {}
         from .other_protocols import Settings
@@ -78,7 +78,7 @@ class _Door:
         return {"ssl": Settings(self._config).create_ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
 
     async def stop(self, patience_s: float) -> None:
-        """Take no more requests; those in hand are finished, for so long."""
+        """Take no more requests, and wait for those in progress, up to the given time."""
         tasks: set[asyncio.Task[None]] = set()
         if "others" in vars(self):
             await self.others.stop()
@@ -97,7 +97,7 @@ class _Door:
 
 
 async def listen(app: Any, config: ServerConfig, listening: socket.socket, stop: asyncio.Event) -> None:
-    """Answer requests until told to stop; then those in hand are finished, for so long as the config gives."""
+    """Answer requests until told to stop; then finish those in progress, within the config's time."""
     door = _Door(app, config)
     server = await asyncio.get_running_loop().create_server(
         door.connection, sock=listening, backlog=_BACKLOG, **door.secure()

@@ -1,4 +1,4 @@
-"""Topics as such, for Penstock's own client: ``/v1/topics/{name}`` and its records, and ``/v1/submit``."""
+"""Topics and their records for Penstock's own client: ``/v1/topics/{name}``, its records, and ``/v1/submit``."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class LogApi:
         return {}
 
     async def produce(self, request: Request, account: Account) -> None:
-        """``POST /v1/topics/{name}/records``: one record as it is.
+        """``POST /v1/topics/{name}/records``: append one record.
 
-        The request: ``key`` and ``value`` as base64 (``columns`` instead of ``value`` for a typed topic: an Arrow stream of
-        one row, as base64), ``timestamp``, ``headers`` as pairs of name and base64, ``partition``, ``durable``, ``producer``
-        and ``sequence``; all may be left out.
+        The request has ``key`` and ``value`` in base64 (for a typed topic ``columns`` instead of ``value``: an Arrow stream
+        of one row, in base64), ``timestamp``, ``headers`` as pairs of name and base64, ``partition``, ``durable``,
+        ``producer`` and ``sequence``; all are optional.
         """
         topic, body = request.path_parameters["name"], await request.json()
         token = await self._service.workers.run(self._produce, topic, body, account, record_headers(request.headers))
@@ -95,7 +95,7 @@ class LogApi:
         return token
 
     async def consume(self, request: Request, account: Account) -> None:
-        """``GET /v1/topics/{name}/records``: what it holds now, as an Arrow stream.
+        """``GET /v1/topics/{name}/records``: the records that the topic holds now, as an Arrow stream.
 
         The parameters ``partition``, ``offset`` and ``reset`` are those of `Database.consume`.
         """
@@ -116,7 +116,7 @@ class LogApi:
         await request.write(b"", more=False)
 
     def _pieces(self, topic: str, partition: int | None, offset: int | None, reset: str) -> Iterator[bytes]:
-        """The parts of the stream; the first one is there only if the topic and the offset are."""
+        """The parts of the stream.  Making the first one checks that topic and offset exist."""
         database, log = self._service.database, self._service.database.log
         count = len(self._of_engine(database.describe_topic, topic).partitions)
         if partition is not None and partition not in range(count):
@@ -150,7 +150,7 @@ class LogApi:
     # --- scripts ---------------------------------------------------------------------------
 
     def submit(self, request: SqlRequest, name: Any, account: Account) -> dict[str, Any]:
-        """``POST /v1/submit``: a script, each of whose statements happens once ever under the name.  Raises: ApiError."""
+        """``POST /v1/submit``: run a script whose statements are executed once ever under its name.  Raises: ApiError."""
         service = self._service
         if not isinstance(name, str) or not name:
             raise ApiError(BAD_REQUEST, "the member name is missing: that of the script")
@@ -176,7 +176,7 @@ class LogApi:
             ahead.close()
 
     def last_sequence(self, producer: str, account: Account) -> dict[str, Any]:
-        """``GET /v1/producers/{producer}``: the number of its last commit."""
+        """``GET /v1/producers/{producer}``: the sequence number of its last commit."""
         check_need(account, Need("write"))
         return {"sequence": self._service.database.last_sequence(producer)}
 
@@ -198,7 +198,7 @@ class LogApi:
 
 
 class _Sink:
-    """What an Arrow writer writes, in pieces."""
+    """Collects what an Arrow writer writes, in pieces."""
 
     closed = False
 
@@ -210,10 +210,10 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """There is nothing behind it."""
+        """Does nothing: nothing is buffered elsewhere."""
 
     def close(self) -> None:
-        """What is not taken yet stays."""
+        """Does nothing: pieces that were not taken yet stay."""
 
     def taken(self) -> bytes:
         found, self._parts = b"".join(self._parts), []
@@ -234,12 +234,12 @@ def _batch(found: Any, partition: int, schema: Any) -> Any:
 
 
 def _bytes(text: Any) -> bytes | None:
-    """Raises: ValueError, TypeError."""
+    """Decode base64.  Raises: ValueError, TypeError."""
     return None if text is None else base64.b64decode(text, validate=True)
 
 
 def _row(data: bytes) -> dict[str, Any]:
-    """The one row of an Arrow stream.  Raises: ValueError, pa.ArrowException."""
+    """Read the one row of an Arrow stream.  Raises: ValueError, pa.ArrowException."""
     table = pa.ipc.open_stream(pa.BufferReader(data)).read_all()
     table.validate(full=True)
     (row,) = table.to_pylist(maps_as_pydicts="strict")

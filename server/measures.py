@@ -1,4 +1,4 @@
-"""What a server counts of its own work."""
+"""The server's own counters and histograms."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from typing import Final
 
 BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the histograms' buckets."""
+"""Upper bounds of the histograms' buckets, in seconds."""
 
 
 class Histogram:
-    """Durations by bucket.  Thread-safe."""
+    """A histogram of durations.  Thread-safe."""
 
     __slots__ = ("_guard", "counts", "total_s")
 
@@ -27,21 +27,21 @@ class Histogram:
 
 
 class Measures:
-    """What the server counts itself."""
+    """The server's own counters."""
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, str, int], int] = {}
-        """By method, route and status."""
+        """Requests by method, route and status."""
         self.durations: dict[str, Histogram] = {}
-        """By route; of push queries until their end is not counted."""
+        """Durations by route; those of push queries are not measured."""
         self.in_work = 0
         self.refused: dict[str, int] = {}
-        """By reason."""
+        """Refused requests by reason."""
         self.rows_inserted = 0
         self.rows_pushed = 0
 
     def request(self, method: str, route: str, status: int, duration_s: float, *, timed: bool) -> None:
-        """A request was answered."""
+        """Count a request that was answered."""
         key = (method, route, status)
         self.requests[key] = self.requests.get(key, 0) + 1
         if timed:

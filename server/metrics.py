@@ -1,6 +1,6 @@
-"""``/metrics``: what the server and the engine do, in Prometheus' text format.
+"""``/metrics``: figures of the server and the engine in Prometheus' text format.
 
-The same figures go to OpenTelemetry when ``opentelemetry-api`` is installed and a meter provider is set (see `telemetry`).
+If ``opentelemetry-api`` is installed and a meter provider is set, OpenTelemetry gets the same figures (see `telemetry`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .service import Service
 
 _RECENT_S: Final = 1.0
 Sample = tuple[str, dict[str, str], float]
-"""Suffix of the name, labels, value."""
+"""A sample: suffix of the name, labels, value."""
 
 
 class Family:
-    """One metric with its samples."""
+    """A metric with its samples."""
 
     __slots__ = ("help", "kind", "name", "samples")
 
@@ -33,7 +33,7 @@ class Family:
 
 
 def families(service: Service) -> list[Family]:
-    """Everything that is measured, as of now."""
+    """All metrics with their present values."""
     return [*_server(service), *_queries(service), *_log(service), *_state_of_tables(service)]
 
 
@@ -148,7 +148,7 @@ def _buckets_of(bounds: Iterable[float], counts: list[int], total_s: float, labe
 
 
 def exposition(found: Iterable[Family]) -> str:
-    """In Prometheus' text format, version 0.0.4."""
+    """Write metrics in Prometheus' text format, version 0.0.4."""
     lines: list[str] = []
     for family in found:
         lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
@@ -163,7 +163,7 @@ def _escaped(text: str) -> str:
 
 
 class _Recent:
-    """All families as of less than a second ago: whoever collects asks for one metric after the other."""
+    """Caches all metrics for less than a second, since OpenTelemetry asks for one metric after the other."""
 
     def __init__(self, service: Service) -> None:
         self._service: weakref.ref[Service] = weakref.ref(service)
@@ -183,9 +183,9 @@ class _Recent:
 
 
 def observe(service: Service) -> None:
-    """Offer every metric to OpenTelemetry, if its API is installed: whoever sets a meter provider gets them.
+    """Offer every metric to OpenTelemetry, if its API is installed.  A program that sets a meter provider gets them.
 
-    Of histograms, which it has only for what it measures itself, it gets the sum and the count as counters.
+    OpenTelemetry has no histograms of values measured elsewhere, so it gets a histogram's sum and count as counters.
     """
     try:
         from opentelemetry import metrics

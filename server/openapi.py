@@ -1,4 +1,4 @@
-"""The endpoints as an OpenAPI document: ``GET /openapi.json``.
+"""The OpenAPI document of the endpoints: ``GET /openapi.json``.
 
 ``python -m penstock.server.openapi`` prints it, for ``docs/server/openapi.json``.
 """
@@ -55,7 +55,7 @@ _TOPIC = {"partitions": {"type": ["integer", "null"]}, "config": {"type": ["obje
 
 
 def _json(properties: dict[str, Any], *required: str, types: tuple[str, ...] = (JSON,)) -> dict[str, Any]:
-    """A body that is a JSON object."""
+    """The description of a body that is a JSON object."""
     schema = {"type": "object", "required": list(required), "properties": properties}
     return {"required": True, "content": {type_: {"schema": schema} for type_ in types}}
 
@@ -76,11 +76,11 @@ def _operation(
     query: dict[str, dict[str, Any]] | None = None,
     good: str = "200",
 ) -> dict[str, Any]:
-    """What one method of a path does.
+    """The description of one method of a path.
 
     Args:
         types: content types of the answer.
-        query: parameters of the address, with their schemas.
+        query: query parameters, with their schemas.
         good: the status of success.
     """
     registry = _REGISTRY in types
@@ -103,7 +103,7 @@ def _operation(
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
-    """Method, path and description of all that the server answers."""
+    """Method, path and description of every endpoint."""
     rows = (DELIMITED, JSON, KSQL_JSON, ARROW, EVENTS)
     facts, own, registry = (KSQL_JSON, JSON), (JSON,), (_REGISTRY,)
     flag = {"enum": ["true", "false"]}

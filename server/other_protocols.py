@@ -1,7 +1,7 @@
-"""Connections that speak something else than HTTP/1.1, HTTP/2 and WebSockets: hypercorn's.
+"""Connections that hypercorn serves: HTTP/2 and WebSocket.
 
-Everything that knows hypercorn is here, so that another ASGI server could take its place; it is imported when the first such
-connection comes.
+Everything that knows hypercorn is in this module, so that another ASGI server could replace it.  The first such connection
+imports it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .http1 import HEADER_BYTES_MAX, KEEP_ALIVE_S
 
 _READ_BYTES: Final = 64 * 1024
 _STREAMS_MAX: Final = 1_000
-"""Requests in one HTTP/2 connection at the same time: a client may open all its push queries in one."""
+"""Concurrent requests in one HTTP/2 connection; a client may open all its push queries in one."""
 
 
 class Settings(hypercorn.config.Config):
@@ -47,10 +47,10 @@ class Settings(hypercorn.config.Config):
 
 
 class _Pieces(hypercorn.protocol.h2.StreamBuffer):
-    """What waits to be sent in one stream of HTTP/2, in the pieces that the application wrote.
+    """What waits to be sent in one HTTP/2 stream, in the pieces that the application wrote.
 
-    hypercorn would join them.  Clients of push queries take a DATA frame for a row, so each row stays in a frame of its own
-    (unless it is larger than a frame, or than what the client lets us send).
+    hypercorn would join the pieces.  Clients of push queries take a DATA frame for a row, so each row stays in its own frame
+    (unless it is larger than a frame, or than the client's window).
     """
 
     def __init__(self, event_class: Any) -> None:
@@ -96,9 +96,9 @@ hypercorn.protocol.h2.StreamBuffer = _Pieces  # type: ignore[misc]
 
 
 class _Frames(hypercorn.protocol.h2.H2Protocol):
-    """HTTP/2 whose last DATA frame of an answer ends its stream, where that is known when it is sent.
+    """HTTP/2 in which an answer's last DATA frame ends the stream, if it is known to be the last when it is sent.
 
-    hypercorn ends each stream by an empty frame of its own, which clients that take a DATA frame for a row cannot read.
+    hypercorn ends each stream by an empty frame, which clients that take a DATA frame for a row cannot read.
     """
 
     async def _send_data(self, stream_id: int) -> None:
@@ -127,7 +127,7 @@ hypercorn.protocol.H2Protocol = _Frames  # type: ignore[attr-defined]
 
 
 class _Connection(TCPServer):
-    """A connection that ends when its client closes it; hypercorn would wait until it has been idle for long."""
+    """A connection that ends when its client closes it.  hypercorn would wait for its idle timeout."""
 
     async def _read_data(self) -> None:
         try:
@@ -142,7 +142,7 @@ class _Connection(TCPServer):
 
 
 class Others:
-    """The connections that speak something else than HTTP/1.1: hypercorn's."""
+    """The connections that hypercorn serves."""
 
     def __init__(self, app: Any, config: ServerConfig) -> None:
         self._app = ASGIWrapper(app)
@@ -152,7 +152,7 @@ class Others:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def take(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Go on with a connection from which this has come."""
+        """Take over a connection, with the bytes that have come from it."""
         reader = asyncio.StreamReader(limit=_READ_BYTES, loop=self._loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
         transport.set_protocol(protocol)

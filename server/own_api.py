@@ -1,4 +1,4 @@
-"""The endpoints of Penstock's own client: ``/v1/execute``, ``/v1/catalog``, ``/v1/queries/{id}``, ``/v1/wait``."""
+"""The endpoints for Penstock's own client: ``/v1/execute``, ``/v1/catalog``, ``/v1/queries/{id}``, ``/v1/wait``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class OwnApi:
         self._service = service
 
     def execute(self, request: SqlRequest, account: Account) -> tuple[int, Any]:
-        """Run statements that give no rows; status and answer: a result for each, or the error with its parts."""
+        """Run statements that return no rows.  Returns status and answer: a result for each statement, or the error with its
+        parts.
+        """
         service = self._service
         session = RequestSession(service.database, request.properties, request.variables, account.name, request.headers)
         done: list[dict[str, Any]] = []
@@ -52,7 +54,7 @@ class OwnApi:
         return 200, done
 
     def _visible(self, result: Message | Listing | Description, account: Account) -> Message | Listing | Description:
-        """A list without what an account that is limited to prefixes may not see."""
+        """A list without the entries that an account with prefixes may not see."""
         if account.role != "none" or isinstance(result, Message):
             return result
         catalog = self._service.database.catalog
@@ -78,7 +80,7 @@ class OwnApi:
         return account.may("read", topic, *names)
 
     def catalog(self, account: Account) -> dict[str, Any]:
-        """Sources, queries, types, topics and functions: what an account may see of them."""
+        """Sources, queries, types, topics and functions, as far as an account may see them."""
         database = self._service.database
         catalog = database.catalog
         sources = {s.name: s for s in catalog.sources.values() if account.may("read", s.name, s.topic)}
@@ -114,7 +116,7 @@ class OwnApi:
         }
 
     def wait(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Wait until tables have taken in a write, or (without a token) until all queries have taken in all there is."""
+        """Wait until tables have processed a write; without a token, until all queries have processed all records."""
         timeout = body.get("timeout_s", self._service.config.request_timeout_s)
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
             raise ApiError(BAD_REQUEST, "timeout_s is a number of seconds")

@@ -1,4 +1,4 @@
-"""Rows of tables for the other processes of a service, which share the partitions of its queries (a log in Kafka)."""
+"""Table rows for the other processes of a service, which share the partitions of its queries (a log in Kafka)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .service import Service
 
 
 class PartitionsApi:
-    """``POST /v1/partitions/{query}?partitions=0,3``: the rows that a query's table has there, all, or those of keys that
-    the body names (an Arrow stream), in the form of an Arrow stream.
+    """``POST /v1/partitions/{query}?partitions=0,3``: the rows of a query's table in these partitions, as an Arrow stream.
 
-    Whoever asks shows that it is of the same service by what only its processes know (`Log.service_key`).
+    The body may name keys (also an Arrow stream); then only their rows are returned.  The caller shows that it belongs to
+    the same service by a key that only its processes know (`Log.service_key`).
     """
 
     def __init__(self, service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Errors of the API: a code, a message, and who caused it.  The HTTP status is the code without its last two digits."""
+"""Errors of the API, with a code and a message.  The HTTP status is the code without its last two digits."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _LOG = logging.getLogger("penstock.server")
 
 
 class ApiError(Exception):
-    """What a request is answered with instead of what it asked for.
+    """A request failed; this is its answer.
 
     Args:
         code: five digits, see this module's constants.
-        statement: the statement that is wrong, for the errors of one.
+        statement: the statement that is wrong, for errors of a statement.
         entities: answers to the statements before it.
         headers: of the answer, besides the usual ones.
     """
@@ -78,7 +78,7 @@ class ApiError(Exception):
 
 
 def api_error(error: BaseException, statement: str | None = None) -> ApiError:
-    """The answer to what went wrong.  What is no one's fault but ours is logged here, with its trace."""
+    """The answer for an exception.  An error that is a bug is logged here, with its trace."""
     if isinstance(error, ApiError):
         return error
     message = str(error)

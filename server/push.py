@@ -1,9 +1,9 @@
-"""Push queries between the engine's threads and the clients on the event loop.
+"""Carries rows of push queries from the engine's threads to clients on the event loop.
 
-A `PushReader` takes the rows of its subscription when that says that there are some: no thread and no task waits for it.
-It has a bounded queue, and one that is slow leaves the rows where they are: its query waits, alone (`runtime.push_queries`).
-Many readers have something to take at the same moment, since they share a running query: they take it in one turn of the
-loop (`_Deliveries`), and a batch is put into each format once for all of them.
+The subscription notifies a `PushReader` when it has rows, and the reader then takes them; no thread and no task waits for
+it.  Its queue is bounded.  A slow reader leaves rows in the subscription, and then only its own query waits
+(`runtime.push_queries`).  Readers that share a running query have rows at the same moment: they take them in one turn of the
+loop (`_Deliveries`), and a batch is converted to each format once for all.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .rowtexts import RowFormat
 _ROWS_MAX: Final = 10_000
 """Rows that wait for one reader."""
 _READERS_PER_TURN: Final = 200
-"""Then the loop's other tasks have a turn."""
+"""Readers served before the loop's other tasks get a turn."""
 _BATCHES_KEPT: Final = 16
-"""Whose texts are at hand for readers that come to them later."""
+"""Batches whose texts are kept, for readers that come to them later."""
 
 
 class Rows:
-    """Some rows of a feed, and their texts in the formats that were asked for."""
+    """Some rows of a feed, and their texts in the requested formats."""
 
     __slots__ = ("_texts", "batch", "schema")
 
@@ -47,7 +47,7 @@ class Rows:
         return len(self.batch)
 
     def texts(self, format_: RowFormat) -> list[bytes]:
-        """The rows as a format writes them, made once for all readers of a format that keeps no state."""
+        """The rows in a format.  Made once for all readers, if the format keeps no state."""
         key = type(format_).__name__
         if key == "ArrowStream":
             extra = [pa.array(self.batch.tombstones), pa.array(self.batch.timestamps)]
@@ -66,7 +66,7 @@ class Rows:
 
 
 class _Deliveries:
-    """What subscriptions have for their readers on one event loop."""
+    """Delivers rows of subscriptions to their readers on one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -74,10 +74,10 @@ class _Deliveries:
         self._waiting: dict[PushReader, None] = {}
         self._scheduled = False
         self._made: OrderedDict[int, Rows] = OrderedDict()
-        """By the identity of their batch, which they keep alive."""
+        """By the identity of the batch; each value keeps its batch alive."""
 
     def notify(self, reader: PushReader) -> None:
-        """There is something for a reader.  Called on any thread."""
+        """Note that a reader has something to take.  Any thread may call it."""
         with self._lock:
             self._waiting[reader] = None
             if self._scheduled:
@@ -98,7 +98,7 @@ class _Deliveries:
             reader.take(self)
 
     def rows(self, batch: PushBatch, schema: Schema) -> Rows:
-        """A batch's rows, the same for all readers that it was handed to."""
+        """The rows of a batch, the same object for all its readers."""
         found = self._made.get(id(batch))
         if found is None:
             found = self._made[id(batch)] = Rows(batch, schema)
@@ -111,7 +111,7 @@ _LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Deliveries] = WeakKeyDicti
 
 
 def _deliveries() -> _Deliveries:
-    """Of the running loop."""
+    """The deliveries of the running loop."""
     loop = asyncio.get_running_loop()
     found = _LOOPS.get(loop)
     if found is None:
@@ -120,11 +120,11 @@ def _deliveries() -> _Deliveries:
 
 
 class PushReader:
-    """One client of a push query; made and used on the event loop.
+    """One client of a push query.  Create and use it on the event loop.
 
     Attributes:
-        query_id: what ``/close-query`` ends.
-        account: who reads.
+        query_id: the id for ``/close-query``.
+        account: of the client.
     """
 
     def __init__(self, subscription: Subscription, schema: Schema, query_id: str, account: str) -> None:
@@ -144,7 +144,7 @@ class PushReader:
         self._deliveries.notify(self)
 
     async def next(self) -> Rows | None:
-        """The next rows; None at the end, whose reason is `final_message`.
+        """Wait for the next rows; None at the end, with the reason in `final_message`.
 
         Raises:
             ApiError: the query failed.
@@ -164,7 +164,7 @@ class PushReader:
         return rows
 
     def take(self, deliveries: _Deliveries) -> None:
-        """Take what the subscription has, as far as there is room."""
+        """Take rows from the subscription as far as there is room."""
         try:
             while not self._ended and self._rows < _ROWS_MAX:
                 batch = self._subscription.poll_batch(0.0)
@@ -180,7 +180,7 @@ class PushReader:
             self.end(None, api_error(error))
 
     def end(self, final_message: str | None, error: ApiError | None = None) -> None:
-        """There will be no more rows."""
+        """Note that no more rows will come."""
         if not self._ended:
             self._ended = True
             self.final_message = final_message
@@ -189,12 +189,12 @@ class PushReader:
             self._subscription.close()
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self.end("Query Completed")
 
 
 class PrintReader:
-    """A PRINT among the open queries: what ends them ends it."""
+    """A PRINT in the list of open queries; it ends as they do."""
 
     def __init__(self, printed: PrintResult, account: str) -> None:
         self._printed = printed

@@ -1,4 +1,4 @@
-"""``/query`` and ``/query-stream``: one SELECT or PRINT, its rows in the format that was asked for."""
+"""``/query`` and ``/query-stream``: one SELECT or PRINT, and its rows in the requested format."""
 
 from __future__ import annotations
 
@@ -35,13 +35,15 @@ from .tokens import read_token, write_token
 
 _PULL_TOKEN = "request.ksql.query.pull.consistency.token.vector"
 _FLUSH_ROWS = 1_000
-"""Rows of a pull answer in one write (over HTTP/2, where clients take a DATA frame for a row, only if there are more)."""
+"""Rows of a pull answer in one write.  Over HTTP/2, where clients take a DATA frame for a row, only a larger answer is
+written so.
+"""
 _NUMBERS = itertools.count(1)
 
 
 @dataclass(slots=True)
 class Opened:
-    """A query that was started: exactly one of the three is set; closing its session ends it."""
+    """A started query: exactly one of the three is set.  Closing its session ends it."""
 
     session: RequestSession
     table: Table | None = None
@@ -55,20 +57,20 @@ class Queries:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._plain = service.database.session()
-        """For lookups by requests that set nothing."""
+        """A session for lookups of requests that set nothing."""
 
     async def open(self, request: SqlRequest, account: Account) -> Opened:
-        """Start the one query of a request.
+        """Start the query of a request.
 
         Raises:
-            ApiError: it is wrong, not allowed, or none.
+            ApiError: the query is wrong or not allowed, or the request has none.
         """
         await wait_for_command(self._service, request.after)
         await self._wait_for_token(request)
         return await self._service.workers.run(self._open, request, account)
 
     async def _wait_for_token(self, request: SqlRequest) -> None:
-        """Until every table has taken in the write that the request's token stands for.  Raises: ApiError."""
+        """Wait until every table has processed the write of the request's token.  Raises: ApiError."""
         text = request.request_properties.get(_PULL_TOKEN)
         if not text:
             return
@@ -129,7 +131,7 @@ class Queries:
     # --- answers ---------------------------------------------------------------------------
 
     async def answer(self, request: Request, account: Account, *, stream: bool) -> None:
-        """``stream``: as ``/query-stream`` does, else as ``/query`` does."""
+        """Answer a request; ``stream``: as ``/query-stream`` does, else as ``/query`` does."""
         offered = (DELIMITED, JSON, KSQL_JSON, ARROW, EVENTS) if stream else (KSQL_JSON, JSON, ARROW, EVENTS)
         content_type = request.accepts(offered, DELIMITED if stream else KSQL_JSON)
         asked = sql_request(await request.json(), self._service.config.statement_chars_max)
@@ -153,8 +155,8 @@ class Queries:
             opened.session.close()
 
     def _quick(self, asked: SqlRequest, account: Account) -> Table | None:
-        """The answer to a lookup by key whose like was answered before, found on the loop: it takes microseconds, and a
-        thread would take longer to wake.  None for all other requests.
+        """Answer a lookup by key on the event loop, if a similar one was answered before; None for all other requests.  The
+        lookup takes microseconds, and waking a thread would take longer.
 
         Raises:
             ApiError: the account may not read the table.
@@ -250,7 +252,7 @@ _NO_CACHE = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 async def print_lines(printed: PrintResult) -> AsyncIterator[str]:
-    """The lines of PRINT, as records come."""
+    """Yield the lines of PRINT as records come."""
     shown: dict[str, str] = {}
     async for record in printed:
         for side, format_ in (("Key", record.key_format), ("Value", record.value_format)):
@@ -268,26 +270,26 @@ async def _closing(request: Request, reader: PushReader | PrintReader) -> None:
 
 
 def make_answer_format(content_type: str, *, stream: bool, push: bool) -> RowFormat:
-    """The format of an answer: application/json is one array of the new format, or the old format."""
+    """Choose the format of an answer.  application/json is one array of the new format, or the old format."""
     return JsonArray() if stream and content_type == JSON else make_format(content_type, push=push)
 
 
 def schema_of(table: Table) -> Schema:
-    """A table's columns; their types follow from Arrow's where it has no schema of its own."""
+    """The columns of a table.  Without a schema of its own, their types follow from Arrow's."""
     if table.schema is not None:
         return table.schema
     return Schema(tuple(Column(field.name, from_arrow(field.type)) for field in table.arrow().schema))
 
 
 def write_token_of_nothing() -> str:
-    """A token that every read has reached."""
+    """A token that every read has already reached."""
     from ..runtime.host import Token
 
     return write_token(Token())
 
 
 async def close_query(service: Service, body: dict[str, Any], account: Account) -> None:
-    """``/close-query``.  Raises: ApiError, for a query that is not open, or another one's."""
+    """``/close-query``.  Raises: ApiError, for a query that is not open, or of another account."""
     query_id = body.get("queryId")
     if not isinstance(query_id, str):
         raise ApiError(BAD_REQUEST, "the member queryId is missing")

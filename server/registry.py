@@ -1,7 +1,7 @@
-"""The schema registry over HTTP, as Confluent's clients speak with it.
+"""The schema registry over HTTP, for Confluent's clients.
 
-It stands at the root (``/subjects``, ``/schemas``, ``/config``, ``/compatibility``), as clients expect of a registry's
-address, over the same registry that the statements use.
+Its paths begin at the root (``/subjects``, ``/schemas``, ``/config``, ``/compatibility``), as clients expect.  It serves the
+same registry that statements use.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RegistryApi:
         return self._service.database.schema_registry
 
     async def answer(self, request: Request, account: Account) -> None:
-        """Any request to the registry, by its method and path."""
+        """Answer a request to the registry, by its method and path."""
         path = request.scope.get("raw_path", request.scope["path"].encode()).split(b"?")[0].decode("latin-1")
         parts = [unquote(part) for part in path.strip("/").split("/")]
         method = request.scope["method"]
@@ -67,7 +67,7 @@ class RegistryApi:
             await request.respond_json(found, content_type=CONTENT_TYPE)
 
     def _checked(self, *call: Any) -> Any:
-        """`_call`, with what the registry says of a schema as the protocol says it."""
+        """Call the handler, and convert the registry's errors to those of the protocol."""
         try:
             return self._call(*call)
         except (StatementError, DataError) as error:
@@ -151,7 +151,7 @@ class RegistryApi:
     # --- subjects --------------------------------------------------------------------------
 
     def _names(self, subject: str) -> tuple[str, ...]:
-        """What a subject is known by for prefixes of accounts: itself, its topic, and the sources over that."""
+        """The names of a subject for prefixes of accounts: its own, its topic's, and those of the topic's sources."""
         topic = subject.removesuffix("-value").removesuffix("-key")
         sources = [s.name for s in self._service.database.catalog.sources.values() if s.topic == topic]
         return (subject, topic, *sources)
@@ -262,7 +262,7 @@ def _compatible(problems: list[str], query: dict[str, str]) -> dict[str, Any]:
 
 
 def _schema_of(body: dict[str, Any]) -> SchemaText:
-    """The schema in a request's body.  Raises: RegistryError."""
+    """The schema of a request's body.  Raises: RegistryError."""
     type_, text = body.get("schemaType") or "AVRO", body.get("schema")
     if type_ not in _TYPES:
         raise RegistryError(422, 42201, f"Invalid schema type {type_}")

@@ -1,7 +1,7 @@
-"""A database of another process, reached over HTTP, with the methods of `Database`.
+"""A database of another process, over HTTP, with the methods of `Database`.
 
-Statements are cut here, so that SET, DEFINE and RUN SCRIPT (of a file of this machine) work as in a process of one's own:
-what a session sets goes with each of its requests.  Rows travel as Arrow, in both directions.
+Statements are split here, so that SET, DEFINE and RUN SCRIPT (of a file of this machine) work as for a local database; each
+request carries the settings of its session.  Rows travel as Arrow in both directions.
 """
 
 from __future__ import annotations
@@ -54,24 +54,24 @@ if TYPE_CHECKING:
 
 _TOKEN = "request.ksql.query.pull.consistency.token.vector"
 _CONNECTIONS_MAX = 1_000
-"""Open at once: each push query keeps one."""
+"""Open connections at most; each push query keeps one."""
 
 
 @here_only
 class RemoteDatabase(RemoteLog):
-    """An open connection to a server.  Thread-safe; close it, or use it as a context manager.
+    """A connection to a server.  Thread-safe; close it, or use it as a context manager.
 
     Args:
-        url: ``http://host:8088`` or ``https://..``; it may hold ``user:password@``.
+        url: ``http://host:8088`` or ``https://..``; it may contain ``user:password@``.
         auth: user and password.
         token: a Bearer token, instead of them.
-        verify: of the server's certificate: False trusts any, a path names a file of authorities.
-        settings: what the session's properties begin with.
-        timeout_s: how long a request may take, push queries aside.
+        verify: how to check the server's certificate: False trusts any, a path names a file of authorities.
+        settings: the session's initial properties.
+        timeout_s: the longest time for a request, except push queries.
 
     Raises:
         ClientError: `httpx` is not installed, or the server cannot be reached.
-        StatementError: it does not let us in.
+        StatementError: the server refuses the login.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class RemoteDatabase(RemoteLog):
         self._properties: dict[str, str] = {}
         self._variables: dict[str, str] = {}
         self._known: Catalog | None = None
-        """The catalog as it was last seen; None since a statement has changed it."""
+        """The catalog as last fetched; None after a statement has changed it."""
         self._given = dict(settings or {})
         for name, value in self._given.items():
             self._set(name, value)
         self._owned = True
-        """Whether closing it closes the connections."""
+        """Whether closing this object closes the connections."""
         self._get("/info")
 
     def session(
@@ -126,13 +126,13 @@ class RemoteDatabase(RemoteLog):
         user: str | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> RemoteDatabase:
-        """See `Database.session`: SET and DEFINE of its own, over the same connections.
+        """A session with its own SET and DEFINE over the same connections; see `Database.session`.
 
         Args:
-            user: kept nowhere: the server knows who has logged in.
+            user: ignored: the server knows who has logged in.
 
         Raises:
-            UnsupportedError: ``headers``, which are given to a server with each request.
+            UnsupportedError: ``headers``; a server gets them with each request.
         """
         if headers:
             raise UnsupportedError("a session over HTTP has no headers for records: send traceparent with requests")
@@ -167,7 +167,7 @@ class RemoteDatabase(RemoteLog):
                 yield from self._one(parsed.statement, parsed.text, path, values)
 
     def _one(self, statement: ast.Statement, text: str, path: str | Path | None, values: ScriptValues) -> Iterator[Result]:
-        """A statement's result, or those of the script that it runs: a file of this machine."""
+        """The result of a statement, or the results of the script that it runs, a file of this machine."""
         if parameter_names(statement):
             try:
                 statement = values.into(statement)
@@ -240,7 +240,7 @@ class RemoteDatabase(RemoteLog):
         self._post("/v1/wait", {"token": write_token(token), "names": list(names), "timeout_s": timeout_s or 0})
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
-        """See `Database.wait_idle`; the server waits at most as long as it lets a request take."""
+        """See `Database.wait_idle`.  The server waits at most as long as its time limit for requests."""
         body = {} if timeout_s is None else {"timeout_s": timeout_s}
         return bool(self._post("/v1/wait", body)["idle"])
 
@@ -255,7 +255,7 @@ class RemoteDatabase(RemoteLog):
         """See `Database.subscribe`.
 
         Raises:
-            UnsupportedError: ``resume``: the server cannot know which of the rows on their way were done with.
+            UnsupportedError: ``resume``: the server cannot know which of the sent rows were processed.
         """
         if resume is not None:
             raise UnsupportedError(
@@ -286,7 +286,7 @@ class RemoteDatabase(RemoteLog):
         return PushResult(subscription_of(answer, query_id, names, limit, overflow, reader), schema, query_id)
 
     def _opened(self, path: str, text: str, accept: str | None) -> httpx.Response:
-        """An answer whose body is read as it comes.  Raises: PenstockError."""
+        """Open an answer whose body is read as it comes.  Raises: PenstockError."""
         headers = {} if accept is None else {"accept": accept}
         request = self._http.build_request("POST", path, json=self._request(text), headers=headers, timeout=None)
         try:
@@ -341,7 +341,7 @@ class RemoteDatabase(RemoteLog):
         return read_token(self._send("POST", "/v1/arrow", params=chosen, content=content, headers=headers).json()["token"])
 
     def _source(self, name: str) -> DataSource:
-        """What is known of a source; asked for again where it is not.  Raises: StatementError."""
+        """A source of the known catalog; the catalog is fetched again if it is not there.  Raises: StatementError."""
         with self._guard:
             known = self._known
         if known is not None:
@@ -370,7 +370,7 @@ class RemoteDatabase(RemoteLog):
 
     @property
     def catalog(self) -> Catalog:
-        """Sources, types and queries, as of now; each look is a request."""
+        """The present sources, types and queries; each access is a request."""
         found = catalog_of(self._get("/v1/catalog"))
         with self._guard:
             self._known = found
@@ -378,7 +378,7 @@ class RemoteDatabase(RemoteLog):
 
     @property
     def settings(self) -> Settings:
-        """What this session has set; the rest as the properties' defaults have it."""
+        """The properties that this session has set, over the defaults."""
         return self._settings
 
     @property
@@ -402,11 +402,11 @@ class RemoteDatabase(RemoteLog):
         return list(self._get("/v1/catalog")["functions"])
 
     def graph(self) -> FlowGraph:
-        """See `Database.graph`; of what the account may read."""
+        """See `Database.graph`; only what the account may read."""
         return graph_of(self._get("/v1/graph"))
 
     def describe_state(self) -> str:
-        """One line for a prompt."""
+        """One line about the database, for a prompt."""
         return f"{self.url}: {self._get('/v1/catalog')['state']}"
 
     def flow(self) -> Flow:
@@ -454,7 +454,7 @@ class RemoteDatabase(RemoteLog):
         return self._send("POST", path, json=body).json()
 
     def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
-        """Raises: PenstockError, what the server answered with, or that it cannot be reached."""
+        """Send a request.  Raises: PenstockError: the server's error, or it cannot be reached."""
         try:
             answer = self._http.request(method, path, **how)
         except (self._failures, RuntimeError) as error:
@@ -473,7 +473,7 @@ class RemoteDatabase(RemoteLog):
     # --- life cycle ------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the connections; the server and its queries go on."""
+        """Close the connections; the server and its queries continue."""
         if self._owned:
             self._http.close()
 
@@ -488,10 +488,10 @@ class RemoteDatabase(RemoteLog):
 
 
 class RemotePrint:
-    """What PRINT gives, as lines for a person; see `PrintResult`.
+    """The output of PRINT, as lines for a person; see `PrintResult`.
 
     Attributes:
-        limited, limit_reached: whether there is a LIMIT, and whether it has ended the lines.
+        limited, limit_reached: whether there is a LIMIT, and whether it has been reached.
     """
 
     def __init__(self, answer: httpx.Response, limit: int | None) -> None:
@@ -505,7 +505,7 @@ class RemotePrint:
         return self
 
     def lines(self) -> Iterator[str]:
-        """The lines, as records come."""
+        """Yield the lines as records come."""
         records = 0
         for line in self._answer.iter_lines():
             records += line.startswith("rowtime: ")
@@ -513,12 +513,12 @@ class RemotePrint:
             yield line
 
     def close(self) -> None:
-        """End them."""
+        """Stop the output."""
         self._answer.close()
 
 
 class RemoteQuery:
-    """A persistent query of a server, see `QueryHandle`."""
+    """A persistent query on a server; see `QueryHandle`."""
 
     def __init__(self, database: RemoteDatabase, id: str) -> None:
         self.database = database
@@ -541,7 +541,7 @@ class RemoteQuery:
         return progress_of(self._facts()["progress"])
 
     def explain(self) -> str:
-        """Its plan."""
+        """The query's plan."""
         return str(self._facts()["plan"])
 
     def _facts(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Faults of statements that are typed at a prompt over a server, as the server finds them."""
+"""Finds faults in statements typed at a prompt, by asking the server."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from .wire import error_of
 __all__ = ["STATEMENTS_MAX", "RemoteExaminer"]
 
 STATEMENTS_MAX = 200
-"""Statements of a text beyond which only their syntax is checked: each look sends all of them."""
+"""The largest number of statements in a text that the server checks, since each check sends all of them.  Beyond it only
+their syntax is checked.
+"""
 
 
 class RemoteExaminer:
-    """See `Examiner`: what is wrong with statements, by the server's catalog and the settings of the session here.
+    """Finds faults by the server's catalog and the session's settings; see `Examiner`.
 
     Args:
-        ask: the parts of the errors that statements would give.  It may raise: PenstockError.
+        ask: returns the parts of the errors that statements would raise.  It may raise: PenstockError.
     """
 
     def __init__(self, ask: Callable[[Sequence[str]], Sequence[Mapping[str, Any]]]) -> None:
@@ -27,7 +29,7 @@ class RemoteExaminer:
         self._syntax = SyntaxExaminer()
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
-        """See `Examiner.faults`.  Those of syntax alone, where the server does not answer."""
+        """See `Examiner.faults`.  If the server does not answer, only faults of syntax."""
         if not 0 < len(statements) <= STATEMENTS_MAX:
             return self._syntax.faults(statements, stop)
         try:

@@ -1,4 +1,4 @@
-"""Topics and their records, scripts and producers' numbers of a server: what `RemoteDatabase` has beside SQL."""
+"""Topics, records, scripts and sequence numbers of producers on a server: the part of `RemoteDatabase` besides SQL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Class = TypeVar("_Class")
 
 
 class Wire(Protocol):
-    """What the parts of a remote database ask of it."""
+    """What the parts of a remote database need of it."""
 
     def _get(self, path: str) -> Any: ...
 
@@ -40,7 +40,7 @@ class Wire(Protocol):
 
 
 class RemoteLog:
-    """The log of a server's database, with the methods of `Database`."""
+    """The log of a server's database, with `Database`'s methods."""
 
     # --- records ---------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class RemoteLog:
     def consume(
         self: Wire, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
     ) -> Iterator[RawRecord]:
-        """See `Database.consume`; all that the topic holds now is fetched at once."""
+        """See `Database.consume`; all records that the topic holds now are fetched at once."""
         given = {"offset": offset, "partition": partition, "reset": reset}
         chosen = {name: str(value) for name, value in given.items() if value is not None}
         answer = self._send("GET", f"{_place(topic)}/records", params=chosen, headers={"accept": ARROW})
@@ -130,13 +130,13 @@ class RemoteLog:
     # --- scripts ---------------------------------------------------------------------------
 
     def submit(self: Wire, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
-        """See `Database.submit`; RUN SCRIPT is refused: the server's files are not the client's to read."""
+        """See `Database.submit`.  RUN SCRIPT is refused: clients may not read the server's files."""
         found = self._post("/v1/submit", {**self._request(text), "name": name})
         return Submitted(found["name"], tuple(found["known"]), tuple(result_of(r) for r in found["results"]))
 
 
 class RemoteLookup:
-    """Reads a table of a server by its key, see `KeyLookup`: each row is a request."""
+    """Reads a table on a server by its key; see `KeyLookup`.  Each row is a request."""
 
     def __init__(self, database: Any, name: str) -> None:
         self._database = database
@@ -190,12 +190,12 @@ HERE_ONLY: Mapping[str, str] = {
     "is_behind": "asks the database's own process",
     "now_ms": "asks the clock of the database's own process",
 }
-"""Methods of `Database` that a database of a server has not, and why: what each does."""
+"""Methods of `Database` that a remote database lacks, with what each does, for the error."""
 OBJECTS_HERE_ONLY = ("commit_measures", "functions", "groups", "log", "schema_registry", "statements_executed")
 
 
 def here_only(cls: type[_Class]) -> type[_Class]:
-    """Give a class the methods of `Database` that only a database of the own process has: each says so when it is used."""
+    """Add the methods of `Database` that only a local database has to a class; each raises an error that says so."""
 
     def refused(name: str, why: str) -> Any:
         def method(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -219,7 +219,7 @@ def here_only(cls: type[_Class]) -> type[_Class]:
 
 
 def bound(text: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> str:
-    """A SELECT with its parameters replaced by constants.  Raises: StatementError."""
+    """Replace the parameters of a SELECT by constants.  Raises: StatementError."""
     if parameters is None:
         return text
     try:

@@ -1,5 +1,6 @@
-"""A push query of a server as a `Subscription` here: a thread reads its Arrow stream into the same buffer that a query of
-this process would fill."""
+"""Makes a push query on a server a `Subscription` here: a thread reads its Arrow stream into the buffer that a local query
+would fill.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ from ..runtime.batch import Batch
 from ..runtime.subscriptions import Feed, Subscription
 
 _PAUSE_S = 0.01
-"""How often a slow reader's buffer is looked at: while it is full nothing more is read, so the server waits, too."""
+"""How often a slow reader's buffer is checked, in seconds.  While it is full nothing is read, so the server waits, too."""
 
 
 class _Chunks(io.RawIOBase):
-    """The pieces of an answer as a file."""
+    """The pieces of an answer as a file object."""
 
     def __init__(self, pieces: Any) -> None:
         self._pieces = pieces
@@ -46,11 +47,11 @@ class _Chunks(io.RawIOBase):
 def subscription_of(
     answer: Any, query_id: str, names: tuple[str, ...], limit: int | None, overflow: Literal["block", "drop"], opened: Any
 ) -> Subscription:
-    """The rows of an answer that is being received.
+    """Make a subscription of an answer that is being received.
 
     Args:
-        answer: the open response; it is closed with the subscription.
-        opened: the reader over its Arrow stream, past its schema.
+        answer: the open response; the subscription closes it.
+        opened: the reader of its Arrow stream, past the schema.
     """
     stop = threading.Event()
 
@@ -66,7 +67,7 @@ def subscription_of(
 
 
 def _hang_up(answer: Any) -> None:
-    """End the connection under an answer: the thread that waits for its next piece wakes, and closes the answer."""
+    """End the connection of an answer.  The thread that waits for its next piece wakes, and closes the answer."""
     stream = answer.extensions.get("network_stream")
     connection = None if stream is None else stream.get_extra_info("socket")
     if connection is not None:
@@ -102,7 +103,7 @@ def _read(reader: Any, answer: Any, feed: Feed, stop: threading.Event) -> None:
 
 
 def arrow_reader(pieces: Any) -> Any:
-    """A reader of the Arrow stream in the pieces of an answer; it blocks until its schema is there."""
+    """Make a reader of the Arrow stream in an answer's pieces; blocks until its schema has come."""
     return pa.ipc.open_stream(io.BufferedReader(_Chunks(pieces), 1 << 16))
 
 

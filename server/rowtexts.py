@@ -1,7 +1,6 @@
-"""The formats that rows of queries are answered in: what stands before the first row, each row, what ends the answer.
+"""The formats of answers with rows: the text before the first row, of each row, and at the end.
 
-A push answer is written row by row, so that clients which take each chunk for a row see whole ones; a pull answer in large
-pieces.
+A push answer is written row by row, since some clients take each chunk for a row; a pull answer in large pieces.
 """
 
 from __future__ import annotations
@@ -18,44 +17,44 @@ from .problems import ApiError
 from .values import encode, field_json, rows_of
 
 SCHEMA_KEY = b"penstock.schema"
-"""Metadata of an Arrow schema: the columns as the API's fields, in JSON."""
+"""Metadata key in an Arrow schema: the columns as the API's fields, in JSON."""
 COLUMNS_KEY = b"penstock.columns"
 
 
 class RowFormat(Protocol):
-    """One way to write an answer's rows.
+    """A format for the rows of an answer.
 
     Attributes:
         content_type: of the answer.
-        shows_tombstones: whether deletions are rows; else they are left out.
+        shows_tombstones: whether deletions are shown as rows; else they are left out.
     """
 
     content_type: str
     shows_tombstones: bool
 
     def head(self, query_id: str | None, schema: Schema) -> bytes:
-        """What stands before the first row."""
+        """The text before the first row."""
         ...
 
     def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
-        """Each row, separators included; one piece for all of them where rows are not told apart (Arrow)."""
+        """A text per row, with separators; one text for all rows where the format does not separate them (Arrow)."""
         ...
 
     def note(self, name: str, value: Any) -> bytes:
-        """A message beside the rows (a token); nothing where the format has none."""
+        """A message beside the rows, such as a token; empty if the format has none."""
         ...
 
     def error(self, error: ApiError) -> bytes:
-        """A failure after the head was sent."""
+        """An error after the head was sent."""
         ...
 
     def tail(self, final_message: str | None) -> bytes:
-        """What stands after the last row."""
+        """The text after the last row."""
         ...
 
 
 class Delimited:
-    """A JSON array per line, after a line with the header."""
+    """A line with the header, then a JSON array per line."""
 
     content_type = DELIMITED
     shows_tombstones = False
@@ -77,7 +76,7 @@ class Delimited:
 
 
 class JsonArray:
-    """The same as one JSON array."""
+    """Like `Delimited`, but one JSON array."""
 
     content_type = JSON
     shows_tombstones = False
@@ -99,10 +98,10 @@ class JsonArray:
 
 
 class KsqlRows:
-    """The format of ``/query``: an object per row in one JSON array, a line each.
+    """The format of ``/query``: one JSON array of objects, one per row and line.
 
-    Separators stand before the rows of a pull answer, since nobody knows which is the last; and behind those of a push
-    answer, which ends with a message of its own, so that who reads line by line has each row when it is sent.
+    In a pull answer separators precede rows, since nobody knows which is the last.  In a push answer they follow rows, since
+    it ends with a final message, and a client that reads by line gets each row when it is sent.
     """
 
     shows_tombstones = True
@@ -130,12 +129,12 @@ class KsqlRows:
         return self._before + encode({"errorMessage": error.entity()})
 
     def tail(self, final_message: str | None) -> bytes:
-        """After an error there is no final message, and nothing else may stand before the bracket."""
+        """The end of the array.  After an error there is no final message, and nothing may precede the bracket."""
         return b"]" if final_message is None else self._before + encode({"finalMessage": final_message}) + b"]"
 
 
 class Events:
-    """Server-sent events, for browsers' EventSource: ``header``, then an unnamed event per row, then ``end``."""
+    """Server-sent events, for EventSource in browsers: ``header``, an unnamed event per row, ``end``."""
 
     content_type = EVENTS
     shows_tombstones = True
@@ -162,10 +161,10 @@ class Events:
 
 
 class ArrowStream:
-    """An Arrow IPC stream, a record batch for rows that come together.
+    """An Arrow IPC stream, with a record batch for rows that come together.
 
-    The schema's metadata has the columns as the API's fields.  Push answers have two more columns, ``__tombstone`` and
-    ``__rowtime``, before the others.
+    The schema's metadata has the columns as the API's fields.  Push answers have two more columns at the front,
+    ``__tombstone`` and ``__rowtime``.
     """
 
     content_type = ARROW
@@ -173,7 +172,7 @@ class ArrowStream:
 
     def __init__(self, *, push: bool) -> None:
         self.facts: dict[bytes | str, bytes | str] = {}
-        """Further metadata of the schema, set before the head is made."""
+        """More metadata for the schema; set it before the head is made."""
         self._push = push
         self._schema: Any = None
 
@@ -202,7 +201,7 @@ class ArrowStream:
         return b""
 
     def error(self, error: ApiError) -> bytes:
-        """An Arrow stream cannot say it: it ends before its end mark, which every reader takes for a failure."""
+        """An Arrow stream cannot carry an error.  It ends before its end mark, which readers take for a failure."""
         return b""
 
     def tail(self, final_message: str | None) -> bytes:
@@ -210,7 +209,7 @@ class ArrowStream:
 
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-"""Of Arrow's IPC format: a message without metadata."""
+"""Arrow's IPC end mark: a message without metadata."""
 
 
 def _rows(columns: list[Any], schema: Schema) -> list[tuple[Any, ...]]:
@@ -238,7 +237,7 @@ def _event(name: str, value: Any) -> bytes:
 
 
 def make_format(content_type: str, *, push: bool) -> RowFormat:
-    """The format of a content type that was negotiated."""
+    """Make the format of a negotiated content type."""
     if content_type == DELIMITED:
         return Delimited()
     if content_type == EVENTS:

@@ -1,4 +1,4 @@
-"""What the handlers of one server share: the database, its threads, its bounds, and what is open."""
+"""What all handlers of a server share: the database, its threads, its bounds, and the open queries."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .sessions import Workers
 
 
 class Service:
-    """See the module's text.
+    """The shared parts of a server; see the module's text.
 
     Attributes:
-        address: ``host:port``, as answers name it.
-        open_queries: push queries that are being read, by id.
-        query_texts: what they were asked for.
-        stopping: set when the server ends; push queries end with it.
-        terminated: all was ended by ``/ksql/terminate``.
+        address: the server's name in answers, ``host:port``.
+        open_queries: the push queries being read, by id.
+        query_texts: their SQL.
+        stopping: set when the server stops; push queries end then.
+        terminated: whether ``/ksql/terminate`` has ended everything.
     """
 
     def __init__(self, database: Database, config: ServerConfig, address: str) -> None:
@@ -43,18 +43,18 @@ class Service:
         self.on_stop: list[Callable[[], None]] = []
 
     def opened(self, query_id: str, reader: PushReader | PrintReader, text: str = "") -> None:
-        """A query is being read."""
+        """Note that a push query is being read."""
         self.open_queries[query_id] = reader
         if text:
             self.query_texts[query_id] = text
 
     def ended(self, query_id: str) -> None:
-        """Nobody reads it any more."""
+        """Note that a push query is not read any more."""
         self.open_queries.pop(query_id, None)
         self.query_texts.pop(query_id, None)
 
     def pushed(self, account: Account) -> list[tuple[str, str]]:
-        """The open push queries that an account may see, which are its own, and all for an admin: id and text."""
+        """The open push queries that an account may see, as id and text: its own; for an admin all."""
         texts, readers = dict(self.query_texts), dict(self.open_queries)
         return [
             (query_id, texts[query_id])
@@ -63,7 +63,7 @@ class Service:
         ]
 
     def close(self) -> None:
-        """After the last request."""
+        """Close, after the last request."""
         self.closed = True
         for call in self.on_stop:
             call()

@@ -1,4 +1,4 @@
-"""`serve`: a server in a thread of the program that has the database open."""
+"""`serve`: runs a server on a thread of the program that has the database open."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LOG = logging.getLogger("penstock.server")
 
 
 class Server:
-    """A running server; stop it, or use it as a context manager.
+    """A running server.  Stop it, or use it as a context manager.
 
     Attributes:
-        url: where it is reached.
+        url: its address.
     """
 
     def __init__(self, database: Database, config: ServerConfig) -> None:
@@ -51,7 +51,7 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="penstock-server", daemon=True)
 
     def start(self) -> Server:
-        """Begin to listen; returns when requests are answered.  Raises: PenstockError, if it cannot begin."""
+        """Begin to listen; returns when requests are answered.  Raises: PenstockError, if it cannot listen."""
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
@@ -94,8 +94,10 @@ class Server:
             service.close()
 
     def stop(self) -> None:
-        """Accept no more requests, finish those in hand, end push queries with their final message; at most for
-        `ServerConfig.shutdown_s`.  The database stays open."""
+        """Stop: take no more requests, finish those in progress, and end push queries with their final message.
+
+        This takes at most `ServerConfig.shutdown_s`.  The database stays open.
+        """
         with contextlib.suppress(PenstockError):  # it is asked no more in a moment anyway
             self._database.advertise(None)
         loop, stop = self._loop, self._stop
@@ -107,12 +109,12 @@ class Server:
             self._thread.join(0.1)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until it has stopped; whether it has."""
+        """Wait until it has stopped; returns whether it has."""
         return self._stopped.wait(timeout_s)
 
     @property
     def push_readers(self) -> int:
-        """Open push queries."""
+        """The number of open push queries."""
         return 0 if self._service is None else len(self._service.open_queries)
 
     def __enter__(self) -> Server:
@@ -129,14 +131,14 @@ def serve(database: Database, *, config: ServerConfig | None = None, **options: 
     """Serve a database over HTTP from a thread of this process.
 
     Args:
-        config: how; or its fields by name: ``serve(db, port=0, users=Path("users.toml"))``.
+        config: a config, or its fields by name: ``serve(db, port=0, users=Path("users.toml"))``.
 
     Returns:
         the running server, with its ``url`` and ``stop()``.
 
     Raises:
-        StatementError: the config makes no sense, or is open to everybody by mistake.
-        StorageError: the address is taken.
+        StatementError: the config is not valid, or would open the server to everybody by mistake.
+        StorageError: the address is in use.
     """
     return Server(database, config or ServerConfig(**options)).start()
 

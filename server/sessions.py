@@ -1,7 +1,7 @@
-"""A request's own session: its properties and variables, its statements one by one, and the threads they run on.
+"""The session of a request: its properties and variables, its statements, and the threads on which they run.
 
-The engine's calls block (a commit waits for the disk, a pull query for its rows), so they run on a pool of threads; what
-comes back goes to the event loop.
+Calls of the engine block (a commit waits for the disk, a pull query for its rows), so they run on a pool of threads.  Their
+results return to the event loop.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ R = TypeVar("R")
 _THREADS = 16
 _WAITS_MAX = 64
 _LOOK_S = 0.05
-"""How often ASSERT looks again."""
+"""How often ASSERT is tried again, in seconds."""
 _GRACE_S = 1.0
-"""After its time limit, until an answer no longer waits for a call that does not come to where it can be interrupted."""
+"""How long after its time limit an answer still waits for a call that cannot be interrupted, in seconds."""
 _PREFIX = "ksql.output.topic.name.prefix"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A statement of a request, and its text with the variables replaced."""
+    """A statement of a request, and its text with variables replaced."""
 
     statement: ast.Statement
     text: str
 
 
 class RequestSession:
-    """What one request sets, and no other one sees.
+    """The settings of one request, which no other request sees.
 
     Args:
-        properties: as SET takes them; names may have the prefix ``ksql.streams.``.
+        properties: as for SET; names may have the prefix ``ksql.streams.``.
         variables: for ``${name}``.
         headers: of the records that it writes.
 
     Raises:
-        ApiError: a property does not exist, or has a value that it cannot have.
+        ApiError: a property does not exist, or its value is not allowed.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RequestSession:
         return self._session.variables
 
     def pieces(self, text: str) -> Iterator[Piece]:
-        """The statements of a text.  All of it is parsed before the first one, but for what variables stand in.
+        """Split a text into statements.  All are parsed before the first one runs, except those with variables.
 
         Raises:
             ApiError: a syntax error.
@@ -105,14 +105,16 @@ class RequestSession:
         return self.settings.options.variable_substitution
 
     def execute(self, piece: Piece) -> Result:
-        """Raises: PenstockError."""
+        """Execute a statement.  Raises: PenstockError."""
         if isinstance(piece.statement, ast.AssertTopic | ast.AssertSchema):
             return self._asserted(piece.statement)
         (result,) = self._session.execute(piece.text + ";")
         return result
 
     def _asserted(self, statement: ast.AssertTopic | ast.AssertSchema) -> Result:
-        """ASSERT waits, and statements run one at a time: so it is tried again and again, and others go on in between."""
+        """Run an ASSERT by repeated tries.  It waits, but only one statement runs at a time, so others must get a turn in
+        between.
+        """
         options = self.settings.options
         topic = isinstance(statement, ast.AssertTopic)
         default = options.assert_topic_timeout_ms if topic else options.assert_schema_timeout_ms
@@ -130,15 +132,15 @@ class RequestSession:
             time.sleep(min(_LOOK_S, max(0.0, end_s - time.monotonic())))
 
     def pull(self, piece: Piece, parameters: Any) -> Table:
-        """Answer a SELECT that is answered once.  Raises: PenstockError."""
+        """Run a pull query.  Raises: PenstockError."""
         return self._session.sql(piece.text, parameters=parameters)
 
     def explain(self, text: str) -> None:
-        """Check what EXPLAIN checks.  Raises: PenstockError."""
+        """Check a statement as EXPLAIN does.  Raises: PenstockError."""
         self._session.execute(text + ";")
 
     def examiner(self) -> Examiner:
-        """What finds the faults of statements that are not run."""
+        """Make what finds faults in statements without running them."""
         return self._session.examiner()
 
     def submit(self, text: str, name: str) -> Submitted:
@@ -146,12 +148,12 @@ class RequestSession:
         return self._session.submit(text, name)
 
     def close(self) -> None:
-        """Forget what was set, and end what is still being read."""
+        """Drop the settings, and end what is still being read."""
         self._session.close()
 
 
 def _text(value: Any) -> str:
-    """A variable's value as DEFINE would be given it."""
+    """A variable's value as text, as for DEFINE."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -163,24 +165,24 @@ def _parsed(text: str, whole: str) -> list[Any]:
 
 
 class Workers:
-    """The threads that wait for the engine.
+    """The pool of threads for calls of the engine.
 
     Args:
-        seconds_max: how long the engine may work on one call; it gives up where it can be interrupted.
+        seconds_max: the longest time for one call; the engine stops it where it can be interrupted.
     """
 
     def __init__(self, seconds_max: float, threads: int = _THREADS) -> None:
         self._seconds_max = seconds_max
         self.waiting = 0
-        """Calls that were given and are not done."""
+        """The number of calls that run or wait for a thread."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="penstock-http")
         self._waits = ThreadPoolExecutor(_WAITS_MAX, thread_name_prefix="penstock-http-wait")
 
     async def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """A blocking call on one of the threads.
+        """Run a blocking call on one of the threads.
 
         Raises:
-            ApiError: it took too long.  It may still be at it then, until it comes to where it can be interrupted.
+            ApiError: it took too long.  The call may still run until it can be interrupted.
         """
         loop = asyncio.get_running_loop()
         self.waiting += 1
@@ -206,7 +208,7 @@ class Workers:
             done.exception()  # seen, also where nobody waits for it any more
 
     async def run_long(self, call: Callable[..., T], *arguments: Any) -> T:
-        """A call that waits long for queries: on threads of their own, so that others are not held up."""
+        """Run a call that may wait long for queries, on separate threads, so that it holds up no others."""
         return await asyncio.get_running_loop().run_in_executor(self._waits, functools.partial(call, *arguments))
 
     def close(self) -> None:

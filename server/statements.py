@@ -1,4 +1,4 @@
-"""``POST /ksql``: statements that define, change and list; one entity for each."""
+"""``POST /ksql``: statements that define, change and list; the answer has an entity for each."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _LOOK_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class SqlRequest:
-    """What the endpoints that take SQL are sent.
+    """The request of endpoints that take SQL.
 
     Attributes:
         sql: its text.
         properties: settings of the request.
         variables: of the request.
         request_properties: ``request.ksql...``: consistency tokens.
-        after: the number of the command that must have been executed before.
-        parameters: values for ``?`` (a list) or ``$name`` (an object) of a SELECT.
-        headers: of the records that it writes: its trace.
+        after: the sequence number of a command that must be executed before.
+        parameters: values for ``?`` (a list) or ``$name`` (an object) in a SELECT.
+        headers: for the records that it writes: its trace.
     """
 
     sql: str
@@ -56,13 +56,13 @@ class SqlRequest:
 
 
 def sql_request(body: Mapping[str, Any], chars_max: int, headers: Mapping[str, str] | None = None) -> SqlRequest:
-    """Read a request; both spellings of its members are taken.
+    """Read a request; both spellings of its members are allowed.
 
     Args:
-        headers: of the HTTP request, by name in lower case.
+        headers: of the HTTP request, by lower-case name.
 
     Raises:
-        ApiError: it is none.
+        ApiError: it is not valid.
     """
     sql = body.get("ksql", body.get("sql"))
     if not isinstance(sql, str):
@@ -97,7 +97,7 @@ def sql_request(body: Mapping[str, Any], chars_max: int, headers: Mapping[str, s
 
 
 async def wait_for_command(service: Service, number: int | None) -> None:
-    """Wait until a command has been executed.  Raises: ApiError, when that takes too long."""
+    """Wait until a command has been executed.  Raises: ApiError, if that takes too long."""
     if number is None or number < 0:
         return
     deadline = time.monotonic() + service.config.command_timeout_s
@@ -109,7 +109,7 @@ async def wait_for_command(service: Service, number: int | None) -> None:
 
 @dataclass(slots=True)
 class Answer:
-    """The entities of a request, and where its rows ended."""
+    """The entities of a request, and the token of its writes."""
 
     entities: list[dict[str, Any]]
     token: Any = None
@@ -127,7 +127,7 @@ class Statements:
         """Execute all statements in order.
 
         Raises:
-            ApiError: one is wrong; those before it are executed, and their entities are with the error.
+            ApiError: a statement is wrong.  Those before it are executed, and the error has their entities.
         """
         await wait_for_command(self._service, request.after)
         self._loop = asyncio.get_running_loop()
@@ -205,8 +205,7 @@ class Statements:
         }
 
     def _of_the_server(self, piece: Piece, account: Account) -> dict[str, Any] | None:
-        """What the server answers by itself: TERMINATE of a push query that it has open, and lists of connectors, which
-        are empty."""
+        """Answer what needs no engine: TERMINATE of an open push query, and lists of connectors, which are empty."""
         match piece.statement:
             case ast.ControlQuery(action="TERMINATE", query_id=str(asked)):
                 found = next((id_ for id_, _ in self._service.pushed(account) if id_.upper() == asked.upper()), None)
@@ -225,13 +224,13 @@ class Statements:
 
 
 async def terminate_cluster(service: Service, topics: list[str], account: Account) -> list[dict[str, Any]]:
-    """``POST /ksql/terminate``: end all queries, drop all sources, and delete the topics that match.
+    """``POST /ksql/terminate``: end all queries, drop all sources, and delete the matching topics.
 
     Args:
-        topics: regular expressions of names of topics.
+        topics: regular expressions for names of topics.
 
     Raises:
-        ApiError: the account is no admin, or an expression is none.
+        ApiError: the account is no admin, or an expression is not valid.
     """
     import re
 

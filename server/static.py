@@ -1,6 +1,7 @@
-"""``/console/``: the console's built files, as a browser may use them.
+"""``/console/``: the console's built files for browsers.
 
-The policy lets pages run scripts and read data from this server only, inline code none, and lets no other site frame them.
+Their policy (CSP) lets pages run scripts and read data from this server only, forbids inline code, and lets no other site
+frame them.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ _HEADERS: Final = (
     (b"vary", b"accept-encoding"),
 )
 _FOR_EVER: Final = b"public, max-age=31536000, immutable"
-"""Files in ``assets/`` have a hash of their content in their name."""
+"""Files in ``assets/`` have a hash of their content in their name, so they never change."""
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
-"""What the system's own list of types says may differ."""
+"""Content types, since those of the system's list may differ."""
 
 
 class ConsoleFiles:
-    """The files below a directory, read once each: there are few, and they do not change while the server runs."""
+    """The files below a directory.  Each is read once: there are few, and they do not change while the server runs."""
 
     def __init__(self, directory: Path) -> None:
         self._files = {f"/console/{p.relative_to(directory).as_posix()}": p for p in directory.rglob("*") if p.is_file()}
         self._read: dict[str, tuple[bytes, bytes]] = {}
 
     async def answer(self, request: Request) -> None:
-        """A file; the page itself for the directory."""
+        """Answer with a file; for the directory with its page."""
         path = request.scope["path"]
         if path == "/console":
             await request.respond(b"", None, 308, [(b"location", b"/console/")])

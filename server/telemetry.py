@@ -1,4 +1,4 @@
-"""Traces: W3C's ``traceparent`` of a request."""
+"""Traces of requests, by W3C's ``traceparent``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 HEADER = "traceparent"
-"""The name of the header of requests, and of records."""
+"""The header's name, in requests and in records."""
 _STATE_CHARS_MAX = 512
-"""Of ``tracestate``: W3C asks for at least so many to be passed on."""
+"""The longest ``tracestate`` that is passed on; W3C asks for at least this length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A request's place in a trace; ``text`` is the header as it came."""
+    """A request's trace; ``text`` is the header as it came."""
 
     trace_id: str
     span_id: str

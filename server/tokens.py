@@ -1,4 +1,4 @@
-"""Penstock's tokens as texts: where a write ended, for reads that must see it."""
+"""Consistency tokens as texts.  A token says where a write ended, for reads that must see it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ HEADER = b"penstock-token"
 
 
 def write_token(token: Token) -> str:
-    """A token as a text without blanks."""
+    """Write a token as a text without blanks."""
     ends = [[topic, partition, end] for (topic, partition), end in sorted(token.ends.items())]
     return base64.urlsafe_b64encode(msgspec.json.encode(ends)).decode()
 
 
 def read_token(text: Any) -> Token:
-    """The token of a text.  Raises: ApiError, for one that this server has not made."""
+    """Read a token.  Raises: ApiError, if this server has not made it."""
     try:
         ends = msgspec.json.decode(base64.urlsafe_b64decode(text), type=list[tuple[str, int, int]])
     except (msgspec.DecodeError, binascii.Error, ValueError, TypeError, AttributeError) as error:

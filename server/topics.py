@@ -1,4 +1,4 @@
-"""``GET /v1/topics``, ``/v1/topics/{name}`` and its ``/records``: topics as such, and search in their records."""
+"""``GET /v1/topics``, ``/v1/topics/{name}`` and its ``/records``: topics, and search in their records."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .problems import BAD_REQUEST, NO_SUCH_COMMAND, ApiError, api_error
 from .service import Service
 
 _RECORDS_MAX: Final = 1_000
-"""Records of one answer."""
+"""Records in one answer."""
 _LOOKED_AT_MAX: Final = 20_000
-"""Records that one request looks through for a key, about 0.2 s: whoever searches on asks again with ``next``."""
+"""Records that one request searches for a key, about 0.2 s.  To search on, ask again with ``next``."""
 
 
 class TopicsApi:
@@ -26,7 +26,7 @@ class TopicsApi:
         self._database: Database = service.database
 
     def all(self, account: Account) -> list[dict[str, Any]]:
-        """The topics an account may read: ``name``, ``partitions``, ``records``, ``bytes``, and the ``sources`` on it."""
+        """The topics that an account may read: ``name``, ``partitions``, ``records``, ``bytes``, and their ``sources``."""
         found = []
         for name in self._database.topic_names():
             if not account.may("read", name, *self._sources(name)):
@@ -73,18 +73,19 @@ class TopicsApi:
         }
 
     def records(self, name: str, asked: dict[str, str], account: Account) -> dict[str, Any]:
-        """Records of a topic in the order of their arrival, as PRINT shows them.
+        """Records of a topic in order of arrival, as PRINT shows them.
 
         Args:
             asked: ``from``: ``beginning`` (default), ``end``, ``offset:123`` (in each partition), ``time:1700000000000``
-                (ms), ``last`` (so many before the end of each partition), or a ``next`` of an answer before; ``partition``:
-                only this one; ``key``: only records whose key is shown so; ``limit``: of records, 100 by default.
+                (ms), ``last`` (so many before the end of each partition), or the ``next`` of an earlier answer;
+                ``partition``: only this one; ``key``: only records whose key is shown like this; ``limit``: the number of
+                records, 100 by default.
 
         Returns:
-            ``records``; ``next``, to read on; ``end``: whether that is the end for now.
+            ``records``; ``next``, to read on; ``end``: whether there are no more for now.
 
         Raises:
-            ApiError: there is no such topic, or the request is none.
+            ApiError: the topic does not exist, or the request is not valid.
         """
         self._check(name, account)
         limit = min(_number(asked, "limit", 100), _RECORDS_MAX)
@@ -100,7 +101,7 @@ class TopicsApi:
             raise api_error(error) from error
 
     def _places(self, name: str, chosen: range, start: str, limit: int) -> dict[int, int]:
-        """Where to begin in each partition."""
+        """The offset at which to begin in each partition."""
         log = self._database.log
         word, _, value = start.partition(":")
         if word in ("offset", "time") and not (value.isascii() and value.isdigit() and len(value) < 19):
@@ -124,7 +125,9 @@ class TopicsApi:
         raise ApiError(BAD_REQUEST, "from is beginning, end, last, offset:N, time:MS, or what an answer gave as next")
 
     def _read(self, name: str, places: dict[int, int], key: str | None, limit: int) -> dict[str, Any]:
-        """In the order of arrival over all partitions: what was read but comes after the last one given is read again."""
+        """Read in order of arrival over all partitions.  Records read beyond the last one returned are read
+        again next time.
+        """
         log = self._database.log
         sources = [s for s in self._database.catalog.sources.values() if s.topic == name]
         reader = Reader(self._database.schema_registry, sources)

@@ -1,7 +1,7 @@
-"""Rows and schemas as the HTTP API writes them: one JSON value per SQL value.
+"""Rows and schemas in the HTTP API's JSON: one JSON value per SQL value.
 
-BIGINT and INTEGER are numbers, DECIMAL a plain number with its scale kept, BYTES base64, DATE, TIME and TIMESTAMP texts of
-ISO 8601 without a zone, ARRAY an array, MAP and STRUCT objects.  A DOUBLE that JSON has no number for (NaN, infinities) is a
+BIGINT and INTEGER are numbers, DECIMAL a plain number that keeps its scale, BYTES base64, DATE, TIME and TIMESTAMP texts of
+ISO 8601 without a zone, ARRAY an array, MAP and STRUCT objects.  A DOUBLE without a number in JSON (NaN, infinities) is a
 text.
 """
 
@@ -25,22 +25,22 @@ __all__ = ["encode", "field_json", "row_texts", "rows_of", "schema_json", "sql_t
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 encode = _ENCODER.encode
-"""Any object of the API as JSON bytes."""
+"""Write an object of the API as JSON bytes."""
 
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 _DIRECT = (t.BOOLEAN, t.INTEGER, t.BIGINT, t.STRING)
-"""Types whose Python values are JSON's as they are."""
+"""Types whose Python values are written to JSON unchanged."""
 
 
 def sql_types(table: Any, schema: Schema | None) -> list[t.SqlType]:
-    """The SQL types of a result's columns; those of an answer without a schema follow from Arrow's."""
+    """The SQL types of a result's columns.  Without a schema they follow from Arrow's types."""
     if schema is not None:
         return [column.type for column in schema]
     return [t.from_arrow(field.type) for field in table.schema]
 
 
 def rows_of(columns: Sequence[Any], types: Sequence[t.SqlType]) -> list[tuple[Any, ...]]:
-    """Arrow columns as rows of values that `encode` writes."""
+    """Convert Arrow columns to rows of values that `encode` takes."""
     made: list[list[Any]] = []
     for column, type_ in zip(columns, types, strict=True):
         values = python_values(column)
@@ -55,7 +55,7 @@ def row_texts(columns: Sequence[Any], types: Sequence[t.SqlType]) -> Iterator[by
 
 
 def _maker(type_: t.SqlType) -> Callable[[Any], Any] | None:
-    """What turns a Python value of a type into one of JSON; None if it is one already."""
+    """Make the function that converts Python values of a type to JSON's; None if they need no conversion."""
     if type_ in _DIRECT:
         return None
     match type_:
@@ -132,7 +132,7 @@ def _far_date(days: int) -> str:
 
 
 def _map_key(key: Any) -> str:
-    """An object's keys are texts, whatever a map's keys are."""
+    """Convert a map's key to text, since JSON has no other keys."""
     if isinstance(key, bool):
         return "true" if key else "false"
     if isinstance(key, PythonDecimal):
@@ -150,12 +150,12 @@ def _map_key(key: Any) -> str:
 
 
 def type_text(type_: t.SqlType) -> str:
-    """A type as header rows name it."""
+    """A type as header rows write it."""
     return str(type_)
 
 
 def schema_json(type_: t.SqlType) -> dict[str, Any]:
-    """A type as the entities describe it."""
+    """A type as entities write it."""
     fields: list[dict[str, Any]] | None = None
     member: dict[str, Any] | None = None
     name = str(type_)
@@ -179,7 +179,7 @@ def schema_json(type_: t.SqlType) -> dict[str, Any]:
 
 
 def field_json(column: Column) -> dict[str, Any]:
-    """A column as the entities describe it; its role is there for keys and headers only."""
+    """A column as entities write it; only keys and headers show their role."""
     found: dict[str, Any] = {"name": column.name, "schema": schema_json(column.type)}
     if column.role == "KEY":
         found["type"] = "KEY"
@@ -191,5 +191,5 @@ def field_json(column: Column) -> dict[str, Any]:
 
 
 def record_batches(table: Any) -> list[Any]:
-    """A table's rows as record batches of one schema (one empty batch if there are none)."""
+    """Split a table into record batches of one schema; an empty table gives one empty batch."""
     return table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]

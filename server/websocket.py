@@ -1,4 +1,4 @@
-"""``/ws/query``: a query's rows over a WebSocket, a text frame each."""
+"""``/ws/query``: a query's rows over a WebSocket, one text frame per row."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .values import encode, field_json, row_texts
 
 _DONE, _BAD, _FAILED, _BEHIND = 1000, 1003, 1011, 1013
 _REASON_BYTES_MAX = 123
-"""Of a close frame's reason."""
+"""The longest reason in a close frame, in bytes."""
 
 
 async def answer(service: Service, queries: Queries, scope: Scope, receive: Receive, send: Send, account: Account) -> None:
-    """One socket, from its opening to its end."""
+    """Serve one socket, from its opening to its end."""
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
     started = False

@@ -1,5 +1,6 @@
-"""What Penstock's own client and server say to each other beyond ksqlDB's API: results, errors, the catalog and progress,
-as JSON that loses nothing."""
+"""The JSON between Penstock's own client and server, beyond ksqlDB's API: results, errors, the catalog and progress.  It
+loses nothing.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from .tokens import read_token, write_token
 from .values import field_json, schema_json
 
 CLIENT_HEADER = "penstock-client"
-"""Sent by our client: errors then come with all their parts."""
+"""The request header of Penstock's client; with it, errors come with all their parts."""
 _ERRORS: dict[str, type[PenstockError]] = {
     e.__name__: e
     for e in (StatementError, UnsupportedError, AssertionFailedError, DataError, StorageError, ClientError, InternalError)
@@ -41,7 +42,7 @@ _ERRORS: dict[str, type[PenstockError]] = {
 
 
 def result_json(result: Message | Listing | Description) -> dict[str, Any]:
-    """A result that holds no rows of a query."""
+    """Write a result that has no rows of a query."""
     if isinstance(result, Message):
         details = {name: value for name, value in result.details.items() if isinstance(value, str | int | bool | None)}
         token = result.details.get("token")
@@ -80,7 +81,7 @@ def _plain(value: Any) -> Any:
 
 
 def result_of(data: Mapping[str, Any]) -> Message | Listing | Description:
-    """The result that `result_json` wrote."""
+    """Read a result that `result_json` wrote."""
     if data["result"] == "message":
         details = dict(data["details"])
         if data["token"] is not None:
@@ -100,7 +101,7 @@ def _listing_of(data: Mapping[str, Any]) -> Listing:
 
 
 def error_parts(error: BaseException) -> dict[str, Any]:
-    """All that an error says, for our client to raise it again."""
+    """All parts of an error, from which the client raises it again."""
     known = next((c.__name__ for c in type(error).__mro__ if c.__name__ in _ERRORS), type(error).__name__)
     found: dict[str, Any] = {"kind": known}  # of a class of the engine's own, the one that it is a kind of
     if isinstance(error, StatementError):
@@ -120,7 +121,7 @@ def error_parts(error: BaseException) -> dict[str, Any]:
 
 
 def error_of(entity: Mapping[str, Any]) -> PenstockError:
-    """The error that an answer stands for."""
+    """Make the error that an answer describes."""
     parts = entity.get("parts") or {}
     message = parts.get("message") or str(entity.get("message", entity))
     kind = _ERRORS.get(parts.get("kind", ""))
@@ -142,7 +143,7 @@ def error_of(entity: Mapping[str, Any]) -> PenstockError:
 
 
 def with_parts(problem: ApiError, cause: BaseException | None) -> dict[str, Any]:
-    """An error's entity, with its parts."""
+    """Add an error's parts to its entity."""
     return {**problem.entity(), "parts": None if cause is None else error_parts(cause)}
 
 
@@ -150,7 +151,7 @@ def with_parts(problem: ApiError, cause: BaseException | None) -> dict[str, Any]
 
 
 def catalog_json(catalog: Catalog, sources: Mapping[str, DataSource], queries: Mapping[str, QueryEntry]) -> dict[str, Any]:
-    """The sources and queries that may be seen, and all types."""
+    """Write the visible sources and queries, and all types."""
     return {
         "sources": [_source_json(s) for s in sources.values()],
         "queries": [{**asdict(q), "properties": dict(q.properties)} for q in queries.values()],
@@ -181,7 +182,7 @@ def _format_json(info: FormatInfo) -> list[Any]:
 
 
 def catalog_of(data: Mapping[str, Any]) -> Catalog:
-    """The catalog that `catalog_json` wrote."""
+    """Read a catalog that `catalog_json` wrote."""
     sources = {}
     for item in data["sources"]:
         window = item["window"]
@@ -209,13 +210,13 @@ def _format_of(data: list[Any]) -> FormatInfo:
 
 
 def column_of(field: Mapping[str, Any]) -> Column:
-    """The column of a field of the API."""
+    """Make a column from a field of the API."""
     role: Any = field.get("role") or {"KEY": "KEY", "HEADER": "HEADER"}.get(field.get("type", ""), "VALUE")
     return Column(field["name"], type_of(field["schema"]), role, field.get("headerKey"))
 
 
 def type_of(schema: Mapping[str, Any]) -> t.SqlType:
-    """The type that `schema_json` wrote."""
+    """Read a type that `schema_json` wrote."""
     match schema["type"]:
         case "DECIMAL":
             return t.Decimal(schema["parameters"]["precision"], schema["parameters"]["scale"])
@@ -235,7 +236,7 @@ def type_of(schema: Mapping[str, Any]) -> t.SqlType:
 
 
 def graph_of(data: Mapping[str, Any]) -> FlowGraph:
-    """The graph that `FlowGraph.json` wrote."""
+    """Read a graph that `FlowGraph.json` wrote."""
     nodes = []
     for given in data["nodes"]:
         node = dict(given)
@@ -254,12 +255,12 @@ def graph_of(data: Mapping[str, Any]) -> FlowGraph:
 
 
 def progress_json(progress: Progress) -> dict[str, Any]:
-    """How far a query is."""
+    """Write a query's progress."""
     return asdict(progress)
 
 
 def progress_of(data: Mapping[str, Any]) -> Progress:
-    """The progress that `progress_json` wrote."""
+    """Read progress that `progress_json` wrote."""
     return Progress(**{**data, "account": Account(**data["account"])})
 
 
