@@ -115,6 +115,10 @@ class StatementError(PenstockError):
             parts.append(self.suggestion)
         return "\n".join(parts)
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the fault is in the statement, not in a line of Python."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UnsupportedError(StatementError):
     """The dialect has this, Penstock does not (yet): it is refused, never accepted and ignored."""

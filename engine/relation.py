@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import html
+import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -126,8 +127,7 @@ class Relation:
         Raises:
             ImportError: pandas is not installed.
         """
-        import pandas
-
+        pandas = _library("pandas")
         series = {i: _series(column) for i, column in enumerate(self._table.columns)}
         frame = pandas.DataFrame(series, index=pandas.RangeIndex(len(self)))
         frame.columns = pandas.Index(list(self.columns))
@@ -135,9 +135,7 @@ class Relation:
 
     def pl(self) -> Any:
         """As a polars DataFrame.  Raises: ImportError, if polars is not installed."""
-        import polars
-
-        return polars.from_arrow(self._table)
+        return _library("polars").from_arrow(self._table)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Arrow PyCapsule stream: polars, DuckDB, pandas and others read it without a copy."""
@@ -230,6 +228,14 @@ def html_table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: 
         "<tr>" + "".join(f"<td{side}>{html.escape(cell)}</td>" for cell, side in line) + "</tr>" for line in lines
     )
     return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _library(name: str) -> Any:
+    """Raises: ImportError, which says what to install."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{name} is not installed: pip install {name} (arrow() needs nothing else)") from error
 
 
 def _series(column: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,9 +113,8 @@ def test_files(db: Database, tmp_path: Path) -> None:
 
 def test_html_escapes_what_it_shows() -> None:
     """No value is taken for markup."""
-    import pyarrow as pa
 
-    shown = Table(pa.table({"<b>": ["<script>"]}))._repr_html_()
+    shown = Table(pyarrow.table({"<b>": ["<script>"]}))._repr_html_()
     assert "<script>" not in shown and "&lt;script&gt;" in shown and "&lt;b&gt;" in shown
 
 
@@ -132,3 +132,11 @@ def test_rows_by_their_place() -> None:
             with pytest.raises(IndexError):
                 rows[place]
         assert rows.fetchall() == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_library_that_is_missing_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    table = Table(pyarrow.table({"n": pyarrow.array([1])}))
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=f"pip install {library}"):
+        table.df() if library == "pandas" else table.pl()

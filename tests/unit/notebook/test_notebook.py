@@ -125,3 +125,13 @@ def test_a_cell_takes_the_database_of_the_notebook() -> None:
     assert "S " not in plain(outputs[5]).replace("KSQL", "")
     assert "--db db or %ksql --db other" in str(outputs[7])
     assert "KSQL_PROCESSING_LOG" in plain(outputs[8])
+
+
+def test_a_fault_in_a_statement_shows_no_lines_of_python() -> None:
+    """``db.sql`` in a cell: the place in the text, and not the way there through our code."""
+    outputs = run("import penstock; db = penstock.connect()", "db.sql('SELECT nothing FROM nowhere')", allow_errors=True)
+    (error,) = [output for output in outputs[1] if output.output_type == "error"]
+    assert error.ename == "UnknownSourceError"
+    shown = "\n".join(error.traceback)
+    assert "line 1, column 21" in shown and "^^^^" in shown
+    assert "session.py" not in shown
