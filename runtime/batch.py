@@ -1,13 +1,14 @@
-"""What a Batch is: rows in processing order, in columns.
+"""Batches: rows in processing order, as columns.
 
-A batch stands for the records that record-at-a-time processing would have handled one after the other.  ``positions``
-carries that order: one number per row, taken from the input record that caused the row, non-decreasing within a batch
-and comparable between all batches of one step of a query (so a join knows which side's row came first).  A record that
-caused several rows gave them the same position; their order in the batch is then their order.
+A batch stands for records that record-at-a-time processing would handle one after the other.  ``positions`` holds that
+order: the number of the input record that caused each row.  Positions never decrease within a batch, and can be compared
+between all batches of a step, so a join knows which side's row came first.  Rows that one record caused have the same
+position; their order in the batch is their order.
 
-Batches of a *stream* hold events.  A row whose record had a null value is a tombstone row (all value columns null).
-Batches of a *table* hold changes: ``columns`` is the row after the change, a tombstone row means that it was deleted.
-If ``before`` is set, it holds the value columns before the change and ``before_absent`` says where there was no row.
+A batch of a *stream* holds events.  A row whose record had a null value is a tombstone row (all value columns are null).  A
+batch of a *table* holds changes: ``columns`` is the row after the change, and a tombstone row means that the row was
+deleted.  If ``before`` is set, it holds the value columns before the change, and ``before_absent`` says where no row
+existed.
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``n`` rows.
+    """A batch of ``n`` rows.
 
     Attributes:
         schema: names and Arrow types of ``columns``; the first ``key_count`` are the key.
         columns: arrays of length n.
         timestamps: int64[n], milliseconds since the epoch (ROWTIME).
-        positions: int64[n], non-decreasing; see the module's text.
-        tombstones: bool[n], the record's value is null; None stands for "nowhere".
+        positions: int64[n], never decreasing; see the module's text.
+        tombstones: bool[n], the record's value is null; None: no row is a tombstone.
         before: value columns before the change (tables only, and only where lowering asked for them).
-        before_absent: bool[n], no row existed before; None stands for "nowhere absent".
+        before_absent: bool[n], no row existed before; None: all rows existed.
         window_starts: int64[n] ms, for rows with a windowed key.
         window_ends: int64[n] ms, exclusive for time windows, inclusive for sessions.
         headers: list<struct<KEY: string, VALUE: binary>>[n], or None if no row has any.
-        undo: bool[n], between a GROUP BY over a table and its aggregation only: the row is to be taken back from its
-            group instead of being added.  An undo row directly followed by an add row of the same group at the same
-            position is one change of that group.  None stands for "nowhere".
+        undo: bool[n], only between a GROUP BY over a table and its aggregation: the group undoes the row instead of adding
+            it.  An undo row directly followed by an add row of the same group at the same position is one change of that
+            group.  None: no row is undone.
     """
 
     schema: pa.Schema
@@ -80,17 +81,17 @@ class Batch:
         return np.zeros(len(self), np.bool_) if self.before_absent is None else self.before_absent
 
     def take(self, rows: Int64s) -> Batch:
-        """The rows of the given numbers (each from 0 to n-1, in the order and as often as given)."""
+        """Select rows by number (each from 0 to n-1, in any order, repeats allowed)."""
         return gathered([self], rows)
 
     def filter(self, keep: Bools) -> Batch:
-        """The rows where ``keep`` is true; the batch itself if that is all of them."""
+        """Select the rows where ``keep`` is true; the batch itself if that is all of them."""
         if keep.all():
             return self
         return gathered([self], np.flatnonzero(keep))
 
     def slice(self, start: int, stop: int) -> Batch:
-        """Rows start..stop-1, without copying."""
+        """Rows start..stop-1, without a copy."""
         length = stop - start
 
         def pick(array: Any) -> Any:
@@ -124,7 +125,7 @@ class Batch:
 
 
 def empty_batch(schema: pa.Schema, key_count: int, *, windowed: bool = False, before: bool = False) -> Batch:
-    """A batch of no rows."""
+    """Make a batch without rows."""
     none = np.zeros(0, np.int64)
     columns = tuple(pa.array([], f.type) for f in schema)
     return Batch(
@@ -141,13 +142,13 @@ def empty_batch(schema: pa.Schema, key_count: int, *, windowed: bool = False, be
 
 
 def moment(schema: pa.Schema, key_count: int, time_ms: int) -> Batch:
-    """A batch of one row of nulls at an instant: it stands for the passing of time, and is nobody's row."""
+    """Make a batch of one row of nulls at an instant.  It moves stream time and belongs to nobody."""
     columns = tuple(pa.nulls(1, field.type) for field in schema)
     return Batch(schema, key_count, columns, np.array([time_ms], np.int64), np.zeros(1, np.int64))
 
 
 def concat(batches: Sequence[Batch]) -> Batch:
-    """All rows of batches of one shape, sorted by position (rows of equal position keep their order)."""
+    """Concatenate batches of one shape, sorted by position (rows of equal position keep their order)."""
     if len(batches) == 1:
         return batches[0]
     filled = [b for b in batches if len(b)]
@@ -162,10 +163,12 @@ def concat(batches: Sequence[Batch]) -> Batch:
 
 
 def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] | None = None) -> Batch:
-    """Rows of batches of one shape, by reference (`kernels/gathering.py`: the batch's number in the upper 32 bits).
+    """Gather rows of batches of one shape, by reference (`kernels/gathering.py`: the batch's number is in the upper 32
+    bits).
 
     Args:
-        later: columns that become a `Later`, for who asks for few of their rows; None: those that are one in a batch.
+        later: columns to return as a `Later`, for a caller that needs few of their rows; None: the columns that are one in
+            some batch.
     """
     first = batches[0]
     parts: dict[str, Any] = {}
@@ -191,7 +194,7 @@ def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] | No
 
 
 def whole(batch: Batch, later: Collection[int] = ()) -> Batch:
-    """The batch with no `Later` but for those columns."""
+    """The batch with arrays instead of `Later` columns, except those given."""
     if not any(isinstance(c, Later) and n not in later for n, c in enumerate(batch.columns)):
         return batch
     columns = (c.all() if isinstance(c, Later) and n not in later else c for n, c in enumerate(batch.columns))
@@ -199,7 +202,7 @@ def whole(batch: Batch, later: Collection[int] = ()) -> Batch:
 
 
 def _gathered_columns(batches: Sequence[Sequence[Any]], rows: Int64s, later: Collection[int] | None) -> tuple[Any, ...]:
-    """`gather_columns`, where some are, or become, a `Later`."""
+    """`gather_columns` for columns that are, or become, a `Later`."""
     columns = list(zip(*batches, strict=True))
     late = [any(isinstance(c, Later) for c in column) for column in columns]
     wanted = late if later is None else [n in later for n in range(len(columns))]
@@ -217,10 +220,10 @@ def _gathered_columns(batches: Sequence[Sequence[Any]], rows: Int64s, later: Col
 
 
 def python_values(array: Any) -> list[Any]:
-    """The values of an Arrow array as Python objects; maps are dicts (pairs, if a key of theirs cannot be one of a dict's).
+    """Convert an Arrow array to Python objects.  Maps become dicts, or pairs if a key is not hashable.
 
-    Python's dates and times end with the year 9999 and begin with the year 1; what lies beyond comes as the number that it
-    is: days for DATE, milliseconds for TIMESTAMP.
+    Python's dates and times span the years 1 to 9999.  Values beyond are returned as numbers: days for DATE, milliseconds
+    for TIMESTAMP.
     """
     try:
         values: list[Any] = array.to_pylist(maps_as_pydicts="strict")

@@ -1,10 +1,10 @@
-"""The wall clock.  This is the only module that reads it, so that everything else can be replayed and tested.
+"""The wall clock.  Only this module reads it, so that everything else can be replayed and tested.
 
-Stream time, windows and joins never look here: they go by the timestamps of records.  What does look here are the
-timestamps of records inserted without one, ``UNIX_TIMESTAMP()`` and ``UNIX_DATE()``, and the pacing of background work.
+Stream time, windows and joins do not use it; they go by the timestamps of records.  The wall clock gives the timestamps of
+records inserted without one, ``UNIX_TIMESTAMP()`` and ``UNIX_DATE()``, and paces background work.
 
-The clock in force is a context variable: a database runs its queries inside ``with use_clock(its clock):``, and a
-worker thread (which starts with an empty context) does the same on entry.  Elsewhere it is the system's clock.
+The current clock is a context variable.  A database runs its queries inside ``with use_clock(its clock):``, and so does a
+worker thread, which starts with an empty context.  Elsewhere it is the system's clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Clock(Protocol):
     """A source of the current time."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch.  May go backwards: the system's clock can be set."""
+        """Milliseconds since the epoch.  May go backwards, since the system's clock can be set."""
         ...
 
 
@@ -33,7 +33,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told otherwise; for tests, simulations and exact replays."""
+    """A clock that moves only when told to; for tests, simulations and exact replays."""
 
     def __init__(self, now_ms: int = 0) -> None:
         self._now_ms = now_ms
@@ -60,18 +60,18 @@ _current: ContextVar[Clock] = ContextVar("penstock_clock", default=SYSTEM_CLOCK)
 
 
 def current_clock() -> Clock:
-    """The clock in force here."""
+    """The clock of the present context."""
     return _current.get()
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch, by the clock in force."""
+    """Milliseconds since the epoch, by the current clock."""
     return _current.get().now_ms()
 
 
 @contextmanager
 def use_clock(clock: Clock) -> Iterator[Clock]:
-    """Put a clock in force for the block (in this thread or task, and in what it awaits; not in threads it starts)."""
+    """Use a clock inside the block (in this thread or task, and in what it awaits; not in threads that it starts)."""
     token = _current.set(clock)
     try:
         yield clock

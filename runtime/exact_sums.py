@@ -1,8 +1,7 @@
-"""Exact sums of DOUBLEs: rows may come in any order, in any batches, and be taken back, and the sum is the same to the bit.
+"""Exact sums of DOUBLEs.  Rows may come in any order and any batches, and may be undone; the sum is the same to the bit.
 
-A sum is kept as it is, not rounded: what a reader sees is the exact sum of the rows that count, rounded once, to the
-nearest double (of two, to the even one).  NaN and the infinities are counted, not added, so that taking them back leaves
-the sum of the rest.
+A sum is kept exact.  A reader sees the exact sum of the rows, rounded once to the nearest double (of two, to the even one).
+NaN and the infinities are counted instead of added, so that undoing them leaves the sum of the rest.
 
 **The state** of a group is three columns:
 
@@ -13,13 +12,12 @@ the sum of the rest.
                  finite sum in units of 2**-1074 as a signed integer of any length; all little-endian
 ======== ======= ==========================================================================================
 
-One state stands for each sum and counts: there is one way only to write it.  ``MORE`` is for values that are not finite,
-for sums beyond the range of a double, and for sums whose binary digits span more than two doubles hold (some 106, more
-where there are zeros in between).
+Equal sums and counts have equal states.  ``MORE`` is for values that are not finite, for sums beyond the range of a double,
+and for sums whose binary digits span more than two doubles hold (some 106, or more if there are zeros in between).
 
-**A batch** is added up in limbs: a number is a row of whole numbers, limb k in units of 2**(base + 32 k), in which every
-double is exact and sums need no carry before 2**31 rows.  ``base`` and the number of limbs are those that the batch's
-values and its groups' states need, 3 or 4 for most data, 66 at worst.
+**A batch** is summed in limbs: a number is a row of integers, limb k in units of 2**(base + 32 k).  Every double is exact in
+limbs, and sums need no carry before 2**31 rows.  ``base`` and the number of limbs follow from the batch's values and its
+groups' states: 3 or 4 limbs for most data, 66 at worst.
 """
 
 from __future__ import annotations
@@ -46,14 +44,18 @@ _LIMB_BITS: Final = 32
 _MASK: Final = np.int64((1 << _LIMB_BITS) - 1)
 _FRACTION: Final = np.int64((1 << 52) - 1)
 _WEIGHTED_ROWS_MAX: Final = 1 << 20
-"""Rows that `numpy.bincount`, which adds doubles, adds up exactly: 2**20 numbers below 2**32 stay below 2**53."""
+"""The largest number of rows that `numpy.bincount`, which adds doubles, sums exactly: 2**20 numbers below 2**32 stay below
+2**53.
+"""
 _FEW_ROWS: Final = 64
 _COUNTS: Final = struct.Struct("<qqq")
 _RANGE: Final = 1 << (1024 - EXPONENT_MIN)
 
 
 def fields(prefix: str = "") -> tuple[StateField, StateField, StateField]:
-    """The columns of a sum's state, see the module's text.  (A store of before has ``SUM`` only: the rest is 0 and None.)"""
+    """The columns of a sum's state, see the module's text.  (Older stores have ``SUM`` only; the others are then 0 and
+    None.)
+    """
     float64 = np.dtype(np.float64)
     return (
         StateField(f"{prefix}SUM", float64, pa.float64(), np.float64(0.0)),
@@ -82,7 +84,7 @@ def scan(
 def scan_leading(
     state: State, segments: Segments, values: Floats, undo: Bools | None, every: bool, repeats: int, parts: int
 ) -> tuple[State, list[Floats] | None]:
-    """`scan` that gives, if ``every``, the sum after each row as `leading` does."""
+    """`scan` whose sums after each row (with ``every``) have the form of `leading`."""
     if len(values) <= _FEW_ROWS:
         return _scan_few(state, segments, values, undo, every, repeats, parts)
     groups, count = segments.groups, segments.count
@@ -142,7 +144,7 @@ def scan_leading(
 def _scan_few(
     state: State, segments: Segments, values: Floats, undo: Bools | None, every: bool, repeats: int, parts: int
 ) -> tuple[State, list[Floats] | None]:
-    """`scan_leading` with Python's whole numbers: for few rows that is quicker than so many calls of NumPy."""
+    """`scan_leading` with Python's integers, which for few rows is faster than many NumPy calls."""
     final = [column.copy() for column in state]
     held = {g: held_of(float(final[0][g]), float(final[1][g]), final[2][g]) for g in set(segments.groups.tolist())}
     running = np.zeros((parts, len(segments.groups)), np.float64)
@@ -159,7 +161,7 @@ def _scan_few(
 
 
 def merge(left: State, right: State) -> State:
-    """The states of the sums of both."""
+    """Add two columns of states."""
     count = len(left[0])
     parts: list[Any] = []
     for side in (left, right):
@@ -180,8 +182,11 @@ def merge(left: State, right: State) -> State:
 
 
 def leading(state: State, parts: int) -> list[Floats]:
-    """The sums as ``parts`` doubles each: the nearest one, the nearest one to what that leaves, and so on: 53 bits each at
-    least.  What does not fit them is left out; after one that is not finite, there are zeros."""
+    """The sums as ``parts`` doubles each: the nearest one, the nearest one to the remainder, and so on (at least 53 bits
+    each).
+
+    A remainder beyond that is dropped; after a double that is not finite come zeros.
+    """
     sums, rests = state[0], np.where(np.isfinite(state[1]), state[1], 0.0)
     found = [sums.copy(), rests, *(np.zeros(len(sums)) for _ in range(parts - 2))][:parts]
     for group in [g for g, m in enumerate(state[2].tolist()) if m is not None]:
@@ -191,7 +196,7 @@ def leading(state: State, parts: int) -> list[Floats]:
 
 
 def rounded_totals(columns: Sequence[Floats]) -> Floats:
-    """float64[n]: the exact sum of the finite numbers of each row, rounded to the nearest double."""
+    """float64[n]: the exact sum of the finite numbers in each row, rounded to the nearest double."""
     frame = _Frame.around(columns, ())
     limbs = np.zeros((frame.count, len(columns[0])), np.int64)
     for values in columns:
@@ -204,7 +209,7 @@ def rounded_totals(columns: Sequence[Floats]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A sum in Python: the finite part in units of 2**-1074, and how many values were not finite."""
+    """A sum as Python objects: the finite part in units of 2**-1074, and the counts of values that are not finite."""
 
     units: int
     nan: int = 0
@@ -212,7 +217,7 @@ class _Held:
     minus: int = 0
 
     def plus_value(self, value: float, sign: int) -> _Held:
-        """With a value added (``sign`` 1) or taken back (-1)."""
+        """The sum after adding a value (``sign`` 1) or undoing it (-1)."""
         if isfinite(value):
             return _Held(self.units + sign * units_of(value), self.nan, self.plus, self.minus)
         nan, plus, minus = _as_counts(value)
@@ -236,7 +241,7 @@ class _Held:
         return found
 
     def columns(self) -> tuple[float, float, bytes | None]:
-        """The one way to write it."""
+        """The columns of the state."""
         result = self.result
         if isfinite(result):
             rest = _rounded_units(left := self.units - units_of(result))
@@ -248,13 +253,13 @@ class _Held:
 
 
 def unpacked(more: bytes) -> _Held:
-    """What ``MORE`` says."""
+    """Decode ``MORE``."""
     units = int.from_bytes(more[_COUNTS.size :], "little", signed=True)
     return _Held(units, *_COUNTS.unpack_from(more))
 
 
 def held_of(sum_: float, rest: float, more: bytes | None) -> _Held:
-    """A state's number."""
+    """The sum of a state."""
     if more is not None:
         return unpacked(more)
     if not isfinite(sum_):
@@ -282,7 +287,7 @@ def _as_counts(value: float) -> tuple[int, int, int]:
 
 
 def _special(values: Floats, negative: Bools | None, repeats: int) -> npt.NDArray[np.int64] | None:
-    """int64[3, n]: NaN, +Infinity and -Infinity that each row adds; None if all is finite."""
+    """int64[3, n]: the counts of NaN, +Infinity and -Infinity that each row adds; None if all values are finite."""
     if np.isfinite(values).all():
         return None
     kinds = np.stack([np.isnan(values), values == np.inf, values == -np.inf]).astype(np.int64)
@@ -302,7 +307,7 @@ def _with_special(sums: Floats, counts: npt.NDArray[np.int64]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Which limbs there are: ``count``, the lowest in units of 2**base.  Arrays of limbs are int64[count, n]."""
+    """The limbs in use: ``count`` of them, the lowest in units of 2**base.  Arrays of limbs are int64[count, n]."""
 
     base: int
     count: int
@@ -326,7 +331,7 @@ class _Frame:
         return _Frame(base, max((high - base) // _LIMB_BITS + 2, 3))
 
     def parts(self, values: Floats) -> tuple[Int64s, tuple[Int64s, Int64s, Int64s]]:
-        """The lowest limb that each number touches, and its share of that limb and of the two above, with its sign."""
+        """For each number the lowest limb that it touches, and its signed share of that limb and of the two above."""
         bits = values.view(np.int64)
         exponents = (bits >> 52) & 0x7FF
         normal = exponents > 0
@@ -346,7 +351,7 @@ class _Frame:
         return places, (low, middle, high)
 
     def to_limbs(self, values: Floats) -> npt.NDArray[np.int64]:
-        """Each number in limbs."""
+        """Convert numbers to limbs."""
         places, parts = self.parts(values)
         limbs = np.zeros((self.count, len(values)), np.int64)
         for limb in range(self.count):
@@ -359,7 +364,7 @@ class _Frame:
         return limbs
 
     def placed(self, values: Floats, groups: Int64s, count: int, negative: Bools | None = None) -> npt.NDArray[np.int64]:
-        """The sum of each group in limbs."""
+        """Sum each group in limbs."""
         total = np.zeros(self.count * count, np.int64)
         for start in range(0, len(values), _WEIGHTED_ROWS_MAX):
             rows = slice(start, start + _WEIGHTED_ROWS_MAX)
@@ -374,14 +379,14 @@ class _Frame:
         return total.reshape(self.count, count)
 
     def limbs_of_units(self, units: int) -> npt.NDArray[np.int64]:
-        """A whole number of 2**-1074 in limbs."""
+        """Convert an integer in units of 2**-1074 to limbs."""
         shift = self.base - EXPONENT_MIN
         rest = abs(units) >> shift if shift >= 0 else abs(units) << -shift
         limbs = [rest >> (_LIMB_BITS * k) & int(_MASK) for k in range(self.count)]
         return np.array([-limb for limb in limbs] if units < 0 else limbs, np.int64)
 
     def rounded(self, limbs: npt.NDArray[np.int64]) -> Floats:
-        """Each number as the nearest double."""
+        """Round each number to the nearest double."""
         limbs = _carried(limbs)
         negative = limbs[-1] < 0
         if negative.any():
@@ -411,7 +416,7 @@ class _Frame:
         return np.where(negative, -numbers, numbers)
 
     def leading(self, limbs: npt.NDArray[np.int64], parts: int) -> list[Floats]:
-        """Each number as `leading`, the function, has it."""
+        """Each number in the form of the function `leading`."""
         found = [self.rounded(limbs)]
         if parts == 1:
             return found
@@ -424,7 +429,7 @@ class _Frame:
         return found
 
     def state(self, limbs: npt.NDArray[np.int64], counts: npt.NDArray[np.int64] | None) -> State:
-        """The one way to write each number."""
+        """The state of each number."""
         size = limbs.shape[1]
         sums = self.rounded(limbs)
         finite = np.isfinite(sums)
@@ -453,7 +458,7 @@ class _Frame:
 
 
 def _carried(limbs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The same numbers with all limbs but the highest from 0 to 2**32 - 1."""
+    """Carry: the same numbers with all limbs but the highest from 0 to 2**32 - 1."""
     limbs = limbs.copy()
     for k in range(len(limbs) - 1):
         carry = limbs[k] >> _LIMB_BITS

@@ -1,6 +1,6 @@
 """Everything that runs in one engine: queries, subscriptions, the scheduler and the views.
 
-This is what engine calls once a statement is lowered; it sees dataflows, never SQL.
+The engine calls this after lowering a statement.  It gets dataflows, never SQL.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ from .wakes import LogWakes
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Where a write ended: a read ``after`` it waits until every query it reads from has taken that in."""
+    """Marks where a write ended.  A read with it in ``after`` waits until every query that it reads from has processed the
+    write.
+    """
 
     ends: Mapping[TopicPartition, int] = field(default_factory=dict)
 
@@ -47,7 +49,7 @@ class Token:
 
     @staticmethod
     def checked(given: object) -> Token:
-        """Raises: StatementError, for anything but a token."""
+        """Check that a value is a token.  Raises: StatementError."""
         if not isinstance(given, Token):
             raise StatementError(
                 f"what to wait for is the token that insert() gave, not {type(given).__name__}",
@@ -63,10 +65,10 @@ class Token:
 
 
 _Pause = tuple[int, float]
-"""What one who waits does before looking again: wait for a commit after this epoch, at most for so many seconds."""
+"""What to do before looking again: wait for a commit after this epoch, at most for so many seconds."""
 
 _COMMITS_MAX = 32
-"""Queries whose commits can wait for the same sync."""
+"""The number of queries whose commits can wait for the same sync."""
 
 
 class QueryHost:
@@ -76,7 +78,7 @@ class QueryHost:
         log: the log.
         checkpoints: where state is checkpointed; None for an engine in memory.
         threads: worker threads that step queries; 0 leaves all stepping to `drain`.
-        rows_max: rows a query takes in one step at most.
+        rows_max: the largest number of rows in one step of a query.
         durable: state is kept in changelogs; by default where there are checkpoints.
     """
 
@@ -112,20 +114,20 @@ class QueryHost:
         self.pushes = PushQueries(self.services, self._scheduler)
         self._readers: dict[str, PointReader] = {}
         self.wakes = LogWakes(log)
-        """For who waits for commits on an event loop."""
+        """For coroutines that wait for commits."""
 
     # --- persistent queries ----------------------------------------------------------------
 
     def start(
         self, query_id: str, dataflow: Dataflow, order: int, *, paused: bool = False, opening: bool = False
     ) -> QueryRun:
-        """Start a persistent query, or resume it from what it committed.
+        """Start a persistent query, or resume it from its last commit.
 
         Args:
-            opening: if its state cannot be read, it is in state ERROR, and the others run.
+            opening: a query whose state cannot be read gets the state ERROR, and the others run.
 
         Raises:
-            StorageError: else, its state cannot be read.
+            StorageError: the state cannot be read, and ``opening`` is false.
         """
         run = QueryRun(query_id, dataflow, self.services, opening=opening)
         if paused:
@@ -136,7 +138,7 @@ class QueryHost:
 
     @contextmanager
     def recovering(self, report: Callable[[RecoveryProgress], None] | None) -> Iterator[None]:
-        """Queries that are started inside of this report how far their state is back."""
+        """Inside this context, queries that are started report how much of their state is restored."""
         if report is None:
             yield
             return
@@ -151,7 +153,7 @@ class QueryHost:
             self.services.recovered = before
 
     def replace(self, query_id: str, dataflow: Dataflow, order: int) -> QueryRun:
-        """Swap a query's dataflow; it goes on with its positions and state (CREATE OR REPLACE)."""
+        """Replace a query's dataflow; it keeps its positions and state (CREATE OR REPLACE)."""
         old = self._runs[query_id]
         if self.log.capabilities.shared:
             return self._replace_shared(old, dataflow, order)
@@ -167,7 +169,7 @@ class QueryHost:
         return run
 
     def _replace_shared(self, old: QueryRun, dataflow: Dataflow, order: int) -> QueryRun:
-        """The same, where partitions are shared: the new one takes up what is committed, as any other process would."""
+        """`replace` for shared partitions: the new query reads what is committed, as any other process would."""
         paused = old.state == "PAUSED"
         old.stop()
         run = self.start(old.query_id, dataflow, order, paused=paused)
@@ -175,17 +177,17 @@ class QueryHost:
         return run
 
     def terminate(self, query_id: str) -> None:
-        """Stop a persistent query and forget its state and positions."""
+        """Stop a persistent query and delete its state and positions."""
         run = self._runs.pop(query_id)
         self._readers.pop(query_id, None)
         self._scheduler.remove(query_id)
         run.terminate()
 
     def forget_others(self) -> None:
-        """Delete changelogs, copies of inner rows, positions and checkpoints of queries that are gone.
+        """Delete changelogs, copies of inner rows, positions and checkpoints of queries that do not exist.
 
-        A crash between a statement that ends (or replaces) a query and the end of its work leaves them behind.  Called
-        when all queries that there are have been started.
+        A crash between a statement that ends (or replaces) a query and the end of its work leaves them behind.  Call it
+        after all queries have been started.
         """
         if self.log.capabilities.shared:  # other processes may know of newer statements
             return
@@ -206,7 +208,7 @@ class QueryHost:
                 self.services.checkpoints.delete(query_id)
 
     def run(self, query_id: str) -> QueryRun:
-        """Raises: KeyError."""
+        """The run of a query.  Raises: KeyError."""
         return self._runs[query_id]
 
     @property
@@ -218,7 +220,7 @@ class QueryHost:
         self._scheduler.wake(query_id)
 
     def advance(self, time_ms: int) -> None:
-        """Have stream time reach an instant in the windows of all queries, in order of creation, see `QueryRun.advance`.
+        """Advance stream time to an instant in the windows of all queries, in order of creation; see `QueryRun.advance`.
 
         Raises:
             DataError: a query failed.
@@ -229,7 +231,7 @@ class QueryHost:
             self.drain()
 
     def drain(self) -> None:
-        """Process all that can be processed, on this thread, query by query in order of creation.
+        """Process everything on this thread, query by query in order of creation.
 
         Raises:
             DataError: a query failed.
@@ -237,7 +239,7 @@ class QueryHost:
         self._scheduler.drain()
 
     def delete_topic(self, topic: str) -> None:
-        """Delete a topic from the log, and what is kept of it in memory.
+        """Delete a topic from the log, and its cached records.
 
         Raises:
             StorageError: it does not exist.
@@ -247,24 +249,24 @@ class QueryHost:
 
     @property
     def subscriptions(self) -> int:
-        """Push queries that are not closed."""
+        """The number of open push queries."""
         return len(self.pushes)
 
     # --- tables ----------------------------------------------------------------------------
 
     def tables(self, queries: Mapping[str, str]) -> dict[str, TableSnapshot]:
-        """Consistent snapshots of the tables of the given queries: name -> query id."""
+        """Consistent snapshots of the tables of several queries: name -> query id."""
         return snapshots({name: self._runs[query_id] for name, query_id in queries.items()})
 
     def partition_rows(self, query_id: str, partitions: Sequence[int], keys: Sequence[Any] | None) -> pa.Table | None:
-        """Rows of a query's table for another process that shares it, in the shape of its `View`; None if this one has not
-        got these partitions.
+        """Rows of a query's table for another process that shares it, in the shape of its `View`; None if this process does
+        not have these partitions.
 
         Args:
             keys: see `TableSnapshot.lookup`; None: all rows.
 
         Raises:
-            KeyError: there is no such query.
+            KeyError: the query does not exist.
         """
         run = self._runs[query_id]
         parts = run.parts_for_others(partitions)
@@ -274,26 +276,26 @@ class QueryHost:
         return found.table() if keys is None else found.lookup(keys)
 
     def point_reader(self, query_id: str) -> PointReader:
-        """Lookups of single keys in a query's table.  (Raises, when it is used: KeyError, once the query is gone.)"""
+        """Lookups of single keys in a query's table.  (A lookup raises KeyError once the query is gone.)"""
         reader = self._readers.get(query_id)
         if reader is None:
             reader = self._readers[query_id] = PointReader(lambda: self._runs[query_id])
         return reader
 
     def wait_for(self, token: Token, query_ids: Sequence[str], timeout_s: float | None = 30.0) -> None:
-        """Block until the given queries have taken in what ``token`` stands for, through all queries between.
+        """Block until the given queries have processed what ``token`` stands for, including all queries in between.
 
-        Where queries write in a circle (INSERT INTO), what goes round once more is not waited for.
+        Where queries write in a circle (INSERT INTO), a second round is not waited for.
 
         Raises:
-            StatementError: the time is up, or a query on the way is paused or has been terminated.
+            StatementError: the time is up, or a query on the way is paused or terminated.
             DataError: a query on the way has failed.
         """
         for epoch, seconds in self._until_taken_in(token, query_ids, timeout_s):
             self.log.wait(epoch, seconds)
 
     async def taken_in(self, token: Token, query_ids: Sequence[str], timeout_s: float | None = 30.0) -> None:
-        """`wait_for` on an event loop: no thread is blocked while it waits."""
+        """`wait_for` for an event loop: it blocks no thread."""
         for epoch, seconds in self._until_taken_in(token, query_ids, timeout_s):
             await self.wakes.wait(epoch, seconds)
 
@@ -310,7 +312,7 @@ class QueryHost:
     def _wait_for(
         self, token: Token, query_id: str, deadline: float | None, done: set[str], writers: Mapping[str, Sequence[str]]
     ) -> Iterator[_Pause]:
-        """Args: ``done``: queries that are waited for; ``writers``: the queries that write to each topic."""
+        """Args: ``done``: queries already waited for; ``writers``: the queries that write to each topic."""
         if query_id in done:
             return
         done.add(query_id)
@@ -356,11 +358,11 @@ class QueryHost:
             pause_s = min(2 * pause_s, 0.05)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
-        """Block until all running queries have taken in all there is, push queries included; paused and failed ones, and
-        push queries whose reader is slow, are not waited for.
+        """Block until all running queries have processed everything, push queries included.  It does not wait for paused and
+        failed queries, nor for push queries with a slow reader.
 
         Returns:
-            whether it came to that before the time was up.
+            whether that happened before the time was up.
         """
         for epoch, seconds in self._until_idle(timeout_s):
             if seconds <= 0:
@@ -369,7 +371,7 @@ class QueryHost:
         return True
 
     async def idle(self, timeout_s: float | None = None) -> bool:
-        """`wait_idle` on an event loop: no thread is blocked while it waits."""
+        """`wait_idle` for an event loop: it blocks no thread."""
         for epoch, seconds in self._until_idle(timeout_s):
             if seconds <= 0:
                 return False
@@ -394,7 +396,7 @@ class QueryHost:
             self.log.wait(self.log.epoch, 0.5)
 
     def is_behind(self, topics: Sequence[str]) -> bool:
-        """Whether a running query that reads one of the topics is too far behind for more to be written to them."""
+        """Whether a running query on one of the topics is too far behind for more to be written to them."""
         if self._threads == 0:
             return False
         wanted = set(topics)
@@ -402,8 +404,9 @@ class QueryHost:
         return any(r.state == "RUNNING" and r.status.lag > UNREAD_ROWS_MAX for r in readers)
 
     def close(self) -> None:
-        """Stop everything after the steps in hand; nothing committed is lost.  Readers of push queries get what is there,
-        then their end."""
+        """Stop everything after the present steps; nothing committed is lost.  Readers of push queries get the rows at hand,
+        then their end.
+        """
         for run in self._scheduler.runs():
             run.interrupt()
         self._scheduler.stop()

@@ -1,4 +1,4 @@
-"""The sockets that engine plugs compiled SQL into: kernels over columns, and aggregators over groups of rows.
+"""The interfaces for compiled SQL: kernels over columns, and aggregators over groups of rows.
 
 Runtime never sees SQL: a test can plug in a lambda.
 """
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Rows whose evaluation failed (their result is null), and why: parallel, rows ascending and distinct."""
+    """Rows whose evaluation failed (their result is null), and the reasons: parallel, rows ascending and distinct."""
 
     rows: Int64s
     reasons: tuple[str, ...]
@@ -47,7 +47,7 @@ def failures_at(rows: Int64s, reason: str) -> Failures | None:
 
 
 def failures_of(found: dict[int, str]) -> Failures | None:
-    """Failures from reasons by row."""
+    """Failures from a mapping of row -> reason."""
     if not found:
         return None
     rows = sorted(found)
@@ -55,7 +55,7 @@ def failures_of(found: dict[int, str]) -> Failures | None:
 
 
 class Evaluated(NamedTuple):
-    """A kernel's result: an Arrow array as long as its input, and the rows that failed, if any did."""
+    """A kernel's result: an Arrow array as long as its input, and the failed rows, if any."""
 
     values: Any
     failures: Failures | None = None
@@ -70,13 +70,13 @@ A table function is a kernel with a list result: one output row per item, null l
 
 
 class Segments:
-    """The rows of a batch by group, worked out once and shared by all aggregators of an operator.
+    """The rows of a batch by group, computed once and shared by all aggregators of an operator.
 
     Attributes:
-        groups: int64[n], the dense number (0..count-1) of each row's group, rows in processing order.
+        groups: int64[n], the group of each row (0..count-1), rows in processing order.
         count: the number of groups; each has a row.
-        sequence: the number of the first row in the life of the operator: row i of the batch is row ``sequence + i``.
-            States that merge (sessions) can keep it to know which of them saw a row first.
+        sequence: row i of the batch is row ``sequence + i`` in the life of the operator.  States that merge (sessions) can
+            keep it to know which of them saw a row first.
     """
 
     __slots__ = ("_last", "_order", "_starts", "count", "groups", "sequence")
@@ -108,7 +108,7 @@ class Segments:
 
     @property
     def starts(self) -> Int64s:
-        """int64[count]: where each group begins in ``order``."""
+        """int64[count]: the index in ``order`` at which each group begins."""
         if self._starts is None:
             counts = np.bincount(self.groups, minlength=self.count)
             self._starts = np.cumsum(counts) - counts
@@ -116,25 +116,25 @@ class Segments:
 
 
 State = Sequence[Any]
-"""One NumPy array per `StateField`, or Arrow array (`StateField.columnar`), parallel."""
+"""The states of groups: one NumPy array per `StateField`, or Arrow array (`StateField.columnar`), parallel."""
 
 
 class Aggregator(Protocol):
-    """An aggregate function over many groups at once.  It keeps no state of its own: state goes in and comes out."""
+    """An aggregate function over many groups at once.  It holds no state itself: each call gets it and returns it."""
 
     @property
     def fields(self) -> tuple[StateField, ...]:
-        """What a group's state consists of."""
+        """The fields of a group's state."""
         ...
 
     @property
     def result_type(self) -> Any:
-        """Arrow type of the result."""
+        """The Arrow type of the result."""
         ...
 
     @property
     def can_undo(self) -> bool:
-        """Whether ``scan`` accepts undone rows (aggregates over tables need it)."""
+        """Whether ``scan`` accepts undo rows (aggregates over tables need it)."""
         ...
 
     @property
@@ -144,13 +144,16 @@ class Aggregator(Protocol):
 
     @property
     def orderless(self) -> bool:
-        """Whether ``merge`` of the states of two sets of rows is the state of all of them, in whatever order they came."""
+        """Whether ``merge`` of the states of two sets of rows is the state of their union, in whatever order the
+        rows came.
+        """
         ...
 
     @property
     def picks_from(self) -> int | None:
-        """From which argument on ``scan`` takes a `Later`, too, of which it asks for few rows if ``every`` is false; None if
-        it does not."""
+        """The first argument from which on ``scan`` also accepts a `Later`, of which it reads few rows if ``every`` is
+        false; None if it does not.
+        """
         ...
 
     @property
@@ -161,18 +164,18 @@ class Aggregator(Protocol):
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
-        """Take in a batch's rows, in processing order within each group.
+        """Add a batch's rows to the states, in processing order within each group.
 
         Args:
-            state: arrays of length ``segments.count``, each group's state before the batch; not to be changed in place.
+            state: arrays of length ``segments.count``, each group's state before the batch; must not be changed in place.
             arguments: Arrow arrays of length n, the evaluated arguments (none for COUNT(*)).
-            undo: bool[n], rows to take back instead of to add; None if there are none.
+            undo: bool[n], rows to undo instead of to add; None if there are none.
             every: whether the state after every single row is wanted.
 
         Returns:
             each group's state after the batch (arrays of length ``segments.count``) and, if ``every``, the state of the
-            row's group right after each row (arrays of length n, rows in processing order), else None.  Those are for
-            ``result`` only, never stored: parts of a state that do not show in the result may be left out of date.
+            row's group right after each row (arrays of length n, rows in processing order), else None.  The latter are for
+            ``result`` only and never stored: parts of a state that do not show in the result may be stale.
 
         Raises:
             DataError: the aggregate cannot go on.
@@ -180,19 +183,19 @@ class Aggregator(Protocol):
         ...
 
     def merge(self, left: State, right: State) -> State:
-        """The states of merged sessions, elementwise; ``left`` holds the earlier sessions."""
+        """Merge the states of sessions, elementwise; ``left`` holds the earlier sessions."""
         ...
 
     def result(self, state: State) -> Any:
-        """The Arrow array of results for states (of any length)."""
+        """The results of states (of any length), as an Arrow array."""
         ...
 
 
 class LambdaKernel(Protocol):
     """A compiled SQL lambda, evaluated over many elements at once.
 
-    ``rows`` is int64[m]: the outer row that each element belongs to (captured columns are looked up by it).
-    ``parameters`` are Arrow arrays of length m.
+    ``rows`` is int64[m]: the outer row of each element, for columns that the lambda captures.  ``parameters`` are Arrow
+    arrays of length m.
     """
 
     def __call__(self, parameters: Sequence[Any], rows: Int64s) -> Evaluated: ...
@@ -203,5 +206,5 @@ def all_true(n: int) -> Bools:
 
 
 def as_mask(evaluated: Evaluated) -> Bools:
-    """A predicate's result as bool[n]: null and failed rows are false."""
+    """Convert a predicate's result to bool[n]: null and failed rows are false."""
     return booleans(evaluated.values)

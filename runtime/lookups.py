@@ -1,8 +1,8 @@
-"""Lookups of single keys in the table of a running query: key -> slot -> row, in what its last commit published.
+"""Lookups of single keys in the table of a running query, as its last commit published it: key -> slot -> row.
 
-Where keys lie is remembered: a key keeps its slot as long as it is in the table.  So are rows, as Python values: they are
-made of a few neighbours at once, and good as long as the fields of their slot are as they were.  Both are checked at every
-lookup, by a few comparisons.
+The slots of keys are cached: a key keeps its slot as long as it is in the table.  Rows are cached as Python values: a few
+neighbours are converted at once, and stay valid as long as the fields of their slot do not change.  Each lookup checks both
+by a few comparisons.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from .query.lifecycle import QueryRun
 from .views import TableSnapshot, whole
 
 _KEYS_MAX = 1 << 18
-"""Keys whose places are remembered."""
+"""The number of keys whose slots are cached."""
 
 _ROWS_MAX = 1 << 17
-"""Rows that are remembered."""
+"""The number of cached rows."""
 
 _NEIGHBOURS = 64
-"""Rows that are made together: one costs as much as a few dozen."""
+"""Rows that are converted together: one costs as much as a few dozen."""
 
 _Place = tuple[int, int]
 """Partition and slot."""
@@ -41,7 +41,7 @@ class PointReader:
     """Reads rows of one table by their whole keys.  Thread-safe.
 
     Args:
-        run: gives the run of the query that keeps the table.
+        run: returns the run of the query that keeps the table.
     """
 
     def __init__(self, run: Callable[[], QueryRun]) -> None:
@@ -54,13 +54,13 @@ class PointReader:
         self._rows: dict[_Place, tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
 
     def values(self, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """The row's values in the order of `View.schema`, as Python has them; None if the table has no such row.
+        """The row's values in the order of `View.schema`, as Python values; None if the table has no such row.
 
         Args:
-            key: a value per key column of the store: for windowed tables the window's bounds, as the store has them, too.
+            key: a value per key column of the store; for windowed tables also the window's bounds, as the store has them.
 
         Raises:
-            StatementError, StorageError: it may be with another process, which cannot be asked, see `Elsewhere.rows`.
+            StatementError, StorageError: the row may be in another process, which cannot be asked, see `Elsewhere.rows`.
         """
         run: QueryRun = self._run()
         found = self._values(run, key)
@@ -117,7 +117,7 @@ class PointReader:
         return None
 
     def _keep_neighbours(self, view: View, part: StoreSnapshot, place: _Place) -> None:
-        """Make rows of those around a slot."""
+        """Convert and cache the rows around a slot."""
         first = place[1] - place[1] % _NEIGHBOURS
         slots = part.live_slots(first, first + _NEIGHBOURS)
         stored = _stored(part.at(slots))
@@ -133,7 +133,7 @@ class PointReader:
             self._places[key] = place[0], slot
 
     def _by_columns(self, view: View, parts: Sequence[Any], key: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Where the key is of another type than numbers and texts."""
+        """A lookup for keys of other types than numbers and texts."""
         keys = _arrays(_types(parts), key)
         if keys is None:
             return None
@@ -145,7 +145,7 @@ class PointReader:
         return None
 
     def key_length(self) -> int:
-        """Columns of the store's key: those of the table, and for windowed ones the bounds that the store tells them by."""
+        """The number of key columns of the store: those of the table, and for windowed tables the bounds."""
         return len(_types(self._run().snapshot()))
 
     def rows(self, key: tuple[Any, ...]) -> pa.Table:
@@ -159,7 +159,7 @@ class PointReader:
 
 
 def _arrays(types: Sequence[Any], key: tuple[Any, ...]) -> list[Any] | None:
-    """A key as columns of one row; None if there are no such values of the columns' types, so that no row has it."""
+    """A key as columns of one row; None if the values do not fit the columns' types, so that no row has this key."""
     try:
         keys = [pa.array([value], type_) for type_, value in zip(types, key, strict=True)]
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -168,7 +168,7 @@ def _arrays(types: Sequence[Any], key: tuple[Any, ...]) -> list[Any] | None:
 
 
 def _rows_beginning_with(table: pa.Table, key: tuple[Any, ...]) -> pa.Table:
-    """Rows of a table in the shape of a `View`: its first columns are those of the key."""
+    """The rows with these first values in a table of the shape of a `View`, whose first columns are the key."""
     keep = np.ones(table.num_rows, np.bool_)
     for column, value in zip(table.columns, key):
         try:
@@ -195,7 +195,7 @@ def _types(parts: Sequence[Snapshot]) -> Sequence[Any]:
 
 
 def _is_same(array: Any, value: Any) -> bool:
-    """Whether Arrow took a value for what it is: not 1.5 for a whole number, nor bytes for a text."""
+    """Whether Arrow converted a value exactly: not 1.5 to an integer, nor bytes to a text."""
     taken = array[0].as_py()
     return pa.types.is_nested(array.type) or bool(taken == value) or (value != value and taken != taken)
 

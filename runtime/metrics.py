@@ -1,7 +1,7 @@
-"""What became of a query's input, and how far it is.
+"""Counts of a query's input, and its progress.
 
-For every query: rows read = used + filtered + late + bad.  Rows that a filter behind a join or an aggregate drops are
-results, not input, and are counted apart.
+For every query: rows read = used + filtered + late + bad.  Rows that a filter after a join or an aggregate drops are
+results, not input, and are counted separately.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Counts since the query was created (they are committed with its positions, so a restart keeps them)."""
+    """Counts since the query was created.  They are committed with its positions, so they survive a restart."""
 
     read: int = 0
     filtered: int = 0
@@ -22,7 +22,7 @@ class Account:
     bad: int = 0
     written: int = 0
     expired: int = 0
-    """Windows that left their store because their retention was over."""
+    """Windows removed from their store because their retention was over."""
 
     @property
     def used(self) -> int:
@@ -41,11 +41,11 @@ class Account:
 
 @dataclass(slots=True)
 class Tally:
-    """What one node of a dataflow has done since the query was started in this process, in all partitions.
+    """Figures of one node of a dataflow since the query started in this process, over all partitions.
 
     Attributes:
-        rows: put out.
-        seconds: spent in it; of an operator.
+        rows: rows put out.
+        seconds: time spent in the operator.
     """
 
     rows: int = 0
@@ -54,12 +54,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What an operator on one partition holds back until stream time goes on.
+    """What an operator on one partition holds back until stream time advances.
 
     Attributes:
         rows: how many windows or rows.
-        stream_time: as it is now, ms.
-        due: the stream time that puts out the first of them, ms.
+        stream_time: the present stream time, ms.
+        due: the stream time at which the first of them is put out, ms.
     """
 
     rows: int
@@ -69,14 +69,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a query stands.
+    """The progress of a query.
 
     Attributes:
-        lag: records of its inputs not yet taken in, in all partitions.
-        state_rows, state_bytes: what its stores hold.
-        steps: how many it has taken since it was started in this process.
-        stream_time: of its windows and joins within a time, in ms: that of the partition that is furthest behind; None for
-            a query without these, or one that has seen no row.
+        lag: records of its inputs that it has not processed, over all partitions.
+        state_rows, state_bytes: the size of its stores.
+        steps: the number of steps since it started in this process.
+        stream_time: of its windows and joins within a time, in ms: that of the partition furthest behind; None for a query
+            without these, or one that has seen no row.
     """
 
     state: str
@@ -91,12 +91,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryProgress:
-    """How far the state of all queries has been brought back when a database is opened.
+    """How much of the state of all queries is restored while a database is opened.
 
     Attributes:
-        rows: of checkpoints and changelogs that have been taken in.
-        rows_total: of these that there are, about.
-        elapsed_s: since it began.
+        rows: restored rows of checkpoints and changelogs.
+        rows_total: all such rows, roughly.
+        elapsed_s: time since the start.
     """
 
     rows: int
@@ -105,12 +105,12 @@ class RecoveryProgress:
 
     @property
     def left_s(self) -> float | None:
-        """About how long it will take on; None if nothing is known yet."""
+        """The estimated remaining time; None if it is not known yet."""
         return None if self.rows == 0 else self.elapsed_s * (self.rows_total - self.rows) / self.rows
 
 
 class RecoveryMeter:
-    """Adds up what stores have taken in, on any thread, and reports it."""
+    """Adds up the rows that stores have restored, on any thread, and reports them."""
 
     def __init__(self, rows_total: int, report: Callable[[RecoveryProgress], None]) -> None:
         self._rows = 0
@@ -121,7 +121,7 @@ class RecoveryMeter:
         self.add(0)
 
     def add(self, rows: int) -> None:
-        """So many rows more are taken in."""
+        """Note that so many more rows are restored."""
         with self._guard:
             self._rows = min(self._rows + rows, self._rows_total)
             self._report(RecoveryProgress(self._rows, self._rows_total, time.monotonic() - self._began_s))

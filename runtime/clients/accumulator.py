@@ -1,7 +1,7 @@
-"""The record accumulator of a producer: batches that wait, batches in flight, and the threads that see to them.
+"""The record accumulator of a producer: batches that wait, batches in flight, and the threads that write them.
 
-Batches are begun one after the other, so records keep their order, and a large one is begun while the disk still works for
-those before it.  One thread begins them, another waits for the disk; and whoever waits for something of it does it himself.
+Batches begin one after the other, so records keep their order; a large batch begins while the disk still works for earlier
+ones.  One thread begins batches, another waits for the disk.  A caller that waits for a batch does this work itself.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class _Begun:
 
 
 class Accumulator:
-    """Thread-safe.
+    """The accumulator.  Thread-safe.
 
     Args:
-        max_in_flight: batches that were begun and are not done, at most.
-        begin: gives a batch its place in the log; called with ``sending`` held.
+        max_in_flight: the largest number of batches that have begun and are not done.
+        begin: gives a batch its place in the log; is called with ``sending`` held.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Accumulator:
         begin: Callable[[Sequence[Send | Bulk]], tuple[BatchWriter, Committing]],
     ) -> None:
         self.sending = threading.RLock()
-        """Held by whoever begins a batch."""
+        """The thread that begins a batch holds it."""
         self.closed = False
         self._options = options
         self._begin = begin
         self._guard = threading.Lock()
         self._waiting: deque[ProducerBatch] = deque()
-        """Batches that nobody has begun; the last one takes more, unless it is full."""
+        """Batches that have not begun.  The last one takes more records, unless it is full."""
         self._in_flight: list[ProducerBatch] = []
         """Batches that were taken and are not done."""
         self._buffered = 0
@@ -61,16 +61,16 @@ class Accumulator:
         self._slots = threading.BoundedSemaphore(max_in_flight)
         self._begun: SimpleQueue[_Begun | None] = SimpleQueue()
         self._asleep = threading.Lock()
-        """Released where the thread has to look again."""
+        """Released to make the thread look again."""
         self._thread: threading.Thread | None = None
         self._completer: threading.Thread | None = None
-        """Waits for the disk, while ``_thread`` begins the next batch."""
+        """The thread that waits for the disk, while ``_thread`` begins the next batch."""
 
     def add(self, item: Send | Bulk, size: int) -> None:
-        """Have it written with the next batch.
+        """Add an item to the next batch.
 
         Args:
-            size: bytes that it holds in memory.
+            size: bytes that it takes in memory.
 
         Raises:
             ClientError: it is larger than the buffer; the producer is closed.
@@ -102,19 +102,19 @@ class Accumulator:
             self._start_thread()
 
     def _wake(self) -> None:
-        """Have the thread look again.  One call into C: it may be interrupted before or behind, and not in between."""
+        """Make the thread look again.  This is one call into C, so an interrupt cannot come in the middle of it."""
         with suppress(RuntimeError):  # it is awake
             self._asleep.release()
 
     def _last_batch(self) -> ProducerBatch:
-        """What takes the next item.  Called with ``_guard`` held."""
+        """The batch that takes the next item.  Call it with ``_guard`` held."""
         if not self._waiting or self._waiting[-1].size >= self._options.batch_bytes:
             self._waiting.append(ProducerBatch(self._drive, time.monotonic() + self._options.linger_ms / 1000))
         return self._waiting[-1]
 
     @interrupts.deferring
     def _make_room(self) -> None:
-        """The buffer is full: write what waits, or wait for what is being written.  Raises: BufferExhaustedError."""
+        """Make room in a full buffer: write what waits, or wait for what is being written.  Raises: BufferExhaustedError."""
         deadline_s = time.monotonic() + self._options.max_block_ms / 1000
         with suppress(TimeoutError):
             if self._send_next(deadline_s=deadline_s):
@@ -136,19 +136,20 @@ class Accumulator:
             raise error
 
     def _others(self) -> list[ProducerBatch]:
-        """What is on its way, but for those that this thread is telling about: it may be a sender's callback that asks."""
+        """The batches on their way, except one whose senders this thread is telling (a sender's callback may ask)."""
         with self._guard:
             return [batch for batch in self._in_flight if batch.told_by != threading.get_ident()]
 
     def _wait_for(self, batch: ProducerBatch, deadline_s: float | None = None) -> bool:
-        """Returns: whether it is done."""
+        """Wait for a batch; returns whether it is done."""
         while not batch.done.is_set() and self._complete_one():
             pass
         return interrupts.wait_for_event(batch.done, _left_s(deadline_s))
 
     def _complete_one(self) -> bool:
-        """If this is the thread that waits for the disk, and a sender's callback has it wait for something else: nobody else
-        would do its work meanwhile.  Returns: whether there was any."""
+        """Do the work of the thread that waits for the disk, if this is that thread.  A sender's callback may make it wait,
+        and no other thread would do that work then.  Returns whether there was any.
+        """
         if threading.current_thread() is not self._completer:
             return False
         try:
@@ -161,7 +162,7 @@ class Accumulator:
 
     @interrupts.deferring
     def _send_pending(self) -> PenstockError | None:
-        """Write what waits by now.  Returns: why the first one failed, of those that did."""
+        """Write what waits now.  Returns the error of the first batch that failed."""
         with self._guard:
             pending = self._waiting[-1] if self._waiting else None
         found = None
@@ -172,7 +173,7 @@ class Accumulator:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold ``sending`` for a commit of one's own, with fewer than ``max_in_flight`` others on their way."""
+        """Hold ``sending`` for a commit of the caller's own, when fewer than ``max_in_flight`` others are on their way."""
         self._take_slot()
         try:
             with self.sending:
@@ -181,7 +182,9 @@ class Accumulator:
             self._slots.release()
 
     def _take_slot(self, deadline_s: float | None = None) -> None:
-        """Before ``sending`` is taken: who has a slot may want that.  Raises: TimeoutError."""
+        """Take a slot in flight.  Call it before taking ``sending``, which the holder of a slot may need.  Raises:
+        TimeoutError.
+        """
         while not self._slots.acquire(blocking=False):
             if not self._complete_one():
                 if not interrupts.acquire(self._slots, _left_s(deadline_s)):
@@ -189,14 +192,14 @@ class Accumulator:
                 return
 
     def _send_next(self, *, ahead: bool = False, deadline_s: float | None = None) -> ProducerBatch | None:
-        """Write the first batch that waits.  Returns: it, if there was one.
+        """Write the first waiting batch; returns it, or None if there was none.
 
         Args:
             ahead: whether another thread may wait for the disk.
-            deadline_s: until when to wait for one's turn.
+            deadline_s: how long to wait for the turn.
 
         Raises:
-            TimeoutError: it did not come.
+            TimeoutError: the turn did not come in time.
         """
         self._take_slot(deadline_s)
         left_s = _left_s(deadline_s)
@@ -251,7 +254,7 @@ class Accumulator:
             self._end(begun.batch)
 
     def _end(self, batch: ProducerBatch, error: BaseException | None = None) -> None:
-        """A batch is done."""
+        """Remove a batch that is done."""
         if error is not None:
             batch.error = error if isinstance(error, PenstockError) else None
             fail_all(batch.items, error)
@@ -262,7 +265,9 @@ class Accumulator:
         batch.done.set()
 
     def _drive(self, batch: ProducerBatch, timeout_s: float | None) -> None:
-        """What `Delivery.result` calls: with nothing to linger for, whoever waits writes, and spares a change of threads."""
+        """For `Delivery.result`: if records do not linger, the waiting caller writes them itself, which saves a change of
+        threads.
+        """
         completes = threading.current_thread() is self._completer
         if self._options.background and not completes and (self._options.linger_ms > 0 or timeout_s is not None):
             return
@@ -293,7 +298,7 @@ class Accumulator:
                 self._complete(begun)
 
     def _due_s(self) -> float | None:
-        """In how many seconds there is something to do; None if nothing waits."""
+        """In how many seconds the next batch is due; None if nothing waits."""
         with self._guard:
             if not self._waiting:
                 return None

@@ -1,7 +1,7 @@
-"""Which member of a group reads which partition: Kafka's assignors, as pure functions.
+"""Kafka's assignors, as pure functions: they decide which member of a group reads which partition.
 
-Names are those of Kafka's ``partition.assignment.strategy``.  ``sticky`` and ``cooperative-sticky`` are one here, since
-every rebalance moves only the partitions that change hands (see `coordinator`).
+Names are those of Kafka's ``partition.assignment.strategy``.  ``sticky`` and ``cooperative-sticky`` are the same here, since
+every rebalance moves only partitions that change their owner (see `coordinator`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ __all__ = ["STRATEGIES", "Assignor"]
 Assignor = Callable[
     [Mapping[str, frozenset[str]], Mapping[str, int], Mapping[TopicPartition, str]], dict[TopicPartition, str]
 ]
-"""(topics of each member, in order of joining; partitions of each topic; owners until now) -> owner of every partition that
-at least one member wants."""
+"""(topics of each member, in order of joining; partitions of each topic; present owners) -> the owner of every partition
+that at least one member wants.
+"""
 
 
 def _wanted(members: Mapping[str, frozenset[str]], partitions: Mapping[str, int]) -> list[tuple[str, list[str]]]:
-    """The topics that somebody wants, in order of their names, with who wants them."""
+    """The topics that members want, in order of their names, each with these members."""
     found = [(topic, [m for m, topics in members.items() if topic in topics]) for topic in sorted(partitions)]
     return [(topic, readers) for topic, readers in found if readers]
 
@@ -28,7 +29,9 @@ def _wanted(members: Mapping[str, frozenset[str]], partitions: Mapping[str, int]
 def range_(
     members: Mapping[str, frozenset[str]], partitions: Mapping[str, int], owners: Mapping[TopicPartition, str]
 ) -> dict[TopicPartition, str]:
-    """Topic by topic, neighbouring partitions to each member; the first members get one more where it does not divide."""
+    """Give each member neighbouring partitions, topic by topic.  If they do not divide evenly, the first members get one
+    more.
+    """
     assigned: dict[TopicPartition, str] = {}
     for topic, readers in _wanted(members, partitions):
         share, more = divmod(partitions[topic], len(readers))
@@ -43,7 +46,7 @@ def range_(
 def round_robin(
     members: Mapping[str, frozenset[str]], partitions: Mapping[str, int], owners: Mapping[TopicPartition, str]
 ) -> dict[TopicPartition, str]:
-    """All partitions in order, to the members in turn; a member that does not want a topic is passed over."""
+    """Give all partitions in order to the members in turn; a member that does not want a topic is skipped."""
     order = list(members)
     turn = 0
     assigned: dict[TopicPartition, str] = {}
@@ -59,10 +62,11 @@ def round_robin(
 def sticky(
     members: Mapping[str, frozenset[str]], partitions: Mapping[str, int], owners: Mapping[TopicPartition, str]
 ) -> dict[TopicPartition, str]:
-    """As even as can be, and of the ways to do that one that moves few partitions.
+    """Assign as evenly as possible, and move few partitions.
 
-    Owners keep what they have and still want.  What is free goes to whoever has least.  Then single partitions move
-    from a member to one that has at least two fewer, until there is no such pair: each move makes it more even, so it ends.
+    Owners keep the partitions that they still want.  Free ones go to the member with the fewest.  Then single partitions
+    move to members that have at least two fewer, until there is no such pair.  Each move makes the assignment more even, so
+    this ends.
     """
     readers = dict(_wanted(members, partitions))
     held: dict[str, list[TopicPartition]] = {member: [] for member in members}

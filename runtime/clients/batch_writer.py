@@ -1,4 +1,4 @@
-"""Records on their way into one transaction of the log, and what their senders are told when it is through."""
+"""Writes records of producers into one transaction of the log, and tells their senders the result."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ __all__ = [
 
 
 class RecordMetadata(NamedTuple):
-    """Where a record was written.
+    """The place where a record was written.
 
     Attributes:
-        offset: -1 for a duplicate whose batch is too long ago.
+        offset: -1 for a duplicate whose batch is no longer remembered.
         timestamp: ms since the epoch.
-        duplicate: a record with this number had been written before; nothing was written now.
+        duplicate: a record with this sequence number had been written before; nothing was written now.
     """
 
     topic: str
@@ -49,11 +49,12 @@ class RecordMetadata(NamedTuple):
 
 
 class BatchMetadata(NamedTuple):
-    """Where the records of one `Producer.send_batch` were written.
+    """The places where the records of one `Producer.send_batch` were written.
 
     Attributes:
-        offsets: partition -> offset of its first record there (-1: a duplicate too long ago), and how many it got.
-        duplicate: records with these numbers had been written before; nothing was written now.
+        offsets: partition -> offset of its first record there (-1: a duplicate no longer remembered), and the number of
+            records.
+        duplicate: records with these sequence numbers had been written before; nothing was written now.
     """
 
     topic: str
@@ -65,15 +66,15 @@ Result = TypeVar("Result")
 
 
 class ProducerBatch:
-    """Records that are written by one commit.
+    """Records that one commit writes.
 
     Args:
-        drive: (itself, how many seconds its caller will wait; None: for ever) writes it now, if nobody else does or is
-            about to.
+        drive: called with this batch and the seconds its caller will wait (None: for ever); writes the batch now, unless
+            another thread does or will soon.
 
     Attributes:
-        told_by: the thread (its ident) that tells the senders; 0 before.
-        error: why it was not written.
+        told_by: the ident of the thread that tells the senders; 0 before that.
+        error: why the batch was not written.
     """
 
     __slots__ = ("deadline_s", "done", "drive", "error", "items", "origin", "size", "taken", "told_by")
@@ -91,7 +92,7 @@ class ProducerBatch:
 
 
 class Delivery(Generic[Result]):
-    """What will be known of a record once it is written."""
+    """The result of sending a record, once it is known."""
 
     __slots__ = ("_batch", "_callbacks", "_error", "_result")
 
@@ -102,15 +103,15 @@ class Delivery(Generic[Result]):
         self._callbacks: list[Callable[[Delivery[Result]], object]] = []
 
     def done(self) -> bool:
-        """Whether it is written, or has failed."""
+        """Whether the record is written, or has failed."""
         return self._result is not None or self._error is not None
 
     def result(self, timeout_s: float | None = None) -> Result:
-        """Wait until it is written.
+        """Wait until the record is written; returns its place.
 
         Raises:
-            TimeoutError: it is not, in this time.
-            ClientError, StorageError: it was not written.
+            TimeoutError: it was not written in this time.
+            ClientError, StorageError: it cannot be written.
         """
         error = self.exception(timeout_s)
         if error is not None:
@@ -120,7 +121,7 @@ class Delivery(Generic[Result]):
 
     @interrupts.deferring
     def exception(self, timeout_s: float | None = None) -> BaseException | None:
-        """Why it was not written; None if it was.  Waits as `result` does."""
+        """Wait as `result` does; returns the error, or None if the record was written."""
         timeout_s = checked_timeout(timeout_s, ClientError)
         if not self.done():
             self._batch.origin.check("the producer")
@@ -131,20 +132,21 @@ class Delivery(Generic[Result]):
 
     @property
     def error(self) -> BaseException | None:
-        """Why it has failed, if it has; without waiting."""
+        """The error, if the record has failed already; does not wait."""
         return self._error
 
     def add_done_callback(self, function: Callable[[Delivery[Result]], object]) -> None:
-        """Call ``function(self)`` when it is written or has failed, in the thread that writes; at once if that is so.
+        """Call ``function(self)`` when the record is written or has failed, on the thread that writes; at once if that has
+        happened.
 
-        What the function raises is ignored, as it is nobody's who could do anything about it: let it raise nothing.
+        The function must not raise: errors are ignored, since no caller could handle them.
         """
         self._callbacks.append(function)
         if self.done():
             self._call_back()
 
     def settle(self, result: Result | None, error: BaseException | None = None) -> None:
-        """Say how it went; the first word counts."""
+        """Set the result; only the first call counts."""
         if not self.done():
             self._result, self._error = result, error
             if self._callbacks:
@@ -160,7 +162,7 @@ class Delivery(Generic[Result]):
 
 @dataclass(slots=True)
 class Send:
-    """One record; see `Producer.send`."""
+    """One record to send; see `Producer.send`."""
 
     topic: str
     key: bytes | None
@@ -181,7 +183,7 @@ class Send:
 
 @dataclass(slots=True)
 class Bulk:
-    """Many records; see `Producer.send_batch`."""
+    """Many records to send; see `Producer.send_batch`."""
 
     topic: str
     records: Records
@@ -202,9 +204,9 @@ class BatchWriter:
     """Fills one transaction.
 
     Attributes:
-        producer: id and epoch, for records with numbers.
-        next_turn: (topic, count) -> whose turn it is to get the first of so many records without a key.
-        counts: records of the transaction by partition.
+        producer: id and epoch, for records with sequence numbers.
+        next_turn: (topic, count) -> the partition for the first of so many records without a key.
+        counts: records in the transaction by partition.
     """
 
     log: Log
@@ -213,14 +215,14 @@ class BatchWriter:
     next_turn: Callable[[str, int], int]
     counts: dict[TopicPartition, int] = field(default_factory=dict)
     _sent: list[tuple[Sequence[Send], list[tuple[int, int]]]] = field(default_factory=list)
-    """Sends of one topic, and the partition and place among the transaction's records there of each."""
+    """The sends of one topic; for each its partition, and its rank among the transaction's records there."""
     _bulks: list[tuple[Bulk, dict[int, tuple[int, int]]]] = field(default_factory=list)
     _expected: dict[TopicPartition, int] = field(default_factory=dict)
-    """The number that the first record in a partition must get."""
+    """The sequence number expected of the first record in a partition."""
     _next: dict[TopicPartition, int] = field(default_factory=dict)
 
     def add(self, items: Sequence[Send | Bulk]) -> None:
-        """Append items in their order; one that cannot be is told so and left out."""
+        """Append items in their order.  One that cannot be written gets its error and is skipped."""
         known = self.log.topics()
         for (topic, is_bulk), run in groupby(items, lambda i: (i.topic, isinstance(i, Bulk))):
             members = list(run)
@@ -238,7 +240,7 @@ class BatchWriter:
             self.transaction.set_producer(*self.producer, self._expected)
 
     def refused(self, items: Sequence[Send | Bulk]) -> BaseException | None:
-        """Why the first item that was left out was."""
+        """The error of the first item that was skipped."""
         return next((error for item in items if (error := item.delivery.error) is not None), None)
 
     def _add_sends(self, topic: str, config: TopicConfig, sends: list[Send]) -> None:
@@ -284,7 +286,7 @@ class BatchWriter:
         self.transaction.append_ranked(bulk.topic, parts)
 
     def _chosen(self, topic: str, config: TopicConfig, records: Records, asked: Sequence[int | None]) -> Any:
-        """int32[n]: the partition that was asked for, else the key's, else the next one in turn."""
+        """int32[n]: the requested partition, else that of the key, else the next in turn."""
         n, count = len(records), config.partitions
         if count == 1:
             return np.zeros(n, np.int32)
@@ -307,7 +309,7 @@ class BatchWriter:
         return self.log.produced(self.producer[0], *place)
 
     def _number(self, place: TopicPartition) -> int:
-        """The number of the next record there."""
+        """The sequence number of the next record in a partition."""
         if place not in self._next:
             batches = self._known(place)
             self._next[place] = batches[-1].last + 1 if batches else 0
@@ -320,7 +322,7 @@ class BatchWriter:
             self._next[place] = first + count
 
     def _is_next(self, send: Send, partition: int) -> bool:
-        """Whether a record is to be written: a repeated one is not, and one that leaves a gap neither."""
+        """Whether to write a record.  A duplicate is not written, nor a record that leaves a gap."""
         place = (send.topic, partition)
         wanted = self._number(place)
         if send.sequence is None or send.sequence == wanted:
@@ -350,7 +352,7 @@ class BatchWriter:
     # --- the end ---------------------------------------------------------------------------
 
     def settle(self, commit: Commit) -> None:
-        """Tell everyone where their records are."""
+        """Tell all senders where their records are."""
         for sends, places in self._sent:
             for send, (number, index) in zip(sends, places, strict=True):
                 offset = commit.starts[send.topic, number] + index
@@ -361,13 +363,13 @@ class BatchWriter:
 
 
 def fail_all(items: Sequence[Send | Bulk], error: BaseException) -> None:
-    """Tell the senders of all of them."""
+    """Tell all senders of an error."""
     for item in items:
         item.fail(error)
 
 
 def _columns(topic: str, config: TopicConfig, sends: list[Send]) -> tuple[list[Send], Records | None]:
-    """Sends as columns; those that the topic cannot hold are told so and left out."""
+    """Convert sends to columns.  Those that the topic cannot hold get their error and are skipped."""
 
     def columns(of: Sequence[Send]) -> Records:
         return raw_columns(
@@ -398,7 +400,7 @@ def _offset_of(batches: Sequence[ProducedBatch], sequence: int) -> int:
 
 
 def size_of(key: Any, value: Any, headers: Any) -> int:
-    """About how many bytes a record holds in memory."""
+    """The approximate size of a record in memory, in bytes."""
     size = _RECORD_BYTES + (len(key) if key is not None else 0)
     if isinstance(value, bytes | bytearray | str):
         size += len(value)
@@ -408,7 +410,7 @@ def size_of(key: Any, value: Any, headers: Any) -> int:
 
 
 _RECORD_BYTES = 200
-"""What a record costs beside its bytes: the objects that stand for it."""
+"""The size of a record's Python objects, besides its bytes."""
 
 
 def _value_size(value: Any) -> int:

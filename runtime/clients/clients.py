@@ -23,10 +23,10 @@ class Clients:
     """Makes producers and consumers, and closes them with the log.  Thread-safe.
 
     Args:
-        clock_ms: the timestamps of records without one.
-        admit: called with topics that are about to be written; may wait.
-        refused: why nobody may write to a topic, in one clause; None if anybody may.
-        seconds: a clock that never goes back.
+        clock_ms: gives the timestamps of records without one.
+        admit: is called with the topics before a write; may wait.
+        refused: returns why nobody may write to a topic, as one clause; None if anybody may.
+        seconds: a monotonic clock.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class Clients:
             raise ClientError("the database is closed")
 
     def close(self) -> None:
-        """Close every consumer, then every producer: what was sent is written.
+        """Close all consumers, then all producers, after writing what was sent.
 
         Raises:
-            ClientError, StorageError: one of them could not end well; all are closed.
+            ClientError, StorageError: one of them failed to close properly; all are closed.
         """
         if self._log.foreign:
             return

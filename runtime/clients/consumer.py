@@ -24,20 +24,22 @@ from .records import ConsumedBatch, RawRecord, to_python
 __all__ = ["Consumer"]
 
 _PATIENCE_MS = 1_000
-"""How long iteration waits for records before it looks again whether the consumer was closed."""
+"""How long iteration waits for records before it checks whether the consumer was closed, in ms."""
 _LOOK_S = 0.1
-"""How often a consumer that waits looks whether other members have fallen silent (commits and members' doings wake it)."""
+"""How often a waiting consumer checks whether other members have fallen silent, in seconds.  Commits and changes of members
+wake it at once.
+"""
 
 
 @interrupts.doors(but={"assignment", "member_id", "paused"})
 class Consumer:
-    """Reads topics.  Used from one thread at a time (`close` from any); close it, or use it as a context manager.
+    """Reads topics.  Use it from one thread at a time (`close` from any); close it, or use it as a context manager.
 
     Args:
-        topics: names, or a compiled pattern that whole names match; topics may be created later.  None: see `assign`.
-        on_assigned, on_revoked, on_lost: called inside `poll` with partitions that come, that are about to go (commit here),
-            and that are gone already; ``on_lost`` is ``on_revoked`` unless it is given, as in Kafka.
-        seconds: a clock that never goes back.
+        topics: names, or a compiled pattern that must match whole names; topics may be created later.  None: see `assign`.
+        on_assigned, on_revoked, on_lost: are called inside `poll` with partitions that were assigned, that will be revoked
+            (commit here), and that are already lost.  Without ``on_lost``, ``on_revoked`` is called, as in Kafka.
+        seconds: a monotonic clock.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Consumer:
     # --- what is read ----------------------------------------------------------------------
 
     def subscribe(self, topics: Topics) -> None:
-        """Read these topics: as a member of the group, or (without one) all their partitions.
+        """Subscribe to topics: as a member of the group, or (without a group) to all their partitions.
 
         Raises:
             ClientError: no topic is named.
@@ -77,16 +79,16 @@ class Consumer:
             self._membership.subscribe(topics)
 
     def unsubscribe(self) -> None:
-        """Read nothing; leave the group."""
+        """Stop reading; leave the group."""
         with self._used():
             self._membership.leave()
             self._membership.topics = None
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """Read exactly these partitions, with nothing to do with what other members of the group read.
+        """Read exactly these partitions, whatever other members of the group read.
 
         Raises:
-            ClientError: the consumer has subscribed; there is no such partition.
+            ClientError: the consumer has subscribed; a partition does not exist.
         """
         with self._used():
             if self._membership.topics is not None:
@@ -97,27 +99,27 @@ class Consumer:
             self._membership.take({place: 0 for place in wanted if place not in owned})
 
     def subscription(self) -> frozenset[str]:
-        """The topics that are there and subscribed to."""
+        """The existing topics to which it is subscribed."""
         with self._used():
             return frozenset(name for name in self._membership.wanted() if name in self._log.topics())
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that it reads, as of the last `poll`."""
+        """The partitions assigned to it, as of the last `poll`."""
         return frozenset(self._reading.owned)
 
     @property
     def member_id(self) -> str | None:
-        """Its name in the group, once it has polled."""
+        """Its member id in the group, after the first poll."""
         return self._membership.member
 
     def group_metadata(self) -> GroupMetadata:
-        """What `Transaction.send_offsets` needs.  Raises: ClientError, without a group."""
+        """The metadata that `Transaction.send_offsets` needs.  Raises: ClientError, without a group."""
         return self._membership.metadata()
 
     # --- reading ---------------------------------------------------------------------------
 
     def poll(self, timeout_ms: int = 0, max_records: int | None = None) -> list[RawRecord]:
-        """The next records, partition by partition; the partitions take turns in being the first.
+        """Return the next records by partition.  The partitions take turns at being first.
 
         Args:
             timeout_ms: how long to wait if there are none.
@@ -125,8 +127,8 @@ class Consumer:
 
         Raises:
             OffsetOutOfRangeError: a partition's next record is gone and ``auto_offset_reset`` is ``none``.
-            ClientError: nothing is subscribed to or assigned; there is no committed offset and the reset is ``none``; the
-                consumer is closed, or in use in another thread.
+            ClientError: nothing is subscribed or assigned; there is no committed offset and the reset is ``none``; the
+                consumer is closed, or another thread uses it.
             StorageError: a record is damaged.
         """
         wanted = self._options.max_poll_records if max_records is None else max_records
@@ -136,7 +138,7 @@ class Consumer:
         return found
 
     def poll_batches(self, timeout_ms: int = 0, max_records: int = BATCH_ROWS_MAX) -> list[ConsumedBatch]:
-        """As `poll`, in columns."""
+        """Like `poll`, as columns."""
         if not isinstance(max_records, int) or max_records < 1:
             raise ClientError(f"max_records is at least 1, not {max_records!r}")
         wait_ms = checked_timeout(timeout_ms, ClientError)
@@ -166,17 +168,17 @@ class Consumer:
 
     @property
     def _version(self) -> int:
-        """Of the group: others with each doing of a member."""
+        """The group's version; it changes with every change of a member."""
         return 0 if self._membership.group is None else self._membership.group.version
 
     def _something_new(self, version: int) -> bool:
-        """Asked inside the log: takes no lock."""
+        """Whether there may be news.  The log calls it, so it takes no lock."""
         return self._closing or self._version != version
 
     def __iter__(self) -> Iterator[RawRecord]:
-        """Record by record, until the consumer is closed or ``consumer_timeout_ms`` pass without one.
+        """Iterate over records, until the consumer is closed or ``consumer_timeout_ms`` pass without one.
 
-        Positions move with the records that the loop has come to, so leaving it early loses none.
+        Positions advance with the records that the loop has reached, so leaving the loop early loses none.
         """
         patience_ms = self._options.consumer_timeout_ms
         positions = self._reading.positions
@@ -201,7 +203,7 @@ class Consumer:
     # --- positions -------------------------------------------------------------------------
 
     def position(self, partition: TopicPartition) -> int:
-        """The offset of the record that is read next.
+        """The offset of the next record to read.
 
         Raises:
             ClientError: the partition is not assigned, or has no position (reset ``none``).
@@ -210,26 +212,26 @@ class Consumer:
             return self._reading.position(self._reading.mine(partition))
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read on from an offset; one that the partition has not is met by `poll`.  Raises: ClientError."""
+        """Continue at an offset.  If the partition does not have it, `poll` deals with that.  Raises: ClientError."""
         with self._used():
             if not isinstance(offset, int) or offset < 0:
                 raise ClientError(f"an offset is a number from 0 on, not {offset!r}")
             self._reading.positions[self._reading.mine(partition)] = offset
 
     def seek_to_beginning(self, *partitions: TopicPartition) -> None:
-        """Read on from the first record that there is; without arguments, in all assigned partitions."""
+        """Continue at the first record; without arguments, in all assigned partitions."""
         with self._used():
             for place in partitions or tuple(self._reading.owned):
                 self._reading.positions[self._reading.mine(place)] = self._log.start_offset(*place)
 
     def seek_to_end(self, *partitions: TopicPartition) -> None:
-        """Read on after the last record that there is; without arguments, in all assigned partitions."""
+        """Continue after the last record; without arguments, in all assigned partitions."""
         with self._used():
             for place in partitions or tuple(self._reading.owned):
                 self._reading.positions[self._reading.mine(place)] = self._log.end_offset(*place)
 
     def seek_to_committed(self) -> None:
-        """Go back to what the group has committed: what to do after a transaction was aborted."""
+        """Return to the group's committed offsets, as is needed after a transaction was aborted."""
         with self._used():
             self._reading.go_back(self.committed())
 
@@ -243,11 +245,11 @@ class Consumer:
             return found
 
     def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The first offset that each partition has."""
+        """The first offset of each partition."""
         return {p: self._log.start_offset(*existing(self._log, p)) for p in partitions}
 
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset after the last record of each partition, all as of one commit."""
+        """The end offset of each partition, all as of one commit."""
         return dict(self._log.end_offsets([existing(self._log, p) for p in partitions])[1])
 
     def lag(self) -> dict[TopicPartition, int]:
@@ -258,7 +260,7 @@ class Consumer:
             return {p: max(0, end - positions[p]) for p, end in ends.items() if p in positions}
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Return no records of these partitions until `resume`."""
+        """Stop returning records of these partitions until `resume`."""
         with self._used():
             self._reading.paused.update(self._reading.mine(place) for place in partitions)
 
@@ -268,27 +270,27 @@ class Consumer:
             self._reading.paused.difference_update(self._reading.mine(place) for place in partitions)
 
     def paused(self) -> frozenset[TopicPartition]:
-        """Partitions that are paused."""
+        """The paused partitions."""
         return frozenset(self._reading.paused)
 
     # --- committing ------------------------------------------------------------------------
 
     def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
-        """Note durably, in one commit, where the group reads on.
+        """Commit offsets of the group durably, in one commit.
 
         Args:
-            offsets: of the records to be read *next*; by default all positions.
+            offsets: of the *next* records to read; by default all positions.
 
         Raises:
-            CommitFailedError: a partition belongs to another member by now.
-            ClientError: the consumer has no group; an offset is none.
+            CommitFailedError: a partition belongs to another member now.
+            ClientError: the consumer has no group; an offset is not valid.
             StorageError: the disk failed; nothing was committed.
         """
         with self._used():
             self._membership.commit(dict(self._reading.positions) if offsets is None else offsets)
 
     def committed(self, partitions: Iterable[TopicPartition] | None = None) -> dict[TopicPartition, int]:
-        """What the group has committed, of the given partitions (by default all)."""
+        """The group's committed offsets of the given partitions (by default all)."""
         found = self._membership.committed()
         if partitions is None:
             return dict(found)
@@ -303,7 +305,7 @@ class Consumer:
 
     @contextmanager
     def _used(self) -> Iterator[None]:
-        """Raises: ClientError, if another thread is using the consumer, or it is closed."""
+        """Mark the consumer as in use.  Raises: ClientError, if another thread is using it, or it is closed."""
         self._log.check_process()
         if not self._lock.acquire(blocking=False):
             raise ClientError("a consumer is used from one thread at a time")
@@ -315,10 +317,10 @@ class Consumer:
             self._lock.release()
 
     def close(self) -> None:
-        """Commit (with auto-commit), leave the group.  From another thread: a `poll` that waits returns at once.
+        """Commit (with auto-commit) and leave the group.  If another thread waits in `poll`, that call returns at once.
 
         Raises:
-            CommitFailedError, StorageError: the last commit failed; the consumer is closed all the same.
+            CommitFailedError, StorageError: the last commit failed; the consumer is closed nevertheless.
         """
         if self._closing or self._log.foreign:
             return

@@ -1,4 +1,4 @@
-"""What a consumer can be told."""
+"""The options of a consumer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class ConsumerOptions:
     """Kafka's settings of a consumer, with its names and defaults.
 
     Attributes:
-        group: ``group.id``; None reads all partitions and commits nothing.
-        auto_offset_reset: where to read a partition without a committed offset, or whose offset is gone.
-        isolation_level: only ``read_committed`` is there: nobody sees what is not committed, or was aborted.
-        enable_auto_commit: commit what earlier polls returned, every ``auto_commit_interval_ms`` in a poll, and when
-            partitions are given up or the consumer is closed.
-        max_poll_records: records that one `Consumer.poll` returns at most.
+        group: ``group.id``; without one the consumer reads all partitions and commits nothing.
+        auto_offset_reset: where to begin in a partition without a committed offset, or whose offset is gone.
+        isolation_level: only ``read_committed``: nobody sees records that are not committed, or were aborted.
+        enable_auto_commit: commit what earlier polls returned: in a poll, every ``auto_commit_interval_ms``, and when
+            partitions are revoked or the consumer is closed.
+        max_poll_records: the largest number of records that one `Consumer.poll` returns.
         max_poll_interval_ms: a member that does not poll for so long is expelled.
         partition_assignment_strategy: ``cooperative-sticky``, ``sticky``, ``range`` or ``roundrobin``.
         consumer_timeout_ms: iteration ends after so long without a record; None waits for ever.
-        client_id: the first part of member ids.
+        client_id: the prefix of member ids.
         durable: whether commits wait for the disk.
     """
 
@@ -41,7 +41,7 @@ class ConsumerOptions:
     durable: bool = True
 
     def check(self) -> None:
-        """Raises: ClientError, for a value that an option cannot have."""
+        """Check the values.  Raises: ClientError."""
         if self.auto_offset_reset not in ("earliest", "latest", "none"):
             raise ClientError(f"auto_offset_reset is earliest, latest or none, not {self.auto_offset_reset!r}")
         if self.isolation_level != "read_committed":

@@ -1,15 +1,16 @@
-"""Consumer groups of one process: who is a member, who owns which partition, and whose commits count.
+"""Consumer groups of one process: their members, the owners of partitions, and which commits count.
 
-A group has a *target*, the owner that each partition should have, computed anew (a new *generation*) whenever members join
-or leave, want other topics, or topics change.  Ownership follows it partition by partition: a member gives up what it should
-not have when it polls next, and takes what it should have as soon as that is free.  So a rebalance stops nobody who keeps
-what he has, as in Kafka's cooperative protocol, and **a partition has one owner at most, at any moment**.
+A group has a *target*: the owner that each partition should have.  It is computed anew (a new *generation*) when members
+join or leave, want other topics, or topics change.  Ownership follows partition by partition: at its next poll a member
+gives up what it should not have, and it takes what it should have as soon as that is free.  So a rebalance stops nobody who
+keeps his partitions, as in Kafka's cooperative protocol, and **a partition never has more than one owner**.
 
-A commit counts if its member still owns the partition, and has owned it without a break since the generation that it commits
-for.  A change of ownership waits for commits that are under way, so the next owner reads on where the last one ended.
+A commit counts if its member owns the partition, and has owned it without a break since the generation for which it commits.
+A change of ownership waits for commits in progress, so the next owner continues where the last one ended.
 
-A member leaves when it is closed or garbage-collected, or is expelled when it does not poll for ``max_poll_interval_ms``:
-whoever polls next notices.  Lock order: a group's lock, then the log's.  What `Log.wait` asks (`Group.version`) takes none.
+A member leaves when it is closed or garbage-collected.  It is expelled when it does not poll for ``max_poll_interval_ms``;
+the next member that polls notices.  Lock order: a group's lock, then the log's.  The callback of `Log.wait`
+(`Group.version`) takes no lock.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ from ...storage.log.protocol import Log, TopicPartition
 from .assignment import STRATEGIES
 
 CLAIM_S = 2.0
-"""How long a group that was claimed belongs to whoever did, before its first member is there."""
+"""How long a claim of a group holds before its first member has joined, in seconds."""
 
 __all__ = ["Coordinator", "Group", "GroupMetadata", "Member", "Standing", "is_client_group"]
 
 GROUP_PREFIX = "group:"
-"""Before the names of users' groups in the log: the ids of queries, whose positions are groups too, have no colon."""
+"""The prefix of users' groups in the log.  Positions of queries are groups too, but query ids have no colon."""
 
 
 def is_client_group(name: str) -> bool:
-    """Whether a group of the log is one of consumers, and not of a query."""
+    """Whether a group in the log belongs to consumers, not to a query."""
     return name.startswith(GROUP_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupMetadata:
-    """For whom offsets are committed: what a producer's transaction needs to know of a consumer.
+    """The membership for which offsets are committed; a producer's transaction needs it.
 
     Attributes:
         member_id: None for a consumer that chose its partitions itself.
@@ -55,12 +56,12 @@ class GroupMetadata:
 
 @dataclass(slots=True)
 class Member:
-    """A consumer that takes part in a group.
+    """A consumer in a group.
 
     Attributes:
-        owned: partition -> the generation since which it has owned it.
-        polling: it is in a call of poll, so it is there.
-        committing: commits under way.
+        owned: partition -> the generation since which the member owns it.
+        polling: whether it is inside a call of poll, and so alive.
+        committing: its commits in progress.
     """
 
     id: str
@@ -74,7 +75,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a member has, and what of it it should give up."""
+    """The partitions of a member, and those that it should give up."""
 
     generation: int
     owned: Mapping[TopicPartition, int]
@@ -82,7 +83,7 @@ class Standing:
 
 
 class Group:
-    """See the module's text.  Thread-safe."""
+    """A consumer group; see the module's text.  Thread-safe."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class Group:
         self.stored_name = GROUP_PREFIX + name
         self.generation = 0
         self.version = 0
-        """Counts changes that members should look at."""
+        """Counts the changes that members should look at."""
         self.strategy = ""
         self._log = log
         self._numbers = numbers
@@ -109,19 +110,17 @@ class Group:
         self._target: dict[TopicPartition, str] = {}
         self._owners: dict[TopicPartition, str] = {}
         self._topics: dict[str, tuple[int, int]] = {}
-        """Topics that members want: number and partitions."""
+        """The topics that members want, with their numbers and partitions."""
         self._gone: deque[str] = deque()
 
     # --- membership ------------------------------------------------------------------------
 
     def join(self, client_id: str, topics: frozenset[str], strategy: str, max_poll_interval_s: float) -> str:
-        """Become a member.
-
-        Returns:
-            the member's id.
+        """Join the group; returns the member's id.
 
         Raises:
-            ClientError: there is no such strategy, the members have another one, or they come from elsewhere.
+            ClientError: the strategy does not exist, the members have another one, or the group's members use another
+                protocol.
         """
         if strategy not in STRATEGIES:
             raise ClientError(f"partition.assignment.strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
@@ -141,7 +140,7 @@ class Group:
             return member_id
 
     def leave(self, member_id: str) -> None:
-        """End a membership; what it owned is free."""
+        """Leave the group; the member's partitions become free."""
         with self._changed:
             member = self._members.get(member_id)
             if member is not None:
@@ -149,11 +148,13 @@ class Group:
                 self._remove([member_id])
 
     def abandoned(self, member_id: str) -> None:
-        """The member's consumer was garbage-collected.  Called at any moment, in any thread: only takes a note."""
+        """Note that the member's consumer was garbage-collected.  Any thread may call it at any moment, so it
+        takes no lock.
+        """
         self._gone.append(member_id)
 
     def poll_started(self, member_id: str, topics: frozenset[str]) -> Standing | None:
-        """A member is there, and wants these topics; None if it is no member any more."""
+        """Note that a member polls, and the topics that it wants.  Returns None if it is no longer a member."""
         with self._changed:
             member = self._members.get(member_id)
             if member is not None:
@@ -170,14 +171,14 @@ class Group:
             return Standing(self.generation, dict(member.owned), surplus)
 
     def poll_ended(self, member_id: str) -> None:
-        """From here on the member has ``max_poll_interval_ms`` to poll again."""
+        """Note the end of a poll.  The member must poll again within ``max_poll_interval_ms``."""
         with self._changed:
             member = self._members.get(member_id)
             if member is not None:
                 member.polling, member.seen_s = False, self._seconds()
 
     def release(self, member_id: str, places: Iterable[TopicPartition]) -> None:
-        """A member gives partitions up."""
+        """Give up partitions of a member."""
         with self._changed:
             member = self._members.get(member_id)
             if member is None:
@@ -189,7 +190,7 @@ class Group:
             self._announce()
 
     def acquire(self, member_id: str) -> Standing | None:
-        """A member takes what it should have and is free; None if it is no member any more."""
+        """Take the free partitions that a member should have; None if it is no longer a member."""
         with self._changed:
             member = self._members.get(member_id)
             if member is None:
@@ -201,7 +202,7 @@ class Group:
             return Standing(self.generation, dict(member.owned), frozenset())
 
     def _expel(self) -> None:
-        """Members whose consumer is gone, or has not polled for too long, are members no more."""
+        """Expel members whose consumer is gone, or has not polled for too long."""
         noted = {self._gone.popleft() for _ in range(len(self._gone))} & set(self._members)
         gone = {member_id for member_id in noted if self._members[member_id].committing == 0}
         self._gone.extend(noted - gone)  # a producer still commits for it
@@ -220,13 +221,13 @@ class Group:
         self._rebalance()
 
     def _wanted(self) -> dict[str, tuple[int, int]]:
-        """Those of the topics that members want which there are."""
+        """The existing topics among those that members want."""
         known = self._log.topics()
         names = {topic for member in self._members.values() for topic in member.topics if topic in known}
         return {name: (self._log.topic_id(name), known[name].partitions) for name in sorted(names)}
 
     def _rebalance(self) -> None:
-        """A new generation: who should own what."""
+        """Begin a new generation with a new target."""
         topics = self._wanted()
         for place, owner in list(self._owners.items()):
             if self._topics.get(place[0], (0,))[0] != topics.get(place[0], (0,))[0]:
@@ -249,15 +250,15 @@ class Group:
     # --- offsets ---------------------------------------------------------------------------
 
     def committed(self) -> Mapping[TopicPartition, int]:
-        """The offsets where the group reads on."""
+        """The group's committed offsets."""
         return self._log.positions(self.stored_name)
 
     @contextmanager
     def committing(self, who: GroupMetadata, places: Iterable[TopicPartition]) -> Iterator[None]:
-        """Commit offsets of partitions inside: they stay the member's until that is done.
+        """Commit offsets inside this context: the partitions stay the member's until it ends.
 
         Raises:
-            CommitFailedError: they are not, or not any more.
+            CommitFailedError: the member does not own them, or not any more.
         """
         with self._changed:
             member = None if who.member_id is None else self._members.get(who.member_id)
@@ -296,7 +297,7 @@ class Group:
 
     @contextmanager
     def without_members(self, action: str) -> Iterator[None]:
-        """Change offsets from outside inside: nobody can join meanwhile.
+        """Change offsets from outside inside this context: nobody can join until it ends.
 
         Raises:
             ClientError: the group has members.
@@ -312,7 +313,7 @@ class Group:
     # --- looking ---------------------------------------------------------------------------
 
     def members(self) -> Mapping[str, tuple[TopicPartition, ...]]:
-        """What each member owns."""
+        """The partitions of each member."""
         with self._changed:
             self._expel()
             return {m.id: tuple(sorted(m.owned)) for m in self._members.values()}
@@ -331,7 +332,7 @@ class Coordinator:
     """The groups of one log.  Thread-safe.
 
     Args:
-        seconds: a clock that never goes back, for ``max_poll_interval_ms``.
+        seconds: a monotonic clock, for ``max_poll_interval_ms``.
     """
 
     def __init__(self, log: Log, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -343,14 +344,15 @@ class Coordinator:
         self._claims: dict[str, tuple[object, Callable[[], bool], float]] = {}
 
     def claim(self, name: str, owner: object, is_used: Callable[[], bool]) -> bool:
-        """Have a group's members come over another protocol.  Its partitions have one coordinator, so all do or none.
+        """Claim a group for members that use another protocol.  A group has a single coordinator, so all its members must
+        use the same one.
 
         Args:
-            owner: whoever coordinates them; asking again does no harm.
-            is_used: whether the group has members there.  For `CLAIM_S` it is not asked yet.
+            owner: their coordinator; it may claim again.
+            is_used: whether the group has members there.  It is not asked during the first `CLAIM_S`.
 
         Returns:
-            whether that is possible: no consumer of this process and no other owner has members in the group.
+            whether the claim holds: no consumer of this process and no other owner has members in the group.
         """
         with self._guard:
             group = self._groups.get(name)
@@ -362,7 +364,7 @@ class Coordinator:
             return True
 
     def _is_claimed(self, name: str) -> bool:
-        """The guard is held."""
+        """Whether another coordinator has the group.  Call it with the guard held."""
         found = self._claims.get(name)
         if found is None:
             return False
@@ -373,10 +375,10 @@ class Coordinator:
         return False
 
     def group(self, name: str) -> Group:
-        """A group by name; it need not exist yet.
+        """The group of a name; it need not exist yet.
 
         Raises:
-            ClientError: that is no name.
+            ClientError: the name is not valid.
         """
         if not isinstance(name, str) or not name:
             raise ClientError("a group needs a name")
@@ -389,7 +391,7 @@ class Coordinator:
             return found
 
     def names(self) -> list[str]:
-        """Groups that have committed offsets or members."""
+        """The groups that have committed offsets or members."""
         stored = {name.removeprefix(GROUP_PREFIX) for name in self._log.groups() if is_client_group(name)}
         with self._guard:
             groups = list(self._groups.values())

@@ -1,4 +1,4 @@
-"""Looking at consumer groups, and moving them from outside: what `Database.groups` is."""
+"""Inspects and resets consumer groups: `Database.groups`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["GroupDescription", "Groups", "PartitionOfGroup"]
 
 @dataclass(frozen=True, slots=True)
 class PartitionOfGroup:
-    """Where a group is in one partition.
+    """The state of a group in one partition.
 
     Attributes:
-        committed: the offset where it reads on; None if it has committed none.
+        committed: the committed offset; None if there is none.
         end: the offset after the partition's last record.
-        lag: offsets between them (from the first record on, if that was not committed or is gone).
-        member_id: who reads it.
+        lag: the offsets between them (from the first record if there is no committed offset, or it is gone).
+        member_id: of the member that reads the partition.
     """
 
     topic: str
@@ -38,7 +38,7 @@ class GroupDescription:
 
     Attributes:
         state: ``Empty``, ``Stable`` or ``PreparingRebalance``, Kafka's names.
-        strategy: how its members share partitions; empty while it had none.
+        strategy: how its members share partitions; empty if it never had members.
         members: member id -> partitions.
         partitions: those with a committed offset or a member.
     """
@@ -52,13 +52,13 @@ class GroupDescription:
 
     @property
     def lag(self) -> int:
-        """Of all partitions together."""
+        """The lag of all partitions together."""
         return sum(place.lag for place in self.partitions)
 
 
 @interrupts.doors()
 class Groups(Mapping[str, GroupDescription]):
-    """The consumer groups by name: those with committed offsets or members.  Positions of queries are not among them."""
+    """The consumer groups by name: those with committed offsets or members.  Positions of queries are not included."""
 
     def __init__(self, log: Log, coordinator: Coordinator) -> None:
         self._log = log
@@ -76,11 +76,11 @@ class Groups(Mapping[str, GroupDescription]):
         return len(self._coordinator.names())
 
     def claim(self, name: str, owner: object, is_used: Callable[[], bool]) -> bool:
-        """For doors through which consumers come: see `Coordinator.claim`."""
+        """Claim a group for another protocol: see `Coordinator.claim`."""
         return self._coordinator.claim(name, owner, is_used)
 
     def describe(self, name: str) -> GroupDescription:
-        """A group; one that is not there has no members and no partitions."""
+        """Describe a group; one that does not exist has no members and no partitions."""
         group = self._coordinator.group(name)
         members, committed = group.members(), group.committed()
         owners = {place: member for member, places in members.items() for place in places}
@@ -105,13 +105,13 @@ class Groups(Mapping[str, GroupDescription]):
         shift_by: int | None = None,
         dry_run: bool = False,
     ) -> dict[TopicPartition, int]:
-        """Move the committed offsets of a group that has no members.
+        """Move the committed offsets of a group without members.
 
-        Exactly one of ``to``, ``to_offset``, ``to_timestamp`` and ``shift_by`` says where; what lies outside of what a
-        partition holds becomes its nearest end, as in Kafka's ``kafka-consumer-groups --reset-offsets``.
+        Exactly one of ``to``, ``to_offset``, ``to_timestamp`` and ``shift_by`` must be given.  An offset outside of a
+        partition becomes its nearest end, as in Kafka's ``kafka-consumer-groups --reset-offsets``.
 
         Args:
-            topics: whose partitions; by default those in which the group has committed offsets, and only these partitions.
+            topics: the topics to reset; by default only the partitions in which the group has committed offsets.
             to: ``earliest`` or ``latest``.
             to_timestamp: the first record with at least this timestamp (ms), else the end.
             shift_by: so many records forward, or back.
@@ -121,7 +121,7 @@ class Groups(Mapping[str, GroupDescription]):
             the new offsets.
 
         Raises:
-            ClientError: the group has members, or is not there and no topic is named; there is no such topic.
+            ClientError: the group has members, or does not exist and no topic is named; a topic does not exist.
         """
         if sum(choice is not None for choice in (to, to_offset, to_timestamp, shift_by)) != 1:
             raise ClientError("say where to: one of to='earliest', to='latest', to_offset, to_timestamp and shift_by")
@@ -163,10 +163,10 @@ class Groups(Mapping[str, GroupDescription]):
         return [(topic, number) for topic in wanted for number in range(known[topic].partitions)]
 
     def delete(self, name: str) -> None:
-        """Forget a group and its committed offsets.
+        """Delete a group and its committed offsets.
 
         Raises:
-            ClientError: it has members, or is not there.
+            ClientError: it has members, or does not exist.
         """
         group = self._coordinator.group(name)
         with group.without_members("deleting it"):

@@ -1,5 +1,6 @@
-"""How partitions come to a consumer and go: as a member of a group, or (without one) all of its topics; and what it commits
-there."""
+"""How a consumer gets and loses partitions, as a member of a group or (without one) of all its topics, and how
+it commits.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ Listener = Callable[[list[TopicPartition]], object]
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Told of partitions that come, that are about to go, and that are gone already."""
+    """The callbacks for partitions that were assigned, will be revoked, or are lost."""
 
     assigned: Listener | None
     revoked: Listener | None
@@ -30,16 +31,16 @@ class Listeners:
 
 
 class Membership:
-    """See the module's text.  Used by one thread at a time.
+    """The membership of a consumer; see the module's text.  Use it from one thread at a time.
 
     Attributes:
-        topics: what is subscribed to; None: nothing.
-        member: its name in the group, while it is in it.
-        auto: it commits by itself.
+        topics: the subscription; None: nothing.
+        member: its id while it is in the group.
+        auto: whether it commits automatically.
 
     Args:
-        group: None: it is in none.
-        reading: what it gives partitions to, and takes them from.
+        group: None without a group.
+        reading: gets the partitions that are assigned, and loses the revoked ones.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Membership:
         self.topics = wanted
 
     def wanted(self) -> frozenset[str]:
-        """The names of the topics that are subscribed to; of a pattern, those that are there."""
+        """The names of the subscribed topics; for a pattern, those that exist."""
         topics = self.topics
         if topics is None:
             return frozenset()
@@ -92,7 +93,7 @@ class Membership:
     # --- partitions ------------------------------------------------------------------------
 
     def update(self) -> None:
-        """Take part in the group: give up and take partitions.  Listeners are called."""
+        """Follow the group: give up and take partitions.  Calls the listeners."""
         if self.topics is None:
             return
         if self.group is None:
@@ -119,7 +120,7 @@ class Membership:
                 return
 
     def poll_ended(self) -> None:
-        """The member has shown that it is alive."""
+        """Note the end of a poll, which shows that the member is alive."""
         if self.member is not None and self.group is not None:
             self.group.poll_ended(self.member)
 
@@ -140,7 +141,7 @@ class Membership:
             self._finalizer.atexit = False
 
     def _follow_topics(self) -> None:
-        """Without a group: all partitions of all the topics."""
+        """Without a group: take all partitions of the topics."""
         known = self._log.topics()
         wanted = {
             (name, number): self._log.topic_id(name)
@@ -152,7 +153,7 @@ class Membership:
         self.take({place: number for place, number in wanted.items() if place not in self._reading.owned})
 
     def _lose(self, owned: Mapping[TopicPartition, int]) -> None:
-        """Forget what is not owned any more (or was lost and owned again)."""
+        """Drop partitions that the member no longer owns, or lost and owned again."""
         lost = sorted(place for place, since in self._reading.owned.items() if owned.get(place) != since)
         if lost:
             self._reading.forget(lost)
@@ -169,13 +170,13 @@ class Membership:
         self._reading.forget(places)
 
     def take(self, places: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions, too."""
+        """Begin to read these partitions, too."""
         self._reading.take(places, {} if self.group is None or not places else self.group.committed())
         if places and self._listeners.assigned is not None and self.topics is not None:
             self._listeners.assigned(sorted(places))
 
     def leave(self) -> None:
-        """Give up all of them, and be no member any more."""
+        """Give up all partitions, and leave the group."""
         if self.member is not None and self.group is not None:
             standing = self.group.poll_started(self.member, self.wanted())
             self._lose({} if standing is None else standing.owned)
@@ -188,7 +189,7 @@ class Membership:
         self._reading.forget(list(self._reading.owned))
 
     def drop(self) -> None:
-        """Be no member any more, whatever became of the partitions."""
+        """Leave the group without giving up partitions properly."""
         if self.member is not None and self.group is not None:
             self.group.leave(self.member)
             self._set_member(None)
@@ -202,7 +203,7 @@ class Membership:
         return GroupMetadata(self.group.name, self.member, self._generation)
 
     def committed(self) -> Mapping[TopicPartition, int]:
-        """What the group has committed.  Raises: ClientError, without a group."""
+        """The group's committed offsets.  Raises: ClientError, without a group."""
         self.metadata()
         assert self.group is not None
         return self.group.committed()
@@ -224,12 +225,12 @@ class Membership:
             transaction.commit(self._options.durable)
 
     def commit_in_time(self) -> None:
-        """With auto-commit: commit all positions, if that is due."""
+        """With auto-commit: commit all positions, if the interval is over."""
         if self.auto and (self._seconds() - self._committed_s) * 1000 >= self._options.auto_commit_interval_ms:
             self.commit_aside(self._reading.positions)
 
     def commit_aside(self, positions: Mapping[TopicPartition, int]) -> None:
-        """With auto-commit: commit those of the positions that are news."""
+        """With auto-commit: commit those of the positions that have changed."""
         if self.auto and self.group is not None:
             committed, known = self.group.committed(), self._log.topics()
             self.commit({p: at for p, at in positions.items() if committed.get(p) != at and p[0] in known})

@@ -1,4 +1,4 @@
-"""A producer: sends records in batches, each batch one commit; numbered, if it has an id; in transactions, if asked."""
+"""A producer: sends records in batches, each of them one commit; with an id it numbers them, and it has transactions."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Producer:
     """Sends records.  Thread-safe; close it, or use it as a context manager.
 
     Args:
-        producer_id: with one, records are numbered per partition, a repeated number is recognised also after a crash, and
+        producer_id: with an id, records are numbered per partition.  A repeated number is recognised also after a crash, and
             an older producer with the same id is fenced.
-        clock_ms: the timestamps of records without one.
-        admit: called with the topics that are about to be written; may wait.
-        refused: why nobody may write to a topic, in one clause; None if anybody may.
+        clock_ms: gives the timestamps of records without one.
+        admit: is called with the topics before a write; may wait.
+        refused: returns why nobody may write to a topic, as one clause; None if anybody may.
     """
 
     def __init__(
@@ -77,20 +77,20 @@ class Producer:
         partition: int | None = None,
         sequence: int | None = None,
     ) -> Delivery[RecordMetadata]:
-        """Give a record to be written with the next batch.
+        """Add a record to the next batch.
 
         Args:
             value: bytes, or a dict for a topic of typed values; None is a tombstone.
             timestamp: ms since the epoch; by default now.
-            partition: by default that of the key; records without a key go round.
-            sequence: the record's number in its partition, to send again what may have been written before a crash: see
-                `last_sequence`.  By default the next one.
+            partition: by default that of the key; records without a key are spread in turn.
+            sequence: the record's sequence number in its partition, to send again what may have been written before a crash:
+                see `last_sequence`.  By default the next one.
 
         Returns:
-            what becomes of it; ``result()`` waits.
+            the future result; ``result()`` waits for it.
 
         Raises:
-            ClientError: there is no such topic or partition; a number without a producer id; the producer is closed.
+            ClientError: the topic or partition does not exist; a number without a producer id; the producer is closed.
             BufferExhaustedError: the buffer stayed full for ``max_block_ms``.
         """
         self._check(topic, partition, sequence)
@@ -103,7 +103,7 @@ class Producer:
     def send_batch(
         self, topic: str, rows: Any, *, partition: int | None = None, sequence: int | None = None
     ) -> Delivery[BatchMetadata]:
-        """Give many records to be written, in one commit.
+        """Add many records, to be written in one commit.
 
         Args:
             rows: an Arrow table, or dicts, of ``key``, ``value``, ``timestamp``, ``headers``: see `records_of_columns`.
@@ -141,10 +141,10 @@ class Producer:
             raise ClientError("a sequence is a number from 0 on, of a producer with an id: producer(id)")
 
     def flush(self) -> None:
-        """Return when all that was sent before is written, or has failed (see its `Delivery`).
+        """Wait until all that was sent before is written, or has failed (see its `Delivery`).
 
         Raises:
-            StorageError, ClientError: why a batch that this call wrote failed.
+            StorageError, ClientError: the error of a batch that this call wrote.
         """
         self._log.check_process()
         self._accumulator.flush()
@@ -157,10 +157,10 @@ class Producer:
         *,
         whole: bool = False,
     ) -> tuple[BatchWriter, Committing]:
-        """Give items and positions of groups their place in the log.  Called with ``Accumulator.sending`` held.
+        """Give items and offsets of groups their place in the log.  Call it with ``Accumulator.sending`` held.
 
         Args:
-            whole: all of the items or none; otherwise those that can be written.
+            whole: write all of the items or none; otherwise those that can be written.
         """
         self._admit(list(dict.fromkeys(item.topic for item in items)))
         transaction = self._log.transaction()
@@ -182,12 +182,12 @@ class Producer:
         return turn
 
     def last_sequence(self, topic: str, partition: int = 0) -> int | None:
-        """The number of this producer's last record in a partition, as committed; None if there is none.
+        """The sequence number of this producer's last committed record in a partition; None if there is none.
 
-        A loader that was interrupted goes on after it.
+        A loader that was interrupted continues after it.
 
         Raises:
-            ClientError: the producer has no id; there is no such topic or partition.
+            ClientError: the producer has no id; the topic or partition does not exist.
         """
         if self.id is None:
             raise ClientError("a producer without an id has no numbers: producer(id)")
@@ -198,9 +198,10 @@ class Producer:
     # --- transactions ----------------------------------------------------------------------
 
     def transaction(self) -> ProducerTransaction:
-        """Records of any topics and partitions, and offsets of consumers, that are committed together or not at all.
+        """Begin a transaction: records of any topics and partitions, and offsets of consumers, committed together or not at
+        all.
 
-        Use it as a context manager: it is committed at the end, and aborted if the block raises.
+        Use it as a context manager: it commits at the end, and aborts if the block raises.
         """
         if self._accumulator.closed:
             raise ClientError("the producer is closed")
@@ -209,10 +210,10 @@ class Producer:
     # --- life cycle ------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Write what waits, and end.  In a process forked from the one that opened the log this does nothing.
+        """Write what waits, and close.  In a process forked from the one that opened the log this does nothing.
 
         Raises:
-            StorageError, ClientError: the last batch could not be written; the producer is closed all the same.
+            StorageError, ClientError: the last batch could not be written; the producer is closed nevertheless.
         """
         if self._log.foreign:
             return
@@ -238,7 +239,7 @@ def _not_yet(batch: ProducerBatch, timeout_s: float | None) -> None:
 
 @interrupts.doors()
 class ProducerTransaction:
-    """See `Producer.transaction`.  Used from one thread."""
+    """A transaction; see `Producer.transaction`.  Use it from one thread."""
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
@@ -256,7 +257,7 @@ class ProducerTransaction:
         timestamp: int | None = None,
         partition: int | None = None,
     ) -> Delivery[RecordMetadata]:
-        """As `Producer.send`; the result is there after `commit`."""
+        """Like `Producer.send`; the result is known after `commit`."""
         self._check_open()
         producer = self._producer
         producer._check(topic, partition, None)
@@ -266,7 +267,7 @@ class ProducerTransaction:
         return send.join_batch(self._batch)
 
     def send_batch(self, topic: str, rows: Any, *, partition: int | None = None) -> Delivery[BatchMetadata]:
-        """As `Producer.send_batch`; the result is there after `commit`."""
+        """Like `Producer.send_batch`; the result is known after `commit`."""
         self._check_open()
         producer = self._producer
         producer._check(topic, partition, None)
@@ -276,10 +277,10 @@ class ProducerTransaction:
         return bulk.join_batch(self._batch)
 
     def send_offsets(self, consumer: Consumer | GroupMetadata, offsets: Mapping[TopicPartition, int] | None = None) -> None:
-        """Commit where a consumer's group reads on, with the records.
+        """Commit the offsets of a consumer's group with the records.
 
         Args:
-            offsets: of the records to be read next; by default all positions of the consumer.
+            offsets: of the next records to read; by default all positions of the consumer.
 
         Raises:
             ClientError: the consumer has no group; offsets are missing.
@@ -296,13 +297,13 @@ class ProducerTransaction:
         self._offsets.append((consumer, dict(offsets)))
 
     def commit(self) -> None:
-        """Make all of it happen, at one instant.
+        """Commit everything at one instant.
 
         Raises:
-            CommitFailedError: a partition of a consumer belongs to another member by now.
-            ProducerFencedError: a newer producer with the same id is there.
+            CommitFailedError: a partition of a consumer belongs to another member now.
+            ProducerFencedError: a newer producer with the same id exists.
             ClientError: a topic cannot hold one of the records.
-            StorageError: the disk failed.  In each case nothing happened.
+            StorageError: the disk failed.  In each case nothing was written.
         """
         self._check_open()
         self._producer._log.check_process()
@@ -327,7 +328,7 @@ class ProducerTransaction:
             self._batch.done.set()
 
     def abort(self) -> None:
-        """Forget it: nobody will have seen any of it."""
+        """Drop the transaction; nobody will have seen any of it."""
         self._check_open()
         self._open = False
         fail_all(self._batch.items, ClientError("the transaction was aborted"))

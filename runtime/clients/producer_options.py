@@ -1,4 +1,4 @@
-"""What can be set about a producer."""
+"""The options of a producer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class ProducerOptions:
     """Kafka's settings of a producer, with its names where there is one.
 
     Attributes:
-        compression: of topics whose own ``compression.type`` is none; None leaves it to the topics.
-        linger_ms: how long a record may wait for others, to be written with them.
-        batch_bytes: so many do not wait any longer (``batch.size``, over all partitions), and what comes behind is another
-            batch.
-        max_in_flight: batches that are on their way to the disk at most
-            (``max.in.batch.requests.per.connection``).  A producer with an id sends one after the other.
-        buffer_memory: bytes that wait to be written at most; then `Producer.send` waits.
-        max_block_ms: but no longer than this.
+        compression: for topics whose own ``compression.type`` is none; None leaves it to the topics.
+        linger_ms: how long a record may wait for others of its batch.
+        batch_bytes: the size at which a batch waits no longer (``batch.size``, but over all partitions); later records go
+            into the next batch.
+        max_in_flight: the largest number of batches on their way to the disk (``max.in.batch.requests.per.connection``).  A
+            producer with an id sends one after the other.
+        buffer_memory: the largest number of bytes waiting to be written; beyond it `Producer.send` waits.
+        max_block_ms: the longest time that it waits.
         durable: whether a record counts as written when it is on disk (``acks=all``), or as soon as readers see it.
-        background: whether a thread writes what waits; without it that is up to `Producer.flush` and `Delivery.result`.
+        background: whether a thread writes what waits; without it `Producer.flush` and `Delivery.result` do.
     """
 
     compression: Compression | None = None
@@ -37,7 +37,7 @@ class ProducerOptions:
     background: bool = True
 
     def check(self) -> None:
-        """Raises: ClientError, for a value that an option cannot have."""
+        """Check the values.  Raises: ClientError."""
         if self.compression not in (None, "none", "lz4", "zstd"):
             raise ClientError(f"compression is none, lz4 or zstd, not {self.compression!r}")
         for name in ("linger_ms", "max_block_ms"):

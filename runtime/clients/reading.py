@@ -1,4 +1,4 @@
-"""Which partitions a consumer reads, and where it reads on in each."""
+"""The partitions that a consumer reads, and its position in each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Reading", "existing"]
 
 
 class Reading:
-    """Partitions with their positions.  Used by one thread at a time.
+    """Partitions with their positions.  Use it from one thread at a time.
 
     Attributes:
-        owned: the partitions, each with a number that tells whether it was lost and came again meanwhile.
-        positions: the offset of the record that is read next; none where there is no committed offset, and no reset.
-        paused: partitions of which nothing is read.
+        owned: the partitions, each with a number that changes if it was lost and came back.
+        positions: the offset of the next record; missing where there is no committed offset and no reset.
+        paused: partitions that are not read at present.
     """
 
     def __init__(self, log: Log, reset: OffsetReset) -> None:
@@ -29,26 +29,28 @@ class Reading:
         self._turn = 0
 
     def take(self, places: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, int]) -> None:
-        """Read these, too, from the committed offsets on."""
+        """Read these partitions, too, from the committed offsets on."""
         self.owned.update(places)
         for place in sorted(places):
             self._begin(place, committed.get(place))
 
     def forget(self, places: Iterable[TopicPartition]) -> None:
-        """Read these no more."""
+        """Stop reading these partitions."""
         for place in places:
             self.owned.pop(place, None)
             self.positions.pop(place, None)
             self.paused.discard(place)
 
     def go_back(self, committed: Mapping[TopicPartition, int]) -> None:
-        """Go to the committed offsets in all of them."""
+        """Return to the committed offsets in all partitions."""
         for place in self.owned:
             self.positions.pop(place, None)
             self._begin(place, committed.get(place))
 
     def _begin(self, place: TopicPartition, committed: int | None) -> None:
-        """Where reading starts: the committed offset, or what ``auto_offset_reset`` says (``none``: see `position`)."""
+        """The offset at which reading begins: the committed one, or what ``auto_offset_reset`` says (``none``: see
+        `position`).
+        """
         if committed is not None:
             self.positions[place] = committed
         elif self._reset == "earliest":
@@ -57,7 +59,7 @@ class Reading:
             self.positions[place] = self._log.end_offset(*place)
 
     def position(self, place: TopicPartition) -> int:
-        """The offset that is read next.  Raises: ClientError, if none is known."""
+        """The offset of the next record.  Raises: ClientError, if it is not known."""
         found = self.positions.get(place)
         if found is None:
             raise ClientError(
@@ -67,13 +69,13 @@ class Reading:
         return found
 
     def mine(self, place: TopicPartition) -> TopicPartition:
-        """One of the partitions.  Raises: ClientError, for another one."""
+        """Check that a partition is read here.  Raises: ClientError."""
         if tuple(place) not in self.owned:
             raise ClientError(f"the partition {place!r} is not assigned to this consumer")
         return place[0], place[1]
 
     def fetch(self, rows_left: int) -> list[ConsumedBatch]:
-        """The next records; the partitions take turns in being the first.  Positions move.
+        """Read the next records and advance the positions.  The partitions take turns at being first.
 
         Raises:
             ClientError: a partition has no position.
@@ -106,7 +108,7 @@ class Reading:
 
 
 def existing(log: Log, place: TopicPartition) -> TopicPartition:
-    """A partition that the log has.  Raises: ClientError, if it has not."""
+    """Check that the log has a partition.  Raises: ClientError."""
     try:
         topic, partition = place
         count = log.topics()[topic].partitions

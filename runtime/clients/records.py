@@ -1,4 +1,4 @@
-"""Records between Python and the log's columns."""
+"""Converts records between Python values and the log's columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class RawRecord(NamedTuple):
-    """A record as the log holds it: ``value`` is bytes, or a dict for typed topics; headers are (name, bytes) pairs."""
+    """A record as the log stores it: ``value`` is bytes, or a dict for typed topics; headers are (name, bytes) pairs."""
 
     key: bytes | None
     value: Any
@@ -34,7 +34,7 @@ class RawRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConsumedBatch:
-    """Records of one partition, as the columns that the log holds (not copied).
+    """Records of one partition, as the log's columns (not copied).
 
     Attributes:
         records: n records; see `FetchedRecords`.
@@ -58,7 +58,7 @@ class ConsumedBatch:
 
 
 def to_python(topic: str, partition: int, found: FetchedRecords) -> list[RawRecord]:
-    """Records that were read, one by one."""
+    """Convert records that were read to Python values, one by one."""
     n = len(found)
     keys = [None] * n if found.keys is None else found.keys.to_pylist()
     values = python_values(found.values)
@@ -83,7 +83,7 @@ def raw_columns(
     timestamps: Sequence[Any],
     headers: Sequence[Headers],
 ) -> Records:
-    """Python values as records that a topic takes.
+    """Convert Python values to records for a topic.
 
     Args:
         values: bytes, or dicts for a topic of typed values; None is a tombstone.
@@ -114,11 +114,11 @@ def raw_columns(
 
 
 def records_of_columns(topic: str, config: TopicConfig, rows: Any, now_ms: int) -> Records:
-    """Many records at once, from an Arrow table (or what has ``__arrow_c_stream__``) or from dicts.
+    """Convert many records at once, from an Arrow table (or what has ``__arrow_c_stream__``) or from dicts.
 
     Args:
-        rows: columns (or items) ``key``, ``value``, ``timestamp``, ``headers``, all but the value optional.  For a topic
-            of typed values the columns of an Arrow table may also be the value's fields themselves.
+        rows: columns (or items) ``key``, ``value``, ``timestamp``, ``headers``, all but the value optional.  For a topic of
+            typed values the columns of an Arrow table may also be the value's fields themselves.
         now_ms: the timestamp of records without one.
 
     Raises:
@@ -149,7 +149,7 @@ _NAMES = ("key", "value", "timestamp", "headers")
 
 
 def split(records: Records, chosen: Any, partitions: int) -> list[tuple[int, Records, Int64s]]:
-    """Records by partition, each part with its rows' numbers, ascending.
+    """Split records by partition; each part has its rows' numbers, ascending.
 
     Args:
         records: columns are Arrow arrays.
@@ -218,6 +218,6 @@ def _stamps(table: Any, now_ms: int) -> Int64s:
 
 
 def _check_latest(stamps: Int64s) -> None:
-    """Raises: ClientError, for a time after the latest that a record can have."""
+    """Check timestamps.  Raises: ClientError, for one after the latest that a record can have."""
     if len(stamps) and int(stamps.max()) > TIMESTAMP_MS_MAX:
         raise ClientError(f"the timestamp of a record cannot be above {TIMESTAMP_MS_MAX}: {int(stamps.max())}")
