@@ -1,12 +1,12 @@
 """The order in which a step takes the records of its inputs.
 
-Every record of a step gets a *position*, its rank in that order; positions are what operators compare.
+Every record of a step gets a *position*, its rank in that order; operators compare positions.
 
 * ``arrival``: as the log received them (the log has one total order over all topics).
-* ``timestamp``: the input whose next record has the smallest timestamp goes first, ties by arrival, as Kafka Streams
-  does.  An input is a queue, so a record never overtakes an earlier one of its own input: taking heads of queues by
-  timestamp is the same as sorting by each queue's *running maximum* of timestamps.  The result does not depend on how the
-  records are cut into steps.
+* ``timestamp``: the input whose next record has the smallest timestamp goes first, ties by arrival, as in Kafka Streams.  An
+  input is a queue, so a record never overtakes an earlier one of its own input.  So taking heads of queues by timestamp is
+  the same as sorting by each queue's *running maximum* of timestamps.  The result does not depend on how the records are cut
+  into steps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Queue:
 
     Attributes:
         timestamps, arrivals: int64[n] of the records at hand.
-        truncated: there are more records behind these, so nothing that may come after the last one can be taken yet.
+        truncated: more records follow, so nothing that may come after the last one can be taken yet.
     """
 
     timestamps: Int64s
@@ -39,7 +39,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a step takes.
+    """The records that a step takes.
 
     Attributes:
         taken: how many records of each queue.
@@ -55,9 +55,8 @@ class Merged:
 def merge(queues: Sequence[Queue], order: Order, rows_max: int) -> Merged:
     """Order the records of all queues and take the first ones, at most ``rows_max``.
 
-    Where a queue is truncated, only what is certain to come no later than its unseen records is taken.  So nothing is
-    taken where a truncated queue has no record at hand (compaction left a gap there); else at least one record is, if
-    there is any.
+    From a truncated queue, only records are taken that cannot come after its unseen ones.  So nothing is taken if a
+    truncated queue has no record at hand (compaction left a gap there); else at least one record is, if there is any.
     """
     if len(queues) == 1:
         taken = min(len(queues[0].timestamps), rows_max)
@@ -68,9 +67,9 @@ def merge(queues: Sequence[Queue], order: Order, rows_max: int) -> Merged:
 
 
 def _ranks(queue: Queue, order: Order) -> tuple[Int64s, Int64s]:
-    """What a queue's records are sorted by, and what breaks ties.
+    """The sort key of a queue's records, and the tie-breaker.
 
-    By timestamp: a record older than one before it goes right after that one, so it shares its running maximum *and* its
+    By timestamp: a record older than one before it goes right after that one, so it gets its running maximum *and* its
     arrival.
     """
     if order == "arrival" or not len(queue.timestamps):

@@ -1,7 +1,7 @@
-"""The processing log: one row for every record that was bad, with reason, topic, partition and offset.
+"""The processing log: one row for every bad record, with reason, topic, partition and offset.
 
-It is a topic of typed values, written in the same commit as the step that met the record, and the engine declares a
-stream over it (KSQL_PROCESSING_LOG), so it can be queried.  The columns follow ksqlDB's, with the place of the record added.
+It is a topic of typed values, written in the commit of the step that found the record.  The engine declares a stream over it
+(KSQL_PROCESSING_LOG), so it can be queried.  The columns are ksqlDB's, and the place of the record.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class ErrorReport:
 
 @dataclass(slots=True)
 class ProcessingLog:
-    """Gathers the reports of one step; `records` makes log records of them for the step's commit.
+    """Collects the reports of one step; `records` makes log records of them for the step's commit.
 
-    Reports are sorted by the positions of their records, so the processing log does not depend on how the input was cut
-    into steps.
+    Reports are sorted by the positions of their records, so the processing log does not depend on how the input was cut into
+    steps.
     """
 
     reports: list[ErrorReport] = field(default_factory=list)
@@ -74,7 +74,7 @@ class ProcessingLog:
         self.reports.append(report)
 
     def records(self) -> Records | None:
-        """The rows to append to `TOPIC`; None if there is nothing to report.  Empties ``reports``."""
+        """The rows to append to `TOPIC`; None if there is nothing to report.  Clears ``reports``."""
         if not self.reports:
             return None
         rows: list[dict[str, object]] = []

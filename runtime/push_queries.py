@@ -1,11 +1,11 @@
-"""The push queries of an engine: who reads what, and who shares a running query with others.
+"""The push queries of an engine: their readers, and which of them share a running query.
 
-A reader begins with a query of its own, which reads what is there already.  Once it is where another query of the same shape
-is, both would put out the same from then on: its reader moves over to that one, and its own query ends.  So a thousand
-readers of one table cost as much as one, but for handing them the rows.  A reader that gets slow moves out again, to a query
-of its own that goes on where it is: nobody waits for somebody else's reader.
+A reader begins with a query of its own, which reads existing records.  When it reaches the place of another query of the
+same shape, both would put out the same rows from then on.  Then its reader moves to that query, and its own query ends.  So
+a thousand readers of a table cost as much as one, except for passing them the rows.  A slow reader moves out again, to a
+query of its own that continues from its place, so that nobody waits for another's reader.
 
-Queries share if they keep no state and somebody says that they mean the same (`PushQueries.subscribe`: ``shape``).
+Queries share if they keep no state and the caller says that they mean the same (`PushQueries.subscribe`: ``shape``).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _ORDER = 1_000_000_000
 """Push queries come after all persistent ones."""
 
 _ATTEMPTS = 3
-"""How often two queries are stepped until they are at the same place: what comes faster keeps them apart."""
+"""How often two queries are stepped to reach the same place.  Records that come faster keep them apart."""
 
 
 class _Readers:
-    """The feeds that a running query hands its rows to.  Replaced as a whole, under `PushQueries._lock`."""
+    """The feeds that get a running query's rows.  Replaced as a whole, under `PushQueries._lock`."""
 
     def __init__(self, feeds: tuple[Feed, ...]) -> None:
         self.feeds = feeds
@@ -49,7 +49,7 @@ class _Readers:
             feed.receive(shared)
 
     def ready(self) -> bool:
-        """Whether anybody wants more.  (One who has had enough meanwhile is moved out after the step.)"""
+        """Whether any reader wants more.  (A reader that does not is moved out after the step.)"""
         return any(feed.ready() for feed in self.feeds)
 
     def fail(self, error: BaseException) -> None:
@@ -63,10 +63,10 @@ class _Readers:
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A query that runs, and whom it runs for.
+    """A running query and its readers.
 
     Attributes:
-        shape: what it has in common with those that it may share with; None: nobody.
+        shape: equal for queries that may share; None: shares with none.
     """
 
     run: QueryRun
@@ -76,10 +76,10 @@ class _Running:
 
 @dataclass(slots=True, eq=False)
 class _Push:
-    """A push query as its reader knows it.
+    """A push query from its reader's side.
 
     Attributes:
-        running: what runs for it at present.
+        running: the query that runs for it at present.
     """
 
     feed: Feed
@@ -90,17 +90,17 @@ class _Push:
 
 
 class PushQueries:
-    """See the module's text.  Thread-safe."""
+    """The push queries; see the module's text.  Thread-safe."""
 
     def __init__(self, services: Services, scheduler: Scheduler) -> None:
         self._services = services
         self._scheduler = scheduler
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        """Held for an instant, where somebody moves.  Taken after the locks of queries."""
+        """Held for an instant when a reader moves.  Taken after the locks of queries."""
         self._pushes: dict[str, _Push] = {}
         self._shared: dict[Hashable, _Running] = {}
-        """The query of each shape that others join."""
+        """For each shape the query that others join."""
         self._abandoned: deque[str] = deque()
         """Push queries whose subscriptions are garbage."""
 
@@ -119,11 +119,11 @@ class PushQueries:
         """Start a transient query whose rows go to the returned subscription.
 
         Args:
-            dataflow_for: makes the dataflow, given the function its `Tap` shall call.
+            dataflow_for: makes the dataflow, given the function that its `Tap` calls.
             columns: names of the rows' values.
             prefix: of the query's id.
-            resume: a name for its reader, and the source that it reads: it goes on where the reader of this name stopped.
-            shape: equal for queries that put out the same rows for the same records, LIMIT apart; None shares nothing.
+            resume: a name for the reader, and the source that it reads: it continues where the reader of this name stopped.
+            shape: equal for queries that put out the same rows for the same records, apart from LIMIT; None shares nothing.
 
         Raises:
             StatementError: the name is in use.
@@ -185,7 +185,9 @@ class PushQueries:
     # --- moving ----------------------------------------------------------------------------
 
     def _rearrange(self, running: _Running, caught_up: bool) -> None:
-        """After a step: slow readers move out, and a query that has read what there was joins the one of its shape."""
+        """After a step: move slow readers out, and let a query that has read all existing records join the one
+        of its shape.
+        """
         if len(running.readers.feeds) > 1:
             self._move_out(running)
         if not caught_up or running.run.state != "RUNNING":
@@ -198,7 +200,7 @@ class PushQueries:
             self._join(running, leader)
 
     def _move_out(self, running: _Running) -> None:
-        """Readers that want no more for now get a query each that waits for them where they are."""
+        """Give each reader that wants no more for now a query of its own, which waits at the reader's place."""
         slow = [feed for feed in running.readers.feeds if not feed.ready()]
         if not slow:
             return
@@ -220,7 +222,7 @@ class PushQueries:
                 self._schedule(own, push.number)
 
     def _join(self, running: _Running, leader: _Running) -> None:
-        """Have a query's readers read another one, if both come to be at the same place."""
+        """Move a query's readers to another query, if both reach the same place."""
         with leader.run.lock, running.run.lock:
             for _ in range(_ATTEMPTS):
                 if leader.run.state != "RUNNING" or running.run.state != "RUNNING":
@@ -246,7 +248,7 @@ class PushQueries:
     # --- ending ----------------------------------------------------------------------------
 
     def _end(self, query_id: str) -> None:
-        """Its reader has closed it, or has gone."""
+        """End a push query whose reader has closed it, or is gone."""
         with self._lock:
             push = self._pushes.pop(query_id, None)
             if push is None:
@@ -266,8 +268,9 @@ class PushQueries:
         running.run.stop()
 
     def reap(self) -> None:
-        """End push queries whose subscriptions have been dropped.  (Not where garbage is collected: that may be inside any
-        lock.)"""
+        """End push queries whose subscriptions were garbage-collected.  (The collector itself cannot do it: it may run while
+        any lock is held.)
+        """
         while self._abandoned:
             try:
                 query_id = self._abandoned.popleft()
@@ -276,7 +279,7 @@ class PushQueries:
             self._end(query_id)
 
     def end_all(self) -> None:
-        """Readers get what is there, then their end."""
+        """End all; readers get the rows at hand, then their end."""
         for push in list(self._pushes.values()):
             if push.resumption is not None:
                 push.resumption.close()
@@ -285,17 +288,17 @@ class PushQueries:
     # --- looking ---------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        """Push queries that are not closed."""
+        """The number of open push queries."""
         self.reap()
         return len(self._pushes)
 
     @property
     def running(self) -> int:
-        """Queries that run for them."""
+        """The running queries."""
         return len({id(push.running) for push in list(self._pushes.values())})
 
     def behind(self) -> bool:
-        """Whether one that runs, and whose reader has room, has not taken in all there is."""
+        """Whether a running query, whose reader has room, has records to process."""
         runnings = {id(p.running): p.running for p in list(self._pushes.values())}
         return any(r.run.state == "RUNNING" and r.run.status.lag and r.readers.ready() for r in runnings.values())
 

@@ -1,8 +1,8 @@
-"""Push queries that go on where their reader stopped: which record each row came from, and how far the reader is.
+"""Push queries that resume where their reader stopped: the record that each row came from, and the reader's position.
 
-A row is done with when the reader asks for the next one or closes the subscription.  How far it is goes into the log, as
-the positions of a consumer group, twice a second at most while rows are read, and when the subscription is closed; after a
-crash the rows of the last half second may come again, and none is left out.
+A row is done when the reader asks for the next one or closes the subscription.  The reader's position goes into the log, as
+the offsets of a consumer group: at most twice a second while rows are read, and when the subscription is closed.  After a
+crash the rows of the last half second may come again, and none is missing.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from .query.step_data import InputSlice
 from .subscriptions import Feed
 
 COMMIT_S = 0.5
-"""How old the kept position of a reader that goes on reading may be."""
+"""The longest time, in seconds, between commits of the position of a reader that goes on reading."""
 
 
 @dataclass(slots=True)
 class Places:
-    """Where the rows of a batch came from.
+    """The records from which the rows of a batch came.
 
     Attributes:
         inputs: topic and partition, by number.
         input: int64[n], the number of each row's input.
         offset: int64[n], of each row's record.
-        ends: where the inputs are read up to behind these rows, if no other rows are between.
-        settled: the reader is done with all rows.
+        ends: the offsets after these rows, up to which the inputs are read if no other rows come in between.
+        settled: whether the reader is done with all rows.
     """
 
     inputs: tuple[TopicPartition, ...]
@@ -44,7 +44,9 @@ class Places:
     settled: bool = False
 
     def done(self, rows: int) -> dict[TopicPartition, int]:
-        """Where to read on once so many rows are done with; a record of which a row is left is read again."""
+        """The offsets at which to continue after so many rows.  A record is read again unless the reader is done with all
+        its rows.
+        """
         if 0 < rows < len(self.offset):
             same = (self.input[:rows] == self.input[rows]) & (self.offset[:rows] == self.offset[rows])
             rows = int(np.flatnonzero(same)[0]) if same.any() else rows
@@ -58,7 +60,7 @@ class Resumption:
     """The ledger of a push query with a name: it begins where its reader stopped.
 
     Args:
-        name: under which the reader's positions are kept.
+        name: of the reader, for its positions.
     """
 
     def __init__(self, log: Log, name: str, source: str) -> None:
@@ -78,7 +80,7 @@ class Resumption:
 
     @property
     def group(self) -> str:
-        """The consumer group that keeps the positions: it is listed, can be reset and deleted as any other."""
+        """The consumer group with the positions; it is listed, and can be reset and deleted like any other."""
         return f"{GROUP_PREFIX}subscription/{self._name}/{self._source}"
 
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
@@ -87,7 +89,7 @@ class Resumption:
 
     @property
     def kept(self) -> bool:
-        """See `Ledger`: what is kept is how far the reader is, not the query."""
+        """See `Ledger`: the reader's position is kept, not the query."""
         return False
 
     def account(self) -> Account:
@@ -105,7 +107,7 @@ class Resumption:
         """See `Ledger`."""
 
     def begin(self, feed: Feed, positions: Mapping[TopicPartition, int]) -> None:
-        """The query starts; where it does is kept, so that what comes before the first row is read is not lost."""
+        """Note the start of the query.  Its position is kept, so that records before the first row is read are not lost."""
         self._feed = feed
         self._done = dict(positions)
         self._keep(durable=True)
@@ -113,7 +115,9 @@ class Resumption:
     # --- the query's side ------------------------------------------------------------------
 
     def note_slices(self, slices: Sequence[InputSlice]) -> None:
-        """A step is computed; its rows come next.  The step before it is over, and so are the records that gave no row."""
+        """Note a computed step, whose rows come next.  The step before it is over, and so are its records that
+        gave no row.
+        """
         with self._lock:
             if self._last is None or self._last.settled:
                 self._done.update(self._ends)
@@ -128,7 +132,7 @@ class Resumption:
         self._records = positions[order], numbers[order], offsets[order]
 
     def receive(self, batch: Batch) -> None:
-        """Rows of the step in hand: the reader's, with where they came from."""
+        """Note rows of the present step for the reader, and the records that they came from."""
         assert self._feed is not None
         if not len(batch):
             return
@@ -140,7 +144,7 @@ class Resumption:
     # --- the reader's side -----------------------------------------------------------------
 
     def giving(self, places: Places | None, row: int) -> None:
-        """The reader is given a row: those before it are done with."""
+        """Note that the reader gets a row, and so is done with those before it."""
         with self._lock:
             self._settle()
             if places is not None:
@@ -151,17 +155,17 @@ class Resumption:
             self._keep(durable=False)
 
     def asking(self) -> None:
-        """The reader asks for more: what it was given is done with."""
+        """Note that the reader asks for more, and so is done with what it has got."""
         with self._lock:
             self._settle()
 
     def failed(self) -> None:
-        """The reader has broken off in the midst of the row that it was given last: that one comes again."""
+        """Note that the reader failed in the middle of its last row; that row comes again."""
         with self._lock:
             self._reading = None
 
     def close(self) -> None:
-        """The reader has stopped, and is done with the row that it was given last."""
+        """Note that the reader has stopped, and is done with its last row."""
         with self._lock:
             self._settle()
         self._keep(durable=True)

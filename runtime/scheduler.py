@@ -1,13 +1,13 @@
-"""Which query steps next.
+"""Decides which query takes the next step.
 
-The core is deterministic: `Scheduler.drain` steps the queries one after the other in the order of their creation, each to
-the end of its input, on the calling thread.  With threads, workers do the same whenever a commit brought something new;
-a query is stepped by one thread at a time.
+The core is deterministic: `Scheduler.drain` steps the queries one after the other in order of creation, each to the end of
+its input, on the calling thread.  With threads, workers do the same whenever a commit brings something new; a query is
+stepped by one thread at a time.
 
-Workers look only at queries that may have something to do: those that read a partition which has grown, or that have been
-added or resumed, or that a step has not brought to the end of their input.  So idle queries cost nothing, however many there
-are.  The readers of a topic are stepped one after the other while what was decoded of it is at hand, and their commits are
-done together, with one sync (`GroupCommit`).
+Workers look only at queries that may have something to do: those that read a partition which has grown, those added or
+resumed, and those that a step has not brought to the end of their input.  So idle queries cost nothing, however many there
+are. The readers of a topic are stepped one after the other while its decoded records are at hand, and they commit together,
+with one sync (`GroupCommit`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from .query.lifecycle import QueryRun
 
 _LOGGER = logging.getLogger("penstock.scheduler")
 _IDLE_WAIT_S = 0.5
-"""How long an idle worker sleeps at most before it looks again whether it was told to stop."""
+"""The longest sleep of an idle worker before it checks whether it must stop, in seconds."""
 
 
 class Scheduler:
     """Steps runs, on the caller's thread or on its own.  Thread-safe.
 
-    Workers start with the first `add`, and see the clock that is in force there.
+    Workers start with the first `add`, and use the clock that is current there.
 
     Args:
-        housekeep: is called now and then by workers, between steps.
+        housekeep: workers call it now and then, between steps.
     """
 
     def __init__(self, log: Log, threads: int, housekeep: Callable[[], None] = lambda: None) -> None:
@@ -50,16 +50,16 @@ class Scheduler:
         self._workers: list[threading.Thread] = []
         self._stopping = False
         self._version = 0
-        """Counts what workers should look at again for, other than commits."""
+        """Counts reasons for workers to look again, other than commits."""
         self._ready: dict[str, Callable[[], bool]] = {}
         self._after: dict[str, Callable[[bool], None]] = {}
         self._due: set[str] = set()
-        """Runs that may have something to do."""
+        """The runs that may have something to do."""
         self._readers: dict[TopicPartition, set[str]] = {}
         self._places: dict[str, list[TopicPartition]] = {}
-        """What each run reads, as it was when it was last asked."""
+        """The partitions that each run reads, as last asked."""
         self._ends: dict[TopicPartition, int] = {}
-        """How far partitions had grown when their readers were last found due."""
+        """The end offsets at which the readers of each partition were last found due."""
 
     def add(
         self,
@@ -71,10 +71,10 @@ class Scheduler:
         """Schedule a run.
 
         Args:
-            order: its place in the order of creation.
-            ready: says whether it may step now.
-            stepped: is called by a worker after each step, before another one may step it: with whether it has read all
-                that there was.
+            order: its rank in the order of creation.
+            ready: returns whether it may take a step now.
+            stepped: a worker calls it after each step, before another worker may step the run; its argument says whether the
+                run has read everything.
         """
         with self._lock:
             self._runs[run.query_id] = run
@@ -101,7 +101,7 @@ class Scheduler:
             self._forget_places(query_id)
 
     def reassigned(self, query_id: str) -> None:
-        """A run reads other partitions than before."""
+        """Note that a run reads other partitions than before."""
         with self._lock:
             run = self._runs.get(query_id)
             if run is None:
@@ -124,7 +124,7 @@ class Scheduler:
                 self._ends.pop(place, None)
 
     def runs(self) -> list[QueryRun]:
-        """In order of creation."""
+        """The runs in order of creation."""
         with self._lock:
             return self._sorted()
 
@@ -132,10 +132,10 @@ class Scheduler:
         return [self._runs[i] for i in sorted(self._runs, key=lambda i: self._order[i])]
 
     def drain(self) -> None:
-        """Process all that can be processed, query by query, each to the end of its input; workers stand by meanwhile.
+        """Process everything, query by query, each to the end of its input; workers pause meanwhile.
 
         Raises:
-            DataError, StorageError, InternalError: a query is in state ERROR; the others went on to the end.
+            DataError, StorageError, InternalError: a query is in state ERROR; the others were processed to the end.
         """
         with self._changed:
             self._hold += 1
@@ -172,7 +172,7 @@ class Scheduler:
             return False
 
     def _step_safely(self, run: QueryRun, group_commit: GroupCommit | None) -> bool:
-        """A step on a worker, which nothing that happens in it may end."""
+        """Take a step on a worker; no error in it may end the worker."""
         try:
             moved = self._step(run, patient=True, group_commit=group_commit, bounded=True)
             after = self._after.get(run.query_id)
@@ -217,7 +217,7 @@ class Scheduler:
                 self._log.wait(epoch, wait_s, lambda seen=version: self._version != seen)  # type: ignore[misc]
 
     def _commit(self, group_commit: GroupCommit, runs: list[QueryRun]) -> None:
-        """Commit what these runs have left to be committed, and have each of them know what became of it."""
+        """Make the pending commits of these runs, and tell each run its result."""
         group_commit.commit()
         for run in runs:
             try:
@@ -227,7 +227,7 @@ class Scheduler:
         runs.clear()
 
     def _due_runs(self) -> list[QueryRun]:
-        """Runs that may have something to do, in order of creation."""
+        """The runs that may have something to do, in order of creation."""
         with self._lock:
             try:
                 _, ends = self._log.end_offsets(list(self._readers))
@@ -243,7 +243,9 @@ class Scheduler:
             return [self._runs[i] for i in sorted(self._due, key=self._order.__getitem__)]
 
     def _claim(self, run: QueryRun) -> bool:
-        """Whether the run is this worker's to step; it is not due any more then, unless it turns out to be."""
+        """Take a run for this worker, if it is free; returns whether it is.  The run is then not due, unless its step finds
+        more.
+        """
         query_id = run.query_id
         with self._lock:
             if self._stopping or self._hold or query_id in self._busy or self._runs.get(query_id) is not run:
@@ -258,7 +260,9 @@ class Scheduler:
             return True
 
     def wake(self, query_id: str | None = None) -> None:
-        """Have idle workers look again at a run that was added or resumed, or whose subscription has room; or at all."""
+        """Make idle workers look again: at a run that was added or resumed, or whose subscription has room; or
+        in general.
+        """
         with self._changed:
             if query_id is None:
                 self._due.update(self._runs)
@@ -269,7 +273,7 @@ class Scheduler:
         self._log.wake()
 
     def stop(self) -> None:
-        """End the workers after the steps in hand."""
+        """Stop the workers after their present steps."""
         with self._changed:
             self._stopping = True
         self.wake()

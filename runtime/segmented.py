@@ -1,7 +1,8 @@
-"""Segmented scans: running results per group over a whole batch, in the order and with the rounding of one row at a time.
+"""Segmented scans: running results per group over a whole batch, in the order and with the rounding of row-by-row
+processing.
 
-Whole numbers are folded by compiled kernels, row by row.  Other values and operations are folded group by group in order:
-large groups by `numpy.ufunc.accumulate`, the small ones all at once, first rows first.
+Compiled kernels fold integers row by row.  Other values and operations are folded group by group, in order: large groups by
+`numpy.ufunc.accumulate`, the small ones all at once, first rows first.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from .kernel import Segments
 Values = npt.NDArray[Any]
 
 _COMPILED: Final[dict[np.ufunc, Any]] = {np.maximum: folds.largest, np.minimum: folds.smallest}
-"""What whole numbers are folded with."""
+"""The kernels that fold integers."""
 
 _LARGE: Final = 48
-"""Rows from which a group is scanned by itself: there a call of NumPy for one group costs less than its share of rounds."""
+"""The number of rows from which a group is scanned on its own: then one NumPy call for it costs less than its share of
+rounds.
+"""
 
 
 def running_sums(segments: Segments, initial: Int64s, values: Int64s) -> Int64s:
@@ -39,7 +42,7 @@ def final_sums(segments: Segments, initial: Int64s, values: Int64s) -> Int64s:
 # Infinities of both signs add up to NaN: an answer, and nothing to warn of.
 @np.errstate(invalid="ignore", over="ignore")
 def final_values(operation: np.ufunc, segments: Segments, initial: Values, values: Values) -> Values:
-    """Each group's value after all rows: ``initial`` and then the rows folded by a binary ufunc, in order."""
+    """The value of each group after all rows: ``initial``, then the rows, folded by a binary ufunc in order."""
     compiled = _COMPILED.get(operation)
     if compiled is not None and initial.dtype == values.dtype == np.int64:
         final_: Values = compiled(segments.groups, initial, values, every=False)[0]
@@ -51,7 +54,7 @@ def final_values(operation: np.ufunc, segments: Segments, initial: Values, value
 
 @np.errstate(invalid="ignore", over="ignore")
 def running_values(operation: np.ufunc, segments: Segments, initial: Values, values: Values) -> Values:
-    """The value of each row's group right after the row, folded by a binary ufunc, in order."""
+    """The value of each row's group right after the row, folded by a binary ufunc in order."""
     compiled = _COMPILED.get(operation)
     if compiled is not None and initial.dtype == values.dtype == np.int64:
         running_: Values = compiled(segments.groups, initial, values, every=True)[1]
@@ -83,7 +86,7 @@ def running_values(operation: np.ufunc, segments: Segments, initial: Values, val
 
 
 def running_last(segments: Segments, marked: npt.NDArray[np.bool_]) -> Int64s:
-    """int64[n]: the last marked row of each row's group up to and with the row itself, -1 if there is none."""
+    """int64[n]: the last marked row of each row's group up to and including the row, -1 if there is none."""
     running = folds.last(segments.groups, segments.count, marked, every=True)[1]
     assert running is not None
     return running

@@ -1,7 +1,7 @@
-"""Batches -> encoded records -> the step's transaction.
+"""Encodes batches to records and adds them to the step's transaction.
 
-Rows go to the partition of their key: murmur2 over the key bytes, for windowed keys over the bytes without the window, as
-Kafka Streams places them.  Rows without a key stay in the partition of the task that made them.
+Rows go to the partition of their key: murmur2 over the key bytes, for windowed keys over the bytes without the window, as in
+Kafka Streams.  Rows without a key stay in the partition of the task that made them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ReportUnwritten = Callable[[str, Int64s, tuple[str, ...], Batch], None]
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """Records of one task, their positions, and the partition of all of them or of each."""
+    """The records of one task, their positions, and one partition for all of them or one for each."""
 
     records: Records
     positions: Int64s
@@ -38,7 +38,7 @@ class _Encoded:
 
 
 def _by_partition(parts: Sequence[_Encoded]) -> list[tuple[int, Records, Int64s]]:
-    """The records for each partition in the order of their positions, with their ranks in that of all of them."""
+    """The records for each partition in the order of their positions, with their ranks among all records."""
     order = merge([e.positions for e in parts])
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
@@ -57,7 +57,7 @@ def _by_partition(parts: Sequence[_Encoded]) -> list[tuple[int, Records, Int64s]
 
 
 def _merged(parts: Sequence[tuple[Records, Int64s]]) -> tuple[Records, Int64s]:
-    """The records of several parts by rank."""
+    """Merge the records of several parts by rank."""
     if len(parts) == 1:
         return parts[0]
     records = Records(
@@ -89,7 +89,7 @@ def _taken(records: Records, rows: Int64s) -> Records:
 
 @dataclass(slots=True)
 class SinkWriter:
-    """Writes the batches of one sink.  ``rows_out`` counts what was written (or, without a topic, discarded)."""
+    """Writes the batches of one sink.  ``rows_out`` counts the rows written (or, without a topic, discarded)."""
 
     sink: Sink
     log: Log
@@ -97,10 +97,10 @@ class SinkWriter:
     rows_out: int = 0
 
     def write(self, transaction: Transaction, parts: Sequence[tuple[Batch, int]], report: ReportUnwritten) -> None:
-        """Encode and append what the tasks made, each a batch and the task's partition.
+        """Encode and append the output of the tasks: for each a batch and the task's partition.
 
-        The records of all tasks arrive in the order of their positions, whatever partitions they go to, so that nobody can
-        see how the input was cut into steps.  Rows that cannot be encoded are left out and reported.
+        The records of all tasks are appended in the order of their positions, whatever their partitions, so the result does
+        not depend on how the input was cut into steps.  Rows that cannot be encoded are skipped and reported.
         """
         parts = [(batch, partition) for batch, partition in parts if len(batch)]
         if self.sink.topic is None:
@@ -119,8 +119,9 @@ class SinkWriter:
             transaction.append_ranked(self.sink.topic, _by_partition(encoded))
 
     def _numbered(self, records: Records, partition: int) -> Records:
-        """Records with keys as in a window store.  Their numbers go on from the partition's end, which only this query
-        moves, so they are the same after a crash as without it."""
+        """Records with the keys of a window store.  Their numbers continue from the partition's end, to which only this
+        query writes, so a crash does not change them.
+        """
         assert self.sink.topic is not None
         count = len(records)
         tails = np.zeros(count, np.dtype([("time", ">i8"), ("number", ">u4")]))
@@ -130,7 +131,9 @@ class SinkWriter:
         return replace(records, keys=_with_tails(records.keys, tails))
 
     def _as_topic(self, columns: list[Any], fields: list[Any], length: int) -> tuple[list[Any], list[Any]]:
-        """The columns that the topic has, which the query may have moved before it was replaced; null where it has none."""
+        """The columns of the topic, in whose place the query may have had others before it was replaced; null for missing
+        ones.
+        """
         assert self.sink.topic is not None
         config = self.log.config(self.sink.topic)
         if config is None:
@@ -158,7 +161,7 @@ class SinkWriter:
         return _Encoded(Records(keys, values, timestamps, headers), positions, self._targets(plain_keys, partition))
 
     def _targets(self, plain_keys: Any | None, partition: int) -> int | Int64s:
-        """The partition of all rows, or that of each."""
+        """The partition of all rows, or of each."""
         home = partition % self.partitions
         if self.partitions == 1 or plain_keys is None or not len(plain_keys):
             return home
@@ -166,7 +169,7 @@ class SinkWriter:
         return int(placed[0]) if (placed == placed[0]).all() else np.asarray(placed, np.int64)
 
     def _stamp(self, batch: Batch, keep: Bools, report: ReportUnwritten) -> tuple[Batch, Bools]:
-        """Take the record timestamp from the sink's TIMESTAMP column; a bad one skips the row."""
+        """Take the record timestamps from the sink's TIMESTAMP column; a row with a bad one is skipped."""
         assert self.sink.timestamp is not None
         values, failures = self.sink.timestamp(batch.columns, len(batch))
         reasons = {} if failures is None else dict(zip(failures.rows.tolist(), failures.reasons))
@@ -197,7 +200,7 @@ class SinkWriter:
         )
 
     def _keys(self, batch: Batch, keep: Bools, report: ReportUnwritten) -> tuple[Any | None, Any | None]:
-        """Key bytes as written, and without the window (both None for a keyless sink)."""
+        """The key bytes as written, and without the window (both None for a keyless sink)."""
         if self.sink.key_serde is None or batch.key_count == 0:
             return None, None
         schema = pa.schema(list(batch.schema)[: batch.key_count])
@@ -232,12 +235,12 @@ class SinkWriter:
 
 
 def _with_tails(keys: Any, tails: Any) -> Any:
-    """binary[n] keys with the bytes of the n rows of a NumPy array behind them; null keys stay null."""
+    """Append to each of n binary keys the bytes of its row of a NumPy array; null keys stay null."""
     return with_tails(keys, tails.reshape(len(tails), -1).view(np.uint8)) if len(tails) else keys
 
 
 def _with_undo(headers: Any | None, undo: Bools) -> Any:
-    """Headers with `UNDO_HEADER` behind those of the rows that are taken back."""
+    """Add `UNDO_HEADER` to the headers of undo rows."""
     given = [[]] * len(undo) if headers is None else [h or [] for h in headers.to_pylist()]
     mark = {"KEY": UNDO_HEADER, "VALUE": b""}
     return pa.array([[*own, mark] if back else own for own, back in zip(given, undo.tolist(), strict=True)], HEADERS)

@@ -1,9 +1,9 @@
-"""Log records -> decoded, timestamped batches.
+"""Turns log records into decoded batches with timestamps.
 
-A `DecodedTopics` is shared by all queries of an engine: a stretch of a topic is fetched and decoded once and serves every
-query that reads it alike (`Source.shared_key`), also when they cut it into steps differently.  ARROW shares it among those
-that read the same columns.  Of other formats, which are dear to decode, it has the columns that all of them asked for of the
-stretch before.
+All queries of an engine share a `DecodedTopics`: a range of a topic is fetched and decoded once, for every query that reads
+it alike (`Source.shared_key`), also when they cut it into steps differently.  ARROW topics are shared by queries that read
+the same columns.  Other formats are expensive to decode; for them it decodes all columns that any query asked for in the
+range before.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from .batch import Batch, Bools, Int64s, empty_batch
 from .dataflow import Source
 
 TIMESTAMP_SIDE = "timestamp"
-"""The side at fault, where a record can be read but has no valid event time."""
+"""The side at fault for a record that can be read but has no valid event time."""
 
 
 _STRETCHES_MAX = 4_096
-"""Topics, partitions and choices of columns of which decoded records are kept, however few bytes they are."""
+"""The largest number of topics, partitions and sets of columns with cached records, however few their bytes."""
 
 
 _REMAINDER = 8
-"""What is left of a chunk is taken by itself if it is at least this part of what a step may take: where a topic has several
-partitions, the steps cut their chunks at other rows than the chunks end, and every third step would be one of a few rows."""
+"""The rest of a chunk is read on its own only if it is at least this share of a step.  With several partitions, steps cut
+chunks at other rows than chunks end, and every third step would have only a few rows.
+"""
 
 
 _FRAME_ROWS_MIN = 1_024
-"""Where frames have fewer rows, looking at each costs more than joining them saves."""
+"""In frames with fewer rows, looking at each frame costs more than joining them saves."""
 _FRAMES_TRIED = 8
-"""Frames after which that is found out."""
+"""The number of frames after which that is checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ class Chunk:
         records: as fetched.
         keys, values: one array per column of the source's schemas.
         nulls: bool[n], the record's value is null.
-        malformed: row -> (``key``, ``value`` or ``timestamp``, reason): rows that cannot be used.
+        malformed: row -> (``key``, ``value`` or ``timestamp``, reason), for rows that cannot be used.
         windows: int64[n] start and end of windowed keys, or None.
-        timestamps: int64[n] ms, the event time: the record's, or what the source's TIMESTAMP column says.
+        timestamps: int64[n] ms, the event time: the record's, or that of the source's TIMESTAMP column.
     """
 
     records: FetchedRecords
@@ -72,17 +73,17 @@ class Chunk:
 
     @property
     def size_bytes(self) -> int:
-        """Memory that the columns take (or, mapped from the log, keep in use)."""
+        """The memory of the columns in bytes (for columns mapped from the log, the memory kept in use)."""
         return int(sum(column.nbytes for column in (*self.keys, *self.values)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A chunk that answers for offsets first..after-1.
+    """A cached chunk, for the offsets first..after-1.
 
     Attributes:
         names: of its value columns.
-        asked: those that were asked for, added to.
+        asked: the value columns that sources have asked for; grows.
     """
 
     first: int
@@ -93,7 +94,7 @@ class _Kept:
     asked: set[str]
 
     def for_source(self, source: Source) -> Chunk:
-        """With the columns that a source wants."""
+        """The chunk with the columns of a source."""
         wanted = source.value_schema.names
         self.asked.update(wanted)
         if self.names == tuple(wanted):
@@ -102,7 +103,7 @@ class _Kept:
 
 
 class DecodedTopics:
-    """Fetches and decodes; keeps the most recent chunks.  Thread-safe."""
+    """Fetches and decodes records, and caches the most recent chunks.  Thread-safe."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -119,13 +120,13 @@ class DecodedTopics:
         rows_max: int,
         late: frozenset[str] = frozenset(),
     ) -> tuple[Chunk, int]:
-        """Records from ``offset`` on, below ``end``, as a chunk and the row in it where ``offset`` is.
+        """Fetch records from ``offset`` to below ``end``: a chunk, and the row in it that has ``offset``.
 
         Args:
-            late: value columns that may be a `Later`, of what lies in the log.
+            late: value columns that may be a `Later`, if the records lie in the log.
 
-        The chunk may hold more rows than asked for, before and after.  Of a stretch that is kept, a small remainder is read
-        once more, together with what follows it.
+        The chunk may hold more rows, before and after.  A small rest of a cached range is read again, together with the
+        records after it.
         """
         wanted, stored = source.value_schema, source.stored_schema or source.value_schema
         kinds = wanted if source.value_serde is None else stored
@@ -166,7 +167,7 @@ class DecodedTopics:
             return kept.for_source(source), 0
 
     def _frames(self, source: Source, partition: int, offset: int, rows_max: int) -> list[FetchedRecords]:
-        """Records as they lie in the log; none if that cannot be, or if they lie in many small pieces."""
+        """The frames of records in the log; none if they cannot be used directly, or are many small pieces."""
         if not self._log.capabilities.stable_records:
             return []
         found: list[FetchedRecords] = []
@@ -194,14 +195,14 @@ class DecodedTopics:
             self._bytes -= sum(k.size_bytes for k in oldest)
 
     def forget(self, topic: str) -> None:
-        """Drop what is kept of a topic: it is being deleted, and another one may come by its name."""
+        """Drop the cached records of a topic that is deleted; another topic may get its name."""
         with self._lock:
             for key in [k for k in self._chunks if isinstance(k, tuple) and k[0] == topic]:
                 self._bytes -= sum(k.size_bytes for k in self._chunks.pop(key))
 
 
 def _head(records: FetchedRecords, rows: int) -> FetchedRecords:
-    """The first rows, without copying."""
+    """The first rows, without a copy."""
     if len(records) <= rows:
         return records
     return FetchedRecords(
@@ -217,7 +218,7 @@ def _head(records: FetchedRecords, rows: int) -> FetchedRecords:
 
 
 def decode_frames(source: Source, frames: Sequence[FetchedRecords], late: frozenset[str]) -> Chunk:
-    """`decode` of typed records in pieces; columns that are ``late`` stay where they lie, unless some values are null.
+    """`decode` for typed records in frames.  Columns in ``late`` stay in the log, unless some values are null.
 
     The chunk's records have no values.
     """
@@ -251,11 +252,11 @@ def decode_frames(source: Source, frames: Sequence[FetchedRecords], late: frozen
 def decode(
     source: Source, records: FetchedRecords, names: Sequence[str] | None = None, typed: tuple[Any, ...] | None = None
 ) -> Chunk:
-    """Bytes to columns, per the source's formats.
+    """Decode bytes to columns, by the source's formats.
 
     Args:
-        names: of the value columns to give, the source's own among them; None stands for these.
-        typed: the value columns, none of whose rows are tombstones, where they are known.
+        names: of the value columns to decode, including the source's own; None: only these.
+        typed: the value columns of rows without tombstones, if they are already known.
     """
     n = len(records)
     own = source.value_schema.names
@@ -299,7 +300,7 @@ def decode(
 
 
 def _typed_values(values: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], Bools | None]:
-    """The wanted fields of a struct array; a null struct makes all of them null."""
+    """The wanted fields of a struct array; where the struct is null they are all null."""
     nulls: Bools | None = None
     if values.null_count:
         nulls = booleans(values.is_null())
@@ -315,7 +316,7 @@ def _typed_values(values: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], Bool
 
 
 def _split_windowed(keys: Any, source: Source) -> tuple[Any, tuple[Int64s, Int64s]]:
-    """Key bytes without the window, and the window's bounds (0, 0 for a null key)."""
+    """Split windowed keys: the bytes without the window, and the window's bounds (0, 0 for a null key)."""
     width = 16 if source.window == "SESSION" else 8
     if isinstance(keys, pa.ChunkedArray):
         keys = keys.combine_chunks()
@@ -337,7 +338,7 @@ def _split_windowed(keys: Any, source: Source) -> tuple[Any, tuple[Int64s, Int64
 
 @dataclass(frozen=True, slots=True)
 class BadRows:
-    """Rows of a batch's records that were left out: row numbers in the slice, the side at fault, the reasons."""
+    """The rows of a batch's records that were skipped: row numbers in the slice, the side at fault, the reasons."""
 
     rows: Int64s
     sides: tuple[str, ...]
@@ -347,7 +348,7 @@ class BadRows:
 def to_batch(
     source: Source, partition: int, chunk: Chunk, start: int, stop: int, positions: Int64s
 ) -> tuple[Batch, BadRows | None]:
-    """Rows start..stop-1 of a chunk as a batch at the given positions, without the bad ones."""
+    """Make a batch of rows start..stop-1 of a chunk with the given positions, without the bad rows."""
     length = stop - start
     records = chunk.records
     timestamps = chunk.timestamps[start:stop]
@@ -384,7 +385,7 @@ def to_batch(
 
 
 def all_null(columns: tuple[Any, ...], start: int, length: int) -> Bools:
-    """bool[length]: every one of the columns is null in the row."""
+    """bool[length]: whether all of the columns are null in the row."""
     mask = np.ones(length, np.bool_)
     for column in columns:
         piece = column.slice(start, length)
@@ -402,9 +403,9 @@ def _extract_timestamps(
     fallback: Int64s,
     bad: dict[int, tuple[str, str]],
 ) -> Int64s:
-    """The event time of each row (reference section 6); rows without a valid one become bad.
+    """Find the event time of each row (reference section 6); rows without a valid one become bad.
 
-    A record with a null value has no timestamp column: it keeps the record's own timestamp.
+    A record with a null value has no timestamp column, so it keeps the record's own timestamp.
     """
     assert source.timestamp is not None
     values, failures = source.timestamp(columns, length)
@@ -453,7 +454,7 @@ def _extra(
 
 
 def empty_source_batch(source: Source) -> Batch:
-    """A batch of no rows, of the shape that `to_batch` gives."""
+    """A batch without rows, of the shape that `to_batch` gives."""
     kinds = {"ROWPARTITION": pa.int32(), "HEADERS": HEADERS}
     extras = [(n, pa.binary() if w.startswith("HEADER:") else kinds.get(w, pa.int64())) for n, w in source.extras]
     schema = pa.schema([*source.key_schema, *source.value_schema, *(pa.field(n, t) for n, t in extras)])

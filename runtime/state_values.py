@@ -1,4 +1,4 @@
-"""Columns of aggregate states, which are NumPy arrays, or Arrow arrays where `StateField.columnar` says so."""
+"""Columns of aggregate states: NumPy arrays, or Arrow arrays where `StateField.columnar` says so."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["chosen", "initial", "joined", "picked", "replaced"]
 
 
 def initial(field: StateField, count: int) -> Any:
-    """A field's values for groups that have seen no row."""
+    """The initial values of a field, for groups without rows."""
     if field.columnar:
         return pa.nulls(count, field.arrow)
     return np.fromiter(repeat(field.initial, count), field.dtype, count)  # which may be a list or tuple
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """All of them, one after the other."""
+    """Concatenate columns."""
     return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else pa.concat_arrays(list(parts))
 
 
 def picked(values: Any, rows: Int64s) -> Any:
-    """The values of rows."""
+    """The values at the given rows."""
     return values[rows] if isinstance(values, np.ndarray) else gathering.take(values, rows)
 
 
 def chosen(condition: Bools, left: Any, right: Any) -> Any:
-    """``left`` where the condition is true, else ``right``; all are parallel."""
+    """Elementwise ``left`` where the condition is true, else ``right``."""
     if isinstance(left, np.ndarray):
         return np.where(condition, left, right)
     rows = np.arange(len(condition), dtype=np.int64)
@@ -42,7 +42,7 @@ def chosen(condition: Bools, left: Any, right: Any) -> Any:
 
 
 def replaced(values: Any, rows: Int64s, others: Any) -> Any:
-    """The values with others in the given rows; NumPy's are changed in place."""
+    """Replace the values at the given rows; NumPy arrays are changed in place."""
     if isinstance(values, np.ndarray):
         values[rows] = others
         return values

@@ -1,13 +1,13 @@
 """Push queries: a bounded buffer between a running query and its reader.
 
-A slow reader is never a reason to use more memory.  By choice (``overflow``) the query waits for it (``block``, the log
-keeps what is to come), or rows are dropped and the reader is told how many (``drop``).
+A slow reader never costs more memory.  By choice (``overflow``) the query waits for it (``block``; the log keeps the
+records), or rows are dropped and the reader learns how many (``drop``).
 
-The query holds the `Feed`, the reader the `Subscription`, and the feed knows nothing of its reader: a subscription that is
-dropped without `Subscription.close` is garbage, and its query ends.
+The query holds the `Feed`, the reader holds the `Subscription`, and the feed has no reference to its reader.  So a
+subscription that is dropped without `Subscription.close` becomes garbage, and its query ends.
 
-On an event loop no thread waits for rows: `Subscription.next_row`, `Subscription.next_batch` and ``async for`` are woken
-through the loop (`Wakes`), so any number of idle readers costs nothing but their memory.
+On an event loop no thread waits for rows: the loop wakes `Subscription.next_row`, `Subscription.next_batch` and ``async
+for`` (`Wakes`), so any number of idle readers costs only their memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PushRow:
     """One row of a push query.
 
     Attributes:
-        values: as Python values, parallel to the subscription's columns.
+        values: Python values, parallel to the subscription's columns.
         tombstone: the row of that key was deleted (only for tables).
         timestamp: ROWTIME in ms.
         missed: rows dropped before this one because the reader was slow, and records that retention removed meanwhile.
@@ -54,7 +54,7 @@ class PushRow:
     columns: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """The values by the names of their columns."""
+        """The values by column name."""
         return dict(zip(self.columns, self.values, strict=True))
 
 
@@ -79,7 +79,7 @@ class PushBatch:
 
 
 class Reader(Protocol):
-    """Who keeps how far a subscription was read, see `resuming`."""
+    """Keeps the position of a subscription's reader, see `resuming`."""
 
     def giving(self, places: Any, row: int) -> None: ...
 
@@ -89,7 +89,7 @@ class Reader(Protocol):
 
 
 class Shared:
-    """A batch for one reader or for many of the same shape: what readers want of it is made once, for the first who asks."""
+    """A batch for one or many readers of the same shape.  Each form of it is made once, for the first reader that asks."""
 
     __slots__ = ("_columns", "_rows", "batch")
 
@@ -106,7 +106,7 @@ class Shared:
         return self if count >= len(self) else Shared(self.batch.slice(0, count))
 
     def rows(self, to_columns: Callable[[Batch], Sequence[Any]]) -> tuple[list[tuple[Any, ...]], Bools]:
-        """As Python values, and bool[n], which of them are tombstones."""
+        """The rows as Python values, and bool[n], which of them are tombstones."""
         if self._rows is None:
             columns = [python_values(column) for column in to_columns(self.batch)]
             rows = list(zip(*columns, strict=True)) if columns else [()] * len(self)
@@ -114,7 +114,7 @@ class Shared:
         return self._rows
 
     def columns(self, to_columns: Callable[[Batch], Sequence[Any]], names: Sequence[str]) -> PushBatch:
-        """As Arrow columns: the same object for all."""
+        """The rows as Arrow columns; the same object for all."""
         if self._columns is None:
             self._columns = _columns(self.batch, to_columns, names, 0)
         return self._columns
@@ -128,7 +128,7 @@ def _columns(batch: Batch, to_columns: Callable[[Batch], Sequence[Any]], names: 
 
 @dataclass(slots=True)
 class _Held:
-    """A batch that was not read, or not to its end."""
+    """A batch that was not read to its end."""
 
     shared: Shared
     missed: int
@@ -142,11 +142,11 @@ class _Held:
 _Found = TypeVar("_Found")
 
 _ROWS_PER_TURN = 256
-"""Rows that are at hand after which ``async for`` lets the loop's other tasks run."""
+"""The number of rows after which ``async for`` lets the loop's other tasks run."""
 
 
 class Feed:
-    """The query's end of a push query.  Thread-safe."""
+    """The query's side of a push query.  Thread-safe."""
 
     def __init__(
         self,
@@ -160,9 +160,9 @@ class Feed:
     ) -> None:
         self.limit_reached = limit == 0
         self.reader: Reader | None = None
-        """Is told how far its reader is."""
+        """Is told the position of its reader."""
         self.abandoned = False
-        """The subscription is garbage: nobody will read any more."""
+        """Set when the subscription is garbage: nobody will read any more."""
         self._limit = limit
         self._overflow = overflow
         self._rows_max = rows_max
@@ -184,14 +184,14 @@ class Feed:
     # --- the query's side ------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Whether the query may hand over more."""
+        """Whether the query may add rows."""
         with self._condition:
             if self._closed or self._ended or self.limit_reached or self.abandoned:
                 return False
             return self._overflow == "drop" or self._held_rows < self._rows_max
 
     def receive(self, batch: Batch | Shared, places: Any = None) -> None:
-        """Take a batch from the running query; ``places``: where its rows came from, for whom that is kept."""
+        """Add a batch of the running query; ``places``: where its rows came from, for a reader whose position is kept."""
         shared = batch if isinstance(batch, Shared) else Shared(batch)
         with self._condition:
             if self._closed or self.limit_reached or self.abandoned:
@@ -214,26 +214,26 @@ class Feed:
         self._tell()
 
     def overtaken(self, records: int) -> None:
-        """Retention has removed records that the query had not read: the next row says how many."""
+        """Note records that retention removed before the query read them; the next row says how many."""
         with self._condition:
             self._missed += records
 
     def fail(self, error: BaseException) -> None:
-        """The query stopped because of an error: readers get it after the rows they have not read."""
+        """Note that the query failed; readers get the error after the remaining rows."""
         with self._condition:
             self._error = error
             self._condition.notify_all()
         self._tell()
 
     def end(self) -> None:
-        """There will be no more rows: readers stop after those at hand."""
+        """Note that there will be no more rows; readers stop after those at hand."""
         with self._condition:
             self._ended = True
             self._condition.notify_all()
         self._tell()
 
     def _tell(self) -> None:
-        """There is something to read or to be told, for readers that no thread waits for."""
+        """Notify readers for which no thread waits that there is something to read or an end."""
         self._wakes.wake()
         try:
             user_code.call(self._listener)
@@ -243,18 +243,20 @@ class Feed:
     # --- the reader's side -----------------------------------------------------------------
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Have it called, on any thread, whenever there is something to read or to be told."""
+        """Call a function, on any thread, whenever there is something to read or an end."""
         self._listener = listener
 
     def abandon(self) -> None:
-        """The subscription was dropped.  Takes no lock: garbage is collected at any instant, on any thread."""
+        """Note that the subscription was dropped.  Garbage is collected at any moment on any thread, so this
+        takes no lock.
+        """
         self.abandoned = True
         self._on_abandon()
 
     def take(self, timeout_s: float | None, *, whole: bool) -> _Held | None:
-        """What is to be read next, waiting for it at most so long: as it is, or (``whole``) taken out of the buffer.
+        """Wait at most so long for what is to be read next; returns it in place, or (``whole``) removes it from the buffer.
 
-        The one who reads rows one by one takes them by `took_row`.
+        A reader of single rows takes them with `took_row`.
         """
         deadline = deadline_after(timeout_s)
         self._origin.check("the subscription")
@@ -286,7 +288,7 @@ class Feed:
             return bool(self._held)
 
     def _something(self) -> bool:
-        """Whether there is something to read or to be told.  With the condition held."""
+        """Whether there is something to read or an end.  Call it with the condition held."""
         return bool(self._held) or self._closed or self._ended or self.limit_reached or self._error is not None
 
     def next_row(
@@ -319,13 +321,13 @@ class Feed:
             return row
 
     def _took(self, rows: int) -> bool:
-        """Note that rows were read; whether that made room for more."""
+        """Note that rows were read; returns whether that made room."""
         half = self._rows_max // 2
         before, self._held_rows = self._held_rows, self._held_rows - rows
         return self._held_rows <= half < before
 
     async def changed(self, timeout_s: float | None) -> bool:
-        """Wait on the event loop until there is something to read or to be told; False if the time was up first."""
+        """Wait on the event loop until there is something to read or an end; False if the time was up first."""
 
         def something() -> bool:
             with self._condition:
@@ -335,13 +337,13 @@ class Feed:
 
     @property
     def finished(self) -> bool:
-        """No row is left and none will come."""
+        """Whether no row is left and none will come."""
         with self._condition:
             return not self._held and (self._closed or self._ended or self.limit_reached or self._error is not None)
 
     @property
     def over(self) -> bool:
-        """No row is left, none will come, and no error is to be told."""
+        """Whether no row is left, none will come, and there is no error to raise."""
         with self._condition:
             return not self._held and self._error is None and (self._closed or self._ended or self.limit_reached)
 
@@ -365,8 +367,8 @@ class Subscription:
     """An iterator (also ``async for``) over the rows of a push query.  Thread-safe.
 
     Iteration ends when LIMIT is reached, when the query ends, or after ``close()``.  `batches` gives the same rows as Arrow
-    columns, many at a time and without a Python object for each.  It is a context manager, also of ``async with``; one that
-    is dropped without being closed ends its query all the same, when it is garbage.
+    columns, many at a time and without a Python object for each.  It is a context manager, also for ``async with``.  A
+    subscription that is dropped without being closed ends its query when it is garbage-collected.
 
     On an event loop::
 
@@ -375,7 +377,7 @@ class Subscription:
             batch = await rows.next_batch(timeout_s=1.0)
 
     Args:
-        feed: the query's end of it.
+        feed: the query's side of it.
         query_id: of the transient query that fills it.
     """
 
@@ -399,7 +401,7 @@ class Subscription:
         return self._feed.limit_reached
 
     def poll(self, timeout_s: float | None = 0.0) -> PushRow | None:
-        """The next row, waiting for it at most so long (None waits for ever); None if there is none or it is over.
+        """Wait at most so long (None: for ever) for the next row; None if none came in time, or there are no more.
 
         Raises:
             PenstockError: the query failed.
@@ -407,7 +409,7 @@ class Subscription:
         return self._feed.next_row(timeout_s, self._to_columns, self.columns)
 
     def poll_batch(self, timeout_s: float | None = 0.0) -> PushBatch | None:
-        """Like `poll`, but all rows that came together."""
+        """Like `poll`, but returns all rows that came together."""
         held = self._feed.take(timeout_s, whole=True)
         if held is None:
             return None
@@ -419,11 +421,13 @@ class Subscription:
         return _columns(batch, self._to_columns, self.columns, 0 if held.start else held.missed)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Have it called, on any thread, whenever `poll` and `poll_batch` may find something, `finished` included."""
+        """Call a function, on any thread, whenever `poll` and `poll_batch` may find something, or `finished` may have
+        changed.
+        """
         self._feed.listen(listener)
 
     async def next_row(self, timeout_s: float | None = None) -> PushRow | None:
-        """`poll` on an event loop: other tasks run while it waits, and no thread is taken.
+        """`poll` for an event loop: other tasks run while it waits, and no thread is used.
 
         Raises:
             PenstockError: the query failed.
@@ -431,7 +435,7 @@ class Subscription:
         return await self._on_loop(self.poll, timeout_s)
 
     async def next_batch(self, timeout_s: float | None = None) -> PushBatch | None:
-        """`poll_batch` on an event loop, see `next_row`."""
+        """`poll_batch` for an event loop, see `next_row`."""
         return await self._on_loop(self.poll_batch, timeout_s)
 
     async def _on_loop(self, poll: Callable[[float], _Found | None], timeout_s: float | None) -> _Found | None:
@@ -445,7 +449,7 @@ class Subscription:
                 return None
 
     def batches(self) -> Iterator[PushBatch]:
-        """The rows as Arrow columns, as they come."""
+        """Iterate over the rows as Arrow columns."""
         try:
             while (batch := self.poll_batch(None)) is not None:
                 yield batch
@@ -454,11 +458,11 @@ class Subscription:
 
     @property
     def finished(self) -> bool:
-        """No row is left and none will come."""
+        """Whether no row is left and none will come."""
         return self._feed.finished
 
     def end(self) -> None:
-        """Take no more rows; those at hand can still be read."""
+        """End the query; the rows at hand can still be read."""
         self._feed.end()
 
     def close(self) -> None:
@@ -495,7 +499,9 @@ class Subscription:
         self._feed.close()
 
     def _left(self) -> None:
-        """A loop over it has ended.  Whether the last row failed is seen by ``with`` around the loop; there it is closed."""
+        """Note the end of a loop over it.  If a ``with`` surrounds the loop, closing waits for it, since only ``with`` sees
+        whether the last row failed.
+        """
         if self._feed.reader is None or self._feed.over:
             self._feed.close()
 

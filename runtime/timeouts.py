@@ -1,4 +1,4 @@
-"""Times to wait, as programs give them: what is no number of seconds is an error, not a wait without end."""
+"""Checks timeouts given by programs: a value that is not a number of seconds is an error, not an endless wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["checked_timeout", "deadline_after"]
 
 
 def checked_timeout(timeout_s: object, error: type[PenstockError] = StatementError) -> float | None:
-    """Seconds to wait; None for ever, which infinity and what no clock can count come to.
+    """Check a timeout in seconds.  None means for ever, and so do infinity and numbers too large for a clock.
 
     Raises:
         StatementError, or ``error``: it is neither a number nor None.
@@ -25,6 +25,6 @@ def checked_timeout(timeout_s: object, error: type[PenstockError] = StatementErr
 
 
 def deadline_after(timeout_s: object) -> float | None:
-    """When a wait is over, by `time.monotonic`; None for never.  Raises: StatementError, see `checked_timeout`."""
+    """The end of a wait, by `time.monotonic`; None for never.  Raises: StatementError, see `checked_timeout`."""
     seconds = checked_timeout(timeout_s)
     return None if seconds is None else time.monotonic() + seconds

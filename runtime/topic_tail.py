@@ -1,6 +1,6 @@
-"""The records of a topic as they are, in the order of their arrival over all partitions, and then those to come.
+"""The records of a topic, existing and new, in order of arrival over all partitions.
 
-Unlike a subscription it has no query behind it: the reader itself reads the log, and waits for its commits.
+Unlike a subscription it has no query: the reader itself reads the log, and waits for commits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .wakes import LogWakes
 
 _READ_ROWS = 1_000
 _WAIT_S = 0.2
-"""How long one look for new records waits: how soon ``close()`` from another thread is noticed."""
+"""How long one wait for new records lasts, in seconds; after it, ``close()`` from another thread is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class TopicTail:
     """An iterator over a topic's records.  It ends after ``limit`` records, when the topic is deleted, or by ``close()``.
 
     Args:
-        from_beginning: begin with the oldest record, not with the next one to come.
-        every: give every n-th record only, beginning with the first.
-        wakes: what wakes ``async for``.
+        from_beginning: begin with the oldest record, not with the next new one.
+        every: return only every n-th record, beginning with the first.
+        wakes: wakes ``async for``.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class TopicTail:
         self._offsets = [place(topic, partition) for partition in range(count)]
 
     def poll(self, timeout_s: float | None = 0.0) -> TopicRecord | None:
-        """The next record, waiting for it at most so long (None waits for ever); None if there is none or it is over.
+        """Wait at most so long (None: for ever) for the next record; None if none came in time, or there are no more.
 
         Raises:
             StorageError: the log is damaged.
@@ -110,7 +110,7 @@ class TopicTail:
         return any(offset < ends[place] for place, offset in zip(places, self._offsets, strict=True))
 
     def _fetch(self) -> None:
-        """Read on: of each partition what arrived before everything that any of them holds unread."""
+        """Read on.  Of each partition, take only records that arrived before all unread records of every partition."""
         if self.topic not in self._log.topics():
             self.close()
             return
@@ -138,7 +138,7 @@ class TopicTail:
 
     @property
     def finished(self) -> bool:
-        """No record will come."""
+        """Whether no record will come."""
         return self.limit_reached or self._closed.is_set()
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ class TopicTail:
 
 
 def records_of(partition: int, records: FetchedRecords) -> Iterator[tuple[int, TopicRecord]]:
-    """Records of a partition as Python values, each with its place in the log's order of arrival."""
+    """Convert records of a partition to Python values, each with its place in the log's order of arrival."""
     count = len(records)
     keys = [None] * count if records.keys is None else records.keys.to_pylist()
     headers = [None] * count if records.headers is None else records.headers.to_pylist()

@@ -1,4 +1,4 @@
-"""A clock that a program brings along: what it raises or gives is checked, since everybody asks it."""
+"""A clock supplied by the program.  Its errors and results are checked, since all of the engine uses it."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def _failed(how: str) -> StorageError:
 
 
 def checked_clock(clock: Clock) -> Clock:
-    """The clock, or, if it is a program's own, what asks it and raises a StorageError where it fails."""
+    """Wrap a program's own clock so that its failures raise StorageError; Penstock's own clocks are returned unchanged."""
     return clock if isinstance(clock, (SystemClock, ManualClock)) else _CheckedClock(clock)

@@ -1,11 +1,10 @@
-"""The one door through which functions and callbacks of users are called.
+"""All calls of users' functions and callbacks go through this module.
 
-Whatever they raise is a failure of the row (or of the call) in hand and of nothing else, also what is no `Exception`:
-asyncio's CancelledError, SystemExit, GeneratorExit, a panic of an extension module.  KeyboardInterrupt in the main thread
-alone is the user's own.
+Whatever they raise fails only the present row (or call), even if it is not an `Exception`: asyncio's CancelledError,
+SystemExit, GeneratorExit, a panic of an extension module.  Only KeyboardInterrupt in the main thread is the user's own.
 
-A step of a query has an `Allowance`.  Loops over rows that call user code ask it between rows (`row_check`), so that one
-slow function holds back neither other queries nor the end of its own.
+A step of a query has an `Allowance`.  Loops over rows that call user code check it between rows (`row_check`), so that a
+slow function delays neither other queries nor the end of its own.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ ResultT = TypeVar("ResultT")
 
 
 class UserCodeError(Exception):
-    """A user's function raised: the text says what."""
+    """A user's function raised an error; the text describes it."""
 
 
 class StepOverrun(BaseException):
-    """A step takes too long, or is to end at once: it is taken back.  (No `Exception`, so that no row is failed by it.)"""
+    """A step takes too long, or must end at once; it is undone.  (Not an `Exception`, so that it fails no row.)"""
 
 
 def call(function: Callable[..., ResultT], *arguments: object) -> ResultT:
     """Call a user's function.
 
     Raises:
-        UserCodeError: it raised.
-        KeyboardInterrupt: that was raised in the main thread.
+        UserCodeError: it raised an error.
+        KeyboardInterrupt: it was raised in the main thread.
     """
     try:
         with interrupts.USER_CODE:  # a signal ends it at once, and not when the call that it is part of is over
@@ -47,11 +46,11 @@ def call(function: Callable[..., ResultT], *arguments: object) -> ResultT:
 
 
 def raised(error: BaseException) -> UserCodeError:
-    """What a user's function raised, as something that code which handles an `Exception` can handle.
+    """Convert what a user's function raised to an `Exception`, for code that handles those.
 
     Raises:
-        KeyboardInterrupt: it is that, in the main thread.
-        StepOverrun: it is that.
+        KeyboardInterrupt: it is one, in the main thread.
+        StepOverrun: it is one.
     """
     if is_ours(error):
         raise error
@@ -59,19 +58,19 @@ def raised(error: BaseException) -> UserCodeError:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether an error is to be passed on whoever caused it: the user's interrupt, or the end of a step."""
+    """Whether an error must always be passed on: the user's interrupt, or the end of a step."""
     if isinstance(error, KeyboardInterrupt):
         return threading.current_thread() is threading.main_thread()
     return isinstance(error, StepOverrun)
 
 
 def is_the_end(error: BaseException) -> bool:
-    """Whether an error that did not come through `user_code`'s door ends the process: on the thread that would be told."""
+    """Whether an error that did not pass through this module ends the process, for the thread that would be told."""
     return not isinstance(error, Exception) and threading.current_thread() is threading.main_thread()
 
 
 def text_of(error: BaseException) -> str:
-    """``Kind: message``, also if the message cannot be had; of our own errors the message."""
+    """``Kind: message``, even if the message cannot be read; for Penstock's own errors the message."""
     try:
         message = str(error)
     except BaseException as inner:
@@ -85,12 +84,12 @@ def text_of(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class Allowance:
-    """What a step may take.
+    """The limits of a step.
 
     Attributes:
-        deadline_s: when it is to end (`time.monotonic`); None if it may take any time.
-        ending: it is to end at the next row: set by other threads.
-        rows: calls of user code so far.
+        deadline_s: when it must end (`time.monotonic`); None for no limit.
+        ending: it must end at the next row; other threads set it.
+        rows: the number of calls of user code so far.
     """
 
     deadline_s: float | None = None
@@ -98,7 +97,7 @@ class Allowance:
     rows: int = 0
 
     def check(self) -> None:
-        """Between two rows.  Raises: StepOverrun."""
+        """Check the limits between two rows.  Raises: StepOverrun."""
         self.rows += 1
         if self.ending or (self.deadline_s is not None and time.monotonic() > self.deadline_s):
             raise StepOverrun
@@ -109,7 +108,7 @@ _ALLOWANCE: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 
 @contextmanager
 def allowed(allowance: Allowance | None) -> Iterator[None]:
-    """What runs inside, in this context, may take so much; None: anything."""
+    """Set the limits for the block, in this context; None: no limits."""
     token = _ALLOWANCE.set(allowance)
     try:
         yield
@@ -118,10 +117,10 @@ def allowed(allowance: Allowance | None) -> Iterator[None]:
 
 
 def row_check() -> Callable[[], None]:
-    """To be called between rows that user code works on, see `Allowance.check`."""
+    """The function to call between rows of user code, see `Allowance.check`."""
     allowance = _ALLOWANCE.get()
     return _nothing if allowance is None else allowance.check
 
 
 def _nothing() -> None:
-    """Outside of steps."""
+    """The check outside of steps: does nothing."""

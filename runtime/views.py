@@ -1,4 +1,4 @@
-"""Tables as pull queries see them: consistent snapshots of running queries' stores, and lookups by key."""
+"""Tables for pull queries: consistent snapshots of running queries' stores, and lookups by key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TableSnapshot:
     """A maintained table as of one commit: the snapshots of all partitions, and how to read them.
 
     Attributes:
-        others: gives what other processes have of it (as of commits of theirs); None if that is nothing.
+        others: returns the part of other processes (as of their own commits); None if there is none.
     """
 
     view: View
@@ -27,15 +27,17 @@ class TableSnapshot:
     others: Others | None = None
 
     def table(self) -> pa.Table:
-        """All rows, in the shape that `View.schema` says.
+        """All rows, in the shape of `View.schema`.
 
         Raises:
-            StatementError, StorageError: others have some, and cannot be asked, see `Elsewhere.rows`.
+            StatementError, StorageError: other processes have some of them and cannot be asked, see `Elsewhere.rows`.
         """
         return self._with_others(self.shaped([part.table() for part in self.parts]), None)
 
     def lookup(self, keys: Sequence[Any]) -> pa.Table:
-        """The rows of the given keys: one Arrow array per key column of the store, parallel.  Raises: as `table`."""
+        """The rows of the given keys, which are one Arrow array per key column of the store, parallel.  Raises:
+        as `table`.
+        """
         own = self.shaped([part.lookup(keys) for part in self.parts])
         names = own.column_names[: self.view.key_count]
         if self.others is None or own.group_by(names).aggregate([]).num_rows == len(keys[0]):
@@ -59,14 +61,16 @@ def whole(column: Any) -> Any:
 
 
 _ATTEMPTS = 20
-"""Looks at the tables of several queries while one of them goes on: then they are held between two steps."""
+"""How often the tables of several queries are tried while one of them makes commits.  After that all are held between two
+steps.
+"""
 
 
 def snapshots(runs: Mapping[str, QueryRun]) -> dict[str, TableSnapshot]:
-    """Snapshots of the tables of several queries, by the given names, all as of one moment (of tables whose partitions are
-    shared with other processes, each as of its own).
+    """Snapshots of the tables of several queries, by the given names, all as of one moment.  (Tables whose partitions are
+    shared with other processes are each as of their own moment.)
 
-    What is published (`query.published`) is taken without waiting for steps in hand.
+    Published tables (`query.published`) are read without waiting for steps in progress.
 
     Raises:
         InternalError: a query has no view (analysis should have refused the statement).
@@ -85,7 +89,7 @@ def snapshots(runs: Mapping[str, QueryRun]) -> dict[str, TableSnapshot]:
 
 @contextmanager
 def _paused(runs: Sequence[QueryRun]) -> Iterator[None]:
-    """Hold all runs between two steps (always in the same order, so that two callers cannot wait for each other)."""
+    """Hold all runs between two steps, always in the same order, so that two callers cannot deadlock."""
     with ExitStack() as stack:
         for run in sorted(runs, key=lambda r: r.query_id):
             stack.enter_context(run.lock)

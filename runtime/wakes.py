@@ -1,6 +1,6 @@
-"""Waking event loops: how a coroutine waits for what other threads do, without a thread of its own to wait in.
+"""Wakes event loops: a coroutine waits for what other threads do, without a thread of its own.
 
-`Wakes` is a set of callbacks that are called once; `LogWakes` calls them for commits, from one thread for all who wait.
+`Wakes` is a set of callbacks, each called once; `LogWakes` calls them for commits, from one thread for everyone who waits.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from contextvars import copy_context
 from ..storage.log.protocol import Log
 
 _LOOK_S = 0.5
-"""How long the thread that waits for commits does so at most before it looks whether anybody still wants to know."""
+"""The longest wait for commits, in seconds, before the thread checks whether anybody is still waiting."""
 
 
 class Wakes:
-    """Callbacks for the next event, each called once, on the thread that causes it.  Thread-safe."""
+    """Callbacks for the next event.  Each is called once, on the thread that causes the event.  Thread-safe."""
 
     def __init__(self) -> None:
         self._callbacks: dict[int, Callable[[], None]] = {}
@@ -30,12 +30,9 @@ class Wakes:
         return len(self._callbacks)
 
     def add(self, callback: Callable[[], None]) -> int:
-        """Have it called at the next event.
+        """Add a callback for the next event; returns a number to remove it with.
 
-        Trap: what happened before is not told; add first, then look.
-
-        Returns:
-            a number to take it back with.
+        Trap: earlier events are not reported.  Add first, then check.
         """
         with self._lock:
             number = next(self._numbers)
@@ -43,12 +40,12 @@ class Wakes:
         return number
 
     def remove(self, number: int) -> None:
-        """Take a callback back; nothing happens if it was called."""
+        """Remove a callback; does nothing if it was called."""
         with self._lock:
             self._callbacks.pop(number, None)
 
     def wake(self) -> None:
-        """The event: call them all."""
+        """Call all callbacks."""
         if self._callbacks:
             with self._lock:
                 callbacks, self._callbacks = self._callbacks, {}
@@ -56,7 +53,7 @@ class Wakes:
                 callback()
 
     async def wait(self, timeout_s: float | None, happened: Callable[[], bool]) -> bool:
-        """Wait on the running event loop until the next event, or not at all if what is waited for has happened.
+        """Wait on the running event loop until the next event; return at once if the awaited state is already there.
 
         Args:
             timeout_s: None waits for ever.
@@ -88,7 +85,7 @@ class Wakes:
 
 
 class LogWakes:
-    """Wakes coroutines that wait for commits.  One thread waits for the log while anybody does."""
+    """Wakes coroutines that wait for commits.  One thread waits for the log, while there are any."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -128,7 +125,7 @@ class LogWakes:
                     return
 
     def close(self) -> None:
-        """End the thread; who waits is woken."""
+        """End the thread and wake everyone who waits."""
         with self._lock:
             self._closed = True
             thread = self._thread

@@ -1,8 +1,8 @@
 """Windows as arithmetic on instants: no rows, no state, no clock.
 
-All instants and lengths are int64 milliseconds.  Time windows are ``[start, start + size)`` and aligned to the epoch,
-as in Kafka Streams: a hopping window starts at every multiple of its advance, never before 0.  A tumbling window is a
-hopping one that advances by its size.  Session bounds are inclusive at both ends.
+All instants and lengths are int64 milliseconds.  Time windows are ``[start, start + size)`` and aligned to the epoch, as in
+Kafka Streams: a hopping window starts at every multiple of its advance, never before 0.  A tumbling window is a hopping one
+that advances by its size.  Session bounds are inclusive at both ends.
 
 A time window accepts a row as long as ``end > stream_time - grace``; stream time includes the row itself.
 """
@@ -35,11 +35,11 @@ class TimeWindows:
             raise ValueError(f"a grace period cannot be negative: {self.grace_ms} ms")
 
     def assign(self, timestamps: Int64s) -> tuple[Int64s, Int64s]:
-        """Which windows each row belongs to.
+        """Find the windows of each row.
 
         Returns:
-            (rows, starts): one entry for each pair of row and window, by row and then by ascending start.  A row from
-            before the epoch belongs to no window.
+            (rows, starts): one entry for each pair of row and window, by row and then by ascending start.  A row from before
+            the epoch belongs to no window.
         """
         latest = timestamps - timestamps % self.advance_ms
         if self.advance_ms == self.size_ms:
@@ -54,7 +54,7 @@ class TimeWindows:
         return rows, first[rows] + nth * self.advance_ms
 
     def _first_start(self, timestamps: Int64s) -> Int64s:
-        """The start of the earliest window that holds each (non-negative) instant."""
+        """The start of the earliest window that contains each (non-negative) instant."""
         reach: Int64s = np.maximum(timestamps - self.size_ms + self.advance_ms, 0)
         return reach - reach % self.advance_ms
 
@@ -63,22 +63,22 @@ class TimeWindows:
         return starts + self.size_ms
 
     def latest_starts(self, timestamps: Int64s) -> Int64s:
-        """The start of the latest window that holds each instant."""
+        """The start of the latest window that contains each instant."""
         return timestamps - timestamps % self.advance_ms
 
     def accepted(self, starts: Int64s, stream_times: Int64s) -> Bools:
-        """Whether the windows still take rows at these stream times (elementwise)."""
+        """Whether the windows still accept rows at these stream times (elementwise)."""
         open_: Bools = starts + self.size_ms > stream_times - self.grace_ms
         return open_
 
     def closing_times(self, starts: Int64s) -> Int64s:
-        """The smallest stream time at which each window is closed, that is, takes no more rows."""
+        """The smallest stream time at which each window is closed, that is, accepts no more rows."""
         return starts + (self.size_ms + self.grace_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionWindows:
-    """SESSION windows: rows of one key no further than ``gap_ms`` apart belong together.
+    """SESSION windows: rows of one key at most ``gap_ms`` apart belong together.
 
     Raises:
         ValueError: unless gap > 0 and grace >= 0.
@@ -94,11 +94,11 @@ class SessionWindows:
             raise ValueError(f"a grace period cannot be negative: {self.grace_ms} ms")
 
     def touches(self, start: int, end: int, timestamp: int) -> bool:
-        """Whether a row extends (or falls into) a session: a distance of exactly the gap still does."""
+        """Whether a row extends or falls into a session, that is, is at most the gap away."""
         return start - self.gap_ms <= timestamp <= end + self.gap_ms
 
     def accepted(self, ends: Int64s, stream_times: Int64s) -> Bools:
-        """Whether sessions with these (merged) ends still take rows at these stream times (elementwise)."""
+        """Whether sessions with these (merged) ends still accept rows at these stream times (elementwise)."""
         open_: Bools = ends >= stream_times - (self.grace_ms + self.gap_ms)
         return open_
 
@@ -108,6 +108,6 @@ class SessionWindows:
 
 
 def running_stream_times(timestamps: Int64s, before: int) -> Int64s:
-    """Stream time right after each row: the largest timestamp so far, where ``before`` is stream time until then."""
+    """Stream time right after each row: the largest timestamp so far, starting from ``before``."""
     running: Int64s = np.maximum.accumulate(timestamps) if len(timestamps) else timestamps
     return np.maximum(running, before)

@@ -1,1 +1,1 @@
-"""One file per operator; `base.Operator` is the contract."""
+"""One file per operator; `base.Operator` is their interface."""

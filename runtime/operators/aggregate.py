@@ -16,11 +16,11 @@ STORE = "groups"
 
 
 class Aggregate(Operator):
-    """Keeps one row per group and puts it out, updated, for every row of the group (also if the update changes nothing).
+    """Keeps one row per group, and puts it out for every row of the group, even if the update changes nothing.
 
-    Over a table, `GroupBy` has turned each change into a row to take back and a row to add; together they make one
-    update of a group, or one of each group where the row moves.  A group whose last row was taken back stays, with what
-    its aggregates give for no rows (COUNT 0).
+    Over a table, `GroupBy` turns each change into an undo row and an add row.  Together they are one update of a group, or
+    one of each group if the row moves.  A group whose last row was undone stays, with the results of its aggregates for no
+    rows (COUNT 0).
 
     The output's timestamp is the largest of the group's rows so far.  The store has one row per group, for ever.
 
@@ -29,7 +29,7 @@ class Aggregate(Operator):
         key_count: of the input, and of the schema; 0 puts all rows in one group.
         calls: the aggregates.
         before: the output carries ``before`` images (HAVING needs them).
-        extras: ROWTIME, if the output shall have it as a column.
+        extras: ROWTIME, if the output has it as a column.
     """
 
     def __init__(
@@ -82,5 +82,5 @@ class Aggregate(Operator):
 
 
 def rowtime_field() -> StateField:
-    """The store's field with the largest timestamp of a group."""
+    """The store's field for the largest timestamp of a group."""
     return StateField(ROWTIME, np.dtype(np.int64), pa.int64(), NO_TIME)

@@ -1,12 +1,12 @@
-"""The operator contract.
+"""The interface of operators.
 
-A query is a graph of operators, one instance of each per partition.  A *step* of a query takes a chunk of records from
-every input, orders them, and calls ``process`` once on every operator, upstream first.  An operator with two inputs
-gets both batches of the step at once and finds out from their positions what came first.
+A query is a graph of operators, one instance of each per partition.  A *step* of a query takes records from every input,
+orders them, and calls ``process`` once on every operator, upstream first.  An operator with two inputs gets both batches of
+the step at once, and learns from their positions what came first.
 
-The rule that governs every operator is batch invariance: with ``every_update`` on, the concatenation of its outputs is
-the same however the input is cut into steps, and is what a record-at-a-time operator would have put out.  The output's
-positions are those of the rows that caused it, non-decreasing.
+All operators are batch-invariant: with ``every_update``, the concatenation of an operator's outputs is the same however the
+input is cut into steps, and is what a record-at-a-time operator would put out.  The positions of the output are those of the
+rows that caused it, and never decrease.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Counters:
-    """What became of the rows an operator saw; every source row ends in exactly one of used, filtered, late, bad."""
+    """Counts of the rows that an operator got.  Every source row ends as exactly one of used, filtered, late, bad."""
 
     rows_in: int = 0
     rows_out: int = 0
@@ -34,14 +34,14 @@ class Counters:
     late: int = 0
     bad: int = 0
     expired: int = 0
-    """Windows that left a store because their retention was over."""
+    """Windows removed from a store because their retention was over."""
 
 
 class ErrorReporter(Protocol):
-    """Where an operator reports rows that failed.  One call per operator and batch, not per row."""
+    """Takes an operator's reports of rows that failed: one call per operator and batch, not per row."""
 
     def __call__(self, operator: str, batch: Batch, failures: Failures, *, dropped: bool) -> None:
-        """``dropped``: the row went no further (it counts as bad); else only a column of it became null."""
+        """``dropped``: the row was dropped (it counts as bad); else only one of its columns became null."""
 
 
 def ignore_errors(operator: str, batch: Batch, failures: Failures, *, dropped: bool) -> None:
@@ -50,15 +50,15 @@ def ignore_errors(operator: str, batch: Batch, failures: Failures, *, dropped: b
 
 @dataclass(slots=True)
 class OperatorContext:
-    """What an operator instance is given when it is made.
+    """The context in which an operator instance is created.
 
     Attributes:
-        name: unique within the query, stable across restarts (stores and metrics are filed under it).
-        partition: which of the query's partitions this instance serves.
-        every_update: emit each intermediate update (caching off).  If false, an aggregation emits only the last update
-            of a group within a step (`docs/decisions/caching.md`); the final table is the same.
-        report: where failed rows go.
-        log_late: report rows that came too late, too.
+        name: unique within the query, stable across restarts (stores and metrics are kept by it).
+        partition: the partition of the query that this instance serves.
+        every_update: emit each intermediate update (caching off).  If false, an aggregation emits only the last update of a
+            group within a step (`docs/decisions/caching.md`); the final table is the same.
+        report: takes failed rows.
+        log_late: whether late rows are reported, too.
     """
 
     name: str
@@ -70,42 +70,43 @@ class OperatorContext:
 
 
 class Operator(ABC):
-    """One step of a dataflow on one partition.  Not thread-safe: one thread at a time calls it."""
+    """An operator of a dataflow on one partition.  Not thread-safe: one thread at a time calls it."""
 
     row_preserving: ClassVar[bool] = False
-    """Every output row comes from an input row of its own (filter, project, rekey): what such operators drop are source
-    rows, so their counters add up to the query's account of its input."""
+    """Whether every output row comes from an input row of its own (filter, project, rekey).  Rows that such operators drop
+    are source rows, so their counters are part of the query's account of its input.
+    """
 
     def __init__(self, context: OperatorContext) -> None:
         self.context = context
 
     @property
     def stores(self) -> Sequence[StateStore]:
-        """All durable state of the operator; what is not in a store is lost at a restart."""
+        """The stores with all durable state of the operator; other state is lost at a restart."""
         return ()
 
     @abstractmethod
     def process(self, inputs: Sequence[Batch]) -> Batch:
-        """Handle one batch per input (empty ones included) and return the output, possibly empty.
+        """Process one batch per input (which may be empty), and return the output, which may be empty.
 
         Raises:
             DataError: the query cannot go on; the step is rolled back and the query fails.
         """
 
     def advance(self, time_ms: int) -> None:  # noqa: B027  # most operators keep no time
-        """Have stream time reach an instant with the next batch if that is an empty one, as a row of that time would."""
+        """Let the next batch, if it is empty, advance stream time to an instant, as a row of that time would."""
 
     def waiting(self) -> Waiting | None:
-        """What is held back until stream time goes on; None if nothing is."""
+        """What is held back until stream time advances; None if nothing is."""
         return None
 
     def drop(self, batch: Batch, failures: Failures) -> None:
-        """Report rows that go no further because they are bad."""
+        """Report bad rows, which are dropped."""
         self.context.counters.bad += len(failures.rows)
         self.context.report(self.context.name, batch, failures, dropped=True)
 
     def leave_out_late(self, batch: Batch, rows: Int64s, reason: str) -> None:
-        """Count rows (ascending) that came too late, and report them if that is wanted."""
+        """Count late rows (ascending), and report them if that is wanted."""
         self.context.counters.late += len(rows)
         if len(rows) and self.context.log_late:
             failures = Failures(rows, (f"the row came too late: {reason}",) * len(rows))

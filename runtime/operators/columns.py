@@ -1,4 +1,4 @@
-"""Evaluating a list of kernels over a batch: what filter, project and re-key have in common."""
+"""Evaluates lists of kernels over a batch, for filter, project and re-key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..kernel import Failures, Kernel
 
 
 def evaluate(kernels: Sequence[Kernel], columns: Sequence[Any], length: int) -> tuple[list[Any], list[Failures]]:
-    """Each kernel's array, and the failures of those that had any."""
+    """Evaluate kernels: an array for each, and the failures of those that had any."""
     arrays = []
     failures = []
     for kernel in kernels:
@@ -29,13 +29,13 @@ def evaluate(kernels: Sequence[Kernel], columns: Sequence[Any], length: int) -> 
 
 
 def evaluate_keys(kernels: Sequence[Kernel], columns: Sequence[Any], length: int) -> tuple[list[Any], list[Failures]]:
-    """The same for what becomes a key: in the canonical form, in which equal keys have equal bytes."""
+    """`evaluate` for key columns, which get a canonical form in which equal keys have equal bytes."""
     arrays, failures = evaluate(kernels, columns, length)
     return [canonical(array) for array in arrays], failures
 
 
 def merged(failures: Sequence[Failures]) -> Failures | None:
-    """All failed rows once, each with the first reason given for it."""
+    """Merge failures: each failed row once, with the first reason given for it."""
     if not failures:
         return None
     if len(failures) == 1:

@@ -17,9 +17,9 @@ from .columns import evaluate, merged
 class Explode(Operator):
     """Turns each row of a stream into one row per item of its lists.
 
-    Several lists are zipped by position, the shorter ones padded with null.  All other columns repeat.  A row whose
-    lists are all null or empty gives no row; one for which a table function fails is dropped and reported; tombstones
-    are dropped.
+    Several lists are zipped by position, and the shorter ones padded with null.  All other columns repeat.  A row whose
+    lists are all null or empty gives no row.  A row for which a table function fails is dropped and reported; tombstones are
+    dropped.
 
     Args:
         schema: the input's columns, followed by one column per kernel.
@@ -62,13 +62,13 @@ class Explode(Operator):
 
 
 def _lengths(array: Any) -> Int64s:
-    """int64[n]: the items of each list, none for null."""
+    """int64[n]: the length of each list, 0 for null."""
     lengths: Int64s = np.asarray(array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
     return lengths
 
 
 def _items(array: Any, lengths: Int64s, rows: Int64s, nth: Int64s) -> Any:
-    """Item ``nth[i]`` of list ``rows[i]``, null past its end."""
+    """Item ``nth[i]`` of list ``rows[i]``; null beyond its end."""
     values = array.flatten()  # leaves out what null lists may hide, so offsets are the sums of the lengths
     offsets = np.cumsum(lengths) - lengths
     index = offsets[rows] + nth

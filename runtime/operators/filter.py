@@ -15,22 +15,22 @@ from .columns import nulled, without_rows
 
 
 class Filter(Operator):
-    """Lets the rows pass for which a predicate is true.
+    """Passes the rows for which a predicate is true.
 
     On a stream, rows for which it is false, null or fails are dropped (a failure is reported), and so are tombstones.
 
-    On a table, a change passes if the row passes before it or after it.  A row that stops passing (or is deleted)
-    becomes a tombstone; one that passed neither before nor after leaves no trace.  The batch must carry ``before``
-    images, and those of the output are the rows that passed before.  The same rule serves a table's WHERE and HAVING.
+    On a table, a change passes if the row passes before it or after it.  A row that stops passing (or is deleted) becomes a
+    tombstone; a change of a row that passes neither before nor after gives nothing.  The batch must carry ``before`` images;
+    those of the output are the rows that passed before.  A table's WHERE and HAVING follow the same rule.
 
-    HAVING over a stream's groups (``groups``) takes a group that was not there for one of no rows, as Kafka Streams does:
-    if what its aggregates give for no rows passes (its key is null then), and the first row's result does not, a tombstone
-    is put out.
+    HAVING over a stream's groups (``groups``) treats a missing group as a group of no rows, as Kafka Streams does.  If the
+    results of its aggregates for no rows pass (with a null key), and the first row's result does not, a tombstone is put
+    out.
 
     Args:
         predicate: a kernel with a bool result over the batch's columns.
         table: the batches are changes of a table.
-        groups: and that of the groups of a stream; ``before`` images of absent rows hold what aggregates give for no rows.
+        groups: the table holds the groups of a stream; ``before`` images of absent rows hold the results for no rows.
     """
 
     row_preserving = True
@@ -81,7 +81,7 @@ class Filter(Operator):
         return batch.filter(keep)
 
     def _passes(self, batch: Batch) -> tuple[Bools, int]:
-        """Which rows pass now, and how many were dropped as bad because the predicate failed for them."""
+        """Which rows pass after the change, and how many were dropped as bad because the predicate failed."""
         evaluated = self._predicate(batch.columns, len(batch))
         keep = as_mask(evaluated)
         if batch.tombstones is not None:

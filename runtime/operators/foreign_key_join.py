@@ -23,11 +23,11 @@ from .joining import ROWTIME, Versions, headers_of, orders, present_keys, take
 
 @dataclass(slots=True)
 class _Events:
-    """Output rows: each by numbers of rows in the pools of left and right rows, -1 for none.
+    """Output rows.  Each consists of row numbers in the pools of left and right rows, -1 for none.
 
     Attributes:
         places: of the changes that cause them.
-        keys: numbers of rows in the pool of left keys.
+        keys: row numbers in the pool of left keys.
         left, right: the joined row after the change, where ``exists``.
         old_left, old_right: the joined row before it, where ``existed``.
     """
@@ -44,7 +44,7 @@ class _Events:
 
 
 def _merged(first: _Events, second: _Events) -> _Events:
-    """Both, in the order of their places (which they have not in common)."""
+    """Merge events in the order of their places, which are distinct."""
     order = np.argsort(np.concatenate((first.places, second.places)), kind="stable")
     names = _Events.__slots__
     return _Events(*(np.concatenate((getattr(first, n), getattr(second, n)))[order] for n in names))
@@ -54,21 +54,21 @@ class ForeignKeyJoin(Operator):
     """Joins each row of the left table (input 0) with the row of the right table (input 1) whose primary key is the left
     row's foreign key.
 
-    The result has the left table's primary key.  INNER: a joined row exists while both rows do; LEFT: while the left
-    one does, and the right side may be null.
+    The result has the left table's primary key.  INNER: a joined row exists while both rows do; LEFT: while the left one
+    does, and the right side may be null.
 
-    * A change of a left row puts out its joined row.  INNER: if the new foreign key finds nothing, a tombstone if it
-      differs from the old one (which may have found nothing, too), and nothing if it is the same or there was none; a
-      tombstone also if the row is deleted, or its foreign key becomes null, and it had one.  LEFT: always, except when a
-      row is deleted that was not there.  The timestamp is the larger one of both rows.
+    * A change of a left row puts out its joined row.  INNER: if the new foreign key finds nothing, a tombstone if it differs
+      from the old one (which may have found nothing, too), and nothing if it is the same or there was none; a tombstone also
+      if the row is deleted, or its foreign key becomes null, and it had one.  LEFT: always, except when a row is deleted
+      that was not there.  The timestamp is the larger one of both rows.
     * A change of a right row puts out, for every left row that refers to it at that moment, the joined row, with its own
       timestamp.  They come in the order of the left rows' primary keys (see `key_ranks`).  If it is deleted: tombstones
       (INNER, also if it was not there), or nulls (LEFT).
 
-    Positions and headers are the change's.  Changes without a primary key are left out.  A foreign key that fails to be
-    evaluated is reported and null.
+    Positions and headers are the change's.  Changes without a primary key are dropped.  A foreign key whose evaluation fails
+    is reported and null.
 
-    All rows of both tables that belong together must reach one instance: the inputs are partitioned differently.
+    Rows of both tables that belong together must reach the same instance, although the inputs are partitioned differently.
 
     State: ``left``, the left rows with their foreign keys; ``right``, the right rows.
     """
@@ -179,7 +179,7 @@ class ForeignKeyJoin(Operator):
         return output
 
     def _references(self, left: Batch) -> list[Any]:
-        """The foreign key of each row, null for deleted ones."""
+        """The foreign key of each row; null for deleted rows."""
         alive = np.flatnonzero(~left.tombstone_mask())
         rows = left if len(alive) == len(left) else left.take(alive)
         back = np.full(len(left), -1, np.int64)
@@ -228,7 +228,7 @@ class ForeignKeyJoin(Operator):
         key_groups: Int64s,
         left_keys: Sequence[Any],
     ) -> tuple[_Events, Int64s]:
-        """What changes of right rows put out, and the slots of left rows that make the end of the pools."""
+        """The output of changes of right rows, and the slots of left rows that form the end of the pools."""
         changed = np.unique(key_groups)
         keys, slots = self._left.referrers(take(key_columns, changed))
         # (a) Left rows that referred to the key before the step, unless they have changed by then.
@@ -287,7 +287,7 @@ def _there(versions: Versions, numbers: Int64s) -> Bools:
 
 
 def _pairs(groups: Int64s, candidates: Int64s) -> tuple[Int64s, Int64s]:
-    """All pairs of a number of ``groups`` and one of ``candidates`` (ascending) that hold the same value."""
+    """All pairs of indices into ``groups`` and ``candidates`` (ascending) at which both have the same value."""
     starts = np.searchsorted(candidates, groups)
     counts = np.searchsorted(candidates, groups, "right") - starts
     ends = np.cumsum(counts)

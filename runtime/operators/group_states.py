@@ -1,4 +1,4 @@
-"""Aggregate states by group in a store: what all aggregations share."""
+"""Aggregate states by group in a store, for all aggregations."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ..segmented import running_values
 from ..state_values import initial
 
 ROWTIME: Final = "ROWTIME"
-"""The field with the largest timestamp of a group's rows."""
+"""The field for the largest timestamp of a group's rows."""
 WINDOWSTART: Final = "WINDOWSTART"
 WINDOWEND: Final = "WINDOWEND"
 NO_TIME: Final = -(1 << 62)
-"""Before all timestamps, and still far from where adding a window's size would wrap."""
+"""Earlier than all timestamps, but so that adding a window's size does not overflow."""
 
 _ONE_GROUP: Final = pa.field("GROUP", pa.int32())
 """The key of an aggregation without GROUP BY."""
@@ -32,7 +32,7 @@ _ONE_GROUP: Final = pa.field("GROUP", pa.int32())
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall:
-    """An aggregator and the columns of the input batch that are its arguments (literal ones are in the aggregator)."""
+    """An aggregator and the input columns that are its arguments (literal ones are in the aggregator)."""
 
     aggregator: Aggregator
     arguments: tuple[int, ...] = ()
@@ -40,10 +40,10 @@ class AggregateCall:
 
 @dataclass(frozen=True, slots=True)
 class Updates:
-    """What `GroupStates.update` changed, one entry for each row that puts something out.
+    """Changes by `GroupStates.update`, one entry for each row that puts something out.
 
     Attributes:
-        rows: their numbers in the update's input, ascending.
+        rows: their row numbers in the input, ascending.
         results: one Arrow array per call.
         timestamps: the largest timestamp of the group's rows so far.
         before, before_absent: the results before, and where the group had no row before; None if not asked for.
@@ -86,11 +86,11 @@ class GroupStates:
         self.store = KeyedStore(name, keys, [*fields, *extra], expiry=expiry)
 
     def keys(self, keys: Sequence[Any], length: int) -> list[Any]:
-        """The store's key columns for a batch's."""
+        """Convert key columns of a batch to those of the store."""
         return [pa.array(np.zeros(length, np.int32))] if self._one_group else list(keys)
 
     def read(self, slots: Int64s) -> list[State]:
-        """Each call's states."""
+        """Read the states of each call."""
         return [[self.store.read(n, slots) for n in names] for names in self.names]
 
     def write(self, slots: Int64s, states: Sequence[State]) -> None:
@@ -99,7 +99,7 @@ class GroupStates:
                 self.store.write(name, slots, values)
 
     def initial(self, count: int) -> list[list[Any]]:
-        """Each call's states for groups without rows."""
+        """The states of each call for groups without rows."""
         return [[initial(f, count) for f in call.aggregator.fields] for call in self.calls]
 
     def results(self, states: Sequence[State]) -> list[Any]:
@@ -121,14 +121,14 @@ class GroupStates:
         return [final for final, _ in scanned], [running or [] for _, running in scanned] if every else None
 
     def arguments(self, columns: Sequence[Any]) -> list[list[Any]]:
-        """Each call's argument columns; a `Later` for those that take one."""
+        """The argument columns of each call; a `Later` for aggregators that accept one."""
         return [
             [_whole(columns[i], place, call.aggregator.picks_from) for place, i in enumerate(call.arguments)]
             for call in self.calls
         ]
 
     def _by_last_row(self, slots: Int64s) -> tuple[Int64s, Int64s]:
-        """`KeyedStore.group`, but numbered in the order of last occurrence, in which groups are put out."""
+        """`KeyedStore.group`, but groups are numbered in the order of last occurrence, in which they are put out."""
         groups, distinct = self.store.group(slots[::-1])
         return len(distinct) - 1 - groups[::-1], distinct[::-1].copy()
 
@@ -144,14 +144,14 @@ class GroupStates:
         positions: Int64s | None = None,
         emit: bool = True,
     ) -> Updates | None:
-        """Take rows into their groups; needs the extra field ROWTIME.
+        """Add rows to their groups; needs the extra field ROWTIME.
 
         Args:
             keys: the key columns, windows included.
-            columns: what `AggregateCall.arguments` counts.
-            every: an update per row, else one per group, at its last row.
-            before: results before are wanted.
-            undo, positions: see `Batch`; an undo row and the add row that follows it in its group make one update.
+            columns: the columns that `AggregateCall.arguments` refers to.
+            every: an update per row; else one per group, at its last row.
+            before: whether results before are wanted.
+            undo, positions: see `Batch`; an undo row and the next add row of its group make one update.
             emit: whether updates are wanted at all.
         """
         length = len(timestamps)
@@ -191,7 +191,7 @@ class GroupStates:
 
 
 class _Held(Sequence[Any]):
-    """A state in a store, of which a column is read when it is first asked for: some aggregates do without."""
+    """Stored states, of which a column is read when first asked for; some aggregates never ask."""
 
     __slots__ = ("_names", "_read", "_slots", "_store")
 
@@ -223,7 +223,7 @@ def _whole(column: Any, place: int, picks_from: int | None) -> Any:
 
 
 def picked(calls: Sequence[AggregateCall], key_count: int) -> frozenset[int]:
-    """The columns of an aggregation's input, keys apart, of which all calls look at few rows."""
+    """The columns of an aggregation's input, except keys, of which all calls read few rows."""
     some: set[int] = set()
     whole = set(range(key_count))
     for call in calls:
@@ -234,19 +234,19 @@ def picked(calls: Sequence[AggregateCall], key_count: int) -> frozenset[int]:
 
 
 def field_names(calls: Sequence[AggregateCall]) -> list[list[str]]:
-    """The store's names of each call's fields."""
+    """The store's field names for each call."""
     return [[f"AGGREGATE_{i}_{f.name}" for f in call.aggregator.fields] for i, call in enumerate(calls)]
 
 
 def running_maxima(segments: Segments, initial: Int64s, timestamps: Int64s) -> Int64s:
-    """The largest timestamp of each row's group up to the row; mostly timestamps rise and need no scan."""
+    """The largest timestamp of each row's group up to that row.  Timestamps mostly rise, and then need no scan."""
     if len(timestamps) < 2 or bool((timestamps[1:] >= timestamps[:-1]).all()):
         return np.maximum(initial[segments.groups], timestamps)
     return running_values(np.maximum, segments, initial, timestamps)
 
 
 def _not_followed_up(undo: Bools | None, groups: Int64s, positions: Int64s | None) -> Bools | None:
-    """Rows that put an update out: not an undo row whose change goes on, in its group, with the row after it."""
+    """Rows that put out an update: all but undo rows whose change continues in the next row of their group."""
     if undo is None or positions is None or not undo.any():
         return None
     emitted = np.ones(len(groups), np.bool_)
@@ -255,7 +255,7 @@ def _not_followed_up(undo: Bools | None, groups: Int64s, positions: Int64s | Non
 
 
 def _previous(segments: Segments, emitted: Bools | None) -> Int64s:
-    """int64[n]: for each emitted row the last emitted row before it in its group, -1 if there is none."""
+    """int64[n]: for each emitted row the emitted row of its group before it, -1 if there is none."""
     order = segments.order if emitted is None else segments.order[emitted[segments.order]]
     previous = np.full(len(segments.groups), -1, np.int64)
     same = segments.groups[order[1:]] == segments.groups[order[:-1]]
@@ -278,7 +278,9 @@ def output_batch(
     before_absent: Bools | None = None,
     before_timestamps: Int64s | None = None,
 ) -> Batch:
-    """The batch an aggregation puts out: the keys of ``rows`` of its input, results, and the columns named in ``extras``."""
+    """Make the output batch of an aggregation: the keys of ``rows`` of its input, results, and the columns named in
+    ``extras``.
+    """
     whole = len(rows) == len(batch) and bool((rows == np.arange(len(rows))).all())
     index = None if whole else pa.array(rows)
     keys = batch.keys if index is None else tuple(k.take(index) for k in batch.keys)
@@ -318,7 +320,7 @@ def closed_batch(
     *,
     before: bool,
 ) -> Batch:
-    """Final results: the windows in ``slots``, each put out at the row of ``batch`` that closed it, with its headers."""
+    """Final results: the windows in ``slots``, each at the row of ``batch`` that closed it, with that row's headers."""
     times = {ROWTIME: timestamps, WINDOWSTART: bounds[0], WINDOWEND: bounds[1]}
     values = [*states.results(states.read(slots)), *(pa.array(times[name]) for name in extras)]
     nothing = tuple(pa.nulls(len(slots), v.type) for v in values)
@@ -339,11 +341,11 @@ def closed_batch(
 def view_transform(
     key_count: int, calls: Sequence[AggregateCall], *, size_ms: int | None = None, session: bool = False
 ) -> Callable[[Mapping[str, Any]], list[Any]]:
-    """What `View.transform` is for an aggregation's store: its columns as key columns, WINDOWSTART and WINDOWEND if it is
-    windowed, aggregate results, and ROWTIME.
+    """Make `View.transform` for an aggregation's store: key columns, WINDOWSTART and WINDOWEND if it is windowed, results,
+    and ROWTIME.
 
     Args:
-        key_count, calls: as the operator got them.
+        key_count, calls: as for the operator.
         size_ms: for time windows.
         session: for sessions.
     """

@@ -1,4 +1,4 @@
-"""What the joins have in common: keys, the order of two inputs, and the versions of a table's rows during a step."""
+"""Common parts of joins: keys, the order of two inputs, and the versions of a table's rows during a step."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .base import Operator
 JoinKind = Literal["INNER", "LEFT", "RIGHT", "FULL"]
 
 ROWTIME = StateField("rowtime", np.dtype(np.int64), pa.int64(), 0)
-"""The timestamp of a stored row."""
+"""The field for the timestamp of a stored row."""
 
 WINDOW_BOUNDS = (pa.field("window_start", pa.int64()), pa.field("window_end", pa.int64()))
-"""The key columns that windowed rows have beside their key."""
+"""The key columns that windowed rows have besides their key."""
 
 
 def store_keys(schema: pa.Schema, key_count: int, windowed: bool) -> pa.Schema:
@@ -32,7 +32,7 @@ def store_keys(schema: pa.Schema, key_count: int, windowed: bool) -> pa.Schema:
 
 
 def keys_of(batch: Batch, windowed: bool, size_ms: int | None = None) -> list[Any]:
-    """The columns that rows are joined on.  With ``size_ms`` all windows have that size, so only their starts count."""
+    """The columns on which rows are joined.  With ``size_ms`` all windows have that size, so only their starts count."""
     if not windowed:
         return list(batch.keys)
     assert batch.window_starts is not None and batch.window_ends is not None
@@ -41,7 +41,7 @@ def keys_of(batch: Batch, windowed: bool, size_ms: int | None = None) -> list[An
 
 
 def present_keys(keys: Sequence[Any]) -> Bools | None:
-    """Where a key is not null (it is null if all its columns are); None stands for everywhere."""
+    """Where a key is not null (it is null if all its columns are); None: everywhere."""
     if any(k.null_count == 0 for k in keys):
         return None
     present = np.zeros(len(keys[0]), np.bool_)
@@ -51,9 +51,9 @@ def present_keys(keys: Sequence[Any]) -> Bools | None:
 
 
 def takes_part(operator: Operator, batch: Batch) -> Bools | None:
-    """Where a row of a stream has a key and a value, as joins need.  None stands for everywhere.
+    """Where a row of a stream has a key and a value, as joins need.  None: everywhere.
 
-    Those without a value are counted as filtered, those without a key are dropped as bad.
+    Rows without a value are counted as filtered; rows without a key are dropped as bad.
     """
     keep = present_keys(batch.keys) if batch.key_count else None
     gone = batch.tombstones if batch.tombstones is not None and batch.tombstones.any() else None
@@ -68,7 +68,7 @@ def takes_part(operator: Operator, batch: Batch) -> Bools | None:
 
 
 def orders(left: Batch, right: Batch) -> tuple[Int64s, Int64s]:
-    """Each row's place (from 0) in the common order of both inputs; where positions are equal, the left is first."""
+    """The rank (from 0) of each row in the common order of both inputs; at equal positions the left comes first."""
     order = merge([left.positions, right.positions])
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order), dtype=np.int64)
@@ -76,15 +76,15 @@ def orders(left: Batch, right: Batch) -> tuple[Int64s, Int64s]:
 
 
 def take(columns: Sequence[Any], rows: Int64s) -> list[Any]:
-    """Rows of columns, null where the row is -1."""
+    """Take rows of columns; null where the row is -1."""
     return [gathering.take(c, rows) for c in columns]
 
 
 class Versions:
-    """The versions that the rows of a table have during a step.
+    """The versions of a table's rows during a step.
 
-    Version g, below the number of groups, is what the store held for group g before the step; the batch's change r
-    makes version ``groups + r``.  Groups are numbers of distinct keys.
+    Version g, below the number of groups, is what the store held for group g before the step; change r of the batch makes
+    version ``groups + r``.  A group is the number of a distinct key.
 
     Attributes:
         exists: bool by version.
@@ -101,14 +101,13 @@ class Versions:
         timestamps: Int64s,
         tombstones: Bools,
     ) -> None:
-        """
-        Args:
-            store: keeps the rows; it has the field `ROWTIME`.
-            group_keys: the key of each group.
-            groups: the group of each change, in processing order.
-            places: the place of each change in the step, ascending.
-            columns: the row after each change.
-            timestamps, tombstones: of each change.
+        """Args:
+        store: holds the rows; it has the field `ROWTIME`.
+        group_keys: the key of each group.
+        groups: the group of each change, in processing order.
+        places: the place of each change in the step, ascending.
+        columns: the row after each change.
+        timestamps, tombstones: of each change.
         """
         self._store = store
         self._group_keys = group_keys
@@ -129,7 +128,7 @@ class Versions:
         self._instants = self._sorted_groups * self._span + places[order]
 
     def before(self, groups: Int64s, places: Int64s) -> Int64s:
-        """The version that each group has just before a place (group -1: version -1)."""
+        """The version of each group just before a place (group -1: version -1)."""
         instants = groups * self._span + np.minimum(places, self._span)
         at = np.searchsorted(self._instants, instants) - 1
         versions = groups.copy()
@@ -149,7 +148,7 @@ class Versions:
         return versions
 
     def take(self, versions: Int64s) -> list[Any]:
-        """The columns of versions; null for version -1 and for those that do not exist."""
+        """The columns of versions; null for version -1 and for versions that do not exist."""
         if self._all is None:
             stored = self._store.read_rows(self.slots)
             self._all = [pa.concat_arrays([s, c]) for s, c in zip(stored, self._columns)] if self.count else stored
@@ -158,7 +157,7 @@ class Versions:
         return take(self._all, np.where((versions >= 0) & self.exists[versions], versions, -1))
 
     def write(self) -> None:
-        """Bring the store to the state after the step.  Call it last: it ends the use of stored versions."""
+        """Write the versions after the step to the store.  Call it last: stored versions cannot be read after it."""
         if len(self._order) == 0:
             return
         last = np.ones(len(self._order), np.bool_)
@@ -175,12 +174,12 @@ class Versions:
 
 
 def caused_by(left: Batch, right: Batch, source: Int64s, name: str) -> Any:
-    """A NumPy attribute (positions, ..) of the rows that caused others: row numbers of the left batch, then the right."""
+    """A NumPy attribute (positions, ..) of the causing rows, given by number: rows of the left batch, then of the right."""
     return np.concatenate((getattr(left, name), getattr(right, name)))[source]
 
 
 def headers_of(left: Batch, right: Batch, source: Int64s) -> Any | None:
-    """The headers of the rows that caused others; None if no row has any."""
+    """The headers of the causing rows; None if no row has any."""
     known = [b.headers for b in (left, right) if b.headers is not None]
     if not known:
         return None
@@ -198,7 +197,7 @@ def joined_batch(
     values: Sequence[Any],
     windowed: bool,
 ) -> Batch:
-    """A batch of joined rows: key, window and headers from the row that caused each, and the given values."""
+    """A batch of joined rows with the given values; key, window and headers are those of the causing rows."""
     both = [pa.concat_arrays(pair) for pair in zip(left.keys, right.keys)]
     return Batch(
         schema,

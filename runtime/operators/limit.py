@@ -9,9 +9,10 @@ from .base import Operator, OperatorContext
 
 
 class Limit(Operator):
-    """Passes the first ``limit`` rows and nothing after.  ``reached`` tells the query that it can end.
+    """Passes the first ``limit`` rows and no more.  ``reached`` tells the query that it can end.
 
-    The count is not kept across restarts: only push and pull queries have a LIMIT, and they do not outlive the process.
+    The count is lost at a restart, which does no harm: only push and pull queries have a LIMIT, and they end with the
+    process.
     """
 
     def __init__(self, context: OperatorContext, limit: int) -> None:

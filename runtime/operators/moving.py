@@ -1,7 +1,7 @@
-"""Rows on their way through a topic to the partition of another key: all that a batch says of them, as columns of records.
+"""Converts batches to records of a topic and back, so that rows can move to the partition of another key.
 
-A record is a row.  Only a group's change (a row to take back and one to add at the same position, see `Batch.undo`) is one
-record, too, so that nobody can take in half of it.
+A record holds one row, with everything that its batch says about it.  The change of a group (an undo row and an add row at
+the same position, see `Batch.undo`) is one record, so that nobody reads half of it.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ __all__ = ["Pack", "Unpack", "moving_schema"]
 
 _TOMBSTONE: Final = 1
 _NEW: Final = 2
-"""There was no row before."""
+"""No row existed before."""
 _UNDO: Final = 4
 _CHANGE: Final = 8
-"""The row before is to be taken back, then the row is to be added."""
+"""The row before is undone, then the row is added."""
 _HEAD: Final = (pa.field("kind", pa.int32()), pa.field("window_start", pa.int64()), pa.field("window_end", pa.int64()))
 
 
 def moving_schema(schema: pa.Schema, key_count: int) -> pa.Schema:
-    """The columns of the records of a batch's rows; a query that is replaced may add some."""
+    """The record columns for a batch's rows.  Replacing a query may add some."""
     fields = list(schema)
     rows = [pa.field(f"row.{f.name}", f.type) for f in fields]
     return pa.schema([*_HEAD, *rows, *(pa.field(f"before.{f.name}", f.type) for f in fields[key_count:])])
 
 
 class Pack(Operator):
-    """Makes records of rows.  The output has the key columns of the input, which say where a row goes.
+    """Converts rows to records.  The output has the key columns of the input, which decide the partition.
 
     Args:
         schema, key_count: of the input.
@@ -80,7 +80,7 @@ class Pack(Operator):
 
 
 def _changes(batch: Batch) -> Bools:
-    """bool[n]: the row is added, and the one before it is taken back from the same group by the same change."""
+    """bool[n]: the row is added, and the one before it is the undo row of the same change and group."""
     found = np.zeros(len(batch), np.bool_)
     assert batch.undo is not None
     together = batch.undo[:-1] & ~batch.undo[1:] & (batch.positions[1:] == batch.positions[:-1])
@@ -92,7 +92,7 @@ def _changes(batch: Batch) -> Bools:
 
 
 class Unpack(Operator):
-    """Makes rows of the records that a `Pack` has made: the same, but for their positions.
+    """Converts the records of a `Pack` back to rows; only positions differ.
 
     Args:
         schema, key_count: of the output.
@@ -133,7 +133,7 @@ class Unpack(Operator):
 
 
 def _with_undo(batch: Batch, before: Sequence[Any], undo: Bools, changes: Bools) -> Batch:
-    """The rows, and before each one that stands for a change the one that it takes back."""
+    """The rows, with the undo row inserted before each row that stands for a change."""
     counts = 1 + changes.astype(np.int64)
     rows = np.repeat(np.arange(len(batch), dtype=np.int64), counts)
     first = np.ones(len(rows), np.bool_)
@@ -156,7 +156,7 @@ def _with_undo(batch: Batch, before: Sequence[Any], undo: Bools, changes: Bools)
 
 
 def _numbers(column: Any) -> Int64s | None:
-    """A column as numbers, 0 for null; None if there are only nulls."""
+    """A column as numbers, 0 for null; None if all are null."""
     if column.null_count == len(column):
         return None
     present = ~booleans(column.is_null())

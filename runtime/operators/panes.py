@@ -1,8 +1,8 @@
-"""Hopping windows by panes: the stretches, each as long as the windows' advance, that windows consist of.
+"""Hopping windows by panes: pieces of time as long as the windows' advance, of which windows consist.
 
-A row falls into many windows, but into one pane.  So rows are first folded into panes, and then the panes, of which there
-are few, are merged into the windows that they belong to.  That gives what row by row gives if the aggregates do not
-depend on the order of rows (`Aggregator.orderless`), no update but the last of each window is wanted, and no row is late.
+A row belongs to many windows but to one pane.  So rows are first aggregated by pane, and then the few panes are merged into
+their windows.  The result is that of row-by-row processing if the aggregates do not depend on the order of rows
+(`Aggregator.orderless`), only the last update of each window is wanted, and no row is late.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..windows import TimeWindows
 from .group_states import NO_TIME, ROWTIME, GroupStates, Updates
 
 _ROWS_PER_PANE_MIN: Final = 2
-"""With fewer rows to a pane it is not worth while."""
+"""The number of rows per pane below which panes do not pay off."""
 _PAUSE_STEPS: Final = 16
-"""After how many steps in which it would not have been it is tried again."""
+"""The number of steps, after panes did not pay off, until they are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaneUpdates:
-    """The windows that a batch changed, in the order of the rows that changed them last and then of their starts.
+    """The windows that a batch changed, ordered by the row that changed them last and then by their starts.
 
     Attributes:
         starts: of the windows.
@@ -42,7 +42,7 @@ class PaneUpdates:
 
 
 class Panes:
-    """Takes batches into windows by way of panes, where that is possible and worth while."""
+    """Adds batches to windows by way of panes, where that is possible and pays off."""
 
     def __init__(self, states: GroupStates, windows: TimeWindows) -> None:
         self._states = states
@@ -55,10 +55,10 @@ class Panes:
         self._pause = 0
 
     def fits(self, timestamps: Int64s, stream_time: int) -> bool:
-        """Whether a batch can be taken in so: none of its rows is late for any window, or from before the epoch.
+        """Whether a batch can be processed by panes: no row is late for any window, or from before the epoch.
 
         Args:
-            stream_time: after all of them.
+            stream_time: after all rows.
         """
         if not self._possible or not len(timestamps):
             return False
@@ -73,7 +73,7 @@ class Panes:
         """See `GroupStates.update`; ``keys`` are without windows.
 
         Returns:
-            None if it is not worth while; then nothing has been done.
+            None if panes do not pay off; then nothing has been done.
         """
         if self._pause:
             self._pause -= 1
@@ -118,7 +118,8 @@ class Panes:
         )
 
     def _merged(self, old: Sequence[State], partial: Sequence[State], which: Int64s, windows: Segments) -> list[State]:
-        """The states of windows with those of their panes merged in: first one pane of each, then a second one, ..
+        """Merge the states of panes into those of their windows: first one pane of each window, then a second one, and so
+        on.
 
         Args:
             which: the pane of each pair of pane and window; ``windows`` has its window.
@@ -141,7 +142,7 @@ class Panes:
 
 
 def _by_row(rows: Int64s, starts: Int64s) -> Int64s:
-    """The order of distinct pairs of row and start; one number for each pair sorts five times as fast as two."""
+    """The order of distinct pairs of row and start.  One number per pair sorts five times as fast as two."""
     lowest = int(starts.min())
     width = int(starts.max()) - lowest + 1
     if (int(rows.max()) + 1) * width < 1 << 63:

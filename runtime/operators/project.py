@@ -16,9 +16,9 @@ from .columns import evaluate, merged, nulled, without_rows
 class Project(Operator):
     """Replaces a batch's columns by computed ones; the number of rows never changes.
 
-    A failed item is null in its row and is reported.  The value of a tombstone stays null, whatever the kernels say;
-    its key columns are computed like any others.  ``before`` images are projected the same way (with the key columns of
-    their row; failures there were reported when the row was new).
+    A failed item is null in its row and is reported.  The value of a tombstone stays null, whatever the kernels say; its key
+    columns are computed like all others.  ``before`` images are projected in the same way, with the key columns of their
+    row; their failures were reported when the row was new.
 
     Args:
         schema: the output's columns, the first ``key_count`` being the key.

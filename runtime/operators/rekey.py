@@ -1,4 +1,4 @@
-"""PARTITION BY and GROUP BY: rows get the key under which they go on (an `Exchange` then moves them)."""
+"""PARTITION BY and GROUP BY: rows get a new key (an `Exchange` then moves them)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .columns import evaluate, evaluate_keys, merged, null_rows, nulled, without
 
 
 class PartitionBy(Operator):
-    """Gives the rows of a stream a new key; no row is dropped.
+    """Gives the rows of a stream a new key; drops no row.
 
-    A key that is null or fails (which is reported) stays null: the row goes on without a key.  A tombstone keeps its
-    null value; its key columns are null, too, but for those that depend on the old key columns alone.
+    If a key is null or fails (which is reported), the row goes on without a key.  A tombstone keeps its null value; its key
+    columns are null, too, except those that depend only on the old key columns.
 
     Args:
         schema: the output's columns, the first ``key_count`` being the new key (0 for PARTITION BY NULL).
@@ -67,18 +67,18 @@ class PartitionBy(Operator):
 
 
 class GroupBy(Operator):
-    """Gives rows the key of their group, ahead of an aggregation.
+    """Gives rows the key of their group, before an aggregation.
 
-    A row of which any group key is null or fails is dropped as bad, and reported.
+    A row with a group key that is null or fails is dropped as bad, and reported.
 
     On a stream, tombstones are dropped.  On a table, each change becomes up to two rows at its position: first the row
-    before it with ``Batch.undo`` set, under its own group's key, then the row after it.  (So a row that moves to
-    another group is first taken back from the old one.)  The input must carry ``before`` images; the output has none.
+    before it with ``Batch.undo`` set, under its own group's key, then the row after it.  (So a row that moves to another
+    group is first undone in the old one.)  The input must carry ``before`` images; the output has none.
 
     Args:
         schema: the output's columns, the first ``key_count`` being the group's key.
-        kernels: one for each output column, over the input batch's columns; those after the keys are what the
-            aggregation needs (a failed one is null in its row, and reported).
+        kernels: one for each output column, over the input batch's columns; those after the keys are arguments of the
+            aggregation (a failed one is null in its row, and reported).
         table: the batches are changes of a table.
     """
 
@@ -119,7 +119,7 @@ class GroupBy(Operator):
         return self._keyed(with_undo(batch), report=None)
 
     def _keyed(self, batch: Batch, report: Any) -> Batch:
-        """The batch under its group keys.  Failures of undo rows are not reported again."""
+        """The batch with its group keys.  Failures of undo rows are not reported again."""
         length = len(batch)
         if report is None:
             report = np.ones(length, np.bool_) if batch.undo is None else ~batch.undo
@@ -139,8 +139,9 @@ class GroupBy(Operator):
 
 
 def with_undo(batch: Batch) -> Batch:
-    """A table's changes as rows to take back and rows to add: for each change the row before it (``undo`` true), if
-    there was one, and then the row after it, if there is one."""
+    """Convert a table's changes to undo rows and add rows: for each change the row before it (``undo`` true), if there was
+    one, then the row after it, if there is one.
+    """
     if batch.before is None:
         raise ValueError("the batch does not carry the rows before its changes")
     had = ~batch.absent_before_mask()

@@ -1,6 +1,6 @@
 """GROUP BY over session windows.
 
-Rows of a group no further than the gap apart are one session; a row may also join two.  Gap 5, rows at 0, 9 and then 5::
+Rows of a group at most the gap apart belong to one session; a row may also merge two.  Gap 5, rows at 0, 9 and then 5::
 
     0 *----.                      session [0, 0]
     9          .----*----.        session [9, 9]
@@ -49,20 +49,20 @@ EARLIER = "EARLIER"
 class SessionAggregate(Operator):
     """Keeps one row per group and session.
 
-    A row joins the sessions it touches (a distance of exactly the gap does) into one.  It is late, and counted, if the
-    end of the joined session is below ``stream time - grace - gap``, where stream time includes the row.
+    A row merges the sessions that it touches (at most the gap away) into one.  It is late, and counted as such, if the end
+    of the merged session is below ``stream time - grace - gap``, where stream time includes the row.
 
-    EMIT CHANGES puts out, for every row, a tombstone for each session it changed, under that session's old bounds, and
-    then the new session.  (No tombstone for a row that falls on a session of a single instant: the bounds stay.)  If only
-    the last update of a step is wanted, it puts out tombstones for bounds that are no more and sessions as they ended up.
-    EMIT FINAL (``final``) puts each session out once, at the first row with stream time - grace - gap above its end; pull
-    queries see it from then on.
+    EMIT CHANGES puts out, for every row, a tombstone for each session that it changed, under that session's old bounds, and
+    then the new session.  (There is no tombstone if the row falls on a session of a single instant: the bounds stay.)  If
+    only the last update of a step is wanted, it puts out tombstones for bounds that no longer exist, and sessions as they
+    are in the end. EMIT FINAL (``final``) puts each session out once, at the first row with stream time - grace - gap above
+    its end; pull queries see it from then on.
 
-    The output's timestamp is the session's end.  A session can be joined by a row, and is kept in the store, as long as
-    its end is above stream time before that row - ``retention_ms``; with ``final`` as long as it is not put out.
+    The output's timestamp is the session's end.  A session can take a row, and is kept in the store, as long as its end is
+    above stream time before that row - ``retention_ms``; with ``final`` as long as it is not put out.
 
-    Two stores: ``sessions``, by group and start, and ``latest``, which knows the starts of each group's sessions, that of
-    the one that ends last apart, because in-order input touches only that one.
+    There are two stores: ``sessions``, by group and start, and ``latest``, with the starts of each group's sessions.
+    ``latest`` keeps the start of the session that ends last separately, since in-order input touches only that one.
 
     Args:
         schema: group keys, one column per call, then ``extras``.
@@ -212,7 +212,7 @@ class SessionAggregate(Operator):
         slots: Int64s,
         emissions: Emissions,
     ) -> None:
-        """Groups whose rows only extend the latest session or begin later ones: all at once."""
+        """Process the groups whose rows only extend the latest session or begin later ones, all at once."""
         store = self._states.store
         count = len(found.starts)
         initial = self._states.initial(count)
@@ -236,7 +236,7 @@ class SessionAggregate(Operator):
             emissions.add_in_order(found, initial, final, running)
 
     def _note_starts(self, found: InOrder, group_slots: Int64s) -> None:
-        """The last new session of each group becomes its latest, what was latest before an earlier one."""
+        """Store starts: the last new session of each group becomes its latest, and the former latest an earlier one."""
         new = np.flatnonzero(~found.continues)
         groups = found.groups[new]
         last = np.empty(len(new), np.bool_)
@@ -269,7 +269,7 @@ class SessionAggregate(Operator):
         group_slots: Int64s,
         emissions: Emissions,
     ) -> None:
-        """Groups with rows that are late or reach earlier sessions: row by row."""
+        """Process the groups with rows that are late or reach earlier sessions, row by row."""
         store = self._states.store
         bounds = np.append(segments.starts, len(segments.order))
         too_late: list[int] = []
@@ -312,7 +312,9 @@ class SessionAggregate(Operator):
         self.leave_out_late(batch, np.sort(np.array(too_late, np.int64)), "its session is closed")
 
     def _write_starts(self, slot: Int64s, sessions: list[Session]) -> None:
-        """The latest is the one that ends last: a hidden session may lie inside of one that began before it."""
+        """Store starts row by row.  The latest session is the one that ends last: a hidden one may lie inside of an older
+        one.
+        """
         if not sessions:
             self._latest.remove(slot)
             return
@@ -343,7 +345,7 @@ class SessionAggregate(Operator):
         )
 
     def _close(self, batch: Batch, times: Int64s, time_before: int) -> Batch:
-        """The sessions that this batch's rows close, each at the row that does it."""
+        """Put out the sessions that this batch's rows close, each at the row that closes it."""
         slots = self._closing.closed(int(times[-1]) - self._open_ms, time_before - self._open_ms)
         store = self._states.store
         ends = self._ends(slots)
@@ -367,7 +369,7 @@ class SessionAggregate(Operator):
         )
 
     def _expire(self, stream_time: int) -> None:
-        """Remove sessions that can neither be joined nor read any more."""
+        """Remove sessions that can neither take rows nor be read any more."""
         oldest = stream_time - self._retention_ms + (0 if self._final else 1)
         slots = self._closing.expired(oldest) if self._final else self._states.store.expired(oldest)
         if not len(slots):
@@ -395,5 +397,5 @@ class SessionAggregate(Operator):
 
 
 def _stacked(states: Sequence[Sequence[State]]) -> list[list[Any]]:
-    """States of single sessions as columns: by call, by field."""
+    """Stack states of single sessions into columns: by call, by field."""
     return [[joined(columns) for columns in zip(*call)] for call in zip(*states)]

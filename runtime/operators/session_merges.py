@@ -1,7 +1,7 @@
-"""Which session each row of a batch belongs to.
+"""Assigns the rows of a batch to sessions.
 
-Two ways: all at once, for groups whose rows only extend their latest session or begin later ones, and row by row for the
-groups with late rows or rows that reach back.  Both give what row by row would give.
+There are two ways: all at once, for groups whose rows only extend their latest session or begin later ones, and row by row,
+for groups with rows that are late or reach back.  Both give the result of row-by-row processing.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def sessions_in_order(
     windows: SessionWindows,
     hidden_until: Int64s,
 ) -> InOrder:
-    """Find the sessions of all groups, and the groups for which that needs care: those with a row that reaches back behind
-    the start of its group's latest session, would join a hidden one, or is late.
+    """Find the sessions of all groups, and the groups to process row by row: those with a row that reaches back before the
+    start of its group's latest session, would join a hidden one, or is late.
 
     Args:
         times: stream time after each row.
         starts, ends: per group, the bounds of its latest session, `NO_TIME` if it has none.
-        hidden_until: per row; sessions that end at or before it cannot be joined.
+        hidden_until: per row; a session that ends at or before it takes no more rows.
     """
     return in_order(
         segments.groups,
@@ -63,7 +63,7 @@ def merge_one_by_one(
     hidden_until: Int64s,
     emissions: Emissions,
 ) -> tuple[list[Session], list[int]]:
-    """Take the rows of one group in.
+    """Add the rows of one group, one by one.
 
     Args:
         stored: the group's sessions by time.

@@ -1,4 +1,4 @@
-"""Gathering the tombstones and sessions of a step, in the order in which rows caused them."""
+"""Collects the tombstones and sessions of a step, in the order in which rows cause them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .sessions import Session
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What goes out.
+    """The output of a step.
 
     Attributes:
-        rows: the row that caused each, ascending.
+        rows: the row that caused each entry, ascending.
         starts, ends: the session's bounds.
-        tombstones: the session is no more under these bounds.
-        results: one array per call; ``result_index`` and ``before_index`` say which of its values each has and had (null
-            for none).
+        tombstones: the session no longer exists under these bounds.
+        results: one array per call; ``result_index`` and ``before_index`` are the indices of each entry's result now and
+            before (null for none).
         before_absent: there was no session under these bounds.
     """
 
@@ -41,7 +41,7 @@ class Collected:
 
 
 class Emissions:
-    """Collects what a step puts out.  ``every`` wants it for every row, else for every session that changed."""
+    """Collects the output of a step: for every row with ``every``, else for every session that changed."""
 
     def __init__(self, states: GroupStates, every: bool) -> None:
         self.every = every
@@ -52,20 +52,22 @@ class Emissions:
         self._single: list[tuple[int, int, int, int, int, int]] = []
 
     def _add_states(self, states: Sequence[State], count: int) -> int:
-        """Keep states whose results may be wanted; the number of the first."""
+        """Keep states whose results may be wanted; returns the number of the first."""
         first = self._pooled
         self._pool.append(states)
         self._pooled += count
         return first
 
     def _add(self, rows: Int64s, second: int, starts: Int64s, ends: Int64s, results: Int64s, before: Int64s) -> None:
-        """``second``: 0 for tombstones, 1 for sessions, which come after the tombstones of their row."""
+        """Add entries.  ``second``: 0 for tombstones, 1 for sessions, which follow the tombstones of their row."""
         self._parts.append((rows, np.full(len(rows), second, np.int64), starts, ends, results, before))
 
     def add_in_order(
         self, found: InOrder, initial: Sequence[State], final: Sequence[State], running: Sequence[State] | None
     ) -> None:
-        """The sessions of in-order groups: states before and after the batch and, if every update counts, after each row."""
+        """Add the sessions of in-order groups: states before and after the batch and, if every update counts, after each
+        row.
+        """
         old = self._add_states(initial, len(found.starts))
         if running is None:
             self._add_final(found, old, self._add_states(final, len(found.starts)))
@@ -94,7 +96,7 @@ class Emissions:
         self._add(rows, 1, found.starts, found.ends, new + numbers, before)
 
     def add_merge(self, row: int, timestamp: int, merged: Session, joined: Sequence[Session]) -> None:
-        """What one row did: ``joined`` became ``merged``."""
+        """Add the effect of one row: ``joined`` became ``merged``."""
         same = merged.start == merged.end
         before = -1
         for session in joined:
@@ -108,7 +110,7 @@ class Emissions:
         self._single.append((row, 1, merged.start, merged.end, merged.pool, before))
 
     def add_merged(self, session: Session) -> None:
-        """What a step did to one session."""
+        """Add the effect of a step on one session."""
         before = -1
         for old in session.stored:
             pool = self._add_states(old.states, 1)
@@ -119,7 +121,7 @@ class Emissions:
         self._single.append((session.row, 1, session.start, session.end, self._add_states(session.states, 1), before))
 
     def collected(self) -> Collected:
-        """All of it, in order."""
+        """Return all entries, in order."""
         parts = list(self._parts)
         if self._single:
             parts.append(tuple(np.array(self._single, np.int64).T))
@@ -147,7 +149,7 @@ class Emissions:
 
 
 def _previous_rows(sessions: Int64s) -> Int64s:
-    """For each row the one before it in its session, -1 for the first."""
+    """For each row the row before it in its session, -1 for the first."""
     order = np.argsort(sessions, kind="stable")
     previous = np.full(len(sessions), -1, np.int64)
     same = sessions[order[1:]] == sessions[order[:-1]]

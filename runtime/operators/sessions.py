@@ -1,4 +1,4 @@
-"""A session while a batch is worked on row by row (all at once: `kernels.sessions`)."""
+"""A session during row-by-row processing (for all rows at once see `kernels.sessions`)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Session"]
 
 @dataclass(slots=True)
 class Session:
-    """A session while its group goes row by row.
+    """A session while its group is processed row by row.
 
     Attributes:
         states: by call, by field, arrays of length 1.
-        changed: it is not (only) what the store holds.
-        row: the last row that went into it.
-        stored: the sessions of the store that went into it, as they were there.
+        changed: whether it differs from what the store holds.
+        row: the last row that was added to it.
+        stored: the stored sessions that were merged into it, as they were stored.
         pool: where `Emissions` keeps its current states.
     """
 

@@ -24,19 +24,19 @@ from .joining import ROWTIME, WINDOW_BOUNDS, JoinKind, headers_of, keys_of, orde
 from .suppress import held_back
 
 LEGACY_GRACE_MS: Final = 24 * 3_600_000
-"""How long rows are kept where the statement has no GRACE PERIOD, as Kafka Streams' ``JoinWindows.of`` does."""
+"""How long rows are kept without a GRACE PERIOD, as in Kafka Streams' ``JoinWindows.of``."""
 
 _NEVER_PLACE: Final = 1 << 62
 
 
 @dataclass(slots=True)
 class _Side:
-    """One input's rows of a step that take part in the join.
+    """The rows of one input that take part in the join in this step.
 
     Attributes:
-        places: of each row in the step's order.
-        first_row: the number of the first one; the others count on.
-        matches: what each row (``queries``) found in the other side's buffer.
+        places: the place of each row in the step's order.
+        first_row: the number of the first row; the others follow.
+        matches: the rows of the other side's buffer that each row (``queries``) found.
         found: whether it found any.
     """
 
@@ -53,7 +53,7 @@ class _Padded:
     """Rows that are put out without a match.
 
     Attributes:
-        triggers: the place of the row that causes it, for each.
+        triggers: for each the place of the row that causes it.
     """
 
     triggers: Int64s
@@ -72,23 +72,23 @@ class StreamStreamJoin(Operator):
                |<---- before ----|---- after ---->|
         -------+-----------------L----------------+------> time
 
-    Each row, when it comes, is matched with the rows of the other side that came before it and are still kept, in the
-    order of their timestamps; the pair's timestamp is the larger one.  A row without a value is filtered, one without a
-    key is bad (both move stream time).
+    Each row, when it comes, is matched with the rows of the other side that came before it and are still kept, in the order
+    of their timestamps; the pair's timestamp is the larger one.  A row without a value is filtered, one without a key is bad
+    (both move stream time).
 
     A side keeps rows while ``ts >= largest ts of that side - (before + after + grace)`` (``>`` if ``early``, or without
-    GRACE).  A late row is matched with whatever is kept, but with no row of an outer side whose time is up (see below; not
-    if ``early``): that one has been put out padded, or may have been.  One of an inner side that is not kept, or that came
-    too late for the rows that it would have matched, and finds nothing counts as late.
+    GRACE). A late row is matched with all rows that are kept, except rows of an outer side whose time is up (see below; not
+    if ``early``): those have been put out padded, or may have been.  A row of an inner side counts as late if it finds
+    nothing and either is not kept, or came too late for the rows that it would have matched.
 
     Rows of an outer side that find no match when they come:
 
     * without GRACE: are put out padded with nulls at once, and again in each later match;
-    * with GRACE: they are set aside, and put out padded when a row that is not out of order moves stream time beyond
-      ``ts + after + grace``, before that row's own matches, ordered by timestamp, right side first, then key.  One that is
-      matched before is not put out padded.  One for which stream time is there already is put out padded at once; with
-      ``early`` also one whose window alone is over (``ts + after < stream time``), as in ksqlDB, though a match may still
-      come.  For rows of the right side it is ``before`` instead of ``after``.
+    * with GRACE: are set aside, and put out padded when a row that is not out of order moves stream time beyond ``ts + after
+      + grace``, before that row's own matches, ordered by timestamp, right side first, then key.  A row that is matched
+      before is not put out padded.  If stream time is there already, the row is put out padded at once; with ``early`` also
+      if only its window is over (``ts + after < stream time``), as in ksqlDB, though a match may still come.  For rows of
+      the right side it is ``before`` instead of ``after``.
 
     Stream time is the largest timestamp of either side.
 
@@ -113,20 +113,19 @@ class StreamStreamJoin(Operator):
         window_size_ms: int | None = None,
         wheres: tuple[Kernel | None, Kernel | None] = (None, None),
     ) -> None:
-        """
-        Args:
-            kind: RIGHT mirrors LEFT, windows included.  (ksqlDB runs it as a LEFT join of swapped inputs without swapping
-                ``before`` and ``after``: who wants that swaps them here.)
-            schema: the output: the key columns, ``len(left)`` columns and ``len(right)`` columns, under any names.
-            key_count: how many key columns the output and both inputs have; the inputs are joined on all of them.
-            left, right: the value columns of the inputs; types must be as in ``schema``.
-            before_ms, after_ms: the window, see the class.
-            grace_ms: None if the statement has no GRACE PERIOD.
-            early: see the class.
-            windowed: rows of both inputs have window bounds, which are joined on too.
-            window_size_ms: of the result's windows, where those of the inputs differ in size: their starts are joined on.
-            wheres: for INNER, a predicate for each side: of its rows, those for which it is not true move times and no more.
-                They are counted as nothing: a filter behind the join would have left out all that they are in.
+        """Args:
+        kind: RIGHT mirrors LEFT, windows included.  (ksqlDB runs it as a LEFT join of swapped inputs without swapping
+            ``before`` and ``after``; for that the caller must swap them.)
+        schema: the output: the key columns, ``len(left)`` columns and ``len(right)`` columns, under any names.
+        key_count: how many key columns the output and both inputs have; the inputs are joined on all of them.
+        left, right: the value columns of the inputs; types must be as in ``schema``.
+        before_ms, after_ms: the window, see the class.
+        grace_ms: None if the statement has no GRACE PERIOD.
+        early: see the class.
+        windowed: rows of both inputs have window bounds, which are joined on too.
+        window_size_ms: of the result's windows, where those of the inputs differ in size: their starts are joined on.
+        wheres: for INNER, a predicate for each side.  Rows for which it is not true only move stream time.  They are not
+            counted, since a filter after the join would drop all their results.
         """
         super().__init__(context)
         self._schema = schema
@@ -228,7 +227,7 @@ class StreamStreamJoin(Operator):
     def _match(
         self, batches: list[Batch], places: list[Int64s], observed: list[Int64s], stream_times: Int64s
     ) -> list[_Side]:
-        """Buffer the step's rows, and find what each row matches of the rows that came before it."""
+        """Buffer the step's rows, and find the matches of each row among the rows before it."""
         coming = []
         for side, (batch, place) in enumerate(zip(batches, places)):
             seen, times = observed[side][place], batch.timestamps
@@ -270,7 +269,7 @@ class StreamStreamJoin(Operator):
         return sides
 
     def _pad(self, side: int, sides: list[_Side], stream_times: Int64s, clock: Int64s) -> list[_Padded]:
-        """The rows of an outer side that are put out padded in this step; sets others aside."""
+        """The rows of an outer side to put out padded in this step; sets others aside."""
         own, other = sides[side], sides[1 - side]
         rows = np.flatnonzero(~own.found)
         times = own.batch.timestamps[rows]
@@ -291,7 +290,7 @@ class StreamStreamJoin(Operator):
         clock_times = stream_times[clock]
 
         def when(rows: Int64s, times: Int64s) -> tuple[Int64s, Int64s]:
-            """The places at which rows are matched, and at which their time is up."""
+            """The places at which rows are matched, and those at which their time is up."""
             at = np.minimum(np.searchsorted(matched, rows), max(0, len(matched) - 1))
             match = np.full(len(rows), _NEVER_PLACE, np.int64)
             if len(matched):
@@ -323,7 +322,7 @@ class StreamStreamJoin(Operator):
         return parts
 
     def _assemble(self, sides: list[_Side], padded: list[list[_Padded]], total: int) -> Batch:
-        """Bring pairs and padded rows into the order of the rows that cause them."""
+        """Put pairs and padded rows into the order of the rows that cause them."""
         key_width = len(sides[0].keys)
         # What references (`kernels/gathering.py`) are of, per side: the step's rows, then those padded and those matched.
         pieces: list[list[Sequence[Any]]] = [[own.batch.values] for own in sides]
@@ -408,7 +407,7 @@ def _first_of_each(rows: Int64s, places: Int64s) -> tuple[Int64s, Int64s]:
 
 
 def _late_order(parts: Sequence[tuple[int, _Padded]], key_width: int) -> Int64s:
-    """The order in which rows that were set aside are put out: by timestamp, right side first, key, row number."""
+    """The order in which rows set aside are put out: by timestamp, right side first, key, row number."""
     sides = np.concatenate([np.full(len(p.triggers), side) for side, p in parts])
     keys = [pa.concat_arrays([p.columns[i] for _, p in parts]) for i in range(key_width)]
     times = np.concatenate([p.timestamps for _, p in parts])

@@ -17,12 +17,12 @@ from .joining import ROWTIME, Versions, joined_batch, keys_of, orders, present_k
 
 
 class StreamTableJoin(Operator):
-    """Looks up, for each row of the stream (input 0), the row that the table (input 1) has at that moment.
+    """Looks up, for each row of the stream (input 0), the present row of the table (input 1).
 
-    Only rows of the stream give output; a change of the table shows in later lookups.  A row of the stream sees the
-    changes of smaller positions.  INNER: no row for it, no output; LEFT: nulls.  The output has the stream row's
-    timestamp, position, window and headers.  Rows of the stream without a value are filtered and those without a key are
-    bad, with LEFT too; changes of the table without a key are left out.
+    Only rows of the stream give output; a change of the table shows in later lookups.  A row of the stream sees the changes
+    with smaller positions.  INNER: without a table row there is no output; LEFT: the table's columns are null.  The output
+    has the stream row's timestamp, position, window and headers.  Rows of the stream without a value are filtered and those
+    without a key are bad, with LEFT too; changes of the table without a key are dropped.
 
     State: ``table``, the table's rows by key; a deleted row is freed.
     """

@@ -1,8 +1,8 @@
-"""EMIT FINAL: which windows stream time has closed, and at which row.
+"""EMIT FINAL: finds the windows that stream time closes, and the rows that close them.
 
-As in Kafka Streams since 3.3, a windowed aggregation itself holds its results back and puts a window out when it closes:
-right after the row whose timestamp moved stream time there, windows in order of time and then of their keys.  A window puts
-out exactly one row, and nothing happens without a new row.
+As in Kafka Streams since 3.3, a windowed aggregation holds its results back and puts a window out when it closes: right
+after the row whose timestamp moved stream time that far, windows in order of time and then of their keys.  A window puts out
+exactly one row, and nothing is put out without a new row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..batch import Int64s
 from ..metrics import Waiting
 
 PUT_OUT: Final = "PUT_OUT"
-"""Whether a window has been put out: pull queries see no others.  It is the last field of its store."""
+"""Whether a window has been put out; pull queries see no others.  It is the last field of its store."""
 
 
 def put_out_field() -> StateField:
@@ -29,13 +29,13 @@ def put_out_field() -> StateField:
 
 
 class ClosingWindows:
-    """Hands out each window of a store when it closes, and again when it expires.
+    """Returns each window of a store when it closes, and again when it expires.
 
-    The store expires by an instant of the window (its start, or a session's end) which decides when it closes.
+    The store expires by an instant of the window (its start, or a session's end), which also decides when the window closes.
 
     Args:
         store: it has the field `PUT_OUT`, which the caller writes.
-        instants: that instant of live slots.
+        instants: returns that instant of live slots.
     """
 
     def __init__(self, store: KeyedStore, instants: Callable[[Int64s], Int64s]) -> None:
@@ -44,9 +44,9 @@ class ClosingWindows:
         self._kept = ExpiryQueue(instants)
 
     def closed(self, before: int, already: int) -> Int64s:
-        """Slots of the windows with an instant below ``before`` that are not known as closed yet.
+        """Slots of the windows with an instant below ``before`` that were not returned as closed before.
 
-        After a restart the store hands out windows again that had closed before: those below ``already``.
+        After a restart the store returns windows again that had closed before: those below ``already``.
         """
         slots = self._store.expired(before)
         instants = self._instants(slots)
@@ -63,12 +63,12 @@ class ClosingWindows:
 
 
 def held_back(due: Int64s, stream_time: int) -> Waiting | None:
-    """What is not put out yet, of all that is kept; ``due``: the stream times that put each of it out."""
+    """What is not put out yet; ``due``: the stream times at which each kept window is put out."""
     due = due[due > stream_time]
     return Waiting(len(due), stream_time, int(due.min())) if len(due) else None
 
 
 def emission_order(rows: Int64s, instants: Sequence[Int64s], keys: Sequence[Any]) -> Int64s:
-    """The order in which closing windows are put out: by the row that closes them, by their instants, by their keys."""
+    """The order in which closing windows are put out: by the row that closes them, their instants, their keys."""
     order: Int64s = np.lexsort([*reversed(key_ranks(keys)), *reversed(instants), rows])
     return order

@@ -1,4 +1,4 @@
-"""The head of a table's dataflow: turns upserts into changes."""
+"""The first operator of a table's dataflow: turns upserts into changes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from .joining import ROWTIME, Versions, keys_of, present_keys, store_keys
 
 
 class TableSource(Operator):
-    """Materialises a table's topic: its rows by key, so that changes know what was there before.
+    """Materialises a table's topic: it keeps the rows by key, so that changes have the row before them.
 
-    Rows are applied in the order they come (an older ROWTIME still overwrites) and passed on with ``before`` images.  A
-    row without a key is bad and dropped.  A tombstone for a row that does not exist is passed on with no row before.
+    Rows are applied in the order in which they come (an older ROWTIME still overwrites) and passed on with ``before``
+    images.  A row without a key is bad and dropped.  A tombstone for a row that does not exist is passed on with no row
+    before.
 
-    State: ``table``, holding per key the field ``rowtime`` (the ROWTIME of the last change) and the value columns; pull
-    queries read it.
+    State: ``table``, with the field ``rowtime`` (the ROWTIME of the last change) and the value columns per key; pull queries
+    read it.
     """
 
     def __init__(

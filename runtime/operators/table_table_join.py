@@ -28,14 +28,14 @@ from .joining import (
 
 
 class TableTableJoin(Operator):
-    """Keeps the joined table of two tables (inputs 0 and 1) with the same primary key up to date.
+    """Maintains the joined table of two tables (inputs 0 and 1) with the same primary key.
 
     A joined row exists while both rows do (INNER), the left one does (LEFT), the right one does (RIGHT), or either does
-    (FULL); the missing side is null.  Every change of a side puts out the joined row as it is then (also if it is as it
-    was), a tombstone if it has ceased to exist, and nothing if it neither did nor does; but the deletion of a row that
-    was not there is passed on where the other side has one, as Kafka Streams does, who does not look.  The timestamp is
-    the larger one of the change and of the other side's row; position, window and headers are the change's.  Changes
-    without a key are left out.
+    (FULL); the missing side is null.  Every change of a side puts out the present joined row, even if it has not changed; a
+    tombstone if the joined row has ceased to exist; and nothing if it existed neither before nor after.  But the deletion of
+    a row that did not exist is passed on if the other side has a row, since Kafka Streams does not check that.  The
+    timestamp is the larger one of the change and of the other side's row; position, window and headers are the change's.
+    Changes without a key are dropped.
 
     State: ``left`` and ``right``, the rows of both tables by key; a deleted row is freed.
     """

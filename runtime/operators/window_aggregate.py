@@ -33,17 +33,17 @@ STREAM_TIME = "STREAM_TIME"
 class WindowAggregate(Operator):
     """Keeps one row per group and window.
 
-    A row counts for every window that holds its timestamp and is still open: ``end > stream time - grace``, where stream
-    time, the largest timestamp so far, includes the row.  A row that no window takes is late; it is counted and no more.
+    A row counts for every window that contains its timestamp and is still open: ``end > stream time - grace``, where stream
+    time, the largest timestamp so far, includes the row.  A row that no window takes is late; it is only counted.
 
-    EMIT CHANGES puts out the updated window for every row and window, ascending by start.  EMIT FINAL (``final``) puts
-    each window out once, at the row that closes it, however far that row is ahead; pull queries see it from then on.
-    Without ``emit_expired`` that is only done for windows still retained then, as in ksqlDB: a window that starts more than
-    ``retention_ms`` before the latest window of the closing row is lost, so input that pauses for longer than a window
+    EMIT CHANGES puts out the updated window for every row and window, ascending by start.  EMIT FINAL (``final``) puts each
+    window out once, at the row that closes it, however far ahead that row is; pull queries see it from then on. Without
+    ``emit_expired`` that holds only for windows still retained then, as in ksqlDB: a window that starts more than
+    ``retention_ms`` before the latest window of the closing row is lost.  So input that pauses for longer than a window
     loses windows.
 
-    The output's timestamp is the largest of the window's rows.  A window is removed from the store when it starts more
-    than ``retention_ms`` before the latest window.
+    The output's timestamp is the largest of the window's rows.  A window is removed from the store when it starts more than
+    ``retention_ms`` before the latest window.
 
     Args:
         schema: group keys, one column per call, then ``extras``.
@@ -135,7 +135,7 @@ class WindowAggregate(Operator):
         return output
 
     def _by_rows(self, batch: Batch, times: Int64s) -> Batch:
-        """Take in one entry per pair of row and window."""
+        """Process one entry per pair of row and window."""
         rows, starts = self._windows.assign(batch.timestamps)
         accepted = self._windows.accepted(starts, times[rows])
         if not accepted.all():
@@ -162,7 +162,7 @@ class WindowAggregate(Operator):
         return self._output(batch, replace(updates, rows=rows[updates.rows]), starts[updates.rows])
 
     def _by_panes(self, batch: Batch, stream_time: int) -> Batch | None:
-        """`_by_rows`, where that can be done by panes and is worth while."""
+        """Like `_by_rows`, but by panes, where that is possible and pays off."""
         if (self.context.every_update and not self._final) or not self._panes.fits(batch.timestamps, stream_time):
             return None
         done = self._panes.update(batch.keys, batch.columns, batch.timestamps, before=self._before, emit=not self._final)
@@ -174,7 +174,7 @@ class WindowAggregate(Operator):
         return empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
 
     def _output(self, batch: Batch, updates: Updates, starts: Int64s) -> Batch:
-        """Updates, each at a row of the batch, of the windows with these starts."""
+        """Put out updates, each at a row of the batch, of the windows with these starts."""
         return output_batch(
             batch,
             self._schema,
@@ -189,7 +189,7 @@ class WindowAggregate(Operator):
         )
 
     def _close(self, batch: Batch, times: Int64s, time_before: int) -> Batch:
-        """The windows that this batch's rows close, each at the row that does it."""
+        """Put out the windows that this batch's rows close, each at the row that closes it."""
         length_ms = self._windows.size_ms + self._windows.grace_ms
         slots = self._closing.closed(int(times[-1]) - length_ms + 1, time_before - length_ms + 1)
         starts = self._starts(slots)
