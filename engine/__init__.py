@@ -1,1 +1,1 @@
-"""Meaning: names, types, functions, plans.  Statements come in as trees and go out as dataflows of runtime operators."""
+"""Meaning: names, types, functions, plans.  Turns statements' trees into dataflows of runtime operators."""

@@ -1,4 +1,4 @@
-"""Variables of the program that calls: frames that a query names without their being registered."""
+"""Variables of the calling program: data frames that a query names without registering them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _FRAMES = {"pandas", "polars", "pyarrow"}
 
 
 def frame_of_caller(name: str) -> Any:
-    """A pandas or polars frame or Arrow table that the nearest function outside of Penstock calls so; None without one."""
+    """The pandas or polars frame or Arrow table of this name in the nearest function outside of Penstock; None
+    without one.
+    """
     frame: FrameType | None = sys._getframe(1)
     package = __name__.partition(".")[0]
     while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:

@@ -1,6 +1,6 @@
 """The catalog: an immutable snapshot of sources, custom types and queries by name.
 
-A statement that changes it makes a new one; whoever holds the old one keeps a consistent picture.
+A statement that changes something makes a new catalog; the old one stays valid for its holders.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ UNWRAP_SINGLES = "UNWRAP_SINGLES"
 
 
 class UnknownSourceError(StatementError):
-    """A name that no stream and no table has."""
+    """No stream or table has this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormatInfo:
-    """How keys or values are serialised.
+    """The serialisation of keys or values.
 
     Attributes:
         name: upper case: ARROW, JSON, KAFKA, ..
-        properties: ``delimiter``, ``fullSchemaName``, ``schemaId``, .. as far as the statement gave them.
-        features: `WRAP_SINGLES` or `UNWRAP_SINGLES`, only where it differs from the format's default.
+        properties: ``delimiter``, ``fullSchemaName``, ``schemaId``, .. if the statement gave them.
+        features: `WRAP_SINGLES` or `UNWRAP_SINGLES`, only if it differs from the format's default.
     """
 
     name: str
@@ -39,13 +39,13 @@ class FormatInfo:
 
 @dataclass(frozen=True, slots=True)
 class WindowInfo:
-    """``size_ms`` is None for sessions."""
+    """A window; ``size_ms`` is None for sessions."""
 
     type: Literal["TUMBLING", "HOPPING", "SESSION"]
     size_ms: int | None = None
 
     def __str__(self) -> str:
-        """As people see it: ``TUMBLING 1000 ms``."""
+        """The window as text for people: ``TUMBLING 1000 ms``."""
         return self.type if self.size_ms is None else f"{self.type} {self.size_ms} ms"
 
 
@@ -80,12 +80,12 @@ class QueryEntry:
     """A persistent query.
 
     Attributes:
-        kind: how it came about: CREATE STREAM AS, CREATE TABLE AS, INSERT INTO .. SELECT, CREATE SOURCE TABLE.
+        kind: its statement: CREATE STREAM AS, CREATE TABLE AS, INSERT INTO .. SELECT, CREATE SOURCE TABLE.
         sources: names of the sources it reads, in FROM/JOIN order.
         sink: the source it writes (for CST: the table it materialises).
-        order: its place in the order of creation (kept by CREATE OR REPLACE).
-        properties: what was set where the statement was executed, and differs from the defaults.
-        paused: it stands still until RESUME, also when the database is opened again.
+        order: its rank in the order of creation (CREATE OR REPLACE keeps it).
+        properties: the settings at its creation that differ from the defaults.
+        paused: it is paused until RESUME, even if the database is opened again.
     """
 
     id: str
@@ -100,7 +100,7 @@ class QueryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """See the module's text.  Mappings keep the order of creation."""
+    """The catalog; see the module's text.  Mappings keep the order of creation."""
 
     sources: Mapping[str, DataSource] = field(default_factory=dict)
     types: Mapping[str, SqlType] = field(default_factory=dict)
@@ -109,13 +109,13 @@ class Catalog:
     _tables: dict[str, tuple[str, str]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def refused_write(self, topic: str, writer: str | None = None) -> str | None:
-        """Why nobody may write to a topic, in one clause: it holds the table of a query, which alone changes it.
+        """Why nobody may write to a topic, as one clause: it holds the table of a query, which alone changes it.
 
-        Each way in asks, beside `ownership.refused_write`: what came past the query would be in the topic and not in the
-        table that pull queries read.  `penstock.result.topics.writable` allows it.
+        Every entry point checks this besides `ownership.refused_write`.  A record written past the query would be in the
+        topic but not in the table that pull queries read.  `penstock.result.topics.writable` allows it.
 
         Args:
-            writer: the source whose query is to write, if it is one.
+            writer: the source whose query wants to write, if it is one.
         """
         if self.result_topics_writable:
             return None
@@ -128,7 +128,7 @@ class Catalog:
         return f"the topic {topic} holds the table {name}, which its query {query_id} alone changes"
 
     def source(self, name: str) -> DataSource:
-        """Raises: StatementError, naming near misses."""
+        """Find a source.  Raises: StatementError, with similar names."""
         found = self.sources.get(name)
         if found is None:
             near = difflib.get_close_matches(name, self.sources, 3)
@@ -139,9 +139,10 @@ class Catalog:
         return found
 
     def named(self, name: str) -> DataSource:
-        """A source as a program names it, by SQL's rules: ``orders`` and ``ORDERS`` are the same, `` `orders` `` is another.
+        """Find a source by a name from a program, under SQL's rules: ``orders`` and ``ORDERS`` are the same, `` `orders` ``
+        is another.
 
-        Where nothing is called so in upper case, the name as it stands counts, too.
+        If no source has the name in upper case, the name as given is tried.
 
         Raises:
             StatementError: there is none, or the name is no text.

@@ -1,8 +1,8 @@
-"""Changes <-> plain data that JSON can hold: what the journal writes.
+"""Converts changes to plain data for JSON, which the journal stores, and back.
 
 ``{"kind": "SetSource", "source": {..}, "query": {..}, "topic": {..}}``.  Types are nested lists that begin with a word:
-``"INTEGER"``, ``["DECIMAL", 10, 2]``, ``["ARRAY", "INTEGER"]``, ``["STRUCT", [["A", "INTEGER"]]]``.  What has its default
-is left out, so data that was written before an attribute came reads as it did then.
+``"INTEGER"``, ``["DECIMAL", 10, 2]``, ``["ARRAY", "INTEGER"]``, ``["STRUCT", [["A", "INTEGER"]]]``.  Default values are left
+out, so data written before an attribute existed keeps its meaning.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _KINDS: dict[str, type[Change]] = {
 
 
 def to_plain(change: Change) -> dict[str, Any]:
-    """A change as dicts, lists, texts and numbers."""
+    """Convert a change to dicts, lists, texts and numbers."""
     return {"kind": type(change).__name__, **_plain_fields(change)}
 
 
 def from_plain(data: Mapping[str, Any]) -> Change:
-    """The change that `to_plain` wrote.
+    """Convert what `to_plain` wrote back to a change.
 
     Raises:
-        KeyError, TypeError, ValueError, IndexError, AttributeError: it is none.
+        KeyError, TypeError, ValueError, IndexError, AttributeError: it is not valid.
     """
     given = dict(data)
     kind = _KINDS[given.pop("kind")]
@@ -60,7 +60,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_fields(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass, without those that have their defaults."""
+    """The fields of a dataclass whose values are not their defaults."""
     given = {f.name: getattr(value, f.name) for f in fields(value)}
     return {f.name: _plain(given[f.name]) for f in fields(value) if given[f.name] != _default(f)}
 
@@ -126,4 +126,4 @@ _READERS: dict[tuple[type[Any], str], Callable[[Any], Any]] = {
     (DataSource, "window"): _reader(WindowInfo),
     (FormatInfo, "features"): frozenset,
 }
-"""How fields are read that are more than texts, numbers and tuples of them."""
+"""The readers of fields other than texts, numbers and tuples of these."""

@@ -1,8 +1,8 @@
-"""What statements change: plain data, made by checking and held by the journal.
+"""The changes that statements make to the catalog, as plain data; checking makes them and the journal stores them.
 
-A change says what is true afterwards, not how it was asked for: it is applied to a catalog without looking at topics,
-schemas or functions, so it means the same whenever it is applied.  What it needs done beside the catalog (topics to make
-or delete, queries to start or end) is read off it by `statements.carry_out`.
+A change says what is true after it, not which statement asked for it.  It is applied to a catalog without a look at topics,
+schemas or functions, so it always means the same.  `statements.carry_out` reads from it what else must be done: topics to
+create or delete, queries to start or end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .types import SqlType
 
 @dataclass(frozen=True, slots=True)
 class NewTopic:
-    """The topic that a statement makes for its source, under the source's topic name.
+    """The topic that a statement creates for its source.
 
     Attributes:
         retention_ms: None keeps everything.
@@ -30,11 +30,11 @@ class NewTopic:
 
 @dataclass(frozen=True, slots=True)
 class SetSource:
-    """A source is there, new or in place of one of its name: CREATE, CREATE OR REPLACE, CREATE .. AS SELECT, ALTER.
+    """Adds or replaces a source: CREATE, CREATE OR REPLACE, CREATE .. AS SELECT, ALTER.
 
     Attributes:
-        query: the query that fills it from now on, or keeps its rows; None leaves it as it is.
-        topic: made, if it is not there yet; None: the topic was there.
+        query: the query that fills the source, or keeps its rows, from now on; None: no change.
+        topic: is created if it does not exist; None: the topic exists.
     """
 
     source: DataSource
@@ -49,7 +49,7 @@ class SetSource:
 
 @dataclass(frozen=True, slots=True)
 class AddQuery:
-    """A query writes to a source that another statement made: INSERT INTO .. SELECT."""
+    """Adds a query that writes to an existing source: INSERT INTO .. SELECT."""
 
     query: QueryEntry
 
@@ -60,12 +60,12 @@ class AddQuery:
 
 @dataclass(frozen=True, slots=True)
 class DropSource:
-    """A source is gone, and with it the query that filled it.
+    """Removes a source, and the query that filled it.
 
     Attributes:
         query_id: of that query.
-        deleted: the topic that goes with it, and that topic's number in the log: one of the same name that is made later
-            is another one.
+        deleted: the topic that is deleted with it, and that topic's number in the log, since a later topic may have the same
+            name.
     """
 
     name: str
@@ -81,7 +81,7 @@ class DropSource:
 
 @dataclass(frozen=True, slots=True)
 class EndQueries:
-    """Queries are gone; the sources that they filled stay.  TERMINATE."""
+    """Removes queries; the sources that they filled stay.  TERMINATE."""
 
     ids: tuple[str, ...]
 
@@ -98,7 +98,7 @@ class EndQueries:
 
 @dataclass(frozen=True, slots=True)
 class PauseQueries:
-    """Queries stand still, or (not ``paused``) go on: PAUSE, RESUME."""
+    """Pauses queries, or (not ``paused``) resumes them: PAUSE, RESUME."""
 
     ids: tuple[str, ...]
     paused: bool
@@ -112,7 +112,7 @@ class PauseQueries:
 
 @dataclass(frozen=True, slots=True)
 class SetType:
-    """A type has a name: CREATE TYPE."""
+    """Names a type: CREATE TYPE."""
 
     name: str
     type: SqlType
@@ -124,7 +124,7 @@ class SetType:
 
 @dataclass(frozen=True, slots=True)
 class DropType:
-    """A type has no name any more; what was made with it keeps it.  DROP TYPE."""
+    """Removes a type's name; columns of this type keep it.  DROP TYPE."""
 
     name: str
 
@@ -137,7 +137,7 @@ Change = SetSource | AddQuery | DropSource | EndQueries | PauseQueries | SetType
 
 
 def started(change: Change) -> QueryEntry | None:
-    """The query that a change starts, or puts in the place of its predecessor."""
+    """The query that a change starts, possibly as the replacement of an older one."""
     match change:
         case SetSource(query=query) | AddQuery(query=query):
             return query
@@ -146,7 +146,7 @@ def started(change: Change) -> QueryEntry | None:
 
 
 def ended(change: Change) -> tuple[str, ...]:
-    """Ids of the queries that a change ends."""
+    """The ids of the queries that a change ends."""
     match change:
         case DropSource(query_id=str(query_id)):
             return (query_id,)

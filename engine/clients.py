@@ -24,7 +24,7 @@ Listener = Callable[[list[TopicPartition]], object]
 
 @interrupts.doors()
 class ClientMethods:
-    """What of a database is about the log's clients; see docs/reference/clients.md."""
+    """The methods of a database for the log's clients; see docs/reference/clients.md."""
 
     _clients: Clients
 
@@ -48,16 +48,16 @@ class ClientMethods:
         durable: bool = True,
         background: bool = True,
     ) -> Producer:
-        """Make a producer: it sends records in batches, each batch one commit.
+        """Make a producer, which sends records in batches, each of them one commit.
 
         Args:
-            id: with one, records are numbered, a record that is sent again after a crash is recognised, and an older
-                producer with the same id can write nothing any more.
+            id: with an id, records are numbered, a record sent again after a crash is recognised, and an older producer with
+                the same id can write nothing any more.
             compression, linger_ms, batch_bytes, max_in_flight, buffer_memory, max_block_ms, durable, background: see
                 `ProducerOptions`.
 
         Raises:
-            ClientError: an option has a value that it cannot have.
+            ClientError: the value of an option is not allowed.
         """
         self._check_open()
         options = ProducerOptions(
@@ -84,16 +84,16 @@ class ClientMethods:
         on_revoked: Listener | None = None,
         on_lost: Listener | None = None,
     ) -> Consumer:
-        """Make a consumer: it reads records of topics, alone or sharing partitions with the others of its group.
+        """Make a consumer, which reads records of topics, alone or sharing partitions with the other members of its group.
 
         Args:
             topics: names, or a compiled pattern; None: call `Consumer.assign`.
             auto_offset_reset: by default the property ``auto.offset.reset``.
-            isolation_level: only ``read_committed``: what is not committed cannot be read.
+            isolation_level: only ``read_committed``: records that are not committed cannot be read.
             on_assigned, on_revoked, on_lost: see `Consumer`; the others: see `ConsumerOptions`.
 
         Raises:
-            ClientError: an option has a value that it cannot have.
+            ClientError: the value of an option is not allowed.
         """
         self._check_open()
         options = ConsumerOptions(

@@ -58,30 +58,30 @@ def connect(
 ) -> Database:
     """Open a database, or make a new one.
 
-    A directory that this process has open is shared: what one `Database` does the others see, each has its own SET and
-    DEFINE, and the last one that is closed closes the files.  No other process can have it open meanwhile.
+    A directory that this process already has open is shared.  All its `Database` objects see the same data, each has its own
+    SET and DEFINE, and closing the last one closes the files.  No other process can open it meanwhile.
 
     Args:
         path: its directory, ``~`` stands for your home; None keeps everything in memory.
-        settings: properties by name, as SET takes them.
+        settings: properties by name, as for SET.
         threads: worker threads that run queries; 0 leaves all work to `Database.drain` (default: the property
             ``penstock.threads``, 2).
-        clock: where the present time comes from.
+        clock: gives the present time.
         one_partition: give every topic one physical partition, so that results do not depend on how keys are spread.
         registry: the functions; by default the built-in ones and those registered with decorators.
-        progress: is told how far the state of the queries has been brought back, often, on any thread.  It returns when
-            that is done, so every answer is whole.
-        create: make a database where there is none.
-        kafka: (or the setting ``bootstrap.servers``) ``host:port`` of Kafka brokers: the log is there, and the
-            directory keeps copies of state; see docs/reference/kafka-log.md.  It needs ``penstock[kafka]``.
+        progress: is called often, on any thread, with how much of the queries' state is restored.  `connect` returns when
+            all is restored, so every answer is complete.
+        create: make a database if there is none.
+        kafka: (or the setting ``bootstrap.servers``) ``host:port`` of Kafka brokers, which hold the log; the directory keeps
+            copies of state.  See docs/reference/kafka-log.md.  It needs ``penstock[kafka]``.
         service_id: processes with the same one share statements and the work of queries (default: ``default_``).
         properties: further settings, with ``_`` for the dots: ``auto_offset_reset="earliest"``.
 
     Raises:
-        StatementError: a setting does not exist, or has a value that it cannot have; this process has the directory open
-            already, with other threads, functions, clock or settings of the database.
-        StorageError: the directory is damaged, of another version, or open in another process, which is named; there is
-            none and none is to be made.
+        StatementError: a setting does not exist, or its value is not allowed; this process has the directory open already,
+            with other threads, functions, clock or settings of the database.
+        StorageError: the directory is damaged, of another version, or open in another process, which is named; there is no
+            database and ``create`` is false.
     """
     named = {name.replace("_", "."): value for name, value in properties.items()}
     given = {**named, **(settings or {})}
@@ -116,7 +116,7 @@ class Database(Session):
     """
 
     def __init__(self, path: Path | None, settings: Settings, how: Opening) -> None:
-        """Made by `connect`, which see."""
+        """Use `connect` instead."""
         self.path = path
         self._opened = opened(path, settings, how)
         self._closed = False
@@ -140,20 +140,20 @@ class Database(Session):
         user: str | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> Session:
-        """Make a session: a user of this database with a SET and DEFINE of its own; close it, or use it in ``with``.
+        """Make a session: a user of this database with its own SET and DEFINE; close it, or use it in ``with``.
 
         The database itself is its default session.
 
         Args:
-            properties: what is set from the start; UNSET goes back to it.  Without them, what `connect` was given counts.
-            variables: what is defined from the start.
-            user: who it is for; kept, and shown nowhere but in `Session.user`.
-            headers: names and values that every record gets that the session writes by INSERT, DELETE and `insert`: where it
-                comes from.
+            properties: the initial properties, to which UNSET returns; by default those given to `connect`.
+            variables: the initial variables.
+            user: whose session it is; only `Session.user` shows it.
+            headers: names and values that are added to every record that the session writes by INSERT, DELETE and `insert`,
+                to show its origin.
 
         Raises:
-            StatementError: a property does not exist, belongs to the database, may not be set, or has a value that it
-                cannot have; a variable cannot be called so.
+            StatementError: a property does not exist, belongs to the database, may not be set, or its value is not allowed;
+                a variable's name is not valid.
         """
         self._check_open()
         state = SessionState(
@@ -168,13 +168,13 @@ class Database(Session):
     def create_topic(
         self, name: str, *, partitions: int = 1, replicas: int = 1, config: Mapping[str, object] | None = None
     ) -> None:
-        """Make a topic of bytes.
+        """Create a topic of bytes.
 
         Args:
             config: by Kafka's names, ``{"retention.ms": 3_600_000}``; see docs/reference/log.md.
 
         Raises:
-            StatementError: it exists, or cannot have so many partitions or such a config.
+            StatementError: it exists, or the number of partitions or a config is not allowed.
             StorageError: the disk failed.
         """
         self._check_open()
@@ -182,7 +182,7 @@ class Database(Session):
             topics.create(self._engine, name, partitions, replicas, config)
 
     def alter_topic(self, name: str, config: Mapping[str, object] | None = None, *, partitions: int | None = None) -> None:
-        """Set a topic's config (None as a value: back to the default), or add partitions.
+        """Set a topic's config (the value None resets to the default), or add partitions.
 
         Raises: StatementError, StorageError: see `topics.alter`; nothing has changed.
         """
@@ -191,7 +191,7 @@ class Database(Session):
             topics.alter(self._engine, name, config, partitions)
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic that no source and no query stands on.  Raises: StatementError, StorageError."""
+        """Delete a topic that no source and no query uses.  Raises: StatementError, StorageError."""
         self._check_open()
         with self._engine.lock:
             topics.delete(self._engine, name)
@@ -202,7 +202,7 @@ class Database(Session):
         return topics.describe(self._engine, name)
 
     def drain(self) -> None:
-        """Process everything that is there, query by query in order of creation, on this thread.
+        """Process everything on this thread, query by query in order of creation.
 
         Raises:
             DataError: a query failed.
@@ -212,11 +212,11 @@ class Database(Session):
             self._engine.host.drain()
 
     def advance(self, **by: float) -> int:
-        """Let time pass, in a test: the clock moves, idle partitions are given up waiting for, and windows that are over
-        close, those of EMIT FINAL too, as if a record of the new time had come.
+        """Let time pass, for tests: the clock moves, idle partitions are no longer waited for, and windows that are over
+        close (also with EMIT FINAL), as if a record of the new time had come.
 
         Args:
-            by: as `datetime.timedelta` takes it: ``advance(minutes=5)``.
+            by: as for `datetime.timedelta`: ``advance(minutes=5)``.
 
         Returns:
             the new time in ms.
@@ -241,12 +241,12 @@ class Database(Session):
         return now
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
-        """Block until all running queries have taken in everything there is.
+        """Block until all running queries have processed everything.
 
-        Paused and failed queries are not waited for.
+        It does not wait for paused and failed queries.
 
         Returns:
-            whether it came to that before the time was up.
+            whether that happened before the time was up.
         """
         with use_clock(self._engine.clock):
             self._check_open()
@@ -256,19 +256,23 @@ class Database(Session):
 
     @property
     def commit_measures(self) -> CommitMeasures | None:
-        """How long commits took and how often the disk was asked, since it was opened; None where the log is no files."""
+        """The durations of commits and the number of syncs since the database was opened; None if the log is not
+        in files.
+        """
         return self._engine.log.measures
 
     @property
     def statements_executed(self) -> int:
-        """How many statements that define or change something were executed since the directory was made; rises only."""
+        """The number of executed statements that define or change something, since the directory was made; it
+        never falls.
+        """
         return self._engine.journal.next_offset
 
     @property
     def log(self) -> Log:
-        """The log beneath, for doors that speak of topics and records, not of rows.
+        """The log, for interfaces to topics and records instead of rows.
 
-        What goes around the dialect this way keeps its rules: internal topics are the engine's own.
+        Its users must keep the dialect's rules, too: internal topics belong to the engine.
         """
         self._check_open()
         return self._engine.log
@@ -278,7 +282,7 @@ class Database(Session):
         return self._engine.clock.now_ms()
 
     def is_behind(self, topics: Sequence[str]) -> bool:
-        """Whether a running query that reads one of the topics has so much to catch up with that writers should wait."""
+        """Whether a running query on one of the topics is so far behind that writers should wait."""
         return self._engine.host.is_behind(topics)
 
     @property
@@ -303,22 +307,23 @@ class Database(Session):
         return self._engine.functions.names()
 
     def graph(self, sees: Callable[[DataSource], bool] = lambda source: True) -> FlowGraph:
-        """Topics, streams, tables and queries, what flows from where to where, and where each stands in a drawing.
+        """Topics, streams, tables and queries, how data flows between them, and their places in a drawing.
 
         Args:
-            sees: which sources are shown; a query is if all that it reads and writes is.
+            sees: decides which sources are shown; a query is shown if all its sources and its sink are.
         """
         self._check_open()
         return flow_graph(self._engine, sees)
 
     def service_key(self) -> str:
-        """What the processes of a service know of each other, see `penstock.storage.log.protocol.Log.service_key`."""
+        """The secret that only the processes of a service know, see `penstock.storage.log.protocol.Log.service_key`."""
         self._check_open()
         return self._engine.log.service_key()
 
     def advertise(self, address: str | None) -> None:
-        """Tell the other processes of a service where this one can be asked, see
-        `penstock.storage.log.protocol.Log.advertise`."""
+        """Tell the other processes of a service the address of this one, see
+        `penstock.storage.log.protocol.Log.advertise`.
+        """
         self._check_open()
         self._engine.log.advertise(address)
 
@@ -328,7 +333,7 @@ class Database(Session):
         return self._engine.host.partition_rows(query_id, partitions, keys)
 
     def describe_state(self) -> str:
-        """One line for a prompt: where it is, and how much there is."""
+        """One line for a prompt: the database's place and size."""
         catalog = self._engine.catalog
         streams = sum(s.kind == "STREAM" and s.name != PROCESSING_LOG for s in catalog.sources.values())
         tables = sum(s.kind == "TABLE" for s in catalog.sources.values())
@@ -340,11 +345,11 @@ class Database(Session):
         return f"{place}: {', '.join(words)}"
 
     def flow(self) -> Flow:
-        """What flows into what: streams, tables and persistent queries, as a picture (`Flow.svg`) and in words."""
+        """How data flows between streams, tables and persistent queries, as a picture (`Flow.svg`) and in words."""
         return self.graph().picture()
 
     def backup(self, directory: str | Path, progress: Callable[[int, int], None] | None = None) -> Backup:
-        """Copy all commits so far into a new directory while writers go on; ``progress``: bytes copied, bytes in all.
+        """Copy all commits so far into a new directory while writers go on; ``progress`` gets bytes copied and bytes in all.
 
         Raises:
             StatementError: the database is in memory.
@@ -366,10 +371,10 @@ class Database(Session):
         self._engine.check_open()
 
     def close(self) -> None:
-        """Stop the queries after the steps in hand and close the log.  Nothing committed is lost.
+        """Stop the queries after their present steps and close the log.  Nothing committed is lost.
 
-        Where this process has the directory open more than once, only what this one reads is ended; the last one that is
-        closed closes it.  In a process forked from the one that opened it this does nothing.
+        If this process has the directory open more than once, only this object's own reads end; closing the last one closes
+        the directory.  In a process forked from the one that opened it this does nothing.
         """
         if self._closed or self._engine.log.foreign:
             return
@@ -409,7 +414,7 @@ class QueryHandle:
 
     @property
     def lag(self) -> int:
-        """Records of its inputs that it has not taken in."""
+        """Records of its inputs that it has not processed."""
         return self.progress().lag
 
     @property
@@ -417,13 +422,15 @@ class QueryHandle:
         return self.database.catalog.queries[self.id].statement
 
     def progress(self) -> Progress:
-        """What it has read, used, dropped and written, and how far it is.  Raises: KeyError, once it is terminated."""
+        """How many records it has read, used, dropped and written, and its progress.  Raises: KeyError, after it was
+        terminated.
+        """
         return self.database._engine.host.run(self.id).status.progress
 
     @property
     def owners(self) -> Mapping[tuple[str, int], str]:
-        """Which other process of the service has each partition of the topics that it reads: its address (``host:port``), or
-        its name where it has none.  Empty where nobody else can have any.
+        """For each partition of its input topics that another process of the service has: that process's address
+        (``host:port``), or its name if it has none.  Empty if no other process can have any.
 
         Raises:
             StorageError: Kafka does not answer.
@@ -439,7 +446,7 @@ class QueryHandle:
 
     @property
     def standbys(self) -> Sequence[tuple[str, int]]:
-        """The partitions of topics whose state this process keeps copies of, while others work with it."""
+        """The partitions of topics for which this process keeps standby copies of state, while other processes own them."""
         kept = self.database._engine.host.run(self.id).parts.standbys
         return () if kept is None else sorted(kept.places)
 
@@ -449,7 +456,7 @@ class QueryHandle:
 
     @property
     def internal_topics(self) -> Mapping[str, DataSource]:
-        """The topics to which it copies what it re-keys and what its joins keep (``penstock.internal.topics``), by name."""
+        """The topics with copies of re-keyed rows and of its joins' stores (``penstock.internal.topics``), by name."""
         return copies(self.database._engine.planned[self.id].plan)
 
     def pause(self) -> Message:

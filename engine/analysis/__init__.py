@@ -1,1 +1,1 @@
-"""A statement's tree -> a resolved query.  Section numbers in docstrings are those of docs/reference/dialect.md."""
+"""Resolves a statement's tree to a query.  Section numbers in docstrings are those of docs/reference/dialect.md."""

@@ -1,6 +1,6 @@
-"""AST expression -> typed expression: names, types, functions, and every rule about what goes with what.
+"""Binds AST expressions to typed expressions: names, types, functions, and all rules about which types go together.
 
-The rules that surprise (all ksqlDB's): logic is two-valued, a comparison with NULL is false and comparing with a NULL
+Some rules may surprise (all are ksqlDB's): logic is two-valued; a comparison with NULL is false, and comparing with a NULL
 literal is refused; the branches of CASE must have one type; arithmetic on a NULL literal is refused.
 """
 
@@ -40,15 +40,15 @@ class Scope(Protocol):
     """The columns that an expression can see."""
 
     def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
-        """The column a name means.
+        """The column that a name stands for.
 
         Raises:
-            StatementError: it means none, or several; with a suggestion.
+            StatementError: no column has this name, or several have; with a suggestion.
         """
         ...
 
     def rowtime(self, span: Span) -> n.ColumnRef:
-        """ROWTIME, that of the first source in a join.
+        """ROWTIME; in a join, that of the first source.
 
         Raises:
             StatementError: there is no source.
@@ -59,16 +59,16 @@ class Scope(Protocol):
         """The rows of a subquery: the types of its columns, and the columns.
 
         Raises:
-            StatementError: there can be none here, or it is wrong.
+            StatementError: no subquery is allowed here, or it is wrong.
         """
         ...
 
     def check_window(self, span: Span) -> None:
-        """Raises: StatementError, where no OVER can stand."""
+        """Check that OVER is allowed here.  Raises: StatementError."""
 
 
 class NoColumns:
-    """The scope of INSERT VALUES and other places where only constants may stand."""
+    """The scope of INSERT VALUES and other places that allow only constants."""
 
     def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
         raise StatementError(f"only constants may stand here, and {reference.name} is a name", span=reference.span)
@@ -86,7 +86,7 @@ class NoColumns:
 def bind(
     expression: ast.Expression, scope: Scope, functions: Registry, types: Mapping[str, t.SqlType] | None = None
 ) -> TypedExpression:
-    """The typed form of an expression.
+    """Bind an expression.
 
     Args:
         scope: its columns.
@@ -111,10 +111,10 @@ def bind_to(
     functions: Registry,
     types: Mapping[str, t.SqlType] | None = None,
 ) -> TypedExpression:
-    """An expression where a value of ``target`` is asked for, with the leniency of INSERT VALUES.
+    """Bind an expression to a value of type ``target``, with the lenient conversions of INSERT VALUES.
 
     Raises:
-        StatementError: see `bind`; or it does not fit the type, or is made of several rows, or of none.
+        StatementError: see `bind`; or it does not fit the type, or needs rows where there are none.
     """
     bound = _Binder(scope, functions, types or {}).bind(expression)
     for node in n.walk(bound):
@@ -133,7 +133,7 @@ class _Binder:
         self._over = False
 
     def bind(self, e: ast.Expression) -> TypedExpression:
-        """One node; a bare NULL comes back untyped."""
+        """Bind one node; a bare NULL stays untyped."""
         match e:
             case ast.NullLiteral():
                 return n.Literal(None, untyped=True, type=t.STRING, span=e.span)
@@ -327,7 +327,9 @@ class _Binder:
         return bound
 
     def _magic_time(self, e: ast.Expression, others: Sequence[ast.Expression]) -> ast.Expression:
-        """What is compared with ROWTIME or a window's bound, as milliseconds: a string literal, a TIMESTAMP, a DATE."""
+        """Convert what is compared with ROWTIME or a window's bound to milliseconds: a string literal, a
+        TIMESTAMP, a DATE.
+        """
         if not any(isinstance(o, ast.NameRef) and o.name in TIME_COLUMNS for o in others):
             return e
         if isinstance(e, ast.StringLiteral):
@@ -519,7 +521,7 @@ class _Binder:
     # --- functions -------------------------------------------------------------------------
 
     def call_over(self, e: ast.FunctionCall) -> TypedExpression:
-        """A call with OVER, whose arguments may be aggregates."""
+        """Bind a call with OVER, whose arguments may be aggregates."""
         self._over = True
         try:
             return self._call(e)
@@ -645,7 +647,7 @@ def arithmetic_type(operator: str, left: t.SqlType, right: t.SqlType) -> t.SqlTy
     """The result type of arithmetic on two numbers.
 
     Raises:
-        StatementError: a DECIMAL result has more digits than there are.
+        StatementError: a DECIMAL result needs too many digits.
     """
     if t.DOUBLE in (left, right):
         return t.DOUBLE

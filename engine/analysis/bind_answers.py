@@ -1,4 +1,4 @@
-"""What only queries that are answered once have: subqueries, and functions over windows of rows."""
+"""Binds what only pull queries have: subqueries, and window functions over rows."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ WINDOW_FUNCTIONS: dict[str, tuple[int, int, t.SqlType | None]] = {
     "LAST_VALUE": (1, 1, None),
     "NTH_VALUE": (2, 2, None),
 }
-"""Functions that only OVER makes possible: how many arguments they take, and their type (None: that of the first one)."""
+"""Functions that need OVER: their numbers of arguments, and their types (None: that of the first argument)."""
 
 
 _VALUES_FEW = 1000
-"""Up to so many values of a subquery are constants of IN, by which rows can be looked up."""
+"""Up to so many values of a subquery become constants of IN, which allow lookups by key."""
 
 
 class _Scope(Protocol):
@@ -41,7 +41,7 @@ class _Scope(Protocol):
 
 
 class Binder(Protocol):
-    """What `bind` does for the parts of these."""
+    """The part of `bind` that this module uses."""
 
     @property
     def scope(self) -> _Scope: ...
@@ -51,16 +51,16 @@ class Binder(Protocol):
     def comparable(
         self, operator: str, left: TypedExpression, right: TypedExpression, span: Span
     ) -> tuple[TypedExpression, TypedExpression]:
-        """Two operands, made comparable.  Raises: StatementError."""
+        """Make two operands comparable.  Raises: StatementError."""
         ...
 
     def call_over(self, e: ast.FunctionCall) -> TypedExpression:
-        """A call whose arguments may be aggregates.  Raises: StatementError."""
+        """Bind a call whose arguments may be aggregates.  Raises: StatementError."""
         ...
 
 
 def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: Binder) -> TypedExpression:
-    """A subquery depends on nothing around it, so it is a constant."""
+    """Bind a subquery.  It refers to nothing around it, so it is a constant."""
     operand = binder.bind(e.operand) if isinstance(e, ast.InSubquery) else None
     types, columns = binder.scope.rows_of(e.query, e.span)
     if isinstance(e, ast.Exists):
@@ -91,7 +91,7 @@ def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: B
 
 
 def bind_window(e: ast.WindowCall, binder: Binder) -> TypedExpression:
-    """A call with OVER.  Raises: StatementError."""
+    """Bind a call with OVER.  Raises: StatementError."""
     binder.scope.check_window(e.span)
     partition_by = tuple(binder.bind(p) for p in e.partition_by)
     order_by = tuple(binder.bind(o.expression) for o in e.order_by)
@@ -104,7 +104,7 @@ def bind_window(e: ast.WindowCall, binder: Binder) -> TypedExpression:
 
 
 def _windowed(e: ast.FunctionCall, binder: Binder) -> n.WindowFunction:
-    """The call of a window function, without its window."""
+    """Bind the call of a window function, without its window."""
     nothing: tuple[Any, ...] = ((), (), (), ("ROWS", ("UNBOUNDED PRECEDING", 0), ("UNBOUNDED FOLLOWING", 0)))
     shape = WINDOW_FUNCTIONS.get(e.name)
     if e.distinct:
@@ -137,10 +137,10 @@ def _windowed(e: ast.FunctionCall, binder: Binder) -> n.WindowFunction:
 
 
 def _frame(e: ast.WindowCall) -> tuple[str, tuple[str, int], tuple[str, int]]:
-    """The frame of a window: by default all rows up to the last peer of the row; all rows, if nothing orders them.
+    """The frame of a window.  By default it ends with the row's last peer; without ORDER BY it has all rows.
 
     Raises:
-        StatementError: one that is not supported, or ends before it begins.
+        StatementError: the frame is not supported, or ends before it begins.
     """
     frame = e.frame
     if frame is None:

@@ -1,9 +1,9 @@
-"""Which types go together without a CAST, and the casts that make them one.
+"""The types that go together without a CAST, and the implicit casts.
 
-Numbers widen INTEGER -> BIGINT -> DECIMAL -> DOUBLE; strings become DATE, TIME, TIMESTAMP or BYTES (base64) where that
-is what is asked for; arrays, maps and structs go element by element, a struct's target holding all fields of both.
-Literals inside ARRAY[], MAP(), IN and INSERT VALUES are laxer: a string literal may stand for a number or a boolean, and a
-number or boolean literal for a string.
+Numbers widen INTEGER -> BIGINT -> DECIMAL -> DOUBLE.  Strings become DATE, TIME, TIMESTAMP or BYTES (base64) where those are
+expected.  Arrays, maps and structs are converted element by element; the common type of two structs has the fields of both.
+Literals inside ARRAY[], MAP(), IN and INSERT VALUES are converted more freely: a string literal may stand for a number or a
+boolean, and a number or boolean literal for a string.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"'[+-]?\d+(?:\.\d+)?'")
 
 
 def cast_hint(left: n.TypedExpression, right: n.TypedExpression) -> str:
-    """What to write where two values of different types meet."""
+    """What to write instead where two values have different types."""
     for side, other in ((left, right), (right, left)):
         if isinstance(side.type, t.Array) and side.type.item == other.type:
             return f"ARRAY_CONTAINS({n.written(side)}, {n.written(other)}) looks into an array."
@@ -75,7 +75,7 @@ def common_type(left: t.SqlType, right: t.SqlType) -> t.SqlType | None:
 
 
 def can_coerce(source: t.SqlType, target: t.SqlType) -> bool:
-    """Whether a value of ``source`` may stand where ``target`` is asked for, without a CAST."""
+    """Whether a value of ``source`` may stand where ``target`` is expected, without a CAST."""
     if source == target:
         return True
     match source, target:
@@ -103,14 +103,14 @@ def can_coerce(source: t.SqlType, target: t.SqlType) -> bool:
 def coerce(
     expression: n.TypedExpression, target: t.SqlType, *, lax: bool = False, fits_structs: bool = False
 ) -> n.TypedExpression:
-    """The expression as a value of ``target``, by an implicit cast if needed; literals are converted at once.
+    """Convert an expression to type ``target``, by an implicit cast if needed; literals are converted at once.
 
     Args:
         lax: literals may change between strings, numbers and booleans (INSERT VALUES, list constructors).
-        fits_structs: fields of a STRUCT(..) that the target has not are dropped (INSERT VALUES).
+        fits_structs: fields of a STRUCT(..) that the target lacks are dropped (INSERT VALUES).
 
     Raises:
-        StatementError: the type does not fit, or a literal's text or size does not.
+        StatementError: the type does not fit, or the text or size of a literal does not.
     """
     if n.is_untyped_null(expression):
         return n.null(target, expression.span)
@@ -173,7 +173,7 @@ _EXAMPLES = {
 
 
 def boolean_of(text: str) -> bool | None:
-    """``true``, ``yes``, ``false``, ``no``, or any beginning of these; None for other text."""
+    """Parse ``true``, ``yes``, ``false``, ``no``, or any prefix of these; None for other text."""
     word = text.strip().lower()
     if not word:
         return None
@@ -183,7 +183,7 @@ def boolean_of(text: str) -> bool | None:
 
 
 def number_of(text: str) -> n.Literal | None:
-    """A string literal read as a number: INTEGER, BIGINT or DECIMAL; None if it is none (or is NaN, infinite or huge)."""
+    """Parse a string literal as a number: INTEGER, BIGINT or DECIMAL; None if it is no number (or NaN, infinite or huge)."""
     try:
         value = Decimal(text.strip())
     except InvalidOperation:
@@ -219,7 +219,7 @@ def literal_as_text(value: Any) -> str:
 
 
 def convert_literal(literal: n.Literal, target: t.SqlType, *, lax: bool = False) -> n.Literal | None:
-    """The literal in another type, or None where the two types have nothing to do with each other.
+    """Convert a literal to another type; None if the types cannot be converted.
 
     Raises:
         StatementError: its text or size does not fit the type.
@@ -292,13 +292,13 @@ def _convert_number(literal: n.Literal, target: t.SqlType, lax: bool) -> n.Liter
 
 
 def list_type(items: Sequence[n.TypedExpression]) -> t.SqlType | None:
-    """The type that the items of a list have in common: the first one's, widened by each in turn.
+    """The common type of the items of a list: that of the first one, widened by each of the others in turn.
 
     Returns:
         None if all are NULL.
 
     Raises:
-        StatementError: an item fits in no way.
+        StatementError: an item has no common type with the others.
     """
     found: t.SqlType | None = None
     for item in items:

@@ -1,4 +1,4 @@
-"""Durations of the AST in milliseconds."""
+"""Converts durations of the AST to milliseconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNIT_MS = {
 
 
 def duration_text(ms: int) -> str:
-    """A length of time for people: ``1 day 10 seconds``."""
+    """A duration as text for people: ``1 day 10 seconds``."""
     parts = []
     for unit, unit_ms in sorted(UNIT_MS.items(), key=lambda u: -u[1]):
         count, ms = divmod(ms, unit_ms)

@@ -1,6 +1,6 @@
 """GROUP BY, HAVING and aggregates (sections 6 and 7 of the reference).
 
-A grouped SELECT list is split in two: the aggregates with their arguments, evaluated over the source, and what is made of
+A grouped SELECT list is split in two: the aggregates with their arguments, evaluated over the source, and the expressions of
 their results and the group keys, evaluated over the aggregation's output.
 """
 
@@ -34,7 +34,7 @@ _SOME_NESTED_TYPE = pa.list_(pa.int32())
 
 
 def fresh_name(prefix: str, taken: set[str]) -> str:
-    """``prefix``, or with the first number that makes it new; it is added to ``taken``."""
+    """``prefix``, or ``prefix`` with the first number that makes it unique; the name is added to ``taken``."""
     name, n = prefix, 0
     while name in taken:
         n += 1
@@ -44,7 +44,7 @@ def fresh_name(prefix: str, taken: set[str]) -> str:
 
 
 def group_keys(expressions: Sequence[TypedExpression], taken: set[str]) -> tuple[Named, ...]:
-    """The columns that GROUP BY expressions become; columns keep their names.
+    """The columns for GROUP BY expressions; a column keeps its name.
 
     Raises:
         StatementError: an aggregate, a table function, a repeated expression, or a type that cannot be a key.
@@ -68,7 +68,7 @@ def group_keys(expressions: Sequence[TypedExpression], taken: set[str]) -> tuple
 
 
 class Aggregates:
-    """The distinct aggregates of a query, and the column each becomes."""
+    """The distinct aggregates of a query, and the column of each."""
 
     def __init__(self, taken: set[str]) -> None:
         self._taken = taken
@@ -86,7 +86,7 @@ class Aggregates:
 
 
 def check_calls(expressions: Iterable[TypedExpression]) -> None:
-    """Section 7: aggregates are not nested, and do not go together with table functions.
+    """Section 7: aggregates cannot be nested, nor stand together with table functions.
 
     Raises:
         StatementError: they are, or do.
@@ -118,10 +118,10 @@ def check_calls(expressions: Iterable[TypedExpression]) -> None:
 
 
 def check_undoable(calls: Sequence[tuple[str, AggregateCall]], functions: Registry) -> None:
-    """Section 7: over a table, aggregates must be able to take rows back.
+    """Section 7: over a table, aggregates must be able to undo rows.
 
     Raises:
-        StatementError: naming those that are not.
+        StatementError: names those that are not.
     """
     stubborn = [c for _, c in calls if not functions.aggregator(c.function, c.argument_types, c.literals).can_undo]
     if stubborn:
@@ -135,10 +135,10 @@ def check_undoable(calls: Sequence[tuple[str, AggregateCall]], functions: Regist
 
 
 def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str, functions: Registry) -> None:
-    """Section 7: the states of aggregates go by the value format of the (left-most) source, which must hold their types.
+    """Section 7: the states of aggregates use the value format of the (left-most) source, which must support their types.
 
     Raises:
-        StatementError: naming the aggregates with nested states, if the format knows flat values only.
+        StatementError: the format has flat values only; names the aggregates with nested states.
     """
     if format_traits(format_name).unsupported(_SOME_NESTED_TYPE) is None:
         return
@@ -153,10 +153,10 @@ def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str, f
 
 
 def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSpec | None, functions: Registry) -> None:
-    """Session windows merge, so their aggregates must.
+    """Check that all aggregates can merge, as session windows need it.
 
     Raises:
-        StatementError: naming one that cannot.
+        StatementError: names one that cannot.
     """
     if window is None or window.type != "SESSION":
         return
@@ -168,7 +168,7 @@ def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSp
 def over_groups(
     expression: TypedExpression, keys: Sequence[Named], aggregates: Aggregates, clause: str, *, windowed: bool
 ) -> TypedExpression:
-    """An expression of SELECT or HAVING over the aggregation's output.
+    """Rewrite an expression of SELECT or HAVING over the aggregation's output.
 
     ``SUM(a) + LEN(b)`` grouped by ``LEN(b)`` becomes ``AGG + KEY``.
 
@@ -203,9 +203,9 @@ def window_bounds(windowed: bool) -> tuple[ColumnRef, ...]:
 
 
 def argument_columns(keys: Sequence[Named], calls: Sequence[tuple[str, AggregateCall]]) -> tuple[Named, ...]:
-    """The distinct arguments of all aggregates as columns beside the keys; a column keeps its name where it can.
+    """The distinct arguments of all aggregates as columns beside the keys; a column keeps its name if possible.
 
-    They must not be confused with a key column of that name, which is why all names are made here.
+    All names are made here, so that none clashes with a key column.
     """
     taken = {k.name for k in keys} | {name for name, _ in calls}
     for _, call in calls:

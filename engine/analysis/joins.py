@@ -1,4 +1,4 @@
-"""JOIN: what may be joined with what, on what, and the key of the result (section 8 of the reference).
+"""JOIN: which sources can be joined, on what, and the key of the result (section 8 of the reference).
 
 Joins are left-deep in the order of the text.
 """
@@ -19,15 +19,15 @@ from .resolved import JoinKind, ResolvedJoin, SourceKind
 from .scope import SYNTHETIC_KEY, FromSource, Scope
 
 LEGACY_GRACE_MS = 24 * 60 * 60 * 1000
-"""What Kafka Streams keeps of a join's past when no GRACE PERIOD is given."""
+"""How long Kafka Streams keeps a join's rows without GRACE PERIOD."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """What has been joined so far.
+    """The result of the joins so far.
 
     Attributes:
-        equal: what holds the key's value, best first; nothing does after a FULL join.
+        equal: columns with the key's value, best first; empty after a FULL join.
     """
 
     sources: tuple[FromSource, ...]
@@ -37,10 +37,10 @@ class _Side:
 
 
 def resolve_joins(joins: Sequence[ast.Join], sources: Sequence[FromSource], bind: Bind) -> tuple[ResolvedJoin, ...]:
-    """The joins of a query; ``sources`` holds FROM's source and then one per join.
+    """Resolve the joins of a query; ``sources`` holds FROM's source and then one per join.
 
     Raises:
-        StatementError: a join that section 8 does not have.
+        StatementError: section 8 does not allow a join.
     """
     first = sources[0]
     keys = tuple(c.ref() for c in first.keys)
@@ -87,7 +87,7 @@ def _resolve(
 def _sides(
     join: ast.Join, left: _Side, right: FromSource, bind: Bind, whole: tuple[FromSource, ...]
 ) -> tuple[TypedExpression, TypedExpression]:
-    """ON is one equality, with the new source on one side and one that is already joined on the other."""
+    """Split ON, which is one equality: the new source on one side, one that is already joined on the other."""
     on = join.on
     if isinstance(on, ast.Logical):
         raise StatementError(
@@ -210,7 +210,7 @@ def _table_table(
 def _check_windows(
     join: ast.Join, left: _Side, right: FromSource, left_on: TypedExpression, right_on: TypedExpression
 ) -> None:
-    """Windowed sources join only their like, on the key they have."""
+    """Windowed sources join only windowed sources, on their keys."""
     windows = [s.source.window for s in (*left.sources, right)]
     if not any(windows):
         return
@@ -226,13 +226,13 @@ def _check_windows(
 
 
 def check_window_sizes(sources: Sequence[FromSource]) -> None:
-    """Windows of different sizes are joined on their starts, which is all that a key has of them; but only where the format
-    of the keys carries a schema id, as in ksqlDB.
+    """Check the sizes of joined windows.  Windows of different sizes are joined on their starts, since keys contain only
+    those; as in ksqlDB, only key formats with a schema id allow that.
 
-    Not asked of queries that are there already: those of before find no matches.
+    Existing queries are not checked: those made before this rule find no matches.
 
     Raises:
-        StatementError: the sizes differ, and a format carries none.
+        StatementError: the sizes differ, and a format has no schema id.
     """
     sizes = {s.source.window.size_ms for s in sources if s.source.window is not None}
     if len(sizes) < 2:
@@ -264,9 +264,9 @@ def _within(join: ast.Join, kind: JoinKind) -> tuple[int, int, int | None]:
 
 
 def _equal(join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression) -> tuple[TypedExpression, ...]:
-    """What is equal to the result's key: both sides of ON, and what was equal to the left one before.
+    """The expressions equal to the result's key: both sides of ON, and those equal to the left one before.
 
-    Nothing is in a FULL join: either side may be missing.
+    After a FULL join there are none, since either side may be missing.
     """
     if join.type == "FULL":
         return ()

@@ -1,4 +1,4 @@
-"""The key of a result: what the rows are keyed by before the projection, and where the projection must show it.
+"""The key of a result: the key of the rows before the projection, and where the projection must contain it.
 
 Sections 5 and 8 of the reference.
 """
@@ -19,13 +19,13 @@ from .scope import FromSource
 
 @dataclass(frozen=True, slots=True)
 class ResultKey:
-    """A key column of the rows below the projection.
+    """A key column of the rows before the projection.
 
     Attributes:
         column: the plan's key column.
         candidates: SELECT items that stand for it, best first (several only after a join).
         written: the candidates as the user would write them.
-        synthetic: made up by a join; it can only be selected by its name.
+        synthetic: made by a join; it can only be selected by its name.
     """
 
     column: ColumnRef
@@ -36,7 +36,7 @@ class ResultKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRule:
-    """The keys of a query and what they are called in messages: ``key column``, ``grouping expression``, .."""
+    """The keys of a query, and the term for them in messages: ``key column``, ``grouping expression``, .."""
 
     keys: tuple[ResultKey, ...]
     noun: str
@@ -48,7 +48,7 @@ def source_key(source: FromSource) -> KeyRule:
 
 
 def join_key(join: ResolvedJoin, sources: Sequence[FromSource]) -> KeyRule:
-    """Section 8: any column that the joins make equal to the key; the left table's key for a foreign-key join."""
+    """Section 8: any column that the joins make equal to the key; for a foreign-key join the left table's key."""
     written = {c.internal: f"{c.alias}.{c.name}" for s in sources for c in s.columns}
     if join.kind == "FOREIGN_KEY":
         keys = tuple(ResultKey(c, (c,), (written[c.name],)) for c in join.key)
@@ -61,10 +61,10 @@ def join_key(join: ResolvedJoin, sources: Sequence[FromSource]) -> KeyRule:
 
 
 def check_key_type(name: str, type_: SqlType, span: Span) -> None:
-    """Section 5: no MAP anywhere inside a key.
+    """Section 5: a key contains no MAP.
 
     Raises:
-        StatementError: there is one.
+        StatementError: it does.
     """
     if _holds_map(type_):
         raise StatementError(
@@ -88,7 +88,7 @@ def _holds_map(type_: SqlType) -> bool:
 def place_keys(
     items: Sequence[Item], rule: KeyRule, *, persistent: bool, strict: bool, result: str
 ) -> tuple[tuple[Output, ...], tuple[int, ...]]:
-    """The result's columns, keys first in the order of the rows' key, and each SELECT item's place among them.
+    """The result's columns, keys first in the order of the rows' key, and the index of each SELECT item among them.
 
     Args:
         strict: no key column may be missing.
@@ -138,7 +138,7 @@ def _place(items: Sequence[Item], key: ResultKey) -> int | None:
 
 
 def _missing_keys(missing: Sequence[ResultKey], rule: KeyRule, result: str, items: Sequence[Item]) -> StatementError:
-    """Section 5: every key column stands in the projection of a persistent query."""
+    """Section 5: the projection of a persistent query must have every key column."""
     wanted = [" or ".join(k.written) for k in missing]
     plural = "s" if len(missing) > 1 else ""
     note = ""
@@ -152,7 +152,7 @@ def _missing_keys(missing: Sequence[ResultKey], rule: KeyRule, result: str, item
 
 
 def _check_once(items: Sequence[Item], chosen: dict[int, ResultKey]) -> None:
-    """Section 5: a second copy of a key column is made with AS_VALUE."""
+    """Section 5: a second copy of a key column needs AS_VALUE."""
     for place, key in chosen.items():
         expression = items[place].expression
         copies = [i for i in items if i.expression == expression]

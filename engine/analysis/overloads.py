@@ -1,9 +1,9 @@
-"""Which overload of a function a call means.
+"""Chooses the overload of a function for a call.
 
-Three rounds, each over all overloads: arguments as they are; with implicit casts; with the types of generic parameters
-widened to a common one.  The first round with a match decides.  Among its matches a fixed number of parameters goes
-before a variadic one, then more parameters before fewer, then fewer generic ones; if two are still level the call is
-ambiguous, and refused.  A bare NULL and a lambda match in any round.
+There are three rounds, each over all overloads: with the arguments unchanged; with implicit casts; with the types of generic
+parameters widened to a common one.  The first round with a match decides.  Among its matches, a fixed number of parameters
+is preferred to a variadic one, then more parameters to fewer, then fewer generic ones.  If two are still equal, the call is
+ambiguous and refused.  A bare NULL and a lambda match in any round.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ OverloadT = TypeVar("OverloadT", Overload, AggregateOverload)
 
 @dataclass(slots=True)
 class Chosen(Generic[OverloadT]):
-    """An overload with the arguments it is called with, and the parameter each belongs to."""
+    """An overload, the arguments for it, and the parameter of each."""
 
     overload: OverloadT
     arguments: tuple[n.TypedExpression, ...]
@@ -53,14 +53,14 @@ class Chosen(Generic[OverloadT]):
 
 @dataclass(slots=True)
 class _Types:
-    """The types that variables stand for, while one overload is tried."""
+    """The types bound to variables while one overload is tried."""
 
     casts: bool
     widen: bool
     bound: dict[str, t.SqlType] = field(default_factory=dict)
 
     def accepts(self, pattern: TypePattern, type_: t.SqlType) -> bool:
-        """Whether a value of ``type_`` fits the pattern; binds its variables."""
+        """Whether a value of ``type_`` matches the pattern; binds its variables."""
         match pattern:
             case Variable(name):
                 known = self.bound.get(name)
@@ -95,7 +95,7 @@ class _Types:
         return pattern == type_ or (self.casts and can_coerce(type_, pattern))
 
     def resolve(self, pattern: TypePattern) -> t.SqlType | None:
-        """The type a pattern stands for, or None while a variable of it is not bound."""
+        """The type of a pattern; None while one of its variables is not bound."""
         match pattern:
             case Variable(name):
                 return self.bound.get(name)
@@ -119,7 +119,9 @@ class _Types:
 
 
 def expand_parameters(signature: Signature, count: int) -> tuple[Parameter, ...] | None:
-    """The parameter of each of ``count`` arguments (one of them may be variadic, anywhere), or None if they do not fit."""
+    """The parameter for each of ``count`` arguments, or None if they do not fit.  One parameter, anywhere, may
+    be variadic.
+    """
     parameters = signature.parameters
     place = next((i for i, p in enumerate(parameters) if p.variadic), None)
     if place is None:
@@ -154,7 +156,7 @@ def _rank(signature: Signature) -> tuple[int, int, int]:
 def choose(
     function: Function, overloads: Sequence[OverloadT], arguments: Sequence[Argument], bind_lambda: BindLambda, span: Span
 ) -> Chosen[OverloadT]:
-    """See the module's text.
+    """Choose an overload; see the module's text.
 
     Args:
         arguments: bound arguments; lambdas still as written.
@@ -278,7 +280,7 @@ def _lambdas(
 
 
 def _fit(argument: n.TypedExpression, pattern: TypePattern, types: _Types) -> n.TypedExpression:
-    """The argument, cast to what its parameter asks for."""
+    """The argument, cast to the type of its parameter."""
     if isinstance(argument, n.UnitWord):
         return argument
     if pattern == Special("DECIMAL"):

@@ -22,9 +22,9 @@ class Item:
     """A column of the expanded SELECT list.
 
     Attributes:
-        name: final once it is given.
-        star: it comes from ``*``.
-        written: the name of a column that stands there by itself, without an alias.
+        name: final once it is set.
+        star: whether it comes from ``*``.
+        written: the column's name, if the item is a column without an alias.
     """
 
     expression: TypedExpression
@@ -42,7 +42,7 @@ def expand(
     persistent: bool,
     partition_by: Sequence[Named] | None,
 ) -> tuple[Item, ...]:
-    """The items of a SELECT list, stars expanded, not yet named (but for aliases and columns of stars)."""
+    """Expand the stars of a SELECT list.  Only aliases and columns of stars have names yet."""
     items: list[Item] = []
     for item in select:
         match item:
@@ -72,10 +72,10 @@ def _star(
     select: Sequence[ast.SelectItem],
     bind: Bind,
 ) -> list[Item]:
-    """``*``: keys then values of every source; a synthetic key comes first.
+    """Expand ``*``: the keys, then the values of every source; a synthetic key comes first.
 
-    With PARTITION BY, ``*`` is what stands there then: the new key, the other values, the old key; in a join with the
-    sources' pseudo columns between the latter two (section 5, as ksqlDB has it).
+    With PARTITION BY, ``*`` means the columns after it: the new key, the other values, the old key; in a join, the sources'
+    pseudo columns come before the old key (section 5, as in ksqlDB).
     """
     columns: list[SourceColumn] = []
     if scope.synthetic_key is not None:
@@ -117,8 +117,9 @@ def _source_star(item: ast.SelectStar, qualifier: str, scope: Scope, persistent:
 
 
 def _shown_bounds(source: FromSource, scope: Scope, persistent: bool) -> tuple[SourceColumn, ...]:
-    """Section 4: ``*`` has the window bounds of windowed sources, but for a persistent query over one source, where their
-    names are reserved."""
+    """Section 4: ``*`` includes the window bounds of windowed sources, except in a persistent query over one source, where
+    their names are reserved.
+    """
     return source.bounds if len(scope.sources) > 1 or not persistent else ()
 
 
@@ -136,11 +137,11 @@ def _struct_star(item: ast.SelectStructStar, base: TypedExpression) -> list[Item
 
 
 def name_items(items: Sequence[Item], scope: Scope) -> tuple[Item, ...]:
-    """Every item with its name: the alias; a column's name, prefixed where several sources have it; a struct's field;
-    else KSQL_COL_n (section 5).
+    """Name the items: the alias; a column's name, with a prefix if several sources have it; a struct's field; else
+    KSQL_COL_n (section 5).
 
     Raises:
-        StatementError: two columns of one name.
+        StatementError: two columns have the same name.
     """
     taken = {i.name for i in items if i.name is not None} | {c.name for s in scope.sources for c in s.columns}
     columns = {c.internal: c for s in scope.sources for c in s.columns}
@@ -175,7 +176,7 @@ def _own_name(expression: TypedExpression, columns: Mapping[str, SourceColumn], 
 
 
 def _field_name(field: str, used: dict[str, int], shown: Container[str | None]) -> str:
-    """The first of X, X_1, X_2, .. that no other item has."""
+    """The first of X, X_1, X_2, .. that no other item has as its name."""
     while True:
         used[field] = used.get(field, -1) + 1
         name = f"{field}_{used[field]}" if used[field] else field
@@ -184,12 +185,12 @@ def _field_name(field: str, used: dict[str, int], shown: Container[str | None]) 
 
 
 def _generated_names(taken: set[str]) -> Iterator[str]:
-    """KSQL_COL_0, KSQL_COL_1, .. without the names that are taken."""
+    """KSQL_COL_0, KSQL_COL_1, .. without names in use."""
     return (name for name in (f"KSQL_COL_{n}" for n in count()) if name not in taken)
 
 
 def _column_name(column: SourceColumn, scope: Scope) -> str:
-    """Section 8: prefixed only if the name exists in more than one source."""
+    """Section 8: a prefix is added only if more than one source has the name."""
     sources = [s for s in scope.sources if s.find(column.name) is not None]
     return column.internal if len(sources) > 1 else column.name
 

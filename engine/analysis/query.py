@@ -1,7 +1,7 @@
-"""AST query -> `ResolvedQuery`: the order of the work, and every rule that is not about one clause alone.
+"""Analyses an AST query to a `ResolvedQuery`: the order of the work, and the rules that concern several clauses.
 
 Names (`scope`), types (`bind`), joins (`joins`), the SELECT list (`projection`), grouping (`grouping`), keys (`keys`) and
-the sink (`sink`) have files of their own; this one calls them in the order in which a query is evaluated: FROM and JOIN,
+the sink (`sink`) have files of their own.  This one calls them in the order in which a query is evaluated: FROM and JOIN,
 WHERE, table functions, PARTITION BY or GROUP BY, HAVING, SELECT.
 """
 
@@ -50,11 +50,11 @@ FINAL_KEPT_MS = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class QueryContext:
-    """What a query is analysed against.
+    """The context in which a query is analysed.
 
     Attributes:
-        options: the settings that count for the statement.
-        sink: what a persistent query makes or writes to; None for transient queries.
+        options: the settings of the statement.
+        sink: the sink of a persistent query; None for transient queries.
     """
 
     catalog: Catalog
@@ -64,10 +64,11 @@ class QueryContext:
 
 
 def analyse(query: ast.Query, context: QueryContext) -> ResolvedQuery:
-    """Resolve and check a push or persistent query (pull queries: see `pull`).
+    """Resolve and check a push or persistent query (for pull queries see `pull`).
 
     Raises:
-        StatementError: it breaks a rule of sections 3 to 8; UnsupportedError: by name, what Penstock does not do.
+        StatementError: it breaks a rule of sections 3 to 8.
+        UnsupportedError: Penstock does not support a part of it.
     """
     check_query(query, context.options)
     return _Analysis(query, context).run()
@@ -155,7 +156,7 @@ class _Analysis:
             )
 
     def _check_clauses(self) -> None:
-        """Which clauses go together (sections 3, 5, 6)."""
+        """Section 3, 5, 6: which clauses can stand together."""
         query = self.query
         if query.limit is not None and self.persistent:
             raise StatementError("a persistent query has no LIMIT", span=query.span, suggestion="Leave LIMIT out.")
@@ -180,11 +181,11 @@ class _Analysis:
         return self.sources[0].source.kind == "TABLE"
 
     def _joined_kind(self) -> SourceKind:
-        """A join of streams, or of a stream and tables, is a stream."""
+        """The kind of a join: of streams, or of a stream and tables, it is a stream."""
         return self.sources[0].source.kind
 
     def _check_emit(self, grouping: Grouping | None) -> None:
-        """Section 6: EMIT FINAL is for windowed aggregations."""
+        """Section 6: only windowed aggregations have EMIT FINAL."""
         if self.query.emit == "FINAL" and (grouping is None or grouping.window is None):
             raise StatementError(
                 "EMIT FINAL is for windowed aggregations only",
@@ -193,7 +194,7 @@ class _Analysis:
             )
 
     def _check_reserved(self, items: tuple[Item, ...], outputs: tuple[Output, ...], order: tuple[int, ...]) -> None:
-        """Section 4: pseudo columns need an alias in a persistent query (but for a key made of one by ``*``)."""
+        """Section 4: in a persistent query pseudo columns need an alias (except in a key that ``*`` makes of one)."""
         if not self.persistent:
             return
         for item, place in zip(items, order, strict=True):
@@ -215,7 +216,7 @@ class _Analysis:
         return Scope(self.sources, synthetic_key=synthetic, window="none" if not self._own_windows() else "refused")
 
     def _own_windows(self) -> bool:
-        """Whether the bounds of the query's own windows can be named: not in a join, as ksqlDB has it.
+        """Whether the bounds of the query's own windows have names: not in a join, as in ksqlDB.
 
         They hide those of a windowed source.
         """
@@ -328,7 +329,7 @@ class _Analysis:
         return Grouping(keys, aggregates.calls, window, having), items
 
     def _check_window_arguments(self, items: tuple[Item, ...], having: TypedExpression | None) -> None:
-        """Section 6: WINDOWSTART and WINDOWEND are no arguments of aggregates."""
+        """Section 6: aggregates cannot have WINDOWSTART and WINDOWEND as arguments."""
         if not self._own_windows():
             return
         for expression in (*(i.expression for i in items), *([] if having is None else [having])):
@@ -344,7 +345,7 @@ class _Analysis:
     # --- table functions -------------------------------------------------------------------------
 
     def _explode(self, items: tuple[Item, ...]) -> tuple[tuple[Item, ...], tuple[tuple[str, TableCall], ...]]:
-        """Section 13: table functions become columns; each use has its own."""
+        """Section 13: turn table functions into columns, one for each use."""
         calls: list[tuple[str, TableCall]] = []
 
         def change(node: TypedExpression) -> TypedExpression | None:
@@ -388,7 +389,7 @@ def _group_rule(grouping: Grouping, items: tuple[Item, ...]) -> KeyRule:
 
 
 def _partitioned(items: tuple[Item, ...], keys: tuple[Named, ...]) -> tuple[tuple[Item, ...], KeyRule]:
-    """SELECT items over the re-keyed rows: where they equal a PARTITION BY expression, they are the key."""
+    """The SELECT items over the re-keyed rows.  An item equal to a PARTITION BY expression is the key."""
     by_expression = {k.expression: k.ref for k in keys}
     items = tuple(replace(i, expression=by_expression.get(i.expression, i.expression)) for i in items)
     rule = tuple(ResultKey(k.ref, (k.ref,), (written(k.expression),)) for k in keys)
@@ -396,7 +397,7 @@ def _partitioned(items: tuple[Item, ...], keys: tuple[Named, ...]) -> tuple[tupl
 
 
 def _predicate(expression: TypedExpression, clause: str, *, aggregates: bool = False) -> TypedExpression:
-    """WHERE and HAVING are BOOLEAN; only HAVING has aggregates."""
+    """Bind WHERE or HAVING.  Both must be BOOLEAN; only HAVING may have aggregates."""
     if expression.type != BOOLEAN:
         raise StatementError(
             f"{clause} needs a BOOLEAN, but {written(expression)} is {expression.type}", span=expression.span
@@ -413,7 +414,7 @@ def _predicate(expression: TypedExpression, clause: str, *, aggregates: bool = F
 
 
 def _check_values(items: tuple[Item, ...]) -> None:
-    """Section 2: a bare NULL has no type."""
+    """Section 2: a bare NULL has no type, so it cannot be a column."""
     for item in items:
         if is_untyped_null(item.expression):
             raise StatementError(
@@ -425,13 +426,13 @@ def window_spec(window: ast.Window, *, final: bool = False, read: bool = False) 
     """Section 6: sizes, GRACE PERIOD and RETENTION.
 
     Without GRACE PERIOD a window takes rows until a day after its start (at least while it is open), or for as long as
-    RETENTION keeps it, if that is shorter.  With EMIT FINAL (``final``) it then closes at its end: there is no grace that
-    was not asked for.  Without RETENTION a window is kept for its size and grace; with EMIT FINAL for a day more where the
-    table can be read (``read``), since nobody sees a window there before it has closed.
+    RETENTION keeps it, if that is shorter.  With EMIT FINAL (``final``) it then closes at its end, without grace.  Without
+    RETENTION a window is kept for its size and grace; with EMIT FINAL for a day longer if the table can be read (``read``),
+    since nobody sees a window there before it has closed.
 
     Raises:
-        StatementError: a size or advance of zero, an advance above the size, too many windows over one time, a retention
-            that is too short.
+        StatementError: a size or advance is zero, the advance exceeds the size, too many windows overlap, or the retention
+            is too short.
     """
     size = milliseconds(window.size)
     if size <= 0:

@@ -1,8 +1,8 @@
-"""A query after analysis: every name resolved, every type known, every rule checked.
+"""A query after analysis: names are resolved, types are known, rules are checked.
 
-The expressions of a `ResolvedQuery` are bound to internal column names (see `scope`), each over the columns that exist
-where it is evaluated: ON and WHERE over those of the sources, HAVING and the outputs over those that grouping,
-re-partitioning and table functions leave.
+The expressions of a `ResolvedQuery` use internal column names (see `scope`), each over the columns that exist where it is
+evaluated: ON and WHERE over those of the sources; HAVING and the outputs over those after grouping, re-partitioning and
+table functions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SourceKind = Literal["STREAM", "TABLE"]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An expression and the internal column it becomes."""
+    """An expression and the internal column that holds its value."""
 
     name: str
     expression: TypedExpression
@@ -34,15 +34,15 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedJoin:
-    """One step of a left-deep join.
+    """One join of a left-deep tree.
 
     Attributes:
         kind: decides the operator; a FOREIGN_KEY join keeps the left side's key.
-        left_on, right_on: the two sides of ON, the left one over what has been joined so far.
+        left_on, right_on: the two sides of ON; the left one is over the result so far.
         key: the key column of the result (for FOREIGN_KEY: those of the left side).
-        equal: expressions over the sources that hold the key's value, best first.
+        equal: expressions over the sources with the key's value, best first.
         before_ms, after_ms: a left row matches right rows from ``ts - before`` to ``ts + after`` (stream-stream).
-        grace_ms: None for the eager null-padding of joins without GRACE PERIOD.
+        grace_ms: None for joins without GRACE PERIOD, which pad with nulls at once.
     """
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
@@ -58,13 +58,13 @@ class ResolvedJoin:
 
     @property
     def equivalents(self) -> tuple[ColumnRef, ...]:
-        """The columns among ``equal``, any of which can be selected as the key; none where the key is synthetic."""
+        """The columns in ``equal``, each of which can be selected as the key; none if the key is synthetic."""
         return tuple(e for e in self.equal if isinstance(e, ColumnRef))
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """``size_ms`` is a session's gap; ``advance_ms`` equals the size for tumbling windows."""
+    """A window.  ``size_ms`` is a session's gap; ``advance_ms`` equals the size for tumbling windows."""
 
     type: Literal["TUMBLING", "HOPPING", "SESSION"]
     size_ms: int
@@ -79,9 +79,9 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """GROUP BY: ``having`` is over the keys' and aggregates' columns.
+    """GROUP BY.  ``having`` is over the columns of keys and aggregates.
 
-    ``is_global``: no GROUP BY, all rows are one group (its only key is a constant).
+    ``is_global``: there is no GROUP BY, and all rows are one group (its only key is a constant).
     """
 
     keys: tuple[Named, ...]
@@ -101,13 +101,13 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSink:
-    """What a persistent query writes to.
+    """The sink of a persistent query.
 
     Attributes:
-        insert: an existing stream (INSERT INTO); nothing is created.
+        insert: it is an existing stream (INSERT INTO); nothing is created.
         replicas: kept for SHOW and DESCRIBE only.
-        retention_ms, cleanup_policy: of the topic; None takes the topic's or the default.
-        new_topic: the statement says how many partitions, so the topic may be created.
+        retention_ms, cleanup_policy: of the topic; None: those of the topic, or the default.
+        new_topic: the statement gives a number of partitions, so the topic may be created.
     """
 
     name: str
@@ -129,15 +129,15 @@ class ResolvedSink:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedQuery:
-    """See the module's text.
+    """A resolved query; see the module's text.
 
     Attributes:
         partition_by: None if the rows keep their key; empty for PARTITION BY NULL.
-        table_calls: table functions and the columns their rows become.
+        table_calls: table functions, and the columns for their rows.
         outputs: key columns first.
-        select_order: the place in ``outputs`` of each column of the SELECT list, as transient queries show them.
+        select_order: for each column of the SELECT list its index in ``outputs``; transient queries show them in this order.
         kind: of the result.
-        window: the result's key is windowed so.
+        window: the window of the result's key.
         sink: None for transient queries.
     """
 
@@ -157,10 +157,10 @@ class ResolvedQuery:
 
     @property
     def schema(self) -> Schema:
-        """Of the result, keys first."""
+        """The result's columns, keys first."""
         return Schema(tuple(o.column for o in self.outputs))
 
     @property
     def select_schema(self) -> tuple[Column, ...]:
-        """The result's columns in the order of the SELECT list, as push queries show them: none is marked as key."""
+        """The result's columns in the order of the SELECT list, as push queries show them; none is marked as key."""
         return tuple(replace(self.outputs[i].column, role="VALUE") for i in self.select_order)

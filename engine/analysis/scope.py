@@ -1,7 +1,7 @@
-"""Which names are visible where, and what they stand for.
+"""Which names are visible where, and their columns.
 
-Inside a plan every column has one *internal* name: that of the source's column in a query over one source, and
-``ALIAS_COLUMN`` in a join, as ksqlDB does it, so that expressions are bound once and hold for every node above the sources.
+Every column of a plan has one *internal* name: in a query over one source that of the source's column, in a join
+``ALIAS_COLUMN``, as in ksqlDB.  So an expression is bound once, for every node above the sources.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..types import BIGINT, INTEGER, SqlType
 
 SYNTHETIC_KEY = "ROWKEY"
 _SHOWN_MAX = 10
-"""Columns that an error lists."""
+"""The largest number of columns that an error lists."""
 _PSEUDO_TYPES: dict[str, SqlType] = {"ROWTIME": BIGINT, "ROWPARTITION": INTEGER, "ROWOFFSET": BIGINT}
 
 
@@ -32,8 +32,8 @@ class SourceColumn:
         alias: of the source; empty for the synthetic key and for the bounds of the query's own windows.
         name: as users write it.
         internal: its name in plans.
-        role: KEY and VALUE columns are in ``*`` (header columns are values), PSEUDO and BOUND ones by name only.
-        extra: for what is not stored in the record's key or value: the runtime source's word for it.
+        role: ``*`` includes KEY and VALUE columns (header columns are values); PSEUDO and BOUND ones are named explicitly.
+        extra: for a column that is not stored in the record's key or value: its name in the runtime's source.
     """
 
     alias: str
@@ -81,7 +81,7 @@ def from_sources(catalog: Catalog, references: Sequence[ast.SourceRef]) -> tuple
     """The sources of FROM and JOIN, in the order of the text.
 
     Raises:
-        StatementError: an unknown source, two of one alias, or one source twice (section 8).
+        StatementError: a source is unknown, two have the same alias, or one occurs twice (section 8).
     """
     joined = len(references) > 1
     found: list[FromSource] = []
@@ -133,7 +133,7 @@ def source_columns(source: DataSource, alias: str, joined: bool) -> tuple[Source
 
 
 def check_internal_names(sources: Sequence[FromSource]) -> None:
-    """``A_B.C`` and ``A.B_C`` would get one name in the plan (and in ``SELECT *``)."""
+    """Refuse sources whose columns get the same internal name, such as ``A_B.C`` and ``A.B_C``."""
     seen: dict[str, SourceColumn] = {}
     for source in sources:
         for column in source.columns:
@@ -154,8 +154,8 @@ class Scope:
     Attributes:
         sources: in the order of FROM and JOIN.
         clause: for messages: ``SELECT``, ``WHERE``, ``GROUP BY``, ..
-        synthetic_key: the key that a join made up, where it did.
-        window: the query groups into windows: ``allowed`` where their bounds can be named, ``refused`` elsewhere.
+        synthetic_key: the key that a join makes, if it makes one.
+        window: for a windowed query: ``allowed`` where the bounds of its windows can be named, ``refused`` elsewhere.
     """
 
     sources: tuple[FromSource, ...]
@@ -170,7 +170,7 @@ class Scope:
         """The column that a name stands for.
 
         Raises:
-            StatementError: unknown or ambiguous, with what could have been meant.
+            StatementError: unknown or ambiguous, with suggestions.
         """
         return self.column(reference).ref(reference.span)
 
@@ -179,7 +179,7 @@ class Scope:
         return self.resolve(ast.NameRef("ROWTIME", self.sources[0].alias, span=span))
 
     def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[SqlType], Sequence[Any]]:
-        """Subqueries are for queries that are answered once.  Raises: StatementError."""
+        """Refuse a subquery: only pull queries have them.  Raises: StatementError."""
         raise StatementError(
             "a query that keeps running has no subqueries",
             span=span,
@@ -187,7 +187,7 @@ class Scope:
         )
 
     def check_window(self, span: Span) -> None:
-        """The same holds for windows over rows.  Raises: StatementError."""
+        """Refuse OVER: only pull queries have it.  Raises: StatementError."""
         raise StatementError(
             "a query that keeps running has no OVER",
             span=span,
@@ -233,7 +233,7 @@ class Scope:
         return found
 
     def _own_bound(self, reference: ast.NameRef) -> SourceColumn | None:
-        """Section 6: the bounds of the query's windows stand in the SELECT list only."""
+        """Section 6: the bounds of the query's windows can only be used in the SELECT list."""
         if self.window == "none" or reference.name not in WINDOW_BOUNDS:
             return None
         if self.window == "refused":

@@ -1,4 +1,4 @@
-"""What a persistent query writes to: the sink's topic, formats, partitions and timestamps (sections 3, 5, 6 and 10)."""
+"""The sink of a persistent query: topic, formats, partitions and timestamps (sections 3, 5, 6 and 10)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SINK_REPLICAS = "ksql.sink.replicas"
 
 @dataclass(frozen=True, slots=True)
 class SinkRequest:
-    """What the statement says of the sink: CREATE STREAM|TABLE AS, or (``insert``) INSERT INTO."""
+    """What the statement says about the sink: CREATE STREAM|TABLE AS, or (``insert``) INSERT INTO."""
 
     kind: SourceKind
     name: str
@@ -39,7 +39,7 @@ class SinkRequest:
 def resolve_sink(
     query: ResolvedQuery, request: SinkRequest, catalog: Catalog, options: QueryOptions, span: Span
 ) -> ResolvedQuery:
-    """The query with its sink, and with the casts an INSERT needs.
+    """Resolve the sink, and add the casts that an INSERT needs to the query.
 
     Raises:
         StatementError: the result does not fit the statement, the formats or the existing stream.
@@ -92,7 +92,9 @@ def _check_kind(query: ResolvedQuery, request: SinkRequest, span: Span) -> None:
 def _formats(
     name: str, query: ResolvedQuery, clause: WithClause, left: DataSource, options: QueryOptions, span: Span
 ) -> tuple[FormatInfo, FormatInfo]:
-    """Both default to those of the left-most source; a new key on a source without key takes the configured format."""
+    """The formats; both default to those of the left-most source.  If that has no key, a new key has the
+    configured format.
+    """
     schema = query.schema
     both = clause.text("FORMAT")
     key_name = clause.text("KEY_FORMAT") or both
@@ -122,10 +124,10 @@ def _formats(
 
 
 def side_format(side: str, name: str | None, default: FormatInfo, clause: WithClause) -> FormatInfo:
-    """The format of one side with the properties the WITH clause gives it, or inherits from ``default``.
+    """The format of one side, with properties from the WITH clause or inherited from ``default``.
 
     Raises:
-        StatementError: an unknown format, or a property it does not have.
+        StatementError: an unknown format, or a property that it does not have.
     """
     traits = format_traits(default.name if name is None else name)
     properties: dict[str, str] = {}
@@ -162,7 +164,7 @@ def side_format(side: str, name: str | None, default: FormatInfo, clause: WithCl
 
 
 def _delimiter(clause: WithClause, name: str) -> str | None:
-    """As it is written: one character, SPACE or TAB."""
+    """The delimiter of a WITH clause: one character, SPACE or TAB."""
     written = clause.text(name)
     if written is not None:
         try:
@@ -186,7 +188,7 @@ def _nullable(clause: WithClause, name: str) -> str | None:
 
 
 def key_features(name: str, columns: int) -> frozenset[str]:
-    """Section 10: a single key column is always bare, which is a feature where the format could wrap it."""
+    """Section 10: a single key column is never wrapped, which must be recorded if the format could wrap it."""
     traits = format_traits(name)
     if columns == 1 and len(traits.wrap_settings) > 1:
         return frozenset((UNWRAP_SINGLES,))
@@ -197,7 +199,7 @@ def value_features(name: str, columns: int, clause: WithClause, options: QueryOp
     """Section 10: WRAP_SINGLE_VALUE, or the configured default, for a single value column.
 
     Raises:
-        StatementError: it is set where it means nothing, or to what the format cannot do.
+        StatementError: it has no meaning here, or the format does not support it.
     """
     traits = format_traits(name)
     wrap = clause.boolean("WRAP_SINGLE_VALUE")
@@ -219,10 +221,10 @@ def _features(traits: FormatTraits, wrap: bool) -> frozenset[str]:
 
 
 def check_format(name: str, columns: tuple[Column, ...] | list[Column], *, is_key: bool, span: Span | None) -> None:
-    """Whether a format can hold these columns.
+    """Check that a format supports the types of columns.
 
     Raises:
-        StatementError: says which it cannot hold.
+        StatementError: names those that it does not support.
     """
     try:
         check_columns(name, pa.schema([(c.name, to_arrow(c.type)) for c in columns]), is_key)
@@ -235,10 +237,10 @@ def check_format(name: str, columns: tuple[Column, ...] | list[Column], *, is_ke
 
 
 def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | None]:
-    """Section 6: the column that gives the records' timestamps, and its format.
+    """Section 6: the column with the records' timestamps, and its format.
 
     Raises:
-        StatementError: no such column, one of a type that is no time, or a format that is no pattern.
+        StatementError: the column does not exist or is no time, or the format is no pattern.
     """
     written, format_ = clause.text("TIMESTAMP"), clause.text("TIMESTAMP_FORMAT")
     if written is None:
@@ -276,7 +278,7 @@ def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | Non
 
 
 def _identifier(written: str) -> str:
-    """A name in a string: in backticks as it is, else in upper case."""
+    """A name in a string: unchanged in backticks, else in upper case."""
     if len(written) > 1 and written[0] == written[-1] == "`":
         return written[1:-1].replace("``", "`")
     return written.upper()
@@ -286,7 +288,7 @@ def _identifier(written: str) -> str:
 
 
 def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: Span) -> ResolvedQuery:
-    """Section 3: an existing stream, whose columns the result must have."""
+    """Section 3: the target of INSERT INTO, an existing stream whose columns the result must have."""
     WithClause(request.properties, INSERT_INTO)
     target = catalog.source(request.name)
     if target.kind != "STREAM":
@@ -325,7 +327,7 @@ def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: 
 
 
 def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[Output, ...]:
-    """The outputs with the implicit casts to the target's types.
+    """Add the implicit casts to the target's types to the outputs.
 
     Raises:
         StatementError: names, order, key or types do not fit.
@@ -347,7 +349,7 @@ def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[Outpu
 
 
 def _widens(given: SqlType, wanted: SqlType) -> bool:
-    """Implicit casts; a whole number goes into any DECIMAL, where a value that is too large becomes NULL."""
+    """Whether a type can be cast implicitly.  An integer fits into any DECIMAL; a value that is too large becomes NULL."""
     return can_coerce(given, wanted) or (given in (INTEGER, BIGINT) and isinstance(wanted, Decimal))
 
 
@@ -358,7 +360,7 @@ def _cast(expression: TypedExpression, column: Column) -> TypedExpression:
 
 
 def _setting(name: str, value: str) -> int | None:
-    """A setting that counts something; None if it is not set.  Raises: StatementError."""
+    """A setting that is a number; None if it is not set.  Raises: StatementError."""
     if not value:
         return None
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= PARTITIONS_MAX:

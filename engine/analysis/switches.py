@@ -1,4 +1,4 @@
-"""Parts of the language that a property can switch off (section 12 of the reference)."""
+"""Parts of the language that a property can disable (section 12 of the reference)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FINAL = "ksql.suppress.enabled"
 
 
 def check_query(query: ast.Query, options: QueryOptions) -> None:
-    """Raises: StatementError, if the query uses what is switched off."""
+    """Check a query.  Raises: StatementError, if it uses something that is disabled."""
     check_expression(query, options)
     if query.emit == "FINAL" and not options.emit_final:
         raise StatementError(f"EMIT FINAL is switched off by {FINAL}", span=query.span, suggestion="Use EMIT CHANGES.")
 
 
 def check_expression(node: ast.Node, options: QueryOptions) -> None:
-    """Raises: StatementError, if there is a lambda in it and these are switched off."""
+    """Check an expression.  Raises: StatementError, if it has a lambda and lambdas are disabled."""
     if options.lambdas:
         return
     found = next((n for n in _walk(node) if isinstance(n, ast.Lambda)), None)
@@ -32,7 +32,7 @@ def check_expression(node: ast.Node, options: QueryOptions) -> None:
 
 
 def check_role(definition: ast.ColumnDefinition, options: QueryOptions) -> None:
-    """Raises: StatementError, if it is a header column and these are switched off."""
+    """Check a column's role.  Raises: StatementError, if it is a header column and these are disabled."""
     if definition.role in ("HEADERS", "HEADER") and not options.headers:
         raise StatementError(f"header columns are switched off by {HEADERS}", span=definition.span)
 

@@ -1,4 +1,4 @@
-"""Types as statements write them -> SQL types; custom types are expanded where they are used."""
+"""Resolves types as statements write them to SQL types; custom types are expanded where they are used."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _ELSEWHERE = {
 
 
 def resolve_type(type_: ast.Type, custom: Mapping[str, t.SqlType]) -> t.SqlType:
-    """The SQL type that a written type means.
+    """Resolve a written type.
 
     Args:
-        custom: custom types by name, as the catalog holds them.
+        custom: custom types by name, from the catalog.
 
     Raises:
         StatementError: an unknown type, wrong parameters, or a struct with two fields of one name.

@@ -1,4 +1,4 @@
-"""WITH (name = value, ..): the properties a statement may have, read with their types (section 3 of the reference)."""
+"""WITH (name = value, ..): the properties of a statement, read with their types (section 3 of the reference)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WithClause:
         allowed: the names that this kind of statement knows.
 
     Raises:
-        StatementError: an unknown or repeated property, or FORMAT beside KEY_FORMAT or VALUE_FORMAT.
+        StatementError: a property is unknown or repeated, or FORMAT stands beside KEY_FORMAT or VALUE_FORMAT.
     """
 
     def __init__(self, properties: Sequence[ast.Property], allowed: frozenset[str]) -> None:
@@ -76,12 +76,12 @@ class WithClause:
         return name in self._values
 
     def span(self, name: str) -> Span | None:
-        """Where a property stands, if it does."""
+        """The place of a property; None without it."""
         found = self._values.get(name)
         return None if found is None else found.span
 
     def text(self, name: str) -> str | None:
-        """A property's text; numbers and booleans are given as text, too."""
+        """A property as text; numbers and booleans are converted."""
         found = self._values.get(name)
         if found is None:
             return None
@@ -97,10 +97,10 @@ class WithClause:
         raise StatementError(f"{name} must be a literal", span=found.span)
 
     def integer(self, name: str, least: int = 0, most: int = 2**63 - 1) -> int | None:
-        """A whole number, written as such or as text.
+        """A property as an integer, which may be written as text.
 
         Raises:
-            StatementError: it is none, or below ``least``, or above ``most``.
+            StatementError: it is no integer, or below ``least``, or above ``most``.
         """
         written = self.text(name)
         if written is None:
@@ -120,7 +120,7 @@ class WithClause:
         return value
 
     def boolean(self, name: str) -> bool | None:
-        """Raises: StatementError, unless it is true or false."""
+        """A property as a boolean.  Raises: StatementError, unless it is true or false."""
         written = self.text(name)
         if written is None:
             return None
@@ -129,7 +129,7 @@ class WithClause:
         return written.lower() == "true"
 
     def cleanup_policy(self) -> CleanupPolicy | None:
-        """CLEANUP_POLICY, in the form that topics have it.  Raises: StatementError."""
+        """CLEANUP_POLICY, as topics write it.  Raises: StatementError."""
         written = self.text("CLEANUP_POLICY")
         if written is None:
             return None

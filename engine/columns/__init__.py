@@ -1,1 +1,1 @@
-"""Arrow columns as NumPy sees them, and back: what functions, casts and Java's rules are made of."""
+"""Converts Arrow columns to NumPy and back; functions, casts and Java's rules use it."""

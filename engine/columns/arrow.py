@@ -1,4 +1,4 @@
-"""Helpers for functions written over whole Arrow columns (the ``arrow`` style of the registry)."""
+"""Helpers for functions over whole Arrow columns (the ``arrow`` style of the registry)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def flat(column: Any) -> Any:
 
 
 def is_literal(argument: Any) -> bool:
-    """Whether an argument is one value for all rows."""
+    """Whether an argument is a single value for all rows."""
     return isinstance(argument, pa.Scalar)
 
 
@@ -68,7 +68,7 @@ def floats(array: Any) -> Floats:
 
 
 def from_numpy(values: npt.NDArray[Any], type_: Any, missing: Bools | None = None) -> Any:
-    """An Arrow array of a type from numbers (days or milliseconds, for temporal types), null where ``missing``."""
+    """Make an Arrow array of a type from numbers (days or milliseconds, for temporal types), null where ``missing``."""
     mask = missing if missing is not None and missing.any() else None
     if pa.types.is_temporal(type_):
         narrow = pa.int32() if type_.bit_width == 32 else pa.int64()
@@ -77,14 +77,14 @@ def from_numpy(values: npt.NDArray[Any], type_: Any, missing: Bools | None = Non
 
 
 def with_nulls(array: Any, missing: Bools) -> Any:
-    """The array, null where ``missing``, too."""
+    """The array with further nulls where ``missing``."""
     if not missing.any():
         return array
     return flat(pc.if_else(pa.array(~missing), array, pa.scalar(None, array.type)))
 
 
 def fail(values: Any, failed: Bools, reason: str) -> Evaluated:
-    """``values`` with the failed rows null, and all of them for one reason."""
+    """``values`` with the failed rows null, and their failures, all for one reason."""
     rows = np.flatnonzero(failed)
     if len(rows) == 0:
         return Evaluated(values)
@@ -92,9 +92,9 @@ def fail(values: Any, failed: Bools, reason: str) -> Evaluated:
 
 
 def row_by_row(function: Callable[..., Any], type_: Any, *arguments: Any, calls_with_nulls: bool = False) -> Evaluated:
-    """Evaluate a Python function for each row: the slow way, for what the fast way of a function does not cover.
+    """Evaluate a Python function row by row: the slow way, for cases that a function's fast way does not cover.
 
-    Arguments are given as `pyarrow` converts them, results must suit ``type_``; errors fail their row.
+    Arguments are converted by `pyarrow`, results must fit ``type_``; an error fails its row.
     """
     length = length_of(arguments)
     columns = [a.to_pylist() if isinstance(a, pa.Array) else [a.as_py()] * length for a in map(flat, arguments)]
@@ -114,7 +114,7 @@ def row_by_row(function: Callable[..., Any], type_: Any, *arguments: Any, calls_
 
 
 def each(function: Callable[[Any], Any], type_: Any, column: Any) -> Evaluated:
-    """`row_by_row` for a function of one argument, quicker where no row fails."""
+    """`row_by_row` for a function of one argument; faster if no row fails."""
     values = column.to_pylist()
     try:
         return Evaluated(pa.array([None if value is None else function(value) for value in values], type_))
@@ -123,10 +123,10 @@ def each(function: Callable[[Any], Any], type_: Any, column: Any) -> Evaluated:
 
 
 def by_prepared(prepare: Callable[..., Callable[[Any], Any]], type_: Any, column: Any, *settings: Any) -> Evaluated:
-    """Evaluate a function of one value that settings (a pattern, ..) prepare, for each row.
+    """Evaluate, for each row, a function of one value that is prepared from settings (a pattern, ..).
 
     Args:
-        prepare: should remember what it made; a ValueError fails the rows of these settings.
+        prepare: makes the function, and should cache it; a ValueError fails the rows with these settings.
     """
     return by_setting(
         lambda values, *given: each(prepare(*given), type_, values),
@@ -138,17 +138,17 @@ def by_prepared(prepare: Callable[..., Callable[[Any], Any]], type_: Any, column
 
 
 SETTINGS_AT_ONCE_MAX = 64
-"""With more distinct formats, zones, .. in a step than this, rows are worked out one by one."""
+"""With more distinct formats, zones, .. than this in a step, rows are evaluated one by one."""
 
 
 def by_setting(
     function: Callable[..., Evaluated], one: Callable[..., Any], type_: Any, column: Any, *settings: Any
 ) -> Evaluated:
-    """Evaluate a function over the rows that share its settings (a format, a zone), once for each of them.
+    """Evaluate a function once for each distinct setting (a format, a zone), over the rows that have it.
 
     Args:
         function: takes a column and the settings as Python values; a ValueError fails all of the column's rows.
-        one: the same for a single row, whose value is a Python value (temporal ones are their numbers).
+        one: the same for a single row, whose value is a Python value (for temporal types a number).
         type_: of the result.
     """
     length = length_of((column, *settings))
@@ -200,11 +200,11 @@ def _temporal(array: Any) -> bool:
 
 
 def text_column(function: Callable[[str], Any], type_: Any, text: Any, ascii_kernel: Callable[[Any], Any]) -> Any:
-    """A function of one text that cannot fail, over a string column.
+    """Evaluate a function of one text that cannot fail, over a string column.
 
     Args:
-        ascii_kernel: gives the same for whole columns of ASCII; it may give anything for other texts, which
-            ``function`` then works out.
+        ascii_kernel: gives the same results for whole columns of ASCII; for rows with other characters its results are
+            replaced by those of ``function``.
     """
     plain = ascii_rows(text)
     result = ascii_kernel(text)
@@ -216,7 +216,7 @@ def text_column(function: Callable[[str], Any], type_: Any, text: Any, ascii_ker
 
 
 def with_bytes(text: Any, data: npt.NDArray[np.uint8]) -> Any:
-    """The string array with other bytes (as many, in the same places) in its data buffer, see `text_bytes`."""
+    """The string array with its data bytes replaced by as many others, in the same places; see `text_bytes`."""
     missing = null_mask(text)
     validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
     begins = text_offsets(text) - text_offsets(text)[0]
@@ -226,7 +226,7 @@ def with_bytes(text: Any, data: npt.NDArray[np.uint8]) -> Any:
 
 
 def ascii_rows(array: Any) -> Bools:
-    """bool[n]: which items of a string array hold ASCII only (null ones do)."""
+    """bool[n]: whether each item of a string array is ASCII only (nulls are)."""
     high = text_bytes(array) >= 0x80
     if not high.any():
         return np.ones(len(array), np.bool_)
@@ -237,19 +237,19 @@ def ascii_rows(array: Any) -> Bools:
 
 
 def all_ascii(array: Any) -> bool:
-    """Whether a string array holds ASCII only, so that bytes, characters and UTF-16 units are the same."""
+    """Whether a string array is ASCII only, so that bytes, characters and UTF-16 units are the same."""
     data = text_bytes(array)
     return not len(data) or int(data.max()) < 0x80
 
 
 def has_no_pairs(array: Any) -> bool:
-    """Whether a string array holds no character beyond U+FFFF, so that characters and UTF-16 units are the same."""
+    """Whether a string array has no character above U+FFFF, so that characters and UTF-16 units are the same."""
     data = text_bytes(array)
     return not len(data) or int(data.max()) < 0xF0
 
 
 def text_bytes(array: Any) -> npt.NDArray[np.uint8]:
-    """The bytes of all items of a string or binary array, one after the other (of null items too)."""
+    """The bytes of all items of a string or binary array in sequence, including those of nulls."""
     if len(array) == 0:
         return np.zeros(0, np.uint8)
     buffers = array.buffers()
@@ -267,5 +267,5 @@ def text_offsets(array: Any) -> npt.NDArray[np.int32]:
 
 
 def unit_word(unit: Any) -> str:
-    """A UNIT argument as its singular word (DAY, HOUR, ..)."""
+    """A UNIT argument in the singular (DAY, HOUR, ..)."""
     return str(unit.as_py() if isinstance(unit, pa.Scalar) else unit)

@@ -1,6 +1,6 @@
-"""String columns taken apart and put together by their bytes: places are counted from a column's first byte.
+"""Splits and builds string columns by their bytes.  Positions count from a column's first byte.
 
-Bytes of characters beyond ASCII are all 0x80 and above, so a byte below that is a character wherever it stands.
+In UTF-8 every byte of a character beyond ASCII is 0x80 or above, so a smaller byte is always a character.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def byte_bounds(text: Any) -> Int64s:
-    """int64[n + 1]: where each item begins, and the end, in `text_bytes`."""
+    """int64[n + 1]: the start of each item in `text_bytes`, and the end."""
     offsets = text_offsets(text).astype(np.int64)
     bounds: Int64s = offsets - offsets[0]
     return bounds
 
 
 def of_bytes(bounds: Int64s, data: Bytes, missing: Bools, type_: Any = None) -> Any:
-    """The column of these bytes, null where ``missing``; `byte_bounds` and `text_bytes` turned round."""
+    """Make a column from bytes, null where ``missing``; the inverse of `byte_bounds` and `text_bytes`."""
     validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
     offsets = pa.py_buffer(bounds.astype(np.int32).data)
     return pa.Array.from_buffers(type_ or pa.string(), len(bounds) - 1, [validity, offsets, pa.py_buffer(data.data)])
 
 
 def pieces(data: Bytes, begins: Int64s, ends: Int64s, missing: Bools) -> Any:
-    """The string column of pieces of ``data``, of characters that are whole."""
+    """Make a string column of pieces of ``data``; each piece has whole characters."""
     sizes = np.where(missing, 0, ends - begins)
     bounds = np.concatenate(([0], np.cumsum(sizes)))
     places = np.arange(bounds[-1]) + np.repeat(begins - bounds[:-1], sizes)
@@ -39,7 +39,7 @@ def pieces(data: Bytes, begins: Int64s, ends: Int64s, missing: Bools) -> Any:
 
 
 def first_at(data: Bytes, byte: int, begins: Int64s, ends: Int64s) -> Int64s:
-    """The first place of a byte in each range; the range's end if it is not there."""
+    """The first position of a byte in each range; the range's end if there is none."""
     found = np.append(np.flatnonzero(data == byte), len(data))
     places = found[np.searchsorted(found, np.minimum(begins, len(data)))]
     first: Int64s = np.minimum(places, ends)
@@ -47,6 +47,6 @@ def first_at(data: Bytes, byte: int, begins: Int64s, ends: Int64s) -> Int64s:
 
 
 def rows_at(bounds: Int64s, places: Int64s) -> Int64s:
-    """The row of each place."""
+    """The row of each position."""
     rows: Int64s = np.searchsorted(bounds, places, side="right") - 1
     return rows

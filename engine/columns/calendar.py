@@ -1,4 +1,4 @@
-"""Calendar arithmetic on plain integers: days since 1970-01-01 in the ISO calendar, without a limit on years."""
+"""Calendar arithmetic on integers: days since 1970-01-01 in the ISO calendar, for any year."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def month_length(year: int, month: int) -> int:
 
 
 def days_of(year: int, month: int, day: int) -> int:
-    """Days since the epoch of a date (years count from March here, so that a leap day is a year's last)."""
+    """The days since the epoch of a date (internally years begin in March, so that a leap day comes last)."""
     shifted = year - (month <= 2)
     era, year_of_era = divmod(shifted, 400)
     day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
@@ -22,7 +22,7 @@ def days_of(year: int, month: int, day: int) -> int:
 
 
 def date_of(days: int) -> tuple[int, int, int]:
-    """Year, month and day of a number of days since the epoch."""
+    """The year, month and day of a number of days since the epoch."""
     era, day_of_era = divmod(days + 719_468, 146_097)
     year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
     day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
@@ -42,13 +42,13 @@ def day_of_year(days: int) -> int:
 
 
 def week_year_start(year: int) -> int:
-    """The day on which a week-based year begins by US rules: the Sunday on or before January 1st."""
+    """The first day of a week-based year by US rules: the Sunday on or before January 1st."""
     first = days_of(year, 1, 1)
     return first - weekday(first) % 7
 
 
 def week_of(days: int) -> tuple[int, int]:
-    """Week-based year and week, by US rules."""
+    """The week-based year and week of a day, by US rules."""
     year = date_of(days)[0]
     if days >= week_year_start(year + 1):
         year += 1

@@ -1,5 +1,7 @@
-"""Comparing columns, with the one equality of `storage/values/canonical.py`: NaN equals NaN and is above all other numbers,
--0.0 equals 0.0.  Values with parts are equal part by part; inside of them NULL equals NULL.
+"""Compares columns, with the equality of `storage/values/canonical.py`: NaN equals NaN and is above all other numbers, and
+-0.0 equals 0.0.
+
+Nested values are equal if their parts are; inside of them NULL equals NULL.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ def compare(operator: str, x: Any, y: Any) -> Any:
     """``x operator y`` (one of ``= <> < <= > >=``) as a BOOLEAN array or scalar, null where one of them is.
 
     Args:
-        x, y: arrays of one length or scalars, of one type or of types that Arrow compares; values with parts have one
-            type, and are only equal or not.
+        x, y: arrays of one length or scalars, of one type or of types that Arrow compares.  Nested values must have the same
+            type, and can only be compared for equality.
     """
     if pa.types.is_nested(x.type):
         return _compare_nested(operator, x, y)

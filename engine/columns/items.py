@@ -1,4 +1,4 @@
-"""The items of ARRAY and MAP columns laid out flat: which are equal, in what order they come, and new columns of them."""
+"""The items of ARRAY and MAP columns as flat columns: which are equal, their order, and new columns of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .arrow import Bools, Int64s, flat, floats, int64s, null_mask
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """The items, or entries, of all rows, one row after the other.
+    """The items (or entries) of all rows, row by row.
 
     Attributes:
         missing: bool[n], rows that are null.
-        lengths: int64[n], items of each row (0 for null).
+        lengths: int64[n], the number of items in each row (0 for null).
         rows: int64[m], the row of each item.
         columns: the items, or the keys and the values; arrays of length m.
     """
@@ -31,7 +31,7 @@ class Items:
 
     @property
     def begins(self) -> Int64s:
-        """int64[n]: where the items of each row begin."""
+        """int64[n]: the index of each row's first item."""
         return np.cumsum(self.lengths) - self.lengths
 
 
@@ -41,13 +41,15 @@ def items_of(lists: Any) -> Items:
 
 
 def all_entries_of(maps: Any) -> Items:
-    """The entries of a MAP column as they are, also where a key comes again."""
+    """The entries of a MAP column unchanged, including repeated keys."""
     # Not `keys` and `items`, which pass over an offset of the entries themselves.
     return _laid_out(maps, (maps.values.field(0), maps.values.field(1)))
 
 
 def entries_of(maps: Any) -> Items:
-    """The entries of a MAP column; of equal keys in one row the first keeps its place, and takes the value of the last."""
+    """The entries of a MAP column without repeated keys: the first entry of a key keeps its place, with the value of the
+    last.
+    """
     given = all_entries_of(maps)
     return distinct_keys(given.missing, given.rows, *given.columns)
 
@@ -65,7 +67,7 @@ def _laid_out(array: Any, columns: tuple[Any, ...]) -> Items:
 
 
 def joined(left: Items, right: Items) -> Items:
-    """In each row the items of the one before those of the other; only rows that are null in both are."""
+    """In each row the items of the first column, then those of the second; a row is null if both are."""
     rows = np.concatenate((left.rows, right.rows))
     order = np.argsort(rows, kind="stable")
     index = pa.array(order)
@@ -74,7 +76,7 @@ def joined(left: Items, right: Items) -> Items:
 
 
 def positions(begins: Int64s, lengths: Int64s) -> Int64s:
-    """The numbers from each of ``begins`` on, as many as ``lengths`` says, one run after the other."""
+    """For each of ``begins`` a run of ascending numbers from it, as long as ``lengths`` says; all runs in sequence."""
     shifts: Int64s = begins - (np.cumsum(lengths) - lengths)
     numbers: Int64s = np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(shifts, lengths)
     return numbers
@@ -84,14 +86,14 @@ def positions(begins: Int64s, lengths: Int64s) -> Int64s:
 
 
 def lists_of(values: Any, rows: Int64s, missing: Bools) -> Any:
-    """An ARRAY column of the values that belong to each row (ascending); the rows ``missing`` are null."""
+    """An ARRAY column from values and their rows (ascending); the rows ``missing`` are null."""
     values, rows = _present(missing, rows, values)
     mask = pa.array(missing) if missing.any() else None
     return pa.ListArray.from_arrays(_offsets(rows, len(missing)), values[0], mask=mask)
 
 
 def maps_of(entries: Items, missing: Bools) -> Any:
-    """A MAP column of entries; the rows ``missing`` are null."""
+    """A MAP column from entries; the rows ``missing`` are null."""
     (keys, values), rows = _present(missing, entries.rows, *entries.columns)
     mask = pa.array(missing) if missing.any() else None
     return pa.MapArray.from_arrays(_offsets(rows, len(missing)), keys, values, mask=mask)
@@ -112,7 +114,7 @@ def _offsets(rows: Int64s, length: int) -> Any:
 
 
 def distinct_keys(missing: Bools, rows: Int64s, keys: Any, values: Any) -> Items:
-    """Entries without a key twice in one row: the first keeps its place, and takes the value of the last."""
+    """Drop repeated keys within a row: the first entry keeps its place, with the value of the last."""
     groups = groups_of(rows, identities(keys))
     if len(groups.firsts) < len(rows):
         order = np.argsort(groups.firsts)
@@ -125,7 +127,7 @@ def distinct_keys(missing: Bools, rows: Int64s, keys: Any, values: Any) -> Items
 
 
 def within_rows(rows: Int64s, numbers: Int64s) -> Int64s:
-    """The order of items by row, then by number, then as they are."""
+    """The order of items by row, then by number; stable."""
     if not len(rows):
         return np.zeros(0, np.int64)
     least = int(numbers.min())
@@ -137,9 +139,9 @@ def within_rows(rows: Int64s, numbers: Int64s) -> Int64s:
 
 
 def sort_numbers(values: Any) -> Int64s:
-    """A number for each value, in the order of the values; those of nulls mean nothing.
+    """A sort key for each value; those of nulls have no meaning.
 
-    Texts and bytes come in the order of their bytes, NaN after all other numbers, and 0.0 equals -0.0.
+    Texts and bytes are ordered by their bytes, NaN comes after all other numbers, and 0.0 equals -0.0.
     """
     type_ = values.type
     if type_ == pa.float64():
@@ -158,11 +160,11 @@ def sort_numbers(values: Any) -> Int64s:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Equal items of one row, as groups.
+    """Groups of equal items in one row.
 
     Attributes:
         numbers: int64[m], the group of each item.
-        firsts: int64[g], the place of the first item of each group.
+        firsts: int64[g], the index of the first item of each group.
         lasts: int64[g], that of the last one.
     """
 
@@ -182,9 +184,9 @@ def groups_of(rows: Int64s, ids: Int64s) -> Groups:
 
 
 def identities(values: Any) -> Int64s:
-    """A number for each value: equal values have equal ones, others not.
+    """A number for each value; equal values, and only those, have equal numbers.
 
-    Null equals null, and values with parts are compared part by part (maps whatever the order of their entries).  NaN equals
+    Null equals null, and nested values are compared part by part (maps whatever the order of their entries).  NaN equals
     NaN, and 0.0 equals -0.0.
     """
     type_ = values.type
@@ -201,7 +203,7 @@ def identities(values: Any) -> Int64s:
 
 
 def _paired(left: Int64s, right: Int64s) -> Int64s:
-    """Identities of pairs, of the identities of their parts."""
+    """Identities of pairs, from the identities of their parts."""
     return groups_of(left, right).numbers
 
 
@@ -217,7 +219,7 @@ def _identities_of_maps(values: Any) -> Int64s:
 
 
 def _folded(items: Items, ids: Int64s) -> Int64s:
-    """Identities of rows: those of their first items, paired with those of their second ones, and so on."""
+    """Identities of rows: the identities of their first items, paired with those of their second ones, and so on."""
     result = np.where(items.missing, -1, 0)
     begins, step = items.begins, 0
     going = np.flatnonzero(items.lengths)

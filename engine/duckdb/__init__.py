@@ -1,1 +1,1 @@
-"""What DuckDB executes for us: snapshots handed over without copying, in a connection that is locked down."""
+"""Queries that DuckDB executes: over snapshots that it gets without copying, in a locked-down connection."""

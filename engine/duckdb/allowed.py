@@ -1,7 +1,7 @@
-"""The functions of DuckDB that a query from outside may call: those that look at their arguments and at nothing else.
+"""DuckDB's functions that a user's query may call: those that depend on nothing but their arguments.
 
-A function that is not here is refused, also one that a later version of DuckDB brings: settings, secrets, the machine, other
-queries and SQL in texts are reached by functions, too.
+All others are refused, also those that a later version of DuckDB adds, since functions also give access to settings,
+secrets, the machine, other queries and SQL in texts.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ _SYMBOLS = (
     "~~~",
 )
 FUNCTIONS: Final = frozenset((*_WORDS.split(), *_SYMBOLS, "IS DISTINCT FROM", "IS NOT DISTINCT FROM"))
-"""Names in lower case, but for operators that are words."""
+"""Names in lower case, except operators that are words."""
 
 MULTIPLYING: Final = {
     "array_resize": 1,
@@ -116,10 +116,10 @@ MULTIPLYING: Final = {
     "repeat": 1,
     "rpad": 1,
 }
-"""Functions whose value is as large as an argument says (its place): DuckDB does not count it before it is there."""
+"""Functions whose result is as large as an argument says (its index).  DuckDB counts its memory only when it exists."""
 
 FORMATTING: Final = frozenset({"format", "printf"})
-"""Functions whose value is as wide as a number in their first argument says."""
+"""Functions whose result is as wide as a number in their first argument says."""
 
 TABLE_FUNCTIONS: Final = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
-"""They make rows of their arguments and of nothing else."""
+"""Table functions that make rows from their arguments alone."""

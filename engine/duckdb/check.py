@@ -1,9 +1,9 @@
-"""What a SELECT may ask DuckDB for.
+"""Checks what a SELECT may ask DuckDB for.
 
-DuckDB itself is locked (no files, no network, no extensions, no changes of settings; see `pull`), but it still tells about
-its process: settings, secrets, other databases, the machine.  So the statement is parsed by DuckDB and its tree is checked
-before it is bound: tables are those that the engine knows or the statement defines (WITH), functions and table functions
-come from lists (`allowed`).
+DuckDB itself is locked (no files, no network, no extensions, no changes of settings; see `pull`), but it still reveals
+things about its process: settings, secrets, other databases, the machine.  So DuckDB parses the statement, and its tree is
+checked before it is bound.  Tables must be known to the engine or defined by the statement (WITH); functions and table
+functions must be in the lists of `allowed`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A table, a column or a constant field of the statement, where it stands.
+    """A table, a column or a constant field in the statement, with its place.
 
     Attributes:
-        kind: ``table``, ``column`` (with what qualifies it) or ``field`` (the text of a constant that picks a field).
-        start, end: offsets in characters; a table's alias is among them.
+        kind: ``table``, ``column`` (with its qualifiers) or ``field`` (the text of a constant that selects a field).
+        start, end: offsets in characters; for a table they include the alias.
     """
 
     kind: str
@@ -40,13 +40,13 @@ class Mention:
 
 
 def mentions(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Mention]:
-    """What one SELECT names and does not define itself.
+    """The tables, columns and fields that one SELECT names and does not define itself.
 
     Args:
         connection: any; it only parses.
 
     Raises:
-        StatementError: it is something else than one SELECT, or asks for what is locked.
+        StatementError: the text is not a single SELECT, or asks for what is locked.
         duckdb.Error: DuckDB cannot parse it.
     """
     statement, _ = parsed(connection, sql)
@@ -57,12 +57,12 @@ def mentions(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Mention]:
 
 
 def too_deep(sql: str) -> StatementError:
-    """The refusal of a query whose tree is deeper than those that walk it can go."""
+    """The error for a query whose tree is too deep for the functions that walk it."""
     return StatementError("this query is nested too deeply", text=sql, suggestion="Build the expression in steps, by WITH.")
 
 
 def parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[dict[str, Any], str]:
-    """The tree of one SELECT as DuckDB parses it, and the JSON that it is in.  Raises: as `mentions`."""
+    """DuckDB's tree of one SELECT, and the JSON it comes from.  Raises: as `mentions`."""
     found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
     assert found is not None
     try:
@@ -82,14 +82,14 @@ def parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[dict[str, A
 
 
 class _Text:
-    """A statement, and its offsets in bytes as offsets in characters."""
+    """A statement; converts offsets in bytes to offsets in characters."""
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
         self._encoded = None if sql.isascii() else sql.encode()
 
     def place(self, node: Mapping[str, Any]) -> tuple[int, int]:
-        """Where a node stands; the end of the text, if it does not say."""
+        """The place of a node; the end of the text if the node has none."""
         start = node.get("query_location")
         if not isinstance(start, int) or not 0 <= start < (len(self._encoded or self.sql)):
             return len(self.sql), len(self.sql)
@@ -103,7 +103,7 @@ _catalogs: dict[str, frozenset[str]] = {}
 
 
 def _catalog(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
-    """The names of DuckDB's own tables and views, in lower case: no query may give one of them another meaning."""
+    """The names of DuckDB's own tables and views, in lower case, which no query may redefine."""
     if "names" not in _catalogs:
         rows = connection.execute("SELECT view_name FROM duckdb_views() UNION SELECT table_name FROM duckdb_tables()")
         _catalogs["names"] = frozenset(name.lower() for (name,) in rows.fetchall())
@@ -111,7 +111,7 @@ def _catalog(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
 
 
 def _walk(node: Any, defined: frozenset[str], text: _Text, catalog: frozenset[str]) -> Iterator[Mention]:
-    """Mentions in a tree; ``defined`` are the names, in lower case, that WITH has defined around it."""
+    """Mentions in a tree; ``defined``: the names, in lower case, that WITH clauses around it define."""
     if isinstance(node, list):
         for item in node:
             yield from _walk(item, defined, text, catalog)
@@ -154,7 +154,7 @@ def _walk(node: Any, defined: frozenset[str], text: _Text, catalog: frozenset[st
 
 
 _PICKING = frozenset({"struct_extract", "array_extract", "element_at", "list_extract"})
-"""Functions that take the name of a field as a text."""
+"""Functions that take the name of a field as text."""
 
 
 @functools.cache
@@ -163,7 +163,7 @@ def _is_allowed(name: str) -> bool:
 
 
 def _check_node(node: dict[str, Any], text: _Text) -> None:
-    """Raises: StatementError, if the node itself (not what is below it) is refused."""
+    """Check a node, without those below it.  Raises: StatementError, if it is refused."""
     kind = node.get("type")
     if kind == "TABLE_FUNCTION":
         function = node["function"]
@@ -180,7 +180,7 @@ def _check_node(node: dict[str, Any], text: _Text) -> None:
 
 
 def _check_size(node: dict[str, Any], name: str, text: _Text) -> None:
-    """What a function makes is bounded where the statement says how large it is."""
+    """Check the size of a function's result, if the statement gives it."""
     children = arguments_of(node)
     if name in FORMATTING and children:
         value = constant_of(children[0])
@@ -201,7 +201,7 @@ _LONG_NUMBER = re.compile(r"\d{5}")
 
 
 def constant_of(node: Any) -> Any:
-    """The value of a constant, also one with a minus sign; None for anything else."""
+    """The value of a constant, also of one with a minus sign; None for anything else."""
     if not isinstance(node, dict):
         return None
     if node.get("function_name") == "-" and len(arguments_of(node)) == 1:
@@ -242,7 +242,7 @@ def _refusal(message: str, node: Mapping[str, Any], text: _Text) -> StatementErr
 
 
 def too_large(sql: str, memory: int) -> Callable[[Mapping[str, Any]], StatementError]:
-    """What refuses a node whose values can outgrow the memory."""
+    """The error for a node whose values can exceed the memory."""
 
     def refuse(node: Mapping[str, Any]) -> StatementError:
         text = _Text(sql)
@@ -268,7 +268,7 @@ _PLACE = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
 
 
 def duckdb_span(message: str, sql: str) -> Span | None:
-    """The place that a message of DuckDB shows by a caret under the line, if it can be told."""
+    """The place that a message of DuckDB marks by a caret; None if it cannot be found."""
     match = _PLACE.search(message)
     lines = sql.split("\n")
     if match is None or not 1 <= int(match[1]) <= len(lines):

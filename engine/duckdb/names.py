@@ -1,8 +1,8 @@
-"""Columns as DuckDB can hold them: it does not tell names apart by case, and its DECIMALs end at 38 digits.
+"""Renames columns that DuckDB cannot hold: its names ignore case, and its DECIMALs end at 38 digits.
 
-Of names that differ in case only, the one in upper case keeps its name, as bare names are upper case in the dialect; the
-others get a name that nothing else has, put into the statement where it names them in quotes, and taken out of the answer.
-DECIMALs of more digits are handed over as their text.
+Of names that differ only in case, the one in upper case stays, as bare names are upper case in the dialect.  The others get
+unique names, which replace them in the statement where it quotes them, and are replaced back in the answer.  DECIMALs of
+more digits are passed as text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MARK = "_penstock_"
 
 
 def replacements(types: Sequence[Any]) -> dict[str, str]:
-    """New names for those columns and fields of the tables that DuckDB would take for others."""
+    """New names for columns and fields that DuckDB would confuse."""
     found: dict[str, str] = {}
     stack: list[Any] = [pa.struct(list(schema)) for schema in types]
     while stack:
@@ -44,7 +44,7 @@ def replacements(types: Sequence[Any]) -> dict[str, str]:
 
 
 def retyped(type_: Any, names: Mapping[str, str]) -> Any:
-    """The type with fields renamed and wide DECIMALs as texts."""
+    """The type with fields renamed and wide DECIMALs as text."""
     if pa.types.is_decimal256(type_):
         return pa.string()
     if pa.types.is_struct(type_):
@@ -57,7 +57,7 @@ def retyped(type_: Any, names: Mapping[str, str]) -> Any:
 
 
 def renamed(table: pa.Table, names: Mapping[str, str], *, widen: bool = True) -> pa.Table:
-    """The table with its columns and fields renamed; wide DECIMALs become texts where ``widen`` says so."""
+    """The table with its columns and fields renamed; wide DECIMALs become text where ``widen`` says so."""
     columns, labels = [], []
     for field, column in zip(table.schema, table.columns, strict=True):
         type_ = retyped(field.type, names)
@@ -90,7 +90,7 @@ def rewritten(sql: str, found: Sequence[Mention], names: Mapping[str, str], tabl
     """The statement with the new names of columns and fields, and other names for some tables.
 
     Raises:
-        StatementError: a field is named by a text, and which one that means cannot be told.
+        StatementError: a text names a field, and it is unclear which.
     """
     pieces: list[str] = []
     done = 0
@@ -121,12 +121,12 @@ def quoted(name: str) -> str:
 
 
 def bare(text: str) -> str:
-    """The name in a quoted text."""
+    """The name inside quotes."""
     return text[1:-1].replace('""', '"')
 
 
 def restored(table: pa.Table, names: Mapping[str, str]) -> pa.Table:
-    """An answer with the names that users know."""
+    """An answer with the users' names again."""
     if not names:
         return table
     back = {new: old for old, new in names.items()}

@@ -31,16 +31,16 @@ _LOCKDOWN: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
 }
 _READ_ROWS = 65_536
-"""Rows of an answer that are looked at together."""
+"""The number of rows of an answer that are checked together."""
 _names = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one query may take.
+    """The limits of one query.
 
     Attributes:
-        memory: bytes, of DuckDB's own and again of the answer.
+        memory: bytes that DuckDB may use, and as many again for the answer.
         threads: of DuckDB.
     """
 
@@ -49,7 +49,7 @@ class Bounds:
 
 
 def _connection(bounds: Bounds) -> duckdb.DuckDBPyConnection:
-    """A fresh, locked-down, in-memory database (1-2 ms)."""
+    """A new, locked-down, in-memory database (1-2 ms)."""
     import duckdb
 
     config = {**_LOCKDOWN, "threads": str(bounds.threads), "memory_limit": f"{bounds.memory}B"}
@@ -60,7 +60,7 @@ def _connection(bounds: Bounds) -> duckdb.DuckDBPyConnection:
 
 
 def _namer() -> duckdb.DuckDBPyConnection:
-    """A per-thread connection used only to parse statements."""
+    """A connection per thread, used only to parse statements."""
     if not hasattr(_names, "connection"):
         _names.connection = _connection(Bounds())
     connection: duckdb.DuckDBPyConnection = _names.connection
@@ -97,8 +97,8 @@ def run_select(
     """Run a SELECT over the given tables and return an Arrow table.
 
     Args:
-        found: what it names (`named`).
-        tables: for each mention of a table the name of the source, which tells sources apart, and its rows.
+        found: the names in it (`named`).
+        tables: for each mention of a table the name of its source, by which sources are distinguished, and its rows.
 
     Raises:
         StatementError: the statement is wrong, asks for something that is locked, or for too much memory.
@@ -140,7 +140,7 @@ def run_select(
 
 
 def _check_sizes(sql: str, tables: Mapping[Mention, tuple[str, pa.Table]], parameters: object, bounds: Bounds) -> None:
-    """Raises: StatementError, where an expression can make values of one block of rows that outgrow the memory."""
+    """Check the sizes of values.  Raises: StatementError, if those for one block of rows can exceed the memory."""
     statement, text = parsed(_namer(), sql)
     known: dict[str, tuple[int, float]] = {}
     for mention, (_, table) in tables.items():
@@ -164,7 +164,7 @@ def _too_large(bounds: Bounds, sql: str) -> StatementError:
 
 
 def _physical(tables: Mapping[Mention, tuple[str, pa.Table]]) -> dict[str, str]:
-    """A name for each source under which DuckDB tells it from the others: as it is written, if that does."""
+    """A name for each source that DuckDB can distinguish from the others; the written name if possible."""
     found: dict[str, str] = {}
     for mention, (name, _) in tables.items():
         if name in found:
@@ -175,7 +175,7 @@ def _physical(tables: Mapping[Mention, tuple[str, pa.Table]]) -> dict[str, str]:
 
 
 def _whole(reader: pa.RecordBatchReader, sql: str, most: int) -> pa.Table:
-    """All batches of an answer.  Raises: StatementError, if it grows too large."""
+    """Read all batches of an answer.  Raises: StatementError, if it grows too large."""
     import pyarrow as pa
 
     batches, size = [], 0
@@ -193,7 +193,7 @@ def _whole(reader: pa.RecordBatchReader, sql: str, most: int) -> pa.Table:
 
 
 def _narrowed(table: pa.Table, places: list[int]) -> pa.Table:
-    """The table with these columns, sums of whole numbers, as BIGINT where they fit (they come as DECIMALs)."""
+    """Convert the given columns, sums of integers that DuckDB returns as DECIMALs, to BIGINT if they fit."""
     import pyarrow as pa
 
     for place in places:

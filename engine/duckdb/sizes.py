@@ -1,12 +1,12 @@
-"""How large the values of a query can become, told from its tree before it runs.
+"""Bounds the size of a query's values, by its tree, before it runs.
 
-DuckDB does not count texts and lists that functions make against its memory before they are there, and looks whether it was
-interrupted between blocks of rows: what one expression makes of one block is bounded by nothing of its own.  So each
-expression is asked how many bytes its value can have at most.  A text that is joined, repeated, padded, replaced or made
-for every item of a list grows by what its arguments say; a column has the longest value that its table has.
+DuckDB counts texts and lists made by functions against its memory only when they exist, and checks for interrupts only
+between blocks of rows.  So nothing bounds what one expression makes of one block.  This module computes the largest size in
+bytes that each expression's value can have.  A text that is joined, repeated, padded, replaced or made for every item of a
+list grows as its arguments say; a column is as large as the longest value in its table.
 
-It is an upper bound, and often far above what comes out.  So a query is only refused where a value *grows*: where it can be
-more than twice as large as the largest that it is made of.
+This is an upper bound, often far above the real size.  So a query is refused only where a value *grows*: where it can be
+more than twice as large as the largest value that it is made from.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .check import arguments_of, constant_of
 __all__ = ["Query", "check_sizes", "longest"]
 
 _BLOCK_ROWS: Final = 2_048
-"""Rows that DuckDB works on together."""
+"""The rows that DuckDB processes together."""
 _SMALL: Final = 64
-"""Bytes of a number, a time or a NULL, as text."""
+"""The size of a number, a time or a NULL as text, in bytes."""
 _ROWS_UNKNOWN: Final = 1_000_000
 _GROWTH: Final = 2
 _ROUND: Final = 16
-"""What one round of a recursive query may make of a value: between rounds, an interrupt is noticed."""
+"""The growth of a value in one round of a recursive query; interrupts are noticed between rounds."""
 
 _FACTORS: Final = {
     "base64": 2, "bin": 8, "hex": 2, "json_array": 2, "json_object": 2, "json_quote": 2, "str_split": 9,
@@ -38,7 +38,7 @@ _FACTORS: Final = {
     "to_base64": 2, "to_binary": 8, "to_hex": 2, "to_json": 2, "row_to_json": 2, "url_encode": 3, "json_pretty": 4,
     "translate": 4, "regexp_escape": 2, "split": 9, "encode": 2,
 }  # fmt: skip
-"""How many bytes come of one, where it is more than one."""
+"""The growth factors of functions that make several bytes from one."""
 _MAPPING: Final = frozenset({"apply", "array_apply", "array_transform", "list_apply", "list_transform"})
 _REDUCING: Final = frozenset({"array_reduce", "list_reduce", "reduce"})
 _COLLECTING: Final = frozenset(
@@ -51,16 +51,16 @@ _SMALL_VALUES: Final = frozenset(
      "avg", "md5", "sha1", "sha256", "hash", "contains", "starts_with", "position", "strpos", "instr", "typeof"}
 )  # fmt: skip
 _STEPS_MAX: Final = 500_000
-"""Expressions that are looked at: lambdas in each other are looked at again and again."""
+"""The largest number of expressions to look at; nested lambdas are looked at repeatedly."""
 _ITEM: Final = "\0"
-"""What stands before the name of a lambda's parameter among the names that are defined."""
+"""The prefix of a lambda's parameter among the defined names."""
 _SCOPES: Final = ("TABLE_FUNCTION", "EXPRESSION_LIST", "RECURSIVE_CTE_NODE", '"unnest"')
-"""What makes rows that no table has."""
+"""Nodes that make rows which are in no table."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """Bytes of a value at most, and of the largest value that it is made of."""
+    """The largest size of a value in bytes, and of the largest value that it is made from."""
 
     most: float
     largest: float
@@ -71,7 +71,7 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is known about a query.
+    """Known facts about a query.
 
     Attributes:
         tree: its statement, as DuckDB parses it.
@@ -87,7 +87,7 @@ class Query:
 
 
 def check_sizes(query: Query, memory: int, refuse: Callable[[Mapping[str, Any]], Exception]) -> None:
-    """Raises what ``refuse`` gives for the node, where the values of one block of rows can outgrow the memory."""
+    """Check a query.  Raises what ``refuse`` returns for a node whose values for one block of rows can exceed the memory."""
     total = math.prod((max(rows, 1) for rows, _ in query.tables.values()), start=1)
     if any(scope in query.text for scope in _SCOPES):
         total = max(total, _ROWS_UNKNOWN)
@@ -95,7 +95,7 @@ def check_sizes(query: Query, memory: int, refuse: Callable[[Mapping[str, Any]],
 
 
 def longest(array: Any) -> float:
-    """Bytes of the longest value of a column at most."""
+    """The largest size of a column's values, in bytes."""
     import pyarrow as pa
 
     if isinstance(array, pa.ChunkedArray):
@@ -134,11 +134,11 @@ class _Sizes:
     # --- queries -------------------------------------------------------------------------------
 
     def query(self, node: Mapping[str, Any], defined: Mapping[str, float], outer: float) -> float:
-        """Bytes of the largest value that a query gives.
+        """The size of the largest value in a query's result, in bytes.
 
         Args:
-            defined: the same of the queries that WITH has defined around it, by name in lower case.
-            outer: bytes of the largest value that it can name of the query around it.
+            defined: the sizes of the queries that WITH clauses around it define, by name in lower case.
+            outer: the size of the largest value of the query around it that it can refer to.
         """
         defined = dict(defined)
         for entry in (node.get("cte_map") or {}).get("map", ()):
@@ -163,7 +163,7 @@ class _Sizes:
         return self.query(node, defined, outer) if node else 0.0
 
     def _queries(self, part: Any, defined: Mapping[str, float], outer: float) -> Iterable[float]:
-        """The queries below something that is none: the sides of a UNION."""
+        """The queries below a node that is no query itself, such as the sides of a UNION."""
         parts = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
         for key, item in parts:
             if isinstance(item, dict) and str(item.get("type", "")).endswith("_NODE"):
@@ -172,7 +172,7 @@ class _Sizes:
                 yield from self._queries(item, defined, outer)
 
     def _source(self, node: Any, defined: Mapping[str, float], outer: float) -> float:
-        """Bytes of the largest value that a part of FROM has."""
+        """The size of the largest value in a part of FROM, in bytes."""
         if not isinstance(node, dict):
             return 0.0
         match node.get("type"):
@@ -196,7 +196,7 @@ class _Sizes:
     # --- values --------------------------------------------------------------------------------
 
     def _all(self, part: Any, scope: float, defined: Mapping[str, float]) -> _Size:
-        """All expressions below something that is none: their sizes together."""
+        """The sizes of all expressions below a node that is no expression, added up."""
         if isinstance(part, dict) and "class" in part:
             return self._value(part, scope, defined)
         if isinstance(part, dict) and str(part.get("type", "")).endswith("_NODE"):
@@ -206,7 +206,7 @@ class _Sizes:
         return _together([self._all(item, scope, defined) for item in parts])
 
     def _value(self, node: Any, scope: float, defined: Mapping[str, float]) -> _Size:
-        """The size of an expression.  Raises: what refuses it."""
+        """The size of an expression.  Raises: the refusal."""
         self._steps += 1
         if self._steps > _STEPS_MAX:
             raise self._refuse(node)
@@ -273,8 +273,9 @@ class _Sizes:
         return whole.grown(whole.most * _FACTORS.get(name, 1))
 
     def _over_items(self, name: str, given: list[Any], scope: float, defined: Mapping[str, float]) -> _Size:
-        """A lambda for each item of a list: what it makes of nothing as often as there are items, what it makes of all
-        that the list holds once.  A list that is reduced may make more of its first item with every one."""
+        """The size of a lambda's results over a list.  What it makes from nothing counts once per item; what it makes from
+        the items counts once for the whole list.  In a reduction each item may make the result grow.
+        """
         items = self._value(given[0], scope, defined)
         count = max(items.most / 8, 1.0)
         names = _names_of(given[1]["lhs"])
@@ -296,7 +297,7 @@ class _Sizes:
 
 
 def _names_of(node: Any) -> list[str]:
-    """The parameters of a lambda, in lower case: one, or a list of them."""
+    """The parameters of a lambda, in lower case: one, or a list."""
     if not isinstance(node, dict):
         return []
     if node.get("class") == "COLUMN_REF":

@@ -1,7 +1,7 @@
-"""What DuckDB takes beside the memory that it counts: the texts that functions make are not counted by it.
+"""Limits the memory that DuckDB does not count itself: the texts that functions make.
 
-A thread looks at how large the process is while a query runs, and interrupts the query if it has grown by too much.  DuckDB
-notices that between two operators: what one expression makes of one block of rows is not bounded by it.
+A thread checks the size of the process while a query runs, and interrupts the query if it has grown too much.  DuckDB
+notices that between two operators, so it does not bound what one expression makes of one block of rows.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["Watch", "watched"]
 _LOOK_S: Final = 0.05
 _STATM: Final = Path("/proc/self/statm")
 _BLOCKS: Final = 2
-"""How many times its limit a query may take: once as DuckDB counts it, once beside that."""
+"""How many times its limit a query may use: once as DuckDB counts it, once besides."""
 
 
 class Watch:
-    """``exceeded``: the query was interrupted, as it took too much memory."""
+    """Watches a query.  ``exceeded``: the query was interrupted because it used too much memory."""
 
     def __init__(self, most: int, interrupt: Callable[[], None]) -> None:
         self.exceeded = False
@@ -31,7 +31,7 @@ class Watch:
         self._ended = threading.Event()
 
     def look(self) -> None:
-        """Until the query ends."""
+        """Check the memory until the query ends."""
         first = resident_bytes()
         while first is not None and not self._ended.wait(_LOOK_S):
             now = resident_bytes()
@@ -44,7 +44,7 @@ class Watch:
 
 
 def resident_bytes() -> int | None:
-    """How much memory the process has; None where that cannot be told."""
+    """The memory of the process in bytes; None if it is not known."""
     try:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):

@@ -37,7 +37,7 @@ def as_type(data: Any, source: t.SqlType, target: t.SqlType) -> Any:
 
 
 def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Evaluator:
-    """``left operator right``."""
+    """Compile ``left operator right``."""
     if e.type == t.STRING:
         return _compile_concatenation(left, right, "null" if e.operator == "+" else "")
     work = _operand_types(e)
@@ -72,7 +72,7 @@ def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Ev
 
 
 def as_decimal(type_: t.SqlType) -> t.Decimal:
-    """The DECIMAL an exact number counts as: INTEGER is DECIMAL(10, 0), BIGINT DECIMAL(19, 0)."""
+    """An exact number as DECIMAL: INTEGER is DECIMAL(10, 0), BIGINT DECIMAL(19, 0)."""
     if isinstance(type_, t.Decimal):
         return type_
     return t.Decimal(10 if type_ == t.INTEGER else 19, 0)
@@ -85,14 +85,14 @@ def _operand_types(e: n.Arithmetic) -> tuple[t.SqlType, t.SqlType]:
 
 
 def _widened(data: Any, type_: t.SqlType) -> Any:
-    """The same decimals in 256 bits: Arrow gives results of more than 38 digits to such operands only."""
+    """The same decimals in 256 bits, since Arrow computes results of more than 38 digits only from such operands."""
     assert isinstance(type_, t.Decimal)
     wide = pa.decimal256(type_.precision, type_.scale)
     return data if data.type == wide else data.cast(wide)
 
 
 def _divide_by_constant(e: n.Arithmetic, x: Any, divisor: int) -> Any:
-    """What `_divide_integers` gives for a column that holds one number, not zero, in all rows."""
+    """`_divide_integers` for a divisor that is the same number, not zero, in all rows."""
     dtype = np.int32 if e.type == t.INTEGER else np.int64
     a = to_numpy(x, dtype)
     with np.errstate(all="ignore"):
@@ -141,7 +141,7 @@ def _divide_decimals(e: n.Arithmetic, x: Any, y: Any) -> tuple[Any, Failures | N
 
 
 def _divide_short_decimals(e: n.Arithmetic, x: Any, y: Any, type_: t.Decimal) -> tuple[Any, Failures | None]:
-    """The same over the digits as integers, several times quicker, where these fit 64 bits."""
+    """Division of decimals whose digits fit into 64-bit integers; several times faster."""
     factor = 10 ** (type_.scale + y.type.scale - x.type.scale)
     nulls = null_mask(x) | null_mask(y)
     quotients = [0] * len(x)
@@ -225,7 +225,7 @@ def _compile_concatenation(left: Evaluator, right: Evaluator, for_null: str) -> 
 
 
 def compile_negation(operand: Evaluator) -> Evaluator:
-    """``-operand``."""
+    """Compile ``-operand``."""
 
     def evaluate(frame: Frame) -> Value:
         value = operand(frame)

@@ -1,4 +1,4 @@
-"""Calls of functions: lifting row functions over columns, handing columns to Arrow functions, and running lambdas."""
+"""Calls of functions: applies row functions to columns, passes columns to Arrow functions, and runs lambdas."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .frames import Evaluator, Frame, Value, strict
 from .values import from_python, merge_failures, restrict_failures, to_python, whole
 
 _CHECK_MASK = 255
-"""Built-in functions are quick: whether the step is to end is asked every 256 rows."""
+"""Built-in functions are fast, so only every 256th row checks whether the step must end."""
 
 Compile = Callable[[n.TypedExpression], Evaluator]
 
 
 class CompiledLambda:
-    """A `LambdaKernel`: a lambda's body over elements, with the columns of the rows they belong to."""
+    """A `LambdaKernel`: a lambda's body over elements, with the columns of their rows."""
 
     def __init__(self, frame: Frame, names: Sequence[str], body: Evaluator) -> None:
         self._frame = frame
@@ -43,7 +43,7 @@ class CompiledLambda:
 
 
 def reason_of(error: BaseException) -> str:
-    """An exception as the reason of a failure."""
+    """The reason of a failure, from an exception."""
     if isinstance(error, UserCodeError):
         return str(error)
     text = str(error)
@@ -51,7 +51,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def compile_call(e: n.Call | n.TableCall, overload: Overload, compile_argument: Compile, compile_body: Compile) -> Evaluator:
-    """A scalar function, or a table function (whose value is a list per row)."""
+    """Compile a call of a scalar function, or of a table function (whose value is a list per row)."""
     type_ = t.Array(e.type) if isinstance(e, n.TableCall) else e.type
     arrow = t.to_arrow(type_)
     lambdas = {
@@ -91,7 +91,7 @@ def _python(value: Value, type_: t.SqlType, frame: Frame) -> Any:
 def _by_row(
     e: n.Call | n.TableCall, overload: Overload, columns: Sequence[Any], length: int, type_: t.SqlType
 ) -> tuple[Any, Failures | None]:
-    """A row function over Python values; an exception fails its row."""
+    """Evaluate a row function on Python values; an exception fails its row."""
     function, nulls = overload.implementation, overload.nulls
     results: list[Any] = []
     failed: dict[int, str] = {}
@@ -120,7 +120,7 @@ def _by_column(
     frame: Frame,
     arrow: Any,
 ) -> tuple[Any, Failures | None]:
-    """An Arrow function; if it raises, it is asked row by row to find out which rows it cannot take."""
+    """Evaluate an Arrow function; if it raises, evaluate row by row to find the rows that fail."""
     scalars_only = all(v.is_scalar for v in values.values())
     arguments: list[Any] = []
     for i in range(len(e.arguments)):
@@ -181,10 +181,11 @@ def _settled(name: str, result: Any, length: int, arrow: Any) -> tuple[Any, Fail
 
 
 def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], default: Evaluator, lazy: bool) -> Evaluator:
-    """``CASE``: a branch counts only for the rows that come to it and meet its condition; a NULL condition is not met.
+    """Compile ``CASE``: a branch counts only for the rows that reach it and meet its condition.  A NULL condition is not
+    met.
 
     Args:
-        lazy: pick these rows before evaluating; else all rows are evaluated and the others' failures forgotten.
+        lazy: select these rows before evaluation; else all rows are evaluated, and failures of the others ignored.
     """
     arrow = t.to_arrow(e.type)
 

@@ -1,7 +1,7 @@
-"""What CAST means, a column at a time.
+"""The meaning of CAST, column by column.
 
-Integers wrap around when narrowed, DOUBLE to integer truncates (and stops at the ends of the range, NaN is 0), numbers
-round half up to a DECIMAL's scale.  What does not fit or cannot be read fails its row.  Text forms are Java's.
+Narrowing an integer wraps around.  A DOUBLE is truncated to an integer (limited to the type's range; NaN is 0).  Numbers are
+rounded half up to a DECIMAL's scale.  A value that does not fit or cannot be read fails its row.  Text forms are Java's.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _cast_struct(array: Any, source: t.Struct, target: t.Struct) -> Evaluated:
 
 
 def text_of(value: Any, type_: t.SqlType) -> str:
-    """A value as CAST to STRING writes it inside of arrays, maps and structs (null is ``null``)."""
+    """A value as CAST to STRING writes it inside arrays, maps and structs (null is ``null``)."""
     if value is None:
         return "null"
     match type_:
@@ -207,13 +207,13 @@ def _to_text(array: Any, source: t.SqlType) -> Any:
 
 
 def parse_boolean(text: str) -> bool:
-    """True for ``true``, ``yes`` and any beginning of these; false for everything else."""
+    """True for ``true``, ``yes`` and any prefix of these; false for everything else."""
     word = text.strip(BLANKS).lower()
     return bool(word) and ("true".startswith(word) or "yes".startswith(word))
 
 
 def parse_integer(text: str, bits: int) -> int:
-    """Raises: ValueError, unless it is an integer of that many bits."""
+    """Parse an integer.  Raises: ValueError, unless it is one of that many bits."""
     trimmed = text.strip(BLANKS)
     if _INTEGER_TEXT.fullmatch(trimmed) is None or len(trimmed) > 4000:
         raise ValueError(f"'{text}' is not an integer")
@@ -224,7 +224,7 @@ def parse_integer(text: str, bits: int) -> int:
 
 
 def parse_double(text: str) -> float:
-    """Raises: ValueError, unless it is a finite number."""
+    """Parse a number.  Raises: ValueError, unless it is finite."""
     trimmed = text.strip(BLANKS)
     if _DOUBLE_TEXT.fullmatch(trimmed) is None:
         raise ValueError(f"'{text}' is not a number")
@@ -235,7 +235,7 @@ def parse_double(text: str) -> float:
 
 
 def parse_decimal(text: str, type_: t.Decimal) -> Decimal:
-    """Raises: ValueError, unless it is a number that fits the type (rounded half up)."""
+    """Parse a decimal, rounded half up.  Raises: ValueError, unless it is a number that fits the type."""
     trimmed = text.strip(BLANKS)
     if _DECIMAL_TEXT.fullmatch(trimmed) is None:
         raise ValueError(f"'{text}' is not a number")
@@ -358,8 +358,10 @@ def _to_decimal(array: Any, source: t.SqlType, target: t.Decimal) -> Evaluated:
 
 
 def _doubles_to_decimal(array: Any, target: t.Decimal) -> Evaluated:
-    """Where the scaled double is clearly on one side of a half its nearest integer is the answer; the few others (ties,
-    which depend on the shortest decimal text of the double, and numbers that do not fit) are taken one by one."""
+    """Convert doubles to decimals.  If the scaled double is clearly not a half, its nearest integer is the answer.  The few
+    others are converted one by one: ties, which depend on the double's shortest decimal text, and numbers that do not
+    fit.
+    """
     numbers = to_numpy(array, np.float64)
     with np.errstate(all="ignore"):
         scaled = numbers * 10.0**target.scale

@@ -1,8 +1,8 @@
-"""Comparisons and logic, a column at a time.
+"""Comparisons and logic, column by column.
 
-A comparison with a NULL operand is false (so NOT of it is true).  A NULL boolean is unknown: AND and OR are true or false
-where their other side decides, whichever side that is, else NULL; NOT of it is NULL.  So is LIKE over NULL.  AND and OR do
-not look at their right side where the left one decides.
+A comparison with a NULL operand is false (so NOT of it is true).  A NULL boolean is unknown: AND and OR are true or false if
+one side decides, whichever it is, else NULL; NOT of NULL is NULL, and so is LIKE over NULL.  AND and OR do not evaluate
+their right side where the left one decides.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _PYTHON_CALLS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any, Any, int], Any]:
-    """``compare(x, y, length)`` for arrays or scalars (not both) -> bool array without nulls: false where one is null.
+    """Make ``compare(x, y, length)`` for arrays or scalars (not both scalars): a bool array without nulls, false where one
+    is null.
 
     ``operator`` is one of ``= <> < <= > >=``.
     """
@@ -70,7 +71,7 @@ def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any,
 
 
 def _is_wide(left: t.SqlType, right: t.SqlType) -> bool:
-    """Whether the two as DECIMALs of one type, which Arrow makes of them, have more digits than it compares."""
+    """Whether Arrow's common DECIMAL type for the two has more digits than Arrow can compare."""
     if t.DOUBLE in (left, right) or not (isinstance(left, t.Decimal) or isinstance(right, t.Decimal)):
         return False
     a, b = as_decimal(left), as_decimal(right)
@@ -88,7 +89,7 @@ def _is_null(data: Any, length: int) -> Any:
 
 
 def compile_comparison(e: n.Compare, left: Evaluator, right: Evaluator) -> Evaluator:
-    """``left operator right``."""
+    """Compile ``left operator right``."""
     if "DISTINCT" in e.operator:
         differ = comparer("<>", e.left.type, e.right.type)
         negated = e.operator == "IS NOT DISTINCT FROM"
@@ -110,7 +111,7 @@ def compile_comparison(e: n.Compare, left: Evaluator, right: Evaluator) -> Evalu
 
 
 def compile_between(e: n.Between, operand: Evaluator, low: Evaluator, high: Evaluator) -> Evaluator:
-    """``operand BETWEEN low AND high``; where it is below ``low``, ``high`` does not matter."""
+    """Compile ``operand BETWEEN low AND high``; where the operand is below ``low``, ``high`` is not evaluated."""
     above = comparer(">=", e.operand.type, e.low.type)
     below = comparer("<=", e.operand.type, e.high.type)
 
@@ -133,7 +134,7 @@ def _truth(array: Any) -> Bools:
 
 
 def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constants: Sequence[Any] | None) -> Evaluator:
-    """``operand IN (items)``; items after the one that matched do not matter.
+    """Compile ``operand IN (items)``; items after the first match are not evaluated.
 
     Args:
         constants: the items' scalars, if all are constant.
@@ -160,7 +161,7 @@ def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constant
 
 
 def compile_in_values(operand: Evaluator, values: Any, negated: bool) -> Evaluator:
-    """``operand IN (values)``, an Arrow array of a type whose values Arrow finds by hash."""
+    """Compile ``operand IN (values)``, an Arrow array of a type that Arrow looks up by hash."""
     wanted = canonical(values)
 
     def evaluate(frame: Frame) -> Value:
@@ -175,12 +176,12 @@ def compile_in_values(operand: Evaluator, values: Any, negated: bool) -> Evaluat
 
 
 def is_cheap(e: n.TypedExpression) -> bool:
-    """Whether evaluating it where it is not needed costs less than picking the rows where it is."""
+    """Whether evaluating an expression for all rows costs less than selecting the rows that need it."""
     return not any(isinstance(part, n.Call | n.Case | n.Cast | n.Like) for part in n.walk(e))
 
 
 def compile_logical(e: n.Logical, left: Evaluator, right: Evaluator) -> Evaluator:
-    """``left AND|OR right``."""
+    """Compile ``left AND|OR right``."""
     conjunction = e.operator == "AND"
     combine = pc.and_kleene if conjunction else pc.or_kleene
     lazy = not is_cheap(e.right)
@@ -207,13 +208,13 @@ def compile_logical(e: n.Logical, left: Evaluator, right: Evaluator) -> Evaluato
 
 
 def decided(array: Any, value: bool) -> Bools:
-    """bool[n]: where a BOOLEAN array is ``value``; it is not where it is null."""
+    """bool[n]: where a BOOLEAN array is ``value``; false where it is null."""
     truth = _truth(array)
     return truth if value else ~truth & ~null_mask(array)
 
 
 def compile_not(operand: Evaluator) -> Evaluator:
-    """``NOT operand``."""
+    """Compile ``NOT operand``."""
 
     def evaluate(frame: Frame) -> Value:
         value = operand(frame)
@@ -223,7 +224,7 @@ def compile_not(operand: Evaluator) -> Evaluator:
 
 
 def compile_is_null(e: n.IsNull, operand: Evaluator) -> Evaluator:
-    """``operand IS [NOT] NULL``."""
+    """Compile ``operand IS [NOT] NULL``."""
 
     def evaluate(frame: Frame) -> Value:
         value = operand(frame)
@@ -236,12 +237,12 @@ def compile_is_null(e: n.IsNull, operand: Evaluator) -> Evaluator:
 # --- LIKE ----------------------------------------------------------------------------------
 
 _ANY = r"(?s:.)"
-"""What ``_`` stands for: any character, a line's end as well."""
+"""The regular expression for ``_``: any character, also a line's end."""
 
 
 @lru_cache(maxsize=1024)
 def like_pieces(pattern: str, escape: str | None) -> tuple[tuple[str | None, ...], ...]:
-    """A LIKE pattern as what stands between its ``%``: characters, None for ``_``.
+    """Split a LIKE pattern at its ``%`` into lists of characters, with None for ``_``.
 
     Raises:
         ValueError: it ends in the escape character.
@@ -264,16 +265,16 @@ def like_pieces(pattern: str, escape: str | None) -> tuple[tuple[str | None, ...
 
 
 def like_regex(pattern: str, escape: str | None) -> str:
-    """The pattern as a regular expression of RE2's.  Raises: ValueError, see `like_pieces`."""
+    """A LIKE pattern as a regular expression of RE2.  Raises: ValueError, see `like_pieces`."""
     pieces = like_pieces(pattern, escape)
     return f"{_ANY}*".join("".join(_ANY if c is None else re.escape(c) for c in piece) for piece in pieces)
 
 
 @lru_cache(maxsize=1024)
 def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
-    """Whether a text is LIKE the pattern, in a time that grows with their lengths only.
+    """Make a function that matches texts with a LIKE pattern, in time linear in their lengths.
 
-    Each piece between two ``%`` is looked for once, at the first place where it fits: if the others fit at all, they fit
+    Each piece between two ``%`` is searched once, and its first match is taken: if the later pieces fit at all, they fit
     after that one.
 
     Raises: ValueError, see `like_pieces`.
@@ -303,7 +304,7 @@ def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
 
 
 def compile_like(e: n.Like, operand: Evaluator, pattern: Evaluator) -> Evaluator:
-    """``operand LIKE pattern``."""
+    """Compile ``operand LIKE pattern``."""
 
     def evaluate(frame: Frame) -> Value:
         value, wanted = operand(frame), pattern(frame)

@@ -1,7 +1,7 @@
-"""Typed expression -> Kernel: one function over columns per expression.
+"""Compiles typed expressions to kernels, one function over columns per expression.
 
-Constant parts are evaluated once, when compiling (volatile functions and parts that fail are left for later); a part
-that stands in an expression several times is evaluated once per batch.
+Constant parts are evaluated once, at compile time (except volatile functions and parts that fail).  A part that occurs
+several times in an expression is evaluated once per batch.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ def compile_expression(
     report_guarded: bool = False,
     guard: bool = True,
 ) -> Kernel:
-    """A kernel that gives the expression's values for batches of ``schema``.
+    """Compile an expression to a kernel for batches of ``schema``.
 
-    A `TableCall` gives a list array, its rows' output.
+    A `TableCall` gives a list array: the output of each row.
 
     Args:
-        functions: where what runs for its calls is looked up.
-        report_guarded: report failures inside of guarded parts (CAST, items of constructors, calls as arguments) as well,
-            whose rows may have a value all the same.  Without it, every row that is reported is null.
-        guard: False: a failure inside of a guarded part is one of the whole expression.
+        functions: the registry with the implementations of its calls.
+        report_guarded: also report failures inside guarded parts (CAST, items of constructors, calls as arguments), whose
+            rows may still have a value.  Without it, every reported row is null.
+        guard: False: a failure inside a guarded part fails the whole expression.
 
     Raises:
         StatementError: a function is not registered (any more).
@@ -81,7 +81,7 @@ def compile_expression(
 
 
 def _unguarded(value: Value, frame: Frame) -> Value:
-    """Failures of guarded parts as those of the whole."""
+    """Turn failures of guarded parts into failures of the whole."""
     if value.guarded is None:
         return value
     return Value(blank(frame.array(value.data), value.guarded), merge_failures(value.failures, value.guarded))
@@ -90,7 +90,7 @@ def _unguarded(value: Value, frame: Frame) -> Value:
 def compile_predicate(
     expression: n.TypedExpression, schema: pa.Schema, *, functions: Registry = BUILT_INS, guard: bool = True
 ) -> Kernel:
-    """A kernel that says for which rows a BOOLEAN expression is true; rows that failed are false, and reported.
+    """Compile a BOOLEAN expression to a kernel that says for which rows it is true.  Failed rows are false, and reported.
 
     Args:
         functions, guard: see `compile_expression`.
@@ -127,7 +127,7 @@ class _Compiler:
         self._slots: dict[n.TypedExpression, int] = {}
 
     def compile(self, e: n.TypedExpression) -> Evaluator:
-        """An evaluator of one node and all below it."""
+        """Compile a node and all below it."""
         constant = self._fold(e)
         if constant is not None:
             return constant
@@ -162,7 +162,7 @@ class _Compiler:
         return guarded(self.compile(e))
 
     def _argument(self, e: n.TypedExpression) -> Evaluator:
-        """Calls and dereferences guard themselves as arguments; arithmetic and comparisons do not."""
+        """Compile an argument.  Calls and dereferences are guarded as arguments; arithmetic and comparisons are not."""
         inner = e.operand if isinstance(e, n.Cast) and e.implicit else e
         if isinstance(inner, n.Call | n.FieldAccess | n.Subscript):
             return self._guarded(e)

@@ -1,8 +1,8 @@
-"""What compiled expressions work on: a frame of rows, and the value of an expression over it.
+"""The data of compiled expressions: a frame of rows, and the value of an expression over it.
 
-A value is an array as long as the frame, or a scalar that stands for all rows.  Where evaluation failed the value is null
-and ``failures`` says why; the failure goes on to whatever uses the value, unless that guards its parts (CAST, items of
-constructors, calls as arguments): then the null alone goes on, and the failure is kept in ``guarded`` for the report.
+A value is an array as long as the frame, or a scalar for all rows.  Where evaluation failed the value is null, and
+``failures`` has the reason.  The failure passes to the expression that uses the value, unless that guards its parts (CAST,
+items of constructors, calls as arguments).  Then only the null passes on, and ``guarded`` keeps the failure for the report.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .values import blank, map_failures, merge_failures, whole
 
 
 class Value(NamedTuple):
-    """See the module's text.  ``data`` is a `pyarrow.Array` or a `pyarrow.Scalar`."""
+    """The value of an expression; see the module's text.  ``data`` is a `pyarrow.Array` or a `pyarrow.Scalar`."""
 
     data: Any
     failures: Failures | None = None
@@ -33,9 +33,9 @@ class Value(NamedTuple):
 
 
 class Frame:
-    """Rows to evaluate over: a batch's columns, or some rows of another frame, or the elements a lambda runs over.
+    """Rows to evaluate over: a batch's columns, some rows of another frame, or the elements of a lambda.
 
-    Columns of derived frames are taken from their parent when first read.
+    A derived frame takes a column from its parent when it is first read.
     """
 
     __slots__ = ("_columns", "_parameters", "_parent", "_rows", "length", "memo")
@@ -49,7 +49,7 @@ class Frame:
         self.memo: dict[int, Value] = {}
 
     def subset(self, rows: Int64s, parameters: Mapping[str, Any] | None = None) -> Frame:
-        """A frame of the given rows (repeats allowed), with parameters of a lambda of that length, if any."""
+        """A frame of the given rows (repeats allowed); parameters of a lambda, if any, have the same length."""
         derived = Frame((), len(rows))
         derived._parent = self
         derived._rows = pa.array(rows, pa.int64())
@@ -81,7 +81,7 @@ Evaluator = Callable[[Frame], Value]
 
 
 def guarded(evaluator: Evaluator) -> Evaluator:
-    """Failures end here: what is left of them is a null, and a report."""
+    """Guard a value: its failures become nulls, and are only reported."""
 
     def evaluate(frame: Frame) -> Value:
         value = evaluator(frame)
@@ -93,14 +93,14 @@ def guarded(evaluator: Evaluator) -> Evaluator:
 
 
 def strict(data: Any, parts: Sequence[Value], own: Failures | None = None) -> Value:
-    """The value of something that fails where any of its parts does; ``own`` are failures of its own."""
+    """The value of an expression that fails where any part fails; ``own`` are its own failures."""
     failures = merge_failures(*(p.failures for p in parts), own)
     reports = merge_failures(*(p.guarded for p in parts))
     return Value(data if failures is None else blank(data, failures), failures, reports)
 
 
 def on_rows(evaluator: Evaluator, frame: Frame, rows: Bools) -> tuple[Value, Int64s]:
-    """An evaluation on some rows only.
+    """Evaluate on some rows only.
 
     Returns:
         the value over those rows, with failures numbered as in ``frame``, and the row numbers.

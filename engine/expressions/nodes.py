@@ -1,8 +1,8 @@
-"""Typed expressions: what binding makes of the parser's tree.
+"""Typed expressions: the result of binding the parser's tree.
 
-Every node knows its SQL type and the span it came from.  Nodes are frozen and hashable; spans take no part in equality,
-so two expressions that mean the same are equal (`same`).  Literal values are Python values as in the function registry:
-DATE an int of days, TIME and TIMESTAMP an int of milliseconds, DECIMAL a `decimal.Decimal` at the type's scale.
+Every node knows its SQL type and its span.  Nodes are frozen and hashable; equality ignores spans, so two expressions with
+the same meaning are equal (`same`).  Literal values are Python values as in the function registry: DATE an int of days, TIME
+and TIMESTAMP an int of milliseconds, DECIMAL a `decimal.Decimal` at the type's scale.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ComparisonOperator = Word["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedExpression:
-    """What every node is."""
+    """The base class of nodes."""
 
     type: t.SqlType
     span: Span = field(default=NO_SPAN, compare=False, repr=False)
@@ -40,7 +40,7 @@ class TypedExpression:
 class ColumnRef(TypedExpression):
     """A column of the operator's input, by its name in that input's schema.
 
-    ``shown`` is how whoever wrote the query names it, where that is another: ``T.I`` for T_I in a join.
+    ``shown``: the name in the query, if that differs: ``T.I`` for T_I in a join.
     """
 
     name: str
@@ -49,14 +49,16 @@ class ColumnRef(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class ParameterRef(TypedExpression):
-    """A parameter of an enclosing lambda; nested lambdas never share a name."""
+    """A parameter of an enclosing lambda; nested lambdas never share names."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Literal(TypedExpression):
-    """``untyped`` marks a bare NULL whose type no context has given yet (its ``type`` says nothing then)."""
+    """A constant.  ``untyped`` marks a bare NULL that has no type from its context yet (its ``type`` has no
+    meaning then).
+    """
 
     value: Any
     untyped: bool = False
@@ -64,14 +66,14 @@ class Literal(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class UnitWord(TypedExpression):
-    """``DAYS`` as an argument; ``unit`` is singular and upper case."""
+    """A unit as an argument, such as ``DAYS``; ``unit`` is singular and upper case."""
 
     unit: str
 
 
 @dataclass(frozen=True, slots=True)
 class Call(TypedExpression):
-    """A scalar function; arguments are already coerced to the overload's parameters."""
+    """A call of a scalar function; its arguments already have the types of the overload's parameters."""
 
     name: str
     function: FunctionRef
@@ -80,9 +82,10 @@ class Call(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall(TypedExpression):
-    """An aggregate.  ``arguments`` are all of them, ``literals`` parallel: the values of literal arguments, else None.
+    """A call of an aggregate.  ``arguments`` has all arguments; ``literals``, parallel, the values of literal ones, else
+    None.
 
-    ``inputs`` (those that `Aggregator.scan` takes) leaves out the ones that the overload takes as literals.
+    ``inputs`` (for `Aggregator.scan`) omits the arguments that the overload takes as literals.
     """
 
     name: str
@@ -109,13 +112,13 @@ class AggregateCall(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class WindowFunction(TypedExpression):
-    """``name(arguments) OVER (PARTITION BY .. ORDER BY .. frame)``, in queries that are answered once.
+    """``name(arguments) OVER (PARTITION BY .. ORDER BY .. frame)``, in pull queries.
 
     Attributes:
-        function: an aggregate; None for ROW_NUMBER, LAG and their like.
+        function: an aggregate; None for ROW_NUMBER, LAG and the like.
         directions: for each expression of ORDER BY whether it is descending, and whether NULLs come first.
-        frame: ROWS or RANGE, and two bounds: the words of `grammar.ast.FrameBound` and a number of rows (0 where none is
-            given).
+        frame: ROWS or RANGE, and two bounds: the words of `grammar.ast.FrameBound` and a number of rows (0 if there is
+            none).
     """
 
     name: str
@@ -138,7 +141,7 @@ class WindowFunction(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class TableCall(TypedExpression):
-    """A table function.  ``type`` is the type of one output row; as a kernel it gives lists of that."""
+    """A call of a table function.  ``type`` is the type of one output row; its kernel gives lists of that."""
 
     name: str
     function: FunctionRef
@@ -147,7 +150,7 @@ class TableCall(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class LambdaNode(TypedExpression):
-    """``type`` is the body's."""
+    """A lambda; ``type`` is that of its body."""
 
     parameters: tuple[tuple[str, t.SqlType], ...]
     body: TypedExpression
@@ -160,7 +163,7 @@ class Negate(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic(TypedExpression):
-    """Operands keep their own types; ``type`` is the result's."""
+    """Arithmetic.  Operands keep their own types; ``type`` is the result's."""
 
     operator: ArithmeticOperator
     left: TypedExpression
@@ -169,7 +172,7 @@ class Arithmetic(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Compare(TypedExpression):
-    """Operands have one type, or are two different numeric types."""
+    """A comparison.  Operands have the same type, or two different numeric types."""
 
     operator: ComparisonOperator
     left: TypedExpression
@@ -204,7 +207,7 @@ class Between(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class In(TypedExpression):
-    """``items`` have the operand's type, NULL items are left out."""
+    """IN.  ``items`` have the operand's type; NULL items are left out."""
 
     operand: TypedExpression
     items: tuple[TypedExpression, ...]
@@ -212,7 +215,7 @@ class In(TypedExpression):
 
 
 class ValueSet:
-    """An Arrow array of values without NULL; two of them are never the same."""
+    """An Arrow array of values without NULL; two value sets are never equal."""
 
     __slots__ = ("values",)
 
@@ -239,7 +242,7 @@ class Like(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Case(TypedExpression):
-    """Searched: ``CASE x WHEN v`` has become ``CASE WHEN x = v``.  Without a default it is a NULL literal."""
+    """A searched CASE; ``CASE x WHEN v`` has become ``CASE WHEN x = v``.  A missing default is a NULL literal."""
 
     branches: tuple[tuple[TypedExpression, TypedExpression], ...]
     default: TypedExpression
@@ -247,7 +250,7 @@ class Case(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Cast(TypedExpression):
-    """To ``type``.  ``implicit`` ones were not written by the user; a failure in them fails the whole expression."""
+    """A cast to ``type``.  An ``implicit`` one was not written by the user; its failure fails the whole expression."""
 
     operand: TypedExpression
     implicit: bool = False
@@ -255,7 +258,7 @@ class Cast(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Subscript(TypedExpression):
-    """Of an array (index INTEGER, from 1, negative from the end) or a map (index of its key type)."""
+    """An item of an array (index INTEGER, from 1, negative from the end) or a map (index of its key type)."""
 
     base: TypedExpression
     index: TypedExpression
@@ -286,17 +289,17 @@ class StructMake(TypedExpression):
 
 
 def is_untyped_null(expression: TypedExpression) -> TypeGuard[Literal]:
-    """A NULL that still waits for a type."""
+    """Whether a node is a NULL without a type yet."""
     return isinstance(expression, Literal) and expression.untyped
 
 
 def null(type_: t.SqlType, span: Span = NO_SPAN) -> Literal:
-    """The NULL of a type."""
+    """A NULL of a type."""
     return Literal(None, type=type_, span=span)
 
 
 def same(left: TypedExpression, right: TypedExpression) -> bool:
-    """Whether the two mean the same, wherever in the text they stand."""
+    """Whether two expressions mean the same, wherever they stand in the text."""
     return left == right
 
 
@@ -311,7 +314,7 @@ def children(expression: TypedExpression) -> tuple[TypedExpression, ...]:
 
 @cache
 def _parts_of(kind: Any) -> tuple[str, ...]:
-    """The names of a kind's fields that may hold parts."""
+    """The names of a node class's fields that may hold parts."""
     return tuple(part.name for part in fields(kind) if part.name not in ("type", "span"))
 
 
@@ -331,7 +334,7 @@ def walk(expression: TypedExpression) -> Iterator[TypedExpression]:
 
 
 def transform(expression: TypedExpression, change: Callable[[TypedExpression], TypedExpression | None]) -> TypedExpression:
-    """Replace nodes, top down: where ``change`` gives a node, it takes the place of the old one and is not looked into."""
+    """Replace nodes, top down: a node that ``change`` returns replaces the old one, and is not searched further."""
     changed = change(expression)
     if changed is not None:
         return changed
@@ -361,7 +364,7 @@ def replace_columns(expression: TypedExpression, change: Callable[[ColumnRef], T
 
 
 def columns_of(expression: TypedExpression) -> tuple[ColumnRef, ...]:
-    """The distinct columns it reads, in order of first appearance."""
+    """The distinct columns that an expression reads, in order of first appearance."""
     return tuple(dict.fromkeys(e for e in walk(expression) if isinstance(e, ColumnRef)))
 
 
