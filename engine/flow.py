@@ -1,6 +1,6 @@
-"""The flow graph: topics, streams, tables and queries, what flows from where to where, and where each stands in a drawing.
+"""The flow graph: topics, streams, tables and queries, how data flows between them, and their places in a drawing.
 
-``GET /v1/graph`` sends it to the console; `Database.graph` gives it to everybody else, and `Database.flow` is its picture.
+``GET /v1/graph`` sends it to the console, `Database.graph` returns it, and `Database.flow` is its picture.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .opened import PROCESSING_LOG
 from .state import Engine
 
 _CHARACTER: Final = 7.4
-"""Width of a character of a name, in pixels, at the 12 px of a fixed-width face that drawings use."""
+"""The width of a character in pixels, in the fixed-width font of 12 px that drawings use."""
 _NAME_MAX: Final = 32
-"""Characters of a name that are shown."""
+"""The number of characters shown of a name."""
 _NODE_HEIGHT: Final = 46.0
 _NODE_WIDTH_MIN: Final = 124.0
 _PADDING: Final = 30.0
@@ -32,11 +32,11 @@ class FlowNode:
     Attributes:
         id: unique in the graph: ``topic:orders``, ``source:ORDERS``, ``query:CTAS_SPEND_1``.
         kind: ``topic``, ``stream``, ``table`` or ``query``.
-        label: the name as it fits into the box.
-        facts: of a topic ``partitions`` and ``records`` (written to it so far); of a source its ``topic``, and
-            where it has them ``key`` (names of columns) and ``windows`` (in words); of a query its ``state``, ``statement``,
-            ``lag``, ``read``, ``written``, ``late`` and ``bad``.
-        box: where it stands.
+        label: the name, shortened to fit into the box.
+        facts: of a topic ``partitions`` and ``records`` (written to it so far); of a source its ``topic``, and if it has
+            them ``key`` (names of columns) and ``windows`` (in words); of a query its ``state``, ``statement``, ``lag``,
+            ``read``, ``written``, ``late`` and ``bad``.
+        box: its place in the drawing.
     """
 
     id: str
@@ -52,9 +52,9 @@ class FlowEdge:
     """Records flow from ``source`` to ``target`` (ids of nodes).
 
     Attributes:
-        facts: into a query: ``lag``, the records of this input it has not read, and ``read``, the offsets it has passed,
-            summed over partitions; out of one: ``written``.
-        points: its way in a drawing.
+        facts: into a query: ``lag``, the records of this input that it has not read, and ``read``, the offsets it has
+            passed, summed over partitions; out of one: ``written``.
+        points: its path in a drawing.
     """
 
     source: str
@@ -65,7 +65,7 @@ class FlowEdge:
 
 @dataclass(frozen=True, slots=True)
 class FlowGraph:
-    """All of it; ``width`` and ``height`` of the drawing in pixels."""
+    """The whole graph; ``width`` and ``height`` are those of the drawing in pixels."""
 
     nodes: tuple[FlowNode, ...]
     edges: tuple[FlowEdge, ...]
@@ -73,7 +73,7 @@ class FlowGraph:
     height: float
 
     def json(self) -> dict[str, Any]:
-        """As ``GET /v1/graph`` answers it."""
+        """The graph as ``GET /v1/graph`` returns it."""
         nodes = [
             {
                 "id": n.id,
@@ -93,8 +93,9 @@ class FlowGraph:
         return {"nodes": nodes, "edges": edges, "width": self.width, "height": self.height}
 
     def picture(self) -> Flow:
-        """Streams, tables, and the queries that fill them: topics are left out, a query flows into what stands over its
-        topic."""
+        """A picture of streams, tables, and the queries that fill them.  Topics are left out: a query flows into the sources
+        over its topic.
+        """
         filled = {edge.source for edge in self.edges}
         over: dict[str, list[str]] = {}
         for edge in self.edges:
@@ -114,10 +115,10 @@ class FlowGraph:
 
 
 def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda source: True) -> FlowGraph:
-    """The graph as of now.
+    """The present graph.
 
     Args:
-        sees: which sources are shown; a query is if all that it reads and writes is.
+        sees: decides which sources are shown; a query is shown if all its sources and its sink are.
     """
     catalog = engine.catalog
     read = {name for query in catalog.queries.values() for name in query.sources}
@@ -158,7 +159,7 @@ def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda sourc
 
 
 def _shape(source: DataSource) -> dict[str, Any]:
-    """Its key and its windows."""
+    """A source's key and windows."""
     found: dict[str, Any] = {}
     if source.schema.keys:
         found["key"] = [column.name for column in source.schema.keys]

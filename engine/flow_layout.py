@@ -1,10 +1,10 @@
-"""Where the parts of a flow graph stand in a drawing, from left to right: layers, few crossings, straight ways.
+"""Lays out a flow graph from left to right: in layers, with few crossings and straight edges.
 
-The usual four steps of Sugiyama, Tagawa and Toda (1981): edges that close a circle are turned around; each node gets a
-layer, by the longest way to it; within layers, nodes are ordered by where their neighbours stand; then each node moves as
-near to the middle of its neighbours as its layer lets it.  An edge over several layers passes through a point in each.
+The usual four steps of Sugiyama, Tagawa and Toda (1981): reverse the edges that close a cycle; give each node a layer, by
+its longest path; order the nodes in each layer by the places of their neighbours; move each node as near to the middle of
+its neighbours as its layer allows.  An edge over several layers passes through a point in each.
 
-Pure functions of names and sizes: whoever draws (the console, ``penstock graph``) takes the same places.
+These are pure functions of names and sizes, so all drawings (the console, ``penstock graph``) have the same places.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from itertools import pairwise
 from typing import Final
 
 LAYER_GAP: Final = 44.0
-"""Between two layers, in pixels: room for an edge's bend."""
+"""The distance of two layers in pixels, enough for an edge's bend."""
 LABEL_GAP: Final = 86.0
-"""The same where edges have labels."""
+"""The distance where edges have labels."""
 NODE_GAP: Final = 28.0
-"""Between two nodes of a layer, with the labels of the edges that come there."""
+"""The distance of two nodes of a layer, enough for the labels of their edges."""
 MARGIN: Final = 16.0
 _WAY: Final = 12.0
-"""Height of the place of an edge that passes through a layer."""
+"""The height reserved for an edge that passes through a layer."""
 _SWEEPS: Final = 12
-"""Each sweep orders all layers anew by their neighbours; after a few of them nothing changes any more."""
+"""Each sweep orders all layers by their neighbours; after a few sweeps nothing changes any more."""
 
 Edge = tuple[str, str]
 Point = tuple[float, float]
@@ -43,7 +43,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Places of all nodes; the way of each edge, from the border of one node to that of the other; the whole's size."""
+    """The places of all nodes; the path of each edge, from border to border of its nodes; the size of the whole."""
 
     boxes: dict[str, Box]
     ways: dict[Edge, tuple[Point, ...]]
@@ -52,12 +52,12 @@ class Drawing:
 
 
 def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[Edge], labelled: Collection[Edge] = ()) -> Drawing:
-    """Find a place for everything.
+    """Lay out a graph.
 
     Args:
-        sizes: width and height of each node, in the order in which equals stand.
+        sizes: width and height of each node; the order decides between equal nodes.
         edges: from and to; both ends are nodes.
-        labelled: those of them with a label at one of their ends.
+        labelled: the edges with a label at one of their ends.
     """
     edges = list(dict.fromkeys(edge for edge in edges if edge[0] != edge[1]))
     back = _closing(list(sizes), edges)
@@ -98,7 +98,9 @@ def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[Edge], lab
 
 
 def _way(boxes: Mapping[str, Box], edge: Edge, passing: list[Point], *, turned: bool) -> tuple[Point, ...]:
-    """From the right side of the first node to the left side of the second; of an edge that leads back, the other sides."""
+    """The path of an edge from the right side of the first node to the left side of the second; for an edge that leads back,
+    from left to right.
+    """
     first, last = boxes[edge[0]], boxes[edge[1]]
     start = (first.x if turned else first.x + first.width, first.y + first.height / 2)
     end = (last.x + last.width if turned else last.x, last.y + last.height / 2)
@@ -131,7 +133,7 @@ def _neighbours(nodes: Sequence[str], edges: Sequence[Edge]) -> dict[str, list[s
 
 
 def _finished(nodes: Sequence[str], after: Mapping[str, Sequence[str]], closing: set[Edge] | None = None) -> list[str]:
-    """Nodes in the order in which a walk in depth leaves them; ``closing`` gets the edges back onto the walk's path."""
+    """The nodes in the order in which a depth-first walk leaves them; ``closing`` gets the edges back to the walk's path."""
     order: list[str] = []
     state: dict[str, int] = {}
     for root in nodes:
@@ -153,7 +155,7 @@ def _finished(nodes: Sequence[str], after: Mapping[str, Sequence[str]], closing:
 
 
 def _closing(nodes: Sequence[str], edges: Sequence[Edge]) -> set[Edge]:
-    """The edges that close a circle."""
+    """The edges that close a cycle."""
     found: set[Edge] = set()
     _finished(nodes, _neighbours(nodes, edges), found)
     return found
@@ -162,15 +164,15 @@ def _closing(nodes: Sequence[str], edges: Sequence[Edge]) -> set[Edge]:
 # --- order within layers -------------------------------------------------------------------
 
 Item = str | tuple[int, int]
-"""A node, or the place where an edge passes through a layer: the layer's number and the edge's."""
+"""A node, or the point at which an edge passes through a layer: the number of the layer and of the edge."""
 Links = tuple[dict[Item, list[Item]], dict[Item, list[Item]]]
-"""Of each item its neighbours in the layer before, and in the layer after."""
+"""For each item its neighbours in the layer before and in the layer after."""
 
 
 def _with_ways(
     sizes: Mapping[str, object], edges: Sequence[Edge], back: set[Edge], layer_of: Mapping[str, int]
 ) -> tuple[list[list[Item]], Links, dict[Edge, list[tuple[int, int]]]]:
-    """The layers with a place for each edge that passes through them; what stands beside what; the places of each edge."""
+    """The layers with a point for each edge that passes through; the links between items; the points of each edge."""
     columns: list[list[Item]] = [[] for _ in range(max(layer_of.values(), default=-1) + 1)]
     before: dict[Item, list[Item]] = {}
     after: dict[Item, list[Item]] = {}
@@ -193,7 +195,7 @@ def _with_ways(
 
 
 def _ordered(columns: list[list[Item]], links: Links) -> list[list[Item]]:
-    """The order with the fewest crossings that sweeps to and fro come by."""
+    """The order with the fewest crossings among those that sweeps in both directions find."""
     best, fewest = columns, _crossings(columns, links[1])
     columns = [list(column) for column in columns]
     for sweep in range(_SWEEPS):
@@ -212,14 +214,14 @@ def _ordered(columns: list[list[Item]], links: Links) -> list[list[Item]]:
 
 
 def _by_neighbours(column: list[Item], near: Mapping[Item, Sequence[Item]], fixed: Mapping[Item, int]) -> list[Item]:
-    """A layer in the order of the mean places of its neighbours; what has none stays where it is."""
+    """A layer ordered by the mean places of its neighbours; items without neighbours keep their places."""
     means = {i: sum(fixed[n] for n in near[i]) / len(near[i]) for i in column if near[i]}
     moving = iter(sorted(means, key=lambda item: means[item]))
     return [next(moving) if item in means else item for item in column]
 
 
 def _crossings(columns: Sequence[Sequence[Item]], after: Mapping[Item, Sequence[Item]]) -> int:
-    """How often edges between neighbouring layers cross: pairs that stand in one order here and in the other there."""
+    """The number of crossings of edges between neighbouring layers: pairs whose order differs in the two layers."""
     count = 0
     for left, right in pairwise(columns):
         place = {item: number for number, item in enumerate(right)}
@@ -246,7 +248,7 @@ def _sum(counted: Sequence[int], at: int) -> int:
 
 
 def _placed(columns: Sequence[Sequence[Item]], links: Links, heights: Mapping[Item, float]) -> dict[Item, float]:
-    """The middle of each item from top to bottom: near those of its neighbours, never over another one of its layer."""
+    """The vertical middle of each item: near those of its neighbours, without overlap in its layer."""
     middles: dict[Item, float] = {}
     for column in columns:
         _stack(column, heights, lambda item: 0.0, middles)
@@ -266,9 +268,9 @@ def _placed(columns: Sequence[Sequence[Item]], links: Links, heights: Mapping[It
 def _stack(
     column: Sequence[Item], heights: Mapping[Item, float], wish: Callable[[Item], float], middles: dict[Item, float]
 ) -> None:
-    """Place a layer's items in their order, apart, with the least sum of squared distances from where they wish to be.
+    """Place a layer's items in their order without overlap, with the least sum of squared distances from their wishes.
 
-    Items that push each other form a block, which stands at the mean of its members' wishes (pool adjacent violators).
+    Items that push each other form a block, which is placed at the mean of its members' wishes (pool adjacent violators).
     """
     blocks: list[tuple[float, int]] = []
     offsets: list[float] = []

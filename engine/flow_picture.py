@@ -1,6 +1,6 @@
-"""What flows into what, as a picture and in words: a flow graph (`FlowGraph.picture`), or the operators of a plan.
+"""Draws a flow as a picture and in words: a flow graph (`FlowGraph.picture`), or the operators of a plan.
 
-The picture is an SVG that needs nothing else; its description is the text, so a screen reader reads both alike.
+The picture is a self-contained SVG; its description is the text, for screen readers.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["Flow", "FlowBox", "flow_of_plan"]
 Kind = Literal["stream", "table", "query", "operator"]
 
 _CHARACTER_PX = 7.3
-"""Width of a character of 12 px in a fixed font."""
+"""The width of a character in a fixed font of 12 px."""
 _LINE_PX = 16
 _PADDING_PX = 10
 _TEXT_WIDTH = 38
-"""Characters of a line in a box."""
+"""The number of characters in a line of a box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class FlowBox:
     """A box.
 
     Attributes:
-        name: unlike all others of the flow.
-        kind: said in the box's first line, too, since not everybody sees shapes.
+        name: unique in the flow.
+        kind: also written in the box's first line, since not everybody sees shapes.
         details: further lines.
     """
 
@@ -49,7 +49,7 @@ class Flow:
     """Boxes and the arrows between them.
 
     Attributes:
-        nodes: in such an order that arrows go forward wherever there is no circle.
+        nodes: ordered so that arrows go forward, except in cycles.
         edges: (from, to), by name.
     """
 
@@ -64,7 +64,7 @@ class Flow:
         return [before for before, after in self.edges if after == name]
 
     def text(self) -> str:
-        """One line per box: what it is, and what flows into it."""
+        """One line per box: what it is, and its inputs."""
         titles = {node.name: node.title for node in self.nodes}
         lines = []
         for node in self.nodes:
@@ -138,7 +138,7 @@ class _Box:
 
 
 def _arrow(way: Sequence[tuple[float, float]]) -> str:
-    """A line through the points of a way, bent where it leaves and where it arrives."""
+    """A line through the points of a path, curved at its ends."""
     (x, y), *others = way
     steps = [f"M{x:.1f} {y:.1f}"]
     for to_x, to_y in others:
@@ -149,7 +149,7 @@ def _arrow(way: Sequence[tuple[float, float]]) -> str:
 
 
 def flow_of_plan(plan: PlanNode) -> Flow:
-    """The operators of a plan, from what they read to what they write."""
+    """The flow of a plan's operators, from its sources to its sinks."""
     nodes: list[FlowBox] = []
     edges: list[tuple[str, str]] = []
 

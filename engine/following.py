@@ -1,7 +1,7 @@
 """Files that grow: their new lines become rows of a stream while the database is open.
 
-A file is read up to its last whole line.  The rows of a read are one commit whose sequence number is the file's offset
-behind them, so that after a crash, or when the statement is given again, reading goes on exactly where it stopped.
+A file is read up to its last whole line.  The rows of one read are one commit, whose sequence number is the file's offset
+after them.  So after a crash, or when the statement is repeated, reading continues exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from .types import quoted, to_arrow
 __all__ = ["ENDINGS", "Follower", "columns_of_lines", "first_lines", "follow_file"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
-"""Of files that can be followed: a line is a row."""
+"""The endings of files that can be followed: one line is one row."""
 LOOK_S = 0.25
-"""Between two looks at a file."""
+"""The time between two looks at a file, in seconds."""
 READ_BYTES = 8 << 20
-"""Of a file, for one commit."""
+"""The number of bytes read from a file for one commit."""
 _LOG = logging.getLogger("penstock.following")
 
 
 class Session(Protocol):
-    """What following needs of a session."""
+    """The part of a session that this module uses."""
 
     def insert(self, source: str, rows: Any, *, producer: str | None = None, sequence: int | None = None) -> Any: ...
 
@@ -43,20 +43,20 @@ class Session(Protocol):
 
 
 def _producer_of(source: str, path: Path) -> str:
-    """The name under which the rows of a file are written to a source."""
+    """The producer id for the rows that a file adds to a source."""
     return f"file {path.resolve()} into {source}"
 
 
 class Follower:
-    """Follows one file on a thread of its own until it is closed, or something is wrong; that is logged.
+    """Follows one file on a thread until it is closed or fails; a failure is logged.
 
     Args:
         source: the stream, as SQL names it.
-        schema: the names and Arrow types of the file's columns, as the stream was made of them.
+        schema: the names and Arrow types of the file's columns, as the stream was created.
 
     Attributes:
         path: of the file.
-        error: why it has stopped; None while it goes on.
+        error: why it has stopped; None while it runs.
     """
 
     def __init__(self, session: Session, source: str, path: Path, schema: pa.Schema) -> None:
@@ -74,7 +74,7 @@ class Follower:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, after the commit in hand."""
+        """Stop, after the present commit."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -93,11 +93,11 @@ class Follower:
                 _LOG.error("%s", self.error)
 
     def step(self) -> int | None:
-        """Take in what is there, at most `READ_BYTES`.  Returns: how many rows; None if there was nothing.
+        """Insert the new lines, at most `READ_BYTES`.  Returns the number of rows; None if there was nothing.
 
         Raises:
             StatementError: a row does not fit the stream, the stream is gone, or the file has become shorter.
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         with open(self.path, "rb") as file:
             size = file.seek(0, io.SEEK_END)
@@ -126,7 +126,7 @@ class Follower:
         return int(rows.num_rows)
 
     def _head(self, file: Any) -> int:
-        """How many bytes the line of names takes; 0 for JSON lines."""
+        """The length of the header line in bytes; 0 for JSON lines."""
         if self.path.suffix.lower() not in (".csv", ".tsv"):
             return 0
         file.seek(0)
@@ -137,12 +137,12 @@ class Follower:
 
 
 def follow_file(engine: Engine, session: Session, name: str, path: Path, made: Message) -> Message:
-    """Take in a file's lines, and from then on, on a thread, those that are added.
+    """Insert a file's lines, and then, on a thread, those that are added.
 
     Args:
-        session: of the follower's own.
-        name: of the stream, which is there.
-        made: what making it gave.
+        session: used by the follower alone.
+        name: of the existing stream.
+        made: the result of creating it.
 
     Raises:
         StatementError: a line does not fit the stream.
@@ -165,15 +165,17 @@ def follow_file(engine: Engine, session: Session, name: str, path: Path, made: M
 
 
 def first_lines(path: Path) -> Iterator[pa.Table]:
-    """No rows of the columns that a file begins with.  Raises: StatementError, if it cannot be read or followed."""
+    """An empty table with the columns of a file's first lines.  Raises: StatementError, if the file cannot be read or
+    followed.
+    """
     return iter([_begin(path).schema.empty_table()])
 
 
 def columns_of_lines(path: Path, source: DataSource) -> pa.Schema:
-    """A file's columns with the types that a stream has for them; those of lists and structs are the file's own.
+    """A file's columns with the types of the stream's columns; lists and structs keep the file's types.
 
     Raises:
-        StatementError: the stream has not got one of them.
+        StatementError: the stream lacks one of them.
     """
     fields = []
     for field in _begin(path).schema:
@@ -210,7 +212,7 @@ def _begin(path: Path) -> pa.Table:
 
 
 def _table(path: Path, lines: bytes, schema: pa.Schema | None) -> pa.Table:
-    """Whole lines as columns: of a schema, or (from the head of a file) inferred ones."""
+    """Whole lines as columns: of a schema, or (at the head of a file) with inferred types."""
     if path.suffix.lower() in (".csv", ".tsv"):
         import pyarrow.csv as csv
 

@@ -20,19 +20,19 @@ __all__ = ["KeyReader", "SourceHandle", "StreamHandle", "TableHandle"]
 
 
 class KeyReader(Protocol):
-    """Reads a table by its key, see `KeyLookup`."""
+    """Reads a table by its key; see `KeyLookup`."""
 
     def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
-        """The row of a key, by the names of its columns; None if there is none."""
+        """The row of a key as a dict by column names; None if there is none."""
         ...
 
     def rows(self, *key: Any) -> list[dict[str, Any]]:
-        """All rows whose key begins so."""
+        """All rows whose key begins with these values."""
         ...
 
 
 class Session(Protocol):
-    """What a handle needs of a session."""
+    """The part of a session that this module uses."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -61,7 +61,7 @@ class Session(Protocol):
 
 
 class SourceHandle:
-    """A stream or table of an open database.  The name counts: dropped and created again, it is the new one."""
+    """A stream or table of an open database, by name: after DROP and CREATE it means the new source."""
 
     kind: Literal["STREAM", "TABLE"]
 
@@ -71,7 +71,7 @@ class SourceHandle:
 
     @property
     def source(self) -> DataSource:
-        """What the catalog knows of it.  Raises: StatementError, once it is dropped."""
+        """The source in the catalog.  Raises: StatementError, after it was dropped."""
         return self._session.catalog.source(self.name)
 
     @property
@@ -86,7 +86,7 @@ class SourceHandle:
 
     @property
     def topic(self) -> str:
-        """The topic that it stands on."""
+        """The topic of the source."""
         return self.source.topic
 
     def insert(
@@ -98,7 +98,7 @@ class SourceHandle:
     def subscribe(
         self, where: str | None = None, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
     ) -> Subscription:
-        """Its rows, or its changes, as they come, see `Database.subscribe`.
+        """Subscribe to its rows, or changes; see `Database.subscribe`.
 
         Args:
             where: a condition in SQL.
@@ -106,11 +106,11 @@ class SourceHandle:
         return self._session.subscribe(self._select("*", where) + " EMIT CHANGES;", overflow=overflow, resume=resume)
 
     def scan(self, columns: Sequence[str] | None = None, *, after: Token | None = None) -> Table:
-        """All rows there are, see `Database.sql`.
+        """Read all present rows; see `Database.sql`.
 
         Args:
-            columns: names of columns (as `columns` has them); by default all.
-            after: wait until it has taken in this write.
+            columns: names of columns (as in `columns`); by default all.
+            after: wait until the source has processed this write.
         """
         return self.filter(None, columns, after=after)
 
@@ -122,7 +122,7 @@ class SourceHandle:
         after: Token | None = None,
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
     ) -> Table:
-        """The rows for which a condition in SQL holds.
+        """Read the rows that meet a condition in SQL.
 
         Args:
             where: ``"total > 10"``; with ``?`` or ``$name`` for ``parameters``.
@@ -160,21 +160,21 @@ class TableHandle(SourceHandle):
     def get(self, *key: Any, window_start: int | None = None, after: Token | None = None) -> dict[str, Any] | None:
         """The row of a key as a dict; None if there is none.
 
-        It goes from the key to the row without any SQL and waits for no step of the table's query: microseconds.
+        The lookup uses no SQL and waits for no step of the table's query; it takes microseconds.
 
         Args:
             key: one value per column of the key.
             window_start: of a windowed table's row, in ms since the epoch.
-            after: wait until the table has taken in this write.
+            after: wait until the table has processed this write.
 
         Raises:
-            StatementError: the key has another number of columns, or a windowed one no ``window_start``; no query keeps the
-                table; it was dropped, or the database closed.
+            StatementError: the key has another number of columns; ``window_start`` is missing for a windowed table; no query
+                keeps the table; it was dropped, or the database closed.
         """
         return self._looked_up(after).get(*key, window_start=window_start)
 
     def rows(self, *key: Any, after: Token | None = None) -> list[dict[str, Any]]:
-        """The rows of a key: of a windowed table one per window, by its start; else the one there is.
+        """The rows of a key: for a windowed table one per window, by its start; else at most one.
 
         Args:
             key, after: see `get`.
@@ -193,7 +193,7 @@ class TableHandle(SourceHandle):
 
 
 def handle(session: Session, name: str, kind: Literal["STREAM", "TABLE"]) -> SourceHandle:
-    """The handle of a source.  Raises: StatementError, if there is none of this name and kind."""
+    """The handle of a source.  Raises: StatementError, if no source of this kind has the name."""
     source = session.catalog.named(name)
     if source.kind != kind:
         other = "table" if kind == "STREAM" else "stream"

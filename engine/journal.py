@@ -42,15 +42,15 @@ from .changes import Change
 
 TOPIC = STATEMENTS
 ALONE = "statements"
-"""The name of transactions that write statements: one at a time, in all processes."""
+"""The name of transactions that write statements: only one at a time, over all processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A durable statement: its offset, canonical text, and the properties it was executed with.
+    """A durable statement: its offset, canonical text, and the properties at its execution.
 
     Attributes:
-        change: what it changes; None in entries of before, which have the other two instead.
+        change: its change; None in entries of older versions, which have the other two instead.
         topic: of the source it defines, with its partitions; None for other statements.
         deleted: the topic it deletes, and that topic's number in the log.
     """
@@ -64,23 +64,23 @@ class JournalEntry:
 
 
 class JournalMovedError(StorageError):
-    """Another process has written a statement that this one does not know of: nothing was written here."""
+    """Another process has written a statement that this one does not know; nothing was written here."""
 
     code = "journal_moved"
 
 
 class Journal:
-    """Used under the database's lock.
+    """Reads and writes the journal.  Use it under the database's lock.
 
-    Where processes share the log, each carries out the others' statements, in their order (`following`): one is written
-    only by a process that knows of all before it.
+    Where processes share the log, each carries out the statements of all, in their order (`following`).  Only a process that
+    knows all earlier statements can write one.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._shared = log.capabilities.shared
         self._known = 0
-        """Up to where `entries` were read, or written."""
+        """The offset up to which `entries` were read or written."""
         if TOPIC not in log.topics():
             log.create_topic(TOPIC, TopicConfig(internal=True))
 
@@ -99,10 +99,10 @@ class Journal:
         """Make a statement durable and return its offset; for the other arguments see `JournalEntry`.
 
         Args:
-            also: adds to the transaction what shall happen with it or not at all.
+            also: adds to the transaction what must happen with the statement or not at all.
 
         Raises:
-            JournalMovedError: see there.
+            JournalMovedError: another process has written a statement meanwhile.
             StorageError: it could not be written; the statement did not happen.
         """
         now = now_ms()
@@ -132,11 +132,11 @@ class Journal:
 
     @property
     def moved(self) -> bool:
-        """Whether there may be statements that `entries` has not given.  Raises: StorageError."""
+        """Whether there may be statements that `entries` has not returned.  Raises: StorageError."""
         return self._shared and self._log.end_offset(TOPIC, 0) > self._known
 
     def entries(self, *, further: bool = False) -> Iterator[JournalEntry]:
-        """All durable statements, oldest first; or those that are further ones: neither given nor written here before.
+        """All durable statements, oldest first; or only further ones, neither returned nor written here before.
 
         Raises:
             StorageError: a record is not what `append` writes.

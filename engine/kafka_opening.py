@@ -1,4 +1,4 @@
-"""Opening a database whose log is in Kafka: the log, and which part of the directory is of it."""
+"""Opens a database whose log is in Kafka: finds the log, and the part of the directory that belongs to it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FILE = "kafka.json"
 
 @dataclass(frozen=True, slots=True)
 class KafkaPlace:
-    """Where a database's log is, and as whom this process is there.
+    """Where a database's log is, and this process's identity there.
 
     Attributes:
-        client: properties of Kafka's client; never journaled, and shown nowhere.
+        client: properties of Kafka's client; never journaled or shown.
     """
 
     servers: str
@@ -35,8 +35,8 @@ class KafkaPlace:
 
 
 def open_kafka_log(place: KafkaPlace, directory: Path | None, checkpoints: CheckpointFiles | None) -> Log:
-    """The log of a service.  What the directory keeps of another service, or of one whose topics were deleted since, is
-    dropped: it is a copy of state that the log has.
+    """Open the log of a service.  Copies of state in the directory are dropped if they are of another service, or of one
+    whose topics were deleted since.
 
     Raises:
         StatementError: ``penstock[kafka]`` is not installed; a property is wrong.

@@ -1,4 +1,4 @@
-"""The latest rows of a push query: what a live table or a live chart shows."""
+"""The latest rows of a push query, for live tables and live charts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from .relation import instant
 __all__ = ["LiveRows"]
 
 ROWS_KEPT = 10_000
-"""Rows of a table that are kept: those that changed last."""
+"""The number of rows kept of a table: those that changed last."""
 WINDOW_BOUNDS = ("WINDOWSTART", "WINDOWEND")
 
 
 class LiveRows:
-    """Rows of a table replace the row of their key (and window), and one that was deleted goes; rows of a stream scroll.
+    """Keeps the latest rows.  A table's row replaces the row of its key (and window), and a deletion removes it; a stream's
+    rows scroll.
 
     Thread-safe.
 
@@ -42,12 +43,12 @@ class LiveRows:
         self.missed = 0
 
     def _ordered_by(self) -> tuple[int, ...]:
-        """The places that rows are in order of: windows first, then the rest of the key."""
+        """The columns by which rows are ordered: windows first, then the rest of the key."""
         bounds = [place for place in self.key_places if self.columns[place] in WINDOW_BOUNDS]
         return (*bounds, *(place for place in self.key_places if place not in bounds))
 
     def take(self, row: Any) -> None:
-        """One more row (a `PushRow`)."""
+        """Add a row (a `PushRow`)."""
         with self._guard:
             self.read += 1
             self.missed += row.missed
@@ -66,11 +67,11 @@ class LiveRows:
         return len(self._rows)
 
     def latest(self, count: int | None = None) -> list[tuple[Any, ...]]:
-        """The rows that changed last (all, without a number), windows in order, and keys within them."""
+        """The rows that changed last (all, without a number), ordered by window and then by key."""
         return [values for values, _ in self.marked(count)]
 
     def marked(self, count: int | None = None) -> list[tuple[tuple[Any, ...], bool]]:
-        """Like `latest`, each with whether it has changed since the last `marked`."""
+        """Like `latest`; each row with whether it has changed since the last call of `marked`."""
         with self._guard:
             items = list(self._rows.items())
             changed, self._changed = self._changed, set()
@@ -83,11 +84,11 @@ class LiveRows:
 
     @property
     def windowed(self) -> bool:
-        """Whether the rows are of windows."""
+        """Whether the rows have windows."""
         return bool(self._order) and self.columns[self._order[0]] in WINDOW_BOUNDS
 
     def readable(self, values: Sequence[Any]) -> list[Any]:
-        """A row with the bounds of its window as times."""
+        """A row whose window bounds are written as times."""
         return [
             instant(value) if name in WINDOW_BOUNDS and isinstance(value, int) else value
             for name, value in zip(self.columns, values, strict=True)
@@ -95,7 +96,7 @@ class LiveRows:
 
 
 def _place(values: Sequence[Any], order: Sequence[int]) -> list[Any]:
-    """What a row is sorted by; values of several kinds, and NULL, have an order too."""
+    """The sort key of a row; it orders values of different types, and NULL."""
     return [(value is not None, type(value).__name__, _comparable(value)) for value in (values[place] for place in order)]
 
 

@@ -1,4 +1,4 @@
-"""Streams and tables made of data that is there, a frame, an Arrow table, a file: with its columns and types."""
+"""Creates streams and tables from existing data (a frame, an Arrow table, a file), with its columns and types."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["as_arrow", "column_name", "create_from", "read_file"]
 
 ROWS_PER_COMMIT = 100_000
-"""Rows of a file that are written together."""
+"""The number of rows of a file in one commit."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEPTH_MAX = 64
-"""Levels of lists and dicts in data whose types are to be inferred."""
+"""The levels of nested lists and dicts in data whose types are inferred."""
 
 
 class Session(Protocol):
-    """What loading needs of a session."""
+    """The part of a session that this module uses."""
 
     def execute(self, text: str) -> list[Result]: ...
 
@@ -45,16 +45,16 @@ def create_from(
     properties: Mapping[str, object] | None = None,
     if_not_exists: bool = False,
 ) -> Message:
-    """Make a source of data: its columns, then its rows.  If a row is refused, the source is gone again.
+    """Create a source from data: its columns, then its rows.  If a row is refused, the source is dropped again.
 
     Args:
-        name: as the catalog is to have it.
-        data: whatever `Database.insert` takes and has names for its columns, or an `Iterator` of Arrow tables of one schema.
+        name: as in the catalog.
+        data: whatever `Database.insert` takes that has column names, or an `Iterator` of Arrow tables of one schema.
         key: the columns of the key, as the data names them; a table needs them.
         properties: of the WITH clause.
 
     Raises:
-        StatementError: the data has no columns, or such as no type of SQL holds; there is such a source; a row is refused.
+        StatementError: the data has no columns, or a column has no SQL type; the source exists; a row is refused.
     """
     parts = data if isinstance(data, Iterator) else iter([as_arrow(data)])
     first = next(parts, None)
@@ -88,7 +88,7 @@ def create_from(
 
 
 def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
-    """The columns as CREATE has them, those of the key first."""
+    """The columns for CREATE, those of the key first."""
     names = [column_name(field.name) for field in schema]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -106,7 +106,7 @@ def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
 
 
 def column_name(name: Any) -> str:
-    """The name of a file's or frame's column in SQL: as without quotes where it can stand without, else as it is."""
+    """The SQL name of a file's or frame's column: folded to upper case if it can stand without quotes, else unchanged."""
     text = str(name)
     return text.upper() if _PLAIN.fullmatch(text) else text
 
@@ -121,7 +121,7 @@ def _type(field: Any) -> SqlType:
 
 
 def _folded(type_: SqlType) -> SqlType:
-    """The type with the names of fields as those of columns."""
+    """The type with the names of fields folded like those of columns."""
     match type_:
         case Array(item):
             return Array(_folded(item))
@@ -139,7 +139,9 @@ def _literal(value: object) -> str:
 
 
 def as_arrow(data: Any) -> Any:
-    """Rows in any container as an Arrow table; types are inferred where the container has none.  Raises: StatementError."""
+    """Convert rows in any container to an Arrow table; types are inferred if the container has none.  Raises:
+    StatementError.
+    """
     given = columns_in(data, {})
     arrays: list[Any] = []
     for name, values in given.columns:
@@ -156,7 +158,7 @@ def as_arrow(data: Any) -> Any:
 
 
 def _check_depth(values: list[Any], name: Any) -> None:
-    """Raises: StatementError, before Arrow would dive into what is nested too deeply."""
+    """Check the nesting before Arrow recurses into it.  Raises: StatementError, if it is too deep."""
     level: list[Any] = values
     for _ in range(_DEPTH_MAX):
         level = [
@@ -175,7 +177,7 @@ def _check_depth(values: list[Any], name: Any) -> None:
 
 
 def read_file(path: Path) -> Iterator[Any]:
-    """The rows of a file as Arrow tables: Parquet, CSV, TSV, JSON lines, Arrow; by its ending, ``.gz`` may follow.
+    """Read a file as Arrow tables: Parquet, CSV, TSV, JSON lines or Arrow, by its ending, which may be followed by ``.gz``.
 
     Raises:
         StatementError: it cannot be read, or has another ending.
@@ -216,7 +218,7 @@ def read_file(path: Path) -> Iterator[Any]:
 
 
 class _Parts(Iterator[Any]):
-    """Parts of a table, and how many rows they have together."""
+    """Parts of a table, and their total number of rows."""
 
     def __init__(self, parts: Iterator[Any], total: int) -> None:
         self._parts = parts

@@ -1,4 +1,4 @@
-"""What takes long says how far it is, to whoever listens."""
+"""Progress reports of long work, for a listener."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Advance", "listening", "tell"]
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """How far something is.
+    """The progress of something.
 
     Attributes:
-        done, total: in units; total is None where nobody knows.
+        done, total: in units; total is None if it is not known.
         unit: ``rows``, ``bytes``.
     """
 
@@ -29,9 +29,9 @@ _LISTENER: ContextVar[Callable[[Advance], None] | None] = ContextVar("penstock_l
 
 @contextmanager
 def listening(listener: Callable[[Advance], None]) -> Iterator[None]:
-    """Meanwhile the listener is told how far this thread's statements are, often; it is to return quickly.
+    """Inside this context the listener gets the progress of this thread's statements, often; it must return quickly.
 
-    Loading a file (CREATE .. FROM) tells it.
+    Loading a file (CREATE .. FROM) reports it.
     """
     token = _LISTENER.set(listener)
     try:
@@ -41,7 +41,7 @@ def listening(listener: Callable[[Advance], None]) -> Iterator[None]:
 
 
 def tell(done: int, total: int | None, unit: str = "rows") -> None:
-    """Say how far the work in hand is."""
+    """Report the progress of the present work."""
     listener = _LISTENER.get()
     if listener is not None:
         listener(Advance(done, total, unit))

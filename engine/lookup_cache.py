@@ -1,4 +1,4 @@
-"""Pull queries by key whose texts differ in the key only: analysed once, then looked up (`runtime.lookups`)."""
+"""Caches pull queries by key whose texts differ only in the key: one analysis, then lookups (`runtime.lookups`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .types import BIGINT, INTEGER, STRING, to_arrow
 
 _PLANS_MAX = 256
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|`[^`]*`|(?<![\w.])-?\d+(?![\w.])""")
-"""What may be a constant, and what is to be passed over as a whole (quoted names)."""
+"""Matches what may be a constant, and what must be skipped as a whole (quoted names)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,9 @@ class _Plan:
     """A pull query by key.
 
     Attributes:
-        catalog, options: for which it holds.
-        constants: what stands at each place of the text where a constant may: as it is written, or (None) a key.
-        keys: the places of the keys in ``constants``, one per key column, with the largest value that the type has; a text
-            if that is None.
+        catalog, options: the plan is valid for these only.
+        constants: for each possible constant in the text: its text, or None for a key.
+        keys: for each key column its index in ``constants``, and the largest value of its type (None: a text).
         columns: which columns of the view are wanted.
     """
 
@@ -49,7 +48,7 @@ class _Plan:
     schema: Schema
 
     def key_of(self, constants: Sequence[str]) -> tuple[Any, ...] | None:
-        """The key that a text's constants name; None if this is no plan for them."""
+        """The key in a text's constants; None if the plan does not fit them."""
         for written, wanted in zip(constants, self.constants, strict=True):
             if wanted is not None and written != wanted:
                 return None
@@ -76,17 +75,17 @@ class _Plan:
 
 
 _LARGEST: tuple[tuple[Any, int | None], ...] = ((INTEGER, 2**31 - 1), (BIGINT, 2**63 - 1), (STRING, None))
-"""Types of keys that are looked up so, and their largest values; None: texts."""
+"""The types of keys that can be looked up, and their largest values; None: texts."""
 
 
 class LookupCache:
-    """Plans of pull queries by key, by the text without its constants.  Thread-safe."""
+    """Plans of pull queries by key, by their text without constants.  Thread-safe."""
 
     def __init__(self) -> None:
         self._plans: OrderedDict[str, _Plan] = OrderedDict()
 
     def find(self, catalog: Catalog, options: QueryOptions, text: str) -> tuple[_Plan, tuple[Any, ...]] | None:
-        """The plan for a text, and its key; None if it is to be analysed."""
+        """The plan for a text, and its key; None if the text must be analysed."""
         if not self._plans or len(text) > 1_000:
             return None
         shape, constants, _ = _shape_of(text)

@@ -379,12 +379,12 @@ def table_calls_of(expression: TypedExpression) -> tuple[TableCall, ...]:
 
 
 def is_volatile(expression: TypedExpression) -> bool:
-    """Whether it may give another value each time (RANDOM, UUID, ..)."""
+    """Whether an expression may have another value at each evaluation (RANDOM, UUID, ..)."""
     return any(isinstance(e, Call) and e.function.volatile for e in walk(expression))
 
 
 def is_constant(expression: TypedExpression) -> bool:
-    """Whether it reads no column, parameter, aggregate or table function (it may still be volatile)."""
+    """Whether an expression reads no column, parameter, aggregate or table function (it may still be volatile)."""
     return not any(isinstance(e, ColumnRef | ParameterRef | AggregateCall | TableCall) for e in walk(expression))
 
 
@@ -392,7 +392,7 @@ def is_constant(expression: TypedExpression) -> bool:
 
 
 def name_text(name: str) -> str:
-    """A name as SQL writes it: bare when that means the same."""
+    """A name as SQL writes it: without quotes if that means the same."""
     bare = name.replace("_", "A").replace("@", "A")
     return name if bare.isalnum() and bare == bare.upper() and not name[0].isdigit() else t.quoted(name)
 

@@ -1,4 +1,4 @@
-"""Arrays, maps and structs: making them, and reading items and fields."""
+"""Arrays, maps and structs: constructors, and access to items and fields."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .values import (
 
 
 def compile_subscript(e: n.Subscript, base: Evaluator, index: Evaluator) -> Evaluator:
-    """``base[index]``: null for a null base or index, an index out of range or zero, and a key that is not there."""
+    """Compile ``base[index]``: null for a null base or index, an index of zero or out of range, and a missing key."""
     if isinstance(e.base.type, t.Map):
         return _compile_map_lookup(base, index)
 
@@ -68,7 +68,7 @@ def _compile_map_lookup(base: Evaluator, index: Evaluator) -> Evaluator:
 
 
 def compile_field(e: n.FieldAccess, base: Evaluator) -> Evaluator:
-    """``base->field``: null for a null base."""
+    """Compile ``base->field``: null for a null base."""
     assert isinstance(e.base.type, t.Struct)
     place = [name for name, _ in e.base.type.fields].index(e.field)
 
@@ -80,7 +80,7 @@ def compile_field(e: n.FieldAccess, base: Evaluator) -> Evaluator:
 
 
 def compile_array(e: n.ArrayMake, items: Sequence[Evaluator]) -> Evaluator:
-    """``ARRAY[items]``; the items guard themselves."""
+    """Compile ``ARRAY[items]``; failures of items are guarded."""
     arrow = t.to_arrow(e.type)
     count = len(items)
 
@@ -102,7 +102,7 @@ def _interleave(columns: list[Any], length: int) -> Any:
 
 
 def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluator]) -> Evaluator:
-    """``MAP(key := value, ..)``: of equal keys the last one stays, a NULL key is the text ``null``."""
+    """Compile ``MAP(key := value, ..)``: of equal keys the last one stays; a NULL key is the text ``null``."""
     type_ = e.type
     assert isinstance(type_, t.Map)
     key_type, arrow = type_.key, t.to_arrow(type_)
@@ -131,7 +131,7 @@ def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluat
 
 
 def _distinct(columns: list[Any]) -> bool:
-    """Whether no row has the same key twice."""
+    """Whether no row has a key twice."""
     for i, left in enumerate(columns):
         for right in columns[:i]:
             if pc.any(equal(left, right)).as_py():
@@ -140,7 +140,7 @@ def _distinct(columns: list[Any]) -> bool:
 
 
 def compile_struct(e: n.StructMake, members: Sequence[Evaluator]) -> Evaluator:
-    """``STRUCT(name := value, ..)``; the values guard themselves."""
+    """Compile ``STRUCT(name := value, ..)``; failures of values are guarded."""
     arrow = t.to_arrow(e.type)
 
     def evaluate(frame: Frame) -> Value:

@@ -1,7 +1,7 @@
-"""Dates, times and timestamps as text: ISO, and on the way in as little of it as one likes to write.
+"""Dates, times and timestamps as ISO text; input may leave out trailing parts.
 
-A timestamp is ``yyyy[-MM[-dd[THH[:mm[:ss[.S..]]]]]]`` with an optional ``Z`` or ``+hh[:]mm``; what is left out is its
-smallest value, and the zone is UTC.  Digits past the millisecond are dropped; ``T24`` is the end of the day.
+A timestamp is ``yyyy[-MM[-dd[THH[:mm[:ss[.S..]]]]]]`` with an optional ``Z`` or ``+hh[:]mm``.  A missing part has its
+smallest value, a missing zone is UTC.  Digits after the millisecond are dropped; ``T24`` is the end of the day.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def parse_timestamp(text: str) -> int:
 
 
 def format_date(days: int) -> str:
-    """``yyyy-MM-dd``; years outside 1..9999 fall back on the number of days."""
+    """``yyyy-MM-dd``; outside of the years 1..9999 the number of days."""
     try:
         return datetime.date.fromordinal(days + _EPOCH).isoformat()
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Arrow arrays <-> Python values and NumPy arrays, and the taking apart of nested arrays, as expressions need them.
+"""Converts Arrow arrays to Python values and NumPy arrays and back, and splits nested arrays, for expressions.
 
 Python values are those of the function registry: DATE an int of days, TIME and TIMESTAMP an int of milliseconds, MAP and
 STRUCT a dict, DECIMAL a `decimal.Decimal`.
@@ -29,7 +29,7 @@ _STORED = {t.DATE: pa.int32(), t.TIME: pa.int32(), t.TIMESTAMP: pa.int64()}
 
 
 def merge_failures(*parts: Failures | None) -> Failures | None:
-    """All of them; of two reasons for one row the first part's stays."""
+    """Merge failures; a row with several keeps the first part's reason."""
     given = [p for p in parts if p is not None and len(p.rows)]
     if len(given) < 2:
         return given[0] if given else None
@@ -40,7 +40,7 @@ def merge_failures(*parts: Failures | None) -> Failures | None:
 
 
 def restrict_failures(failures: Failures | None, keep: Bools) -> Failures | None:
-    """Only those of rows for which ``keep`` is true."""
+    """The failures of rows for which ``keep`` is true."""
     if failures is None:
         return None
     kept = keep[failures.rows]
@@ -52,8 +52,9 @@ def restrict_failures(failures: Failures | None, keep: Bools) -> Failures | None
 
 
 def map_failures(failures: Failures | None, rows: Int64s) -> Failures | None:
-    """Failures of a subset as failures of the whole: ``rows[i]`` is the whole's row of the subset's row i (ascending,
-    repeats allowed; the first reason for a row stays)."""
+    """Renumber failures of a subset: ``rows[i]`` is the row of the whole for row i of the subset (ascending, repeats
+    allowed; the first reason for a row stays).
+    """
     if failures is None:
         return None
     mapped = rows[failures.rows]
@@ -62,7 +63,7 @@ def map_failures(failures: Failures | None, rows: Int64s) -> Failures | None:
 
 
 def blank(array: Any, failures: Failures | None) -> Any:
-    """The array with null at the rows that failed."""
+    """The array with failed rows set to null."""
     if failures is None:
         return array
     keep = np.ones(len(array), np.bool_)
@@ -82,7 +83,7 @@ def keep_only(array: Any, keep: Bools) -> Any:
 
 
 def whole(array: Any) -> Any:
-    """One contiguous array of what may be chunked."""
+    """One contiguous array from a possibly chunked one."""
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
@@ -110,7 +111,7 @@ def from_numpy(values: npt.NDArray[Any], nulls: Bools | None, arrow: Any) -> Any
 
 
 def stored(array: Any, type_: t.SqlType) -> Any:
-    """Temporal arrays as the integers behind them; others as they are."""
+    """Temporal arrays as their integers; others unchanged."""
     storage = _STORED.get(type_) if isinstance(type_, t.Primitive) else None
     return array if storage is None else array.view(storage)
 
@@ -166,7 +167,7 @@ def _cut(values: list[Any], lengths: Int64s, nulls: list[bool]) -> list[Any]:
 
 
 def from_python(values: Sequence[Any], type_: t.SqlType) -> tuple[Any, Failures | None]:
-    """An array from Python values; a value that the type cannot hold fails its row."""
+    """Make an array from Python values; a value that the type cannot hold fails its row."""
     arrow = t.to_arrow(type_)
     try:
         return pa.array(values, arrow), None
@@ -186,7 +187,7 @@ def from_python(values: Sequence[Any], type_: t.SqlType) -> tuple[Any, Failures 
 
 
 def _settle(value: Any, type_: t.SqlType) -> Any:
-    """A value moved to the nearest Python type that Arrow takes for ``type_``."""
+    """Convert a value to the nearest Python type that Arrow accepts for ``type_``."""
     if value is None:
         return None
     match type_:
@@ -210,20 +211,20 @@ def _settle(value: Any, type_: t.SqlType) -> Any:
 
 
 def list_parts(array: Any) -> tuple[Any, Int64s]:
-    """The items of all lists one after the other, and int64[n] how many each row has (0 for null)."""
+    """The items of all lists in sequence, and int64[n], the number of items per row (0 for null)."""
     lengths = to_numpy(pc.list_value_length(array), np.int64)
     return array.flatten(), lengths
 
 
 def map_parts(array: Any) -> tuple[Any, Any, Int64s]:
-    """Keys and values of all maps, and int64[n] how many entries each row has (0 for null)."""
+    """Keys and values of all maps, and int64[n], the number of entries per row (0 for null)."""
     entries = all_entries_of(array)
     keys, items = entries.columns
     return keys, items, entries.lengths
 
 
 def parents_of(lengths: Int64s) -> Int64s:
-    """int64[m]: the row that each item belongs to."""
+    """int64[m]: the row of each item."""
     return np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
 
 
@@ -234,19 +235,19 @@ def _offsets(lengths: Int64s) -> Any:
 
 
 def make_lists(items: Any, lengths: Int64s, nulls: Bools | None, arrow: Any) -> Any:
-    """Lists from their items; ``arrow`` is the list type."""
+    """Make lists from their items; ``arrow`` is the list type."""
     mask = None if nulls is None or not nulls.any() else pa.array(nulls)
     return pa.ListArray.from_arrays(_offsets(lengths), items, type=arrow, mask=mask)
 
 
 def make_maps(keys: Any, items: Any, lengths: Int64s, nulls: Bools | None, arrow: Any) -> Any:
-    """Maps from their entries; ``arrow`` is the map type."""
+    """Make maps from their entries; ``arrow`` is the map type."""
     mask = None if nulls is None or not nulls.any() else pa.array(nulls)
     return pa.MapArray.from_arrays(_offsets(lengths), keys, items, type=arrow, mask=mask)
 
 
 def make_structs(columns: Sequence[Any], nulls: Bools | None, arrow: Any, length: int) -> Any:
-    """Structs from their fields; ``arrow`` is the struct type."""
+    """Make structs from their fields; ``arrow`` is the struct type."""
     if not columns:
         missing = np.zeros(length, np.bool_) if nulls is None else nulls
         return pa.array([None if m else {} for m in missing.tolist()], arrow)

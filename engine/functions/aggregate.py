@@ -1,8 +1,8 @@
-"""The aggregate functions by name.  What each computes stands in the ``aggregate_*`` modules beside this one.
+"""The aggregate functions by name.  Their implementations are in the ``aggregate_*`` modules beside this one.
 
-On a table source only those run that can take rows back (``can_undo``); reference section 7 has the list.
-``nested_state`` says that ksqlDB keeps the function's state in a nested type, which formats without nesting (DELIMITED,
-KAFKA) cannot hold, so that it refuses the function for them.
+A table source allows only those that can undo rows (``can_undo``); reference section 7 lists them.  ``nested_state`` means
+that ksqlDB keeps the function's state in a nested type, and so refuses the function for formats without nesting (DELIMITED,
+KAFKA).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Types = Sequence[t.SqlType]
 Literals = Sequence[Any]
 
 _ORDERED = ("INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "DATE", "TIME", "TIMESTAMP", "BYTES")
-"""What MIN, MAX and TOPK can compare."""
+"""The types that MIN, MAX and TOPK can compare."""
 
 
 def configured(name: str, aggregator: Aggregator, options: QueryOptions, *, merges: bool) -> Aggregator:
-    """The aggregator as the options want it: COLLECT_LIST and COLLECT_SET have a limit, deviations may be ksqlDB's.
+    """Apply options to an aggregator: the limit of COLLECT_LIST and COLLECT_SET, and ksqlDB's deviations.
 
     Args:
-        merges: states of several groups may become one, as those of sessions do.
+        merges: the states of several groups may be merged, as for sessions.
     """
     if isinstance(aggregator, OneByOffset) and not merges:
         return aggregator.unmerged()
@@ -130,7 +130,7 @@ def count_distinct(types: Types, literals: Literals) -> Aggregator:
 
 
 def _by_offset(types: Types, literals: Literals, *, latest: bool) -> Aggregator:
-    """The second and third argument are the number of values and whether NULLs are skipped, either left out."""
+    """The optional second and third argument: the number of values, and whether NULLs are skipped."""
     n: int | None = None
     ignore_nulls = True
     for type_, literal in zip(types[1:], literals[1:]):

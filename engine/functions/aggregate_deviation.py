@@ -1,8 +1,7 @@
-"""STDDEV_SAMP, STDDEV_SAMPLE and CORRELATION: exact sums of values and of products, from which results are computed.
+"""STDDEV_SAMP, STDDEV_SAMPLE and CORRELATION, computed from exact sums of values and of products.
 
-NULL arguments are skipped.  What a group's state says depends on its rows only, not on their order or batches, nor on rows
-that were there and were taken back: NaN and the infinities are counted apart (`runtime/exact_sums.py`).  Whole numbers are
-exact at any size.
+NULL arguments are skipped.  A group's state depends only on its rows, not on their order or batches, nor on rows that were
+undone: NaN and the infinities are counted separately (`runtime/exact_sums.py`).  Integers are exact at any size.
 """
 
 from __future__ import annotations
@@ -23,18 +22,20 @@ from .aggregate_values import mask_of_nulls
 
 Floats = npt.NDArray[np.float64]
 Parts = Sequence[Floats]
-"""A number as a sum of doubles (of columns of them), the largest first."""
+"""A number (or a column of numbers) as a sum of doubles, the largest first."""
 
 _INT64: Final = np.dtype(np.int64)
 _FLOAT64: Final = np.dtype(np.float64)
 _PARTS: Final = 3
-"""Doubles to a sum, 159 bits: squares of doubles that are close enough together for their spread to be lost in fewer."""
+"""The number of doubles per sum, 159 bits.  With fewer, the spread of doubles close together would be lost in
+their squares.
+"""
 _EXACT_INTEGERS: Final = 1 << 53
 _SPLIT: Final = 134217729.0
 """2**27 + 1, which cuts a double into two of 26 bits (Veltkamp)."""
 _SPLIT_MAX: Final = 2.0**996
 _CANCELLED: Final = 2.0**-44
-"""A difference that is smaller than this beside its terms is computed again, with all digits."""
+"""A difference smaller than this share of its terms is computed again with all digits."""
 _LARGE: Final = 2.0**450
 _VERY_LARGE: Final = 2.0**900
 _SHRINK: Final = 100
@@ -45,8 +46,8 @@ class Deviation:
 
     Values whose squares are beyond a DOUBLE (above 1e154) make the result infinite.
 
-    The state is COUNT, and the sums ``X_..`` of values and ``XX_..`` of squares.  ``SUM`` and ``M2`` (of squared
-    deviations) stand in stores of before only; what is read of them is written as sums.
+    The state is COUNT, and the sums ``X_..`` of values and ``XX_..`` of squares.  ``SUM`` and ``M2`` (of squared deviations)
+    are only in older stores; they are converted to sums when read.
     """
 
     result_type = pa.float64()
@@ -84,11 +85,11 @@ class Deviation:
         return final, [nothing, running_counts, nothing, *running_values, *running_products]
 
     def running(self) -> RunningDeviation:
-        """The same function as ksqlDB has it."""
+        """The same function, computed as in ksqlDB."""
         return RunningDeviation(self._type, root=self._root)
 
     def _as_sums(self, state: State) -> State:
-        """A state as this version has it, with nothing in SUM and M2."""
+        """Convert a state to this version's form, with nothing in SUM and M2."""
         old = (state[0] != 0) | (state[2] != 0)
         if not old.any():
             return list(state)
@@ -131,10 +132,10 @@ class Deviation:
 
 
 class RunningDeviation:
-    """`Deviation` as ksqlDB has it (``penstock.deviation`` = ``running``): rounded at every row, in their order.
+    """`Deviation` as in ksqlDB (``penstock.deviation`` = ``running``): rounded at every row, in the order of rows.
 
-    The squared deviations are updated value by value (Youngs and Cramer): M2 += (n v - sum)^2 / (n (n - 1)).  Rows that are
-    taken back leave a rounding error behind, and NaN for ever.
+    The squared deviations are updated value by value (Youngs and Cramer): M2 += (n v - sum)^2 / (n (n - 1)).  Undone rows
+    leave a rounding error, and NaN stays for ever.
     """
 
     result_type = pa.float64()
@@ -259,14 +260,14 @@ class Correlation:
 
 
 def _summed(state: State, segments: Segments, parts: Parts, undo: Bools | None, every: bool) -> tuple[State, State | None]:
-    """A sum after the batch, and its leading parts after every row (which `_leading` takes as they are)."""
+    """A sum after the batch, and its leading parts after every row (which `_leading` returns unchanged)."""
     values = np.concatenate(parts) if len(parts) > 1 else parts[0]
     final, running = exact_sums.scan_leading(state, segments, values, undo, every, len(parts), _PARTS)
     return final, running
 
 
 def _leading(state: State) -> Parts:
-    """The leading parts of a sum that was stored, or that `_summed` gave for rows."""
+    """The leading parts of a stored sum, or those that `_summed` made for rows."""
     return exact_sums.leading(state, _PARTS) if state[2].dtype.hasobject else state
 
 
@@ -275,7 +276,7 @@ def _rows(parts: Parts, rows: Any) -> Parts:
 
 
 def _exact(array: Any, present: Bools) -> Parts:
-    """A column of numbers as sums of doubles, 0.0 for NULL: whole numbers may need two."""
+    """A column of numbers as sums of doubles, 0.0 for NULL; an integer may need two."""
     if array.null_count:
         array = array.fill_null(0)
     values = np.where(present, np.asarray(array.to_numpy(zero_copy_only=False)), 0)
@@ -294,7 +295,7 @@ def _products(x: Parts, y: Parts) -> list[Floats]:
 
 
 def _product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """The product, and what rounding it left (Dekker); 0.0 beside a product that is not finite."""
+    """The product, and its rounding error (Dekker); 0.0 beside a product that is not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         product = a * b
         a_high, b_high = _upper(a), _upper(b)
@@ -304,15 +305,15 @@ def _product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def _upper(values: Floats) -> Floats:
-    """The upper 26 bits; of numbers whose squares are infinite, whatever."""
+    """The upper 26 bits; for numbers whose squares are infinite the result has no meaning."""
     scaled = _SPLIT * np.where(np.abs(values) < _SPLIT_MAX, values, 0.0)
     return scaled - (scaled - values)
 
 
 def _differences(n: Floats, squares: Parts, x: Parts, y: Parts) -> tuple[Floats, Any]:
-    """n times ``squares`` less x times y, as numbers and powers of two to multiply them with, even ones.
+    """n times ``squares`` minus x times y, as numbers and the even powers of two to multiply them by.
 
-    Each is as good as rounded once; NaN where a sum is not finite.
+    Each is as precise as one rounding; NaN where a sum is not finite.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         finite = np.isfinite(squares[0]) & np.isfinite(x[0]) & np.isfinite(y[0])

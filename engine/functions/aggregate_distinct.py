@@ -1,7 +1,7 @@
 """COUNT_DISTINCT: exact up to 1024 values of a group, then a HyperLogLog sketch.
 
-A state is bytes: ``E`` and the 64-bit hashes seen, in order of first sight, or ``H`` and 2**13 one-byte registers (standard
-error 1.15 %).  ksqlDB always estimates; being exact while it is cheap only makes the answer better.
+A state is bytes: ``E`` and the 64-bit hashes in order of first occurrence, or ``H`` and 2**13 one-byte registers (standard
+error 1.15 %).  ksqlDB always estimates; being exact while it is cheap only improves the answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...storage.values.canonical import canonical_doubles
 from .aggregate_values import hashable, mask_of_nulls, object_array, to_objects
 
 EXACT_MAX: Final = 1024
-"""Values counted exactly: 8 KiB, what a sketch takes."""
+"""The number of values counted exactly; they take 8 KiB, as much as a sketch."""
 
 _REGISTER_BITS: Final = 13
 _REGISTERS: Final = 1 << _REGISTER_BITS
@@ -86,7 +86,7 @@ class CountDistinct:
 
 
 class Sketch:
-    """A state, opened."""
+    """A decoded state."""
 
     def __init__(self, state: bytes) -> None:
         self._hashes: dict[int, None] | None = None
@@ -99,7 +99,9 @@ class Sketch:
             self._use(np.frombuffer(state, np.uint8, offset=1).astype(np.int64))
 
     def _use(self, registers: Int64s) -> None:
-        """Count with registers; the sum of 2**-register is kept as a whole number of 2**-_UNIT_BITS, so it is exact."""
+        """Count with registers.  The sum of 2**-register is kept as an integer in units of 2**-_UNIT_BITS, so it
+        is exact.
+        """
         self._hashes = None
         self._registers = registers
         counts = np.bincount(registers, minlength=_UNIT_BITS + 1).tolist()
@@ -154,7 +156,7 @@ class Sketch:
 
 
 def hashes_of(array: Any) -> Hashes:
-    """64-bit hashes that never change: they are kept in states."""
+    """64-bit hashes that must never change, since states keep them."""
     if pa.types.is_temporal(array.type):
         array = array.view(pa.int64() if array.type.bit_width == 64 else pa.int32())
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):

@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 _INT64: Final = np.dtype(np.int64)
 _FLOAT64: Final = np.dtype(np.float64)
 _FIXED_SUM_MAX: Final = 1 << 62
-"""What the digits of a sum that is kept in 64 bits stay below."""
+"""The bound of the digits of a sum that is kept in 64 bits."""
 _EXACT: Final = Context(prec=2 * DECIMAL_PRECISION_MAX)
 
 
@@ -45,14 +45,14 @@ def _count_field() -> StateField:
 
 
 def signs(present: Bools, undo: Bools | None) -> Int64s:
-    """1 for rows to add, -1 for rows to take back, 0 where there is no value."""
+    """1 for rows to add, -1 for rows to undo, 0 where there is no value."""
     if undo is None:
         return present.astype(np.int64)
     return np.where(present, np.where(undo, -1, 1), 0)
 
 
 def add_up(segments: Segments, initial: Values, values: Values, every: bool) -> tuple[Values, Values | None]:
-    """Sums after the batch and, if wanted, after every row; whole numbers wrap at 64 bits."""
+    """Sums after the batch and, on request, after every row; integers wrap at 64 bits."""
     if values.dtype == _INT64:
         if every:
             running = running_sums(segments, initial, values)
@@ -70,7 +70,7 @@ def last_of(segments: Segments, running: Values) -> Values:
 
 
 class Count:
-    """COUNT(*) without arguments, else how many arguments were not NULL."""
+    """COUNT(*) without arguments, else the number of arguments that are not NULL."""
 
     result_type = pa.int64()
     can_undo = True
@@ -143,7 +143,7 @@ class Sum:
 
 
 class SumList(Sum):
-    """SUM of the sums of arrays of INT or BIGINT; NULL items and NULL arrays count for nothing."""
+    """SUM over the items of arrays of INT or BIGINT; NULL items and NULL arrays are skipped."""
 
     def _steps(self, array: Any) -> Values:
         rows, items = _items(array)
@@ -188,7 +188,7 @@ class SumDouble:
 
 
 class SumListDouble(SumDouble):
-    """SUM of the items of arrays of DOUBLE; NULL items and NULL arrays count for nothing."""
+    """SUM over the items of arrays of DOUBLE; NULL items and NULL arrays are skipped."""
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -219,9 +219,10 @@ def doubles(array: Any) -> Floats:
 
 
 class SumDecimal:
-    """SUM of DECIMAL, of the argument's type.  It is kept exactly; while it has too many digits for the type it is NULL.
+    """SUM of DECIMAL, of the argument's type.  It is kept exactly; while it has too many digits for the type the result is
+    NULL.
 
-    The state is ``SUM``, or ``BEYOND`` (the digits as a signed little-endian number) where that does not hold the sum.
+    The state is ``SUM``, or ``BEYOND`` (the digits as a signed little-endian integer) if the type cannot hold the sum.
     """
 
     can_undo = True
@@ -263,12 +264,12 @@ class SumDecimal:
         return self._state(last_of(segments, running)), self._state(running) if every else None
 
     def _unscaled(self, array: Any) -> Values:
-        """A column as whole numbers of the last digit, which add up without rounding; 0 for NULL."""
+        """A column as integers in units of the last digit, which add up without rounding; 0 for NULL."""
         scale = self._type.scale
         return object_array([0 if v is None else int(v.scaleb(scale, _EXACT)) for v in to_objects(array)])
 
     def _digits(self, state: State) -> Values:
-        """States as such numbers."""
+        """States as such integers."""
         sums, beyond = state[0].tolist(), state[1].tolist()
         if not self._codec.fixed:
             sums = [0 if v is None else int(v.scaleb(self._type.scale, _EXACT)) for v in sums]
@@ -331,7 +332,7 @@ class Average:
 
 
 class AverageDouble:
-    """AVG of DOUBLE: the sum, exact and rounded once, by the count; 0.0 for no values."""
+    """AVG of DOUBLE: the exact sum, rounded once, divided by the count; 0.0 for no values."""
 
     result_type = pa.float64()
     can_undo = True
@@ -363,7 +364,7 @@ class AverageDouble:
 
 
 def quotients(sums: Values, counts: Values) -> Any:
-    """A DOUBLE column of sums by counts, 0.0 where nothing is counted."""
+    """A DOUBLE column of sums divided by counts, 0.0 where the count is 0."""
     averages = np.zeros(len(sums), np.float64)
     np.divide(sums, counts, out=averages, where=counts != 0)
     return pa.array(averages)
@@ -422,7 +423,7 @@ class Extreme:
         return [last_of(segments, running), last_of(segments, seen)], [running, seen]
 
     def _scan_ranks(self, state: State, segments: Segments, array: Any, every: bool) -> tuple[State, State | None]:
-        """By rank among the values of the batch and the states: ranks are whole numbers, which fold quickly."""
+        """Scan ranks among the values of the batch and the states, since ranks are integers, which fold fast."""
         known = self._codec.encode(state[0], state[1])
         values = pa.concat_arrays([known, array])
         present = ~mask_of_nulls(values)

@@ -1,7 +1,7 @@
 """The aggregates whose states are collections: one Python object per group, replaced and never changed in place.
 
-Each is an `ObjectAggregator` with the few lines that differ: how a state opens into something changeable, what rows do
-to it, how it closes again, and what of it is the result.
+Each is an `ObjectAggregator` with only what differs: how to open a state for changes, how rows change it, how to close it,
+and how to get the result from it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from .. import types as t
 from .aggregate_values import Codec, from_objects, hashable, hashables_of, object_array, plain_type, to_objects
 
 HISTOGRAM_KEYS_MAX: Final = 1000
-"""Distinct values a HISTOGRAM counts, as in ksqlDB; later ones are left out."""
+"""The distinct values that a HISTOGRAM counts, as in ksqlDB; later ones are ignored."""
 
 
 class ObjectAggregator(ABC):
     """The loop over groups and rows.
 
     Args:
-        objects: an argument's column as the Python values that subclasses work with.
-        column: results as the Arrow array of ``result_type``.
+        objects: converts an argument's column to the Python values that subclasses use.
+        column: converts results to the Arrow array of ``result_type``.
     """
 
     can_undo = False
@@ -60,7 +60,7 @@ class ObjectAggregator(ABC):
 
     @abstractmethod
     def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
-        """Take rows in, in order.
+        """Add rows, in order.
 
         Args:
             columns: their values, a list for each argument.
@@ -68,8 +68,7 @@ class ObjectAggregator(ABC):
         """
 
     def chosen(self, segments: Segments, arguments: Sequence[Any]) -> Int64s | None:
-        """The rows that may change what a group's state is in the end, by group and then in processing order; None for
-        all."""
+        """The rows that may change a group's final state, by group and then in processing order; None for all."""
         return None
 
     def take_back(self, working: Any, values: Sequence[Any]) -> None:
@@ -77,14 +76,14 @@ class ObjectAggregator(ABC):
 
     @abstractmethod
     def close(self, working: Any) -> Any:
-        """The state; later changes to ``working`` must not show in it."""
+        """Turn ``working`` into a state; later changes to ``working`` must not show in it."""
 
     @abstractmethod
     def merge_one(self, left: Any, right: Any) -> Any:
         """The state of two merged sessions."""
 
     def value(self, state: Any) -> Any:
-        """What a state's result is."""
+        """The result of a state."""
         return state
 
     # The contract of Aggregator
@@ -140,7 +139,7 @@ class ObjectAggregator(ABC):
 
 
 class CollectList(ObjectAggregator):
-    """COLLECT_LIST: all values in order, NULL too, up to ``limit``; taking back removes the last equal item."""
+    """COLLECT_LIST: all values in order, including NULL, up to ``limit``; undo removes the last equal item."""
 
     can_undo = True
 
@@ -151,7 +150,7 @@ class CollectList(ObjectAggregator):
         self._limit = limit
 
     def limited(self, limit: int) -> CollectList:
-        """The same, stopping at ``limit`` items."""
+        """The same with at most ``limit`` items."""
         return CollectList(self._type, limit)
 
     def open(self, state: Any) -> Any:
@@ -176,7 +175,7 @@ class CollectList(ObjectAggregator):
 
 
 class CollectSet(ObjectAggregator):
-    """COLLECT_SET: each value once, in the order of first sight, NULL too, up to ``limit``."""
+    """COLLECT_SET: each value once, in order of first occurrence, including NULL, up to ``limit``."""
 
     def __init__(self, type_: t.SqlType, limit: int | None = None) -> None:
         codec = Codec(type_)
@@ -192,7 +191,7 @@ class CollectSet(ObjectAggregator):
         return self._codec.objects(canonical(array))
 
     def limited(self, limit: int) -> CollectSet:
-        """The same, stopping at ``limit`` items."""
+        """The same with at most ``limit`` items."""
         return CollectSet(self._type, limit)
 
     def open(self, state: Any) -> Any:
@@ -215,7 +214,7 @@ class CollectSet(ObjectAggregator):
 
 
 class Histogram(ObjectAggregator):
-    """HISTOGRAM: how often each text occurred, for the first 1000 different ones.  NULL is skipped."""
+    """HISTOGRAM: the number of occurrences of each text, for the first 1000 distinct ones.  NULL is skipped."""
 
     can_undo = True
 
@@ -252,9 +251,9 @@ class Histogram(ObjectAggregator):
 
 
 class Attr(ObjectAggregator):
-    """ATTR: the value if all rows (NULL is a value here) agree on it, else NULL.
+    """ATTR: the value, if all rows have the same one (NULL is a value here), else NULL.
 
-    The state has each value once, with how many rows have it.
+    The state has each distinct value with its number of rows.
     """
 
     can_undo = True
@@ -304,7 +303,7 @@ class Attr(ObjectAggregator):
 
 @dataclass(slots=True)
 class _Counted:
-    """Values and their counts, both by key and in the order of first sight."""
+    """Values and their counts, both by key and in order of first occurrence."""
 
     values: dict[Any, Any]
     counts: dict[Any, int]

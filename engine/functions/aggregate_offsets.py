@@ -1,4 +1,4 @@
-"""EARLIEST_BY_OFFSET and LATEST_BY_OFFSET of one value, without Python per row."""
+"""EARLIEST_BY_OFFSET and LATEST_BY_OFFSET of one value, without a Python loop over rows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .aggregate_values import Codec, mask_of_nulls, object_array, to_objects
 
 
 class OneByOffset:
-    """The first or the last value in processing order, NULLs skipped unless ``ignore_nulls`` is off.
+    """The first or the last value in processing order; NULLs are skipped unless ``ignore_nulls`` is off.
 
-    The state keeps when its value was seen, so that of two merged sessions the one that saw its value first (or last) wins.
-    Where states are never merged (``merges``), the last value does without; and strings say by themselves whether they are
-    there.
+    The state keeps the sequence number of its value, so that of two merged sessions the earlier (or later) value wins.  If
+    states are never merged (not ``merges``), the last value needs no sequence number; and strings need no flag for their
+    presence.
     """
 
     can_undo = False
@@ -46,7 +46,7 @@ class OneByOffset:
         )
 
     def unmerged(self) -> OneByOffset:
-        """The same for states that are never merged."""
+        """The same function for states that are never merged."""
         return OneByOffset(self._type, latest=self._latest, ignore_nulls=self._ignore_nulls, merges=False)
 
     def scan(
@@ -73,7 +73,7 @@ class OneByOffset:
         return after, self._taken(state, segments, array, present, segments.groups, running)
 
     def _last_rows(self, segments: Segments, array: Any) -> State:
-        """The states where the last row of each group counts, whatever was before."""
+        """The states if only the last row of each group counts, whatever was before."""
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         last = array.take(segments.last) if isinstance(array, Later) else take(array, segments.last)
@@ -89,7 +89,7 @@ class OneByOffset:
         return np.where(rows <= np.arange(len(rows)), rows, -1)
 
     def _taken(self, state: State, segments: Segments, array: Any, present: Bools, groups: Int64s, rows: Int64s) -> State:
-        """The state of each group, or, where ``rows`` names one, of the group having seen that row."""
+        """The state of each group, or, where ``rows`` names a row, of the group after that row."""
         new = rows >= 0
         some = np.where(new, rows, 0)
         if len(array) == 0:

@@ -24,10 +24,10 @@ _NAN = -(2**63)
 
 @dataclass(frozen=True, slots=True)
 class _Items:
-    """Items of lists, in a row.
+    """The items of lists, in sequence.
 
     Attributes:
-        sizes: int64[lists], how many each list has.
+        sizes: int64[lists], the length of each list.
         items: an array of the state's item type.
     """
 
@@ -36,13 +36,13 @@ class _Items:
 
 
 class TopK:
-    """TOPK: the k largest values, largest first; equal ones stay in order of arrival.  NULL is skipped.
+    """TOPK: the k largest values, largest first; equal ones in order of arrival.  NULL is skipped.
 
-    With further columns each item is a STRUCT of the value (``sort_col``) and those columns (``col0``, ..).
-    With ``distinct`` a value that is there already is skipped (TOPKDISTINCT).
+    With further columns each item is a STRUCT of the value (``sort_col``) and those columns (``col0``, ..).  With
+    ``distinct`` a value that is already there is skipped (TOPKDISTINCT).
 
-    The state is a list of items.  What it becomes is chosen by keys, numbers that fall where values rise, among its items
-    and a step's rows; the items are gathered once it is known which they are.
+    The state is a list of items.  The new state is chosen from its items and a step's rows by keys, which are numbers that
+    fall as values rise; only the chosen items are gathered.
     """
 
     can_undo = False
@@ -108,7 +108,7 @@ class TopK:
         return held if held.type == self.result_type else held.cast(self.result_type)
 
     def _best(self, groups: Int64s, count: int, keys: Int64s, marked: Bools) -> tuple[Int64s, Int64s]:
-        """How many rows each group keeps, and which, by group and then as they are listed."""
+        """How many rows each group keeps, and which, by group and then in list order."""
         if self._distinct:
             marked = _first_of_equals(groups, keys, np.flatnonzero(marked))
         kept = top_rows(groups, count, keys, marked, self._k)
@@ -116,7 +116,7 @@ class TopK:
         return np.bincount(own, minlength=count), kept[np.lexsort((keys[kept], own))]
 
     def _items(self, lists: Any) -> _Items:
-        """Those of all lists; a null stands for a list of none."""
+        """The items of all lists; a null is an empty list."""
         if not len(lists):
             return _Items(np.zeros(0, np.int64), pa.nulls(0, self._type.value_type))
         offsets = np.frombuffer(lists.buffers()[1], np.int32, len(lists) + 1, 4 * lists.offset).astype(np.int64)
@@ -129,17 +129,17 @@ class TopK:
         return _Items(sizes, items)
 
     def _values(self, items: Any) -> Any:
-        """What items are ordered by."""
+        """The values by which items are ordered."""
         return items.field(0) if self._names else items
 
     def _plain(self, array: Any, column: int) -> Any:
-        """A column as it is kept in a state."""
+        """A column in the form that states keep."""
         item = self._type.value_type
         wanted = item.field(column).type if self._names else item
         return array if array.type == wanted else array.cast(wanted)
 
     def _made(self, values: Any, others: Sequence[Any], rows: Int64s | None) -> Any:
-        """The items of some rows, or of all."""
+        """The items of some or all rows."""
         columns = [values, *others]
         if rows is not None:
             columns = [take(values, rows), *(o.take(rows) if isinstance(o, Later) else take(_one(o), rows) for o in others)]
@@ -157,7 +157,7 @@ class TopK:
         return pa.Array.from_buffers(self._type, len(ends) - 1, [None, pa.py_buffer(ends.data)], 0, children=[child])
 
     def _falling(self, values: Any) -> Int64s:
-        """Numbers that fall where values rise: `_NAN` for NaN, which is above all numbers, and the same for both zeros."""
+        """Keys that fall as values rise: `_NAN` for NaN, which is above all numbers, and the same key for both zeros."""
         if not self._codec.fixed:
             ranks = pc.rank(values, sort_keys="descending", tiebreaker="dense")
             return np.asarray(ranks.to_numpy(zero_copy_only=False)).astype(np.int64)
@@ -179,12 +179,12 @@ def _one(column: Any) -> Any:
 
 
 def _places(rows: Int64s, first: int) -> Int64s:
-    """References to rows of two arrays that are numbered through, the second one's from ``first`` on."""
+    """References to rows of two arrays with common numbering; the second array begins at ``first``."""
     return np.where(rows < first, rows, references(1, np.maximum(rows - first, 0)))
 
 
 def _first_of_equals(groups: Int64s, keys: Int64s, rows: Int64s) -> Bools:
-    """bool[n]: which of ``rows`` (ascending) have a key that none of these before them in their group has."""
+    """bool[n]: which of ``rows`` (ascending) have a key that no row before them in their group has."""
     ranked = rows[np.lexsort((keys[rows], groups[rows]))]  # equal ones in order of arrival
     fresh = np.ones(len(ranked), np.bool_)
     own, of = keys[ranked], groups[ranked]

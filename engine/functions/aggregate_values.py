@@ -1,7 +1,7 @@
-"""SQL values inside aggregate states: as NumPy numbers where a type has a fixed width, else as Python objects.
+"""SQL values inside aggregate states: NumPy numbers if the type has a fixed width, else Python objects.
 
-Instants and days travel as the numbers that Arrow holds for them, also inside ARRAY, MAP and STRUCT: Python's dates end in
-the year 9999, SQL's do not.
+Temporal values are the numbers that Arrow holds for them, also inside ARRAY, MAP and STRUCT, since Python's dates end in the
+year 9999 and SQL's do not.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def to_objects(array: Any) -> list[Any]:
 
 
 def decimals(array: Any) -> list[Decimal | None]:
-    """A DECIMAL column as Python values; `to_pylist` makes the same by way of the same text, in three times the time."""
+    """A DECIMAL column as Python values, in a third of the time of `to_pylist`."""
     return [None if text is None else Decimal(text) for text in array.cast(pa.string()).to_pylist()]
 
 
 def from_objects(values: list[Any], type_: Any) -> Any:
-    """The Arrow array of values in the form that `to_objects` gives."""
+    """Make an Arrow array of values in the form of `to_objects`."""
     plain = plain_type(type_)
     array = pa.array(values, plain)
     return array if plain == type_ else array.cast(type_)
@@ -79,7 +79,7 @@ _HASHABLE = frozenset({int, str, bytes, bool, Decimal, type(None)})
 
 
 def hashable(value: Any) -> Any:
-    """Something that hashes, and equals another such thing exactly if SQL finds the values (of one type) the same.
+    """A hashable stand-in: two are equal exactly if SQL's equality holds for the values (of one type).
 
     NaN equals NaN, -0.0 equals 0.0; the pairs of a MAP have no order.
     """
@@ -98,7 +98,7 @@ def hashable(value: Any) -> Any:
 
 
 def hashables_of(type_: t.SqlType) -> Callable[[list[Any]], list[Any]]:
-    """`hashable` of each of many values of a type."""
+    """`hashable` for each of many values of a type."""
     if isinstance(type_, t.Decimal) or (isinstance(type_, t.Primitive) and type_ != t.DOUBLE):
         return lambda values: values
     if type_ == t.DOUBLE:
@@ -114,9 +114,10 @@ def mask_of_nulls(array: Any) -> Bools:
 
 
 class Codec:
-    """How the values of one SQL type are kept in a state: ``dtype`` and, for checkpoints, ``arrow``.
+    """How a state keeps the values of one SQL type: ``dtype`` and, for checkpoints, ``arrow``.
 
-    DECIMAL up to 18 digits is kept as its unscaled int64, by `objects` as an int, which hashes thirty times as fast.
+    A DECIMAL of up to 18 digits is kept as its unscaled int64, and as an int by `objects`, which hashes thirty times as
+    fast.
     """
 
     def __init__(self, type_: t.SqlType) -> None:
@@ -133,7 +134,7 @@ class Codec:
 
     @property
     def columnar(self) -> bool:
-        """Values are kept as they are in Arrow: strings and bytes."""
+        """Whether values are kept as Arrow arrays: strings and bytes."""
         return bool(pa.types.is_string(self.arrow) or pa.types.is_binary(self.arrow))
 
     def field(self, name: str) -> StateField:
@@ -141,7 +142,7 @@ class Codec:
         return StateField(name, self.dtype, self.arrow, self.initial, self.columnar)
 
     def decode(self, array: Any) -> Any:
-        """A column as an array of ``dtype``, or as it is (`columnar`); what stands in null rows has no meaning."""
+        """A column as an array of ``dtype``, or unchanged (`columnar`); values in null rows have no meaning."""
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         if self.columnar:
@@ -163,19 +164,19 @@ class Codec:
         return to_objects(array)
 
     def from_objects(self, values: list[Any]) -> Any:
-        """The column of values in the form that `objects` gives."""
+        """The column of values in the form of `objects`."""
         if not self.small_decimal:
             return from_objects(values, self.result)
         array = pa.array(values, self.arrow)
         return from_unscaled(array.fill_null(0).to_numpy(), self.result, mask_of_nulls(array) if array.null_count else None)
 
     def lists(self, values: list[list[Any]]) -> Any:
-        """The ARRAY column of lists of such values."""
+        """An ARRAY column from lists of such values."""
         offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
         return list_array(pa.array(offsets), self.from_objects(list(chain.from_iterable(values))))
 
     def encode(self, values: Any, present: Bools) -> Any:
-        """The column of values, null where not present."""
+        """The column of values, null where they are not present."""
         if self.columnar:
             return values if present.all() else take(values, np.where(present, np.arange(len(values)), -1))
         if not self.fixed:
@@ -188,14 +189,14 @@ class Codec:
 
 
 def unscaled(array: Any) -> npt.NDArray[np.int64]:
-    """The digits of a decimal128 column of at most 18 digits, as int64: the low words, which hold all of them."""
+    """The digits of a decimal128 column of at most 18 digits, as int64 (the low words hold all of them)."""
     words = np.frombuffer(array.buffers()[1], np.int64)
     values: npt.NDArray[np.int64] = words[2 * array.offset : 2 * (array.offset + len(array)) : 2]
     return values
 
 
 def from_unscaled(values: npt.NDArray[np.int64], type_: Any, mask: Bools | None = None) -> Any:
-    """The inverse of `unscaled`; ``mask`` is where it is null."""
+    """The inverse of `unscaled`; null where ``mask`` is true."""
     words = np.empty(2 * len(values), np.int64)
     words[0::2] = values
     words[1::2] = values >> 63

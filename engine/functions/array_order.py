@@ -1,4 +1,4 @@
-"""Arrays by the order of their items, or joined as text."""
+"""Functions that sort arrays, find extremes, or join arrays to text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DIRECTIONS = {"ASC": 0, "ASCENDING": 0, "DESC": 1, "DESCENDING": 1}
     category=CATEGORY,
 )
 def array_sort(items: Any, direction: Any = None) -> Evaluated:
-    """Equal items stay as they are; an unknown direction gives null."""
+    """Equal items keep their order; an unknown direction gives null."""
     length = length_of((items, direction))
     directions = _directions(pa.scalar("ASC") if direction is None else direction, length)
     lists = with_nulls(broadcast(items, length), directions < 0)
@@ -64,7 +64,7 @@ def _directions(words: Any, length: int) -> Int64s:
 
 
 def _extreme(items: Any, largest: bool) -> Evaluated:
-    """The first of the largest, or smallest, items."""
+    """The first of the largest (or smallest) items."""
     given = items_of(items)
     (values,) = given.columns
     places = np.full(len(items), -1, np.int64)
@@ -107,11 +107,13 @@ def array_min(items: Any) -> Evaluated:
 # --- order of items with parts -------------------------------------------------------------
 
 _Choice = Callable[..., list[int]]
-"""Positions, from 0, of items of one array."""
+"""Positions, from 0, of some items of one array."""
 
 
 def _compared(lists: Any, choose: _Choice, *settings: list[Any]) -> tuple[Items, Failures | None]:
-    """The positions chosen in each row by comparing Python values: arrays compare, maps and structs fail the row."""
+    """The chosen positions in each row, by comparing Python values: arrays can be compared, maps and structs
+    fail the row.
+    """
     chosen: list[list[int] | None] = []
     failed: dict[int, str] = {}
     for row, (values, *given) in enumerate(zip(_plain(lists), *settings)):
@@ -161,7 +163,7 @@ _JOINED = ("BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING")
     category=CATEGORY,
 )
 def array_join(items: Any, delimiter: Any = None) -> Any:
-    """A null delimiter joins without any; a null item is the word ``null``."""
+    """A null delimiter joins without any; a null item is written as ``null``."""
     length = length_of((items, delimiter))
     given = items_of(broadcast(items, length))
     texts = lists_of(_texts(given.columns[0]).fill_null("null"), given.rows, given.missing)

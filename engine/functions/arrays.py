@@ -1,4 +1,4 @@
-"""Arrays.  Positions count from 1; equality of items is by value, also of nested ones; null equals null."""
+"""Arrays.  Positions count from 1.  Items are equal by value, also nested ones; null equals null."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def array_length(items: Any) -> Any:
 
 
 def _equal(given: Items, item: Any) -> Bools:
-    """bool[m]: which items equal the one of their row."""
+    """bool[m]: whether each item equals the value of its row."""
     (values,) = given.columns
     nested = pa.types.is_nested(values.type)
     if isinstance(item, pa.Scalar) and not nested:
@@ -52,7 +52,7 @@ def _equal(given: Items, item: Any) -> Bools:
     category=CATEGORY,
 )
 def array_contains(items: Any, item: Any) -> Any:
-    """A null array holds nothing."""
+    """A null array contains nothing."""
     length = length_of((items, item))
     given = items_of(broadcast(items, length))
     found = np.zeros(length, np.bool_)
@@ -96,7 +96,7 @@ def array_concat(items: Any, more: Any) -> Any:
 
 
 def _picked(given: Items, places: Int64s, missing: Bools) -> Any:
-    """Arrays of the items at some places, in the order of the items."""
+    """Arrays of the items at some positions, in the order of the items."""
     places = np.sort(places)
     return lists_of(given.columns[0].take(pa.array(places)), given.rows[places], missing)
 
@@ -127,7 +127,7 @@ def array_union(items: Any, other: Any) -> Any:
 
 
 def _by_presence(items: Any, other: Any, wanted: bool) -> Any:
-    """The distinct items of which the other array has one, or none."""
+    """The distinct items that the other array contains, or does not contain."""
     left, right = _both(items, other)
     count = len(left.rows)
     groups = groups_of(np.concatenate((left.rows, right.rows)), identities(pa.concat_arrays(left.columns + right.columns)))
@@ -170,7 +170,7 @@ def array_intersect(items: Any, other: Any) -> Any:
     category=CATEGORY,
 )
 def slice_(items: Any, from_: Any, to: Any) -> Evaluated:
-    """Out of range gives null; it fails if it ends more than one item before it begins."""
+    """Out of range gives null; a slice fails if it ends more than one item before it begins."""
     length = length_of((items, from_, to))
     given = items_of(broadcast(items, length))
     from_, to = broadcast(from_, length), broadcast(to, length)
@@ -197,7 +197,7 @@ def slice_(items: Any, from_: Any, to: Any) -> Evaluated:
     category=CATEGORY,
 )
 def generate_series(from_: Any, to: Any, *step: Any) -> Evaluated:
-    """A step of 0 or away from the end fails, and too many items do."""
+    """A step of 0 or in the wrong direction fails, and so do too many items."""
     length = length_of((from_, to, *step))
     columns = [broadcast(argument, length) for argument in (from_, to, *step)]
     missing = np.logical_or.reduce([null_mask(column) for column in columns])

@@ -33,7 +33,7 @@ def _from_hex(text: str) -> bytes:
 
 
 def _to_ascii(text: str) -> bytes:
-    """``?`` stands in for what ASCII lacks."""
+    """Characters that ASCII lacks become ``?``."""
     return text.encode("ascii", "replace")
 
 
@@ -48,7 +48,7 @@ def _from_ascii(data: bytes) -> str:
     category=CATEGORY,
 )
 def to_bytes(text: str, encoding: str) -> bytes:
-    """Raises: ValueError, for text that is not in the encoding, or another encoding."""
+    """Encode a text.  Raises: ValueError, if it is not in the encoding, or the encoding is unknown."""
     match encoding.lower():
         case "hex":
             return _from_hex(text)
@@ -81,7 +81,7 @@ def from_bytes(data: bytes, encoding: str) -> str:
 
 
 def decode_base64(text: str) -> bytes:
-    """Standard base64; padding may be left out.  Raises: ValueError, for anything else."""
+    """Decode standard base64; padding is optional.  Raises: ValueError, for anything else."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4) if "=" not in text else text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -92,7 +92,9 @@ def decode_base64(text: str) -> bytes:
 
 
 def _from_written_hex(text: str) -> bytes:
-    """Hexadecimal digits, also as ``0x..`` or ``X'..'``; of an odd number the first one is a byte of its own."""
+    """Decode hexadecimal digits, also as ``0x..`` or ``X'..'``; if their number is odd, the first one is a byte
+    of its own.
+    """
     if text.startswith("0x"):
         text = text[2:]
     elif match := re.fullmatch(r"[xX]'(.*)'", text, re.DOTALL):
@@ -105,7 +107,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 
 def _from_lenient_base64(text: str) -> bytes:
-    """Base64 in either alphabet up to a padding sign; other characters are passed over."""
+    """Decode base64 in either alphabet up to a padding sign; other characters are skipped."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
@@ -138,7 +140,7 @@ _ENCODERS: dict[str, Callable[[bytes], str]] = {
     category="STRING",
 )
 def encode(text: Any, from_: Any, to: Any) -> Evaluated:
-    """Text that is not in the encoding fails its row, and so does another encoding."""
+    """A text that is not in the encoding fails its row, and so does an unknown encoding."""
     return by_prepared(_recoder, pa.string(), text, from_, to)
 
 

@@ -1,4 +1,4 @@
-"""JSON in STRING columns: what its texts hold, and new ones made of them."""
+"""Functions that read JSON in STRING columns, or build it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RECORDS = pa.map_(pa.string(), pa.string())
 
 
 def _one_each(rows: list[int], made: Texts, length: int, failed: dict[int, str]) -> Evaluated:
-    """The column in which ``rows`` hold the texts."""
+    """A string column from the texts of ``rows``."""
     texts, halves = made.column()
     failed |= {rows[place]: HALF_PAIR for place in halves}
     index = np.full(length, -1, np.int64)
@@ -35,7 +35,7 @@ def _one_each(rows: list[int], made: Texts, length: int, failed: dict[int, str])
 
 
 def _places(lengths: list[int], failed: dict[int, str], halves: list[int]) -> tuple[Any, Any]:
-    """Offsets of rows with so many items (-1: the row is null), and which rows are null; halves of pairs fail their row."""
+    """Offsets for rows with so many items (-1: the row is null), and the null rows; unpaired surrogates fail their row."""
     sizes = np.array(lengths, np.int64)
     bounds = np.concatenate(([0], np.cumsum(np.maximum(sizes, 0))))
     failed |= dict.fromkeys((np.searchsorted(bounds, halves, side="right") - 1).tolist(), HALF_PAIR)
@@ -51,7 +51,7 @@ _PATH_SIGNS = frozenset(":$-/@|# _")
 
 @lru_cache(maxsize=512)
 def _path(text: str) -> tuple[str, ...]:
-    """The steps of ``$.a.b[0]["c d"]``.  Raises: ValueError, for other paths."""
+    """Parse a path such as ``$.a.b[0]["c d"]`` into steps.  Raises: ValueError, for other paths."""
     if not text.startswith("$"):
         raise ValueError(f"bad JSON path {text!r}: it must begin with $")
     return tuple(_steps(text))
@@ -157,7 +157,7 @@ def is_json_string(text: str | None) -> bool:
     category=CATEGORY,
 )
 def json_array_contains(json: Any, value: Any) -> Any:
-    """A number with a fraction or exponent equals DOUBLE and DECIMAL values only, one without them integers only."""
+    """A number with a fraction or exponent equals only DOUBLE and DECIMAL values, one without them only integers."""
     length = length_of((json, value))
     value = broadcast(value, length)
     if pa.types.is_decimal(value.type):
@@ -197,7 +197,7 @@ def json_array_length(json: Any) -> Evaluated:
     category=CATEGORY,
 )
 def json_concat(*json: Any) -> Evaluated:
-    """Any null, or blank text, gives null."""
+    """A null or blank text gives null."""
     length = length_of(json)
     columns = [broadcast(texts, length) for texts in json]
     known = np.flatnonzero(~np.logical_or.reduce([null_mask(texts) for texts in columns]))
@@ -218,7 +218,7 @@ def json_concat(*json: Any) -> Evaluated:
 
 
 def _together(columns: Sequence[list[Any]]) -> list[Any]:
-    """Of every row: objects as one, in which the last of equal keys counts; other values as one array."""
+    """Combine the values of each row: objects into one, where the last of equal keys counts; other values into one array."""
     if len(columns) == 1:
         return columns[0]
     kinds = [set(map(type, nodes)) for nodes in columns]

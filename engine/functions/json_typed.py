@@ -27,7 +27,7 @@ from .registry import scalar
     category="JSON",
 )
 def to_json_string(value: Any) -> Any:
-    """Null is ``null``; keys of structs and maps are sorted; dates and times are text, bytes are base64."""
+    """Null is written as ``null``; keys of structs and maps are sorted; dates and times are text, bytes are base64."""
     return _texts(value).fill_null("null")
 
 
@@ -91,6 +91,6 @@ def _key_texts(keys: Any) -> Any:
 
 
 def _enclosed(opening: str, texts: Any, of: Items, closing: str) -> Any:
-    """The texts of each row with commas in between."""
+    """The texts of each row, joined with commas."""
     joined = pc.binary_join(lists_of(texts, of.rows, of.missing), ",")
     return flat(join_texts(opening, joined, closing))

@@ -1,4 +1,4 @@
-"""JSON texts read and written, many at once.  Numbers keep their digits; containers are written as compact JSON."""
+"""Reads and writes JSON texts, many at once.  Numbers keep their digits; containers are written as compact JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..columns.arrow import flat
 
 
 class Missing:
-    """What empty text holds: no JSON value, and no error either."""
+    """The value of empty text: no JSON value, but no error either."""
 
 
 MISSING = Missing()
 
 
 _GOES_ON = re.compile(r"[^\s,\]}:]")
-"""What cannot stand right behind a number, true, false or null: it would be a part of it."""
+"""Characters that cannot directly follow a number, true, false or null, because they would belong to it."""
 
 
 def _refuse(constant: str) -> Any:
@@ -34,10 +34,10 @@ def _refuse(constant: str) -> Any:
 
 
 class Reader:
-    """JSON texts as None, bool, int, str, list or dict, and fractions as ``number`` makes them of their text.
+    """Reads JSON texts as None, bool, int, str, list or dict; ``number`` makes fractions from their text.
 
-    msgspec's decoder takes less than Python's does (no half surrogate pairs, no fractions beyond DOUBLE), and gives the
-    same for what it takes, in a third of the time.
+    msgspec's decoder is tried first: it accepts less than Python's (no unpaired surrogates, no fractions beyond DOUBLE), but
+    gives the same results, in a third of the time.
     """
 
     def __init__(self, number: Callable[[str], Any]) -> None:
@@ -46,9 +46,9 @@ class Reader:
         self._thorough = json.JSONDecoder(parse_float=number, parse_constant=_refuse).raw_decode
 
     def read(self, text: str) -> Any:
-        """The first value of a text, whatever stands behind it, or `MISSING` for blank text.
+        """Read the first value of a text and ignore what follows it; `MISSING` for blank text.
 
-        Raises: ValueError, for text that does not begin with a JSON value.
+        Raises: ValueError, if the text does not begin with a JSON value.
         """
         try:
             return self.quick(text)
@@ -72,27 +72,28 @@ class Reader:
 
 EXACT = Reader(Decimal)
 FLOATS = Reader(float)
-"""For when digits do not matter: a Decimal takes as long to make as the rest of a small text."""
+"""For texts whose digits do not matter; making a Decimal takes as long as the rest of a small text."""
 
 parse = EXACT.read
 
 _OTHER_DIGITS = r"[0-9][eE]|\.[0-9]+0(?:[^0-9]|\z)|\.000|[0-9]{8}\.|\.[0-9]{8}"
-"""What texts have with fractions that a float may not be written as: exponents, zeros at the end, very small ones, and more
-than 7 digits on a side.  Of up to 15 digits all make the way there and back."""
+"""Marks texts with fractions that a float may write differently: exponents, trailing zeros, very small ones, and more than 7
+digits on a side.  Up to 15 digits survive the conversion.
+"""
 
 
 _REFUSED = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
-"""What msgspec raises for texts that `Reader.read` may still read."""
+"""Errors of msgspec for texts that `Reader.read` may still be able to read."""
 
 _AT_ONCE = 64
-"""Texts read in one go.  More would pile up containers, and Python's garbage collector goes through them all."""
+"""The number of texts read at once.  More containers at a time would slow down Python's garbage collector."""
 
 
 _SEARCHED_BYTES_MAX = 2**30
 
 
 def needs_digits(texts: Any) -> list[bool] | None:
-    """For which texts only `EXACT` will do if they are to be written again; None if for none."""
+    """Which texts need `EXACT` if they are written again; None if none does."""
     known = texts.drop_null()
     if known.nbytes < _SEARCHED_BYTES_MAX:  # one search through all of them takes a third of one through each
         together = pc.binary_join(pa.ListArray.from_arrays([0, len(known)], known)[0], "\n")
@@ -103,11 +104,11 @@ def needs_digits(texts: Any) -> list[bool] | None:
 
 
 def read_all(texts: Any, failed: dict[int, str], exact: list[bool] | None = None) -> Iterator[tuple[int, list[Any]]]:
-    """The values of a column of JSON texts, `_AT_ONCE` with the row of the first; null is read as ``null``.
+    """Read a column of JSON texts, `_AT_ONCE` at a time, each time with the row of the first; null is read as ``null``.
 
     Args:
-        failed: takes the reasons of rows whose text is not JSON; their value is `MISSING`.
-        exact: the rows to be read with `EXACT`; others have fractions as floats.
+        failed: gets the reasons of rows whose text is not JSON; their value is `MISSING`.
+        exact: the rows to read with `EXACT`; the others have fractions as floats.
     """
     given = texts.fill_null("null").cast(pa.binary()).to_pylist()  # making bytes takes half of what making str does
     for start in range(0, len(given), _AT_ONCE):
@@ -135,25 +136,25 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def write(value: Any) -> str:
-    """Compact JSON of what `parse` gives.  Fractions are written as Java writes BigDecimal, with the digits they had.
+    """Write a value as compact JSON.  Fractions are written as Java writes BigDecimal, with their original digits.
 
-    Raises: ValueError, for half a surrogate pair, which no text holds.
+    Raises: ValueError, for an unpaired surrogate, which no text can hold.
     """
     return _ENCODER.encode(value).decode()
 
 
 class Texts:
-    """A string column that grows by values written as JSON.
+    """Builds a string column from values written as JSON.
 
     Args:
-        bare: strings are left as they are.
+        bare: strings are written without quotes.
     """
 
     def __init__(self, *, bare: bool) -> None:
         self._bare = bare
         self._texts: list[str] = []
         self._lines: list[bytes] = []
-        """If not bare: the texts, each followed by a line end, which compact JSON does not hold."""
+        """Unless bare: the texts, each followed by a line end, which compact JSON does not contain."""
         self._count = 0
         self._halves: list[int] = []
 
@@ -177,7 +178,7 @@ class Texts:
                 self._lines.append(b"\n")
 
     def column(self) -> tuple[Any, list[int]]:
-        """The column, and the places of values that hold half a surrogate pair, which no text does: they are empty."""
+        """The column, and the rows of values with an unpaired surrogate, which no text can hold; they are empty."""
         if not self._bare:
             texts = pc.split_pattern(pa.array([b"".join(self._lines)], pa.string()), "\n").flatten()
             return texts.slice(0, self._count), self._halves
@@ -201,7 +202,7 @@ def _bare_texts(values: list[Any]) -> list[str]:
 
 
 def is_json(text: str) -> bool:
-    """Whether a text begins with a JSON value, which is what the other functions read; blank text does not."""
+    """Whether a text begins with a JSON value, which is all that the other functions read; false for blank text."""
     try:
         return parse(text) is not MISSING
     except ValueError:

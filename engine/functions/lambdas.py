@@ -1,8 +1,8 @@
-"""Functions that take a lambda: TRANSFORM, FILTER, REDUCE.
+"""Functions with a lambda: TRANSFORM, FILTER, REDUCE.
 
-The elements of all rows are laid out flat, the lambda is evaluated once over all of them, and the results are cut into
-rows again.  REDUCE goes by position: one evaluation for all first elements, one for all second ones, and so on.  An
-element that fails makes its whole row fail.  Maps are walked in the order in which ksqlDB walks them (see `hash_order`).
+The elements of all rows are laid out flat, the lambda is evaluated once over all of them, and the results are split into
+rows again.  REDUCE goes by position: one evaluation for all first elements, one for all second ones, and so on.  An element
+that fails fails its row.  Maps are traversed in ksqlDB's order (see `hash_order`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CATEGORY = "LAMBDA"
 
 
 def _elements(collections: Any) -> Items:
-    """The items of arrays, or the entries of maps in the order in which ksqlDB walks them."""
+    """The items of arrays, or the entries of maps in ksqlDB's order."""
     return in_hash_order(entries_of(collections)) if pa.types.is_map(collections.type) else items_of(collections)
 
 
 def _failed_rows(rows: Int64s, *results: Evaluated) -> dict[int, str]:
-    """The first reason of each outer row that has a failed element."""
+    """The first reason for each outer row with a failed element."""
     reasons: dict[int, str] = {}
     for result in results:
         if result.failures is not None:
@@ -51,10 +51,10 @@ def _refuse(rows: Int64s, reason: str, reasons: dict[int, str]) -> None:
 
 
 def _maps(elements: Items, reasons: dict[int, str]) -> Any:
-    """A map column of the entries.
+    """Make a map column of the entries.
 
-    Like ksqlDB, which builds these maps with a collector that refuses them, null keys, null values and equal keys in one
-    row make the row fail: it is added to ``reasons``.
+    As in ksqlDB, whose collector for such maps refuses them, null keys, null values and equal keys fail their row;
+    ``reasons`` gets it.
     """
     keys, values = map(flat, elements.columns)
     _refuse(elements.rows[null_mask(keys)], "a null key cannot go into the new map", reasons)
@@ -140,7 +140,7 @@ _REDUCE = "A state, begun with a value and changed by a lambda for each item or 
     category=CATEGORY,
 )
 def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
-    """A null state at the start gives null; a null collection leaves the state as it is."""
+    """A null initial state gives null; a null collection leaves the state unchanged."""
     length = length_of((collection, state))
     elements = _elements(broadcast(collection, length))
     states = broadcast(state, length)

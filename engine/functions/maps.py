@@ -1,4 +1,4 @@
-"""Functions over maps.  Where an order shows it is the one in which ksqlDB walks a map (see `hash_order`)."""
+"""Functions over maps.  Where the order matters, it is ksqlDB's (see `hash_order`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masking: characters replaced by a sign for their class, to show the shape of a secret and not the secret."""
+"""Masking: replaces characters by a sign for their class, to show the shape of a secret but not the secret."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MASK_PARAMETERS = "upper STRING, lower STRING, digit STRING, other STRING"
 
 
 class _Table(dict[int, int]):
-    """For `str.translate`: the sign for each character, looked up in Unicode's classes when it is first met."""
+    """A table for `str.translate`: a character's sign is looked up by its Unicode class when the character first occurs."""
 
     def __init__(self, masks: _Masks) -> None:
         self._upper, self._lower, self._digit, self._other = masks
@@ -59,7 +59,7 @@ class _Table(dict[int, int]):
 
 @lru_cache(maxsize=64)
 def _table(*given: str | None) -> _Table:
-    """The first character of each mask counts; None leaves its class as it is.  Raises: ValueError, for an empty mask."""
+    """The first character of each mask counts; None leaves its class unchanged.  Raises: ValueError, for an empty mask."""
     if "" in given:
         raise ValueError("a mask must have a character (or be NULL, to leave its class as it is)")
     upper, lower, digit, other = (None if mask is None else to_units(mask)[0] for mask in given or _DEFAULTS)
@@ -69,11 +69,11 @@ def _table(*given: str | None) -> _Table:
 # --- columns -------------------------------------------------------------------------------
 
 _Part = Callable[[Int64s, Int64s], tuple[Int64s, Int64s]]
-"""Which part of texts is masked: from lengths and counts, where it begins and ends."""
+"""The part of texts to mask: computes its start and end from lengths and counts."""
 
 
 def _masked(part: _Part, text: Any, counts: Int64s, masks: tuple[Any, ...]) -> Evaluated:
-    """Texts with a part masked.  Masks that differ from row to row are rare, and go row by row."""
+    """Mask a part of texts.  Masks that differ between rows are rare, and are processed row by row."""
     given = [mask.as_py() for mask in masks if is_literal(mask)]
     if len(given) < len(masks) or "" in given:
 
@@ -93,7 +93,7 @@ def _masked(part: _Part, text: Any, counts: Int64s, masks: tuple[Any, ...]) -> E
 
 
 def _masked_bytes(text: Any, part: _Part, counts: Int64s, signs: Int64s) -> Any:
-    """For rows of ASCII; what comes of others has no meaning."""
+    """Mask rows of ASCII; the results of other rows have no meaning."""
     data, sizes = text_bytes(text), np.diff(byte_bounds(text))
     begins, ends = part(sizes, counts)
     runs = np.stack((begins, ends - begins, sizes - ends), axis=1).ravel()

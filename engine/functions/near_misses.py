@@ -1,4 +1,4 @@
-"""What somebody probably meant who names a function that does not exist."""
+"""Suggestions for unknown functions."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _ELSEWHERE = {
     "UNNEST": "EXPLODE",
     "UPPER": "UCASE",
 }
-"""Functions of other dialects, and what this one has for them."""
+"""Functions of other dialects, and the equivalents here."""
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
-    """The sentence that ends an error about an unknown function."""
+    """The last sentence of an error about an unknown function."""
     elsewhere = _ELSEWHERE.get(name.upper())
     if elsewhere is not None:
         return f"It is called {elsewhere} here." if elsewhere in known else f"Use {elsewhere}."

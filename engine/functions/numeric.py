@@ -1,8 +1,8 @@
 """Numbers: rounding, roots, logarithms, trigonometry, distances.
 
-DECIMAL arguments keep their type where a function says so; everything trigonometric works in DOUBLE and gives NaN
-outside its domain, as Java's ``Math`` does.  Arrow's kernels are preferred to NumPy's here: they call the C library for
-each value, whose last digit agrees with Java's; NumPy's vector versions of exp, log and tan differ in it.
+DECIMAL arguments keep their type where a function says so.  Trigonometric functions work in DOUBLE and give NaN outside
+their domain, as Java's ``Math`` does.  Arrow's kernels are preferred to NumPy's here: they call the C library for each
+value, whose last digit agrees with Java's; the last digit of NumPy's vector versions of exp, log and tan differs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _same(types: Sequence[t.SqlType], _literals: Sequence[Any]) -> t.SqlType:
 
 
 def _whole(types: Sequence[t.SqlType], _literals: Sequence[Any]) -> t.SqlType:
-    """DECIMAL(p, s) without its fraction; ksqlDB gives DECIMAL(p - s, 0) and so do we, of at least one digit."""
+    """DECIMAL(p, s) without its fraction: DECIMAL(p - s, 0) as in ksqlDB, with at least one digit."""
     decimal = types[0]
     assert isinstance(decimal, t.Decimal)
     return t.Decimal(max(1, decimal.precision - decimal.scale), 0)
@@ -55,7 +55,7 @@ def _down(value: Decimal, places: int) -> Decimal:
 
 
 def _fit(value: Decimal, precision: int, scale: int) -> Decimal:
-    """``value`` with a scale that can only add zeros.  Raises: ValueError, if it needs more digits than there are."""
+    """``value`` with a larger scale, which only adds zeros.  Raises: ValueError, if it needs too many digits."""
     result = _rescaled(value, scale, ROUND_HALF_UP)
     if len(result.as_tuple().digits) > precision:
         raise ValueError(f"{value} does not fit DECIMAL({precision}, {scale})")
@@ -63,7 +63,7 @@ def _fit(value: Decimal, precision: int, scale: int) -> Decimal:
 
 
 def _wider(value: Any) -> Any:
-    """DECIMALs with a digit more, in which rounding cannot overflow (Arrow would not notice).
+    """DECIMALs with one more digit, so that rounding cannot overflow (Arrow would not notice).
 
     Raises: pa.ArrowInvalid, if there is no such type.
     """
@@ -109,7 +109,7 @@ _TRUNC = "The value cut off after a number of decimal places (default 0), toward
 
 
 def _to_bigint(whole: Floats, missing: Bools) -> Any:
-    """Whole doubles as BIGINT like Java's cast: NaN is 0, too large ones become the nearest there is."""
+    """Convert whole doubles to BIGINT as Java casts them: NaN is 0, values out of range become the nearest BIGINT."""
     whole = np.nan_to_num(whole, nan=0.0, posinf=np.inf, neginf=-np.inf)
     large, small = whole >= 2.0**63, whole <= -(2.0**63)
     result = np.where(large | small, 0.0, whole).astype(np.int64)
@@ -201,7 +201,7 @@ def _decimals_to_places(value: Any, places: Any, rounding: Callable[[Decimal, in
 
 
 def _double_to_places(value: float, places: int, rounding: Callable[[Decimal, int], Decimal]) -> float:
-    """Rounds what the double reads as, not what it is: 1.005 goes to 1.01 though it is a little less."""
+    """Round a double by its decimal text, not by its exact value: 1.005 becomes 1.01, though it is slightly less."""
     if not math.isfinite(value):
         raise ValueError(f"{value} cannot be rounded to decimal places")
     number = Decimal(repr(value))
@@ -236,12 +236,13 @@ def _doubles_to_places(value: Any, places: Any, rounding: Callable[[Decimal, int
 
 
 _PLACES_IN_BINARY_MAX = 15
-"""Powers of ten up to here, and whole numbers below them, are exact as doubles."""
+"""Powers of ten up to this one, and integers below them, are exact as doubles."""
 
 
 def _doubles_in_binary(value: Any, count: int, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
-    """Vectorised where rounding in binary cannot differ from rounding the decimal text: away from halves (or, to cut off,
-    from whole numbers), and where the number has no more places than are wanted."""
+    """Round vectorised where binary rounding cannot differ from rounding the decimal text: away from halves (for truncation,
+    away from integers), and where the number has no more places than wanted.
+    """
     factor = 10.0 ** abs(count)
     numbers, missing = floats(value), null_mask(value)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -293,9 +294,10 @@ def _by_numpy(function: Callable[[Floats], Floats]) -> Callable[[Any], Any]:
 
 
 def _cube_root(numbers: Floats) -> Floats:
-    """The C library's root, which may be off in its last digit (that of 27 is not 3), with a step of Newton's behind it.
+    """The C library's root, which may be wrong in its last digit (that of 27 is not 3), improved by a step of Newton's
+    method.
 
-    The step needs the root's cube to more digits than a double has: `_product` gives those that were rounded away.
+    The step needs more digits of the root's cube than a double has; `_product` gives the rounding error.
     """
     root = np.cbrt(numbers)
     square, square_rest = _product(root, root)
@@ -306,7 +308,7 @@ def _cube_root(numbers: Floats) -> Floats:
 
 
 def _product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """The product and what rounding took from it (Dekker's way: each factor is cut in halves, whose products are exact)."""
+    """The product and its rounding error (Dekker: each factor is split in halves, whose products are exact)."""
 
     def halves(x: Floats) -> tuple[Floats, Floats]:
         scaled = x * (2.0**27 + 1)

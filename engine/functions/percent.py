@@ -1,4 +1,4 @@
-"""Percent coding of whole columns: form encoding (``%20``, and ``+`` for a space) and the escapes in URLs."""
+"""Percent encoding of whole columns: form encoding (``%20``, and ``+`` for a space) and the escapes in URLs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..columns.bytes import Bytes, byte_bounds, of_bytes, rows_at
 _PLUS, _SPACE, _PERCENT = b"+ %"
 _SAFE = np.zeros(256, np.bool_)
 _SAFE[list(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-* ")] = True
-"""Bytes that form encoding writes as one, in Java: ``~`` is none of them, ``*`` is."""
+"""Bytes that Java's form encoding does not escape: ``*`` is one of them, ``~`` is not."""
 _DIGITS = np.frombuffer(b"0123456789ABCDEF", np.uint8)
 _NO_DIGIT = 16
 _VALUES = np.full(256, _NO_DIGIT, np.uint8)
@@ -23,7 +23,7 @@ _VALUES[np.frombuffer(b"abcdef", np.uint8)] = np.arange(10, 16)
 
 
 def form_encoded(text: Any) -> Any:
-    """Each byte of the UTF-8 as itself, ``+`` or ``%XX``."""
+    """Encode each byte of the UTF-8 as itself, ``+`` or ``%XX``."""
     missing, data = null_mask(text), text_bytes(text)
     bounds, escaped = byte_bounds(text), np.flatnonzero(~_SAFE[data])
     places = escaped + 2 * np.arange(len(escaped))  # each escape before moved what follows by two
@@ -40,9 +40,9 @@ def form_encoded(text: Any) -> Any:
 
 
 def decoded(text: Any, *, form: bool = False) -> tuple[Any, Bools]:
-    """Texts with their escapes resolved (and ``+`` read as a space, in form encoding), and where escapes are malformed.
+    """Decode escapes (and, in form encoding, ``+`` as a space); returns the texts, and where escapes are malformed.
 
-    Bytes that are no UTF-8 become U+FFFD, as many as Python's ``replace`` makes of them.  Malformed rows have no meaning.
+    Bytes that are not UTF-8 become U+FFFD, as many as Python's ``replace`` makes.  Malformed rows have no meaning.
     """
     missing, data, bounds = null_mask(text), text_bytes(text), byte_bounds(text)
     bad = np.zeros(len(text), np.bool_)
@@ -72,7 +72,7 @@ def decoded(text: Any, *, form: bool = False) -> tuple[Any, Bools]:
 
 
 def _as_text(result: Any, data: Bytes, bounds: Int64s, beyond: Bools) -> Any:
-    """The bytes as strings; those of the rows ``beyond`` ASCII may be no UTF-8."""
+    """The bytes as strings; rows ``beyond`` ASCII may contain invalid UTF-8."""
     if beyond.any():
         begins = data[bounds[:-1][bounds[:-1] < len(data)]]
         try:

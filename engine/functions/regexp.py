@@ -1,6 +1,6 @@
-"""Regular expressions, in Java's dialect.
+"""Regular expressions in Java's dialect.
 
-What a pattern (and a group, a replacement) comes to is worked out once and is then a function of one text.
+A pattern (with a group or a replacement) is compiled once to a function of one text.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def all_matches(pattern: str, group: int = 0) -> Callable[[str], list[str | None
 
 
 def _has_group(groups: int, group: int) -> bool:
-    """Raises: ValueError, for a negative group."""
+    """Whether a pattern has a group.  Raises: ValueError, for a negative group."""
     if group < 0:
         raise ValueError(f"a group's number must be 0 or more, not {group}")
     return group <= groups
@@ -109,7 +109,7 @@ def regexp_replace(text: Any, pattern: Any, new: Any) -> Evaluated:
 
 @_remembered
 def replacer(pattern: str, new: str) -> Callable[[str], str]:
-    """A replacement that names a group which does not exist fails the texts that match, and no others."""
+    """A replacement that names a missing group fails only the texts that match."""
     compiled = compile_java(pattern)
     if "\\" not in new and "$" not in new:
         return lambda text: compiled.sub(new, text)
@@ -140,7 +140,7 @@ def regexp_split_to_array(text: Any, pattern: Any) -> Evaluated:
 
 @_remembered
 def splitter(pattern: str) -> Callable[[str], list[str]]:
-    """A pattern that matches nothing at all splits as Java's ``Pattern.split`` does: no empty piece at the end."""
+    """A pattern that matches the empty text splits as Java's ``Pattern.split`` does: without an empty piece at the end."""
     compiled = compile_java(pattern)
     if compiled.matches_nothing:
         return lambda text: _split_at_gaps(compiled.finditer(text), text)

@@ -10,14 +10,14 @@ A signature is text, ``(name TYPE, ..) -> TYPE``::
     (unit UNIT, amount INT, date DATE) -> DATE             a bare unit word (DAY, HOURS, ..)
 
 Type words: BOOLEAN INT BIGINT DOUBLE DECIMAL[(p,s)] STRING BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<name T, ..> UNIT
-ANY (each ANY on its own) and type variables.
+ANY (each ANY may be another type) and type variables.
 
-A scalar's implementation comes in two styles.
+A scalar function is implemented in one of two styles.
 
 ``row``: called with Python values for each row: int, float, `decimal.Decimal`, str, bytes, bool, list, dict (MAP and
-STRUCT); DATE is an int of days, TIME and TIMESTAMP are ints of milliseconds; a UNIT is its singular upper-case word.
-With ``nulls=False`` (the default) a null argument gives null without a call.  It returns a Python value or None.
-Any exception makes the row null and is reported with its text; raise ValueError with a clear sentence.
+STRUCT); DATE is an int of days, TIME and TIMESTAMP are ints of milliseconds; a UNIT is its singular upper-case word.  With
+``nulls=False`` (the default) a null argument gives null without a call.  It returns a Python value or None.  Any exception
+makes the row null and is reported with its text; raise ValueError with a clear sentence.
 
 ``arrow``: called with one `pyarrow.Array` per argument (a `pyarrow.Scalar` for a literal, if at least one argument is an
 array; a `LambdaKernel` for a lambda), returns an Array, or ``Evaluated`` where rows can fail.
@@ -225,7 +225,7 @@ class _SignatureParser:
 
 
 def parse_signature(text: str) -> Signature:
-    """Raises: ValueError, for a text that is not a signature."""
+    """Parse a signature.  Raises: ValueError, if the text is not one."""
     return _SignatureParser(text).signature()
 
 
@@ -234,7 +234,7 @@ def parse_signature(text: str) -> Signature:
 
 @dataclass(frozen=True, slots=True)
 class FunctionRef:
-    """Which overload of which function a call means, as plain data: what plans hold, and any back end can look up.
+    """Names one overload of a function, as plain data: plans hold it, and any back end can look it up.
 
     Attributes:
         volatile: see `Overload`.
@@ -249,11 +249,11 @@ class FunctionRef:
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """One signature of a scalar or table function with what runs for it.
+    """One signature of a scalar or table function, with its implementation.
 
     Attributes:
         returns: for a result of ``*``: argument types and literal values (None where not a literal) -> result type.
-        volatile: may give another value each time (RANDOM, UUID, UNIX_TIMESTAMP()).
+        volatile: may return another value each time (RANDOM, UUID, UNIX_TIMESTAMP()).
         nulls: ``row`` style only: call it with None arguments, too.
     """
 
@@ -272,9 +272,9 @@ class Overload:
 class AggregateOverload:
     """One signature of an aggregate.
 
-    ``make`` is called once per use with the argument types and the literal values (None where an argument is not a
-    literal), and returns the aggregator.  Arguments that must be literals (``k`` of TOPK) are named in ``literals`` and are
-    not passed to ``scan``.
+    ``make`` is called once per use with the argument types and the literal values (None where an argument is not a literal),
+    and returns the aggregator.  ``literals`` names the arguments that must be literals (``k`` of TOPK); they are not passed
+    to ``scan``.
     """
 
     signature: Signature
@@ -298,8 +298,9 @@ class Function:
 
 
 class Registry:
-    """Functions by upper-case name.  ``BUILT_INS`` is filled on import of the function modules; a database has its own
-    registry with the built-ins and the user's functions."""
+    """Functions by upper-case name.  Importing the function modules fills ``BUILT_INS``; a database has its own registry
+    with the built-ins and the user's functions.
+    """
 
     def __init__(self, parent: Registry | None = None) -> None:
         self._functions: dict[str, Function] = {}
@@ -310,13 +311,13 @@ class Registry:
         return found if found is not None or self._parent is None else self._parent.find(name)
 
     def overload(self, function: FunctionRef) -> Overload:
-        """What runs for a scalar or table function.  Raises: StatementError, if it is not registered (any more)."""
+        """The implementation of a scalar or table function.  Raises: StatementError, if it is not registered (any more)."""
         found = self._entry(function)
         assert isinstance(found, Overload)
         return found
 
     def aggregator(self, function: FunctionRef, types: Sequence[t.SqlType], literals: Sequence[Any]) -> Aggregator:
-        """What aggregates values of some types.  Raises: StatementError, if it is not registered (any more)."""
+        """An aggregator for values of some types.  Raises: StatementError, if it is not registered (any more)."""
         found = self._entry(function)
         assert isinstance(found, AggregateOverload)
         return found.make(types, literals)
@@ -329,7 +330,7 @@ class Registry:
         raise StatementError(f"the function {function.name}{function.signature} is not registered")
 
     def own(self, name: str) -> Function | None:
-        """The function of that name if it is registered here, not in a parent."""
+        """The function of a name, if it is registered here, not in a parent."""
         return self._functions.get(name.upper())
 
     def names(self) -> list[str]:
@@ -344,7 +345,7 @@ class Registry:
         overload: Any,
         category: str = "OTHER",
     ) -> None:
-        """Add an overload, and the function if it is its first."""
+        """Add an overload; the first one of a name also adds the function."""
         function = self._functions.setdefault(name.upper(), Function(name.upper(), kind, meaning, category=category))
         if function.kind != kind:
             raise ValueError(f"{name} is already a function of another kind")
@@ -365,7 +366,7 @@ def scalar(
     category: str = "OTHER",
     registry: Registry = BUILT_INS,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a scalar function; several decorators on one name add overloads."""
+    """Register a scalar function; each decorator on the same name adds an overload."""
 
     def register(implementation: Callable[..., Any]) -> Callable[..., Any]:
         for text in signatures:
@@ -386,8 +387,9 @@ def table_function(
     category: str = "TABLE",
     registry: Registry = BUILT_INS,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a table function.  The signature's result is the type of one output row; the implementation returns a
-    list (``row``) or a list array (``arrow``)."""
+    """Register a table function.  Its signature's result is the type of one output row; the implementation returns a list
+    (``row``) or a list array (``arrow``).
+    """
 
     def register(implementation: Callable[..., Any]) -> Callable[..., Any]:
         for text in signatures:

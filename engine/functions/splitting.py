@@ -1,4 +1,4 @@
-"""Texts and bytes cut at delimiters: SPLIT and SPLIT_TO_MAP."""
+"""SPLIT and SPLIT_TO_MAP: texts and bytes split at delimiters."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _map(text: str, entry_delimiter: str, value_delimiter: str) -> dict[str, str
 
 
 def _maps(texts: Any, entry_delimiter: str, value_delimiter: str) -> Evaluated:
-    """`_map` of each."""
+    """`_map` for each row."""
     if not entry_delimiter or not value_delimiter or entry_delimiter == value_delimiter:
         return Evaluated(nulls(_ENTRIES, len(texts)))
     lists = flat(pc.split_pattern(texts, pattern=entry_delimiter))
@@ -77,7 +77,7 @@ def _maps(texts: Any, entry_delimiter: str, value_delimiter: str) -> Evaluated:
 
 
 def _first_and_last(rows: Int64s, keys: Any) -> tuple[Int64s, Int64s]:
-    """For each key of each row, in order, the place where it occurs first and the one where it occurs last."""
+    """For each key of each row, in order, the positions of its first and its last occurrence."""
     encoded = keys.dictionary_encode()
     entries = rows * len(encoded.dictionary) + int64s(encoded.indices)
     distinct, first = np.unique(entries, return_index=True)

@@ -1,4 +1,4 @@
-"""Table functions: several rows out of one."""
+"""Table functions: several rows from one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..columns.items import items_of, lists_of, positions
 from .registry import table_function
 
 _CUBE_ITEMS_MAX = 20
-"""Each item doubles the rows: twenty make a million."""
+"""Each item doubles the number of rows; twenty give a million."""
 
 
 @table_function("EXPLODE", "One row for each item of an array.", "(items ARRAY<T>) -> T", style="arrow")
@@ -28,7 +28,7 @@ def explode(items: Any) -> Any:
     style="arrow",
 )
 def cube_explode(items: Any) -> Evaluated:
-    """All nulls first, the array itself last; an item that is null has one choice only.  Too many items fail."""
+    """All nulls come first, the array itself last; a null item is always null.  Too many items fail."""
     given = items_of(items)
     long = given.lengths > _CUBE_ITEMS_MAX
     present = ~null_mask(given.columns[0])

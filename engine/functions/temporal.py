@@ -31,7 +31,7 @@ UNIT_MS = {"DAY": DAY_MS, "HOUR": 3_600_000, "MINUTE": 60_000, "SECOND": 1000, "
 
 
 def unit_ms(unit: Any) -> int:
-    """Milliseconds of a unit word, singular or plural.  Raises: ValueError, for units without a fixed length."""
+    """The milliseconds of a unit, singular or plural.  Raises: ValueError, for units without a fixed length."""
     word = unit_word(unit).upper()
     found = UNIT_MS.get(word) or UNIT_MS.get(word.removesuffix("S"))
     if found is None:
@@ -130,7 +130,7 @@ _DATE_PATTERN = "in a pattern such as 'yyyy-MM-dd'"
 
 
 def _define_format(names: dict[str, str], column: str, letters: frozenset[str], unit_ms: int, kernel: Any) -> None:
-    """FORMAT_DATE, DATETOSTRING, FORMAT_TIME: the kernel takes a column and a pattern."""
+    """Define FORMAT_DATE, DATETOSTRING or FORMAT_TIME; the kernel takes a column and a pattern."""
 
     def function(value: Any, pattern: Any) -> Evaluated:
         return by_setting(
@@ -181,7 +181,7 @@ def _parse_days(text: Any, pattern: Any, type_: Any, *, whole: bool) -> Evaluate
 
 
 def _fitting_days(parsed: tuple[Any, Any, Failures | None], type_: Any) -> Evaluated:
-    """Days as DATE or INT; a date so far away that neither holds it fails."""
+    """Days as DATE or INT; a day outside of the type's range fails."""
     values, missing, failures = parsed
     far = ((values > np.iinfo(np.int32).max) | (values < np.iinfo(np.int32).min)) & ~missing
     if not far.any():
@@ -200,7 +200,7 @@ def _fitting_days(parsed: tuple[Any, Any, Failures | None], type_: Any) -> Evalu
     category=CATEGORY,
 )
 def parse_date(text: Any, pattern: Any) -> Evaluated:
-    """What follows the date in the text is passed over, as in ksqlDB."""
+    """Text after the date is ignored, as in ksqlDB."""
     return _parse_days(text, pattern, pa.date32(), whole=False)
 
 

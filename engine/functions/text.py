@@ -1,6 +1,6 @@
-"""Text: case, cutting, joining, searching, padding, splitting.  Positions and lengths count UTF-16 units, as in Java.
+"""Text: case, substrings, joining, searching, padding, splitting.  Positions and lengths count UTF-16 units, as in Java.
 
-Several functions take BYTES as well, and count bytes then.
+Several functions also take BYTES, and then count bytes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _IS_SPACE = np.array([chr(code).isspace() for code in range(128)] + [False] * 12
 
 
 def _initcap_ascii(text: Any) -> Any:
-    """Small letters everywhere, then capitals after white space and at the beginnings."""
+    """Lower-case everything, then capitalise after white space and at the beginning."""
     data = text_bytes(flat(pc.ascii_lower(text))).copy()
     first = np.ones(len(data), np.bool_)
     first[1:] = _IS_SPACE[data[:-1]]
@@ -116,7 +116,9 @@ def length(text: Any) -> Any:
 
 
 def _part(text: Any, start: int, size: int | None = None) -> Any:
-    """A slice of a str or bytes by SQL's rules: from 1, or from the end if negative, clamped to what there is."""
+    """A slice of a str or bytes by SQL's rules: positions count from 1, or from the end if negative, and are clamped to the
+    value.
+    """
     begin = max(len(text) + start, 0) if start < 0 else max(min(start - 1, len(text)), 0)
     return text[begin:] if size is None else text[begin : max(begin + size, begin)]
 
@@ -137,7 +139,7 @@ _SUBSTRING = "The part from a position (from 1; negative: from the end), of at m
     category=CATEGORY,
 )
 def substring(text: Any, start: Any, size: Any = None) -> Any:
-    """Fast where start and length are literals and characters are UTF-16 units."""
+    """Fast if start and length are literals and characters are UTF-16 units."""
     literals = is_literal(start) and start.is_valid and (size is None or (is_literal(size) and size.is_valid))
     if literals and isinstance(text, pa.Array) and has_no_pairs(text):
         begin = start.as_py()
@@ -196,7 +198,7 @@ def concat_ws(separator: Any, *parts: Any) -> Any:
 
 
 def _join(parts: tuple[Any, ...], separator: Any) -> Any:
-    """A row of nothing but nulls is made to hold one empty part: Arrow 26 loses such rows."""
+    """Join columns.  A row of only nulls gets one empty part, since Arrow 26 loses such rows."""
     length = length_of((*parts, separator))
     left = [flat(part) for part in parts if not isinstance(part, pa.Scalar) or part.is_valid]
     empty = pa.scalar("" if pa.types.is_string(parts[0].type) else b"", parts[0].type)
@@ -234,7 +236,7 @@ def replace(text: Any, old: Any, new: Any) -> Evaluated:
     category=CATEGORY,
 )
 def instr(text: str | None, piece: str | None, position: int | None = 1, occurrence: int | None = 1) -> int:
-    """Occurrences may overlap.  Any null gives 0."""
+    """Occurrences may overlap.  A null argument gives 0."""
     if text is None or piece is None or not position or occurrence is None or occurrence < 1:
         return 0
     units, wanted = to_units(text), to_units(piece)
@@ -330,7 +332,7 @@ def character(code: int) -> str | None:
 
 @scalar("CHR", _CHR, "(code STRING) -> STRING", category=CATEGORY)
 def character_of_escape(code: str) -> str | None:
-    """Raises: ValueError, for a ``\\u`` without four hexadecimal digits."""
+    r"""The character of an escape.  Raises: ValueError, for a ``\u`` without four hexadecimal digits."""
     if len(code) < 6 or not code.startswith("\\u"):
         return None
     return from_units(_ESCAPE.sub(_unescape, code))
@@ -362,7 +364,7 @@ _UUID = "A random UUID, or the UUID of 16 bytes."
 
 @scalar("UUID", _UUID, "() -> STRING", volatile=True, category=CATEGORY)
 def random_uuid() -> str:
-    """Version 4: random but for the version and two bits of the variant."""
+    """A UUID of version 4: all bits are random except the version and two bits of the variant."""
     digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return _dashed(f"{digits[:12]}4{digits[13:16]}{variant}{digits[17:]}")

@@ -1,4 +1,4 @@
-"""URLs, by the rules of Java's ``URI`` (RFC 2396, other than ASCII letters allowed)."""
+"""URLs, by the rules of Java's ``URI`` (RFC 2396, with non-ASCII letters allowed)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SERVER = re.compile(r"(?:[^@]*@)?([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9.])?|\[
 
 @dataclass(frozen=True, slots=True)
 class _Url:
-    """The parts of a URL, decoded; None where it has no such part."""
+    """The decoded parts of a URL; None for a missing part."""
 
     scheme: str | None
     host: str | None
@@ -51,7 +51,7 @@ class _Url:
 
 
 def _url(text: str) -> _Url:
-    """Raises: ValueError, for text that is not a URL."""
+    """Split a URL.  Raises: ValueError, for text that is not a URL."""
     match = _PARTS.fullmatch(text)
     if match is None or _ILLEGAL.search(text) or "#" in (match[5] or ""):
         raise ValueError(f"not a URL: {text!r}")
@@ -77,7 +77,7 @@ _PLAIN = (
     r"\A[A-Za-z][A-Za-z0-9+.-]*://(?:[^@/?#]*@)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9.])?"
     r"(?::[0-9]{0,5})?(?:/[^?#]*)?(?:\?[^#]*)?(?:#[^#]*)?\z"
 )
-"""Most URLs, for Arrow's regular expressions (of ASCII): what it matches `_url` takes apart in the same way."""
+"""Matches most (ASCII) URLs with Arrow's regular expressions, and splits them as `_url` does."""
 _ILLEGAL_ASCII = r"""[\x00-\x20\x7f"<>\\^`{|}]|%[^0-9A-Fa-f]|%[0-9A-Fa-f][^0-9A-Fa-f]|%[0-9A-Fa-f]?\z"""
 
 
@@ -90,7 +90,7 @@ def _define_part(name: str, meaning: str, part: str) -> None:
 
 
 def _part_of(url: Any, part: str) -> Evaluated:
-    """A part of all URLs: of those that are plain at once, of the others one by one."""
+    """One part of all URLs: of plain ones at once, of the others one by one."""
     missing = null_mask(url)
     plain = ~missing & ascii_rows(url) & _true(pc.match_substring_regex(url, _PLAIN))
     plain &= ~_true(pc.match_substring_regex(url, _ILLEGAL_ASCII))

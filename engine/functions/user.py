@@ -61,7 +61,7 @@ from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registr
 from .user_types import Shape, Shaper, as_sql, bind_variables, pattern_of, shape_of
 
 USER_FUNCTIONS = Registry(BUILT_INS)
-"""The functions of this process's user, before the built-in ones of the same name."""
+"""The functions of this process's user; they take precedence over built-in ones of the same name."""
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 ClassT = TypeVar("ClassT", bound=type)
@@ -96,17 +96,17 @@ def udf(
     """Register a scalar function; it stays callable from Python.
 
     Args:
-        name: in SQL; the function's own name if left out.
-        signature: ``"(a BIGINT, rest STRING...) -> DOUBLE"``, or several; read off the annotations if left out.
-        vectorized: call it with one `pyarrow.Array` per argument, for an array (or anything Arrow can read) as long.
-            It sees NULLs.
-        nulls: call it with None for NULL; if left out, when an annotation admits None.
-        volatile: it may give another value each time it is called with the same arguments.
-        meaning: a line for DESCRIBE FUNCTION; the docstring's first line if left out.
+        name: in SQL; by default the function's own name.
+        signature: ``"(a BIGINT, rest STRING...) -> DOUBLE"``, or several; by default from the annotations.
+        vectorized: call it with one `pyarrow.Array` per argument; it returns an array (or anything that Arrow can read) of
+            the same length.  It sees NULLs.
+        nulls: call it with None for NULL; by default if an annotation admits None.
+        volatile: it may return another value each time it is called with the same arguments.
+        meaning: a line for DESCRIBE FUNCTION; by default the docstring's first line.
 
     Raises:
-        TypeError: a type cannot be read off the annotations.
-        ValueError: the name or the signature is malformed, or the name is that of a function of another kind.
+        TypeError: the annotations do not give a type.
+        ValueError: the name or the signature is malformed, or a function of another kind has the name.
     """
 
     def register(function: Any) -> Any:
@@ -168,15 +168,15 @@ def udaf(
     nulls: bool | None = None,
     meaning: str = "",
 ) -> Any:
-    """Register an aggregate: a class with ``initialize`` and ``aggregate``, and where it can ``merge``, ``undo``, ``map``.
+    """Register an aggregate: a class with ``initialize`` and ``aggregate``, and optionally ``merge``, ``undo``, ``map``.
 
-    A state is a value that is replaced, never changed in place, and has a SQL type: it is kept in checkpoints.  The
-    parameters of the class itself, if it has any, are the last ones in SQL and take literals only.
+    A state is a value that is replaced, never changed in place.  It has a SQL type, since checkpoints keep it.  The
+    parameters of the class itself, if it has any, are the last ones in SQL and must be literals.
 
     Args:
-        signature: of the arguments and the result; read off ``aggregate``, ``__init__`` and ``map`` if left out.
-        state: the state's SQL type; read off ``aggregate``'s result if left out.
-        nulls: take in rows with NULL arguments, as None; if left out, those whose annotations admit it.
+        signature: of the arguments and the result; by default from ``aggregate``, ``__init__`` and ``map``.
+        state: the state's SQL type; by default that of ``aggregate``'s result.
+        nulls: pass rows with NULL arguments, as None; by default only where an annotation admits None.
 
     Raises:
         TypeError, ValueError: as for `udf`; or a method is missing.
@@ -198,7 +198,7 @@ def udaf(
 
 
 class _Shapes:
-    """A signature with what its values are turned into."""
+    """A signature, and the conversions of its values."""
 
     def __init__(self, signature: Signature, parameters: Sequence[Shape], result: Shape) -> None:
         self.signature = signature
@@ -215,7 +215,7 @@ class _Shapes:
 
 
 def _expanded(things: Sequence[ThingT], signature: Signature, count: int) -> list[ThingT]:
-    """Things parallel to the parameters, made parallel to ``count`` arguments."""
+    """Expand things parallel to the parameters to be parallel to ``count`` arguments."""
     place = next((i for i, p in enumerate(signature.parameters) if p.variadic), None)
     if place is None:
         return list(things)
@@ -229,7 +229,7 @@ def _from_text(text: str) -> _Shapes:
 
 
 def _decorated(thing: Any) -> Any:
-    """Raises: ValueError, for what stands in the decorator's parentheses without a name: ``@udf("INT")``."""
+    """Check the use of a decorator.  Raises: ValueError, for an argument without a name: ``@udf("INT")``."""
     if not callable(thing):
         raise ValueError(f"{thing!r} is no function: write @udf(name=.., signature=..), each with its name")
     return thing
@@ -258,7 +258,7 @@ def _item(result: Shape) -> Any:
 
 
 def _by_parameters(function: Any, hints: dict[str, Any], result: Shape, skip: int = 0) -> list[_Shapes]:
-    """One signature, and one more without each parameter that has a default, from the last on."""
+    """One signature with all parameters, and one more without each parameter that has a default, from the last on."""
     parameters: list[Parameter] = []
     shapes: list[Shape] = []
     found: list[_Shapes] = []
@@ -278,12 +278,12 @@ def _by_parameters(function: Any, hints: dict[str, Any], result: Shape, skip: in
 
 @dataclass(frozen=True, slots=True)
 class _Definition:
-    """An aggregate as its class describes it.
+    """An aggregate as its class defines it.
 
     Attributes:
-        shapes: of all arguments, those of ``aggregate`` first, then those of the class itself.
+        shapes: of all arguments, first those of ``aggregate``, then those of the class itself.
         literals: the names of the latter.
-        state: may have type variables, which the arguments of a use settle.
+        state: may have type variables, which the arguments of a use bind.
     """
 
     cls: Any
@@ -361,7 +361,7 @@ def _add(name: str | None, kind: Kind, meaning: str, what: Any, made: Any) -> No
 
 
 def _columns(arguments: Sequence[Any]) -> list[Any]:
-    """Scalars made as long as the arrays (there is one, unless there are no arguments)."""
+    """Scalars repeated to the length of the arrays (there is one, unless there are no arguments)."""
     length = next((len(a) for a in arguments if isinstance(a, pa.Array)), 1)
     return [repeated(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
 
@@ -418,7 +418,7 @@ class _RowByRow:
         return self._array(results, failed)
 
     def _evaluate(self, values: Sequence[Any], shapers: Sequence[Shaper]) -> Any:
-        """One row: all that may run code of the user's."""
+        """Evaluate one row; only this runs the user's code."""
         if shapers:
             values = [v if s is None or v is None else s(v) for v, s in zip(values, shapers, strict=True)]
         result = self._function(*values)
@@ -466,7 +466,9 @@ def _shaped(column: Any, inward: Shaper) -> list[Any]:
 
 
 class UserAggregator:
-    """An `Aggregator` over an object of a user's class: one Python value of state per group, replaced row by row."""
+    """An `Aggregator` over an object of a user's class.  Each group has one Python value as its state, replaced
+    row by row.
+    """
 
     def __init__(
         self,
@@ -498,7 +500,7 @@ class UserAggregator:
         self.fields = (StateField("STATE", np.dtype(object), t.to_arrow(state_type), initial),)
 
     def _opened(self, stored: Any) -> Any:
-        """The user's state from the stored one; lists and dicts are copied, in case it is changed in place after all."""
+        """The user's state from the stored one; lists and dicts are copied, in case the user changes them in place."""
         if stored is None:
             return None
         if self._has_map:
@@ -573,7 +575,7 @@ def _holds_map(type_: t.SqlType) -> bool:
 
 
 def _with_dicts(value: Any, pattern: Any) -> Any:
-    """A stored value with its maps as dicts: from a checkpoint they come back as lists of pairs."""
+    """A stored value with its maps as dicts; a checkpoint returns them as lists of pairs."""
     if value is None:
         return None
     match pattern:

@@ -48,12 +48,12 @@ _MAPS = (dict, collections.abc.Mapping)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an annotation means.
+    """The meaning of an annotation.
 
     Attributes:
         nullable: it admits None.
-        inward: from Arrow's Python value to the annotated one, where they differ (dataclasses, TypedDicts).
-        outward: and back.
+        inward: converts Arrow's Python value to the annotated one, where they differ (dataclasses, TypedDicts).
+        outward: converts it back.
     """
 
     pattern: TypePattern
@@ -69,7 +69,7 @@ def shape_of(annotation: Any, place: str) -> Shape:
         place: what is annotated, for the message.
 
     Raises:
-        TypeError: no SQL type goes with it.
+        TypeError: it corresponds to no SQL type.
     """
     if annotation is Any:
         return Shape(Special("ANY"), nullable=False)
@@ -110,7 +110,7 @@ def pattern_of(text: str) -> TypePattern:
 
 
 def as_sql(pattern: TypePattern, variables: Mapping[str, t.SqlType] = MappingProxyType({})) -> t.SqlType | None:
-    """The SQL type of a pattern, or None if it has variables other than those given."""
+    """The SQL type of a pattern; None if it has variables that are not given."""
     match pattern:
         case Variable(name):
             return variables.get(name)
@@ -131,7 +131,7 @@ def as_sql(pattern: TypePattern, variables: Mapping[str, t.SqlType] = MappingPro
 
 
 def bind_variables(pattern: TypePattern, type_: t.SqlType, variables: dict[str, t.SqlType]) -> None:
-    """Add what the pattern's variables stand for in a type that fits it; a type of another shape stands for all of them."""
+    """Bind the pattern's variables by matching a type.  If the type has another shape, all of them are bound to it."""
     match pattern:
         case Variable(name):
             variables.setdefault(name, type_)

@@ -1,1 +1,1 @@
-"""What Python programs hand over -> columns of a source: every container by one table of conversions."""
+"""Converts data of Python programs to columns of a source, by one table of conversions for all containers."""

@@ -1,8 +1,8 @@
-"""The table of conversions over whole Arrow columns.
+"""The table of conversions for whole Arrow columns.
 
-A column is first made plain (dictionaries, views, run ends and extensions decoded, times cut to milliseconds).  Where a
-kernel surely does what `values.stored` does value by value, it is used; everything else, and every column that a kernel
-refuses, goes through `values.stored`, which has the last word and finds the row to blame.
+A column is first made plain: dictionaries, views, run ends and extensions are decoded, times cut to milliseconds.  Where a
+kernel is certain to do what `values.stored` does value by value, it is used.  Everything else, and every column that a
+kernel refuses, goes through `values.stored`, which decides and finds the row at fault.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from ..types import (
 from .values import DAY_MS, Unfit, plain, shown, stored
 
 _DOUBLE_INTEGERS = 2**53
-"""Up to here every whole number is a DOUBLE."""
+"""Up to this bound every integer is exact as a DOUBLE."""
 _DISTINCT_MIN = 64
-"""Shorter columns are not searched for repeated texts."""
+"""Shorter columns are not checked for repeated texts."""
 _FEW = 16
-"""Fewer times are converted one by one more quickly."""
+"""Up to so many times, converting one by one is faster."""
 
 
 class UnfitRow(ValueError):
-    """A value that its column cannot take, and the number of its row (from 0)."""
+    """A value does not fit its column; with the number of its row (from 0)."""
 
     def __init__(self, row: int, value: Any, cause: Unfit) -> None:
         super().__init__(f"{shown(value)} does not fit")
@@ -58,7 +58,7 @@ class UnfitRow(ValueError):
 
 
 def from_arrow(column: Any, type_: SqlType) -> Any:
-    """An Arrow array or chunked array as one array of a SQL type.
+    """Convert an Arrow array or chunked array to one array of a SQL type.
 
     Raises:
         UnfitRow: a value does not fit.
@@ -78,7 +78,7 @@ def from_arrow(column: Any, type_: SqlType) -> Any:
 
 
 def _check_whole(array: Any) -> None:
-    """Raises: UnfitRow, for a value that Arrow lets nobody read: a text that is not UTF-8, a time beyond its day."""
+    """Check for values that Arrow cannot read: text that is not UTF-8, a time beyond its day.  Raises: UnfitRow."""
     reason = _damage(array)
     if reason is None or _damage(array.take(pa.array(np.arange(len(array))))) is None:  # else in what no row shows
         return
@@ -107,7 +107,7 @@ def _damage(array: Any) -> str | None:
 
 
 def _by_chunk(chunks: list[Any], type_: SqlType) -> Any:
-    """Chunks that may have dictionaries of their own."""
+    """Convert chunk by chunk, since each may have its own dictionary."""
     parts: list[Any] = []
     for chunk in chunks:
         try:
@@ -119,7 +119,7 @@ def _by_chunk(chunks: list[Any], type_: SqlType) -> Any:
 
 
 def from_values(values: list[Any], type_: SqlType) -> Any:
-    """Python values as an array of a SQL type.
+    """Convert Python values to an array of a SQL type.
 
     Raises:
         UnfitRow: a value does not fit.
@@ -146,7 +146,7 @@ _NONE = type(None)
 
 
 def _quick(values: list[Any], type_: SqlType, wanted: Any) -> Any | None:
-    """Values of one plain Python type that Arrow converts as the table does; None for all others."""
+    """Convert values of one plain Python type for which Arrow does what the table does; None for all others."""
     kinds = set(map(type, values))
     kinds.discard(_NONE)
     if not kinds:
@@ -219,7 +219,7 @@ def _decoded(array: Any) -> Any:
 
 
 def _timestamps(array: Any) -> Any:
-    """Timestamps of any unit and zone as timestamp[ms], what is finer cut."""
+    """Timestamps of any unit and zone as timestamp[ms], truncated."""
     unit = array.type.unit
     if unit == "ms":
         return array if array.type.tz is None else array.view(pa.int64()).view(pa.timestamp("ms"))
@@ -237,7 +237,7 @@ def _timestamps(array: Any) -> Any:
 
 
 def _times(array: Any) -> Any:
-    """Times of day of any unit as time32[ms], what is finer cut."""
+    """Times of day of any unit as time32[ms], truncated."""
     unit = array.type.unit
     if unit == "ms":
         return array
@@ -248,7 +248,7 @@ def _times(array: Any) -> Any:
 
 
 def _python(array: Any) -> list[Any]:
-    """The values of an array as the table takes them: those inside of lists, maps and structs as well."""
+    """The values of an array in the form that the table takes, also inside lists, maps and structs."""
     if not len(array) or not pa.types.is_nested(array.type):
         return python_values(array)
     values: list[Any] = []
@@ -261,7 +261,7 @@ def _python(array: Any) -> list[Any]:
 
 
 def _plain_parts(scalar: Any) -> Any:
-    """The value of an Arrow scalar with everything inside of it, times cut to what Python holds."""
+    """The Python value of an Arrow scalar, with all nested values; times are cut to Python's precision."""
     if not scalar.is_valid:
         return None
     type_ = scalar.type
@@ -283,7 +283,7 @@ def _plain_parts(scalar: Any) -> Any:
 
 
 def _by_kernel(array: Any, type_: SqlType, wanted: Any) -> Any | None:
-    """The column converted by a kernel that does what the table does; None: there is none, or it refused."""
+    """Convert a column by a kernel that does what the table does; None if there is none, or it refused."""
     if array.null_count == len(array):
         return pa.nulls(len(array), wanted)
     if array.type == wanted and not _checked(type_):
@@ -299,7 +299,7 @@ def _by_kernel(array: Any, type_: SqlType, wanted: Any) -> Any | None:
 
 
 def _checked(type_: SqlType) -> bool:
-    """Whether an array of the right Arrow type may hold values that are not of the SQL type."""
+    """Whether an array of the right Arrow type may contain values outside of the SQL type."""
     match type_:
         case Array(item):
             return _checked(item)
@@ -385,7 +385,7 @@ def _integers_to_decimal(array: Any, type_: SqlType) -> Any | None:
 
 
 def _doubles_to_decimal(array: Any, type_: SqlType) -> Any | None:
-    """A double of at most 15 digits is the nearest one to its shortest text, so the digits can be had by a product."""
+    """Convert doubles of at most 15 digits by a multiplication: such a double is the nearest one to its shortest text."""
     assert isinstance(type_, Decimal)
     if type_.scale > 15:
         return None
@@ -423,7 +423,7 @@ def _within_a_day(array: Any, _: SqlType) -> Any | None:
 
 
 def _texts(array: Any, type_: SqlType) -> Any | None:
-    """Each distinct text is read once."""
+    """Convert texts; each distinct text is read once."""
     if len(array) < _DISTINCT_MIN:
         return None
     encoded = array.dictionary_encode()
@@ -436,7 +436,7 @@ def _texts(array: Any, type_: SqlType) -> Any | None:
 
 
 def _parts(array: Any, type_: SqlType) -> Any | None:
-    """Lists and structs whose parts kernels convert."""
+    """Convert lists and structs whose parts kernels convert."""
     given = array.type
     missing = null_mask(array)
     mask = pa.array(missing) if missing.any() else None

@@ -1,4 +1,4 @@
-"""Rows in any container -> columns by name: Arrow arrays where there are some, lists of Python values otherwise."""
+"""Rows in any container as columns by name: Arrow arrays if the container has them, else lists of Python values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TAKEN = (
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Columns in the order in which they were found, with the names that the caller used.
+    """Columns in the order in which they were found, with the caller's names.
 
     Attributes:
         columns: (name, Arrow array or list of Python values of ``count`` values).
@@ -32,14 +32,14 @@ class Given:
 
 
 def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
-    """The columns of whatever holds rows.
+    """The columns of any container of rows.
 
     Args:
-        own: the source's columns with their SQL types: tuples have their order, and the types tell a row with lists in it
-            from columns.
+        own: the source's columns with their SQL types: tuples follow their order, and the types distinguish a row with lists
+            in it from columns.
 
     Raises:
-        StatementError: it holds no rows.
+        StatementError: it contains no rows.
     """
     if type(rows) is list:
         return _rows(rows, own)
@@ -76,7 +76,7 @@ def _table(table: pa.Table) -> Given:
 
 
 def _index(frame: Any, own: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """The levels of a frame's index that have the name of a column (``groupby`` puts its keys there)."""
+    """The levels of a frame's index that have the name of a column (``groupby`` makes its keys index levels)."""
     levels = [(name, i) for i, name in enumerate(frame.index.names) if isinstance(name, str)]
     return [
         (name, _pandas(frame.index.get_level_values(i).to_series()))
@@ -86,7 +86,7 @@ def _index(frame: Any, own: Mapping[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def _pandas(series: Any) -> Any:
-    """A column of a frame.  pandas has one mark for NaN and for "missing" in its float columns: it is NULL here."""
+    """A column of a frame.  In float columns pandas has the same mark for NaN and "missing"; here it becomes NULL."""
     if series.dtype == object:
         values = series.to_list()
         return [None if isinstance(v, float) and v != v else v for v in values]
@@ -136,9 +136,9 @@ def _is_column(value: Any) -> bool:
 
 
 def _holds_columns(rows: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
-    """Whether a mapping is columns by name, and not one row.
+    """Whether a mapping is columns by name, not one row.
 
-    A list in a column that is no ARRAY says so.  Where there are only ARRAYs, all items have to be lists themselves.
+    A list in a column that is not an ARRAY shows that it is.  If all columns are ARRAYs, all items must be lists themselves.
     """
     listed = [name for name, value in rows.items() if _is_column(value)]
     for name in listed:
@@ -187,7 +187,7 @@ def _series_of(value: Any) -> Any:
 
 
 def _is_plain_row(rows: Any) -> bool:
-    """Whether a tuple is one row by itself: a value in it is neither a row nor a list."""
+    """Whether a tuple is one row by itself: none of its values is a row or a list."""
     return isinstance(rows, tuple) and bool(rows) and not all(_is_row(item) for item in rows)
 
 
@@ -210,7 +210,7 @@ def _rows(rows: list[Any], own: Mapping[str, Any]) -> Given:
 
 
 class Absent:
-    """What a row has in a column that it does not name."""
+    """The value of a column that a row does not name."""
 
 
 ABSENT = Absent()
@@ -235,7 +235,7 @@ def _named(row: Any, number: int, own: Mapping[str, Any]) -> Mapping[Any, Any]:
 
 
 def spelled_once(spellings: Sequence[list[Any]], count: int) -> list[Any] | int:
-    """One column out of those that rows spell differently; the number of a row (from 0) that has two of them."""
+    """Merge columns that rows spell differently into one; or the number of a row (from 0) that has two of them."""
     merged: list[Any] = []
     for number in range(count):
         present = [values[number] for values in spellings if values[number] is not ABSENT]

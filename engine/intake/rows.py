@@ -1,7 +1,7 @@
-"""Rows from Python -> Arrow columns of a source: what `Database.insert` accepts.
+"""Converts rows from Python to Arrow columns of a source: the input of `Database.insert`.
 
-Columns are found by their exact name, then in upper case, as the dialect folds names; ``rowtime`` gives the timestamps.
-What a value becomes depends on that value and its column alone (`values`), never on the container or on other rows.
+Columns are matched by their exact name, then in upper case, as the dialect folds names; ``rowtime`` gives the timestamps.
+The stored value depends only on the given value and its column (`values`), never on the container or on other rows.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from .containers import ABSENT, columns_in, spelled_once
 from .values import shown
 
 _FOREIGN = (ValueError, TypeError, OverflowError, NotImplementedError, AttributeError, LookupError)
-"""What odd objects raise when they are read; Arrow's errors are among them."""
+"""Errors that unusual objects raise when they are read, including Arrow's."""
 
 
 def columns_of(
     rows: Any, source: DataSource, now_ms: int | npt.NDArray[np.int64]
 ) -> tuple[dict[str, Any], npt.NDArray[np.int64]]:
-    """Arrow arrays by column name, and the timestamps (``now_ms``, or each row's of them, for rows without one).
+    """Arrow arrays by column name, and the timestamps.  Rows without one get ``now_ms`` (one value, or one per row).
 
     Raises:
-        StatementError: a column that the source has not, or a value that does not fit its type: with the number of the
-            row (from 1), the column and the value.
+        StatementError: the source lacks a column, or a value does not fit its type: with the number of the row (from 1), the
+            column and the value.
     """
     own: dict[str, SqlType] = {c.name: c.type for c in source.schema if c.role in ("KEY", "VALUE")}
     try:
@@ -50,7 +50,7 @@ def columns_of(
 def _by_own_name(
     columns: list[tuple[Any, Any]], count: int, own: Mapping[str, SqlType], source: DataSource
 ) -> dict[str, Any]:
-    """The columns under the source's names; rows may spell a column in different ways."""
+    """The columns under the source's names; rows may spell a column differently."""
     spellings: dict[str, list[Any]] = {}
     for name, values in columns:
         spellings.setdefault(_match(name, own, source), []).append(values)

@@ -68,7 +68,7 @@ _EXACT = decimal.Context(prec=2000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN
 
 
 class Unfit(ValueError):
-    """A value that its column cannot take: why, and what to write instead."""
+    """A value does not fit its column; with the reason, and what to write instead."""
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
@@ -76,10 +76,10 @@ class Unfit(ValueError):
 
 
 def stored(value: Any, type_: SqlType) -> Any:
-    """What a column of a type stores for a value, as `pyarrow.array` takes it: temporal values are their numbers.
+    """The value that a column of a type stores, in the form for `pyarrow.array`: temporal values are numbers.
 
     Raises:
-        Unfit: it would lose something, or is of another kind.
+        Unfit: the value would lose something, or is of another kind.
     """
     value = plain(value)
     if value is None or (type_ != DOUBLE and isinstance(value, float) and value != value):
@@ -117,9 +117,9 @@ _BRIEF.maxlevel = 3
 
 
 def plain(value: Any) -> Any:
-    """The Python value that a NumPy or Arrow scalar, a member of an Enum or a mark for "missing" stands for.
+    """The Python value of a NumPy or Arrow scalar, a member of an Enum or a mark for "missing".
 
-    Times stay what they are: `datetime.datetime` (and pandas' subclass of it) and `numpy.datetime64`.
+    Times are unchanged: `datetime.datetime` (and pandas' subclass of it) and `numpy.datetime64`.
     """
     kind = type(value)
     if kind in _PLAIN:
@@ -298,7 +298,7 @@ def _decimal(value: Any, type_: Decimal) -> decimal.Decimal:
 
 
 def _scaled(number: decimal.Decimal, scale: int) -> decimal.Decimal | None:
-    """The number with exactly so many digits behind the point; None if it has more."""
+    """The number with exactly so many decimal places; None if it has more."""
     if not number:
         return decimal.Decimal(0).scaleb(-scale)
     if number.adjusted() < -scale:
@@ -449,7 +449,7 @@ def _items(value: Any) -> Any:
 
 
 def is_series(value: Any) -> bool:
-    """Whether it is a column of pandas or polars; pandas' arrays are some."""
+    """Whether an object is a column of pandas or polars, including pandas' arrays."""
     kind = type(value)
     library = kind.__module__.partition(".")[0]
     if library == "pandas" and hasattr(value, "_from_sequence") and hasattr(value, "isna"):
