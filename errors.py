@@ -198,6 +198,13 @@ class LogUnavailableError(StorageError):
     code = "log_unavailable"
 
 
+class LogRefusedError(LogUnavailableError):
+    """The log is there and refuses what is asked for: a right is missing, a record is too large, a password is wrong.  What
+    was running goes on when it is allowed."""
+
+    code = "log_refused"
+
+
 class PartitionsLostError(StorageError):
     """A process committed for partitions that another process has now; nothing of the commit happened."""
 

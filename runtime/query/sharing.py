@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from ...errors import LogRefusedError
 from ...storage.log.protocol import Log, Membership, Owner, TopicPartition
 from ..dataflow import Dataflow, Source
 from .ledger import SharedLedger
@@ -14,6 +15,8 @@ from .repartitioning import subtopologies
 __all__ = ["Sharing"]
 
 _RETRY_S = 0.5
+_REFUSED_S = 3.0
+"""The pause after a refusal, in seconds: somebody has to do something first."""
 _FIRST_S = 60.0
 """How long a step on request waits for the assignment of the query's partitions, in seconds."""
 
@@ -85,7 +88,7 @@ class Sharing:
     def again(self, error: BaseException) -> None:
         """Start again from what is committed, after a while."""
         self.moved, self.error = True, error
-        self._retry_s = time.monotonic() + _RETRY_S
+        self._retry_s = time.monotonic() + (_REFUSED_S if isinstance(error, LogRefusedError) else _RETRY_S)
 
     @property
     def is_due(self) -> bool:

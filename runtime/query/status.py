@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from ...errors import LogRefusedError, StorageError
 from ...storage.log.protocol import TopicPartition
 from ..dataflow import Source
 from ..metrics import Account, Progress, Tally
@@ -109,8 +110,12 @@ class Status:
 
     @property
     def lag(self) -> int:
-        """Records that its inputs hold and it has not taken in; 1 at least while its partitions are being given out."""
-        lag = self._assembly.inputs.lag
+        """Records that its inputs hold and it has not taken in; 1 at least while its partitions are being given out, or are
+        not to be read."""
+        try:
+            lag = self._assembly.inputs.lag
+        except LogRefusedError:
+            return 1
         return lag if self.is_in_place else max(1, lag)
 
     @property
@@ -125,9 +130,13 @@ class Status:
         stores = [d.store for d in keeper.stores]
         state, error = self._life()
         trouble = error or (None if self._sharing is None else self._sharing.trouble)
+        try:
+            lag = self.lag
+        except StorageError as unreadable:  # the topic is gone, and the query has not noticed or stands still for it
+            lag, trouble = 1, trouble or unreadable
         return Progress(
             state,
-            self.lag,
+            lag,
             self.account,
             sum(len(s) for s in stores),
             sum(s.size_bytes for s in stores),

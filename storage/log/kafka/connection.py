@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from ....errors import StorageError
-from .faults import RETRIED, error_of, fault
+from .faults import LOGIN, RETRIED, error_of, fault
 from .settings import KafkaSettings
 
 __all__ = ["Connection"]
@@ -59,8 +59,8 @@ class Connection:
     def _report(self, error: Any) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._down = True
-        else:
-            self.last_error = error
+        elif self.last_error is None or self.last_error.code() not in LOGIN:
+            self.last_error = error  # what follows a refused login is that the connection ends
         _LOGGER.info("Kafka's client: %s", error.str())
 
     def probe(self, client: Any) -> None:
@@ -153,7 +153,15 @@ class Connection:
                     time.sleep(pause)
                     pause = min(pause * 2, 0.2)
                     continue
+                self._hear()
                 raise self.fault(failure, doing) from failure
+
+    def _hear(self) -> None:
+        """Have the client for topics say why its connections fail: it does so only when it is polled."""
+        with self._guard:
+            admin = self._admin
+        if admin is not None:
+            admin.poll(0)
 
     def fault(self, failure: Any, doing: str) -> StorageError:
         """See `faults.fault`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from ....errors import LogUnavailableError, PartitionsLostError, StorageError
+from ....errors import LogRefusedError, LogUnavailableError, PartitionsLostError, StorageError
 
-__all__ = ["FENCED", "GENERATION_OVER", "RETRIED", "error_of", "fault", "is_absence", "is_passing"]
+__all__ = ["FENCED", "GENERATION_OVER", "LOGIN", "RETRIED", "error_of", "fault", "is_absence", "is_passing"]
 
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 """Errors: another producer with the same transactional id has started since."""
@@ -55,7 +56,8 @@ RETRIED = frozenset(
     }
 )
 """Errors after which Kafka will soon have an answer."""
-_LOGIN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
+LOGIN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
+"""Errors: the brokers refuse this client as such."""
 _FORBIDDEN = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -68,6 +70,8 @@ _LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LA
 _GONE = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_ID}
 )
+_AFTER = re.compile(r" \(after \d+ ms\)")
+"""What would make the same failure another text each time."""
 _TIMESTAMP = 32
 """Kafka's INVALID_TIMESTAMP."""
 
@@ -91,7 +95,7 @@ def is_passing(failure: BaseException) -> bool:
     if error is None:
         return False
     code = error.code()
-    if code in GENERATION_OVER or code in _LOGIN or code in _FORBIDDEN or code in _LARGE or code in _GONE:
+    if code in GENERATION_OVER or code in LOGIN or code in _FORBIDDEN or code in _LARGE or code in _GONE:
         return False
     return code in _ABSENT or code in RETRIED or code in FENCED or error.fatal() or error.retriable()
 
@@ -107,7 +111,7 @@ def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageEr
     error = failure if isinstance(failure, KafkaError) else error_of(failure)
     code = None if error is None else error.code()
     if (code is None and isinstance(failure, TimeoutError)) or code in _ABSENT or code in RETRIED:
-        if last is not None and last.code() in _LOGIN:
+        if last is not None and last.code() in LOGIN:
             code, error = last.code(), last
         else:
             why = "" if last is None else f" ({last.str()})"
@@ -115,18 +119,18 @@ def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageEr
                 f"cannot {doing}: no Kafka broker answers at {servers}{why}",
                 action="start the broker or correct its address; what was running goes on when it answers again",
             )
-    text = str(failure) if error is None else error.str()
-    if code in _LOGIN:
-        return StorageError(
+    text = _AFTER.sub("", str(failure) if error is None else error.str())
+    if code in LOGIN:
+        return LogRefusedError(
             f"cannot {doing}: the Kafka brokers at {servers} refuse this client: {text}",
             action="check security.protocol, sasl.mechanism, sasl.username, sasl.password and the ssl.* settings",
         )
     if code in _FORBIDDEN:
-        return StorageError(
+        return LogRefusedError(
             f"cannot {doing}: Kafka does not allow it: {text}", action="have the cluster's administrator grant it (ACLs)"
         )
     if code in _LARGE:
-        return StorageError(
+        return LogRefusedError(
             f"cannot {doing}: a record is larger than Kafka takes: {text}",
             action="raise max.message.bytes of the topic and message.max.bytes of the brokers, or write smaller records",
         )

@@ -29,7 +29,7 @@ from .producers import Slot
 from .service_state import Entry, ServiceState
 from .topics import Topics
 from .typed_values import encoded
-from .writing import Delivered, UndecidedError, abort, end, flushed, produce, send_offsets
+from .writing import Delivered, UndecidedError, abort, end, flushed, produce, reason, send_offsets
 
 __all__ = ["KafkaCommitting", "KafkaTransaction"]
 
@@ -217,11 +217,11 @@ class KafkaTransaction:
             try:
                 return self._write(log, self._alone, offsets, list(entries))
             except KafkaException as failure:
-                raise log.connection.fault(failure, "commit") from failure
+                raise log.connection.fault(failure, self._doing) from failure
             except UndecidedError as failure:
                 lost = error_of(_error(failure))
                 if lost is not None and lost.code() in FENCED:
-                    raise log.connection.fault(lost, "commit") from failure
+                    raise log.connection.fault(lost, self._doing) from failure
                 raise _unknown(log, failure) from failure
         deadline = time.monotonic() + log.settings.timeout_s
         pause = RETRY_S
@@ -236,11 +236,11 @@ class KafkaTransaction:
                     cause: BaseException = failure
                 except KafkaException as failure:
                     if not is_passing(failure):
-                        raise log.connection.fault(failure, "commit") from failure
+                        raise log.connection.fault(failure, self._doing) from failure
                     cause = failure
                 left = deadline - time.monotonic() - pause
                 if left <= 0 or log.closed:
-                    raise log.connection.fault(_error(cause), "commit") from cause
+                    raise log.connection.fault(_error(cause), self._doing) from cause
                 time.sleep(pause)
                 pause = min(2 * pause, 1.0)
                 slot.renew(left)
@@ -272,6 +272,11 @@ class KafkaTransaction:
         except LogUnavailableError as error:
             raise _unknown(log, undecided) from error
         return self._committed(log, delivered) if happened else None
+
+    @property
+    def _doing(self) -> str:
+        topics = sorted({topic for topic, _, _ in self._parts})
+        return f"commit records of {', '.join(map(repr, topics[:5]))}" if topics else "commit"
 
     def _split(self, log: Parts) -> tuple[dict[str, list[Any]], list[Entry]]:
         """Positions as Kafka keeps them, by group; and what goes to the service's state."""
@@ -307,13 +312,16 @@ class KafkaTransaction:
             for group, places in offsets.items():
                 send_offsets(producer, places, log.members.metadata(group), log)
             flushed(producer, delivered, log)
-        except BaseException as failure:
+        except BaseException as caught:
+            failure = reason(producer, caught)
             abort(producer, failure, log)
             lost = error_of(failure)
             if lost is not None and lost.code() in GENERATION_OVER:
                 raise PartitionsLostError(
                     "cannot commit: another process of the service has these partitions now"
                 ) from failure
+            if failure is not caught:
+                raise failure from caught
             raise
         end(producer, delivered, log)
         return self._committed(log, delivered)

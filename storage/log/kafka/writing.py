@@ -14,7 +14,7 @@ from .faults import error_of, is_absence
 from .messages import TIMESTAMP_HEADER
 from .parts import Parts
 
-__all__ = ["Delivered", "UndecidedError", "abort", "end", "flushed", "produce", "send_offsets"]
+__all__ = ["Delivered", "UndecidedError", "abort", "end", "flushed", "produce", "reason", "send_offsets"]
 
 _ABORT_S = 5.0
 _OFFSETS_S = 5.0
@@ -161,6 +161,20 @@ def end(producer: Any, delivered: Delivered, log: Parts) -> None:
                 raise
             if error.fatal() or time.monotonic() > deadline:
                 raise UndecidedError(delivered) from failure
+
+
+def reason(producer: Any, failure: BaseException) -> BaseException:
+    """The error that a transaction failed with, where librdkafka says only that its state does not allow a call: whoever
+    begins one in that state is told."""
+    error = error_of(failure)
+    if error is None or error.code() != KafkaError._STATE:
+        return failure
+    try:
+        producer.begin_transaction()
+    except KafkaException as earlier:
+        if error_of(earlier).code() != KafkaError._STATE:
+            return earlier
+    return failure
 
 
 def abort(producer: Any, failure: BaseException, log: Parts) -> None:
