@@ -105,7 +105,7 @@ class LookupCache:
         view: View,
         reader: PointReader,
     ) -> None:
-        """Keep what was analysed, if the query looks up one whole key and takes columns as they are.
+        """Keep the analysis of a query, if it looks up one whole key and selects columns unchanged.
 
         Args:
             view, reader: of the query that keeps the source's rows.
@@ -145,7 +145,7 @@ class LookupCache:
 
 
 def _shape_of(text: str) -> tuple[str, list[str], list[int]]:
-    """The text with a mark for each constant, the constants as they are written, and where they start."""
+    """The text with a mark for each constant, the constants as written, and where they start."""
     constants: list[str] = []
     starts: list[int] = []
 
@@ -161,7 +161,7 @@ def _shape_of(text: str) -> tuple[str, list[str], list[int]]:
 
 
 def _key_constants(where: TypedExpression | None, source: DataSource) -> dict[str, Constant] | None:
-    """The constant that each key column is compared with, if that is all that WHERE says."""
+    """The constant for each key column, if WHERE only compares these."""
     found: dict[str, Constant] = {}
     stack = [where]
     while stack:
@@ -179,7 +179,7 @@ def _key_constants(where: TypedExpression | None, source: DataSource) -> dict[st
 
 
 def _place_of(expression: TypedExpression, names: Sequence[str]) -> int | None:
-    """Which column of the view an item of the SELECT list is, if it is one as it is."""
+    """The view's column that an item of the SELECT list is, if the item is an unchanged column."""
     if isinstance(expression, ColumnRef) and expression.name in names:
         return names.index(expression.name)
     return None

@@ -1,4 +1,4 @@
-"""The databases that this process has open: each directory once, however often it is connected to."""
+"""The databases that this process has open: each directory once, however often the program connects to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PROCESSING_LOG = "KSQL_PROCESSING_LOG"
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How a database is to be opened, see `connect`."""
+    """The arguments with which a database is opened; see `connect`."""
 
     threads: int | None = None
     clock: Clock | None = None
@@ -53,7 +53,7 @@ class Opening:
 
 
 class Opened:
-    """An open database, and how many `Database` objects stand for it."""
+    """An open database, and the number of `Database` objects that share it."""
 
     def __init__(self, engine: Engine, clients: Clients, settings: Settings, how: Opening) -> None:
         self.engine = engine
@@ -64,11 +64,11 @@ class Opened:
         self.process = os.getpid()
         self.following: Following | None = None
         self.directory: Files | None = None
-        """What is to be closed with it, where the log is elsewhere."""
+        """The directory to close with it, if the log is elsewhere."""
         self.place: _Place | None = None
 
     def check_same(self, settings: Settings, how: Opening) -> None:
-        """Raises: StatementError, if it was opened in another way than is asked for now."""
+        """Check that it was opened with the same arguments.  Raises: StatementError."""
         mine = self.how
         differing = [
             name
@@ -89,7 +89,7 @@ class Opened:
             )
 
     def release(self) -> None:
-        """One `Database` less; the last one closes the queries and the log."""
+        """Drop one `Database`; the last one closes the queries and the log."""
         if self.place is None:
             self._close()
             return
@@ -197,7 +197,7 @@ def _log_of(
     options: DatabaseOptions,
     clock: Clock,
 ) -> Log:
-    """The log in the directory, which closes its files, or the one in Kafka."""
+    """The log in the directory, or the one in Kafka; with it the directory, if the log does not close that itself."""
     if how.kafka is not None:
         return open_kafka_log(how.kafka, path, checkpoints)
     log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)
@@ -206,7 +206,7 @@ def _log_of(
 
 
 def _processing_log() -> DataSource:
-    """The stream over the processing log, which is there in every database."""
+    """The stream over the processing log, which every database has."""
     columns = tuple(Column(f.name, from_arrow(f.type)) for f in processing_log.VALUE_TYPE)
     return DataSource(
         PROCESSING_LOG,

@@ -1,7 +1,7 @@
-"""Values for ``?`` and ``$name``: each becomes the constant that the text would have had in its place.
+"""Values for ``?`` and ``$name``: each becomes a constant in the place of its parameter.
 
-A value is never read as SQL.  Its type is the one that the same constant has in a text: 5 is an INTEGER, 1.5 (a float) a
-DOUBLE, ``Decimal("1.5")`` a DECIMAL(2, 1).
+A value is never read as SQL.  It has the type of the same constant in a text: 5 is an INTEGER, 1.5 (a float) a DOUBLE,
+``Decimal("1.5")`` a DECIMAL(2, 1).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 def with_values(statement: Tree, parameters: Parameters | None) -> Tree:
-    """The statement with its parameters replaced by constants.
+    """Replace the parameters of a statement by constants.
 
     Args:
         parameters: a list or tuple for ``?`` in order, a dict for ``$name``; names are compared without regard to case.
 
     Raises:
-        StatementError: a parameter has no value, a value no parameter, or no type of SQL has such a value.
+        StatementError: a parameter has no value, a value has no parameter, or a value has no SQL type.
     """
     given = _by_name(parameters)
     _check_used(given, parameter_names(statement))
@@ -56,12 +56,12 @@ class ScriptValues:
         _check_used(self._given, {name for parsed in parse(text) for name in parameter_names(parsed.statement)})
 
     def into(self, statement: ast.Statement) -> ast.Statement:
-        """The statement with its parameters replaced.  Raises: StatementError."""
+        """Replace the parameters of one statement.  Raises: StatementError."""
         return _replaced(statement, self._given)
 
 
 def parameter_names(tree: ast.Node) -> set[str]:
-    """The names of the parameters in a tree; ``?`` are ``1``, ``2``, .."""
+    """The names of the parameters in a tree; those of ``?`` are ``1``, ``2``, .."""
     return {node.name for node in nodes_of(tree) if isinstance(node, ast.Parameter)}
 
 
@@ -136,7 +136,7 @@ def _path(value: Any, span: Span) -> str:
 
 
 def _setting(value: Any, span: Span) -> str:
-    """A property's value, as it is written between quotes."""
+    """A property's value as text, as it stands between quotes."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):
@@ -155,14 +155,14 @@ PLAIN: Final[Mapping[type[ast.Node], Mapping[str, Callable[[Any, Span], Any]]]] 
     ast.CreateFrom: {"path": _path},
     ast.SetProperty: {"value": _setting},
 }
-"""Fields that hold numbers and texts, not expressions, and may be given as parameters: what makes one of a value."""
+"""Fields for numbers and texts, not expressions, that may be parameters; each with the conversion of a value."""
 
 
 def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
-    """A Python value as an expression without names.
+    """A Python value as a constant expression.
 
     Raises:
-        StatementError: no type of SQL has such a value.
+        StatementError: the value has no SQL type.
     """
     if depth > NESTING_DEPTH_MAX:
         raise StatementError(f"the value of a parameter is nested more than {NESTING_DEPTH_MAX} levels deep", span=span)

@@ -1,7 +1,7 @@
 """The properties of a session and of a database, typed: each is declared once, with its default and its meaning.
 
-`QueryOptions` is what statements are checked, planned and run by; `DatabaseOptions` is what `connect` alone takes.  Texts
-are parsed once, when something is set (`settings` does that); everything else reads attributes.
+Statements are checked, planned and run by `QueryOptions`; `DatabaseOptions` is for `connect` only.  Texts are parsed once,
+when something is set (`settings` does that); everything else reads attributes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Property:
     """A property that can be set.
 
     Attributes:
-        default: its value when nobody sets it.
-        in_effect: whether it changes what Penstock does; else every value of it is met.
-        choices: the values it can take; empty for any of its kind.
+        default: its value if nobody sets it.
+        in_effect: whether it changes what Penstock does; if not, Penstock meets every value of it.
+        choices: its possible values; empty for any of its kind.
         least: of an integer.
-        at_connect: belongs to the database: given to `connect` only, and kept with no statement or query.
+        at_connect: it belongs to the database: only `connect` takes it, and no statement or query keeps it.
     """
 
     name: str
@@ -46,7 +46,7 @@ def _as_bool(text: str) -> bool:
 
 
 def _option(parse: Callable[[str], Any], described: Property) -> Any:
-    """A field that holds a property, as ``parse`` makes it of the property's text."""
+    """A field for a property; ``parse`` converts the property's text."""
     return field(default=parse(described.default), metadata={"property": described, "parse": parse})
 
 
@@ -68,9 +68,9 @@ def _switch(name: str, default: bool, meaning: str, at_connect: bool = False) ->
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """What can be set in a session, as it holds for one statement, and for a query as long as it lives.
+    """The properties of a session, as they apply to one statement, and to a query for its whole life.
 
-    Attributes that are None stand for an empty text: nothing was asked for.
+    Attributes that are None stand for an empty text.
     """
 
     auto_offset_reset: Literal["latest", "earliest"] = _word(
@@ -206,23 +206,23 @@ class QueryOptions:
 
     @property
     def every_update(self) -> bool:
-        """Whether every update of a table is emitted, not the last one per key and step."""
+        """Whether every update of a table is emitted, instead of the last one per key and step."""
         return self.cache_max_bytes == 0
 
     @property
     def durable(self) -> bool:
-        """Whether a commit counts once it is on disk."""
+        """Whether a commit waits for the disk."""
         return self.durability == "durable"
 
     @staticmethod
     def of(properties: Mapping[str, str]) -> QueryOptions:
-        """The options that checked texts stand for, by the properties' names; others are left alone."""
+        """Make options from checked texts by the properties' names; other names are ignored."""
         return QueryOptions(**_parsed(QueryOptions, properties))
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """What belongs to the database and the process that has it open."""
+    """The properties of the database and the process that has it open."""
 
     denylist: str = _text(DENYLIST, "", "names that SET refuses, separated by commas", at_connect=True)
     schema_registry_url: str = _text(
@@ -268,7 +268,7 @@ class DatabaseOptions:
 
     @staticmethod
     def of(properties: Mapping[str, str]) -> DatabaseOptions:
-        """The options that checked texts stand for, by the properties' names; others are left alone."""
+        """Make options from checked texts by the properties' names; other names are ignored."""
         return DatabaseOptions(**_parsed(DatabaseOptions, properties))
 
 
@@ -301,4 +301,4 @@ PROPERTIES: dict[str, Property] = {
     p.name: p
     for p in (*(f.metadata["property"] for kind in (QueryOptions, DatabaseOptions) for f in fields(kind)), *_ALWAYS_MET)
 }
-"""All that can be set, by name."""
+"""All properties, by name."""

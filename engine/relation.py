@@ -1,4 +1,4 @@
-"""Rows that were read, and everything they can become: what `Table` and `Listing` have in common."""
+"""Rows that were read, and their conversions: the common base of `Table` and `Listing`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "DECIMAL")
 _WINDOW_BOUNDS = ("WINDOWSTART", "WINDOWEND")
 _EPOCH = datetime.datetime(1970, 1, 1)
 ROWS_SHOWN = 20
-"""Rows that are printed unless more are asked for."""
+"""The number of rows printed by default."""
 
 
 class Relation:
     """Rows held as Arrow.
 
-    The ``fetch`` methods are a cursor, as PEP 249 has it: each hands out what none has handed out before.  Everything else,
-    iteration too, sees all rows, always.
+    The ``fetch`` methods are a cursor as in PEP 249: each returns rows that none has returned before.  Everything else,
+    including iteration, always sees all rows.
     """
 
     schema: Schema | None
@@ -78,7 +78,7 @@ class Relation:
         return iter(self._rows(0, len(self)))
 
     def __getitem__(self, place: int) -> tuple[Any, ...]:
-        """The row at a place, from 0 on; negative ones count from the end.  Raises: IndexError."""
+        """The row at an index, from 0; negative ones count from the end.  Raises: IndexError."""
         at = place + len(self) if place < 0 else place
         if not 0 <= at < len(self):
             raise IndexError(f"there are {len(self)} rows, so none at {place}")
@@ -87,7 +87,7 @@ class Relation:
     # --- rows ------------------------------------------------------------------------------
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row, or None behind the last one."""
+        """The next row, or None after the last one."""
         return next(iter(self.fetchmany(1)), None)
 
     def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
@@ -121,8 +121,7 @@ class Relation:
     def df(self) -> Any:
         """As a pandas DataFrame.
 
-        Whole numbers and booleans stay exact: where there are NULLs their columns have pandas' nullable types.  MAPs are
-        dicts.
+        Integers and booleans stay exact: columns with NULLs have pandas' nullable types.  MAPs are dicts.
 
         Raises:
             ImportError: pandas is not installed.
@@ -145,7 +144,7 @@ class Relation:
         """Write a Parquet file, and return its path.
 
         Args:
-            compression: as `pyarrow.parquet.write_table` knows it.
+            compression: as for `pyarrow.parquet.write_table`.
 
         Raises:
             OSError: it cannot be written.
@@ -157,7 +156,7 @@ class Relation:
         return target
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write a CSV file (RFC 4180, UTF-8, a line of names) and return its path.
+        """Write a CSV file (RFC 4180, UTF-8, with a header line) and return its path.
 
         NULL is an empty cell, an empty text is ``""``; arrays, maps and structs are JSON, bytes base64, times ISO texts.
 
@@ -186,7 +185,7 @@ class Relation:
     # --- for people ------------------------------------------------------------------------
 
     def show(self, rows_max: int | None = None) -> None:
-        """Print the first rows as a table: 20 of them, if not told otherwise."""
+        """Print the first rows as a table; 20 rows by default."""
         print(self.text(rows_max))
 
     def text(self, rows_max: int | None = None) -> str:
@@ -197,7 +196,7 @@ class Relation:
         return shown + (f"\n({left} more rows)" if left > 0 else "")
 
     def cells(self, rows_max: int | None = None) -> list[list[str]]:
-        """The first rows (all, without a number) as a person reads them: NULL in words, bounds of windows as times."""
+        """The first rows (all, without a number) as text for people: NULL in words, bounds of windows as times."""
         count = len(self) if rows_max is None else min(rows_max, len(self))
         bounds = [
             name in _WINDOW_BOUNDS and str(field.type) == "int64"
@@ -212,7 +211,7 @@ class Relation:
         return self.text()
 
     def _repr_html_(self) -> str:
-        """As notebooks show it."""
+        """The rows as HTML, for notebooks."""
         left = len(self) - ROWS_SHOWN
         numeric = [type_.startswith(_NUMBERS) for type_ in self.types]
         count = f"<p>{len(self)} rows{f', {left} of them not shown' if left > 0 else ''}</p>" if len(self) != 1 else ""
@@ -220,7 +219,7 @@ class Relation:
 
 
 def html_table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
-    """A table of texts: numbers stand at the right, all else at the left, whatever the page around it says."""
+    """An HTML table of texts: numbers are aligned right, all else left, whatever the page's own styles."""
     sides = [f' style="text-align:{"right" if right else "left"}"' for right in numeric]
     head = "".join(f'<th scope="col"{side}>{html.escape(name)}</th>' for name, side in zip(columns, sides, strict=True))
     lines = (zip(row, sides, strict=True) for row in cells)
@@ -231,7 +230,7 @@ def html_table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: 
 
 
 def _library(name: str) -> Any:
-    """Raises: ImportError, which says what to install."""
+    """Convert times to text as in CSV, and keys of maps to text."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -296,13 +295,10 @@ def _cell(value: Any) -> str:
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Headings, a rule, and rows of text in columns.
+    """Milliseconds as a time in UTC; unchanged if no calendar has them.
 
-    >>> print(grid(("A", "B"), [("1", "x"), ("22", "y")]))
-    A  | B
-    ---+--
-    1  | x
-    22 | y
+    >>> instant(1500)
+    '1970-01-01T00:00:01.500Z'
     """
     widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
     lines = [" | ".join(name.ljust(w) for name, w in zip(columns, widths, strict=True)).rstrip()]

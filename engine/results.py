@@ -1,7 +1,7 @@
-"""What `Database.execute` and `Database.sql` give back: one result object per statement.
+"""The results of `Database.execute` and `Database.sql`: one object per statement.
 
-``kind`` names the statement in the words of the dialect (``create stream``, ``show streams``), so that whoever shows or
-translates a result need not parse its text.
+``kind`` names the statement in the dialect's words (``create stream``, ``show streams``), so that no caller need parse its
+text.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ __all__ = [
 
 
 class Result:
-    """What a statement gave: a `Message`, `Listing`, `Description`, `Table`, `PushResult` or `PrintResult`.
+    """The result of a statement: a `Message`, `Listing`, `Description`, `Table`, `PushResult` or `PrintResult`.
 
-    Whoever knows which statement it was asks for what that one gives, `relation` or `pushed`; ``match`` tells them apart.
+    A caller that knows its statement can use `relation` or `pushed`; ``match`` distinguishes the classes.
 
     Attributes:
-        kind: names the statement in the words of the dialect: ``create stream``, ``show queries``, ``select``, ..
-        statement: its canonical text; empty where the text is known anyhow.
+        kind: the statement in the dialect's words: ``create stream``, ``show queries``, ``select``, ..
+        statement: its canonical text; empty where the caller has the text.
     """
 
     __slots__ = ()
@@ -51,7 +51,7 @@ class Result:
 
     @property
     def relation(self) -> Relation:
-        """The rows of a SELECT that was answered, or of SHOW.  Raises: StatementError, if it gave none."""
+        """The rows of a pull query or of SHOW.  Raises: StatementError, if there are none."""
         if isinstance(self, Relation):
             return self
         raise StatementError(f"{_article(self.kind)} gives no table", suggestion="SELECT and SHOW do.")
@@ -70,14 +70,14 @@ def _article(kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message(Result):
-    """A statement that changed something.
+    """The result of a statement that changed something.
 
     Attributes:
         kind: ``create stream``, ``insert values``, ``terminate``, ``set``, ..
         text: one sentence saying what happened.
         statement: canonical text of the statement.
-        warning: nothing changed, and that is worth a word (IF NOT EXISTS).
-        details: facts for programs: ``query_id``, ``source``, ``topic``, ``type`` (as far as they apply).
+        warning: nothing changed, which should be shown (IF NOT EXISTS).
+        details: facts for programs: ``query_id``, ``source``, ``topic``, ``type`` (if they apply).
     """
 
     kind: str
@@ -91,7 +91,7 @@ class Message(Result):
 
 
 class Listing(Relation, Result):
-    """A list of things: SHOW .., DESCRIBE FUNCTION.  It can become whatever a table can.
+    """A list of things: SHOW .., DESCRIBE FUNCTION.  It has all conversions of a table.
 
     Attributes:
         kind: ``show streams``, ``show queries``, ..
@@ -110,7 +110,7 @@ class Listing(Relation, Result):
 
     @property
     def _table(self) -> Any:
-        """Made when it is asked for: most listings are only printed."""
+        """Made on first use, since most listings are only printed."""
         if self._made is None:
             import pyarrow as pa
 
@@ -130,7 +130,7 @@ class Listing(Relation, Result):
         return len(self.rows)
 
     def cells(self, rows_max: int | None = None) -> list[list[str]]:
-        """The first rows (all, without a number) as a person reads them."""
+        """The first rows (all, without a number) as text for people."""
         return [["NULL" if value is None else str(value) for value in row] for row in self.rows[:rows_max]]
 
     def _rows(self, start: int, stop: int) -> list[tuple[Any, ...]]:
@@ -150,7 +150,7 @@ class Listing(Relation, Result):
 
 
 def _listed(values: list[Any]) -> Any:
-    """Values of a listing as a column: what is of several kinds, or of a kind that Arrow has not, as text."""
+    """Values of a listing as a column; values of mixed types, or of types that Arrow lacks, become text."""
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
@@ -165,7 +165,7 @@ def _listed(values: list[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Description(Result):
-    """Something described in full: DESCRIBE, EXPLAIN.
+    """A full description of something: DESCRIBE, EXPLAIN.
 
     Attributes:
         kind: ``describe source``, ``describe query``, ``explain``, ``describe function``.
@@ -195,12 +195,12 @@ class ProtobufRows:
 
 
 class Table(Relation, Result):
-    """The rows of a query that was answered, held as Arrow.
+    """The rows of a pull query, held as Arrow.
 
     Attributes:
         schema: the columns with their SQL types and roles; None for a query that DuckDB answered.
         limit_reached: LIMIT cut the result.
-        final_message: what a server would say after the last row: why a stream was not read further; None for tables.
+        final_message: what a server would say after the last row: why reading of a stream ended; None for tables.
     """
 
     kind = "select"
@@ -238,9 +238,9 @@ class PushResult(Result):
     """A running push query: iterate ``subscription`` for its rows.
 
     Attributes:
-        key_places: which columns are the key (and the window) of a table's rows: a row replaces the one with the same
-            values there.  Empty for a stream.
-        windowed: each row is of a window, also where WINDOWSTART and WINDOWEND are not selected.
+        key_places: which columns are the key (and the window) of a table's rows: a row replaces the one with the same values
+            there.  Empty for a stream.
+        windowed: each row belongs to a window, even if WINDOWSTART and WINDOWEND are not selected.
     """
 
     subscription: Subscription
@@ -298,7 +298,7 @@ class PrintedRecord:
 
 @dataclass(slots=True)
 class PrintResult(Result):
-    """What PRINT gives: iterate it for the records (`PrintedRecord`), those to come included, until LIMIT or ``close()``."""
+    """The result of PRINT: iterate it for the records (`PrintedRecord`), existing and new, until LIMIT or ``close()``."""
 
     tail: TopicTail
     topic: str
@@ -307,12 +307,12 @@ class PrintResult(Result):
     kind: str = "print"
 
     def poll(self, timeout_s: float | None = 0.0) -> PrintedRecord | None:
-        """The next record, waiting for it at most so long (None waits for ever); None if there is none or it is over."""
+        """Wait at most so long (None: for ever) for the next record; None if none came in time, or there are no more."""
         record = self.tail.poll(timeout_s)
         return None if record is None else self._read(record)
 
     def lines(self) -> Iterator[str]:
-        """What a person reads: the formats when they are first known or change, and a line per record."""
+        """The lines for a person: the formats when they are first known or change, and a line per record."""
         shown: dict[str, str] = {}
         for record in self:
             for side, format_ in (("Key", record.key_format), ("Value", record.value_format)):
@@ -335,11 +335,11 @@ class PrintResult(Result):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What `Database.submit` did.
+    """The result of `Database.submit`.
 
     Attributes:
         name: of the script.
-        known: statements that had been submitted before and were passed over (canonical texts).
+        known: statements that had been submitted before and were skipped (canonical texts).
         results: of the statements executed now (SET and DEFINE among them).
     """
 

@@ -19,7 +19,7 @@ RESERVED_NAMES = PSEUDO_COLUMNS + WINDOW_BOUNDS
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``header`` is the key of ``HEADER('key')``."""
+    """A column; ``header`` is the key of ``HEADER('key')``."""
 
     name: str
     type: SqlType
@@ -43,14 +43,14 @@ class Schema:
 
     @property
     def values(self) -> tuple[Column, ...]:
-        """All that are not keys, header columns included (they are read as values, never written)."""
+        """All columns that are not keys, including header columns (which are read as values, and never written)."""
         return tuple(c for c in self.columns if c.role != "KEY")
 
     def find(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
 
     def index(self, name: str) -> int:
-        """Raises: KeyError."""
+        """The index of a column.  Raises: KeyError."""
         for i, c in enumerate(self.columns):
             if c.name == name:
                 return i
@@ -70,5 +70,5 @@ class Schema:
         return len(self.columns)
 
     def __str__(self) -> str:
-        """As ksqlDB's header rows show it: ``"`ID` BIGINT KEY, `NAME` STRING"``."""
+        """The schema as ksqlDB's header rows show it: ``"`ID` BIGINT KEY, `NAME` STRING"``."""
         return ", ".join(map(str, self.columns))

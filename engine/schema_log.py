@@ -1,7 +1,7 @@
-"""The schema registry of a database: a topic of its log, as a registry server keeps its schemas, or such a server.
+"""The schema registry of a database: a topic of its log, as registry servers have one, or such a server.
 
-The topic ``_schemas`` says which: a property marks it once a server holds the schemas.  The ids in records mean something
-in one registry only, so a database is never opened with another one unnoticed.
+A property of the topic ``_schemas`` is set once a server holds the schemas.  The ids in records are valid in one registry
+only, so opening a database with another one is an error.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _SERVER = "kept.by"
 
 
 def open_registry(log: Log, url: str = "", ca_file: str = "") -> SchemaRegistry:
-    """The registry with all schemas registered so far; a registration is durable when it returns.
+    """Open the registry with all schemas registered so far; a registration is durable when it returns.
 
     Args:
-        url: of a registry server; none keeps the schemas in the log.
-        ca_file: certificates that vouch for it, see `RemoteRegistry`.
+        url: of a registry server; without it the schemas are in the log.
+        ca_file: the certificates to check the server's with, see `RemoteRegistry`.
 
     Raises:
         StatementError: the schemas of this database are not where ``url`` says.
-        StorageError: the topic cannot be read or made; the server is needed and does not answer.
+        StorageError: the topic cannot be read or created; the server is needed and does not answer.
     """
     if TOPIC not in log.topics():
         log.create_topic(TOPIC, TopicConfig(internal=True))
@@ -65,7 +65,7 @@ def _embedded(log: Log) -> EmbeddedRegistry:
 
 
 def _check_same(own: EmbeddedRegistry, remote: SchemaRegistry) -> None:
-    """Ids that records of this database may carry must mean the same at the server.
+    """Check that all ids in records of this database mean the same at the server.
 
     Raises:
         StatementError: one does not.

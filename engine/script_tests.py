@@ -69,7 +69,7 @@ class ScriptTest:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What became of a test; ``failure`` is None if it passed.  ``line`` is where it failed."""
+    """The result of a test; ``failure`` is None if it passed.  ``line`` is where it failed."""
 
     __test__ = False
 
@@ -92,10 +92,10 @@ class _Draft:
 
 
 def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
-    """The tests of a file.
+    """Read the tests of a file.
 
     Raises:
-        StatementError: it has a directive that does not exist or stands in the wrong place, or no test.
+        StatementError: a directive does not exist or is misplaced, or there is no test.
     """
     lines = Lines(text)
     whole = path.stem if path is not None else "script"
@@ -126,7 +126,7 @@ def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
 
 
 def _directives(text: str) -> Iterator[re.Match[str]]:
-    """Lines that begin with ``--@`` and are no part of a quoted text."""
+    """The lines that begin with ``--@`` outside of quoted texts."""
     quoted = [(start, end) for _, start, end in tokens(text) if text[start : start + 1] in ("'", '"', "`")]
     for found in _DIRECTIVE.finditer(text):
         if not any(start < found.start() < end for start, end in quoted):
@@ -148,9 +148,9 @@ def run_test(
     """Run one test in an engine of its own.
 
     Args:
-        settings: properties that hold from its start.
-        foreign_messages: compare the wording also where it is ksqlDB's.
-        registry: makes the functions that the test may use.
+        settings: the initial properties.
+        foreign_messages: also compare messages that have ksqlDB's wording.
+        registry: makes the registry of functions for the test.
     """
     began = time.perf_counter()
     failure, line = _run(test, settings or {}, foreign_messages, None if registry is None else registry())
@@ -187,7 +187,7 @@ def _execute(database: Database, test: ScriptTest) -> None:
 
 
 def _compared(test: ScriptTest, error: PenstockError, foreign_messages: bool) -> str | None:
-    """Why an error is not the expected one, or None."""
+    """Why an error is not the expected one; None if it is."""
     if test.error is None and test.message is None:
         return str(error)
     name = (test.error or "PenstockError").rsplit(".", 1)[-1]

@@ -1,4 +1,4 @@
-"""Sources -> serdes: what a source's formats mean for the bytes in its topic."""
+"""The serdes of sources: how their formats read and write the bytes in their topics."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def serde_maker(registry: SchemaRegistry | None) -> Callable[[FormatInfo, bool, str, int], Serde | None]:
-    """``(format, is key, topic, number of columns)`` -> serde, as lowering asks for them.
+    """Make the function ``(format, is key, topic, number of columns)`` -> serde, for lowering.
 
-    None stands for typed (``ARROW``) values, and for keys of a source without key columns.
+    It returns None for typed (``ARROW``) values, and for keys of a source without key columns.
     """
 
     def make(format_: FormatInfo, is_key: bool, topic: str, columns: int) -> Serde | None:
@@ -50,9 +50,9 @@ def _options(format_: FormatInfo, topic: str, is_key: bool) -> SerdeOptions:
 
 
 def nulls_read_back(format_: FormatInfo) -> Callable[[Any], Any] | None:
-    """What turns a value column into what readers of the topic find in it; None where the format keeps nulls.
+    """A function that converts a value column to what readers of the topic find in it; None where the format keeps nulls.
 
-    A table that is written as protobuf looks the same to a pull query and to a reader of its topic.
+    So a table written as protobuf looks the same to a pull query and to a reader of its topic.
     """
     if format_.name not in ("PROTOBUF", "PROTOBUF_NOSR") or "schemaId" in format_.properties:
         return None
@@ -72,7 +72,7 @@ def serdes_of(source: DataSource, registry: SchemaRegistry | None) -> tuple[Serd
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The columns of a source that one side of its records holds, and what makes bytes of them (None: typed values).
+    """One side (key or value) of a source's records: its columns, and their serde (None: typed values).
 
     Attributes:
         fields: names and Arrow types, as in ``schema``.
@@ -85,12 +85,12 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What follows from a source for the records it is written with.
+    """How a source's records are written.
 
     Attributes:
         key: None for a source without key columns.
-        lasting: whether it may be kept as long as the source is the same.  It may not for a format of the registry: what
-            schema a record gets is asked anew for every write.
+        lasting: it may be cached while the source does not change.  Not so for formats of the registry, where each write
+            asks for the schema anew.
     """
 
     source: DataSource
@@ -115,7 +115,7 @@ def _side(schema: pa.Schema, serde: Serde | None) -> Side:
 
 
 def stored_values(schema: Schema) -> tuple[Column, ...]:
-    """The columns that a record's value holds: all but keys and headers."""
+    """The columns in a record's value: all but keys and headers."""
     return tuple(c for c in schema if c.role == "VALUE")
 
 

@@ -1,4 +1,4 @@
-"""Sessions: what one user of a database executes, with settings and variables of its own."""
+"""Sessions: each executes statements of one user, with its own settings and variables."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ __all__ = ["Session"]
 class Session(ClientMethods):
     """One user's view of an open database: its own SET, DEFINE and ASSERT VALUES, over what all sessions share.
 
-    Made by `Database.session`.  Thread-safe: statements of all sessions run one at a time, queries that only read run
-    beside them.  A session is cheap; a server makes one per connection or request.
+    Made by `Database.session`.  Thread-safe: statements of all sessions run one at a time; queries that only read run beside
+    them.  A session is cheap; a server makes one per connection or request.
 
     Attributes:
-        user: who is connected, as `Database.session` was told; None if it was not.
+        user: as given to `Database.session`; None without one.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Session(ClientMethods):
 
     @property
     def settings(self) -> Settings:
-        """The properties in force in this session."""
+        """The properties of this session."""
         return self._state.settings
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What DEFINE has defined in this session, by name in upper case."""
+        """The variables that DEFINE has set in this session, by name in upper case."""
         return self._state.variables
 
     @property
@@ -93,13 +93,13 @@ class Session(ClientMethods):
         stay executed.
 
         Args:
-            parameters: values for ``?``, in order over the whole text, or for ``$name``, by name; each is the constant that
-                the text would have in its place.
-            path: the file that the script is from: errors name it, and RUN SCRIPT looks for files beside it (without it:
-                in the current directory).
+            parameters: values for ``?``, in order over the whole text, or for ``$name``, by name; each becomes a constant in
+                the text.
+            path: the script's file.  Errors name it, and RUN SCRIPT looks for files beside it (without it in the current
+                directory).
 
         Raises:
-            StatementError: a statement is wrong, at the place that the error shows.
+            StatementError: a statement is wrong; the error shows the place.
             StorageError: the disk failed.
         """
         self._check_open()
@@ -107,7 +107,7 @@ class Session(ClientMethods):
             return list(self.steps(text, parameters, path=path))
 
     def steps(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> Iterator[Result]:
-        """Like `execute`, with each result as soon as its statement is executed and before the next one is.
+        """Like `execute`, but yields each result before the next statement is executed.
 
         Raises:
             StatementError, StorageError: see `execute`.
@@ -136,7 +136,7 @@ class Session(ClientMethods):
             yield result
 
     def examiner(self) -> Examiner:
-        """What finds the faults of statements without running them, while they are typed."""
+        """Make an object that finds faults of statements without running them, while they are typed."""
         return Examiner(self._engine, self._state)
 
     def _execute(
@@ -157,7 +157,9 @@ class Session(ClientMethods):
     def _create_from_file(
         self, statement: ast.CreateFrom, alongside: Callable[[Transaction], None] | None, script: Path | None
     ) -> Message:
-        """CREATE .. FROM a file, which is looked for beside the script, if there is one.  Raises: StatementError."""
+        """CREATE .. FROM a file; relative paths start at the script's directory, if there is one.  Raises:
+        StatementError.
+        """
         if alongside is not None:
             raise StatementError(
                 "CREATE .. FROM reads a file, which cannot be one commit with a script that is submitted",
@@ -191,7 +193,7 @@ class Session(ClientMethods):
     def create_stream(
         self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object
     ) -> Message:
-        """Make a stream of data that is there: its columns are those of the data, its records the rows.
+        """Create a stream from existing data, with its columns and its rows as records.
 
         Args:
             name: as in SQL.
@@ -200,13 +202,12 @@ class Session(ClientMethods):
             properties: of the WITH clause: ``partitions=4, timestamp="TS"``.
 
         Raises:
-            StatementError: there is a source of this name, no type of SQL holds a column, or a row is refused: nothing is
-                made.
+            StatementError: a source of this name exists, a column has no SQL type, or a row is refused; nothing is created.
         """
         return self._create_from_data("STREAM", name, data, key, properties)
 
     def create_table(self, name: str, data: Any, *, key: str | Sequence[str], **properties: object) -> Message:
-        """Make a table of data that is there, see `create_stream`; ``key`` is its primary key."""
+        """Create a table from existing data, see `create_stream`; ``key`` is its primary key."""
         return self._create_from_data("TABLE", name, data, key, properties)
 
     def _create_from_data(
@@ -223,17 +224,17 @@ class Session(ClientMethods):
         return create_from(self, kind, own, source, key=key, properties=properties)
 
     def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
-        """Execute a script's statements, each of them once ever, however often the script is submitted under this name.
+        """Execute a script's statements once ever, however often the script is submitted under this name.
 
-        A script that was submitted before may have grown at its end.  Its statements are compared in canonical form, so
-        comments and layout may change.  SET, UNSET, DEFINE and UNDEFINE, which change the session only, are executed
-        every time.  A statement and the note that it was executed are one commit, so a crash repeats nothing.
+        A submitted script may have new statements at its end later.  Statements are compared in canonical form, so comments
+        and layout may change.  SET, UNSET, DEFINE and UNDEFINE, which change only the session, are executed every time.  A
+        statement and the note that it was executed are one commit, so a crash repeats nothing.
 
         Args:
             path: the script's file, see `execute`.
 
         Raises:
-            StatementError: a statement is wrong, or one that was submitted before was changed or is gone; the statements
+            StatementError: a statement is wrong, or one that was submitted before was changed or is missing; the statements
                 before it are submitted.
             StorageError: the disk failed.
         """
@@ -258,19 +259,19 @@ class Session(ClientMethods):
             return Submitted(name, tuple(known), tuple(results))
 
     def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
-        """Answer one SELECT over tables and streams, with any clauses, in the dialect's meaning.
+        """Answer a pull query: one SELECT over tables and streams, with any clauses of the dialect.
 
-        All tables are read as of one moment between steps of their queries, so a step is never half visible.  Rows of one
-        insert into one partition are taken in by one step, unless ``penstock.rows.per.step`` or the time for a step cuts
-        them; rows in several partitions, and several queries, may be apart by a step: ``after`` waits until all have
-        arrived.
+        All tables are read as of one moment between steps of their queries, so a step is never half visible.  The rows of
+        one insert into one partition are processed in one step, unless ``penstock.rows.per.step`` or the time limit of a
+        step splits them.  Rows in several partitions, and several queries, may be a step apart; ``after`` waits until all
+        have arrived.
 
         Args:
-            after: what `insert` gave: wait until every table that the query names has taken it in.
+            after: the token of an `insert`: wait until every table that the query names has processed it.
             parameters: values for ``?``, in order, or for ``$name``, by name.
 
         Raises:
-            StatementError: the query is wrong, or has not taken in ``after`` in time.
+            StatementError: the query is wrong, or ``after`` was not processed in time.
         """
         with use_clock(self._engine.clock):
             self._check_open()
@@ -293,16 +294,16 @@ class Session(ClientMethods):
                 raise self._hinted(error, text).located(text) from error.__cause__
 
     def lookup(self, text: str) -> tuple[DataSource, Callable[[], Table]] | None:
-        """A pull query by key whose like was answered before: its table, and what answers it without waiting.
+        """A pull query by key similar to one answered before: its table, and a function that answers it without waiting.
 
-        None where `sql` is to be asked: another kind of query, or the first of its kind.
+        None if `sql` must be used: another kind of query, or the first of its kind.
         """
         context = Context(self._engine, self._state)
         known = self._engine.lookups.find(context.catalog, context.options, text)
         return None if known is None else (known[0].source, partial(known[0].answer, known[1]))
 
     def duckdb(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
-        """Answer one SELECT of DuckDB's own SQL over the same tables and streams: its functions, its types, its meaning.
+        """Answer one SELECT in DuckDB's own SQL, with its functions, types and meaning, over the same tables and streams.
 
         DuckDB is locked down: no file, network, extension or setting can be reached.
 
@@ -321,15 +322,15 @@ class Session(ClientMethods):
             return duckdb_query.query(Context(self._engine, self._state), text, parameters, self._frame)
 
     def register(self, name: str, data: Any) -> None:
-        """Let `duckdb` read data of the program under a name: a frame, an Arrow table, columns or rows.
+        """Give data of the program a name for `duckdb`: a frame, an Arrow table, columns or rows.
 
-        ``session.insert("orders", session.duckdb("SELECT .. FROM frame"))`` loads what a SELECT makes of it.
+        ``session.insert("orders", session.duckdb("SELECT .. FROM frame"))`` loads the result of a SELECT over it.
 
         Args:
-            name: compared without regard to case; nothing may be called so in the database.
+            name: compared without regard to case; nothing in the database may have this name.
 
         Raises:
-            StatementError: it is no name, a stream or table has it, or the data has no columns.
+            StatementError: the name is not valid, a stream or table has it, or the data has no columns.
         """
         self._check_open()
         check_name(name, "what data is registered under")
@@ -340,12 +341,12 @@ class Session(ClientMethods):
         self._state.frames[name.lower()] = as_arrow(data)
 
     def unregister(self, name: str) -> None:
-        """Forget what is registered under a name.  Raises: StatementError, if nothing is."""
+        """Remove registered data.  Raises: StatementError, if there is none of this name."""
         if not isinstance(name, str) or self._state.frames.pop(name.lower(), None) is None:
             raise StatementError(f"nothing is registered as {name}")
 
     def _hinted(self, error: StatementError, text: str) -> StatementError:
-        """Says where data of the program can be read, if an unknown stream or table is called like some."""
+        """Add a hint to the error for an unknown stream or table, if data of the program has this name."""
         if isinstance(error, UnknownSourceError) and error.span is not None:
             name = text[error.span.start : error.span.end].strip("`")
             if name and self._frame(name) is not None:
@@ -360,18 +361,18 @@ class Session(ClientMethods):
         return self._lookup(name) if found is None else found
 
     def key_lookup(self, name: str) -> KeyLookup:
-        """What `TableHandle` looks up rows by.  Raises: StatementError: no query keeps the table."""
+        """The lookup behind `TableHandle`.  Raises: StatementError: no query keeps the table."""
         return KeyLookup(self._engine, name, self._check_open)
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
-        """Block until the named tables (all, if none is named) have taken in a write.
+        """Block until the named tables (all, if none is named) have processed a write.
 
         Args:
             names: of tables and streams, as in SQL: without quotes upper and lower case are the same; or one of them.
             timeout_s: how long, in seconds; None: for ever.
 
         Raises:
-            StatementError: there is no such source, the time is up, or a query on the way is paused; it is no token.
+            StatementError: a source does not exist, the time is up, a query on the way is paused, or the token is not valid.
             DataError: a query on the way has failed.
         """
         self._check_open()
@@ -391,18 +392,18 @@ class Session(ClientMethods):
         overflow: Literal["block", "drop"] = "block",
         resume: str | None = None,
     ) -> Subscription:
-        """The rows of a push query, as they come: iterate it, also with ``async for``.
+        """Subscribe to the rows of a push query; iterate the result, also with ``async for``.
 
         Args:
             parameters: see `execute`.
-            overflow: what happens when it is read too slowly: the query waits, or drops rows and says how many.
-            resume: a name for whoever reads: how far it has come is kept in the database, and the next subscription of this
-                name goes on there.  A row is done with when the next one is asked for or the subscription is closed; after
-                a crash the rows of the last half second may come again.
+            overflow: what happens if it is read too slowly: the query waits, or drops rows and says how many.
+            resume: a name for the reader.  Its position is kept in the database, and the next subscription of this name
+                continues there.  A row is done when the next one is asked for or the subscription is closed; after a crash
+                the rows of the last half second may come again.
 
         Raises:
-            StatementError: it is no push query, or it is wrong; with ``resume``: it joins or aggregates, another reader
-                has this name, or it is no name.
+            StatementError: it is no push query, or it is wrong; with ``resume``: it joins or aggregates, another reader has
+                this name, or the name is not valid.
         """
         self._check_open()
         if resume is not None:
@@ -425,7 +426,7 @@ class Session(ClientMethods):
 
     @property
     def catalog(self) -> Catalog:
-        """Sources, types and queries, as of now."""
+        """The present sources, types and queries."""
         return self._engine.catalog
 
     def stream(self, name: str) -> StreamHandle:
@@ -464,19 +465,19 @@ class Session(ClientMethods):
 
         Args:
             rows: dicts, tuples or objects, one of them, a dict of columns, an Arrow table, a pandas or polars frame, or
-                whatever has ``__arrow_c_stream__``; columns are found by name, a column ``rowtime`` (ms or timestamps) gives
-                the timestamps.  Values are stored without loss or refused: see docs/reference/python.md.
-            durable: return when it is on disk (True), or as soon as it is visible (False); None: as the property
-                ``penstock.durability`` says.
-            producer, sequence: who writes, and a number that rises from one insert of this producer to its next.  An
-                insert whose number is not above `last_sequence` is a retry and writes nothing: after a crash, a loader
-                repeats what it does not know to have happened.
+                whatever has ``__arrow_c_stream__``.  Columns are found by name; a column ``rowtime`` (ms or timestamps)
+                gives the timestamps.  Values are stored without loss or refused: see docs/reference/python.md.
+            durable: return when the rows are on disk (True), or as soon as they are visible (False); None: by the property
+                ``penstock.durability``.
+            producer, sequence: the writer, and a number that rises with each of its inserts.  An insert whose number is not
+                above `last_sequence` is a retry and writes nothing.  So after a crash a loader can repeat inserts whose
+                result it does not know.
 
         Returns:
             a token for ``sql(.., after=token)``.
 
         Raises:
-            StatementError: there is no such source, or a row does not fit it; nothing was written.
+            StatementError: the source does not exist, or a row does not fit it; nothing was written.
         """
         return self.insert_many({source: rows}, durable=durable, producer=producer, sequence=sequence)
 
@@ -488,14 +489,14 @@ class Session(ClientMethods):
         producer: str | None = None,
         sequence: int | None = None,
     ) -> Token:
-        """Append rows to several streams and tables in one commit: all of it happens, or none.
+        """Append rows to several streams and tables in one commit, all or none.
 
         Args:
-            rows: by source, each as `insert` takes them.
-            durable, producer, sequence: as with `insert`.
+            rows: by source, each as for `insert`.
+            durable, producer, sequence: as for `insert`.
 
         Raises:
-            StatementError: as with `insert`; nothing was written.
+            StatementError: as for `insert`; nothing was written.
         """
         with use_clock(self._engine.clock):
             self._check_open()
@@ -529,16 +530,16 @@ class Session(ClientMethods):
         producer: str | None = None,
         sequence: int | None = None,
     ) -> Token:
-        """Append one record as it is.
+        """Append one record unchanged.
 
         Args:
             value: bytes, or a dict for a topic of typed values; None is a tombstone.
             timestamp: ms since the epoch; by default now.
             partition: by default that of the key.
-            producer, sequence: as with `insert`.
+            producer, sequence: as for `insert`.
 
         Raises:
-            StatementError: there is no such topic, or the value is not what it holds.
+            StatementError: the topic does not exist, or cannot hold the value.
         """
         with use_clock(self._engine.clock):
             self._check_open()
@@ -562,15 +563,15 @@ class Session(ClientMethods):
     def consume(
         self, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
     ) -> Iterator[RawRecord]:
-        """The records that a topic holds now, partition by partition.
+        """Read the records that a topic holds now, partition by partition.
 
         Args:
-            offset: where to begin in each partition; None: at the first record that there is.
-            reset: what to do where a partition holds no such offset (any more): ``none`` is an error, ``earliest`` and
+            offset: where to begin in each partition; None: at its first record.
+            reset: what to do if a partition does not have this offset (any more): ``none`` raises an error, ``earliest`` and
                 ``latest`` begin at its start or its end.
 
         Raises:
-            StatementError: there is no such topic or partition.
+            StatementError: the topic or partition does not exist.
             OffsetOutOfRangeError: see ``reset``.
         """
         self._check_open()
@@ -590,7 +591,9 @@ class Session(ClientMethods):
             raise StatementError("the session is closed")
 
     def close(self) -> None:
-        """End the session: its push queries and PRINTs stop, its settings and variables are gone; the database stays."""
+        """Close the session: its push queries and PRINTs stop, its settings and variables are dropped; the database stays
+        open.
+        """
         self._state.close()
 
     def __enter__(self) -> Session:

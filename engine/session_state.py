@@ -1,4 +1,4 @@
-"""What belongs to whoever is connected: settings, variables, the place of ASSERT VALUES, and what is still being read."""
+"""The state of one session: settings, variables, the position of ASSERT VALUES, and results still being read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .settings import Settings
 
 
 class Closeable(Protocol):
-    """A result that is read while its query goes on."""
+    """A result that is read while its query runs."""
 
     def close(self) -> None: ...
 
@@ -21,16 +21,16 @@ class Closeable(Protocol):
 class SessionState:
     """The state of one session.
 
-    Readers of another thread see each change whole: mappings are replaced, never changed.
+    Other threads see each change as a whole: mappings are replaced, never changed.
 
     Args:
         settings: the session's own.
-        variables: what is defined from the start.
-        user: who is connected; None where nobody asked.
+        variables: the initial variables.
+        user: whose session it is; None if it is not known.
         headers: of every record that the session writes by INSERT, DELETE and `insert`.
 
     Raises:
-        StatementError: a variable cannot be called so, or its value is no text.
+        StatementError: a variable's name is not valid, or its value is no text.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class SessionState:
         self.headers = tuple(headers)
         self.closed = False
         self.asserted: dict[str, int] = {}
-        """Per topic, the arrival of the record that the last ASSERT VALUES looked at."""
+        """For each topic the arrival of the record that the last ASSERT VALUES looked at."""
         self.frames: dict[str, Any] = {}
-        """Arrow tables that the program has registered, by name in lower case."""
+        """Arrow tables registered by the program, by name in lower case."""
         self.reading: WeakSet[Closeable] = WeakSet()
         self._variables: Mapping[str, str] = MappingProxyType({})
         for name, value in (variables or {}).items():
@@ -55,11 +55,11 @@ class SessionState:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """By name, in upper case."""
+        """The variables by name, in upper case."""
         return self._variables
 
     def define(self, name: str, value: str) -> None:
-        """DEFINE.  Raises: StatementError, for a name that no variable can have, or a value that is no text."""
+        """DEFINE.  Raises: StatementError, if the name is not valid, or the value is no text."""
         if not isinstance(name, str) or not is_variable_name(name):
             raise StatementError(f"a variable cannot be called {name}", suggestion="Use letters, digits, _ and @.")
         if not isinstance(value, str):
@@ -67,13 +67,13 @@ class SessionState:
         self._variables = MappingProxyType({**self._variables, name.upper(): value})
 
     def undefine(self, name: str) -> bool:
-        """UNDEFINE; whether there was such a variable."""
+        """UNDEFINE; returns whether the variable existed."""
         known = name.upper() in self._variables
         self._variables = MappingProxyType({n: v for n, v in self._variables.items() if n != name.upper()})
         return known
 
     def close(self) -> None:
-        """End what the session still reads."""
+        """Close the results still being read."""
         self.closed = True
         for result in list(self.reading):
             result.close()

@@ -1,12 +1,13 @@
-"""Properties: which there are, what they do here, and the layers they are set in.
+"""Properties: their names, their meaning here, and the layers in which they are set.
 
-A property is *in effect* (it changes what Penstock does) or *always met* (Penstock does at least what any value asks for,
-so setting it is allowed and changes nothing).  Whatever ksqlDB has and Penstock has not is refused by name: nothing is
-accepted and ignored.  Layers, later ones win: default, database (`connect`), session (what it was made with, then SET).
+A property is *in effect* (it changes what Penstock does) or *always met* (Penstock does at least what any value asks for, so
+setting it is allowed and changes nothing).  A property that ksqlDB has and Penstock lacks is refused by name: nothing is
+accepted and ignored.  The layers, of which later ones win: default, database (`connect`), session (its initial properties,
+then SET).
 
-Which layer a property can be set in: what belongs to the process or the directory (threads, the time after which relaxed
-commits are written, the registry's address), and what limits sessions (the deny list), is the database's alone.  All else
-a session may set for itself; limits on queries it can only lower (see `_limited`).
+Properties of the process or the directory (threads, the time after which relaxed commits are written, the registry's
+address), and those that limit sessions (the deny list), can only be set for the database.  A session can set all others;
+limits on queries it can only lower (see `_limited`).
 """
 
 from __future__ import annotations
@@ -51,17 +52,17 @@ _REFUSED_PREFIXES = ("ksql.", "producer.", "consumer.", "rocksdb.", "ssl.", "sas
 
 
 def canonical_name(name: str) -> str:
-    """The name of a property without the prefix that ksqlDB puts before those of Kafka Streams."""
+    """The name of a property without ksqlDB's prefix for those of Kafka Streams."""
     trimmed = name.strip()
     return trimmed[len(STREAMS_PREFIX) :] if trimmed.startswith(STREAMS_PREFIX) else trimmed
 
 
 def check(name: str, value: object) -> tuple[str, str]:
-    """A property's canonical name and value.
+    """Check a property; returns its canonical name and value.
 
     Raises:
-        StatementError: there is no such property, or the value does not fit it.
-        UnsupportedError: ksqlDB has it, Penstock has not.
+        StatementError: the property does not exist, or the value is not allowed.
+        UnsupportedError: ksqlDB has it, Penstock does not.
     """
     name = canonical_name(name)
     found = PROPERTIES.get(name)
@@ -104,7 +105,7 @@ def _unknown(name: str) -> StatementError:
 
 @dataclass(frozen=True, slots=True)
 class _InForce:
-    """What counts between two changes, worked out once.
+    """The settings between two changes, computed once.
 
     Attributes:
         values: of all properties.
@@ -130,7 +131,7 @@ def _in_force(database: Mapping[str, str], *layers: Mapping[str, str]) -> _InFor
 
 
 def _limited(options: QueryOptions, most: QueryOptions) -> QueryOptions:
-    """Limits on queries, which no session raises above the database's."""
+    """Apply limits on queries: no session can raise them above the database's."""
     return replace(
         options,
         persistent_queries_max=min(options.persistent_queries_max, most.persistent_queries_max),
@@ -139,12 +140,12 @@ def _limited(options: QueryOptions, most: QueryOptions) -> QueryOptions:
 
 
 class Settings(Mapping[str, str]):
-    """The values in force in a session, by name; a mapping over all properties.
+    """The present settings of a session, by name; a mapping over all properties.
 
-    A change is seen whole by readers in other threads.
+    Readers in other threads see each change as a whole.
 
     Args:
-        database: what `connect` was given.
+        database: the settings given to `connect`.
 
     Raises:
         StatementError: see `check`.
@@ -157,13 +158,13 @@ class Settings(Mapping[str, str]):
         self._now = _in_force(self._database)
 
     def for_session(self, base: Mapping[str, object] | None = None) -> Settings:
-        """The settings of a session of this database, on which nothing is SET.
+        """The settings of a new session of this database.
 
         Args:
-            base: what the session is made with: SET goes over it, and UNSET back to it.
+            base: the session's initial properties; SET overrides them, and UNSET returns to them.
 
         Raises:
-            StatementError: a property does not exist, may not be set in a session, or has a value that it cannot have.
+            StatementError: a property does not exist, may not be set in a session, or its value is not allowed.
         """
         made = Settings.__new__(Settings)
         made._database = self._database
@@ -173,15 +174,16 @@ class Settings(Mapping[str, str]):
         return made
 
     def other_than(self, opened: Settings) -> tuple[list[str], dict[str, str]]:
-        """What `connect` was given here and differs from what an open database was given: properties that belong to the
-        database, and those that a session can have."""
+        """The settings given to `connect` here that differ from those of an open database: those of the database, and those
+        that a session can have.
+        """
         differing = {name: value for name, value in self._database.items() if opened._database.get(name) != value}
         fixed = [name for name in differing if PROPERTIES[name].at_connect]
         return fixed, {name: value for name, value in differing.items() if name not in fixed}
 
     @staticmethod
     def recorded(overrides: Mapping[str, str]) -> Settings:
-        """The settings under which a statement was executed, from what was kept with it; names that are gone are none."""
+        """The settings under which a statement was executed, from its record; unknown names are ignored."""
         made = Settings()
         made._database = {name: value for name, value in overrides.items() if name in PROPERTIES}
         made._now = _in_force(made._database)
@@ -189,17 +191,17 @@ class Settings(Mapping[str, str]):
 
     @property
     def options(self) -> QueryOptions:
-        """What counts for statements, parsed; stays what it is after a later `set`."""
+        """The parsed settings for statements; a later `set` does not change this object."""
         return self._now.options
 
     @property
     def database(self) -> DatabaseOptions:
-        """What `connect` alone takes, parsed."""
+        """The parsed settings that only `connect` takes."""
         return DatabaseOptions.of(self._database)
 
     @property
     def overrides(self) -> dict[str, str]:
-        """What was set, in the database or the session, and differs from the default."""
+        """The settings of the database or the session that differ from the defaults."""
         return dict(self._now.overrides)
 
     def set(self, name: str, value: object) -> None:
@@ -219,7 +221,7 @@ class Settings(Mapping[str, str]):
         self._now = _in_force(self._database, self._base, chosen)
 
     def _settable(self, name: str, value: object) -> tuple[str, str]:
-        """A property and its value, if a session may have it.  Raises: StatementError."""
+        """Check that a session may set a property to a value; returns both.  Raises: StatementError."""
         name, text = check(name, value)
         if PROPERTIES[name].at_connect:
             raise StatementError(f"{name} cannot be set in a session", suggestion="Give it to connect().")
@@ -229,17 +231,17 @@ class Settings(Mapping[str, str]):
         return name, text
 
     def shown(self, name: str) -> str:
-        """A value as it may be printed: without the passwords of URLs."""
+        """A value for printing: without the passwords in URLs."""
         return _PASSWORD.sub(r"\1***@", self[name])
 
     @staticmethod
     def choices(name: str) -> tuple[str, ...]:
-        """The values that a property can take; none, where they cannot be listed."""
+        """The possible values of a property; empty if they cannot be listed."""
         described = PROPERTIES[name]
         return described.choices or (_BOTH if described.kind == "boolean" else ())
 
     def level(self, name: str) -> str:
-        """Where a value comes from: DEFAULT, DATABASE or SESSION."""
+        """The layer of a value: DEFAULT, DATABASE or SESSION."""
         if name in self._chosen or name in self._base:
             return "SESSION"
         return "DATABASE" if name in self._database else "DEFAULT"

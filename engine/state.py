@@ -1,4 +1,4 @@
-"""The parts of an open database, which all its sessions share."""
+"""The parts of an open database that all its sessions share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REPLICAS = "replicas"
 
 
 class Following(Protocol):
-    """A file whose new lines are taken in; ``error`` says why that has stopped."""
+    """A followed file; ``error`` says why following has stopped."""
 
     path: Path
     error: str | None
@@ -41,7 +41,7 @@ class Following(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A persistent query as it was planned: kept to explain it and to compare it with its replacement."""
+    """The plan of a persistent query, for EXPLAIN and for a comparison with its replacement."""
 
     query_id: str
     plan: PlanNode
@@ -52,21 +52,21 @@ class Planned:
 
 @dataclass(slots=True)
 class Engine:
-    """The parts of an open database.  Statements run one at a time, under its lock; reading goes on beside them.
+    """The parts of an open database.  Statements run one at a time, under its lock; reads run beside them.
 
     Attributes:
-        settings: what `connect` was given: the base of every session's.
+        settings: those given to `connect`; every session starts from them.
         schemas: the schema registry.
-        one_partition: every topic has one physical partition, whatever is asked for (SHOW and the rules of joins see
-            what was asked for); makes results independent of how keys are spread.
+        one_partition: every topic has one physical partition, so that results do not depend on how keys are spread.  SHOW
+            and the rules of joins see the number that was asked for.
         catalog: replaced, never changed.
         planned: persistent queries by id.
-        unsettled: a statement is in the journal that could not be finished, so what is known in memory is not what the
-            journal says: no other statement may follow it.
-        combiner: makes few rows of many callers into records together.
+        unsettled: a statement in the journal could not be finished, so the state in memory differs from the journal; no
+            other statement may follow.
+        combiner: combines small inserts of many callers into common records.
         lookups: pull queries by key that have been analysed.
-        layouts: how rows of sources are written, by the source's name; each counts for the source it holds only.
-        followers: files whose new lines are taken in, by the stream's name.
+        layouts: how rows of sources are written, by the source's name; each is valid only for the source object in it.
+        followers: followed files, by the stream's name.
         lock: held while a statement is executed.
     """
 
@@ -89,7 +89,9 @@ class Engine:
     closed: bool = False
 
     def check_open(self) -> None:
-        """Raises: StatementError, once the database is closed; StorageError, in a forked process: see `Log.foreign`."""
+        """Check that the database is open.  Raises: StatementError, if it is closed; StorageError, in a forked process: see
+        `Log.foreign`.
+        """
         self.log.check_process()
         if self.closed:
             raise StatementError("the database is closed")
@@ -100,7 +102,7 @@ class Engine:
         return self.log.config(name)
 
     def partitions(self, name: str) -> int:
-        """How many partitions a topic was asked to have."""
+        """The number of partitions that was asked for when a topic was created."""
         config = self._config(name)
         return int(config.properties.get(LOGICAL_PARTITIONS, config.partitions))
 
@@ -114,8 +116,9 @@ class Engine:
         return int(self._config(name).properties.get(REPLICAS, "1"))
 
     def create_topic(self, name: str, config: TopicConfig, replicas: int = 1, *, durable: bool = True) -> None:
-        """Create a topic; what was asked for is kept where the physical topic differs.  For ``durable`` see
-        `Log.create_topic`."""
+        """Create a topic.  If the physical topic differs, what was asked for is recorded.  For ``durable`` see
+        `Log.create_topic`.
+        """
         properties: dict[str, str] = dict(config.properties)
         if replicas != 1:
             properties[REPLICAS] = str(replicas)
@@ -128,7 +131,7 @@ class Engine:
     # --- sources ---------------------------------------------------------------------------
 
     def view_of(self, source: DataSource) -> str | None:
-        """The query that keeps a table's rows for pull queries, if one does."""
+        """The query that keeps a table's rows for pull queries; None if there is none."""
         if source.query_id is None or source.query_id not in self.planned:
             return None
         return source.query_id if self.planned[source.query_id].dataflow.view is not None else None

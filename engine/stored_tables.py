@@ -1,8 +1,8 @@
-"""Reading a table from the store of an operator: what pull queries see of a running query.
+"""Reads tables from the stores of running queries, for pull queries.
 
-A store holds rows as its operator needs them.  A `StoredTable` says how to make of them the rows of the plan node that has
-the store, and collects the filters and projections that stand between that node and the sink; together they are the
-`View` through which a snapshot of the store becomes the table.
+A store holds rows as its operator needs them.  A `StoredTable` converts them to the rows of the plan node that has the
+store, and collects the filters and projections between that node and the sink.  Together they form the `View` through which
+a snapshot of the store becomes the table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROWTIME = "ROWTIME"
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """Rows of a plan node: its columns (keys first), the bounds of windowed ones, and each row's ROWTIME."""
+    """Rows of a plan node: its columns (keys first), the bounds of windowed rows, and each row's ROWTIME."""
 
     columns: tuple[Any, ...]
     rowtime: Any
@@ -46,7 +46,7 @@ class StoredRows:
 
 
 Read = Callable[[Mapping[str, Any]], StoredRows]
-"""The columns of the store, Arrow arrays by name in the order of its schema -> rows."""
+"""Converts the columns of the store (Arrow arrays by name, in the order of its schema) to rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class StoredTable:
 
     Attributes:
         node, store: the operator's node, and the store in it.
-        schema: of the rows that ``read`` gives.
+        schema: of the rows that ``read`` returns.
         read: the store's rows -> rows of the table.
     """
 
@@ -88,10 +88,10 @@ class StoredTable:
         windowed: bool,
         final: bool = False,
     ) -> StoredTable:
-        """A store of aggregates; ``transform`` gives keys, (WINDOWSTART, WINDOWEND,) results and ROWTIME of its rows.
+        """A store of aggregates; ``transform`` returns keys, (WINDOWSTART, WINDOWEND,) results and ROWTIME of its rows.
 
         ``schema`` has the keys, the results, and then those window bounds that are columns of the rows.  With ``final``, the
-        last field of the store says which rows there are for readers (`runtime/operators/suppress.py::PUT_OUT`).
+        last field of the store says which rows readers can see (`runtime/operators/suppress.py::PUT_OUT`).
         """
         keys = len(schema.keys)
         bound_names = [c.name for c in schema.values if c.name in WINDOW_BOUNDS] if windowed else []
@@ -118,7 +118,7 @@ class StoredTable:
         return replace(self, read=filtered)
 
     def projected(self, schema: Schema, kernels: Sequence[Kernel]) -> StoredTable:
-        """Other columns."""
+        """The table with other columns."""
         read = self.read
 
         def projected(stored: Mapping[str, Any]) -> StoredRows:
@@ -130,7 +130,7 @@ class StoredTable:
         return replace(self, schema=schema, read=projected)
 
     def with_values(self, convert: Callable[[Any], Any]) -> StoredTable:
-        """Value columns as the topic has them, where its format cannot keep them as they are."""
+        """The table with value columns as the topic has them, if its format cannot keep them unchanged."""
         read, keys = self.read, len(self.schema.keys)
 
         def converted(stored: Mapping[str, Any]) -> StoredRows:
@@ -140,7 +140,7 @@ class StoredTable:
         return replace(self, read=converted)
 
     def view(self) -> View:
-        """The contract between this and `runtime.views`."""
+        """The `View` for `runtime.views`."""
         read, schema, windowed = self.read, view_schema(self.schema, windowed=self.windowed), self.windowed
         keys = len(self.schema.keys)
 
@@ -153,9 +153,9 @@ class StoredTable:
 
 
 def view_schema(schema: Schema, *, windowed: bool) -> pa.Schema:
-    """What pull queries see of a table: keys, (window bounds,) values, ROWTIME.
+    """The columns of a table for pull queries: keys, (window bounds,) values, ROWTIME.
 
-    A result column may be called like a pseudo column only in a transient query, which has no view.
+    A result column has the name of a pseudo column only in transient queries, which have no view.
     """
     arrow = list(schema.arrow())
     keys = len(schema.keys)

@@ -1,7 +1,7 @@
-"""The surface of a database, wherever it is: what its session and the database itself offer, said once.
+"""The interface of a database, local or remote: the methods of its sessions and of itself, defined once.
 
 `Session`, `Database` and `server/remote.py::RemoteDatabase` have all of it, with these signatures; `AsyncDatabase` has most
-of it, with ``await``.  ``tests/unit/server/test_surface.py`` holds them to it, and to saying why where one has less.
+of it, with ``await``.  ``tests/unit/server/test_surface.py`` checks that, and that each missing method has a reason.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = ["DatabaseSurface", "FindsFaults", "QuerySurface", "SessionSurface"]
 
 
 class FindsFaults(Protocol):
-    """What finds faults of statements without running them."""
+    """Finds faults of statements without running them."""
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = ...) -> list[StatementError]:
-        """One error per statement at fault, in order; none once it is told to stop."""
+        """One error per faulty statement, in order; none after it was told to stop."""
         ...
 
 
@@ -60,7 +60,7 @@ class QuerySurface(Protocol):
 
 
 class SessionSurface(Protocol):
-    """What belongs to whoever is connected; see `Session` for what each does."""
+    """The methods of a session; see `Session` for each."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -154,7 +154,7 @@ class SessionSurface(Protocol):
 
 
 class DatabaseSurface(SessionSurface, Protocol):
-    """What all who are connected share; see `Database` for what each does."""
+    """The methods of a database besides those of a session; see `Database` for each."""
 
     path: Path | None
 

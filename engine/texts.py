@@ -1,4 +1,4 @@
-"""What is asked of a text before its statements are executed."""
+"""Checks of texts before statements are executed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["check_name", "check_text", "pull_query"]
 
 
 def pull_query(text: str) -> ast.AnyQuery:
-    """The text as a query that is answered once.
+    """Parse a text as a pull query.
 
     Raises:
-        StatementError: it cannot be read, or is another statement.
+        StatementError: it cannot be parsed, or is another statement.
     """
     statement = parse_statement(text)
     if not isinstance(statement, ast.Query | ast.TableQuery):
@@ -26,13 +26,13 @@ def pull_query(text: str) -> ast.AnyQuery:
 
 
 def check_text(text: object) -> None:
-    """Raises: StatementError, unless it is a text."""
+    """Check that a value is a text.  Raises: StatementError."""
     if not isinstance(text, str):
         raise StatementError(f"a statement is text, not {type(text).__name__}")
 
 
 def check_name(name: object, what: str) -> None:
-    """Raises: StatementError, unless it is a text that is not empty and can be written down; ``what`` it names."""
+    """Check that a name is a text, not empty, and can be stored; ``what`` it names.  Raises: StatementError."""
     if not isinstance(name, str):
         raise StatementError(f"{what} is text, not {type(name).__name__}")
     if not name:

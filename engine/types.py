@@ -53,7 +53,7 @@ class Decimal:
     """DECIMAL(precision, scale).
 
     Raises:
-        StatementError: unless 1 <= precision <= 76 and 0 <= scale <= precision (ksqlDB has no upper bound, Arrow has).
+        StatementError: unless 1 <= precision <= 76 and 0 <= scale <= precision (ksqlDB has no upper bound, Arrow does).
     """
 
     precision: int
@@ -189,5 +189,5 @@ def from_arrow(type_: Any) -> SqlType:
 
 
 def is_numeric(type_: SqlType) -> bool:
-    """INTEGER, BIGINT, DOUBLE and DECIMAL are."""
+    """Whether a type is INTEGER, BIGINT, DOUBLE or DECIMAL."""
     return isinstance(type_, Decimal) or type_ in (INTEGER, BIGINT, DOUBLE)

@@ -1,1 +1,1 @@
-"""Plan -> dataflow: the only folder that names both plan nodes and operators."""
+"""Lowers plans to dataflows; only this folder names both plan nodes and operators."""

@@ -1,4 +1,4 @@
-"""Aggregations."""
+"""Lowers aggregations."""
 
 from __future__ import annotations
 
@@ -95,5 +95,5 @@ def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, build: Bu
 
 
 def _bounds(node: p.WindowAggregate | p.SessionAggregate) -> tuple[str, ...]:
-    """Which window bounds are columns of the result."""
+    """The window bounds that are columns of the result."""
     return tuple(c.name for c in node.schema.values[len(node.aggregates) :])

@@ -1,4 +1,4 @@
-"""What lowering works with: the options and functions of a query, and the dataflow as far as it is built."""
+"""The state of lowering: the options and functions of a query, and the dataflow built so far."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class LoweringContext:
     """What lowering needs besides the plan.
 
     Attributes:
-        options: the settings that count for the query.
+        options: the settings of the query.
         receive: takes the batches of a push query.
-        partitions: how many the log's topics really have, where that differs from what the catalog says.
+        partitions: the real numbers of partitions of the log's topics, where they differ from the catalog's.
     """
 
     functions: Registry
@@ -41,18 +41,18 @@ class LoweringContext:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A node of the dataflow by its number, and the store its rows can be read from."""
+    """A node of the dataflow by its number, and the store from which its rows can be read."""
 
     number: int
     stored: StoredTable | None = None
 
 
 class Builder:
-    """A dataflow that is being built.
+    """Builds a dataflow.
 
     Attributes:
-        nodes: so far; nodes name each other by their place.
-        partitions: the most that a source has.
+        nodes: the nodes so far; nodes name each other by index.
+        partitions: the largest number of partitions of a source.
         lines: see `Dataflow.lines`.
     """
 
@@ -66,16 +66,16 @@ class Builder:
         self._names: dict[str, int] = {}
 
     def begin_line(self) -> int:
-        """The number of a plan node: they are counted from the sink down, as EXPLAIN shows them."""
+        """Begin a plan node; returns its number.  Nodes are counted from the sink down, as EXPLAIN shows them."""
         self._begun += 1
         return self._begun - 1
 
     def end_line(self, line: int) -> None:
-        """All nodes that no line below has added are of this one."""
+        """End a plan node: all dataflow nodes that no node below it has added belong to it."""
         self.lines += [line] * (len(self.nodes) - len(self.lines))
 
     def add(self, node: d.Node) -> int:
-        """Add a node; its number."""
+        """Add a node; returns its number."""
         self.nodes.append(node)
         return len(self.nodes) - 1
 
@@ -88,27 +88,27 @@ class Builder:
         *,
         takes_later: bool = False,
     ) -> int:
-        """Add an operator (`Step` has what the last two are); its number."""
+        """Add an operator (for the last two arguments see `Step`); returns its number."""
         inputs_ = tuple(i.number for i in inputs)
         return self.add(d.OperatorNode(self.name(name), inputs_, make, carried=carried or {}, takes_later=takes_later))
 
     def name(self, kind: str) -> str:
-        """``filter``, ``filter-2``, ..: numbered by kind, so that stateless nodes do not rename stateful ones."""
+        """``filter``, ``filter-2``, ..: numbered by kind, so that adding stateless nodes does not rename stateful ones."""
         count = self._names[kind] = self._names.get(kind, 0) + 1
         return kind if count == 1 else f"{kind}-{count}"
 
     def kernels(self, expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:
-        """Expressions over the columns of a schema."""
+        """Compile expressions over the columns of a schema."""
         arrow = schema.arrow()
         return tuple(compile_expression(e, arrow, functions=self.context.functions, guard=self.guard) for e in expressions)
 
     def predicate(self, expression: TypedExpression, schema: Schema) -> Kernel:
-        """A condition over the columns of a schema."""
+        """Compile a condition over the columns of a schema."""
         return compile_predicate(expression, schema.arrow(), functions=self.context.functions, guard=self.guard)
 
     @property
     def guard(self) -> bool:
-        """Whether what fails inside of an expression is NULL."""
+        """Whether a failure inside an expression gives NULL there."""
         return self.options.nested_errors_are_null
 
     def serde(self, format_: FormatInfo, is_key: bool, topic: str, columns: int) -> Serde | None:

@@ -1,4 +1,4 @@
-"""Joins."""
+"""Lowers joins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .builder import Builder, Lowered
 
 
 def stream_stream_join(build: Builder, node: p.StreamStreamJoin, inputs: Sequence[Lowered]) -> Lowered:
-    """RIGHT runs as ksqlDB runs it: as a LEFT join of swapped inputs with the window as it is (section 8)."""
+    """RIGHT runs as in ksqlDB: as a LEFT join of swapped inputs with an unchanged window (section 8)."""
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     left, right = _values(node.left.schema), _values(node.right.schema)
     kind, windowed, grace_ms = node.type, node.left.window is not None, node.grace_ms

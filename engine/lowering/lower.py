@@ -1,8 +1,8 @@
-"""Plan -> `runtime.dataflow.Dataflow`: one case per node.
+"""Lowers a plan to a `runtime.dataflow.Dataflow`: one case per node.
 
-Operators get compiled kernels and Arrow schemas, never SQL.  Names of nodes are stable: a state is filed under its
-operator's name, which depends on the stateful operators of the plan only, so that a query which is replaced by one with
-other filters or projections finds its state.
+Operators get compiled kernels and Arrow schemas, never SQL.  Names of nodes are stable: state is kept by its operator's
+name, which depends only on the plan's stateful operators.  So a query replaced by one with other filters or projections
+finds its state.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def lower(plan: PlanNode, context: LoweringContext) -> d.Dataflow:
 
 
 def _lower(build: Builder, node: PlanNode, *, before: bool) -> Lowered:
-    """Add a node and those below it; ``before``: its changes must carry the rows before them."""
+    """Lower a node and those below it; ``before``: its changes must carry the rows before them."""
     line = build.begin_line()
     lowered = _lower_one(build, node, before=before)
     build.end_line(line)

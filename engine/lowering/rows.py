@@ -1,4 +1,4 @@
-"""What changes rows one by one, and where they lie."""
+"""Lowers nodes that change rows one by one, or move them."""
 
 from __future__ import annotations
 
@@ -63,8 +63,9 @@ def group_by(build: Builder, node: p.GroupBy, input_: Lowered) -> Lowered:
 
 
 def repartition(build: Builder, node: p.Repartition, input_: Lowered, before: bool) -> Lowered:
-    """Formats with schema ids place by the JSON of the key: no topic is met as it lies (see `plan.build`), so no id is
-    needed, and none is to be registered for bytes that are not kept."""
+    """Formats with schema ids are replaced by JSON to place keys.  No topic's own placement is used then (see `plan.build`),
+    so no id is needed, and none is registered for bytes that are not kept.
+    """
     serde = None
     if node.format is not None:
         plain = FormatInfo("JSON") if format_traits(node.format.name).inference else node.format
@@ -77,7 +78,7 @@ def repartition(build: Builder, node: p.Repartition, input_: Lowered, before: bo
 
 
 def _carried(expressions: Sequence[TypedExpression], key_count: int, schema: Schema) -> dict[int, frozenset[int]]:
-    """The columns of an input that expressions hand on as they are, each with the places where it is in the output."""
+    """The columns of an input that expressions pass on unchanged, each with its places in the output."""
     read = columns_read([e for n, e in enumerate(expressions) if n < key_count or not isinstance(e, ColumnRef)])
     places: dict[int, set[int]] = {}
     for place, expression in enumerate(expressions):
@@ -87,7 +88,7 @@ def _carried(expressions: Sequence[TypedExpression], key_count: int, schema: Sch
 
 
 def _groups_a_stream(node: PlanNode) -> bool:
-    """Whether the rows are groups of a stream, each put out with every change (sessions replace each other)."""
+    """Whether the rows are groups of a stream, put out at every change (sessions replace each other)."""
     match node:
         case p.Aggregate() | p.WindowAggregate(final=False):
             return node.input.kind == "STREAM"

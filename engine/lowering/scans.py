@@ -1,4 +1,4 @@
-"""Scans, and the stores of tables."""
+"""Lowers scans, and the stores of tables."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def _timestamp(build: Builder, node: p.Scan) -> Kernel | None:
 
 
 def _source_schema(columns: Sequence[p.ScanColumn]) -> pa.Schema:
-    """Under the names that the records have."""
+    """The source's columns under the names that the records have."""
     return Schema(tuple(replace(c.column, name=c.source_name) for c in columns)).arrow()

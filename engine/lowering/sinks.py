@@ -1,4 +1,4 @@
-"""Where rows leave: topics, copies of them, and clients."""
+"""Lowers sinks: topics, copies to topics, and clients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(build: Builder, node: p.Write, input_: Lowered) -> Lowered:
 
 
 def copy(build: Builder, node: Copy, input_: Lowered) -> Lowered:
-    """A sink beside the way; what goes on is the input itself."""
+    """Add a sink beside the dataflow; the input itself goes on."""
     target, number = node.target, input_.number
     keys, values = target.schema.keys, target.schema.values
     kernels = build.kernels(node.expressions, node.input.schema)
@@ -82,7 +82,7 @@ def _timestamp(build: Builder, node: p.Write) -> Kernel | None:
 
 
 def _nulls_are_a_key(node: p.Write) -> bool:
-    """Section 5: PARTITION BY several columns makes a key also of rows in which all of them are NULL."""
+    """Section 5: PARTITION BY several columns makes a key even of rows in which all of them are NULL."""
     below = node.input
     while isinstance(below, p.Project | p.Repartition):
         below = below.input

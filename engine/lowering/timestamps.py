@@ -1,4 +1,4 @@
-"""The time of a record from a column of it."""
+"""Reads the time of a record from one of its columns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..types import TIMESTAMP
 def timestamp_kernel(name: str, format_: str | None, schema: Schema, functions: Registry) -> Kernel:
     """Section 6 of the reference: the time of a record from its column: BIGINT ms, TIMESTAMP, or STRING with a format.
 
-    A negative time fails, like one that cannot be read.
+    A negative time fails, as does one that cannot be read.
     """
     column = schema.find(name)
     if column is None:

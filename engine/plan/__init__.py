@@ -1,1 +1,1 @@
-"""Plans: what a query means (`logical`), how it is run (`physical`), and the way from one to the other (`optimise`)."""
+"""Plans: what a query means (`logical`), how it runs (`physical`), and how one becomes the other (`optimise`)."""

@@ -1,7 +1,7 @@
-"""Plan -> indented text: what EXPLAIN shows, and what golden tests compare.
+"""Writes a plan as indented text, for EXPLAIN and golden tests.
 
-One line per node, the sink first, each below the node it feeds: what it does, then in brackets the columns it gives, keys
-marked.  State, windows and repartitions are spelled out, since they are what a query costs.
+There is one line per node, sink first, each below the node that it feeds: what it does, then in brackets its output columns,
+with keys marked.  State, windows and repartitions are always shown, since they are the costs of a query.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .tree import PlanNode
 
 
 def explain(plan: PlanNode) -> str:
-    """The plan as text, without a line feed at its end."""
+    """The plan as text, without a final line feed."""
     return "\n".join(_lines(plan, 0))
 
 
@@ -94,7 +94,7 @@ def _what(node: PhysicalNode) -> str:
 
 
 def _computed(schema: Schema, expressions: tuple[TypedExpression, ...]) -> str:
-    """Only what is not just taken over."""
+    """The columns that are computed, not just passed on."""
     parts = [
         f"{column.name} := {text(expression)}"
         for column, expression in zip(schema, expressions, strict=True)

@@ -1,7 +1,7 @@
-"""From what a query means to how it is run: the rules, and the order in which they are applied.
+"""Turns a logical plan into a physical one: the rules, and their order.
 
-A rule takes a whole plan and gives one that means the same: the same rows in the same order, and the same account of
-the rows that go no further.
+A rule takes a whole plan and returns one with the same meaning: the same rows in the same order, and the same counts of
+dropped rows.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ LOGICAL: tuple[Rule, ...] = (
     push_filters,  # first, while each clause still has a node of its own
     drop_repartitions,
 )
-"""What is left after them is a logical plan, which any back end could run."""
+"""After these rules the plan is still logical; any back end could run it."""
 
 PHYSICAL: tuple[Rule, ...] = (materialise_tables,)
-"""They choose how it is run here."""
+"""These rules choose how the plan runs here."""
 
 COLUMNS: tuple[Rule, ...] = (
     prune_columns,  # now that scans know what they keep
     merge_projections,  # last: pruning leaves projections that do nothing
 )
-"""They hold for both kinds of plans."""
+"""These rules apply to both kinds of plans."""
 
 
 def optimise(plan: PlanNode) -> PlanNode:
-    """The physical plan of a logical one, after all rules."""
+    """Apply all rules to a logical plan; returns the physical plan."""
     for rule in (*LOGICAL, *PHYSICAL, *COLUMNS):
         plan = rule(plan)
     return plan

@@ -1,7 +1,7 @@
-"""What all nodes of plans are: trees of frozen data, each with the schema of the rows it gives.
+"""The base of all plan nodes: trees of frozen data, each with the schema of its output rows.
 
-Columns of a node's schema are in the order of the batches at run time, keys first; their names are the internal names that
-expressions are bound to.
+The columns of a node's schema are in the order of the batches at run time, keys first.  Their names are the internal names
+to which expressions are bound.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..schema import Schema
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanNode:
-    """What every node is.
+    """The base class of nodes.
 
     Attributes:
         kind: whether the rows are events (STREAM) or changes of a table.
@@ -34,7 +34,7 @@ class PlanNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unary(PlanNode):
-    """A node over one other."""
+    """A node with one input."""
 
     input: PlanNode
 
@@ -45,7 +45,7 @@ class Unary(PlanNode):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binary(PlanNode):
-    """A node over two others."""
+    """A node with two inputs."""
 
     left: PlanNode
     right: PlanNode
@@ -56,7 +56,7 @@ class Binary(PlanNode):
 
 
 def with_inputs(node: PlanNode, inputs: tuple[PlanNode, ...]) -> PlanNode:
-    """The node over other inputs (of the same schemas)."""
+    """The node with other inputs (of the same schemas)."""
     match node:
         case Unary():
             (input_,) = inputs
@@ -75,5 +75,5 @@ def walk(node: PlanNode) -> Iterator[PlanNode]:
 
 
 def rewrite(node: PlanNode, change: Callable[[PlanNode], PlanNode]) -> PlanNode:
-    """The tree with ``change`` applied to every node, inputs first."""
+    """Apply ``change`` to every node, inputs first."""
     return change(with_inputs(node, tuple(rewrite(i, change) for i in node.inputs)))

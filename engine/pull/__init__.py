@@ -1,1 +1,1 @@
-"""A query that is answered once: any SELECT of the dialect over snapshots, column by column, with the dialect's types."""
+"""Pull queries: any SELECT of the dialect over snapshots, evaluated column by column, with the dialect's types."""

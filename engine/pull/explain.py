@@ -1,4 +1,4 @@
-"""How a query is answered, in words: its clauses in the order in which they happen."""
+"""Describes in words how a pull query is answered: its clauses in the order of evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def steps_of(query: ast.AnyQuery, read_how: Mapping[str, str], depth: int = 0) -
     """One line for each step, inner queries indented.
 
     Args:
-        read_how: by the aliases of sources.
+        read_how: how each source is read, by alias.
     """
     indent = "  " * depth
     whole = as_table_query(query)

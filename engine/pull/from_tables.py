@@ -1,4 +1,4 @@
-"""What stands in FROM, and what a SELECT is answered from: `query.Environment`, as `select` sees it."""
+"""The tables in FROM, and the environment of a SELECT: `query.Environment`, as `select` sees it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ __all__ = ["FromTable", "Tables"]
 
 @dataclass(frozen=True, slots=True)
 class FromTable:
-    """What stands in FROM: its columns, and its rows when they are needed.
+    """A table in FROM: its columns, and its rows when they are needed.
 
     Attributes:
-        read: takes the condition of WHERE where the table stands alone, to find rows by key; gives the rows, or more.
+        read: returns the rows.  If the table stands alone, it gets the condition of WHERE, and may return only the rows with
+            the keys in it.
     """
 
     source: FromSource
@@ -31,7 +32,7 @@ class FromTable:
 
 
 class Tables(Protocol):
-    """Where a SELECT finds its tables, and how it is evaluated."""
+    """Finds the tables of a SELECT, and says how to evaluate it."""
 
     @property
     def functions(self) -> Registry: ...
@@ -46,7 +47,7 @@ class Tables(Protocol):
     def how(self) -> Evaluation: ...
 
     def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], outer: TableScope | None) -> FromTable:
-        """Open a place of FROM."""
+        """Open a table in FROM."""
         ...
 
     def rows_of(self, query: ast.AnyQuery, outer: TableScope) -> tuple[Sequence[SqlType], Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""GROUP BY: every aggregate of the registry, the user's too, over groups of rows."""
+"""GROUP BY: all aggregates of the registry, including the user's, over groups of rows."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from .rows import Evaluation, Rows, evaluate, row_codes, whole
 def aggregator_of(
     function: FunctionRef, types: Sequence[SqlType], literals: Sequence[Any], options: QueryOptions, functions: Registry
 ) -> Aggregator:
-    """The aggregator of a call, as the options want it."""
+    """The aggregator of a call, with the options applied."""
     return configured(function.name, functions.aggregator(function, types, literals), options, merges=False)
 
 
 def initial(aggregator: Aggregator, count: int) -> State:
-    """The states of groups that have no rows yet."""
+    """The states of groups without rows."""
     return [state_values.initial(f, count) for f in aggregator.fields]
 
 
 def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, how: Evaluation) -> Any:
-    """One aggregate's result for each group; ``groups`` numbers the rows' groups from 0 to ``count - 1``.
+    """The results of one aggregate, per group; ``groups`` has the group of each row, from 0 to ``count - 1``.
 
     Raises:
-        StatementError: a sum that its type cannot hold.
+        StatementError: a sum does not fit its type.
     """
     aggregator = aggregator_of(call.function, call.argument_types, call.literals, options, how.functions)
     arguments = [evaluate(e, rows, how=how) for e in call.inputs]
@@ -51,7 +51,7 @@ def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, optio
 
 
 def _results(aggregator: Aggregator, arguments: list[Any], groups: Int64s, count: int, type_: Any) -> Any:
-    """Only groups with rows go through `Aggregator.scan`; the others have the result of no rows."""
+    """Only groups with rows go through `Aggregator.scan`; the others have the result for no rows."""
     present, numbers = np.unique(groups, return_inverse=True)
     parts = []
     if len(present):

@@ -1,4 +1,4 @@
-"""Joins of rows: equal values are found by number, other conditions are tried on the pairs that are left."""
+"""Joins rows: equal values are found by their codes, other conditions are tested on the remaining pairs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .rows import Evaluation, Rows, evaluate, is_null, row_codes, whole
 
 JoinType = Literal["INNER", "LEFT", "RIGHT", "FULL", "CROSS"]
 _BLOCK_PAIRS = 1 << 20
-"""Pairs on which a condition is tried together."""
+"""The number of pairs on which a condition is tested at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """ON, taken apart: pairs of expressions that must be equal, and what else must hold."""
+    """ON in parts: pairs of expressions that must be equal, and other conditions."""
 
     left: list[TypedExpression]
     right: list[TypedExpression]
@@ -43,7 +43,7 @@ def conjuncts(expression: TypedExpression | None) -> Iterator[TypedExpression]:
 
 
 def all_of(conditions: Sequence[TypedExpression]) -> TypedExpression | None:
-    """A chain of ANDs."""
+    """The conditions as a chain of ANDs."""
     found: TypedExpression | None = None
     for condition in conditions:
         found = condition if found is None else Logical("AND", found, condition, type=BOOLEAN, span=condition.span)
@@ -82,10 +82,10 @@ def _sides(condition: TypedExpression, left: Rows, right: Rows) -> tuple[TypedEx
 
 
 def join(left: Rows, right: Rows, type_: JoinType, on: TypedExpression | None, *, how: Evaluation) -> Rows:
-    """The joined rows: in the order of the left side, then of the right one; unmatched right rows come last.
+    """The joined rows, in the order of the left side, then of the right one; unmatched right rows come last.
 
     Raises:
-        StatementError: there are more pairs than may be looked at.
+        StatementError: there are too many pairs to look at.
     """
     pairs = _pairs(left, right, on, how=how)
     lefts, rights = pairs
@@ -105,7 +105,7 @@ def join(left: Rows, right: Rows, type_: JoinType, on: TypedExpression | None, *
 
 
 def _pairs(left: Rows, right: Rows, on: TypedExpression | None, *, how: Evaluation) -> tuple[Int64s, Int64s]:
-    """The row numbers of all pairs that match, in the order of the left side."""
+    """The row numbers of all matching pairs, in the order of the left side."""
     condition = _Condition([], [], None) if on is None else _taken_apart(on, left, right)
     if condition.left:
         starts, counts, order = _matches(left, right, condition, how=how)
@@ -138,7 +138,7 @@ def _pairs(left: Rows, right: Rows, on: TypedExpression | None, *, how: Evaluati
 
 
 def _matches(left: Rows, right: Rows, condition: _Condition, *, how: Evaluation) -> tuple[Int64s, Int64s, Int64s]:
-    """For each left row, where its matches begin in ``order`` (of right rows) and how many they are."""
+    """For each left row, where its matches begin in ``order`` (of right rows), and their number."""
     sides = [
         [evaluate(e, left, how=how) for e in condition.left],
         [evaluate(e, right, how=how) for e in condition.right],

@@ -1,4 +1,4 @@
-"""A whole query: WITH, set operations, VALUES, ORDER BY, LIMIT, and the tables and subqueries of FROM."""
+"""A whole pull query: WITH, set operations, VALUES, ORDER BY, LIMIT, and the tables and subqueries of FROM."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from .scope import TableScope, made_source
 from .select import Selected, near_output, output_place, select
 
 OpenTable = Callable[[ast.SourceRef, bool], FromTable]
-"""A stream or table of the catalog, and whether it is joined with others."""
+"""Opens a stream or table of the catalog; the argument says whether it is joined with others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a query is answered from.
+    """The data that a query is answered from.
 
     Attributes:
         open: opens streams and tables.
-        common: the tables of WITH that can be seen, each computed when it is first read.
+        common: the visible tables of WITH, each computed when it is first read.
     """
 
     open: OpenTable
@@ -50,7 +50,7 @@ class Environment:
         return Evaluation(self.functions, self.guard)
 
     def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], outer: TableScope | None) -> FromTable:
-        """Open a place of FROM."""
+        """Open a table in FROM."""
         if isinstance(item, ast.SourceRef):
             common = self.common.get(item.name)
             if common is None:
@@ -69,10 +69,10 @@ class Environment:
 
 
 def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | None = None) -> Selected:
-    """Answer a query: its columns, its rows in order.
+    """Answer a query: its columns, and its rows in order.
 
     Raises:
-        StatementError: it is wrong, at the place that is.
+        StatementError: it is wrong; with the place of the fault.
     """
     interrupts.check()
     whole_query = as_table_query(query)
@@ -98,7 +98,7 @@ def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | No
 
 
 def _once(common: ast.CommonTable, environment: Environment, outer: TableScope | None) -> Callable[[], Selected]:
-    """A common table, computed once, with the tables of WITH that stand before it."""
+    """A common table, computed once, with the tables of WITH before it."""
     known: list[Selected] = []
 
     def rows() -> Selected:
@@ -150,7 +150,7 @@ def _body(body: ast.QueryBody, environment: Environment, outer: TableScope | Non
 
 
 def _values(body: ast.ValuesTable, environment: Environment) -> Selected:
-    """Each column has the type that its values have in common."""
+    """VALUES; each column has the common type of its values."""
     width = len(body.rows[0])
     for row in body.rows:
         if len(row) != width:
@@ -181,7 +181,9 @@ def _constant(expression: ast.Expression, environment: Environment) -> TypedExpr
 
 
 def _set_operation(body: ast.SetOperation, environment: Environment, outer: TableScope | None) -> Selected:
-    """UNION, INTERSECT and EXCEPT: columns by place, names of the first query; chains of them without recursion."""
+    """UNION, INTERSECT and EXCEPT: columns are matched by position and named by the first query.  Chains need no
+    recursion.
+    """
     chain: list[ast.SetOperation] = []
     first: ast.QueryBody = body
     while isinstance(first, ast.SetOperation):
@@ -222,7 +224,7 @@ def _combined(operation: ast.SetOperation, left: Selected, right: Selected, envi
 
 
 def _chosen(operation: ast.SetOperation, codes: Any, firsts: Any, left: int) -> Any:
-    """The rows of both sides, one after the other, that the operation keeps, by number."""
+    """The numbers of the rows that the operation keeps; the rows of the right side are numbered after those of the left."""
     length = len(codes)
     if operation.operator == "UNION":
         return np.arange(length) if operation.all else np.sort(firsts)
@@ -267,7 +269,7 @@ def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) ->
 
 
 def schema_of(found: Selected) -> Schema:
-    """The columns of an answer.  A column of one table keeps its role there."""
+    """The columns of an answer.  An unchanged column of a table keeps its role."""
     roots = found.roots or (None,) * len(found.columns)
     return Schema(
         tuple(
@@ -278,7 +280,7 @@ def schema_of(found: Selected) -> Schema:
 
 
 def arrow_of(found: Selected) -> pa.Table:
-    """The rows of an answer."""
+    """The rows of an answer as Arrow."""
     schema = pa.schema([(name, to_arrow(type_)) for name, type_, _ in found.columns])
     arrays = [v if v.type == f.type else v.cast(f.type) for (_, _, v), f in zip(found.columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,8 +1,8 @@
-"""Rows in columns, and what is asked of columns whatever their type: which rows are equal, and which come first.
+"""Rows as columns, with equality and order for all types.
 
-One equality and one order for all of it (GROUP BY, DISTINCT, joins, set operations, ORDER BY, PARTITION BY): NULLs are
-equal to each other (joins leave them out before they come here), NaN equals NaN and is above all other numbers, -0.0
-equals 0.0, texts go by code point, MAPs are equal whatever the order of their entries.
+All clauses use the same equality and order (GROUP BY, DISTINCT, joins, set operations, ORDER BY, PARTITION BY): NULLs are
+equal to each other (joins leave them out before), NaN equals NaN and is above all other numbers, -0.0 equals 0.0, texts are
+ordered by code point, MAPs are equal whatever the order of their entries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rows:
     length: int
 
     def take(self, rows: Int64s, names: Sequence[str] | None = None) -> Rows:
-        """The rows of the given numbers; -1 is a row of NULLs.  Only some columns, if ``names`` says so."""
+        """Select rows by number; -1 is a row of NULLs.  ``names`` limits the columns."""
         absent = rows < 0
         index = pa.array(rows, mask=absent) if absent.any() else pa.array(rows)
         wanted = self.columns if names is None else {n: self.columns[n] for n in names if n in self.columns}
@@ -55,7 +55,7 @@ class Rows:
 
 
 def check_size(size: int) -> None:
-    """Raises: StatementError, if a step of a query would take more memory than it may."""
+    """Check the memory of a step.  Raises: StatementError, if it would take more than a query may."""
     if size > QUERY_BYTES_MAX:
         raise StatementError(
             f"the query needs more than {QUERY_BYTES_MAX:,} bytes of memory",
@@ -65,19 +65,19 @@ def check_size(size: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How expressions are evaluated: by which functions, and whether a failure inside of one is NULL there (``guard``)."""
+    """How expressions are evaluated: with which functions, and whether a failure inside one gives NULL there (``guard``)."""
 
     functions: Registry
     guard: bool
 
 
 def evaluate(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> Any:
-    """The values of an expression, one array; a row that fails is NULL."""
+    """Evaluate an expression to one array; a row that fails is NULL."""
     return evaluated(expression, rows, how=how)[0]
 
 
 def evaluated(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> tuple[Any, Int64s]:
-    """The values of an expression, one array, and the numbers of the rows that fail, which are NULL there."""
+    """Evaluate an expression to one array; returns also the numbers of the rows that fail, which are NULL."""
     names = [c.name for c in columns_of(expression)]
     columns = [whole(rows.columns[name]) for name in names]
     schema = pa.schema([(name, column.type) for name, column in zip(names, columns, strict=True)])
@@ -104,7 +104,7 @@ def _is_nested(type_: Any) -> bool:
 
 
 def _frozen(value: Any) -> Any:
-    """A nested value as something that can be hashed, equal where the values are."""
+    """A nested value as something hashable, with the same equality."""
     if isinstance(value, dict):
         return tuple((k, _frozen(v)) for k, v in value.items())
     if isinstance(value, list):
@@ -115,7 +115,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _values(array: Any) -> list[Any]:
-    """Nested values, frozen; the entries of maps without an order."""
+    """Nested values as hashables; the entries of maps have no order."""
     if pa.types.is_map(array.type):
         keys, items = (_values(part) for part in (array.keys, array.items))
         ends = array.offsets.to_pylist()
@@ -129,7 +129,7 @@ def _values(array: Any) -> list[Any]:
 
 
 def _codes(array: Any) -> Int64s:
-    """int64[n]: equal numbers for equal values, NULL included; from 0, dense."""
+    """int64[n]: dense numbers from 0, equal for equal values, NULL included."""
     array = whole(array)
     if _is_nested(array.type):
         seen: dict[Any, int] = {}
@@ -139,7 +139,7 @@ def _codes(array: Any) -> Int64s:
 
 
 def row_codes(columns: Sequence[Any], length: int) -> tuple[Int64s, Int64s]:
-    """Which rows are equal in all of the columns.
+    """Find the rows that are equal in all columns.
 
     Returns:
         int64[n], the number of each row's group, in order of first appearance; and the first row of each group.
@@ -171,7 +171,7 @@ def is_null(array: Any) -> Bools:
 
 
 def ranks(array: Any) -> Int64s:
-    """int64[n]: the place of each value among the different ones, ascending; NULLs have -1."""
+    """int64[n]: the rank of each value among the distinct ones, ascending; NULLs have -1."""
     array = canonical(whole(array))
     length = len(array)
     found = np.full(length, -1, np.int64)
@@ -190,14 +190,14 @@ def ranks(array: Any) -> Int64s:
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """NULLs come last in both directions, unless the text says otherwise."""
+    """A key of ORDER BY.  NULLs come last in both directions, unless the text says otherwise."""
 
     values: Any
     descending: bool = False
     nulls_first: bool = False
 
     def numbers(self) -> Int64s:
-        """int64[n], to be sorted ascending."""
+        """int64[n] of which the ascending order is the key's order."""
         places = ranks(self.values)
         nulls = places < 0
         if self.descending:
@@ -208,7 +208,7 @@ class SortKey:
 
 
 def sorted_rows(keys: Sequence[SortKey], length: int) -> Int64s:
-    """Row numbers in order; rows that are equal in all keys keep theirs."""
+    """Row numbers in order; the sort is stable."""
     if not keys:
         return np.arange(length, dtype=np.int64)
     return np.lexsort([key.numbers() for key in reversed(keys)]).astype(np.int64, copy=False)

@@ -1,4 +1,4 @@
-"""The names that a SELECT which is answered once can see."""
+"""The names that a pull query can use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..schema import Schema
 from ..types import SqlType
 
 DOOR = "db.duckdb() runs DuckDB's own SQL over the same tables; at the prompt, \\duckdb does."
-"""Where what the dialect has not got may be had."""
+"""Where features that the dialect lacks are available."""
 
 Answer = Callable[[ast.AnyQuery, "TableScope"], tuple[Sequence[SqlType], Sequence[Any]]]
 """The rows of a subquery: the types of its columns, and the columns."""
@@ -24,12 +24,12 @@ Answer = Callable[[ast.AnyQuery, "TableScope"], tuple[Sequence[SqlType], Sequenc
 
 @dataclass(frozen=True, slots=True)
 class TableScope(Scope):
-    """See `Scope`.
+    """The scope of a SELECT; see `Scope`.
 
     Attributes:
         answer: runs subqueries.
         outer: the scope around a subquery, whose columns it cannot use.
-        merged: the columns of USING, each the one column for both sides.
+        merged: the columns of USING, each one column for both sides.
     """
 
     answer: Answer | None = None
@@ -83,7 +83,7 @@ class TableScope(Scope):
         return self.answer(query, self)
 
     def check_window(self, span: Span) -> None:
-        """Windows over rows are allowed here."""
+        """OVER is allowed here."""
 
     def items(self, select: Sequence[ast.SelectItem], bind: Callable[..., TypedExpression]) -> tuple[Item, ...]:
         """The SELECT list with its stars expanded."""
@@ -110,7 +110,7 @@ class TableScope(Scope):
 
 
 def made_source(alias: str, columns: Sequence[tuple[str, SqlType]], joined: bool, span: Span) -> FromSource:
-    """The columns of a subquery or of a common table as a source."""
+    """A subquery or common table as a source."""
     found = tuple(SourceColumn(alias, n, f"{alias}_{n}" if joined else n, t, "VALUE") for n, t in columns)
     nothing = DataSource(alias, "TABLE", Schema(()), "", FormatInfo("NONE"), FormatInfo("NONE"))
     return FromSource(alias, nothing, found, span)

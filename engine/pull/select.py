@@ -1,4 +1,4 @@
-"""One SELECT: FROM, WHERE, GROUP BY, HAVING, windows, the SELECT list, DISTINCT, in the order in which they happen."""
+"""One SELECT: FROM, WHERE, GROUP BY, HAVING, windows, the SELECT list and DISTINCT, in the order of evaluation."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ from .windows import window_values
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What a SELECT gives.
+    """The result of a SELECT.
 
     Attributes:
         columns: name, type and values of each column of the SELECT list.
-        keys: what ORDER BY sorts the rows by, parallel to them.
-        roots: the column of a table that each column is, if it is one: its role goes on.
+        keys: the keys of ORDER BY, parallel to the rows.
+        roots: for each column the table's column that it is unchanged, if any; it keeps that column's role.
     """
 
     columns: tuple[tuple[str, SqlType, Any], ...]
@@ -68,7 +68,7 @@ def select(body: ast.Select, order_by: Sequence[ast.OrderItem], environment: Tab
     """Answer one SELECT.
 
     Raises:
-        StatementError: it breaks a rule, at the place that does.
+        StatementError: it breaks a rule; with the place of the fault.
     """
     return _Select(body, environment, outer).run(order_by)
 
@@ -168,10 +168,10 @@ class _Select:
         conditions: Sequence[TypedExpression | None],
         where: TypedExpression | None,
     ) -> tuple[Rows, TypedExpression | None]:
-        """The rows of FROM, and what is left of WHERE.
+        """The rows of FROM, and the conditions of WHERE that are still to be tested.
 
-        A table that stands alone is asked for the rows that WHERE names by their keys.  Where rows are joined without any
-        being padded, a condition of WHERE is one of the first join that has its columns.
+        A table that stands alone is read by the keys in WHERE.  In joins without padding, a condition of WHERE becomes one
+        of the first join that has its columns.
         """
         if not tables:
             return Rows({}, 1), where
@@ -207,7 +207,7 @@ class _Select:
         return rows, all_of([*kept, *left])
 
     def _filtered(self, rows: Rows, conditions: list[TypedExpression]) -> Rows:
-        """The rows that fulfil the conditions on their columns alone, which are done with then."""
+        """Filter rows by the conditions that need only their columns; these conditions are then done."""
         for condition in [c for c in conditions if {r.name for r in columns_of(c)} <= set(rows.columns)]:
             rows = rows.filter(_truth(self.evaluate(condition, rows)))
             conditions.remove(condition)
@@ -232,7 +232,7 @@ class _Select:
     # --- GROUP BY ------------------------------------------------------------------------------
 
     def _grouped(self, rows: Rows, group_by: Sequence[TypedExpression], expressions: Sequence[TypedExpression]) -> Any:
-        """One row for each group, and what turns an expression over the rows into one over the groups."""
+        """One row for each group, and a function that rewrites an expression over the rows to one over the groups."""
         for expression in group_by:
             for node in walk(expression):
                 if isinstance(node, AggregateCall | TableCall | WindowFunction):
@@ -274,7 +274,7 @@ class _Select:
     # --- table functions and windows -----------------------------------------------------------
 
     def _exploded(self, rows: Rows, items: tuple[Item, ...], orders: list[Any]) -> tuple[Rows, tuple[Item, ...], list[Any]]:
-        """Table functions: as many rows as the longest list of a row has items; shorter ones are filled up with NULL."""
+        """Table functions: each row becomes as many as its longest list has items; shorter lists are padded with NULL."""
         calls: dict[TableCall, str] = {}
 
         def change(node: TypedExpression) -> TypedExpression | None:
@@ -325,9 +325,9 @@ class _Select:
     # --- ORDER BY --------------------------------------------------------------------------------
 
     def _written(self, items: Sequence[Item]) -> dict[str, int]:
-        """Columns of the SELECT list by the names that they are written with: ``a.id``, called A_ID beside ``b.id``, as ID.
+        """Columns of the SELECT list by the names as written: ``a.id``, called A_ID beside ``b.id``, is also ID.
 
-        Only where one column of that name is listed.
+        This holds only if a single column of that name is listed.
         """
         found: dict[str, int | None] = {}
         for place, item in enumerate(items):
@@ -336,7 +336,7 @@ class _Select:
         return {name: place for name, place in found.items() if place is not None}
 
     def _order(self, item: ast.OrderItem, items: Sequence[Item], scope: TableScope) -> TypedExpression | int:
-        """What to sort by: the number of a column of the SELECT list, or an expression over the rows."""
+        """A key of ORDER BY: the number of a column of the SELECT list, or an expression over the rows."""
         expression = item.expression
         if isinstance(expression, ast.IntegerLiteral):
             place = output_place(expression, len(items))
@@ -378,14 +378,14 @@ def _check_aliases(sources: Sequence[FromSource]) -> None:
 
 
 def output_place(position: ast.IntegerLiteral, count: int) -> int:
-    """The column that ``ORDER BY 2`` means, from 0.  Raises: StatementError."""
+    """The index of the column that ``ORDER BY 2`` means, from 0.  Raises: StatementError."""
     if not 1 <= position.value <= count:
         raise StatementError(f"ORDER BY {position.value}: the SELECT list has the columns 1 to {count}", span=position.span)
     return position.value - 1
 
 
 def near_output(reference: ast.NameRef, names: Sequence[str]) -> str | None:
-    """What the name of a column of the SELECT list may have been meant."""
+    """Suggest a column of the SELECT list for an unknown name."""
     near = difflib.get_close_matches(reference.name, names, 1)
     return f"Did you mean {near[0]}?" if near else None
 
@@ -400,7 +400,7 @@ def _check_sortable(expression: TypedExpression) -> None:
 
 
 def _check_distinct_order(orders: Sequence[Any], items: Sequence[Item], written: Sequence[ast.OrderItem]) -> None:
-    """With DISTINCT, rows that differ in what they are sorted by may have become one."""
+    """Refuse DISTINCT with a sort key outside of the SELECT list, since rows with different keys may have become one."""
     for order, item in zip(orders, written, strict=True):
         if not isinstance(order, int) and order not in [i.expression for i in items]:
             raise StatementError(
@@ -411,7 +411,7 @@ def _check_distinct_order(orders: Sequence[Any], items: Sequence[Item], written:
 
 
 def _movable(where: TypedExpression | None) -> list[TypedExpression]:
-    """The conditions of WHERE that may be tried on fewer or more rows than are left in the end."""
+    """The conditions of WHERE that may be tested on other rows than those that are left in the end."""
     return [c for c in conjuncts(where) if columns_of(c) and not is_volatile(c)]
 
 
@@ -428,7 +428,7 @@ def _and(left: TypedExpression | None, right: TypedExpression) -> TypedExpressio
 
 
 def _first_of(type_: str, left: TypedExpression, right: TypedExpression) -> TypedExpression:
-    """The value of a column of USING: that of the side that has the row."""
+    """The value of a column of USING: that of the side that has a row."""
     if type_ == "RIGHT":
         return right
     if type_ == "FULL":

@@ -1,4 +1,4 @@
-"""Window functions: what a row knows of the rows beside it in its partition."""
+"""Window functions: values of a row from the other rows of its partition."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .groups import aggregator_of, initial
 from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, whole
 
 _BLOCK_ROWS = 1 << 20
-"""Rows of frames that are aggregated together."""
+"""The number of frame rows that are aggregated at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The rows in the order of their partitions, and within these in the order of ORDER BY.
+    """The rows sorted by partition, and within partitions by ORDER BY.
 
     Attributes:
         order: int64[n], row numbers.
-        starts, ends: int64[n] by place in ``order``: the bounds of the row's partition.
-        peer_starts, peer_ends: the same of the rows that ORDER BY does not tell from the row.
+        starts, ends: int64[n] by index in ``order``: the bounds of the row's partition.
+        peer_starts, peer_ends: the bounds of the row's peers, which are equal to it in ORDER BY.
     """
 
     order: Int64s
@@ -43,7 +43,7 @@ def window_values(call: WindowFunction, rows: Rows, options: QueryOptions, *, ho
     """The values of a window function, one for each row.
 
     Raises:
-        StatementError: an argument that must be constant is not; a frame that is not supported.
+        StatementError: an argument must be constant and is not; the frame is not supported.
     """
     layout = _layout(call, rows, how=how)
     arguments = [evaluate(e, rows, how=how).take(pa.array(layout.order)) for e in call.inputs]
@@ -77,7 +77,7 @@ def _layout(call: WindowFunction, rows: Rows, *, how: Evaluation) -> _Layout:
 
 
 def _changes(columns: list[Int64s]) -> Bools:
-    """bool[n]: the row differs from the one before it; the first one does (without columns none other)."""
+    """bool[n]: whether a row differs from the one before it; the first row does (without columns no other)."""
     length = len(columns[0]) if columns else 0
     if not columns:
         return np.zeros(1, np.bool_)  # broadcasts
@@ -123,7 +123,7 @@ def _ranked(call: WindowFunction, layout: _Layout) -> Any:
 
 
 def _whole_number(call: WindowFunction, place: int, least: int) -> int | None:
-    """A constant argument.  Raises: StatementError."""
+    """A constant integer argument.  Raises: StatementError."""
     argument = call.arguments[place]
     if not isinstance(argument, Literal):
         raise StatementError(f"{call.name} needs a constant here", span=argument.span)
@@ -133,7 +133,7 @@ def _whole_number(call: WindowFunction, place: int, least: int) -> int | None:
 
 
 def _frames(call: WindowFunction, layout: _Layout) -> tuple[Int64s, Int64s]:
-    """int64[n] each: the places of the first row of each row's frame, and after its last."""
+    """int64[n] each: the start of each row's frame, and its end (exclusive)."""
     place = np.arange(len(layout.order), dtype=np.int64)
     unit, (start, start_rows), (end, end_rows) = call.frame
 
@@ -157,7 +157,7 @@ def _frames(call: WindowFunction, layout: _Layout) -> tuple[Int64s, Int64s]:
 
 
 def _offset_values(call: WindowFunction, layout: _Layout, arguments: list[Any], first: Int64s, last: Int64s) -> Any:
-    """LAG, LEAD and the values at places of the frame."""
+    """LAG, LEAD and functions that take a value at a position of the frame."""
     place = np.arange(len(layout.order), dtype=np.int64)
     if call.name in ("LAG", "LEAD"):
         distance = 1 if len(call.arguments) < 2 else _whole_number(call, 1, least=-(2**31))
@@ -203,7 +203,7 @@ def _aggregated(
 
 
 def _running(aggregator: Aggregator, layout: _Layout, arguments: list[Any], last: Int64s) -> Any:
-    """Frames that begin with the partition: its state after each row, taken where the frame ends."""
+    """Frames that begin with the partition: the running state at the end of each frame."""
     partitions = np.cumsum(layout.starts == np.arange(len(layout.order))) - 1
     count = int(partitions[-1]) + 1
     segments = Segments(partitions.astype(np.int64), count)
@@ -214,7 +214,7 @@ def _running(aggregator: Aggregator, layout: _Layout, arguments: list[Any], last
 
 
 def _with_empty(aggregator: Aggregator, results: Any, places: Int64s, empty: Bools) -> Any:
-    """The results at places, and that of no rows where a frame is empty."""
+    """The results at the given places, and the result for no rows where a frame is empty."""
     if not empty.any():
         return results.take(pa.array(places))
     none = whole(aggregator.result(initial(aggregator, 1)))
@@ -223,7 +223,7 @@ def _with_empty(aggregator: Aggregator, results: Any, places: Int64s, empty: Boo
 
 
 def _sliding(aggregator: Aggregator, arguments: list[Any], first: Int64s, last: Int64s) -> Any:
-    """Any other frames: the rows of each are a group of their own, block by block."""
+    """All other frames: the rows of each frame are a group, block by block."""
     sizes = last - first
     ends = np.cumsum(sizes)
     parts = []

@@ -1,4 +1,4 @@
-"""`ResolvedQuery` -> plan: one function per clause, in the order in which a query is evaluated."""
+"""Builds the plan of a `ResolvedQuery`: one function per clause, in the order in which a query is evaluated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(query: ResolvedQuery) -> PlanNode:
     """The plan of a query, before any rewriting.
 
     Raises:
-        StatementError: the sources of a join are not partitioned alike and cannot be made so (section 8).
+        StatementError: the sources of a join are not co-partitioned and cannot be repartitioned (section 8).
     """
     joined = _from(query)
     node = joined.node
@@ -59,7 +59,7 @@ def build(query: ResolvedQuery) -> PlanNode:
 
 
 def source_key_format(source: DataSource) -> FormatInfo:
-    """A source's key format, with the name that an AVRO schema of its keys has where the statement gives none."""
+    """A source's key format; if the statement gives no name for the AVRO schema of its keys, with the default one."""
     format_ = source.key_format
     if format_.name != "AVRO" or "fullSchemaName" in format_.properties:
         return format_
@@ -67,7 +67,7 @@ def source_key_format(source: DataSource) -> FormatInfo:
 
 
 def key_format(query: ResolvedQuery) -> FormatInfo:
-    """How a query's new keys are serialised inside: as in its sink, else as in its first keyed source."""
+    """The format of a query's new keys inside the query: that of its sink, else that of its first keyed source."""
     if query.sink is not None and query.sink.key_format.name != "NONE" and query.sink.schema.keys:
         return query.sink.key_format
     return next(
@@ -80,7 +80,7 @@ def key_format(query: ResolvedQuery) -> FormatInfo:
 
 
 def scan(source: FromSource) -> p.Scan:
-    """All columns of a source, pseudo columns included; a rule prunes what nothing reads."""
+    """A scan of all columns of a source, with pseudo columns; a rule removes those that nothing reads."""
 
     def of(column: SourceColumn) -> p.ScanColumn:
         role = "KEY" if column.role == "KEY" else "VALUE"
@@ -101,14 +101,14 @@ def scan(source: FromSource) -> p.Scan:
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """What has been joined so far.
+    """The result of the joins so far.
 
     Attributes:
-        equal: what holds the value of the rows' key (see `ResolvedJoin.equal`).
-        key: the first column of them where a join made the key: rows that are grouped by it stay where they are.
-        partitions, format: how the rows lie in partitions.
+        equal: columns with the value of the rows' key (see `ResolvedJoin.equal`).
+        key: the first of them, if a join made the key: rows grouped by it need not move.
+        partitions, format: how the rows are partitioned.
         own_key: the key is a column that a join made, not one of a source.
-        default: the format of new keys, where no source has one.
+        default: the format of new keys, if no source has one.
     """
 
     node: PlanNode
@@ -123,7 +123,7 @@ class _Joined:
 
 @dataclass(frozen=True, slots=True)
 class _Meeting:
-    """How the rows of both sides of a join come together: who moves, and how all of them then lie."""
+    """How the rows of both sides of a join are co-partitioned: which side moves, and how both are then partitioned."""
 
     left_exchange: bool
     right_exchange: bool
@@ -166,13 +166,14 @@ def _join(left: _Joined, join: ResolvedJoin) -> _Joined:
 
 
 def _meeting(left: _Joined, join: ResolvedJoin, *, left_moves: bool, right_moves: bool) -> _Meeting:
-    """Section 8: rows of one key meet only if both sides place them by the same bytes over the same number of partitions.
+    """Section 8: rows of one key meet only if both sides are partitioned by the same bytes over the same number of
+    partitions.
 
-    The side that keeps its key sets the format, the left one if both do; the other side moves to it.  Keys in a format
-    with schema ids always move, on both sides: the ids are part of the bytes, and differ from topic to topic.
+    The side that keeps its key sets the format, the left one if both do; the other side moves.  With key formats that have
+    schema ids both sides always move: the ids are part of the bytes, and differ between topics.
 
     Raises:
-        StatementError: neither side has a new key, and they have different numbers of partitions.
+        StatementError: neither side has a new key, and their numbers of partitions differ.
     """
     other = join.right.source
     other_format = source_key_format(other)
@@ -197,7 +198,7 @@ def _meeting(left: _Joined, join: ResolvedJoin, *, left_moves: bool, right_moves
 
 
 def _check_co_partitioned(left: _Joined, right: FromSource) -> None:
-    """Section 8: what is not repartitioned must have the same number of partitions."""
+    """Section 8: sides that are not repartitioned must have the same number of partitions."""
     if left.partitions != right.source.partitions:
         names = " and ".join(s.source.name for s in left.sources)
         raise StatementError(
@@ -210,7 +211,7 @@ def _check_co_partitioned(left: _Joined, right: FromSource) -> None:
 
 
 def _same_bytes(left: FormatInfo, right: FormatInfo) -> bool:
-    """Whether two formats serialise a key to the same bytes, and so place it in the same partition."""
+    """Whether two formats serialise a key to the same bytes, and so put it into the same partition."""
     return left.name == right.name and left.properties == right.properties and left.features == right.features
 
 
@@ -223,7 +224,7 @@ def _join_input(
     *,
     hidden: bool = False,
 ) -> PlanNode:
-    """A side of a join under the join's key, with all its columns as values (the old key's, too, unless ``hidden``)."""
+    """A side of a join with the join's key, and all its columns as values (also the old key's, unless ``hidden``)."""
     (key,) = join.key
     carried = node.schema.values if hidden else node.schema.columns
     schema = Schema((Column(key.name, key.type, "KEY"), *(Column(c.name, c.type) for c in carried)))
@@ -267,7 +268,7 @@ def _join_node(left: PlanNode, right: PlanNode, join: ResolvedJoin, schema: Sche
 
 
 def _foreign_key_join(left: _Joined, join: ResolvedJoin) -> _Joined:
-    """The right side's key becomes a value, too, so that it can be selected; the result keeps the left side's key."""
+    """The right side's key also becomes a value, so that it can be selected; the result keeps the left side's key."""
     right = scan(join.right)
     key = right.schema.keys[0]
     name = g.fresh_name("KEY", set(left.node.schema.names) | set(right.schema.names))
@@ -291,7 +292,7 @@ def _foreign_key_join(left: _Joined, join: ResolvedJoin) -> _Joined:
 
 
 def _gathered(node: PlanNode) -> PlanNode:
-    """Foreign keys point across partitions, so both sides meet in one."""
+    """Move both sides to one partition, since foreign keys refer to rows of any partition."""
     return p.Repartition(input=node, format=None, schema=node.schema, kind=node.kind)
 
 
@@ -308,7 +309,7 @@ def _explode(node: PlanNode, query: ResolvedQuery) -> PlanNode:
 
 
 def _partition_by(node: PlanNode, query: ResolvedQuery) -> PlanNode:
-    """Section 5: a column that becomes the key is no value any more, the old key becomes one."""
+    """Section 5: a column that becomes the key is no longer a value; the old key becomes one."""
     keys: Sequence[Named] = query.partition_by or ()
     moved = {k.name for k in keys}
     values = [c for c in node.schema if c.name not in moved]
@@ -329,7 +330,9 @@ def _partition_by(node: PlanNode, query: ResolvedQuery) -> PlanNode:
 
 
 def _group(node: PlanNode, grouping: Grouping, format_: FormatInfo | None, *, stays: bool, final: bool) -> PlanNode:
-    """``format_`` of the groups' keys, None for all in one; ``stays``: the rows lie where their group does."""
+    """``format_`` of the groups' keys, None if all rows are one group; ``stays``: rows are already in their group's
+    partition.
+    """
     arguments = g.argument_columns(grouping.keys, grouping.aggregates)
     key_columns = tuple(Column(k.name, k.expression.type, "KEY") for k in grouping.keys)
     schema = Schema((*key_columns, *(Column(a.name, a.expression.type) for a in arguments)))

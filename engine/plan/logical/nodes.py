@@ -1,6 +1,6 @@
-"""The nodes of logical plans: what a query means, whoever runs it.
+"""The nodes of logical plans, which say what a query means, independent of how it runs.
 
-Every movement of rows between partitions is a `Repartition` node of its own, so EXPLAIN shows it.
+Every movement of rows between partitions is a `Repartition` node, so EXPLAIN shows it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ..tree import Binary, PlanNode, Unary
 
 @dataclass(frozen=True, slots=True)
 class ScanColumn:
-    """A column as the scan calls it, and where it comes from.
+    """A column of a scan, and its origin.
 
-    ``extra`` is None for the key's and value's own columns, else the runtime source's word (ROWTIME, HEADERS, ..).
+    ``extra`` is None for the columns of key and value, else the name in the runtime's source (ROWTIME, HEADERS, ..).
     """
 
     column: Column
@@ -40,10 +40,11 @@ class Scan(PlanNode):
     columns: tuple[ScanColumn, ...]
 
     def keeps(self, column: ScanColumn) -> bool:
-        """Whether a column stays, read or not: the key, the one that gives the records' time, and what a table holds.
+        """Whether a column is kept even if nothing reads it: the key, the one with the records' time, and the columns of a
+        table.
 
-        Of formats other than ARROW a record is malformed if any column of it is, read or not (section 11 of the reference):
-        the source looks at all of them (`Source.stored_schema`).
+        In formats other than ARROW a record is malformed if any column is, read or not (section 11 of the reference), so the
+        source checks all of them (`Source.stored_schema`).
         """
         if column.column.role == "KEY" or column.source_name == self.source.timestamp_column:
             return True
@@ -66,23 +67,23 @@ class Project(Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explode(Unary):
-    """Table functions: the input's columns and one per call, one row per item of the longest list."""
+    """Table functions: the input's columns and one per call; one row per item of the longest list."""
 
     calls: tuple[tuple[str, TableCall], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rekey(Unary):
-    """A stream under a new key: PARTITION BY, and join conditions.  Expressions are parallel to the schema."""
+    """A stream with a new key: PARTITION BY, and join conditions.  Expressions are parallel to the schema."""
 
     expressions: tuple[TypedExpression, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupBy(Unary):
-    """Rows under the key of their group, with what the aggregates need; rows of a NULL group are dropped.
+    """Rows with the key of their group and the arguments of the aggregates; rows with a NULL in the key are dropped.
 
-    Over a table each change becomes the row to take back and the row to add.
+    Over a table each change becomes an undo row and an add row.
     """
 
     keys: tuple[Named, ...]
@@ -90,7 +91,7 @@ class GroupBy(Unary):
 
     @property
     def expressions(self) -> tuple[TypedExpression, ...]:
-        """Parallel to the schema."""
+        """The expressions, parallel to the schema."""
         return tuple(n.expression for n in (*self.keys, *self.arguments))
 
 
@@ -99,10 +100,9 @@ class Repartition(Unary):
     """Moves rows to the partition of their key.
 
     Attributes:
-        format: how the key is serialised for that: rows that are to meet must be placed by the same bytes.  None for all
-            to one.
-        partitions: over how many they are spread, where they are to meet rows that stay where they are; None for any
-            number.
+        format: how the key is serialised for that, since rows that meet must be placed by the same bytes.  None: all rows go
+            to one partition.
+        partitions: the number of partitions, if the rows must meet others that do not move; None: any number.
     """
 
     format: FormatInfo | None
@@ -120,17 +120,17 @@ class AggregateColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate(Unary):
-    """One row per group, updated by every row.  The schema: group keys, then aggregates."""
+    """One row per group, updated by every row.  The schema has group keys, then aggregates."""
 
     aggregates: tuple[AggregateColumn, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowAggregate(Unary):
-    """One row per group and tumbling or hopping window.  The schema: group keys, aggregates, then those of WINDOWSTART and
-    WINDOWEND that are read above.
+    """One row per group and tumbling or hopping window.  The schema has group keys, aggregates, then WINDOWSTART and
+    WINDOWEND if they are read.
 
-    ``final``: EMIT FINAL, only the last row of every window, once it is closed.
+    ``final``: EMIT FINAL, only the last row of every window, after it has closed.
     """
 
     aggregates: tuple[AggregateColumn, ...]
@@ -149,10 +149,10 @@ class SessionAggregate(Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStreamJoin(Binary):
-    """Pairs of rows of one key whose timestamps are near; ``grace_ms`` None is the eager kind without GRACE PERIOD.
+    """Pairs of rows with the same key whose timestamps are near.  Without ``grace_ms`` rows are padded with nulls at once.
 
-    ``left_where``, ``right_where``: rows of that side for which it is not true need not be kept nor matched: a filter above
-    leaves out all pairs that they are in (the rule `push_filters`).
+    ``left_where``, ``right_where``: rows of that side for which it is not true need not be kept or matched, since a filter
+    above drops all their pairs (the rule `push_filters`).
     """
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
@@ -165,21 +165,21 @@ class StreamStreamJoin(Binary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamTableJoin(Binary):
-    """Every row of the stream with the table's current row of its key."""
+    """Every row of the stream with the table's present row of its key."""
 
     type: Literal["INNER", "LEFT"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableTableJoin(Binary):
-    """The table of both sides' rows of one key."""
+    """The table of both sides' rows with the same key."""
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignKeyJoin(Binary):
-    """Every row of the left table with the right one's row that ``foreign_key`` points to; keyed as the left table."""
+    """Every row of the left table with the right table's row that ``foreign_key`` refers to; keyed as the left table."""
 
     type: Literal["INNER", "LEFT"]
     foreign_key: TypedExpression
@@ -194,7 +194,7 @@ class Write(Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output(Unary):
-    """Hands the rows to the client of a push query; ``select_order``: the places of its columns as it selected them."""
+    """Passes the rows to the client of a push query; ``select_order``: the indices of its columns in the order of SELECT."""
 
     select_order: tuple[int, ...]
     limit: int | None = None
@@ -218,4 +218,4 @@ LogicalNode = (
     | Write
     | Output
 )
-"""Every node that a logical plan can have."""
+"""All nodes of logical plans."""

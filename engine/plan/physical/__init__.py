@@ -1,1 +1,1 @@
-"""How a query is run: which tables are kept, what is copied to topics, which changes carry the rows before them."""
+"""How a query runs: which tables are stored, what is copied to topics, which changes carry the rows before them."""

@@ -1,4 +1,4 @@
-"""The nodes that only physical plans have, beside those of logical ones: what is kept in stores and copied to topics."""
+"""The nodes that only physical plans have: for stores and copies to topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..tree import PlanNode, Unary
 class StoredScan(Scan):
     """Reads a table's topic and keeps its rows in a store, so that its changes carry the rows before them.
 
-    All columns are kept, so that a replaced query finds what it needs in the old one's store.
+    All columns are kept, so that a query that replaces this one finds what it needs in the store.
     """
 
     def keeps(self, column: ScanColumn) -> bool:
@@ -30,13 +30,13 @@ class Materialise(Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy(Unary):
-    """Hands the rows on as they are, and writes a copy of them to an internal topic.
+    """Passes the rows on unchanged, and writes a copy of them to an internal topic.
 
     Attributes:
         target: the topic's formats and columns.
         expressions: parallel to the target's schema, over the input's.
-        window_store: the keys have the row's timestamp and a number behind them, as in the changelogs of Kafka Streams'
-            window stores, where rows of one key and time are all kept; rows without a key are not in such a store.
+        window_store: keys are followed by the row's timestamp and a number, as in the changelogs of Kafka Streams' window
+            stores, which keep all rows with the same key and time; rows without a key are left out.
         cleanup_policy, retention_ms: of the topic.
     """
 
@@ -48,9 +48,9 @@ class Copy(Unary):
 
 
 PhysicalNode = LogicalNode | StoredScan | Materialise | Copy
-"""Every node that a physical plan can have."""
+"""All nodes of physical plans."""
 
 
 def known(node: PlanNode) -> PhysicalNode:
-    """The node as one of all that there are, so that a ``match`` over them can be checked to have no gap."""
+    """The node typed as the union of all nodes, so that a type checker finds gaps in a ``match``."""
     return cast(PhysicalNode, node)

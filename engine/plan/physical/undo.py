@@ -1,7 +1,7 @@
-"""Which changes of a table carry the rows before them.
+"""Decides which changes of a table carry the rows before them.
 
-An operator that takes a row back (a filter that a row stops passing, a GROUP BY) needs it; one that only changes columns
-has it, if it gets it; one with a store of its own makes it.
+Operators that undo a row (a filter that a row stops passing, a GROUP BY) need them.  An operator that only changes columns
+passes them on.  An operator with a store makes them itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .nodes import Copy, Materialise, known
 
 
 def wants_before(node: PlanNode, *, before: bool) -> bool:
-    """Whether a node needs the rows before each change from its inputs, given whether it must pass them on."""
+    """Whether a node needs the rows before each change from its inputs; the argument says whether it must pass them on."""
     match known(node):
         case p.Filter(input=input_) | p.GroupBy(input=input_):
             return input_.kind == "TABLE"

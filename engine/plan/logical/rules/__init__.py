@@ -1,1 +1,1 @@
-"""Rules of meaning: they say the same with less, and know nothing of stores and topics."""
+"""Rules that simplify a plan without changing its meaning; they know nothing of stores and topics."""

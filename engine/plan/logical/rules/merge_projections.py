@@ -1,6 +1,6 @@
-"""Projections that only rename or drop columns are not steps of their own.
+"""Projections that only rename or drop columns are merged.
 
-``SELECT b AS c FROM (SELECT a AS b)`` becomes ``SELECT a AS c``; ``SELECT a, b`` over rows of just these columns goes.
+``SELECT b AS c FROM (SELECT a AS b)`` becomes ``SELECT a AS c``; ``SELECT a, b`` over rows of just these columns disappears.
 """
 
 from __future__ import annotations

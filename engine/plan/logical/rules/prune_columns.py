@@ -1,4 +1,4 @@
-"""What nothing reads is not carried along, and not decoded by the scan.
+"""Columns that nothing reads are removed, and the scan does not decode them.
 
 Before: ``Project ID, N`` over ``Scan S [ID, V, NAME, N, ROWTIME, ROWPARTITION, ROWOFFSET]``.
 After: ``Project ID, N`` over ``Scan S [ID, N]``.
@@ -23,7 +23,7 @@ def prune_columns(plan: PlanNode) -> PlanNode:
 
 
 def _prune(node: PlanNode, needed: Names) -> PlanNode:
-    """The node with at least the ``needed`` columns and its keys."""
+    """The node with its keys and at least the ``needed`` columns."""
     match node:
         case p.Project() | p.Rekey():
             kept = [(c, e) for c, e in zip(node.schema, node.expressions, strict=True) if _stays(c, needed)]

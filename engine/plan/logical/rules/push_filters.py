@@ -1,4 +1,4 @@
-"""Filter before looking up.
+"""Filters move below stream-table joins.
 
 Before::
 
@@ -18,13 +18,13 @@ After::
             Scan S
       Scan T
 
-The join of a stream with a table gives one row per row of the stream and keeps no time, so a row of the stream that is
-filtered earlier changes nothing else.  Below a window the filter would change stream time, and below a join of tables it
-would lose tombstones.
+The join of a stream with a table gives one row per row of the stream and keeps no time, so filtering a row of the stream
+earlier changes nothing else.  Below a window the filter would change stream time, and below a join of tables it would lose
+tombstones.
 
-The inner join of two streams is told what the filter above it, which stays where it is, says of one side alone: rows of
-that side move stream time, and go no further if it is not true of them.  Only where nothing of the filter can fail: what
-fails is reported once for each pair.
+A filter over the inner join of two streams stays, but the join gets its terms about one side alone: rows of that side for
+which a term is not true only move stream time.  This is done only if no part of the filter can fail, since a failure is
+reported once for each pair.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _NEVER_FAIL = (Between, ColumnRef, Compare, In, IsNull, Like, Literal, Logical, 
 
 
 def push_filters(plan: PlanNode) -> PlanNode:
-    """Push filters below joins of streams with tables, and what they say of one side into joins of streams."""
+    """Push filters below stream-table joins, and their terms about one side into stream-stream joins."""
     return rewrite(plan, _push)
 
 
@@ -77,7 +77,7 @@ def _push(node: PlanNode) -> PlanNode:
 
 
 def _below(node: PlanNode, predicate: TypedExpression) -> PlanNode:
-    """The stream side with the filter below the nodes that only re-key and move its rows."""
+    """The stream side, with the filter below the nodes that only re-key and move its rows."""
     match node:
         case Repartition():
             return replace(node, input=_below(node.input, predicate))
@@ -92,7 +92,7 @@ def _below(node: PlanNode, predicate: TypedExpression) -> PlanNode:
 
 
 def _told(join: StreamStreamJoin, predicate: TypedExpression) -> StreamStreamJoin:
-    """The join with the terms of the filter above it that read the columns of one side only."""
+    """The join with those terms of the filter above it that read the columns of one side only."""
     if join.type != "INNER" or not all(isinstance(part, _NEVER_FAIL) for part in walk(predicate)):
         return join
     wheres: list[TypedExpression | None] = []
@@ -104,7 +104,7 @@ def _told(join: StreamStreamJoin, predicate: TypedExpression) -> StreamStreamJoi
 
 
 def _terms(predicate: TypedExpression) -> Iterator[TypedExpression]:
-    """What is joined by AND."""
+    """The operands of a chain of ANDs."""
     if isinstance(predicate, Logical) and predicate.operator == "AND":
         yield from _terms(predicate.left)
         yield from _terms(predicate.right)

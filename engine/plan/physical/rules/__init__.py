@@ -1,1 +1,1 @@
-"""Rules of execution: they add what is kept and copied, and change no row."""
+"""Rules of execution: they add stores and copies, and change no row."""

@@ -63,19 +63,19 @@ _JOINS = (p.StreamStreamJoin, p.StreamTableJoin, p.TableTableJoin, p.ForeignKeyJ
 
 
 def copy_to_topics(plan: PlanNode, prefix: str) -> PlanNode:
-    """The plan with a `Copy` wherever ksqlDB has a topic for what the plan moves or keeps.
+    """Add a `Copy` wherever ksqlDB has a topic for rows that the plan moves or keeps.
 
     Args:
         prefix: of the topics' names: that of the service and the query.
 
     Raises:
-        StatementError: a source's value format cannot hold what is to be written in it.
+        StatementError: a source's value format cannot hold the rows of a copy.
     """
     return _Copies(prefix).visit(plan, "")
 
 
 class _Copies:
-    """Walks a plan in the order in which ksqlDB builds its topology; ``_number`` is that of the next processor."""
+    """Walks a plan in the order in which ksqlDB builds its topology; ``_number`` is the number of the next processor."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -139,7 +139,9 @@ class _Copies:
         return replace(node, left=left, right=right)
 
     def _table(self, side: PlanNode, joined: str, name: str) -> PlanNode:
-        """A table as a side of a join: a source, or (on the left) what was joined before, of which ksqlDB keeps nothing."""
+        """A table as a side of a join: a source, or (on the left) the result of earlier joins, of which ksqlDB keeps
+        nothing.
+        """
         below = side
         while isinstance(below, _PASSING):
             below = below.inputs[0]
@@ -167,7 +169,7 @@ class _Copies:
     # --- the copies ------------------------------------------------------------------------
 
     def _repartition(self, side: PlanNode, name: str, format_: FormatInfo | None = None) -> PlanNode:
-        """The side with a copy of what comes to its `Repartition`."""
+        """The side with a copy of the input of its `Repartition`."""
 
         def copied(node: PlanNode) -> PlanNode:
             assert isinstance(node, p.Repartition)
@@ -181,7 +183,7 @@ class _Copies:
         return self._copy(side, name, format_, cleanup_policy="compact", retention_ms=None)
 
     def _source(self, node: PlanNode, name: str) -> PlanNode:
-        """A table as it is read, under the names of its own columns."""
+        """A table as it is read, with the names of its own columns."""
         assert isinstance(node, p.Scan)
         stored = [c for c in node.columns if c.extra is None]
         values = tuple((c.source_name, _ref(c.column)) for c in stored if c.column.role != "KEY")
@@ -190,8 +192,9 @@ class _Copies:
         return self._copy(node, name, format_, keys=keys, values=values, cleanup_policy="compact", retention_ms=None)
 
     def _grouped(self, node: p.GroupBy, moved: p.Repartition) -> PlanNode:
-        """Rows under the key of their group: ksqlDB has what GROUP BY lists among the values, too, and calls what is
-        computed KSQL_INTERNAL_COL_0, KSQL_INTERNAL_COL_1, .."""
+        """Rows with the key of their group.  ksqlDB also has the GROUP BY expressions among the values, and names computed
+        ones KSQL_INTERNAL_COL_0, KSQL_INTERNAL_COL_1, ..
+        """
         values: list[tuple[str, TypedExpression]] = []
         computed = 0
         for named in (*node.keys, *node.arguments):
@@ -218,9 +221,9 @@ class _Copies:
         cleanup_policy: CleanupPolicy = "delete",
         retention_ms: int | None = INTERNAL_TOPIC_RETENTION_MS,
     ) -> Copy:
-        """A copy of a node's rows: keys in ``format_``, values in the format of the source they come from.
+        """A copy of a node's rows: keys in ``format_``, values in the format of their source.
 
-        The schema ids of a source belong to its own topic, and WRAP_SINGLE_VALUE to its own values.
+        The schema ids of a source apply only to its own topic, and WRAP_SINGLE_VALUE only to its own values.
         """
         scan = _first_scan(node)
         own_keys = node.schema.keys
@@ -270,7 +273,7 @@ def _without_id(format_: FormatInfo, features: frozenset[str]) -> FormatInfo:
 
 
 def _check(topic: str, format_: FormatInfo, columns: Sequence[Column], *, is_key: bool) -> None:
-    """Raises: StatementError, if the format cannot hold the columns."""
+    """Check that the format can hold the columns.  Raises: StatementError."""
     try:
         check_columns(format_.name, pa.schema([(c.name, to_arrow(c.type)) for c in columns]), is_key)
     except StatementError as error:
@@ -281,7 +284,7 @@ def _check(topic: str, format_: FormatInfo, columns: Sequence[Column], *, is_key
 
 
 def _moved(side: PlanNode) -> p.Repartition | None:
-    """The exchange through which the rows of a side come, if they do."""
+    """The exchange that moves the rows of a side, if there is one."""
     while not isinstance(side, p.Repartition):
         if not isinstance(side, p.Project | p.Rekey | p.Filter):
             return None
@@ -290,7 +293,7 @@ def _moved(side: PlanNode) -> p.Repartition | None:
 
 
 def _replaced(side: PlanNode, kind: type[PlanNode], change: Callable[[PlanNode], PlanNode]) -> PlanNode:
-    """A side of a join with its first node of a kind changed."""
+    """A side of a join with its first node of a kind replaced."""
     if isinstance(side, kind):
         return change(side)
     (input_,) = side.inputs
@@ -298,14 +301,14 @@ def _replaced(side: PlanNode, kind: type[PlanNode], change: Callable[[PlanNode],
 
 
 def _first_scan(node: PlanNode) -> p.Scan:
-    """Of the left-most source."""
+    """The scan of the left-most source."""
     while not isinstance(node, p.Scan):
         node = node.inputs[0]
     return node
 
 
 def _lying_format(node: PlanNode) -> FormatInfo:
-    """How the keys of rows are serialised where they lie: as the last exchange says, else as in their source."""
+    """The format by whose bytes the rows are placed: that of the last exchange, else that of their source."""
     while not isinstance(node, p.Scan):
         if isinstance(node, p.Repartition) and node.format is not None:
             return node.format
@@ -318,5 +321,5 @@ def _lying_format(node: PlanNode) -> FormatInfo:
 
 
 def _partitions(node: PlanNode) -> int:
-    """Of the topics that a node's rows come from."""
+    """The number of partitions of the topics that a node's rows come from."""
     return max(n.source.partitions for n in walk(node) if isinstance(n, p.Scan))

@@ -1,9 +1,9 @@
-"""Which tables are kept in a store of their own.
+"""Decides which tables get a store of their own.
 
-Two things need a table's rows and not only its changes: operators that ask what a row was before a change (a filter, a
-GROUP BY), and pull queries, which read the last store on the way to the sink if only filters and projections follow it.
-So ``CREATE TABLE .. AS SELECT`` over a table materialises its scan, and over a join its result; an aggregation has its
-own store.
+A table's rows, not only its changes, are needed by operators that ask for the row before a change (a filter, a GROUP BY),
+and by pull queries.  Pull queries read the last store before the sink, if only filters and projections follow it.  So
+``CREATE TABLE .. AS SELECT`` over a table materialises its scan, and over a join its result; an aggregation has its own
+store.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def materialise_tables(plan: PlanNode) -> PlanNode:
 
 
 def _for_changes(node: PlanNode, *, before: bool) -> PlanNode:
-    """The node, giving the rows before each change if asked to."""
+    """The node, which gives the rows before each change if asked to."""
     if isinstance(node, Scan):
         return _stored(node) if before and node.kind == "TABLE" else node
     wanted = wants_before(node, before=before)
