@@ -199,7 +199,7 @@ class LogUnavailableError(StorageError):
 
 
 class LogRefusedError(LogUnavailableError):
-    """The log is there and refuses what is asked for: a right is missing, a record is too large, a password is wrong.  What
+    """The log is there and refuses what is asked for: a right or a topic is missing, a record is too large, .. .  What
     was running goes on when it is allowed."""
 
     code = "log_refused"

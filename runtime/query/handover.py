@@ -52,10 +52,11 @@ class Handover:
         The caller holds the lock.  Raises: StorageError.
         """
         sharing = self.sharing
+        if sharing.moved and sharing.waits_s > 0:
+            return False
+        sharing.check_topics()
         if not sharing.moved:
             return True
-        if sharing.waits_s > 0:
-            return False
         self._steps.start_anew()
         sharing.settled()
         self._tell()

@@ -90,6 +90,13 @@ class Sharing:
         self.moved, self.error = True, error
         self._retry_s = time.monotonic() + (_REFUSED_S if isinstance(error, LogRefusedError) else _RETRY_S)
 
+    def check_topics(self) -> None:
+        """Raises: StorageError, if a topic that the query reads is not the one that it began with (before inputs and state
+        are built, the log is asked)."""
+        membership = self._membership
+        if membership is not None:
+            membership.check_topics(now=self.moved)
+
     @property
     def is_due(self) -> bool:
         """Whether inputs and state must be built, and the assignment is known."""

@@ -271,6 +271,16 @@ class Membership(Protocol):
         """Why it has no place yet, or nothing comes, as far as that is known."""
         ...
 
+    def check_topics(self, *, now: bool) -> None:
+        """Check that the topics are the ones that the group began with.
+
+        Args:
+            now: ask the log; else what was found last counts.
+
+        Raises:
+            StorageError: one was deleted and created again, or was given partitions, or (``now``) the log does not answer.
+        """
+
     def owners(self) -> Mapping[TopicPartition, Owner]:
         """Which process has each partition.  Raises: StorageError."""
         ...

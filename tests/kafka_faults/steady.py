@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import confluent_kafka
+from confluent_kafka.admin import AdminClient
+from faulty_cluster import Cluster
 
 import penstock
 
@@ -38,6 +40,20 @@ def errors(database: penstock.Database) -> list[str]:
 
 def states(database: penstock.Database) -> set[str]:
     return {query.progress().state for query in database.queries.values()}
+
+
+def ask(cluster: Cluster, question: Callable[[AdminClient], dict[Any, Any]]) -> None:
+    """Have an administrator do something, and wait until it is done."""
+    admin = AdminClient({"bootstrap.servers": cluster.node.address})
+    for future in question(admin).values():
+        future.result(30)
+
+
+def send(cluster: Cluster, numbers: range) -> None:
+    sender = confluent_kafka.Producer({"bootstrap.servers": cluster.node.address})
+    for number in numbers:
+        sender.produce("orders", json.dumps({"NUMBER": number}), f"k{number % 5}")
+    assert sender.flush(30) == 0
 
 
 class Sender:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
 from typing import Any
 
-import confluent_kafka
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -23,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 from faulty_cluster import Cluster
-from steady import check_each_once, errors, states, until
+from steady import ask, check_each_once, errors, send, states, until
 
 import penstock
 from penstock.errors import StorageError
@@ -35,24 +31,10 @@ CREATE TABLE counts WITH (KAFKA_TOPIC = 'counts') AS SELECT id, COUNT(*) AS n FR
 """
 
 
-def ask(cluster: Cluster, question: Callable[[AdminClient], dict[Any, Any]]) -> None:
-    """Have an administrator do something, and wait until it is done."""
-    admin = AdminClient({"bootstrap.servers": cluster.node.address})
-    for future in question(admin).values():
-        future.result(30)
-
-
 def as_filter(rule: AclBinding) -> AclBindingFilter:
     return AclBindingFilter(
         rule.restype, rule.name, rule.resource_pattern_type, rule.principal, rule.host, rule.operation, rule.permission_type
     )
-
-
-def send(cluster: Cluster, numbers: range) -> None:
-    sender = confluent_kafka.Producer({"bootstrap.servers": cluster.node.address})
-    for number in numbers:
-        sender.produce("orders", json.dumps({"NUMBER": number}), f"k{number % 5}")
-    assert sender.flush(30) == 0
 
 
 def user(name: str, password: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from ....errors import LogRefusedError, LogUnavailableError, PartitionsLostError, StorageError
 
-__all__ = ["FENCED", "GENERATION_OVER", "LOGIN", "RETRIED", "error_of", "fault", "is_absence", "is_passing"]
+__all__ = ["FENCED", "GENERATION_OVER", "LOGIN", "RETRIED", "error_of", "fault", "is_absence", "is_gone", "is_passing"]
 
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 """Errors: another producer with the same transactional id has started since."""
@@ -89,6 +89,11 @@ def is_absence(failure: BaseException) -> bool:
     return isinstance(failure, TimeoutError) if error is None else error.code() in _ABSENT
 
 
+def is_gone(error: Any) -> bool:
+    """Whether a `KafkaError` means that a topic or a partition does not exist."""
+    return error is not None and error.code() in _GONE
+
+
 def is_passing(failure: BaseException) -> bool:
     """Whether a failed transaction may soon succeed with another producer."""
     error = error_of(failure)
@@ -135,7 +140,7 @@ def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageEr
             action="raise max.message.bytes of the topic and message.max.bytes of the brokers, or write smaller records",
         )
     if code in _GONE:
-        return StorageError(f"cannot {doing}: the topic or the partition does not exist in Kafka (any more): {text}")
+        return LogRefusedError(f"cannot {doing}: the topic or the partition does not exist in Kafka (any more): {text}")
     if code in GENERATION_OVER:
         return PartitionsLostError(f"cannot {doing}: another process of the service has these partitions now")
     if code in FENCED:

@@ -31,6 +31,7 @@ from ..protocol import (
     Transaction,
 )
 from ..topic_config import check_grown
+from .identity import Identities
 from .membership import KafkaMembership
 from .parts import Parts
 from .reading import Follower, OutsideError
@@ -213,7 +214,10 @@ class KafkaLog:
         def counts() -> dict[str, int]:
             return {topic: self._topics.need(topic).partitions for topic in topics}
 
-        return KafkaMembership(self._parts, group, sorted(topics), changed, everything if whole else None, counts)
+        identities = Identities(self._parts, self._write_entries, group, topics)
+        return KafkaMembership(
+            self._parts, group, sorted(topics), changed, everything if whole else None, counts, identities
+        )
 
     def own_end(self, topic: str, partition: int) -> int:
         """See `protocol.Log.own_end`."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
-from ....errors import StorageError
+from ....errors import LogUnavailableError, StorageError
 from ..protocol import Owner
 from ..protocol import TopicPartition as Place
+from .identity import Identities
 from .parts import Parts
 from .ranges import spares
 
@@ -21,6 +22,9 @@ __all__ = ["KafkaMembership"]
 
 _LOGGER = logging.getLogger("penstock.kafka")
 _POLL_S = 0.1
+_CHECK_S = 2.0
+"""How often is looked whether the topics are still the same."""
+_CHECK_WAIT_S = 1.0
 
 
 class KafkaMembership:
@@ -36,6 +40,7 @@ class KafkaMembership:
         then does
             the group give them to another one.
         counts: gives how many partitions each of the topics has.
+        identities: of the topics.
         whole: the partitions that who has partition 0 of the first topic gets; None: each partition goes by itself.
     """
 
@@ -47,6 +52,7 @@ class KafkaMembership:
         changed: Callable[[frozenset[Place] | None], None],
         whole: frozenset[Place] | None,
         counts: Callable[[], Mapping[str, int]],
+        identities: Identities,
     ) -> None:
         settings = parts.settings
         self._parts = parts
@@ -54,6 +60,9 @@ class KafkaMembership:
         self._changed = changed
         self._counts = counts
         self._whole = whole
+        self._identities = identities
+        self._replaced: StorageError | None = None
+        self._checked_s = 0.0
         self._closing = False
         self.assigned: frozenset[Place] = frozenset()
         self._given: frozenset[Place] | None = None
@@ -104,6 +113,7 @@ class KafkaMembership:
         consumer.subscribe(list(self._names), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         while not self._over:
             message = consumer.poll(_POLL_S)
+            self._watch()
             given, self._given = self._given, None
             if given is not None:
                 self._parts.members.become(self._group, consumer.consumer_group_metadata())
@@ -115,8 +125,36 @@ class KafkaMembership:
             if error.code() == KafkaError._FATAL:
                 _LOGGER.info("the group %s is joined anew: %s", self._group, error.str())
                 return
-            self._trouble = self._parts.connection.fault(error, f"take part in the group {self._group!r}")
+            about = "" if message.topic() is None else f" with the topic {message.topic()!r}"
+            self._trouble = self._parts.connection.fault(error, f"take part in the group {self._group!r}{about}")
             _LOGGER.info("the group %s: %s", self._group, error.str())
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        if now - self._checked_s < _CHECK_S or self._parts.connection.absent is not None:
+            return
+        self._checked_s = now
+        before = self._replaced
+        with suppress(StorageError):
+            self._check(_CHECK_WAIT_S)
+        if before is None and self._replaced is not None:
+            self._tell(self.assigned)  # so that the query takes a step, and sees it
+
+    def _check(self, seconds: float | None = None) -> None:
+        try:
+            self._identities.check(seconds)
+        except LogUnavailableError:
+            raise
+        except StorageError as replaced:
+            self._replaced = replaced
+            raise
+
+    def check_topics(self, *, now: bool) -> None:
+        """See `protocol.Membership.check_topics`."""
+        if self._replaced is not None:
+            raise self._replaced
+        if now:
+            self._check()
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
         consumer.assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])

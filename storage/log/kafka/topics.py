@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from ....errors import LogUnavailableError, StorageError
+from ....errors import LogRefusedError, LogUnavailableError, StorageError
 from ..protocol import CleanupPolicy, Compression, TopicConfig
 from .connection import Connection
 from .faults import error_of
@@ -93,10 +93,10 @@ class Topics:
         return found
 
     def need(self, name: str) -> TopicConfig:
-        """Raises: StorageError, if there is none of this name."""
+        """Raises: LogRefusedError, if there is none of this name."""
         found = self.one(name)
         if found is None:
-            raise StorageError(f"there is no topic {name!r}")
+            raise LogRefusedError(f"there is no topic {name!r}")
         return found
 
     def refresh(self, seconds: float | None = None) -> None:
