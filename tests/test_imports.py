@@ -80,8 +80,8 @@ ORDER = {
     "server": (
         "problems accounts config values http rowtexts jsonrows tokens wire telemetry audit commands sessions measures push "
         "service access entities statements queries inserts registry own_api log_api checking topics static info openapi "
-        "metrics websocket guard app http1 other_protocols listening serving remote_rows remote_log remote_examiner "
-        "remote connecting"
+        "metrics websocket guard partitions app http1 other_protocols listening serving remote_rows remote_log "
+        "remote_examiner remote connecting"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""

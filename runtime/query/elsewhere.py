@@ -33,7 +33,7 @@ class Elsewhere:
         self._log = log
         self._query_id = query_id
         self._sharing = sharing
-        self._place = _placing(log, dataflow, sharing.partitions)
+        self._place = _partitioner(log, dataflow, sharing.partitions)
 
     def rows(self, keys: Sequence[Any] | None, have: Collection[int]) -> list[pa.Table]:
         """Rows in the shape of the query's `View`, of the partitions that are not among ``have``.
@@ -98,7 +98,7 @@ class Elsewhere:
         return [future.result() for future in running]
 
 
-def _placing(log: Log, dataflow: Dataflow, partitions: int) -> Callable[[Sequence[Any]], set[int] | None]:
+def _partitioner(log: Log, dataflow: Dataflow, partitions: int) -> Callable[[Sequence[Any]], set[int] | None]:
     """Where rows of keys lie, if the query itself has placed them: a topic's other writers may place them as they like."""
     serde, is_placed = _last_serde(dataflow)
 

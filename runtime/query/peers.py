@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import pyarrow as pa
@@ -45,12 +45,14 @@ def ask(address: str, query_id: str, partitions: Sequence[int], keys: pa.Table |
         LogUnavailableError: it does not answer, or has not got them (any more).
         StorageError: it refuses.
     """
+    from urllib.request import Request  # (takes long, and most databases are alone)
+
     numbers = ",".join(map(str, partitions))
     url = f"{address}/v1/partitions/{urllib.parse.quote(query_id, safe='')}?partitions={numbers}"
     headers = {KEY_HEADER: secret, "content-type": _ARROW, "accept": _ARROW}
-    request = urllib.request.Request(url, b"" if keys is None else to_bytes(keys), headers, method="POST")
+    request = Request(url, b"" if keys is None else to_bytes(keys), headers, method="POST")
     try:
-        with _OPENER.open(request, timeout=_TIMEOUT_S) as answer:
+        with _opener().open(request, timeout=_TIMEOUT_S) as answer:
             data: bytes = answer.read()
             return from_bytes(data)
     except urllib.error.HTTPError as error:
@@ -71,5 +73,9 @@ def ask(address: str, query_id: str, partitions: Sequence[int], keys: pa.Table |
         ) from error
 
 
-_OPENER: Any = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Members of a service reach each other directly."""
+@cache
+def _opener() -> Any:
+    """Members of a service reach each other directly, without a proxy."""
+    from urllib.request import ProxyHandler, build_opener
+
+    return build_opener(ProxyHandler({}))

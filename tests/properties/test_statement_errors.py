@@ -118,7 +118,7 @@ def fingerprint(db: Database) -> Any:
     runs = {i: (id(r), r.state) for i, r in engine.host.runs.items()}
     topics = {name: repr(config) for name, config in log.topics().items()}
     places = (id(engine.catalog), topics, ends, list(log.groups()), runs, sorted(engine.planned))
-    return (*places, dict(db.settings), dict(db._default.variables), engine.host.subscriptions)
+    return (*places, dict(db.settings), dict(db.variables), engine.host.subscriptions)
 
 
 def fresh() -> Database:

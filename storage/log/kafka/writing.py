@@ -93,7 +93,12 @@ def produce(producer: Any, topic: str, partition: int, records: Records, deliver
 
 def flushed(producer: Any, delivered: Delivered, log: Parts) -> None:
     """Wait until all messages have their offsets.  Raises: KafkaException."""
-    left = producer.flush(log.settings.attempt_s)
+    try:
+        left = producer.flush(log.settings.attempt_s)
+    except SystemError as error:  # a callback of the client's own met a fatal error while ours was called
+        if isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
+        raise
     if delivered.error is not None:
         raise KafkaException(delivered.error)
     if left:

@@ -240,6 +240,8 @@ ELSEWHERE = {
     "penstock.join.unmatched": "commands/test_windows.py",
     "penstock.log.late": "commands/test_windows.py",
     "penstock.deviation": "functions/test_deviation.py",
+    "penstock.result.topics.writable": "test_ownership.py",
+    "num.standby.replicas": "../kafka_log/test_standbys.py",
 }
 
 
@@ -266,7 +268,7 @@ def test_no_property_is_forgotten() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "num.stream.threads", "num.standby.replicas", "state.dir", "ksql.connect.url", "ksql.extension.dir",
+        "num.stream.threads", "state.dir", "ksql.connect.url", "ksql.extension.dir",
         "ksql.udfs.enabled", "ksql.udf.collect.metrics", "ksql.queries.file", "ksql.hidden.topics", "ksql.readonly.topics",
         "fail.on.deserialization.error", "ksql.streams.num.stream.threads", "ksql.query.pull.max.qps",
         "ksql.query.pull.consistency.token.enabled", "ksql.suppress.buffer.size.bytes", "ksql.query.error.max.queue.size",

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import DataError, InternalError, StatementError, StorageError
-from penstock.runtime.batch import Batch
+from penstock.runtime.batch import Batch, concat
 from penstock.runtime.clock import ManualClock, now_ms, use_clock
 from penstock.runtime.dataflow import Dataflow, OperatorNode, Sink, Source, Tap
 from penstock.runtime.host import QueryHost
 from penstock.runtime.kernel import Evaluated
+from penstock.runtime.operators.base import Operator
 from penstock.runtime.operators.filter import Filter
 from penstock.runtime.operators.table_source import TableSource
 from penstock.runtime.query.lifecycle import QueryRun
@@ -328,10 +329,20 @@ def test_workers_see_the_clock_in_force(partitions: int) -> None:
     assert seen == {77}
 
 
+class Both(Operator):
+    """The rows of both inputs."""
+
+    def process(self, inputs: Sequence[Batch]) -> Batch:
+        return concat(inputs)
+
+
 def two_inputs(idle_ms: int) -> Dataflow:
+    """Two topics that one task reads; what no operator brings together is not waited for, as in Kafka Streams."""
     sources: list[Source] = [replace(source(), name=topic, topic=topic) for topic in ("in", "late")]
-    sinks = [Sink(f"to-{s.name}", i, "out", key_serde(), None) for i, s in enumerate(sources)]
-    return Dataflow((*sources, *sinks), 1, order="timestamp", max_task_idle_ms=idle_ms)
+    both = OperatorNode("Both", (0, 1), Both)
+    return Dataflow(
+        (*sources, both, Sink("Sink", 2, "out", key_serde(), None)), 1, order="timestamp", max_task_idle_ms=idle_ms
+    )
 
 
 def test_an_input_without_records_is_waited_for_no_longer_than_it_says() -> None:
