@@ -256,6 +256,7 @@ class Correlation:
             below = np.sqrt(np.ldexp(first * second, odd))
             mantissas, c = np.frexp(shared)
             ratio = np.ldexp(mantissas / below, c + shared_exponents - (exponents - odd) // 2)
+        ratio[below == 0.0] = np.nan  # all values of one side are equal; the parts left out of `shared` do not count
         return pa.array(np.clip(ratio, -1.0, 1.0))
 
 

@@ -194,3 +194,12 @@ def test_ksqldbs_way_is_a_property() -> None:
     exact = float(gap([1.0, 3.0, 4.0], [1.0, 3.0, 4.0]) / 6)
     assert found["exact"] == exact
     assert found["running"] == pytest.approx(exact) and found["running"] != exact
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("rows", [[(0.1, 3.0), (1e150, 3.0)], [(3.0, 1e150), (3.0, -1e150), (3.0, 1e-150)]])
+def test_values_that_are_all_equal_correlate_with_nothing(rows: list[tuple[float, float]]) -> None:
+    """However far apart the other side's values are: it was 1.0."""
+    group = Group(Correlation())
+    assert math.isnan(group.feed(pa.float64(), [(0, row, False) for row in rows])[-1])
+    assert math.isnan(group.results()[0])
