@@ -172,7 +172,7 @@ Links = tuple[dict[Item, list[Item]], dict[Item, list[Item]]]
 def _with_ways(
     sizes: Mapping[str, object], edges: Sequence[Edge], back: set[Edge], layer_of: Mapping[str, int]
 ) -> tuple[list[list[Item]], Links, dict[Edge, list[tuple[int, int]]]]:
-    """The layers with a point for each edge that passes through; the links between items; the points of each edge."""
+    """The layers with a point for each edge that passes through; the neighbours of each item; the points of each edge."""
     columns: list[list[Item]] = [[] for _ in range(max(layer_of.values(), default=-1) + 1)]
     before: dict[Item, list[Item]] = {}
     after: dict[Item, list[Item]] = {}

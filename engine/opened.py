@@ -197,7 +197,7 @@ def _log_of(
     options: DatabaseOptions,
     clock: Clock,
 ) -> Log:
-    """The log in the directory, or the one in Kafka; with it the directory, if the log does not close that itself."""
+    """Open the log: the one in the directory, or the one in Kafka."""
     if how.kafka is not None:
         return open_kafka_log(how.kafka, path, checkpoints)
     log = LocalLog(files, clock_ms=clock.now_ms, owns_files=True)

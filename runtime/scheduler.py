@@ -243,8 +243,8 @@ class Scheduler:
             return [self._runs[i] for i in sorted(self._due, key=self._order.__getitem__)]
 
     def _claim(self, run: QueryRun) -> bool:
-        """Take a run for this worker, if it is free; returns whether it is.  The run is then not due, unless its step finds
-        more.
+        """Take a due run for this worker; returns whether it got it and the run may step now.  The run is then no longer
+        due.
         """
         query_id = run.query_id
         with self._lock:

@@ -499,8 +499,8 @@ class Subscription:
         self._feed.close()
 
     def _left(self) -> None:
-        """Note the end of a loop over it.  If a ``with`` surrounds the loop, closing waits for it, since only ``with`` sees
-        whether the last row failed.
+        """Note the end of a loop over it.  If the reader's position is kept, the subscription stays open: only ``with``
+        around the loop sees whether the last row failed, and closes it.
         """
         if self._feed.reader is None or self._feed.over:
             self._feed.close()

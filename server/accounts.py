@@ -90,7 +90,7 @@ def hash_password(password: str) -> str:
 
 
 def new_token() -> tuple[str, str]:
-    """Make a token; returns it, and its line for the file of accounts."""
+    """Make a token; returns it, and the hash that the file of accounts keeps of it."""
     token = secrets.token_urlsafe(32)
     return token, "sha256$" + hashlib.sha256(token.encode()).hexdigest()
 

@@ -34,7 +34,7 @@ class ServerConfig:
         command_timeout_s: how long a request waits for the command that it says it follows.
         shutdown_s: the longest time that the server takes to stop.
         advertised: where the other processes of a service on Kafka reach it (``http://host:port``); by default the address
-            where it listens, if other machines can reach it.
+            where it listens, unless it listens on all addresses.
         audit: the file of the audit log: a line for each request that was refused or changed something.
     """
 

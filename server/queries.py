@@ -35,8 +35,8 @@ from .tokens import read_token, write_token
 
 _PULL_TOKEN = "request.ksql.query.pull.consistency.token.vector"
 _FLUSH_ROWS = 1_000
-"""Rows of a pull answer in one write.  Over HTTP/2, where clients take a DATA frame for a row, only a larger answer is
-written so.
+"""Rows of a pull answer in one write.  Over HTTP/2, where clients take a DATA frame for a row, an answer with no more rows
+than this is written row by row.
 """
 _NUMBERS = itertools.count(1)
 

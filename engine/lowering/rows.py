@@ -63,8 +63,8 @@ def group_by(build: Builder, node: p.GroupBy, input_: Lowered) -> Lowered:
 
 
 def repartition(build: Builder, node: p.Repartition, input_: Lowered, before: bool) -> Lowered:
-    """Formats with schema ids are replaced by JSON to place keys.  No topic's own placement is used then (see `plan.build`),
-    so no id is needed, and none is registered for bytes that are not kept.
+    """Lower an exchange.  Keys of formats with schema ids are placed by their JSON instead.  No topic's own placement is
+    used then (see `plan.build`), so no id is needed, and none is registered for bytes that are not kept.
     """
     serde = None
     if node.format is not None:
