@@ -44,7 +44,7 @@ def open_registry(log: Log, url: str = "", ca_file: str = "") -> SchemaRegistry:
                 suggestion=f"Give its URL to connect() as {URL_PROPERTY}.",
             )
         return _embedded(log)
-    # Here, because it takes Python's HTTP client, which nothing else needs.
+    # Imported here because it needs Python's HTTP client, which nothing else does.
     from ..storage.schemas.remote import RemoteRegistry
 
     remote = RemoteRegistry(url, ca_file)

@@ -115,7 +115,7 @@ def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
     made: list[ScriptTest] = []
     for number, draft in enumerate(drafts):
         end = drafts[number + 1].start if number + 1 < len(drafts) else len(text)
-        # blank lines keep the statements on the lines that they have in the file
+        # blank lines give the statements the line numbers of the file
         body = "\n" * text.count("\n", 0, draft.start) + text[draft.start : end]
         made.append(
             ScriptTest(

@@ -373,7 +373,7 @@ class _Frame:
                 if not part.any():
                     continue
                 weights = part if negative is None else np.where(negative[rows], -part, part)
-                # A share of nothing may lie above the highest limb.
+                # A share of zero may lie above the highest limb.
                 at = np.minimum(places + offset, self.count - 1) * count + groups[rows]
                 total += np.bincount(at, weights, self.count * count).astype(np.int64)
         return total.reshape(self.count, count)
@@ -406,7 +406,7 @@ class _Frame:
         u = np.uint64
         digits = ((first.astype(u) << u(_LIMB_BITS)) | second.astype(u)) << shifts
         digits |= third.astype(u) >> (u(_LIMB_BITS) - shifts)
-        # Beyond the 64 digits it only matters whether there is anything: rounding needs 53 and what is next to them.
+        # Beyond the 64 digits it only matters whether there is any 1: rounding needs 53 digits and the next ones.
         dropped = (third.astype(u) << shifts) & u(_MASK)
         sticky = (dropped != 0) | (filled.any(axis=0) & (lowest < highest - 2))
         digits |= sticky.astype(u)

@@ -39,7 +39,7 @@ def final_sums(segments: Segments, initial: Int64s, values: Int64s) -> Int64s:
     return folds.sums(segments.groups, initial, values, every=False)[0]
 
 
-# Infinities of both signs add up to NaN: an answer, and nothing to warn of.
+# Infinities of both signs add up to NaN, which is the right answer: no warning.
 @np.errstate(invalid="ignore", over="ignore")
 def final_values(operation: np.ufunc, segments: Segments, initial: Values, values: Values) -> Values:
     """The value of each group after all rows: ``initial``, then the rows, folded by a binary ufunc in order."""

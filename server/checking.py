@@ -53,7 +53,7 @@ def check_text(service: Service, body: dict[str, Any], account: Account) -> dict
     session = RequestSession(service.database, properties, variables, account.name)
     try:
         if statements is not None:
-            # what an account limited to prefixes may not see shows in suggestions: it is told of syntax alone
+            # suggestions would show an account with prefixes what it may not see, so it gets faults of syntax only
             examiner = SyntaxExaminer() if account.role == "none" else session.examiner()
             return {"faults": [error_parts(fault) for fault in examiner.faults(statements)]}
         return _Text(service, session, account).check(text)

@@ -193,7 +193,7 @@ def number_of(text: str) -> n.Literal | None:
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
     if exponent >= 0 and not text.strip().lstrip("+-").isdigit():
-        # As in ksqlDB, what is written with a point or an exponent is a DECIMAL, even if it is whole.
+        # As in ksqlDB, a number written with a point or an exponent is a DECIMAL, even if it is whole.
         whole = int(value)
         return n.Literal(Decimal(whole), type=t.Decimal(len(str(abs(whole))), 0))
     if exponent >= 0:

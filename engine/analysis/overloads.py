@@ -289,7 +289,7 @@ def _fit(argument: n.TypedExpression, pattern: TypePattern, types: _Types) -> n.
         return coerce(argument, as_decimal(argument.type))
     target = types.resolve(pattern)
     if target is None:
-        # ANY, or a variable that only NULLs stand for: any type will do, STRING is as good as another.
+        # ANY, or a variable bound only to NULLs: any type will do, so STRING is taken.
         return n.null(t.STRING, argument.span) if n.is_untyped_null(argument) else argument
     return coerce(argument, target)
 
@@ -300,6 +300,6 @@ def _result(overload: Overload | AggregateOverload, types: _Types) -> t.SqlType 
         return None
     resolved = types.resolve(pattern)
     if resolved is None:
-        # A variable that only NULLs were given for.
+        # A variable bound only to NULLs.
         return t.STRING
     return resolved

@@ -146,7 +146,7 @@ def name_items(items: Sequence[Item], scope: Scope) -> tuple[Item, ...]:
     taken = {i.name for i in items if i.name is not None} | {c.name for s in scope.sources for c in s.columns}
     columns = {c.internal: c for s in scope.sources for c in s.columns}
     generated = _generated_names(taken)
-    # A field beside a column, or an alias, of its name is X_1, a further one X_2.
+    # A field with the name of a column or an alias becomes X_1, the next one X_2.
     shown = {i.name or _own_name(i.expression, columns, scope) for i in items if not isinstance(i.expression, FieldAccess)}
     shown |= {i.name for i in items}
     fields: dict[str, int] = {}

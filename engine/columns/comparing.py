@@ -37,7 +37,7 @@ def compare(operator: str, x: Any, y: Any) -> Any:
     plain = _CALLS[operator](x, y)
     if not (pa.types.is_floating(x.type) and pa.types.is_floating(y.type)):
         return plain
-    # IEEE's comparisons are false where a NaN is (``<>``: true); all others are as they should be.
+    # IEEE's comparisons with NaN are false (``<>``: true), which is corrected here; all others are right.
     x_nan, y_nan = pc.is_nan(x), pc.is_nan(y)
     match operator:
         case "=":

@@ -42,7 +42,7 @@ def items_of(lists: Any) -> Items:
 
 def all_entries_of(maps: Any) -> Items:
     """The entries of a MAP column unchanged, including repeated keys."""
-    # Not `keys` and `items`, which pass over an offset of the entries themselves.
+    # Not `keys` and `items`, which ignore the offset of the entries.
     return _laid_out(maps, (maps.values.field(0), maps.values.field(1)))
 
 
@@ -134,7 +134,7 @@ def within_rows(rows: Int64s, numbers: Int64s) -> Int64s:
     span = int(numbers.max()) - least + 1
     if span * (int(rows.max()) + 1) >= 2**63:
         return np.lexsort((numbers, rows)).astype(np.int64, copy=False)
-    # One number for both: its stable sort is many times quicker, since the rows are mostly in order already.
+    # One number for both: a stable sort of it is many times faster, since rows are mostly in order already.
     return np.argsort(rows * span + (numbers - least), kind="stable").astype(np.int64, copy=False)
 
 

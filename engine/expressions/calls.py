@@ -132,7 +132,7 @@ def _by_column(
             arguments.append(frame.array(values[i].data) if scalars_only else values[i].data)
     function = overload.implementation
     if not arguments:
-        # Without an argument the function cannot know how many values are wanted: it is asked for one at a time.
+        # Without arguments the function cannot know how many values are wanted, so it is called for one at a time.
         return _row_by_row(e, overload, arguments, frame.length, arrow)
     try:
         return _settled(e.name, function(*arguments), frame.length, arrow)

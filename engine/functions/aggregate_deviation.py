@@ -168,7 +168,7 @@ class RunningDeviation:
         sums, running_sum = add_up(segments, state[0], signed, True)
         counts, running_count = add_up(segments, state[1], steps, True)
         assert running_sum is not None and running_count is not None
-        # With the value among them, there are n values that sum up to ``total``: after adding it, before taking it back.
+        # n and ``total`` include the value: after adding it, or before undoing it.
         n, total = running_count, running_sum
         if undo is not None:
             taken = steps < 0
@@ -193,7 +193,7 @@ class RunningDeviation:
     def result(self, state: State) -> Any:
         variance = np.zeros(len(state[2]), np.float64)
         np.divide(state[2], state[1] - 1, out=variance, where=state[1] > 1)
-        # Taking rows back may leave a rounding error below zero.
+        # Undoing rows may leave a rounding error below zero.
         return pa.array(np.sqrt(np.maximum(variance, 0.0)) if self._root else variance)
 
 
@@ -212,7 +212,7 @@ class Correlation:
 
     def __init__(self) -> None:
         sums = [exact_sums.fields(prefix) for prefix in ("X_", "Y_", "XX_", "YY_", "XY_")]
-        # Stores of before have the rounded sums, and COUNT; fields that are new stand behind those.
+        # Older stores have the rounded sums and COUNT; newer fields follow these.
         names = ("SUM_X", "SUM_Y", "SUM_XX", "SUM_YY", "SUM_XY")
         self.fields: tuple[StateField, ...] = (
             *(StateField(n, _FLOAT64, pa.float64(), 0.0) for n in names),

@@ -198,7 +198,7 @@ class SumListDouble(SumDouble):
         taken = None if undo is None else undo[rows]
         if not every:
             return exact_sums.scan(state, inner, items, taken, False)[0], None
-        # The first item of each row may change its sum, and rows without items do not: they have a 0.0 before the others.
+        # Each row begins with an added 0.0, so that rows without items have a sum, too.
         length = len(segments.groups)
         places = np.concatenate((np.arange(length), rows))
         order = np.argsort(places, kind="stable")
@@ -388,10 +388,10 @@ class Extreme:
         )
         self._operation: np.ufunc = np.maximum if largest else np.minimum
         self._neutral: Any = None
-        # Zeros of both signs are equal, and which of them stays depends on the order; texts are merged one by one.
+        # Zeros of both signs are equal, and their order decides which one stays; texts are merged one by one.
         self.orderless = self._codec.fixed and self._codec.dtype != _FLOAT64
         if self._codec.dtype == _FLOAT64:
-            # NaN is the greatest: the maximum keeps it, the minimum takes anything else before it.
+            # NaN is the greatest value: the maximum keeps it, the minimum prefers any other value.
             self._neutral = -np.inf if largest else np.nan
             self._operation = np.maximum if largest else np.fmin
         elif self._codec.fixed:

@@ -432,7 +432,7 @@ def _define_extreme(name: str, meaning: str, kernel: Callable[..., Any]) -> None
         values = [canonical(a.cast(type_)) if isinstance(a, pa.Array) else a.cast(type_) for a in arguments]
         result = kernel(*values)
         if kernel is pc.max_element_wise and kind is not None and pa.types.is_floating(kind):
-            # Arrow leaves NaN out as it does nulls; to Java it is above all numbers.
+            # Arrow skips NaN like nulls; in Java it is above all numbers.
             for value in values:
                 result = pc.if_else(pc.fill_null(pc.is_nan(value), pa.scalar(False)), value, result)
         return flat(result)

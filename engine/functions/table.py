@@ -40,7 +40,7 @@ def cube_explode(items: Any) -> Evaluated:
     way = positions(np.zeros(len(items), np.int64), ways)
     lengths = given.lengths[row]
     item = positions(given.begins[row], lengths)
-    # A way is a number with a digit for each present item, the first one's the highest: 1 keeps it.
+    # A way is a number with a binary digit for each present item, the first item's the highest; 1 keeps the item.
     kept = present[item] & (np.repeat(way, lengths) >> np.maximum(digit[item], 0) & 1 == 1)
     values = given.columns[0].take(pa.array(item, mask=~kept))
     cubes = lists_of(values, np.repeat(np.arange(len(row)), lengths), np.zeros(len(row), np.bool_))

@@ -127,7 +127,7 @@ class ForeignKeyJoin(Operator):
             left.timestamps,
             left.tombstone_mask(),
         )
-        # All versions of the step, and the number of the right key that each refers to (-1: none).
+        # All versions of the step, and for each the number of the right key that it refers to (-1: none).
         versions = rows.take(np.arange(len(rows.exists), dtype=np.int64))
         references = versions[self._left_count :]
         keys = [pa.concat_arrays(pair) for pair in zip(references, right.keys)]

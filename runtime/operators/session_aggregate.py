@@ -170,7 +170,7 @@ class SessionAggregate(Operator):
         self.context.counters.rows_out += len(output)
         return output
 
-    # Taking rows in
+    # Processing rows
 
     def _take_in(self, batch: Batch, times: Int64s) -> Emissions:
         latest_slots, _ = self._latest.insert(batch.keys)
@@ -182,7 +182,7 @@ class SessionAggregate(Operator):
         known = slots >= 0
         ends = np.full(len(slots), NO_TIME, np.int64)
         ends[known] = self._states.store.read(WINDOWEND, slots[known])
-        # The row itself hides no session from itself: what counts is stream time before it, as in Kafka Streams' stores.
+        # Whether a session is hidden depends on stream time before the row, as in Kafka Streams' stores.
         hidden_until = np.append(max(self._scalars[STREAM_TIME], NO_TIME + self._visible_ms), times[:-1]) - self._visible_ms
         in_order = sessions_in_order(
             segments,
@@ -380,7 +380,7 @@ class SessionAggregate(Operator):
         latest_slots = self._latest.slots(keys[:-1])
         was_latest = self._latest.read(LATEST, latest_slots) == starts
         self._states.store.remove(slots)
-        # The latest session of a group is the one that ends last, so with it all of them are gone.
+        # The latest session of a group ends last, so when it expires all have expired.
         gone = latest_slots[was_latest]
         self._latest.remove(gone)
         left = np.flatnonzero(~was_latest & ~np.isin(latest_slots, gone))

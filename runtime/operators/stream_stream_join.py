@@ -138,7 +138,7 @@ class StreamStreamJoin(Operator):
         # A row is kept until its grace is over: one instant longer than ksqlDB does, which shows where the window has one
         # half only.
         self._retention_ms = max(1, before_ms + after_ms + grace_ms + (0 if early or self._eager else 1))
-        # How far before and after a row of either side its matches may be.
+        # For a row of either side: how far before and after it matches may be.
         self._reach = (before_ms, after_ms), (after_ms, before_ms)
         self._closes_ms = after_ms + grace_ms, before_ms + grace_ms
         self._closing = not early and not self._eager
@@ -199,7 +199,7 @@ class StreamStreamJoin(Operator):
         sides = self._match(batches, places, observed, stream_times)
         padded: list[list[_Padded]] = [[], []]
         if any(self._outer):
-            # A row in order is one that stream time is taken from.
+            # A row is in order if stream time is its timestamp.
             clock = np.flatnonzero(valid & (timestamps == stream_times))
             for side in (0, 1):
                 if self._outer[side]:
@@ -242,7 +242,7 @@ class StreamStreamJoin(Operator):
                     batch.values,
                     None if kept.all() else np.flatnonzero(kept),
                     place,
-                    # What the other side no longer kept at that moment is out of reach.
+                    # Rows that the other side no longer kept at that moment cannot match.
                     np.maximum(times - before, observed[1 - side][place] - self._retention_ms + 1),
                     times + after,
                 )
@@ -264,7 +264,7 @@ class StreamStreamJoin(Operator):
             own.matches = matches
             own.found[matches.queries] = True
             if not self._outer[side]:
-                # Too late to be kept for rows to come, or for what is kept, and none came before.
+                # Too late to be kept or to match kept rows, and nothing matched before it.
                 self.leave_out_late(own.batch, np.flatnonzero(expired & ~own.found), "rows to join are no longer kept")
         return sides
 

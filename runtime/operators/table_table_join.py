@@ -127,7 +127,7 @@ class TableTableJoin(Operator):
         def images(versions: list[Int64s], there: Bools) -> list[Any]:
             return [c for t, v in zip(tables, versions) for c in t.take(np.where(there, v, -1))]
 
-        # The other side's row counts only if it is there; the change itself counts also if it deletes.
+        # The other side's row counts only if it exists; the change itself counts even if it is a deletion.
         own_times = np.concatenate((left.timestamps, right.timestamps))[source]
         times = np.where(is_left, tables[1].timestamps[new[1]], tables[0].timestamps[new[0]])
         timestamps = np.where(there, np.maximum(own_times, times), own_times)
