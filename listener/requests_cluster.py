@@ -205,9 +205,9 @@ async def describe_log_dirs(broker: Broker, client: Client, request: Request) ->
 
 
 def _code_of(error: PenstockError, name: str, broker: Broker) -> ErrorCode:
-    if isinstance(error, StorageError):
-        return ErrorCode.topic_already_exists if broker.access.topic(name) is not None else ErrorCode.kafka_storage_error
-    return ErrorCode.invalid_config
+    if broker.access.topic(name) is not None:  # another client has made it at this moment
+        return ErrorCode.topic_already_exists
+    return ErrorCode.kafka_storage_error if isinstance(error, StorageError) else ErrorCode.invalid_config
 
 
 @handles("create_topics")

@@ -11,6 +11,7 @@ from typing import Any
 
 import confluent_kafka
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import penstock
 from penstock.errors import StatementError, StorageError, UnsupportedError
@@ -204,3 +205,13 @@ def test_a_service_id_has_letters_and_digits() -> None:
         penstock.connect(kafka="127.0.0.1:1", service_id="a b")
     with pytest.raises(StatementError, match="log in Kafka"):
         penstock.connect(service_id="shop")
+
+
+def test_several_processes_begin_a_service_at_the_same_moment(kafka_broker: KafkaBroker) -> None:
+    """Each makes the topics of the service: one of them does, the others are told that they exist."""
+    admins = [AdminClient({"bootstrap.servers": kafka_broker.address}) for _ in range(4)]
+    for number in range(20):
+        name = f"t{number}"
+        futures = [admin.create_topics([NewTopic(name, 1, 1)])[name] for admin in admins]
+        codes = [None if (error := future.exception(30)) is None else error.args[0].code() for future in futures]
+        assert codes.count(None) == 1 and set(codes) <= {None, confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS}, codes
