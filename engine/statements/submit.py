@@ -103,6 +103,13 @@ class Submission:
                 return self._submit(statement, number, execute)
             except JournalMovedError:
                 continue
+            except StatementError:
+                if not shared or number < len(self._before):
+                    raise
+                # what it would define may be there since another process submitted it, after this one had looked
+                self._before = submitted(self._engine.log, self._name)
+                if number >= len(self._before):
+                    raise
 
     def _submit(self, statement: ast.Statement, number: int, execute: Callable[[Alongside | None], Result]) -> Result | None:
         text = unparse(statement)

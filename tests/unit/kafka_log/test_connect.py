@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import penstock
+from penstock.engine.statements import submit
 from penstock.errors import StatementError, StorageError, UnsupportedError
 from penstock.testing.kafka import KafkaBroker
 
@@ -215,3 +216,23 @@ def test_several_processes_begin_a_service_at_the_same_moment(kafka_broker: Kafk
         futures = [admin.create_topics([NewTopic(name, 1, 1)])[name] for admin in admins]
         codes = [None if (error := future.exception(30)) is None else error.args[0].code() for future in futures]
         assert codes.count(None) == 1 and set(codes) <= {None, confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS}, codes
+
+
+def test_a_script_that_another_process_submits_at_the_same_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it defines may come from there between the look at what was submitted and the check of the statement."""
+    one, two = connect("one"), connect("two")
+    assert one.submit(SCRIPT, "shop.sql")
+    until(lambda: "BY_ID" in two.catalog.sources)
+    look, looks = submit.submitted, 0
+
+    def late(log: Any, name: str) -> list[str]:
+        nonlocal looks
+        looks += 1
+        return [] if looks <= 2 else look(log, name)
+
+    monkeypatch.setattr(submit, "submitted", late)
+    two.submit(SCRIPT, "shop.sql")
+    assert looks == 3
+    assert list(one.catalog.sources) == list(two.catalog.sources)
+    with pytest.raises(StatementError, match="already"):
+        two.submit(SCRIPT, "another.sql")
