@@ -34,7 +34,7 @@ def test_a_topic_is_deleted_and_created_again(cluster: Cluster, tmp_path: Path) 
     with penstock.connect(tmp_path, kafka=cluster.address, service_id="s", auto_offset_reset="earliest") as db:
         db.execute(SCRIPT)
         send(cluster, range(20))
-        assert db.wait_idle(60)
+        check_each_once(cluster.address, 20)
         ask(cluster, lambda a: a.delete_topics(["orders"]))
         until(lambda: len(errors(db)) == 2)
         assert all("orders" in text for text in errors(db)), errors(db)
@@ -59,7 +59,7 @@ def test_a_topic_is_created_again_at_once(cluster: Cluster) -> None:
     with penstock.connect(kafka=cluster.address, service_id="s", auto_offset_reset="earliest") as db:
         db.execute(SCRIPT)
         send(cluster, range(20))
-        assert db.wait_idle(60)
+        until(lambda: total(db) == 20)
         ask(cluster, lambda a: a.delete_topics(["orders"]))
         ask(cluster, lambda a: a.create_topics([NewTopic("orders", 2, 1)]))
         send(cluster, range(1000, 1100))
@@ -75,7 +75,7 @@ def test_partitions_are_added(cluster: Cluster) -> None:
     with penstock.connect(kafka=cluster.address, service_id="s", auto_offset_reset="earliest") as db:
         db.execute(SCRIPT)
         send(cluster, range(20))
-        assert db.wait_idle(60)
+        until(lambda: total(db) == 20)
         ask(cluster, lambda a: a.create_partitions([NewPartitions("orders", 4)]))
         send(cluster, range(20, 60))
         until(lambda: states(db) == {"ERROR"})
