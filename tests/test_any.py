@@ -10,18 +10,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 MOST = {
-    "aio": 15,
-    "dbapi": 45,
-    "engine": 960,
-    "grammar": 50,
-    "kernels": 50,
-    "listener": 65,
-    "notebook": 17,
-    "repl": 95,
-    "runtime": 180,
-    "server": 270,
-    "storage": 625,
-    "testing": 12,
+    "aio": 9,
+    "dbapi": 42,
+    "engine": 947,
+    "grammar": 46,
+    "kernels": 49,
+    "listener": 63,
+    "notebook": 15,
+    "repl": 92,
+    "runtime": 172,
+    "server": 267,
+    "storage": 618,
+    "testing": 10,
 }
 """Lines that say ``Any``, imports apart.  Where a room has become better, lower its number; nobody raises one."""
 
