@@ -119,8 +119,7 @@ class KafkaMembership:
                 self._parts.members.become(self._group, consumer.consumer_group_metadata())
                 self._trouble = None
                 self._tell(given)
-            error = None if message is None else message.error()
-            if error is None:
+            if message is None or (error := message.error()) is None:
                 continue
             if error.code() == KafkaError._FATAL:
                 _LOGGER.info("the group %s is joined anew: %s", self._group, error.str())
