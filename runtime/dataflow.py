@@ -186,6 +186,17 @@ class Tap:
 Node = Source | OperatorNode | Exchange | Sink | Tap
 
 
+def inputs_of(node: Node) -> tuple[int, ...]:
+    """The numbers of the nodes whose output a node takes."""
+    match node:
+        case Source():
+            return ()
+        case OperatorNode(inputs=inputs):
+            return inputs
+        case _:
+            return (node.input,)
+
+
 @dataclass(frozen=True, slots=True)
 class Dataflow:
     """A whole query.

@@ -52,7 +52,7 @@ class AsideCommit:
 
     def __init__(self, committer: StepCommitter, computed: ComputedStep, before: AsideCommit | None) -> None:
         self._committer = committer
-        self._outcome: ComputedStep | None = computed
+        self._computed: ComputedStep | None = computed
         self._before = before
         self._has_place = Event()
         """Set when it is appended, or has failed."""
@@ -71,7 +71,7 @@ class AsideCommit:
 
     def _run(self) -> None:
         before, self._before = self._before, None  # (which else would hold on to all that ever were)
-        computed, self._outcome = self._outcome, None
+        computed, self._computed = self._computed, None
         assert computed is not None
         try:
             after = None

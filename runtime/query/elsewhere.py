@@ -14,7 +14,7 @@ import pyarrow as pa
 from ...errors import LogUnavailableError, StatementError
 from ...storage.formats.base import Serde
 from ...storage.log.protocol import Log, Owner
-from ..dataflow import Dataflow, Exchange, OperatorNode, Sink, Source
+from ..dataflow import Dataflow, Exchange, Sink, Source, inputs_of
 from ..source import all_null
 from .peers import ask
 from .sharing import Sharing
@@ -127,5 +127,5 @@ def _last_serde(dataflow: Dataflow) -> tuple[Serde | None, bool]:
             return mover.key_serde, True
         if isinstance(node, Exchange):
             return node.key_serde, True
-        number = node.inputs[0] if isinstance(node, OperatorNode) else node.input
+        number = inputs_of(node)[0]
     return None, False

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from ..dataflow import Dataflow, Exchange, Node, OperatorNode, Source
+from ..dataflow import Dataflow, Exchange, Node, OperatorNode, Source, inputs_of
 
 Columns = frozenset[int] | None
 """Columns of a node's output, by index; None stands for all but its keys."""
@@ -22,11 +22,10 @@ def late_columns(dataflow: Dataflow) -> Mapping[int, Columns]:
     """For each source and exchange, the output columns that every node after it takes as a `Later`, too."""
     followers: dict[int, list[tuple[int, Node]]] = {number: [] for number in range(len(dataflow.nodes))}
     for number, node in enumerate(dataflow.nodes):
-        if not isinstance(node, Source):
-            for input_ in node.inputs if isinstance(node, OperatorNode) else (node.input,):
-                followers[input_].append((number, node))
+        for input_ in inputs_of(node):
+            followers[input_].append((number, node))
 
-    def slices(number: int) -> Columns:
+    def passed_on(number: int) -> Columns:
         if len(followers[number]) != 1:
             return _NONE
         follower, node = followers[number][0]
@@ -34,11 +33,11 @@ def late_columns(dataflow: Dataflow) -> Mapping[int, Columns]:
             return None
         if not isinstance(node, OperatorNode) or len(node.inputs) != 1:
             return _NONE
-        further = slices(follower)
+        further = passed_on(follower)
         carried = (c for c, places in node.carried.items() if further is None or places <= further)
         return frozenset(carried) | (_NONE if dataflow.every_update else node.picked)
 
-    return {n: slices(n) for n, node in enumerate(dataflow.nodes) if isinstance(node, (Source, Exchange))}
+    return {n: passed_on(n) for n, node in enumerate(dataflow.nodes) if isinstance(node, (Source, Exchange))}
 
 
 def late_names(source: Source, columns: Columns) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from dataclasses import replace
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from ...errors import StorageError
 from ...storage.log.protocol import Log, TopicConfig, TopicPartition
-from ..dataflow import Dataflow, Exchange, Node, OperatorNode, Sink, Source, Tap
+from ..dataflow import Dataflow, Exchange, Node, OperatorNode, Sink, Source, Tap, inputs_of
 from ..operators.base import OperatorContext
 from ..operators.moving import Pack, Unpack, moving_schema
 from .step_data import Input
@@ -125,17 +125,6 @@ def subtopologies(dataflow: Dataflow) -> tuple[int, ...]:
             found[two] = one
     roots: dict[int, int] = {}
     return tuple(roots.setdefault(root(number), len(roots)) for number in range(len(found)))
-
-
-def inputs_of(node: Node) -> Sequence[int]:
-    """The numbers of the nodes whose output a node takes."""
-    match node:
-        case Source():
-            return ()
-        case OperatorNode(inputs=inputs):
-            return inputs
-        case _:
-            return (node.input,)
 
 
 def ensure_moving_topics(log: Log, dataflow: Dataflow) -> None:
