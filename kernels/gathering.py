@@ -249,37 +249,30 @@ class Pieces:
         return gather([nothing if a is None else a for a in self.arrays], np.where(missing, -1, rows))
 
 
-class TextPieces:
-    """Arrays of strings or bytes (with offsets of 32 bits) by number, for repeated gathering.
+class TextPieces(Pieces):
+    """`Pieces` of strings or bytes (with offsets of 32 bits), whose lengths can be had without gathering them.
 
     Attributes:
         arrays: by number; None where there is none.
         lengths: int64[at least the number of arrays]: their numbers of rows; 0 where there is no array.
     """
 
-    __slots__ = ("_data", "_ends", "arrays", "lengths", "type")
+    __slots__ = ("_data", "_ends")
 
     def __init__(self, type_: Any) -> None:
-        self.type = type_
-        self.arrays: list[Any] = []
-        self.lengths = np.zeros(4, np.int64)
+        super().__init__(type_)
         self._ends = np.zeros(4, np.int64)
         self._data = np.zeros(4, np.int64)
 
     def set(self, number: int, array: Any | None) -> None:
-        """Set or remove the array of a number; the number is a present one or the next."""
-        if array is not None and array.type != self.type:
-            raise InternalError("rows are gathered from arrays of one type")
-        if number == len(self.arrays):
-            self.arrays.append(None)
-            if number == len(self.lengths):
-                self.lengths, self._ends, self._data = (
-                    np.concatenate((table, np.zeros(number, np.int64))) for table in (self.lengths, self._ends, self._data)
-                )
-        self.arrays[number] = array
-        self.lengths[number] = self._ends[number] = self._data[number] = 0
+        """See `Pieces.set`."""
+        super().set(number, array)
+        if more := len(self.lengths) - len(self._ends):
+            self._ends, self._data = (
+                np.concatenate((table, np.zeros(more, np.int64))) for table in (self._ends, self._data)
+            )
+        self._ends[number] = self._data[number] = 0
         if array is not None and len(array):
-            self.lengths[number] = len(array)
             self._ends[number] = _data(array, 1, array.offset * 4, (array.offset + len(array) + 1) * 4)
             self._data[number] = _octets(array)
 
