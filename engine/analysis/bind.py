@@ -21,6 +21,7 @@ from ..expressions.casts import can_cast
 from ..expressions.temporal_text import parse_timestamp
 from ..functions import near_misses
 from ..functions.registry import Function, LambdaOf, Registry, Special
+from ..functions.temporal import UNIT_MS
 from ..schema import WINDOW_BOUNDS
 from .bind_answers import bind_subquery, bind_window
 from .coercion import TEMPORAL, cast_hint, coerce, common_type, list_type
@@ -575,7 +576,7 @@ class _Binder:
             elif isinstance(argument, ast.NameRef) and argument.qualifier is None:
                 word = argument.name
             if word is not None and word.upper() in _UNITS and Special("UNIT") in asked:
-                if _UNITS[word.upper()] in ("YEAR", "MONTH", "WEEK"):
+                if _UNITS[word.upper()] not in UNIT_MS:
                     raise StatementError(
                         f"{function.name} does not count in {word.upper()}: its units are DAYS, HOURS, MINUTES, SECONDS and "
                         "MILLISECONDS",
