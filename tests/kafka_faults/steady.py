@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import confluent_kafka
+from committed_records import committed
 from confluent_kafka.admin import AdminClient
 from faulty_cluster import Cluster
 
@@ -89,30 +89,6 @@ class Sender:
         self._thread.join()
         assert self._producer.flush(60) == 0
         return self.sent
-
-
-def committed(address: str, topic: str, last: Callable[[list[Any]], bool]) -> list[Any]:
-    """Key and value of what is read with read_committed, until ``last`` says that it is all, and a little longer."""
-    reader = confluent_kafka.Consumer(
-        {
-            "bootstrap.servers": address,
-            "group.id": uuid.uuid4().hex,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-        }
-    )
-    reader.subscribe([topic])
-    found: list[Any] = []
-    end, quiet = time.monotonic() + 90, 0
-    while time.monotonic() < end and quiet < 3:
-        messages = reader.consume(1000, 0.5)
-        for message in messages:
-            assert message.error() is None, message.error()
-            found.append((message.key(), json.loads(message.value())))
-        quiet = quiet + 1 if not messages and last(found) else 0
-    reader.close()
-    return found
 
 
 def check_each_once(address: str, count: int) -> None:

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ pytest.importorskip("confluent_kafka")
 
 import confluent_kafka
 from apache_kafka import empty, wanted_address
+from committed_records import committed
 
 import penstock
 
@@ -139,28 +139,11 @@ def people() -> list[tuple[str, str, dict[str, Any], int]]:
     return [("people", f"k{i}", {"TOWN": f"t{i % 5}"}, T0 - 1000) for i in range(KEYS)]
 
 
-def committed(address: str, topic: str, total: int) -> dict[bytes, list[Any]]:
+def by_key(address: str, topic: str, total: int) -> dict[bytes, list[Any]]:
     """What is read with read_committed: for each key its values, in their order."""
-    reader = confluent_kafka.Consumer(
-        {
-            "bootstrap.servers": address,
-            "group.id": uuid.uuid4().hex,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-        }
-    )
-    reader.subscribe([topic])
     found: dict[bytes, list[Any]] = {}
-    count, end, quiet = 0, time.monotonic() + TIMEOUT_S, 0
-    while time.monotonic() < end and quiet < 5:
-        messages = reader.consume(500, 1.0)
-        for message in messages:
-            assert message.error() is None, message.error()
-            found.setdefault(message.key(), []).append(json.loads(message.value()))
-            count += 1
-        quiet = quiet + 1 if not messages and count >= total else 0
-    reader.close()
+    for key, value in committed(address, topic, lambda records: len(records) >= total, seconds=TIMEOUT_S, quiet_s=5.0):
+        found.setdefault(key, []).append(value)
     return found
 
 
@@ -200,6 +183,6 @@ def test_what_is_committed_is_what_one_undisturbed_process_makes(group: Group) -
             expected: dict[bytes, list[Any]] = {}
             for record in alone.consume(topic):
                 expected.setdefault(record.key, []).append(json.loads(record.value))
-            found = committed(address, topic, total)
+            found = by_key(address, topic, total)
             assert sum(map(len, found.values())) == total, group.logs()
             assert found == expected, group.logs()
