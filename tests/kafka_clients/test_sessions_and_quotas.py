@@ -7,12 +7,12 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import penstock
+from tests.support.waiting import until
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 admin = pytest.importorskip("confluent_kafka.admin")
@@ -226,10 +226,3 @@ def test_offsets_of_a_group_are_deleted(database: penstock.Database, address: st
     assert answer == expected + struct.pack(">h", 1) + b"u" + struct.pack(">iih", 1, 0, 86)
     assert struct.unpack_from(">h", missing) == (69,)
     assert dict(database.log.positions("group:g")) == {("t", 1): 6, ("u", 0): 1}
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)

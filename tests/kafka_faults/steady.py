@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -23,14 +22,6 @@ CREATE STREAM copies WITH (KAFKA_TOPIC = 'copies') AS SELECT id, number FROM ord
 CREATE TABLE counts WITH (KAFKA_TOPIC = 'counts') AS SELECT id, COUNT(*) AS n FROM orders GROUP BY id;
 """
 KEYS = 5
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for what other threads do."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
 
 
 def errors(database: penstock.Database) -> list[str]:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from faulty_cluster import Cluster
-from steady import SCRIPT, Sender, check_each_once, errors, states, until
+from steady import SCRIPT, Sender, check_each_once, errors, states
 
 import penstock
 from penstock.errors import StorageError
+from tests.support.waiting import until
 
 QUICK = {"session.timeout.ms": 6000, "transaction.timeout.ms": 5000}
 

@@ -19,10 +19,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 from faulty_cluster import Cluster
-from steady import ask, check_each_once, errors, send, states, until
+from steady import ask, check_each_once, errors, send, states
 
 import penstock
 from penstock.errors import StorageError
+from tests.support.waiting import until
 
 SCRIPT = """
 CREATE STREAM orders (id STRING KEY, number INTEGER) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON');

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from confluent_kafka.admin import NewPartitions, NewTopic
 from faulty_cluster import Cluster
-from steady import ask, check_each_once, errors, send, states, until
+from steady import ask, check_each_once, errors, send, states
 
 import penstock
+from tests.support.waiting import until
 
 SCRIPT = """
 CREATE STREAM orders (id STRING KEY, number INTEGER) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON');

@@ -98,7 +98,8 @@ def flushed(producer: Any, delivered: Delivered, log: Parts) -> None:
     except SystemError as error:  # a callback of the client's own met a fatal error while ours was called
         if isinstance(error.__cause__, KafkaException):
             raise error.__cause__ from None
-        raise
+        # .. and the client has lost which: `reason` asks it again
+        raise KafkaException(KafkaError(KafkaError._FATAL, "the client can write no more", fatal=True)) from error
     if delivered.error is not None:
         raise KafkaException(delivered.error)
     if left:
@@ -169,10 +170,10 @@ def end(producer: Any, delivered: Delivered, log: Parts) -> None:
 
 
 def reason(producer: Any, failure: BaseException) -> BaseException:
-    """The error that a transaction failed with, where librdkafka says only that its state does not allow a call: whoever
-    begins one in that state is told."""
+    """The error that a transaction failed with, where librdkafka says only that its state does not allow a call, or that
+    there was a fatal error: whoever begins one in that state is told which."""
     error = error_of(failure)
-    if error is None or error.code() != KafkaError._STATE:
+    if error is None or error.code() not in (KafkaError._STATE, KafkaError._FATAL):
         return failure
     try:
         producer.begin_transaction()

@@ -87,7 +87,7 @@ def test_idle_readers_take_no_threads() -> None:
             threads = threading.active_count()
             began = time.monotonic()
             names = await asyncio.gather(*[asyncio.to_thread(lambda: threading.current_thread().name) for _ in range(20)])
-            assert time.monotonic() - began < 5 and not any("penstock" in name for name in names)
+            assert time.monotonic() - began < 30 and not any("penstock" in name for name in names)
             assert threads - before < 35  # the connection has a pool; readers do not make it larger
             await db.insert("s", ("a", 1))
             assert {row.values for row in await asyncio.gather(*readers) if row} == {("a", 1)}

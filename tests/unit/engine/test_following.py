@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import penstock
-
-WAIT_S = 30
-
-
-def wait_for(holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from tests.support.waiting import until
 
 
 def rows(db: penstock.Database) -> list[Any]:
@@ -36,7 +26,7 @@ def test_lines_that_are_added_become_rows(tmp_path: Path) -> None:
         assert "2 rows loaded" in str(made) and "followed until the database is closed" in str(made)
         with file.open("a") as more:
             more.write('3,"c\nd",2.5\n4,d'.replace("\n", " ", 1))
-        wait_for(lambda: len(rows(db)) == 3)
+        until(lambda: len(rows(db)) == 3)
         assert rows(db) == [(1, "a", 1.5), (2, "b", None), (3, "c d", 2.5)]
     with file.open("a") as more:
         more.write(",4\n")
@@ -46,7 +36,7 @@ def test_lines_that_are_added_become_rows(tmp_path: Path) -> None:
         db.execute(create)
         with file.open("a") as more:
             more.write("5,e,5\n")
-        wait_for(lambda: len(rows(db)) == 5)
+        until(lambda: len(rows(db)) == 5)
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -57,7 +47,7 @@ def test_json_lines(tmp_path: Path) -> None:
         db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = 'true');")
         with file.open("a") as more:
             more.write(json.dumps({"id": 2, "tags": [], "place": None, "other": 1}) + "\n")
-        wait_for(lambda: len(rows(db)) == 2)
+        until(lambda: len(rows(db)) == 2)
         assert db.sql("SELECT id, tags, place->lat AS lat FROM e").fetchall() == [(1, ["x"], 1.5), (2, [], None)]
 
 
@@ -75,7 +65,7 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path, caplog: pytest.LogCaptu
         db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")
         with file.open("a") as more:
             more.write("one\n")
-        wait_for(lambda: "is not followed any more" in caplog.text)
+        until(lambda: "is not followed any more" in caplog.text)
         file.write_text("id\n")
         db.execute(f"CREATE STREAM f FROM '{tmp_path / 'e.csv'}';")
         with pytest.raises(penstock.StatementError, match="become shorter"):

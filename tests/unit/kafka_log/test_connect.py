@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import penstock
 from penstock.engine.statements import submit
 from penstock.errors import StatementError, StorageError, UnsupportedError
 from penstock.testing.kafka import KafkaBroker
+from tests.support.waiting import until
 
 Connect = Callable[..., penstock.Database]
 
@@ -31,14 +31,6 @@ CREATE TABLE by_id AS SELECT id, COUNT(*) AS n FROM orders GROUP BY id;
 
 def orders(count: int) -> list[dict[str, Any]]:
     return [{"ID": f"k{i % 7}", "CUSTOMER": f"c{i % 3}", "EUROS": float(i)} for i in range(count)]
-
-
-def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for what other threads do."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
 
 
 def test_queries_are_as_on_the_log_of_a_machine(connect: Connect) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +20,7 @@ from penstock.storage.layout import open_directory
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import TopicConfig
 from penstock.storage.log.settings import LogSettings
+from tests.support.waiting import until
 
 Connect = Callable[..., penstock.Database]
 
@@ -42,14 +42,6 @@ CREATE STREAM landed AS SELECT o.town AS town, o.euros, t.land FROM orders o LEF
 CREATE TABLE lands AS SELECT p.id, p.n, t.land FROM people p LEFT JOIN towns t ON p.town = t.town;
 """
 NAMES = ("BY_TOWN", "PER_TOWN", "HOURLY", "PLACED", "LANDED", "LANDS")
-
-
-def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for what other threads do."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
 
 
 def fill(database: penstock.Database) -> None:

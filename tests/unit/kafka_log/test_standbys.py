@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 import penstock
 from penstock.errors import UnsupportedError
 from penstock.storage.log.kafka.ranges import assigned, spares
+from tests.support.waiting import until
 
 Connect = Callable[..., penstock.Database]
 
@@ -20,14 +20,6 @@ CREATE STREAM orders (id STRING KEY, town STRING, euros INTEGER)
     WITH (KAFKA_TOPIC = 'orders', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
 CREATE TABLE sums AS SELECT town, COUNT(*) AS n, SUM(euros) AS total FROM orders GROUP BY town;
 """
-
-
-def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for what other threads do."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
 
 
 def test_ranges() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,12 +26,13 @@ class Gate:
     def __init__(self) -> None:
         self.closed = False
         self.reached = threading.Event()
+        self.gave_up = False
         self._open = threading.Event()
 
     def __call__(self, columns: Sequence[Any], length: int) -> Evaluated:
         if self.closed and length:
             self.reached.set()
-            assert self._open.wait(20)
+            self.gave_up = not self._open.wait(60)
         return Evaluated(pa.array([True] * length))
 
     def open(self) -> None:
@@ -76,17 +76,16 @@ def test_a_reader_does_not_wait_for_a_step(host: QueryHost) -> None:
     gate = Gate()
     host.start("Q", keeping(gate), 1)
     produce(log_of(host), [(1, 1), (2, 2)])
-    assert host.wait_idle(10)
+    assert host.wait_idle(60)
     assert read(host) == {1: 1, 2: 2}
     gate.closed = True
     produce(log_of(host), [(1, 10), (3, 30)])
-    assert gate.reached.wait(10)
-    before = time.monotonic()
+    assert gate.reached.wait(60)
     for _ in range(100):
         assert read(host) == {1: 1, 2: 2}
-    assert time.monotonic() - before < 1
+    assert not gate.gave_up  # nobody waited for the step
     gate.open()
-    assert host.wait_idle(10)
+    assert host.wait_idle(60)
     assert read(host) == {1: 10, 2: 2, 3: 30}
 
 
@@ -96,10 +95,9 @@ def test_the_first_reader_does_not_wait_for_the_first_step(host: QueryHost) -> N
     gate.closed = True
     host.start("Q", keeping(gate), 1)
     produce(log_of(host), [(1, 1)])
-    assert gate.reached.wait(10)
-    before = time.monotonic()
+    assert gate.reached.wait(60)
     assert read(host) == {}
-    assert time.monotonic() - before < 1
+    assert not gate.gave_up
     gate.open()
 
 
@@ -110,10 +108,10 @@ def test_after_a_long_step_any_reader_is_served_at_once(host: QueryHost, monkeyp
     host.start("Q", keeping(gate), 1)
     for i in range(3):
         produce(log_of(host), [(i, i)])
-        assert host.wait_idle(10)
+        assert host.wait_idle(60)
     gate.closed = True
     produce(log_of(host), [(9, 9)])
-    assert gate.reached.wait(10)
+    assert gate.reached.wait(60)
     assert read(host) == {0: 0, 1: 1, 2: 2}
     gate.open()
 

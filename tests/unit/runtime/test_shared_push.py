@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from penstock.engine.database import Database, connect
 from penstock.limits import SUBSCRIPTION_ROWS_MAX
 from penstock.runtime.push_queries import PushQueries
 from penstock.runtime.subscriptions import Subscription
+from tests.support.waiting import until
 
 QUERY = "SELECT id, v * 2 AS w FROM s WHERE v % 3 <> 0 EMIT CHANGES"
 PATIENCE_S = 30.0
@@ -27,13 +28,6 @@ def db() -> Iterator[Database]:
 
 def pushes(db: Database) -> PushQueries:
     return db._engine.host.pushes
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def insert(db: Database, *values: int) -> None:

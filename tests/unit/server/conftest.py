@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -76,13 +75,3 @@ def shop(api: Api) -> Api:
     )
     api.settle()
     return api
-
-
-def until(true: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-    """Whether something comes true in time."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if true():
-            return True
-        time.sleep(0.01)
-    return true()

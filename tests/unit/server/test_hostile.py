@@ -18,8 +18,9 @@ import httpx
 import pytest
 
 import penstock
+from tests.support.waiting import until
 
-from .conftest import Api, until
+from .conftest import Api
 
 REQUESTS = int(os.environ.get("PENSTOCK_HTTP_FUZZ", "300"))
 CONNECTIONS = max(100, REQUESTS // 10)
@@ -153,11 +154,11 @@ def test_connections_that_are_dropped_leave_nothing(shop: Api) -> None:
                     connection.sendall(head + push)
 
     round_(30)
-    assert until(lambda: shop.server.push_readers == 0, 20)
+    assert until(lambda: shop.server.push_readers == 0)
     time.sleep(0.5)
     threads, descriptors = _threads(), _descriptors()
     round_(CONNECTIONS)
-    assert until(lambda: shop.server.push_readers == 0, 60)
+    assert until(lambda: shop.server.push_readers == 0)
     assert until(lambda: _descriptors() <= descriptors + 5, 30)
     assert until(lambda: _threads() <= threads, 10)
     assert shop.http.get("/info").status_code == 200

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 
 import penstock
+from tests.support.waiting import until
 
-from .conftest import SHOP, Api, until
+from .conftest import SHOP, Api
 
 ROWS = [
     {"id": "1", "customer": "ada", "euros": Decimal("12.50")},

@@ -7,7 +7,6 @@ import io
 import json
 import socket
 import threading
-import time
 from typing import Any
 
 import h2.connection
@@ -18,7 +17,9 @@ import pytest
 import websockets.exceptions
 import websockets.sync.client
 
-from .conftest import Api, until
+from tests.support.waiting import until
+
+from .conftest import Api
 
 KSQL = "application/vnd.ksql.v1+json"
 EARLIEST = {"auto.offset.reset": "earliest"}
@@ -168,7 +169,7 @@ def test_a_closed_connection_ends_its_query(shop: Api) -> None:
             pieces = answer.iter_raw()  # kept: it closes the connection when it goes
             next(pieces)
             assert shop.server.push_readers == 1
-        assert until(lambda: shop.server.push_readers == 0, 10)
+        assert until(lambda: shop.server.push_readers == 0)
 
 
 def test_a_query_is_closed_by_its_id(shop: Api) -> None:
@@ -305,7 +306,7 @@ def test_a_websocket_that_is_closed_ends_its_query(shop: Api) -> None:
     with websockets.sync.client.connect(f"{shop.url.replace('http', 'ws')}/ws/query?{request}") as socket:
         socket.recv(timeout=10)
         assert shop.server.push_readers == 1
-    assert until(lambda: shop.server.push_readers == 0, 2)
+    assert until(lambda: shop.server.push_readers == 0)
 
 
 def _frames(shop: Api, request: str) -> tuple[list[Any], int]:
@@ -355,10 +356,9 @@ def test_the_server_stops_with_a_final_message(shop: Api) -> None:
     thread = threading.Thread(target=lambda: asyncio.run(read()))
     thread.start()
     assert until(lambda: shop.server.push_readers == 1)
-    began_s = time.monotonic()
     shop.server.stop()
-    thread.join(10)
-    assert time.monotonic() - began_s < 10
+    thread.join(60)
+    assert not thread.is_alive()
     assert json.loads(lines[-1].strip("],")) == {"finalMessage": "Query Completed"}
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{shop.url}/info")

@@ -16,8 +16,9 @@ import pytest
 
 import penstock
 from penstock.engine.settings import Settings
+from tests.support.waiting import until
 
-from .conftest import Api, until
+from .conftest import Api
 
 
 @pytest.fixture

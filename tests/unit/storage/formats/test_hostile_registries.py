@@ -276,7 +276,7 @@ def test_an_answer_that_drips(server: Any, where: str, monkeypatch: pytest.Monke
 
     def answer(handler: Any) -> None:
         handler.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"" if where == "headers" else b"\r\n"))
-        for _ in range(100):
+        for _ in range(1000):
             handler.wfile.write(b"x: y\r\n")
             handler.wfile.flush()
             time.sleep(0.1)
@@ -285,5 +285,5 @@ def test_an_answer_that_drips(server: Any, where: str, monkeypatch: pytest.Monke
     began = time.monotonic()
     with pytest.raises(StorageError, match="took longer"):
         RemoteRegistry(server.url).subjects()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50
     assert len(server.requests) == 1

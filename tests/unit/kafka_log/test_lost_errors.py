@@ -1,0 +1,43 @@
+"""The Kafka client may lose which fatal error it has met: it is asked again."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from penstock.storage.log.kafka.faults import FENCED, error_of, is_passing
+from penstock.storage.log.kafka.writing import Delivered, flushed, reason
+
+
+class Fenced:
+    """A producer that was fenced while it waited, and whose client answers the wait with a `SystemError`."""
+
+    def __init__(self, cause: KafkaException | None) -> None:
+        self._cause = cause
+
+    def flush(self, _timeout_s: float) -> int:
+        raise SystemError("flush returned NULL without setting an exception") from self._cause
+
+    def begin_transaction(self) -> None:
+        raise KafkaException(KafkaError(KafkaError._FENCED, "another one has begun", fatal=True))
+
+
+@pytest.mark.parametrize("cause", [None, KafkaException(KafkaError(KafkaError._FENCED, "another one has begun", fatal=True))])
+def test_a_lost_error_is_asked_for(cause: KafkaException | None) -> None:
+    """Whether the client says why or not, the failure is Kafka's own, and one after which another producer may succeed."""
+    producer: Any = Fenced(cause)
+    log: Any = SimpleNamespace(settings=SimpleNamespace(attempt_s=1.0))
+    with pytest.raises(KafkaException) as caught:
+        flushed(producer, Delivered(), log)
+    failure = reason(producer, caught.value)
+    assert error_of(failure).code() in FENCED
+    assert is_passing(failure)
+
+
+def test_what_the_client_says_stands() -> None:
+    """An error that tells what it is is not asked for again."""
+    failure = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not for you"))
+    assert reason(Fenced(None), failure) is failure
