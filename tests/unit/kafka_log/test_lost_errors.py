@@ -25,7 +25,10 @@ class Fenced:
         raise KafkaException(KafkaError(KafkaError._FENCED, "another one has begun", fatal=True))
 
 
-@pytest.mark.parametrize("cause", [None, KafkaException(KafkaError(KafkaError._FENCED, "another one has begun", fatal=True))])
+FENCED_ERROR = KafkaException(KafkaError(KafkaError._FENCED, "another one has begun", fatal=True))
+
+
+@pytest.mark.parametrize("cause", [None, FENCED_ERROR])
 def test_a_lost_error_is_asked_for(cause: KafkaException | None) -> None:
     """Whether the client says why or not, the failure is Kafka's own, and one after which another producer may succeed."""
     producer: Any = Fenced(cause)

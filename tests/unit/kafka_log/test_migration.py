@@ -67,7 +67,7 @@ def test_two_processes_run_it(kafka_broker: KafkaBroker, tmp_path: Path) -> None
         return found
 
     try:
-        end = time.monotonic() + 90
+        end = time.monotonic() + 180
         while not (len(shares()) == 2 and min(shares()) > 0 and sum(counted().values()) == 30):
             assert time.monotonic() < end and all(process.poll() is None for process in running), (shares(), counted())
             time.sleep(0.2)
