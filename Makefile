@@ -97,6 +97,14 @@ kafka: setup kafka-jars
 test-kafka: setup kafka-jars
 	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest tests/contracts/test_kafka_log.py tests/kafka_shared tests/kafka_faults -q -rs
 
+# the conformance kit over Apache Kafka: all cases (half an hour), and a sample of them for CI
+.PHONY: conformance-kafka conformance-kafka-sample
+conformance-kafka: setup kafka-jars
+	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python tests/conformance/kafka_gate.py
+
+conformance-kafka-sample: setup kafka-jars
+	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python tests/conformance/kafka_gate.py --sample 100
+
 # 200 kills and pauses of processes that share queries over Apache Kafka
 .PHONY: kafka-group-kills
 kafka-group-kills: setup kafka-jars

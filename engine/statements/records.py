@@ -21,6 +21,7 @@ from ...storage.log.protocol import HEADERS, Commit, Outcome, Records, TopicConf
 from ...storage.values.canonical import canonical
 from ..catalog import Catalog, DataSource
 from ..intake.rows import columns_of
+from ..journal import ALONE
 from ..serdes import Layout, Side, layout_of
 from ..state import Engine
 
@@ -310,18 +311,19 @@ def write_all(
     Args:
         parts: topic, records, partition (None: by each record's key).
         durable: return when the commit is on disk; else as soon as it is visible.
-        also: adds to the same transaction.
+        also: adds to the same transaction, which is then alone in its name, see `Log.transaction`.
         producer, sequence: the writer, and a number that rises with each write.  A number that is not above the
             producer's last one is a retry and writes nothing.
         headers: of each record that has none.
 
     Raises:
         StatementError: only one of producer and sequence is given.
+        PartitionsLostError: another process of the service has begun a transaction of this name; nothing was written.
         StorageError: the disk failed; nothing was written.
     """
     topics = list(dict.fromkeys(topic for topic, _, _ in parts))
     _admit(engine, topics, producer, sequence)
-    transaction = engine.log.transaction()
+    transaction = engine.log.transaction(alone=None if also is None else ALONE)
     for topic, records, partition in parts:
         if headers and records.headers is None:
             records = replace(records, headers=pa.array([list(headers)] * len(records), HEADERS))

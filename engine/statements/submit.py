@@ -12,6 +12,10 @@ Crash after it: the statement happened, and is skipped.
 
 SET, UNSET, DEFINE and UNDEFINE change only the session, so they are executed every time.  Statements that write nothing
 (SHOW, a pull query) are noted after they were executed.
+
+Where processes share the log, several may submit a script at the same moment.  A statement and its note are then a
+transaction of the name `journal.ALONE`, like every other statement that is journaled: once it has begun, whoever else had
+begun one is refused, and what was noted before can be read.  So each statement happens in one of the processes.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...errors import StatementError, StorageError, unwritable
+from ...errors import PartitionsLostError, StatementError, StorageError, unwritable
 from ...grammar import ast
 from ...grammar.unparse import unparse
 from ...runtime.clock import now_ms
@@ -32,6 +36,7 @@ from ...storage.log.protocol import Log, Records, TopicConfig, Transaction
 from ..journal import JournalMovedError
 from ..results import Result
 from ..state import Engine
+from .following import catch_up
 
 TOPIC = SUBMISSIONS
 Alongside = Callable[[Transaction], None]
@@ -73,6 +78,7 @@ class Submission:
         self._name = name
         self._before = submitted(engine.log, name)
         self._number = 0
+        self._shared = engine.log.capabilities.shared
         if TOPIC not in engine.log.topics():
             engine.log.create_topic(TOPIC, TopicConfig(internal=True))
 
@@ -95,21 +101,24 @@ class Submission:
             )
         number = self._number
         self._number += 1
-        shared = self._engine.log.capabilities.shared
         while True:
-            if shared and number >= len(self._before):  # another process of the service may submit the same script
-                self._before = submitted(self._engine.log, self._name)
+            if self._shared and number >= len(self._before):  # another process of the service may submit the same script
+                self._look()
+                catch_up(self._engine)  # on what it stands may have been submitted there
             try:
                 return self._submit(statement, number, execute)
-            except JournalMovedError:
+            except (JournalMovedError, PartitionsLostError):
                 continue
             except StatementError:
-                if not shared or number < len(self._before):
+                if not self._shared or number < len(self._before):
                     raise
                 # what it would define may be there since another process submitted it, after this one had looked
-                self._before = submitted(self._engine.log, self._name)
+                self._look()
                 if number >= len(self._before):
                     raise
+
+    def _look(self) -> None:
+        self._before = submitted(self._engine.log, self._name)
 
     def _submit(self, statement: ast.Statement, number: int, execute: Callable[[Alongside | None], Result]) -> Result | None:
         text = unparse(statement)
@@ -127,12 +136,17 @@ class Submission:
         def note(transaction: Transaction) -> None:
             nonlocal noted
             if not noted:
+                if self._shared:  # the transaction has begun: nobody else's comes between this look and its commit
+                    self._look()
+                    if number < len(self._before):
+                        transaction.abort()
+                        raise JournalMovedError("another process has submitted the statement meanwhile")
                 transaction.append(TOPIC, _note(self._name, number, text), 0)
             noted = True
 
         try:
             result = execute(note)
-        except JournalMovedError:
+        except (JournalMovedError, PartitionsLostError):
             raise
         except BaseException:
             if noted and self._engine.unsettled is None:  # the statement was journaled and then taken back

@@ -37,9 +37,19 @@ from penstock.storage.schemas.registry import WIRE_NAMES, SchemaReference, Schem
 from penstock.tests.conformance import functions, nodes
 from penstock.tests.conformance.proto_texts import proto_texts
 
-_NOW_MS = 1_700_000_000_000
+NOW_MS = 1_700_000_000_000
 _SILENT = {"insert values", "set", "unset", "define", "undefine"}
 """Statements that a server answers with nothing."""
+_SETTINGS = {
+    "processing.order": "arrival",
+    "cache.max.bytes.buffering": "0",
+    "ksql.persistence.default.format.value": "",
+    "penstock.internal.topics": "true",
+    "penstock.emit.final.expired": "drop",
+    "penstock.join.unmatched": "early",
+    "penstock.deviation": "running",
+    "penstock.result.topics.writable": "true",
+}
 
 
 class PenstockAdapter:
@@ -56,25 +66,14 @@ class PenstockAdapter:
         self._one_partition = "ksql.query.push.v2.registry.installed" not in config
         settings = {**{k: _text(v) for k, v in config.items()}, **{k: _text(v) for k, v in properties.items()}}
         functions.register()
-        self._database = connect(
-            None,
-            threads=0,
-            clock=ManualClock(_NOW_MS),
-            one_partition=self._one_partition,
-            settings={
-                "processing.order": "arrival",
-                "cache.max.bytes.buffering": "0",
-                "ksql.persistence.default.format.value": "",
-                "penstock.internal.topics": "true",
-                "penstock.emit.final.expired": "drop",
-                "penstock.join.unmatched": "early",
-                "penstock.deviation": "running",
-                "penstock.result.topics.writable": "true",
-                **{k: v for k, v in settings.items() if _ours(k)},
-            },
-        )
+        self._database = self._connect({**_SETTINGS, **{k: v for k, v in settings.items() if _ours(k)}})
         # The harness' registry takes every schema, a server's only compatible ones.
         self._database.schema_registry.set_level("NONE")
+
+    def _connect(self, settings: Mapping[str, str]) -> Any:
+        return connect(
+            None, threads=0, clock=ManualClock(NOW_MS), one_partition=self._one_partition, settings=dict(settings)
+        )
 
     def create_topic(self, topic: Topic) -> None:
         """A topic of bytes, and its schemas under the ids given."""

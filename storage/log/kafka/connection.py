@@ -19,8 +19,9 @@ __all__ = ["Connection"]
 
 _LOGGER = logging.getLogger("penstock.kafka")
 _QUIET = logging.getLogger("penstock.kafka.client")
-_QUIET.setLevel(logging.CRITICAL)
-"""It tells of every connection that is not made, many times a second; whoever wants that sets its level."""
+_QUIET.setLevel(logging.CRITICAL + 1)
+"""It tells of every connection that is not made, many times a second, and of what is an error of ours in a moment; whoever
+wants that sets its level."""
 T = TypeVar("T")
 
 RETRY_S = 0.01

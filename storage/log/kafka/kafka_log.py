@@ -264,16 +264,17 @@ class KafkaLog:
         """See `protocol.Log.read`."""
         self._parts.check_open()
         place = self._place(topic, partition)
-        found = self._follower.read(place, offset, rows_max, bytes_max)
-        if found is None or (not len(found) and found.next_offset < self._parts.ends.floor(place)):
+        floor = self._parts.ends.floor(place)
+        found = self._follower.read(place, offset, rows_max, bytes_max, floor)
+        if found is None or (not len(found) and found.next_offset < floor):
             try:
-                found = self._parts.seekers.read(place, offset, rows_max, bytes_max, self._parts.ends.floor(place))
+                found = self._parts.seekers.read(place, offset, rows_max, bytes_max, floor)
             except OutsideError:
                 start, end = self.start_offset(topic, partition), self.end_offset(topic, partition)
                 if reset == "none":
                     raise OffsetOutOfRangeError(topic, partition, offset, start, end) from None
                 offset = start if reset == "earliest" else end
-                found = self._parts.seekers.read(place, offset, rows_max, bytes_max, self._parts.ends.floor(place))
+                found = self._parts.seekers.read(place, offset, rows_max, bytes_max, floor)
         return self._typed(topic, partition, found, fields)
 
     def _typed(self, topic: str, partition: int, records: FetchedRecords, fields: Sequence[str] | None) -> FetchedRecords:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ....errors import StorageError
 from .connection import Connection
+from .ends import Ends, Place
 
 __all__ = ["Producers", "Slot"]
+
+KEPT_S = 600.0
+"""How long an exclusive producer is kept: brokers forget transactional ids that are idle for long (7 days)."""
+_MARK = 1
+"""The offsets that the mark of a commit takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An exclusive producer that has committed: up to where, and when."""
+
+    producer: Any
+    ends: Mapping[Place, int]
+    done_s: float
 
 
 class Slot:
@@ -48,6 +65,7 @@ class Producers:
         self._idle: list[Slot] = []
         self._free_numbers: list[int] = []
         self._count = 0
+        self._exclusive: dict[str, _Kept] = {}
         self._closed = False
 
     def _id(self, number: int) -> str:
@@ -83,10 +101,29 @@ class Producers:
                     slot.producer = None
                     self._free_numbers.append(slot.number)
 
-    def exclusive(self, name: str) -> Any:
+    def exclusive(self, name: str, ends: Ends) -> Any:
         """A producer that fences every other one of this name, in all processes of the service: what it commits is a
-        `PartitionsLostError` if another one has been made since.  Raises: StorageError."""
+        `PartitionsLostError` if another one has been made since.
+
+        One that was given back is used again, as long as nothing was written after its last commit.  That is the same as a
+        new one: if it has not been fenced, nobody else has committed in this name since it was made.
+
+        Raises:
+            StorageError: no broker answers.
+        """
+        with self._guard:
+            kept = self._exclusive.pop(name, None)
+        if kept is not None and time.monotonic() - kept.done_s < KEPT_S:
+            now = ends.ends(kept.ends)
+            if all(now[place] <= end + _MARK for place, end in kept.ends.items()):
+                return kept.producer
         return self._connection.producer(f"penstock-{self._connection.settings.service_id}-only-{name}")
+
+    def give_back(self, name: str, producer: Any, ends: Mapping[Place, int]) -> None:
+        """Note that an exclusive producer has committed, and where its records end."""
+        with self._guard:
+            if not self._closed:
+                self._exclusive[name] = _Kept(producer, dict(ends), time.monotonic())
 
     def close(self) -> None:
         """Close all producers."""

@@ -22,6 +22,8 @@ from .messages import cut, joined, record_bytes, records_of, without
 __all__ = ["Follower", "OutsideError", "Seekers"]
 
 POLL_S = 0.1
+COMING_S = 0.2
+"""How long is waited for what comes to a follower anyway, before another consumer looks for it."""
 MESSAGES_MAX = 10_000
 """Messages that are taken from the client at once."""
 SEEKERS_MAX = 8
@@ -115,9 +117,19 @@ class Follower:
                 self._tails[place].asked_s = now
             return {place: self._tails[place].end for place in places}
 
-    def read(self, place: Place, offset: int, rows_max: int, bytes_max: int | None) -> FetchedRecords | None:
-        """Records from ``offset`` on, if they are here; None if not."""
+    def read(self, place: Place, offset: int, rows_max: int, bytes_max: int | None, floor: int = 0) -> FetchedRecords | None:
+        """Records from ``offset`` on, if they are here; None if not.
+
+        Args:
+            floor: an end that the partition has reached: what is before it is on its way, and is waited for a moment.
+        """
+
+        def is_coming() -> bool:
+            tail = self._tails.get(place)
+            return tail is not None and not tail.paused and tail.start <= offset == tail.end < floor and not self._closed
+
         with self._guard:
+            self._guard.wait_for(lambda: not is_coming(), COMING_S)
             tail = self._tails.get(place)
             if tail is None or not tail.start <= offset <= tail.end:
                 return None
@@ -274,6 +286,7 @@ class Follower:
             for place in lost:  # asked for again, it is looked for again
                 self._tails.pop(place, None)
                 self._changes.append(("unassign", place, 0))
+            self._guard.notify_all()
         if news or lost:
             self._on_records()
 

@@ -60,7 +60,7 @@ class KafkaTransaction:
         self._log = parts
         self._topics = topics
         self._open = True
-        self._alone = None if alone is None else parts.producers.exclusive(alone)
+        self._alone = None if alone is None else (alone, parts.producers.exclusive(alone, parts.ends))
         self._parts: list[tuple[str, int, Records]] = []
         self._ids: dict[str, int] = {}
         self._positions: dict[str, dict[TopicPartition, int]] = {}
@@ -215,7 +215,10 @@ class KafkaTransaction:
             return Commit(log.epoch, {})
         if self._alone is not None:
             try:
-                return self._write(log, self._alone, offsets, list(entries))
+                made = self._write(log, self._alone[1], offsets, list(entries))
+                ends = {(log.names.topic(t), p): end for (t, p), end in made.ends.items()}
+                log.producers.give_back(*self._alone, ends)
+                return made
             except KafkaException as failure:
                 raise log.connection.fault(failure, self._doing) from failure
             except UndecidedError as failure:

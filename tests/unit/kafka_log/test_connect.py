@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import confluent_kafka
@@ -228,3 +229,47 @@ def test_a_script_that_another_process_submits_at_the_same_time(connect: Connect
     assert list(one.catalog.sources) == list(two.catalog.sources)
     with pytest.raises(StatementError, match="already"):
         two.submit(SCRIPT, "another.sql")
+
+
+WITH_ROWS = """
+CREATE STREAM marks (a INTEGER) WITH (KAFKA_TOPIC = 'marks', PARTITIONS = 1, VALUE_FORMAT = 'JSON');
+INSERT INTO marks (a) VALUES (1);
+INSERT INTO marks (a) VALUES (2);
+CREATE STREAM copied AS SELECT a FROM marks;
+INSERT INTO marks (a) VALUES (3);
+INSERT INTO marks (a) VALUES (4);
+"""
+
+
+def test_rows_of_a_script_are_inserted_by_one_of_two_processes(connect: Connect) -> None:
+    """Both submit it at the same moment; nothing is inserted twice."""
+    one, two = connect("one"), connect("two")
+    submitting = [Thread(target=database.submit, args=(WITH_ROWS, "marks.sql")) for database in (one, two)]
+    for thread in submitting:
+        thread.start()
+    for thread in submitting:
+        thread.join()
+    assert [json.loads(record.value)["A"] for record in one.consume("marks", offset=0)] == [1, 2, 3, 4]
+    assert two.submit(WITH_ROWS, "marks.sql").results == ()
+
+
+def test_a_row_that_another_process_has_just_inserted(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noted between the look at what was submitted and the transaction, which therefore does not happen."""
+    one, two = connect("one"), connect("two")
+    script = "INSERT INTO marks (a) VALUES (1);"
+    one.execute("CREATE STREAM marks (a INTEGER) WITH (KAFKA_TOPIC = 'marks', PARTITIONS = 1, VALUE_FORMAT = 'JSON');")
+    look, looks = submit.submitted, 0
+
+    def late(log: Any, name: str) -> list[str]:
+        nonlocal looks
+        looks += 1
+        found = look(log, name)
+        if looks == 2:  # the one before the transaction
+            with monkeypatch.context() as patch:
+                patch.setattr(submit, "submitted", look)
+                one.submit(script, "marks.sql")
+        return found
+
+    monkeypatch.setattr(submit, "submitted", late)
+    assert two.submit(script, "marks.sql").results == ()
+    assert [json.loads(record.value)["A"] for record in one.consume("marks", offset=0)] == [1]
