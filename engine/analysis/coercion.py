@@ -18,7 +18,7 @@ from typing import Any
 
 from ...errors import Span, StatementError
 from ...limits import DECIMAL_PRECISION_MAX
-from ...storage.values.java_numbers import format_double
+from ...storage.values.java_doubles import format_double
 from .. import types as t
 from ..expressions import nodes as n
 from ..expressions.arithmetic import as_decimal

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated, Failures, failures_at, failures_of
-from ...storage.values.java_numbers import format_double, format_doubles
+from ...storage.values.java_doubles import format_double, format_doubles
 from .. import types as t
 from ..functions.aggregate_values import from_unscaled, unscaled
+from ..java.decimals import rounded_to_type
 from ..java.text import BLANKS
 from .temporal_text import DAY_MS, format_date, format_time, format_timestamp, parse_date, parse_time, parse_timestamp
 from .values import (
@@ -239,24 +240,7 @@ def parse_decimal(text: str, type_: t.Decimal) -> Decimal:
     trimmed = text.strip(BLANKS)
     if _DECIMAL_TEXT.fullmatch(trimmed) is None:
         raise ValueError(f"'{text}' is not a number")
-    return fit_decimal(Decimal(trimmed), type_)
-
-
-def fit_decimal(value: Decimal, type_: t.Decimal) -> Decimal:
-    """The value at the type's scale, rounded half up.
-
-    Raises:
-        ValueError: it has too many digits.
-    """
-    with localcontext() as context:
-        context.prec = 2 * DECIMAL_PRECISION_MAX
-        try:
-            scaled = value.quantize(Decimal(1).scaleb(-type_.scale), ROUND_HALF_UP)
-        except InvalidOperation:
-            raise ValueError(f"{value} does not fit {type_}") from None
-    if len(scaled.as_tuple().digits) > type_.precision and scaled:
-        raise ValueError(f"{value} does not fit {type_}")
-    return scaled
+    return rounded_to_type(Decimal(trimmed), type_)
 
 
 def _decode(text: str) -> bytes:
@@ -387,7 +371,7 @@ def _to_decimal_by_row(array: Any, target: t.Decimal) -> Evaluated:
                 if isinstance(value, float):
                     settled = parse_decimal(repr(value), target)
                 else:
-                    settled = fit_decimal(Decimal(value), target)
+                    settled = rounded_to_type(Decimal(value), target)
             except ValueError as error:
                 failed[row] = str(error)
         values.append(settled)

@@ -28,12 +28,12 @@ from .comparison import (
     compile_in,
     compile_in_values,
     compile_is_null,
-    compile_like,
     compile_logical,
     compile_not,
     is_cheap,
 )
 from .frames import Evaluator, Frame, Value, guarded, strict
+from .like import compile_like
 from .structures import compile_array, compile_field, compile_map, compile_struct, compile_subscript
 from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...storage.formats.values import storage_type
-from ...storage.values.java_numbers import format_doubles
+from ...storage.values.java_doubles import format_doubles
 from ...storage.values.java_texts import format_decimal
 from ..columns.arrow import Int64s, broadcast, flat, floats, length_of, null_mask, with_nulls
 from ..columns.items import Items, items_of, lists_of, sort_numbers, within_rows

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from ...storage.formats.json_writer import quoted, string_texts
 from ...storage.formats.values import storage_type
 from ...storage.values.arrow_calls import join_texts
-from ...storage.values.java_numbers import format_doubles
+from ...storage.values.java_doubles import format_doubles
 from ...storage.values.texts import format_base64
 from ..columns.arrow import flat, floats, int64s, null_mask, with_nulls
 from ..columns.items import Items, entries_of, items_of, lists_of, sort_numbers, within_rows

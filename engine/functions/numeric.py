@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from ...runtime.kernel import Evaluated
 from ...storage.values.canonical import canonical
 from .. import types as t
 from ..columns.arrow import Bools, Floats, broadcast, by_setting, flat, floats, from_numpy, length_of, null_mask, row_by_row
+from ..java.decimals import half_towards_infinity, rescaled, truncated
 from .registry import scalar
 
 CATEGORY = "MATHEMATICAL"
@@ -38,25 +39,9 @@ def _whole(types: Sequence[t.SqlType], _literals: Sequence[Any]) -> t.SqlType:
     return t.Decimal(max(1, decimal.precision - decimal.scale), 0)
 
 
-def _rescaled(value: Decimal, places: int, rounding: str) -> Decimal:
-    """``value`` rounded to a number of places (negative: to tens, hundreds, ..)."""
-    with localcontext() as context:
-        context.prec = 2 * DECIMAL_PRECISION_MAX + max(0, places)
-        return value.quantize(Decimal(1).scaleb(-places), rounding=rounding)
-
-
-def _half_up(value: Decimal, places: int) -> Decimal:
-    """Rounded with halves going towards positive infinity."""
-    return _rescaled(value, places, ROUND_HALF_UP if value > 0 else ROUND_HALF_DOWN)
-
-
-def _down(value: Decimal, places: int) -> Decimal:
-    return _rescaled(value, places, ROUND_DOWN)
-
-
 def _fit(value: Decimal, precision: int, scale: int) -> Decimal:
     """``value`` with a larger scale, which only adds zeros.  Raises: ValueError, if it needs too many digits."""
-    result = _rescaled(value, scale, ROUND_HALF_UP)
+    result = rescaled(value, scale, ROUND_HALF_UP)
     if len(result.as_tuple().digits) > precision:
         raise ValueError(f"{value} does not fit DECIMAL({precision}, {scale})")
     return result
@@ -92,7 +77,7 @@ def _define_edge(name: str, meaning: str, kernel: Callable[[Any], Any], rounding
         try:
             return Evaluated(flat(kernel(_wider(value))).cast(type_))
         except pa.ArrowInvalid:
-            return row_by_row(lambda v: _fit(_rescaled(v, 0, rounding), type_.precision, type_.scale), type_, value)
+            return row_by_row(lambda v: _fit(rescaled(v, 0, rounding), type_.precision, type_.scale), type_, value)
 
     scalar(name, meaning, *_ANY_NUMBER, style="arrow", category=CATEGORY)(numbers)
     scalar(name, meaning, "(value DECIMAL) -> *", style="arrow", returns=_same, category=CATEGORY)(decimals)
@@ -139,18 +124,18 @@ def trunc_double(value: Any) -> Any:
 
 @scalar("ROUND", _ROUND, "(value DECIMAL) -> *", style="arrow", returns=_whole, category=CATEGORY)
 def round_decimal(value: Any) -> Evaluated:
-    return _whole_decimals(value, _half_up)
+    return _whole_decimals(value, half_towards_infinity)
 
 
 @scalar("TRUNC", _TRUNC, "(value DECIMAL) -> *", style="arrow", returns=_whole, category=CATEGORY)
 def trunc_decimal(value: Any) -> Evaluated:
-    return _whole_decimals(value, _down)
+    return _whole_decimals(value, truncated)
 
 
 _Mode = Literal["half_up", "towards_zero"]
 _ARROW_MODES: dict[Callable[[Decimal, int], Decimal], _Mode] = {
-    _half_up: "half_up",
-    _down: "towards_zero",
+    half_towards_infinity: "half_up",
+    truncated: "towards_zero",
 }
 """Arrow's names; its ``half_up`` goes towards positive infinity, as ours does."""
 
@@ -166,12 +151,12 @@ def _whole_decimals(value: Any, rounding: Callable[[Decimal, int], Decimal]) -> 
 
 @scalar("ROUND", _ROUND, "(value DECIMAL, places INT) -> *", style="arrow", returns=_same, category=CATEGORY)
 def round_decimal_places(value: Any, places: Any) -> Evaluated:
-    return _decimals_to_places(value, places, _half_up)
+    return _decimals_to_places(value, places, half_towards_infinity)
 
 
 @scalar("TRUNC", _TRUNC, "(value DECIMAL, places INT) -> *", style="arrow", returns=_same, category=CATEGORY)
 def trunc_decimal_places(value: Any, places: Any) -> Evaluated:
-    return _decimals_to_places(value, places, _down)
+    return _decimals_to_places(value, places, truncated)
 
 
 def _decimals_to_places(value: Any, places: Any, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
@@ -215,12 +200,12 @@ def _double_to_places(value: float, places: int, rounding: Callable[[Decimal, in
 
 @scalar("ROUND", _ROUND, "(value DOUBLE, places INT) -> DOUBLE", style="arrow", category=CATEGORY)
 def round_double_places(value: Any, places: Any) -> Evaluated:
-    return _doubles_to_places(value, places, _half_up)
+    return _doubles_to_places(value, places, half_towards_infinity)
 
 
 @scalar("TRUNC", _TRUNC, "(value DOUBLE, places INT) -> DOUBLE", style="arrow", category=CATEGORY)
 def trunc_double_places(value: Any, places: Any) -> Evaluated:
-    return _doubles_to_places(value, places, _down)
+    return _doubles_to_places(value, places, truncated)
 
 
 def _doubles_to_places(value: Any, places: Any, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
@@ -249,9 +234,9 @@ def _doubles_in_binary(value: Any, count: int, rounding: Callable[[Decimal, int]
         scaled = numbers * factor if count >= 0 else numbers / factor
         lower = np.floor(scaled)
         above = scaled - lower
-        whole = lower + (above > 0.5) if rounding is _half_up else np.trunc(scaled)
+        whole = lower + (above > 0.5) if rounding is half_towards_infinity else np.trunc(scaled)
         rounded = whole / factor if count >= 0 else whole * factor
-        edge = np.abs(above - 0.5) if rounding is _half_up else np.minimum(above, 1 - above)
+        edge = np.abs(above - 0.5) if rounding is half_towards_infinity else np.minimum(above, 1 - above)
         unsure = ~(np.abs(scaled) < 2.0**50) | (edge <= np.abs(scaled) * 2.0**-48) | (whole == 0)
         nearest = np.rint(scaled)
         as_it_is = (nearest / factor == numbers) & (np.abs(nearest) < 1e15) & (nearest != 0) & (count >= 0)

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from ...runtime.kernel import Evaluated
 from ..columns.arrow import by_prepared
-from ..java.matching import compile_java, compile_uncaptured
 from ..java.regex import replacement
+from ..java.regex_matching import compile_java, compile_uncaptured
 from .registry import scalar
 
 CATEGORY = "STRING"

@@ -25,7 +25,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..values.java_numbers import format_double
+from ..values.java_doubles import format_double
 from ..values.java_texts import fit_decimal, format_decimal
 from ..values.texts import check_time
 from ..values.type_names import type_name

@@ -1,6 +1,6 @@
 """Reads numbers from text as Java's `Integer.parseInt`, `Double.parseDouble` and `new BigDecimal(String)` do.
 
-`java_numbers` writes doubles.
+`java_doubles` writes doubles.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 
-from .java_numbers import format_double
+from .java_doubles import format_double
 
 __all__ = [
     "INT32_MAX",

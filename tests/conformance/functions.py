@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypedDict, TypeVar
 
 import penstock
 from penstock.engine.java.text import units_length
-from penstock.storage.values.java_numbers import format_double
+from penstock.storage.values.java_doubles import format_double
 
 A = TypeVar("A")
 B = TypeVar("B")

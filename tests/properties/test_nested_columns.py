@@ -25,7 +25,7 @@ from penstock.engine.expressions.values import to_python
 from penstock.engine.functions import arrays, load_built_ins
 from penstock.engine.java.time import format_local
 from penstock.runtime.kernel import Evaluated, Failures
-from penstock.storage.values.java_numbers import format_double
+from penstock.storage.values.java_doubles import format_double
 
 pytestmark = pytest.mark.filterwarnings("ignore:Encountered key")
 

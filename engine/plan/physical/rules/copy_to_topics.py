@@ -54,7 +54,7 @@ from ....expressions.nodes import ColumnRef, TypedExpression
 from ....schema import Column, Schema
 from ....types import to_arrow
 from ...logical import nodes as p
-from ...logical.build import source_key_format
+from ...logical.joins import source_key_format
 from ...tree import PlanNode, walk, with_inputs
 from ..nodes import Copy
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.engine.expressions.comparison import like_matcher, like_regex
+from penstock.engine.expressions.like import like_matcher, like_regex
 
 D = Decimal
 INT_MIN = -(2**31)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.java.matching import compile_java
+from penstock.engine.java.regex_matching import compile_java
 
 Call = Callable[..., Any]
 

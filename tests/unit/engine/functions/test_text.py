@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.engine.java.text import from_units, to_units
-from penstock.storage.values.java_numbers import format_double
+from penstock.storage.values.java_doubles import format_double
 
 One = Callable[..., Any]
 HAN = "𘊸"

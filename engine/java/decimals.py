@@ -1,0 +1,50 @@
+"""DECIMALs rounded as Java's ``BigDecimal`` rounds them.
+
+There are two meanings of rounding a half up:
+
+* CAST, and every value that gets the scale of a type, takes a half away from zero (``RoundingMode.HALF_UP``): -2.5 is -3.
+* ROUND takes a half towards positive infinity, as Java's ``Math.round`` does: -2.5 is -2.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
+
+from ...limits import DECIMAL_PRECISION_MAX
+from .. import types as t
+
+
+def rounded_to_type(value: Decimal, type_: t.Decimal) -> Decimal:
+    """The value at the type's scale; a half goes away from zero.
+
+    Raises:
+        ValueError: it has too many digits.
+    """
+    try:
+        scaled = rescaled(value, type_.scale, ROUND_HALF_UP)
+    except InvalidOperation:
+        raise ValueError(f"{value} does not fit {type_}") from None
+    if len(scaled.as_tuple().digits) > type_.precision and scaled:
+        raise ValueError(f"{value} does not fit {type_}")
+    return scaled
+
+
+def rescaled(value: Decimal, places: int, rounding: str) -> Decimal:
+    """The value with a number of decimal places (negative: whole tens, hundreds, ..), rounded by a mode of `decimal`.
+
+    Raises:
+        InvalidOperation: the result has more digits than any DECIMAL.
+    """
+    with localcontext() as context:
+        context.prec = 2 * DECIMAL_PRECISION_MAX + max(0, places)
+        return value.quantize(Decimal(1).scaleb(-places), rounding=rounding)
+
+
+def half_towards_infinity(value: Decimal, places: int) -> Decimal:
+    """The value with a number of decimal places; a half goes towards positive infinity."""
+    return rescaled(value, places, ROUND_HALF_UP if value > 0 else ROUND_HALF_DOWN)
+
+
+def truncated(value: Decimal, places: int) -> Decimal:
+    """The value with a number of decimal places; what is behind them is cut off."""
+    return rescaled(value, places, ROUND_DOWN)
