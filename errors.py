@@ -199,8 +199,8 @@ class LogUnavailableError(StorageError):
 
 
 class LogRefusedError(LogUnavailableError):
-    """The log is there and refuses what is asked for: a right or a topic is missing, a record is too large, .. .  What
-    was running goes on when it is allowed."""
+    """The log is there and refuses what is asked for: a right or a topic is missing, a record is too large, .. .  What was
+    running goes on when it is allowed."""
 
     code = "log_refused"
 
@@ -224,9 +224,7 @@ class ProducerFencedError(ClientError):
 
 
 class OutOfOrderSequenceError(ClientError):
-    """A record's sequence number does not follow the producer's last one in the partition; records between them
-    are missing.
-    """
+    """A record's sequence number does not follow the producer's last one in the partition: records are missing."""
 
     code = "out_of_order_sequence"
 
@@ -238,9 +236,7 @@ class BufferExhaustedError(ClientError):
 
 
 class CommitFailedError(ClientError):
-    """The consumer commits offsets of partitions that its group has since assigned to another member; its generation is
-    over.
-    """
+    """The consumer commits offsets of partitions that now belong to another member: its generation is over."""
 
     code = "commit_failed"
 

@@ -63,8 +63,9 @@ JOINED_PAIRS_MAX: Final = 50_000_000
 """Pairs of rows that one join of a pull query looks at; their numbers take 0.8 GB."""
 
 INTERNAL_TOPIC_RETENTION_MS: Final = 24 * 60 * 60 * 1000
-"""How long the records of a repartition topic are kept.  A day is long enough to look at them; Kafka Streams purges them at
-once.
+"""How long the records of a repartition topic are kept.
+
+A day is long enough to look at them; Kafka Streams purges them at once.
 """
 
 SUBSCRIPTION_ROWS_MAX: Final = 10_000
@@ -107,8 +108,9 @@ REGISTRY_PAUSE_MS: Final = 100
 """The first pause between two of these attempts, in milliseconds."""
 
 REGISTRY_TIMEOUT_S: Final = 10.0
-"""How long a registry server may be silent, in seconds.  It normally answers in milliseconds, and a statement should not
-hang.
+"""How long a registry server may be silent, in seconds.
+
+It normally answers in milliseconds, and a statement should not hang.
 """
 
 REGISTRY_ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024

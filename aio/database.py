@@ -107,8 +107,8 @@ def _closed(database: Database) -> None:
 class connect_async:
     """Open a database for asyncio: ``async with connect_async(path) as db``, or ``db = await connect_async(path)``.
 
-    ``connect_async("http://host:8088")`` connects to a server.  Takes the arguments of `connect` and raises its errors.
-    If it is cancelled, it closes what it has opened.
+    ``connect_async("http://host:8088")`` connects to a server.  Takes the arguments of `connect` and raises its errors.  If
+    it is cancelled, it closes what it has opened.
     """
 
     def __init__(self, path: str | Path | None = None, **how: Any) -> None:
@@ -339,8 +339,8 @@ class AsyncDatabase:
 class AsyncSubscription:
     """The rows of a push query for asyncio.
 
-    Iterate it: ``async for row in db.subscribe(..)``.  ``async with`` closes it at the end; ``await`` starts the query
-    and returns the subscription.  Waiting for a row takes no thread.
+    Iterate it: ``async for row in db.subscribe(..)``.  ``async with`` closes it at the end; ``await`` starts the query and
+    returns the subscription.  Waiting for a row takes no thread.
     """
 
     def __init__(self, threads: _Threads, subscribe: Callable[[], Subscription]) -> None:

@@ -21,8 +21,7 @@ def connect(database: str | Path | Database | None = None, **how: Any) -> Connec
     """Open a connection.
 
     Args:
-        database: a directory, an open `Database` (which `Connection.close` leaves open), or None for a database in
-            memory.
+        database: a directory, an open `Database` (which `Connection.close` leaves open), or None for a database in memory.
         how: keyword arguments of `penstock.connect`.
 
     Raises:
@@ -72,9 +71,7 @@ class Connection:
         self.check_open()
 
     def close(self) -> None:
-        """Close the connection, and the database if `connect` opened it.  Raises: InterfaceError, if it is closed
-        already.
-        """
+        """Close the connection, and the database if `connect` opened it.  Raises: InterfaceError, if it is closed."""
         self.check_open()
         self._closed = True
         self._session.close()

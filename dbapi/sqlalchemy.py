@@ -1,7 +1,6 @@
 """SQLAlchemy's dialect ``penstock://``: ``penstock:///shop.db`` is a directory, ``penstock://`` a database in memory.
 
-Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted name, which is upper case in the
-database.
+Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted name, which is upper case in the database.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from .flow_picture import Flow
 from .functions.registry import Registry
 from .kafka_opening import KafkaPlace
 from .long_work import tell
-from .opened import PROCESSING_LOG, Opening, opened
+from .opened import PROCESSING_LOG, ConnectArguments, opened
 from .plan.explain import explain as plan_text
 from .query_options import QueryOptions
 from .results import Message
@@ -99,7 +99,7 @@ def connect(
     database: Database | None = None
     try:
         with interrupts.DEFERRED:
-            how = Opening(threads, clock, one_partition, registry, create, progress, place)
+            how = ConnectArguments(threads, clock, one_partition, registry, create, progress, place)
             database = Database(None if path is None else named_path(path), chosen, how)
         return database
     except BaseException:
@@ -115,7 +115,7 @@ class Database(Session):
     It is its own default session: what `Session` has works here with the SET and DEFINE of whoever opened it.
     """
 
-    def __init__(self, path: Path | None, settings: Settings, how: Opening) -> None:
+    def __init__(self, path: Path | None, settings: Settings, how: ConnectArguments) -> None:
         """Use `connect` instead."""
         self.path = path
         self._opened = opened(path, settings, how)
@@ -256,16 +256,12 @@ class Database(Session):
 
     @property
     def commit_measures(self) -> CommitMeasures | None:
-        """The durations of commits and the number of syncs since the database was opened; None if the log is not
-        in files.
-        """
+        """The durations of commits and the number of syncs since the database was opened; None without files."""
         return self._engine.log.measures
 
     @property
     def statements_executed(self) -> int:
-        """The number of executed statements that define or change something, since the directory was made; it
-        never falls.
-        """
+        """How many statements have defined or changed something since the directory was made; it never falls."""
         return self._engine.journal.next_offset
 
     @property
@@ -321,9 +317,7 @@ class Database(Session):
         return self._engine.log.service_key()
 
     def advertise(self, address: str | None) -> None:
-        """Tell the other processes of a service the address of this one, see
-        `penstock.storage.log.protocol.Log.advertise`.
-        """
+        """Tell the other processes of a service the address of this one (`penstock.storage.log.protocol.Log.advertise`)."""
         self._check_open()
         self._engine.log.advertise(address)
 
@@ -422,8 +416,9 @@ class QueryHandle:
         return self.database.catalog.queries[self.id].statement
 
     def progress(self) -> Progress:
-        """How many records it has read, used, dropped and written, and its progress.  Raises: KeyError, after it was
-        terminated.
+        """How many records it has read, used, dropped and written, and its progress.
+
+        Raises: KeyError, after it was terminated.
         """
         return self.database._engine.host.run(self.id).status.progress
 

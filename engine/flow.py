@@ -93,8 +93,9 @@ class FlowGraph:
         return {"nodes": nodes, "edges": edges, "width": self.width, "height": self.height}
 
     def picture(self) -> Flow:
-        """A picture of streams, tables, and the queries that fill them.  Topics are left out: a query flows into the sources
-        over its topic.
+        """A picture of streams, tables, and the queries that fill them.
+
+        Topics are left out: a query flows into the sources over its topic.
         """
         filled = {edge.source for edge in self.edges}
         over: dict[str, list[str]] = {}

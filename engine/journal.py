@@ -14,8 +14,8 @@ crash before the record is durable => the statement was not executed, and nothin
 crash after it => opening applies the change: the catalog is rebuilt, the query is started, and what was not yet done to
 topics is done (only the last change can be unfinished: each one ends before the next).
 
-What a statement found when it was executed may be gone when the database is opened: its topic may have been deleted
-since, or created again with other partitions.  So nothing is looked up again; the change says what was true.
+What a statement found when it was executed may be gone when the database is opened: its topic may have been deleted since,
+or created again with other partitions.  So nothing is looked up again; the change says what was true.
 
 Entries of before have no ``text`` and no ``change`` but a ``statement``, with what was looked up: ``"topic": ["s", 3]``, the
 topic of the source that it defines and its partitions; ``"deleted": ["s", 12]``, the topic that it deletes and its number in

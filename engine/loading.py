@@ -139,8 +139,9 @@ def _literal(value: object) -> str:
 
 
 def as_arrow(data: Any) -> Any:
-    """Convert rows in any container to an Arrow table; types are inferred if the container has none.  Raises:
-    StatementError.
+    """Convert rows in any container to an Arrow table; types are inferred if the container has none.
+
+    Raises: StatementError.
     """
     given = columns_in(data, {})
     arrays: list[Any] = []

@@ -40,7 +40,7 @@ PROCESSING_LOG = "KSQL_PROCESSING_LOG"
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class ConnectArguments:
     """The arguments with which a database is opened; see `connect`."""
 
     threads: int | None = None
@@ -55,7 +55,7 @@ class Opening:
 class Opened:
     """An open database, and the number of `Database` objects that share it."""
 
-    def __init__(self, engine: Engine, clients: Clients, settings: Settings, how: Opening) -> None:
+    def __init__(self, engine: Engine, clients: Clients, settings: Settings, how: ConnectArguments) -> None:
         self.engine = engine
         self.clients = clients
         self.settings = settings
@@ -67,7 +67,7 @@ class Opened:
         """The directory to close with it, if the log is elsewhere."""
         self.place: _Place | None = None
 
-    def check_same(self, settings: Settings, how: Opening) -> None:
+    def check_same(self, settings: Settings, how: ConnectArguments) -> None:
         """Check that it was opened with the same arguments.  Raises: StatementError."""
         mine = self.how
         differing = [
@@ -132,7 +132,7 @@ _PLACES: dict[str, _Place] = {}
 _GUARD = threading.Lock()
 
 
-def opened(path: Path | None, settings: Settings, how: Opening) -> Opened:
+def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> Opened:
     """Open a database, or share the one that this process has open.
 
     Raises:
@@ -153,7 +153,7 @@ def opened(path: Path | None, settings: Settings, how: Opening) -> Opened:
         return made
 
 
-def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
+def _open(path: Path | None, settings: Settings, how: ConnectArguments) -> Opened:
     load_built_ins()
     options = settings.database
     clock = checked_clock(how.clock or SYSTEM_CLOCK)
@@ -190,7 +190,7 @@ def _open(path: Path | None, settings: Settings, how: Opening) -> Opened:
 
 
 def _log_of(
-    how: Opening,
+    how: ConnectArguments,
     files: Files,
     path: Path | None,
     checkpoints: CheckpointFiles | None,

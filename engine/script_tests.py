@@ -13,9 +13,9 @@ A file holds tests one after the other.  A test begins with its name, may say ho
     --@expected.message: PRIMARY KEY
     CREATE TABLE t (a INT) WITH (KAFKA_TOPIC = 't');
 
-A file without a name is one test, called as the file is.  Each test has an engine of its own, in memory: every topic has
-one partition and is made when a statement names it, every update is emitted, the clock stands at 0, and each statement
-is processed to its end before the next one.  Queries read what is written after their creation, unless the test sets
+A file without a name is one test, called as the file is.  Each test has an engine of its own, in memory: every topic has one
+partition and is made when a statement names it, every update is emitted, the clock stands at 0, and each statement is
+processed to its end before the next one.  Queries read what is written after their creation, unless the test sets
 ``auto.offset.reset``.
 
 ``expected.error`` names one of Penstock's error classes, or of ksqlDB's: ``AssertionError`` is then a failed ASSERT and

@@ -24,7 +24,7 @@ from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
 from .catalog import Catalog, DataSource, UnknownSourceError
 from .clients import ClientMethods
-from .following import first_lines, follow_file
+from .file_following import first_lines, follow_file
 from .handles import StreamHandle, TableHandle, handle
 from .loading import as_arrow, create_from, read_file
 from .parameters import Parameters, ScriptValues, with_values
@@ -157,8 +157,9 @@ class Session(ClientMethods):
     def _create_from_file(
         self, statement: ast.CreateFrom, alongside: Callable[[Transaction], None] | None, script: Path | None
     ) -> Message:
-        """CREATE .. FROM a file; relative paths start at the script's directory, if there is one.  Raises:
-        StatementError.
+        """CREATE .. FROM a file; relative paths start at the script's directory, if there is one.
+
+        Raises: StatementError.
         """
         if alongside is not None:
             raise StatementError(
@@ -591,9 +592,7 @@ class Session(ClientMethods):
             raise StatementError("the session is closed")
 
     def close(self) -> None:
-        """Close the session: its push queries and PRINTs stop, its settings and variables are dropped; the database stays
-        open.
-        """
+        """Close the session, and stop its push queries and PRINTs; settings and variables go, the database stays open."""
         self._state.close()
 
     def __enter__(self) -> Session:

@@ -30,7 +30,7 @@ LOGICAL_PARTITIONS = "partitions"
 REPLICAS = "replicas"
 
 
-class Following(Protocol):
+class FollowedFile(Protocol):
     """A followed file; ``error`` says why following has stopped."""
 
     path: Path
@@ -85,12 +85,13 @@ class Engine:
     combiner: Combiner = field(default_factory=Combiner)
     lookups: LookupCache = field(default_factory=LookupCache)
     lock: threading.RLock = field(default_factory=threading.RLock)
-    followers: dict[str, Following] = field(default_factory=dict)
+    followers: dict[str, FollowedFile] = field(default_factory=dict)
     closed: bool = False
 
     def check_open(self) -> None:
-        """Check that the database is open.  Raises: StatementError, if it is closed; StorageError, in a forked process: see
-        `Log.foreign`.
+        """Check that the database is open.
+
+        Raises: StatementError, if it is closed; StorageError, in a forked process: see `Log.foreign`.
         """
         self.log.check_process()
         if self.closed:
@@ -116,8 +117,9 @@ class Engine:
         return int(self._config(name).properties.get(REPLICAS, "1"))
 
     def create_topic(self, name: str, config: TopicConfig, replicas: int = 1, *, durable: bool = True) -> None:
-        """Create a topic.  If the physical topic differs, what was asked for is recorded.  For ``durable`` see
-        `Log.create_topic`.
+        """Create a topic.
+
+        If the physical topic differs, what was asked for is recorded.  For ``durable`` see `Log.create_topic`.
         """
         properties: dict[str, str] = dict(config.properties)
         if replicas != 1:

@@ -296,9 +296,7 @@ class Builder(QueryBuilder):
         return self._chain("AND", children, self._span(start, end))
 
     def _chain(self, operator: Any, parts: Children, whole: Span) -> ast.Logical:
-        """``a OR b OR c``: grouped from the left if the chain is short, balanced if it is long, so that no chain is a deep
-        tree.
-        """
+        """``a OR b OR c``: a short chain is grouped from the left, a long one balanced, so that no tree is deep."""
         while len(parts) > CHAIN_LENGTH:
             middle = (len(parts) + 1) // 2
             halves = [self._part(operator, half) for half in (parts[:middle], parts[middle:])]

@@ -1,7 +1,7 @@
 """Replaces ``${variables}`` in the text of statements before it is parsed.
 
-A variable can stand for a name, a literal or a part of a quoted text, and never for SQL.  Outside of quotes its value
-must be one name, number, boolean or quoted text; inside of quotes it cannot end them.  ``$${name}`` gives the characters
+A variable can stand for a name, a literal or a part of a quoted text, and never for SQL.  Outside of quotes its value must
+be one name, number, boolean or quoted text; inside of quotes it cannot end them.  ``$${name}`` gives the characters
 ``${name}``.  An undefined variable stays as it is and becomes a syntax error that names it.
 """
 

@@ -1,9 +1,9 @@
 """The grammar as tables: what lark's LALR generator makes of ``ksql.lark``, in the form that `parse` runs on.
 
 lark checks the grammar and builds the tables; our own loop runs them (`parse`).  That loop costs a fifth of lark's own,
-chooses keywords by the parser's state, and lets cached tables be used without importing lark at all.  The tables are kept
-in the user's cache directory, filed by lark version, layout of this file and hash of the grammar; a cache that is
-damaged, stale or not writable only costs the 0.2 s of building anew.
+chooses keywords by the parser's state, and lets cached tables be used without importing lark at all.  The tables are kept in
+the user's cache directory, filed by lark version, layout of this file and hash of the grammar; a cache that is damaged,
+stale or not writable only costs the 0.2 s of building anew.
 
 Conventions of the grammar that this file turns into data:
 
@@ -78,8 +78,8 @@ class Tables:
         keywords: the `Keyword` readings of each word (upper case), those with lookaheads first.
         symbols: text -> terminal.
         classes: token classes in order of precedence, name -> pattern.
-        token: matches blanks and comments and then one token, in a group with the class's name, or ``symbol``, ``end``
-            or ``bad``.
+        token: matches blanks and comments and then one token, in a group with the class's name, or ``symbol``, ``end`` or
+            ``bad``.
     """
 
     actions: Sequence[Mapping[str, int]]

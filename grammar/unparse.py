@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
+from typing import assert_never
 
 from . import ast
 from .build import CHAIN_LENGTH
@@ -426,11 +427,30 @@ def unparse(statement: ast.Statement) -> str:
             return f"EXPLAIN ANALYZE {quote(query_id)}"
         case ast.Explain(statement=inner, query_id=query_id):
             return f"EXPLAIN {unparse(inner) if inner is not None else quote(query_id or '')}"
-        case _:
-            return _lesser(statement)
+        case lesser:
+            return _lesser(lesser)
 
 
-def _lesser(statement: ast.Statement) -> str:
+_Lesser = (
+    ast.Show
+    | ast.Describe
+    | ast.Print
+    | ast.SetProperty
+    | ast.UnsetProperty
+    | ast.AlterSystem
+    | ast.Define
+    | ast.Undefine
+    | ast.CreateConnector
+    | ast.DropConnector
+    | ast.AssertTopic
+    | ast.AssertSchema
+    | ast.AssertValues
+    | ast.AssertSource
+    | ast.RunScript
+)
+
+
+def _lesser(statement: _Lesser) -> str:
     """The statements that look, set, assert and connect."""
     match statement:
         case ast.Show(what=what) as s:
@@ -474,8 +494,8 @@ def _lesser(statement: ast.Statement) -> str:
             return f"ASSERT {kind} {quote(name)}{_columns(s.columns)}{_with(s.properties)}"
         case ast.RunScript(path=path):
             return f"RUN SCRIPT {text_literal(path)}"
-        case _:
-            raise TypeError(f"not a statement: {statement!r}")
+        case other:
+            assert_never(other)
 
 
 def _timeout(timeout: ast.Duration | None) -> str:

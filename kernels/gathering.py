@@ -395,9 +395,7 @@ def _bools(arrays: Sequence[Any], rows: Int64s) -> npt.NDArray[np.uint8]:
 
 
 def _by_arrow(arrays: Sequence[Any], rows: Int64s, missing: bool) -> Any:
-    """Gather types that no kernel knows, such as maps: concatenate the arrays that are used, and let Arrow take from the
-    result.
-    """
+    """Gather types that no kernel knows, such as maps: Arrow takes from the arrays that are used, concatenated."""
     if len(arrays) > 1:
         which = rows >> 32
         used = np.unique(which[rows >= 0])

@@ -42,9 +42,7 @@ def library_path() -> Path:
 
 
 def _source_digest() -> str | None:
-    """The digest of the C++ sources, as in `build_tools/kernel_compiler.py`; None in an installed package, which has no
-    sources.
-    """
+    """The digest of the C++ sources, as in `build_tools/kernel_compiler.py`; None in an installed package without them."""
     folder = _HERE / "source"
     if not folder.is_dir():
         return None

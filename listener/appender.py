@@ -26,8 +26,9 @@ _BYTES_MAX = 32 * 1024 * 1024
 
 
 class Gathering:
-    """A transaction that is being filled.  It counts the records of each partition, so that each append knows where its own
-    begin.
+    """A transaction that is being filled.
+
+    It counts the records of each partition, so that each append knows where its own begin.
     """
 
     def __init__(self, transaction: Transaction) -> None:

@@ -20,8 +20,9 @@ from .transactions import Refused
 __all__ = ["FetchSession", "FetchSessions", "TopicKey", "topic_key"]
 
 _SESSIONS_MAX = 1_000
-"""The largest number of sessions (Kafka's ``max.incremental.fetch.session.cache.slots``).  Beyond it the one least recently
-used is dropped.
+"""The largest number of sessions (Kafka's ``max.incremental.fetch.session.cache.slots``).
+
+Beyond it the one least recently used is dropped.
 """
 _PLACES_MAX = 100_000
 """The largest number of partitions in all sessions together.  Beyond it no session takes further ones."""
@@ -61,8 +62,9 @@ class FetchSession:
         return [(topic, item) for (topic, _), item in self.places.items()]
 
     def news(self, found: Sequence[Place], *, all_of_it: bool) -> list[Place]:
-        """Select the answers that say something new.  Partitions with records move to the end, so that others come first
-        next time.
+        """Select the answers that say something new.
+
+        Partitions with records move to the end, so that others come first next time.
         """
         kept = []
         for topic, answer in found:

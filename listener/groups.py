@@ -400,9 +400,7 @@ def subscribed_topics(group: Group) -> set[str] | None:
 
 
 def _topics_of(metadata: bytes) -> set[str] | None:
-    """Read the topics from Kafka's ConsumerProtocolSubscription: a version, then the topics' names; the same in all its
-    versions.
-    """
+    """Read the topics from Kafka's ConsumerProtocolSubscription: in all versions, a version and the topics' names."""
     try:
         _, count = struct.unpack_from(">hi", metadata)
         at, topics = 6, set()

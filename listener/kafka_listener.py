@@ -1,5 +1,6 @@
-"""The listener: an event loop in its own thread.  It accepts connections, reads frames, and sends answers in the order of
-their requests.
+"""The listener: an event loop in its own thread.
+
+It accepts connections, reads frames, and sends answers in the order of their requests.
 """
 
 from __future__ import annotations
@@ -247,8 +248,9 @@ class KafkaListener:
         answers: Answers,
         sender: asyncio.Future[None],
     ) -> None:
-        """Read and handle requests one after the other.  Only a Produce request need not wait for the answer to the one
-        before.
+        """Read and handle requests one after the other.
+
+        Only a Produce request need not wait for the answer to the one before.
         """
         ahead: asyncio.Task[bytes | None] | None = None
         try:

@@ -124,8 +124,9 @@ class LogAccess:
         return {**described(config), **_FIXED_CONFIGS}
 
     def add_partitions(self, name: str, total: int) -> None:
-        """Add partitions.  Raises: StatementError; StorageError: the topic has records with keys, which would belong to
-        other partitions.
+        """Add partitions.
+
+        Raises: StatementError; StorageError: the topic has records with keys, which would belong to other partitions.
         """
         self._database.alter_topic(name, partitions=total)
 

@@ -83,8 +83,9 @@ def _cluster_id(broker: Broker) -> str:
 
 @handles("metadata")
 async def metadata(broker: Broker, client: Client, request: Request) -> Body:
-    """Metadata: topics with their partitions.  A missing topic is created if auto-creation is on and the client may create
-    it.
+    """Metadata: topics with their partitions.
+
+    A missing topic is created if auto-creation is on and the client may create it.
     """
     body = request.body
     asked = body.topics

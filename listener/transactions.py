@@ -233,8 +233,9 @@ class Transactions:
         return {place for open_ in self._open.values() for place in open_.offsets.get(group, {})}
 
     def all(self) -> list[SeenTransaction]:
-        """All transactional ids.  If a transaction was lost with the process, its id is shown as ongoing until it is
-        aborted.
+        """All transactional ids.
+
+        If a transaction was lost with the process, its id is shown as ongoing until it is aborted.
         """
         found = []
         for name, known in sorted(self._known.items()):

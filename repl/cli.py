@@ -1,6 +1,4 @@
-"""The command line: ``penstock`` alone starts the prompt; ``penstock run``, ``serve``, ``test`` and others are sub-
-commands.
-"""
+"""The command line: ``penstock`` alone starts the prompt; ``penstock run``, ``serve`` and others are subcommands."""
 
 from __future__ import annotations
 

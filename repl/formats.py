@@ -74,8 +74,9 @@ class Writer:
             raise StatementError("Arrow is no text for a terminal: send the output to a file or a pipe")
 
     def show(self, answer: Any) -> None:
-        """Write a result: the rows of a table or listing, or the sections of a description as rows.  Messages go to
-        ``tell``.
+        """Write a result: the rows of a table or listing, or the sections of a description as rows.
+
+        Messages go to ``tell``.
         """
         name = type(answer).__name__
         if name == "Message":

@@ -1,6 +1,4 @@
-"""``penstock test``: runs tests written as SQL and reports the results; `penstock.engine.script_tests` defines their
-form.
-"""
+"""``penstock test``: runs tests written as SQL and reports the results.  Their form: `penstock.engine.script_tests`."""
 
 from __future__ import annotations
 

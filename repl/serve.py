@@ -1,5 +1,6 @@
-"""``penstock serve``: serves a database over HTTP until Ctrl-C or SIGTERM.  ``penstock password``: lines for its users
-file.
+"""``penstock serve``: serves a database over HTTP until Ctrl-C or SIGTERM.
+
+``penstock password``: lines for its users file.
 """
 
 from __future__ import annotations

@@ -44,17 +44,16 @@ _LIMB_BITS: Final = 32
 _MASK: Final = np.int64((1 << _LIMB_BITS) - 1)
 _FRACTION: Final = np.int64((1 << 52) - 1)
 _WEIGHTED_ROWS_MAX: Final = 1 << 20
-"""The largest number of rows that `numpy.bincount`, which adds doubles, sums exactly: 2**20 numbers below 2**32 stay below
-2**53.
-"""
+"""How many rows `numpy.bincount`, which adds doubles, sums exactly: 2**20 numbers below 2**32 stay below 2**53."""
 _FEW_ROWS: Final = 64
 _COUNTS: Final = struct.Struct("<qqq")
 _RANGE: Final = 1 << (1024 - EXPONENT_MIN)
 
 
 def fields(prefix: str = "") -> tuple[StateField, StateField, StateField]:
-    """The columns of a sum's state, see the module's text.  (Older stores have ``SUM`` only; the others are then 0 and
-    None.)
+    """The columns of a sum's state, see the module's text.
+
+    (Older stores have ``SUM`` only; the others are then 0 and None.)
     """
     float64 = np.dtype(np.float64)
     return (

@@ -37,8 +37,9 @@ from .wakes import LogWakes
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Marks where a write ended.  A read with it in ``after`` waits until every query that it reads from has processed the
-    write.
+    """Marks where a write ended.
+
+    A read with it in ``after`` waits until every query that it reads from has processed the write.
     """
 
     ends: Mapping[TopicPartition, int] = field(default_factory=dict)
@@ -404,8 +405,9 @@ class QueryHost:
         return any(r.state == "RUNNING" and r.status.lag > UNREAD_ROWS_MAX for r in readers)
 
     def close(self) -> None:
-        """Stop everything after the present steps; nothing committed is lost.  Readers of push queries get the rows at hand,
-        then their end.
+        """Stop everything after the present steps; nothing committed is lost.
+
+        Readers of push queries get the rows at hand, then their end.
         """
         for run in self._scheduler.runs():
             run.interrupt()

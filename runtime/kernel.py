@@ -144,9 +144,7 @@ class Aggregator(Protocol):
 
     @property
     def orderless(self) -> bool:
-        """Whether ``merge`` of the states of two sets of rows is the state of their union, in whatever order the
-        rows came.
-        """
+        """Whether ``merge`` of the states of two sets of rows is the state of their union, whatever the rows' order."""
         ...
 
     @property

@@ -185,9 +185,7 @@ class PushQueries:
     # --- moving ----------------------------------------------------------------------------
 
     def _rearrange(self, running: _Running, caught_up: bool) -> None:
-        """After a step: move slow readers out, and let a query that has read all existing records join the one
-        of its shape.
-        """
+        """After a step: move slow readers out, and let a query that has caught up join the one of its shape."""
         if len(running.readers.feeds) > 1:
             self._move_out(running)
         if not caught_up or running.run.state != "RUNNING":

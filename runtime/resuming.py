@@ -44,8 +44,9 @@ class Places:
     settled: bool = False
 
     def done(self, rows: int) -> dict[TopicPartition, int]:
-        """The offsets at which to continue after so many rows.  A record is read again unless the reader is done with all
-        its rows.
+        """The offsets at which to continue after so many rows.
+
+        A record is read again unless the reader is done with all its rows.
         """
         if 0 < rows < len(self.offset):
             same = (self.input[:rows] == self.input[rows]) & (self.offset[:rows] == self.offset[rows])
@@ -115,9 +116,7 @@ class Resumption:
     # --- the query's side ------------------------------------------------------------------
 
     def note_slices(self, slices: Sequence[InputSlice]) -> None:
-        """Note a computed step, whose rows come next.  The step before it is over, and so are its records that
-        gave no row.
-        """
+        """Note a computed step, whose rows come next.  The step before it is over, with its records that gave no row."""
         with self._lock:
             if self._last is None or self._last.settled:
                 self._done.update(self._ends)

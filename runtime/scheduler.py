@@ -243,8 +243,9 @@ class Scheduler:
             return [self._runs[i] for i in sorted(self._due, key=self._order.__getitem__)]
 
     def _claim(self, run: QueryRun) -> bool:
-        """Take a due run for this worker; returns whether it got it and the run may step now.  The run is then no longer
-        due.
+        """Take a due run for this worker; returns whether it got it and the run may step now.
+
+        The run is then no longer due.
         """
         query_id = run.query_id
         with self._lock:
@@ -260,9 +261,7 @@ class Scheduler:
             return True
 
     def wake(self, query_id: str | None = None) -> None:
-        """Make idle workers look again: at a run that was added or resumed, or whose subscription has room; or
-        in general.
-        """
+        """Make idle workers look again: at one run (added, resumed, or with room in its subscription), or at all."""
         with self._changed:
             if query_id is None:
                 self._due.update(self._runs)

@@ -22,9 +22,7 @@ _COMPILED: Final[dict[np.ufunc, Any]] = {np.maximum: folds.largest, np.minimum: 
 """The kernels that fold integers."""
 
 _LARGE: Final = 48
-"""The number of rows from which a group is scanned on its own: then one NumPy call for it costs less than its share of
-rounds.
-"""
+"""From so many rows a group is scanned on its own: one NumPy call for it costs less than its share of rounds."""
 
 
 def running_sums(segments: Segments, initial: Int64s, values: Int64s) -> Int64s:

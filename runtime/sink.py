@@ -131,9 +131,7 @@ class SinkWriter:
         return replace(records, keys=_with_tails(records.keys, tails))
 
     def _as_topic(self, columns: list[Any], fields: list[Any], length: int) -> tuple[list[Any], list[Any]]:
-        """The columns of the topic, in whose place the query may have had others before it was replaced; null for missing
-        ones.
-        """
+        """The columns of the topic; null for those that the query has not got, which may have replaced one with others."""
         assert self.sink.topic is not None
         config = self.log.config(self.sink.topic)
         if config is None:

@@ -247,9 +247,7 @@ class Feed:
         self._listener = listener
 
     def abandon(self) -> None:
-        """Note that the subscription was dropped.  Garbage is collected at any moment on any thread, so this
-        takes no lock.
-        """
+        """Note that the subscription was dropped.  Called on any thread at any moment, so it takes no lock."""
         self.abandoned = True
         self._on_abandon()
 
@@ -421,9 +419,7 @@ class Subscription:
         return _columns(batch, self._to_columns, self.columns, 0 if held.start else held.missed)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call a function, on any thread, whenever `poll` and `poll_batch` may find something, or `finished` may have
-        changed.
-        """
+        """Call a function, on any thread, whenever `poll` or `poll_batch` may find something or `finished` may change."""
         self._feed.listen(listener)
 
     async def next_row(self, timeout_s: float | None = None) -> PushRow | None:

@@ -35,8 +35,9 @@ class TableSnapshot:
         return self._with_others(self.shaped([part.table() for part in self.parts]), None)
 
     def lookup(self, keys: Sequence[Any]) -> pa.Table:
-        """The rows of the given keys, which are one Arrow array per key column of the store, parallel.  Raises:
-        as `table`.
+        """The rows of the given keys, which are one Arrow array per key column of the store, parallel.
+
+        Raises: as `table`.
         """
         own = self.shaped([part.lookup(keys) for part in self.parts])
         names = own.column_names[: self.view.key_count]
@@ -61,8 +62,9 @@ def whole(column: Any) -> Any:
 
 
 _ATTEMPTS = 20
-"""How often the tables of several queries are tried while one of them makes commits.  After that all are held between two
-steps.
+"""How often the tables of several queries are tried while one of them makes commits.
+
+After that all are held between two steps.
 """
 
 

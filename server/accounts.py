@@ -154,9 +154,7 @@ class Accounts:
             return self._known.get(self._digest(header))
 
     def check(self, header: str) -> Account | None:
-        """Check an Authorization header; returns its account, or None if it is wrong.  A password takes about
-        0.1 s of CPU.
-        """
+        """Check an Authorization header: its account, or None if it is wrong.  A password takes about 0.1 s of CPU."""
         found = self._checked(header)
         if found is not None:
             with self._guard:

@@ -182,8 +182,9 @@ class Guard:
     # --- is it for us ----------------------------------------------------------------------
 
     def _check_address(self, request: Request) -> None:
-        """Check the Host (DNS rebinding) and the Origin (CSRF).  Raises: ApiError, for an unknown Host or the page of
-        another site.
+        """Check the Host (DNS rebinding) and the Origin (CSRF).
+
+        Raises: ApiError, for an unknown Host or the page of another site.
         """
         scope = request.scope
         host = request.headers.get("host") or request.headers.get(":authority") or ""

@@ -108,9 +108,7 @@ class Request:
         return ApiError(TOO_LARGE, f"the body is larger than {self.body_bytes_max:,} bytes", headers=_CLOSE)
 
     async def next_part(self, timeout_s: float | None) -> tuple[bytes, bool]:
-        """Read the next piece of the body; returns it, and whether more comes.  Raises: ApiError, Disconnected,
-        as `body`.
-        """
+        """Read the next piece of the body: the piece, and whether more comes.  Raises: ApiError, Disconnected, as `body`."""
         try:
             async with asyncio.timeout(timeout_s):
                 message = await self.receive()

@@ -1,6 +1,4 @@
-"""Information about the server: ``/info``, health, the cluster, properties, command statuses, completion and the
-flow graph.
-"""
+"""About the server: ``/info``, health, the cluster, properties, command statuses, completion and the flow graph."""
 
 from __future__ import annotations
 

@@ -95,8 +95,9 @@ def _has_decimal(type_: t.SqlType) -> bool:
 
 
 def _reader(type_: t.SqlType) -> Callable[[Any], Any]:
-    """Make the function that converts JSON values to Python values of a type.  It raises ValueError for a value that does
-    not fit.
+    """Make the function that converts JSON values to Python values of a type.
+
+    It raises ValueError for a value that does not fit.
     """
     match type_:
         case t.BOOLEAN:

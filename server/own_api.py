@@ -25,8 +25,9 @@ class OwnApi:
         self._service = service
 
     def execute(self, request: SqlRequest, account: Account) -> tuple[int, Any]:
-        """Run statements that return no rows.  Returns status and answer: a result for each statement, or the error with its
-        parts.
+        """Run statements that return no rows.
+
+        Returns status and answer: a result for each statement, or the error with its parts.
         """
         service = self._service
         session = RequestSession(service.database, request.properties, request.variables, account.name, request.headers)

@@ -42,7 +42,7 @@ _NUMBERS = itertools.count(1)
 
 
 @dataclass(slots=True)
-class Opened:
+class StartedQuery:
     """A started query: exactly one of the three is set.  Closing its session ends it."""
 
     session: RequestSession
@@ -59,7 +59,7 @@ class Queries:
         self._plain = service.database.session()
         """A session for lookups of requests that set nothing."""
 
-    async def open(self, request: SqlRequest, account: Account) -> Opened:
+    async def open(self, request: SqlRequest, account: Account) -> StartedQuery:
         """Start the query of a request.
 
         Raises:
@@ -80,7 +80,7 @@ class Queries:
         except PenstockError as error:
             raise api_error(error, request.sql) from error
 
-    def _open(self, request: SqlRequest, account: Account) -> Opened:
+    def _open(self, request: SqlRequest, account: Account) -> StartedQuery:
         session = RequestSession(self._service.database, request.properties, request.variables, account.name)
         piece: Piece | None = None
         try:
@@ -99,7 +99,7 @@ class Queries:
                 raise api_error(error, request.sql) from error
             raise
 
-    def _start(self, piece: Piece, request: SqlRequest, account: Account, session: RequestSession) -> Opened:
+    def _start(self, piece: Piece, request: SqlRequest, account: Account, session: RequestSession) -> StartedQuery:
         statement = piece.statement
         if not isinstance(statement, ast.Query | ast.TableQuery | ast.Print):
             raise ApiError(
@@ -111,14 +111,14 @@ class Queries:
             self._service.audit.refused(account.name, piece.text, error.message)
             raise
         if isinstance(statement, ast.TableQuery) or (isinstance(statement, ast.Query) and statement.emit is None):
-            return Opened(session, table=session.pull(piece, request.parameters))
+            return StartedQuery(session, table=session.pull(piece, request.parameters))
         if isinstance(statement, ast.Query):
             self._check_room()
         result = session.execute(piece)
         if isinstance(result, PushResult):
-            return Opened(session, push=result)
+            return StartedQuery(session, push=result)
         assert isinstance(result, PrintResult)
-        return Opened(session, printed=result)
+        return StartedQuery(session, printed=result)
 
     def _check_room(self) -> None:
         ours, engines = self._service.config.push_queries_max, self._service.database.settings["ksql.max.push.queries"]
@@ -299,4 +299,4 @@ async def close_query(service: Service, body: dict[str, Any], account: Account) 
     reader.end("Query Completed")
 
 
-__all__ = ["Opened", "Queries", "close_query", "print_lines", "schema_of"]
+__all__ = ["StartedQuery", "Queries", "close_query", "print_lines", "schema_of"]

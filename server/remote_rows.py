@@ -1,6 +1,4 @@
-"""Makes a push query on a server a `Subscription` here: a thread reads its Arrow stream into the buffer that a local query
-would fill.
-"""
+"""Makes a push query on a server a `Subscription` here: a thread reads its Arrow stream into the local buffer."""
 
 from __future__ import annotations
 

@@ -112,8 +112,9 @@ class RequestSession:
         return result
 
     def _asserted(self, statement: ast.AssertTopic | ast.AssertSchema) -> Result:
-        """Run an ASSERT by repeated tries.  It waits, but only one statement runs at a time, so others must get a turn in
-        between.
+        """Run an ASSERT by repeated tries.
+
+        It waits, but only one statement runs at a time, so others must get a turn in between.
         """
         options = self.settings.options
         topic = isinstance(statement, ast.AssertTopic)

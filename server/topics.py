@@ -125,9 +125,7 @@ class TopicsApi:
         raise ApiError(BAD_REQUEST, "from is beginning, end, last, offset:N, time:MS, or what an answer gave as next")
 
     def _read(self, name: str, places: dict[int, int], key: str | None, limit: int) -> dict[str, Any]:
-        """Read in order of arrival over all partitions.  Records read beyond the last one returned are read
-        again next time.
-        """
+        """Read in order of arrival over all partitions.  What is read beyond the last record returned is read again."""
         log = self._database.log
         sources = [s for s in self._database.catalog.sources.values() if s.topic == name]
         reader = Reader(self._database.schema_registry, sources)

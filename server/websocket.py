@@ -11,7 +11,7 @@ from .accounts import Account
 from .http import Receive, Scope, Send, json_object, until_disconnect
 from .problems import BAD_REQUEST, COMMAND_TIMED_OUT, ApiError
 from .push import PrintReader, PushReader
-from .queries import Opened, Queries, print_lines, schema_of
+from .queries import Queries, StartedQuery, print_lines, schema_of
 from .service import Service
 from .statements import sql_request
 from .values import encode, field_json, row_texts
@@ -26,7 +26,7 @@ async def answer(service: Service, queries: Queries, scope: Scope, receive: Rece
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
     started = False
-    opened: Opened | None = None
+    opened: StartedQuery | None = None
     try:
         parameters = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         if "request" not in parameters:
@@ -58,7 +58,7 @@ async def answer(service: Service, queries: Queries, scope: Scope, receive: Rece
             opened.session.close()
 
 
-async def _send_rows(service: Service, opened: Opened, send: Send, account: Account, sql: str) -> None:
+async def _send_rows(service: Service, opened: StartedQuery, send: Send, account: Account, sql: str) -> None:
     if opened.printed is not None:
         query_id = f"print_{id(opened)}"
         service.opened(query_id, PrintReader(opened.printed, account.name))

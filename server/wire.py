@@ -1,5 +1,6 @@
-"""The JSON between Penstock's own client and server, beyond ksqlDB's API: results, errors, the catalog and progress.  It
-loses nothing.
+"""The JSON between Penstock's own client and server, beyond ksqlDB's API: results, errors, the catalog and progress.
+
+It loses nothing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Combines requests of many threads: one thread does the work of all that wait.
 
-A commit waits for the disk, which takes as long for sixty commits as for one.  Turning a row into a record takes nearly
-as long as turning sixty, since it is all calls into Arrow, each of which also releases the interpreter's lock.  So a
-thread that finds nobody at work does the work of all waiting threads, itself included; the first thread that comes
-meanwhile does the next round.
+A commit waits for the disk, which takes as long for sixty commits as for one.  Turning a row into a record takes nearly as
+long as turning sixty, since it is all calls into Arrow, each of which also releases the interpreter's lock.  So a thread
+that finds nobody at work does the work of all waiting threads, itself included; the first thread that comes meanwhile does
+the next round.
 """
 
 from __future__ import annotations

@@ -115,9 +115,7 @@ _limits = threading.local()
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Limit the time of this thread inside the context: the first `check` after so many seconds raises
-    `TimeLimitReached`.
-    """
+    """Limit this thread's time inside the context: the first `check` after so many seconds raises `TimeLimitReached`."""
     outer = getattr(_limits, "end_s", None)
     end_s = time.monotonic() + seconds
     _limits.end_s = end_s if outer is None else min(outer, end_s)

@@ -37,8 +37,8 @@ def penstock_clock() -> ManualClock:
 def penstock_db(penstock_clock: ManualClock) -> Iterator[Database]:
     """A database in memory for one test.
 
-    Queries read from the beginning.  They run only when the test calls `drain`, reads with a wait, or uses
-    `assert_table`. Time passes only through the clock's ``advance``.
+    Queries read from the beginning.  They run only when the test calls `drain`, reads with a wait, or uses `assert_table`.
+    Time passes only through the clock's ``advance``.
     """
     from ..engine.database import connect
 
@@ -60,9 +60,7 @@ def kafka_broker() -> Iterator[KafkaBroker]:
 
 @pytest.fixture(scope="session")
 def kafka_broker_session() -> Iterator[KafkaBroker]:
-    """Like `kafka_broker`, but one broker for all tests of the run (with pytest-xdist: of a worker), which share its
-    topics.
-    """
+    """Like `kafka_broker`, but one broker, and its topics, for all tests of the run (with pytest-xdist: of a worker)."""
     from .kafka import run_kafka_broker
 
     with run_kafka_broker() as broker:

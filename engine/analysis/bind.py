@@ -328,9 +328,7 @@ class _Binder:
         return bound
 
     def _magic_time(self, e: ast.Expression, others: Sequence[ast.Expression]) -> ast.Expression:
-        """Convert what is compared with ROWTIME or a window's bound to milliseconds: a string literal, a
-        TIMESTAMP, a DATE.
-        """
+        """Convert what is compared with ROWTIME or a window's bound to milliseconds: a text, a TIMESTAMP or a DATE."""
         if not any(isinstance(o, ast.NameRef) and o.name in TIME_COLUMNS for o in others):
             return e
         if isinstance(e, ast.StringLiteral):

@@ -119,9 +119,7 @@ class _Types:
 
 
 def expand_parameters(signature: Signature, count: int) -> tuple[Parameter, ...] | None:
-    """The parameter for each of ``count`` arguments, or None if they do not fit.  One parameter, anywhere, may
-    be variadic.
-    """
+    """The parameter for each of ``count`` arguments, or None if they do not fit.  One of them may be variadic."""
     parameters = signature.parameters
     place = next((i for i, p in enumerate(parameters) if p.variadic), None)
     if place is None:

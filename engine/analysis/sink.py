@@ -92,9 +92,7 @@ def _check_kind(query: ResolvedQuery, request: SinkRequest, span: Span) -> None:
 def _formats(
     name: str, query: ResolvedQuery, clause: WithClause, left: DataSource, options: QueryOptions, span: Span
 ) -> tuple[FormatInfo, FormatInfo]:
-    """The formats; both default to those of the left-most source.  If that has no key, a new key has the
-    configured format.
-    """
+    """The formats; both default to those of the first source.  If that has no key, a new key has the configured format."""
     schema = query.schema
     both = clause.text("FORMAT")
     key_name = clause.text("KEY_FORMAT") or both

@@ -47,9 +47,7 @@ def all_entries_of(maps: Any) -> Items:
 
 
 def entries_of(maps: Any) -> Items:
-    """The entries of a MAP column without repeated keys: the first entry of a key keeps its place, with the value of the
-    last.
-    """
+    """The entries of a MAP column without repeated keys: a key has its first entry's place and its last one's value."""
     given = all_entries_of(maps)
     return distinct_keys(given.missing, given.rows, *given.columns)
 

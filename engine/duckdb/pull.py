@@ -15,7 +15,7 @@ from ...errors import StatementError
 from ...limits import DUCKDB_MEMORY_BYTES
 from ...storage import interrupts
 from .check import Mention, duckdb_span, mentions, parsed, too_deep, too_large
-from .sizes import Query, check_sizes, longest
+from .sizes import KnownQuery, check_sizes, longest
 from .watch import Watch, watched
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _check_sizes(sql: str, tables: Mapping[Mention, tuple[str, pa.Table]], param
     values = given if isinstance(given, (list, tuple)) else []
     largest = max([64, *(8 * len(v) if isinstance(v, (str, bytes, list)) else 64 for v in values)])
     try:
-        check_sizes(Query(statement, text, known, largest), bounds.memory, too_large(sql, bounds.memory))
+        check_sizes(KnownQuery(statement, text, known, largest), bounds.memory, too_large(sql, bounds.memory))
     except RecursionError:
         raise too_deep(sql) from None
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from .check import arguments_of, constant_of
 
-__all__ = ["Query", "check_sizes", "longest"]
+__all__ = ["KnownQuery", "check_sizes", "longest"]
 
 _BLOCK_ROWS: Final = 2_048
 """The rows that DuckDB processes together."""
@@ -70,7 +70,7 @@ class _Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class KnownQuery:
     """Known facts about a query.
 
     Attributes:
@@ -86,7 +86,7 @@ class Query:
     parameter: float = _SMALL
 
 
-def check_sizes(query: Query, memory: int, refuse: Callable[[Mapping[str, Any]], Exception]) -> None:
+def check_sizes(query: KnownQuery, memory: int, refuse: Callable[[Mapping[str, Any]], Exception]) -> None:
     """Check a query.  Raises what ``refuse`` returns for a node whose values for one block of rows can exceed the memory."""
     total = math.prod((max(rows, 1) for rows, _ in query.tables.values()), start=1)
     if any(scope in query.text for scope in _SCOPES):
@@ -124,7 +124,9 @@ def _most(length: str, array: Any) -> int:
 
 
 class _Sizes:
-    def __init__(self, query: Query, limit: float, rows: float, refuse: Callable[[Mapping[str, Any]], Exception]) -> None:
+    def __init__(
+        self, query: KnownQuery, limit: float, rows: float, refuse: Callable[[Mapping[str, Any]], Exception]
+    ) -> None:
         self._known = query
         self._limit = limit
         self._rows = rows

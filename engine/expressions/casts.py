@@ -343,8 +343,7 @@ def _to_decimal(array: Any, source: t.SqlType, target: t.Decimal) -> Evaluated:
 
 def _doubles_to_decimal(array: Any, target: t.Decimal) -> Evaluated:
     """Convert doubles to decimals.  If the scaled double is clearly not a half, its nearest integer is the answer.  The few
-    others are converted one by one: ties, which depend on the double's shortest decimal text, and numbers that do not
-    fit.
+    others are converted one by one: ties, which depend on the double's shortest decimal text, and numbers that do not fit.
     """
     numbers = to_numpy(array, np.float64)
     with np.errstate(all="ignore"):

@@ -56,9 +56,7 @@ class ParameterRef(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Literal(TypedExpression):
-    """A constant.  ``untyped`` marks a bare NULL that has no type from its context yet (its ``type`` has no
-    meaning then).
-    """
+    """A constant.  ``untyped`` marks a bare NULL that has no type from its context yet; its ``type`` means nothing."""
 
     value: Any
     untyped: bool = False

@@ -27,8 +27,7 @@ Parts = Sequence[Floats]
 _INT64: Final = np.dtype(np.int64)
 _FLOAT64: Final = np.dtype(np.float64)
 _PARTS: Final = 3
-"""The number of doubles per sum, 159 bits.  With fewer, the spread of doubles close together would be lost in
-their squares.
+"""The number of doubles per sum, 159 bits.  With fewer, the spread of doubles close together would be lost in their squares.
 """
 _EXACT_INTEGERS: Final = 1 << 53
 _SPLIT: Final = 134217729.0

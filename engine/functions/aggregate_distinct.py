@@ -99,9 +99,7 @@ class Sketch:
             self._use(np.frombuffer(state, np.uint8, offset=1).astype(np.int64))
 
     def _use(self, registers: Int64s) -> None:
-        """Count with registers.  The sum of 2**-register is kept as an integer in units of 2**-_UNIT_BITS, so it
-        is exact.
-        """
+        """Count with registers.  The sum of 2**-register is exact: an integer in units of 2**-_UNIT_BITS."""
         self._hashes = None
         self._registers = registers
         counts = np.bincount(registers, minlength=_UNIT_BITS + 1).tolist()

@@ -111,9 +111,7 @@ _Choice = Callable[..., list[int]]
 
 
 def _compared(lists: Any, choose: _Choice, *settings: list[Any]) -> tuple[Items, Failures | None]:
-    """The chosen positions in each row, by comparing Python values: arrays can be compared, maps and structs
-    fail the row.
-    """
+    """The chosen positions in each row, by comparing Python values: arrays compare, maps and structs fail the row."""
     chosen: list[list[int] | None] = []
     failed: dict[int, str] = {}
     for row, (values, *given) in enumerate(zip(_plain(lists), *settings)):

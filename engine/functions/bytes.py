@@ -92,9 +92,7 @@ def decode_base64(text: str) -> bytes:
 
 
 def _from_written_hex(text: str) -> bytes:
-    """Decode hexadecimal digits, also as ``0x..`` or ``X'..'``; if their number is odd, the first one is a byte
-    of its own.
-    """
+    """Decode hexadecimal digits, also as ``0x..`` or ``X'..'``.  Of an odd number the first digit is a byte alone."""
     if text.startswith("0x"):
         text = text[2:]
     elif match := re.fullmatch(r"[xX]'(.*)'", text, re.DOTALL):

@@ -116,9 +116,7 @@ def length(text: Any) -> Any:
 
 
 def _part(text: Any, start: int, size: int | None = None) -> Any:
-    """A slice of a str or bytes by SQL's rules: positions count from 1, or from the end if negative, and are clamped to the
-    value.
-    """
+    """A slice of a str or bytes by SQL's rules: positions count from 1 (negative: from the end), within the value."""
     begin = max(len(text) + start, 0) if start < 0 else max(min(start - 1, len(text)), 0)
     return text[begin:] if size is None else text[begin : max(begin + size, begin)]
 

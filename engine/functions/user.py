@@ -466,9 +466,7 @@ def _shaped(column: Any, inward: Shaper) -> list[Any]:
 
 
 class UserAggregator:
-    """An `Aggregator` over an object of a user's class.  Each group has one Python value as its state, replaced
-    row by row.
-    """
+    """An `Aggregator` over an object of a user's class.  A group's state is one Python value, replaced row by row."""
 
     def __init__(
         self,

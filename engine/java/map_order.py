@@ -1,8 +1,8 @@
 """The order in which ksqlDB iterates over a map; it shows in REDUCE and MAP_KEYS, among others.
 
-Its maps are Java's HashMap: one is filled in the given order, then copied into one that is sized for its entries.  Bins
-are taken to be lists.  Java turns a bin with eight collisions into a tree, which changes the order only for keys that
-were made to collide.
+Its maps are Java's HashMap: one is filled in the given order, then copied into one that is sized for its entries.  Bins are
+taken to be lists.  Java turns a bin with eight collisions into a tree, which changes the order only for keys that were made
+to collide.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Three engines give the same matches, and each text goes to the fastest one that is safe for it:
 
 * `re` tries all ways to match, one after another.  It is used if a pattern has few of them for a text of that length.
-* RE2 takes time in proportion to the length of the text.  It is used for patterns that it reads the same way: without
-  back references and look-around; with ``$`` only if the text has no line ends; ignoring case only if the text is ASCII.
+* RE2 takes time in proportion to the length of the text.  It is used for patterns that it reads the same way: without back
+  references and look-around; with ``$`` only if the text has no line ends; ignoring case only if the text is ASCII.
 * `regex` takes the rest, with a time limit (`REGEX_TEXT_SECONDS_MAX`); a text that takes longer fails.
 """
 

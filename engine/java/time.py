@@ -23,8 +23,8 @@ X x Z   offset: +02, +0200, +02:00                  X writes no offset as Z
 [ ]     an optional section
 ======  ==========================================  =================================================
 
-Parsing ignores case.  What a text leaves open is taken from 1970-01-01 00:00.  A day that its month does not have
-becomes the month's last (as in Java's SMART mode).  Names are English.
+Parsing ignores case.  What a text leaves open is taken from 1970-01-01 00:00.  A day that its month does not have becomes
+the month's last (as in Java's SMART mode).  Names are English.
 """
 
 from __future__ import annotations
@@ -119,8 +119,9 @@ class Parsed:
 
 @lru_cache(maxsize=512)
 def parts_of(pattern: str) -> tuple[Part, ...]:
-    """The parts of a pattern.  Raises: ValueError, if it is not a pattern, or needs something that we lack (which it
-    names).
+    """The parts of a pattern.
+
+    Raises: ValueError, if it is not a pattern, or needs something that we lack (which it names).
     """
     stack: list[list[Part]] = [[]]
     position = 0

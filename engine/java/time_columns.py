@@ -1,10 +1,10 @@
 """Date and time patterns applied to whole columns.
 
-A pattern has a layout if all its fields have a fixed number of digits (``yyyy-MM-dd'T'HH:mm:ss.SSS``, with an ``X`` at
-the end for ``Z``).  Its texts form a matrix of bytes, and all rows are computed at once.  Other patterns are parsed by
-one regular expression over the column, reading each distinct text of a field once, and formatted field by field, writing
-each distinct value once.  Rows that fit neither way, or that need judgement (February 30th), are left to
-`engine/java/time.py`, which defines what a pattern means.
+A pattern has a layout if all its fields have a fixed number of digits (``yyyy-MM-dd'T'HH:mm:ss.SSS``, with an ``X`` at the
+end for ``Z``).  Its texts form a matrix of bytes, and all rows are computed at once.  Other patterns are parsed by one
+regular expression over the column, reading each distinct text of a field once, and formatted field by field, writing each
+distinct value once.  Rows that fit neither way, or that need judgement (February 30th), are left to `engine/java/time.py`,
+which defines what a pattern means.
 """
 
 from __future__ import annotations

@@ -181,8 +181,9 @@ def _constant(expression: ast.Expression, environment: Environment) -> TypedExpr
 
 
 def _set_operation(body: ast.SetOperation, environment: Environment, outer: TableScope | None) -> Selected:
-    """UNION, INTERSECT and EXCEPT: columns are matched by position and named by the first query.  Chains need no
-    recursion.
+    """UNION, INTERSECT and EXCEPT: columns are matched by position and named by the first query.
+
+    Chains need no recursion.
     """
     chain: list[ast.SetOperation] = []
     first: ast.QueryBody = body

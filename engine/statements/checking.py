@@ -1,6 +1,4 @@
-"""The check of a statement: what it reads (`Checking`), what it asks outside of the catalog (`Outside`), its result
-(`Checked`).
-"""
+"""The check of a statement: what it reads (`Checking`), what it asks of others (`Outside`), its result (`Checked`)."""
 
 from __future__ import annotations
 
@@ -61,8 +59,8 @@ class Outside(Protocol):
         Args:
             span: where errors point if no property of the WITH clause is at fault.
             grows: columns that the topic lacks may be added to it.
-            written: a query of the statement writes the topic.  Then it must not be one of the engine's own, and must
-                have the partitions asked for even in a database with ``one_partition``.
+            written: a query of the statement writes the topic.  Then it must not be one of the engine's own, and must have
+                the partitions asked for even in a database with ``one_partition``.
 
         Raises:
             StatementError: it cannot hold them or does not match; or it does not exist, and no topic may have this name.

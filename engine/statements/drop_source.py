@@ -13,8 +13,9 @@ from .replacement import source_of_kind
 
 
 def check(checking: Checking, statement: ast.DropSource) -> Checked | Message:
-    """Check a DROP: it removes a source, ends the query that writes it and, if asked, deletes its topic.  Raises:
-    StatementError.
+    """Check a DROP: it removes a source, ends the query that writes it and, if asked, deletes its topic.
+
+    Raises: StatementError.
     """
     text, kind, catalog = unparse(statement), statement.kind.lower(), checking.catalog
     if statement.name not in catalog.sources and statement.if_exists:

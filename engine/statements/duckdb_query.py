@@ -33,8 +33,8 @@ def query(
         lookup: data of the calling program by the names in the text.  A name of the database goes first.
 
     Raises:
-        StatementError: DuckDB cannot parse it, it names something unknown, asks for something that is locked, or a
-            setting forbids it.
+        StatementError: DuckDB cannot parse it, it names something unknown, asks for something that is locked, or a setting
+            forbids it.
     """
     found = duckdb_pull.named(text)
     try:

@@ -1,8 +1,8 @@
 """Finds the faults of statements without running them, for editors that mark faults while a person types.
 
-Each statement is checked by the code that would execute it, against what the statements before it would have made.
-Nothing is read, written or started, so faults that only running shows (a failing disk, a value that cannot be computed) are
-not found.
+Each statement is checked by the code that would execute it, against what the statements before it would have made. Nothing
+is read, written or started, so faults that only running shows (a failing disk, a value that cannot be computed) are not
+found.
 """
 
 from __future__ import annotations

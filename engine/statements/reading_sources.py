@@ -22,8 +22,9 @@ from .planning import plan_query, to_dataflow
 
 
 def find_source(context: Context, reference: ast.SourceRef) -> DataSource:
-    """A source of the catalog.  Raises: StatementError, if there is none, or for a stream if a setting forbids reading
-    streams.
+    """A source of the catalog.
+
+    Raises: StatementError, if there is none, or for a stream if a setting forbids reading streams.
     """
     try:
         source = context.catalog.source(reference.name)

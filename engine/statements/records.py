@@ -312,8 +312,8 @@ def write_all(
         parts: topic, records, partition (None: by each record's key).
         durable: return when the commit is on disk; else as soon as it is visible.
         also: adds to the same transaction, which is then alone in its name, see `Log.transaction`.
-        producer, sequence: the writer, and a number that rises with each write.  A number that is not above the
-            producer's last one is a retry and writes nothing.
+        producer, sequence: the writer, and a number that rises with each write.  A number that is not above the producer's
+            last one is a retry and writes nothing.
         headers: of each record that has none.
 
     Raises:

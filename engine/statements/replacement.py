@@ -48,8 +48,9 @@ def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
 
 
 def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
-    """Check that keys stay, value columns keep place and type, and new columns come last (section 3).  Raises:
-    StatementError.
+    """Check that keys stay, value columns keep place and type, and new columns come last (section 3).
+
+    Raises: StatementError.
     """
     if old.schema.keys != new.schema.keys:
         raise StatementError(

@@ -71,8 +71,8 @@ def statements_of(
 def _parsed(session: SessionState, text: str) -> Iterator[tuple[ast.Statement, str]]:
     """The statements of a script with the text each one's spans point into, variables replaced.
 
-    Everything up to the next RUN SCRIPT is parsed before the first statement is handed out; what comes after it may
-    use the variables that the other script defines.
+    Everything up to the next RUN SCRIPT is parsed before the first statement is handed out; what comes after it may use the
+    variables that the other script defines.
     """
     if "${" not in text:
         yield from [(parsed.statement, text) for parsed in parse(text)]

@@ -1,7 +1,7 @@
 """SELECT: a push query (EMIT ..) becomes a subscription; others are answered once.
 
-A query in the form of ksqlDB's own pull queries, over the rows of one source, is looked up or scanned here.  All others
-go to `answers`.  Both give the same answers to what both can do.
+A query in the form of ksqlDB's own pull queries, over the rows of one source, is looked up or scanned here.  All others go
+to `answers`.  Both give the same answers to what both can do.
 """
 
 from __future__ import annotations

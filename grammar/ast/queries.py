@@ -410,8 +410,9 @@ FromItem = SourceRef | SubqueryRef
 
 @dataclass(frozen=True, slots=True)
 class TableJoin(Node):
-    """A join of a SELECT that is answered once.  Exactly one of ``on`` and ``using`` is set, except for CROSS, which has
-    neither.
+    """A join of a SELECT that is answered once.
+
+    Exactly one of ``on`` and ``using`` is set, except for CROSS, which has neither.
     """
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL", "CROSS"]
@@ -459,9 +460,7 @@ class CommonTable(Node):
 
 @dataclass(frozen=True, slots=True)
 class TableQuery(Node):
-    """A query with clauses that need a finished input (ORDER BY, WITH, UNION ..): it can be neither persistent nor
-    pushed.
-    """
+    """A query with clauses that need a finished input (ORDER BY, WITH, UNION ..): neither persistent nor pushed."""
 
     body: QueryBody
     common_tables: tuple[CommonTable, ...] = ()

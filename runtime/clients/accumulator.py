@@ -182,8 +182,9 @@ class Accumulator:
             self._slots.release()
 
     def _take_slot(self, deadline_s: float | None = None) -> None:
-        """Take a slot in flight.  Call it before taking ``sending``, which the holder of a slot may need.  Raises:
-        TimeoutError.
+        """Take a slot in flight.  Call it before taking ``sending``, which the holder of a slot may need.
+
+        Raises: TimeoutError.
         """
         while not self._slots.acquire(blocking=False):
             if not self._complete_one():
@@ -265,9 +266,7 @@ class Accumulator:
         batch.done.set()
 
     def _drive(self, batch: ProducerBatch, timeout_s: float | None) -> None:
-        """For `Delivery.result`: if records do not linger, the waiting caller writes them itself, which saves a change of
-        threads.
-        """
+        """For `Delivery.result`: without a linger the caller that waits writes them, to save a change of threads."""
         completes = threading.current_thread() is self._completer
         if self._options.background and not completes and (self._options.linger_ms > 0 or timeout_s is not None):
             return

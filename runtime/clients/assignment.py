@@ -29,8 +29,9 @@ def _wanted(members: Mapping[str, frozenset[str]], partitions: Mapping[str, int]
 def range_(
     members: Mapping[str, frozenset[str]], partitions: Mapping[str, int], owners: Mapping[TopicPartition, str]
 ) -> dict[TopicPartition, str]:
-    """Give each member neighbouring partitions, topic by topic.  If they do not divide evenly, the first members get one
-    more.
+    """Give each member neighbouring partitions, topic by topic.
+
+    If they do not divide evenly, the first members get one more.
     """
     assigned: dict[TopicPartition, str] = {}
     for topic, readers in _wanted(members, partitions):

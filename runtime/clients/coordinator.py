@@ -148,9 +148,7 @@ class Group:
                 self._remove([member_id])
 
     def abandoned(self, member_id: str) -> None:
-        """Note that the member's consumer was garbage-collected.  Any thread may call it at any moment, so it
-        takes no lock.
-        """
+        """Note that the member's consumer was garbage-collected.  Called at any time by any thread: it takes no lock."""
         self._gone.append(member_id)
 
     def poll_started(self, member_id: str, topics: frozenset[str]) -> Standing | None:

@@ -1,6 +1,4 @@
-"""How a consumer gets and loses partitions, as a member of a group or (without one) of all its topics, and how
-it commits.
-"""
+"""How a consumer gets partitions (a group's share, or all without a group), loses them, and commits."""
 
 from __future__ import annotations
 

@@ -48,9 +48,7 @@ class Reading:
             self._begin(place, committed.get(place))
 
     def _begin(self, place: TopicPartition, committed: int | None) -> None:
-        """The offset at which reading begins: the committed one, or what ``auto_offset_reset`` says (``none``: see
-        `position`).
-        """
+        """Where reading begins: at the committed offset, or as ``auto_offset_reset`` says (``none``: see `position`)."""
         if committed is not None:
             self.positions[place] = committed
         elif self._reset == "earliest":

@@ -93,8 +93,8 @@ class ForeignKeyJoin(Operator):
             key_count: how many key columns the left input and the output have.
             left, right: the value columns of the inputs; types must be as in ``schema``.
             right_keys: the key columns of the right input.
-            foreign_key: kernels over the left input's columns (keys and values), one per column of ``right_keys`` and
-                with its type.
+            foreign_key: kernels over the left input's columns (keys and values), one per column of ``right_keys`` and with
+                its type.
             before: give the output ``before`` images (the inputs need none).
         """
         super().__init__(context)

@@ -278,9 +278,7 @@ def output_batch(
     before_absent: Bools | None = None,
     before_timestamps: Int64s | None = None,
 ) -> Batch:
-    """Make the output batch of an aggregation: the keys of ``rows`` of its input, results, and the columns named in
-    ``extras``.
-    """
+    """Make the output of an aggregation: the keys of ``rows`` of its input, results, and the columns named in ``extras``."""
     whole = len(rows) == len(batch) and bool((rows == np.arange(len(rows))).all())
     index = None if whole else pa.array(rows)
     keys = batch.keys if index is None else tuple(k.take(index) for k in batch.keys)

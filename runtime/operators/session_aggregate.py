@@ -36,7 +36,7 @@ from .group_states import (
 )
 from .session_merges import merge_one_by_one, sessions_in_order
 from .session_output import Emissions
-from .sessions import Session
+from .sessions import SessionWindow
 from .suppress import PUT_OUT, ClosingWindows, emission_order, held_back, put_out_field
 
 STORE = "sessions"
@@ -283,7 +283,7 @@ class SessionAggregate(Operator):
             ends = store.read(WINDOWEND, slots)
             states = self._states.read(slots)
             sessions = [
-                Session(start, int(ends[n]), [[c[n : n + 1] for c in state] for state in states])
+                SessionWindow(start, int(ends[n]), [[c[n : n + 1] for c in state] for state in states])
                 for n, start in enumerate(starts)
             ]
             rows = segments.order[bounds[group] : bounds[group + 1]]
@@ -311,9 +311,10 @@ class SessionAggregate(Operator):
             self._write_starts(group_slots[group : group + 1], merged)
         self.leave_out_late(batch, np.sort(np.array(too_late, np.int64)), "its session is closed")
 
-    def _write_starts(self, slot: Int64s, sessions: list[Session]) -> None:
-        """Store starts row by row.  The latest session is the one that ends last: a hidden one may lie inside of an older
-        one.
+    def _write_starts(self, slot: Int64s, sessions: list[SessionWindow]) -> None:
+        """Store starts row by row.
+
+        The latest session is the one that ends last: a hidden one may lie inside of an older one.
         """
         if not sessions:
             self._latest.remove(slot)

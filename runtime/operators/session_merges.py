@@ -18,7 +18,7 @@ from ..kernel import Segments, State
 from ..windows import SessionWindows
 from .group_states import NO_TIME, GroupStates
 from .session_output import Emissions
-from .sessions import Session
+from .sessions import SessionWindow
 
 
 def sessions_in_order(
@@ -53,7 +53,7 @@ def sessions_in_order(
 
 def merge_one_by_one(
     groups: GroupStates,
-    stored: list[Session],
+    stored: list[SessionWindow],
     rows: Int64s,
     timestamps: Int64s,
     times: Int64s,
@@ -62,7 +62,7 @@ def merge_one_by_one(
     windows: SessionWindows,
     hidden_until: Int64s,
     emissions: Emissions,
-) -> tuple[list[Session], list[int]]:
+) -> tuple[list[SessionWindow], list[int]]:
     """Add the rows of one group, one by one.
 
     Args:
@@ -87,7 +87,7 @@ def merge_one_by_one(
         one = pa.array([row])
         columns = [[column.take(one) for column in call] for call in arguments]
         states, _ = groups.scan(states, Segments(np.zeros(1, np.int64), 1, sequence + row), columns, None, False)
-        merged = Session(start, end, states, True, row)
+        merged = SessionWindow(start, end, states, True, row)
         for session in joined:
             merged.stored += session.stored if session.changed else [session]
         if emissions.every:

@@ -14,7 +14,7 @@ from ..batch import Bools, Int64s
 from ..kernel import State
 from ..state_values import joined
 from .group_states import GroupStates
-from .sessions import Session
+from .sessions import SessionWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,7 @@ class Emissions:
     def add_in_order(
         self, found: InOrder, initial: Sequence[State], final: Sequence[State], running: Sequence[State] | None
     ) -> None:
-        """Add the sessions of in-order groups: states before and after the batch and, if every update counts, after each
-        row.
-        """
+        """Add the sessions of in-order groups: states before and after the batch, with ``running`` after each row too."""
         old = self._add_states(initial, len(found.starts))
         if running is None:
             self._add_final(found, old, self._add_states(final, len(found.starts)))
@@ -95,7 +93,7 @@ class Emissions:
         before = np.where(found.continues & ~moved, old + numbers, -1)
         self._add(rows, 1, found.starts, found.ends, new + numbers, before)
 
-    def add_merge(self, row: int, timestamp: int, merged: Session, joined: Sequence[Session]) -> None:
+    def add_merge(self, row: int, timestamp: int, merged: SessionWindow, joined: Sequence[SessionWindow]) -> None:
         """Add the effect of one row: ``joined`` became ``merged``."""
         same = merged.start == merged.end
         before = -1
@@ -109,7 +107,7 @@ class Emissions:
         merged.pool = self._add_states(merged.states, 1)
         self._single.append((row, 1, merged.start, merged.end, merged.pool, before))
 
-    def add_merged(self, session: Session) -> None:
+    def add_merged(self, session: SessionWindow) -> None:
         """Add the effect of a step on one session."""
         before = -1
         for old in session.stored:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from ..kernel import State
 
-__all__ = ["Session"]
+__all__ = ["SessionWindow"]
 
 
 @dataclass(slots=True)
-class Session:
+class SessionWindow:
     """A session while its group is processed row by row.
 
     Attributes:
@@ -26,5 +26,5 @@ class Session:
     states: list[State]
     changed: bool = False
     row: int = -1
-    stored: list[Session] = field(default_factory=list)
+    stored: list[SessionWindow] = field(default_factory=list)
     pool: int = -1

@@ -21,8 +21,9 @@ from .step_data import ComputedStep, InputSlice
 __all__ = ["ASIDE_MAX", "AsideCommit", "Underway"]
 
 ASIDE_MAX = 2
-"""How many commits of one query may be under way.  A third step with its results would take more memory, and two keep the
-disk busy.
+"""How many commits of one query may be under way.
+
+A third step with its results would take more memory, and two keep the disk busy.
 """
 
 

@@ -1,6 +1,4 @@
-"""The parts of a query, and how they are made: at its start, after a step that failed, and from the query that it
-replaces.
-"""
+"""The parts of a query.  They are made at its start, after a failed step, and from the query that it replaces."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""How a query gives up partitions to other processes and takes over new ones, and what it does when it leaves their
-group.
-"""
+"""How a query gives up partitions to other processes, takes over new ones, and leaves the group."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Finds the columns that can be passed on as references to their rows, to be gathered by whoever reads them.
 
-A source leaves a column in the log's frames until somebody reads it.  An exchange, or an aggregation that needs few of
-its rows, gathers only these from there.
+A source leaves a column in the log's frames until somebody reads it.  An exchange, or an aggregation that needs few of its
+rows, gathers only these from there.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class Ledger(Protocol):
 class CommittedLedger:
     """The ledger of a persistent query.
 
-    Positions are those of one consumer group per source.  The account is the metadata of a group of its own, as JSON.
-    (Old directories have it as positions of that group, in topics named after the counters.)
+    Positions are those of one consumer group per source.  The account is the metadata of a group of its own, as JSON.  (Old
+    directories have it as positions of that group, in topics named after the counters.)
     """
 
     log: Log

@@ -40,8 +40,9 @@ class Published:
 
     @property
     def view(self) -> View:
-        """How to read the table.  Raises: InternalError, if the query maintains none (the analysis should have refused
-        it).
+        """How to read the table.
+
+        Raises: InternalError, if the query maintains none (the analysis should have refused it).
         """
         if self._dataflow.view is None:
             raise InternalError(f"query {self._query_id} maintains no table")

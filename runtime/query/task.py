@@ -130,8 +130,8 @@ class Task:
 def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset[int]:
     """Numbers of the operators and sinks that see source rows one to one, so that what they drop is input (see `Account`).
 
-    An operator that is not row preserving itself (an aggregate, a join) still drops input rows as late or bad if what
-    it sees is one to one.
+    An operator that is not row preserving itself (an aggregate, a join) still drops input rows as late or bad if what it
+    sees is one to one.
     """
     plain: set[int] = set()
     found: set[int] = set()

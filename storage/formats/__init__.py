@@ -1,7 +1,7 @@
 """Value and key formats: bytes <-> Arrow columns.
 
-`make_serde` gives the `Serde` of a format; `traits` says what each can do; `base` is the contract.  Formats with
-schemas (AVRO, PROTOBUF, JSON_SR) take a `SchemaRegistry`.
+`make_serde` gives the `Serde` of a format; `traits` says what each can do; `base` is the contract.  Formats with schemas
+(AVRO, PROTOBUF, JSON_SR) take a `SchemaRegistry`.
 """
 
 from __future__ import annotations
@@ -82,8 +82,10 @@ def make_serde(name: str, options: SerdeOptions, registry: SchemaRegistry | None
             from .protobuf import BareProtobufSerde
 
             return BareProtobufSerde(options)
-        case _:
+        case "ARROW":
             raise InternalError("ARROW values are stored as columns and have no serde")
+        case other:
+            raise InternalError(f"the format {other} stands in FORMATS but has no case here")
 
 
 def _known(registry: SchemaRegistry | None) -> SchemaRegistry:

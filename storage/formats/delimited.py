@@ -6,9 +6,9 @@ values must be that of the columns.  An empty value is null; a pair of quotes wi
 BYTES, and null for other types.
 
 Writing quotes a value if it holds the delimiter, a quote or a line end, begins with a character up to ``#``, or ends with
-one up to the space.  The first value of a line is also quoted if it is empty or begins with anything but a letter or
-digit of ASCII (hence ``"-1"``).  Null is written as nothing, and so is (as in commons-csv) an empty text that is not the
-first value, which therefore reads back as null.
+one up to the space.  The first value of a line is also quoted if it is empty or begins with anything but a letter or digit
+of ASCII (hence ``"-1"``).  Null is written as nothing, and so is (as in commons-csv) an empty text that is not the first
+value, which therefore reads back as null.
 
 BYTES are base64; DATE is days, TIME and TIMESTAMP milliseconds; doubles are in Java's notation; decimals have all digits.
 """

@@ -239,9 +239,9 @@ class JsonSerde:
 def _lines(array: Any) -> Any:
     """The records joined by line ends, or None unless this keeps them apart.
 
-    It does if every record begins with ``{`` and ends with ``}`` and none holds a line end: a line end cannot stand in
-    a JSON text, and ``}`` is followed by ``{`` only between two documents.  So each join is a border of documents, and
-    as many documents as records means one in each.
+    It does if every record begins with ``{`` and ends with ``}`` and none holds a line end: a line end cannot stand in a
+    JSON text, and ``}`` is followed by ``{`` only between two documents.  So each join is a border of documents, and as many
+    documents as records means one in each.
     """
     if array.null_count or len(array) == 0:
         return None

@@ -45,8 +45,8 @@ class Shape:
 
     Attributes:
         lines: the records are objects, so `decode_lines` may be used (see `json.JsonSerde`).
-        plain: for shapes of objects of numbers, texts and booleans: each key with its column (None if it has none);
-            None for other shapes.
+        plain: for shapes of objects of numbers, texts and booleans: each key with its column (None if it has none); None for
+            other shapes.
     """
 
     def __init__(self, schema: pa.Schema, wrapped: bool, sample: Any) -> None:
@@ -85,8 +85,8 @@ class Shape:
 def _struct_type(fields: Any, sample: Any) -> tuple[Any, list[Convert | None]]:
     """A msgspec struct with one attribute ``c<i>`` per field, named by the key that stands for it in the sample.
 
-    Keys that stand for nothing become attributes that are skipped.  The key of a missing field is not known: a record
-    that has one is refused.
+    Keys that stand for nothing become attributes that are skipped.  The key of a missing field is not known: a record that
+    has one is refused.
     """
     keys = list(sample) if isinstance(sample, dict) else [field.name for field in fields]
     key_of = _key_of(fields, keys)

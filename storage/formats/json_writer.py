@@ -1,8 +1,8 @@
 """JSON texts of whole columns, built by Arrow: each value becomes a text, each record a join of texts.
 
 Numbers are in Java's notation (``1.0E10``).  Decimals have no exponent and all digits of their scale.  NaN and the
-infinities are texts, since JSON has no numbers for them.  BYTES are base64; DATE is days, TIME and TIMESTAMP
-milliseconds.  A MAP whose keys are not STRING is an array of ``[key, value]`` pairs.
+infinities are texts, since JSON has no numbers for them.  BYTES are base64; DATE is days, TIME and TIMESTAMP milliseconds.
+A MAP whose keys are not STRING is an array of ``[key, value]`` pairs.
 """
 
 from __future__ import annotations

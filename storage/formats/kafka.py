@@ -8,8 +8,8 @@ STRING     UTF-8; invalid bytes read as U+FFFD
 BYTES      as they are
 =========  ===============================================
 
-A null value is a record of null bytes, and a record of null bytes is null.  A source without columns writes empty
-records. A number with any other length is malformed.
+A null value is a record of null bytes, and a record of null bytes is null.  A source without columns writes empty records. A
+number with any other length is malformed.
 """
 
 from __future__ import annotations

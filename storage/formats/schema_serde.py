@@ -1,9 +1,9 @@
 """What AVRO, PROTOBUF and JSON_SR share: records that begin with the id of their schema.
 
-A record is the byte ``00``, the id as 4 bytes (big endian), then the encoded value (Confluent's wire format).  A record
-is read with the schema that it was written with, and its values are promoted to the columns' types (`coercion`).  Records
-are written with one schema: a fixed one of the registry, or the one that follows from the columns, which is registered
-under the topic's subject.
+A record is the byte ``00``, the id as 4 bytes (big endian), then the encoded value (Confluent's wire format).  A record is
+read with the schema that it was written with, and its values are promoted to the columns' types (`coercion`).  Records are
+written with one schema: a fixed one of the registry, or the one that follows from the columns, which is registered under the
+topic's subject.
 """
 
 from __future__ import annotations

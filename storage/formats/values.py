@@ -217,8 +217,9 @@ def encode_rows(
     count: int,
     encode_one: Callable[[tuple[Any, ...]], bytes | None],
 ) -> Encoded:
-    """Encode record by record.  ``encode_one`` raises `ValueError` (or another of `BadValue`) for a row that the format
-    cannot hold.
+    """Encode record by record.
+
+    ``encode_one`` raises `ValueError` (or another of `BadValue`) for a row that the format cannot hold.
     """
     rows = list(zip(*map(to_rows, columns))) if columns else [()] * count
     result: list[bytes | None] = [None] * count

@@ -1,8 +1,8 @@
 """Avro schemas <-> Arrow types.
 
-Columns -> Avro: a record (``KsqlDataSourceSchema`` unless a name is given).  Every field is optional with default null.
-The record of a STRUCT has the name of the fields that lead to it, ``<record>_<FIELD>``.  DECIMAL, DATE, TIME and
-TIMESTAMP are logical types.
+Columns -> Avro: a record (``KsqlDataSourceSchema`` unless a name is given).  Every field is optional with default null.  The
+record of a STRUCT has the name of the fields that lead to it, ``<record>_<FIELD>``.  DECIMAL, DATE, TIME and TIMESTAMP are
+logical types.
 
 Avro -> columns:
 
@@ -156,8 +156,9 @@ class Names:
 
 
 def has_weightless_items(names: Names, schema: Any, namespace: str = "") -> bool:
-    """Whether an array's items take no bytes.  Such an array is refused: a few bytes could mean more items than memory
-    holds.
+    """Whether an array's items take no bytes.
+
+    Such an array is refused: a few bytes could mean more items than memory holds.
     """
     if isinstance(schema, list):
         return any(has_weightless_items(names, branch, namespace) for branch in schema)
@@ -396,9 +397,7 @@ _PYTHON_KINDS: tuple[tuple[type, tuple[str, ...]], ...] = (
 
 
 def _pick_branch(fields: list[tuple[str, Convert | None, str]]) -> Convert:
-    """Sets the field of the branch that a value belongs to: by its name if fastavro says it, else by what the value
-    is.
-    """
+    """Sets the field of the branch that a value belongs to: by its name if fastavro says it, else by what the value is."""
 
     def matches(value: Any, kind: str) -> bool:
         for python, kinds in _PYTHON_KINDS:

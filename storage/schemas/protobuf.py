@@ -368,8 +368,8 @@ class ProtobufReader:
         """The type of one value of a field.
 
         Args:
-            written: the field in the schema's text, with its parameters, where ``field`` was derived from it (the value
-                of a map).
+            written: the field in the schema's text, with its parameters, where ``field`` was derived from it (the value of a
+                map).
         """
         if field.message_type is None:
             return _SCALARS[field.type]

@@ -24,8 +24,8 @@ __all__ = [
 LEVELS = ("NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE")
 """Levels of compatibility.
 
-BACKWARD: new schemas read old records.  FORWARD: old schemas read new records.  FULL: both.  With TRANSITIVE: against
-all versions, not only the latest.
+BACKWARD: new schemas read old records.  FORWARD: old schemas read new records.  FULL: both.  With TRANSITIVE: against all
+versions, not only the latest.
 """
 
 DEFAULT_LEVEL = "BACKWARD"

@@ -1,8 +1,8 @@
 """The schema registry that AVRO, PROTOBUF and JSON_SR share, and its embedded implementation.
 
 A subject (``<topic>-key`` or ``<topic>-value``) has versions from 1.  Each version is a schema with a global id: the same
-schema under two subjects has one id.  A new version is first checked against the older ones, as strictly as the
-subject's level of compatibility says.
+schema under two subjects has one id.  A new version is first checked against the older ones, as strictly as the subject's
+level of compatibility says.
 
 The embedded registry is in memory.  It writes each change as one record through a callable, in the form of Confluent's
 ``_schemas`` topic (JSON keys with ``keytype``); giving it the same records in order restores it.  `remote` is the client

@@ -229,9 +229,7 @@ def _ask(opener: urllib.request.OpenerDirector, request: urllib.request.Request,
 
 
 def _answer(opener: urllib.request.OpenerDirector, request: urllib.request.Request, url: str) -> Any:
-    """Send a request without following redirects: they would give the credentials to another host, or turn a POST into a
-    GET.
-    """
+    """Send a request without following redirects, which could take the credentials elsewhere, or make a POST a GET."""
     try:
         with opener.open(request, timeout=limits.REGISTRY_TIMEOUT_S) as response:
             content = response.read(limits.REGISTRY_ANSWER_BYTES_MAX + 1)

@@ -26,8 +26,9 @@ def index_array(rows: npt.NDArray[np.integer[Any]]) -> pa.Array[Any]:
 
 
 def join_texts(*pieces: Any) -> Any:
-    """string[n]: the texts of each row joined.  A ``str`` or a scalar is used for every row; a null part makes the row
-    null.
+    """string[n]: the texts of each row joined.
+
+    A ``str`` or a scalar is used for every row; a null part makes the row null.
     """
     return cast(Any, pc.binary_join_element_wise)(*pieces, "")
 

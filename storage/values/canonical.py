@@ -1,7 +1,7 @@
 """One equality for SQL values: NaN equals NaN and sorts after all numbers, -0.0 equals 0.0, NULL is not a value.
 
-Code that compares, groups or looks up values by their bytes (keys of topics and of state stores, hashes, sets) first
-puts them through `canonical`, so that equal values have equal bytes.
+Code that compares, groups or looks up values by their bytes (keys of topics and of state stores, hashes, sets) first puts
+them through `canonical`, so that equal values have equal bytes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ def has_doubles(type_: Any) -> bool:
 
 
 def canonical(array: Any) -> Any:
-    """The array with one bit pattern for NaN, and 0.0 for -0.0, at every depth.  Arrays without doubles come back as they
-    are.
+    """The array with one bit pattern for NaN, and 0.0 for -0.0, at every depth.
+
+    Arrays without doubles come back as they are.
     """
     type_ = array.type
     if not has_doubles(type_):

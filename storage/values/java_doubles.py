@@ -1,7 +1,7 @@
 """Doubles as Java writes them, for CAST, DELIMITED and everything that must agree with Kafka's tools.
 
-`Double.toString`: the shortest digits that read back as the same double (as since JDK 19).  Values from 1e-3 up to
-below 1e7 are plain, others are ``d.dddE±n``.  At least one digit follows the point.  ``NaN``, ``Infinity``, ``-Infinity``.
+`Double.toString`: the shortest digits that read back as the same double (as since JDK 19).  Values from 1e-3 up to below 1e7
+are plain, others are ``d.dddE±n``.  At least one digit follows the point.  ``NaN``, ``Infinity``, ``-Infinity``.
 """
 
 from __future__ import annotations

@@ -41,10 +41,13 @@ WITH_HEADER = ("AVRO", "JSON_SR", "PROTOBUF")
 
 
 def shapes(name: str) -> list[list[tuple[str, Any, Any]]]:
-    """Columns with a value each that the format can hold."""
-    if name == "KAFKA":
-        return [[column] for column in ROW[:5]]
-    return [ROW] if name == "DELIMITED" else [ROW, ROW + NESTED]
+    """Columns with a value each that the format can hold, by its traits."""
+    traits = format_traits(name)
+    plain = [column for column in ROW if traits.unsupported(column[1]) is None]
+    nested = [column for column in NESTED if traits.unsupported(column[1]) is None]
+    if traits.columns_max == 1:
+        return [[column] for column in plain + nested]
+    return [plain, plain + nested] if nested else [plain]
 
 
 CASES = [(name, shape) for name in FORMATS if name not in ("ARROW", "NONE") for shape in shapes(name)]

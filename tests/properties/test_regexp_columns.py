@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.engine.functions import regexp
-from penstock.engine.java.regex_matching import compile_java, compile_uncaptured
 from penstock.engine.java.regex import replacement
+from penstock.engine.java.regex_matching import compile_java, compile_uncaptured
 
 PARTS = (
     "a",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -233,6 +234,7 @@ numbers = st.none() | st.integers(0, 99)
 plain_statements = st.one_of(
     queries,
     st.builds(ast.CreateSource, kinds, names, columns, properties, flags, flags, flags),
+    st.builds(ast.CreateFrom, kinds, names, texts, properties, flags),
     st.builds(ast.CreateAsSelect, kinds, names, queries, properties, flags, flags),
     st.builds(ast.InsertSelect, names, queries, properties),
     st.builds(ast.InsertValues, names, name_lists, st.lists(values, min_size=1, max_size=2).map(tuple)),
@@ -291,6 +293,12 @@ def test_types_survive_the_round_trip(type_: Any) -> None:
 def test_statements_survive_the_round_trip(statement: Any) -> None:
     """A statement is parsed back from its canonical text."""
     assert parse_statement(unparse(statement)) == statement
+
+
+def test_every_statement_has_a_strategy() -> None:
+    """A kind of statement that is added is held to the round trip, too."""
+    generated = set(re.findall(r"ast\.(\w+)", Path(__file__).read_text(encoding="utf-8")))
+    assert {kind.__name__ for kind in get_args(ast.Statement)} <= generated, "st.builds(ast.Name, ..) above"
 
 
 def _case_statements() -> list[str]:

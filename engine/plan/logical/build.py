@@ -87,9 +87,7 @@ def _partition_by(node: PlanNode, query: ResolvedQuery) -> PlanNode:
 
 
 def _group(node: PlanNode, grouping: Grouping, format_: FormatInfo | None, *, stays: bool, final: bool) -> PlanNode:
-    """``format_`` of the groups' keys, None if all rows are one group; ``stays``: rows are already in their group's
-    partition.
-    """
+    """``format_``: of the groups' keys, None for one group of all rows; ``stays``: rows are in their group's partition."""
     arguments = g.argument_columns(grouping.keys, grouping.aggregates)
     key_columns = tuple(Column(k.name, k.expression.type, "KEY") for k in grouping.keys)
     schema = Schema((*key_columns, *(Column(a.name, a.expression.type) for a in arguments)))

@@ -57,7 +57,7 @@ def scan(source: FromSource) -> p.Scan:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class JoinedSources:
     """The result of the joins so far.
 
     Attributes:
@@ -88,7 +88,7 @@ class _Meeting:
     format: FormatInfo
 
 
-def joined_sources(query: ResolvedQuery) -> Joined:
+def joined_sources(query: ResolvedQuery) -> JoinedSources:
     """FROM and its joins: a scan of each source, and what brings the rows of both sides of a join together.
 
     A join puts out its key, then all other columns of the left side and of the right side as values.
@@ -99,13 +99,13 @@ def joined_sources(query: ResolvedQuery) -> Joined:
     first = query.sources[0]
     equal = tuple(c.ref() for c in first.keys) if len(first.keys) == 1 else ()
     format_ = source_key_format(first.source)
-    joined = Joined(scan(first), (first,), equal, first.source.partitions, format_, key_format(query))
+    joined = JoinedSources(scan(first), (first,), equal, first.source.partitions, format_, key_format(query))
     for join in query.joins:
         joined = _foreign_key_join(joined, join) if join.kind == "FOREIGN_KEY" else _join(joined, join)
     return joined
 
 
-def _join(left: Joined, join: ResolvedJoin) -> Joined:
+def _join(left: JoinedSources, join: ResolvedJoin) -> JoinedSources:
     right = join.right
     left_moves = join.left_on not in left.equal
     right_moves = [join.right_on] != [c.ref() for c in right.keys]
@@ -117,7 +117,7 @@ def _join(left: Joined, join: ResolvedJoin) -> Joined:
     (key,) = join.key
     schema = Schema((Column(key.name, key.type, "KEY"), *left_side.schema.values, *right_side.schema.values))
     node = _join_node(left_side, right_side, join, schema)
-    return Joined(
+    return JoinedSources(
         node,
         (*left.sources, right),
         join.equal,
@@ -129,7 +129,7 @@ def _join(left: Joined, join: ResolvedJoin) -> Joined:
     )
 
 
-def _meeting(left: Joined, join: ResolvedJoin, *, left_moves: bool, right_moves: bool) -> _Meeting:
+def _meeting(left: JoinedSources, join: ResolvedJoin, *, left_moves: bool, right_moves: bool) -> _Meeting:
     """Section 8: rows of one key meet only if both sides are partitioned by the same bytes over the same number of
     partitions.
 
@@ -161,7 +161,7 @@ def _meeting(left: Joined, join: ResolvedJoin, *, left_moves: bool, right_moves:
     return _Meeting(left_exchange, right_exchange, partitions, format_)
 
 
-def _check_co_partitioned(left: Joined, right: FromSource) -> None:
+def _check_co_partitioned(left: JoinedSources, right: FromSource) -> None:
     """Section 8: sides that are not repartitioned must have the same number of partitions."""
     if left.partitions != right.source.partitions:
         names = " and ".join(s.source.name for s in left.sources)
@@ -231,7 +231,7 @@ def _join_node(left: PlanNode, right: PlanNode, join: ResolvedJoin, schema: Sche
     return p.TableTableJoin(left=left, right=right, type=join.type, schema=schema, kind="TABLE")
 
 
-def _foreign_key_join(left: Joined, join: ResolvedJoin) -> Joined:
+def _foreign_key_join(left: JoinedSources, join: ResolvedJoin) -> JoinedSources:
     """The right side's key also becomes a value, so that it can be selected; the result keeps the left side's key."""
     right = scan(join.right)
     key = right.schema.keys[0]
@@ -252,7 +252,7 @@ def _foreign_key_join(left: Joined, join: ResolvedJoin) -> Joined:
         kind="TABLE",
     )
     moved = p.Repartition(input=node, format=left.format, partitions=left.partitions, schema=node.schema, kind="TABLE")
-    return Joined(moved, (*left.sources, join.right), left.equal, left.partitions, left.format, left.default)
+    return JoinedSources(moved, (*left.sources, join.right), left.equal, left.partitions, left.format, left.default)
 
 
 def _gathered(node: PlanNode) -> PlanNode:

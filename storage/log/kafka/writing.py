@@ -110,8 +110,8 @@ def send_offsets(producer: Any, places: list[Any], metadata: Any, log: Parts) ->
     """Add a group's positions to a transaction.
 
     Where the group's coordinator goes away at this moment, librdkafka may wait for ever, whatever its timeout is
-    (https://github.com/confluentinc/librdkafka/pull/3847).  So another thread waits; a producer that has not come back
-    is left to it, and nothing is done with it any more.
+    (https://github.com/confluentinc/librdkafka/pull/3847).  So another thread waits; a producer that has not come back is
+    left to it, and nothing is done with it any more.
 
     Raises:
         KafkaException: they were not added.

@@ -98,3 +98,11 @@ def test_the_properties_are_those_that_statements_take() -> None:
     from penstock.engine.analysis.with_clause import CREATE_SOURCE
 
     assert set(WITH_PROPERTIES) == CREATE_SOURCE - {"SOURCED_BY_CONNECTOR"}
+
+
+def test_the_formats_are_those_that_there_are() -> None:
+    """A format that is added is offered."""
+    from penstock.storage.formats import FORMATS
+
+    for name in ("FORMAT", "KEY_FORMAT", "VALUE_FORMAT"):
+        assert set(WITH_PROPERTIES[name]) == set(FORMATS)

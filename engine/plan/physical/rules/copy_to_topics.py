@@ -139,9 +139,7 @@ class _Copies:
         return replace(node, left=left, right=right)
 
     def _table(self, side: PlanNode, joined: str, name: str) -> PlanNode:
-        """A table as a side of a join: a source, or (on the left) the result of earlier joins, of which ksqlDB keeps
-        nothing.
-        """
+        """A table as a side of a join: a source, or on the left the result of earlier joins, which ksqlDB does not keep."""
         below = side
         while isinstance(below, _PASSING):
             below = below.inputs[0]

@@ -23,7 +23,7 @@ from .results import Message
 from .state import Engine
 from .types import quoted, to_arrow
 
-__all__ = ["ENDINGS", "Follower", "columns_of_lines", "first_lines", "follow_file"]
+__all__ = ["ENDINGS", "FileFollower", "columns_of_lines", "first_lines", "follow_file"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """The endings of files that can be followed: one line is one row."""
@@ -47,7 +47,7 @@ def _producer_of(source: str, path: Path) -> str:
     return f"file {path.resolve()} into {source}"
 
 
-class Follower:
+class FileFollower:
     """Follows one file on a thread until it is closed or fails; a failure is logged.
 
     Args:
@@ -152,7 +152,7 @@ def follow_file(engine: Engine, session: Session, name: str, path: Path, made: M
         if before.error is None and before.path == path.resolve():
             return made
         before.close()
-    follower = Follower(session, quoted(name), path, columns_of_lines(path, engine.catalog.source(name)))
+    follower = FileFollower(session, quoted(name), path, columns_of_lines(path, engine.catalog.source(name)))
     rows = 0
     while (count := follower.step()) is not None:
         rows += count
@@ -165,8 +165,9 @@ def follow_file(engine: Engine, session: Session, name: str, path: Path, made: M
 
 
 def first_lines(path: Path) -> Iterator[pa.Table]:
-    """An empty table with the columns of a file's first lines.  Raises: StatementError, if the file cannot be read or
-    followed.
+    """An empty table with the columns of a file's first lines.
+
+    Raises: StatementError, if the file cannot be read or followed.
     """
     return iter([_begin(path).schema.empty_table()])
 
