@@ -133,8 +133,14 @@ class Relation:
         return frame
 
     def pl(self) -> Any:
-        """As a polars DataFrame.  Raises: ImportError, if polars is not installed."""
-        return _library("polars").from_arrow(self._table)
+        """As a polars DataFrame.  DECIMALs beyond 38 digits, which polars has not got, are texts of all their digits.
+
+        Raises:
+            ImportError: polars is not installed.
+        """
+        from .duckdb.names import renamed
+
+        return _library("polars").from_arrow(renamed(self._table, {}))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Arrow PyCapsule stream: polars, DuckDB, pandas and others read it without a copy."""

@@ -61,6 +61,18 @@ class Literal(TypedExpression):
     value: Any
     untyped: bool = False
 
+    def __hash__(self) -> int:
+        return hash((self.type, _hashable(self.value), self.untyped))
+
+
+def _hashable(value: Any) -> Any:
+    """Something hashable for a constant: subqueries give ARRAYs, MAPs and STRUCTs, too."""
+    if isinstance(value, dict):
+        return tuple((key, _hashable(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return tuple(map(_hashable, value))
+    return value
+
 
 @dataclass(frozen=True, slots=True)
 class UnitWord(TypedExpression):

@@ -58,7 +58,7 @@ from ...storage.values.arrow_calls import repeated
 from .. import types as t
 from .aggregate_values import object_array
 from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registry, Signature, parse_signature
-from .user_types import Shape, Shaper, as_sql, bind_variables, pattern_of, shape_of
+from .user_types import Shape, Shaper, as_sql, bind_variables, copier, pattern_of, shape_of
 
 USER_FUNCTIONS = Registry(BUILT_INS)
 """The functions of this process's user; they take precedence over built-in ones of the same name."""
@@ -395,6 +395,7 @@ class _RowByRow:
         self._table = table
         type_ = as_sql(shapes.result.pattern)
         self._type = None if type_ is None else t.to_arrow(t.Array(type_) if table else type_)
+        self._copy = None if type_ is None else copier(t.Array(type_) if table else type_)
 
     def __call__(self, *arguments: Any) -> Evaluated:
         columns = _columns(arguments)
@@ -429,7 +430,8 @@ class _RowByRow:
             if len(result) > TABLE_FUNCTION_ROWS_MAX:
                 raise ValueError(f"it gave more than {TABLE_FUNCTION_ROWS_MAX:,} rows for one")
         outward = self._shapes.result.outward
-        return result if outward is None else outward(result)
+        result = result if outward is None else outward(result)
+        return result if self._copy is None else self._copy(result)  # Arrow crashes on lists whose own methods raise
 
     def _array(self, results: list[Any], failed: dict[int, str]) -> Evaluated:
         try:
@@ -487,6 +489,8 @@ class UserAggregator:
         if state_type is None or result_type is None:
             raise ValueError(f"{self._name}: the state and the result need one SQL type")
         self._state_type = state_type
+        self._copy = copier(state_type)
+        self._copy_result = copier(result_type)
         self._has_map = _holds_map(state_type)
         self.result_type = t.to_arrow(result_type)
         self.can_undo = callable(getattr(it, "undo", None))
@@ -498,21 +502,23 @@ class UserAggregator:
         self.fields = (StateField("STATE", np.dtype(object), t.to_arrow(state_type), initial),)
 
     def _opened(self, stored: Any) -> Any:
-        """The user's state from the stored one; lists and dicts are copied, in case the user changes them in place."""
+        """The user's state from the stored one; lists and dicts are copied, in case the user changes them in place.  A row
+        that fails, or a step that is taken back, then leaves no trace.
+        """
         if stored is None:
             return None
         if self._has_map:
             stored = _with_dicts(stored, self._state_type)
-        if self._state.inward is not None:
-            return self._call(self._state.inward, stored)
-        return stored.copy() if isinstance(stored, list | dict) else stored
+        if self._copy is not None:
+            stored = self._copy(stored)
+        return stored if self._state.inward is None else self._call(self._state.inward, stored)
 
     def _closed(self, state: Any) -> Any:
         if state is None:
             return None
         if self._state.outward is not None:
-            return self._call(self._state.outward, state)
-        return state.copy() if isinstance(state, list | dict) else state
+            state = self._call(self._state.outward, state)
+        return state if self._copy is None else self._call(self._copy, state)
 
     def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -554,7 +560,8 @@ class UserAggregator:
             value = self._opened(stored)
             if to_result is not None:
                 value = self._call(to_result, value)
-            results.append(value if outward is None or value is None else self._call(outward, value))
+            value = value if outward is None or value is None else self._call(outward, value)
+            results.append(value if self._copy_result is None else self._call(self._copy_result, value))
         try:
             return user_code.call(pa.array, results, self.result_type)
         except user_code.UserCodeError as error:

@@ -146,6 +146,45 @@ def bind_variables(pattern: TypePattern, type_: t.SqlType, variables: dict[str, 
                 bind_variables(part, known.get(name, type_), variables)
 
 
+def copier(type_: t.SqlType) -> Callable[[Any], Any] | None:
+    """Copies values of a type: lists and dicts at every depth become plain ones that nothing else holds, so that whoever
+    changes the value in place changes no other.  None: there is nothing to copy.
+
+    Copying runs the code of lists and dicts of users' classes.
+    """
+    match type_:
+        case t.Array(item):
+            return _listed(copier(item))
+        case t.Map(_, value):
+            return _keyed({}, copier(value))
+        case t.Struct(fields):
+            return _keyed({name: copier(field) for name, field in fields}, None)
+    return None
+
+
+def _listed(inner: Shaper) -> Callable[[Any], Any]:
+    def copied(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return list(value) if inner is None else [None if item is None else inner(item) for item in value]
+
+    return copied
+
+
+def _keyed(by_name: Mapping[str, Shaper], others: Shaper) -> Callable[[Any], Any]:
+    def copied(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        made = dict(value.items())
+        for name, item in made.items():
+            inner = by_name.get(name, others)
+            if inner is not None and item is not None:
+                made[name] = inner(item)
+        return made
+
+    return copied
+
+
 def _array(item: TypePattern) -> TypePattern:
     return as_sql(ArrayOf(item)) or ArrayOf(item)
 

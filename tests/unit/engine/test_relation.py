@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow.parquet
@@ -60,6 +61,23 @@ def test_frames_are_exact(db: Database) -> None:
     assert db.sql("SELECT v FROM t").pl()["V"].to_list() == [BIG, None]
     assert db.sql("SELECT sum(v) AS s, count(*) AS n FROM t").fetchall() == [(BIG, 2)]
     assert all(type(value) is int for value in db.sql("SELECT sum(v), sum(n) FROM t, w").fetchall()[0])
+
+
+def test_wide_decimals_reach_every_frame(db: Database) -> None:
+    """DECIMAL(50, 2), by itself and inside of others: polars has at most 38 digits, and must not panic."""
+    db.execute("""
+        CREATE STREAM wide (k INT KEY, d DECIMAL(50, 2), a ARRAY<DECIMAL(50, 2)>, m MAP<STRING, STRUCT<X DECIMAL(50, 2)>>)
+            WITH (KAFKA_TOPIC = 'wide', PARTITIONS = 1);
+    """)
+    value = Decimal(f"1{'0' * 45}.25")
+    db.insert("wide", {"k": 1, "d": value, "a": [value, None], "m": {"x": {"X": value}}})
+    table = db.sql("SELECT d, a, m FROM wide")
+    text = str(value)
+    ((d, a, m),) = table.pl().rows()
+    assert (d, a) == (text, [text, None]) and text in str(m)
+    assert table.df()["D"].tolist() == [value]
+    token = db.insert("wide", db.sql("SELECT k, d, a FROM wide").pl())
+    assert db.sql("SELECT d, a FROM wide", after=token).fetchall() == [(value, [value, None])] * 2, "and it goes in again"
 
 
 def test_maps_are_dicts(db: Database) -> None:

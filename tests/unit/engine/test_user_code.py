@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,98 @@ def test_an_aggregate_that_raises_leaves_its_row_out(
             wanted[0] += 1000
             assert dict(db.sql("SELECT k, total FROM t;").fetchall()) == wanted
             assert db.sql("SELECT COUNT(*) FROM KSQL_PROCESSING_LOG").fetchall() == [(1,)]
+
+
+@dataclass
+class Kept:
+    items: list[int]
+
+
+def _lists_in_list() -> None:
+    @penstock.udaf(name="kept")
+    class Lists:
+        def initialize(self) -> list[list[int]]:
+            return [[]]
+
+        def aggregate(self, state: list[list[int]], v: int) -> list[list[int]]:
+            state[0].append(raising_late(state[0], v))
+            return state
+
+        def map(self, state: list[list[int]]) -> list[int]:
+            return state[0]
+
+
+def _lists_in_map() -> None:
+    @penstock.udaf(name="kept")
+    class Lists:
+        def initialize(self) -> dict[str, list[int]]:
+            return {"x": []}
+
+        def aggregate(self, state: dict[str, list[int]], v: int) -> dict[str, list[int]]:
+            state["x"].append(raising_late(state["x"], v))
+            return state
+
+        def map(self, state: dict[str, list[int]]) -> list[int]:
+            return state["x"]
+
+
+def _lists_in_dataclass() -> None:
+    @penstock.udaf(name="kept")
+    class Lists:
+        def initialize(self) -> Kept:
+            return Kept([])
+
+        def aggregate(self, state: Kept, v: int) -> Kept:
+            state.items.append(raising_late(state.items, v))
+            return state
+
+        def map(self, state: Kept) -> list[int]:
+            return state.items
+
+
+def raising_late(items: list[int], v: int) -> int:
+    """Changes the state in place before it fails."""
+    if v == 13:
+        items.append(-1)
+        raise ValueError("x")
+    return v
+
+
+@pytest.mark.parametrize("define", [_lists_in_list, _lists_in_map, _lists_in_dataclass])
+@pytest.mark.parametrize("every", [False, True])
+def test_a_state_that_is_changed_in_place_is_not_shared(define: Callable[[], None], every: bool) -> None:
+    """Lists inside of lists, maps and dataclasses: a row that fails leaves no trace, the rows of its step are counted once,
+    and an update that was shown keeps its value.
+    """
+    define()
+    settings = {"cache.max.bytes.buffering": "0"} if every else {}
+    with penstock.connect(threads=0, auto_offset_reset="earliest", settings=settings) as db:
+        db.execute(STREAM + "CREATE TABLE t AS SELECT k, KEPT(v) AS w FROM s GROUP BY k;")
+        shown = db.subscribe("SELECT w FROM t EMIT CHANGES;")
+        for rows in ([0, 1], [12, 13, 14], [15]):
+            db.insert("s", [{"k": 1, "v": v} for v in rows])
+            db.drain()
+        assert db.sql("SELECT w FROM t").fetchall() == [([0, 1, 12, 14, 15],)]
+        if every:
+            updates = [shown.poll(5) for _ in range(5)]
+            assert [row.values[0] for row in updates if row] == [[0, 1, 12, 14, 15][: n + 1] for n in range(5)]
+        shown.close()
+
+
+def test_a_list_of_a_class_of_its_own_that_fails_when_read_fails_its_row() -> None:
+    """Arrow crashes the process where a list's own length raises an error."""
+
+    class Lazy(list[int]):
+        def __len__(self) -> int:
+            raise SystemExit("not loaded")
+
+    penstock.udf(name="f", signature="(v INT) -> ARRAY<INT>")(lambda v: Lazy([v]) if v == 13 else [v])
+    penstock.udf(name="g", signature="(v INT) -> STRUCT<X ARRAY<INT>>")(lambda v: {"X": Lazy([v]) if v == 13 else [v]})
+    with penstock.connect(threads=0, auto_offset_reset="earliest") as db:
+        db.execute(STREAM)
+        db.insert("s", ROWS)
+        rows = db.sql("SELECT v, f(v), g(v)->X FROM s").fetchall()
+        assert rows == [(v, None, None) if v == 13 else (v, [v], [v]) for v in range(20)]
 
 
 def test_an_interrupt_in_the_main_thread_is_the_users() -> None:

@@ -308,3 +308,31 @@ def test_a_row_whose_group_fails_is_in_no_group(key: str) -> None:
         whole = db.sql("SELECT g, n FROM whole ORDER BY g").fetchall()
         asked = "COALESCE(CAST(k AS INT), -1) AS g, COUNT(*) AS n FROM f GROUP BY COALESCE(CAST(k AS INT), -1)"
         assert db.sql(f"SELECT {asked} ORDER BY g").fetchall() == whole == [(-1, 7), (3, 1)]
+
+
+@pytest.mark.parametrize("column", ["a", "p", "aa", "ap"])
+@pytest.mark.parametrize("negated", [False, True])
+def test_subqueries_of_nested_values_are_constants(column: str, negated: bool) -> None:
+    """IN and = with a subquery of ARRAYs and STRUCTs, in every clause; NaN equals NaN inside them, and -0.0 equals 0.0."""
+    with connect(settings={"auto.offset.reset": "earliest"}, threads=0) as opened:
+        opened.execute("""
+            CREATE STREAM n (id INT KEY, a ARRAY<DOUBLE>, p STRUCT<X DOUBLE, `y` STRING>, aa ARRAY<ARRAY<DOUBLE>>,
+                ap ARRAY<STRUCT<X DOUBLE>>) WITH (KAFKA_TOPIC = 'n', PARTITIONS = 1);
+        """)
+        for id_, d in enumerate([float("nan"), 0.0, -0.0, 1.0, float("nan")]):
+            opened.insert("n", {"id": id_, "a": [d], "p": {"X": d, "y": "q"}, "aa": [[d], []], "ap": [{"X": d}, None]})
+        opened.insert("n", {"id": 9})
+
+        def ids(query: str) -> list[int]:
+            return [row[0] for row in opened.sql(query).fetchall()]
+
+        word = "NOT IN" if negated else "IN"
+        found = [0, 1, 2, 4]
+        inside = f"{column} {word} (SELECT {column} FROM n WHERE id IN (1, 4))"
+        rest = [i for i in (0, 1, 2, 3, 4, 9) if i not in found]
+        assert ids(f"SELECT id FROM n WHERE {inside}") == (rest if negated else found)
+        assert ids(f"SELECT id FROM n ORDER BY CASE WHEN {inside} THEN 0 ELSE 1 END, id") == (
+            rest + found if negated else found + rest
+        )
+        equal = f"{column} {'<>' if negated else '='} (SELECT {column} FROM n WHERE id = 2)"
+        assert ids(f"SELECT id FROM n WHERE {equal}") == ([0, 3, 4] if negated else [1, 2])
