@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..engine.database import Database
-from ..engine.database import connect as open_database
 from ..engine.results import Message, Result
+from ..engine.surface import DatabaseSurface
 from ..engine.texts import check_text
 from ..grammar import ast
 from ..grammar.parse import parse_statement
@@ -17,20 +16,23 @@ from .cursor import Cursor, Parameters
 from .errors import InterfaceError, NotSupportedError, translated
 
 
-def connect(database: str | Path | Database | None = None, **how: Any) -> Connection:
+def connect(database: str | Path | DatabaseSurface | None = None, **how: Any) -> Connection:
     """Open a connection.
 
     Args:
-        database: a directory, an open `Database` (which `Connection.close` leaves open), or None for a database in memory.
+        database: a directory, the address of a server (``http://host:8088``), an open database (which
+            `Connection.close` leaves open), or None for a database in memory.
         how: keyword arguments of `penstock.connect`.
 
     Raises:
         Error: see the module `errors`.
     """
+    from .. import connect as open_database
+
     with translated():
-        if isinstance(database, Database):
-            return Connection(database, owned=False)
-        return Connection(open_database(database, **how), owned=True)
+        if database is None or isinstance(database, str | Path):
+            return Connection(open_database(database, **how), owned=True)
+        return Connection(database, owned=False)
 
 
 class Connection:
@@ -50,7 +52,7 @@ class Connection:
     ProgrammingError = errors.ProgrammingError
     NotSupportedError = errors.NotSupportedError
 
-    def __init__(self, database: Database, *, owned: bool) -> None:
+    def __init__(self, database: DatabaseSurface, *, owned: bool) -> None:
         self.database = database
         self._owned = owned
         self._session = database.session()
@@ -78,8 +80,16 @@ class Connection:
         if self._owned:
             self.database.close()
 
-    def run(self, operation: str, parameters: Parameters) -> Result:
-        """Execute one statement.  Raises: PenstockError, NotSupportedError."""
+    def run(self, operation: str, parameters: Parameters = None, *, endless: bool = False) -> Result:
+        """Execute one statement.
+
+        Args:
+            endless: take push queries without LIMIT, too.
+
+        Raises:
+            PenstockError: the statement failed.
+            NotSupportedError: a push query has no end, and ``endless`` is false.
+        """
         check_text(operation)
         text = operation if operation.rstrip().endswith(";") else operation + "\n;"
         if "${" in text:  # variables may stand for anything, so what it is shows in the result only
@@ -90,7 +100,7 @@ class Connection:
         if isinstance(statement, ast.Query | ast.TableQuery) and getattr(statement, "emit", None) is None:
             after = self._written if self._written.ends else None
             return self._session.sql(text, parameters=parameters, after=after)
-        if isinstance(statement, ast.Query) and statement.limit is None:
+        if isinstance(statement, ast.Query) and statement.limit is None and not endless:
             raise NotSupportedError("a push query has no end: add LIMIT, or use Database.subscribe")
         (result,) = self._session.execute(text, parameters)
         if isinstance(result, Message) and isinstance(result.details.get("token"), Token):

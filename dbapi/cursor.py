@@ -63,7 +63,7 @@ class Cursor:
         self._relation, self.rowcount = None, -1
         with translated():
             result = self.connection.run(operation, parameters or None)
-            self._relation = _rows_of(result)
+            self._relation = rows_of(result)
         if self._relation is not None:
             self.rowcount = len(self._relation)
         elif isinstance(result, Message) and result.kind == "insert values":
@@ -135,7 +135,7 @@ class Cursor:
         self.connection.check_open()
 
 
-def _rows_of(result: Result) -> Relation | None:
+def rows_of(result: Result) -> Relation | None:
     """The rows of a result, if it has rows."""
     if isinstance(result, Relation):
         return result

@@ -1,4 +1,5 @@
-"""SQLAlchemy's dialect ``penstock://``: ``penstock:///shop.db`` is a directory, ``penstock://`` a database in memory.
+"""SQLAlchemy's dialect ``penstock://``: ``penstock:///shop.db`` is a directory, ``penstock://user:password@host:8088`` the
+database of a server, ``penstock://`` a database in memory.
 
 Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted name, which is upper case in the database.
 """
@@ -10,10 +11,10 @@ from typing import Any, ClassVar
 from sqlalchemy import types as sqltypes
 from sqlalchemy.engine import default, reflection
 from sqlalchemy.engine.url import URL
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.exc import ArgumentError, NoSuchTableError
 from sqlalchemy.sql import compiler
 
-from ..engine.database import Database
+from ..engine.surface import DatabaseSurface
 from ..engine.types import Array, Decimal, Primitive, SqlType
 from ..grammar.words import reserved_words
 
@@ -116,11 +117,29 @@ class PenstockDialect(default.DefaultDialect):
     def get_pool_class(cls, url: URL) -> Any:
         from sqlalchemy.pool import QueuePool, StaticPool
 
-        return QueuePool if url.database else StaticPool
+        return QueuePool if url.database or url.host else StaticPool
 
     def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
-        """The path, and the properties after ``?``: ``penstock:///shop.db?auto.offset.reset=earliest``."""
-        return [url.database or None], {"settings": dict(url.query)} if url.query else {}
+        """The path or the server, and the properties after ``?``: ``penstock:///shop.db?auto.offset.reset=earliest``;
+        ``tls=true`` there is for a server behind TLS.
+
+        Raises:
+            ArgumentError: a server's address is followed by a path.
+        """
+        how: dict[str, Any] = {}
+        settings = dict(url.query)
+        place = url.database or None
+        if url.host:
+            if place is not None:
+                raise ArgumentError(f"a server has one database, so nothing may follow its address: {place}")
+            scheme = "https" if settings.pop("tls", "false") == "true" else "http"
+            host = f"[{url.host}]" if ":" in url.host else url.host
+            place = f"{scheme}://{host}:{url.port or 8088}"
+            if url.username is not None:
+                how["auth"] = (url.username, str(url.password or ""))
+        if settings:
+            how["settings"] = settings
+        return [place], how
 
     def do_rollback(self, dbapi_connection: Any) -> None:
         """Do nothing: every statement is committed."""
@@ -221,6 +240,6 @@ class PenstockDialect(default.DefaultDialect):
         return str(self.denormalize_name(name))
 
 
-def _database(connection: Any) -> Database:
-    database: Database = connection.connection.dbapi_connection.database
+def _database(connection: Any) -> DatabaseSurface:
+    database: DatabaseSurface = connection.connection.dbapi_connection.database
     return database

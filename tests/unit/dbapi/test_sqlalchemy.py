@@ -90,3 +90,24 @@ def test_in_memory() -> None:
     with made.connect() as connection:
         assert sa.inspect(connection).has_table("s")
     made.dispose()
+
+
+def test_a_server() -> None:
+    """``penstock://host:port``: queries, introspection, own writes are read, and pandas reads."""
+    with penstock.connect() as db:
+        db.execute("""
+            CREATE STREAM orders (id INT KEY, customer STRING) WITH (KAFKA_TOPIC = 'orders', PARTITIONS = 1);
+            CREATE TABLE counts AS SELECT customer, COUNT(*) AS n FROM orders GROUP BY customer;
+        """)
+        with penstock.serve(db, port=0) as server:
+            made = sa.create_engine(server.url.replace("http://", "penstock://ada:secret@"))
+            assert {"orders", "counts"} <= set(sa.inspect(made).get_table_names())
+            orders = sa.Table("orders", sa.MetaData(), autoload_with=made)
+            with made.connect() as connection:
+                connection.execute(sa.insert(orders), [{"id": 1, "customer": "ann"}, {"id": 2, "customer": "ann"}])
+                counted = connection.execute(sa.text("SELECT n FROM counts WHERE customer = :who"), {"who": "ann"})
+                assert counted.scalar() == 2
+            assert pd.read_sql("SELECT id FROM orders ORDER BY id", made)["id"].tolist() == [1, 2]
+            made.dispose()
+    with pytest.raises(sa.exc.ArgumentError):
+        sa.create_engine("penstock://host:8088/shop.db").connect()
