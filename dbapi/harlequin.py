@@ -6,7 +6,6 @@ Harlequin finds it by its entry point in the group ``harlequin.adapter``, and sa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 from harlequin import HarlequinAdapter, HarlequinCompletion, HarlequinConnection, HarlequinCursor
@@ -78,7 +77,7 @@ class RelationCursor(HarlequinCursor):
         self._limit = limit
         return self
 
-    def fetchall(self) -> Any:
+    def fetchall(self) -> pa.Table | None:
         """A `pyarrow.Table`; None without rows."""
         found = self._relation.arrow()
         found = found if self._limit is None else found.slice(0, self._limit)
@@ -100,7 +99,7 @@ class PushCursor(HarlequinCursor):
         self._limit = limit
         return self
 
-    def fetchall(self) -> Any:
+    def fetchall(self) -> pa.Table | None:
         """A `pyarrow.Table`; None without rows.  Blocks until the query ends.  Raises: HarlequinQueryError."""
         found: list[pa.RecordBatch] = []
         count = 0
@@ -206,7 +205,7 @@ class PenstockAdapter(HarlequinAdapter):
     IMPLEMENTS_VALIDATE_SQL = True
     ADAPTER_DETAILS = "Streaming SQL with Penstock: a directory that no other process has open, or `http://host:8088`."
 
-    def __init__(self, conn_str: Sequence[str], **options: Any) -> None:
+    def __init__(self, conn_str: Sequence[str], **options: object) -> None:
         if len(conn_str) > 1:
             raise HarlequinConfigError(
                 f"Penstock opens one database, not {len(conn_str)}.", title="Too many connection strings."

@@ -126,7 +126,7 @@ class PenstockDialect(default.DefaultDialect):
         Raises:
             ArgumentError: a server's address is followed by a path.
         """
-        how: dict[str, Any] = {}
+        how: dict[str, object] = {}
         settings = dict(url.query)
         place = url.database or None
         if url.host:

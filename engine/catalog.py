@@ -50,6 +50,19 @@ class WindowInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FileToFollow:
+    """A file whose new lines become rows of a stream, see `following`.
+
+    Attributes:
+        path: absolute.
+        producer: the id under which the rows are written; its sequence number is how far the file has been read, in bytes.
+    """
+
+    path: str
+    producer: str
+
+
+@dataclass(frozen=True, slots=True)
 class DataSource:
     """A stream or table: a schema over a topic.
 
@@ -58,6 +71,7 @@ class DataSource:
         read_only: made by CREATE SOURCE.
         query_id: the persistent query that made it (CSAS, CTAS, or CST for a materialised source table), if any.
         statement: canonical text of the statement that made it.
+        followed: the file that it follows whenever the database is open.
     """
 
     name: str
@@ -73,6 +87,7 @@ class DataSource:
     read_only: bool = False
     query_id: str | None = None
     statement: str = ""
+    followed: FileToFollow | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from .catalog import DataSource, FormatInfo, QueryEntry, WindowInfo
+from .catalog import DataSource, FileToFollow, FormatInfo, QueryEntry, WindowInfo
 from .changes import AddQuery, Change, DropSource, DropType, EndQueries, NewTopic, PauseQueries, SetSource, SetType
 from .schema import Column, Schema
 from .types import Array, Decimal, Map, Primitive, SqlType, Struct
@@ -124,6 +124,7 @@ _READERS: dict[tuple[type[Any], str], Callable[[Any], Any]] = {
     (DataSource, "key_format"): _reader(FormatInfo),
     (DataSource, "value_format"): _reader(FormatInfo),
     (DataSource, "window"): _reader(WindowInfo),
+    (DataSource, "followed"): _reader(FileToFollow),
     (FormatInfo, "features"): frozenset,
 }
 """The readers of fields other than texts, numbers and tuples of these."""

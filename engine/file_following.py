@@ -1,7 +1,8 @@
 """Files that grow: their new lines become rows of a stream while the database is open.
 
 A file is read up to its last whole line.  The rows of one read are one commit, whose sequence number is the file's offset
-after them.  So after a crash, or when the statement is repeated, reading continues exactly where it stopped.
+after them.  So after a crash, or when the database is opened again, reading continues exactly where it stopped.  Which file
+a stream follows is in the catalog (`FileToFollow`); dropping the stream, or FOLLOW = FALSE, ends it.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ from __future__ import annotations
 import io
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from ..errors import PenstockError, StatementError
-from .catalog import DataSource
+from .catalog import Catalog, DataSource, FileToFollow
 from .loading import column_name
 from .long_work import tell
 from .results import Message
 from .state import Engine
 from .types import quoted, to_arrow
 
-__all__ = ["ENDINGS", "FileFollower", "columns_of_lines", "first_lines", "follow_file"]
+__all__ = ["ENDINGS", "FileFollower", "columns_of_lines", "first_lines", "follow_again", "follow_file"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """The endings of files that can be followed: one line is one row."""
@@ -37,59 +38,81 @@ _LOG = logging.getLogger("penstock.following")
 class Session(Protocol):
     """The part of a session that this module uses."""
 
+    @property
+    def catalog(self) -> Catalog: ...
+
     def insert(self, source: str, rows: Any, *, producer: str | None = None, sequence: int | None = None) -> Any: ...
 
     def last_sequence(self, producer: str) -> int | None: ...
 
 
-def _producer_of(source: str, path: Path) -> str:
-    """The producer id for the rows that a file adds to a source."""
-    return f"file {path.resolve()} into {source}"
+def _producer_of(session: Session, source: str, path: Path, fresh: bool) -> str:
+    """The producer id for the rows that a file adds to a source: one that never wrote, if its topic is ``fresh``."""
+    first = made = f"file {path.resolve()} into {quoted(source)}"
+    number = 1
+    while fresh and session.last_sequence(made) is not None:
+        number += 1
+        made = f"{first} ({number})"
+    return made
 
 
 class FileFollower:
-    """Follows one file on a thread until it is closed or fails; a failure is logged.
+    """Follows one file on a thread until it is closed or fails (which is logged), or the stream follows it no more.
 
     Args:
-        source: the stream, as SQL names it.
-        schema: the names and Arrow types of the file's columns, as the stream was created.
+        source: the stream's name.
+        remembered: the stream remembers the file, and following ends when it no longer does.
 
     Attributes:
         path: of the file.
         error: why it has stopped; None while it runs.
     """
 
-    def __init__(self, session: Session, source: str, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, session: Session, source: str, followed: FileToFollow, *, remembered: bool) -> None:
         self._session = session
         self._source = source
-        self.path = path.resolve()
-        self._schema = schema
-        self._producer = _producer_of(source, path)
+        self._followed = followed
+        self._remembered = remembered
+        self.path = Path(followed.path)
+        self._schema: pa.Schema | None = None
+        """The names and Arrow types of the file's columns; None before the first look."""
         self._stop = threading.Event()
         self.error: str | None = None
-        self._offset = session.last_sequence(self._producer) or 0
+        self._offset = session.last_sequence(followed.producer) or 0
         self._thread = threading.Thread(target=self._run, name=f"penstock-following-{source}", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Start, unless it runs already."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the present commit, without waiting for it."""
+        self._stop.set()
 
     def close(self) -> None:
-        """Stop, after the present commit."""
+        """Stop, after the present commit.  Trap: do not hold the engine's lock."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the stream still follows this file."""
+        source = self._session.catalog.sources.get(self._source)
+        return source is not None and (not self._remembered or source.followed == self._followed)
+
     def _run(self) -> None:
         try:
             while True:
-                while self.step() is not None:
+                while self.wanted and self.step() is not None:
                     if self._stop.is_set():
                         return
-                if self._stop.wait(LOOK_S):
+                if not self.wanted or self._stop.wait(LOOK_S):
                     return
         except (PenstockError, OSError, pa.ArrowException) as error:
-            self.error = f"{self.path} is not followed any more, after {self._offset} bytes: {error}"
-            if not self._stop.is_set():
+            if not self._stop.is_set() and self.wanted:
+                self.error = f"{self.path} is not followed any more, after {self._offset} bytes: {error}"
                 _LOG.error("%s", self.error)
 
     def step(self) -> int | None:
@@ -117,9 +140,9 @@ class FileFollower:
             return None
         rows = self._rows(lines)
         self._session.insert(
-            self._source,
+            quoted(self._source),
             rows.rename_columns([column_name(name) for name in rows.column_names]),
-            producer=self._producer,
+            producer=self._followed.producer,
             sequence=start + end,
         )
         self._offset = start + end
@@ -133,35 +156,55 @@ class FileFollower:
         return len(file.readline())
 
     def _rows(self, lines: bytes) -> pa.Table:
+        if self._schema is None:
+            self._schema = columns_of_lines(self.path, self._session.catalog.source(self._source))
         return _table(self.path, lines, self._schema)
 
 
-def follow_file(engine: Engine, session: Session, name: str, path: Path, made: Message) -> Message:
+def follow_file(
+    engine: Engine, session: Session, name: str, path: Path, made: Message, *, fresh: bool
+) -> tuple[Message, FileToFollow]:
     """Insert a file's lines, and then, on a thread, those that are added.
 
     Args:
         session: used by the follower alone.
         name: of the existing stream.
         made: the result of creating it.
+        fresh: its topic was made with it, so that nothing of the file can be in there.
+
+    Returns: the message, and what the stream is to remember.
 
     Raises:
         StatementError: a line does not fit the stream.
     """
-    before = engine.followers.get(name)
+    before, known = engine.followers.get(name), engine.catalog.source(name).followed
+    if known is None or known.path != str(path.resolve()):
+        known = FileToFollow(str(path.resolve()), _producer_of(session, name, path, fresh))
     if before is not None:
-        if before.error is None and before.path == path.resolve():
-            return made
-        before.close()
-    follower = FileFollower(session, quoted(name), path, columns_of_lines(path, engine.catalog.source(name)))
+        if before.error is None and before.path == Path(known.path) and before.wanted:
+            return made, known
+        before.stop()
+    follower = FileFollower(session, name, known, remembered=not engine.log.capabilities.shared)
     rows = 0
     while (count := follower.step()) is not None:
         rows += count
         tell(rows, None)
     engine.followers[name] = follower
-    follower.start()
     done = f"stream {name} {'was there' if made.warning else 'created'}, {rows} {'row' if rows == 1 else 'rows'} loaded"
-    text = f"{done}; {path} is followed until the database is closed"
-    return Message(made.kind, text, made.statement, details={**made.details, "source": name, "rows": rows})
+    text = f"{done}; {path} is followed while the database is open"
+    return Message(made.kind, text, made.statement, details={**made.details, "source": name, "rows": rows}), known
+
+
+def follow_again(engine: Engine, session: Callable[[], Session]) -> None:
+    """Follow the files that streams remember: a database was opened.
+
+    Args:
+        session: makes a session for one follower alone.
+    """
+    for name, source in engine.catalog.sources.items():
+        if source.followed is not None:
+            engine.followers[name] = follower = FileFollower(session(), name, source.followed, remembered=True)
+            follower.start()
 
 
 def first_lines(path: Path) -> Iterator[pa.Table]:

@@ -22,6 +22,7 @@ from ..storage.log.local.local_log import LocalLog
 from ..storage.log.protocol import Log
 from ..storage.state.checkpoint import CheckpointFiles
 from .catalog import Catalog, DataSource, FormatInfo
+from .file_following import follow_again
 from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
@@ -30,6 +31,8 @@ from .kafka_opening import KafkaPlace, open_kafka_log
 from .query_options import DatabaseOptions
 from .schema import Column, Schema
 from .schema_log import open_registry
+from .session import Session
+from .session_state import SessionState
 from .settings import Settings
 from .state import Engine
 from .statements.carry_out import reopen
@@ -183,6 +186,7 @@ def _open(path: Path | None, settings: Settings, how: ConnectArguments) -> Opene
             reopen(engine)
         undo.pop_all()
         made = Opened(engine, clients, settings, how)
+        follow_again(engine, lambda: Session(engine, clients, SessionState(engine.settings.for_session({}))))
         if how.kafka is not None:
             made.directory = files
             made.following = Following(engine)

@@ -38,6 +38,7 @@ from .statements.consume import partition_records
 from .statements.context import Context
 from .statements.dispatch import execute
 from .statements.examine import Examiner
+from .statements.follow_file import set_followed
 from .statements.lookups import KeyLookup
 from .statements.scripts import statements_of
 from .statements.submit import Submission
@@ -177,6 +178,7 @@ class Session(ClientMethods):
         if follow not in ("true", "false"):
             raise StatementError(f"FOLLOW is true or false, not {follow}", span=statement.span)
         texts = {name: getattr(value, "value", value) for name, value in properties.items()}
+        fresh = self._engine.topic(str(texts.get("KAFKA_TOPIC", statement.name))) is None
         made = create_from(
             self,
             statement.kind,
@@ -186,10 +188,19 @@ class Session(ClientMethods):
             properties=texts,
             if_not_exists=statement.if_not_exists,
         )
+        context = Context(self._engine, self._state)
         if follow == "false":
+            if wanted is not None and made.warning and self._engine.catalog.source(statement.name).followed is not None:
+                text = f"{statement.name} follows no file any more"
+                made = Message(made.kind, text, made.statement, details={**made.details, "source": statement.name})
+                set_followed(context, statement.name, None, made)
             return made
         own = Session(self._engine, self._clients, SessionState(copy.copy(self.settings)))
-        return follow_file(self._engine, own, statement.name, path, made)
+        done, followed = follow_file(self._engine, own, statement.name, path, made, fresh=fresh)
+        if not self._engine.log.capabilities.shared:  # else every process would follow it
+            set_followed(context, statement.name, followed, done)
+        self._engine.followers[statement.name].start()
+        return done
 
     def create_stream(
         self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object

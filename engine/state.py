@@ -36,6 +36,13 @@ class FollowedFile(Protocol):
     path: Path
     error: str | None
 
+    @property
+    def wanted(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
     def close(self) -> None: ...
 
 

@@ -346,9 +346,9 @@ def copy(shell: Console, argument: str) -> None:
 
     statement, target = _copied(argument)
     path = Path(target).expanduser()
-    with working(sys.stderr):
+    with working(sys.stderr) as tell_progress:
         rows = shell.database.sql(_ended(statement))
-        write_rows(rows, path)
+        write_rows(rows, path, tell_progress)
     shell.note(f"{path}: {len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from ..errors import StatementError
 from .render import cell
@@ -18,7 +18,15 @@ FORMATS = ("table", "vertical", "chart", "csv", "json", "jsonl", "markdown", "ar
 """The values of ``--format``."""
 
 
-def lines(format_: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+class Rows(Protocol):
+    """Rows of which the number is known; they are read once."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Sequence[Any]]: ...
+
+
+def lines(format_: str, columns: Sequence[str], rows: Rows) -> Iterator[str]:
     """The lines of a text format.
 
     NULL is an empty cell in CSV (where an empty text is ``""``), ``null`` in JSON, ``NULL`` in Markdown.

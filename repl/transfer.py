@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from ..errors import PenstockError, StatementError
 from .exporting import write_rows
+from .working import working
 
 __all__ = ["export_rows", "import_rows"]
 
@@ -94,9 +95,10 @@ def export_rows(database: Any, what: str, file: str, tell: Callable[[str], None]
     began_s = time.monotonic()
     text = what.strip().removesuffix(";")
     statement = text if len(text.split()) > 1 and not text.startswith("`") else f"SELECT * FROM {text}"
-    rows = database.sql(statement + ";")
     path = Path(file).expanduser()
-    write_rows(rows, path)
+    with working(sys.stderr) as tell_progress:
+        rows = database.sql(statement + ";")
+        write_rows(rows, path, tell_progress)
     took_s = max(time.monotonic() - began_s, 1e-6)
     count = len(rows)
     tell(f"{count:,} {'row' if count == 1 else 'rows'} into {path}, in {took_s:.1f} s, {count / took_s:,.0f} rows/s")

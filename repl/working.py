@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -29,14 +29,16 @@ def bar(done: int, total: int, unit: str, seconds: float) -> str:
 
 
 @contextmanager
-def working(out: TextIO | None) -> Iterator[None]:
+def working(out: TextIO | None) -> Iterator[Callable[[Any], None]]:
     """A context in which, from the third second on, a line shows the progress; it disappears at the end.
 
     Args:
         out: a terminal; on anything else, or None, nothing is shown.
+
+    Returns: takes the progress (`penstock.Advance`) of what the database itself knows nothing of.
     """
     if out is None or not out.isatty():
-        yield
+        yield lambda advance: None
         return
     from .. import listening
 
@@ -46,7 +48,7 @@ def working(out: TextIO | None) -> Iterator[None]:
     thread.start()
     try:
         with listening(line.take):
-            yield
+            yield line.take
     finally:
         over.set()
         thread.join()
@@ -59,6 +61,8 @@ class _Line:
         self._advance: Any = None
 
     def take(self, advance: Any) -> None:
+        if advance.done == 0:  # what came before is no part of it
+            self._began_s = time.monotonic()
         self._advance = advance
 
     def draw(self, over: threading.Event) -> None:
@@ -70,7 +74,7 @@ class _Line:
             if now is None:
                 text = f"working, {seconds:.0f} s (Ctrl-C ends it)"
             elif now.total is None:
-                text = f"{now.done:,} {now.unit}, {now.done / seconds:,.0f}/s, {seconds:.0f} s"
+                text = f"{now.done:,} {now.unit}, {now.done / max(seconds, 1e-6):,.0f}/s, {seconds:.0f} s"
             else:
                 text = bar(now.done, now.total, now.unit, seconds)
             self._out.write(f"\r\x1b[K{text}")

@@ -5,6 +5,7 @@ The engine calls this after lowering a statement.  It gets dataflows, never SQL.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,8 @@ from .source import DecodedTopics
 from .timeouts import deadline_after
 from .views import TableSnapshot, snapshots
 from .wakes import LogWakes
+
+_LOGGER = logging.getLogger("penstock.queries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class QueryHost:
             run.pause()
         self._runs[query_id] = run
         self._scheduler.add(run, order)
+        if not paused:
+            _LOGGER.info("query %s runs%s", query_id, " again" if opening else "")
         return run
 
     @contextmanager
@@ -183,6 +188,7 @@ class QueryHost:
         self._readers.pop(query_id, None)
         self._scheduler.remove(query_id)
         run.terminate()
+        _LOGGER.info("query %s ended", query_id)
 
     def forget_others(self) -> None:
         """Delete changelogs, copies of inner rows, positions and checkpoints of queries that do not exist.
@@ -219,6 +225,7 @@ class QueryHost:
     def resume(self, query_id: str) -> None:
         self._runs[query_id].resume()
         self._scheduler.wake(query_id)
+        _LOGGER.info("query %s runs again", query_id)
 
     def advance(self, time_ms: int) -> None:
         """Advance stream time to an instant in the windows of all queries, in order of creation; see `QueryRun.advance`.

@@ -28,7 +28,6 @@ KSQL_JSON = "application/vnd.ksql.v1+json"
 DELIMITED = "application/vnd.ksqlapi.delimited.v1"
 ARROW = "application/vnd.apache.arrow.stream"
 EVENTS = "text/event-stream"
-PROTOBUF = "application/vnd.ksql.v1+protobuf"
 
 
 class Disconnected(Exception):
@@ -234,7 +233,6 @@ __all__ = [
     "EVENTS",
     "JSON",
     "KSQL_JSON",
-    "PROTOBUF",
     "Disconnected",
     "Message",
     "Receive",

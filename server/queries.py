@@ -34,6 +34,7 @@ from .statements import SqlRequest, sql_request, wait_for_command
 from .tokens import read_token, write_token
 
 _PULL_TOKEN = "request.ksql.query.pull.consistency.token.vector"
+_PUSH_TOKEN = "request.ksql.query.push.continuation.token"
 _FLUSH_ROWS = 1_000
 """Rows of a pull answer in one write.  Over HTTP/2, where clients take a DATA frame for a row, an answer with no more rows
 than this is written row by row.
@@ -65,6 +66,12 @@ class Queries:
         Raises:
             ApiError: the query is wrong or not allowed, or the request has none.
         """
+        if request.request_properties.get(_PUSH_TOKEN):  # clients that were given none send an empty one
+            raise ApiError(
+                BAD_REQUEST,
+                f"{_PUSH_TOKEN}: this server has given no continuation token, so it cannot go on from one; leave it out, and"
+                " say by auto.offset.reset where the query begins",
+            )
         await wait_for_command(self._service, request.after)
         await self._wait_for_token(request)
         return await self._service.workers.run(self._open, request, account)

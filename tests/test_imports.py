@@ -73,7 +73,7 @@ ORDER = {
     "engine/statements": (
         "consume upgrade scripts topics inference outside planning checking context replacement new_queries "
         "source_definition named_types control_query drop_source alter_source create_source create_query insert_query "
-        "definitions recorded carry_out following printing reading records settings submit insert delete "
+        "definitions recorded carry_out follow_file following printing reading records settings submit insert delete "
         "reading_sources wanted answers select duckdb_query flows join_samples why_no_rows describe examine inspect lookups "
         "assertions dispatch"
     ),

@@ -35,7 +35,7 @@ def check(checking: Checking, statement: ast.CreateSource) -> Checked | Message:
     if existing is not None:
         check_same_place(existing, made.source, statement.span)
         check_columns_extend(existing, made.source, statement.span)
-    source = replace(made.source, statement=text)
+    source = replace(made.source, statement=text, followed=None if existing is None else existing.followed)
     entry = _entry(checking, source) if statement.read_only and kind == "TABLE" else None
     if entry is not None:
         source = replace(source, query_id=entry.id)

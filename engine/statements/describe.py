@@ -126,6 +126,9 @@ def _source_sections(context: Context, source: DataSource, details: dict[str, An
         ("Timestamp", details["timestamp"] or "that of the record"),
         ("Statement", source.statement),
     ]
+    if source.followed is not None:
+        stopped = context.engine.followers[source.name].error if source.name in context.engine.followers else None
+        sections.append(("Follows", stopped or source.followed.path))
     writers, readers = details["writers"], details["readers"]
     if not writers:
         sections.append(("Written by", "no query"))

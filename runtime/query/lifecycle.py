@@ -137,6 +137,7 @@ class QueryRun:
             if self.state == "RUNNING":
                 self._steps.come_to_rest()
                 self.state = "PAUSED"
+                _LOGGER.info("query %s is paused", self.query_id)
 
     def resume(self) -> None:
         """Continue after PAUSE; after an error, from the last commit.

@@ -17,8 +17,8 @@ from .settings import KafkaSettings
 
 __all__ = ["Connection"]
 
-_LOGGER = logging.getLogger("penstock.kafka")
-_QUIET = logging.getLogger("penstock.kafka.client")
+_LOGGER = logging.getLogger("penstock.storage.kafka")
+_QUIET = logging.getLogger("penstock.storage.kafka.client")
 _QUIET.setLevel(logging.CRITICAL + 1)
 """It tells of every connection that is not made, many times a second, and of what is an error of ours in a moment; whoever
 wants that sets its level."""

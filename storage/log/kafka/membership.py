@@ -20,7 +20,7 @@ from .ranges import spares
 
 __all__ = ["KafkaMembership"]
 
-_LOGGER = logging.getLogger("penstock.kafka")
+_LOGGER = logging.getLogger("penstock.storage.kafka")
 _POLL_S = 0.1
 _CHECK_S = 2.0
 """How often is looked whether the topics are still the same."""

@@ -23,7 +23,7 @@ def test_lines_that_are_added_become_rows(tmp_path: Path) -> None:
     create = f"CREATE STREAM IF NOT EXISTS e FROM '{file}' WITH (KEY = 'id', FOLLOW = TRUE);"
     with penstock.connect(tmp_path / "db") as db:
         (made,) = db.execute(create)
-        assert "2 rows loaded" in str(made) and "followed until the database is closed" in str(made)
+        assert "2 rows loaded" in str(made) and "is followed while the database is open" in str(made)
         with file.open("a") as more:
             more.write('3,"c\nd",2.5\n4,d'.replace("\n", " ", 1))
         until(lambda: len(rows(db)) == 3)
@@ -31,8 +31,7 @@ def test_lines_that_are_added_become_rows(tmp_path: Path) -> None:
     with file.open("a") as more:
         more.write(",4\n")
     with penstock.connect(tmp_path / "db") as db:
-        db.execute(create)
-        assert rows(db)[3:] == [(4, "d", 4.0)]
+        wait_for(lambda: rows(db)[3:] == [(4, "d", 4.0)])
         db.execute(create)
         with file.open("a") as more:
             more.write("5,e,5\n")
@@ -70,3 +69,86 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path, caplog: pytest.LogCaptu
         db.execute(f"CREATE STREAM f FROM '{tmp_path / 'e.csv'}';")
         with pytest.raises(penstock.StatementError, match="become shorter"):
             db.execute(f"CREATE STREAM IF NOT EXISTS e FROM '{file}' WITH (FOLLOW = TRUE);")
+
+
+def add(file: Path, line: str) -> None:
+    with file.open("a") as more:
+        more.write(line + "\n")
+
+
+def test_opening_goes_on_with_each_line_once(tmp_path: Path) -> None:
+    """Without a statement, as often as it is opened, and after ALTER and CREATE OR REPLACE."""
+    file = tmp_path / "e.csv"
+    file.write_text("id\n0\n")
+    with penstock.connect(tmp_path / "db") as db:
+        db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE, VALUE_FORMAT = 'JSON');")
+    for number in range(1, 4):
+        add(file, str(number))
+        with penstock.connect(tmp_path / "db") as db:
+            wait_for(lambda number=number: len(rows(db)) == number + 1)  # type: ignore[misc]
+            if number == 1:
+                db.execute("ALTER STREAM e ADD COLUMN note STRING;")
+            if number == 2:
+                db.execute(
+                    "CREATE OR REPLACE STREAM e (id BIGINT, note STRING, more INT)"
+                    " WITH (KAFKA_TOPIC = 'E', VALUE_FORMAT = 'JSON', PARTITIONS = 1);"
+                )
+            described = str(db.execute("DESCRIBE e EXTENDED;")[0])
+            assert str(file) in described
+    with penstock.connect(tmp_path / "db") as db:
+        assert [row[0] for row in rows(db)] == [0, 1, 2, 3]
+
+
+def test_following_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By FOLLOW = FALSE and by DROP, at once and for later openings, without a word in the log."""
+    file = tmp_path / "e.csv"
+    file.write_text("id\n0\n")
+    follow = f"CREATE STREAM IF NOT EXISTS e FROM '{file}' WITH (FOLLOW = TRUE);"
+    with penstock.connect(tmp_path / "db") as db:
+        db.execute(follow)
+        (made,) = db.execute(f"CREATE STREAM IF NOT EXISTS e FROM '{file}' WITH (FOLLOW = FALSE);")
+        assert "follows no file any more" in str(made)
+        follower = db._engine.followers["E"]
+        add(file, "1")
+        wait_for(lambda: not follower._thread.is_alive())  # type: ignore[attr-defined]
+        assert len(rows(db)) == 1
+    with penstock.connect(tmp_path / "db") as db:
+        assert not db._engine.followers
+        db.execute(follow)
+        assert len(rows(db)) == 2
+        follower = db._engine.followers["E"]
+        db.execute("DROP STREAM e DELETE TOPIC;")
+        wait_for(lambda: not follower._thread.is_alive())  # type: ignore[attr-defined]
+        db.execute(follow)
+        assert len(rows(db)) == 2  # the whole file: the topic is new
+    assert "followed" not in caplog.text
+
+
+def test_a_stream_made_anew_over_its_old_topic(tmp_path: Path) -> None:
+    """Lines that the topic holds already do not come again."""
+    file = tmp_path / "e.csv"
+    file.write_text("id\n0\n")
+    follow = f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);"
+    with penstock.connect(tmp_path / "db") as db:
+        db.execute(follow)
+        db.execute("DROP STREAM e;")
+        add(file, "1")
+        db.execute(follow)
+        assert len(rows(db)) == 2
+
+
+def test_a_file_that_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The database opens all the same, logs it and shows it; once the file is back, the next opening goes on."""
+    file = tmp_path / "e.csv"
+    file.write_text("id\n0\n")
+    with penstock.connect(tmp_path / "db") as db:
+        db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")
+    file.rename(tmp_path / "away")
+    with penstock.connect(tmp_path / "db") as db:
+        wait_for(lambda: "is not followed any more" in caplog.text)
+        assert "is not followed any more" in str(db.execute("DESCRIBE e EXTENDED;")[0])
+        assert len(rows(db)) == 1
+    (tmp_path / "away").rename(file)
+    add(file, "1")
+    with penstock.connect(tmp_path / "db") as db:
+        wait_for(lambda: len(rows(db)) == 2)

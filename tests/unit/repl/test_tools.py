@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import penstock
+from penstock.repl import exporting, working
 from penstock.repl.cli import main, parser
 from penstock.repl.completion_script import script
 
@@ -164,3 +168,51 @@ def test_the_graph_of_a_script(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["graph", str(script)]) == 1
     found = capsys.readouterr()
     assert "column W does not exist" in found.err and "S (stream" in found.out
+
+
+class Terminal(io.StringIO):
+    """A terminal as far as a progress line is concerned; ``wanted`` sets ``seen`` when it is written."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__()
+        self._wanted = wanted
+        self.seen = threading.Event()
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self._wanted in text:
+            self.seen.set()
+        return super().write(text)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "arrow", "md", "json"])
+def test_export_shows_a_bar(
+    shop: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With rows done, rate and time left, whatever the format; pieces are one file."""
+    terminal = Terminal("2 of 3 rows")
+    monkeypatch.setattr(working, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(exporting, "_CHUNK_ROWS", 2)
+    monkeypatch.setattr("sys.stderr", terminal)
+    real = exporting._Chunks._starts
+
+    def starts(chunks: Any) -> Any:
+        for start in real(chunks):
+            if start == 2:  # the writer waits here until the line has been drawn
+                assert terminal.seen.wait(60)
+            yield start
+
+    monkeypatch.setattr(exporting._Chunks, "_starts", starts)
+    target = tmp_path / f"rows.{ending}"
+    assert main(["export", "SELECT * FROM s ORDER BY id", str(target), "-d", str(shop)]) == 0
+    assert "67%" in terminal.getvalue() and "/s, " in terminal.getvalue() and "s left" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K") or "\r\x1b[K3 rows" in terminal.getvalue()
+    capsys.readouterr()
+    if ending in ("csv", "jsonl", "parquet", "arrow"):
+        with penstock.connect() as database:
+            database.create_stream("again", target)
+            assert [row[0] for row in database.sql("SELECT id FROM again ORDER BY id")] == [1, 2, 3]
+    else:
+        assert target.read_text(encoding="utf-8").count("pen") == 1

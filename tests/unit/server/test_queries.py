@@ -74,6 +74,23 @@ def test_what_cannot_be_answered(shop: Api) -> None:
     assert (answer.status_code, answer.json()["error_code"]) == (406, 40600)
 
 
+@pytest.mark.parametrize(("path", "text"), [("/query", "ksql"), ("/query-stream", "sql")])
+def test_what_ksqldb_gives_and_this_server_does_not(shop: Api, path: str, text: str) -> None:
+    """Rows as protobuf are refused, and what there is instead is named; so is going on from a continuation token, but not
+    an empty one, which clients send that have none.
+    """
+    statement = {text: "SELECT n FROM spend WHERE customer='ada';"}
+    refused = shop.http.post(path, json=statement, headers={"accept": "application/vnd.ksql.v1+protobuf"})
+    assert (refused.status_code, refused.json()["error_code"]) == (406, 40600)
+    assert "application/vnd.apache.arrow.stream" in refused.json()["message"]
+    push = {text: "SELECT * FROM orders EMIT CHANGES LIMIT 1;", "streamsProperties": EARLIEST, "properties": EARLIEST}
+    for token, status in (("", 200), ("eyJ0b2tlbiI6MX0=", 400)):
+        given = {**push, "requestProperties": {"request.ksql.query.push.continuation.token": token}}
+        answer = shop.http.post(path, json=given)
+        assert answer.status_code == status
+    assert answer.json()["error_code"] == 40000 and "continuation token" in answer.json()["message"]
+
+
 @pytest.mark.parametrize("stream", ["orders", "spend"])
 def test_a_push_query_ends_at_its_limit(shop: Api, stream: str) -> None:
     """The old format says why it ended, the new one just ends."""
