@@ -121,8 +121,19 @@ foreign-kafka: setup kafka-jars
 	mkdir -p build/kafka/npm
 	cp $(KAFKA_CLIENTS)/node/package.json $(KAFKA_CLIENTS)/node/package-lock.json build/kafka/npm
 	-npm --prefix build/kafka/npm ci --no-audit --no-fund --ignore-scripts
+	-$(MAKE) go-clients
 	$(BIN)/python -m pytest tests/kafka_clients/test_java.py tests/kafka_clients/test_kill_java.py \
-	    tests/kafka_clients/test_node.py -q -rs
+	    tests/kafka_clients/test_node.py tests/kafka_clients/test_go.py -q -rs
+
+# franz-go, kafka-go and sarama, checked against go.sum
+.PHONY: go-clients foreign-kafka-go
+go-clients:
+	mkdir -p build/kafka/go
+	cd $(KAFKA_CLIENTS)/go && GOTOOLCHAIN=local go build -mod=readonly -o $(CURDIR)/build/kafka/go/ ./...
+
+foreign-kafka-go: setup
+	-$(MAKE) go-clients
+	$(BIN)/python -m pytest tests/kafka_clients/test_go.py -q -rs
 
 kill-demo: setup
 	$(BIN)/python benchmarks/kill_demo.py

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StatementError
 from .formats import lines
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .. import Advance, Relation
 
 __all__ = ["ENDINGS", "write_rows"]
 
@@ -27,7 +32,7 @@ _CHUNK_ROWS = 1 << 17
 """The number of rows between two reports of progress, and of a row group in Parquet."""
 
 
-def write_rows(rows: Any, path: Path, tell: Callable[[Any], None] = lambda advance: None) -> None:
+def write_rows(rows: Relation, path: Path, tell: Callable[[Advance], None] = lambda advance: None) -> None:
     """Write a relation, of which nothing has been fetched, to a new file.  If that fails, no file is left.
 
     Args:
@@ -56,7 +61,7 @@ def write_rows(rows: Any, path: Path, tell: Callable[[Any], None] = lambda advan
 class _Chunks:
     """The rows of a relation, which it reads piece by piece while it tells how far it is."""
 
-    def __init__(self, rows: Any, tell: Callable[[Any], None]) -> None:
+    def __init__(self, rows: Relation, tell: Callable[[Advance], None]) -> None:
         self.columns = rows.columns
         self._rows = rows
         self._tell = tell
@@ -64,11 +69,11 @@ class _Chunks:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for start in self._starts():
             yield from self._rows.fetchmany(min(_CHUNK_ROWS, len(self) - start))
 
-    def tables(self) -> tuple[Any, Iterator[Any]]:
+    def tables(self) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """The Arrow schema, and the rows as Arrow tables."""
         whole = self._rows.arrow()
         return whole.schema, (whole.slice(start, _CHUNK_ROWS) for start in self._starts())

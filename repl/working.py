@@ -6,7 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from .. import Advance
 
 __all__ = ["bar", "working"]
 
@@ -29,7 +32,7 @@ def bar(done: int, total: int, unit: str, seconds: float) -> str:
 
 
 @contextmanager
-def working(out: TextIO | None) -> Iterator[Callable[[Any], None]]:
+def working(out: TextIO | None) -> Iterator[Callable[[Advance], None]]:
     """A context in which, from the third second on, a line shows the progress; it disappears at the end.
 
     Args:
@@ -58,9 +61,9 @@ class _Line:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._began_s = time.monotonic()
-        self._advance: Any = None
+        self._advance: Advance | None = None
 
-    def take(self, advance: Any) -> None:
+    def take(self, advance: Advance) -> None:
         if advance.done == 0:  # what came before is no part of it
             self._began_s = time.monotonic()
         self._advance = advance
