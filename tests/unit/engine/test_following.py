@@ -31,7 +31,7 @@ def test_lines_that_are_added_become_rows(tmp_path: Path) -> None:
     with file.open("a") as more:
         more.write(",4\n")
     with penstock.connect(tmp_path / "db") as db:
-        wait_for(lambda: rows(db)[3:] == [(4, "d", 4.0)])
+        until(lambda: rows(db)[3:] == [(4, "d", 4.0)])
         db.execute(create)
         with file.open("a") as more:
             more.write("5,e,5\n")
@@ -85,7 +85,7 @@ def test_opening_goes_on_with_each_line_once(tmp_path: Path) -> None:
     for number in range(1, 4):
         add(file, str(number))
         with penstock.connect(tmp_path / "db") as db:
-            wait_for(lambda number=number: len(rows(db)) == number + 1)  # type: ignore[misc]
+            until(lambda number=number: len(rows(db)) == number + 1)  # type: ignore[misc]
             if number == 1:
                 db.execute("ALTER STREAM e ADD COLUMN note STRING;")
             if number == 2:
@@ -110,7 +110,7 @@ def test_following_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
         assert "follows no file any more" in str(made)
         follower = db._engine.followers["E"]
         add(file, "1")
-        wait_for(lambda: not follower._thread.is_alive())  # type: ignore[attr-defined]
+        until(lambda: not follower._thread.is_alive())  # type: ignore[attr-defined]
         assert len(rows(db)) == 1
     with penstock.connect(tmp_path / "db") as db:
         assert not db._engine.followers
@@ -118,7 +118,7 @@ def test_following_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
         assert len(rows(db)) == 2
         follower = db._engine.followers["E"]
         db.execute("DROP STREAM e DELETE TOPIC;")
-        wait_for(lambda: not follower._thread.is_alive())  # type: ignore[attr-defined]
+        until(lambda: not follower._thread.is_alive())  # type: ignore[attr-defined]
         db.execute(follow)
         assert len(rows(db)) == 2  # the whole file: the topic is new
     assert "followed" not in caplog.text
@@ -145,10 +145,10 @@ def test_a_file_that_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")
     file.rename(tmp_path / "away")
     with penstock.connect(tmp_path / "db") as db:
-        wait_for(lambda: "is not followed any more" in caplog.text)
+        until(lambda: "is not followed any more" in caplog.text)
         assert "is not followed any more" in str(db.execute("DESCRIBE e EXTENDED;")[0])
         assert len(rows(db)) == 1
     (tmp_path / "away").rename(file)
     add(file, "1")
     with penstock.connect(tmp_path / "db") as db:
-        wait_for(lambda: len(rows(db)) == 2)
+        until(lambda: len(rows(db)) == 2)
