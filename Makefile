@@ -105,11 +105,11 @@ conformance-kafka: setup kafka-jars
 conformance-kafka-sample: setup kafka-jars
 	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python tests/conformance/kafka_gate.py --sample 100
 
-# 200 kills and pauses of processes that share queries over Apache Kafka
+# 200 kills and pauses of processes that share queries over Apache Kafka, of its broker and of both, and faults of the network
+KILLS ?= 200
 .PHONY: kafka-group-kills
 kafka-group-kills: setup kafka-jars
-	PENSTOCK_KAFKA_SHARED_KILLS=200 $(BIN)/python tests/support/apache_kafka.py \
-	    $(BIN)/python -m pytest tests/kafka_shared/test_kills.py -q -s
+	PENSTOCK_KAFKA=own PENSTOCK_KAFKA_SHARED_KILLS=$(KILLS) $(BIN)/python -m pytest tests/kafka_shared/test_kills.py -q -s
 
 # Throughput with 1, 2 and 4 processes, and how long a dead one is missed
 .PHONY: bench-kafka

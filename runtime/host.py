@@ -5,6 +5,7 @@ The engine calls this after lowering a statement.  It gets dataflows, never SQL.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -379,8 +380,11 @@ class QueryHost:
         return True
 
     async def idle(self, timeout_s: float | None = None) -> bool:
-        """`wait_idle` for an event loop: it blocks no thread."""
-        for epoch, seconds in self._until_idle(timeout_s):
+        """`wait_idle` for an event loop: it blocks no thread of the loop's."""
+        pauses = self._until_idle(timeout_s)
+        elsewhere = self.log.capabilities.shared  # then looking asks the log's brokers
+        while (pause := await asyncio.to_thread(next, pauses, None) if elsewhere else next(pauses, None)) is not None:
+            epoch, seconds = pause
             if seconds <= 0:
                 return False
             await self.wakes.wait(epoch, seconds)
@@ -393,10 +397,18 @@ class QueryHost:
         while True:
             epoch = self.log.epoch
             behind = any(run.state == "RUNNING" and run.status.lag for run in self.runs.values()) or self.pushes.behind()
-            if not behind and self.log.epoch == epoch:
+            if not behind and not self._has_missed() and self.log.epoch == epoch:
                 return
             left = None if deadline is None else deadline - time.monotonic()
             yield epoch, 0.05 if left is None else min(left, 0.05)
+
+    def _has_missed(self) -> bool:
+        """Whether what running queries read holds more than this process has heard of: others write to the log, too."""
+        if not self.log.capabilities.shared:
+            return False
+        return (
+            any(run.state == "RUNNING" and run.status.has_missed for run in self.runs.values()) or self.pushes.have_missed()
+        )
 
     def admit(self, topics: Sequence[str]) -> None:
         """Make a producer wait while `is_behind`."""

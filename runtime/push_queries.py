@@ -297,8 +297,15 @@ class PushQueries:
 
     def behind(self) -> bool:
         """Whether a running query, whose reader has room, has records to process."""
+        return any(run.status.lag for run in self._awaited())
+
+    def have_missed(self) -> bool:
+        """Whether one of these has something to read that has not come to this process yet."""
+        return any(run.status.has_missed for run in self._awaited())
+
+    def _awaited(self) -> list[QueryRun]:
         runnings = {id(p.running): p.running for p in list(self._pushes.values())}
-        return any(r.run.state == "RUNNING" and r.run.status.lag and r.readers.ready() for r in runnings.values())
+        return [r.run for r in runnings.values() if r.run.state == "RUNNING" and r.readers.ready()]
 
 
 _Reading = Mapping[str, Mapping[TopicPartition, int]]

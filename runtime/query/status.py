@@ -119,6 +119,18 @@ class Status:
         return lag if self.is_in_place else max(1, lag)
 
     @property
+    def has_missed(self) -> bool:
+        """Whether its inputs hold records that have not come to this process yet, or nobody can say that now: the log is
+        asked where they end."""
+        if self._sharing is not None and self._sharing.trouble is not None:
+            return True
+        log = self._assembly.log
+        try:
+            return any(log.end_offset(*place) > offset for place, offset in self.positions.items())
+        except StorageError:
+            return True
+
+    @property
     def account(self) -> Account:
         """What became of its input, as committed."""
         return self._assembly.committer.account

@@ -1,19 +1,25 @@
-"""Exactly once over Apache Kafka: processes of one service are killed, stopped and continued while they work; what is
-committed is what one process that nobody disturbed makes of the same input.
+"""Exactly once over Apache Kafka: processes of one service, and the broker, are killed, stopped and continued, and the
+network between them fails, while they work; what is committed is what one process that nobody disturbed makes of the same
+input.
 
-`make test-kafka` has 10 kills, `make kafka-group-kills` 200; PENSTOCK_KAFKA_SHARED_KILLS says how many.
+`make test-kafka` has 10 disturbances, `make kafka-group-kills` 200; PENSTOCK_KAFKA_SHARED_KILLS says how many.  The node is
+one of its own, which may be killed.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +30,29 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 pytest.importorskip("confluent_kafka")
 
 import confluent_kafka
-from apache_kafka import empty, wanted_address
+from apache_kafka import ApacheKafka, apache_kafka, free_port, is_there, wanted_address
 from committed_records import committed
+from confluent_kafka.admin import AdminClient
+from fault_proxy import FaultProxy
 
 import penstock
 
-KILLS = int(os.environ.get("PENSTOCK_KAFKA_SHARED_KILLS", "10"))
+DISTURBANCES = int(os.environ.get("PENSTOCK_KAFKA_SHARED_KILLS", "10"))
+SEED = int(os.environ.get("PENSTOCK_SEED", "7"))
 PROCESSES = 3
 PARTITIONS = 4
 SESSION_MS = 6_000
-TIMEOUT_S = 180.0
+TIMEOUT_S = 300.0
 KEYS = 40
+EVERY_S = 0.03
+"""Between two orders."""
 T0 = int(time.time() * 1000) - 3_600_000
 """Of now: Kafka closes and compacts segments whose records are old."""
 
 pytestmark = [
-    pytest.mark.skipif(wanted_address() is None, reason="PENSTOCK_KAFKA does not name a broker: see `make test-kafka`"),
+    pytest.mark.skipif(
+        wanted_address() is None or not is_there(), reason="PENSTOCK_KAFKA does not name a broker: see `make test-kafka`"
+    ),
     pytest.mark.xdist_group("apache-kafka"),
 ]
 
@@ -64,31 +77,72 @@ OUTPUTS = ("PLACED", "hourly", "sums", "towns")
 WORKER = """
 import sys, time, logging
 import penstock
-logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
 path, address = sys.argv[1:]
-with penstock.connect(path, kafka=address, service_id="kills",
-                      settings={"session.timeout.ms": 6000, "transaction.timeout.ms": 5000}) as db:
-    print("up", flush=True)
-    time.sleep(3600)
+while True:
+    try:
+        with penstock.connect(path, kafka=address, service_id="kills",
+                              settings={"session.timeout.ms": 6000, "transaction.timeout.ms": 5000}) as db:
+            print("up", flush=True)
+            time.sleep(7200)
+    except penstock.errors.LogUnavailableError as error:  # begun while no broker was there
+        print(error, flush=True)
 """
+LISTENERS = """
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,{kinds}
+listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},{own}
+advertised.listeners=PLAINTEXT://{{advertised}},{shown}
+"""
+
+
+class Cluster:
+    """A node that each process reaches by a proxy of its own, and the test directly."""
+
+    def __init__(self, kept: ExitStack) -> None:
+        ports = [free_port() for _ in range(PROCESSES)]
+        self.proxies = [FaultProxy(port) for port in ports]
+        for proxy in self.proxies:
+            kept.callback(proxy.close)
+        names = [f"WAY{number}" for number in range(PROCESSES)]
+        more = LISTENERS.format(
+            kinds=",".join(f"{name}:PLAINTEXT" for name in names),
+            own=",".join(f"{name}://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)),
+            shown=",".join(f"{name}://{proxy.address}" for name, proxy in zip(names, self.proxies, strict=True)),
+        )
+        self.node: ApacheKafka = kept.enter_context(apache_kafka(more=more))
+
+    @property
+    def address(self) -> str:
+        return self.node.address
+
+    def kill(self, seconds: float) -> None:
+        """As a crash; it comes back with what it has on disk."""
+        self.node.stop(signal.SIGKILL)
+        time.sleep(seconds)
+        self.node.start()
 
 
 class Group:
     """Processes of one service.  One that is killed is begun again, with the directory that it had."""
 
-    def __init__(self, address: str, place: Path) -> None:
-        self._address = address
+    def __init__(self, cluster: Cluster, place: Path) -> None:
+        self._cluster = cluster
         self._place = place
         self.processes = [self._begin(number) for number in range(PROCESSES)]
 
     def _begin(self, number: int) -> subprocess.Popen[bytes]:
         with (self._place / f"{number}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(self._place / str(number)), self._address],
+                [sys.executable, "-c", WORKER, str(self._place / str(number)), self._cluster.proxies[number].address],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+    def check_alive(self) -> None:
+        """A process that ended by itself has a fault of its own."""
+        for number, process in enumerate(self.processes):
+            assert process.poll() is None, f"process {number} ended with {process.returncode}\n{self.logs()}"
 
     def kill(self, number: int) -> None:
         process = self.processes[number]
@@ -108,35 +162,117 @@ class Group:
             process.wait()
 
     def logs(self) -> str:
-        return "\n".join((self._place / f"{number}.log").read_text()[-3000:] for number in range(PROCESSES))
+        return "\n".join((self._place / f"{number}.log").read_text()[-4000:] for number in range(PROCESSES))
 
 
 @pytest.fixture
-def group(tmp_path: Path) -> Iterator[Group]:
-    address = wanted_address()
-    assert address is not None
-    empty(address)
-    with penstock.connect(tmp_path / "0", kafka=address, service_id="kills") as first:
+def cluster() -> Iterator[Cluster]:
+    with ExitStack() as kept:
+        yield Cluster(kept)
+
+
+@pytest.fixture
+def group(cluster: Cluster, tmp_path: Path) -> Iterator[Group]:
+    with penstock.connect(tmp_path / "0", kafka=cluster.address, service_id="kills") as first:
         first.execute(SCRIPT)
-    made = Group(address, tmp_path)
+    made = Group(cluster, tmp_path)
     yield made
     made.end()
 
 
-def sent(number: int) -> list[tuple[str, str, dict[str, Any], int]]:
-    """Topic, key, value and time of the records of one round."""
-    made = random.Random(number)
-    records: list[tuple[str, str, dict[str, Any], int]] = []
-    for i in range(60):
-        key = f"k{made.randrange(KEYS)}"
-        records.append(
-            ("orders", key, {"ITEM": number * 60 + i, "EUROS": made.randrange(100)}, T0 + number * 60_000 + i * 1_000)
-        )
-    return records
+Record = tuple[str, str, dict[str, Any], int]
+"""Topic, key, value and time."""
 
 
-def people() -> list[tuple[str, str, dict[str, Any], int]]:
+def people() -> list[Record]:
     return [("people", f"k{i}", {"TOWN": f"t{i % 5}"}, T0 - 1000) for i in range(KEYS)]
+
+
+class Sender:
+    """Sends what is recorded, each once and those of a key in their order: an idempotent producer does not give up."""
+
+    def __init__(self, address: str) -> None:
+        self.records: list[Record] = []
+        self._producer = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": address,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "message.timeout.ms": 0,
+                "reconnect.backoff.max.ms": 500,
+                "log_level": 0,
+            }
+        )
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._orders, daemon=True)
+
+    def send(self, record: Record) -> None:
+        topic, key, value, stamp = record
+        self.records.append(record)
+        self._producer.produce(topic, json.dumps(value), key, timestamp=stamp)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        assert self._producer.flush(120) == 0
+
+    def begin(self) -> None:
+        """Send orders from now on, a few each moment."""
+        self._thread.start()
+
+    def _orders(self) -> None:
+        chance = random.Random(SEED)
+        for item in itertools.count():
+            if self._over.wait(EVERY_S):
+                return
+            value = {"ITEM": item, "EUROS": chance.randrange(100)}
+            self.send(("orders", f"k{chance.randrange(KEYS)}", value, T0 + item * 100))
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self.flush()
+
+
+KINDS = ("process",) * 3 + ("broker", "both", "pause", "broker pause", "cut", "silence", "delay")
+"""Every ten disturbances have these, in an order of their own."""
+
+
+def disturb(kind: str, cluster: Cluster, group: Group, chance: random.Random) -> None:
+    number = chance.randrange(PROCESSES)
+    proxies = chance.choice([cluster.proxies, [cluster.proxies[number]]])
+    match kind:
+        case "process":
+            group.kill(number)
+        case "broker":
+            cluster.kill(chance.uniform(0, 8))
+        case "both":
+            cluster.node.stop(signal.SIGKILL)
+            group.kill(number)
+            time.sleep(chance.uniform(0, 3))
+            cluster.node.start()
+        case "pause":
+            group.pause(number, SESSION_MS / 1000 + 2)
+        case "broker pause":
+            cluster.node.send_signal(signal.SIGSTOP)
+            time.sleep(chance.uniform(1, SESSION_MS / 1000 + 2))
+            cluster.node.send_signal(signal.SIGCONT)
+        case "cut":
+            for _ in range(10):
+                for proxy in proxies:
+                    proxy.cut()
+                time.sleep(chance.uniform(0.1, 0.5))
+        case "silence":
+            for proxy in proxies:
+                proxy.silent = True
+            time.sleep(chance.uniform(1, SESSION_MS / 1000 + 4))
+            for proxy in proxies:
+                proxy.silent = False
+        case "delay":
+            for proxy in proxies:
+                proxy.delay_s = 0.1
+            time.sleep(3)
+            for proxy in proxies:
+                proxy.delay_s = 0.0
 
 
 def by_key(address: str, topic: str, total: int) -> dict[bytes, list[Any]]:
@@ -147,42 +283,60 @@ def by_key(address: str, topic: str, total: int) -> dict[bytes, list[Any]]:
     return found
 
 
-def test_what_is_committed_is_what_one_undisturbed_process_makes(group: Group) -> None:
+def until_taken_in(address: str, topic: str, count: int) -> None:
+    """Wait until the query that reads a topic has committed that it has taken in so many records."""
+    admin = AdminClient({"bootstrap.servers": address})
+    end = time.monotonic() + TIMEOUT_S
+    while True:
+        groups = [g.group_id for g in admin.list_consumer_groups().result(30).valid]
+        asked = [confluent_kafka.ConsumerGroupTopicPartitions(name) for name in groups]
+        found = [admin.list_consumer_group_offsets([one])[one.group_id].result(30).topic_partitions for one in asked]
+        if any(sum(max(0, p.offset) for p in places if p.topic == topic) >= count for places in found):
+            return
+        assert time.monotonic() < end, f"the records of {topic} are not taken in"
+        time.sleep(0.5)
+
+
+def test_what_is_committed_is_what_one_undisturbed_process_makes(
+    cluster: Cluster, group: Group, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Record for record per key: nothing is lost, nothing comes twice, and no zombie writes."""
-    address = wanted_address()
-    assert address is not None
-    chance = random.Random(7)
-    sender = confluent_kafka.Producer(
-        {"bootstrap.servers": address, "partitioner": "murmur2_random", "enable.idempotence": True}
-    )
-
-    def send(records: list[tuple[str, str, dict[str, Any], int]]) -> None:
-        for topic, key, value, stamp in records:
-            sender.produce(topic, json.dumps(value), key, timestamp=stamp)
-        assert sender.flush(30) == 0
-
-    every = people()
-    send(every)
-    time.sleep(15)  # the table is there before the orders: which is first is not told by Kafka
-    for number in range(KILLS):
-        records = sent(number)
-        send(records)
-        every += records
-        time.sleep(chance.uniform(2.0, 9.0))
-        if number % 5 == 4:
-            group.pause(chance.randrange(PROCESSES), SESSION_MS / 1000 + 2)
-        else:
-            group.kill(chance.randrange(PROCESSES))
-    total = sum(topic == "orders" for topic, *_ in every)
+    chance = random.Random(SEED)
+    sender = Sender(cluster.address)
+    for record in people():
+        sender.send(record)
+    sender.flush()
+    until_taken_in(cluster.address, "people", KEYS)  # before the orders: which is first is not told by Kafka
+    began_s = time.monotonic()
+    sender.begin()
+    done: Counter[str] = Counter()
+    order: list[str] = []
+    for number in range(DISTURBANCES):
+        if not order:
+            order = chance.sample(KINDS, len(KINDS))
+        time.sleep(chance.uniform(1.0, 8.0))
+        kind = order.pop()
+        with capsys.disabled():
+            print(f"\r{number + 1} of {DISTURBANCES}: {kind:<20}", end="", flush=True)
+        disturb(kind, cluster, group, chance)
+        group.check_alive()
+        done[kind] += 1
+    sender.end()
+    ended_s = time.monotonic()
+    total = sum(topic == "orders" for topic, *_ in sender.records)
+    found = {topic: by_key(cluster.address, topic, total) for topic in OUTPUTS}
+    whole_s = time.monotonic() - ended_s
     with penstock.connect(auto_offset_reset="earliest") as alone:
         alone.execute(SCRIPT)
-        for topic, key, value, stamp in every:
+        for topic, key, value, stamp in sender.records:
             alone.produce(topic, key=key.encode(), value=json.dumps(value).encode(), timestamp=stamp)
-        assert alone.wait_idle(60)
+        assert alone.wait_idle(300)
         for topic in OUTPUTS:
             expected: dict[bytes, list[Any]] = {}
             for record in alone.consume(topic):
                 expected.setdefault(record.key, []).append(json.loads(record.value))
-            found = by_key(address, topic, total)
-            assert sum(map(len, found.values())) == total, group.logs()
-            assert found == expected, group.logs()
+            assert sum(map(len, found[topic].values())) == total, f"{topic}\n{group.logs()}"
+            assert found[topic] == expected, f"{topic}\n{group.logs()}"
+    with capsys.disabled():
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(done.items()))
+        print(f"\n{kinds}: {total:,} orders in {ended_s - began_s:,.0f} s, the last results read {whole_s:.0f} s later")

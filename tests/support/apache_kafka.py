@@ -118,6 +118,11 @@ class ApacheKafka:
             time.sleep(0.1)
         raise RuntimeError(f"Apache Kafka did not start:\n{(self.directory / 'server.log').read_text()[-4000:]}")
 
+    def send_signal(self, which: signal.Signals) -> None:
+        """To its process: SIGSTOP has it stand still until SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(which)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it; with SIGKILL as a crash."""
         process, self._process = self._process, None

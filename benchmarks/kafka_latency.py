@@ -1,0 +1,89 @@
+"""Milliseconds from ``insert()`` of one record until its row reaches the reader of a push query, over Apache Kafka.
+
+    python -m benchmarks.kafka_latency --records 1000
+
+It needs what `make test-kafka` needs: Java, and the jars of `make kafka-jars`.  The broker runs on the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+
+from apache_kafka import apache_kafka
+
+import penstock
+
+from .measure import percentile
+
+SETTLED_S = 3.0
+"""How long no row comes before it is begun."""
+SCRIPT = """
+SET 'commit.interval.ms' = '20';
+SET 'processing.guarantee' = '{guarantee}';
+CREATE STREAM payments (account BIGINT KEY, amount BIGINT)
+    WITH (KAFKA_TOPIC = 'payments', PARTITIONS = {partitions}, VALUE_FORMAT = 'JSON');
+CREATE TABLE totals AS SELECT account, COUNT(*) AS n, SUM(amount) AS total FROM payments GROUP BY account;
+"""
+PROMISED_MS = 150.0
+
+
+def latencies(database: penstock.Database, source: str, records: int, pause_s: float) -> tuple[list[float], list[float]]:
+    """Of each record: ms until ``insert()`` is through, and until its row is read."""
+    inserted: list[float] = []
+    whole: list[float] = []
+    with database.subscribe(f"SELECT * FROM {source} EMIT CHANGES;") as subscription:
+        while subscription.poll(SETTLED_S) is not None:
+            pass
+        for number in range(records):
+            start = time.perf_counter()
+            database.insert("payments", [{"account": number % 10, "amount": number}])
+            inserted.append((time.perf_counter() - start) * 1e3)
+            row = subscription.poll(30)
+            assert row is not None and row.values[0] == number % 10, row
+            whole.append((time.perf_counter() - start) * 1e3)
+            time.sleep(pause_s)
+        assert subscription.poll() is None, "a row too many came, so times are not those of the records"
+    return inserted, whole
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--pause-ms", type=float, default=3.0, help="between two records")
+    parser.add_argument("--guarantees", nargs="+", default=["exactly_once_v2", "at_least_once"])
+    chosen = parser.parse_args()
+    print(f"insert() to row of a push query, ms; load {os.getloadavg()[0]:.1f}; promised: p99 < {PROMISED_MS:g}")
+    print(f"{'':<32}{'insert() p50':>13}{'p99':>8}{'row p50':>10}{'p99':>8}{'most':>8}")
+    for guarantee in chosen.guarantees:
+        with (
+            tempfile.TemporaryDirectory(prefix="penstock-latency-") as place,
+            apache_kafka() as kafka,
+            penstock.connect(place, kafka=kafka.address, service_id="latency", auto_offset_reset="latest") as database,
+        ):
+            database.execute(SCRIPT.format(guarantee=guarantee, partitions=chosen.partitions))
+            assert database.wait_idle(120)
+            for source in ("payments", "totals"):
+                inserted, whole = latencies(database, source, chosen.records, chosen.pause_ms / 1e3)
+                row = [
+                    percentile(inserted, 0.5),
+                    percentile(inserted, 0.99),
+                    percentile(whole, 0.5),
+                    percentile(whole, 0.99),
+                ]
+                print(
+                    f"{guarantee + ', ' + source:<32}{row[0]:>13.1f}{row[1]:>8.1f}{row[2]:>10.1f}{row[3]:>8.1f}{max(whole):>8.1f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
