@@ -89,6 +89,13 @@ class QueryOptions:
     standby_replicas: int = _number(
         "num.standby.replicas", 0, "how many other processes keep a copy of a query's state (for a log in Kafka)"
     )
+    processing_guarantee: Literal["exactly_once_v2", "exactly_once", "exactly_once_beta", "at_least_once"] = _word(
+        "processing.guarantee",
+        "exactly_once_v2",
+        ("exactly_once_v2", "exactly_once", "exactly_once_beta", "at_least_once"),
+        "exactly_once_v2: a step happens once, as a whole; at_least_once: over Kafka quicker, but after a failure records "
+        "may be taken in twice (a log in a directory has exactly once in any case)",
+    )
     service_id: str = _text("ksql.service.id", "default_", "a name for this engine, part of the names of internal topics")
     output_topic_prefix: str = _text(
         "ksql.output.topic.name.prefix", "", "put before the topic names of CREATE .. AS SELECT"
@@ -278,15 +285,6 @@ def _parsed(options: type[QueryOptions] | type[DatabaseOptions], properties: Map
 
 
 _ALWAYS_MET = (
-    Property(
-        "processing.guarantee",
-        "text",
-        "exactly_once_v2",
-        "every step is committed as a whole: exactly once, which meets all guarantees, also where penstock.durability "
-        "is relaxed",
-        in_effect=False,
-        choices=("exactly_once_v2", "exactly_once", "exactly_once_beta", "at_least_once"),
-    ),
     Property(
         "commit.interval.ms",
         "integer",

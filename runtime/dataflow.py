@@ -211,6 +211,8 @@ class Dataflow:
         row_failure: what happens to a row that an operator or a sink cannot process: it is skipped and goes to the
             processing log (``log``), or the query stops before it (``stop``).
         lines: for each node its line in the plan (as EXPLAIN shows it, from 0); empty without a plan.
+        once: a step happens once, as a whole; else it may happen in parts, and again, if something fails meanwhile and the
+            log is quicker so.
         standbys: how many processes may end at once while others still have copies of their state.
         view: set if the query maintains a table that pull queries can read.
     """
@@ -226,3 +228,4 @@ class Dataflow:
     view: View | None = None
     lines: tuple[int, ...] = ()
     standbys: int = 0
+    once: bool = True

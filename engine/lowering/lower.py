@@ -38,6 +38,7 @@ def lower(plan: PlanNode, context: LoweringContext) -> d.Dataflow:
         row_failure=options.row_failure,
         max_task_idle_ms=options.max_task_idle_ms,
         standbys=options.standby_replicas,
+        once=options.processing_guarantee != "at_least_once",
         view=None if root.stored is None else root.stored.view(),
         lines=tuple(build.lines),
     )

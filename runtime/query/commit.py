@@ -116,7 +116,7 @@ class StepCommitter:
             NodeError: a sink failed on its rows.
             StorageError: a topic is gone.
         """
-        transaction = self._log.transaction()
+        transaction = self._log.transaction(whole=self._dataflow.once)
         account = self._ahead or self.account
         account = account.plus(computed.account).plus(self._write(transaction, computed))
         self._ahead = account

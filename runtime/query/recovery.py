@@ -20,12 +20,14 @@ import pyarrow as pa
 from ...errors import StorageError
 from ...limits import BATCH_ROWS_MAX, CHECKPOINT_CHANGES_MIN
 from ...storage.layout import CHANGELOG_PREFIX, state_directory
-from ...storage.log.protocol import Commit, Log, Records, TopicConfig, Transaction
+from ...storage.log.keyed_rows import KeyedRows
+from ...storage.log.protocol import Commit, Log, OffsetReset, Records, TopicPartition, Transaction
 from ...storage.state.interval_store import IntervalStore
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.scalar_store import ScalarStore
 from ...storage.state.store import SLOT, Capture, StateStore
 from ..clock import now_ms
+from .changelog import DELETIONS_KNOWN_MS, Expiring, changelog_config, without_places
 
 _LOGGER = logging.getLogger("penstock.commit")
 _LENT_BYTES_MIN = 256 * 1024
@@ -94,6 +96,8 @@ class DurableStore:
         pending: the checkpoint being written.
         end: the changelog offset up to which it was restored.
         columns: of the changelog, once it is known that it can hold the store's changes.
+        compacted: the changelog is, once ``columns`` are known.
+        expiring: what of a shared changelog has expired, if its rows do.
     """
 
     query_id: str
@@ -106,6 +110,8 @@ class DurableStore:
     pending: Future[None] | None = None
     end: int = 0
     columns: pa.Schema | None = None
+    compacted: bool = False
+    expiring: Expiring | None = None
 
     @property
     def topic(self) -> str:
@@ -153,6 +159,7 @@ class StateKeeper:
         table = standby.store.checkpoint()
         done(table.num_rows)
         durable.changes, durable.base, durable.end = standby.changes, None, standby.end
+        durable.expiring = standby.expiring
 
         def changes() -> Iterator[pa.RecordBatch]:
             for batch in self.changes_after(durable, standby.end):
@@ -167,8 +174,12 @@ class StateKeeper:
         store = durable.store
         standby = self.standby(durable.name, durable.partition)
         if standby is not None and self.log.config(durable.topic) is not None:
-            self._take_over(durable, standby, done)
-            return
+            if self._knows_deletions(standby, standby.end):
+                self._take_over(durable, standby, done)
+                return
+            _LOGGER.warning("the standby of %s, partition %d, is too old", durable.topic, durable.partition)
+        if self._shared and isinstance(store, IntervalStore):
+            durable.expiring = Expiring(store)
         saved = self.checkpoints.newest(durable.query_id, durable.name, durable.partition)
         durable.changes, durable.base = 0, None
         if self._shared:
@@ -176,6 +187,8 @@ class StateKeeper:
         else:
             self._check_reach(durable, None if saved is None else saved.offset)
         table = None if saved is None else as_schema(saved.table, store.schema)
+        if durable.expiring is not None and saved is not None:
+            durable.expiring.written(saved.offset, table)
 
         def changes() -> Iterator[pa.RecordBatch]:
             if saved is not None:
@@ -207,8 +220,18 @@ class StateKeeper:
         if saved is not None and saved.offset > self.log.end_offset(durable.topic, durable.partition):
             _LOGGER.warning("the checkpoint of %s, partition %d, is not of this log", durable.topic, durable.partition)
             saved = None
+        if saved is not None and not self._knows_deletions(durable, saved.offset):
+            saved = None
         durable.end = 0 if saved is None else saved.offset
         return saved
+
+    def _knows_deletions(self, durable: DurableStore, offset: int) -> bool:
+        """Whether a copy of a store as of an offset of its changelog can be brought up to date: every key that has gone
+        since still has its tombstone."""
+        place = (durable.topic, durable.partition)
+        if KeyedRows.of(self.log.config(durable.topic)) is None or offset >= self.log.end_offset(*place):
+            return True
+        return self.log.offset_for_time(*place, now_ms() - DELETIONS_KNOWN_MS) <= offset
 
     def _check_reach(self, durable: DurableStore, checkpoint: int | None) -> None:
         """Whether checkpoint and changelog together hold all of a store.  Raises: StorageError."""
@@ -254,6 +277,7 @@ class StateKeeper:
         for durable, before, mark in zip(self.stores, old.stores, marks, strict=True):
             durable.store.restore(mark())
             durable.changes, durable.columns = before.changes, before.columns
+            durable.compacted, durable.expiring = before.compacted, before.expiring
             durable.base = None  # what is on disk is older than what was marked
 
     def adopt(self, old: StateKeeper) -> None:
@@ -269,7 +293,7 @@ class StateKeeper:
                 durable.store.restore(as_schema(before.store.checkpoint(), durable.store.schema))
                 # What is on disk knows the slots if it knew them before; its base has other columns.
                 durable.store.numbered = before.store.numbered
-                durable.changes = before.changes
+                durable.changes, durable.expiring = before.changes, before.expiring
 
     def changes_after(self, durable: DurableStore, offset: int) -> Iterator[pa.RecordBatch]:
         """The changelog from ``offset`` on; while a batch is worked on, the next is read."""
@@ -278,12 +302,16 @@ class StateKeeper:
         return _ahead(batches) if end - offset > BATCH_ROWS_MAX else batches
 
     def _read(self, durable: DurableStore, offset: int, end: int) -> Iterator[pa.RecordBatch]:
+        reset: OffsetReset = "earliest" if self._shared else "none"  # what had expired may be gone from the front
         while offset < end:
-            records = self.log.read(durable.topic, durable.partition, offset, rows_max=BATCH_ROWS_MAX)
+            records = self.log.read(durable.topic, durable.partition, offset, rows_max=BATCH_ROWS_MAX, reset=reset)
             offset = records.next_offset
             durable.end = max(durable.end, offset)
             if len(records):
-                yield pa.RecordBatch.from_struct_array(records.values)
+                batch = pa.RecordBatch.from_struct_array(records.values)
+                if durable.expiring is not None:
+                    durable.expiring.written(offset, batch)
+                yield batch
 
     def drain_changes(self, *, kept: bool) -> list[tuple[DurableStore, pa.RecordBatch]]:
         """The changes since the last call, by store.  If no state is ``kept``, the changes are dropped."""
@@ -302,6 +330,8 @@ class StateKeeper:
         """Add drained changes to the transaction of a step."""
         for durable, changes in drained:
             changes = as_schema(changes, self._ensure_topic(durable, changes.schema))
+            if durable.compacted:
+                changes = without_places(changes, durable.store)
             values = pa.StructArray.from_arrays(changes.columns, fields=list(changes.schema))
             stamps = np.full(changes.num_rows, now_ms(), np.int64)
             transaction.append(durable.topic, Records(None, values, stamps), durable.partition)
@@ -312,6 +342,9 @@ class StateKeeper:
 
         The operating system can then reclaim that memory.
         """
+        for durable, changes in drained:
+            if durable.expiring is not None:
+                durable.expiring.written(commit.ends[durable.topic, durable.partition], changes)
         if not self.log.capabilities.stable_records:
             return
         for durable, changes in drained:
@@ -341,9 +374,13 @@ class StateKeeper:
     def _topic_for(self, durable: DurableStore, schema: pa.Schema) -> pa.Schema:
         config = self.log.config(durable.topic)
         if config is None:
-            config = TopicConfig(durable.partitions, pa.struct(list(schema)), internal=True)
+            config = changelog_config(durable.store, durable.partitions, schema, shared=self._shared)
+            durable.compacted = KeyedRows.of(config) is not None
+            if self._shared and isinstance(durable.store, IntervalStore):
+                durable.expiring = Expiring(durable.store)
             self.log.create_topic(durable.topic, config, durable=False)  # what it gets is committed behind it
             return schema
+        durable.compacted = KeyedRows.of(config) is not None
         have = list(config.value_type or [])
         names = {f.name for f in have}
         added = [f for f in schema if f.name not in names]
@@ -351,6 +388,16 @@ class StateKeeper:
             have += added
             self.log.alter_topic(durable.topic, replace(config, value_type=pa.struct(have)))
         return pa.schema(have)
+
+    def expired(self) -> dict[TopicPartition, int]:
+        """Up to where changelogs hold nothing but rows that have expired, where that has grown since it was last asked."""
+        return {
+            (durable.topic, durable.partition): end
+            for durable in self.stores
+            if durable.expiring is not None
+            and isinstance(durable.store, IntervalStore)
+            and (end := durable.expiring.over(durable.store))
+        }
 
     @property
     def due(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from dataclasses import replace
@@ -161,7 +161,8 @@ def ensure_moving_topic(log: Log, topic: str, config: TopicConfig) -> None:
 
 
 class Purging:
-    """Deletes processed records of repartition topics from time to time, beside the query's steps.
+    """Deletes processed records of repartition topics, and expired ones of changelogs, from time to time, beside the query's
+    steps.
 
     Args:
         executor: runs it; None runs it on the caller's thread.
@@ -174,13 +175,18 @@ class Purging:
         self._done: dict[TopicPartition, int] = {}
         self._running: Future[None] | None = None
 
-    def committed(self, inputs: Iterable[Input]) -> None:
-        """Note that a step was committed.  Args: ``inputs``: all inputs of the query."""
+    def committed(self, inputs: Iterable[Input], expired: Callable[[], Mapping[TopicPartition, int]]) -> None:
+        """Note that a step was committed.
+
+        Args:
+            inputs: all inputs of the query.
+            expired: see `StateKeeper.expired`.
+        """
         if time.monotonic() - self._last_s < PURGE_S or (self._running is not None and not self._running.done()):
             return
         self._last_s = time.monotonic()
         moved = {(i.source.topic, i.partition): i.committed for i in inputs if i.source.moved_by is not None}
-        due = {place: offset for place, offset in moved.items() if offset > self._done.get(place, 0)}
+        due = {place: offset for place, offset in moved.items() if offset > self._done.get(place, 0)} | dict(expired())
         if self._executor is None:
             self._purge(due)
         elif due:
@@ -192,4 +198,4 @@ class Purging:
                 self._log.delete_before(*place, offset)
                 self._done[place] = offset
         except StorageError as error:
-            _LOGGER.warning("records that were moved are not deleted now: %s", error)
+            _LOGGER.warning("records that are not needed any more are not deleted now: %s", error)

@@ -14,6 +14,7 @@ from typing import Final
 from ...errors import PenstockError
 from ...storage.log.protocol import TopicPartition
 from ..dataflow import Dataflow
+from .changelog import DELETIONS_KNOWN_MS
 from .recovery import DurableStore, StateKeeper, as_schema
 from .services import Services
 from .sharing import Sharing
@@ -49,6 +50,8 @@ class Standbys:
         self._wanted: frozenset[tuple[str, int]] = frozenset()
         self._unwanted_s: dict[tuple[str, int], float] = {}
         self._chosen_s = float("-inf")
+        self._caught_up_s: dict[tuple[str, int], float] = {}
+        """When a copy was last brought up to date, by the clock of the day: it goes on while a process stands still."""
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"penstock-standby-{query_id}", daemon=True)
 
@@ -122,6 +125,11 @@ class Standbys:
                 self._stores[durable.name, durable.partition] = durable
         self._places = places
 
+    def _begin_anew(self) -> None:
+        """Drop all copies, and choose again."""
+        self._stores, self._places, self._chosen_s = {}, frozenset(), float("-inf")
+        self._caught_up_s = {}
+
     def _stores_on(self, places: frozenset[TopicPartition]) -> dict[tuple[str, int], DurableStore]:
         """Empty stores of the tasks that belong to these partitions."""
         found: dict[tuple[str, int], DurableStore] = {}
@@ -139,6 +147,11 @@ class Standbys:
         log, place = self._services.log, (durable.topic, durable.partition)
         if log.config(durable.topic) is None:
             return False
+        now = time.time()
+        if (now - self._caught_up_s.get((durable.name, durable.partition), now)) * 1000 > DELETIONS_KNOWN_MS:
+            self._begin_anew()  # this process stood still, and tombstones may be gone
+            return False
+        self._caught_up_s[durable.name, durable.partition] = now
         _, ends = log.end_offsets([place])
         if ends[place] <= durable.end:
             return False

@@ -144,7 +144,7 @@ class Steps:
                 self.dirty = False
                 if parts.keeps_state:
                     parts.keeper.checkpoint_if_due()
-                parts.purging.committed(parts.inputs)
+                parts.purging.committed(parts.inputs, parts.keeper.expired)
         except NodeError as error:
             if not self._narrow(slices, error):
                 raise

@@ -349,10 +349,13 @@ class Log(Protocol):
         """A topic's number; one that is deleted and created again gets another.  Raises: StorageError, if there is none."""
         ...
 
-    def transaction(self, alone: str | None = None) -> Transaction:
+    def transaction(self, alone: str | None = None, *, whole: bool = True) -> Transaction:
         """A new one.
 
         Args:
+            whole: it happens as a whole or not at all.  Else, where that is quicker, its records first and its positions
+                then: if its commit fails, records may be there, and readers may have seen them.  Positions never happen
+                without the records.
             alone: it happens only if no other transaction of this name, of any process, has been begun since; else its
                 commit is a `PartitionsLostError`.
         """

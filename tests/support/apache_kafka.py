@@ -19,7 +19,7 @@ from pathlib import Path
 
 JARS = Path(os.environ.get("PENSTOCK_KAFKA_JARS") or Path(__file__).parent.parent.parent / "build" / "kafka" / "jars")
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
-START_S = 90.0
+START_S = 300.0
 
 PROPERTIES = """
 process.roles=broker,controller

@@ -24,6 +24,14 @@ _QUIET.setLevel(logging.CRITICAL + 1)
 wants that sets its level."""
 T = TypeVar("T")
 
+_WRITING = {
+    "linger.ms": 5,
+    "queue.buffering.max.messages": 1_000_000,
+    "queue.buffering.max.kbytes": 512 * 1024,
+    "message.max.bytes": 100_000_000,
+    "compression.type": "lz4",
+}
+"""Of producers."""
 RETRY_S = 0.01
 PROBE_S = 1.0
 
@@ -120,15 +128,15 @@ class Connection:
         config = {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": self.settings.transaction_timeout_ms,
-            "linger.ms": 5,
-            "queue.buffering.max.messages": 1_000_000,
-            "queue.buffering.max.kbytes": 512 * 1024,
-            "message.max.bytes": 100_000_000,
-            "compression.type": "lz4",
         }
-        made = Producer({**self._base(), **config, **self.settings.client})
+        made = Producer({**self._base(), **_WRITING, **config, **self.settings.client})
         self.call("begin as a producer of transactions", lambda left: made.init_transactions(left), seconds)
         return made
+
+    def plain_producer(self) -> Producer:
+        """A producer without transactions: what it is given it writes once and in order, for as long as it is there."""
+        config = {"enable.idempotence": True, "message.timeout.ms": int(self.settings.timeout_s * 1000)}
+        return Producer({**self._base(), **_WRITING, **config, **self.settings.client})
 
     def call(self, doing: str, ask: Callable[[float], T], seconds: float | None = None) -> T:
         """What ``ask`` gives; it is asked again while Kafka says that it will soon have an answer.

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from ....errors import StorageError
 from .connection import Connection
@@ -60,6 +60,11 @@ class GroupReaders:
 
         return self._connection.call(f"read the positions of {group!r}", ask)
 
+    def commit(self, group: str, places: list[Any]) -> None:
+        """Commit positions of a group as somebody who is no member.  Raises: KafkaException, StorageError."""
+        with self._one(group) as reader:
+            check_places(reader.commit(offsets=places, asynchronous=False))
+
     def metadata(self, group: str) -> Any:
         """In whose name somebody who is no member commits positions of a group."""
         with self._one(group) as reader:
@@ -94,6 +99,13 @@ class GroupReaders:
             idle, self._idle = list(self._idle.values()), OrderedDict()
         for reader in idle:
             reader.close()
+
+
+def check_places(committed: Sequence[Any] | None) -> None:
+    """Raises: KafkaException, if a position is one that was not committed."""
+    for place in committed or ():
+        if place.error is not None:
+            raise KafkaException(place.error)
 
 
 @dataclass(frozen=True, slots=True)

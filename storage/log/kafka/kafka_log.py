@@ -14,10 +14,12 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from ....errors import OffsetOutOfRangeError, PenstockError, StorageError
 from ....limits import FRAME_ROWS_MAX
+from ..keyed_rows import KeyedRows
 from ..ownership import is_own_name
 from ..partitioner import partitions_of
 from ..protocol import (
@@ -199,10 +201,10 @@ class KafkaLog:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def transaction(self, alone: str | None = None) -> KafkaTransaction:
+    def transaction(self, alone: str | None = None, *, whole: bool = True) -> KafkaTransaction:
         """See `protocol.Log.transaction`."""
         self.check_process()
-        return KafkaTransaction(self._parts, self._topics, alone)
+        return KafkaTransaction(self._parts, self._topics, alone, whole=whole)
 
     def join(
         self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition] | None], None], *, whole: bool
@@ -278,10 +280,20 @@ class KafkaLog:
         return self._typed(topic, partition, found, fields)
 
     def _typed(self, topic: str, partition: int, records: FetchedRecords, fields: Sequence[str] | None) -> FetchedRecords:
-        kind = self._topics.need(topic).value_type
+        config = self._topics.need(topic)
+        kind, rows = config.value_type, KeyedRows.of(config)
         if kind is None:
             return records
-        values = decoded(records.values, kind, fields, f"the topic {topic!r}, partition {partition},")
+        where = f"the topic {topic!r}, partition {partition},"
+        values = decoded(records.values, kind, None if rows is not None else fields, where)
+        if rows is not None:
+            if values.null_count:
+                assert records.keys is not None
+                keys = decoded(records.keys.filter(values.is_null()), rows.key_type(kind), None, where)
+                values = rows.whole(values, keys)
+            if fields is not None:
+                chosen = [kind.field(name) for name in fields]
+                values = pa.StructArray.from_arrays([values.field(f.name) for f in chosen], fields=chosen)
         return FetchedRecords(
             records.keys,
             values,

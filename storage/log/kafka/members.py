@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from ..protocol import Owner
 from .connection import Connection
 from .faults import error_of
-from .group_readers import GroupReaders, members_of
+from .group_readers import GroupReaders, check_places, members_of
 from .names import Names
 
 __all__ = ["Members"]
@@ -29,14 +29,19 @@ class Members:
         self._connection = connection
         self._names = names
         self._guard = threading.Lock()
-        self._joined: dict[str, Any] = {}
+        self._joined: dict[str, tuple[Any, Any]] = {}
+        """Of each group that this process is a member of: the metadata, and the consumer that is the member."""
         self._alone: dict[str, Any] = {}
         self._readers = GroupReaders(connection)
 
-    def become(self, group: str, metadata: Any) -> None:
-        """Note that this process is a member of a group, in the generation of the metadata."""
+    def become(self, group: str, metadata: Any, member: Any) -> None:
+        """Note that this process is a member of a group, in the generation of the metadata.
+
+        Args:
+            member: the consumer that takes part in it.
+        """
         with self._guard:
-            self._joined[group] = metadata
+            self._joined[group] = metadata, member
 
     def leave(self, group: str) -> None:
         """Note that it is no longer a member."""
@@ -48,11 +53,31 @@ class Members:
         with self._guard:
             joined = self._joined.get(group)
         if joined is not None:
-            return joined
+            return joined[0]
         found = self._alone.get(group)
         if found is None:
             found = self._alone[group] = self._readers.metadata(self._names.group(group))
         return found
+
+    def commit(self, group: str, places: list[Any]) -> None:
+        """Commit positions outside of a transaction, as the member that this process is.
+
+        Args:
+            places: Kafka's `TopicPartition` with offsets.
+
+        Raises:
+            KafkaException: they were not committed, or nobody knows; `faults.GENERATION_OVER`: its partitions are another's.
+        """
+        with self._guard:
+            joined = self._joined.get(group)
+        if joined is None:
+            self._readers.commit(self._names.group(group), places)
+            return
+        try:
+            committed = joined[1].commit(offsets=places, asynchronous=False)
+        except RuntimeError as closed:  # the member is gone: it begins anew
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, str(closed))) from closed
+        check_places(committed)
 
     def positions(self, group: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """A group's positions in partitions, by the engine's names of topics.  Raises: StorageError."""

@@ -25,6 +25,7 @@ _POLL_S = 0.1
 _CHECK_S = 2.0
 """How often is looked whether the topics are still the same."""
 _CHECK_WAIT_S = 1.0
+_CLOSE_S = 15.0
 
 
 class KafkaMembership:
@@ -93,10 +94,24 @@ class KafkaMembership:
                 _LOGGER.warning("the group %s: %s", self._group, failure)
                 time.sleep(_POLL_S)
             finally:
-                with suppress(KafkaException, RuntimeError):
-                    consumer.close()
+                self._close(consumer)
             if not self._over:
                 self._tell(None)
+
+    def _close(self, consumer: Any) -> None:
+        """Leave the group.  Where its partitions are just being given out, librdkafka (2.16 and before) may wait for ever in
+        the call that takes them (https://github.com/confluentinc/librdkafka/issues/4884), so another thread waits, and is
+        left to itself after a while."""
+
+        def close() -> None:
+            with suppress(KafkaException, RuntimeError):
+                consumer.close()
+
+        closing = threading.Thread(target=close, name=f"{self._thread.name}-leaves", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_S)
+        if closing.is_alive():
+            _LOGGER.warning("the group %s: the client does not come to an end, and is left to itself", self._group)
 
     @property
     def trouble(self) -> StorageError | None:
@@ -116,7 +131,7 @@ class KafkaMembership:
             self._watch()
             given, self._given = self._given, None
             if given is not None:
-                self._parts.members.become(self._group, consumer.consumer_group_metadata())
+                self._parts.members.become(self._group, consumer.consumer_group_metadata(), consumer)
                 self._trouble = None
                 self._tell(given)
             if message is None or (error := message.error()) is None:

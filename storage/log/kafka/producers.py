@@ -63,6 +63,7 @@ class Producers:
         self._connection = connection
         self._guard = threading.Lock()
         self._idle: list[Slot] = []
+        self._plain: list[Any] = []
         self._free_numbers: list[int] = []
         self._count = 0
         self._exclusive: dict[str, _Kept] = {}
@@ -101,6 +102,24 @@ class Producers:
                     slot.producer = None
                     self._free_numbers.append(slot.number)
 
+    @contextmanager
+    def plain(self) -> Iterator[Any]:
+        """A producer without transactions, for the caller alone.  One that failed is not used again.
+
+        Raises:
+            StorageError: the log is closed.
+        """
+        with self._guard:
+            if self._closed:
+                raise StorageError("the log is closed")
+            producer = self._plain.pop() if self._plain else None
+        if producer is None:
+            producer = self._connection.plain_producer()
+        yield producer
+        with self._guard:
+            if not self._closed:
+                self._plain.append(producer)
+
     def exclusive(self, name: str, ends: Ends) -> Any:
         """A producer that fences every other one of this name, in all processes of the service: what it commits is a
         `PartitionsLostError` if another one has been made since.
@@ -130,6 +149,7 @@ class Producers:
         with self._guard:
             self._closed = True
             idle, self._idle = self._idle, []
+            self._plain = []
         for slot in idle:
             if slot.producer is not None:
                 slot.producer.flush(1)

@@ -19,6 +19,7 @@ from ....errors import (
     ProducerFencedError,
     StorageError,
 )
+from ..keyed_rows import KeyedRows
 from ..local.segments.record import normalise, take_records
 from ..partitioner import place
 from ..protocol import NO_POSITION, Commit, Committing, Compression, Int64s, Records, TopicConfig, TopicPartition
@@ -29,7 +30,7 @@ from .producers import Slot
 from .service_state import Entry, ServiceState
 from .topics import Topics
 from .typed_values import encoded
-from .writing import Delivered, UndecidedError, abort, end, flushed, produce, reason, send_offsets
+from .writing import Delivered, UndecidedError, abort, end, flushed, in_parts, produce, reason, send_offsets
 
 __all__ = ["KafkaCommitting", "KafkaTransaction"]
 
@@ -56,7 +57,8 @@ class KafkaCommitting:
 class KafkaTransaction:
     """See `protocol.Transaction`."""
 
-    def __init__(self, parts: Parts, topics: Topics, alone: str | None = None) -> None:
+    def __init__(self, parts: Parts, topics: Topics, alone: str | None = None, *, whole: bool = True) -> None:
+        self._whole = whole
         self._log = parts
         self._topics = topics
         self._open = True
@@ -118,7 +120,12 @@ class KafkaTransaction:
         records = normalise(records, config.value_type)
         if records.values.type == pa.binary():
             return records
-        return Records(records.keys, encoded(records.values), records.timestamps, records.headers)
+        keys, values, rows = records.keys, records.values, KeyedRows.of(config)
+        if rows is not None:
+            if isinstance(values, pa.ChunkedArray):
+                values = values.combine_chunks()
+            keys, values = encoded(rows.keys(values)), rows.with_tombstones(values)
+        return Records(keys, encoded(values), records.timestamps, records.headers)
 
     def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """See `protocol.Transaction.set_positions`."""
@@ -226,6 +233,8 @@ class KafkaTransaction:
                 if lost is not None and lost.code() in FENCED:
                     raise log.connection.fault(lost, self._doing) from failure
                 raise _unknown(log, failure) from failure
+        if not self._whole and not entries and self._producer is None:
+            return self._commit_in_parts(log, offsets)
         deadline = time.monotonic() + log.settings.timeout_s
         pause = RETRY_S
         with log.producers.one() as slot:
@@ -247,6 +256,16 @@ class KafkaTransaction:
                 time.sleep(pause)
                 pause = min(2 * pause, 1.0)
                 slot.renew(left)
+
+    def _commit_in_parts(self, log: Parts, offsets: dict[str, list[Any]]) -> Commit:
+        """Records, then positions, outside of a transaction.  Raises: StorageError, PartitionsLostError."""
+        parts = [(log.names.topic(topic), partition, records) for topic, partition, records in self._parts]
+        with log.producers.plain() as producer:
+            try:
+                delivered = in_parts(producer, parts, offsets, log)
+            except KafkaException as failure:
+                raise log.connection.fault(failure, self._doing) from failure
+        return self._committed(log, delivered)
 
     def _decided(self, log: Parts, slot: Slot, offsets: dict[str, list[Any]], undecided: UndecidedError) -> Commit | None:
         """Have it decided whether a commit happened that nobody answered: what a producer has begun is over, one way or the

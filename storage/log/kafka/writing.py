@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -14,7 +16,7 @@ from .faults import error_of, is_absence
 from .messages import TIMESTAMP_HEADER
 from .parts import Parts
 
-__all__ = ["Delivered", "UndecidedError", "abort", "end", "flushed", "produce", "reason", "send_offsets"]
+__all__ = ["Delivered", "UndecidedError", "abort", "end", "flushed", "in_parts", "produce", "reason", "send_offsets"]
 
 _ABORT_S = 5.0
 _OFFSETS_S = 5.0
@@ -117,23 +119,61 @@ def send_offsets(producer: Any, places: list[Any], metadata: Any, log: Parts) ->
         KafkaException: they were not added.
     """
     seconds = min(_OFFSETS_S, log.settings.attempt_s)
+    _answered(lambda: producer.send_offsets_to_transaction(places, metadata, seconds), seconds + 1)
+
+
+def _answered(ask: Callable[[], None], seconds: float) -> None:
+    """Have another thread ask a group's coordinator, and wait for so long.  Raises: KafkaException."""
     outcome: list[BaseException | None] = []
 
-    def ask() -> None:
+    def asking() -> None:
         try:
-            producer.send_offsets_to_transaction(places, metadata, seconds)
+            ask()
         except BaseException as error:
             outcome.append(error)
         else:
             outcome.append(None)
 
-    asking = threading.Thread(target=ask, name="penstock-kafka-offsets", daemon=True)
-    asking.start()
-    asking.join(seconds + 1)
+    thread = threading.Thread(target=asking, name="penstock-kafka-offsets", daemon=True)
+    thread.start()
+    thread.join(seconds)
     if not outcome:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the coordinator of a group gave no answer"))
     if outcome[0] is not None:
         raise outcome[0]
+
+
+def in_parts(
+    producer: Any, parts: Sequence[tuple[str, int, Records]], offsets: Mapping[str, list[Any]], log: Parts
+) -> Delivered:
+    """Without a transaction: write records, and when all of them are on the brokers, commit positions.
+
+    The producer does not give up before `KafkaSettings.timeout_s`: it writes each record once and in order meanwhile, so
+    that a later value of a key is never followed by an earlier one.
+
+    Args:
+        parts: by Kafka's names of topics.
+        offsets: by the engine's names of groups.
+
+    Raises:
+        KafkaException: not all of it happened; records may be there, positions may be set.
+    """
+    delivered = Delivered()
+    try:
+        for topic, partition, records in parts:
+            produce(producer, topic, partition, records, delivered)
+        deadline = time.monotonic() + log.settings.timeout_s + 1
+        while producer.flush(0.5) and delivered.error is None:
+            if log.closed or time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "records were not written in time"))
+        if delivered.error is not None:
+            raise KafkaException(delivered.error)
+    except BaseException:
+        producer.purge()
+        raise
+    for group, places in offsets.items():
+        _answered(partial(log.members.commit, group, places), log.settings.attempt_s)
+    return delivered
 
 
 class UndecidedError(Exception):

@@ -223,8 +223,8 @@ class LocalLog:
 
     # ------------------------------------------------------------------------------------------------------ writing
 
-    def transaction(self, alone: str | None = None) -> LocalTransaction:
-        """See `protocol.Log.transaction`; no other process writes here."""
+    def transaction(self, alone: str | None = None, *, whole: bool = True) -> LocalTransaction:
+        """See `protocol.Log.transaction`; no other process writes here, and all of it happens as a whole."""
         self._state.check_process()
         return LocalTransaction(self._state, self.committer, self.settings, self.next_turn)
 

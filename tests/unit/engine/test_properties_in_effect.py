@@ -242,6 +242,7 @@ ELSEWHERE = {
     "penstock.deviation": "functions/test_deviation.py",
     "penstock.result.topics.writable": "test_ownership.py",
     "num.standby.replicas": "../kafka_log/test_standbys.py",
+    "processing.guarantee": "../kafka_log/test_at_least_once.py",
 }
 
 

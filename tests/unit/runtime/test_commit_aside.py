@@ -94,7 +94,7 @@ class Log:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def transaction(self) -> Any:
+    def transaction(self, *, whole: bool = True) -> Any:
         return Transaction(self._inner.transaction(), self)
 
     def commit_all(self, transactions: Any, outcomes: list[Any]) -> None:
