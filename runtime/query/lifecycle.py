@@ -114,6 +114,8 @@ class QueryRun:
         try:
             self.parts.recover()
         except StorageError as error:
+            if self._handover is not None and self._handover.goes_on_later(error):
+                return  # it begins as it goes on whenever the log does not answer
             if not opening:
                 raise
             _LOGGER.error("query %s stands still: %s", self.query_id, error)

@@ -13,6 +13,10 @@ _GROWTH = 4
 
 _CAUTIOUS_ROWS = 16
 
+_COMMITTED_ROWS = 4096
+"""A commit of fewer rows takes no less time, for it waits for disks or brokers.  Where these are slow, steps of a row each
+would never catch up."""
+
 
 class StepSize:
     """Chooses the number of rows of the next step.
@@ -54,8 +58,13 @@ class StepSize:
         """Whether a row at fault is looked for or expected."""
         return self._suspect is not None or self._cautious is not None
 
-    def took(self, rows: int, seconds: float) -> None:
-        """Note a step that went well."""
+    def took(self, rows: int, seconds: float, computing_s: float | None = None) -> None:
+        """Note a step that went well.
+
+        Args:
+            seconds: how long it took.
+            computing_s: how much of that was not its commit; None: all.
+        """
         if self._suspect is not None:
             self._suspect -= rows
             if self._suspect <= 0:  # it was no row's fault, or not only that
@@ -67,6 +76,9 @@ class StepSize:
                 self._cautious = None
         if rows >= self._by_time / 2 or seconds > TARGET_S:  # else it says little about how many would fit
             fitting = rows * TARGET_S / max(seconds, 1e-6)
+            if computing_s is not None:
+                computed = rows * TARGET_S / max(computing_s, 1e-6)
+                fitting = max(fitting, min(computed, _COMMITTED_ROWS))
             self._by_time = min(fitting, self._by_time * _GROWTH, self._rows_max)
 
     def overran(self, rows: int, done: int, seconds: float) -> None:

@@ -128,6 +128,7 @@ class Steps:
             computed = self._compute(slices, began_s + OVERRUN_S if bounded else None)
             if computed is None:
                 return not self._ending
+            computed_s = time.monotonic() - began_s
             computed.published = parts.published.take_if_due(parts.computer.tasks)
             if self._on_slices is not None:
                 self._on_slices(computed.slices)
@@ -150,7 +151,7 @@ class Steps:
                 raise
             return True
         took_s = time.monotonic() - began_s
-        self._step_size.took(_rows(slices), took_s)
+        self._step_size.took(_rows(slices), took_s, computed_s)
         parts.published.stepped(took_s)
         self.count += 1
         return True

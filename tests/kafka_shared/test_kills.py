@@ -75,8 +75,9 @@ OUTPUTS = ("PLACED", "hourly", "sums", "towns")
 """Of `towns`, whose rows come from several partitions in no order of their own, only what does not depend on it."""
 
 WORKER = """
-import sys, time, logging
+import faulthandler, logging, signal, sys, time
 import penstock
+faulthandler.register(signal.SIGUSR1)
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
 path, address = sys.argv[1:]
 while True:
@@ -162,7 +163,11 @@ class Group:
             process.wait()
 
     def logs(self) -> str:
-        return "\n".join((self._place / f"{number}.log").read_text()[-4000:] for number in range(PROCESSES))
+        """What the processes have said, and what their threads are doing."""
+        for process in self.processes:
+            process.send_signal(signal.SIGUSR1)
+        time.sleep(2)
+        return "\n".join((self._place / f"{number}.log").read_text()[-20_000:] for number in range(PROCESSES))
 
 
 @pytest.fixture
@@ -288,7 +293,7 @@ def by_key(address: str, topic: str, total: int) -> dict[bytes, list[Any]]:
     return found
 
 
-def until_taken_in(address: str, topic: str, count: int) -> None:
+def until_taken_in(address: str, topic: str, count: int, group: Group) -> None:
     """Wait until the queries that read a topic have committed that they have taken in so many records.  (Its records were
     written without transactions: no marks of commits are among them.)"""
     admin = AdminClient({"bootstrap.servers": address})
@@ -300,7 +305,7 @@ def until_taken_in(address: str, topic: str, count: int) -> None:
         taken = [sum(max(0, p.offset) for p in own) for places in found if (own := [p for p in places if p.topic == topic])]
         if taken and min(taken) >= count:
             return
-        assert time.monotonic() < end, f"the records of {topic} are not taken in"
+        assert time.monotonic() < end, f"of {count} records of {topic} {found} are taken in\n{group.logs()}"
         time.sleep(0.5)
 
 
@@ -313,7 +318,7 @@ def disturbed(
     for record in people():
         sender.send(record)
     sender.flush()
-    until_taken_in(cluster.address, "people", KEYS)  # before the orders: which is first is not told by Kafka
+    until_taken_in(cluster.address, "people", KEYS, group)  # before the orders: which is first is not told by Kafka
     began_s = time.monotonic()
     sender.begin()
     done: Counter[str] = Counter()
@@ -331,10 +336,10 @@ def disturbed(
     sender.end()
     ended_s = time.monotonic()
     total = sum(topic == "orders" for topic, *_ in sender.records)
-    until_taken_in(cluster.address, "orders", total)
+    until_taken_in(cluster.address, "orders", total, group)
     found = {"PLACED": by_key(cluster.address, "PLACED", total)}
     if not exactly:  # there are more than the orders, so their number does not say when all have come
-        until_taken_in(cluster.address, "PLACED", sum(map(len, found["PLACED"].values())))
+        until_taken_in(cluster.address, "PLACED", sum(map(len, found["PLACED"].values())), group)
     found |= {topic: by_key(cluster.address, topic, total) for topic in OUTPUTS[1:]}
     whole_s = time.monotonic() - ended_s
     with capsys.disabled():

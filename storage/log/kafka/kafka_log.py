@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from ....errors import OffsetOutOfRangeError, PenstockError, StorageError
+from ....errors import OffsetOutOfRangeError, PartitionsLostError, PenstockError, StorageError
 from ....limits import FRAME_ROWS_MAX
 from ..keyed_rows import KeyedRows
 from ..ownership import is_own_name
@@ -66,7 +66,7 @@ class KafkaLog:
     def __init__(self, settings: KafkaSettings) -> None:
         self._parts = parts = Parts(settings)
         self._follower = Follower(parts.connection, parts.ends.ends, parts.advance)
-        self._topics = Topics(parts.connection, parts.names, parts.state, self._write_entries)
+        self._topics = Topics(parts.connection, parts.names, parts.state, self._write_entries, self._claim_entry)
         try:
             self._topics.make(parts.names.state, TopicConfig(cleanup_policy="compact"))
             self._topics.refresh()
@@ -77,6 +77,27 @@ class KafkaLog:
     def _write_entries(self, entries: list[Entry]) -> None:
         KafkaTransaction(self._parts, self._topics).write_entries(entries)
         self._parts.state.catch_up()
+
+    def _claim_entry(self, entry: Entry, same: Callable[[Any], bool]) -> None:
+        """Commit an entry, unless there is one that means the same: of processes that do so at the same moment, one does.
+
+        Raises:
+            StorageError: no broker answers.
+        """
+        key, _ = entry
+        while True:
+            transaction = KafkaTransaction(self._parts, self._topics, "-".join(key))
+            self._parts.state.catch_up()
+            known = self._parts.state.get(*key)
+            if known is not None and same(known):
+                transaction.abort()
+                return
+            try:
+                transaction.write_entries([entry])
+            except PartitionsLostError:
+                continue  # another one has begun since: what does it write?
+            self._parts.state.catch_up()
+            return
 
     # --- what it is --------------------------------------------------------------------------------------------------
 

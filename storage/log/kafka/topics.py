@@ -23,6 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from ....errors import LogRefusedError, LogUnavailableError, StorageError
+from ..ownership import is_own_name
 from ..protocol import CleanupPolicy, Compression, TopicConfig
 from .connection import Connection
 from .faults import error_of
@@ -55,15 +56,22 @@ class Topics:
 
     Args:
         write: commits entries of the service's state.
+        claim: commits one, unless another process has just committed an equal one by the same name.
     """
 
     def __init__(
-        self, connection: Connection, names: Names, state: ServiceState, write: Callable[[list[Entry]], None]
+        self,
+        connection: Connection,
+        names: Names,
+        state: ServiceState,
+        write: Callable[[list[Entry]], None],
+        claim: Callable[[Entry, Callable[[Any], bool]], None],
     ) -> None:
         self._connection = connection
         self._names = names
         self._state = state
         self._write = write
+        self._claim = claim
         self._guard = threading.RLock()
         self._known: dict[str, TopicConfig] = {}
         self._configs: dict[str, dict[str, str]] = {}
@@ -185,7 +193,11 @@ class Topics:
             if self.one(name) is not None:
                 raise TopicExistsError(f"the topic {name!r} exists")
             # first what Kafka does not say of it: whoever finds the topic finds that, too
-            self._write([(("topic", name), _entry(config, random.getrandbits(62)))])
+            entry = _entry(config, random.getrandbits(62))
+            if is_own_name(name):  # another process of the service may make it at this moment: it is one topic, with one id
+                self._claim((("topic", name), entry), lambda other: {**other, "id": 0} == {**entry, "id": 0})
+            else:
+                self._write([(("topic", name), entry)])
             try:
                 self.make(self._names.topic(name), config)
             except BaseException:
