@@ -209,11 +209,26 @@ __all__ = [
 ]
 
 
+_EXTRAS = {"listener.kafka_listener": "broker", "server.serving": "server"}
+"""Modules that need packages of an extra, and its name."""
+
+
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'penstock' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"penstock.{home}"), name)
+    try:
+        module = importlib.import_module(f"penstock.{home}")
+    except ModuleNotFoundError as error:
+        if home not in _EXTRAS or (error.name or "penstock").startswith("penstock"):
+            raise
+        from .errors import StatementError
+
+        raise StatementError(
+            f"penstock.{name} needs a package that is not installed: {error.name}",
+            suggestion=f"pip install 'penstock[{_EXTRAS[home]}]'",
+        ) from None
+    value = getattr(module, name)
     globals()[name] = value
     return value
 

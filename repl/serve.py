@@ -50,11 +50,13 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
     """Run ``penstock serve``.
 
     Raises:
-        StatementError: the script or an option is wrong.
+        StatementError: the script or an option is wrong, or the extra ``server`` or ``broker`` is not installed.
         StorageError: the data directory or the address is not available.
     """
-    from ..server.config import ServerConfig
-    from ..server.serving import serve
+    from .. import ServerConfig, serve
+
+    if options.kafka is not None:
+        from .. import KafkaListener  # noqa: F401 (what is not installed is said before anything is opened)
 
     config = ServerConfig(
         host=options.host,

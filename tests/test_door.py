@@ -39,6 +39,33 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = penstock.nothing
 
 
+WITHOUT_EXTRAS = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("starlette", "hypercorn", "httptools", "kio"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "extra"),
+    [
+        ("import penstock\ntry:\n    penstock.serve\nexcept penstock.StatementError as error:\n    print(error)", "server"),
+        ("import penstock\ntry:\n    penstock.broker\nexcept penstock.StatementError as error:\n    print(error)", "broker"),
+        ("from penstock.repl.cli import main\nsys.stderr = sys.stdout\nassert main(['serve']) == 1", "server"),
+    ],
+)
+def test_a_door_whose_packages_are_missing_says_which_extra_has_them(code: str, extra: str) -> None:
+    """In Python as a StatementError, on the command line without a traceback."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS + code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"pip install 'penstock[{extra}]'"
+
+
 def test_importing_penstock_imports_nothing_slow() -> None:
     """The engine comes with the first name that needs it; the errors come without it."""
     assert imported_by("import penstock; penstock.StatementError") == set()
