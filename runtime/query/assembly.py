@@ -128,11 +128,11 @@ class Assembly:
 
     @property
     def keeps_state(self) -> bool:
-        """Whether its state is kept where it can be read again."""
+        """Whether the query's state is kept where a later run can read it."""
         return self.ledger.kept and self.services.durable
 
     def forget(self) -> None:
-        """Delete what it has kept."""
+        """Delete the state that the query has kept."""
         if self.services.durable:
             self.keeper.forget()
         self.ledger.forget(self.inputs.sources)

@@ -208,7 +208,7 @@ class QueryRun:
         return self.parts.inputs.places
 
     def goes_on(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Whether there is something to do before records come behind these ends of its inputs."""
+        """Whether the query has something to do although no input has records beyond these ends."""
         return self._steps.goes_on(ends)
 
     @property
@@ -264,8 +264,9 @@ class QueryRun:
         self._steps.settle_gathered()
 
     def advance(self, time_ms: int) -> None:
-        """Move stream time of all windows to an instant without a record, as a step: windows that are over close.  For
-        tests.
+        """Move stream time of all windows to an instant without a record, as a step, so that windows close.
+
+        For tests.
 
         Raises:
             DataError, StorageError, InternalError: the query failed.
@@ -302,8 +303,9 @@ class QueryRun:
         return self.parts.published.parts
 
     def snapshot(self) -> Parts:
-        """The table as of the last commit; what other processes have of it is empty.  Waits for the step in hand only if
-        nothing was published with that commit.
+        """The table as of the last commit, without the rows that other processes have.
+
+        Waits for the step in hand only if nothing was published with that commit.
 
         Raises:
             StatementError: it is not known which partitions are this process's.
@@ -320,7 +322,9 @@ class QueryRun:
         return parts
 
     def shared_snapshot(self) -> tuple[Parts, Others | None]:
-        """What this process has of the table, see `snapshot`, and what gives the rows that others have; None if it has all.
+        """This process's part of the table (`snapshot`), and a function that gives the rows of other processes.
+
+        The function is None if this process has all rows.
 
         Raises:
             as `snapshot`.
@@ -336,7 +340,9 @@ class QueryRun:
                 return parts, None if len(held) == sharing.partitions else partial(elsewhere.rows, have=held)
 
     def parts_for_others(self, partitions: Sequence[int]) -> Parts | None:
-        """Partitions of the table as of the newest commit, for another process; None if this one has not got all of them.
+        """Partitions of the table as of the newest commit, for another process.
+
+        None if this process has not got all of them.
 
         Raises:
             DataError, StorageError: see `tasks`.

@@ -49,7 +49,7 @@ class Published:
         return self._dataflow.view
 
     def ask(self) -> Parts | None:
-        """What is published.  The next commits will publish, too."""
+        """Return what is published, and have the next commits publish, too."""
         self._asked_s = time.monotonic()
         return self.parts
 
@@ -58,7 +58,7 @@ class Published:
         return tuple(store.snapshot() for store in self._stores(tasks))
 
     def take_if_due(self, tasks: Sequence[Task]) -> Parts | None:
-        """Like `take`, after a step, if its commit shall publish."""
+        """The table as the tasks have it after a step, if the step's commit shall publish it; else None."""
         if self._node is None:
             return None
         asked = time.monotonic() - self._asked_s <= _ASKED_S

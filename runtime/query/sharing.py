@@ -91,8 +91,11 @@ class Sharing:
         self._retry_s = time.monotonic() + (_REFUSED_S if isinstance(error, LogRefusedError) else _RETRY_S)
 
     def check_topics(self) -> None:
-        """Raises: StorageError, if a topic that the query reads is not the one that it began with (before inputs and state
-        are built, the log is asked)."""
+        """Check that the topics are the ones that the query began with.  The log is asked before inputs and state are built.
+
+        Raises:
+            StorageError: a topic is another one.
+        """
         membership = self._membership
         if membership is not None:
             membership.check_topics(now=self.moved)
@@ -127,7 +130,7 @@ class Sharing:
         return self.reads(node, partition, self.mine)
 
     def reads(self, node: int, partition: int, places: frozenset[TopicPartition]) -> bool:
-        """Whether whoever has these partitions of topics runs a node on a partition."""
+        """Whether the process that has these partitions of topics runs a node on a partition."""
         topic = self._topic_of.get(self._subtopologies[node])
         return topic is not None and (topic, partition) in places
 

@@ -78,7 +78,7 @@ class Status:
 
     @property
     def keeps_stores(self) -> bool:
-        """Whether what it puts out depends on more than the records that come."""
+        """Whether what the query puts out depends on earlier records, too."""
         return bool(self._assembly.keeper.stores)
 
     @property
@@ -95,8 +95,7 @@ class Status:
 
     @property
     def unread(self) -> list[tuple[Source, int, int, int]]:
-        """For each partition of each input: its source, the partition, the next offset to read (as committed), and how
-        many records wait from there on."""
+        """For each partition of each input: its source, the partition, the committed position, and the records that wait."""
         inputs = self._assembly.inputs
         _, ends = self._assembly.log.end_offsets(inputs.places)
         return [
@@ -110,8 +109,10 @@ class Status:
 
     @property
     def lag(self) -> int:
-        """Records that its inputs hold and it has not taken in; 1 at least while its partitions are being given out, or are
-        not to be read."""
+        """How many records the inputs hold that the query has not taken in.
+
+        At least 1 while its partitions are being given out, or cannot be read.
+        """
         try:
             lag = self._assembly.inputs.lag
         except LogRefusedError:

@@ -10,11 +10,11 @@ BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class CommitMeasures:
-    """Counts since the log was opened.  Written by one thread at a time; readers may see a group half counted.
+    """Counts since the log was opened.  Written by one thread at a time; a reader may see a group half counted.
 
     Attributes:
-        counts: groups by how long steps 3 and 4 took; the last ones took longer than all bounds.
-        total_s: of all of them.
+        counts: groups of commits by how long steps 3 and 4 took; the last count is of those above all bounds.
+        total_s: of all groups.
         fsyncs: files that were forced to disk.
     """
 
@@ -25,7 +25,7 @@ class CommitMeasures:
         self.fsyncs = 0
 
     def add(self, duration_s: float, fsyncs: int) -> None:
-        """A group of commits is durable."""
+        """Count a group of commits that has become durable."""
         self.counts[bisect.bisect_left(BOUNDS_S, duration_s)] += 1
         self.total_s += duration_s
         self.fsyncs += fsyncs

@@ -38,11 +38,11 @@ def place(
     asked: npt.NDArray[Any] | None = None,
     hashed: Callable[[Any, int], npt.NDArray[np.int32]] = partitions_of,
 ) -> npt.NDArray[np.int32]:
-    """int32[rows]: the partition that was asked for, else that of the key, else what is said of records without a key.
+    """int32[rows]: the partition that was asked for, else the key's, else the one for records without a key.
 
     Args:
         keys: binary[rows], or None if no record has one.
-        keyless: the partition of records without a key, or what gives the next so many of them theirs.
+        keyless: the partition of records without a key, or a function that gives the partitions of the next so many of them.
         asked: int[rows], -1 where none is asked for.
         hashed: how keys are spread (`Log.partitions_of`).
     """

@@ -102,8 +102,11 @@ class FetchedRecords(Records):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What became durable (or, in relaxed mode, will): its epoch and, for every partition it touched, the offset of its
-    first record there and the end offset.  Its records lie between them, in the order in which they were appended."""
+    """What a commit made durable, or will make durable in relaxed mode.
+
+    It has the commit's epoch and, for each partition that it touched, the offset of its first record there and the end
+    offset.  Between them lie its records, in the order in which they were appended.
+    """
 
     epoch: int
     ends: Mapping[TopicPartition, int]
@@ -116,8 +119,10 @@ Outcome = Commit | BaseException
 
 @dataclass(frozen=True, slots=True)
 class ProducedBatch:
-    """What a producer wrote to one partition in one commit: the records numbered ``first`` to ``last`` lie at ``offset`` and
-    the offsets after it."""
+    """What a producer wrote to one partition in one commit.
+
+    The records numbered ``first`` to ``last`` lie at ``offset`` and the offsets after it.
+    """
 
     first: int
     last: int
@@ -125,10 +130,14 @@ class ProducedBatch:
 
 
 class Transaction(Protocol):
-    """Used from one thread.  Until ``commit`` nobody sees any of it; after a crash before that, nothing happened."""
+    """A transaction, used from one thread.  Nobody sees any of it before ``commit``; a crash before that leaves nothing of
+    it.
+    """
 
     def append(self, topic: str, records: Records, partition: int | None = None) -> None:
-        """Append to a partition, or (None) to each key's: murmur2(key) % partitions; null keys go round robin.
+        """Append to a partition, or (None) to the partition of each key.
+
+        That is murmur2(key) % partitions; records without a key go round robin.
 
         Raises:
             StorageError: unknown topic or partition; values of another type than the topic's.
@@ -146,46 +155,47 @@ class Transaction(Protocol):
         """
 
     def set_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Where a consumer group reads on once this is committed; with `NO_POSITION` it has none there any more.
+        """Set where a consumer group reads on after this commit; `NO_POSITION` takes its position away.
 
         Raises:
             StorageError: `NO_POSITION`, where the log cannot do that (`LogCapabilities.forgets_positions`).
         """
 
     def set_metadata(self, group: str, metadata: str) -> None:
-        """What a group keeps beside its positions: text of its own, in place of what it kept before."""
+        """Replace the text that a group keeps beside its positions."""
 
     def set_sequence(self, producer_id: str, sequence: int) -> None:
-        """The producer's sequence number; a commit whose number is not above the last one is a retry and is dropped."""
+        """Give the producer's sequence number.  Not above the last one it is a retry: the commit does nothing."""
 
     def set_producer(self, producer_id: str, epoch: int, sequences: Mapping[TopicPartition, int] | None = None) -> None:
-        """Number the records, partition by partition, as the next ones of a producer (see `Log.open_producer`).
+        """Number the records of each partition as the next ones of a producer (see `Log.open_producer`).
 
         Args:
-            sequences: which number the first record in a partition must get; where it is not the next one, the commit fails.
+            sequences: the number of the first record in each partition; if it is not the producer's next one, the commit
+                fails.
         """
 
     def set_compression(self, compression: Compression) -> None:
-        """Compress what goes to topics whose own ``compression`` is ``none``."""
+        """Compress records of topics whose own ``compression`` is ``none``."""
 
     def commit(self, durable: bool = True) -> Commit:
-        """Make it happen; returns when it is durable, or (``durable=False``) when it is visible.
+        """Commit; returns when the commit is durable, or (``durable=False``) when it is visible.
 
         Raises:
-            ProducerFencedError: the producer was opened again since: nothing happened.
-            OutOfOrderSequenceError: see ``set_producer``: nothing happened.
-            StorageError: the disk is full, a file is damaged: nothing happened.
+            ProducerFencedError: the producer was opened again since; nothing happened.
+            OutOfOrderSequenceError: see ``set_producer``; nothing happened.
+            StorageError: the disk is full, or a file is damaged; nothing happened.
         """
         ...
 
     def begin_commit(self, durable: bool = True, after: Committing | None = None) -> Committing:
-        """The same in two parts, so that the next one can be made while the disk works for this one.
+        """Begin to commit, so that the next transaction can be made while the disk works for this one.
 
-        It has its place: of transactions that are begun one after the other those that happen do so in this order.  One that
-        is small, or not durable, is through on return, and so are those that were begun before it.
+        Commits happen in the order in which they were begun.  A small commit, or one that need not be durable, has ended on
+        return, and so have those before it.
 
         Args:
-            after: one of this log's that was begun before; this one does not happen unless that one does.
+            after: a commit of this log that was begun before; this one does not happen unless that one does.
 
         Raises:
             as ``commit``: nothing happened.
@@ -193,7 +203,7 @@ class Transaction(Protocol):
         ...
 
     def abort(self) -> None:
-        """Forget it."""
+        """Drop the transaction."""
 
 
 class Committing(Protocol):
@@ -201,35 +211,35 @@ class Committing(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether it is known what became of it."""
+        """Whether the commit has ended, well or not."""
         ...
 
     def result(self) -> Commit:
-        """Returns when it is durable; whoever waits has the disk work for all that were begun so far.
+        """Wait until the commit is durable.  The disk then works for all commits that were begun so far.
 
         Raises:
-            StorageError: it did not happen, and neither did any that was on its way with it.
+            StorageError: it did not happen, and neither did those that were under way with it.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LogCapabilities:
-    """What a log may not have.  Whoever needs one of these asks for it, and has another way, or refuses; nobody asks which
-    log it is.
+    """What some logs have and others lack.
+
+    Whoever needs one of these asks for it, and otherwise goes another way or refuses.  Nobody asks which log it is.
 
     Attributes:
-        total_order: `FetchedRecords.arrivals` are one order over all topics and partitions.  Without it they are one per
-            partition.
-        typed_values: topics may have a ``value_type``.  Without it every topic is one of bytes.
-        joint_epochs: `Log.end_offsets` gives the ends of several partitions as of one commit.  Without it each is as of a
-            commit of its own.
-        stable_records: a record can be read by its place, quickly and for as long as the partition starts before it: who
-            keeps places need not keep records.
-        dense_offsets: records that follow each other have offsets that do, and a partition ends after its last record.
-            Without it the mark of a commit takes an offset, too.
-        shared: other processes write to it as well, and share its partitions.
-        forgets_positions: a group's position in one partition can be taken away.  Without it only whole groups are deleted.
+        total_order: `FetchedRecords.arrivals` are one order over all topics and partitions; else there is one per partition.
+        typed_values: topics may have a ``value_type``; else every topic is one of bytes.
+        joint_epochs: `Log.end_offsets` gives the ends of several partitions as of one commit; else each has a commit of its
+            own.
+        stable_records: a record can be read again by its offset, quickly and as long as the partition starts before it.  So
+            offsets can be kept in place of records.
+        dense_offsets: the offsets of neighbouring records are neighbours, and a partition ends after its last record; else
+            the mark of a commit takes an offset, too.
+        shared: other processes write to the log, too, and share its partitions.
+        forgets_positions: a group's position in one partition can be taken away; else only whole groups are deleted.
     """
 
     total_order: bool
@@ -246,8 +256,8 @@ class Owner:
     """A process that has partitions.
 
     Attributes:
-        name: its client's name in Kafka, and the machine.
-        address: where it can be asked (``http://host:port``), see `Log.advertise`; None if nowhere.
+        name: the name of its client in Kafka, and the machine.
+        address: where it answers requests (``http://host:port``), see `Log.advertise`; None if nowhere.
     """
 
     name: str
@@ -258,8 +268,10 @@ class Owner:
 
 
 class Membership(Protocol):
-    """A process's place among those that share the partitions of some topics.  A commit that sets positions of its group
-    happens only while that place is its own: else it is a `PartitionsLostError`."""
+    """A process's place among those that share the partitions of some topics.
+
+    A commit that sets positions of its group happens only while the place is its own; else it is a `PartitionsLostError`.
+    """
 
     @property
     def assigned(self) -> frozenset[TopicPartition]:
@@ -268,17 +280,17 @@ class Membership(Protocol):
 
     @property
     def trouble(self) -> StorageError | None:
-        """Why it has no place yet, or nothing comes, as far as that is known."""
+        """Why the process has no place yet, or gets no records, as far as is known."""
         ...
 
     def check_topics(self, *, now: bool) -> None:
         """Check that the topics are the ones that the group began with.
 
         Args:
-            now: ask the log; else what was found last counts.
+            now: ask the log; else the last answer counts.
 
         Raises:
-            StorageError: one was deleted and created again, or was given partitions, or (``now``) the log does not answer.
+            StorageError: a topic was deleted and created again, or has got partitions, or (``now``) the log does not answer.
         """
 
     def owners(self) -> Mapping[TopicPartition, Owner]:
@@ -286,42 +298,50 @@ class Membership(Protocol):
         ...
 
     def spares(self, deaths: int) -> frozenset[TopicPartition]:
-        """The partitions that would come to this process if so many of the others ended.  Raises: StorageError."""
+        """The partitions that would come to this process if that many of the others ended.  Raises: StorageError."""
         ...
 
     def leave(self) -> None:
-        """Give them up."""
+        """Leave the group, and give up the partitions."""
 
 
 class Log(Protocol):
-    """Thread-safe.  The promise is what `tests/contracts/log.py` checks; this says it in words."""
+    """A log.  Thread-safe.  `tests/contracts/log.py` checks what is said here."""
 
     @property
     def capabilities(self) -> LogCapabilities:
-        """What this log has of what not every log has."""
+        """Which of the capabilities that not every log has this one has."""
         ...
 
     @property
     def measures(self) -> CommitMeasures | None:
-        """What commits have cost since it was opened; None where it does not know that (its files are elsewhere)."""
+        """What commits have cost since the log was opened; None if it cannot know, because its files are elsewhere."""
         ...
 
     @property
     def foreign(self) -> bool:
-        """Whether this process was forked from the one that opened the log.  It has neither its threads nor a right to its
-        files: nothing can be done here, `close` does nothing, and the parent's log is as it was."""
+        """Whether this process was forked from the one that opened the log.
+
+        A forked process has neither the log's threads nor a right to its files.  It can do nothing here, its `close` does
+        nothing, and the parent's log is as it was.
+        """
         ...
 
     def check_process(self) -> None:
-        """Raises: StorageError, if it is ``foreign``.  Every call does that; this one is for who takes locks of his own
-        before, which threads that are not here may have held."""
+        """Check that the process is not ``foreign``.  Every method does.
+
+        This one is for callers that first take a lock of their own, which a thread that was not forked along may hold.
+
+        Raises:
+            StorageError: it is.
+        """
 
     def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
-        """Make a topic.
+        """Create a topic.
 
         Args:
-            durable: False returns when it is visible: a crash may lose it, but keeps no durable commit that came after it
-                without it.  (A log that cannot do less makes it durable all the same.)
+            durable: False returns when the topic is visible.  A crash may lose it, but keeps no durable commit that came
+                later.  A log that can only create durably does so.
 
         Raises:
             StorageError: it exists.
@@ -346,41 +366,46 @@ class Log(Protocol):
         ...
 
     def topic_id(self, name: str) -> int:
-        """A topic's number; one that is deleted and created again gets another.  Raises: StorageError, if there is none."""
+        """The number of a topic; one that is deleted and created again gets another one.  Raises: StorageError, if there is
+        none.
+        """
         ...
 
     def transaction(self, alone: str | None = None, *, whole: bool = True) -> Transaction:
-        """A new one.
+        """Make a transaction.
 
         Args:
-            whole: it happens as a whole or not at all.  Else, where that is quicker, its records first and its positions
-                then: if its commit fails, records may be there, and readers may have seen them.  Positions never happen
-                without the records.
-            alone: it happens only if no other transaction of this name, of any process, has been begun since; else its
-                commit is a `PartitionsLostError`.
+            whole: it happens as a whole or not at all.  False allows the log, where that is quicker, to write the records
+                first and the positions then.  If the commit fails, records may be there, and readers may have seen them;
+                positions never happen without the records.
+            alone: a name; the commit happens only if no other transaction of this name has been begun since, in any process,
+                and is else a `PartitionsLostError`.
         """
         ...
 
     def join(
         self, group: str, topics: Sequence[str], changed: Callable[[frozenset[TopicPartition] | None], None], *, whole: bool
     ) -> Membership | None:
-        """Share the partitions of topics with other processes; None if nobody else can write to this log.  Of topics with
-        equal numbers of partitions, a process has the same ones.
+        """Share the partitions of topics with other processes; None if nobody else can write to this log.
+
+        Of topics with equal numbers of partitions a process has the same ones.
 
         Args:
             group: positions of this group are committed as this member.
-            changed: is told which partitions are this process's from now on, on a thread of the log's; None: none, until
-                they are given out again.  Others get what is not when it returns.
+            changed: is called on a thread of the log's with the partitions that this process has from now on (None: none,
+                until they are given out again).  When it returns, other processes get the rest.
             whole: one process gets all partitions, and the others none.
         """
         ...
 
     def advertise(self, address: str | None) -> None:
-        """Tell the other processes of the service where this one can be asked (``http://host:port``); None: nowhere any
-        more.  Raises: StorageError."""
+        """Tell the other processes of the service where this one answers requests (``http://host:port``); None: nowhere.
+
+        Raises: StorageError.
+        """
 
     def service_key(self) -> str:
-        """What the processes that share this log know, and nobody else: who shows it is one of them.
+        """A key that only the processes which share this log know, to show each other that they do.
 
         Raises:
             StorageError: it cannot be read.
@@ -388,18 +413,18 @@ class Log(Protocol):
         ...
 
     def own_end(self, topic: str, partition: int) -> int:
-        """The offset after the last record that this process has committed there; 0 if there is none that it knows of."""
+        """The offset after the last record that this process is known to have committed there; 0 if there is none."""
         ...
 
     def settle(self, partitions: Sequence[TopicPartition]) -> None:
-        """Wait until what others may have begun to commit in these partitions has happened, or never will."""
+        """Wait until every commit that others may have begun in these partitions has ended."""
 
     def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
         """Commit several transactions in this order, each for itself, and with one sync.
 
         Args:
-            transactions: with each whether it shall be durable, see `Transaction.commit`.
-            outcomes: gets what became of each, also if this is interrupted; None: it did not happen.
+            transactions: each with whether it shall be durable, see `Transaction.commit`.
+            outcomes: gets the outcome of each, also if this call is interrupted; None: it did not happen.
         """
 
     def read(
@@ -434,14 +459,15 @@ class Log(Protocol):
     def scan(
         self, topic: str, partition: int, offset: int, *, fields: Sequence[str] | None = None
     ) -> Iterator[FetchedRecords]:
-        """All records from ``offset`` to what is the end when the scan begins (if pieces are merged meanwhile, to the end of
-        the piece that has it), in the pieces they were written in: never empty, at most `FRAME_ROWS_MAX` rows.  Nothing is
-        copied, which `read` does to fill its rows.
+        """Yield all records from ``offset`` to the end that the partition has when the scan begins.
 
-        What was yielded keeps the memory it lies in.  A scan that is behind what retention removed meanwhile raises.
+        They come in the pieces in which they were written: never empty, at most `FRAME_ROWS_MAX` rows, and not copied, as
+        `read` copies to fill its rows.  If pieces are merged meanwhile, the scan goes to the end of the piece with that end.
+
+        What was yielded keeps its memory.  A scan that retention overtakes raises.
 
         Raises:
-            StorageError, OffsetOutOfRangeError: as `read`, at the piece that is concerned.
+            StorageError, OffsetOutOfRangeError: as `read`, at the piece at fault.
         """
         ...
 
@@ -482,7 +508,7 @@ class Log(Protocol):
         ...
 
     def open_producer(self, producer_id: str) -> int:
-        """The epoch of a new instance of a producer, durably: instances of older epochs can commit nothing any more."""
+        """Make a new instance of a producer, durably; returns its epoch.  Earlier instances can commit nothing any more."""
         ...
 
     def produced(self, producer_id: str, topic: str, partition: int) -> Sequence[ProducedBatch]:
@@ -505,12 +531,15 @@ class Log(Protocol):
         """
 
     def wait(self, epoch: int, timeout_s: float | None, until: Callable[[], bool] | None = None) -> int:
-        """Block until a commit newer than ``epoch`` is visible, ``until`` holds (it is asked at every commit and `wake`),
-        or the time is up; returns the newest epoch."""
+        """Block until a commit newer than ``epoch`` is visible, ``until`` holds, or the time is up; returns the newest
+        epoch.
+
+        ``until`` is asked at every commit and `wake`.
+        """
         ...
 
     def wake(self) -> None:
-        """Have everyone who waits look again whether what they wait for holds."""
+        """Have everyone who waits check ``until`` again."""
 
     def partitions_of(self, keys: Any, partitions: int) -> npt.NDArray[np.int32]:
         """murmur2(key) % partitions for binary[n] keys, as Kafka's default partitioner places them; -1 for null keys."""

@@ -37,7 +37,7 @@ PROBE_S = 1.0
 
 
 class Connection:
-    """Makes clients, and says what their failures mean.  Thread-safe."""
+    """Makes clients, and turns their failures into our errors.  Thread-safe."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
@@ -73,7 +73,7 @@ class Connection:
         _LOGGER.info("Kafka's client: %s", error.str())
 
     def probe(self, client: Any) -> None:
-        """Where a client has reported that it has no connection, find out whether anybody answers; once a second."""
+        """If a client has reported that it has no connection, find out whether a broker answers; at most once a second."""
         now = time.monotonic()
         if not self._down or now - self._probed_s < PROBE_S:
             return
@@ -97,7 +97,7 @@ class Connection:
             return self._admin
 
     def new_admin(self) -> AdminClient:
-        """Another one, for whoever wants his own."""
+        """A client for topics and groups that is the caller's own."""
         return AdminClient(self._base())
 
     def consumer(self, config: Mapping[str, Any], **callbacks: Any) -> Consumer:
@@ -117,10 +117,11 @@ class Connection:
         )
 
     def producer(self, transactional_id: str, seconds: float | None = None) -> Producer:
-        """A producer whose transactions can be begun; what another one of this id had open is aborted.
+        """A producer that is ready to begin transactions.  A transaction that another producer of this id had open is
+        aborted.
 
         Args:
-            seconds: for so long it is tried; by default `KafkaSettings.timeout_s`.
+            seconds: how long to try; by default `KafkaSettings.timeout_s`.
 
         Raises:
             StorageError: no broker answers.
@@ -139,14 +140,14 @@ class Connection:
         return Producer({**self._base(), **_WRITING, **config, **self.settings.client})
 
     def call(self, doing: str, ask: Callable[[float], T], seconds: float | None = None) -> T:
-        """What ``ask`` gives; it is asked again while Kafka says that it will soon have an answer.
+        """The result of ``ask``, which is called again while Kafka says that it will soon have an answer.
 
         Args:
-            ask: is given how many seconds it may take.
-            seconds: in all; by default `KafkaSettings.timeout_s`.
+            ask: is called with the number of seconds that it may take.
+            seconds: for all calls together; by default `KafkaSettings.timeout_s`.
 
         Raises:
-            StorageError: there is none.
+            StorageError: there was no answer.
         """
         deadline = time.monotonic() + (self.settings.timeout_s if seconds is None else seconds)
         pause = RETRY_S

@@ -48,7 +48,7 @@ class Ends:
                 del self._floors[place]
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
-        """The end of what is committed.  Raises: StorageError."""
+        """The end of what is committed in partitions.  Raises: StorageError."""
         wanted = list(places)
         deadline = time.monotonic() + self._connection.settings.timeout_s
         while True:
@@ -66,7 +66,9 @@ class Ends:
             time.sleep(RETRY_S / 5)
 
     def settle(self, places: Iterable[Place]) -> None:
-        """Wait until no transaction is open in these partitions that had written to them before.  Raises: StorageError."""
+        """Wait for the end of the transactions that are open now and have written to these partitions.  Raises:
+        StorageError.
+        """
         wanted = list(places)
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         written = self._ask(wanted, latest, IsolationLevel.READ_UNCOMMITTED)
@@ -86,11 +88,11 @@ class Ends:
                 pause = min(0.1, pause * 2)
 
     def starts(self, places: Iterable[Place]) -> dict[Place, int]:
-        """The first offsets that there are.  Raises: StorageError."""
+        """The first offsets of partitions.  Raises: StorageError."""
         return self._ask(list(places), OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def for_time(self, place: Place, timestamp_ms: int) -> int | None:
-        """The first offset whose timestamp is not before a time; None if there is none.  Raises: StorageError."""
+        """The first offset whose timestamp is at or after a time; None if there is none.  Raises: StorageError."""
         found = self._ask([place], OffsetSpec.for_timestamp(max(0, timestamp_ms)))[place]
         return None if found < 0 else found
 

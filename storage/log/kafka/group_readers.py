@@ -38,7 +38,7 @@ class GroupReaders:
         self._closed = False
 
     def committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
-        """A group's positions in these partitions, those of commits that are under way included: it waits for them.
+        """A group's positions in partitions.  Commits that are under way are waited for.
 
         Args:
             group: by Kafka's name.
@@ -66,7 +66,7 @@ class GroupReaders:
             check_places(reader.commit(offsets=places, asynchronous=False))
 
     def metadata(self, group: str) -> Any:
-        """In whose name somebody who is no member commits positions of a group."""
+        """The metadata with which positions of a group are committed by somebody who is not a member."""
         with self._one(group) as reader:
             return reader.consumer_group_metadata()
 
@@ -110,7 +110,7 @@ def check_places(committed: Sequence[Any] | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of a group: its id, its client's name, where it is, and which partitions it has (Kafka's names of topics)."""
+    """A member of a group: its id, its client's name, its host, and its partitions (by Kafka's names of topics)."""
 
     member_id: str
     client_id: str

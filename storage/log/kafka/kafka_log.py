@@ -163,8 +163,10 @@ class KafkaLog:
     # --- topics ------------------------------------------------------------------------------------------------------
 
     def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
-        """See `protocol.Log.create_topic`.  One of the engine's own may have been made by another process of the service at
-        this moment: that is no error."""
+        """See `protocol.Log.create_topic`.
+
+        If another process of the service makes one of the engine's own topics at the same moment, that is no error.
+        """
         self._parts.check_open()
         try:
             self._topics.create(name, config)
@@ -194,8 +196,10 @@ class KafkaLog:
         )
 
     def delete_topic(self, name: str) -> None:
-        """See `protocol.Log.delete_topic`.  One of the engine's own may have been deleted by another process of the service:
-        that is no error."""
+        """See `protocol.Log.delete_topic`.
+
+        If another process of the service has deleted one of the engine's own topics, that is no error.
+        """
         self._parts.check_open()
         if is_own_name(name) and self._topics.one(name) is None:
             return
@@ -354,8 +358,7 @@ class KafkaLog:
         return [(0, 0)] * self._topics.need(topic).partitions
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> tuple[int, Mapping[TopicPartition, int]]:
-        """See `protocol.Log.end_offsets`; these partitions are followed from now on, and whoever waits is told what
-        comes."""
+        """See `protocol.Log.end_offsets`.  These partitions are followed from now on, and new records wake who waits."""
         self._parts.check_open()
         epoch = self.epoch
         places = {place: self._place(*place) for place in partitions}

@@ -86,7 +86,7 @@ class Members:
         return {kafka[place]: offset for place, offset in found.items()}
 
     def committed(self, group: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """The same, by Kafka's names of topics.  Raises: StorageError."""
+        """As `positions`, by Kafka's names of topics.  Raises: StorageError."""
         return self._readers.committed(self._names.group(group), places)
 
     def owners(self, group: str, hosts: Mapping[str, str]) -> dict[tuple[str, int], Owner]:
@@ -109,8 +109,10 @@ class Members:
         return found
 
     def ordered(self, group: str) -> list[str]:
-        """The members of a group by their clients' names, in the order in which the assignor takes them: that of their ids,
-        which begin with the instance's name where that is fixed.  Raises: StorageError."""
+        """The members of a group by their clients' names, in the order in which the assignor takes them.
+
+        That is the order of their ids, which begin with the instance's name if the member is static.  Raises: StorageError.
+        """
         members = members_of(self._connection, self._names.group(group))
         return [member.client_id for member in sorted(members, key=lambda m: m.member_id)]
 

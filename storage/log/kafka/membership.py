@@ -32,17 +32,17 @@ class KafkaMembership:
     """See `protocol.Membership`.
 
     The assignor is Kafka's ``range``: of topics with equal numbers of partitions one member has the same ones.  A member
-    that has a name (`KafkaSettings.instance` of a directory) is a static one: for a short restart its partitions stay its
-    own.
+    with a name (`KafkaSettings.instance` of a directory) is a static one, which keeps its partitions through a short
+    restart.
 
     Args:
         topics: by the engine's names.
-        changed: is told which partitions are this process's from now on.  It returns when the others are at rest: only
-        then does
-            the group give them to another one.
-        counts: gives how many partitions each of the topics has.
+        changed: is called with the partitions that this process has from now on.  The group gives the others away only when
+            it returns, so it returns when they are at rest.
+        counts: gives the number of partitions of each topic.
         identities: of the topics.
-        whole: the partitions that who has partition 0 of the first topic gets; None: each partition goes by itself.
+        whole: the partitions that go to the process with partition 0 of the first topic; None: each partition goes by
+            itself.
     """
 
     def __init__(

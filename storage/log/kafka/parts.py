@@ -23,7 +23,7 @@ __all__ = ["Parts"]
 
 
 class Parts:
-    """Thread-safe."""
+    """The shared parts of one log.  Thread-safe."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
@@ -68,7 +68,7 @@ class Parts:
         return self._epoch
 
     def advance(self) -> int:
-        """There is something new: the next epoch."""
+        """Begin the next epoch: there is something new."""
         with self._changed:
             self._epoch += 1
             self._changed.notify_all()
@@ -93,7 +93,7 @@ class Parts:
     # --- for transactions --------------------------------------------------------------------------------------------
 
     def next_turn(self, topic: str, count: int) -> int:
-        """Whose turn it is among a topic's partitions to get the first of ``count`` records without a key."""
+        """The turn, a running number for each topic, of the first of ``count`` records without a key."""
         with self._guard:
             turn = self._turns.get(topic, 0)
             self._turns[topic] = turn + count
@@ -110,7 +110,7 @@ class Parts:
             yield
 
     def group_entry(self, group: str, metadata: str | None, elsewhere: Mapping[TopicPartition, int]) -> Entry:
-        """What is kept of a group beside Kafka's positions, with changes."""
+        """The entry of the service's state about a group, with changes."""
         known = self.state.get("group", group) or {"metadata": None, "positions": {}}
         positions = {**known["positions"], **{f"{topic}/{n}": offset for (topic, n), offset in elsewhere.items()}}
         return (("group", group), {"metadata": known["metadata"] if metadata is None else metadata, "positions": positions})

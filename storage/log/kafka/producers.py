@@ -55,8 +55,8 @@ class Slot:
 class Producers:
     """The producers of this process.  Thread-safe.
 
-    Each has a transactional id that an earlier process of this name also had, so that what that one left open is aborted
-    as soon as this one begins.
+    Their transactional ids are those of earlier processes of this name.  So a transaction that such a process left open is
+    aborted as soon as this one begins one.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -121,11 +121,11 @@ class Producers:
                 self._plain.append(producer)
 
     def exclusive(self, name: str, ends: Ends) -> Any:
-        """A producer that fences every other one of this name, in all processes of the service: what it commits is a
-        `PartitionsLostError` if another one has been made since.
+        """A producer that fences every other one of this name, in all processes of the service.
 
-        One that was given back is used again, as long as nothing was written after its last commit.  That is the same as a
-        new one: if it has not been fenced, nobody else has committed in this name since it was made.
+        If another one has been made since, its commits are a `PartitionsLostError`.  A producer that was given back is used
+        again if nothing was written after its last commit.  That is as good as a new one: unless it has been fenced, nobody
+        else has committed in this name since it was made.
 
         Raises:
             StorageError: no broker answers.

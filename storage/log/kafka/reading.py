@@ -118,10 +118,10 @@ class Follower:
             return {place: self._tails[place].end for place in places}
 
     def read(self, place: Place, offset: int, rows_max: int, bytes_max: int | None, floor: int = 0) -> FetchedRecords | None:
-        """Records from ``offset`` on, if they are here; None if not.
+        """Records from ``offset`` on, if they are in memory; else None.
 
         Args:
-            floor: an end that the partition has reached: what is before it is on its way, and is waited for a moment.
+            floor: an end that the partition has reached.  Records before it are on their way, and are waited for a moment.
         """
 
         def is_coming() -> bool:
@@ -167,7 +167,7 @@ class Follower:
             self._changes.append(("resume", place, 0))
 
     def drop_before(self, place: Place, offset: int) -> None:
-        """Records before ``offset`` are gone."""
+        """Forget records before ``offset``."""
         with self._guard:
             tail = self._tails.get(place)
             if tail is None:
@@ -177,14 +177,14 @@ class Follower:
             tail.start = max(tail.start, min(offset, tail.end)) if not tail.pieces else int(tail.pieces[0].offsets[0])
 
     def forget(self, topic: str) -> None:
-        """A topic is being deleted."""
+        """Forget a topic that is being deleted."""
         with self._guard:
             for place in [p for p in self._tails if p[0] == topic]:
                 del self._tails[place]
                 self._changes.append(("unassign", place, 0))
 
     def close(self) -> None:
-        """Nothing is followed any more."""
+        """Follow nothing any more."""
         with self._guard:
             self._closed = True
             thread = self._thread
@@ -385,7 +385,7 @@ class _Seeker:
 
 
 class Seekers:
-    """Reads anywhere; reading on where one read ended costs no new beginning.  Thread-safe."""
+    """Reads from any offset.  A read that begins where another one ended costs no new seek.  Thread-safe."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -394,14 +394,14 @@ class Seekers:
         self._closed = False
 
     def read(self, place: Place, offset: int, rows_max: int, bytes_max: int | None, floor: int) -> FetchedRecords:
-        """Records from ``offset`` on; none only where there are none.
+        """Records from ``offset`` on; none only if there are none.
 
         Args:
-            floor: records before it are known to be there, or soon.
+            floor: records before it are known to be there, or to come soon.
 
         Raises:
             OutsideError: there is nothing at ``offset``.
-            StorageError: the topic is gone, no broker answers.
+            StorageError: the topic is gone, or no broker answers.
         """
         seeker = self._taken(place, offset)
         try:
@@ -436,7 +436,7 @@ class Seekers:
                 self._guard.wait(0.5)
 
     def forget(self, topic: str) -> None:
-        """A topic is being deleted."""
+        """Forget a topic that is being deleted."""
         with self._guard:
             for seeker in self._all:
                 with seeker.lock:

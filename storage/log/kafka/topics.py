@@ -48,11 +48,11 @@ _SETTLE_S = 15.0
 
 
 class TopicExistsError(StorageError):
-    """A topic is to be made that is there."""
+    """A topic that is to be created exists."""
 
 
 class Topics:
-    """Thread-safe.
+    """The topics of a cluster.  Thread-safe.
 
     Args:
         write: commits entries of the service's state.
@@ -101,7 +101,7 @@ class Topics:
         return found
 
     def need(self, name: str) -> TopicConfig:
-        """Raises: LogRefusedError, if there is none of this name."""
+        """One topic.  Raises: LogRefusedError, if there is none of this name."""
         found = self.one(name)
         if found is None:
             raise LogRefusedError(f"there is no topic {name!r}")
@@ -159,8 +159,10 @@ class Topics:
         self._configs.update(self._connection.call("describe the topics", ask))
 
     def generation(self, name: str) -> int:
-        """A number that a topic of this name has until it is deleted, as far as this process knows.  Raises:
-        StorageError."""
+        """A number that changes when a topic of this name is deleted, as far as this process knows.
+
+        Raises: StorageError.
+        """
         self.need(name)
         entry = self._state.get("topic", name)
         return 0 if entry is None else int(entry["id"])

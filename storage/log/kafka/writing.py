@@ -49,8 +49,10 @@ class Delivered:
         self.ends[where] = offset + 1
 
     def complete(self, ends: Ends, *, committed: bool) -> None:
-        """Where a broker gives a transaction's records their offsets when it is committed (Penstock's listener does), take
-        what the ends say: exact, as long as nobody else writes to the partition at the same moment.
+        """Take offsets from the ends of partitions, if the broker gives them only when it commits (Penstock's listener
+        does).
+
+        That is exact as long as nobody else writes to the partition at the same moment.
 
         Raises:
             StorageError: no broker answers.
@@ -185,7 +187,7 @@ class UndecidedError(Exception):
 
 
 def end(producer: Any, delivered: Delivered, log: Parts) -> None:
-    """Commit.  Where no answer comes, it is asked for again, for a while.
+    """Commit.  If no answer comes, it is asked for again, for a while.
 
     Raises:
         KafkaException: it did not happen.
@@ -210,8 +212,11 @@ def end(producer: Any, delivered: Delivered, log: Parts) -> None:
 
 
 def reason(producer: Any, failure: BaseException) -> BaseException:
-    """The error that a transaction failed with, where librdkafka says only that its state does not allow a call, or that
-    there was a fatal error: whoever begins one in that state is told which."""
+    """The error that a transaction failed with.
+
+    librdkafka may say only that its state does not allow a call, or that there was a fatal error.  The cause is what it
+    tells whoever begins a transaction in that state.
+    """
     error = error_of(failure)
     if error is None or error.code() not in (KafkaError._STATE, KafkaError._FATAL):
         return failure
@@ -224,8 +229,9 @@ def reason(producer: Any, failure: BaseException) -> BaseException:
 
 
 def abort(producer: Any, failure: BaseException, log: Parts) -> None:
-    """Abort the transaction.  If the brokers do not answer, they abort it themselves after its timeout, or when another
-    producer with its id begins.
+    """Abort the transaction.
+
+    If the brokers do not answer, they abort it themselves after its timeout, or when another producer of its id begins.
     """
     error = error_of(failure)
     try:
