@@ -60,8 +60,8 @@ RESULTS = Path(__file__).with_name("results.json")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1 if a workload fails or, with ``--strict``, a promise is not kept.
 
-    ``http`` alone runs the server's figures, ``kafka`` the Kafka listener's (its own ``--help``): both have processes and a
-    report of their own.
+    ``http`` alone runs the server's figures, ``kafka`` the Kafka listener's, ``install`` a newcomer's first minute (their
+    own ``--help``): these have processes and a report of their own.
     """
     if list(arguments if arguments is not None else sys.argv[1:]) == ["http"]:
         from . import http
@@ -73,6 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import kafka
 
         return kafka.main(given[1:])
+    if given[:1] == ["install"]:
+        from . import install
+
+        return install.main(given[1:])
     if given[:1] == ["nexmark"] and "--peers" in given:
         return peers.main(given[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

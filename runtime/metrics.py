@@ -11,6 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from .batch import Int64s
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -37,6 +41,36 @@ class Account:
             self.written + other.written,
             self.expired + other.expired,
         )
+
+
+LATENESS_BOUNDS_MS = (100, 1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000)
+"""The upper bounds of a histogram of lateness: from clocks that differ to a device that was away for a day."""
+
+
+class Lateness:
+    """How far rows are behind stream time when they come, over all rows of an operator with windows that are behind at all.
+
+    A GRACE PERIOD beyond the bound below which nearly all of them lie loses nearly none.
+
+    Attributes:
+        counts: int64[n + 1]: of the rows up to each of `LATENESS_BOUNDS_MS`, and of those beyond the last.
+        total_ms: their sum.
+    """
+
+    __slots__ = ("counts", "total_ms")
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(len(LATENESS_BOUNDS_MS) + 1, np.int64)
+        self.total_ms = 0
+
+    def add(self, timestamps: Int64s, stream_times: Int64s) -> None:
+        """Count rows: the stream time of each is the largest timestamp so far, its own included."""
+        behind = stream_times - timestamps
+        behind = behind[behind > 0]
+        if len(behind):
+            places = np.searchsorted(LATENESS_BOUNDS_MS, behind)
+            self.counts += np.bincount(places, minlength=len(self.counts))
+            self.total_ms += int(behind.sum())
 
 
 @dataclass(slots=True)
@@ -77,6 +111,9 @@ class Progress:
         steps: the number of steps since it started in this process.
         stream_time: of its windows and joins within a time, in ms: that of the partition furthest behind; None for a query
             without these, or one that has seen no row.
+        lateness: counts of rows behind stream time since it started in this process, see `Lateness`; empty for a query
+            without windows and joins within a time.
+        lateness_ms: their sum, in ms.
     """
 
     state: str
@@ -87,6 +124,8 @@ class Progress:
     steps: int
     error: str | None = None
     stream_time: int | None = None
+    lateness: tuple[int, ...] = ()
+    lateness_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

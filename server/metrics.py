@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from ..runtime.metrics import LATENESS_BOUNDS_MS
 from .measures import BOUNDS_S, Histogram
 from .service import Service
 
@@ -87,6 +88,19 @@ def _queries(service: Service) -> Iterator[Family]:
         ("written", "Records a query has written.", lambda p: p.account.written),
     ):
         yield Family(f"penstock_query_records_{name}_total", "counter", help_, samples(value))
+    yield Family(
+        "penstock_query_lateness_seconds",
+        "histogram",
+        "How far records of windows and joins were behind stream time, of those behind it.",
+        [
+            sample
+            for query_id, p in found
+            if p.lateness
+            for sample in _buckets_of(
+                [ms / 1000 for ms in LATENESS_BOUNDS_MS], list(p.lateness), p.lateness_ms / 1000, {"query": query_id}
+            )
+        ],
+    )
     yield Family("penstock_query_lag_records", "gauge", "Records a query has not read yet.", samples(lambda p: p.lag))
     yield Family("penstock_query_state_rows", "gauge", "Keys in a query's state.", samples(lambda p: p.state_rows))
     yield Family("penstock_query_state_bytes", "gauge", "Bytes of a query's state.", samples(lambda p: p.state_bytes))

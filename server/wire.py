@@ -262,7 +262,7 @@ def progress_json(progress: Progress) -> dict[str, Any]:
 
 def progress_of(data: Mapping[str, Any]) -> Progress:
     """Read progress that `progress_json` wrote."""
-    return Progress(**{**data, "account": Account(**data["account"])})
+    return Progress(**{**data, "account": Account(**data["account"]), "lateness": tuple(data.get("lateness", ()))})
 
 
 __all__ = [

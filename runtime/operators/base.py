@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ..batch import Batch, Bools, Int64s
 from ..kernel import Failures
-from ..metrics import Waiting
+from ..metrics import Lateness, Waiting
 
 if TYPE_CHECKING:
     from ...storage.state.store import StateStore
@@ -35,6 +35,8 @@ class Counters:
     bad: int = 0
     expired: int = 0
     """Windows removed from a store because their retention was over."""
+    lateness: Lateness | None = None
+    """Of operators with windows."""
 
 
 class ErrorReporter(Protocol):
@@ -104,6 +106,12 @@ class Operator(ABC):
         """Report bad rows, which are dropped."""
         self.context.counters.bad += len(failures.rows)
         self.context.report(self.context.name, batch, failures, dropped=True)
+
+    def note_lateness(self, timestamps: Int64s, stream_times: Int64s) -> None:
+        """Count how far rows are behind stream time, see `Lateness`."""
+        if self.context.counters.lateness is None:
+            self.context.counters.lateness = Lateness()
+        self.context.counters.lateness.add(timestamps, stream_times)
 
     def leave_out_late(self, batch: Batch, rows: Int64s, reason: str) -> None:
         """Count late rows (ascending), and report them if that is wanted."""

@@ -144,6 +144,7 @@ class SessionAggregate(Operator):
         if not len(batch):
             return empty_batch(self._schema, self._key_count, windowed=True, before=self._before)
         times = running_stream_times(batch.timestamps, time_before)
+        self.note_lateness(batch.timestamps, times)
         emissions = self._take_in(batch, times)
         self._scalars[STREAM_TIME] = int(times[-1])
         self._scalars[ROWS_SEEN] += len(batch)

@@ -190,6 +190,7 @@ class StreamStreamJoin(Operator):
             batches.append(batch)
             places.append(place)
         stream_times = np.maximum.accumulate(np.maximum(timestamps, self._times["stream_time"]))
+        self.note_lateness(timestamps, stream_times)
         observed = [self._observe(side, batches[side], places[side], total) for side in (0, 1)]
         for side, where in enumerate(self._wheres):
             if where is not None and len(batches[side]):

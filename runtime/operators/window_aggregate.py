@@ -112,6 +112,7 @@ class WindowAggregate(Operator):
         if not len(batch) and self._advance_to > time_before:
             return self._pass_time(batch, time_before)
         times = running_stream_times(batch.timestamps, time_before)
+        self.note_lateness(batch.timestamps, times)
         output = self._by_panes(batch, int(times[-1])) if len(batch) else None
         if output is None:
             output = self._by_rows(batch, times)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
 from ...errors import LogRefusedError, StorageError
 from ...storage.log.protocol import TopicPartition
 from ..dataflow import Source
@@ -156,4 +158,13 @@ class Status:
             self._steps.count,
             None if trouble is None else str(trouble),
             keeper.stream_time,
+            *self._lateness(),
         )
+
+    def _lateness(self) -> tuple[tuple[int, ...], int]:
+        operators = [operator for task in self._assembly.computer.tasks for operator in task.operators.values()]
+        found = [lateness for o in operators if (lateness := o.context.counters.lateness) is not None]
+        if not found:
+            return (), 0
+        counts = np.sum([lateness.counts for lateness in found], axis=0)
+        return tuple(counts.tolist()), sum(lateness.total_ms for lateness in found)

@@ -18,6 +18,45 @@ from .conftest import SHOP, Api
 _LINE = re.compile(r'[a-z_]+(?:\{[a-z_]+="(?:[^"\\]|\\.)*"(?:,[a-z_]+="(?:[^"\\]|\\.)*")*\})? (?:[0-9.e+-]+|\+Inf|NaN)')
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 HOUR, GRACE PERIOD 9 HOURS) GROUP BY k;",
+        "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s WINDOW SESSION (1 MINUTE, GRACE PERIOD 10 SECONDS) GROUP BY k;",
+        "CREATE STREAM j AS SELECT s.k, s.v, r.v FROM s JOIN r WITHIN 1 MINUTE GRACE PERIOD 10 SECONDS ON s.k = r.k;",
+    ],
+)
+def test_how_late_rows_come(api: Api, query: str) -> None:
+    """Per query, those in time and those too late: 0.05 s, 2 s and 1,000 s behind stream time."""
+    api.database.execute(
+        """
+        SET 'auto.offset.reset' = 'earliest';
+        CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);
+        CREATE STREAM r (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'r', PARTITIONS = 1);
+        CREATE TABLE plain AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;
+        """
+    )
+    api.database.execute(query)
+    times = [2_000_000, 1_999_950, 2_001_000, 1_999_000, 1_001_000]
+    api.database.insert("s", {"k": ["a"] * 5, "v": [1] * 5, "rowtime": times})
+    assert api.database.wait_idle(60)
+    (windowed,) = (name for name in api.database.queries if "PLAIN" not in name)
+    progress = api.database.queries[windowed].progress()
+    assert (sum(progress.lateness), progress.lateness_ms) == (3, 50 + 2_000 + 1_000_000)
+    with penstock.connect(api.url) as remote:
+        assert remote.queries[windowed].progress().lateness == progress.lateness
+    lines = api.http.get("/metrics").text.splitlines()
+    samples = dict(line.rsplit(" ", 1) for line in lines if line.startswith("penstock_query_lateness_seconds"))
+    assert not [line for line in samples if "PLAIN" in line]
+    buckets = {
+        le: samples[f'penstock_query_lateness_seconds_bucket{{query="{windowed}",le="{le}"}}'] for le in ("0.1", "1.0")
+    }
+    assert buckets == {"0.1": "1", "1.0": "1"}
+    for le, below in (("5.0", "2"), ("900.0", "2"), ("3600.0", "3"), ("+Inf", "3")):
+        assert samples[f'penstock_query_lateness_seconds_bucket{{query="{windowed}",le="{le}"}}'] == below
+    assert samples[f'penstock_query_lateness_seconds_sum{{query="{windowed}"}}'] == "1002.05"
+
+
 def test_metrics_in_prometheus_format(shop: Api) -> None:
     """Every line is one of the format; counts are those of the requests and the queries."""
     shop.rows("SELECT * FROM spend;")
