@@ -95,7 +95,8 @@ kafka: setup kafka-jars
 
 # what only Apache Kafka can decide
 test-kafka: setup kafka-jars
-	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest tests/contracts/test_kafka_log.py tests/kafka_shared tests/kafka_faults -q -rs
+	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest tests/contracts/test_kafka_log.py \
+	    tests/kafka_shared tests/kafka_faults tests/kafka_engine -q -rs
 
 # the conformance kit over Apache Kafka: all cases (half an hour), and a sample of them for CI
 .PHONY: conformance-kafka conformance-kafka-sample

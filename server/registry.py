@@ -6,10 +6,12 @@ same registry that statements use.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 from ..errors import DataError, StatementError
+from ..storage.schemas.protocol import resolve
 from ..storage.schemas.registry import LEVELS, RegisteredSchema, SchemaReference, SchemaText
 from .access import Need, check_need
 from .accounts import Account
@@ -87,7 +89,8 @@ class RegistryApi:
                 self._need(account, "read", subject)
                 return self._lookup(subject, body)
             case ["GET", "subjects", subject, "versions", version]:
-                return _version_json(self._version(subject, version, account))
+                found = self._version(subject, version, account)
+                return _version_json(replace(found, schema=self._in_form(found.schema, query)))
             case ["GET", "subjects", subject, "versions", version, "schema"]:
                 import msgspec
 
@@ -106,7 +109,7 @@ class RegistryApi:
             case ["GET", "schemas", "types"]:
                 return list(_TYPES)
             case ["GET", "schemas", "ids", number]:
-                return _schema_json(self._by_id(number, account))
+                return _schema_json(self._in_form(self._by_id(number, account), query))
             case ["GET", "schemas", "ids", number, "schema"]:
                 return self._by_id(number, account).text
             case ["GET", "schemas", "ids", number, "versions"]:
@@ -212,6 +215,14 @@ class RegistryApi:
             if found.schema.same_as(schema):
                 return _version_json(found)
         raise RegistryError(404, 40403, "Schema not found")
+
+    def _in_form(self, schema: SchemaText, query: dict[str, str]) -> SchemaText:
+        """A schema in the form that a client asks for: ``format=serialized`` is protobuf's own, in base64."""
+        if schema.type != "PROTOBUF" or query.get("format") != "serialized":
+            return schema
+        from ..storage.schemas.protobuf import serialised_file
+
+        return replace(schema, text=serialised_file(schema, resolve(self._registry, schema)))
 
     def _by_id(self, number: str, account: Account) -> SchemaText:
         if not _is_number(number):

@@ -96,7 +96,7 @@ def _open(case: Case, path: Path | None, rows_per_step: int) -> Database:
     return connect(path, threads=0, clock=ManualClock(0), settings=settings)
 
 
-def _split(statements: list[str]) -> Iterator[str]:
+def split(statements: list[str]) -> Iterator[str]:
     """One statement at a time; they end where a line does."""
     text = ""
     for line in statements:
@@ -109,7 +109,7 @@ def _split(statements: list[str]) -> Iterator[str]:
 
 def run(case: Case, way: str, folder: Path) -> tuple[list[str], int]:
     """What a case gives, run in one of the ways, as lines, and how many of the columns are the key."""
-    statements = list(_split(case.statements))
+    statements = list(split(case.statements))
     if way == "partitions":
         statements = [s.replace("PARTITIONS=1", "PARTITIONS=3") for s in statements]
     if way != "crashes":
@@ -117,7 +117,7 @@ def run(case: Case, way: str, folder: Path) -> tuple[list[str], int]:
             for statement in statements:
                 database.execute(statement)
             database.drain()
-            return _result(case, database)
+            return result(case, database)
     database = _open(case, folder / "0", 2)
     try:
         copies = 0
@@ -128,7 +128,7 @@ def run(case: Case, way: str, folder: Path) -> tuple[list[str], int]:
         while any(query.step() for query in database._engine.host._scheduler.runs()):
             copies += 1
             database = _crash(case, database, folder, copies)
-        return _result(case, database)
+        return result(case, database)
     finally:
         database.close()
 
@@ -141,7 +141,7 @@ def _crash(case: Case, database: Database, folder: Path, number: int) -> Databas
     return _open(case, folder / str(number), 2)
 
 
-def _result(case: Case, database: Database) -> tuple[list[str], int]:
+def result(case: Case, database: Database) -> tuple[list[str], int]:
     keys = len(database.catalog.source(case.subject).schema.keys)
     if not case.of_changes:
         table = database.sql(f"SELECT * FROM {case.subject};")

@@ -14,6 +14,7 @@ from ...runtime.operators.table_source import TableSource
 from ..plan.logical import nodes as p
 from ..plan.tree import PlanNode
 from ..schema import Column, Schema
+from ..serdes import stored_values
 from ..stored_tables import StoredTable
 from .builder import Builder, Lowered
 from .timestamps import timestamp_kernel
@@ -25,7 +26,8 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
     keys = [c for c in stored if c.column.role == "KEY"]
     values = [c for c in stored if c.column.role != "KEY"]
     formats = f"{source.key_format} {source.value_format}"
-    checked = source.value_format.name != "ARROW" and len(values) < len(source.schema.values)
+    all_values = stored_values(source.schema)
+    checked = source.value_format.name != "ARROW" and len(values) < len(all_values)
     from_beginning = source.kind == "TABLE" or build.options.auto_offset_reset == "earliest"
     build.partitions = max(build.partitions, source.partitions)
     head = build.add(
@@ -35,7 +37,7 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
             source.kind == "TABLE",
             build.serde(source.key_format, True, source.topic, len(keys)) if keys else None,
             _source_schema(keys),
-            build.serde(source.value_format, False, source.topic, len(source.schema.values)),
+            build.serde(source.value_format, False, source.topic, len(all_values)),
             _source_schema(values),
             tuple((c.source_name, str(c.extra)) for c in node.columns if c.extra is not None),
             _timestamp(build, node),
@@ -46,7 +48,7 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
             from_beginning=from_beginning,
             shared_key=f"{source.name} {formats}",
             keys_only=not source.schema.values and (source.kind == "STREAM" or source.value_format.name == "NONE"),
-            stored_schema=Schema(source.schema.values).arrow() if checked else None,
+            stored_schema=Schema(all_values).arrow() if checked else None,
         )
     )
     return Lowered(head)

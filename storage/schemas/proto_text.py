@@ -7,6 +7,7 @@ parameters.  Groups are refused.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -69,10 +70,28 @@ class ProtoFile:
 def parse_proto(text: str, name: str) -> ProtoFile:
     """Parse a file.
 
+    Args:
+        text: of the ``.proto`` file; or a `FileDescriptorProto` in base64, as some serialisers register it, whose Connect
+            parameters are not read.
+
     Raises:
         StatementError: it is not a ``.proto`` file, or uses something that is not supported.
     """
-    return _Parser(text, name).file()
+    return _from_base64(text, name) or _Parser(text, name).file()
+
+
+def _from_base64(text: str, name: str) -> ProtoFile | None:
+    """A file in base64; None if the text is none."""
+    pb = needed("google.protobuf.descriptor_pb2", "protobuf")
+    message = needed("google.protobuf.message", "protobuf")
+    try:
+        descriptor = pb.FileDescriptorProto.FromString(base64.b64decode(text, validate=True))
+    except (ValueError, message.DecodeError):
+        return None
+    if not (descriptor.message_type or descriptor.enum_type):
+        return None
+    descriptor.name = name
+    return ProtoFile(descriptor)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:

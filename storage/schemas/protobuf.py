@@ -13,6 +13,7 @@ messages are refused.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -299,6 +300,11 @@ def load_messages(schema: SchemaText, referenced: Mapping[str, SchemaText]) -> M
         )
     except (TypeError, KeyError, ValueError) as error:
         raise StatementError(f"Not a protobuf schema: {error}") from None
+
+
+def serialised_file(schema: SchemaText, referenced: Mapping[str, SchemaText]) -> str:
+    """A schema as a `FileDescriptorProto` in base64; for the arguments and errors see `load_messages`."""
+    return base64.b64encode(load_messages(schema, referenced).file.serialized_pb).decode()
 
 
 def _packaged_file(path: str) -> Any:

@@ -12,34 +12,17 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from adapter import Rows  # the kit's module
 from confluent_kafka.admin import AdminClient
 
 from penstock.engine.database import connect
+from penstock.engine.results import PushResult
 from penstock.runtime.clock import ManualClock
 from penstock.storage.log.kafka import parts
-from penstock.storage.log.kafka.names import Names
-from penstock.storage.log.ownership import is_own_name
 from penstock.tests.conformance.adapter import NOW_MS, PenstockAdapter
+from penstock.tests.support.own_names import OwnNames
 
 _COUNT = itertools.count()
-
-
-class OwnNames(Names):
-    """A service's names where its users' topics carry its id, too: every case has an ``INPUT`` of its own."""
-
-    def __init__(self, service_id: str) -> None:
-        super().__init__(service_id)
-        self._mine = f"{service_id}."
-
-    def topic(self, name: str) -> str:
-        """See `Names.topic`."""
-        return super().topic(name) if is_own_name(name) else self._mine + name
-
-    def engine_topic(self, kafka_name: str) -> str | None:
-        """See `Names.engine_topic`."""
-        if kafka_name.startswith(self._mine):
-            return kafka_name.removeprefix(self._mine)
-        return super().engine_topic(kafka_name) if kafka_name.startswith(self._prefix) else None
 
 
 parts.Names = OwnNames  # type: ignore[misc]  # this process has no other use of a log in Kafka
@@ -65,6 +48,11 @@ class KafkaAdapter(PenstockAdapter):
             service_id=self._service_id,
             settings={**settings, "processing.order": "timestamp"},
         )
+
+    def _pushed(self, result: PushResult) -> Rows:
+        # Queries that begin at the end of their topics do so once they have their partitions: rows come after that.
+        self._database.drain()
+        return super()._pushed(result)
 
     def stop(self) -> None:
         """Close the engine, and have the broker delete its topics when it likes."""

@@ -49,9 +49,11 @@ def user(name: str, password: str) -> dict[str, Any]:
 
 
 def test_a_wrong_password(cluster: Cluster) -> None:
-    """It is said that the brokers refuse this client, and which settings to look at; not the password."""
+    """It is said at once that the brokers refuse this client, and which settings to look at; not the password."""
     with pytest.raises(StorageError, match="refuse this client") as failed:
-        penstock.connect(kafka=cluster.sasl, service_id="s", settings=user("ada", "wrong-secret"))
+        penstock.connect(
+            kafka=cluster.sasl, service_id="s", settings={**user("ada", "wrong-secret"), "socket.timeout.ms": 300_000}
+        )
     assert "sasl.password" in str(failed.value)
     assert "wrong-secret" not in str(failed.value)
 

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from ....errors import StorageError
-from .faults import LOGIN, RETRIED, error_of, fault
+from .faults import LOGIN, RETRIED, error_of, fault, is_absence
 from .settings import KafkaSettings
 
 __all__ = ["Connection"]
@@ -34,6 +34,8 @@ _WRITING = {
 """Of producers."""
 RETRY_S = 0.01
 PROBE_S = 1.0
+GREET_S = 1.0
+"""How often is looked, before a broker has answered, whether it refuses this client."""
 
 
 class Connection:
@@ -88,6 +90,26 @@ class Connection:
 
     def _answered(self) -> None:
         self._down, self.absent, self.last_error = False, None, None
+
+    def greet(self) -> None:
+        """Wait until a broker answers.  A login that is refused is told at once.
+
+        Raises:
+            LogRefusedError: the brokers refuse this client.
+            LogUnavailableError: no broker answers.
+        """
+        deadline = time.monotonic() + self.settings.timeout_s
+        while True:
+            try:
+                self.admin().list_topics(timeout=max(0.1, min(GREET_S, deadline - time.monotonic())))
+            except KafkaException as failure:
+                self._hear()
+                refused = self.last_error is not None and self.last_error.code() in LOGIN
+                if refused or not is_absence(failure) or time.monotonic() >= deadline:
+                    raise self.fault(failure, "reach the cluster") from failure
+            else:
+                self._answered()
+                return
 
     def admin(self) -> AdminClient:
         """The client for topics and groups."""

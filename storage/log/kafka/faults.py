@@ -11,7 +11,7 @@ from ....errors import LogRefusedError, LogUnavailableError, PartitionsLostError
 
 __all__ = ["FENCED", "GENERATION_OVER", "LOGIN", "RETRIED", "error_of", "fault", "is_absence", "is_gone", "is_passing"]
 
-FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 """Errors: another producer with the same transactional id has started since."""
 GENERATION_OVER = frozenset(
     {

@@ -68,6 +68,7 @@ class KafkaLog:
         self._follower = Follower(parts.connection, parts.ends.ends, parts.advance)
         self._topics = Topics(parts.connection, parts.names, parts.state, self._write_entries, self._claim_entry)
         try:
+            parts.connection.greet()
             self._topics.make(parts.names.state, TopicConfig(cleanup_policy="compact"))
             self._topics.refresh()
         except BaseException:

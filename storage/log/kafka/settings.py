@@ -20,6 +20,8 @@ NUMBERS = {
     "replication.factor": "replicas",
 }
 """Further ones, which are fields of `KafkaSettings`."""
+_PATIENCE = "socket.timeout.ms"
+"""How long a call waits; the client itself gives a connection up sooner (`KafkaSettings.attempt_s`)."""
 _ATTEMPT_S = 10.0
 _SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
 
@@ -39,20 +41,20 @@ def settings_of(servers: str, service_id: str, properties: Mapping[str, object],
         StatementError: a number is none.
     """
     chosen: dict[str, Any] = {}
-    for name, field_name in NUMBERS.items():
+    for name, field_name in [*NUMBERS.items(), (_PATIENCE, _PATIENCE)]:
         if name in properties:
             text = str(properties[name])
             if not text.isdecimal() or int(text) < 1:
                 raise StatementError(f"{name} is a whole number of at least 1, not {text!r}")
             chosen[field_name] = int(text)
-    if str(properties.get("socket.timeout.ms", "")).isdecimal():
-        chosen["timeout_s"] = int(str(properties["socket.timeout.ms"])) / 1000
+    if _PATIENCE in chosen:
+        chosen["timeout_s"] = chosen.pop(_PATIENCE) / 1000
     if instance is not None:
         chosen.update(instance=instance, is_static=True)
     return KafkaSettings(
         servers,
         service_id,
-        client={name: str(value) for name, value in properties.items() if name not in NUMBERS},
+        client={name: str(value) for name, value in properties.items() if name not in NUMBERS and name != _PATIENCE},
         **chosen,
     )
 

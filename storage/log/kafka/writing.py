@@ -20,6 +20,8 @@ __all__ = ["Delivered", "UndecidedError", "abort", "end", "flushed", "in_parts",
 
 _ABORT_S = 5.0
 _OFFSETS_S = 5.0
+_UNSAID = frozenset({KafkaError._STATE, KafkaError._FATAL, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+"""Errors that only say that there was another one before."""
 
 
 class Delivered:
@@ -214,11 +216,12 @@ def end(producer: Any, delivered: Delivered, log: Parts) -> None:
 def reason(producer: Any, failure: BaseException) -> BaseException:
     """The error that a transaction failed with.
 
-    librdkafka may say only that its state does not allow a call, or that there was a fatal error.  The cause is what it
+    librdkafka may say only that its state does not allow a call, that there was a fatal error, or that records were
+    given up.  The cause is what it
     tells whoever begins a transaction in that state.
     """
     error = error_of(failure)
-    if error is None or error.code() not in (KafkaError._STATE, KafkaError._FATAL):
+    if error is None or error.code() not in _UNSAID:
         return failure
     try:
         producer.begin_transaction()

@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import confluent_kafka
@@ -15,7 +15,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 import penstock
 from penstock.engine.statements import submit
-from penstock.errors import StatementError, StorageError, UnsupportedError
+from penstock.errors import LogRefusedError, StatementError, StorageError, UnsupportedError
+from penstock.listener.kafka_listener import broker
 from penstock.testing.kafka import KafkaBroker
 from tests.support.waiting import until
 
@@ -193,6 +194,18 @@ def test_nobody_answers() -> None:
         penstock.connect(kafka="127.0.0.1:1", service_id="shop", settings={"socket.timeout.ms": 1000})
 
 
+def test_a_wrong_password_is_told_at_once() -> None:
+    """The client's own time, here five minutes, is not waited for."""
+    login = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "ada"}
+    more = {**login, "sasl.password": "wrong-secret", "socket.timeout.ms": 300_000}
+    with penstock.connect() as database, broker(database, users={"ada": ("ada-secret", "admin")}) as listener:
+        with pytest.raises(LogRefusedError, match="refuse this client") as failed:
+            penstock.connect(kafka=listener.address, service_id="shop", settings=more)
+        assert "sasl.password" in str(failed.value) and "wrong-secret" not in str(failed.value)
+        with penstock.connect(kafka=listener.address, service_id="shop", settings={**more, "sasl.password": "ada-secret"}):
+            pass
+
+
 def test_a_service_id_has_letters_and_digits() -> None:
     """It is part of topics' names."""
     with pytest.raises(StatementError, match="service id"):
@@ -244,11 +257,9 @@ INSERT INTO marks (a) VALUES (4);
 def test_rows_of_a_script_are_inserted_by_one_of_two_processes(connect: Connect) -> None:
     """Both submit it at the same moment; nothing is inserted twice."""
     one, two = connect("one"), connect("two")
-    submitting = [Thread(target=database.submit, args=(WITH_ROWS, "marks.sql")) for database in (one, two)]
-    for thread in submitting:
-        thread.start()
-    for thread in submitting:
-        thread.join()
+    with ThreadPoolExecutor(2) as both:
+        found = [both.submit(database.submit, WITH_ROWS, "marks.sql") for database in (one, two)]
+    assert sum(len(future.result().results) for future in found) == 6
     assert [json.loads(record.value)["A"] for record in one.consume("marks", offset=0)] == [1, 2, 3, 4]
     assert two.submit(WITH_ROWS, "marks.sql").results == ()
 
