@@ -217,8 +217,7 @@ def reason(producer: Any, failure: BaseException) -> BaseException:
     """The error that a transaction failed with.
 
     librdkafka may say only that its state does not allow a call, that there was a fatal error, or that records were
-    given up.  The cause is what it
-    tells whoever begins a transaction in that state.
+    given up.  The cause is what it tells whoever begins a transaction in that state.
     """
     error = error_of(failure)
     if error is None or error.code() not in _UNSAID:
