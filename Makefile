@@ -112,11 +112,13 @@ KILLS ?= 200
 kafka-group-kills: setup kafka-jars
 	PENSTOCK_KAFKA=own PENSTOCK_KAFKA_SHARED_KILLS=$(KILLS) $(BIN)/python -m pytest tests/kafka_shared/test_kills.py -q -s
 
-# Throughput with 1, 2 and 4 processes, and how long a dead one is missed
+# Throughput with 1, 2 and 4 processes, how long a dead one is missed, and how long a row takes to its reader
 .PHONY: bench-kafka
 bench-kafka: setup kafka-jars
 	$(BIN)/python -m benchmarks.kafka_scale
+	$(BIN)/python -m benchmarks.kafka_scale --guarantee at_least_once --processes 1
 	$(BIN)/python -m benchmarks.kafka_scale --failover
+	$(BIN)/python -m benchmarks.kafka_latency
 
 foreign-kafka: setup kafka-jars
 	mkdir -p build/kafka/npm

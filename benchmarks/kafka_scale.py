@@ -109,16 +109,16 @@ def committed(admin: Any, group: str, topic: str) -> int:
     return sum(max(0, place.offset) for place in found if place.topic == topic)
 
 
-def throughput(rows: int, processes: list[int], names: list[str]) -> None:
+def throughput(rows: int, processes: list[int], names: list[str], guarantee: str) -> None:
     """Rows a second of each query, for each number of processes."""
     print(f"{'query':<10} {'processes':>9} {'rows/s':>10} {'s':>7} {'CPU us/row':>11}")
     for name in names:
         for count in processes:
-            seconds, cpu_s = one_run(rows, count, name)
+            seconds, cpu_s = one_run(rows, count, name, guarantee)
             print(f"{name:<10} {count:>9} {rows / seconds:>10,.0f} {seconds:>7.1f} {cpu_s / rows * 1e6:>11.1f}", flush=True)
 
 
-def one_run(rows: int, count: int, name: str) -> tuple[float, float]:
+def one_run(rows: int, count: int, name: str, guarantee: str) -> tuple[float, float]:
     """Seconds from CREATE to the commit of the last row, and the processor time of the processes meanwhile.
 
     The rows are there before, and so are the processes: their finding together is part of it.
@@ -135,7 +135,7 @@ def one_run(rows: int, count: int, name: str) -> tuple[float, float]:
                     ((f"p{i * 7919 % PEOPLE}", f'{{"TOWN":"t{i % 1000}","EUROS":{i % 100}}}') for i in range(rows)),
                 )
             admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": kafka.address})
-            with workers(kafka.address, place, count, script=SOURCES.split(";")[0] + ";" + QUERIES[name]) as running:
+            with workers(kafka.address, place, count, script=_script(name, guarantee)) as running:
                 before_s = sum(processor_s(process.pid) for process in running)
                 began_s = time.monotonic()
                 assert running[0].stdin is not None
@@ -147,6 +147,10 @@ def one_run(rows: int, count: int, name: str) -> tuple[float, float]:
                 return seconds, sum(processor_s(process.pid) for process in running) - before_s
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _script(name: str, guarantee: str) -> str:
+    return SOURCES.split(";")[0] + f"; SET 'processing.guarantee' = '{guarantee}';" + QUERIES[name]
 
 
 def taken_in(admin: Any, rows: int) -> int:
@@ -229,6 +233,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--queries", nargs="+", default=list(QUERIES), choices=list(QUERIES))
+    parser.add_argument("--guarantee", default="exactly_once_v2", choices=["exactly_once_v2", "at_least_once"])
     parser.add_argument("--failover", action="store_true", help="measure that alone")
     parser.add_argument("--keys", type=int, default=1_000_000)
     chosen = parser.parse_args()
@@ -236,7 +241,7 @@ def main() -> None:
         for standbys in (0, 1):
             failover(chosen.keys, standbys)
     else:
-        throughput(chosen.rows, chosen.processes, chosen.queries)
+        throughput(chosen.rows, chosen.processes, chosen.queries, chosen.guarantee)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from ..protocol import Owner
 from .connection import Connection
 from .faults import error_of
-from .group_readers import GroupReaders, check_places, members_of
+from .group_readers import GroupReaders, members_of
 from .names import Names
 
 __all__ = ["Members"]
@@ -29,19 +29,19 @@ class Members:
         self._connection = connection
         self._names = names
         self._guard = threading.Lock()
-        self._joined: dict[str, tuple[Any, Any]] = {}
-        """Of each group that this process is a member of: the metadata, and the consumer that is the member."""
+        self._joined: dict[str, tuple[Any, Callable[[list[Any]], None]]] = {}
+        """Of each group that this process is a member of: the metadata, and what commits positions as the member."""
         self._alone: dict[str, Any] = {}
         self._readers = GroupReaders(connection)
 
-    def become(self, group: str, metadata: Any, member: Any) -> None:
+    def become(self, group: str, metadata: Any, commit: Callable[[list[Any]], None]) -> None:
         """Note that this process is a member of a group, in the generation of the metadata.
 
         Args:
-            member: the consumer that takes part in it.
+            commit: commits positions as the member.
         """
         with self._guard:
-            self._joined[group] = metadata, member
+            self._joined[group] = metadata, commit
 
     def leave(self, group: str) -> None:
         """Note that it is no longer a member."""
@@ -73,11 +73,7 @@ class Members:
         if joined is None:
             self._readers.commit(self._names.group(group), places)
             return
-        try:
-            committed = joined[1].commit(offsets=places, asynchronous=False)
-        except RuntimeError as closed:  # the member is gone: it begins anew
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, str(closed))) from closed
-        check_places(committed)
+        joined[1](places)
 
     def positions(self, group: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """A group's positions in partitions, by the engine's names of topics.  Raises: StorageError."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
@@ -14,11 +16,22 @@ from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartiti
 from ....errors import LogUnavailableError, StorageError
 from ..protocol import Owner
 from ..protocol import TopicPartition as Place
+from .group_readers import check_places
 from .identity import Identities
 from .parts import Parts
 from .ranges import spares
 
 __all__ = ["KafkaMembership"]
+
+
+@dataclass(slots=True)
+class _Positions:
+    """Positions that are to be committed, and what became of that."""
+
+    places: list[Any]
+    over: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
 
 _LOGGER = logging.getLogger("penstock.storage.kafka")
 _POLL_S = 0.1
@@ -65,6 +78,10 @@ class KafkaMembership:
         self._replaced: StorageError | None = None
         self._checked_s = 0.0
         self._closing = False
+        self._wanted = threading.Condition()
+        self._positions: deque[_Positions] = deque()
+        self._commits = False
+        """Whether positions were ever committed: then each time they are to be at once."""
         self.assigned: frozenset[Place] = frozenset()
         self._given: frozenset[Place] | None = None
         """What the group gave, and nobody was told of yet."""
@@ -127,11 +144,11 @@ class KafkaMembership:
         find itself fenced by its own new beginning."""
         consumer.subscribe(list(self._names), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         while not self._over:
-            message = consumer.poll(_POLL_S)
+            message = self._poll(consumer)
             self._watch()
             given, self._given = self._given, None
             if given is not None:
-                self._parts.members.become(self._group, consumer.consumer_group_metadata(), consumer)
+                self._parts.members.become(self._group, consumer.consumer_group_metadata(), self.commit)
                 self._trouble = None
                 self._tell(given)
             if message is None or (error := message.error()) is None:
@@ -142,6 +159,52 @@ class KafkaMembership:
             about = "" if message.topic() is None else f" with the topic {message.topic()!r}"
             self._trouble = self._parts.connection.fault(error, f"take part in the group {self._group!r}{about}")
             _LOGGER.info("the group %s: %s", self._group, error.str())
+
+    def commit(self, places: list[Any]) -> None:
+        """Commit positions as this member, outside of a transaction.  Its own thread does it: Kafka's client lets no
+        other one in while it polls.
+
+        Args:
+            places: Kafka's `TopicPartition` with offsets.
+
+        Raises:
+            KafkaException: they were not committed, or nobody knows.
+        """
+        wanted = _Positions(places)
+        with self._wanted:
+            self._commits = True
+            self._positions.append(wanted)
+            self._wanted.notify_all()
+        if not wanted.over.wait(self._parts.settings.attempt_s):
+            with suppress(ValueError):
+                self._positions.remove(wanted)
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the coordinator of the group gave no answer"))
+        if wanted.error is not None:
+            raise wanted.error
+
+    def _poll(self, consumer: Any) -> Any:
+        """The next message or event, after at most `_POLL_S`; positions are committed meanwhile."""
+        self._commit_wanted(consumer)
+        if not self._commits:
+            return consumer.poll(_POLL_S)
+        with self._wanted:
+            self._wanted.wait_for(lambda: bool(self._positions), _POLL_S / 2)
+        self._commit_wanted(consumer)
+        return consumer.poll(0)
+
+    def _commit_wanted(self, consumer: Any) -> None:
+        while self._positions:
+            try:
+                wanted = self._positions.popleft()
+            except IndexError:  # who wanted it has given up
+                return
+            try:
+                check_places(consumer.commit(offsets=wanted.places, asynchronous=False))
+            except (KafkaException, RuntimeError) as failure:
+                gone = isinstance(failure, RuntimeError)  # this consumer is no member any more
+                wanted.error = KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, str(failure))) if gone else failure
+            finally:
+                wanted.over.set()
 
     def _watch(self) -> None:
         now = time.monotonic()
@@ -182,7 +245,16 @@ class KafkaMembership:
 
     def _on_revoke(self, consumer: Any, partitions: list[Any]) -> None:
         self._given = None
-        self._tell(None)
+        if not self._commits:
+            self._tell(None)
+            return
+        # a step that is at its end wants its positions committed before it lets go
+        telling = threading.Thread(target=self._tell, args=(None,), name=f"{self._thread.name}-tells", daemon=True)
+        telling.start()
+        while telling.is_alive():
+            with self._wanted:
+                self._wanted.wait_for(lambda: bool(self._positions), 0.01)
+            self._commit_wanted(consumer)
 
     def _tell(self, places: frozenset[Place] | None) -> None:
         self.assigned = places or frozenset()

@@ -176,7 +176,7 @@ def in_parts(
         producer.purge()
         raise
     for group, places in offsets.items():
-        _answered(partial(log.members.commit, group, places), log.settings.attempt_s)
+        _answered(partial(log.members.commit, group, places), log.settings.attempt_s + 1)
     return delivered
 
 
