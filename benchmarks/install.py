@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source = Path(folder, "source")
         shutil.copytree(ROOT, source, ignore=_LEFT_OUT)
         for which in ["wheel", "source"] if options.which is None else [options.which]:
-            kept &= _way(which, source, Path(folder, which))
+            kept &= _way(which, source, Path(folder, f"from-{which}"))
     return 0 if kept else 1
 
 

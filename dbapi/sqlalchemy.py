@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from sqlalchemy import schema as sqlschema
 from sqlalchemy import types as sqltypes
 from sqlalchemy.engine import default, reflection
 from sqlalchemy.engine.url import URL
-from sqlalchemy.exc import ArgumentError, NoSuchTableError
+from sqlalchemy.exc import ArgumentError, CompileError, NoSuchTableError
 from sqlalchemy.sql import compiler
 
 from ..engine.surface import DatabaseSurface
@@ -76,6 +77,47 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
         return f"ARRAY<{self.process(type_.item_type, **kw)}>"
 
 
+class PenstockDDLCompiler(compiler.DDLCompiler):
+    """How tables of SQLAlchemy are created and dropped: one with a primary key is a table, one without a stream.  Its topic
+    has its name and is deleted with it.
+    """
+
+    def visit_create_table(self, create: sqlschema.CreateTable, **kw: object) -> str:
+        """Raises: CompileError, for what Penstock would not check or fill in."""
+        table = create.element
+        keys = list(table.primary_key)
+        self._refuse_what_is_not_kept(table)
+        columns = [
+            f"{self.preparer.format_column(column)} {self.dialect.type_compiler_instance.process(column.type)}"
+            f"{' PRIMARY KEY' if column in keys else ''}"
+            for column in [*keys, *(column for column in table.columns if column not in keys)]
+        ]
+        once = "IF NOT EXISTS " if create.if_not_exists else ""
+        partitions = int(table.dialect_options["penstock"]["partitions"])
+        return (
+            f"\nCREATE {_kind(table)} {once}{self.preparer.format_table(table)} ({', '.join(columns)})"
+            f" WITH (KAFKA_TOPIC = '{table.name.replace(chr(39), chr(39) * 2)}', PARTITIONS = {partitions})"
+        )
+
+    def visit_drop_table(self, drop: sqlschema.DropTable, **kw: object) -> str:
+        once = "IF EXISTS " if drop.if_exists else ""
+        return f"\nDROP {_kind(drop.element)} {once}{self.preparer.format_table(drop.element)} DELETE TOPIC"
+
+    def _refuse_what_is_not_kept(self, table: sqlschema.Table) -> None:
+        others = [c for c in table.constraints if not isinstance(c, sqlschema.PrimaryKeyConstraint)]
+        if others or table.indexes:
+            raise CompileError(f"{table.name}: Penstock has primary keys, and no other constraints and no indexes")
+        for column in table.columns:
+            if not column.nullable and not column.primary_key:
+                raise CompileError(f"{table.name}.{column.name}: Penstock checks no NOT NULL")
+            if column.server_default is not None:
+                raise CompileError(f"{table.name}.{column.name}: Penstock fills in no default; give `default` instead")
+
+
+def _kind(table: sqlschema.Table) -> str:
+    return "TABLE" if len(table.primary_key) else "STREAM"
+
+
 class PenstockIdentifierPreparer(compiler.IdentifierPreparer):
     """Quotes names with backticks."""
 
@@ -104,6 +146,10 @@ class PenstockDialect(default.DefaultDialect):
     postfetch_lastrowid = False
     implicit_returning = False
     requires_name_normalize = True
+    use_insertmanyvalues_wo_returning = True
+    """Many rows are one INSERT, and so one commit."""
+    construct_arguments = ((sqlschema.Table, {"partitions": 1}),)
+    ddl_compiler = PenstockDDLCompiler
     type_compiler_cls = PenstockTypeCompiler
     preparer = PenstockIdentifierPreparer
 

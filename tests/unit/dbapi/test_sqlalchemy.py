@@ -111,3 +111,51 @@ def test_a_server() -> None:
             made.dispose()
     with pytest.raises(sa.exc.ArgumentError):
         sa.create_engine("penstock://host:8088/shop.db").connect()
+
+
+def test_tables_of_metadata(tmp_path: Path) -> None:
+    """With a primary key they are tables, without one streams; what would not be kept is refused."""
+    made = sa.create_engine(f"penstock:///{tmp_path / 'shop'}")
+    data = sa.MetaData()
+    orders = sa.Table("orders", data, sa.Column("id", sa.Integer), sa.Column("note", sa.String(20)), penstock_partitions=2)
+    sa.Table("users", data, sa.Column("name", sa.Text), sa.Column("uid", sa.BigInteger, primary_key=True))
+    data.create_all(made)
+    data.create_all(made)
+    with made.connect() as connection:
+        connection.execute(sa.insert(orders), [{"id": n, "note": f"it's {n}"} for n in range(500)])
+        assert connection.execute(sa.select(sa.func.count()).select_from(orders)).scalar() == 500
+        listed = {row[0]: row for row in connection.execute(sa.text("SHOW TOPICS")).all()}
+        assert listed["orders"][1] == 2
+    assert sa.inspect(made).get_pk_constraint("users")["constrained_columns"] == ["uid"]
+    for column in (
+        sa.Column("v", sa.Integer, nullable=False),
+        sa.Column("v", sa.Integer, server_default="1"),
+        sa.Column("v", sa.Integer, unique=True),
+        sa.Column("v", sa.Integer, index=True),
+    ):
+        with pytest.raises(sa.exc.CompileError, match="Penstock"):
+            sa.Table("wrong", sa.MetaData(), column).create(made)
+    data.drop_all(made)
+    assert not sa.inspect(made).has_table("orders") and not sa.inspect(made).has_table("users")
+    made.dispose()
+
+
+def test_pandas_writes(tmp_path: Path) -> None:
+    """`to_sql` makes a stream, appends, and replaces; what it wrote is read."""
+    made = sa.create_engine(f"penstock:///{tmp_path / 'shop'}")
+    frame = pd.DataFrame(
+        {
+            "n": [1, 2],
+            "x": [0.5, None],
+            "s": ["a", None],
+            "b": [True, False],
+            "at": pd.to_datetime(["2024-01-01", "2024-01-02"]),
+        }
+    )
+    assert frame.to_sql("frame", made, index=False) == 2
+    frame.to_sql("frame", made, index=False, if_exists="append")
+    read = pd.read_sql("SELECT * FROM frame WHERE n = 1", made)
+    assert read["s"].tolist() == ["a", "a"] and read["at"].tolist() == [pd.Timestamp("2024-01-01")] * 2
+    frame.to_sql("frame", made, index=False, if_exists="replace")
+    assert len(pd.read_sql("SELECT * FROM frame", made)) == 2
+    made.dispose()
