@@ -235,10 +235,11 @@ def main() -> None:
     parser.add_argument("--queries", nargs="+", default=list(QUERIES), choices=list(QUERIES))
     parser.add_argument("--guarantee", default="exactly_once_v2", choices=["exactly_once_v2", "at_least_once"])
     parser.add_argument("--failover", action="store_true", help="measure that alone")
+    parser.add_argument("--standbys", type=int, nargs="+", default=[0, 1], help="num.standby.replicas, of --failover")
     parser.add_argument("--keys", type=int, default=1_000_000)
     chosen = parser.parse_args()
     if chosen.failover:
-        for standbys in (0, 1):
+        for standbys in chosen.standbys:
             failover(chosen.keys, standbys)
     else:
         throughput(chosen.rows, chosen.processes, chosen.queries, chosen.guarantee)
