@@ -17,7 +17,19 @@ import pyarrow as pa
 from ..errors import InternalError
 from .library import address, bits, function
 
-__all__ = ["Later", "Pieces", "TextPieces", "gather", "gather_columns", "gather_numbers", "references", "take"]
+__all__ = [
+    "Later",
+    "Picks",
+    "Pieces",
+    "TextPieces",
+    "gather",
+    "gather_columns",
+    "gather_numbers",
+    "pick",
+    "reference",
+    "references",
+    "take",
+]
 
 Int64s = npt.NDArray[np.int64]
 
@@ -35,21 +47,28 @@ _SIZED_AT_ONCE: Final = 1 << 16
 """How many strings' lengths one call looks up."""
 
 
+def reference(array: int, row: int) -> int:
+    """The reference to a row of an array, given by its number."""
+    return (array << 32) + row
+
+
 def references(array: int, rows: Int64s) -> Int64s:
     """Make references to rows of one array, given by its number."""
     return rows | np.int64(array << 32)
 
 
 @dataclass(frozen=True, slots=True)
-class _Picks:
-    """Facts about some references.
+class Picks:
+    """References that were checked, and facts about them.  Made by `pick`.
 
     Attributes:
+        lengths: of the arrays that they name.
         used: bool by array: whether a reference names it.
         missing: whether a reference stands for a row of nulls.
     """
 
     rows: Int64s
+    lengths: list[int]
     used: list[bool]
     missing: bool
 
@@ -64,15 +83,15 @@ def take(array: Any, rows: Int64s) -> Any:
     return gather([array], rows)
 
 
-def gather(arrays: Sequence[Any], rows: Int64s) -> Any:
+def gather(arrays: Sequence[Any], rows: Int64s | Picks) -> Any:
     """Gather the rows that references name into one array of the arrays' common type.
 
     Raises: see `take`.
     """
-    return _gather(arrays, _picks([len(a) for a in arrays], rows))
+    return _gather(arrays, _picked([len(a) for a in arrays], rows))
 
 
-def gather_columns(pieces: Sequence[Sequence[Any]], rows: Int64s) -> list[Any]:
+def gather_columns(pieces: Sequence[Sequence[Any]], rows: Int64s | Picks) -> list[Any]:
     """`gather` for each column of pieces that have the same columns; a reference names a piece and a row of it.
 
     Raises: as `take`; InternalError also if the columns of a piece have different lengths.
@@ -82,20 +101,33 @@ def gather_columns(pieces: Sequence[Sequence[Any]], rows: Int64s) -> list[Any]:
         raise InternalError("the columns of a piece have different lengths")
     if not pieces[0]:
         return []
-    picks = _picks(lengths, rows)
+    picks = _picked(lengths, rows)
     return [_gather(arrays, picks) for arrays in zip(*pieces, strict=True)]
 
 
-def _picks(lengths: Sequence[int], rows: Int64s) -> _Picks:
+def pick(lengths: Sequence[int], rows: Int64s) -> Picks:
+    """Check references to rows of arrays of these lengths, once for all arrays that are as long.
+
+    Raises:
+        InternalError: a row is beyond the end of its array.
+    """
     rows = np.ascontiguousarray(rows, np.int64)
     limits, used = np.array(lengths, np.int64), np.zeros(len(lengths), np.uint8)
     missing = _check(limits.ctypes.data, len(limits), address(rows, np.int64, len(rows)), len(rows), used.ctypes.data)
     if missing < 0:
         raise InternalError("a row to be taken is beyond the end of its array, or of an array that is not there")
-    return _Picks(rows, used.astype(np.bool_).tolist(), missing > 0)
+    return Picks(rows, list(lengths), used.astype(np.bool_).tolist(), missing > 0)
 
 
-def _gather(arrays: Sequence[Any], picks: _Picks) -> Any:
+def _picked(lengths: list[int], rows: Int64s | Picks) -> Picks:
+    if not isinstance(rows, Picks):
+        return pick(lengths, rows)
+    if rows.lengths != lengths:
+        raise InternalError("references were checked for arrays of other lengths")
+    return rows
+
+
+def _gather(arrays: Sequence[Any], picks: Picks) -> Any:
     type_ = arrays[0].type
     if any(a.type != type_ for a in arrays[1:]):
         raise InternalError("rows are gathered from arrays of one type")
@@ -113,7 +145,7 @@ def _compiled(type_: Any) -> bool:
     return bool(_offset_bits(type_) or _width(type_))
 
 
-def _gathered(type_: Any, held: Sequence[Any], picks: _Picks) -> Any:
+def _gathered(type_: Any, held: Sequence[Any], picks: Picks) -> Any:
     """`gather` from the arrays that are used; the others may be None."""
     rows, n = picks.rows, len(picks.rows)
     validity, nulls = _validity(held, picks)
@@ -144,7 +176,7 @@ def _gathered(type_: Any, held: Sequence[Any], picks: _Picks) -> Any:
         items = np.empty(total, np.int64)
         _ranges(ends.ctypes.data, rows.ctypes.data, n, offsets.ctypes.data, items.ctypes.data)
         lists = [None if a is None else a.values for a in held]
-        inner = _picks([0 if a is None else len(a) for a in lists], items)
+        inner = pick([0 if a is None else len(a) for a in lists], items)
         return pa.Array.from_buffers(type_, n, buffers, nulls, children=[_gathered(type_.value_type, lists, inner)])
     data = _addresses(held, _octets)
     octets = np.empty(total, np.uint8)
@@ -180,7 +212,7 @@ class Later:
         return Later(self._arrays, self._rows[start : start + length])
 
     @staticmethod
-    def gathered(columns: Sequence[Any], rows: Int64s, known: dict[Any, Int64s]) -> Later:
+    def gathered(columns: Sequence[Any], rows: Int64s | Picks, known: dict[Any, Int64s]) -> Later:
         """Gather the rows that references name from columns that are arrays or `Later` objects themselves.
 
         Args:
@@ -320,13 +352,13 @@ class TextPieces(Pieces):
         return pa.Array.from_buffers(self.type, n, [valid, pa.py_buffer(offsets.data), pa.py_buffer(octets.data)], nulls)
 
 
-def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s) -> npt.NDArray[Any]:
+def gather_numbers(arrays: Sequence[npt.NDArray[Any]], rows: Int64s | Picks) -> npt.NDArray[Any]:
     """`gather` for contiguous NumPy arrays of one type (items of 1, 2, 4 or 8 bytes); no row may be missing."""
-    n = len(rows)
+    picks = _picked([len(a) for a in arrays], rows)
+    n = len(picks.rows)
     out = np.empty(n, arrays[0].dtype)
     if n == 0:
         return out
-    picks = _picks([len(a) for a in arrays], rows)
     if picks.missing:
         raise InternalError("numbers have no nulls")
     where = np.array([address(a, out.dtype, len(a)) for a in arrays], np.int64)
@@ -375,7 +407,7 @@ def _data(array: Any, buffer: int, start: int, stop: int) -> int:
     return where + start
 
 
-def _validity(arrays: Sequence[Any], picks: _Picks) -> tuple[Any, int]:
+def _validity(arrays: Sequence[Any], picks: Picks) -> tuple[Any, int]:
     """The validity buffer of the result (None if nothing is null) and the number of nulls."""
     if not picks.missing and not any(a is not None and a.null_count for a in arrays):
         return None, 0

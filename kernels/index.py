@@ -25,10 +25,12 @@ __all__ = [
     "candidates",
     "find",
     "group",
+    "group_by_last",
     "grow",
     "insert",
     "number",
     "place",
+    "runs",
 ]
 
 Int64s = npt.NDArray[np.int64]
@@ -47,6 +49,11 @@ _candidates = function("index_candidates", "i", "piipppp" + "i")
 _number = function("index_number", "i", "pippp")
 _place = function("index_place", "-", "ppp")
 _group = function("group_slots", "i", "piippp")
+_by_last = function("group_slots_by_last", "i", "piipppp")
+_runs = function("key_runs", "i", "pip")
+
+_RUN_ROWS: Final = 16
+"""The average number of rows of a run below which runs are of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,3 +256,32 @@ def group(slots: Int64s, generation: int, scratch: Words) -> tuple[Int64s, Int64
         distinct.ctypes.data,
     )
     return numbers, distinct[:count].copy()
+
+
+def group_by_last(slots: Int64s, generation: int, scratch: Words) -> tuple[Int64s, Int64s, Int64s]:
+    """`group`, but numbered in order of last occurrence.
+
+    Returns:
+        the number of each row's slot, the distinct slots, and the last row of each.
+    """
+    n = len(slots)
+    numbers, distinct, last = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    count = _by_last(
+        address(slots, np.int64, n),
+        n,
+        generation,
+        address(scratch, np.uint64, len(scratch), write=True),
+        numbers.ctypes.data,
+        distinct.ctypes.data,
+        last.ctypes.data,
+    )
+    return numbers, distinct[:count].copy(), last[:count].copy()
+
+
+def runs(batch: KeyBatch) -> Int64s | None:
+    """The first row of each run of equal keys; None if runs are short, or keys have texts or nulls."""
+    if batch.texts or batch.nulls is not None:
+        return None
+    heads = np.empty(batch.rows // _RUN_ROWS, np.int64)
+    count = _runs(batch.descriptor.ctypes.data, len(heads), heads.ctypes.data)
+    return None if count < 0 else heads[:count]

@@ -10,11 +10,12 @@ import numpy.typing as npt
 from ..errors import InternalError
 from .library import address, function
 
-__all__ = ["merge", "merge_queues", "scatter"]
+__all__ = ["merge", "merge_beside", "merge_queues", "scatter"]
 
 Int64s = npt.NDArray[np.int64]
 
 _merge = function("merge_runs", "-", "ppipp")
+_beside = function("merge_beside", "-", "pppippp")
 _queues = function("merge_queues", "i", "pppp" + "ii" + "pp")
 _scatter = function("scatter_rows", "-", "piippp")
 
@@ -32,6 +33,32 @@ def merge(runs: Sequence[Int64s]) -> Int64s:
     order = np.empty(len(keys), np.int64)
     _merge(address(keys, np.int64, len(keys)), bounds.ctypes.data, len(runs), heads.ctypes.data, order.ctypes.data)
     return order
+
+
+def merge_beside(runs: Sequence[Int64s], beside: Sequence[Int64s]) -> tuple[Int64s, Int64s]:
+    """Merge ascending runs of keys, and what stands beside them (parallel to the runs).  Of equal keys those of the earlier
+    run come first.
+
+    Returns:
+        what stands beside the keys, in the order of the keys, and the keys.
+    """
+    lengths = np.array([len(r) for r in runs], np.int64)
+    if lengths.tolist() != [len(b) for b in beside]:
+        raise InternalError("what stands beside keys is parallel to them")
+    held = [[np.ascontiguousarray(a, np.int64) for a in arrays] for arrays in (runs, beside)]
+    tables = [np.array([address(a, np.int64, len(a)) for a in arrays], np.int64) for arrays in held]
+    total, heads = int(lengths.sum()), np.empty(len(runs), np.int64)
+    ordered, moved = np.empty(total, np.int64), np.empty(total, np.int64)
+    _beside(
+        tables[0].ctypes.data,
+        tables[1].ctypes.data,
+        lengths.ctypes.data,
+        len(runs),
+        heads.ctypes.data,
+        ordered.ctypes.data,
+        moved.ctypes.data,
+    )
+    return moved, ordered
 
 
 def merge_queues(

@@ -18,22 +18,28 @@ _top = function("top_rows", "i", "pppiii" + "pppp")
 _running = function("top_running", "i", "pppiiii" + "pppipp")
 
 
-def top_rows(groups: Int64s, count: int, keys: Int64s, marked: npt.NDArray[np.bool_], k: int) -> Int64s:
+def top_rows(groups: Int64s, count: int, keys: Int64s, marked: npt.NDArray[np.bool_] | None, k: int) -> Int64s:
     """Find the ``k`` marked rows of each group with the smallest keys; of equal keys the first ones.
 
     Args:
         groups: int64[n], each from 0 to ``count - 1``.
         keys: int64[n].
+        marked: None: all are.
 
     Returns:
         rows, by group and then ascending.
     """
     n = len(groups)
     groups, keys = np.ascontiguousarray(groups, np.int64), np.ascontiguousarray(keys, np.int64)
-    if k < 1 or (n and not (int(groups.min()) >= 0 and int(groups.max()) < count)):
+    if k < 1 or (n and count < 1):
         raise InternalError("a row's group does not exist, or nothing is to be kept")
-    room = np.minimum(np.bincount(groups, minlength=count), k)
-    starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(room, dtype=np.int64)))
+    if count * k <= n:
+        starts = np.arange(count + 1, dtype=np.int64) * k
+    else:
+        if n and not (int(groups.min()) >= 0 and int(groups.max()) < count):
+            raise InternalError("a row's group does not exist")
+        room = np.minimum(np.bincount(groups, minlength=count), k)
+        starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(room, dtype=np.int64)))
     sizes, heaps, out = (
         np.zeros(count, np.int64),
         np.empty(2 * int(starts[-1]), np.int64),
@@ -42,7 +48,7 @@ def top_rows(groups: Int64s, count: int, keys: Int64s, marked: npt.NDArray[np.bo
     kept: int = _top(
         address(groups, np.int64, n),
         address(keys, np.int64, n),
-        address(marked, np.bool_, n),
+        0 if marked is None else address(marked, np.bool_, n),
         n,
         count,
         k,
@@ -51,6 +57,8 @@ def top_rows(groups: Int64s, count: int, keys: Int64s, marked: npt.NDArray[np.bo
         heaps.ctypes.data,
         out.ctypes.data,
     )
+    if kept < 0:
+        raise InternalError("a row's group does not exist")
     return out[:kept]
 
 

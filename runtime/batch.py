@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..kernels.gathering import Later, gather, gather_columns, gather_numbers
+from ..kernels.gathering import Later, Picks, gather, gather_columns, gather_numbers, pick
 from ..kernels.merging import merge
 
 Int64s = npt.NDArray[np.int64]
@@ -162,34 +162,40 @@ def concat(batches: Sequence[Batch]) -> Batch:
     return gathered(filled, (which << 32) | (order - (np.cumsum(lengths) - lengths)[which]))
 
 
-def gathered(batches: Sequence[Batch], rows: Int64s, later: Collection[int] | None = None) -> Batch:
+def gathered(
+    batches: Sequence[Batch], rows: Int64s, later: Collection[int] | None = None, positions: Int64s | None = None
+) -> Batch:
     """Gather rows of batches of one shape, by reference (`kernels/gathering.py`: the batch's number is in the upper 32
     bits).
 
     Args:
         later: columns to return as a `Later`, for a caller that needs few of their rows; None: the columns that are one in
             some batch.
+        positions: of the result, if the caller knows them.
     """
     first = batches[0]
+    picks = pick([len(b) for b in batches], rows)
     parts: dict[str, Any] = {}
     for field in fields(Batch):
         values = [getattr(b, field.name) for b in batches]
         if field.name in ("schema", "key_count") or all(v is None for v in values):
             parts[field.name] = values[0]
+        elif field.name == "positions" and positions is not None:
+            parts[field.name] = positions
         elif field.name == "columns":
-            parts["columns"] = _gathered_columns(values, rows, later)
+            parts["columns"] = _gathered_columns(values, picks, later)
         elif field.name == "before":
-            parts[field.name] = tuple(gather_columns(values, rows))
+            parts[field.name] = tuple(gather_columns(values, picks))
         elif field.name == "headers":
             kind = next(v.type for v in values if v is not None)
             pieces = [pa.nulls(len(b), kind) if v is None else v for b, v in zip(batches, values)]
-            parts[field.name] = gather(pieces, rows)
+            parts[field.name] = gather(pieces, picks)
         elif len(batches) == 1:
             parts[field.name] = values[0][rows]
         else:
             dtype = next(v.dtype for v in values if v is not None)
             arrays = [np.zeros(len(b), dtype) if v is None else np.ascontiguousarray(v) for b, v in zip(batches, values)]
-            parts[field.name] = gather_numbers(arrays, rows)
+            parts[field.name] = gather_numbers(arrays, picks)
     return replace(first, **parts)
 
 
@@ -201,7 +207,7 @@ def whole(batch: Batch, later: Collection[int] = ()) -> Batch:
     return replace(batch, columns=tuple(columns))
 
 
-def _gathered_columns(batches: Sequence[Sequence[Any]], rows: Int64s, later: Collection[int] | None) -> tuple[Any, ...]:
+def _gathered_columns(batches: Sequence[Sequence[Any]], rows: Picks, later: Collection[int] | None) -> tuple[Any, ...]:
     """`gather_columns` for columns that are, or become, a `Later`."""
     columns = list(zip(*batches, strict=True))
     late = [any(isinstance(c, Later) for c in column) for column in columns]

@@ -81,13 +81,13 @@ class Segments:
 
     __slots__ = ("_last", "_order", "_starts", "count", "groups", "sequence")
 
-    def __init__(self, groups: Int64s, count: int, sequence: int = 0) -> None:
+    def __init__(self, groups: Int64s, count: int, sequence: int = 0, last: Int64s | None = None) -> None:
         self.groups = groups
         self.count = count
         self.sequence = sequence
         self._order: Int64s | None = None
         self._starts: Int64s | None = None
-        self._last: Int64s | None = None
+        self._last = last
 
     @property
     def last(self) -> Int64s:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..kernels.booleans import booleans
-from ..kernels.gathering import Later, references
+from ..kernels.gathering import Later, reference
 from ..limits import DECODED_BYTES_MAX, STEP_BYTES_MAX, TIMESTAMP_MS_MAX
 from ..storage.formats.base import decode_columns
 from ..storage.log.protocol import HEADERS, FetchedRecords, Log
@@ -241,7 +241,10 @@ def decode_frames(source: Source, frames: Sequence[FetchedRecords], late: frozen
     if any(f.values.null_count for f in frames):
         return decode(source, replace(together, values=pa.concat_arrays([f.values for f in frames])))
     pieces = zip(*(_typed_values(f.values, source.value_schema)[0] for f in frames), strict=True)
-    rows = np.concatenate([references(number, np.arange(len(f), dtype=np.int64)) for number, f in enumerate(frames)])
+    rows, first = np.arange(len(together), dtype=np.int64), 0
+    for number, frame in enumerate(frames):
+        rows[first : first + len(frame)] += reference(number, -first)
+        first += len(frame)
     columns = tuple(
         Later(parts, rows) if field.name in late else pa.concat_arrays(parts)
         for field, parts in zip(source.value_schema, pieces, strict=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.windows import tumbling_starts
 from .batch import Bools, Int64s
 
 
@@ -52,6 +53,19 @@ class TimeWindows:
         rows = np.repeat(np.arange(len(timestamps), dtype=np.int64), counts)
         nth = np.arange(len(rows), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
         return rows, first[rows] + nth * self.advance_ms
+
+    def all_in_time(self, timestamps: Int64s, stream_time: int) -> Int64s | None:
+        """`assign` and `accepted` in one pass, for the usual case: tumbling windows, and no row is late.
+
+        Args:
+            stream_time: before the first row.
+
+        Returns:
+            the start of each row's window; None if that is not the case.
+        """
+        if self.advance_ms != self.size_ms:
+            return None
+        return tumbling_starts(timestamps, self.size_ms, self.grace_ms, stream_time)
 
     def _first_start(self, timestamps: Int64s) -> Int64s:
         """The start of the earliest window that contains each (non-negative) instant."""

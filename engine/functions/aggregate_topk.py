@@ -71,25 +71,39 @@ class TopK:
         if self._distinct:
             values = canonical(values)
         values = self._plain(values, 0)
-        own = self._values(held.items)
-        keys = self._falling(pa.concat_arrays([own, values]))
-        seen = ~mask_of_nulls(values)
         if every:
-            rows = keys[len(own) :]
-            found = top_running(
-                (held.sizes, keys[: len(own)]), segments.groups, rows, seen, self._k, distinct=self._distinct
-            )
-            fresh = self._made(values, [_one(a) for a in arguments[1:]], None)
-            final = self._lists(found.sizes, [held.items, fresh], _places(found.final, len(own)))
-            running = self._array(found.ends, [held.items, fresh], _places(found.rows, len(own)))
-            return [final], [running]
-        groups = np.concatenate((np.repeat(np.arange(segments.count, dtype=np.int64), held.sizes), segments.groups))
-        sizes, best = self._best(groups, segments.count, keys, np.concatenate((np.ones(len(own), np.bool_), seen)))
+            return self._after_each_row(held, values, segments, arguments[1:])
+        own, rows = self._values(held.items), np.arange(len(values), dtype=np.int64)
+        if not self._distinct:  # only a row that is among the best of its step can be among the best of all
+            seen = ~mask_of_nulls(values) if values.null_count else None
+            rows = top_rows(segments.groups, segments.count, self._falling(values), seen, self._k)
+        fresh = values if self._distinct else take(values, rows)
+        groups = np.concatenate((np.repeat(np.arange(segments.count, dtype=np.int64), held.sizes), segments.groups[rows]))
+        marked = np.concatenate((np.ones(len(own), np.bool_), ~mask_of_nulls(fresh)))
+        sizes, best = self._best(groups, segments.count, self._falling(pa.concat_arrays([own, fresh])), marked)
         new = best >= len(own)
-        rows = best[new] - len(own)
+        rows = rows[best[new] - len(own)]
         places = best.copy()
         places[new] = references(1, np.arange(len(rows), dtype=np.int64))
         return [self._lists(sizes, [held.items, self._made(values, arguments[1:], rows)], places)], None
+
+    def _after_each_row(
+        self, held: _Items, values: Any, segments: Segments, others: Sequence[Any]
+    ) -> tuple[State, State | None]:
+        own = self._values(held.items)
+        keys = self._falling(pa.concat_arrays([own, values]))
+        found = top_running(
+            (held.sizes, keys[: len(own)]),
+            segments.groups,
+            keys[len(own) :],
+            ~mask_of_nulls(values),
+            self._k,
+            distinct=self._distinct,
+        )
+        fresh = self._made(values, [_one(a) for a in others], None)
+        final = self._lists(found.sizes, [held.items, fresh], _places(found.final, len(own)))
+        running = self._array(found.ends, [held.items, fresh], _places(found.rows, len(own)))
+        return [final], [running]
 
     def merge(self, left: State, right: State) -> State:
         parts = [self._items(left[0]), self._items(right[0])]
@@ -163,7 +177,7 @@ class TopK:
             return np.asarray(ranks.to_numpy(zero_copy_only=False)).astype(np.int64)
         numbers = self._codec.decode(values)
         if numbers.dtype != np.float64:
-            whole: Int64s = ~numbers.astype(np.int64)
+            whole: Int64s = ~numbers.astype(np.int64, copy=False)
             return whole
         bits = (numbers + 0.0).view(np.int64)
         rising = np.where(bits < 0, bits ^ np.int64(2**63 - 1), bits)

@@ -464,3 +464,48 @@ KERNEL i64 group_slots(const i64 *slots, i64 rows, i64 generation, u64 *scratch,
     }
     return count;
 }
+
+// The first rows of runs of equal keys (of words only, without nulls) to `heads`: returns how many, or -1 if there are more than
+// `most`.
+KERNEL i64 key_runs(const i64 *batch, i64 most, i64 *heads) {
+    Batch b(batch);
+    i64 count = 0;
+    for (i64 i = 0; i < b.rows; i++) {
+        bool same = i > 0;
+        for (i64 w = 0; w < b.words && same; w++) same = b.word(w)[i] == b.word(w)[i - 1];
+        if (same) continue;
+        if (count == most) return -1;
+        heads[count++] = i;
+    }
+    return count;
+}
+
+// `group_slots`, but numbered in order of last occurrence; `last` gets that row of each.
+KERNEL i64 group_slots_by_last(const i64 *slots, i64 rows, i64 generation, u64 *scratch, i64 *numbers, i64 *distinct, i64 *last) {
+    i64 count = 0, before = -1;
+    u64 held = 0;
+    const u64 mark = (u64)generation << 32;
+    for (i64 i = rows - 1; i >= 0; i--) {
+        if (i >= AHEAD) PREFETCH_WRITE(scratch + slots[i - AHEAD]);
+        if (slots[i] != before) {
+            before = slots[i];
+            held = scratch[before];
+            if ((held & TAG) != mark) {
+                held = mark | (u64)count;
+                scratch[before] = held;
+                distinct[count] = before;
+                last[count++] = i;
+            }
+        }
+        numbers[i] = (u32)held;
+    }
+    for (i64 i = 0; i < rows; i++) numbers[i] = count - 1 - numbers[i];
+    for (i64 a = 0, z = count - 1; a < z; a++, z--) {
+        const i64 slot = distinct[a], row = last[a];
+        distinct[a] = distinct[z];
+        last[a] = last[z];
+        distinct[z] = slot;
+        last[z] = row;
+    }
+    return count;
+}

@@ -37,6 +37,52 @@ KERNEL void merge_runs(const i64 *keys, const i64 *bounds, i64 runs, i64 *heads,
     }
 }
 
+// Merges ascending runs, of equal keys those of the earlier run first, and moves what stands beside them: run r has `lengths[r]`
+// keys at keys[r] and as many numbers at beside[r].  `heads` has room for one number per run.
+KERNEL void merge_beside(const i64 *const *keys, const i64 *const *beside, const i64 *lengths, i64 runs, i64 *heads, i64 *sorted,
+                         i64 *moved) {
+    if (runs == 2) {
+        i64 a = 0, b = 0, k = 0;
+        while (a < lengths[0] && b < lengths[1]) {
+            const bool second = keys[1][b] < keys[0][a];
+            sorted[k] = second ? keys[1][b] : keys[0][a];
+            moved[k++] = second ? beside[1][b] : beside[0][a];
+            b += second;
+            a += !second;
+        }
+        for (; a < lengths[0]; a++) {
+            sorted[k] = keys[0][a];
+            moved[k++] = beside[0][a];
+        }
+        for (; b < lengths[1]; b++) {
+            sorted[k] = keys[1][b];
+            moved[k++] = beside[1][b];
+        }
+        return;
+    }
+    for (i64 r = 0; r < runs; r++) heads[r] = 0;
+    for (i64 k = 0;;) {
+        i64 best = -1, next = -1;  // the run whose head comes first, and the one after that
+        for (i64 r = 0; r < runs; r++) {
+            if (heads[r] == lengths[r]) continue;
+            if (best < 0 || keys[r][heads[r]] < keys[best][heads[best]]) {
+                next = best;
+                best = r;
+            } else if (next < 0 || keys[r][heads[r]] < keys[next][heads[next]]) {
+                next = r;
+            }
+        }
+        if (best < 0) return;
+        const i64 limit = next < 0 ? 0 : keys[next][heads[next]];
+        i64 h = heads[best];
+        do {
+            sorted[k] = keys[best][h];
+            moved[k++] = beside[best][h++];
+        } while (h < lengths[best] && (next < 0 || keys[best][h] < limit || (keys[best][h] == limit && best < next)));
+        heads[best] = h;
+    }
+}
+
 // The order in which the heads of queues are taken: by key, then tie, then queue; both ascend within a queue.  `truncated[q]`: there
 // are more records behind those of queue q, so nothing is taken after its last one.  At most `limit` records are taken.  positions[q]
 // gets the ranks of the records that are taken, `heads` how many of each queue are.  Returns how many are in all.

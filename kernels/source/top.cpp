@@ -72,13 +72,14 @@ KERNEL i64 top_running(const i64 *groups, const i64 *keys, const u8 *marked, i64
 }
 
 // Of the marked rows of each group the `k` with the smallest keys, of equal keys the first ones: their rows, by group and then
-// ascending, to `out`; returns how many.  `starts` (groups + 1) says where the room of each group begins in `heaps`: for as many
+// ascending, to `out`; returns how many, or -1 if a row's group does not exist.  `marked` may be null: all are.  `starts` (groups + 1) says where the room of each group begins in `heaps`: for as many
 // rows as it may keep.  `sizes` (groups) begins with zeros.
 KERNEL i64 top_rows(const i64 *groups, const i64 *keys, const u8 *marked, i64 n, i64 count, i64 k, const i64 *starts, i64 *sizes,
                     Kept *heaps, i64 *out) {
     for (i64 i = 0; i < n; i++) {
-        if (!marked[i]) continue;
-        i64 g = groups[i];
+        const i64 g = groups[i];
+        if ((u64)g >= (u64)count) return -1;
+        if (marked && !marked[i]) continue;
         Kept *heap = heaps + starts[g], item = {keys[i], i};
         if (sizes[g] < k)
             rise(heap, sizes[g]++, item);

@@ -127,11 +127,6 @@ class GroupStates:
             for call in self.calls
         ]
 
-    def _by_last_row(self, slots: Int64s) -> tuple[Int64s, Int64s]:
-        """`KeyedStore.group`, but groups are numbered in the order of last occurrence, in which they are put out."""
-        groups, distinct = self.store.group(slots[::-1])
-        return len(distinct) - 1 - groups[::-1], distinct[::-1].copy()
-
     def update(
         self,
         keys: Sequence[Any],
@@ -157,8 +152,12 @@ class GroupStates:
         length = len(timestamps)
         slots, is_new = self.store.insert(self.keys(keys, length))
         every = every and emit
-        groups, distinct = self.store.group(slots) if every else self._by_last_row(slots)
-        segments = Segments(groups, len(distinct))
+        if every:
+            groups, distinct = self.store.group(slots)
+            segments = Segments(groups, len(distinct))
+        else:  # in the order in which they are put out
+            groups, distinct, last = self.store.group_by_last(slots)
+            segments = Segments(groups, len(distinct), last=last)
         if before:
             states = self.read(distinct)
         else:  # what no aggregate asks for now is never read

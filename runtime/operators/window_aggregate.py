@@ -111,16 +111,15 @@ class WindowAggregate(Operator):
         time_before = self._scalars[STREAM_TIME]
         if not len(batch) and self._advance_to > time_before:
             return self._pass_time(batch, time_before)
+        if not len(batch):
+            return self._nothing()
         times = running_stream_times(batch.timestamps, time_before)
         self.note_lateness(batch.timestamps, times)
-        output = self._by_panes(batch, int(times[-1])) if len(batch) else None
-        if output is None:
-            output = self._by_rows(batch, times)
-        if len(batch):
-            self._scalars[STREAM_TIME] = int(times[-1])
-            if self._final:
-                output = self._close(batch, times, time_before)
-            self._expire(int(times[-1]))
+        output = self._updated(batch, times, time_before)
+        self._scalars[STREAM_TIME] = int(times[-1])
+        if self._final:
+            output = self._close(batch, times, time_before)
+        self._expire(int(times[-1]))
         self.context.counters.rows_out += len(output)
         return output
 
@@ -135,21 +134,41 @@ class WindowAggregate(Operator):
         self.context.counters.rows_out += len(output)
         return output
 
+    def _updated(self, batch: Batch, times: Int64s, time_before: int) -> Batch:
+        """The updates that a batch makes.
+
+        Args:
+            times: stream time right after each row.
+        """
+        starts = self._windows.all_in_time(batch.timestamps, time_before)
+        if starts is not None:
+            return self._update(batch, None, starts)
+        by_panes = self._by_panes(batch, int(times[-1]))
+        return self._by_rows(batch, times) if by_panes is None else by_panes
+
     def _by_rows(self, batch: Batch, times: Int64s) -> Batch:
-        """Process one entry per pair of row and window."""
+        """Process one entry per pair of row and window, without those that are late.
+
+        Args:
+            times: stream time right after each row.
+        """
         rows, starts = self._windows.assign(batch.timestamps)
         accepted = self._windows.accepted(starts, times[rows])
         if not accepted.all():
             rows, starts = rows[accepted], starts[accepted]
         if len(rows) == len(batch) and bool((rows == np.arange(len(rows))).all()):
-            columns, timestamps = batch.columns, batch.timestamps
-        else:
-            taken = np.zeros(len(batch), np.bool_)
-            taken[rows] = True
-            self.leave_out_late(batch, np.flatnonzero(~taken), "its windows are closed")
+            return self._update(batch, None, starts)
+        taken = np.zeros(len(batch), np.bool_)
+        taken[rows] = True
+        self.leave_out_late(batch, np.flatnonzero(~taken), "its windows are closed")
+        return self._update(batch, rows, starts)
+
+    def _update(self, batch: Batch, rows: Int64s | None, starts: Int64s) -> Batch:
+        """Add entries of a row (None: each row is one) and a window."""
+        columns, timestamps = batch.columns, batch.timestamps
+        if rows is not None:
             index = pa.array(rows)
-            columns = tuple(c.take(index) for c in batch.columns)
-            timestamps = batch.timestamps[rows]
+            columns, timestamps = tuple(c.take(index) for c in columns), timestamps[rows]
         updates = self._states.update(
             [*columns[: self._key_count], pa.array(starts)],
             columns,
@@ -160,7 +179,8 @@ class WindowAggregate(Operator):
         )
         if updates is None:
             return self._nothing()
-        return self._output(batch, replace(updates, rows=rows[updates.rows]), starts[updates.rows])
+        starts = starts[updates.rows]
+        return self._output(batch, updates if rows is None else replace(updates, rows=rows[updates.rows]), starts)
 
     def _by_panes(self, batch: Batch, stream_time: int) -> Batch | None:
         """Like `_by_rows`, but by panes, where that is possible and pays off."""

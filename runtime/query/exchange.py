@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, wait
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...kernels.gathering import references
-from ...kernels.merging import merge, scatter
+from ...kernels.merging import merge_beside, scatter
 from ...storage.log.partitioner import place
 from ...storage.log.protocol import Log
 from ..batch import Batch, Int64s, gathered, whole
@@ -80,10 +81,26 @@ def _scattered(node: Exchange, log: Log, batch: Batch, origin: int, count: int) 
     if node.key_serde is None:
         return [np.arange(len(batch), dtype=np.int64)]
     key_schema = pa.schema(list(batch.schema)[: batch.key_count])
-    encoded = node.key_serde.encode(batch.keys, key_schema, all_null(batch.keys, 0, len(batch)))
+    one_key = len(batch.keys) > 0 and all(_constant(column) for column in batch.keys)
+    keys = tuple(column.slice(0, 1) for column in batch.keys) if one_key else batch.keys
+    encoded = node.key_serde.encode(keys, key_schema, all_null(keys, 0, len(keys[0])))
     targets = count if node.partitions is None else min(node.partitions, count)
-    placed = place(encoded.data, len(batch), targets, origin, hashed=log.partitions_of)
+    placed = place(encoded.data, len(keys[0]), targets, origin, hashed=log.partitions_of)
+    if one_key:
+        everything, nothing = np.arange(len(batch), dtype=np.int64), np.zeros(0, np.int64)
+        return [everything if target == placed[0] else nothing for target in range(count)]
     return scatter(placed.astype(np.int64), count)
+
+
+def _constant(column: Any) -> bool:
+    """Whether a key column has the same number or text in all rows, as that of GROUP BY a constant has."""
+    type_ = column.type
+    if column.null_count or not (pa.types.is_integer(type_) or pa.types.is_string(type_)):
+        return False
+    if column[0] != column[-1]:
+        return False
+    bounds = pc.min_max(column)
+    return bool(bounds["min"] == bounds["max"])
 
 
 def _in_order(batches: Sequence[Batch], pieces: Sequence[Int64s], later: Collection[int]) -> Batch:
@@ -91,5 +108,10 @@ def _in_order(batches: Sequence[Batch], pieces: Sequence[Int64s], later: Collect
     if len(pieces) == 1:
         batch = batches[int(pieces[0][0]) >> 32]
         return batch if len(pieces[0]) == len(batch) else gathered(batches, pieces[0], later)
-    positions = [batches[int(own[0]) >> 32].positions[own & 0xFFFFFFFF] for own in pieces]
-    return gathered(batches, np.concatenate(pieces)[merge(positions)], later)
+    rows, positions = merge_beside([_positions(batches[int(own[0]) >> 32], own) for own in pieces], pieces)
+    return gathered(batches, rows, later, positions)
+
+
+def _positions(batch: Batch, rows: Int64s) -> Int64s:
+    """The positions of rows of a batch, given by references."""
+    return batch.positions if len(rows) == len(batch) else batch.positions[rows & 0xFFFFFFFF]

@@ -83,6 +83,15 @@ class HashIndex:
     def insert(self, keys: Sequence[Any]) -> tuple[Int64s, Bools]:
         """The slot of each key, with new slots for missing keys; and where each new key occurs first."""
         encoded = encode(keys)
+        heads = None if encoded.nested else kernels.runs(encoded.batch)
+        if heads is None:
+            return self._insert(encoded)
+        few, new = self._insert(Keys(kernels.KeyBatch(len(heads), [w[heads] for w in encoded.batch.words], (), None), []))
+        is_new = np.zeros(len(encoded), np.bool_)
+        is_new[heads[new]] = True
+        return np.repeat(few, np.diff(heads, append=len(encoded))), is_new
+
+    def _insert(self, encoded: Keys) -> tuple[Int64s, Bools]:
         rows = len(encoded)
         slots, is_new = np.empty(rows, np.int64), np.zeros(rows, np.bool_)
         self.keys.prepare(encoded)

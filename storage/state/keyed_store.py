@@ -193,10 +193,18 @@ class KeyedStore:
         Returns:
             the number of each row's slot, and the distinct slots.
         """
+        self._prepare_groups()
+        return kernels.group(np.ascontiguousarray(slots), self._generation, self._scratch)
+
+    def group_by_last(self, slots: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+        """`group`, but in order of last occurrence; and the last row of each slot."""
+        self._prepare_groups()
+        return kernels.group_by_last(np.ascontiguousarray(slots), self._generation, self._scratch)
+
+    def _prepare_groups(self) -> None:
         self._generation += 1
         if len(self._scratch) < self._index.slot_count or self._generation >> 32:
             self._scratch, self._generation = np.zeros(len(self._index.live), np.uint64), 1
-        return kernels.group(np.ascontiguousarray(slots), self._generation, self._scratch)
 
     def keys_of(self, slots: Int64s) -> list[Any]:
         """The key columns of live slots."""

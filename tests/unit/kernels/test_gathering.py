@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import InternalError
-from penstock.kernels.gathering import Later, gather, gather_numbers, take
+from penstock.kernels.gathering import Later, gather, gather_numbers, pick, take
 from penstock.kernels.merging import merge, merge_queues, scatter
 
 
@@ -105,6 +105,8 @@ def test_rows_beyond_the_end_are_refused(rows: list[int]) -> None:
         take(pa.array([1, 2, 3]), np.array(rows, np.int64))
     with pytest.raises(InternalError):
         gather([pa.array([1]), pa.array([2])], np.array([2 << 32], np.int64))
+    with pytest.raises(InternalError):
+        gather([pa.array([1, 2])], pick([3], np.array([2], np.int64)))
     with pytest.raises(InternalError):
         gather([pa.array([1]), pa.array(["2"])], np.array([0], np.int64))
 

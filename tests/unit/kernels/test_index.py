@@ -134,6 +134,54 @@ def test_slots_are_grouped_by_first_occurrence(slots: list[int], calls: int) -> 
         assert distinct[numbers].tolist() == slots
 
 
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 3)), max_size=30), st.integers(1, 3))
+def test_slots_are_grouped_by_last_occurrence(runs: list[tuple[int, int]], calls: int) -> None:
+    """Runs of a slot, and the same scratch for `group` and for this."""
+    slots = [slot for slot, count in runs for _ in range(count)]
+    scratch = np.zeros(10, np.uint64)
+    ends = {slot: row for row, slot in enumerate(slots)}
+    expected = sorted(ends, key=ends.__getitem__)
+    for generation in range(1, 2 * calls, 2):
+        numbers, distinct, last = kernels.group_by_last(np.array(slots, np.int64), generation, scratch)
+        assert distinct.tolist() == expected
+        assert last.tolist() == [ends[slot] for slot in expected]
+        assert distinct[numbers].tolist() == slots
+        numbers, distinct = kernels.group(np.array(slots, np.int64), generation + 1, scratch)
+        assert distinct.tolist() == list(dict.fromkeys(slots))
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from(sorted(KEY_TYPES)), min_size=1, max_size=2).flatmap(
+        lambda shape: st.tuples(
+            st.just(shape),
+            st.lists(
+                st.lists(
+                    st.tuples(st.tuples(*(st.none() | KEY_TYPES[name][1] for name in shape)), st.integers(1, 90)),
+                    min_size=1,
+                    max_size=5,
+                ),
+                min_size=1,
+                max_size=4,
+            ),
+        )
+    )
+)
+def test_runs_of_equal_keys_are_inserted_like_single_rows(
+    given_: tuple[list[str], list[list[tuple[tuple[Any, ...], int]]]],
+) -> None:
+    """A key comes again in a later run, or in a later batch; some runs are too short to be used as such."""
+    shape, batches = given_
+    schema = pa.schema([(f"k{i}", KEY_TYPES[name][0]) for i, name in enumerate(shape)])
+    index, one_by_one = HashIndex(schema), HashIndex(schema)
+    for runs in batches:
+        rows = [key for key, count in runs for _ in range(count)]
+        slots, is_new = index.insert(arrays(shape, rows, pad=1))
+        expected = [one_by_one.insert(arrays(shape, [row])) for row in rows]
+        assert slots.tolist() == [int(own[0]) for own, _ in expected]
+        assert is_new.tolist() == [bool(new[0]) for _, new in expected]
+
+
 @pytest.mark.parametrize(
     "array",
     [np.zeros(3, np.int64), np.zeros(10, np.int32), np.zeros(20, np.int64)[::2], np.frombuffer(bytes(80), np.int64)],

@@ -22,6 +22,8 @@ def test_the_first_rows_are_those_of_the_plain_version(rows: list[tuple[int, int
     groups, keys, marked = [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
     found = top_rows(np.array(groups, np.int64), 5, np.array(keys, np.int64), np.array(marked, np.bool_), k)
     assert found.tolist() == top_plain.top_rows(groups, 5, keys, marked, k)
+    found = top_rows(np.array(groups, np.int64), 5, np.array(keys, np.int64), None, k)
+    assert found.tolist() == top_plain.top_rows(groups, 5, keys, [True] * len(rows), k)
 
 
 def test_groups_that_do_not_exist_are_refused() -> None:
@@ -30,6 +32,10 @@ def test_groups_that_do_not_exist_are_refused() -> None:
     for count, k in ((1, 1), (2, 0)):
         with pytest.raises(InternalError):
             top_rows(one, count, one, np.ones(1, np.bool_), k)
+    for group in (-1, 2):
+        for rows in (1, 9):  # with room for each group's rows, and for as many as a group may keep
+            with pytest.raises(InternalError):
+                top_rows(np.full(rows, group), 2, np.zeros(rows, np.int64), None, 2)
 
 
 @given(st.lists(st.lists(st.integers(-3, 3), max_size=4), min_size=1, max_size=4), ROWS, st.integers(1, 5), st.booleans())

@@ -25,6 +25,28 @@ def test_assign_finds_every_window_that_holds_the_row(shape: tuple[int, int], ti
     assert list(zip(rows.tolist(), starts.tolist())) == expected
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 50),
+    st.integers(0, 40) | st.just(2**63 - 1),
+    st.integers(0, 300) | st.just(-(1 << 62)),
+    st.lists(st.integers(-20, 300) | st.integers(100, 110), max_size=20),
+)
+def test_rows_in_time_are_those_that_assign_and_accepted_name(
+    size: int, grace: int, before: int, timestamps: list[int]
+) -> None:
+    """One pass over tumbling windows says the same, as long as no row is late or from before the epoch."""
+    windows, times = TimeWindows(size, size, grace), np.array(timestamps, np.int64)
+    running = running_stream_times(times, before)
+    rows, starts = windows.assign(times)
+    found = windows.all_in_time(times, before)
+    if len(rows) < len(times) or not windows.accepted(starts, running[rows]).all():
+        assert found is None
+    else:
+        assert found is not None
+        assert found.tolist() == starts.tolist()
+
+
 def test_a_window_closes_when_stream_time_reaches_its_end_plus_grace() -> None:
     """``accepted`` and ``closing_times`` say the same: end > stream time - grace."""
     windows = TimeWindows(10, 10, grace_ms=5)
