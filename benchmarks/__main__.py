@@ -3,7 +3,8 @@
 Every workload runs in a process of its own, several times; figures are medians.  ``--record`` writes them to
 ``results.json``; later runs print how figure / yardstick has changed since.
 
-``python -m benchmarks nexmark --peers`` compares with DuckDB and a plain loop instead (its own ``--help``).
+``python -m benchmarks nexmark --peers`` compares with DuckDB and a plain loop instead, and ``--vary`` two ways of
+running each query (their own ``--help``).
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import install
 
         return install.main(given[1:])
-    if given[:1] == ["nexmark"] and "--peers" in given:
+    if given[:1] == ["nexmark"] and {"--peers", "--vary"} & set(given):
         return peers.main(given[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"which (all): {', '.join(workload.workloads)}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .lookups import KEYS, loaded
 from .measure import Measurement, Options, database, percentile, workload
 from .throughput import PAYMENTS, TOTALS
 
@@ -63,3 +64,24 @@ def latency(options: Options) -> Iterator[Measurement]:
                 f"of it, beside the disk's syncs, p99 ({name})", percentile(engine, 0.99), "ms", yardstick="none"
             )
             yield Measurement(f"insert() beside it, p50 ({name})", percentile(inserted, 0.5), "ms", yardstick="fsync")
+
+
+LOADED_RECORDS = 300
+
+
+@workload
+def latency_loaded(options: Options) -> Iterator[Measurement]:
+    """Through a persistent aggregation that takes in 500,000 other rows a second, and a push query for one of its keys."""
+    with database({"auto.offset.reset": "latest"}) as db:
+        db.execute(PAYMENTS + TOTALS)
+        whole = []
+        with loaded(db), db.subscribe(f"SELECT * FROM totals WHERE account = {KEYS} EMIT CHANGES;") as subscription:
+            for number in range(1, LOADED_RECORDS + 1):
+                start = time.perf_counter()
+                db.insert("payments", [{"account": KEYS, "amount": number}])
+                row = subscription.poll(30)
+                assert row is not None and row.values[1] == number, row
+                whole.append((time.perf_counter() - start) * 1e3)
+                time.sleep(PAUSE_S)
+        yield Measurement("record to row of a loaded table, p50", percentile(whole, 0.5), "ms", yardstick="fsync")
+        yield Measurement("record to row of a loaded table, p99", percentile(whole, 0.99), "ms", 30.0, "fsync")

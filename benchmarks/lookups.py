@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
+
+import penstock
 
 from .measure import Measurement, Options, database, percentile, workload
 from .throughput import PAYMENTS, TOTALS
@@ -32,6 +35,30 @@ def _timed(look: Callable[[int], object], keys: list[int]) -> list[float]:
     return taken
 
 
+@contextmanager
+def loaded(db: penstock.Database) -> Iterator[None]:
+    """Inserts 500,000 payments a second, relaxed, by a thread of its own."""
+    random = np.random.default_rng(2)
+    stop = threading.Event()
+
+    def load() -> None:
+        began, written = time.perf_counter(), 0
+        while not stop.is_set():
+            rows = {"account": random.integers(0, KEYS, BATCH), "amount": np.ones(BATCH, np.int64)}
+            db.insert("payments", pa.table(rows), durable=False)
+            written += 1
+            time.sleep(max(0.0, began + written / BATCHES_PER_S - time.perf_counter()))
+
+    writer = threading.Thread(target=load)
+    writer.start()
+    try:
+        time.sleep(1)
+        yield
+    finally:
+        stop.set()
+        writer.join()
+
+
 @workload
 def lookups(options: Options) -> Iterator[Measurement]:
     """Of a table of 100,000 keys, each time another one, on one thread."""
@@ -50,21 +77,7 @@ def lookups(options: Options) -> Iterator[Measurement]:
             taken = _timed(look, keys)
             target = 50.0 if look == handle.get else 10.0
             yield Measurement(f"lookups by {name}, idle", len(taken) / SECONDS / 1e3, "k/s", target, "python")
-        stop = threading.Event()
-        written = [0]
-
-        def load() -> None:
-            began = time.perf_counter()
-            while not stop.is_set():
-                rows = {"account": random.integers(0, KEYS, BATCH), "amount": np.ones(BATCH, np.int64)}
-                db.insert("payments", pa.table(rows), durable=False)
-                written[0] += 1
-                time.sleep(max(0.0, began + written[0] / BATCHES_PER_S - time.perf_counter()))
-
-        writer = threading.Thread(target=load)
-        writer.start()
-        try:
-            time.sleep(1)
+        with loaded(db):
             for name, look in (("get()", handle.get), ("sql()", by_text)):
                 before, began = db.queries, time.perf_counter()
                 read = sum(q.progress().account.read for q in before.values())
@@ -74,6 +87,3 @@ def lookups(options: Options) -> Iterator[Measurement]:
                 yield Measurement(f"rows processed beside {name}", per_s, "M rows/s", None, "duckdb")
                 yield Measurement(f"lookups by {name} beside it", len(taken) / SECONDS / 1e3, "k/s", 10.0, "python")
                 yield Measurement(f"lookups by {name} beside it, p99", percentile(taken, 0.99), "ms", 10.0, "none")
-        finally:
-            stop.set()
-            writer.join()

@@ -16,7 +16,7 @@ import pyarrow as pa
 from ..errors import StorageError
 from ..kernels.booleans import booleans
 from ..kernels.gathering import take
-from ..kernels.merging import merge, scatter
+from ..kernels.merging import merge, merge_queues, scatter
 from ..kernels.texts import with_tails
 from ..storage.log.partitioner import place
 from ..storage.log.protocol import HEADERS, Log, Records, Transaction
@@ -39,14 +39,10 @@ class _Encoded:
 
 def _by_partition(parts: Sequence[_Encoded]) -> list[tuple[int, Records, Int64s]]:
     """The records for each partition in the order of their positions, with their ranks among all records."""
-    order = merge([e.positions for e in parts])
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
+    positions = [e.positions for e in parts]
+    ranks, _ = merge_queues(positions, positions, [False] * len(parts), sum(map(len, positions)))
     pieces: dict[int, list[tuple[Records, Int64s]]] = {}
-    first = 0
-    for one in parts:
-        own = ranks[first : first + len(one.positions)]
-        first += len(own)
+    for one, own in zip(parts, ranks, strict=True):
         if isinstance(one.targets, int):
             pieces.setdefault(one.targets, []).append((one.records, own))
             continue

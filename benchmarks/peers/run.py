@@ -39,6 +39,7 @@ from .loops import LOOPS
 from .more_loops import MORE_LOOPS
 from .more_queries import MORE
 from .queries import DISCARDED, QUERIES, Query, site
+from .vary import VARIATIONS, compare
 
 _WIDTHS: Final = (10, 8, 9, 8, 10, 8, 9)
 ALL: Final = QUERIES | MORE
@@ -65,7 +66,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks nexmark --peers", description=__doc__)
     parser.add_argument("--events", type=int, default=10_000_000, help="10,000,000")
-    parser.add_argument("--queries", default=",".join(QUERIES), help="names, or all; the ten that Flink was measured with")
+    parser.add_argument("--queries", help="names, or all; the ten that Flink was measured with")
     parser.add_argument("--repeat", type=int, default=5, help="rounds (5)")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="penstock,duckdb,loop")
     parser.add_argument("--mode", choices=("durable", "push", "e2e"), default="durable")
@@ -73,10 +74,14 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--partitions", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache-off", action="store_true", help="every update is put out")
+    parser.add_argument("--vary", choices=tuple(VARIATIONS), help="Penstock alone, each query in two ways, by turns")
     parser.add_argument("--data", type=Path, help="a folder that keeps events and filled databases for further runs")
     parser.add_argument("--child", choices=("fill", *SYSTEMS), help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args([a for a in arguments if a != "--peers"])
+    options.named = options.queries is not None
+    if options.queries is None:
+        options.queries = ",".join(QUERIES)
     if options.queries == "all":
         options.queries = ",".join(ALL)
     unknown = set(options.queries.split(",")) - set(ALL)
@@ -93,12 +98,18 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if options.data is not None:
         options.data.mkdir(parents=True, exist_ok=True)
+    if options.vary is not None:
+        named = options.queries.split(",") if options.named else None
+        compare(options, named, _prepared, lambda way, name: _run(way, "penstock", name))
+        return 0
+    if options.data is not None:
         return _compare(options, options.data)
     with tempfile.TemporaryDirectory(prefix="penstock-nexmark-") as folder:
         return _compare(options, Path(folder))
 
 
-def _compare(options: argparse.Namespace, folder: Path) -> int:
+def _prepared(options: argparse.Namespace, folder: Path) -> argparse.Namespace:
+    """Options that name the events and the filled database, which are made if they are not there."""
     data = folder / f"{options.events}"
     if not (data / "counts.json").exists():
         data.mkdir(parents=True, exist_ok=True)
@@ -106,6 +117,11 @@ def _compare(options: argparse.Namespace, folder: Path) -> int:
     options.data = data
     if options.mode != "e2e" and not _database(options).exists():
         _run(options, "fill", options.queries)
+    return options
+
+
+def _compare(options: argparse.Namespace, folder: Path) -> int:
+    options = _prepared(options, folder)
     what = f"{options.mode}, {options.format}, {options.partitions} partitions"
     print(f"{options.events:,} events, {what}, {os.cpu_count()} cores; M events/s")
     heads = ("penstock", "CPU s", "duckdb", "loop", "/ duckdb", "/ loop", "/ flink*")
@@ -203,7 +219,8 @@ def _fill_side(db: penstock.Database) -> None:
 
 
 def _timed(total: int, began: float, cpu: float) -> dict[str, Any]:
-    return {"rate": total / (time.perf_counter() - began) / 1e6, "cpu_s": time.process_time() - cpu}
+    seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    return {"rate": total / seconds / 1e6, "cpu_s": cpu_s, "events": total}
 
 
 def _penstock(options: argparse.Namespace, name: str, query: Query, total: int, counts: dict[str, int]) -> dict[str, Any]:
