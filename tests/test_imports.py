@@ -43,7 +43,7 @@ REPL_MAY_READ = {"grammar.complete", "grammar.lexer", "grammar.script_files", "g
 ORDER = {
     "kernels": (
         "source library booleans index texts hashing gathering merging folds top sessions intervals json_objects json_rows "
-        "kafka_records"
+        "kafka_records windows"
     ),
     "listener": (
         "reading protocol security record_columns batches appender log_access state producers transactions groups offsets "

@@ -72,7 +72,7 @@ class TopK:
             values = canonical(values)
         values = self._plain(values, 0)
         if every:
-            return self._after_each_row(held, values, segments, arguments[1:])
+            return self._after_each_row(held, [values, *arguments[1:]], segments)
         own, rows = self._values(held.items), np.arange(len(values), dtype=np.int64)
         if not self._distinct:  # only a row that is among the best of its step can be among the best of all
             seen = ~mask_of_nulls(values) if values.null_count else None
@@ -87,9 +87,8 @@ class TopK:
         places[new] = references(1, np.arange(len(rows), dtype=np.int64))
         return [self._lists(sizes, [held.items, self._made(values, arguments[1:], rows)], places)], None
 
-    def _after_each_row(
-        self, held: _Items, values: Any, segments: Segments, others: Sequence[Any]
-    ) -> tuple[State, State | None]:
+    def _after_each_row(self, held: _Items, columns: State, segments: Segments) -> tuple[State, State | None]:
+        values, *others = columns
         own = self._values(held.items)
         keys = self._falling(pa.concat_arrays([own, values]))
         found = top_running(

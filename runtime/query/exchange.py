@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, wait
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -81,7 +81,7 @@ def _scattered(node: Exchange, log: Log, batch: Batch, origin: int, count: int) 
     if node.key_serde is None:
         return [np.arange(len(batch), dtype=np.int64)]
     key_schema = pa.schema(list(batch.schema)[: batch.key_count])
-    one_key = len(batch.keys) > 0 and all(_constant(column) for column in batch.keys)
+    one_key = _has_one_key(batch)
     keys = tuple(column.slice(0, 1) for column in batch.keys) if one_key else batch.keys
     encoded = node.key_serde.encode(keys, key_schema, all_null(keys, 0, len(keys[0])))
     targets = count if node.partitions is None else min(node.partitions, count)
@@ -92,15 +92,17 @@ def _scattered(node: Exchange, log: Log, batch: Batch, origin: int, count: int) 
     return scatter(placed.astype(np.int64), count)
 
 
-def _constant(column: Any) -> bool:
-    """Whether a key column has the same number or text in all rows, as that of GROUP BY a constant has."""
-    type_ = column.type
-    if column.null_count or not (pa.types.is_integer(type_) or pa.types.is_string(type_)):
-        return False
-    if column[0] != column[-1]:
-        return False
-    bounds = pc.min_max(column)
-    return bool(bounds["min"] == bounds["max"])
+def _has_one_key(batch: Batch) -> bool:
+    """Whether all rows have the same key, of numbers and texts, as those of GROUP BY a constant have."""
+    for column in batch.keys:
+        if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
+            return False
+        if column[0] != column[-1]:
+            return False
+        bounds = pc.min_max(column)
+        if bounds["min"] != bounds["max"]:
+            return False
+    return len(batch.keys) > 0
 
 
 def _in_order(batches: Sequence[Batch], pieces: Sequence[Int64s], later: Collection[int]) -> Batch:
