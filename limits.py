@@ -125,8 +125,13 @@ SCRIPT_DEPTH_MAX: Final = 20
 SCRIPT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes of a script.  A larger file is data, and is loaded as such."""
 
-PADDED_CHARS_MAX: Final = 16 * 1024 * 1024
-"""Characters (or bytes) to which LPAD and RPAD fill up.  A column of longer ones would not fit into Arrow's 2 GiB."""
+GROWN_CHARS_MAX: Final = 16 * 1024 * 1024
+"""Characters (or bytes) up to which LPAD, RPAD, REPLACE and REGEXP_REPLACE make a text longer: records have
+kilobytes, and a few calls one inside of the other would take all memory.
+"""
+
+COLUMN_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""Bytes of the values that one expression makes for the rows of a step.  Arrow's columns of texts end at 2 GiB."""
 
 PARTITIONS_MAX: Final = 10_000
 """Partitions of a topic: each is a directory, and a task of every query that reads it."""

@@ -138,7 +138,7 @@ class Relation:
         Raises:
             ImportError: polars is not installed.
         """
-        from .duckdb.names import renamed
+        from .renaming import renamed
 
         return _library("polars").from_arrow(renamed(self._table, {}))
 

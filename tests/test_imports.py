@@ -63,7 +63,7 @@ ORDER = {
         "views lookups host"
     ),
     "engine": (
-        "long_work types schema relation live_rows query_options settings clients catalog columns java functions "
+        "long_work types renaming schema relation live_rows query_options settings clients catalog columns java functions "
         "expressions analysis pull plan flow_layout flow_picture schema_log serdes intake stored_tables lowering "
         "results duckdb parameters changes change_codec journal lookup_cache state session_state statements texts "
         "handles loading file_following callers session kafka_opening opened flow surface database script_tests"

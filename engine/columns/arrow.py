@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
-from ...storage.values.arrow_calls import repeated
+from .sizes import check_column, has_any_size, spread
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ def length_of(arguments: Sequence[Any]) -> int:
 
 def broadcast(argument: Any, length: int) -> Any:
     """An argument as an array: a literal is repeated."""
-    return repeated(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
+    return spread(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
 
 
 def nulls(type_: Any, length: int) -> Any:
@@ -101,11 +101,15 @@ def row_by_row(function: Callable[..., Any], type_: Any, *arguments: Any, calls_
     results: list[Any] = [None] * length
     rows: list[int] = []
     reasons: list[str] = []
+    size, sized = 0, has_any_size(type_)
     for row, values in enumerate(zip(*columns)):
         if not calls_with_nulls and None in values:
             continue
         try:
-            results[row] = function(*values)
+            result = results[row] = function(*values)
+            if sized and result is not None:
+                size += len(result)
+                check_column(size)
         except (ValueError, ArithmeticError, OverflowError, LookupError, TypeError) as error:
             rows.append(row)
             reasons.append(str(error) or type(error).__name__)
@@ -117,7 +121,17 @@ def each(function: Callable[[Any], Any], type_: Any, column: Any) -> Evaluated:
     """`row_by_row` for a function of one argument; faster if no row fails."""
     values = column.to_pylist()
     try:
-        return Evaluated(pa.array([None if value is None else function(value) for value in values], type_))
+        if not has_any_size(type_):
+            return Evaluated(pa.array([None if value is None else function(value) for value in values], type_))
+        results: list[object] = []
+        size = 0
+        for value in values:
+            result = None if value is None else function(value)
+            if result is not None:
+                size += len(result)
+                check_column(size)
+            results.append(result)
+        return Evaluated(pa.array(results, type_))
     except (ValueError, ArithmeticError, OverflowError, LookupError, TypeError):
         return row_by_row(function, type_, column)
 

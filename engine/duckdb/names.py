@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import StatementError
+from ..renaming import renamed
 from .check import Mention
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -41,49 +42,6 @@ def replacements(types: Sequence[Any]) -> dict[str, str]:
         elif pa.types.is_list(type_):
             stack.append(type_.value_type)
     return found
-
-
-def retyped(type_: Any, names: Mapping[str, str]) -> Any:
-    """The type with fields renamed and wide DECIMALs as text."""
-    if pa.types.is_decimal256(type_):
-        return pa.string()
-    if pa.types.is_struct(type_):
-        return pa.struct([pa.field(names.get(f.name, f.name), retyped(f.type, names)) for f in type_])
-    if pa.types.is_map(type_):
-        return pa.map_(retyped(type_.key_type, names), retyped(type_.item_type, names))
-    if pa.types.is_list(type_):
-        return pa.list_(retyped(type_.value_type, names))
-    return type_
-
-
-def renamed(table: pa.Table, names: Mapping[str, str], *, widen: bool = True) -> pa.Table:
-    """The table with its columns and fields renamed; wide DECIMALs become text where ``widen`` says so."""
-    columns, labels = [], []
-    for field, column in zip(table.schema, table.columns, strict=True):
-        type_ = retyped(field.type, names)
-        if type_ != field.type:
-            if pa.types.is_string(type_):
-                column = column.cast(type_)
-            else:
-                values = column.to_pylist(maps_as_pydicts=None)
-                column = pa.chunked_array([pa.array([_value(v, field.type, names) for v in values], type_)])
-        columns.append(column)
-        labels.append(names.get(field.name, field.name))
-    return pa.Table.from_arrays(columns, names=labels)
-
-
-def _value(value: Any, type_: Any, names: Mapping[str, str]) -> Any:
-    if value is None:
-        return None
-    if pa.types.is_decimal256(type_):
-        return str(value)
-    if pa.types.is_struct(type_):
-        return {names.get(f.name, f.name): _value(value[f.name], f.type, names) for f in type_}
-    if pa.types.is_map(type_):
-        return [(_value(k, type_.key_type, names), _value(v, type_.item_type, names)) for k, v in value]
-    if pa.types.is_list(type_):
-        return [_value(item, type_.value_type, names) for item in value]
-    return value
 
 
 def rewritten(sql: str, found: Sequence[Mention], names: Mapping[str, str], tables: Mapping[Mention, str]) -> str:

@@ -106,7 +106,8 @@ def run_select(
     import duckdb
     import pyarrow as pa
 
-    from .names import renamed, replacements, restored, rewritten
+    from ..renaming import renamed
+    from .names import replacements, restored, rewritten
 
     _check_sizes(sql, tables, parameters, bounds)
     sources = dict(tables.values())

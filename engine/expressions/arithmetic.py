@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Failures, failures_at, failures_of
 from .. import types as t
+from ..columns.sizes import check_column, size_of
 from ..functions.aggregate_values import unscaled
 from . import nodes as n
 from .casts import cast_array
@@ -218,6 +219,7 @@ def _compile_concatenation(left: Evaluator, right: Evaluator, for_null: str) -> 
     def evaluate(frame: Frame) -> Value:
         a, b = left(frame), right(frame)
         x = frame.array(a.data) if a.is_scalar and b.is_scalar else a.data
+        check_column(size_of(x, frame.length) + size_of(b.data, frame.length))
         joined = pc.binary_join_element_wise(x, b.data, "", null_handling="replace", null_replacement=for_null)
         return strict(joined, (a, b))
 

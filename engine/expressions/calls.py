@@ -15,8 +15,8 @@ from ...kernels.booleans import booleans
 from ...runtime.batch import Int64s
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...runtime.user_code import UserCodeError, row_check
-from ...storage.values.arrow_calls import repeated
 from .. import types as t
+from ..columns.sizes import ColumnTooLargeError, check_column, has_any_size, spread
 from ..functions.registry import Overload
 from . import nodes as n
 from .frames import Evaluator, Frame, Value, strict
@@ -96,6 +96,7 @@ def _by_row(
     results: list[Any] = []
     failed: dict[int, str] = {}
     rows = zip(*columns, strict=True) if columns else itertools.repeat((), length)
+    size, sized = 0, has_any_size(t.to_arrow(type_))
     check = row_check()
     for row, arguments in enumerate(rows):
         if not row & _CHECK_MASK:
@@ -106,6 +107,9 @@ def _by_row(
                 result = function(*arguments)
             except Exception as error:
                 failed[row] = f"{e.name}: {reason_of(error)}"
+        if sized and result is not None:
+            size += len(result)
+            check_column(size)
         results.append(result)
     array, unheld = from_python(results, type_)
     return array, merge_failures(failures_of(failed), unheld)
@@ -136,6 +140,8 @@ def _by_column(
         return _row_by_row(e, overload, arguments, frame.length, arrow)
     try:
         return _settled(e.name, function(*arguments), frame.length, arrow)
+    except ColumnTooLargeError:
+        raise
     except Exception as error:
         if kernels or frame.length == 1:
             rows = range(frame.length)
@@ -149,6 +155,7 @@ def _row_by_row(
     function = overload.implementation
     parts: list[Any] = []
     failed: dict[int, str] = {}
+    size = 0
     check = row_check()
     for row in range(length):
         check()
@@ -157,9 +164,13 @@ def _row_by_row(
             part, own = _settled(e.name, function(*slices), 1, arrow)
             if own is not None:
                 failed[row] = own.reasons[0]
+        except ColumnTooLargeError:
+            raise
         except Exception as error:
             part = pa.nulls(1, arrow)
             failed[row] = f"{e.name}: {reason_of(error)}"
+        size += part.nbytes
+        check_column(size)
         parts.append(part)
     return pa.concat_arrays(parts), failures_of(failed)
 
@@ -170,7 +181,7 @@ def _settled(name: str, result: Any, length: int, arrow: Any) -> tuple[Any, Fail
         failures = Failures(failures.rows, tuple(f"{name}: {reason}" for reason in failures.reasons))
     values = whole(values)
     if isinstance(values, pa.Scalar):
-        values = repeated(values, length)
+        values = spread(values, length)
     elif not isinstance(values, pa.Array):
         values = pa.array(values)
     if len(values) != length:

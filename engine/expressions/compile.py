@@ -17,6 +17,7 @@ from ...kernels.gathering import Later
 from ...runtime.batch import Bools
 from ...runtime.kernel import Evaluated, Kernel
 from .. import types as t
+from ..columns.sizes import ColumnTooLargeError, has_any_size
 from ..functions.registry import BUILT_INS, Registry
 from . import nodes as n
 from .arithmetic import compile_arithmetic, compile_negation
@@ -32,7 +33,7 @@ from .comparison import (
     compile_not,
     is_cheap,
 )
-from .frames import Evaluator, Frame, Value, guarded, strict
+from .frames import Evaluator, Frame, Value, guarded, limited, strict
 from .like import compile_like
 from .structures import compile_array, compile_field, compile_map, compile_struct, compile_subscript
 from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy
@@ -132,6 +133,8 @@ class _Compiler:
         if constant is not None:
             return constant
         evaluator = self._node(e)
+        if not isinstance(e, n.ColumnRef | n.ParameterRef) and has_any_size(t.to_arrow(e.type)):
+            evaluator = limited(evaluator, e.span)
         if self._counts[e] < 2 or n.is_volatile(e):
             return evaluator
         slot = self._slots.setdefault(e, len(self._slots))
@@ -151,7 +154,10 @@ class _Compiler:
             return None
         else:
             frame = Frame((), 1)
-            value = self._node(e)(frame)
+            try:
+                value = self._node(e)(frame)
+            except ColumnTooLargeError:
+                return None
             if value.failures is not None or value.guarded is not None:
                 return None
             scalar = frame.array(value.data)[0]

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ...errors import Span
 from ...kernels.gathering import Later
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Failures
-from ...storage.values.arrow_calls import repeated
+from ..columns.sizes import ColumnTooLargeError, check_column, spread
 from .values import blank, map_failures, merge_failures, whole
 
 
@@ -74,10 +75,26 @@ class Frame:
 
     def array(self, data: Any) -> Any:
         """A value's data as an array of the frame's length."""
-        return repeated(data, self.length) if isinstance(data, pa.Scalar) else data
+        return spread(data, self.length) if isinstance(data, pa.Scalar) else data
 
 
 Evaluator = Callable[[Frame], Value]
+
+
+def limited(evaluator: Evaluator, span: Span) -> Evaluator:
+    """Limit the size of a value.  Raises, when it is evaluated: ColumnTooLargeError, with its place in the text."""
+
+    def evaluate(frame: Frame) -> Value:
+        try:
+            value = evaluator(frame)
+            if not value.is_scalar:
+                check_column(value.data.nbytes)
+        except ColumnTooLargeError as error:
+            error.span = error.span or span
+            raise
+        return value
+
+    return evaluate
 
 
 def guarded(evaluator: Evaluator) -> Evaluator:

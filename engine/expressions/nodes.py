@@ -65,7 +65,7 @@ class Literal(TypedExpression):
         return hash((self.type, _hashable(self.value), self.untyped))
 
 
-def _hashable(value: Any) -> Any:
+def _hashable(value: object) -> object:
     """Something hashable for a constant: subqueries give ARRAYs, MAPs and STRUCTs, too."""
     if isinstance(value, dict):
         return tuple((key, _hashable(item)) for key, item in value.items())

@@ -15,6 +15,7 @@ from ...storage.values.java_doubles import format_doubles
 from ...storage.values.java_texts import format_decimal
 from ..columns.arrow import Int64s, broadcast, flat, floats, length_of, null_mask, with_nulls
 from ..columns.items import Items, items_of, lists_of, sort_numbers, within_rows
+from ..columns.sizes import check_column
 from .registry import scalar
 
 CATEGORY = "ARRAY"
@@ -171,6 +172,9 @@ def array_join(items: Any, delimiter: Any = None) -> Any:
         delimiter = delimiter if delimiter.is_valid else pa.scalar("")
     else:
         delimiter = flat(delimiter).fill_null("")
+    joined = np.bincount(given.rows, minlength=length)
+    between = pc.binary_length(broadcast(delimiter, length)).to_numpy(zero_copy_only=False) * np.maximum(joined - 1, 0)
+    check_column(texts.nbytes + int(between.sum()))
     return flat(pc.binary_join(texts, delimiter))
 
 

@@ -13,6 +13,7 @@ from ...runtime.kernel import Evaluated, Failures
 from ..columns.arrow import Bools, Int64s, broadcast, flat, from_numpy, int64s, length_of, null_mask
 from ..columns.comparing import equal
 from ..columns.items import Items, groups_of, identities, items_of, joined, lists_of, positions
+from ..columns.sizes import check_column
 from .registry import scalar
 
 CATEGORY = "ARRAY"
@@ -217,6 +218,7 @@ def generate_series(from_: Any, to: Any, *step: Any) -> Evaluated:
 
     missing[failed] = True
     lengths = np.where(missing, 0, further.astype(np.int64) + 1)
+    check_column(8 * int(lengths.sum()))
     rows = np.repeat(np.arange(length), lengths)
     numbers = begin[rows] + positions(np.zeros(length, np.int64), lengths) * by[rows]
     made = lists_of(from_numpy(numbers, columns[0].type), rows, missing)

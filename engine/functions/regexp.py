@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
 
+from ...limits import GROWN_CHARS_MAX
 from ...runtime.kernel import Evaluated
 from ..columns.arrow import by_prepared
+from ..columns.sizes import check_grown
 from ..java.regex import replacement
 from ..java.regex_matching import compile_java, compile_uncaptured
 from .registry import scalar
@@ -111,8 +113,18 @@ def regexp_replace(text: Any, pattern: Any, new: Any) -> Evaluated:
 def replacer(pattern: str, new: str) -> Callable[[str], str]:
     """A replacement that names a missing group fails only the texts that match."""
     compiled = compile_java(pattern)
+
+    def check(text: str) -> None:
+        whole = len(text) * (1 + new.count("$"))
+        if (len(text) + 1) * len(new) + whole > GROWN_CHARS_MAX:
+            check_grown(sum(1 for _ in compiled.finditer(text)) * len(new) + whole, len(text))
+
+    def replaced(replacing: str | Callable[[re.Match[str]], str], text: str) -> str:
+        check(text)
+        return compiled.sub(replacing, text)
+
     if "\\" not in new and "$" not in new:
-        return lambda text: compiled.sub(new, text)
+        return partial(replaced, new)
     try:
         made = replacement(new, compiled)
     except ValueError as error:
@@ -124,7 +136,7 @@ def replacer(pattern: str, new: str) -> Callable[[str], str]:
             return text
 
         return refuse
-    return lambda text: compiled.sub(made, text)
+    return partial(replaced, made)
 
 
 @scalar(

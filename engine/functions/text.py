@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...limits import PADDED_CHARS_MAX
+from ...limits import GROWN_CHARS_MAX
 from ...runtime.kernel import Evaluated
 from ..columns.arrow import (
     all_ascii,
@@ -31,6 +31,7 @@ from ..columns.arrow import (
     text_offsets,
     with_bytes,
 )
+from ..columns.sizes import check_column, check_grown, size_of
 from ..java.text import BLANKS, from_units, to_units
 from .registry import scalar
 
@@ -205,6 +206,7 @@ def _join(parts: tuple[Any, ...], separator: Any) -> Any:
         nowhere &= null_mask(part) if isinstance(part, pa.Array) else False
     if nowhere.any() or not left:
         left.append(flat(pc.if_else(pa.array(nowhere), empty, pa.scalar(None, empty.type))))
+    check_column(sum(size_of(part, length) for part in left) + (len(left) - 1) * size_of(separator, length))
     return flat(pc.binary_join_element_wise(*left, separator, null_handling="skip"))
 
 
@@ -220,8 +222,16 @@ def _join(parts: tuple[Any, ...], separator: Any) -> Any:
 )
 def replace(text: Any, old: Any, new: Any) -> Evaluated:
     if is_literal(old) and is_literal(new) and isinstance(text, pa.Array) and old.as_py() and new.is_valid:
-        return Evaluated(flat(pc.replace_substring(text, pattern=old.as_py(), replacement=new.as_py())))
-    return row_by_row(str.replace, pa.string(), text, old, new)
+        growth = max(len(new.as_py().encode()) // len(old.as_py().encode()), 1)
+        if text.nbytes * growth <= GROWN_CHARS_MAX:  # of all rows together, so that none is too long
+            return Evaluated(flat(pc.replace_substring(text, pattern=old.as_py(), replacement=new.as_py())))
+    return row_by_row(_replaced, pa.string(), text, old, new)
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    if len(new) > len(old):
+        check_grown(len(text) + text.count(old) * (len(new) - len(old)), len(text))
+    return text.replace(old, new)
 
 
 @scalar(
@@ -267,8 +277,7 @@ def _pad(text: Any, size: int, padding: Any, left: bool) -> Any:
     missing = size - len(text)
     if missing <= 0:
         return text[:size]
-    if size > PADDED_CHARS_MAX:
-        raise ValueError(f"a length of {size} is above the limit of {PADDED_CHARS_MAX}")
+    check_grown(size, len(text))
     fill = (padding * (missing // len(padding) + 1))[:missing]
     return fill + text if left else text + fill
 

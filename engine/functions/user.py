@@ -54,8 +54,8 @@ from ...limits import TABLE_FUNCTION_ROWS_MAX
 from ...runtime import user_code
 from ...runtime.batch import Bools
 from ...runtime.kernel import Evaluated, Segments, State, StateField, failures_of
-from ...storage.values.arrow_calls import repeated
 from .. import types as t
+from ..columns.sizes import spread
 from .aggregate_values import object_array
 from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registry, Signature, parse_signature
 from .user_types import Shape, Shaper, as_sql, bind_variables, copier, pattern_of, shape_of
@@ -363,7 +363,7 @@ def _add(name: str | None, kind: Kind, meaning: str, what: Any, made: Any) -> No
 def _columns(arguments: Sequence[Any]) -> list[Any]:
     """Scalars repeated to the length of the arrays (there is one, unless there are no arguments)."""
     length = next((len(a) for a in arguments if isinstance(a, pa.Array)), 1)
-    return [repeated(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
+    return [spread(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
 
 
 class _Vectorized:
@@ -447,7 +447,7 @@ class _RowByRow:
         return Evaluated(array, failures_of(failed))
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     try:
         return str(user_code.call(repr, value))
     except user_code.UserCodeError:
@@ -513,7 +513,7 @@ class UserAggregator:
             stored = self._copy(stored)
         return stored if self._state.inward is None else self._call(self._state.inward, stored)
 
-    def _closed(self, state: Any) -> Any:
+    def _closed(self, state: object) -> object:
         if state is None:
             return None
         if self._state.outward is not None:

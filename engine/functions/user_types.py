@@ -146,7 +146,7 @@ def bind_variables(pattern: TypePattern, type_: t.SqlType, variables: dict[str, 
                 bind_variables(part, known.get(name, type_), variables)
 
 
-def copier(type_: t.SqlType) -> Callable[[Any], Any] | None:
+def copier(type_: t.SqlType) -> Shaper:
     """Copies values of a type: lists and dicts at every depth become plain ones that nothing else holds, so that whoever
     changes the value in place changes no other.  None: there is nothing to copy.
 
@@ -162,8 +162,8 @@ def copier(type_: t.SqlType) -> Callable[[Any], Any] | None:
     return None
 
 
-def _listed(inner: Shaper) -> Callable[[Any], Any]:
-    def copied(value: Any) -> Any:
+def _listed(inner: Shaper) -> Shaper:
+    def copied(value: object) -> object:
         if not isinstance(value, list):
             return value
         return list(value) if inner is None else [None if item is None else inner(item) for item in value]
@@ -171,8 +171,8 @@ def _listed(inner: Shaper) -> Callable[[Any], Any]:
     return copied
 
 
-def _keyed(by_name: Mapping[str, Shaper], others: Shaper) -> Callable[[Any], Any]:
-    def copied(value: Any) -> Any:
+def _keyed(by_name: Mapping[str, Shaper], others: Shaper) -> Shaper:
+    def copied(value: object) -> object:
         if not isinstance(value, dict):
             return value
         made = dict(value.items())

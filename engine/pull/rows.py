@@ -81,7 +81,8 @@ def evaluated(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> tu
     names = [c.name for c in columns_of(expression)]
     columns = [whole(rows.columns[name]) for name in names]
     schema = pa.schema([(name, column.type) for name, column in zip(names, columns, strict=True)])
-    found = compile_expression(expression, schema, functions=how.functions, guard=how.guard)(columns, rows.length)
+    kernel = compile_expression(expression, schema, functions=how.functions, guard=how.guard)
+    found = kernel(columns, rows.length)
     failed = np.zeros(0, np.int64) if found.failures is None else found.failures.rows
     if isinstance(found.values, pa.Scalar):
         return pa.array([found.values.as_py()] * rows.length, to_arrow(expression.type)), failed

@@ -23,6 +23,7 @@ from ...runtime.kernel import as_mask
 from ..analysis.query import analyse
 from ..analysis.resolved import ResolvedQuery
 from ..catalog import DataSource
+from ..columns.sizes import ColumnTooLargeError
 from ..expressions.compile import compile_expression, compile_predicate
 from ..expressions.nodes import Between, ColumnRef, Compare, TypedExpression, columns_of
 from ..functions.registry import BUILT_INS
@@ -157,6 +158,15 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
     Raises:
         StatementError: the query is wrong, or a setting forbids it.
     """
+    try:
+        return _pull(context, query, text)
+    except ColumnTooLargeError as error:
+        raise StatementError(
+            str(error), span=error.span or query.span, suggestion="Filter earlier, add a LIMIT, or make shorter values."
+        ) from error
+
+
+def _pull(context: Context, query: ast.AnyQuery, text: str | None) -> Table:
     if isinstance(query, ast.TableQuery) or not is_plain(context, query):
         return answered(context, query)
     source, resolved = _plain(context, query)

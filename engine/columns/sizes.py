@@ -1,0 +1,58 @@
+"""How large the columns may get that expressions make.
+
+One call can make gigabytes of a few bytes: LPAD of a million rows, REPLACE of every character by a long text, a text that
+REDUCE doubles with every item.  Functions that can make a text much longer limit each text (`check_grown`); all columns
+together are limited by `check_column`, before they are made or while they grow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from ...errors import DataError
+from ...limits import COLUMN_BYTES_MAX, GROWN_CHARS_MAX
+from ...storage.values.arrow_calls import repeated
+
+__all__ = ["ColumnTooLargeError", "check_column", "check_grown", "has_any_size", "size_of", "spread"]
+
+
+class ColumnTooLargeError(DataError):
+    """An expression's values take more memory than a column may.
+
+    It fails no row by itself: a query that keeps running tries again with fewer rows, until one row alone is too large.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(f"the values of an expression need more than {COLUMN_BYTES_MAX:,} bytes of memory")
+
+
+def check_column(size: int) -> None:
+    """Check the bytes of a column.  Raises: ColumnTooLargeError."""
+    if size > COLUMN_BYTES_MAX:
+        raise ColumnTooLargeError
+
+
+def check_grown(size: int, before: int) -> None:
+    """Check the length of a text that a function makes of one of length ``before``.  Raises: ValueError."""
+    if size > GROWN_CHARS_MAX and size > before:
+        raise ValueError(f"a length of {size} is above the limit of {GROWN_CHARS_MAX}")
+
+
+def has_any_size(type_: pa.DataType) -> bool:
+    """Whether values of an Arrow type have no fixed size."""
+    return bool(pa.types.is_nested(type_) or pa.types.is_binary(type_) or pa.types.is_string(type_))
+
+
+def size_of(data: Any, length: int) -> int:
+    """The bytes of an argument over ``length`` rows: a column's, or those of a literal that is repeated."""
+    if not isinstance(data, pa.Scalar):
+        return int(data.nbytes)
+    return int(repeated(data, 1).nbytes) * length if data.is_valid and has_any_size(data.type) else 0
+
+
+def spread(value: Any, length: int) -> Any:
+    """A literal repeated.  Raises: ColumnTooLargeError."""
+    check_column(size_of(value, length))
+    return repeated(value, length)
