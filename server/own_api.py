@@ -121,7 +121,7 @@ class OwnApi:
         timeout = body.get("timeout_s", self._service.config.request_timeout_s)
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
             raise ApiError(BAD_REQUEST, "timeout_s is a number of seconds")
-        bound = min(float(timeout), self._service.config.request_timeout_s)
+        bound = float(min(timeout, self._service.config.request_timeout_s))  # (a float cannot be 10**400)
         if body.get("token") is None:
             return {"idle": self._service.database.wait_idle(bound)}
         names = body.get("names") or []

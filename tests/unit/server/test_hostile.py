@@ -179,3 +179,9 @@ def test_a_body_that_never_comes(database: penstock.Database) -> None:
         assert waiting[0].recv(100).startswith(b"HTTP/1.1 408")
         for connection in waiting:
             connection.close()
+
+
+def test_a_time_beyond_all_floats(shop: Api) -> None:
+    """A number of 400 digits is a long time, and no failure of the server."""
+    answer = shop.http.post("/v1/wait", content=b'{"timeout_s": 1' + b"0" * 400 + b"}")
+    assert answer.status_code < 500, answer.text
