@@ -67,7 +67,7 @@ def connect(
         threads: worker threads that run queries; 0 leaves all work to `Database.drain` (default: the property
             ``penstock.threads``, 2).
         clock: gives the present time.
-        one_partition: give every topic one physical partition, so that results do not depend on how keys are spread.
+        one_partition: give every topic one physical partition, so that results do not depend on how keys are placed.
         registry: the functions; by default the built-in ones and those registered with decorators.
         progress: is called often, on any thread, with how much of the queries' state is restored.  `connect` returns when
             all is restored, so every answer is complete.

@@ -64,7 +64,7 @@ class Engine:
     Attributes:
         settings: those given to `connect`; every session starts from them.
         schemas: the schema registry.
-        one_partition: every topic has one physical partition, so that results do not depend on how keys are spread.  SHOW
+        one_partition: every topic has one physical partition, so that results do not depend on how keys are placed.  SHOW
             and the rules of joins see the number that was asked for.
         catalog: replaced, never changed.
         planned: persistent queries by id.

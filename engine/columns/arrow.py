@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
-from .sizes import check_column, has_any_size, spread
+from .sizes import bounded_broadcast, check_column, has_any_size
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ def length_of(arguments: Sequence[Any]) -> int:
 
 def broadcast(argument: Any, length: int) -> Any:
     """An argument as an array: a literal is repeated."""
-    return spread(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
+    return bounded_broadcast(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
 
 
 def nulls(type_: Any, length: int) -> Any:

@@ -15,7 +15,7 @@ from ...errors import DataError
 from ...limits import COLUMN_BYTES_MAX, GROWN_CHARS_MAX
 from ...storage.values.arrow_calls import repeated
 
-__all__ = ["ColumnTooLargeError", "check_column", "check_grown", "has_any_size", "size_of", "spread"]
+__all__ = ["ColumnTooLargeError", "check_column", "check_grown", "has_any_size", "size_of", "bounded_broadcast"]
 
 
 class ColumnTooLargeError(DataError):
@@ -52,7 +52,7 @@ def size_of(data: Any, length: int) -> int:
     return int(repeated(data, 1).nbytes) * length if data.is_valid and has_any_size(data.type) else 0
 
 
-def spread(value: Any, length: int) -> Any:
+def bounded_broadcast(value: Any, length: int) -> Any:
     """A literal repeated.  Raises: ColumnTooLargeError."""
     check_column(size_of(value, length))
     return repeated(value, length)

@@ -16,7 +16,7 @@ from ...runtime.batch import Int64s
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...runtime.user_code import UserCodeError, row_check
 from .. import types as t
-from ..columns.sizes import ColumnTooLargeError, check_column, has_any_size, spread
+from ..columns.sizes import ColumnTooLargeError, bounded_broadcast, check_column, has_any_size
 from ..functions.registry import Overload
 from . import nodes as n
 from .frames import Evaluator, Frame, Value, strict
@@ -181,7 +181,7 @@ def _settled(name: str, result: Any, length: int, arrow: Any) -> tuple[Any, Fail
         failures = Failures(failures.rows, tuple(f"{name}: {reason}" for reason in failures.reasons))
     values = whole(values)
     if isinstance(values, pa.Scalar):
-        values = spread(values, length)
+        values = bounded_broadcast(values, length)
     elif not isinstance(values, pa.Array):
         values = pa.array(values)
     if len(values) != length:

@@ -17,7 +17,7 @@ from ...errors import Span
 from ...kernels.gathering import Later
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Failures
-from ..columns.sizes import ColumnTooLargeError, check_column, spread
+from ..columns.sizes import ColumnTooLargeError, bounded_broadcast, check_column
 from .values import blank, map_failures, merge_failures, whole
 
 
@@ -75,7 +75,7 @@ class Frame:
 
     def array(self, data: Any) -> Any:
         """A value's data as an array of the frame's length."""
-        return spread(data, self.length) if isinstance(data, pa.Scalar) else data
+        return bounded_broadcast(data, self.length) if isinstance(data, pa.Scalar) else data
 
 
 Evaluator = Callable[[Frame], Value]

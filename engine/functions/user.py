@@ -55,7 +55,7 @@ from ...runtime import user_code
 from ...runtime.batch import Bools
 from ...runtime.kernel import Evaluated, Segments, State, StateField, failures_of
 from .. import types as t
-from ..columns.sizes import spread
+from ..columns.sizes import bounded_broadcast
 from .aggregate_values import object_array
 from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registry, Signature, parse_signature
 from .user_types import Shape, Shaper, as_sql, bind_variables, copier, pattern_of, shape_of
@@ -363,7 +363,7 @@ def _add(name: str | None, kind: Kind, meaning: str, what: Any, made: Any) -> No
 def _columns(arguments: Sequence[Any]) -> list[Any]:
     """Scalars repeated to the length of the arrays (there is one, unless there are no arguments)."""
     length = next((len(a) for a in arguments if isinstance(a, pa.Array)), 1)
-    return [spread(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
+    return [bounded_broadcast(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
 
 
 class _Vectorized:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..values.arrow_calls import index_array
 from .protocol import TopicConfig
 
 __all__ = ["KeyedRows"]
@@ -51,18 +52,18 @@ class KeyedRows:
             return None
         return KeyedRows(int(config.properties[_KEY]), config.properties.get(_GONE))
 
-    def key_type(self, kind: Any) -> Any:
+    def key_type(self, kind: pa.StructType) -> pa.StructType:
         """The struct type of the keys of rows of a type."""
         return pa.struct([kind.field(number) for number in range(self.key_count)])
 
-    def keys(self, rows: Any) -> Any:
+    def keys(self, rows: pa.StructArray) -> pa.Array[Any]:
         """struct[n]: the keys of struct[n]."""
         kind = self.key_type(rows.type)
         if not self.key_count:
             return pa.array([{}] * len(rows), kind)
         return pa.StructArray.from_arrays([rows.field(number) for number in range(self.key_count)], fields=list(kind))
 
-    def with_tombstones(self, rows: Any) -> Any:
+    def with_tombstones(self, rows: pa.StructArray) -> pa.StructArray:
         """The rows, null where they are gone."""
         if self.gone is None:
             return rows
@@ -70,7 +71,7 @@ class KeyedRows:
         columns = [rows.field(number) for number in range(rows.type.num_fields)]
         return pa.StructArray.from_arrays(columns, fields=list(rows.type), mask=gone)
 
-    def whole(self, rows: Any, keys: Any) -> Any:
+    def whole(self, rows: pa.StructArray, keys: pa.StructArray) -> pa.StructArray:
         """The rows with all that tombstones do not hold.
 
         Args:
@@ -89,5 +90,5 @@ class KeyedRows:
                 gone = pa.array([True] * len(keys), pa.bool_())
             else:
                 gone = pa.nulls(len(keys), field.type)
-            columns.append(pa.concat_arrays([rows.field(number), gone]).take(pa.array(order)))
+            columns.append(pa.concat_arrays([rows.field(number), gone]).take(index_array(order)))
         return pa.StructArray.from_arrays(columns, fields=list(rows.type))

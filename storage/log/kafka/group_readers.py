@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from ....errors import StorageError
 from .connection import Connection
@@ -60,7 +61,7 @@ class GroupReaders:
 
         return self._connection.call(f"read the positions of {group!r}", ask)
 
-    def commit(self, group: str, places: list[Any]) -> None:
+    def commit(self, group: str, places: list[KafkaPartition]) -> None:
         """Commit positions of a group as somebody who is no member.  Raises: KafkaException, StorageError."""
         with self._one(group) as reader:
             check_places(reader.commit(offsets=places, asynchronous=False))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from ..protocol import Owner
 from .connection import Connection
@@ -29,12 +30,12 @@ class Members:
         self._connection = connection
         self._names = names
         self._guard = threading.Lock()
-        self._joined: dict[str, tuple[Any, Callable[[list[Any]], None]]] = {}
+        self._joined: dict[str, tuple[Any, Callable[[list[KafkaPartition]], None]]] = {}
         """Of each group that this process is a member of: the metadata, and what commits positions as the member."""
         self._alone: dict[str, Any] = {}
         self._readers = GroupReaders(connection)
 
-    def become(self, group: str, metadata: Any, commit: Callable[[list[Any]], None]) -> None:
+    def become(self, group: str, metadata: Any, commit: Callable[[list[KafkaPartition]], None]) -> None:
         """Note that this process is a member of a group, in the generation of the metadata.
 
         Args:
@@ -59,7 +60,7 @@ class Members:
             found = self._alone[group] = self._readers.metadata(self._names.group(group))
         return found
 
-    def commit(self, group: str, places: list[Any]) -> None:
+    def commit(self, group: str, places: list[KafkaPartition]) -> None:
         """Commit positions outside of a transaction, as the member that this process is.
 
         Args:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from ....errors import LogUnavailableError, StorageError
 from ..protocol import Owner
@@ -28,7 +29,7 @@ __all__ = ["KafkaMembership"]
 class _Positions:
     """Positions that are to be committed, and what became of that."""
 
-    places: list[Any]
+    places: list[KafkaPartition]
     over: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
 
@@ -115,7 +116,7 @@ class KafkaMembership:
             if not self._over:
                 self._tell(None)
 
-    def _close(self, consumer: Any) -> None:
+    def _close(self, consumer: Consumer) -> None:
         """Leave the group.  Where its partitions are just being given out, librdkafka (2.16 and before) may wait for ever in
         the call that takes them (https://github.com/confluentinc/librdkafka/issues/4884), so another thread waits, and is
         left to itself after a while."""
@@ -139,7 +140,7 @@ class KafkaMembership:
     def _over(self) -> bool:
         return self._closing or self._parts.closed
 
-    def _take_part(self, consumer: Any) -> None:
+    def _take_part(self, consumer: Consumer) -> None:
         """Until it is over, or this consumer can do no more: a static member that comes back after its session was over may
         find itself fenced by its own new beginning."""
         consumer.subscribe(list(self._names), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
@@ -160,7 +161,7 @@ class KafkaMembership:
             self._trouble = self._parts.connection.fault(error, f"take part in the group {self._group!r}{about}")
             _LOGGER.info("the group %s: %s", self._group, error.str())
 
-    def commit(self, places: list[Any]) -> None:
+    def commit(self, places: list[KafkaPartition]) -> None:
         """Commit positions as this member, outside of a transaction.  Its own thread does it: Kafka's client lets no
         other one in while it polls.
 
@@ -182,7 +183,7 @@ class KafkaMembership:
         if wanted.error is not None:
             raise wanted.error
 
-    def _poll(self, consumer: Any) -> Any:
+    def _poll(self, consumer: Consumer) -> Any:
         """The next message or event, after at most `_POLL_S`; positions are committed meanwhile."""
         self._commit_wanted(consumer)
         if not self._commits:
@@ -192,7 +193,7 @@ class KafkaMembership:
         self._commit_wanted(consumer)
         return consumer.poll(0)
 
-    def _commit_wanted(self, consumer: Any) -> None:
+    def _commit_wanted(self, consumer: Consumer) -> None:
         while self._positions:
             try:
                 wanted = self._positions.popleft()
@@ -233,7 +234,7 @@ class KafkaMembership:
         if now:
             self._check()
 
-    def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         consumer.assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
         if partitions:
             consumer.pause(partitions)  # membership is all that it is for
@@ -243,7 +244,7 @@ class KafkaMembership:
             given = self._whole if has_first else frozenset()
         self._given = given  # the group's metadata cannot be asked for before this callback is over
 
-    def _on_revoke(self, consumer: Any, partitions: list[Any]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._given = None
         if not self._commits:
             self._tell(None)

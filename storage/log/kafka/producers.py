@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from confluent_kafka import Producer
+
 from ....errors import StorageError
 from .connection import Connection
 from .ends import Ends, Place
@@ -25,7 +27,7 @@ _MARK = 1
 class _Kept:
     """An exclusive producer that has committed: up to where, and when."""
 
-    producer: Any
+    producer: Producer
     ends: Mapping[Place, int]
     done_s: float
 
@@ -63,7 +65,7 @@ class Producers:
         self._connection = connection
         self._guard = threading.Lock()
         self._idle: list[Slot] = []
-        self._plain: list[Any] = []
+        self._plain: list[Producer] = []
         self._free_numbers: list[int] = []
         self._count = 0
         self._exclusive: dict[str, _Kept] = {}
@@ -103,7 +105,7 @@ class Producers:
                     self._free_numbers.append(slot.number)
 
     @contextmanager
-    def plain(self) -> Iterator[Any]:
+    def plain(self) -> Iterator[Producer]:
         """A producer without transactions, for the caller alone.  One that failed is not used again.
 
         Raises:
@@ -120,7 +122,7 @@ class Producers:
             if not self._closed:
                 self._plain.append(producer)
 
-    def exclusive(self, name: str, ends: Ends) -> Any:
+    def exclusive(self, name: str, ends: Ends) -> Producer:
         """A producer that fences every other one of this name, in all processes of the service.
 
         If another one has been made since, its commits are a `PartitionsLostError`.  A producer that was given back is used
@@ -138,7 +140,7 @@ class Producers:
                 return kept.producer
         return self._connection.producer(f"penstock-{self._connection.settings.service_id}-only-{name}")
 
-    def give_back(self, name: str, producer: Any, ends: Mapping[Place, int]) -> None:
+    def give_back(self, name: str, producer: Producer, ends: Mapping[Place, int]) -> None:
         """Note that an exclusive producer has committed, and where its records end."""
         with self._guard:
             if not self._closed:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from ....errors import (
@@ -124,6 +123,7 @@ class KafkaTransaction:
         if rows is not None:
             if isinstance(values, pa.ChunkedArray):
                 values = values.combine_chunks()
+            assert isinstance(values, pa.StructArray)
             keys, values = encoded(rows.keys(values)), rows.with_tombstones(values)
         return Records(keys, encoded(values), records.timestamps, records.headers)
 
@@ -257,7 +257,7 @@ class KafkaTransaction:
                 pause = min(2 * pause, 1.0)
                 slot.renew(left)
 
-    def _commit_in_parts(self, log: Parts, offsets: dict[str, list[Any]]) -> Commit:
+    def _commit_in_parts(self, log: Parts, offsets: dict[str, list[KafkaPartition]]) -> Commit:
         """Records, then positions, outside of a transaction.  Raises: StorageError, PartitionsLostError."""
         parts = [(log.names.topic(topic), partition, records) for topic, partition, records in self._parts]
         with log.producers.plain() as producer:
@@ -267,7 +267,9 @@ class KafkaTransaction:
                 raise log.connection.fault(failure, self._doing) from failure
         return self._committed(log, delivered)
 
-    def _decided(self, log: Parts, slot: Slot, offsets: dict[str, list[Any]], undecided: UndecidedError) -> Commit | None:
+    def _decided(
+        self, log: Parts, slot: Slot, offsets: dict[str, list[KafkaPartition]], undecided: UndecidedError
+    ) -> Commit | None:
         """Have it decided whether a commit happened that nobody answered: what a producer has begun is over, one way or the
         other, once another one of its name has begun.
 
@@ -300,9 +302,9 @@ class KafkaTransaction:
         topics = sorted({topic for topic, _, _ in self._parts})
         return f"commit records of {', '.join(map(repr, topics[:5]))}" if topics else "commit"
 
-    def _split(self, log: Parts) -> tuple[dict[str, list[Any]], list[Entry]]:
+    def _split(self, log: Parts) -> tuple[dict[str, list[KafkaPartition]], list[Entry]]:
         """Positions as Kafka keeps them, by group; and what goes to the service's state."""
-        offsets: dict[str, list[Any]] = {}
+        offsets: dict[str, list[KafkaPartition]] = {}
         entries: list[Entry] = []
         topics = self._topics.all()
         for group in sorted({*self._positions, *self._metadata}):
@@ -318,7 +320,9 @@ class KafkaTransaction:
         entries += [(("sequence", name), number) for name, number in self._sequences.items()]
         return offsets, entries
 
-    def _write(self, log: Parts, producer: Any, offsets: dict[str, list[Any]], entries: list[Entry]) -> Commit:
+    def _write(
+        self, log: Parts, producer: Producer, offsets: dict[str, list[KafkaPartition]], entries: list[Entry]
+    ) -> Commit:
         """Raises: KafkaException, PartitionsLostError: nothing happened.  UndecidedError."""
         delivered = Delivered()
         producer.begin_transaction()

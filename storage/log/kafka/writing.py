@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from ..protocol import Records
 from .ends import Ends, Place
@@ -66,7 +67,7 @@ class Delivered:
                     self.ends[place] = end
 
 
-def produce(producer: Any, topic: str, partition: int, records: Records, delivered: Delivered) -> None:
+def produce(producer: Producer, topic: str, partition: int, records: Records, delivered: Delivered) -> None:
     n = len(records)
     refreshed = False
     keys = [None] * n if records.keys is None else records.keys.to_pylist()
@@ -97,7 +98,7 @@ def produce(producer: Any, topic: str, partition: int, records: Records, deliver
                 producer.list_topics(topic, 5.0)
 
 
-def flushed(producer: Any, delivered: Delivered, log: Parts) -> None:
+def flushed(producer: Producer, delivered: Delivered, log: Parts) -> None:
     """Wait until all messages have their offsets.  Raises: KafkaException."""
     try:
         left = producer.flush(log.settings.attempt_s)
@@ -112,7 +113,7 @@ def flushed(producer: Any, delivered: Delivered, log: Parts) -> None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{left} records were not written in time"))
 
 
-def send_offsets(producer: Any, places: list[Any], metadata: Any, log: Parts) -> None:
+def send_offsets(producer: Producer, places: list[KafkaPartition], metadata: Any, log: Parts) -> None:
     """Add a group's positions to a transaction.
 
     Where the group's coordinator goes away at this moment, librdkafka may wait for ever, whatever its timeout is
@@ -148,7 +149,7 @@ def _answered(ask: Callable[[], None], seconds: float) -> None:
 
 
 def in_parts(
-    producer: Any, parts: Sequence[tuple[str, int, Records]], offsets: Mapping[str, list[Any]], log: Parts
+    producer: Producer, parts: Sequence[tuple[str, int, Records]], offsets: Mapping[str, list[KafkaPartition]], log: Parts
 ) -> Delivered:
     """Without a transaction: write records, and when all of them are on the brokers, commit positions.
 
@@ -188,7 +189,7 @@ class UndecidedError(Exception):
         self.delivered = delivered
 
 
-def end(producer: Any, delivered: Delivered, log: Parts) -> None:
+def end(producer: Producer, delivered: Delivered, log: Parts) -> None:
     """Commit.  If no answer comes, it is asked for again, for a while.
 
     Raises:
@@ -213,7 +214,7 @@ def end(producer: Any, delivered: Delivered, log: Parts) -> None:
                 raise UndecidedError(delivered) from failure
 
 
-def reason(producer: Any, failure: BaseException) -> BaseException:
+def reason(producer: Producer, failure: BaseException) -> BaseException:
     """The error that a transaction failed with.
 
     librdkafka may say only that its state does not allow a call, that there was a fatal error, or that records were
@@ -230,7 +231,7 @@ def reason(producer: Any, failure: BaseException) -> BaseException:
     return failure
 
 
-def abort(producer: Any, failure: BaseException, log: Parts) -> None:
+def abort(producer: Producer, failure: BaseException, log: Parts) -> None:
     """Abort the transaction.
 
     If the brokers do not answer, they abort it themselves after its timeout, or when another producer of its id begins.
