@@ -148,7 +148,7 @@ class PenstockDialect(default.DefaultDialect):
     requires_name_normalize = True
     use_insertmanyvalues_wo_returning = True
     """Many rows are one INSERT, and so one commit."""
-    construct_arguments: ClassVar = [(sqlschema.Table, {"partitions": 1})]
+    construct_arguments = [(sqlschema.Table, {"partitions": 1})]  # noqa: RUF012  (as SQLAlchemy declares it)
     ddl_compiler = PenstockDDLCompiler
     type_compiler_cls = PenstockTypeCompiler
     preparer = PenstockIdentifierPreparer
