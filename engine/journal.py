@@ -112,7 +112,10 @@ class Journal:
             "clock": now,
             "change": to_plain(change),
         }
-        transaction = self._log.transaction(alone=ALONE)
+        try:
+            transaction = self._log.transaction(alone=ALONE)
+        except PartitionsLostError as error:
+            raise JournalMovedError("another process executes a statement at this moment") from error
         if self._shared and self._log.end_offset(TOPIC, 0) > self._known:
             transaction.abort()
             raise JournalMovedError("another process has executed a statement meanwhile")

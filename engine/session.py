@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from ..paths import named_path
 from ..runtime.clients.clients import Clients
 from ..runtime.clients.records import RawRecord
 from ..runtime.clock import now_ms, use_clock
-from ..runtime.host import Token
+from ..runtime.host import Token, names_to_wait_for
 from ..runtime.subscriptions import Subscription
 from ..storage import interrupts
 from ..storage.log.ownership import refused_write
@@ -390,10 +390,7 @@ class Session(ClientMethods):
         self._check_open()
         token = Token.checked(token)
         catalog = self._engine.catalog
-        names = [names] if isinstance(names, str) else names
-        if not isinstance(names, Iterable):
-            raise StatementError(f"tables to wait for are names, not {type(names).__name__}")
-        wanted = [catalog.named(n).query_id for n in names] if names else list(catalog.queries)
+        wanted = [catalog.named(n).query_id for n in names_to_wait_for(names)] or list(catalog.queries)
         self._engine.host.wait_for(token, [q for q in wanted if q is not None and q in catalog.queries], timeout_s)
 
     def subscribe(

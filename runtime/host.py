@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +67,19 @@ class Token:
         for place, end in other.ends.items():
             ends[place] = max(end, ends.get(place, 0))
         return Token(ends)
+
+
+def names_to_wait_for(given: object) -> list[str]:
+    """The names of tables and streams, of which one alone may be given.  Raises: StatementError, if they are none."""
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise StatementError(f"tables to wait for are names, not {type(given).__name__}")
+    names = list(given)
+    for name in names:
+        if not isinstance(name, str):
+            raise StatementError(f"tables to wait for are names, not {type(name).__name__}")
+    return names
 
 
 _Pause = tuple[int, float]

@@ -38,7 +38,7 @@ from ..grammar.substitute import substitute
 from ..grammar.unparse import unparse
 from ..paths import named_path
 from ..runtime.clock import now_ms
-from ..runtime.host import Token
+from ..runtime.host import Token, names_to_wait_for
 from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
 from .http import ARROW
@@ -237,7 +237,8 @@ class RemoteDatabase(RemoteLog):
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
         """See `Database.wait`."""
-        self._post("/v1/wait", {"token": write_token(token), "names": list(names), "timeout_s": timeout_s or 0})
+        told = {"token": write_token(Token.checked(token)), "names": names_to_wait_for(names), "timeout_s": timeout_s or 0}
+        self._post("/v1/wait", told)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """See `Database.wait_idle`.  The server waits at most as long as its time limit for requests."""

@@ -74,6 +74,24 @@ def test_errors_are_the_same(far: penstock.Database) -> None:
         far.insert("orders", [{"nothing": 1}])
 
 
+@pytest.mark.parametrize(
+    ("token", "names"),
+    [("x", []), (None, ["spend"]), (penstock.Token(), 5), (penstock.Token(), [5]), (penstock.Token(), "none")],
+)
+def test_what_cannot_be_waited_for(shop: Api, far: penstock.Database, token: Any, names: Any) -> None:
+    """No token, no names, no such table: refused here as there."""
+    for database in (shop.database, far):
+        with pytest.raises(penstock.StatementError):
+            database.wait(token, names)
+
+
+def test_one_name_is_one_table(shop: Api, far: penstock.Database) -> None:
+    """A text is a name, not a list of letters."""
+    token = far.insert("orders", [{"id": "9", "customer": "zoe", "euros": 1}])
+    for database in (shop.database, far):
+        database.wait(token, "spend")
+
+
 def test_rows_are_inserted_and_read_by_their_token(far: penstock.Database) -> None:
     """Dicts, Arrow, several sources in one commit; a number that was written is not written again."""
     token = far.insert("orders", [{"id": "9", "customer": "eve", "euros": Decimal("2.50")}])
