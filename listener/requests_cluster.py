@@ -211,6 +211,11 @@ def _code_of(error: PenstockError, name: str, broker: Broker) -> ErrorCode:
     return ErrorCode.kafka_storage_error if isinstance(error, StorageError) else ErrorCode.invalid_config
 
 
+def _or_gone(code: ErrorCode, name: str, broker: Broker) -> ErrorCode:
+    """What a change of a topic failed with, unless another client has deleted the topic at this moment."""
+    return ErrorCode.unknown_topic_or_partition if broker.access.topic(name) is None else code
+
+
 @handles("create_topics")
 async def create_topics(broker: Broker, client: Client, request: Request) -> Body:
     """CreateTopics: create topics of bytes; each succeeds or fails on its own."""
@@ -289,9 +294,9 @@ async def delete_topics(broker: Broker, client: Client, request: Request) -> Bod
         except Refused as refused:
             code, message = refused.code, str(refused)
         except StatementError as error:
-            code, message = ErrorCode.policy_violation, str(error)
+            code, message = _or_gone(ErrorCode.policy_violation, name, broker), str(error)
         except StorageError as error:
-            code, message = ErrorCode.kafka_storage_error, str(error)
+            code, message = _or_gone(ErrorCode.kafka_storage_error, name, broker), str(error)
         answers.append({"name": name, "topic_id": topic_id, "error_code": code, "error_message": message})
     return {"responses": answers}
 
@@ -314,7 +319,7 @@ async def create_partitions(broker: Broker, client: Client, request: Request) ->
         except Refused as refused:
             code, message = refused.code, str(refused)
         except PenstockError as error:
-            code, message = ErrorCode.invalid_partitions, str(error)
+            code, message = _or_gone(ErrorCode.invalid_partitions, name, broker), str(error)
         answers.append({"name": name, "error_code": code, "error_message": message})
     return {"results": answers}
 
@@ -424,6 +429,6 @@ async def _alter(
         except Refused as refused:
             code, message = refused.code, str(refused)
         except PenstockError as error:
-            code, message = ErrorCode.invalid_config, str(error)
+            code, message = _or_gone(ErrorCode.invalid_config, name, broker), str(error)
         answers.append({"error_code": code, "error_message": message, "resource_type": kind, "resource_name": name})
     return {"responses": answers}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.listener.log_access import LogAccess
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 admin = pytest.importorskip("confluent_kafka.admin")
@@ -189,6 +190,32 @@ def test_topics_are_administered(address: str, database: penstock.Database) -> N
     database.execute("DROP STREAM s;")
     client.delete_topics(["t"])["t"].result(TIMEOUT_S)
     assert "t" not in client.list_topics(timeout=TIMEOUT_S).topics
+
+
+@pytest.mark.parametrize("method", ["delete_topic", "add_partitions", "alter_topic"])
+def test_two_clients_change_a_topic_at_once(address: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes behind one that deletes it hears that there is no such topic."""
+    client = create(address, "t")
+    changed = getattr(LogAccess, method)
+
+    def deleted_before(access: LogAccess, name: str, *more: Any) -> None:
+        access._database.delete_topic(name)
+        changed(access, name, *more)
+
+    monkeypatch.setattr(LogAccess, method, deleted_before)
+    resource = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, "t")
+    resource.add_incremental_config(
+        admin.ConfigEntry("retention.ms", "1", incremental_operation=admin.AlterConfigOpType.SET)
+    )
+    asked = {
+        "delete_topic": lambda: client.delete_topics(["t"]),
+        "add_partitions": lambda: client.create_partitions([admin.NewPartitions("t", 3)]),
+        "alter_topic": lambda: client.incremental_alter_configs([resource]),
+    }
+    (answer,) = asked[method]().values()
+    with pytest.raises(confluent_kafka.KafkaException) as caught:
+        answer.result(TIMEOUT_S)
+    assert caught.value.args[0].code() == confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART
 
 
 def test_sql_and_clients_share_topics(address: str, database: penstock.Database) -> None:

@@ -202,8 +202,6 @@ class KafkaLog:
         If another process of the service has deleted one of the engine's own topics, that is no error.
         """
         self._parts.check_open()
-        if is_own_name(name) and self._topics.one(name) is None:
-            return
         kafka = self._parts.names.topic(name)
         self._follower.forget(kafka)
         self._parts.seekers.forget(kafka)
