@@ -17,6 +17,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from ....errors import LogUnavailableError, StorageError
 from ..protocol import Owner
 from ..protocol import TopicPartition as Place
+from .faults import error_of
 from .group_readers import check_places
 from .identity import Identities
 from .parts import Parts
@@ -202,7 +203,8 @@ class KafkaMembership:
             try:
                 check_places(consumer.commit(offsets=wanted.places, asynchronous=False))
             except (KafkaException, RuntimeError) as failure:
-                gone = isinstance(failure, RuntimeError)  # this consumer is no member any more
+                error = error_of(failure)
+                gone = error is None or error.fatal() or error.code() == KafkaError._FATAL  # it is no member any more
                 wanted.error = KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, str(failure))) if gone else failure
             finally:
                 wanted.over.set()

@@ -200,12 +200,16 @@ class Topics:
                 self._claim((("topic", name), entry), lambda other: {**other, "id": 0} == {**entry, "id": 0})
             else:
                 self._write([(("topic", name), entry)])
+            kafka = self._names.topic(name)
             try:
-                self.make(self._names.topic(name), config)
-            except BaseException:
-                self._write([(("topic", name), None)])
+                self.make(kafka, config)
+            except StorageError as failure:
+                # without an answer it may be there, or be made yet: then the entry is what others know of it
+                answered = isinstance(failure, LogRefusedError) or not isinstance(failure, LogUnavailableError)
+                if answered and kafka not in self._list():
+                    self._write([(("topic", name), None)])
                 raise
-            self._until(lambda: self._names.topic(name) in self._list())
+            self._until(lambda: kafka in self._list())
             self._asked_s = 0.0
 
     def make(self, kafka: str, config: TopicConfig) -> None:

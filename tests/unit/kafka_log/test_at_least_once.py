@@ -10,11 +10,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 import penstock
+from penstock.storage.log.kafka import connection
 from penstock.storage.log.kafka.members import Members
 from penstock.storage.log.kafka.transaction import KafkaTransaction
+from tests.support.waiting import until
 
 Connect = Callable[..., penstock.Database]
 
@@ -89,6 +91,42 @@ def test_positions_are_not_committed(connect: Connect) -> None:
     before = counted(db)
     assert db.wait_idle(60)
     assert {key: count - before[key] for key, count in counted(db).items()} == {"k0": 1, "k1": 1, "k2": 1}
+
+
+class Replaceable(Consumer):
+    """A client that another of its name may replace at its next commit: then it can do no more."""
+
+    replaced = 0
+    """So many times."""
+    _over = False
+
+    def commit(self, *arguments: Any, **named: Any) -> Any:
+        if Replaceable.replaced:
+            Replaceable.replaced -= 1
+            self._over = True
+        if self._over:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "Commit failed: Local: Fatal error"))
+        return super().commit(*arguments, **named)
+
+    def poll(self, *arguments: Any, **named: Any) -> Any:
+        if self._over:
+            return mock.Mock(**{"error.return_value": KafkaError(KafkaError._FATAL, "fenced")})
+        return super().poll(*arguments, **named)
+
+
+def test_a_member_that_another_has_replaced(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The query joins its group anew and goes on, as one whose partitions another process has got."""
+    monkeypatch.setattr(connection, "Consumer", Replaceable)
+    db = begun(connect, "at_least_once")
+    insert(db, range(12))
+    assert db.wait_idle(60)
+    monkeypatch.setattr(Replaceable, "replaced", 2)
+    insert(db, range(12, 24))
+    until(lambda: not Replaceable.replaced)
+    assert db.wait_idle(60)
+    assert {query.progress().state for query in db.queries.values()} == {"RUNNING"}
+    assert set(copied(db)) == set(range(24))
+    assert all(count >= 8 for count in counted(db).values())
 
 
 def test_records_are_not_written(connect: Connect) -> None:

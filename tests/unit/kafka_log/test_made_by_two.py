@@ -7,7 +7,9 @@ from unittest import mock
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from penstock.errors import LogRefusedError, LogUnavailableError, StorageError
 from penstock.storage.log.kafka import topics
 from penstock.storage.log.kafka.kafka_log import KafkaLog
 from penstock.storage.log.kafka.settings import KafkaSettings
@@ -46,3 +48,42 @@ def test_what_one_has_begun_to_write_to_it_happens(kafka_broker: KafkaBroker) ->
     finally:
         second.close()
         first.close()
+
+
+@pytest.mark.parametrize("failure", [LogUnavailableError("no broker answers"), LogRefusedError("not allowed")])
+def test_one_that_fails_to_make_it_leaves_what_is_known_of_it(kafka_broker: KafkaBroker, failure: StorageError) -> None:
+    """A broker that has just started may not show a topic that is there, and then be gone again."""
+    first, second = (KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance=i, timeout_s=20)) for i in "ab")
+    config = TopicConfig(2, pa.struct([pa.field("A", pa.int64())]), internal=True)
+    try:
+        first.create_topic(NAME, config)
+        shown = [{}]
+        listed = topics.Topics._list
+
+        def at_first_without(self: topics.Topics, seconds: float | None = None) -> dict[str, int]:
+            return shown.pop() if shown else listed(self, seconds)
+
+        fails = mock.patch.object(topics.Topics, "make", side_effect=failure)
+        with mock.patch.object(topics.Topics, "_list", at_first_without), fails as asked, pytest.raises(type(failure)):
+            second.create_topic(NAME, config)
+        assert asked.call_count == 1
+        for log in (first, second):
+            log._topics.refresh()
+            found = log.config(NAME)
+            assert found is not None and found.value_type == config.value_type
+    finally:
+        second.close()
+        first.close()
+
+
+def test_nothing_is_left_of_a_topic_that_is_refused(kafka_broker: KafkaBroker) -> None:
+    log = KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance="a", timeout_s=20))
+    config = TopicConfig(2, pa.struct([pa.field("A", pa.int64())]), internal=True)
+    refused = mock.patch.object(topics.Topics, "make", side_effect=LogRefusedError("not allowed"))
+    try:
+        with refused, pytest.raises(LogRefusedError):
+            log.create_topic(NAME, config)
+        log._parts.state.catch_up()
+        assert log._parts.state.get("topic", NAME) is None
+    finally:
+        log.close()
