@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,6 +33,19 @@ APACHE = pytest.param(
         pytest.mark.xdist_group("apache-kafka"),
     ],
 )
+
+
+EVERY = 1 if os.environ.get("PENSTOCK_KAFKA_GOLDEN") == "all" else 7
+"""Of the golden scripts over Apache Kafka, each so many are run; by turns with one partition and with three."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave only a sample of the golden scripts over Apache Kafka: each takes seconds, most of them waiting for groups."""
+    golden = [item for item in items if item.path.name == "test_golden.py" and "[Apache Kafka-" in item.name]
+    left_out = {item for number, item in enumerate(golden) if number % EVERY}
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(params=["our listener", APACHE])

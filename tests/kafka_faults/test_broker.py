@@ -16,6 +16,8 @@ import penstock
 from penstock.errors import StorageError
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.xdist_group("own-kafka")
+
 QUICK = {"session.timeout.ms": 6000, "transaction.timeout.ms": 5000}
 
 

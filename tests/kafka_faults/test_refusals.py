@@ -25,6 +25,8 @@ import penstock
 from penstock.errors import StorageError
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.xdist_group("own-kafka")
+
 SCRIPT = """
 CREATE STREAM orders (id STRING KEY, number INTEGER) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON');
 CREATE STREAM copies WITH (KAFKA_TOPIC = 'copies') AS SELECT id, number FROM orders;

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from confluent_kafka.admin import NewPartitions, NewTopic
 from faulty_cluster import Cluster
 from steady import ask, check_each_once, errors, send, states
 
 import penstock
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.xdist_group("own-kafka")
 
 SCRIPT = """
 CREATE STREAM orders (id STRING KEY, number INTEGER) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON');

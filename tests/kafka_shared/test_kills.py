@@ -2,7 +2,7 @@
 network between them fails, while they work; what is committed is what one process that nobody disturbed makes of the same
 input.
 
-`make test-kafka` has 10 disturbances, `make kafka-group-kills` 200; PENSTOCK_KAFKA_SHARED_KILLS says how many.  The node is
+`make test-kafka` has 6 disturbances, `make kafka-group-kills` 200; PENSTOCK_KAFKA_SHARED_KILLS says how many.  The node is
 one of its own, which may be killed.
 """
 
@@ -37,7 +37,7 @@ from fault_proxy import FaultProxy
 
 import penstock
 
-DISTURBANCES = int(os.environ.get("PENSTOCK_KAFKA_SHARED_KILLS", "10"))
+DISTURBANCES = int(os.environ.get("PENSTOCK_KAFKA_SHARED_KILLS", "6"))
 SEED = int(os.environ.get("PENSTOCK_SEED", "7"))
 PROCESSES = 3
 PARTITIONS = 4
@@ -53,7 +53,7 @@ pytestmark = [
     pytest.mark.skipif(
         wanted_address() is None or not is_there(), reason="PENSTOCK_KAFKA does not name a broker: see `make test-kafka`"
     ),
-    pytest.mark.xdist_group("apache-kafka"),
+    pytest.mark.xdist_group("own-kafka"),
 ]
 
 SCRIPT = f"""
