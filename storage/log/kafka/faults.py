@@ -53,7 +53,6 @@ RETRIED = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.OFFSET_NOT_AVAILABLE,
-        KafkaError._NOENT,  # the leader of a partition that was just made is not known yet
     }
 )
 """Errors after which Kafka will soon have an answer."""

@@ -1,4 +1,4 @@
-"""The Kafka client may lose which fatal error it has met, or not know yet who leads a partition: it is asked again."""
+"""The Kafka client may lose which fatal error it has met: it is asked again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from penstock.storage.log.kafka.connection import Connection
 from penstock.storage.log.kafka.faults import FENCED, error_of, is_passing
-from penstock.storage.log.kafka.settings import KafkaSettings
 from penstock.storage.log.kafka.writing import Delivered, flushed, reason
 
 
@@ -46,16 +44,3 @@ def test_what_the_client_says_stands() -> None:
     """An error that tells what it is is not asked for again."""
     failure = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not for you"))
     assert reason(Fenced(None), failure) is failure
-
-
-def test_a_partition_that_has_no_leader_yet() -> None:
-    """A topic was just made, or its broker has just come back: it is asked again until somebody leads."""
-    connection = Connection(KafkaSettings("127.0.0.1:1", "shop", instance="a", timeout_s=60))
-    failures = [KafkaException(KafkaError(KafkaError._NOENT, "No leaders found")) for _ in range(3)]
-
-    def ask(left: float) -> int:
-        if failures:
-            raise failures.pop()
-        return 7
-
-    assert connection.call("find the offsets of 't'", ask) == 7
