@@ -118,6 +118,12 @@ class Connection:
                 self._admin = self.new_admin()
             return self._admin
 
+    def renew_admin(self, old: AdminClient) -> None:
+        """Have another client instead of this one, which knows nothing yet of topics and their leaders."""
+        with self._guard:
+            if self._admin is old:
+                self._admin = None
+
     def new_admin(self) -> AdminClient:
         """A client for topics and groups that is the caller's own."""
         return AdminClient(self._base())

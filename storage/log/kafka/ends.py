@@ -7,14 +7,17 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from ....errors import LogUnavailableError, StorageError
 from .connection import RETRY_S, Connection
+from .faults import error_of
 
 __all__ = ["Ends", "Place"]
 
+_PAUSES_S = (0.02, 0.1, 0.3, 0.6)
+"""How long to wait, each time, for a partition that no broker leads yet."""
 Place = tuple[str, int]
 """Kafka's name of a topic, and a partition."""
 
@@ -103,11 +106,22 @@ class Ends:
             return {}
 
         def ask(left: float) -> dict[Place, int]:
-            futures = self._connection.admin().list_offsets(
-                {TopicPartition(*place): what for place in places},
-                isolation_level=isolation,
-                request_timeout=left,
-            )
-            return {(tp.topic, tp.partition): f.result(left).offset for tp, f in futures.items()}
+            pauses = iter(_PAUSES_S)
+            while True:
+                admin = self._connection.admin()
+                futures = admin.list_offsets(
+                    {TopicPartition(*place): what for place in places},
+                    isolation_level=isolation,
+                    request_timeout=left,
+                )
+                try:
+                    return {(tp.topic, tp.partition): f.result(left).offset for tp, f in futures.items()}
+                except KafkaException as failure:
+                    pause = next(pauses, None)
+                    if pause is None or error_of(failure).code() != KafkaError._NOENT:
+                        raise
+                # a client that heard, when a topic was just made, that no broker leads a partition believes it for minutes
+                self._connection.renew_admin(admin)
+                time.sleep(pause)
 
         return self._connection.call(f"find the offsets of {places[0][0]!r}", ask)
