@@ -107,11 +107,11 @@ test-kafka: setup kafka-jars
 	$(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest tests/contracts/test_kafka_log.py \
 	    tests/kafka_shared tests/kafka_faults tests/kafka_engine -n 2 --dist loadgroup -q -rs -k "not listener"
 
-# all golden query scripts over Apache Kafka, of which test-kafka has a sample (some minutes)
+# all golden query scripts over Apache Kafka and our listener, of which test-kafka and test have a sample (some minutes)
 .PHONY: golden-kafka
 golden-kafka: setup kafka-jars
 	PENSTOCK_KAFKA_GOLDEN=all $(BIN)/python tests/support/apache_kafka.py $(BIN)/python -m pytest \
-	    tests/kafka_engine/test_golden.py -q -k Apache
+	    tests/kafka_engine/test_golden.py -q
 
 # the conformance kit over Apache Kafka: all cases (half an hour), and a sample of them for CI
 .PHONY: conformance-kafka conformance-kafka-sample
