@@ -63,6 +63,12 @@ class Lateness:
         self.counts = np.zeros(len(LATENESS_BOUNDS_MS) + 1, np.int64)
         self.total_ms = 0
 
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, Lateness) and self.total_ms == other.total_ms
+        return same and np.array_equal(self.counts, other.counts)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def add(self, timestamps: Int64s, stream_times: Int64s) -> None:
         """Count rows: the stream time of each is the largest timestamp so far, its own included."""
         behind = stream_times - timestamps

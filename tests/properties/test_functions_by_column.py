@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.engine.functions import json_text, json_values, load_built_ins, numeric, splitting, temporal, text, url
+from penstock.engine.java import decimals
 from penstock.engine.java import time as java_time
 from penstock.engine.java.text import from_units, to_units
 from penstock.engine.java.time_columns import offsets_ms, to_instants
@@ -242,8 +243,8 @@ def test_places_of_doubles(values: list[float | None], places: int) -> None:
     """ROUND and TRUNC to decimal places are those of the number's text."""
     column = pa.array(values, pa.float64())
     for function, rounding in (
-        (numeric.round_double_places, numeric._half_up),
-        (numeric.trunc_double_places, numeric._down),
+        (numeric.round_double_places, decimals.half_towards_infinity),
+        (numeric.trunc_double_places, decimals.truncated),
     ):
         expected = one_by_one(lambda v, by=rounding: numeric._double_to_places(v, places, by), values)
         for count in (pa.scalar(places, pa.int32()), pa.array([places] * len(values), pa.int32())):

@@ -92,8 +92,8 @@ def test_the_note_is_in_the_commit_of_the_statement(tmp_path: Path) -> None:
     epochs = []
     execute = database._engine.log.transaction
 
-    def counted() -> Any:
-        transaction = execute()
+    def counted(*given: Any, **named: Any) -> Any:
+        transaction = execute(*given, **named)
         commit = transaction.commit
 
         def spy(durable: bool = True) -> Any:
