@@ -64,8 +64,9 @@ class Lateness:
         self.total_ms = 0
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, Lateness) and self.total_ms == other.total_ms
-        return same and np.array_equal(self.counts, other.counts)
+        if not isinstance(other, Lateness):
+            return NotImplemented
+        return self.total_ms == other.total_ms and np.array_equal(self.counts, other.counts)
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -195,6 +195,8 @@ class Topics:
             if self.one(name) is not None:
                 raise TopicExistsError(f"the topic {name!r} exists")
             # first what Kafka does not say of it: whoever finds the topic finds that, too
+            self._state.catch_up()
+            before = self._state.get("topic", name)
             entry = _entry(config, random.getrandbits(62))
             if is_own_name(name):  # another process of the service may make it at this moment: it is one topic, with one id
                 self._claim((("topic", name), entry), lambda other: {**other, "id": 0} == {**entry, "id": 0})
@@ -207,7 +209,7 @@ class Topics:
                 # without an answer it may be there, or be made yet: then the entry is what others know of it
                 answered = isinstance(failure, LogRefusedError) or not isinstance(failure, LogUnavailableError)
                 if answered and kafka not in self._list():
-                    self._write([(("topic", name), None)])
+                    self._write([(("topic", name), before)])
                 raise
             self._until(lambda: kafka in self._list())
             self._asked_s = 0.0
