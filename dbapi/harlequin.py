@@ -14,7 +14,7 @@ from harlequin.exception import HarlequinConfigError, HarlequinConnectionError, 
 
 from ..engine.relation import Relation
 from ..engine.results import PrintResult, PushResult
-from ..engine.types import Array, Decimal, Map, Primitive, SqlType, Struct
+from ..engine.types import Primitive, SqlType
 from ..errors import PenstockError, StatementError
 from ..grammar.parse import parse
 from ..grammar.unparse import quote
@@ -26,40 +26,27 @@ from .errors import Error
 __all__ = ["PenstockAdapter", "PenstockConnection"]
 
 _SHORT = {
-    Primitive.BOOLEAN: "t/f",
-    Primitive.INTEGER: "#",
-    Primitive.BIGINT: "##",
-    Primitive.DOUBLE: "#.#",
-    Primitive.STRING: "s",
-    Primitive.BYTES: "0b",
-    Primitive.DATE: "d",
-    Primitive.TIME: "t",
-    Primitive.TIMESTAMP: "ts",
+    "BOOLEAN": "t/f",
+    "INTEGER": "#",
+    "BIGINT": "##",
+    "DOUBLE": "#.#",
+    "DECIMAL": "#.#",
+    "STRING": "s",
+    "BYTES": "0b",
+    "DATE": "d",
+    "TIME": "t",
+    "TIMESTAMP": "ts",
+    "ARRAY": "[]",
+    "MAP": "{m}",
+    "STRUCT": "{}",
 }
-_SHORT_BY_NAME = {str(type_): short for type_, short in _SHORT.items()}
 _KEYWORDS, _FUNCTIONS = 100, 1000
 """Where Harlequin's completion has them among the rest."""
 
 
-def _short(type_: SqlType) -> str:
-    """A type in one to three characters, as Harlequin's own adapters write them."""
-    match type_:
-        case Primitive():
-            return _SHORT[type_]
-        case Decimal():
-            return "#.#"
-        case Array():
-            return "[]"
-        case Map():
-            return "{m}"
-        case Struct():
-            return "{}"
-
-
-def _short_of_name(type_: str) -> str:
-    """The same from a type's text."""
-    head = type_.partition("<")[0].partition("(")[0]
-    return _SHORT_BY_NAME.get(head) or {"DECIMAL": "#.#", "ARRAY": "[]", "MAP": "{m}", "STRUCT": "{}"}.get(head, "?")
+def _short(type_: SqlType | str) -> str:
+    """A type, or its text, in one to three characters, as Harlequin's own adapters write them."""
+    return _SHORT.get(str(type_).partition("<")[0].partition("(")[0], "?")
 
 
 class RelationCursor(HarlequinCursor):
@@ -71,7 +58,7 @@ class RelationCursor(HarlequinCursor):
 
     def columns(self) -> list[tuple[str, str]]:
         names = self._relation.columns
-        return [(name, _short_of_name(type_)) for name, type_ in zip(names, self._relation.types, strict=True)]
+        return [(name, _short(type_)) for name, type_ in zip(names, self._relation.types, strict=True)]
 
     def set_limit(self, limit: int) -> RelationCursor:
         self._limit = limit
