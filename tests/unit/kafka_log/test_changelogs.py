@@ -147,7 +147,7 @@ def test_restored_from_what_compaction_leaves(connect: Connect, kafka_broker: Ka
     db.execute(WINDOWS)
     for minute in range(8):
         insert(db, minute)
-    assert db.wait_idle(60)
+        assert db.wait_idle(60)  # a step each: in one step each key is written once, and there is nothing to compact
     there = sums(db)
     db.close()
     before = {topic: len(held(kafka_broker, topic)) for topic in changelogs(kafka_broker)}
@@ -178,7 +178,7 @@ def test_a_checkpoint_from_before_tombstones_that_are_gone_is_not_used(
     other = connect("b")
     for minute in range(2, 8):
         insert(other, minute)
-    assert other.wait_idle(60)
+        assert other.wait_idle(60)
     there = sums(other)
     other.close()
     compact(kafka_broker)
