@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from .storage.backup import Backup, backup_directory
     from .storage.log.local.maintenance.report import inspect_directory
     from .storage.repair import RepairPlan, plan_repair
-    from .storage.verify import Finding, verify_directory
+    from .storage.verify import LogFault, verify_directory
 
 _HOMES = {
     "load_ipython_extension": "notebook.magic",
@@ -83,7 +83,7 @@ _HOMES = {
     "ConsumedBatch": "runtime.clients.records",
     "Consumer": "runtime.clients.consumer",
     "DataError": "errors",
-    "Finding": "storage.verify",
+    "LogFault": "storage.verify",
     "Database": "engine.database",
     "Delivery": "runtime.clients.batch_writer",
     "Description": "engine.results",
@@ -153,7 +153,7 @@ __all__ = [
     "ConsumedBatch",
     "Consumer",
     "DataError",
-    "Finding",
+    "LogFault",
     "Database",
     "Delivery",
     "Description",

@@ -69,7 +69,7 @@ class JournalMovedError(StorageError):
     code = "journal_moved"
 
 
-class Journal:
+class ChangeJournal:
     """Reads and writes the journal.  Use it under the database's lock.
 
     Where processes share the log, each carries out the statements of all, in their order (`following`).  Only a process that

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..runtime.dataflow import View
+from ..runtime.dataflow import TableView
 from ..runtime.lookups import PointReader
 from .analysis.resolved import ResolvedQuery
 from .catalog import Catalog, DataSource
@@ -102,7 +102,7 @@ class LookupCache:
         text: str,
         resolved: ResolvedQuery,
         source: DataSource,
-        view: View,
+        view: TableView,
         reader: PointReader,
     ) -> None:
         """Keep the analysis of a query, if it looks up one whole key and selects columns unchanged.

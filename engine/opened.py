@@ -26,7 +26,7 @@ from .file_following import follow_again
 from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
-from .journal import Journal
+from .journal import ChangeJournal
 from .kafka_opening import KafkaPlace, open_kafka_log
 from .query_options import DatabaseOptions
 from .schema import Column, Schema
@@ -178,7 +178,7 @@ def _open(path: Path | None, settings: Settings, how: ConnectArguments) -> Opene
             durable=path is not None or how.kafka is not None,
         )
         undo.callback(host.close)
-        engine = Engine(log, host, functions, settings, Journal(log), clock, schemas, how.one_partition)
+        engine = Engine(log, host, functions, settings, ChangeJournal(log), clock, schemas, how.one_partition)
         refused = lambda topic: engine.catalog.refused_write(topic)  # noqa: E731  # of the catalog of the moment
         clients = Clients(log, clock_ms=clock.now_ms, admit=host.admit, refused=refused)
         engine.catalog = Catalog(result_topics_writable=options.result_topics_writable).with_source(_processing_log())

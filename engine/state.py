@@ -17,7 +17,7 @@ from ..storage.log.protocol import Log, TopicConfig
 from .analysis.resolved import ResolvedQuery
 from .catalog import Catalog, DataSource
 from .functions.registry import Registry
-from .journal import Journal
+from .journal import ChangeJournal
 from .lookup_cache import LookupCache
 from .plan.tree import PlanNode
 from .serdes import Layout
@@ -81,7 +81,7 @@ class Engine:
     host: QueryHost
     functions: Registry
     settings: Settings
-    journal: Journal
+    journal: ChangeJournal
     clock: Clock
     schemas: SchemaRegistry | None = None
     one_partition: bool = False

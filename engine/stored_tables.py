@@ -1,8 +1,8 @@
 """Reads tables from the stores of running queries, for pull queries.
 
 A store holds rows as its operator needs them.  A `StoredTable` converts them to the rows of the plan node that has the
-store, and collects the filters and projections between that node and the sink.  Together they form the `View` through which
-a snapshot of the store becomes the table.
+store, and collects the filters and projections between that node and the sink.  Together they form the `TableView` through
+which a snapshot of the store becomes the table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ..kernels.booleans import booleans
 from ..runtime.batch import Bools
-from ..runtime.dataflow import View
+from ..runtime.dataflow import TableView
 from ..runtime.kernel import Kernel, as_mask
 from .schema import WINDOW_BOUNDS, Schema
 
@@ -139,8 +139,8 @@ class StoredTable:
 
         return replace(self, read=converted)
 
-    def view(self) -> View:
-        """The `View` for `runtime.views`."""
+    def view(self) -> TableView:
+        """The `TableView` for `runtime.views`."""
         read, schema, windowed = self.read, view_schema(self.schema, windowed=self.windowed), self.windowed
         keys = len(self.schema.keys)
 
@@ -149,7 +149,7 @@ class StoredTable:
             bounds = (rows.window_start, rows.window_end) if windowed else ()
             return [*rows.columns[:keys], *bounds, *rows.columns[keys:], rows.rowtime]
 
-        return View(self.node, self.store, transform, schema, keys, windowed)
+        return TableView(self.node, self.store, transform, schema, keys, windowed)
 
 
 def view_schema(schema: Schema, *, windowed: bool) -> pa.Schema:

@@ -21,7 +21,7 @@ CHAIN_LENGTH = 16
 """Chains of AND or OR with more operands than this become a balanced tree, so that the tree stays shallow."""
 
 
-class Builder(QueryBuilder):
+class TreeBuilder(QueryBuilder):
     """Builds the nodes of one text."""
 
     def __init__(self, text: str) -> None:
@@ -423,10 +423,10 @@ class Builder(QueryBuilder):
     def window_call(self, children: Children, start: int, end: int) -> ast.WindowCall:
         return ast.WindowCall(*children, span=self._span(start, end))
 
-    def frame(self, children: Children, start: int, end: int) -> ast.Frame:
+    def frame(self, children: Children, start: int, end: int) -> ast.WindowFrame:
         unit, first, *rest = children
         last = rest[0] if rest else ast.FrameBound("CURRENT ROW", span=first.span)
-        return ast.Frame(unit, first, last, span=self._span(start, end))
+        return ast.WindowFrame(unit, first, last, span=self._span(start, end))
 
     def unbounded_preceding(self, children: Children, start: int, end: int) -> ast.FrameBound:
         return ast.FrameBound("UNBOUNDED PRECEDING", span=self._span(start, end))

@@ -13,7 +13,7 @@ Kind = Literal["keyword", "source", "column", "function", "query", "topic", "typ
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class CompletionNames:
     """The names that completion can suggest, taken from the catalog.
 
     Attributes:
@@ -102,7 +102,7 @@ _SET_NAME = re.compile(r"\A\s*(?:UN)?SET\s+('?)([\w.]*)\Z", re.I)
 _SET_VALUE = re.compile(r"\A\s*SET\s+'([\w.]+)'\s*=\s*('?)([\w.-]*)\Z", re.I)
 
 
-def suggest(text: str, cursor: int, names: Names, commands: Iterable[str] = ()) -> list[Suggestion]:
+def suggest(text: str, cursor: int, names: CompletionNames, commands: Iterable[str] = ()) -> list[Suggestion]:
     """Suggestions for the word before the cursor, best first.
 
     Args:
@@ -130,7 +130,7 @@ def suggest(text: str, cursor: int, names: Names, commands: Iterable[str] = ()) 
     return _matching(word, _candidates(rest, whole, names))
 
 
-def _inside_quotes(text: str, cursor: int, names: Names) -> list[Suggestion]:
+def _inside_quotes(text: str, cursor: int, names: CompletionNames) -> list[Suggestion]:
     """The suggestions as they stand inside quotes, where names and values of properties are written."""
     quote = text.rfind("'", 0, cursor)
     outer = _statement_before(text[:quote]) if quote >= 0 else None
@@ -140,7 +140,7 @@ def _inside_quotes(text: str, cursor: int, names: Names) -> list[Suggestion]:
     return _properties(outer + text[quote:cursor], after, names) or []
 
 
-def _properties(before: str, after: str, names: Names) -> list[Suggestion] | None:
+def _properties(before: str, after: str, names: CompletionNames) -> list[Suggestion] | None:
     """Names or values of properties inside SET or a WITH clause; None elsewhere.
 
     Args:
@@ -193,7 +193,7 @@ def _each(kind: Kind, names: Iterable[str]) -> list[tuple[Kind, str]]:
     return [(kind, name) for name in names]
 
 
-def _candidates(rest: str, whole: str, names: Names) -> list[tuple[Kind, str]]:
+def _candidates(rest: str, whole: str, names: CompletionNames) -> list[tuple[Kind, str]]:
     words = re.findall(r"[A-Za-z_][A-Za-z0-9_]*|[(),=;]", rest.upper())
     if not words:
         return [("keyword", w) for w in sorted(statement_words())]
@@ -230,14 +230,14 @@ def _keywords(words: Iterable[str]) -> list[tuple[Kind, str]]:
     return [("keyword", w) for w in words]
 
 
-def _sources_in(statement: str, names: Names) -> list[str]:
+def _sources_in(statement: str, names: CompletionNames) -> list[str]:
     """The sources that the statement names after FROM, JOIN or INTO; all sources if it names none."""
     named = re.findall(r"\b(?:FROM|JOIN|INTO)\s+(`[^`]+`|[A-Za-z0-9_@]+)", statement, re.I)
     found = [n for n in (_plain(m) for m in named) if n in names.sources]
     return found or list(names.sources)
 
 
-def _columns_of(owner: str, statement: str, names: Names) -> Sequence[str]:
+def _columns_of(owner: str, statement: str, names: CompletionNames) -> Sequence[str]:
     """The columns for ``owner.``, where ``owner`` is a source or the alias of one."""
     name = _plain(owner)
     if name in names.sources:

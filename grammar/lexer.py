@@ -9,7 +9,7 @@ from ..errors import Span
 from .tables import tables
 
 Token = tuple[str, int, int]
-"""The group that matched (see `Tables.token`), start offset, end offset."""
+"""The group that matched (see `ParserTables.token`), start offset, end offset."""
 
 
 class Lines:

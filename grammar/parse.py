@@ -14,10 +14,10 @@ from typing import Any, cast
 from ..errors import StatementError
 from ..limits import NESTING_DEPTH_MAX, STATEMENT_CHARS_MAX
 from . import ast
-from .build import Builder
+from .build import TreeBuilder
 from .lexer import Lines, Token, is_complete, split, tokens
 from .syntax_errors import syntax_error
-from .tables import CALL, END, PASS, Rule, Tables, accepts, tables
+from .tables import CALL, END, PASS, ParserTables, Rule, accepts, tables
 
 __all__ = ["ParsedStatement", "is_complete", "parse", "parse_expression", "parse_statement", "parse_type", "split"]
 
@@ -38,7 +38,7 @@ def parse(text: str) -> list[ParsedStatement]:
     """
     _check_text(text)
     parsed: list[ParsedStatement] = []
-    builder = Builder(text)
+    builder = TreeBuilder(text)
     stream = tokens(text)
     for token in stream:
         group, start, end = token
@@ -83,13 +83,13 @@ def parse_type(text: str) -> ast.Type:
 @functools.cache
 def builder_functions() -> list[Any]:
     """The builder's function for each rule of the grammar."""
-    return [getattr(Builder, rule.method) if rule.action == CALL else None for rule in tables().rules]
+    return [getattr(TreeBuilder, rule.method) if rule.action == CALL else None for rule in tables().rules]
 
 
 def _parse_whole(start: str, text: str) -> Any:
     _check_text(text)
     stream = tokens(text)
-    result, stop = _run(start, text, next(stream), stream, Builder(text))
+    result, stop = _run(start, text, next(stream), stream, TreeBuilder(text))
     for group, begin, end in tokens(text, stop):
         if group != "end":
             raise StatementError("nothing was expected here", span=Lines(text).span(begin, end), text=text)
@@ -113,7 +113,7 @@ def _check_text(text: str) -> None:
         raise StatementError(f"the text is {len(text):,} characters long; the limit is {STATEMENT_CHARS_MAX:,} characters")
 
 
-def _run(start: str, text: str, token: Token, stream: Iterator[Token], builder: Builder) -> tuple[Any, int]:
+def _run(start: str, text: str, token: Token, stream: Iterator[Token], builder: TreeBuilder) -> tuple[Any, int]:
     """Parse from ``token`` to the next semicolon or the end; returns the tree and where its text ends."""
     grammar = tables()
     actions, rules, symbols, keywords = grammar.actions, grammar.rules, grammar.symbols, grammar.keywords
@@ -179,7 +179,7 @@ def _run(start: str, text: str, token: Token, stream: Iterator[Token], builder: 
         group, begin, end = next(stream)
 
 
-def _reduce(rule: Rule, function: Any, builder: Builder, children: list[Any], begin: int, end: int) -> Any:
+def _reduce(rule: Rule, function: Any, builder: TreeBuilder, children: list[Any], begin: int, end: int) -> Any:
     """Apply a rule to its children: gives a list for the rule around it, or what the builder's method returns."""
     kept: list[Any] = []
     for index, splice in rule.kept:
@@ -193,7 +193,7 @@ def _reduce(rule: Rule, function: Any, builder: Builder, children: list[Any], be
     return function(builder, kept, begin, end) if rule.action == CALL else kept
 
 
-def _keyword(grammar: Tables, word: str, states: list[int], row: Any, text: str, end: int) -> str:
+def _keyword(grammar: ParserTables, word: str, states: list[int], row: Any, text: str, end: int) -> str:
     """The terminal of a word: a keyword where the grammar takes it here, else a name, unless the word is reserved."""
     reserved: str | None = None
     for reading in grammar.keywords[word]:

@@ -7,7 +7,7 @@ import re
 
 from ..errors import StatementError
 from .lexer import Lines, Token
-from .tables import END, Tables, accepts
+from .tables import END, ParserTables, accepts
 
 EXPECTED_MAX = 10
 """How many alternatives an error lists; longer lists do not help."""
@@ -63,7 +63,7 @@ _FOREIGN = {
 """Words of other SQL dialects that this one lacks, and what to write here instead."""
 
 
-def syntax_error(text: str, token: Token, previous: list[Token], states: list[int], grammar: Tables) -> StatementError:
+def syntax_error(text: str, token: Token, previous: list[Token], states: list[int], grammar: ParserTables) -> StatementError:
     """The error for a token that the grammar does not take at its place."""
     group, start, end = token
     lexeme = text[start:end]
@@ -86,7 +86,7 @@ def syntax_error(text: str, token: Token, previous: list[Token], states: list[in
     return StatementError(message, span=span, text=text, suggestion=suggestion, expected=_readable(accepted, grammar))
 
 
-def _accepted(grammar: Tables, states: list[int]) -> list[str]:
+def _accepted(grammar: ParserTables, states: list[int]) -> list[str]:
     row = grammar.actions[states[-1]]
     return [symbol for symbol in row if not symbol.islower() and accepts(grammar, states, symbol)]
 
@@ -110,7 +110,7 @@ def _bad_character(text: str, start: int) -> tuple[str, str | None, int]:
     return f"the character {character} has no meaning here", None, start + 1
 
 
-def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[str], grammar: Tables) -> str | None:
+def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[str], grammar: ParserTables) -> str | None:
     group, start, end = token
     lexeme = text[start:end]
     word = lexeme.upper()
@@ -194,7 +194,7 @@ _OTHER_PROPERTIES = {
 """Keywords that people use as names of properties in WITH, and the property that they mean."""
 
 
-def _missing(lexeme: str, group: str, accepted: list[str], grammar: Tables) -> str | None:
+def _missing(lexeme: str, group: str, accepted: list[str], grammar: ParserTables) -> str | None:
     """What is probably missing before a token: a comma, or the one thing that can stand there."""
     found = _readable(accepted, grammar)
     if '","' in found and group in (*_NAMES, "TEXT", "INTEGER"):
@@ -208,7 +208,7 @@ def _missing(lexeme: str, group: str, accepted: list[str], grammar: Tables) -> s
     return None
 
 
-def _keywords_at(text: str, end: int, grammar: Tables, accepted: list[str] | None = None) -> list[str]:
+def _keywords_at(text: str, end: int, grammar: ParserTables, accepted: list[str] | None = None) -> list[str]:
     """The words that would be keywords here: among those accepted at this place, or among all."""
     return sorted(
         word
@@ -218,7 +218,7 @@ def _keywords_at(text: str, end: int, grammar: Tables, accepted: list[str] | Non
     )
 
 
-def _readable(accepted: list[str], grammar: Tables) -> tuple[str, ...]:
+def _readable(accepted: list[str], grammar: ParserTables) -> tuple[str, ...]:
     """The alternatives as text: expressions and operators summed up, sorted, cut to `EXPECTED_MAX`."""
     words_by_terminal = {k.terminal: word for word, readings in grammar.keywords.items() for k in readings}
     texts = {terminal: symbol for symbol, terminal in grammar.symbols.items()}

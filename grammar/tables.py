@@ -69,7 +69,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class ParserTables:
     """The parser's tables.
 
     Attributes:
@@ -97,7 +97,7 @@ class Tables:
 
 
 @functools.cache
-def tables() -> Tables:
+def tables() -> ParserTables:
     """The grammar's tables, from the cache or built now; kept for the life of the process."""
     grammar = GRAMMAR_PATH.read_text(encoding="utf-8")
     path = _cache_path(grammar)
@@ -112,7 +112,7 @@ def tables() -> Tables:
     return _assemble(data)
 
 
-def _assemble(data: Any) -> Tables:
+def _assemble(data: Any) -> ParserTables:
     keywords: dict[str, list[Keyword]] = {}
     for word, terminal, reserved, lookahead in data["keywords"]:
         pattern = re.compile(lookahead, re.IGNORECASE) if lookahead else None
@@ -124,7 +124,7 @@ def _assemble(data: Any) -> Tables:
     by_length = sorted(symbols, key=len, reverse=True)
     groups.append(f"(?P<symbol>{'|'.join(map(re.escape, by_length))})")
     groups += [r"(?P<end>\Z)", r"(?P<bad>(?s:.))"]
-    return Tables(
+    return ParserTables(
         actions=data["actions"],
         rules=[Rule(*rule) for rule in data["rules"]],
         starts=data["starts"],
@@ -136,7 +136,7 @@ def _assemble(data: Any) -> Tables:
     )
 
 
-def accepts(grammar: Tables, states: list[int], terminal: str) -> bool:
+def accepts(grammar: ParserTables, states: list[int], terminal: str) -> bool:
     """Whether the parser, with this stack of states, would shift ``terminal`` (or, for `END`, be done)."""
     stack = list(states)
     while True:

@@ -1,6 +1,6 @@
 """Hash indexes, from key columns to slots (source/index.cpp).
 
-Kernels get keys as descriptors: `KeyBatch` for those of a batch, `StoredKeys` for those of an index.
+Kernels get keys as descriptors: `KeyBatch` for those of a batch, `SlotKeys` for those of an index.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .library import address, function
 __all__ = [
     "EMPTY",
     "KeyBatch",
-    "StoredKeys",
+    "SlotKeys",
     "StoredText",
-    "Text",
+    "BatchText",
     "build",
     "candidates",
     "find",
@@ -57,7 +57,7 @@ _RUN_ROWS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class BatchText:
     """A column of byte strings in a batch.  Row r is ``data[offsets[r]:offsets[r + 1]]``, which is empty for a null.
 
     ``offsets``: int32 or int64[rows + 1], ascending.  ``bit``: the column's bit in `KeyBatch.nulls`.
@@ -73,7 +73,7 @@ class KeyBatch:
 
     __slots__ = ("descriptor", "nulls", "rows", "texts", "words")
 
-    def __init__(self, rows: int, words: Sequence[Words], texts: Sequence[Text], nulls: Words | None) -> None:
+    def __init__(self, rows: int, words: Sequence[Words], texts: Sequence[BatchText], nulls: Words | None) -> None:
         self.rows = rows
         self.words = words
         self.texts = texts
@@ -104,7 +104,7 @@ class StoredText:
     used: int
 
 
-class StoredKeys:
+class SlotKeys:
     """The keys of an index by slot; each array has at least ``slots`` items."""
 
     __slots__ = ("_held", "descriptor", "texts", "words_count")
@@ -145,7 +145,7 @@ def _table(table: Words, *, write: bool = False) -> int:
     return address(table, np.uint64, len(table), write=write)
 
 
-def find(table: Words, slot_count: int, batch: KeyBatch, stored: StoredKeys) -> Int64s:
+def find(table: Words, slot_count: int, batch: KeyBatch, stored: SlotKeys) -> Int64s:
     """int64[rows]: the slot of each key, -1 if the key is missing."""
     stored.check(batch)
     out = np.empty(batch.rows, np.int64)
@@ -161,7 +161,7 @@ def find(table: Words, slot_count: int, batch: KeyBatch, stored: StoredKeys) -> 
     return out
 
 
-def insert(state: Int64s, batch: KeyBatch, stored: StoredKeys, start: int, out: Int64s, is_new: Bools) -> int:
+def insert(state: Int64s, batch: KeyBatch, stored: SlotKeys, start: int, out: Int64s, is_new: Bools) -> int:
     """Insert keys from row ``start`` on.  ``state`` is changed; the source describes it.
 
     Returns:
@@ -180,7 +180,7 @@ def insert(state: Int64s, batch: KeyBatch, stored: StoredKeys, start: int, out: 
     return done
 
 
-def build(table: Words, stored: StoredKeys, slots: int) -> None:
+def build(table: Words, stored: SlotKeys, slots: int) -> None:
     """Insert all live slots below ``slots`` into an empty table that is large enough."""
     _build(_table(table, write=True), len(table) - 1, stored.descriptor.ctypes.data, slots)
 
@@ -230,7 +230,7 @@ def number(batch: KeyBatch) -> tuple[Int64s, Int64s]:
     return numbers, firsts[:count].copy()
 
 
-def place(batch: KeyBatch, stored: StoredKeys, slots: Int64s) -> None:
+def place(batch: KeyBatch, stored: SlotKeys, slots: Int64s) -> None:
     """Write keys into slots that the table does not have yet.  The heaps must have room for their texts."""
     stored.check(batch)
     _place(batch.descriptor.ctypes.data, stored.descriptor.ctypes.data, address(slots, np.int64, batch.rows))

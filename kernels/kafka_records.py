@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..errors import InternalError
 from .library import address, function
 
-__all__ = ["Decoded", "Headers", "Texts", "decode", "decode_headers", "encode"]
+__all__ = ["DecodedBatch", "Headers", "BinaryColumn", "decode", "decode_headers", "encode"]
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
@@ -26,7 +26,7 @@ _SHORTEST: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedBatch:
     """The columns of n records.  ``.._offsets`` are int32[n + 1] into the bytes beside them, ``.._valid`` uint8[n], 1 or 0.
 
     Attributes:
@@ -48,7 +48,7 @@ class Decoded:
     keys: int
 
 
-def decode(data: Octets, count: int) -> Decoded:
+def decode(data: Octets, count: int) -> DecodedBatch:
     """Decode the records from the decompressed bytes behind a batch's header.
 
     Args:
@@ -60,7 +60,7 @@ def decode(data: Octets, count: int) -> Decoded:
     size = len(data)
     if not 0 <= count <= size // _SHORTEST:
         raise ValueError(f"{size} bytes are not {count} records")
-    made = Decoded(
+    made = DecodedBatch(
         np.empty(count, np.int64),
         np.empty(count, np.int64),
         np.empty(count + 1, np.int32),
@@ -92,7 +92,7 @@ def decode(data: Octets, count: int) -> Decoded:
     if wrong:
         raise ValueError(f"record {wrong - 1} of {count} is malformed")
     headers, keys = totals.tolist()
-    return Decoded(
+    return DecodedBatch(
         made.timestamps,
         made.offsets,
         made.key_offsets,
@@ -109,7 +109,7 @@ def decode(data: Octets, count: int) -> Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Columns of h headers, as in `Decoded`; names have no nulls."""
+    """Columns of h headers, as in `DecodedBatch`; names have no nulls."""
 
     name_offsets: Int32s
     name_data: Octets
@@ -142,7 +142,7 @@ def decode_headers(data: Octets, count: int, headers: int) -> Headers:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class BinaryColumn:
     """A column of byte strings in Arrow's layout.
 
     Attributes:
@@ -168,11 +168,11 @@ class Texts:
 def encode(
     timestamps: Int64s,
     offsets: Int64s,
-    keys: Texts | None,
-    values: Texts,
+    keys: BinaryColumn | None,
+    values: BinaryColumn,
     header_offsets: Int32s | None = None,
-    names: Texts | None = None,
-    parts: Texts | None = None,
+    names: BinaryColumn | None = None,
+    parts: BinaryColumn | None = None,
 ) -> Octets:
     """Encode records as the bytes behind a batch's header.
 

@@ -22,7 +22,7 @@ from ..storage.log.protocol import FetchedRecords, Records
 from .protocol import ErrorCode
 from .record_columns import RecordColumns, decode, encode
 
-__all__ = ["Batch", "InvalidBatch", "decode_batches", "encode_batch"]
+__all__ = ["ReceivedBatch", "InvalidBatch", "decode_batches", "encode_batch"]
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _BEFORE_CRC = struct.Struct(">qiibI")
@@ -46,7 +46,7 @@ class InvalidBatch(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ReceivedBatch:
     """A batch that a producer sent.
 
     Attributes:
@@ -71,7 +71,7 @@ class Batch:
         return (self.base_sequence + len(self.records) - 1) & 0x7FFFFFFF
 
 
-def decode_batches(data: bytes, now_ms: int) -> list[Batch]:
+def decode_batches(data: bytes, now_ms: int) -> list[ReceivedBatch]:
     """Decode the batches that a producer sent to one partition.
 
     Args:
@@ -88,7 +88,7 @@ def decode_batches(data: bytes, now_ms: int) -> list[Batch]:
     return batches
 
 
-def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[Batch, int]:
+def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[ReceivedBatch, int]:
     if len(data) - at < 17:
         raise InvalidBatch(ErrorCode.corrupt_message, "a batch is cut off")
     length, magic = struct.unpack_from(">i", data, at + 8)[0], data[at + 16]
@@ -120,7 +120,7 @@ def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[Batch, int]:
     timestamps = columns.timestamps + base_ms
     timestamps[timestamps < 0] = now_ms
     records = Records(columns.keys, columns.values, timestamps, columns.headers)
-    return Batch(records, producer_id, producer_epoch, base_sequence, bool(attributes & _TRANSACTIONAL)), end
+    return ReceivedBatch(records, producer_id, producer_epoch, base_sequence, bool(attributes & _TRANSACTIONAL)), end
 
 
 def _decompressed(body: bytes, codec: _Codec | None) -> bytes:

@@ -13,10 +13,10 @@ from typing import Any
 from ..storage.log.protocol import Commit
 from .appender import Append, Appender
 from .fetch_sessions import FetchSessions
-from .groups import Groups
+from .groups import GroupCoordinator
 from .log_access import LogAccess
 from .offsets import Offsets
-from .producers import Producers
+from .producers import ProducerStates
 from .protocol import ErrorCode, Request
 from .quotas import Quota
 from .security import Principal, ScramExchange, Security
@@ -116,10 +116,10 @@ class Broker:
         self.pool = ThreadPoolExecutor(4, thread_name_prefix="penstock-kafka")
         self.state = StateTopic(access.log, access.now_ms)
         entries = self.state.read()
-        self.producers = Producers(entries)
+        self.producers = ProducerStates(entries)
         self.appender = Appender(access.log, self.producers.begin)
         self.offsets = Offsets(access, self.state, entries)
-        self.groups = Groups(options.initial_rebalance_delay_ms, access.claim_group)
+        self.groups = GroupCoordinator(options.initial_rebalance_delay_ms, access.claim_group)
         self.transactions = Transactions(
             access, self.producers, self.state, entries, self.run, time.monotonic, self.offsets.keep_texts
         )

@@ -21,7 +21,7 @@ from typing import Literal
 from .protocol import ErrorCode
 from .transactions import Refused
 
-__all__ = ["Group", "Groups", "JoinRequest", "Joined", "Member", "subscribed_topics"]
+__all__ = ["Group", "GroupCoordinator", "JoinRequest", "Joined", "Member", "subscribed_topics"]
 
 State = Literal["Empty", "PreparingRebalance", "CompletingRebalance", "Stable"]
 _SESSION_MS = (1, 30 * 60 * 1000)
@@ -415,7 +415,7 @@ def _topics_of(metadata: bytes) -> set[str] | None:
     return topics
 
 
-class Groups:
+class GroupCoordinator:
     """The groups that have or had members.
 
     Args:

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..storage.log.protocol import TopicPartition
-from .batches import Batch
+from .batches import ReceivedBatch
 from .protocol import ErrorCode
 from .state import Entry, ProducedTo
 
-__all__ = ["Accepted", "Producers", "RefusedBatch"]
+__all__ = ["Accepted", "ProducerStates", "RefusedBatch"]
 
 _REMEMBERED = 5
 _FORGOTTEN_S = 24 * 60 * 60.0
@@ -65,7 +65,7 @@ class Accepted:
     last: int
 
 
-class Producers:
+class ProducerStates:
     """The state of producers; see the module's text.  Batches are checked and noted on the appender's thread; any thread may
     ask for ids.
 
@@ -118,7 +118,7 @@ class Producers:
         """Begin a new transaction.  Of the batches accepted for the last one only those that `wrote` reported count."""
         self._pending.clear()
 
-    def accept(self, batch: Batch, place: TopicPartition) -> Accepted:
+    def accept(self, batch: ReceivedBatch, place: TopicPartition) -> Accepted:
         """Check that a batch is the next one of its producer in a partition.
 
         Raises:
@@ -154,7 +154,7 @@ class Producers:
         return Accepted(producer_id, epoch, place, first, batch.last_sequence)
 
     @staticmethod
-    def _check_repeated(written: _Written, batch: Batch) -> None:
+    def _check_repeated(written: _Written, batch: ReceivedBatch) -> None:
         for first, last, offset in written.batches:
             if batch.last_sequence == last and (first == batch.base_sequence or offset < 0):
                 code = ErrorCode.none if offset >= 0 else ErrorCode.duplicate_sequence_number

@@ -84,11 +84,11 @@ def encode(columns: RecordColumns) -> bytes:
     return kafka_records.encode(timestamps, offsets, keys, values, starts, _texts(names), _texts(parts)).tobytes()
 
 
-def _texts(array: Any) -> kafka_records.Texts:
+def _texts(array: Any) -> kafka_records.BinaryColumn:
     """The buffers of a binary or string array."""
     validity, offsets, data = array.buffers()
     nothing = np.zeros(0, np.uint8)
     starts = np.zeros(1, np.int32) if offsets is None else np.frombuffer(offsets, np.int32)[array.offset :]
     octets = nothing if data is None else np.frombuffer(data, np.uint8)
     bits = nothing if validity is None or not array.null_count else np.frombuffer(validity, np.uint8)
-    return kafka_records.Texts(starts, octets, bits, array.offset if len(bits) else 0)
+    return kafka_records.BinaryColumn(starts, octets, bits, array.offset if len(bits) else 0)

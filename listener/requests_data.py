@@ -11,7 +11,7 @@ from ..errors import OffsetOutOfRangeError, PenstockError, StorageError
 from ..limits import TIMESTAMP_MS_MAX
 from ..storage.log.protocol import Commit, TopicPartition
 from .appender import Append, Gathering
-from .batches import Batch, InvalidBatch, decode_batches, encode_batch
+from .batches import InvalidBatch, ReceivedBatch, decode_batches, encode_batch
 from .broker import LOGGER, Body, Broker, Client, handles
 from .fetch_sessions import TopicKey, topic_key
 from .producers import Accepted, RefusedBatch
@@ -32,7 +32,7 @@ class _Part:
         self.code = ErrorCode.none
         self.message: str | None = None
         self.offset = -1
-        self.batches: list[Batch] = []
+        self.batches: list[ReceivedBatch] = []
         self.records: list[Any] = []
         self.transactional_id: str | None = None
         self._firsts: list[tuple[int, Accepted | None, int]] = []
@@ -169,7 +169,7 @@ def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transac
     return None
 
 
-def _lacks_keys(batch: Batch) -> bool:
+def _lacks_keys(batch: ReceivedBatch) -> bool:
     keys = batch.records.keys
     return keys is None or keys.null_count > 0
 

@@ -18,7 +18,7 @@ from ..limits import KAFKA_TRANSACTION_BYTES_MAX
 from ..storage.log.protocol import Records, TopicPartition
 from .appender import Append, Gathering
 from .log_access import LogAccess, group_name
-from .producers import Accepted, Producers
+from .producers import Accepted, ProducerStates
 from .protocol import ErrorCode
 from .state import Entry, StateTopic, TransactionalId
 
@@ -80,7 +80,7 @@ class Transactions:
     def __init__(
         self,
         access: LogAccess,
-        producers: Producers,
+        producers: ProducerStates,
         state: StateTopic,
         entries: Mapping[tuple[Any, ...], Any],
         run: Callable[[Append], Any],

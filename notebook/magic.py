@@ -24,7 +24,7 @@ from ..engine.database import Database, connect, is_closed
 from ..engine.results import Description, Listing, Message, PrintResult, PushResult, Result, Table
 from ..errors import PenstockError
 from .live import LiveTable
-from .show import Chart, Text, shown
+from .show import Chart, MonospacedText, shown
 
 SECONDS_DEFAULT = 60.0
 """How long a cell shows a push query by default, in seconds."""
@@ -79,7 +79,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
                 return self._opened().flow()
             return found
         except PenstockError as error:
-            display(Text(str(error), error=True))
+            display(MonospacedText(str(error), error=True))
             raise UsageError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
 
     def _parsed(self, line: str, cell: str | None) -> tuple[argparse.Namespace, str]:
@@ -119,7 +119,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
                 raise UsageError(f"there are several databases: choose one with {names}")
             for name, found in self._databases():  # asked again next time: the variable may hold another one then
                 if self._told is not found:
-                    display(Text(f"statements run in the database of the variable {name}"))
+                    display(MonospacedText(f"statements run in the database of the variable {name}"))
                     self._told = found
                 return found
             self.database, self._own = connect(), True
@@ -154,9 +154,9 @@ class KsqlMagics(Magics):  # type: ignore[misc]
                 try:
                     while (left := deadline - time.monotonic()) > 0 and (record := result.poll(min(left, 0.5))) is not None:
                         lines.append(str(record))
-                    return Text("\n".join(lines))
+                    return MonospacedText("\n".join(lines))
                 except KeyboardInterrupt:
-                    return Text("\n".join(lines))
+                    return MonospacedText("\n".join(lines))
                 finally:
                     result.close()
         assert isinstance(result, Message | Listing | Description | Table)

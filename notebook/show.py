@@ -19,7 +19,7 @@ def pre(text: str, style: str = "") -> str:
     return f'<pre style="font-family:monospace;{style}">{html.escape(text)}</pre>'
 
 
-class Text:
+class MonospacedText:
     """A text in a monospaced font."""
 
     def __init__(self, text: str, *, error: bool = False) -> None:
@@ -107,7 +107,7 @@ def shown(result: Any) -> Any:
     """The object that a notebook displays for a result."""
     match result:
         case Message():
-            return Text(result.text)
+            return MonospacedText(result.text)
         case Description():
             return Sections(result)
     return result

@@ -33,7 +33,7 @@ _SECONDS_OF_A_PIPE = 8.0
 """How long the demo runs without a terminal, where nobody can press Ctrl-C."""
 
 
-class Feed:
+class PaymentFeed:
     """Inserts payments until it is stopped, on a thread of its own.
 
     Args:
@@ -102,7 +102,7 @@ def run_demo(
     with connect() as database:
         tell(f"{STATEMENTS}\n{WATCHED}")
         database.execute(STATEMENTS)
-        feed = Feed(database, rate)
+        feed = PaymentFeed(database, rate)
         feed.start()
         try:
             (pushed,) = database.execute(WATCHED)

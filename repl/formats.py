@@ -18,7 +18,7 @@ FORMATS = ("table", "vertical", "chart", "csv", "json", "jsonl", "markdown", "ar
 """The values of ``--format``."""
 
 
-class Rows(Protocol):
+class SizedRows(Protocol):
     """Rows of which the number is known; they are read once."""
 
     def __len__(self) -> int: ...
@@ -26,7 +26,7 @@ class Rows(Protocol):
     def __iter__(self) -> Iterator[Sequence[Any]]: ...
 
 
-def lines(format_: str, columns: Sequence[str], rows: Rows) -> Iterator[str]:
+def lines(format_: str, columns: Sequence[str], rows: SizedRows) -> Iterator[str]:
     """The lines of a text format.
 
     NULL is an empty cell in CSV (where an empty text is ``""``), ``null`` in JSON, ``NULL`` in Markdown.

@@ -22,7 +22,7 @@ from .highlight import STYLE, SqlLexer, Underlines
 from .marks import Mark, Marker
 from .opening import Opening
 from .shell import Quit, Shell
-from .status import Status
+from .status import StatusLine
 
 _PROMPT = "penstock> "
 _MORE = "     ...> "
@@ -71,7 +71,7 @@ class Prompt:
         self._marker = Marker(lambda: shell.database)
         self._marks: list[Mark] = []
         self._marked = ""
-        self._status = Status()
+        self._status = StatusLine()
         self._looking: asyncio.Task[None] | None = None
         style = Style.from_dict({f"sql.{name}": value for name, value in STYLE.items()})
         self.session: PromptSession[str] = PromptSession(

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import IO, Any, TextIO
 
 from ..errors import PenstockError, StatementError
-from ..grammar.complete import Names
+from ..grammar.complete import CompletionNames
 from ..grammar.lexer import is_complete, with_places
 from ..grammar.script_files import continued
 from . import render
@@ -308,11 +308,11 @@ class Shell:
         ended = "limit reached, " if printed.tail.limit_reached else ""
         self.write(f"({ended}{count} {'record' if count == 1 else 'records'})")
 
-    def names(self) -> Names:
+    def names(self) -> CompletionNames:
         """The names of the catalog for completion."""
         catalog = self.database.catalog
         sources = {name: [c.name for c in source.schema] + ["ROWTIME"] for name, source in catalog.sources.items()}
-        return Names(
+        return CompletionNames(
             sources,
             self.database.function_names(),
             list(catalog.queries),

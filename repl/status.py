@@ -8,10 +8,10 @@ from typing import Any
 from ..errors import PenstockError
 from .progress import Sample, sample
 
-__all__ = ["Status"]
+__all__ = ["StatusLine"]
 
 
-class Status:
+class StatusLine:
     """Looks at a database from time to time, so that drawing the line never waits.
 
     Attributes:

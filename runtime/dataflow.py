@@ -154,7 +154,7 @@ class Sink:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TableView:
     """Says how pull queries read a query's table: the store of a node, and how to turn its rows into the table's.
 
     Attributes:
@@ -225,7 +225,7 @@ class Dataflow:
     max_task_idle_ms: int = 0
     durable: bool = True
     row_failure: Literal["log", "stop"] = "log"
-    view: View | None = None
+    view: TableView | None = None
     lines: tuple[int, ...] = ()
     standbys: int = 0
     once: bool = True

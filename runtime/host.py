@@ -281,8 +281,8 @@ class QueryHost:
         return snapshots({name: self._runs[query_id] for name, query_id in queries.items()})
 
     def partition_rows(self, query_id: str, partitions: Sequence[int], keys: Sequence[Any] | None) -> pa.Table | None:
-        """Rows of a query's table for another process that shares it, in the shape of its `View`; None if this process does
-        not have these partitions.
+        """Rows of a query's table for another process that shares it, in the shape of its `TableView`; None if this process
+        does not have these partitions.
 
         Args:
             keys: see `TableSnapshot.lookup`; None: all rows.

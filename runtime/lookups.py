@@ -20,7 +20,7 @@ from ..storage.state.point import Point, point
 from ..storage.state.store import Snapshot
 from ..storage.values.arrow_calls import equal_to
 from .batch import python_values
-from .dataflow import View
+from .dataflow import TableView
 from .query.lifecycle import QueryRun
 from .views import TableSnapshot, whole
 
@@ -54,7 +54,7 @@ class PointReader:
         self._rows: dict[_Place, tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
 
     def values(self, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """The row's values in the order of `View.schema`, as Python values; None if the table has no such row.
+        """The row's values in the order of `TableView.schema`, as Python values; None if the table has no such row.
 
         Args:
             key: a value per key column of the store; for windowed tables also the window's bounds, as the store has them.
@@ -116,7 +116,7 @@ class PointReader:
                 return place
         return None
 
-    def _keep_neighbours(self, view: View, part: StoreSnapshot, place: _Place) -> None:
+    def _keep_neighbours(self, view: TableView, part: StoreSnapshot, place: _Place) -> None:
         """Convert and cache the rows around a slot."""
         first = place[1] - place[1] % _NEIGHBOURS
         slots = part.live_slots(first, first + _NEIGHBOURS)
@@ -132,7 +132,7 @@ class PointReader:
             self._rows[place[0], slot] = fields, row
             self._places[key] = place[0], slot
 
-    def _by_columns(self, view: View, parts: Sequence[Any], key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _by_columns(self, view: TableView, parts: Sequence[Any], key: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """A lookup for keys of other types than numbers and texts."""
         keys = _arrays(_types(parts), key)
         if keys is None:
@@ -168,7 +168,7 @@ def _arrays(types: Sequence[Any], key: tuple[Any, ...]) -> list[Any] | None:
 
 
 def _rows_beginning_with(table: pa.Table, key: tuple[Any, ...]) -> pa.Table:
-    """The rows with these first values in a table of the shape of a `View`, whose first columns are the key."""
+    """The rows with these first values in a table of the shape of a `TableView`, whose first columns are the key."""
     keep = np.ones(table.num_rows, np.bool_)
     for column, value in zip(table.columns, key):
         try:

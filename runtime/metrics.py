@@ -17,7 +17,7 @@ from .batch import Int64s
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class RowCounts:
     """Counts since the query was created.  They are committed with its positions, so they survive a restart."""
 
     read: int = 0
@@ -32,8 +32,8 @@ class Account:
     def used(self) -> int:
         return self.read - self.filtered - self.late - self.bad
 
-    def plus(self, other: Account) -> Account:
-        return Account(
+    def plus(self, other: RowCounts) -> RowCounts:
+        return RowCounts(
             self.read + other.read,
             self.filtered + other.filtered,
             self.late + other.late,
@@ -125,7 +125,7 @@ class Progress:
 
     state: str
     lag: int
-    account: Account
+    account: RowCounts
     state_rows: int
     state_bytes: int
     steps: int

@@ -17,7 +17,7 @@ import numpy as np
 from ..storage.log.protocol import Log, TopicPartition, Transaction
 from .batch import Batch, Int64s
 from .clients.coordinator import GROUP_PREFIX
-from .metrics import Account
+from .metrics import RowCounts
 from .query.step_data import InputSlice
 from .subscriptions import Feed
 
@@ -93,11 +93,11 @@ class Resumption:
         """See `Ledger`: the reader's position is kept, not the query."""
         return False
 
-    def account(self) -> Account:
+    def account(self) -> RowCounts:
         """See `Ledger`."""
-        return Account()
+        return RowCounts()
 
-    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: RowCounts) -> None:
         """See `Ledger`."""
 
     def groups(self, sources: Iterable[str]) -> Sequence[str]:

@@ -48,7 +48,7 @@ _FRAMES_TRIED = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class DecodedRecords:
     """Decoded records of one partition, in offset order.
 
     Attributes:
@@ -88,12 +88,12 @@ class _Kept:
 
     first: int
     after: int
-    chunk: Chunk
+    chunk: DecodedRecords
     size_bytes: int
     names: tuple[str, ...]
     asked: set[str]
 
-    def for_source(self, source: Source) -> Chunk:
+    def for_source(self, source: Source) -> DecodedRecords:
         """The chunk with the columns of a source."""
         wanted = source.value_schema.names
         self.asked.update(wanted)
@@ -119,7 +119,7 @@ class DecodedTopics:
         end: int,
         rows_max: int,
         late: frozenset[str] = frozenset(),
-    ) -> tuple[Chunk, int]:
+    ) -> tuple[DecodedRecords, int]:
         """Fetch records from ``offset`` to below ``end``: a chunk, and the row in it that has ``offset``.
 
         Args:
@@ -217,7 +217,7 @@ def _head(records: FetchedRecords, rows: int) -> FetchedRecords:
     )
 
 
-def decode_frames(source: Source, frames: Sequence[FetchedRecords], late: frozenset[str]) -> Chunk:
+def decode_frames(source: Source, frames: Sequence[FetchedRecords], late: frozenset[str]) -> DecodedRecords:
     """`decode` for typed records in frames.  Columns in ``late`` stay in the log, unless some values are null.
 
     The chunk's records have no values.
@@ -254,7 +254,7 @@ def decode_frames(source: Source, frames: Sequence[FetchedRecords], late: frozen
 
 def decode(
     source: Source, records: FetchedRecords, names: Sequence[str] | None = None, typed: tuple[Any, ...] | None = None
-) -> Chunk:
+) -> DecodedRecords:
     """Decode bytes to columns, by the source's formats.
 
     Args:
@@ -299,7 +299,7 @@ def decode(
     if source.is_table and keys:
         for row in np.nonzero(all_null(keys, 0, n))[0].tolist():
             malformed.setdefault(row, ("key", "the key of a table's record is null"))
-    return Chunk(records, timestamps, keys, values, nulls, malformed, windows)
+    return DecodedRecords(records, timestamps, keys, values, nulls, malformed, windows)
 
 
 def _typed_values(values: Any, schema: pa.Schema) -> tuple[tuple[Any, ...], Bools | None]:
@@ -349,7 +349,7 @@ class BadRows:
 
 
 def to_batch(
-    source: Source, partition: int, chunk: Chunk, start: int, stop: int, positions: Int64s
+    source: Source, partition: int, chunk: DecodedRecords, start: int, stop: int, positions: Int64s
 ) -> tuple[Batch, BadRows | None]:
     """Make a batch of rows start..stop-1 of a chunk with the given positions, without the bad rows."""
     length = stop - start
@@ -434,7 +434,7 @@ def _extract_timestamps(
 
 
 def _extra(
-    what: str, records: FetchedRecords, start: int, length: int, timestamps: Int64s, partition: int, chunk: Chunk
+    what: str, records: FetchedRecords, start: int, length: int, timestamps: Int64s, partition: int, chunk: DecodedRecords
 ) -> Any:
     """A pseudo or header column."""
     stop = start + length

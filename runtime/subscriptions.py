@@ -78,7 +78,7 @@ class PushBatch:
         return len(self.timestamps)
 
 
-class Reader(Protocol):
+class ReaderPosition(Protocol):
     """Keeps the position of a subscription's reader, see `resuming`."""
 
     def giving(self, places: Any, row: int) -> None: ...
@@ -159,7 +159,7 @@ class Feed:
         on_abandon: Callable[[], None] = lambda: None,
     ) -> None:
         self.limit_reached = limit == 0
-        self.reader: Reader | None = None
+        self.reader: ReaderPosition | None = None
         """Is told the position of its reader."""
         self.abandoned = False
         """Set when the subscription is garbage: nobody will read any more."""

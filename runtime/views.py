@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..storage.state.store import Snapshot
-from .dataflow import View
+from .dataflow import TableView
 from .query.lifecycle import Others, QueryRun
 
 
@@ -22,12 +22,12 @@ class TableSnapshot:
         others: returns the part of other processes (as of their own commits); None if there is none.
     """
 
-    view: View
+    view: TableView
     parts: tuple[Snapshot, ...]
     others: Others | None = None
 
     def table(self) -> pa.Table:
-        """All rows, in the shape of `View.schema`.
+        """All rows, in the shape of `TableView.schema`.
 
         Raises:
             StatementError, StorageError: other processes have some of them and cannot be asked, see `Elsewhere.rows`.

@@ -16,7 +16,7 @@ from .access import check
 from .accounts import Account
 from .problems import BAD_REQUEST, ApiError
 from .service import Service
-from .sessions import Piece, RequestSession
+from .sessions import RequestSession, RequestStatement
 from .wire import error_parts
 
 _EXPLAIN = "EXPLAIN "
@@ -112,7 +112,7 @@ class _Text:
         """Apply SET and DEFINE for the statements after them, in a session that ends with the check."""
         if isinstance(statement, ast.SetProperty | ast.UnsetProperty | ast.Define | ast.Undefine):
             try:
-                self._session.execute(Piece(statement, shown))
+                self._session.execute(RequestStatement(statement, shown))
             except PenstockError as error:
                 self._report(error, piece, start, exact=piece.startswith(shown))
 

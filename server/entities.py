@@ -19,7 +19,7 @@ from ..engine.schema import Schema
 from ..grammar import ast
 from .accounts import Account
 from .problems import BAD_STATEMENT, ApiError
-from .sessions import Piece, RequestSession
+from .sessions import RequestSession, RequestStatement
 from .values import field_json, schema_json
 
 _SECRET = re.compile(r"password|secret|credential|basic\.auth|sasl\.jaas", re.I)
@@ -40,7 +40,7 @@ class Entities:
         self._host = host
         self._open_queries = open_queries
 
-    def of(self, piece: Piece, result: Any, session: RequestSession, account: Account) -> dict[str, Any]:
+    def of(self, piece: RequestStatement, result: Any, session: RequestSession, account: Account) -> dict[str, Any]:
         """The entity of a list or description.  For `Message`s, which are commands, see `statements`."""
         statement = piece.statement
         match statement:

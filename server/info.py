@@ -135,7 +135,7 @@ def completions(service: Service, body: dict[str, Any], account: Account) -> dic
     Raises:
         ApiError: the request is not valid.
     """
-    from ..grammar.complete import Names, suggest
+    from ..grammar.complete import CompletionNames, suggest
 
     text = body.get("text")
     if not isinstance(text, str):
@@ -146,7 +146,7 @@ def completions(service: Service, body: dict[str, Any], account: Account) -> dic
     database = service.database
     catalog = database.catalog
     seen = [s for s in catalog.sources.values() if account.may("read", s.name, s.topic)]
-    names = Names(
+    names = CompletionNames(
         sources={s.name: [c.name for c in s.schema] for s in seen},
         functions=database.function_names(),
         queries=[q.id for q in catalog.queries.values() if any(s.name == q.sink for s in seen)],

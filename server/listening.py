@@ -73,9 +73,9 @@ class _Door:
         """The TLS settings of the config; None without TLS."""
         if self._config.certificate is None:
             return {}
-        from .other_protocols import Settings
+        from .other_protocols import HypercornSettings
 
-        return {"ssl": Settings(self._config).create_ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
+        return {"ssl": HypercornSettings(self._config).create_ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
 
     async def stop(self, patience_s: float) -> None:
         """Take no more requests, and wait for those in progress, up to the given time."""

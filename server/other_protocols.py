@@ -28,7 +28,7 @@ _STREAMS_MAX: Final = 1_000
 """Concurrent requests in one HTTP/2 connection; a client may open all its push queries in one."""
 
 
-class Settings(hypercorn.config.Config):
+class HypercornSettings(hypercorn.config.Config):
     """hypercorn's settings."""
 
     def __init__(self, config: ServerConfig) -> None:
@@ -146,7 +146,7 @@ class Others:
 
     def __init__(self, app: Any, config: ServerConfig) -> None:
         self._app = ASGIWrapper(app)
-        self._config = Settings(config)
+        self._config = HypercornSettings(config)
         self._loop = asyncio.get_running_loop()
         self._context = WorkerContext(None)
         self.tasks: set[asyncio.Task[None]] = set()
@@ -170,4 +170,4 @@ class Others:
         await self._context.terminated.set()
 
 
-__all__ = ["Others", "Settings"]
+__all__ = ["Others", "HypercornSettings"]

@@ -33,7 +33,7 @@ _BATCHES_KEPT: Final = 16
 """Batches whose texts are kept, for readers that come to them later."""
 
 
-class Rows:
+class PushRows:
     """Some rows of a feed, and their texts in the requested formats."""
 
     __slots__ = ("_texts", "batch", "schema")
@@ -73,7 +73,7 @@ class _Deliveries:
         self._lock = threading.Lock()
         self._waiting: dict[PushReader, None] = {}
         self._scheduled = False
-        self._made: OrderedDict[int, Rows] = OrderedDict()
+        self._made: OrderedDict[int, PushRows] = OrderedDict()
         """By the identity of the batch; each value keeps its batch alive."""
 
     def notify(self, reader: PushReader) -> None:
@@ -97,11 +97,11 @@ class _Deliveries:
         for reader in turn:
             reader.take(self)
 
-    def rows(self, batch: PushBatch, schema: Schema) -> Rows:
+    def rows(self, batch: PushBatch, schema: Schema) -> PushRows:
         """The rows of a batch, the same object for all its readers."""
         found = self._made.get(id(batch))
         if found is None:
-            found = self._made[id(batch)] = Rows(batch, schema)
+            found = self._made[id(batch)] = PushRows(batch, schema)
             while len(self._made) > _BATCHES_KEPT:
                 self._made.popitem(last=False)
         return found
@@ -132,7 +132,7 @@ class PushReader:
         self.account = account
         self.schema = schema
         self._subscription = subscription
-        self._queue: deque[Rows] = deque()
+        self._queue: deque[PushRows] = deque()
         self._rows = 0
         self._changed = asyncio.Event()
         self._error: ApiError | None = None
@@ -143,7 +143,7 @@ class PushReader:
         subscription.listen(partial(self._deliveries.notify, self))
         self._deliveries.notify(self)
 
-    async def next(self) -> Rows | None:
+    async def next(self) -> PushRows | None:
         """Wait for the next rows; None at the end, with the reason in `final_message`.
 
         Raises:
@@ -207,4 +207,4 @@ class PrintReader:
         self._printed.close()
 
 
-__all__ = ["PrintReader", "PushReader", "Rows"]
+__all__ = ["PrintReader", "PushReader", "PushRows"]

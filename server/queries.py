@@ -29,7 +29,7 @@ from .problems import (
 from .push import PrintReader, PushReader
 from .rowtexts import ArrowStream, JsonArray, RowFormat, make_format
 from .service import Service
-from .sessions import Piece, RequestSession
+from .sessions import RequestSession, RequestStatement
 from .statements import SqlRequest, sql_request, wait_for_command
 from .tokens import read_token, write_token
 
@@ -89,7 +89,7 @@ class Queries:
 
     def _open(self, request: SqlRequest, account: Account) -> StartedQuery:
         session = RequestSession(self._service.database, request.properties, request.variables, account.name)
-        piece: Piece | None = None
+        piece: RequestStatement | None = None
         try:
             for piece in session.pieces(request.sql):
                 if not isinstance(piece.statement, _BEFORE_A_QUERY):
@@ -106,7 +106,9 @@ class Queries:
                 raise api_error(error, request.sql) from error
             raise
 
-    def _start(self, piece: Piece, request: SqlRequest, account: Account, session: RequestSession) -> StartedQuery:
+    def _start(
+        self, piece: RequestStatement, request: SqlRequest, account: Account, session: RequestSession
+    ) -> StartedQuery:
         statement = piece.statement
         if not isinstance(statement, ast.Query | ast.TableQuery | ast.Print):
             raise ApiError(

@@ -42,7 +42,7 @@ _PREFIX = "ksql.output.topic.name.prefix"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class RequestStatement:
     """A statement of a request, and its text with variables replaced."""
 
     statement: ast.Statement
@@ -87,24 +87,24 @@ class RequestSession:
     def variables(self) -> Mapping[str, str]:
         return self._session.variables
 
-    def pieces(self, text: str) -> Iterator[Piece]:
+    def pieces(self, text: str) -> Iterator[RequestStatement]:
         """Split a text into statements.  All are parsed before the first one runs, except those with variables.
 
         Raises:
             ApiError: a syntax error.
         """
         if "${" not in text:
-            yield from [Piece(found.statement, found.text) for found in _parsed(text, text)]
+            yield from [RequestStatement(found.statement, found.text) for found in _parsed(text, text)]
             return
         for piece in with_places(text):
             replaced = substitute(piece, self.variables) if self._substitutes else piece
-            yield from [Piece(found.statement, found.text) for found in _parsed(replaced, text)]
+            yield from [RequestStatement(found.statement, found.text) for found in _parsed(replaced, text)]
 
     @property
     def _substitutes(self) -> bool:
         return self.settings.options.variable_substitution
 
-    def execute(self, piece: Piece) -> Result:
+    def execute(self, piece: RequestStatement) -> Result:
         """Execute a statement.  Raises: PenstockError."""
         if isinstance(piece.statement, ast.AssertTopic | ast.AssertSchema):
             return self._asserted(piece.statement)
@@ -132,7 +132,7 @@ class RequestSession:
             interrupts.check()
             time.sleep(min(_LOOK_S, max(0.0, end_s - time.monotonic())))
 
-    def pull(self, piece: Piece, parameters: Any) -> Table:
+    def pull(self, piece: RequestStatement, parameters: Any) -> Table:
         """Run a pull query.  Raises: PenstockError."""
         return self._session.sql(piece.text, parameters=parameters)
 
@@ -223,4 +223,4 @@ def is_property(name: str) -> bool:
     return found is not None and not found.at_connect
 
 
-__all__ = ["Piece", "RequestSession", "Workers", "is_property"]
+__all__ = ["RequestStatement", "RequestSession", "Workers", "is_property"]

@@ -25,7 +25,7 @@ from .problems import (
     api_error,
 )
 from .service import Service
-from .sessions import Piece, RequestSession
+from .sessions import RequestSession, RequestStatement
 from .telemetry import record_headers
 
 _SILENT = {"insert values", "set", "unset", "define", "undefine"}
@@ -158,7 +158,9 @@ class Statements:
             session.close()
         return answer
 
-    def _execute(self, piece: Piece, session: RequestSession, account: Account, answer: Answer) -> dict[str, Any] | None:
+    def _execute(
+        self, piece: RequestStatement, session: RequestSession, account: Account, answer: Answer
+    ) -> dict[str, Any] | None:
         service = self._service
         statement = piece.statement
         if isinstance(statement, ast.Query | ast.TableQuery | ast.Print):
@@ -204,7 +206,7 @@ class Statements:
             "warnings": [],
         }
 
-    def _of_the_server(self, piece: Piece, account: Account) -> dict[str, Any] | None:
+    def _of_the_server(self, piece: RequestStatement, account: Account) -> dict[str, Any] | None:
         """Answer what needs no engine: TERMINATE of an open push query, and lists of connectors, which are empty."""
         match piece.statement:
             case ast.ControlQuery(action="TERMINATE", query_id=str(asked)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..engine.database import Database
-from ..engine.statements.printing import Reader
+from ..engine.statements.printing import RecordPrinter
 from ..errors import PenstockError
 from ..runtime.topic_tail import TopicRecord, records_of
 from .access import Need, check_need
@@ -128,7 +128,7 @@ class TopicsApi:
         """Read in order of arrival over all partitions.  What is read beyond the last record returned is read again."""
         log = self._database.log
         sources = [s for s in self._database.catalog.sources.values() if s.topic == name]
-        reader = Reader(self._database.schema_registry, sources)
+        reader = RecordPrinter(self._database.schema_registry, sources)
         found: list[dict[str, Any]] = []
         looked_at = 0
         while len(found) < limit and looked_at < _LOOKED_AT_MAX:

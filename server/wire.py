@@ -26,7 +26,7 @@ from ..errors import (
     StorageError,
     UnsupportedError,
 )
-from ..runtime.metrics import Account, Progress
+from ..runtime.metrics import Progress, RowCounts
 from .problems import ApiError
 from .tokens import read_token, write_token
 from .values import field_json, schema_json
@@ -262,7 +262,7 @@ def progress_json(progress: Progress) -> dict[str, Any]:
 
 def progress_of(data: Mapping[str, Any]) -> Progress:
     """Read progress that `progress_json` wrote."""
-    return Progress(**{**data, "account": Account(**data["account"]), "lateness": tuple(data.get("lateness", ()))})
+    return Progress(**{**data, "account": RowCounts(**data["account"]), "lateness": tuple(data.get("lateness", ()))})
 
 
 __all__ = [

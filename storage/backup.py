@@ -36,7 +36,7 @@ from .layout import (
     partition_directory,
     segment_path,
 )
-from .log.local.commit.journal import Journal
+from .log.local.commit.journal import CommitJournal
 from .log.local.maintenance.inspect import LogContents, read_log
 from .state.checkpoint import SUFFIXES
 
@@ -212,7 +212,7 @@ def _finish(target: Files, log: LogContents, copied: dict[str, int]) -> None:
     target.make_directory(JOURNALS)
     for directory in sorted({path.rpartition("/")[0] for path in copied}):
         target.sync_directory(directory)
-    journal = Journal.create(target, (log.number or 0) + 1, log.manifest)
+    journal = CommitJournal.create(target, (log.number or 0) + 1, log.manifest)
     try:
         journal.seal(closed=True)
     finally:

@@ -39,14 +39,14 @@ from .layout import (
     segment_path,
     topic_directory,
 )
-from .log.local.commit.journal import Journal
+from .log.local.commit.journal import CommitJournal
 from .log.local.maintenance.inspect import LogContents, read_log
 from .log.local.maintenance.leftovers import Leftover, find_leftovers, put_behind
 from .log.local.maintenance.repair import rescue_segment
 from .log.local.maintenance.verify import first_problem
 from .log.local.manifest import SegmentState
 from .state.checkpoint import SUFFIXES, CheckpointFiles
-from .verify import Finding
+from .verify import LogFault
 
 __all__ = ["RepairPlan", "RepairStep", "plan_repair"]
 
@@ -74,7 +74,7 @@ class RepairPlan:
     files: Files
     log: LogContents
     steps: list[RepairStep] = field(default_factory=list)
-    refused: list[Finding] = field(default_factory=list)
+    refused: list[LogFault] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     written: dict[str, tuple[object, ...]] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class RepairPlan:
                 files.remove(path)
                 _write(files, path, [(0, b"".join(chunks))])  # type: ignore[arg-type]  # bytes and memoryviews
             assert self.log.number is not None
-            Journal.create(files, self.log.number + 1, self.log.manifest).close()
+            CommitJournal.create(files, self.log.number + 1, self.log.manifest).close()
             files.remove(journal_path(self.log.number))
         for path in self.removed:
             files.remove(path)
@@ -176,7 +176,7 @@ def _plan_format(plan: RepairPlan) -> None:
     except StorageError:
         plan.kept.append(FORMAT)
     if not plan.log.records:
-        plan.refused.append(Finding("the version is unknown, and the journal cannot be read", place, 0, _FROM_BACKUP))
+        plan.refused.append(LogFault("the version is unknown, and the journal cannot be read", place, 0, _FROM_BACKUP))
         return
     plan.steps.append(
         RepairStep(f"write 'penstock {FORMAT_VERSION}', the version that can read the journal", place, "nothing")
@@ -189,7 +189,7 @@ def _plan_journal(plan: RepairPlan) -> bool:
     if log.problem is None:
         return True
     if not log.records or log.number is None:
-        plan.refused.append(Finding(log.problem.message, log.problem.path or "", log.problem.offset, _FROM_BACKUP))
+        plan.refused.append(LogFault(log.problem.message, log.problem.path or "", log.problem.offset, _FROM_BACKUP))
         return False
     path = journal_path(log.number)
     plan.steps.append(
@@ -233,7 +233,7 @@ def _plan_segments(plan: RepairPlan) -> None:
             partition.segments = left
 
 
-def _plan_segment(plan: RepairPlan, topic: str, number: int, state: SegmentState, problem: Finding) -> list[SegmentState]:
+def _plan_segment(plan: RepairPlan, topic: str, number: int, state: SegmentState, problem: LogFault) -> list[SegmentState]:
     config = plan.log.manifest.topics[topic]
     path = segment_path(topic, config.id, number, state.base, state.generation)
     rescue = rescue_segment(plan.files, plan.log, topic, number, state)
@@ -241,7 +241,7 @@ def _plan_segment(plan: RepairPlan, topic: str, number: int, state: SegmentState
     if config.internal and rescue.lost and rescue.lost[-1][1] > _covered(plan, topic, number):
         what = "the changelog of a query, and no checkpoint covers it" if topic.startswith(CHANGELOG_PREFIX) else "internal"
         plan.refused.append(
-            Finding(
+            LogFault(
                 f"{problem.message}: offsets {ranges} of {topic}, partition {number}, are lost, and the topic is {what}",
                 f"{plan.files.root}/{path}",
                 problem.offset,
@@ -351,5 +351,7 @@ def _plan_checkpoints(plan: RepairPlan) -> None:
             plan.removed.append(path)
         else:
             plan.refused.append(
-                Finding(f"{what}, and the changelog does not reach back to the store's beginning", place, None, _FROM_BACKUP)
+                LogFault(
+                    f"{what}, and the changelog does not reach back to the store's beginning", place, None, _FROM_BACKUP
+                )
             )

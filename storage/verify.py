@@ -8,13 +8,13 @@ from pathlib import Path
 from ..errors import StorageError
 from .files import Files, RealFiles
 from .layout import FORMAT, STATE, check_version, check_whole
-from .log.local.maintenance.verify import Finding, verify_log
+from .log.local.maintenance.verify import LogFault, verify_log
 from .state.checkpoint import CheckpointFiles
 
-__all__ = ["Finding", "verify_directory", "verify_files"]
+__all__ = ["LogFault", "verify_directory", "verify_files"]
 
 
-def verify_directory(path: str | Path) -> list[Finding]:
+def verify_directory(path: str | Path) -> list[LogFault]:
     """The findings in a directory.  Changes nothing; the directory may be open, or too damaged to be opened.
 
     Raises:
@@ -29,7 +29,7 @@ def verify_directory(path: str | Path) -> list[Finding]:
         files.close()
 
 
-def verify_files(files: Files) -> Iterator[Finding]:
+def verify_files(files: Files) -> Iterator[LogFault]:
     """See `verify_directory`."""
     try:
         check_whole(files)
@@ -41,7 +41,7 @@ def verify_files(files: Files) -> Iterator[Finding]:
             )
         check_version(files)
     except StorageError as error:
-        yield Finding.of(error)
+        yield LogFault.of(error)
     yield from verify_log(files)
     checkpoints = CheckpointFiles(files)
     for directory in files.list(STATE):
@@ -51,4 +51,4 @@ def verify_files(files: Files) -> Iterator[Finding]:
                 checkpoints.check(path)
             except StorageError as error:
                 if files.exists(path):  # otherwise a newer one took its place
-                    yield Finding.of(error)
+                    yield LogFault.of(error)

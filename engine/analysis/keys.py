@@ -13,7 +13,7 @@ from ..expressions.nodes import ColumnRef, TypedExpression, written
 from ..schema import Column
 from ..types import Array, Map, SqlType, Struct
 from .projection import Item
-from .resolved import Output, ResolvedJoin
+from .resolved import OutputColumn, ResolvedJoin
 from .scope import FromSource
 
 
@@ -87,7 +87,7 @@ def _holds_map(type_: SqlType) -> bool:
 
 def place_keys(
     items: Sequence[Item], rule: KeyRule, *, persistent: bool, strict: bool, result: str
-) -> tuple[tuple[Output, ...], tuple[int, ...]]:
+) -> tuple[tuple[OutputColumn, ...], tuple[int, ...]]:
     """The result's columns, keys first in the order of the rows' key, and the index of each SELECT item among them.
 
     Args:
@@ -123,9 +123,9 @@ def place_keys(
         if place in chosen:
             expression: TypedExpression = chosen[place].column
             check_key_type(str(item.name), expression.type, item.span)
-            outputs.append(Output(Column(str(item.name), expression.type, "KEY"), expression))
+            outputs.append(OutputColumn(Column(str(item.name), expression.type, "KEY"), expression))
         else:
-            outputs.append(Output(Column(str(item.name), item.expression.type), item.expression))
+            outputs.append(OutputColumn(Column(str(item.name), item.expression.type), item.expression))
     return tuple(outputs), tuple(order.index(i) for i in range(len(items)))
 
 

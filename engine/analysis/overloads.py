@@ -21,10 +21,10 @@ from ..functions.registry import (
     AggregateOverload,
     ArrayOf,
     Function,
+    FunctionParameter,
     LambdaOf,
     MapOf,
     Overload,
-    Parameter,
     Signature,
     Special,
     StructOf,
@@ -46,7 +46,7 @@ class Chosen(Generic[OverloadT]):
 
     overload: OverloadT
     arguments: tuple[n.TypedExpression, ...]
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[FunctionParameter, ...]
     result: t.SqlType | None
     """None where the signature's result is ``*``."""
 
@@ -118,7 +118,7 @@ class _Types:
         return pattern
 
 
-def expand_parameters(signature: Signature, count: int) -> tuple[Parameter, ...] | None:
+def expand_parameters(signature: Signature, count: int) -> tuple[FunctionParameter, ...] | None:
     """The parameter for each of ``count`` arguments, or None if they do not fit.  One of them may be variadic."""
     parameters = signature.parameters
     place = next((i for i, p in enumerate(parameters) if p.variadic), None)
@@ -241,7 +241,7 @@ def _try(
 
 
 def _lambdas(
-    arguments: Sequence[Argument], parameters: Sequence[Parameter], types: _Types, bind_lambda: BindLambda
+    arguments: Sequence[Argument], parameters: Sequence[FunctionParameter], types: _Types, bind_lambda: BindLambda
 ) -> dict[int, n.LambdaNode] | None:
     """Bind the lambdas; when a body widens a variable (REDUCE's state), bind once more with the wider type."""
     lambdas: dict[int, n.LambdaNode] = {}

@@ -38,7 +38,7 @@ from .durations import milliseconds
 from .joins import resolve_joins
 from .keys import KeyRule, ResultKey, check_key_type, join_key, place_keys, source_key
 from .projection import Item, expand, name_items
-from .resolved import Grouping, Named, Output, ResolvedJoin, ResolvedQuery, SourceKind, WindowSpec
+from .resolved import Grouping, Named, OutputColumn, ResolvedJoin, ResolvedQuery, SourceKind, WindowSpec
 from .scope import Scope, SourceColumn, from_sources
 from .sink import SinkRequest, resolve_sink
 from .switches import check_query
@@ -193,7 +193,7 @@ class _Analysis:
                 suggestion="Use EMIT CHANGES, or add a WINDOW clause.",
             )
 
-    def _check_reserved(self, items: tuple[Item, ...], outputs: tuple[Output, ...], order: tuple[int, ...]) -> None:
+    def _check_reserved(self, items: tuple[Item, ...], outputs: tuple[OutputColumn, ...], order: tuple[int, ...]) -> None:
         """Section 4: in a persistent query pseudo columns need an alias (except in a key that ``*`` makes of one)."""
         if not self.persistent:
             return

@@ -92,7 +92,7 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class OutputColumn:
     """A column of the result."""
 
     column: Column
@@ -147,7 +147,7 @@ class ResolvedQuery:
     table_calls: tuple[tuple[str, TableCall], ...]
     partition_by: tuple[Named, ...] | None
     grouping: Grouping | None
-    outputs: tuple[Output, ...]
+    outputs: tuple[OutputColumn, ...]
     select_order: tuple[int, ...]
     kind: SourceKind
     window: WindowInfo | None

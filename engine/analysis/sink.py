@@ -19,7 +19,7 @@ from ..query_options import QueryOptions
 from ..schema import Column, Schema
 from ..types import BIGINT, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, to_arrow
 from .coercion import can_coerce
-from .resolved import Output, ResolvedQuery, ResolvedSink, SourceKind
+from .resolved import OutputColumn, ResolvedQuery, ResolvedSink, SourceKind
 from .with_clause import CREATE_AS, INSERT_INTO, WithClause
 
 SINK_PARTITIONS = "ksql.sink.partitions"
@@ -324,7 +324,7 @@ def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: 
     return replace(query, outputs=outputs, sink=sink)
 
 
-def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[Output, ...]:
+def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[OutputColumn, ...]:
     """Add the implicit casts to the target's types to the outputs.
 
     Raises:
@@ -342,7 +342,7 @@ def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[Outpu
             suggestion="Names, order, key and types must be the same; use aliases and CAST.",
         )
     return tuple(
-        Output(column, _cast(output.expression, column)) for output, column in zip(query.outputs, wanted, strict=True)
+        OutputColumn(column, _cast(output.expression, column)) for output, column in zip(query.outputs, wanted, strict=True)
     )
 
 

@@ -157,7 +157,7 @@ def sort_numbers(values: Any) -> Int64s:
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class ItemGroups:
     """Groups of equal items in one row.
 
     Attributes:
@@ -171,14 +171,14 @@ class Groups:
     lasts: Int64s
 
 
-def groups_of(rows: Int64s, ids: Int64s) -> Groups:
+def groups_of(rows: Int64s, ids: Int64s) -> ItemGroups:
     """The groups of items by row and identity."""
     order = within_rows(rows, ids)
     begins = np.ones(len(order), np.bool_)
     begins[1:] = (np.diff(rows[order]) != 0) | (np.diff(ids[order]) != 0)
     numbers = np.empty(len(order), np.int64)
     numbers[order] = np.cumsum(begins) - 1
-    return Groups(numbers, order[begins], order[np.append(begins[1:], True)[: len(order)]])
+    return ItemGroups(numbers, order[begins], order[np.append(begins[1:], True)[: len(order)]])
 
 
 def identities(values: Any) -> Int64s:

@@ -22,7 +22,7 @@ from ..columns.sizes import check_column, size_of
 from ..functions.aggregate_values import unscaled
 from . import nodes as n
 from .casts import cast_array
-from .frames import Evaluator, Frame, Value, strict
+from .frames import Evaluator, RowFrame, Value, strict
 from .values import from_numpy, null_mask, to_numpy
 
 _ARROW_CALLS = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
@@ -44,7 +44,7 @@ def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Ev
     work = _operand_types(e)
     wide = isinstance(e.type, t.Decimal) and e.type.precision > 38
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         a, b = left(frame), right(frame)
         parts = (a, b)
         x, y = as_type(a.data, e.left.type, work[0]), as_type(b.data, e.right.type, work[1])
@@ -216,7 +216,7 @@ def remainder_decimal(a: Decimal, b: Decimal, type_: t.Decimal) -> Decimal:
 
 
 def _compile_concatenation(left: Evaluator, right: Evaluator, for_null: str) -> Evaluator:
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         a, b = left(frame), right(frame)
         x = frame.array(a.data) if a.is_scalar and b.is_scalar else a.data
         check_column(size_of(x, frame.length) + size_of(b.data, frame.length))
@@ -229,7 +229,7 @@ def _compile_concatenation(left: Evaluator, right: Evaluator, for_null: str) -> 
 def compile_negation(operand: Evaluator) -> Evaluator:
     """Compile ``-operand``."""
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value = operand(frame)
         return strict(pc.negate(frame.array(value.data)), (value,))
 

@@ -19,7 +19,7 @@ from .. import types as t
 from ..columns.sizes import ColumnTooLargeError, bounded_broadcast, check_column, has_any_size
 from ..functions.registry import Overload
 from . import nodes as n
-from .frames import Evaluator, Frame, Value, strict
+from .frames import Evaluator, RowFrame, Value, strict
 from .values import from_python, merge_failures, restrict_failures, to_python, whole
 
 _CHECK_MASK = 255
@@ -31,7 +31,7 @@ Compile = Callable[[n.TypedExpression], Evaluator]
 class CompiledLambda:
     """A `LambdaKernel`: a lambda's body over elements, with the columns of their rows."""
 
-    def __init__(self, frame: Frame, names: Sequence[str], body: Evaluator) -> None:
+    def __init__(self, frame: RowFrame, names: Sequence[str], body: Evaluator) -> None:
         self._frame = frame
         self._names = names
         self._body = body
@@ -64,7 +64,7 @@ def compile_call(e: n.Call | n.TableCall, overload: Overload, compile_argument: 
     if overload.style == "row" and lambdas:
         raise InternalError(f"{e.name}: a row function cannot take a lambda")
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         values = {i: evaluator(frame) for i, evaluator in plain.items()}
         if not frame.length:
             return Value(pa.nulls(0, arrow))
@@ -82,7 +82,7 @@ def compile_call(e: n.Call | n.TableCall, overload: Overload, compile_argument: 
     return evaluate
 
 
-def _python(value: Value, type_: t.SqlType, frame: Frame) -> Any:
+def _python(value: Value, type_: t.SqlType, frame: RowFrame) -> Any:
     if value.is_scalar:
         return itertools.repeat(to_python(pa.repeat(value.data, 1), type_)[0], frame.length)
     return to_python(value.data, type_)
@@ -121,7 +121,7 @@ def _by_column(
     values: dict[int, Value],
     words: dict[int, str],
     kernels: dict[int, CompiledLambda],
-    frame: Frame,
+    frame: RowFrame,
     arrow: Any,
 ) -> tuple[Any, Failures | None]:
     """Evaluate an Arrow function; if it raises, evaluate row by row to find the rows that fail."""
@@ -200,7 +200,7 @@ def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], def
     """
     arrow = t.to_arrow(e.type)
 
-    def evaluate_all(frame: Frame) -> Value:
+    def evaluate_all(frame: RowFrame) -> Value:
         open_ = np.ones(frame.length, np.bool_)
         failures: Failures | None = None
         reports: Failures | None = None
@@ -224,7 +224,7 @@ def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], def
             data = pc.if_else(condition_array, result_data, data)
         return strict(data, (Value(data, failures, reports),))
 
-    def evaluate_lazily(frame: Frame) -> Value:
+    def evaluate_lazily(frame: RowFrame) -> Value:
         rows = np.arange(frame.length, dtype=np.int64)
         failed: list[Failures | None] = []
         reports: list[Failures | None] = []

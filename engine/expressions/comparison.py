@@ -23,7 +23,7 @@ from ..columns.comparing import compare
 from ..functions.aggregate_values import hashable
 from . import nodes as n
 from .arithmetic import as_decimal, as_type
-from .frames import Evaluator, Frame, Value, on_rows, strict
+from .frames import Evaluator, RowFrame, Value, on_rows, strict
 from .values import blank, merge_failures, null_mask, restrict_failures, to_python
 
 _PYTHON_CALLS: dict[str, Callable[[Any, Any], bool]] = {
@@ -91,7 +91,7 @@ def compile_comparison(e: n.Compare, left: Evaluator, right: Evaluator) -> Evalu
         differ = comparer("<>", e.left.type, e.right.type)
         negated = e.operator == "IS NOT DISTINCT FROM"
 
-        def evaluate(frame: Frame) -> Value:
+        def evaluate(frame: RowFrame) -> Value:
             a, b = left(frame), right(frame)
             one_null = pc.xor(_is_null(a.data, frame.length), _is_null(b.data, frame.length))
             result = pc.or_(one_null, differ(a.data, b.data, frame.length))
@@ -100,7 +100,7 @@ def compile_comparison(e: n.Compare, left: Evaluator, right: Evaluator) -> Evalu
         return evaluate
     comparison = comparer(e.operator, e.left.type, e.right.type)
 
-    def evaluate_plain(frame: Frame) -> Value:
+    def evaluate_plain(frame: RowFrame) -> Value:
         a, b = left(frame), right(frame)
         return strict(comparison(a.data, b.data, frame.length), (a, b))
 
@@ -112,7 +112,7 @@ def compile_between(e: n.Between, operand: Evaluator, low: Evaluator, high: Eval
     above = comparer(">=", e.operand.type, e.low.type)
     below = comparer("<=", e.operand.type, e.high.type)
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value, least, most = operand(frame), low(frame), high(frame)
         first = above(value.data, least.data, frame.length)
         result = pc.and_(first, below(value.data, most.data, frame.length))
@@ -141,7 +141,7 @@ def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constant
         return compile_in_values(operand, wanted, e.negated)
     comparisons = [comparer("=", e.operand.type, item.type) for item in e.items]
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value = operand(frame)
         found = np.zeros(frame.length, np.bool_)
         failures = value.failures
@@ -161,7 +161,7 @@ def compile_in_values(operand: Evaluator, values: Any, negated: bool) -> Evaluat
     """Compile ``operand IN (values)``, an Arrow array of a type that Arrow looks up by hash."""
     wanted = canonical(values)
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value = operand(frame)
         found = pc.is_in(canonical(frame.array(value.data)), value_set=wanted)
         return strict(pc.invert(found) if negated else found, (value,))
@@ -183,7 +183,7 @@ def compile_logical(e: n.Logical, left: Evaluator, right: Evaluator) -> Evaluato
     combine = pc.and_kleene if conjunction else pc.or_kleene
     lazy = not is_cheap(e.right)
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         a = left(frame)
         x = frame.array(a.data)
         needed = ~decided(x, not conjunction)
@@ -213,7 +213,7 @@ def decided(array: Any, value: bool) -> Bools:
 def compile_not(operand: Evaluator) -> Evaluator:
     """Compile ``NOT operand``."""
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value = operand(frame)
         return strict(pc.invert(frame.array(value.data)), (value,))
 
@@ -223,7 +223,7 @@ def compile_not(operand: Evaluator) -> Evaluator:
 def compile_is_null(e: n.IsNull, operand: Evaluator) -> Evaluator:
     """Compile ``operand IS [NOT] NULL``."""
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value = operand(frame)
         missing = _is_null(value.data, frame.length)
         return strict(pc.invert(missing) if e.negated else missing, (value,))

@@ -33,7 +33,7 @@ from .comparison import (
     compile_not,
     is_cheap,
 )
-from .frames import Evaluator, Frame, Value, guarded, limited, strict
+from .frames import Evaluator, RowFrame, Value, guarded, limited, strict
 from .like import compile_like
 from .structures import compile_array, compile_field, compile_map, compile_struct, compile_subscript
 from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy
@@ -70,7 +70,7 @@ def compile_expression(
             return Evaluated(pa.nulls(0, arrow))
         if place is not None and isinstance(columns[place], (pa.Array, Later)):
             return Evaluated(columns[place])
-        frame = Frame(columns, length)
+        frame = RowFrame(columns, length)
         value = evaluator(frame) if guard else _unguarded(evaluator(frame), frame)
         data = frame.array(value.data)
         reports = value.guarded
@@ -81,7 +81,7 @@ def compile_expression(
     return kernel
 
 
-def _unguarded(value: Value, frame: Frame) -> Value:
+def _unguarded(value: Value, frame: RowFrame) -> Value:
     """Turn failures of guarded parts into failures of the whole."""
     if value.guarded is None:
         return value
@@ -106,7 +106,7 @@ def compile_predicate(
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:
         if not length:
             return Evaluated(pa.nulls(0, pa.bool_()))
-        frame = Frame(columns, length)
+        frame = RowFrame(columns, length)
         value = evaluator(frame) if guard else _unguarded(evaluator(frame), frame)
         data = frame.array(value.data)
         if data.null_count:
@@ -139,7 +139,7 @@ class _Compiler:
             return evaluator
         slot = self._slots.setdefault(e, len(self._slots))
 
-        def once(frame: Frame) -> Value:
+        def once(frame: RowFrame) -> Value:
             found = frame.memo.get(slot)
             if found is None:
                 found = frame.memo[slot] = evaluator(frame)
@@ -153,7 +153,7 @@ class _Compiler:
         elif isinstance(e, n.UnitWord | n.LambdaNode) or not n.is_constant(e) or n.is_volatile(e):
             return None
         else:
-            frame = Frame((), 1)
+            frame = RowFrame((), 1)
             try:
                 value = self._node(e)(frame)
             except ColumnTooLargeError:
@@ -231,14 +231,14 @@ class _Compiler:
         items = [self.compile(item) for item in e.items]
         constants: list[Any] | None = None
         if all(isinstance(item, n.Literal) for item in e.items):
-            constants = [item(Frame((), 1)).data for item in items]
+            constants = [item(RowFrame((), 1)).data for item in items]
         return compile_in(e, self.compile(e.operand), items, constants)
 
     def _cast(self, e: n.Cast) -> Evaluator:
         operand = self.compile(e.operand)
         source, target, label = e.operand.type, e.type, n.text(e)
 
-        def evaluate(frame: Frame) -> Value:
+        def evaluate(frame: RowFrame) -> Value:
             value = operand(frame)
             result = cast_array(frame.array(value.data), source, target)
             own = result.failures

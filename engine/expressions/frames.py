@@ -33,7 +33,7 @@ class Value(NamedTuple):
         return isinstance(self.data, pa.Scalar)
 
 
-class Frame:
+class RowFrame:
     """Rows to evaluate over: a batch's columns, some rows of another frame, or the elements of a lambda.
 
     A derived frame takes a column from its parent when it is first read.
@@ -44,14 +44,14 @@ class Frame:
     def __init__(self, columns: Sequence[Any], length: int) -> None:
         self._columns: dict[int, Any] = {i: whole(c) for i, c in enumerate(columns)}
         self._parameters: dict[str, Any] = {}
-        self._parent: Frame | None = None
+        self._parent: RowFrame | None = None
         self._rows: Any = None
         self.length = length
         self.memo: dict[int, Value] = {}
 
-    def subset(self, rows: Int64s, parameters: Mapping[str, Any] | None = None) -> Frame:
+    def subset(self, rows: Int64s, parameters: Mapping[str, Any] | None = None) -> RowFrame:
         """A frame of the given rows (repeats allowed); parameters of a lambda, if any, have the same length."""
-        derived = Frame((), len(rows))
+        derived = RowFrame((), len(rows))
         derived._parent = self
         derived._rows = pa.array(rows, pa.int64())
         derived._parameters = dict(parameters or {})
@@ -78,13 +78,13 @@ class Frame:
         return bounded_broadcast(data, self.length) if isinstance(data, pa.Scalar) else data
 
 
-Evaluator = Callable[[Frame], Value]
+Evaluator = Callable[[RowFrame], Value]
 
 
 def limited(evaluator: Evaluator, span: Span) -> Evaluator:
     """Limit the size of a value.  Raises, when it is evaluated: ColumnTooLargeError, with its place in the text."""
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         try:
             value = evaluator(frame)
             if not value.is_scalar:
@@ -100,7 +100,7 @@ def limited(evaluator: Evaluator, span: Span) -> Evaluator:
 def guarded(evaluator: Evaluator) -> Evaluator:
     """Guard a value: its failures become nulls, and are only reported."""
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value = evaluator(frame)
         if value.failures is None:
             return value
@@ -116,7 +116,7 @@ def strict(data: Any, parts: Sequence[Value], own: Failures | None = None) -> Va
     return Value(data if failures is None else blank(data, failures), failures, reports)
 
 
-def on_rows(evaluator: Evaluator, frame: Frame, rows: Bools) -> tuple[Value, Int64s]:
+def on_rows(evaluator: Evaluator, frame: RowFrame, rows: Bools) -> tuple[Value, Int64s]:
     """Evaluate on some rows only.
 
     Returns:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from ...runtime.kernel import failures_of
 from . import nodes as n
-from .frames import Evaluator, Frame, Value, strict
+from .frames import Evaluator, RowFrame, Value, strict
 
 _ANY = r"(?s:.)"
 """The regular expression for ``_``: any character, also a line's end."""
@@ -88,7 +88,7 @@ def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
 def compile_like(e: n.Like, operand: Evaluator, pattern: Evaluator) -> Evaluator:
     """Compile ``operand LIKE pattern``."""
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value, wanted = operand(frame), pattern(frame)
         data = frame.array(value.data)
         own = None

@@ -14,7 +14,7 @@ from .. import types as t
 from ..columns.comparing import equal
 from ..columns.items import distinct_keys, maps_of
 from . import nodes as n
-from .frames import Evaluator, Frame, Value, strict
+from .frames import Evaluator, RowFrame, Value, strict
 from .values import (
     list_parts,
     make_lists,
@@ -33,7 +33,7 @@ def compile_subscript(e: n.Subscript, base: Evaluator, index: Evaluator) -> Eval
     if isinstance(e.base.type, t.Map):
         return _compile_map_lookup(base, index)
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         b, i = base(frame), index(frame)
         items, lengths = list_parts(frame.array(b.data))
         places = frame.array(i.data)
@@ -48,7 +48,7 @@ def compile_subscript(e: n.Subscript, base: Evaluator, index: Evaluator) -> Eval
 
 
 def _compile_map_lookup(base: Evaluator, index: Evaluator) -> Evaluator:
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         b, i = base(frame), index(frame)
         keys, items, lengths = map_parts(frame.array(b.data))
         parents = parents_of(lengths)
@@ -72,7 +72,7 @@ def compile_field(e: n.FieldAccess, base: Evaluator) -> Evaluator:
     assert isinstance(e.base.type, t.Struct)
     place = [name for name, _ in e.base.type.fields].index(e.field)
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         value = base(frame)
         return strict(pc.struct_field(frame.array(value.data), [place]), (value,))
 
@@ -84,7 +84,7 @@ def compile_array(e: n.ArrayMake, items: Sequence[Evaluator]) -> Evaluator:
     arrow = t.to_arrow(e.type)
     count = len(items)
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         values = [item(frame) for item in items]
         flat = _interleave([frame.array(v.data) for v in values], frame.length)
         lengths = np.full(frame.length, count, np.int64)
@@ -108,7 +108,7 @@ def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluat
     key_type, arrow = type_.key, t.to_arrow(type_)
     count = len(keys)
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         key_values = [key(frame) for key in keys]
         item_values = [item(frame) for item in items]
         columns = [frame.array(v.data) for v in key_values]
@@ -143,7 +143,7 @@ def compile_struct(e: n.StructMake, members: Sequence[Evaluator]) -> Evaluator:
     """Compile ``STRUCT(name := value, ..)``; failures of values are guarded."""
     arrow = t.to_arrow(e.type)
 
-    def evaluate(frame: Frame) -> Value:
+    def evaluate(frame: RowFrame) -> Value:
         values = [member(frame) for member in members]
         made = make_structs([frame.array(v.data) for v in values], None, arrow, frame.length)
         return Value(made, None, merge_failures(*(v.guarded for v in values)))

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ...runtime.kernel import Evaluated, failures_of
 from ...storage.values.arrow_calls import map_array
 from ..columns.arrow import broadcast, is_literal, length_of, null_mask, with_nulls
-from .json_values import HALF_PAIR, MISSING, Missing, Texts, is_json, needs_digits, read_all
+from .json_values import HALF_PAIR, MISSING, JsonTextBuilder, Missing, is_json, needs_digits, read_all
 from .registry import scalar
 
 CATEGORY = "JSON"
@@ -24,7 +24,7 @@ _TEXTS = pa.list_(pa.string())
 _RECORDS = pa.map_(pa.string(), pa.string())
 
 
-def _one_each(rows: list[int], made: Texts, length: int, failed: dict[int, str]) -> Evaluated:
+def _one_each(rows: list[int], made: JsonTextBuilder, length: int, failed: dict[int, str]) -> Evaluated:
     """A string column from the texts of ``rows``."""
     texts, halves = made.column()
     failed |= {rows[place]: HALF_PAIR for place in halves}
@@ -112,7 +112,7 @@ def extract_json_field(json: Any, path: Any) -> Evaluated:
     known, paths = (~null_mask(json)).tolist(), path.to_pylist()
     failed: dict[int, str] = {}
     rows: list[int] = []
-    made = Texts(bare=True)
+    made = JsonTextBuilder(bare=True)
     for start, nodes in read_all(json, failed, needs_digits(json)):
         found = []
         for row, node in enumerate(nodes, start):
@@ -205,7 +205,7 @@ def json_concat(*json: Any) -> Evaluated:
     failures: list[dict[int, str]] = [{} for _ in columns]
     read = [read_all(texts, failed, needs_digits(texts)) for texts, failed in zip(columns, failures, strict=True)]
     lacking: list[int] = []
-    made = Texts(bare=False)
+    made = JsonTextBuilder(bare=False)
     for blocks in zip(*read, strict=True):
         parts = [nodes for _, nodes in blocks]
         if any(Missing in set(map(type, nodes)) for nodes in parts):
@@ -243,7 +243,7 @@ def _together(columns: Sequence[list[Any]]) -> list[Any]:
 def json_items(json: Any) -> Evaluated:
     failed: dict[int, str] = {}
     lengths: list[int] = []
-    items = Texts(bare=False)
+    items = JsonTextBuilder(bare=False)
     for _, nodes in read_all(json, failed, needs_digits(json)):
         lengths += [len(node) if type(node) is list else -1 for node in nodes]
         items.extend([item for node in nodes if type(node) is list for item in node])
@@ -262,7 +262,7 @@ def json_items(json: Any) -> Evaluated:
 def json_keys(json: Any) -> Evaluated:
     failed: dict[int, str] = {}
     lengths: list[int] = []
-    keys = Texts(bare=True)
+    keys = JsonTextBuilder(bare=True)
     for _, nodes in read_all(json, failed):
         lengths += [len(node) if type(node) is dict else -1 for node in nodes]
         keys.extend([key for node in nodes if type(node) is dict for key in node])
@@ -281,7 +281,7 @@ def json_keys(json: Any) -> Evaluated:
 def json_records(json: Any) -> Evaluated:
     failed: dict[int, str] = {}
     lengths: list[int] = []
-    keys, values = Texts(bare=True), Texts(bare=True)
+    keys, values = JsonTextBuilder(bare=True), JsonTextBuilder(bare=True)
     for _, nodes in read_all(json, failed, needs_digits(json)):
         lengths += [len(node) if type(node) is dict else -1 for node in nodes]
         objects = [node for node in nodes if type(node) is dict]

@@ -33,7 +33,7 @@ def _refuse(constant: str) -> Any:
 # --- reading -------------------------------------------------------------------------------
 
 
-class Reader:
+class JsonValueReader:
     """Reads JSON texts as None, bool, int, str, list or dict; ``number`` makes fractions from their text.
 
     msgspec's decoder is tried first: it accepts less than Python's (no unpaired surrogates, no fractions beyond DOUBLE), but
@@ -70,8 +70,8 @@ class Reader:
             raise ValueError(f"not JSON: {error}") from error
 
 
-EXACT = Reader(Decimal)
-FLOATS = Reader(float)
+EXACT = JsonValueReader(Decimal)
+FLOATS = JsonValueReader(float)
 """For texts whose digits do not matter; making a Decimal takes as long as the rest of a small text."""
 
 parse = EXACT.read
@@ -83,7 +83,7 @@ digits on a side.  Up to 15 digits survive the conversion.
 
 
 _REFUSED = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
-"""Errors of msgspec for texts that `Reader.read` may still be able to read."""
+"""Errors of msgspec for texts that `JsonValueReader.read` may still be able to read."""
 
 _AT_ONCE = 64
 """The number of texts read at once.  More containers at a time would slow down Python's garbage collector."""
@@ -143,7 +143,7 @@ def write(value: Any) -> str:
     return _ENCODER.encode(value).decode()
 
 
-class Texts:
+class JsonTextBuilder:
     """Builds a string column from values written as JSON.
 
     Args:

@@ -98,7 +98,7 @@ TypePattern = t.SqlType | Variable | Special | ArrayOf | MapOf | StructOf | Lamb
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class FunctionParameter:
     name: str
     type: TypePattern
     variadic: bool = False
@@ -109,7 +109,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[FunctionParameter, ...]
     result: TypePattern
 
     def __str__(self) -> str:
@@ -159,7 +159,7 @@ class _SignatureParser:
 
     def signature(self) -> Signature:
         self.take("(")
-        parameters: list[Parameter] = []
+        parameters: list[FunctionParameter] = []
         while self.peek() != ")":
             if parameters:
                 self.take(",")
@@ -168,7 +168,7 @@ class _SignatureParser:
             variadic = self.peek() == "..."
             if variadic:
                 self.take("...")
-            parameters.append(Parameter(name, type_, variadic))
+            parameters.append(FunctionParameter(name, type_, variadic))
         self.take(")")
         self.take("->")
         result = self.type()

@@ -57,8 +57,8 @@ from ...runtime.kernel import Evaluated, Segments, State, StateField, failures_o
 from .. import types as t
 from ..columns.sizes import bounded_broadcast
 from .aggregate_values import object_array
-from .registry import BUILT_INS, AggregateOverload, Overload, Parameter, Registry, Signature, parse_signature
-from .user_types import Shape, Shaper, as_sql, bind_variables, copier, pattern_of, shape_of
+from .registry import BUILT_INS, AggregateOverload, FunctionParameter, Overload, Registry, Signature, parse_signature
+from .user_types import AnnotationType, Shaper, as_sql, bind_variables, copier, pattern_of, shape_of
 
 USER_FUNCTIONS = Registry(BUILT_INS)
 """The functions of this process's user; they take precedence over built-in ones of the same name."""
@@ -200,16 +200,16 @@ def udaf(
 class _Shapes:
     """A signature, and the conversions of its values."""
 
-    def __init__(self, signature: Signature, parameters: Sequence[Shape], result: Shape) -> None:
+    def __init__(self, signature: Signature, parameters: Sequence[AnnotationType], result: AnnotationType) -> None:
         self.signature = signature
         self.parameters = parameters
         self.result = result
 
-    def of(self, count: int) -> list[Shape]:
+    def of(self, count: int) -> list[AnnotationType]:
         """The shape of each of ``count`` arguments."""
         return _expanded(self.parameters, self.signature, count)
 
-    def expanded(self, count: int) -> list[Parameter]:
+    def expanded(self, count: int) -> list[FunctionParameter]:
         """The parameter of each of ``count`` arguments."""
         return _expanded(self.signature.parameters, self.signature, count)
 
@@ -225,7 +225,7 @@ def _expanded(things: Sequence[ThingT], signature: Signature, count: int) -> lis
 
 def _from_text(text: str) -> _Shapes:
     signature = parse_signature(text)
-    return _Shapes(signature, [Shape(p.type) for p in signature.parameters], Shape(signature.result))
+    return _Shapes(signature, [AnnotationType(p.type) for p in signature.parameters], AnnotationType(signature.result))
 
 
 def _decorated(thing: Any) -> Any:
@@ -248,19 +248,19 @@ def _shapes(function: Any, signature: Signatures, rows: bool = False) -> list[_S
         item = _item(result)
         if item is None:
             raise TypeError(f"{function.__name__} gives rows: annotate its result as list[..] or Iterator[..]")
-        result = Shape(item, False, result.inward, result.outward)
+        result = AnnotationType(item, False, result.inward, result.outward)
     return _by_parameters(function, hints, result)
 
 
-def _item(result: Shape) -> Any:
+def _item(result: AnnotationType) -> Any:
     pattern = result.pattern
     return getattr(pattern, "item", None)
 
 
-def _by_parameters(function: Any, hints: dict[str, Any], result: Shape, skip: int = 0) -> list[_Shapes]:
+def _by_parameters(function: Any, hints: dict[str, Any], result: AnnotationType, skip: int = 0) -> list[_Shapes]:
     """One signature with all parameters, and one more without each parameter that has a default, from the last on."""
-    parameters: list[Parameter] = []
-    shapes: list[Shape] = []
+    parameters: list[FunctionParameter] = []
+    shapes: list[AnnotationType] = []
     found: list[_Shapes] = []
     for parameter in list(inspect.signature(function).parameters.values())[skip:]:
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
@@ -270,7 +270,7 @@ def _by_parameters(function: Any, hints: dict[str, Any], result: Shape, skip: in
         if parameter.default is not parameter.empty:
             found.append(_Shapes(Signature(tuple(parameters), result.pattern), tuple(shapes), result))
         shape = shape_of(hints[parameter.name], f"{function.__name__}({parameter.name})")
-        parameters.append(Parameter(parameter.name, shape.pattern, parameter.kind == parameter.VAR_POSITIONAL))
+        parameters.append(FunctionParameter(parameter.name, shape.pattern, parameter.kind == parameter.VAR_POSITIONAL))
         shapes.append(shape)
     found.append(_Shapes(Signature(tuple(parameters), result.pattern), tuple(shapes), result))
     return found
@@ -289,7 +289,7 @@ class _Definition:
     cls: Any
     shapes: _Shapes
     literals: frozenset[str]
-    state: Shape
+    state: AnnotationType
     nulls: bool | None
 
     def make(self, types: Sequence[t.SqlType], literals: Sequence[Any]) -> UserAggregator:
@@ -310,7 +310,7 @@ class _Definition:
 def _definition(cls: Any, signature: str | None, state: str | None, nulls: bool | None) -> _Definition:
     hints = typing.get_type_hints(cls.aggregate, include_extras=True)
     if state is not None:
-        state_shape = Shape(pattern_of(state))
+        state_shape = AnnotationType(pattern_of(state))
     elif "return" in hints:
         state_shape = shape_of(hints["return"], f"the state of {cls.__name__}")
     else:
@@ -473,9 +473,9 @@ class UserAggregator:
     def __init__(
         self,
         it: Any,
-        inputs: Sequence[Shape],
-        result: Shape,
-        state: Shape,
+        inputs: Sequence[AnnotationType],
+        result: AnnotationType,
+        state: AnnotationType,
         variables: dict[str, t.SqlType],
         nulls: bool | None,
     ) -> None:

@@ -47,7 +47,7 @@ _MAPS = (dict, collections.abc.Mapping)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class AnnotationType:
     """The meaning of an annotation.
 
     Attributes:
@@ -62,7 +62,7 @@ class Shape:
     outward: Shaper = None
 
 
-def shape_of(annotation: Any, place: str) -> Shape:
+def shape_of(annotation: Any, place: str) -> AnnotationType:
     """The SQL type of an annotation.
 
     Args:
@@ -72,30 +72,30 @@ def shape_of(annotation: Any, place: str) -> Shape:
         TypeError: it corresponds to no SQL type.
     """
     if annotation is Any:
-        return Shape(Special("ANY"), nullable=False)
+        return AnnotationType(Special("ANY"), nullable=False)
     if annotation in _SIMPLE:
-        return Shape(_SIMPLE[annotation])
+        return AnnotationType(_SIMPLE[annotation])
     if isinstance(annotation, typing.TypeVar):
         name = annotation.__name__.strip("_")
-        return Shape(Variable(name[:1].upper() or "T"))
+        return AnnotationType(Variable(name[:1].upper() or "T"))
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         text = next((a for a in arguments[1:] if isinstance(a, str)), None)
         if text is not None:
-            return Shape(pattern_of(text))
+            return AnnotationType(pattern_of(text))
         return shape_of(arguments[0], place)
     if origin in (typing.Union, types.UnionType):
         others = [a for a in arguments if a is not type(None)]
         if len(others) == 1 and len(others) < len(arguments):
             inner = shape_of(others[0], place)
-            return Shape(inner.pattern, True, inner.inward, inner.outward)
+            return AnnotationType(inner.pattern, True, inner.inward, inner.outward)
         raise TypeError(f"{place}: no SQL type holds {annotation}")
     if origin in _LISTS and arguments:
         item = shape_of(arguments[0], place)
-        return Shape(_array(item.pattern), False, _each(item.inward), _each(item.outward, list))
+        return AnnotationType(_array(item.pattern), False, _each(item.inward), _each(item.outward, list))
     if origin in _MAPS and len(arguments) == 2:
         key, value = shape_of(arguments[0], place), shape_of(arguments[1], place)
-        return Shape(_map(key.pattern, value.pattern), False, _values(value.inward), _values(value.outward))
+        return AnnotationType(_map(key.pattern, value.pattern), False, _values(value.inward), _values(value.outward))
     if typing.is_typeddict(annotation) or (isinstance(annotation, type) and dataclasses.is_dataclass(annotation)):
         return _record(annotation, place)
     if annotation is Decimal:
@@ -205,7 +205,7 @@ def _values(shaper: Shaper) -> Shaper:
     return lambda values: None if values is None else {k: None if v is None else shaper(v) for k, v in values.items()}
 
 
-def _record(annotation: Any, place: str) -> Shape:
+def _record(annotation: Any, place: str) -> AnnotationType:
     hints = typing.get_type_hints(annotation, include_extras=True)
     names = [f.name for f in dataclasses.fields(annotation)] if dataclasses.is_dataclass(annotation) else list(hints)
     shapes = {name: shape_of(hints[name], f"{place}.{name}") for name in names}
@@ -223,4 +223,4 @@ def _record(annotation: Any, place: str) -> Shape:
         read = value.get if isinstance(value, dict) else lambda name: getattr(value, name)
         return {name.upper(): part(shape.outward, read(name)) for name, shape in shapes.items()}
 
-    return Shape(pattern, False, inward, outward)
+    return AnnotationType(pattern, False, inward, outward)

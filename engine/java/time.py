@@ -78,7 +78,7 @@ _MOST |= {"M": 5, "L": 5, "E": 5, "e": 5, "c": 5, "Q": 5, "q": 5, "G": 5, "X": 5
 
 
 @dataclass(frozen=True, slots=True)
-class Literal:
+class LiteralText:
     text: str
 
 
@@ -93,7 +93,7 @@ class OptionalPart:
     parts: tuple[Part, ...]
 
 
-Part = Literal | Field | OptionalPart
+Part = LiteralText | Field | OptionalPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def parts_of(pattern: str) -> tuple[Part, ...]:
         position += 1
         if character == "'":
             literal, position = _quoted(pattern, position)
-            stack[-1].append(Literal(literal))
+            stack[-1].append(LiteralText(literal))
         elif character == "[":
             stack.append([])
         elif character == "]":
@@ -148,7 +148,7 @@ def parts_of(pattern: str) -> tuple[Part, ...]:
         elif character in "{}#":
             raise ValueError(f"bad pattern {pattern!r}: {character} is reserved, write it in quotes")
         else:
-            stack[-1].append(Literal(character))
+            stack[-1].append(LiteralText(character))
     while len(stack) > 1:
         inner = OptionalPart(tuple(stack.pop()))
         stack[-1].append(inner)
@@ -244,7 +244,7 @@ class _Parser:
         result = []
         for part in parts:
             match part:
-                case Literal(text):
+                case LiteralText(text):
                     result.append(re.escape(text))
                 case OptionalPart(inner):
                     result.append(f"(?:{self._expression(inner)})?")
@@ -453,18 +453,18 @@ def format_local(pattern: str, local_ms: int, allowed: frozenset[str] | None = N
     """
     days, time_ms = divmod(local_ms, DAY_MS)
     parts = printed_parts(pattern, allowed)
-    return "".join(p.text if isinstance(p, Literal) else _format_local_field(p, days, time_ms) for p in parts)
+    return "".join(p.text if isinstance(p, LiteralText) else _format_local_field(p, days, time_ms) for p in parts)
 
 
 def format_timestamp(pattern: str, instant_ms: int, zone: Zone = UTC_ZONE) -> str:
     """An instant as text in a zone."""
     days, time_ms = divmod(instant_ms + zone.offset_ms(instant_ms), DAY_MS)
     parts = printed_parts(pattern)
-    return "".join(p.text if isinstance(p, Literal) else format_field(p, days, time_ms, instant_ms, zone) for p in parts)
+    return "".join(p.text if isinstance(p, LiteralText) else format_field(p, days, time_ms, instant_ms, zone) for p in parts)
 
 
 @lru_cache(maxsize=512)
-def printed_parts(pattern: str, allowed: frozenset[str] | None = None) -> tuple[Literal | Field, ...]:
+def printed_parts(pattern: str, allowed: frozenset[str] | None = None) -> tuple[LiteralText | Field, ...]:
     """The parts that formatting writes, in order; optional ones too.
 
     Args:
@@ -473,7 +473,7 @@ def printed_parts(pattern: str, allowed: frozenset[str] | None = None) -> tuple[
     Raises:
         ValueError: a bad pattern, or a letter that the value does not have.
     """
-    result: list[Literal | Field] = []
+    result: list[LiteralText | Field] = []
 
     def add(parts: tuple[Part, ...]) -> None:
         for part in parts:

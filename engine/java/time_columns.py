@@ -35,7 +35,7 @@ from ..columns.arrow import (
 )
 from ..columns.calendar import DAY_MS
 from . import time as java_time
-from .time import DATE_LETTERS, TIME_LETTERS, Field, Literal, field_value, parts_of
+from .time import DATE_LETTERS, TIME_LETTERS, Field, LiteralText, field_value, parts_of
 from .zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
 
 _WIDTHS = {"yyyy": 4, "uuuu": 4, "MM": 2, "dd": 2, "HH": 2, "mm": 2, "ss": 2}
@@ -60,7 +60,7 @@ def _layout(pattern: str) -> _Layout | None:
     says_utc = False
     for part in parts_of(pattern):
         match part:
-            case Literal(text) if text.isascii():
+            case LiteralText(text) if text.isascii():
                 literals.extend((width + i, ord(c)) for i, c in enumerate(text))
                 width += len(text)
             case Field(letter, count) if letter * count in _WIDTHS or letter == "S":
@@ -276,7 +276,7 @@ def _expression(pattern: str, whole: bool) -> tuple[str, tuple[Field, ...]] | No
     text = []
     for part in parts_of(pattern):
         match part:
-            case Literal(literal) if literal.isascii():
+            case LiteralText(literal) if literal.isascii():
                 text.append("".join(c if c.isalnum() else f"\\x{ord(c):02x}" for c in literal))
             case Field(letter, count) if letter in "uyMLdEaHkKhmsSnXxZ" and not (letter == "Z" and count == 4):
                 text.append(f"(?P<f{len(fields)}>{java_time.field_expression(part)})")
@@ -394,7 +394,7 @@ def _format(
     days, time_ms = local // DAY_MS, local % DAY_MS
     pieces: list[Any] = []
     for part in parts:
-        if isinstance(part, Literal):
+        if isinstance(part, LiteralText):
             pieces.append(pa.scalar(part.text))
             continue
         keys = _keys(part, days, time_ms, instants, offsets)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from ...runtime import dataflow as d
 from ...runtime.operators.aggregate import Aggregate
 from ...runtime.operators.base import Operator, OperatorContext
-from ...runtime.operators.group_states import AggregateCall, picked, view_transform
+from ...runtime.operators.group_states import BoundAggregator, picked, view_transform
 from ...runtime.operators.session_aggregate import SessionAggregate
 from ...runtime.operators.window_aggregate import WindowAggregate
 from ...runtime.windows import SessionWindows, TimeWindows
 from ..functions.aggregate import configured
 from ..plan.logical import nodes as p
 from ..stored_tables import StoredTable
-from .builder import Builder, Lowered
+from .builder import DataflowBuilder, Lowered
 
 
-def aggregate(build: Builder, node: p.Aggregate, input_: Lowered, before: bool) -> Lowered:
+def aggregate(build: DataflowBuilder, node: p.Aggregate, input_: Lowered, before: bool) -> Lowered:
     schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build)
     name = build.name("aggregate")
 
@@ -27,7 +27,7 @@ def aggregate(build: Builder, node: p.Aggregate, input_: Lowered, before: bool) 
     return Lowered(number, StoredTable.of_groups(name, "groups", node.schema, transform, windowed=False))
 
 
-def window_aggregate(build: Builder, node: p.WindowAggregate, input_: Lowered, before: bool) -> Lowered:
+def window_aggregate(build: DataflowBuilder, node: p.WindowAggregate, input_: Lowered, before: bool) -> Lowered:
     schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build)
     spec, final, extras = node.spec, node.final, _bounds(node)
     emit_expired = build.options.emit_final_expired == "emit"
@@ -53,7 +53,7 @@ def window_aggregate(build: Builder, node: p.WindowAggregate, input_: Lowered, b
     return Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True, final=final))
 
 
-def session_aggregate(build: Builder, node: p.SessionAggregate, input_: Lowered, before: bool) -> Lowered:
+def session_aggregate(build: DataflowBuilder, node: p.SessionAggregate, input_: Lowered, before: bool) -> Lowered:
     schema, key_count, calls = node.schema.arrow(), len(node.schema.keys), _calls(node, build)
     spec, final, extras = node.spec, node.final, _bounds(node)
     windows = SessionWindows(spec.size_ms, spec.grace_ms)
@@ -77,11 +77,13 @@ def session_aggregate(build: Builder, node: p.SessionAggregate, input_: Lowered,
     return Lowered(number, StoredTable.of_groups(name, "sessions", node.schema, transform, windowed=True, final=final))
 
 
-def _calls(node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, build: Builder) -> tuple[AggregateCall, ...]:
+def _calls(
+    node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, build: DataflowBuilder
+) -> tuple[BoundAggregator, ...]:
     """The aggregators over the columns of the `GroupBy` below."""
     columns, functions = node.input.schema, build.context.functions
     return tuple(
-        AggregateCall(
+        BoundAggregator(
             configured(
                 a.call.name,
                 functions.aggregator(a.call.function, a.call.argument_types, a.call.literals),

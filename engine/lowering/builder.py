@@ -47,7 +47,7 @@ class Lowered:
     stored: StoredTable | None = None
 
 
-class Builder:
+class DataflowBuilder:
     """Builds a dataflow.
 
     Attributes:

@@ -13,10 +13,10 @@ from ...runtime.operators.stream_table_join import StreamTableJoin
 from ...runtime.operators.table_table_join import TableTableJoin
 from ..plan.logical import nodes as p
 from ..schema import Schema
-from .builder import Builder, Lowered
+from .builder import DataflowBuilder, Lowered
 
 
-def stream_stream_join(build: Builder, node: p.StreamStreamJoin, inputs: Sequence[Lowered]) -> Lowered:
+def stream_stream_join(build: DataflowBuilder, node: p.StreamStreamJoin, inputs: Sequence[Lowered]) -> Lowered:
     """RIGHT runs as in ksqlDB: as a LEFT join of swapped inputs with an unchanged window (section 8)."""
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     left, right = _values(node.left.schema), _values(node.right.schema)
@@ -50,7 +50,7 @@ def stream_stream_join(build: Builder, node: p.StreamStreamJoin, inputs: Sequenc
     return Lowered(build.step("stream-stream-join", inputs, make, takes_later=True))
 
 
-def stream_table_join(build: Builder, node: p.StreamTableJoin, inputs: Sequence[Lowered]) -> Lowered:
+def stream_table_join(build: DataflowBuilder, node: p.StreamTableJoin, inputs: Sequence[Lowered]) -> Lowered:
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     left, right = _values(node.left.schema), _values(node.right.schema)
     kind, windowed = node.type, node.left.window is not None
@@ -61,7 +61,7 @@ def stream_table_join(build: Builder, node: p.StreamTableJoin, inputs: Sequence[
     return Lowered(build.step("stream-table-join", inputs, make))
 
 
-def table_table_join(build: Builder, node: p.TableTableJoin, inputs: Sequence[Lowered], before: bool) -> Lowered:
+def table_table_join(build: DataflowBuilder, node: p.TableTableJoin, inputs: Sequence[Lowered], before: bool) -> Lowered:
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     left, right = _values(node.left.schema), _values(node.right.schema)
     kind, windowed = node.type, node.left.window is not None
@@ -72,7 +72,7 @@ def table_table_join(build: Builder, node: p.TableTableJoin, inputs: Sequence[Lo
     return Lowered(build.step("table-table-join", inputs, make))
 
 
-def foreign_key_join(build: Builder, node: p.ForeignKeyJoin, inputs: Sequence[Lowered], before: bool) -> Lowered:
+def foreign_key_join(build: DataflowBuilder, node: p.ForeignKeyJoin, inputs: Sequence[Lowered], before: bool) -> Lowered:
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     left, right = _values(node.left.schema), _values(node.right.schema)
     right_keys = Schema(node.right.schema.keys).arrow()

@@ -15,7 +15,7 @@ from ..plan.physical.nodes import Copy, Materialise, StoredScan, known
 from ..plan.physical.undo import wants_before
 from ..plan.tree import PlanNode
 from . import aggregates, joins, rows, scans, sinks
-from .builder import Builder, Lowered, LoweringContext
+from .builder import DataflowBuilder, Lowered, LoweringContext
 
 __all__ = ["LoweringContext", "lower"]
 
@@ -26,7 +26,7 @@ def lower(plan: PlanNode, context: LoweringContext) -> d.Dataflow:
     Raises:
         StatementError: a timestamp format that cannot be read.
     """
-    build, options = Builder(context), context.options
+    build, options = DataflowBuilder(context), context.options
     root = _lower(build, plan, before=False)
     return d.Dataflow(
         tuple(build.nodes),
@@ -44,7 +44,7 @@ def lower(plan: PlanNode, context: LoweringContext) -> d.Dataflow:
     )
 
 
-def _lower(build: Builder, node: PlanNode, *, before: bool) -> Lowered:
+def _lower(build: DataflowBuilder, node: PlanNode, *, before: bool) -> Lowered:
     """Lower a node and those below it; ``before``: its changes must carry the rows before them."""
     line = build.begin_line()
     lowered = _lower_one(build, node, before=before)
@@ -52,7 +52,7 @@ def _lower(build: Builder, node: PlanNode, *, before: bool) -> Lowered:
     return lowered
 
 
-def _lower_one(build: Builder, node: PlanNode, *, before: bool) -> Lowered:
+def _lower_one(build: DataflowBuilder, node: PlanNode, *, before: bool) -> Lowered:
     inputs = [_lower(build, i, before=wants_before(node, before=before)) for i in node.inputs]
     match known(node):
         case StoredScan() as scan:

@@ -16,10 +16,10 @@ from ..plan.logical import nodes as p
 from ..plan.logical.build import columns_read
 from ..plan.tree import PlanNode
 from ..schema import Schema
-from .builder import Builder, Lowered
+from .builder import DataflowBuilder, Lowered
 
 
-def filter_rows(build: Builder, node: p.Filter, input_: Lowered) -> Lowered:
+def filter_rows(build: DataflowBuilder, node: p.Filter, input_: Lowered) -> Lowered:
     predicate = build.predicate(node.predicate, node.input.schema)
     table, groups = node.kind == "TABLE", _groups_a_stream(node.input)
     columns, read = node.input.schema, columns_read((node.predicate,))
@@ -28,20 +28,20 @@ def filter_rows(build: Builder, node: p.Filter, input_: Lowered) -> Lowered:
     return Lowered(number, None if input_.stored is None else input_.stored.filtered(predicate))
 
 
-def project(build: Builder, node: p.Project, input_: Lowered) -> Lowered:
+def project(build: DataflowBuilder, node: p.Project, input_: Lowered) -> Lowered:
     kernels = build.kernels(node.expressions, node.input.schema)
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     number = build.step("project", (input_,), lambda c: Project(c, schema, key_count, kernels))
     return Lowered(number, None if input_.stored is None else input_.stored.projected(node.schema, kernels))
 
 
-def explode(build: Builder, node: p.Explode, input_: Lowered) -> Lowered:
+def explode(build: DataflowBuilder, node: p.Explode, input_: Lowered) -> Lowered:
     kernels = build.kernels([call for _, call in node.calls], node.input.schema)
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     return Lowered(build.step("explode", (input_,), lambda c: Explode(c, schema, key_count, kernels)))
 
 
-def rekey(build: Builder, node: p.Rekey, input_: Lowered) -> Lowered:
+def rekey(build: DataflowBuilder, node: p.Rekey, input_: Lowered) -> Lowered:
     kernels = build.kernels(node.expressions, node.input.schema)
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     old_keys = {c.name for c in node.input.schema.keys}
@@ -55,14 +55,14 @@ def rekey(build: Builder, node: p.Rekey, input_: Lowered) -> Lowered:
     return Lowered(number)
 
 
-def group_by(build: Builder, node: p.GroupBy, input_: Lowered) -> Lowered:
+def group_by(build: DataflowBuilder, node: p.GroupBy, input_: Lowered) -> Lowered:
     kernels = build.kernels(node.expressions, node.input.schema)
     schema, key_count, table = node.schema.arrow(), len(node.schema.keys), node.kind == "TABLE"
     carried = {} if table else _carried(node.expressions, key_count, node.input.schema)
     return Lowered(build.step("group", (input_,), lambda c: GroupBy(c, schema, key_count, kernels, table=table), carried))
 
 
-def repartition(build: Builder, node: p.Repartition, input_: Lowered, before: bool) -> Lowered:
+def repartition(build: DataflowBuilder, node: p.Repartition, input_: Lowered, before: bool) -> Lowered:
     """Lower an exchange.  Keys of formats with schema ids are placed by their JSON instead.  No topic's own placement is
     used then (see `plan.build`), so no id is needed, and none is registered for bytes that are not kept.
     """

@@ -16,11 +16,11 @@ from ..plan.tree import PlanNode
 from ..schema import Column, Schema
 from ..serdes import stored_values
 from ..stored_tables import StoredTable
-from .builder import Builder, Lowered
+from .builder import DataflowBuilder, Lowered
 from .timestamps import timestamp_kernel
 
 
-def scan(build: Builder, node: p.Scan) -> Lowered:
+def scan(build: DataflowBuilder, node: p.Scan) -> Lowered:
     source = node.source
     stored = [c for c in node.columns if c.extra is None]
     keys = [c for c in stored if c.column.role == "KEY"]
@@ -54,7 +54,7 @@ def scan(build: Builder, node: p.Scan) -> Lowered:
     return Lowered(head)
 
 
-def table(build: Builder, node: PlanNode, name: str, input_: Lowered, before: bool) -> Lowered:
+def table(build: DataflowBuilder, node: PlanNode, name: str, input_: Lowered, before: bool) -> Lowered:
     schema, key_count, windowed = node.schema.arrow(), len(node.schema.keys), node.window is not None
 
     def make(context: OperatorContext) -> Operator:
@@ -64,7 +64,7 @@ def table(build: Builder, node: PlanNode, name: str, input_: Lowered, before: bo
     return Lowered(number, StoredTable.of_rows(name, "table", node.schema, windowed=windowed))
 
 
-def _timestamp(build: Builder, node: p.Scan) -> Kernel | None:
+def _timestamp(build: DataflowBuilder, node: p.Scan) -> Kernel | None:
     column = node.source.timestamp_column
     if column is None:
         return None

@@ -11,11 +11,11 @@ from ..expressions.nodes import text
 from ..plan.logical import nodes as p
 from ..plan.physical.nodes import Copy
 from ..serdes import nulls_read_back, value_type
-from .builder import Builder, Lowered
+from .builder import DataflowBuilder, Lowered
 from .timestamps import timestamp_kernel
 
 
-def write(build: Builder, node: p.Write, input_: Lowered) -> Lowered:
+def write(build: DataflowBuilder, node: p.Write, input_: Lowered) -> Lowered:
     sink = node.sink
     values = [c for c in sink.schema.values if c.role == "VALUE"]
     keys = sink.schema.keys
@@ -38,7 +38,7 @@ def write(build: Builder, node: p.Write, input_: Lowered) -> Lowered:
     return Lowered(number, stored)
 
 
-def copy(build: Builder, node: Copy, input_: Lowered) -> Lowered:
+def copy(build: DataflowBuilder, node: Copy, input_: Lowered) -> Lowered:
     """Add a sink beside the dataflow; the input itself goes on."""
     target, number = node.target, input_.number
     keys, values = target.schema.keys, target.schema.values
@@ -68,13 +68,13 @@ def copy(build: Builder, node: Copy, input_: Lowered) -> Lowered:
     return input_
 
 
-def output(build: Builder, input_: Lowered) -> Lowered:
+def output(build: DataflowBuilder, input_: Lowered) -> Lowered:
     if build.context.receive is None:
         raise InternalError("a push query was lowered without anyone to receive its rows")
     return Lowered(build.add(d.Tap(build.name("output"), input_.number, build.context.receive)))
 
 
-def _timestamp(build: Builder, node: p.Write) -> Kernel | None:
+def _timestamp(build: DataflowBuilder, node: p.Write) -> Kernel | None:
     sink = node.sink
     if sink.timestamp_column is None:
         return None

@@ -15,7 +15,7 @@ from ..types import SqlType
 from .rows import Evaluation, Rows
 from .scope import TableScope
 
-__all__ = ["FromTable", "Tables"]
+__all__ = ["FromTable", "TableFinder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class FromTable:
     read: Callable[[TypedExpression | None], Rows]
 
 
-class Tables(Protocol):
+class TableFinder(Protocol):
     """Finds the tables of a SELECT, and says how to evaluate it."""
 
     @property

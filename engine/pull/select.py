@@ -40,7 +40,7 @@ from ..expressions.nodes import (
 )
 from ..schema import RESERVED_NAMES
 from ..types import BOOLEAN, Array, Map, SqlType, Struct
-from .from_tables import FromTable, Tables
+from .from_tables import FromTable, TableFinder
 from .groups import aggregate
 from .joins import all_of, conjuncts, join
 from .rows import Rows, SortKey, evaluate, evaluated, row_codes
@@ -64,7 +64,9 @@ class Selected:
     roots: tuple[SourceColumn | None, ...] = ()
 
 
-def select(body: ast.Select, order_by: Sequence[ast.OrderItem], environment: Tables, outer: TableScope | None) -> Selected:
+def select(
+    body: ast.Select, order_by: Sequence[ast.OrderItem], environment: TableFinder, outer: TableScope | None
+) -> Selected:
     """Answer one SELECT.
 
     Raises:
@@ -74,7 +76,7 @@ def select(body: ast.Select, order_by: Sequence[ast.OrderItem], environment: Tab
 
 
 class _Select:
-    def __init__(self, body: ast.Select, environment: Tables, outer: TableScope | None) -> None:
+    def __init__(self, body: ast.Select, environment: TableFinder, outer: TableScope | None) -> None:
         self.body = body
         self.environment = environment
         self.outer = outer

@@ -68,11 +68,11 @@ def print_topic(context: Context, statement: ast.Print) -> PrintResult:
     sources = [s for s in context.catalog.sources.values() if s.topic == statement.topic]
     internal = [found for q in context.planned.values() if (found := copies(q.plan).get(statement.topic)) is not None]
     sources += internal
-    reader = Reader(context.schemas, sources)
+    reader = RecordPrinter(context.schemas, sources)
     return PrintResult(tail, statement.topic, reader.read, unparse(statement))
 
 
-class Reader:
+class RecordPrinter:
     """Turns records into text.  ``sources`` are those over the topic."""
 
     def __init__(self, registry: Any, sources: list[DataSource]) -> None:
@@ -217,4 +217,4 @@ def _node(value: Any) -> Any:
     return value
 
 
-__all__ = ["Reader", "print_topic"]
+__all__ = ["RecordPrinter", "print_topic"]

@@ -34,7 +34,7 @@ _EARLIEST = "SET 'auto.offset.reset' = 'earliest';"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Reason:
     """One reason for missing rows.
 
     Attributes:
@@ -79,7 +79,7 @@ def why_no_rows(context: Context, statement: ast.WhyNoRows) -> Listing:
     return Listing("why no rows", _COLUMNS, tuple(f.row for f in found), unparse(statement))
 
 
-def _of_source(context: Context, source: DataSource, seen: set[str]) -> list[Finding]:
+def _of_source(context: Context, source: DataSource, seen: set[str]) -> list[Reason]:
     queries = [context.catalog.queries[q] for q in context.writers(source.name)]
     if source.query_id is not None and source.query_id in context.catalog.queries:
         queries.append(context.catalog.queries[source.query_id])
@@ -89,11 +89,11 @@ def _of_source(context: Context, source: DataSource, seen: set[str]) -> list[Fin
     return [f for query in unique for f in _of_query(context, query, seen)]
 
 
-def _of_declared(context: Context, source: DataSource) -> Finding:
+def _of_declared(context: Context, source: DataSource) -> Reason:
     """Of a source that no query writes."""
     records = _records(context, source.topic)
     if not records:
-        return Finding("empty input", 0, f"the topic {source.topic} of {source.name} has no records, and no query writes it")
+        return Reason("empty input", 0, f"the topic {source.topic} of {source.name} has no records, and no query writes it")
     after, bad, read, reason = -1, 0, 0, ""
     while read < _SAMPLE and (record := next_record(context, source, after)) is not None:
         after, read = record.arrival, read + 1
@@ -101,8 +101,8 @@ def _of_declared(context: Context, source: DataSource) -> Finding:
             bad, reason = bad + 1, f"partition {record.partition}, offset {record.offset}: {record.problem}"
     if bad and bad == read:
         statement = unparse(ast.Print(source.topic, True, limit=3))
-        return Finding("bad records", bad, f"none of the first {read} records can be read; {reason}", f"{statement};")
-    return Finding(
+        return Reason("bad records", bad, f"none of the first {read} records can be read; {reason}", f"{statement};")
+    return Reason(
         "rows are there",
         records,
         "a SELECT with EMIT CHANGES shows what comes after it began, unless it is told to begin at the start",
@@ -110,7 +110,7 @@ def _of_declared(context: Context, source: DataSource) -> Finding:
     )
 
 
-def _of_query(context: Context, entry: QueryEntry, seen: set[str]) -> list[Finding]:
+def _of_query(context: Context, entry: QueryEntry, seen: set[str]) -> list[Reason]:
     if entry.id in seen:
         return []
     seen.add(entry.id)
@@ -148,24 +148,24 @@ class _Case:
         return f"DROP {statement.kind} {quote(self.entry.sink)}; {_EARLIEST} {new};"
 
 
-def _stopped(case: _Case) -> Iterator[Finding]:
+def _stopped(case: _Case) -> Iterator[Reason]:
     run, name = case.run, quote(case.entry.id)
     if run.state == "PAUSED":
-        yield Finding("paused", run.status.lag, f"the query is paused; {run.status.lag} records wait", f"RESUME {name};")
+        yield Reason("paused", run.status.lag, f"the query is paused; {run.status.lag} records wait", f"RESUME {name};")
     if run.state == "ERROR":
-        yield Finding(
+        yield Reason(
             "error", run.status.lag, f"the query has failed: {run.error}; {run.status.lag} records wait", f"RESUME {name};"
         )
 
 
-def _inputs(case: _Case) -> Iterator[Finding]:
+def _inputs(case: _Case) -> Iterator[Reason]:
     context, run = case.context, case.run
     for name in dict.fromkeys(case.entry.sources):
         source = context.catalog.sources[name]
         if not _records(context, source.topic):
             writers = context.writers(name)
             who = f"written by {', '.join(writers)}" if writers else "and no query writes it"
-            yield Finding("empty input", 0, f"the topic {source.topic} of {name} has no records, {who}")
+            yield Reason("empty input", 0, f"the topic {source.topic} of {name} has no records, {who}")
     if run.state != "RUNNING" or not run.status.lag:
         return
     idle_ms, patience_s = run.dataflow.max_task_idle_ms, run.patience_s
@@ -173,17 +173,17 @@ def _inputs(case: _Case) -> Iterator[Finding]:
         empty = sorted(
             {f"{source.topic} partition {number}" for source, number, _, unread in run.status.unread if not unread}
         )
-        yield Finding(
+        yield Reason(
             "waiting for an input",
             run.status.lag,
             f"max.task.idle.ms = {idle_ms}: for {patience_s:.1f} s yet it waits for records of {', '.join(empty)}",
             f"SET 'max.task.idle.ms' = '0'; {case.again()}",
         )
     else:
-        yield Finding("unread records", run.status.lag, "the query has not taken in all records yet: look again in a moment")
+        yield Reason("unread records", run.status.lag, "the query has not taken in all records yet: look again in a moment")
 
 
-def _skipped(case: _Case) -> Iterator[Finding]:
+def _skipped(case: _Case) -> Iterator[Reason]:
     """Records that were there before the query was, which it began behind."""
     context, run = case.context, case.run
     topics = context.log.topics()
@@ -198,7 +198,7 @@ def _skipped(case: _Case) -> Iterator[Finding]:
     skipped = min(latest, passed - run.status.account.read)
     if skipped > 0:
         count = f"{skipped}" if exact else f"up to {skipped}"
-        yield Finding(
+        yield Reason(
             "offset reset",
             skipped,
             f"{count} records were there before the query, which began at their end (auto.offset.reset = latest)",
@@ -206,14 +206,14 @@ def _skipped(case: _Case) -> Iterator[Finding]:
         )
 
 
-def _filters(case: _Case) -> Iterator[Finding]:
+def _filters(case: _Case) -> Iterator[Reason]:
     account = case.run.status.account
     filters = [line for line in case.lines if isinstance(line.node, p.Filter)]
     dropping = [line for line in filters if line.rows_in and not line.rows_out]
     for line in dropping:
         assert isinstance(line.node, p.Filter)
         having = _is_above_grouping(line.node)
-        yield Finding(
+        yield Reason(
             "filter",
             line.rows_in,
             f"{'HAVING' if having else 'WHERE'} {text(line.node.predicate)} is true of none of {line.rows_in} rows",
@@ -221,7 +221,7 @@ def _filters(case: _Case) -> Iterator[Finding]:
         )
     if not dropping and filters and account.filtered and account.filtered == account.read:
         predicates = " and ".join(text(line.node.predicate) for line in filters if isinstance(line.node, p.Filter))
-        yield Finding(
+        yield Reason(
             "filter",
             account.filtered,
             f"all {account.read} rows read were dropped; the query has WHERE {predicates}",
@@ -244,7 +244,7 @@ def _is_above_grouping(node: p.Filter) -> bool:
     return isinstance(below, p.Aggregate | p.WindowAggregate | p.SessionAggregate)
 
 
-def _joins(case: _Case) -> Iterator[Finding]:
+def _joins(case: _Case) -> Iterator[Reason]:
     for number, line in enumerate(case.lines):
         node = line.node
         if not isinstance(node, p.StreamStreamJoin | p.StreamTableJoin | p.TableTableJoin | p.ForeignKeyJoin):
@@ -253,10 +253,10 @@ def _joins(case: _Case) -> Iterator[Finding]:
             continue
         rows = line.rows_in or case.run.status.account.read
         if rows:
-            yield Finding("join without matches", rows, compared(case.context, case.run, case.lines, number), "")
+            yield Reason("join without matches", rows, compared(case.context, case.run, case.lines, number), "")
 
 
-def _waiting(case: _Case) -> Iterator[Finding]:
+def _waiting(case: _Case) -> Iterator[Reason]:
     """Windows and rows that are held back until stream time goes on, and the partitions that hold it."""
     held: list[tuple[int, Waiting]] = []
     with case.run.lock:
@@ -274,7 +274,7 @@ def _waiting(case: _Case) -> Iterator[Finding]:
     mended = case.again(lambda query: replace(query, emit="CHANGES")) if final else ""
     for partition, waiting in held:
         if waiting.due <= newest:
-            yield Finding(
+            yield Reason(
                 "idle partition",
                 waiting.rows,
                 f"partition {partition} holds back {waiting.rows} {what}: its stream time stands at "
@@ -283,7 +283,7 @@ def _waiting(case: _Case) -> Iterator[Finding]:
                 mended,
             )
         else:
-            yield Finding(
+            yield Reason(
                 "stream time",
                 waiting.rows,
                 f"partition {partition} holds back {waiting.rows} {what}: stream time is "
@@ -293,18 +293,18 @@ def _waiting(case: _Case) -> Iterator[Finding]:
             )
 
 
-def _lost(case: _Case) -> Iterator[Finding]:
+def _lost(case: _Case) -> Iterator[Reason]:
     account, query_id = case.run.status.account, case.entry.id
     if account.bad:
         reason = _newest_reason(case)
-        yield Finding(
+        yield Reason(
             "bad records",
             account.bad,
             f"{account.bad} of {account.read} records could not be used" + (f"; the newest: {reason}" if reason else ""),
             f"SELECT * FROM KSQL_PROCESSING_LOG WHERE LOGGER LIKE 'processing.{query_id}.%';",
         )
     if account.late:
-        yield Finding(
+        yield Reason(
             "late rows",
             account.late,
             f"{account.late} of {account.read} rows came after their window (or what they join) had closed; a longer GRACE "
@@ -312,7 +312,7 @@ def _lost(case: _Case) -> Iterator[Finding]:
             case.again(_with_longer_grace),
         )
     if account.expired:
-        yield Finding(
+        yield Reason(
             "windows removed",
             account.expired,
             f"{account.expired} windows left their store when their retention was over; a longer RETENTION keeps them",
@@ -348,14 +348,14 @@ def _reason(message: dict[str, Any]) -> str:
     return next((f"{m['topic']}, partition {m['partition']}, offset {m['offset']}: {m['errorMessage']}" for m in parts), "")
 
 
-def _nothing_found(case: _Case) -> Finding:
+def _nothing_found(case: _Case) -> Reason:
     account = case.run.status.account
     if account.written:
         statement = f"{_EARLIEST} SELECT * FROM {quote(case.entry.sink)} EMIT CHANGES;"
-        return Finding(
+        return Reason(
             "rows are there", account.written, f"nothing holds rows back: {account.written} were written", statement
         )
-    return Finding("nothing found", account.read, f"{account.read} records were read, and none of them gave a row")
+    return Reason("nothing found", account.read, f"{account.read} records were read, and none of them gave a row")
 
 
 _LOOKS = (_stopped, _inputs, _skipped, _filters, _joins, _waiting, _lost)

@@ -255,7 +255,7 @@ class FrameBound(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame(Node):
+class WindowFrame(Node):
     """``ROWS|RANGE BETWEEN start AND end``.  If the text gives one bound only, ``end`` is the current row."""
 
     unit: Literal["ROWS", "RANGE"]
@@ -270,7 +270,7 @@ class WindowCall(Node):
     call: FunctionCall
     partition_by: tuple[Expression, ...] = ()
     order_by: tuple[OrderItem, ...] = ()
-    frame: Frame | None = None
+    frame: WindowFrame | None = None
 
 
 Expression = (

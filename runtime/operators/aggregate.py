@@ -10,7 +10,7 @@ import pyarrow as pa
 from ...storage.state.store import StateField, StateStore
 from ..batch import Batch
 from .base import Operator, OperatorContext
-from .group_states import NO_TIME, ROWTIME, AggregateCall, GroupStates, output_batch
+from .group_states import NO_TIME, ROWTIME, BoundAggregator, GroupStates, output_batch
 
 STORE = "groups"
 
@@ -37,7 +37,7 @@ class Aggregate(Operator):
         context: OperatorContext,
         schema: pa.Schema,
         key_count: int,
-        calls: Sequence[AggregateCall],
+        calls: Sequence[BoundAggregator],
         *,
         before: bool = False,
         extras: Sequence[str] = (),

@@ -31,7 +31,7 @@ _ONE_GROUP: Final = pa.field("GROUP", pa.int32())
 
 
 @dataclass(frozen=True, slots=True)
-class AggregateCall:
+class BoundAggregator:
     """An aggregator and the input columns that are its arguments (literal ones are in the aggregator)."""
 
     aggregator: Aggregator
@@ -70,7 +70,7 @@ class GroupStates:
         self,
         name: str,
         key_schema: pa.Schema,
-        calls: Sequence[AggregateCall],
+        calls: Sequence[BoundAggregator],
         extra: Sequence[StateField] = (),
         expiry: str | None = None,
     ) -> None:
@@ -143,7 +143,7 @@ class GroupStates:
 
         Args:
             keys: the key columns, windows included.
-            columns: the columns that `AggregateCall.arguments` refers to.
+            columns: the columns that `BoundAggregator.arguments` refers to.
             every: an update per row; else one per group, at its last row.
             before: whether results before are wanted.
             undo, positions: see `Batch`; an undo row and the next add row of its group make one update.
@@ -221,7 +221,7 @@ def _whole(column: Any, place: int, picks_from: int | None) -> Any:
     return column.all() if later else column
 
 
-def picked(calls: Sequence[AggregateCall], key_count: int) -> frozenset[int]:
+def picked(calls: Sequence[BoundAggregator], key_count: int) -> frozenset[int]:
     """The columns of an aggregation's input, except keys, of which all calls read few rows."""
     some: set[int] = set()
     whole = set(range(key_count))
@@ -232,7 +232,7 @@ def picked(calls: Sequence[AggregateCall], key_count: int) -> frozenset[int]:
     return frozenset(some - whole)
 
 
-def field_names(calls: Sequence[AggregateCall]) -> list[list[str]]:
+def field_names(calls: Sequence[BoundAggregator]) -> list[list[str]]:
     """The store's field names for each call."""
     return [[f"AGGREGATE_{i}_{f.name}" for f in call.aggregator.fields] for i, call in enumerate(calls)]
 
@@ -336,10 +336,10 @@ def closed_batch(
 
 
 def view_transform(
-    key_count: int, calls: Sequence[AggregateCall], *, size_ms: int | None = None, session: bool = False
+    key_count: int, calls: Sequence[BoundAggregator], *, size_ms: int | None = None, session: bool = False
 ) -> Callable[[Mapping[str, Any]], list[Any]]:
-    """Make `View.transform` for an aggregation's store: key columns, WINDOWSTART and WINDOWEND if it is windowed, results,
-    and ROWTIME.
+    """Make `TableView.transform` for an aggregation's store: key columns, WINDOWSTART and WINDOWEND if it is windowed,
+    results, and ROWTIME.
 
     Args:
         key_count, calls: as for the operator.

@@ -22,7 +22,7 @@ from ..metrics import Waiting
 from ..windows import TimeWindows, running_stream_times
 from .aggregate import rowtime_field
 from .base import Operator, OperatorContext
-from .group_states import NO_TIME, ROWTIME, WINDOWSTART, AggregateCall, GroupStates, Updates, closed_batch, output_batch
+from .group_states import NO_TIME, ROWTIME, WINDOWSTART, BoundAggregator, GroupStates, Updates, closed_batch, output_batch
 from .panes import Panes
 from .suppress import PUT_OUT, ClosingWindows, emission_order, held_back, put_out_field
 
@@ -61,7 +61,7 @@ class WindowAggregate(Operator):
         context: OperatorContext,
         schema: pa.Schema,
         key_count: int,
-        calls: Sequence[AggregateCall],
+        calls: Sequence[BoundAggregator],
         windows: TimeWindows,
         *,
         retention_ms: int | None = None,

@@ -22,7 +22,7 @@ from ...errors import StorageError
 from ...storage.log.protocol import Commit, Committing, Log, TopicPartition, Transaction, partitions
 from ..batch import Batch, Int64s, concat
 from ..dataflow import Dataflow, Sink, Tap
-from ..metrics import Account
+from ..metrics import RowCounts
 from ..processing_log import SERIALIZATION_ERROR, TOPIC, ProcessingLog
 from ..sink import SinkWriter
 from ..user_code import is_ours
@@ -46,7 +46,7 @@ class Begun:
 
     transaction: Transaction
     computed: ComputedStep
-    account: Account
+    account: RowCounts
     durable: bool
     nothing: bool
     committing: Committing | None = None
@@ -75,8 +75,8 @@ class StepCommitter:
         input_nodes: frozenset[int],
         published: Published,
     ) -> None:
-        self.account = Account()
-        self._ahead: Account | None = None
+        self.account = RowCounts()
+        self._ahead: RowCounts | None = None
         """What it will be once the steps that are begun have happened."""
         self._query_id = query_id
         self._dataflow = dataflow
@@ -157,7 +157,7 @@ class StepCommitter:
                 if len(output):
                     node.receive(output)
 
-    def _filled(self, transaction: Transaction, computed: ComputedStep, account: Account) -> Begun:
+    def _filled(self, transaction: Transaction, computed: ComputedStep, account: RowCounts) -> Begun:
         """Add all but the rows: reports, state changes, positions."""
         rows = computed.reports.records()
         if rows is not None:
@@ -175,7 +175,7 @@ class StepCommitter:
         for item in begun.computed.slices:
             item.input.committed = item.next_offset
 
-    def _write(self, transaction: Transaction, computed: ComputedStep) -> Account:
+    def _write(self, transaction: Transaction, computed: ComputedStep) -> RowCounts:
         """Hand the rows of all sinks to the transaction: how many were written, and how many could not be."""
         written = bad = 0
         for number, writer in self._writers.items():
@@ -201,11 +201,11 @@ class StepCommitter:
             written += writer.rows_out - before
             if number in self._input_nodes:
                 bad += sum(len(own[number]) for own in computed.batches) - (writer.rows_out - before)
-        return Account(written=written, bad=bad)
+        return RowCounts(written=written, bad=bad)
 
     def commit_without(self, slices: list[InputSlice], reports: ProcessingLog) -> None:
         """Commit a step of one row without that row, which is bad."""
-        computed = ComputedStep(slices, [], [], Account(read=1, bad=1), reports)
+        computed = ComputedStep(slices, [], [], RowCounts(read=1, bad=1), reports)
         begun = self._filled(self._log.transaction(), computed, self.account.plus(computed.account))
         begun.transaction.commit(begun.durable)
         self._taken_in(begun)
@@ -232,7 +232,7 @@ class StepCommitter:
         for entry in moved:
             entry.committed = entry.offset
 
-    def _note(self, transaction: Transaction, slices: list[InputSlice], account: Account) -> None:
+    def _note(self, transaction: Transaction, slices: list[InputSlice], account: RowCounts) -> None:
         """Positions of what was taken (without any: of all inputs), and the account."""
         moved = {id(item.input): item.next_offset for item in slices}
         by_source: dict[str, dict[TopicPartition, int]] = {}

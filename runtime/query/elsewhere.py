@@ -36,7 +36,7 @@ class Elsewhere:
         self._place = _partitioner(log, dataflow, sharing.partitions)
 
     def rows(self, keys: Sequence[Any] | None, have: Collection[int]) -> list[pa.Table]:
-        """Rows in the shape of the query's `View`, of the partitions that are not among ``have``.
+        """Rows in the shape of the query's `TableView`, of the partitions that are not among ``have``.
 
         Args:
             keys: as in `TableSnapshot.lookup`: only rows of these; None: all.

@@ -15,7 +15,7 @@ from ..batch import Int64s
 from ..clock import now_ms
 from ..dataflow import Dataflow, Source
 from ..ordering import Queue, merge
-from ..source import TIMESTAMP_SIDE, Chunk, DecodedTopics
+from ..source import TIMESTAMP_SIDE, DecodedRecords, DecodedTopics
 from .late_columns import late_columns, late_names
 from .ledger import Ledger
 from .repartitioning import subtopologies
@@ -198,10 +198,10 @@ class Inputs:
                 item.next_offset = int(records.offsets[item.stop])
         return found
 
-    def _fetch(self, wanted: Sequence[tuple[Input, int]]) -> list[tuple[Chunk, int]]:
+    def _fetch(self, wanted: Sequence[tuple[Input, int]]) -> list[tuple[DecodedRecords, int]]:
         """What each input has next, and the row in it where it reads on; side by side, where much waits."""
 
-        def fetch(entry: Input, end: int) -> tuple[Chunk, int]:
+        def fetch(entry: Input, end: int) -> tuple[DecodedRecords, int]:
             late = self._late[entry.node]
             return self._decoded.fetch(entry.source, entry.partition, entry.offset, end, self._rows_max, late)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from ...storage.log.protocol import Log, TopicPartition, Transaction
-from ..metrics import Account
+from ..metrics import RowCounts
 
 _COUNTERS = ("read", "filtered", "late", "bad", "written", "expired")
 
@@ -29,11 +29,11 @@ class Ledger(Protocol):
         """The committed positions of a source; empty if the query was never started."""
         ...
 
-    def account(self) -> Account:
+    def account(self) -> RowCounts:
         """The committed account."""
         ...
 
-    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: RowCounts) -> None:
         """Add positions, by source name, and the account to a transaction."""
 
     def groups(self, sources: Iterable[str]) -> Sequence[str]:
@@ -64,15 +64,15 @@ class CommittedLedger:
         """See `Ledger`."""
         return self.log.positions(self._group(source))
 
-    def account(self) -> Account:
+    def account(self) -> RowCounts:
         """See `Ledger`."""
         kept = self.log.metadata(self._account_group)
         if kept is not None:
-            return msgspec.json.decode(kept, type=Account)
+            return msgspec.json.decode(kept, type=RowCounts)
         saved = {name: count for (name, _), count in self.log.positions(self._account_group).items()}
-        return Account(**{name: saved.get(name, 0) for name in _COUNTERS})
+        return RowCounts(**{name: saved.get(name, 0) for name in _COUNTERS})
 
-    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: RowCounts) -> None:
         """See `Ledger`."""
         for source, positions in places.items():
             transaction.set_positions(self._group(source), positions)
@@ -127,11 +127,11 @@ class SharedLedger:
         """See `Ledger`."""
         return self.log.positions(self.by_source[source])
 
-    def account(self) -> Account:
+    def account(self) -> RowCounts:
         """See `Ledger`."""
-        return Account()
+        return RowCounts()
 
-    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: RowCounts) -> None:
         """See `Ledger`."""
         transaction.set_positions(self.query_id, {})  # in the name of the member, also where another group's alone move
         for source, positions in places.items():
@@ -161,11 +161,11 @@ class NoLedger:
         """See `Ledger`."""
         return {}
 
-    def account(self) -> Account:
+    def account(self) -> RowCounts:
         """See `Ledger`."""
-        return Account()
+        return RowCounts()
 
-    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: Account) -> None:
+    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: RowCounts) -> None:
         """See `Ledger`."""
 
     def groups(self, sources: Iterable[str]) -> Sequence[str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...errors import PenstockError, StatementError, StorageError
 from ...storage.log.protocol import TopicPartition, partitions
-from ..dataflow import Dataflow, Sink, Source, View
+from ..dataflow import Dataflow, Sink, Source, TableView
 from ..user_code import is_ours, is_the_end
 from .assembly import Assembly
 from .elsewhere import Elsewhere
@@ -29,8 +29,8 @@ from .task import NodeError, Task
 
 _LOGGER = logging.getLogger("penstock.queries")
 Others = Callable[[Sequence[Any] | None], list[pa.Table]]
-"""Rows of a table that other processes have, in the shape of its `View`: those of keys (an array for each key column of the
-store), or all."""
+"""Finds the rows of a table that other processes have, in the shape of its `TableView`: those with the given keys (an array
+for each key column of the store), or all."""
 
 
 class QueryRun:
@@ -293,7 +293,7 @@ class QueryRun:
         return self.parts.computer.tasks
 
     @property
-    def view(self) -> View:
+    def view(self) -> TableView:
         """How to read its table.  Raises: InternalError, if it maintains none."""
         return self.parts.published.view
 

@@ -35,7 +35,7 @@ def from_bytes(data: bytes) -> pa.Table:
 
 
 def ask(address: str, query_id: str, partitions: Sequence[int], keys: pa.Table | None, secret: str) -> pa.Table:
-    """Rows of a query's table, in the shape of its `View`, from the process that has these partitions.
+    """Rows of a query's table, in the shape of its `TableView`, from the process that has these partitions.
 
     Args:
         address: ``http://host:port``.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...errors import InternalError
 from ...limits import MARKED_STATE_BYTES_MAX
 from ...storage.state.store import Snapshot, StateStore
-from ..dataflow import Dataflow, View
+from ..dataflow import Dataflow, TableView
 from .task import Task
 
 _ASKED_S = 2.0
@@ -39,7 +39,7 @@ class Published:
         self._step_s = 0.0
 
     @property
-    def view(self) -> View:
+    def view(self) -> TableView:
         """How to read the table.
 
         Raises: InternalError, if the query maintains none (the analysis should have refused it).

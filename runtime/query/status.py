@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import LogRefusedError, StorageError
 from ...storage.log.protocol import TopicPartition
 from ..dataflow import Source
-from ..metrics import Account, Progress, Tally
+from ..metrics import Progress, RowCounts, Tally
 from .assembly import Assembly
 from .sharing import Sharing
 from .stepping import Steps
@@ -134,7 +134,7 @@ class Status:
             return True
 
     @property
-    def account(self) -> Account:
+    def account(self) -> RowCounts:
         """What became of its input, as committed."""
         return self._assembly.committer.account
 

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from ...storage.log.protocol import Log
 from ..batch import Batch
 from ..dataflow import Dataflow, Exchange, Source
-from ..metrics import Account, Tally
+from ..metrics import RowCounts, Tally
 from ..processing_log import ProcessingLog
 from ..source import empty_source_batch, to_batch
 from .exchange import exchange
@@ -66,7 +66,7 @@ class StepComputer:
             for counters in counted:
                 counters.filtered = counters.late = counters.bad = 0
             for operator in task.operators.values():
-                account = account.plus(Account(expired=operator.context.counters.expired))
+                account = account.plus(RowCounts(expired=operator.context.counters.expired))
                 operator.context.counters.expired = 0
         self._tally(batches)
         changes = keeper.drain_changes(kept=keeps_state)
@@ -84,7 +84,7 @@ class StepComputer:
         for task in self.tasks:
             task.clear()
 
-    def _batches(self, slices: list[InputSlice], reports: ProcessingLog) -> tuple[list[dict[int, Batch]], Account]:
+    def _batches(self, slices: list[InputSlice], reports: ProcessingLog) -> tuple[list[dict[int, Batch]], RowCounts]:
         """Every task's source batches, by node number, and how many rows were read and bad."""
         batches: list[dict[int, Batch]] = [{} for _ in self.tasks]
         read = bad_rows = 0
@@ -102,7 +102,7 @@ class StepComputer:
             for own in batches:
                 if number not in own:
                     own[number] = empty
-        return batches, Account(read=read, bad=bad_rows)
+        return batches, RowCounts(read=read, bad=bad_rows)
 
     def _run(self, batches: list[dict[int, Batch]]) -> None:
         """All stages, one after the other; the tasks of a stage side by side."""

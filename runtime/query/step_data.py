@@ -11,9 +11,9 @@ from ...errors import DataError
 from ...storage.state.store import Snapshot
 from ..batch import Batch, Int64s
 from ..dataflow import Source
-from ..metrics import Account
+from ..metrics import RowCounts
 from ..processing_log import ProcessingLog
-from ..source import Chunk
+from ..source import DecodedRecords
 from .recovery import DurableStore
 
 
@@ -45,7 +45,7 @@ class InputSlice:
     """
 
     input: Input
-    chunk: Chunk | None
+    chunk: DecodedRecords | None
     start: int
     stop: int
     positions: Int64s
@@ -68,7 +68,7 @@ class ComputedStep:
     slices: list[InputSlice]
     batches: list[dict[int, Batch]]
     changes: list[tuple[DurableStore, pa.RecordBatch]]
-    account: Account
+    account: RowCounts
     reports: ProcessingLog
     published: tuple[Snapshot, ...] | None = None
 

@@ -14,7 +14,7 @@ from ...errors import StorageError
 from ..batch import Batch
 from ..dataflow import Dataflow, Exchange, OperatorNode, Sink, Source, Tap
 from ..kernel import Failures
-from ..metrics import Account
+from ..metrics import RowCounts
 from ..operators.base import Counters, Operator, OperatorContext
 from ..user_code import is_ours, text_of
 
@@ -128,7 +128,7 @@ class Task:
 
 
 def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset[int]:
-    """Numbers of the operators and sinks that see source rows one to one, so that what they drop is input (see `Account`).
+    """Numbers of the operators and sinks that see source rows one to one, so that what they drop is input (see `RowCounts`).
 
     An operator that is not row preserving itself (an aggregate, a join) still drops input rows as late or bad if what it
     sees is one to one.
@@ -153,8 +153,8 @@ def input_nodes(dataflow: Dataflow, operators: dict[int, Operator]) -> frozenset
     return frozenset(found)
 
 
-def account_of(counters: Sequence[Counters]) -> Account:
+def account_of(counters: Sequence[Counters]) -> RowCounts:
     """The sum of what operators dropped."""
-    return Account(
+    return RowCounts(
         filtered=sum(c.filtered for c in counters), late=sum(c.late for c in counters), bad=sum(c.bad for c in counters)
     )

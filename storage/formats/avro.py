@@ -16,7 +16,7 @@ from ...errors import StatementError
 from ..optional_packages import needed
 from ..schemas.avro import (
     AvroReader,
-    Names,
+    NamedTypes,
     avro_schema,
     full_name_of,
     has_weightless_items,
@@ -47,10 +47,10 @@ class AvroSerde(SchemaSerde):
         tree = avro_schema(schema, self.wrapped(schema), self._options.full_name)
         return SchemaText("AVRO", json.dumps(tree, separators=(",", ":")))
 
-    def _parsed(self, written: SchemaText) -> tuple[Any, Names, Any]:
+    def _parsed(self, written: SchemaText) -> tuple[Any, NamedTypes, Any]:
         """The schema, its named types, and the schema as fastavro wants it."""
         fastavro = needed("fastavro", "avro")
-        tree, names = parse_avro(written.text), Names()
+        tree, names = parse_avro(written.text), NamedTypes()
         known: dict[str, Any] = {}
         try:
             for reference in reversed(resolve(self._registry, written).values()):
@@ -200,7 +200,7 @@ def _mend_defaults(schema: Any) -> None:
 class _AvroWriter:
     """Converts values of rows into what fastavro writes with a given schema."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: NamedTypes) -> None:
         self._names = names
 
     def adapt(self, schema: Any, type_: Any, namespace: str) -> Convert:

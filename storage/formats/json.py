@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ...kernels.json_rows import objects_to_columns
 from .base import Decoded, Encoded
 from .json_reader import parse_json, reader, struct_reader
-from .json_shapes import REFUSED, Shape
+from .json_shapes import REFUSED, ShapeDecoder
 from .json_writer import json_column, json_objects
 from .values import (
     BadValue,
@@ -59,7 +59,7 @@ class JsonSerde:
     def __init__(self, wrap: bool = True) -> None:
         self._wrap = wrap
         self._schema: pa.Schema | None = None
-        self._shapes: list[Shape] = []
+        self._shapes: list[ShapeDecoder] = []
         self._shape_budget = 0
         self._octets_per_row: dict[int, float] = {}
         """Of columns of texts, as they were last seen."""
@@ -184,7 +184,7 @@ class JsonSerde:
                 sample = parse_json(blob)
                 if sample is None:
                     return False
-                shape = Shape(schema, self._wrapped(schema), sample)
+                shape = ShapeDecoder(schema, self._wrapped(schema), sample)
                 shape.columns([shape.decode(blob)])
             except (TypeError, *REFUSED):
                 return False
@@ -258,7 +258,7 @@ def _lines(array: Any) -> Any:
 
 
 def _by_shape(
-    shape: Shape, lines: Any, blobs: Sequence[bytes | None] | None, count: int, schema: pa.Schema
+    shape: ShapeDecoder, lines: Any, blobs: Sequence[bytes | None] | None, count: int, schema: pa.Schema
 ) -> Decoded | None:
     """A block whose records the shape takes all, else None."""
     null = np.zeros(count, np.bool_)

@@ -40,7 +40,7 @@ REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)
 """What a shape raises for a record that it leaves to `json_reader`."""
 
 
-class Shape:
+class ShapeDecoder:
     """A decoder for one shape of records.
 
     Attributes:
@@ -121,7 +121,7 @@ def _key_of(fields: Any, keys: Sequence[str]) -> dict[str, str]:
 
 
 def _plain(schema: pa.Schema, sample: Any) -> dict[str, int | None] | None:
-    """See `Shape.plain`."""
+    """See `ShapeDecoder.plain`."""
     if not isinstance(sample, dict) or any(field.type not in KINDS for field in schema):
         return None
     if any(ord(letter) < 32 or letter in '"\\' for key in sample for letter in key):

@@ -117,7 +117,7 @@ def _type(type_: Any, path: tuple[str, ...], namespace: str) -> Any:
     return _PRIMITIVES[type_]
 
 
-class Names:
+class NamedTypes:
     """The named types of a schema and of those that it refers to, by full name."""
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class Names:
         raise StatementError(f"The Avro schema uses type {name}, which it does not define")
 
 
-def has_weightless_items(names: Names, schema: Any, namespace: str = "") -> bool:
+def has_weightless_items(names: NamedTypes, schema: Any, namespace: str = "") -> bool:
     """Whether an array's items take no bytes.
 
     Such an array is refused: a few bytes could mean more items than memory holds.
@@ -177,7 +177,7 @@ def has_weightless_items(names: Names, schema: Any, namespace: str = "") -> bool
     return kind not in ("enum", "fixed") and has_weightless_items(names, kind, namespace)
 
 
-def _is_weightless(names: Names, schema: Any, namespace: str) -> bool:
+def _is_weightless(names: NamedTypes, schema: Any, namespace: str) -> bool:
     """Whether values of a schema take no bytes."""
     if isinstance(schema, list):
         return False  # The branch takes one.
@@ -227,7 +227,7 @@ class AvroReader:
     values.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: NamedTypes) -> None:
         self._names = names
         self._open: list[str] = []
         self._budget = Budget()

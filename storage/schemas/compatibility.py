@@ -75,9 +75,9 @@ _AVRO_PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes"
 
 class _Avro:
     def __init__(self, registry: SchemaRegistry, schema: SchemaText) -> None:
-        from .avro import Names, parse_avro
+        from .avro import NamedTypes, parse_avro
 
-        self.names = Names()
+        self.names = NamedTypes()
         for reference in resolve(registry, schema).values():
             self.names.add(parse_avro(reference.text))
         self.tree = parse_avro(schema.text)

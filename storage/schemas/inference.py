@@ -84,9 +84,9 @@ def natural_type(registry: SchemaRegistry, schema: SchemaText, full_name: str | 
     referenced = resolve(registry, schema)
     match schema.type:
         case "AVRO":
-            from .avro import AvroReader, Names, parse_avro
+            from .avro import AvroReader, NamedTypes, parse_avro
 
-            names = Names()
+            names = NamedTypes()
             for reference in referenced.values():
                 names.add(parse_avro(reference.text))
             tree = parse_avro(schema.text)

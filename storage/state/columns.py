@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BLOCK_ROWS", "Column", "FrozenColumn", "Int64s"]
+__all__ = ["BLOCK_ROWS", "GrowingColumn", "FrozenColumn", "Int64s"]
 
 Int64s = npt.NDArray[np.int64]
 
@@ -24,7 +24,7 @@ BLOCK_ROWS: Final = 1 << _BLOCK_BITS
 _MASK: Final = BLOCK_ROWS - 1
 
 
-class Column:
+class GrowingColumn:
     """A NumPy array that grows by doubling.  Rows that were never written hold ``initial``."""
 
     __slots__ = ("_initial", "_watchers", "values")

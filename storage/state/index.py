@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...kernels import index as kernels
-from .columns import Column, FrozenColumn, Int64s
+from .columns import FrozenColumn, GrowingColumn, Int64s
 from .keys import FrozenKeys, Keys, StoredKeys, Words, encode, same_keys
 
 Bools = npt.NDArray[np.bool_]
@@ -54,7 +54,7 @@ class HashIndex:
 
     def __init__(self, schema: pa.Schema) -> None:
         self.keys = StoredKeys(schema)
-        self.live = Column(np.bool_, False)
+        self.live = GrowingColumn(np.bool_, False)
         """bool by slot: it holds a key."""
         self._table = np.full(_ENTRIES_MIN, kernels.EMPTY, np.uint64)
         self._entries = 0

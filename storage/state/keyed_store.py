@@ -25,7 +25,7 @@ from ...errors import InternalError
 from ...kernels import index as kernels
 from ...kernels.booleans import booleans
 from ..values.arrow_calls import index_array
-from .columns import Column, FrozenColumn, Int64s
+from .columns import FrozenColumn, GrowingColumn, Int64s
 from .expiry import ExpiryQueue
 from .index import FrozenIndex, HashIndex, factorize
 from .point import Point
@@ -134,8 +134,8 @@ class KeyedStore:
 
     def _clear(self) -> None:
         self._index = HashIndex(self.key_schema)
-        self._columns: dict[str, Column | TextColumn] = {
-            f.name: TextColumn(f.arrow) if f.columnar else Column(f.dtype, f.initial) for f in self.fields
+        self._columns: dict[str, GrowingColumn | TextColumn] = {
+            f.name: TextColumn(f.arrow) if f.columnar else GrowingColumn(f.dtype, f.initial) for f in self.fields
         }
         self._rows = RowStorage(self.row_schema) if len(self.row_schema) else None
         self._due: ExpiryQueue | None = None if self._expiry is None else ExpiryQueue(self._expiry_values)

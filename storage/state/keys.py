@@ -21,7 +21,7 @@ from ...kernels import index as kernels
 from ...kernels import texts as text_kernels
 from ...kernels.booleans import booleans
 from ..values.canonical import canonical
-from .columns import Column, Int64s
+from .columns import GrowingColumn, Int64s
 from .rows import FrozenRows, RowStorage
 
 Words = npt.NDArray[np.uint64]
@@ -38,7 +38,7 @@ class Readable(Protocol):
 
 
 @dataclass(slots=True)
-class Texts:
+class SlotTexts:
     """Byte strings by slot: ``lengths[slot]`` bytes from ``heap[starts[slot]]`` on."""
 
     starts: Readable
@@ -51,7 +51,7 @@ class KeyView:
     """A store's keys by slot."""
 
     words: Sequence[Readable]
-    texts: Sequence[Texts]
+    texts: Sequence[SlotTexts]
     nulls: Readable | None
     """A bit per key column; None if there are no nulls."""
 
@@ -111,24 +111,24 @@ def _number_words(array: Any) -> list[Words]:
     return words
 
 
-def _text(array: Any, bit: int) -> kernels.Text:
+def _text(array: Any, bit: int) -> kernels.BatchText:
     """A column of strings or bytes."""
     large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
     n = len(array)
     dtype = np.dtype(np.int64 if large else np.int32)
     buffers = array.buffers()
     if n == 0 or buffers[1] is None:
-        return kernels.Text(np.zeros(n + 1, dtype), np.zeros(0, np.uint8), bit)
+        return kernels.BatchText(np.zeros(n + 1, dtype), np.zeros(0, np.uint8), bit)
     offsets = np.frombuffer(buffers[1], dtype, n + 1, array.offset * dtype.itemsize)
     data = np.zeros(0, np.uint8) if buffers[2] is None else np.frombuffer(buffers[2], np.uint8)
-    return kernels.Text(offsets, data, bit)
+    return kernels.BatchText(offsets, data, bit)
 
 
 def encode(columns: Sequence[Any]) -> Keys:
     """Encode the keys of a batch (parallel Arrow arrays, one per key column)."""
     length = len(columns[0])
     words: list[Words] = []
-    texts: list[kernels.Text] = []
+    texts: list[kernels.BatchText] = []
     nested: list[Any] = []
     nulls: Words | None = None
     for number, given in enumerate(columns):
@@ -172,8 +172,8 @@ class _TextColumn:
     """Texts by slot: an append-only heap that is compacted when more than half of it is garbage."""
 
     def __init__(self) -> None:
-        self.starts = Column(np.int64)
-        self.lengths = Column(np.int64)
+        self.starts = GrowingColumn(np.int64)
+        self.lengths = GrowingColumn(np.int64)
         self.heap: Octets = np.zeros(64, np.uint8)
         self.used = 0
         self.garbage = 0
@@ -202,7 +202,7 @@ class _TextColumn:
         self.starts.replace(offsets[:-1].copy())
 
 
-def _texts_to_arrow(texts: Texts, rows: Int64s, valid: Any, type_: Any) -> Any:
+def _texts_to_arrow(texts: SlotTexts, rows: Int64s, valid: Any, type_: Any) -> Any:
     """The strings of rows as an Arrow array; ``valid``: its validity buffer, or None."""
     starts, lengths = texts.starts.take(rows), texts.lengths.take(rows)
     offsets = text_kernels.offsets_of(lengths)
@@ -218,15 +218,15 @@ class StoredKeys:
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
         self._types = [f.type for f in schema]
-        self.words: list[Column] = []
+        self.words: list[GrowingColumn] = []
         self.texts: list[_TextColumn] = []
         for type_ in self._types:
             if _is_text(type_) or _is_nested(type_):
                 self.texts.append(_TextColumn())
             else:
                 count = type_.bit_width // 64 if pa.types.is_decimal(type_) else 1
-                self.words.extend(Column(np.uint64) for _ in range(count))
-        self.nulls: Column | None = None
+                self.words.extend(GrowingColumn(np.uint64) for _ in range(count))
+        self.nulls: GrowingColumn | None = None
         nested = [f for f in schema if _is_nested(f.type)]
         self.nested = RowStorage(pa.schema(nested)) if nested else None
 
@@ -237,9 +237,9 @@ class StoredKeys:
         return sum(c.nbytes for c in columns) + heaps + (0 if self.nested is None else self.nested.nbytes)
 
     def view(self) -> KeyView:
-        return KeyView(self.words, [Texts(t.starts, t.lengths, t.heap) for t in self.texts], self.nulls)
+        return KeyView(self.words, [SlotTexts(t.starts, t.lengths, t.heap) for t in self.texts], self.nulls)
 
-    def number(self, key: int) -> Column:
+    def number(self, key: int) -> GrowingColumn:
         """The words of a key column that takes one word (a number or an instant)."""
         before = [t for t in self._types[:key] if not (_is_text(t) or _is_nested(t))]
         return self.words[sum(t.bit_width // 64 if pa.types.is_decimal(t) else 1 for t in before)]
@@ -258,7 +258,7 @@ class StoredKeys:
     def prepare(self, keys: Keys) -> None:
         """Add a column for nulls if some of these keys are null.  Snapshots taken before have none and need none."""
         if keys.batch.nulls is not None and self.nulls is None:
-            self.nulls = Column(np.uint64, 0, len((self.words + [t.starts for t in self.texts])[0]))
+            self.nulls = GrowingColumn(np.uint64, 0, len((self.words + [t.starts for t in self.texts])[0]))
 
     def overwrite(self, slots: Int64s) -> None:
         """Prepare slots that snapshots may hold for other keys."""
@@ -266,13 +266,13 @@ class StoredKeys:
         for column in columns if self.nulls is None else [*columns, self.nulls]:
             column.keep(slots)
 
-    def stored(self, slots: int, live: Bools) -> kernels.StoredKeys:
+    def stored(self, slots: int, live: Bools) -> kernels.SlotKeys:
         """The arrays that kernels read and write, valid until anything is reserved.  Trap: see `took`."""
         texts = [kernels.StoredText(t.starts.values, t.lengths.values, t.heap, t.used) for t in self.texts]
         nulls = None if self.nulls is None else self.nulls.values
-        return kernels.StoredKeys(slots, live, [w.values for w in self.words], texts, nulls)
+        return kernels.SlotKeys(slots, live, [w.values for w in self.words], texts, nulls)
 
-    def took(self, stored: kernels.StoredKeys, keys: Keys, slots: Int64s, rows: Int64s) -> None:
+    def took(self, stored: kernels.SlotKeys, keys: Keys, slots: Int64s, rows: Int64s) -> None:
         """Note that a kernel has put keys of a batch's rows into slots."""
         for number, text in enumerate(self.texts):
             text.used = stored.used(number)
@@ -296,7 +296,7 @@ class StoredKeys:
         return to_arrow(self.view(), self._types, slots, self.nested)
 
     def freeze(self) -> FrozenKeys:
-        texts = [Texts(t.starts.freeze(), t.lengths.freeze(), t.heap) for t in self.texts]
+        texts = [SlotTexts(t.starts.freeze(), t.lengths.freeze(), t.heap) for t in self.texts]
         nulls = None if self.nulls is None else self.nulls.freeze()
         view = KeyView([w.freeze() for w in self.words], texts, nulls)
         return FrozenKeys(view, self._types, None if self.nested is None else self.nested.freeze())

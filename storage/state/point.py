@@ -26,7 +26,7 @@ class Point:
         """The key as a batch of one row."""
         words = [np.array([word], np.uint64) for word in self.words]
         texts = [
-            kernels.Text(np.array([0, len(data)], np.int32), np.frombuffer(data, np.uint8), bit)
+            kernels.BatchText(np.array([0, len(data)], np.int32), np.frombuffer(data, np.uint8), bit)
             for data, bit in zip(self.texts, self.text_bits)
         ]
         return kernels.KeyBatch(1, words, texts, None)

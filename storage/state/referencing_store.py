@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...kernels.booleans import booleans
-from .columns import Column, Int64s
+from .columns import GrowingColumn, Int64s
 from .index import HashIndex
 from .keyed_store import KeyedStore
 from .store import StateField
@@ -50,7 +50,7 @@ class ReferencingStore(KeyedStore):
 
     def _forget(self) -> None:
         self._referred = HashIndex(self._reference_schema)
-        self._reference = Column(np.int64, -1)
+        self._reference = GrowingColumn(np.int64, -1)
         """By slot: the number of the key referred to, or -1."""
         self._entries: list[Int64s] = []
 

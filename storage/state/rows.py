@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...kernels import gathering
-from .columns import Column, FrozenColumn, Int64s
+from .columns import FrozenColumn, GrowingColumn, Int64s
 
 _CHUNK_BYTES_MAX: Final = 1 << 30
 """Chunks are not merged beyond this: a string array holds at most 2 GiB."""
@@ -63,7 +63,7 @@ class RowStorage:
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
-        self._rows = Column(np.int64, -1)
+        self._rows = GrowingColumn(np.int64, -1)
         self._chunks: list[_Chunk] = []
         self._live = 0
 
@@ -148,7 +148,7 @@ def wasteful(array: Any) -> bool:
     return bool(array.get_total_buffer_size() > 2 * array.nbytes + 4096)
 
 
-def _rows_of(column: Column | FrozenColumn, slots: Int64s) -> Int64s:
+def _rows_of(column: GrowingColumn | FrozenColumn, slots: Int64s) -> Int64s:
     if len(slots) and int(slots.min()) < 0:
         rows = np.full(len(slots), -1, np.int64)
         held = np.flatnonzero(slots >= 0)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...kernels.gathering import Pieces, TextPieces, references
-from .columns import Column, FrozenColumn, Int64s
+from .columns import FrozenColumn, GrowingColumn, Int64s
 from .rows import wasteful
 
 __all__ = ["FrozenTextColumn", "Placed", "TextColumn"]
@@ -74,11 +74,11 @@ class _Heap:
 
 
 class TextColumn:
-    """Has what `Column` has; slots that were never written, or were reset, are null."""
+    """Has what `GrowingColumn` has; slots that were never written, or were reset, are null."""
 
     def __init__(self, type_: Any) -> None:
         self.type = type_
-        self._refs = Column(np.int64)
+        self._refs = GrowingColumn(np.int64)
         self._forget()
 
     def _forget(self) -> None:

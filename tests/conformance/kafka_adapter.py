@@ -25,7 +25,7 @@ from penstock.tests.support.own_names import OwnNames
 _COUNT = itertools.count()
 
 
-parts.Names = OwnNames  # type: ignore[misc]  # this process has no other use of a log in Kafka
+parts.TopicNames = OwnNames  # type: ignore[misc]  # this process has no other use of a log in Kafka
 
 
 @cache

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from penstock.engine.database import Database, connect
-from penstock.runtime.metrics import Account
+from penstock.runtime.metrics import RowCounts
 
 SETTINGS = {"auto.offset.reset": "earliest", "processing.order": "arrival", "cache.max.bytes.buffering": "0"}
 SIZE, ADVANCE, GRACE = 20, 10, 5
@@ -99,7 +99,7 @@ def opened(path: Path, rows_max: int) -> Database:
     return connect(path, settings={**SETTINGS, "penstock.rows.per.step": str(rows_max)}, threads=0)
 
 
-def accounts(db: Database) -> dict[str, Account]:
+def accounts(db: Database) -> dict[str, RowCounts]:
     return {q.statement.split()[2]: q.progress().account for q in db.queries.values()}
 
 

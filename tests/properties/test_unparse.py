@@ -129,7 +129,7 @@ subqueries = st.sampled_from(
 calls = st.builds(ast.FunctionCall, st.sampled_from(["SUM", "LAG"]), st.just((ast.NameRef("A"),)))
 _bounds = [ast.FrameBound(k) for k in ("UNBOUNDED PRECEDING", "CURRENT ROW", "UNBOUNDED FOLLOWING")]
 frame_bounds = st.sampled_from(_bounds) | st.builds(ast.FrameBound, st.sampled_from(["PRECEDING", "FOLLOWING"]), counts)
-frames = st.builds(ast.Frame, st.sampled_from(["ROWS", "RANGE"]), frame_bounds, frame_bounds)
+frames = st.builds(ast.WindowFrame, st.sampled_from(["ROWS", "RANGE"]), frame_bounds, frame_bounds)
 
 
 atoms = st.one_of(

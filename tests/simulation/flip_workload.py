@@ -21,7 +21,7 @@ from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.local.maintenance import verify as verify_of_log
 from penstock.storage.log.settings import LogSettings
 from penstock.storage.state.checkpoint import CheckpointFiles
-from penstock.storage.verify import Finding, verify_files
+from penstock.storage.verify import LogFault, verify_files
 from penstock.tests.support.faulty_files import FaultyFiles
 
 SOURCES = (
@@ -208,7 +208,7 @@ class Flips:
         assert seen == self.whole, f"{place}: other answers"
         return "harmless"
 
-    def _verify(self, path: str, position: int, flip: int) -> list[Finding]:
+    def _verify(self, path: str, position: int, flip: int) -> list[LogFault]:
         """What is wrong with the damaged files; looking changes nothing in them."""
         self.kept.damaged = path
         self._verified.damage(path, position, flip)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from penstock.storage.log.kafka.names import Names
+from penstock.storage.log.kafka.names import TopicNames
 from penstock.storage.log.ownership import is_own_name
 
 
-class OwnNames(Names):
+class OwnNames(TopicNames):
     """A service's names where its users' topics carry its id, too: every service has an ``INPUT`` of its own.
 
     Put in the place of `penstock.storage.log.kafka.parts.Names`.
@@ -17,11 +17,11 @@ class OwnNames(Names):
         self._mine = f"{service_id}."
 
     def topic(self, name: str) -> str:
-        """See `Names.topic`."""
+        """See `TopicNames.topic`."""
         return super().topic(name) if is_own_name(name) else self._mine + name
 
     def engine_topic(self, kafka_name: str) -> str | None:
-        """See `Names.engine_topic`."""
+        """See `TopicNames.engine_topic`."""
         if kafka_name.startswith(self._mine):
             return kafka_name.removeprefix(self._mine)
         return super().engine_topic(kafka_name) if kafka_name.startswith(self._prefix) else None

@@ -15,7 +15,7 @@ from ....errors import StorageError
 from .faults import LOGIN, RETRIED, error_of, fault, is_absence
 from .settings import KafkaSettings
 
-__all__ = ["Connection"]
+__all__ = ["KafkaConnection"]
 
 _LOGGER = logging.getLogger("penstock.storage.kafka")
 _QUIET = logging.getLogger("penstock.storage.kafka.client")
@@ -38,7 +38,7 @@ GREET_S = 1.0
 """How often is looked, before a broker has answered, whether it refuses this client."""
 
 
-class Connection:
+class KafkaConnection:
     """Makes clients, and turns their failures into our errors.  Thread-safe."""
 
     def __init__(self, settings: KafkaSettings) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from ....errors import LogUnavailableError, StorageError
-from .connection import RETRY_S, Connection
+from .connection import RETRY_S, KafkaConnection
 from .faults import error_of
 
 __all__ = ["Ends", "Place"]
@@ -29,7 +29,7 @@ class Ends:
     So that a process never misses its own writes, ends are not reported before they are beyond its commits (`committed`).
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
         self._guard = threading.Lock()
         self._floors: dict[Place, int] = {}

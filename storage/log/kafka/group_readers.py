@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from ....errors import StorageError
-from .connection import Connection
+from .connection import KafkaConnection
 from .ends import Place
 
 __all__ = ["GroupReaders", "Member", "members_of"]
@@ -32,7 +32,7 @@ READERS_MAX = 8
 class GroupReaders:
     """Consumers of groups that do not join them.  Thread-safe."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
         self._guard = threading.Lock()
         self._idle: OrderedDict[str, Any] = OrderedDict()
@@ -119,7 +119,7 @@ class Member:
     places: frozenset[Place]
 
 
-def members_of(connection: Connection, group: str) -> list[Member]:
+def members_of(connection: KafkaConnection, group: str) -> list[Member]:
     """The members of a group, by Kafka's name; none if there is no such group.  Raises: StorageError."""
 
     def ask(left: float) -> list[Member]:

@@ -1,6 +1,6 @@
 """The log in Kafka: `protocol.Log` over the brokers of a cluster.
 
-The parts: `Topics` knows the topics, `Ends` where partitions end, `Follower` and `Seekers` read, `Producers` and
+The parts: `Topics` knows the topics, `Ends` where partitions end, `Follower` and `Seekers` read, `ProducerPool` and
 `KafkaTransaction` write, `Members` keeps positions, and `ServiceState` what Kafka has no place for.  What of it differs
 from the log on a machine is in docs/reference/kafka-log.md.
 """

@@ -10,10 +10,10 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from ..protocol import Owner
-from .connection import Connection
+from .connection import KafkaConnection
 from .faults import error_of
 from .group_readers import GroupReaders, members_of
-from .names import Names
+from .names import TopicNames
 
 __all__ = ["Members"]
 
@@ -26,7 +26,7 @@ class Members:
     without a member.
     """
 
-    def __init__(self, connection: Connection, names: Names) -> None:
+    def __init__(self, connection: KafkaConnection, names: TopicNames) -> None:
         self._connection = connection
         self._names = names
         self._guard = threading.Lock()

@@ -16,7 +16,7 @@ from __future__ import annotations
 from ...layout import CHANGELOG_PREFIX
 from ..ownership import PROCESSING_LOG, SCHEMAS, is_own_name
 
-__all__ = ["Names"]
+__all__ = ["TopicNames"]
 
 _FAMILY = "penstock."
 _OWN = "_penstock-"
@@ -24,7 +24,7 @@ _PLAIN = frozenset({SCHEMAS, PROCESSING_LOG})
 _CHANGELOG = CHANGELOG_PREFIX.removeprefix("_")
 
 
-class Names:
+class TopicNames:
     """Of one service."""
 
     def __init__(self, service_id: str) -> None:

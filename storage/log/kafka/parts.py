@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 
 from ....errors import StorageError
 from ..protocol import TopicPartition
-from .connection import Connection
+from .connection import KafkaConnection
 from .ends import Ends
 from .members import Members
-from .names import Names
-from .producers import Producers
+from .names import TopicNames
+from .producers import ProducerPool
 from .reading import Seekers
 from .service_state import Entry, ServiceState
 from .settings import KafkaSettings
@@ -27,11 +27,11 @@ class Parts:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
-        self.names = Names(settings.service_id)
-        self.connection = Connection(settings)
+        self.names = TopicNames(settings.service_id)
+        self.connection = KafkaConnection(settings)
         self.ends = Ends(self.connection)
         self.members = Members(self.connection, self.names)
-        self.producers = Producers(self.connection)
+        self.producers = ProducerPool(self.connection)
         self.seekers = Seekers(self.connection)
         self.state = ServiceState(self.names.state, self.ends, self.seekers)
         self.closed = False

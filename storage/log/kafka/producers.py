@@ -12,10 +12,10 @@ from typing import Any
 from confluent_kafka import Producer
 
 from ....errors import StorageError
-from .connection import Connection
+from .connection import KafkaConnection
 from .ends import Ends, Place
 
-__all__ = ["Producers", "Slot"]
+__all__ = ["ProducerPool", "Slot"]
 
 KEPT_S = 600.0
 """How long an exclusive producer is kept: brokers forget transactional ids that are idle for long (7 days)."""
@@ -35,7 +35,7 @@ class _Kept:
 class Slot:
     """A transactional id, and the producer that has it now."""
 
-    def __init__(self, connection: Connection, name: str, number: int) -> None:
+    def __init__(self, connection: KafkaConnection, name: str, number: int) -> None:
         self.number = number
         self.producer: Any = None
         self._connection = connection
@@ -54,14 +54,14 @@ class Slot:
         self.producer = self._connection.producer(self._name, seconds)
 
 
-class Producers:
+class ProducerPool:
     """The producers of this process.  Thread-safe.
 
     Their transactional ids are those of earlier processes of this name.  So a transaction that such a process left open is
     aborted as soon as this one begins one.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
         self._guard = threading.Lock()
         self._idle: list[Slot] = []

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ....errors import StorageError
 from ..protocol import FetchedRecords
-from .connection import Connection
+from .connection import KafkaConnection
 from .ends import Place
 from .messages import cut, joined, record_bytes, records_of, without
 
@@ -86,7 +86,7 @@ class Follower:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: KafkaConnection,
         start_of: Callable[[Iterable[Place]], dict[Place, int]],
         on_records: Callable[[], object],
     ) -> None:
@@ -297,7 +297,7 @@ class Follower:
 class _Seeker:
     """A consumer that reads one partition from some offset on."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: KafkaConnection) -> None:
         self.lock = threading.Lock()
         self.place: Place | None = None
         self.next = -1
@@ -387,7 +387,7 @@ class _Seeker:
 class Seekers:
     """Reads from any offset.  A read that begins where another one ended costs no new seek.  Thread-safe."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
         self._guard = threading.Condition()
         self._all: list[_Seeker] = []

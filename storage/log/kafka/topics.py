@@ -25,9 +25,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from ....errors import LogRefusedError, LogUnavailableError, StorageError
 from ..ownership import is_own_name
 from ..protocol import CleanupPolicy, Compression, TopicConfig
-from .connection import Connection
+from .connection import KafkaConnection
 from .faults import error_of
-from .names import Names
+from .names import TopicNames
 from .service_state import Entry, ServiceState
 from .typed_values import type_from_text, type_to_text
 
@@ -61,8 +61,8 @@ class Topics:
 
     def __init__(
         self,
-        connection: Connection,
-        names: Names,
+        connection: KafkaConnection,
+        names: TopicNames,
         state: ServiceState,
         write: Callable[[list[Entry]], None],
         claim: Callable[[Entry, Callable[[Any], bool]], None],

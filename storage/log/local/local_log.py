@@ -1,8 +1,8 @@
 """The log on this machine: `protocol.Log` over segments and a commit journal.
 
 The parts: `LogState` is what can be seen, `Committer` what writes, `Housekeeper` and the maintenance what keeps it in order.
-Here they are put together, topics are defined and deleted, and partitions are read: each shows a `View` that commits
-replace, so reading takes no lock.  Lock order: maintenance, write lock, `LogState.changed` (held while the manifest
+Here they are put together, topics are defined and deleted, and partitions are read: each shows a `PartitionView`, which
+commits replace, so reading takes no lock.  Lock order: maintenance, write lock, `LogState.changed` (held while the manifest
 changes), then the guards inside segments and files.
 """
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.grammar.complete import WITH_PROPERTIES, Names, suggest
+from penstock.grammar.complete import WITH_PROPERTIES, CompletionNames, suggest
 
-NAMES = Names(
+NAMES = CompletionNames(
     sources={"ORDERS": ["ID", "AMOUNT", "mixed"], "USERS": ["ID", "NAME"], "lower": ["X"]},
     functions=["ABS", "ARRAY_SORT"],
     queries=["CTAS_SPEND_1"],

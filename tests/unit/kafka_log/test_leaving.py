@@ -9,7 +9,7 @@ from unittest import mock
 
 import penstock
 from penstock.storage.log.kafka import membership
-from penstock.storage.log.kafka.connection import Connection
+from penstock.storage.log.kafka.connection import KafkaConnection
 
 Connect = Callable[..., penstock.Database]
 
@@ -32,13 +32,13 @@ class _Stuck:
 def test_a_client_that_does_not_end_is_left_to_itself(connect: Connect) -> None:
     """librdkafka may wait for ever where an assignment comes while it is closed: that does not keep the database open."""
     free = threading.Event()
-    made = Connection.consumer
+    made = KafkaConnection.consumer
 
-    def consumer(self: Connection, config: Any, **more: Any) -> Any:
+    def consumer(self: KafkaConnection, config: Any, **more: Any) -> Any:
         found = made(self, config, **more)
         return _Stuck(found, free) if "group.instance.id" in config else found
 
-    with mock.patch.object(Connection, "consumer", consumer), mock.patch.object(membership, "_CLOSE_S", 0.2):
+    with mock.patch.object(KafkaConnection, "consumer", consumer), mock.patch.object(membership, "_CLOSE_S", 0.2):
         db = connect()
         db.execute(
             """CREATE STREAM s (k STRING KEY, n INTEGER) WITH (KAFKA_TOPIC = 's', PARTITIONS = 2, VALUE_FORMAT = 'JSON');

@@ -10,7 +10,7 @@ import pytest
 import penstock
 from penstock.engine.database import Database
 from penstock.errors import ClientError
-from penstock.listener.groups import Groups, JoinRequest
+from penstock.listener.groups import GroupCoordinator, JoinRequest
 from penstock.listener.log_access import LogAccess
 from penstock.listener.protocol import ErrorCode
 from penstock.listener.transactions import Refused
@@ -32,7 +32,7 @@ def test_consumers_inside_keep_those_over_kafka_out(db: Database) -> None:
     access = LogAccess(db)
 
     async def over_kafka() -> None:
-        groups = Groups(0, access.claim_group)
+        groups = GroupCoordinator(0, access.claim_group)
         consumer = db.consumer("t", group="g")
         consumer.poll(0)
         with pytest.raises(Refused) as refused:
@@ -52,7 +52,7 @@ def test_consumers_over_kafka_keep_those_inside_out(db: Database) -> None:
     access = LogAccess(db)
 
     async def over_kafka() -> None:
-        groups, others = Groups(0, access.claim_group), Groups(0, access.claim_group)
+        groups, others = GroupCoordinator(0, access.claim_group), GroupCoordinator(0, access.claim_group)
         joined = await groups.get("g").join(join())
         with pytest.raises(ClientError, match="has members over Kafka's protocol"):
             db.consumer("t", group="g").poll(0)

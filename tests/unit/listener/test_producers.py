@@ -8,27 +8,27 @@ import pytest
 
 pytest.importorskip("kio")
 
-from penstock.listener.batches import Batch
-from penstock.listener.producers import Producers, RefusedBatch
+from penstock.listener.batches import ReceivedBatch
+from penstock.listener.producers import ProducerStates, RefusedBatch
 from penstock.listener.protocol import ErrorCode
 from penstock.storage.log.protocol import Records
 
 PLACE = ("t", 0)
 
 
-def batch(first: int, count: int = 1, epoch: int = 0, producer: int = 7) -> Batch:
+def batch(first: int, count: int = 1, epoch: int = 0, producer: int = 7) -> ReceivedBatch:
     records = Records(None, pa.array([b"v"] * count, pa.binary()), np.zeros(count, np.int64))
-    return Batch(records, producer, epoch, first, False)
+    return ReceivedBatch(records, producer, epoch, first, False)
 
 
-def write(producers: Producers, made: Batch, offset: int) -> None:
+def write(producers: ProducerStates, made: ReceivedBatch, offset: int) -> None:
     producers.begin()
     producers.wrote(producers.accept(made, PLACE), offset)
 
 
 def test_a_repeated_batch_has_its_offset() -> None:
     """Of the five newest ones; an older one is known to be there."""
-    producers = Producers({})
+    producers = ProducerStates({})
     for number in range(7):
         write(producers, batch(number * 10, 10), number * 10)
     producers.begin()
@@ -42,7 +42,7 @@ def test_a_repeated_batch_has_its_offset() -> None:
 
 def test_a_gap_is_refused() -> None:
     """What comes behind a batch that is missing is not written before it."""
-    producers = Producers({})
+    producers = ProducerStates({})
     write(producers, batch(0), 0)
     producers.begin()
     with pytest.raises(RefusedBatch) as raised:
@@ -52,7 +52,7 @@ def test_a_gap_is_refused() -> None:
 
 def test_what_did_not_happen_does_not_count() -> None:
     """A commit that failed leaves the numbers as they were."""
-    producers = Producers({})
+    producers = ProducerStates({})
     write(producers, batch(0), 0)
     producers.begin()
     producers.accept(batch(1), PLACE)
@@ -62,7 +62,7 @@ def test_what_did_not_happen_does_not_count() -> None:
 
 def test_several_batches_of_one_commit_follow_each_other() -> None:
     """Though none is written yet."""
-    producers = Producers({})
+    producers = ProducerStates({})
     producers.begin()
     accepted = [producers.accept(batch(number), PLACE) for number in range(3)]
     with pytest.raises(RefusedBatch):
@@ -72,14 +72,14 @@ def test_several_batches_of_one_commit_follow_each_other() -> None:
 
 def test_numbers_begin_again_after_the_last_one() -> None:
     """2^31 - 1 is followed by 0."""
-    producers = Producers({("producer", 7, "t", 0): [0, 2**31 - 2]})
+    producers = ProducerStates({("producer", 7, "t", 0): [0, 2**31 - 2]})
     write(producers, batch(2**31 - 1, 2), 0)
     write(producers, batch(1), 2)
 
 
 def test_an_older_epoch_is_fenced() -> None:
     """Also where the newer one has written nothing yet."""
-    producers = Producers({})
+    producers = ProducerStates({})
     write(producers, batch(0), 0)
     producers.fence(7, 1)
     producers.begin()
@@ -91,7 +91,7 @@ def test_an_older_epoch_is_fenced() -> None:
 
 def test_after_a_restart_a_repeated_batch_is_known() -> None:
     """By its last number; its offset is not."""
-    producers = Producers({("producer", 7, "t", 0): [0, 9]})
+    producers = ProducerStates({("producer", 7, "t", 0): [0, 9]})
     producers.begin()
     with pytest.raises(RefusedBatch) as raised:
         producers.accept(batch(5, 5), PLACE)
@@ -101,17 +101,17 @@ def test_after_a_restart_a_repeated_batch_is_known() -> None:
 
 def test_ids_are_given_once() -> None:
     """Beyond a restart: a block of them is set aside before the first is used."""
-    first = Producers({})
+    first = ProducerStates({})
     given, entries = first.new_id()
     assert entries
-    again = Producers(dict(entries))
+    again = ProducerStates(dict(entries))
     assert again.new_id()[0] > given
 
 
 def test_producers_that_are_gone_are_forgotten() -> None:
     """After a day; those with a transactional id are not."""
     now_s = 0.0
-    producers = Producers({("producer", 8, "t", 0): [0, 4]}, lambda: now_s)
+    producers = ProducerStates({("producer", 8, "t", 0): [0, 4]}, lambda: now_s)
     producers.fence(8, 0)
     write(producers, batch(0), 0)
     assert producers.expire() == []

@@ -15,7 +15,7 @@ import pytest
 import penstock
 from penstock.repl.cli import main
 from penstock.repl.progress import COLUMNS, Display, Sample, rows_of, sample
-from penstock.runtime.metrics import Account, Progress
+from penstock.runtime.metrics import Progress, RowCounts
 
 SCRIPT = """
 SET 'auto.offset.reset' = 'earliest';
@@ -88,7 +88,7 @@ def test_a_terminal_gets_one_table_that_is_redrawn(
     out = Terminal()
     display = Display(out)
     for second, read in ((0.0, 0), (2.0, 5000)):
-        progress = Progress("RUNNING", 7, Account(read=read, late=1), 0, 4096, 1, None, 60_000)
+        progress = Progress("RUNNING", 7, RowCounts(read=read, late=1), 0, 4096, 1, None, 60_000)
         display.show(Sample(second, {"CTAS_A_1": progress}))
     first, second_drawing = out.getvalue().split("\x1b[2F\x1b[J")
     values = ["CTAS_A_1", "RUNNING", "5,000", "4,999", "0", "1", "0", "0", "7", "2,500", "4,096", "1970-01-01 00:01:00"]
@@ -101,7 +101,7 @@ def test_elsewhere_only_what_moved_is_printed() -> None:
     """A query that stands still has one line, and a failure is told once."""
     out = io.StringIO()
     display = Display(out)
-    failed = Progress("ERROR", 0, Account(read=3), 0, 0, 1, "the disk is full")
+    failed = Progress("ERROR", 0, RowCounts(read=3), 0, 0, 1, "the disk is full")
     for _ in range(3):
         display.show(Sample(time.monotonic(), {"CTAS_A_1": failed}))
     assert out.getvalue().splitlines() == [

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from penstock.runtime.dataflow import Dataflow, OperatorNode, Sink, View
+from penstock.runtime.dataflow import Dataflow, OperatorNode, Sink, TableView
 from penstock.runtime.host import QueryHost
 from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
@@ -50,7 +50,7 @@ def keeping(gate: Gate) -> Dataflow:
         ),
         1,
         every_update=True,
-        view=View("Table", "table", lambda columns: columns, SCHEMA, 1),
+        view=TableView("Table", "table", lambda columns: columns, SCHEMA, 1),
     )
 
 
@@ -135,7 +135,7 @@ def test_several_tables_are_of_one_moment() -> None:
         flow = Dataflow(
             (*nodes[:3], Sink("Sink", 2, topic, key_serde(), None, is_table=True)),
             1,
-            view=View("Table", "table", lambda columns: columns, SCHEMA, 1),
+            view=TableView("Table", "table", lambda columns: columns, SCHEMA, 1),
         )
         host.start(name, flow, 1)
     stop = threading.Event()

@@ -48,7 +48,7 @@ from ..segments.segment import Segment
 from .append_plan import AppendPlan, Pending
 from .contents import Contents
 from .in_flight import InFlight, WriteLock
-from .journal import Journal
+from .journal import CommitJournal
 from .log_end import LogEnd
 
 __all__ = ["Committer"]
@@ -103,7 +103,7 @@ class Committer:
     """
 
     def __init__(
-        self, state: LogState, files: Files, journal: Journal, settings: LogSettings, on_relaxed: Callable[[], None]
+        self, state: LogState, files: Files, journal: CommitJournal, settings: LogSettings, on_relaxed: Callable[[], None]
     ) -> None:
         self.write_lock = WriteLock(self._complete_all)
         self._state = state
@@ -617,7 +617,7 @@ class Committer:
             self._dirty.clear()
             self._new_names.clear()
             old = self._journal
-            self._journal = Journal.create(self._files, old.number + 1, self._manifest)
+            self._journal = CommitJournal.create(self._files, old.number + 1, self._manifest)
             old.close()
             discard(self._files, journal_path(old.number))
 

@@ -48,7 +48,7 @@ from ....files import File, Files
 from ....layout import JOURNALS, journal_path
 from ..manifest import Committed, Entry, GroupDeleted, Manifest, ProducerOpened, SegmentsReplaced, TopicDefined, TopicDeleted
 
-__all__ = ["Journal", "JournalRecord", "newest_journal", "read_records", "stray_entries"]
+__all__ = ["CommitJournal", "JournalRecord", "newest_journal", "read_records", "stray_entries"]
 
 _FILE = struct.Struct("<8sQ")
 _FILE_MAGIC = b"PENJRNL1"
@@ -102,7 +102,7 @@ class JournalRecord:
 
 
 def read_records(data: memoryview) -> list[JournalRecord]:
-    """The whole records of a journal up to the first one that is not whole.  `Journal.load` reports damage."""
+    """The whole records of a journal up to the first one that is not whole.  `CommitJournal.load` reports damage."""
     records: list[JournalRecord] = []
     position, previous = _FILE.size, 0
     while (found := _record_at(data, position)) is not None and found[1] == previous:
@@ -130,7 +130,7 @@ def stray_entries(data: memoryview) -> list[tuple[int, Entry]]:
     return found
 
 
-class Journal:
+class CommitJournal:
     """One journal file, open for appending.  Used under the log's write lock."""
 
     def __init__(self, file: File, number: int) -> None:
@@ -148,7 +148,7 @@ class Journal:
         """The crc before what was written last, and where that begins."""
 
     @classmethod
-    def create(cls, files: Files, number: int, manifest: Manifest) -> Journal:
+    def create(cls, files: Files, number: int, manifest: Manifest) -> CommitJournal:
         """A new journal that starts with ``manifest``.  On return it is durable and the one that counts.
 
         Raises:
@@ -172,7 +172,7 @@ class Journal:
         return journal
 
     @classmethod
-    def load(cls, files: Files, number: int) -> tuple[Journal, Manifest, list[Entry], int]:
+    def load(cls, files: Files, number: int) -> tuple[CommitJournal, Manifest, list[Entry], int]:
         """Read a journal.
 
         Returns:

@@ -21,12 +21,12 @@ from .....errors import StorageError
 from ....files import Files
 from ....layout import JOURNALS, TOPICS, index_path, journal_path, partition_directory, segment_path, topic_directory
 from ..manifest import Committed, Entry, Manifest, TopicDefined
-from .journal import Journal, newest_journal
+from .journal import CommitJournal, newest_journal
 
 __all__ = ["recover", "replay"]
 
 
-def recover(files: Files) -> tuple[Journal, Manifest]:
+def recover(files: Files) -> tuple[CommitJournal, Manifest]:
     """Open the journal and make all files agree with it.
 
     Returns:
@@ -42,7 +42,7 @@ def recover(files: Files) -> tuple[Journal, Manifest]:
         return _start(files)
     # The process before us may have been killed, or stopped by a failed sync: names that we see need not be durable.
     files.sync_directory(JOURNALS)
-    journal, manifest, entries, torn = Journal.load(files, number)
+    journal, manifest, entries, torn = CommitJournal.load(files, number)
     carried, touched = replay(manifest, entries)
     changed = _settle_segments(files, manifest, carried, journal.closed)
     for directory in sorted(touched):
@@ -51,7 +51,7 @@ def recover(files: Files) -> tuple[Journal, Manifest]:
     _remove_strangers(files, manifest, journal.closed)
     if entries or torn or changed:
         journal.close()
-        journal = Journal.create(files, number + 1, manifest)
+        journal = CommitJournal.create(files, number + 1, manifest)
     else:
         journal.reopen()
     for name in files.list(JOURNALS):
@@ -83,7 +83,7 @@ def replay(manifest: Manifest, entries: Iterable[Entry]) -> tuple[dict[str, list
     return carried, touched
 
 
-def _start(files: Files) -> tuple[Journal, Manifest]:
+def _start(files: Files) -> tuple[CommitJournal, Manifest]:
     if any(files.list(f"{TOPICS}/{name}") for name in files.list(TOPICS)):
         raise StorageError(
             "the commit journal is missing",
@@ -91,7 +91,7 @@ def _start(files: Files) -> tuple[Journal, Manifest]:
             action="restore it from a backup; without it nobody knows what was committed",
         )
     manifest = Manifest()
-    return Journal.create(files, 1, manifest), manifest
+    return CommitJournal.create(files, 1, manifest), manifest
 
 
 _OLDER = (

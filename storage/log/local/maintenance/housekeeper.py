@@ -17,7 +17,7 @@ __all__ = ["Housekeeper"]
 _logger = logging.getLogger("penstock.storage.log")
 
 
-class Kept(Protocol):
+class MaintainedLog(Protocol):
     """The log that the housekeeper works for."""
 
     def flush_beside(self) -> None:
@@ -37,7 +37,7 @@ class Housekeeper:
     thread.
     """
 
-    def __init__(self, log: Kept, settings: LogSettings, clock_ms: Callable[[], int] | None) -> None:
+    def __init__(self, log: MaintainedLog, settings: LogSettings, clock_ms: Callable[[], int] | None) -> None:
         self._log = weakref.ref(log)  # a log that was dropped without being closed is not kept alive by its thread
         self._settings = settings
         self._clock_ms = clock_ms
@@ -92,10 +92,10 @@ class Housekeeper:
         before, self._appended = self._appended, 0 if log is None else log.appended_bytes
         return self._appended - before > passed_s * self._settings.busy_bytes_per_s
 
-    def _maintain(self, log: Kept) -> None:
+    def _maintain(self, log: MaintainedLog) -> None:
         log.maintain(None if self._clock_ms is None else self._clock_ms())
 
-    def _try(self, work: Callable[[Kept], None], doing: str) -> None:
+    def _try(self, work: Callable[[MaintainedLog], None], doing: str) -> None:
         """Storage errors here have no caller to go to: they are logged, and a later commit meets them again."""
         log = self._log()
         if log is None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from .....errors import StorageError
 from ....files import Files, MemoryFiles
 from ....layout import journal_path, segment_path
-from ..commit.journal import Journal, JournalRecord, newest_journal, read_records
+from ..commit.journal import CommitJournal, JournalRecord, newest_journal, read_records
 from ..commit.recovery import replay
 from ..manifest import Manifest, SegmentState
 from ..segments.record import FrameHeader
 from ..segments.segment import Segment
 
-__all__ = ["Frame", "LogContents", "frames_of", "open_segment", "read_log"]
+__all__ = ["InspectedFrame", "LogContents", "frames_of", "open_segment", "read_log"]
 
 _ATTEMPTS = 20
 """How often to look for the next journal if the one being read was replaced."""
@@ -48,7 +48,7 @@ class LogContents:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class InspectedFrame:
     """A frame's place and header, and its ``problem`` if the body does not match the header."""
 
     position: int
@@ -81,7 +81,7 @@ def read_log(files: Files) -> LogContents:
         problem: StorageError | None = None
         closed, torn = False, 0
         try:
-            journal, _, _, torn = Journal.load(files, number)
+            journal, _, _, torn = CommitJournal.load(files, number)
             closed = journal.closed
             journal.close()
         except StorageError as error:
@@ -133,7 +133,7 @@ def open_segment(files: Files, log: LogContents, topic: str, partition: int, sta
     return Segment(files, path, topic, partition, state.base, state.generation, state.length)
 
 
-def frames_of(segment: Segment) -> Iterator[Frame]:
+def frames_of(segment: Segment) -> Iterator[InspectedFrame]:
     """All frames of a segment, their bodies checked, up to the first header that is damaged.
 
     Raises:
@@ -149,6 +149,6 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
     data = segment.data()
     for position in segment.indexed:
         header, damage = segment.examine(position, data)
-        yield Frame(position, header, damage)
+        yield InspectedFrame(position, header, damage)
     if problem is not None:
         raise problem

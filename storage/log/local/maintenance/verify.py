@@ -14,13 +14,13 @@ from ..segments.record import FrameHeader
 from .inspect import LogContents, frames_of, open_segment, read_log
 from .leftovers import find_leftovers
 
-__all__ = ["Finding", "first_problem", "verify_log"]
+__all__ = ["LogFault", "first_problem", "verify_log"]
 
 _RESTORE = "restore the file from a backup, or run `penstock log repair`"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LogFault:
     """A fault.
 
     Attributes:
@@ -35,20 +35,20 @@ class Finding:
     harmless: bool = False
 
     @classmethod
-    def of(cls, error: StorageError, path: str = "") -> Finding:
+    def of(cls, error: StorageError, path: str = "") -> LogFault:
         """An error as a finding."""
         return cls(error.message, error.path or path, error.offset, error.action)
 
 
-def verify_log(files: Files) -> Iterator[Finding]:
+def verify_log(files: Files) -> Iterator[LogFault]:
     """Read everything below ``log/``; yields findings as they come."""
     log = read_log(files)
     if log.problem is not None:
-        yield Finding.of(log.problem)
+        yield LogFault.of(log.problem)
         if not log.records:
             return
     if log.torn_bytes:
-        yield Finding(
+        yield LogFault(
             f"{log.torn_bytes} bytes stand behind the end of the journal: a write that a crash cut off",
             f"{files.root}/{journal_path(log.number or 0)}",
             None,
@@ -57,13 +57,13 @@ def verify_log(files: Files) -> Iterator[Finding]:
         )
     for one in find_leftovers(files, log):
         if not one.cut:
-            yield Finding(
+            yield LogFault(
                 f"{one.rows} records of {one.topic}, partition {one.partition}, are in a commit that the journal does not "
                 "know: a process that was forked from the one that had the database open wrote it",
                 f"{files.root}/{journal_path(log.number or 0)}",
                 action="run `penstock log repair`",
             )
-    suspects: list[tuple[str, int, int, PartitionState, list[Finding]]] = []
+    suspects: list[tuple[str, int, int, PartitionState, list[LogFault]]] = []
     for name, topic in log.manifest.topics.items():
         for number, state in enumerate(topic.partitions):
             found = list(_partition(files, log, name, number, state))
@@ -87,13 +87,13 @@ def _still_so(now: Manifest, name: str, topic_id: int, number: int, state: Parti
     return {(s.base, s.generation) for s in state.segments} <= segments
 
 
-def _partition(files: Files, log: LogContents, topic: str, number: int, state: PartitionState) -> Iterator[Finding]:
+def _partition(files: Files, log: LogContents, topic: str, number: int, state: PartitionState) -> Iterator[LogFault]:
     directory = f"{files.root}/{partition_directory(topic, log.manifest.topics[topic].id, number)}"
     end = 0
     last: FrameHeader | None = None
     for segment in state.segments:
         if segment.base < end:
-            yield Finding(f"the segment at offset {segment.base} overlaps the one before, to {end}", directory)
+            yield LogFault(f"the segment at offset {segment.base} overlaps the one before, to {end}", directory)
         end = max(end, segment.end)
         try:
             for header, problem in _segment(files, log, topic, number, segment, last):
@@ -101,15 +101,15 @@ def _partition(files: Files, log: LogContents, topic: str, number: int, state: P
                 if problem is not None:
                     yield problem
         except StorageError as error:
-            yield Finding.of(error)
+            yield LogFault.of(error)
             last = None
     if end > state.end or state.start > state.end:
-        yield Finding(f"the partition has offsets {state.start} to {state.end}, its segments reach {end}", directory)
+        yield LogFault(f"the partition has offsets {state.start} to {state.end}, its segments reach {end}", directory)
 
 
 def _segment(
     files: Files, log: LogContents, topic: str, number: int, state: SegmentState, last: FrameHeader | None
-) -> Iterator[tuple[FrameHeader, Finding | None]]:
+) -> Iterator[tuple[FrameHeader, LogFault | None]]:
     """Each frame's header, with what is wrong with it."""
     segment = open_segment(files, log, topic, number, state)
     path = f"{files.root}/{segment.path}"
@@ -117,20 +117,20 @@ def _segment(
         for frame in frames_of(segment):
             header = frame.header
             if frame.problem is not None:
-                yield header, Finding.of(frame.problem)
+                yield header, LogFault.of(frame.problem)
             wrong = _wrong(log, state, header, last)
-            yield header, None if wrong is None else Finding(wrong, path, frame.position, _RESTORE)
+            yield header, None if wrong is None else LogFault(wrong, path, frame.position, _RESTORE)
             last = header
     finally:
         segment.close()
 
 
-def first_problem(files: Files, log: LogContents, topic: str, number: int, state: SegmentState) -> Finding | None:
+def first_problem(files: Files, log: LogContents, topic: str, number: int, state: SegmentState) -> LogFault | None:
     """The first fault of a segment; None if there is none."""
     try:
         return next((found for _, found in _segment(files, log, topic, number, state, None) if found is not None), None)
     except StorageError as error:
-        return Finding.of(error)
+        return LogFault.of(error)
 
 
 def _wrong(log: LogContents, state: SegmentState, header: FrameHeader, last: FrameHeader | None) -> str | None:
@@ -151,7 +151,7 @@ def _wrong(log: LogContents, state: SegmentState, header: FrameHeader, last: Fra
     return None
 
 
-def _groups(files: Files, log: LogContents) -> Iterator[Finding]:
+def _groups(files: Files, log: LogContents) -> Iterator[LogFault]:
     for group, remembered in log.manifest.groups.items():
         for topic, places in remembered.items():
             known = log.manifest.topics.get(topic)
@@ -160,14 +160,14 @@ def _groups(files: Files, log: LogContents) -> Iterator[Finding]:
             for partition, offset in places.items():
                 if partition < len(known.partitions) and offset <= known.partitions[partition].end:
                     continue
-                yield Finding(
+                yield LogFault(
                     f"the group {group} reads on at offset {offset} of {topic}, partition {partition}, which is not there",
                     f"{files.root}/{journal_path(log.number or 0)}",
                     action="reset the group's position",
                 )
 
 
-def _strangers(files: Files, log: LogContents) -> Iterator[Finding]:
+def _strangers(files: Files, log: LogContents) -> Iterator[LogFault]:
     """What opening would remove or cut; in a log that was closed in order there is no such thing."""
     action = (
         "none: the next open removes it"
@@ -175,12 +175,12 @@ def _strangers(files: Files, log: LogContents) -> Iterator[Finding]:
         else "restore journal and segments from one backup, or run `penstock log repair`"
     )
 
-    def stranger(path: str, message: str, offset: int | None = None) -> Finding:
-        return Finding(message, f"{files.root}/{path}", offset, action, harmless=not log.closed)
+    def stranger(path: str, message: str, offset: int | None = None) -> LogFault:
+        return LogFault(message, f"{files.root}/{path}", offset, action, harmless=not log.closed)
 
     for name in files.list(JOURNALS):
         if f"{JOURNALS}/{name}" != journal_path(log.number or 0):
-            yield Finding(
+            yield LogFault(
                 "this is not the journal that counts", f"{files.root}/{JOURNALS}/{name}", None, action, harmless=True
             )
     directories = {topic_directory(n, t.id).rpartition("/")[2]: (n, t) for n, t in log.manifest.topics.items()}
@@ -188,7 +188,7 @@ def _strangers(files: Files, log: LogContents) -> Iterator[Finding]:
         if entry not in directories:
             inside = any(files.list(f"{TOPICS}/{entry}/{p}") for p in files.list(f"{TOPICS}/{entry}"))
             found = stranger(f"{TOPICS}/{entry}", "the journal does not know this topic")
-            yield found if inside else Finding(found.message, found.path, None, found.action, harmless=True)
+            yield found if inside else LogFault(found.message, found.path, None, found.action, harmless=True)
             continue
         name, topic = directories[entry]
         for number, state in enumerate(topic.partitions):
@@ -205,14 +205,14 @@ def _strangers(files: Files, log: LogContents) -> Iterator[Finding]:
                     yield stranger(path, f"a segment has {size} bytes, the journal says {lengths[path]}", lengths[path])
 
 
-def _index(files: Files, path: str) -> Iterator[Finding]:
+def _index(files: Files, path: str) -> Iterator[LogFault]:
     try:
         stored = files.read_bytes(path)
     except StorageError:
         return  # gone meanwhile
     if not FrameIndex.is_whole(stored):
         action = "none: whoever needs it builds it anew"
-        yield Finding("the index of a segment is damaged", f"{files.root}/{path}", None, action, harmless=True)
+        yield LogFault("the index of a segment is damaged", f"{files.root}/{path}", None, action, harmless=True)
 
 
 def _size(files: Files, path: str) -> int:

@@ -20,11 +20,11 @@ from .index import FrameIndex
 from .record import FrameHeader, concat_fetched, rows_of, slice_frame
 from .segment import Segment
 
-__all__ = ["Partition", "View", "check_unkeyed", "empty_records"]
+__all__ = ["Partition", "PartitionView", "check_unkeyed", "empty_records"]
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class PartitionView:
     """What readers see of a partition: replaced as a whole, so that reading takes no lock."""
 
     start: int
@@ -59,7 +59,7 @@ class Partition:
         self.directory = partition_directory(topic, topic_id, number)
         self._segments: dict[tuple[int, int], Segment] = {}
         self._last_frame: tuple[Segment, int, FrameHeader, Any, frozenset[str] | None] | None = None
-        self.view = View(0, 0, ())
+        self.view = PartitionView(0, 0, ())
         self.refresh()
 
     def segment_of(self, state: SegmentState) -> Segment:
@@ -77,7 +77,7 @@ class Partition:
             last, shown = self.state.segments[-1], self.view.segments[-1]
             if (last.base, last.generation) == (shown.base_offset, shown.generation) and not self._swapped:
                 shown.committed = last.length
-                self.view = View(self.state.start, self.state.end, self.view.segments)
+                self.view = PartitionView(self.state.start, self.state.end, self.view.segments)
                 return
         self._swapped = False
         segments = []
@@ -85,7 +85,7 @@ class Partition:
             segment = self.segment_of(state)
             segment.committed = state.length
             segments.append(segment)
-        self.view = View(self.state.start, self.state.end, tuple(segments))
+        self.view = PartitionView(self.state.start, self.state.end, tuple(segments))
 
     _swapped = False
 
@@ -140,7 +140,7 @@ class Partition:
 
     def _read(
         self,
-        view: View,
+        view: PartitionView,
         offset: int,
         rows_max: int,
         bytes_max: int | None,
@@ -181,11 +181,13 @@ class Partition:
             view = self.view  # retention or compaction took a file away under us: look again
             self._check_offset(view, offset)
 
-    def _check_offset(self, view: View, offset: int) -> None:
+    def _check_offset(self, view: PartitionView, offset: int) -> None:
         if not view.start <= offset <= view.end:
             raise OffsetOutOfRangeError(self.topic, self.number, offset, view.start, view.end)
 
-    def _frames(self, view: View, offset: int, asked: frozenset[str] | None) -> Iterator[tuple[Segment, FrameHeader, Any]]:
+    def _frames(
+        self, view: PartitionView, offset: int, asked: frozenset[str] | None
+    ) -> Iterator[tuple[Segment, FrameHeader, Any]]:
         """The checked frames from the one with ``offset`` on, as they lie, to the end of the view.
 
         Args:
@@ -207,7 +209,9 @@ class Partition:
                     yield segment, *found
                     offset = found[0].end_offset
 
-    def _collect(self, view: View, offset: int, rows_left: int, bytes_left: int, asked: frozenset[str] | None) -> list[_Run]:
+    def _collect(
+        self, view: PartitionView, offset: int, rows_left: int, bytes_left: int, asked: frozenset[str] | None
+    ) -> list[_Run]:
         runs: list[_Run] = []
         for segment, header, batch in self._frames(view, offset, asked):
             rows = rows_left

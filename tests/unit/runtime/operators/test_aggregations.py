@@ -19,7 +19,7 @@ from penstock.engine.functions.registry import BUILT_INS
 from penstock.runtime.batch import Batch
 from penstock.runtime.operators.aggregate import Aggregate
 from penstock.runtime.operators.base import Operator, OperatorContext
-from penstock.runtime.operators.group_states import AggregateCall, view_transform
+from penstock.runtime.operators.group_states import BoundAggregator, view_transform
 from penstock.runtime.operators.rekey import with_undo
 from penstock.runtime.operators.session_aggregate import SessionAggregate
 from penstock.runtime.operators.window_aggregate import WindowAggregate
@@ -31,7 +31,7 @@ OUTPUT = pa.schema([("K", pa.string()), *RESULTS])
 BOUNDED = pa.schema([*OUTPUT, ("WINDOWSTART", pa.int64()), ("WINDOWEND", pa.int64())])
 
 
-def calls(*, table: bool = False) -> list[AggregateCall]:
+def calls(*, table: bool = False) -> list[BoundAggregator]:
     """COUNT(*), SUM, COLLECT_LIST and EARLIEST_BY_OFFSET (on tables ATTR): their results tell order and undo."""
     names = [("COUNT", ()), ("SUM", (1,)), ("COLLECT_LIST", (1,)), ("ATTR" if table else "EARLIEST_BY_OFFSET", (1,))]
     made = []
@@ -39,7 +39,7 @@ def calls(*, table: bool = False) -> list[AggregateCall]:
         function = BUILT_INS.find(name)
         assert function is not None
         overload = function.overloads[1 if name == "SUM" else 0]
-        made.append(AggregateCall(overload.make([t.BIGINT] * len(arguments), [None] * len(arguments)), arguments))
+        made.append(BoundAggregator(overload.make([t.BIGINT] * len(arguments), [None] * len(arguments)), arguments))
     return made
 
 

@@ -16,21 +16,21 @@ from penstock.engine.functions.aggregate_offsets import OneByOffset
 from penstock.runtime.batch import Batch
 from penstock.runtime.operators import panes
 from penstock.runtime.operators.base import OperatorContext
-from penstock.runtime.operators.group_states import AggregateCall
+from penstock.runtime.operators.group_states import BoundAggregator
 from penstock.runtime.operators.window_aggregate import WindowAggregate
 from penstock.runtime.windows import TimeWindows
 
 INPUT = pa.schema([("K", pa.string()), ("V", pa.int64()), ("D", pa.float64())])
 BOUNDS = [("WINDOWSTART", pa.int64()), ("WINDOWEND", pa.int64())]
 CALLS = [
-    AggregateCall(Count()),
-    AggregateCall(Count(), (1,)),
-    AggregateCall(Sum(t.BIGINT), (1,)),
-    AggregateCall(Average(), (1,)),
-    AggregateCall(Extreme(t.BIGINT, largest=True), (1,)),
-    AggregateCall(Extreme(t.BIGINT, largest=False), (1,)),
-    AggregateCall(SumDouble(), (2,)),
-    AggregateCall(AverageDouble(), (2,)),
+    BoundAggregator(Count()),
+    BoundAggregator(Count(), (1,)),
+    BoundAggregator(Sum(t.BIGINT), (1,)),
+    BoundAggregator(Average(), (1,)),
+    BoundAggregator(Extreme(t.BIGINT, largest=True), (1,)),
+    BoundAggregator(Extreme(t.BIGINT, largest=False), (1,)),
+    BoundAggregator(SumDouble(), (2,)),
+    BoundAggregator(AverageDouble(), (2,)),
 ]
 ROWS = st.lists(
     st.tuples(
@@ -40,7 +40,7 @@ ROWS = st.lists(
 )
 
 
-def windows_of(calls: list[AggregateCall], *, final: bool, before: bool, grace_ms: int) -> WindowAggregate:
+def windows_of(calls: list[BoundAggregator], *, final: bool, before: bool, grace_ms: int) -> WindowAggregate:
     """Windows of 20 that advance by 5, the last update of each step put out."""
     results = [(f"R{i}", call.aggregator.result_type) for i, call in enumerate(calls)]
     return WindowAggregate(
@@ -102,7 +102,10 @@ def test_they_are_used_where_they_can_be() -> None:
     few = step_of([("a", 1, None, 30), ("b", 1, None, 50)], 0)
     assert plain._panes.update(few.keys, few.columns, few.timestamps, before=False, emit=True) is None
     ordered = windows_of(
-        [AggregateCall(OneByOffset(t.BIGINT, latest=True, ignore_nulls=True), (1,))], final=False, before=False, grace_ms=100
+        [BoundAggregator(OneByOffset(t.BIGINT, latest=True, ignore_nulls=True), (1,))],
+        final=False,
+        before=False,
+        grace_ms=100,
     )
     assert not ordered._panes.fits(many.timestamps, 30)
 
