@@ -7,6 +7,7 @@ from typing import Any
 from ..engine.results import Description, Listing, Message
 from ..errors import PenstockError
 from ..grammar import ast
+from ..runtime.metrics import LATENESS_BOUNDS_MS
 from .access import Need, check, check_need
 from .accounts import Account
 from .entities import query_positions
@@ -112,6 +113,7 @@ class OwnApi:
             "topic": source.topic,
             "properties": dict(query.properties),
             "progress": progress_json(handle.progress()),
+            "lateness_bounds_ms": list(LATENESS_BOUNDS_MS),  # of the counts in progress.lateness; the last has no bound
             "plan": handle.explain(),
             "positions": query_positions(database, query_id),
         }

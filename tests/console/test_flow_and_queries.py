@@ -78,6 +78,15 @@ def test_a_query_is_paused_and_ended(own_shop: Any, open_page: Callable[..., Any
     assert page.get_by_role("link", name=query).count() == 0
 
 
+def test_only_queries_with_windows_have_late_rows(own_shop: Any, open_page: Callable[..., Any]) -> None:
+    """The page of another says nothing of lateness."""
+    server, shop = own_shop
+    query = next(q for q in shop.database.queries if q.startswith("CSAS_LARGE"))
+    page = open_page(server, f"#/queries/{query}")
+    page.locator(".tile").first.wait_for()
+    assert page.get_by_text("How late rows come").count() == 0
+
+
 def test_what_a_query_says_of_itself(own_shop: Any, open_page: Callable[..., Any]) -> None:
     """Counts, plan, positions; late records; bad ones with the reason, and the way to the record."""
     server, shop = own_shop
@@ -88,6 +97,14 @@ def test_what_a_query_says_of_itself(own_shop: Any, open_page: Callable[..., Any
     account = shop.database.queries[query].progress().account
     assert tile.locator(".tile-value").inner_text() == str(account.late) != "0"
     assert page.locator(".tile", has_text="Bad").locator(".tile-value").inner_text() == "3"
+    lateness = page.get_by_role("region", name="Lateness").get_by_role("row")
+    counts = list(shop.database.queries[query].progress().lateness)
+    assert lateness.count() == 1 + next(i for i in reversed(range(len(counts))) if counts[i]) + 1
+    assert lateness.nth(1).inner_text().split("\t")[:1] == ["up to 100 ms"]
+    shown = [int(cell.replace(",", "")) for cell in lateness.locator("td:nth-child(3)").all_inner_texts()]
+    assert shown == counts[: len(shown)]
+    assert sum(shown) == sum(counts) > 0
+    assert lateness.last.locator("td").last.inner_text() == "100.00 %"
     page.locator("code.operator", has_text="WindowAggregate").wait_for()
     positions = page.get_by_role("region", name="Positions").get_by_role("row")
     assert positions.count() == 4

@@ -28,4 +28,12 @@ export function time(ms) {
   return Number.isNaN(date.getTime()) ? String(ms) : date.toISOString().replace("T", " ").replace("Z", "");
 }
 
+// A length of time in its largest unit, with three digits.
+export function duration(ms) {
+  for (const [unit, unitMs] of [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]]) {
+    if (ms >= unitMs) return plural(+(ms / unitMs).toPrecision(3), unit);
+  }
+  return ms >= 1000 ? `${+(ms / 1000).toPrecision(3)} s` : `${+ms.toPrecision(3)} ms`;
+}
+
 export const plural = (n, one, many = one + "s") => `${whole(n)} ${n === 1 ? one : many}`;

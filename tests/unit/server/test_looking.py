@@ -45,6 +45,9 @@ def test_how_late_rows_come(api: Api, query: str) -> None:
     assert (sum(progress.lateness), progress.lateness_ms) == (3, 50 + 2_000 + 1_000_000)
     with penstock.connect(api.url) as remote:
         assert remote.queries[windowed].progress().lateness == progress.lateness
+    page = api.http.get(f"/v1/queries/{windowed}").json()
+    counts = dict(zip([*page["lateness_bounds_ms"], None], page["progress"]["lateness"], strict=True))
+    assert {bound: n for bound, n in counts.items() if n} == {100: 1, 5_000: 1, 3_600_000: 1}
     lines = api.http.get("/metrics").text.splitlines()
     samples = dict(line.rsplit(" ", 1) for line in lines if line.startswith("penstock_query_lateness_seconds"))
     assert not [line for line in samples if "PLAIN" in line]

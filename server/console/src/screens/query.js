@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { execute, get, literal, quoted, select } from "../api.js";
-import { rate, short, size, time, whole } from "../format.js";
+import { duration, plural, rate, short, size, time, whole } from "../format.js";
 import { html } from "../html.js";
 import { Rates, usePoll } from "../poll.js";
 import { Failure, Loading, State, Table, Tile } from "../parts/bits.js";
@@ -89,6 +89,7 @@ export function QueryScreen({ id }) {
       <section aria-label="Speed"><h2>Records a second</h2><${Plot} label="Records read and written a second" data=${speeds} series=${["read/s", "written/s"]} time=${true} height=${180} /></section>
       <section aria-label="Lag"><h2>Records behind</h2><${Plot} label="Records not read yet" data=${lags} series=${["behind"]} time=${true} height=${180} /></section>
     </div>
+    ${progress.lateness.length > 0 && html`<${Lateness} progress=${progress} bounds=${data.lateness_bounds_ms} />`}
     <h2>Statement</h2>
     <pre tabindex="0">${data.statement}</pre>
     <h2>Plan</h2>
@@ -102,6 +103,33 @@ export function QueryScreen({ id }) {
     />
     <h2>Bad records</h2>
     <${Bad} id=${id} bad=${Number(account.bad)} />
+  `;
+}
+
+// How far rows of a query with windows are behind stream time: what a grace period would have to be.
+function Lateness({ progress, bounds }) {
+  const counts = progress.lateness.map(Number);
+  const total = counts.reduce((sum, n) => sum + n, 0);
+  if (!total) return html`<h2>How late rows come</h2><p class="empty">No row has come behind stream time since the query started.</p>`;
+  const shown = counts.slice(0, counts.findLastIndex((n) => n > 0) + 1);
+  const largest = Math.max(...shown);
+  let below = 0;
+  const rows = shown.map((n, i) => {
+    below += n;
+    return [
+      i < bounds.length ? `up to ${duration(bounds[i])}` : `more than ${duration(bounds.at(-1))}`,
+      n > 0 && html`<div class="share" aria-hidden="true" style=${{ width: `${(100 * n) / largest}%` }}></div>`,
+      whole(n),
+      i < bounds.length ? `${((100 * below) / total).toFixed(2)} %` : "",
+    ];
+  });
+  return html`
+    <h2>How late rows come</h2>
+    <p class="note">
+      ${plural(total, "row")} came behind stream time since the query started here, ${duration(Number(progress.lateness_ms) / total)} on average.
+      ${" "}With a GRACE PERIOD as long as a line says, no row up to that line is lost.
+    </p>
+    <${Table} label="Lateness" columns=${["Behind stream time", "", "Rows", "Within this"]} right=${[2, 3]} rows=${rows} />
   `;
 }
 
