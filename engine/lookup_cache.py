@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -67,11 +68,15 @@ class _Plan:
         return tuple(key)
 
     def answer(self, key: tuple[Any, ...]) -> Table:
-        row = self.reader.values(key)
-        if row is None:
+        found = self.reader.values(key)
+        if found is None:
             return Table(self.arrow.empty_table(), self.schema)
-        arrays = [pa.array([row[place]], type_) for place, type_ in zip(self.columns, self.arrow.types)]
-        return Table(pa.Table.from_arrays(arrays, schema=self.arrow), self.schema)
+        row = tuple([found[place] for place in self.columns])
+        return Table(partial(self._as_arrow, row), self.schema, rows=(row,))
+
+    def _as_arrow(self, row: tuple[Any, ...]) -> pa.Table:
+        arrays = [pa.array([value], type_) for value, type_ in zip(row, self.arrow.types, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=self.arrow)
 
 
 _LARGEST: tuple[tuple[Any, int | None], ...] = ((INTEGER, 2**31 - 1), (BIGINT, 2**63 - 1), (STRING, None))
@@ -90,7 +95,7 @@ class LookupCache:
             return None
         shape, constants, _ = _shape_of(text)
         plan = self._plans.get(shape)
-        if plan is None or plan.catalog is not catalog or plan.options != options:
+        if plan is None or plan.catalog is not catalog or (plan.options is not options and plan.options != options):
             return None
         key = plan.key_of(constants)
         return None if key is None else (plan, key)

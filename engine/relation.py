@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import html
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..paths import named_path
 from ..runtime.batch import python_values
@@ -36,10 +36,27 @@ class Relation:
 
     schema: Schema | None
 
-    def __init__(self, table: pa.Table | None, schema: Schema | None) -> None:
-        self._table = cast("pa.Table", table)  # (None in those that overwrite what reads it)
+    def __init__(
+        self,
+        table: pa.Table | Callable[[], pa.Table],
+        schema: Schema | None,
+        rows: Sequence[tuple[Any, ...]] | None = None,
+    ) -> None:
+        """
+        Args:
+            table: the rows, or what makes the table when somebody asks for it: most answers of few rows are only fetched.
+            rows: the same rows as Python values, where they are known already.
+        """
+        self._made = table
+        self._known = rows
         self.schema = schema
         self._fetched = 0
+
+    @property
+    def _table(self) -> pa.Table:
+        if callable(self._made):
+            self._made = self._made()
+        return self._made
 
     # --- what it is ------------------------------------------------------------------------
 
@@ -72,7 +89,7 @@ class Relation:
         )
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self._table.num_rows) if self._known is None else len(self._known)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self._rows(0, len(self)))
@@ -107,6 +124,8 @@ class Relation:
         return [dict(zip(self.columns, row, strict=True)) for row in self]
 
     def _rows(self, start: int, stop: int) -> list[tuple[Any, ...]]:
+        if self._known is not None:
+            return list(self._known[start:stop])
         part = self._table.slice(start, stop - start)
         if not part.num_columns:
             return [()] * part.num_rows

@@ -6,7 +6,7 @@ text.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -101,40 +101,25 @@ class Listing(Relation, Result):
     """
 
     def __init__(self, kind: str, columns: tuple[str, ...], rows: tuple[tuple[Any, ...], ...], statement: str = "") -> None:
-        super().__init__(None, None)
+        super().__init__(self._as_arrow, None, rows)
         self.kind = kind
         self.rows = rows
         self.statement = statement
         self._names = columns
-        self._made: pa.Table | None = None
 
-    @property
-    def _table(self) -> Any:
-        """Made on first use, since most listings are only printed."""
-        if self._made is None:
-            import pyarrow as pa
+    def _as_arrow(self) -> pa.Table:
+        import pyarrow as pa
 
-            arrays = [_listed([row[i] for row in self.rows]) for i in range(len(self._names))]
-            self._made = pa.table(arrays, names=list(self._names))
-        return self._made
-
-    @_table.setter
-    def _table(self, table: Any) -> None:
-        self._made = table
+        arrays = [_listed([row[i] for row in self.rows]) for i in range(len(self._names))]
+        return pa.table(arrays, names=list(self._names))
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self._names
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def cells(self, rows_max: int | None = None) -> list[list[str]]:
         """The first rows (all, without a number) as text for people."""
         return [["NULL" if value is None else str(value) for value in row] for row in self.rows[:rows_max]]
-
-    def _rows(self, start: int, stop: int) -> list[tuple[Any, ...]]:
-        return list(self.rows[start:stop])
 
     def text(self, rows_max: int | None = None) -> str:
         """All lines, or the first ones, as a table of text."""
@@ -207,9 +192,15 @@ class Table(Relation, Result):
     statement = ""
 
     def __init__(
-        self, table: pa.Table, schema: Schema | None = None, *, limit_reached: bool = False, final_message: str | None = None
+        self,
+        table: pa.Table | Callable[[], pa.Table],
+        schema: Schema | None = None,
+        *,
+        limit_reached: bool = False,
+        final_message: str | None = None,
+        rows: Sequence[tuple[Any, ...]] | None = None,
     ) -> None:
-        super().__init__(table, schema)
+        super().__init__(table, schema, rows)
         self.limit_reached = limit_reached
         self.final_message = final_message
 
