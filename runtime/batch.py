@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -124,10 +125,15 @@ class Batch:
         )
 
 
+@lru_cache(1_000)
+def _without_rows(type_: pa.DataType) -> pa.Array[Any]:
+    return pa.array([], type_)
+
+
 def empty_batch(schema: pa.Schema, key_count: int, *, windowed: bool = False, before: bool = False) -> Batch:
     """Make a batch without rows."""
     none = np.zeros(0, np.int64)
-    columns = tuple(pa.array([], f.type) for f in schema)
+    columns = tuple(_without_rows(f.type) for f in schema)
     return Batch(
         schema,
         key_count,

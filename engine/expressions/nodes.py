@@ -338,9 +338,11 @@ def _collect(value: Any, found: list[TypedExpression]) -> None:
 
 def walk(expression: TypedExpression) -> Iterator[TypedExpression]:
     """The node and all below it, top down, left to right."""
-    yield expression
-    for child in children(expression):
-        yield from walk(child)
+    waiting = [expression]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(children(node)))
 
 
 def transform(expression: TypedExpression, change: Callable[[TypedExpression], TypedExpression | None]) -> TypedExpression:
