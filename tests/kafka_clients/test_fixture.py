@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 def test_orders_arrive(kafka_broker):
     client = AdminClient({"bootstrap.servers": kafka_broker.bootstrap_servers})
-    client.create_topics([NewTopic("orders", 3, 1)])["orders"].result(10)
+    client.create_topics([NewTopic("orders", 3, 1)])["orders"].result(60)
     producer = Producer({"bootstrap.servers": kafka_broker.bootstrap_servers})
     for number in range(30):
         producer.produce("orders", key=str(number), value=f"order {number}")
@@ -45,7 +45,7 @@ def test_each_test_has_its_own(kafka_broker):
 def test_one_is_shared(kafka_broker_session, kafka_broker):
     assert kafka_broker_session.address != kafka_broker.address
     client = AdminClient({"bootstrap.servers": kafka_broker_session.address})
-    client.create_topics([NewTopic("shared", 1, 1)])["shared"].result(10)
+    client.create_topics([NewTopic("shared", 1, 1)])["shared"].result(60)
 
 
 def test_by_all(kafka_broker_session):

@@ -53,6 +53,6 @@ def test_serve_with_kafka(tmp_path: Path) -> None:
         with pytest.raises(aiokafka.errors.KafkaError):
             asyncio.run(send(found[1], "wrong"))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()

@@ -147,4 +147,4 @@ def test_a_database_that_cannot_be_opened_leaves_nothing_running(tmp_path: Path)
         connect(tmp_path, settings=SETTINGS)
     assert {t.name for t in set(threading.enumerate()) - before} == set()
     with connect(tmp_path, settings=SETTINGS) as db:
-        assert db.wait_idle(10)
+        assert db.wait_idle(60)

@@ -270,7 +270,7 @@ def test_waiting_until_idle_waits_for_push_queries() -> None:
     subscription = host.pushes.subscribe(tapped(Fuse(DataError("never"))), ("K", "V"))
     for i in range(20):
         produce(log, [(i, i)])
-    assert host.wait_idle(10)
+    assert host.wait_idle(60)
     subscription.end()
     assert [row.values[0] for row in subscription] == list(range(20))
     host.close()

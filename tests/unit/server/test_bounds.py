@@ -100,7 +100,7 @@ def test_an_assert_that_waits_holds_up_nobody(shop: Api) -> None:
     waiting = threading.Thread(target=lambda: found.append(httpx.post(f"{shop.url}/ksql", json=body, timeout=30).json()))
     waiting.start()
     (made,) = shop.ksql("CREATE STREAM later (v INT) WITH (kafka_topic='later', partitions=1, value_format='json');")
-    waiting.join(15)
+    waiting.join(60)
     assert made["commandStatus"]["status"] == "SUCCESS"
     assert found[0][0]["@type"] == "assert_topic" and found[0][0]["topicName"] == "later"
     assert found[0][0]["statementText"] == "ASSERT TOPIC later TIMEOUT 20 SECONDS;"

@@ -321,7 +321,7 @@ def test_a_websocket_that_is_closed_ends_its_query(shop: Api) -> None:
     """At once."""
     request = httpx.QueryParams({"request": '{"ksql":"SELECT * FROM orders EMIT CHANGES;"}'})
     with websockets.sync.client.connect(f"{shop.url.replace('http', 'ws')}/ws/query?{request}") as socket:
-        socket.recv(timeout=10)
+        socket.recv(timeout=60)
         assert shop.server.push_readers == 1
     assert until(lambda: shop.server.push_readers == 0)
 
@@ -332,7 +332,7 @@ def _frames(shop: Api, request: str) -> tuple[list[Any], int]:
     with websockets.sync.client.connect(f"{shop.url.replace('http', 'ws')}/ws/query?{query}") as socket:
         try:
             while True:
-                frames.append(json.loads(socket.recv(timeout=10)))
+                frames.append(json.loads(socket.recv(timeout=60)))
         except websockets.exceptions.ConnectionClosed as closed:
             assert closed.rcvd is not None
             return frames, closed.rcvd.code

@@ -187,7 +187,7 @@ def test_queries_and_the_catalog(shop: Api, far: penstock.Database) -> None:
     handle.pause()
     assert shop.database.queries[query_id].state == "PAUSED"
     handle.resume()
-    assert far.wait_idle(10)
+    assert far.wait_idle(60)
 
 
 def test_who_cannot_be_reached() -> None:

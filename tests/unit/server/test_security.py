@@ -242,7 +242,7 @@ def test_a_websocket_asks_too(guarded: Api) -> None:
     with pytest.raises(InvalidStatus):
         websockets.sync.client.connect(url)
     with websockets.sync.client.connect(f"{url}&access_token={TOKEN}") as socket:
-        assert json.loads(socket.recv(timeout=10))[0]["name"] == "CUSTOMER"
+        assert json.loads(socket.recv(timeout=60))[0]["name"] == "CUSTOMER"
 
 
 def test_the_file_is_read_again(tmp_path: Path) -> None:

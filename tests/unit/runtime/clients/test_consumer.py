@@ -116,7 +116,7 @@ def test_committed_offsets_are_where_the_next_one_reads_on(tmp_path: Path) -> No
         assert {name: group.lag for name, group in db.groups.items()} == {"CSAS_C_1/S": 2, "auto": 3}
         with db.consumer("t", group="CSAS_C_1/S") as consumer:
             assert [record.offset for record in consumer.poll()] == [3, 4]
-        db.wait_idle(10)
+        db.wait_idle(60)
         assert len(list(db.consume("C"))) == 5
         db.groups.delete("auto")
         assert list(db.groups) == ["CSAS_C_1/S"]
