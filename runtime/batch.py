@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -125,9 +125,7 @@ class Batch:
         )
 
 
-@lru_cache(1_000)
-def _without_rows(type_: pa.DataType) -> pa.Array[Any]:
-    return pa.array([], type_)
+_without_rows = lru_cache(1_000)(partial(pa.array, []))
 
 
 def empty_batch(schema: pa.Schema, key_count: int, *, windowed: bool = False, before: bool = False) -> Batch:
