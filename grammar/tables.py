@@ -1,9 +1,10 @@
 """The grammar as tables: what lark's LALR generator makes of ``ksql.lark``, in the form that `parse` runs on.
 
 lark checks the grammar and builds the tables; our own loop runs them (`parse`).  That loop costs a fifth of lark's own,
-chooses keywords by the parser's state, and lets cached tables be used without importing lark at all.  The tables are kept in
-the user's cache directory, filed by lark version, layout of this file and hash of the grammar; a cache that is damaged,
-stale or not writable only costs the 0.2 s of building anew.
+chooses keywords by the parser's state, and lets the tables be used without importing lark at all.  Building Penstock writes
+them into the package (`write`).  Whoever changes the grammar has tables that are not of it: they are made when they are
+first needed, which takes 0.4 s, and kept in the user's cache directory, filed by lark version, layout of this file and hash
+of the grammar.  A file that is damaged, stale or not writable only costs that time again.
 
 Conventions of the grammar that this file turns into data:
 
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import re
@@ -33,6 +33,8 @@ LAYOUT = 3
 STARTS = ("statement", "expression", "type")
 END = "$END"
 GRAMMAR_PATH = Path(__file__).with_name("ksql.lark")
+BUILT_PATH = Path(__file__).with_name("tables.json")
+"""The tables that came with the package."""
 
 _WORD = re.compile(r"([A-Z]+)(\(\?=.*\))?", re.DOTALL)
 
@@ -98,18 +100,25 @@ class ParserTables:
 
 @functools.cache
 def tables() -> ParserTables:
-    """The grammar's tables, from the cache or built now; kept for the life of the process."""
+    """The grammar's tables, from the package, from the cache or built now; kept for the life of the process."""
     grammar = GRAMMAR_PATH.read_text(encoding="utf-8")
+    built = _read(BUILT_PATH)
+    if isinstance(built, dict) and built.get("of") == _digest(grammar) and (found := _sound(built)) is not None:
+        return found
     path = _cache_path(grammar)
-    data = _read_cache(path)
-    if data is not None:
-        try:
-            return _assemble(data)
-        except (KeyError, TypeError, ValueError, IndexError, re.error):
-            pass  # a damaged file: build anew, and overwrite it
+    if (found := _sound(_read(path))) is not None:
+        return found
     data = json.loads(json.dumps(_generate(grammar)))  # as the cache gives it back: lists, no tuples
     _write_cache(path, data)
     return _assemble(data)
+
+
+def _sound(data: object) -> ParserTables | None:
+    """The tables of a file, or None if there is none or it is damaged."""
+    try:
+        return None if data is None else _assemble(data)
+    except (KeyError, TypeError, ValueError, IndexError, re.error):
+        return None
 
 
 def _assemble(data: Any) -> ParserTables:
@@ -253,7 +262,18 @@ def conflicts(grammar: str) -> list[str]:
     return [line for line in collect.lines if "conflict" in line.lower()]
 
 
-# --- the cache -----------------------------------------------------------------------------
+# --- the files -----------------------------------------------------------------------------
+
+
+def write(path: Path = BUILT_PATH) -> None:
+    """Make the tables and write them to a file of the package: a step of its build."""
+    grammar = GRAMMAR_PATH.read_text(encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"of": _digest(grammar), **_generate(grammar)}, separators=(",", ":")), encoding="utf-8")
+
+
+def _digest(grammar: str) -> str:
+    return hashlib.sha256(f"{LAYOUT}\0{grammar}".encode()).hexdigest()
 
 
 def _cache_path(grammar: str) -> Path | None:
@@ -266,12 +286,14 @@ def _cache_path(grammar: str) -> Path | None:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if not base or base.startswith("~"):
         return None
+    import importlib.metadata  # takes 15 ms
+
     version = importlib.metadata.version("lark")
     digest = hashlib.sha256(f"{LAYOUT}\0{version}\0{grammar}".encode()).hexdigest()[:16]
     return Path(base) / "penstock" / f"grammar-{digest}.json"
 
 
-def _read_cache(path: Path | None) -> Any:
+def _read(path: Path | None) -> Any:
     if path is None:
         return None
     try:

@@ -48,7 +48,7 @@ def test_no_other_module_lies_at_the_root() -> None:
 
 @pytest.mark.xdist_group("packaging")
 def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    """Modules, grammar, py.typed, the built console and the compiled kernels; no tests, examples and benchmarks."""
+    """Modules, grammar and its tables, py.typed, the console and the kernels; no tests, examples and benchmarks."""
     command = [
         sys.executable,
         "-m",
@@ -72,4 +72,4 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     console = ROOT / "server" / "console" / "dist"
     expected |= {f"penstock/{p.relative_to(ROOT).as_posix()}" for p in console.rglob("*") if p.is_file()}
     (library,) = (n for n in names if n.removeprefix("penstock/kernels/") in LIBRARIES)
-    assert names == {*expected, "penstock/py.typed", library}
+    assert names == {*expected, "penstock/grammar/tables.json", "penstock/py.typed", library}
