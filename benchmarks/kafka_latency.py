@@ -11,7 +11,6 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
@@ -20,6 +19,7 @@ from apache_kafka import apache_kafka
 
 import penstock
 
+from .latency import one_by_one
 from .measure import percentile
 
 SETTLED_S = 3.0
@@ -36,24 +36,15 @@ PROMISED_MS = 150.0
 
 def latencies(database: penstock.Database, source: str, records: int, pause_s: float) -> tuple[list[float], list[float]]:
     """Of each record: ms until ``insert()`` is through, and until its row is read."""
-    inserted: list[float] = []
-    whole: list[float] = []
     with database.subscribe(f"SELECT * FROM {source} EMIT CHANGES;") as subscription:
         for number in range(10):  # what is made once: topics, clients
             database.insert("payments", [{"account": number, "amount": number}])
         assert database.wait_idle(120)
         while subscription.poll(SETTLED_S) is not None:
             pass
-        for number in range(records):
-            start = time.perf_counter()
-            database.insert("payments", [{"account": number % 10, "amount": number}])
-            inserted.append((time.perf_counter() - start) * 1e3)
-            row = subscription.poll(30)
-            assert row is not None and row.values[0] == number % 10, row
-            whole.append((time.perf_counter() - start) * 1e3)
-            time.sleep(pause_s)
-        assert subscription.poll() is None, "a row too many came, so times are not those of the records"
-    return inserted, whole
+        sent = ((number % 10, number) for number in range(records))
+        taken = list(one_by_one(database, subscription, sent, pause_s=pause_s))
+    return [each.inserted_ms for each in taken], [each.whole_ms for each in taken]
 
 
 def main() -> None:

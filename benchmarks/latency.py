@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import penstock
 
 from .lookups import KEYS, loaded
 from .measure import Measurement, Options, database, percentile, workload
@@ -14,6 +17,41 @@ from .throughput import PAYMENTS, TOTALS
 RECORDS = 1_000
 PAUSE_S = 0.003
 """Between two records, so that the engine is idle when one comes."""
+
+
+class Taken(NamedTuple):
+    """A record's row, and the ms from the beginning of ``insert()`` until it returned, and until the row was read."""
+
+    values: tuple[Any, ...]
+    inserted_ms: float
+    whole_ms: float
+
+
+def one_by_one(
+    database: penstock.Database,
+    subscription: Any,
+    records: Iterable[tuple[int, int]],
+    *,
+    pause_s: float = PAUSE_S,
+    before: Callable[[], object] = lambda: None,
+) -> Iterator[Taken]:
+    """Insert records one by one, each when the row of the one before was read, and a pause later.
+
+    Args:
+        subscription: a push query that puts out one row per record.
+        records: account and amount.
+        before: called before each.
+    """
+    for account, amount in records:
+        before()
+        start = time.perf_counter()
+        database.insert("payments", [{"account": account, "amount": amount}])
+        inserted_ms = (time.perf_counter() - start) * 1e3
+        row = subscription.poll(30)
+        assert row is not None and row.values[0] == account, row
+        yield Taken(row.values, inserted_ms, (time.perf_counter() - start) * 1e3)
+        time.sleep(pause_s)
+    assert subscription.poll() is None, "a row too many came, so times are not those of the records"
 
 
 @contextmanager
@@ -44,17 +82,11 @@ def latency(options: Options) -> Iterator[Measurement]:
             with db.subscribe(f"SELECT * FROM {source} EMIT CHANGES;") as subscription:
                 while subscription.poll(1.0) is not None:
                     pass  # the rows that the table holds already
-                for number in range(RECORDS):
-                    syncs.clear()
-                    start = time.perf_counter()
-                    db.insert("payments", [{"account": number % 10, "amount": number}])
-                    inserted.append((time.perf_counter() - start) * 1e3)
-                    row = subscription.poll(10)
-                    assert row is not None and row.values[0] == number % 10, row
-                    whole.append((time.perf_counter() - start) * 1e3)
-                    engine.append(whole[-1] - sum(syncs))
-                    time.sleep(PAUSE_S)
-                assert subscription.poll() is None, "a row too many came, so times are not those of the records"
+                records = [(number % 10, number) for number in range(RECORDS)]
+                for taken in one_by_one(db, subscription, records, before=syncs.clear):
+                    inserted.append(taken.inserted_ms)
+                    whole.append(taken.whole_ms)
+                    engine.append(taken.whole_ms - sum(syncs))
             yield Measurement(f"record to row of a {name}, p50", percentile(whole, 0.5), "ms", yardstick="fsync")
             yield Measurement(f"record to row of a {name}, p99", percentile(whole, 0.99), "ms", 10.0, "fsync")
             yield Measurement(
@@ -76,12 +108,9 @@ def latency_loaded(options: Options) -> Iterator[Measurement]:
         db.execute(PAYMENTS + TOTALS)
         whole = []
         with loaded(db), db.subscribe(f"SELECT * FROM totals WHERE account = {KEYS} EMIT CHANGES;") as subscription:
-            for number in range(1, LOADED_RECORDS + 1):
-                start = time.perf_counter()
-                db.insert("payments", [{"account": KEYS, "amount": number}])
-                row = subscription.poll(30)
-                assert row is not None and row.values[1] == number, row
-                whole.append((time.perf_counter() - start) * 1e3)
-                time.sleep(PAUSE_S)
+            records = [(KEYS, number) for number in range(1, LOADED_RECORDS + 1)]
+            for number, taken in enumerate(one_by_one(db, subscription, records), 1):
+                assert taken.values[1] == number, taken  # COUNT
+                whole.append(taken.whole_ms)
         yield Measurement("record to row of a loaded table, p50", percentile(whole, 0.5), "ms", yardstick="fsync")
         yield Measurement("record to row of a loaded table, p99", percentile(whole, 0.99), "ms", 30.0, "fsync")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import OffsetOutOfRangeError, PenstockError, StorageError
 from ..limits import TIMESTAMP_MS_MAX
-from ..storage.log.protocol import Commit, TopicPartition
+from ..storage.log.protocol import Commit, TopicConfig, TopicPartition
 from .appender import Append, Gathering
 from .batches import InvalidBatch, ReceivedBatch, decode_batches, encode_batch
 from .broker import LOGGER, Body, Broker, Client, handles
@@ -263,11 +263,9 @@ def _read(broker: Broker, client: Client, topic: str | None, item: Any, left: in
     }
     if topic is None:
         return {**answer, "error_code": ErrorCode.unknown_topic_id}
-    if not broker.may(client, "read", "topic", topic):
-        return {**answer, "error_code": ErrorCode.topic_authorization_failed}
-    config = broker.access.topic(topic)
-    if config is None or not 0 <= partition < config.partitions:
-        return {**answer, "error_code": ErrorCode.unknown_topic_or_partition}
+    config = _readable(broker, client, topic, partition)
+    if isinstance(config, ErrorCode):
+        return {**answer, "error_code": config}
     log = broker.access.log
     try:
         end, start = log.end_offset(topic, partition), log.start_offset(topic, partition)
@@ -287,6 +285,16 @@ def _read(broker: Broker, client: Client, topic: str | None, item: Any, left: in
         LOGGER.warning("%s-%d could not be read: %s", topic, partition, error)
         return {**answer, "error_code": ErrorCode.unknown_topic_or_partition if gone else ErrorCode.kafka_storage_error}
     return answer
+
+
+def _readable(broker: Broker, client: Client, topic: str, partition: int) -> TopicConfig | ErrorCode:
+    """The topic's configuration; an error if the client may not read it or the partition is not there."""
+    if not broker.may(client, "read", "topic", topic):
+        return ErrorCode.topic_authorization_failed
+    config = broker.access.topic(topic)
+    if config is None or not 0 <= partition < config.partitions:
+        return ErrorCode.unknown_topic_or_partition
+    return config
 
 
 @handles("list_offsets")
@@ -311,11 +319,9 @@ def _offset_of(broker: Broker, client: Client, topic: str, partition: int, times
         "leader_epoch": -1,
         "old_style_offsets": (),
     }
-    if not broker.may(client, "read", "topic", topic):
-        return {**answer, "error_code": ErrorCode.topic_authorization_failed}
-    config = broker.access.topic(topic)
-    if config is None or not 0 <= partition < config.partitions:
-        return {**answer, "error_code": ErrorCode.unknown_topic_or_partition}
+    config = _readable(broker, client, topic, partition)
+    if isinstance(config, ErrorCode):
+        return {**answer, "error_code": config}
     log = broker.access.log
     try:
         if timestamp == -1:

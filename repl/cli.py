@@ -14,6 +14,7 @@ from ..errors import PenstockError, StatementError
 from . import log_tools
 from .formats import FORMATS
 from .groups import add_arguments as add_group_arguments
+from .pairs import name_and_value
 from .serve_arguments import add_commands as add_serve_commands
 from .tools import TOOLS, add_tools, run_tool
 from .topics import add_topic_commands, run_topic_command
@@ -95,7 +96,7 @@ def _kafka(options: argparse.Namespace) -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise StatementError(f"{options.kafka_config} cannot be read: {error}") from error
         lines = [line.strip() for line in text.splitlines()]
-        found.update(_setting(line) for line in lines if line and not line.startswith("#"))
+        found.update(name_and_value("--set", line) for line in lines if line and not line.startswith("#"))
     if getattr(options, "kafka_servers", None) is not None:
         found["bootstrap.servers"] = options.kafka_servers
     if getattr(options, "service_id", None) is not None:
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        settings = {**_kafka(options), **dict(_setting(text) for text in options.set)}
+        settings = {**_kafka(options), **dict(name_and_value("--set", text) for text in options.set)}
         if options.command in TOOLS:
             return run_tool(options, settings, _print, _print_error, parser, _prompt_over)
         if options.command == "run":
@@ -162,13 +163,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read what we print has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushing at the end would meet it again
         return 141
-
-
-def _setting(text: str) -> tuple[str, str]:
-    name, found, value = text.partition("=")
-    if not found:
-        raise StatementError(f"--set takes NAME=VALUE, not {text}")
-    return name.strip(), value.strip()
 
 
 def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:

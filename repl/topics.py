@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import StatementError
+from .pairs import name_and_value
 
 __all__ = ["add_topic_commands", "run_topic_command"]
 
@@ -53,7 +53,7 @@ def run_topic_command(options: argparse.Namespace, show: Callable[[str], None]) 
     """
     from .. import connect
 
-    config: dict[str, object] = dict(_pair(text) for text in getattr(options, "config", ()))
+    config: dict[str, object] = dict(name_and_value("--config", text) for text in getattr(options, "config", ()))
     with connect(options.data, threads=0, create=options.action == "create") as database:
         match options.action:
             case "list":
@@ -71,13 +71,6 @@ def run_topic_command(options: argparse.Namespace, show: Callable[[str], None]) 
             case "describe":
                 _describe(database.describe_topic(options.name), show)
     return 0
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, found, value = text.partition("=")
-    if not found:
-        raise StatementError(f"--config takes NAME=VALUE, not {text}")
-    return name.strip(), value.strip()
 
 
 def _list(database: Any, everything: bool, show: Callable[[str], None]) -> None:

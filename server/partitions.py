@@ -7,7 +7,8 @@ import hmac
 import pyarrow as pa
 
 from ..errors import PenstockError
-from ..runtime.query.peers import KEY_HEADER, from_bytes, to_bytes
+from ..runtime.query.peers import KEY_HEADER
+from ..storage.values.arrow_streams import from_arrow_stream, to_arrow_stream
 from .accounts import Account
 from .http import ARROW, Request
 from .problems import BAD_REQUEST, NO_SUCH_COMMAND, NOT_ALLOWED, NOT_HERE, ApiError, api_error
@@ -40,7 +41,7 @@ class PartitionsApi:
                 raise ApiError(NOT_ALLOWED, "this is for the processes of the service only")
             if not asked or not all(part.isdecimal() for part in asked.split(",")):
                 raise ApiError(BAD_REQUEST, "partitions is a list of numbers")
-            keys = from_bytes(body) if body else None
+            keys = from_arrow_stream(body) if body else None
             columns = None if keys is None else [column.combine_chunks() for column in keys.columns]
             rows = database.partition_rows(query_id, [int(part) for part in asked.split(",")], columns)
         except pa.ArrowInvalid as error:
@@ -51,7 +52,7 @@ class PartitionsApi:
             raise api_error(error) from error
         if rows is None:
             raise ApiError(NOT_HERE, f"this process has not got the partitions {asked} of {query_id}")
-        return to_bytes(rows)
+        return to_arrow_stream(rows)
 
 
 __all__ = ["PartitionsApi"]

@@ -41,6 +41,7 @@ from ..runtime.clock import now_ms
 from ..runtime.host import Token, names_to_wait_for
 from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
+from ..storage.values.arrow_streams import from_arrow_stream, to_arrow_stream
 from .http import ARROW
 from .remote_examiner import RemoteExaminer
 from .remote_log import RemoteLog, RemoteLookup, bound, here_only
@@ -224,7 +225,7 @@ class RemoteDatabase(RemoteLog):
         answer = self._send("POST", "/query", json=request, headers={"accept": ARROW})
         if not answer.headers.get("content-type", "").startswith(ARROW):
             raise StatementError("this is no query that is answered once", suggestion="Use subscribe() or execute().")
-        table = pa.ipc.open_stream(pa.BufferReader(answer.content)).read_all()
+        table = from_arrow_stream(answer.content)
         metadata = table.schema.metadata
         schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
         final = metadata.get(b"penstock.final_message")
@@ -322,14 +323,11 @@ class RemoteDatabase(RemoteLog):
         sequence: int | None = None,
     ) -> Token:
         """See `Database.insert_many`."""
-        buffer = pa.BufferOutputStream()
-        names = []
+        names, streams = [], []
         for name, given in rows.items():
             source = self._source(name)
             arrays, times = columns_of(given, source, now_ms())
-            table = pa.table({**arrays, "ROWTIME": pa.array(times)})
-            with pa.ipc.new_stream(buffer, table.schema) as writer:
-                writer.write_table(table)
+            streams.append(to_arrow_stream(pa.table({**arrays, "ROWTIME": pa.array(times)})))
             names.append("`" + source.name.replace("`", "``") + "`")
         if not names:
             return Token()
@@ -338,8 +336,8 @@ class RemoteDatabase(RemoteLog):
         if sequence is not None:
             chosen["sequence"] = str(sequence)
         headers = {"penstock-streams": ",".join(quote(name, safe="") for name in names), "content-type": ARROW}
-        content = buffer.getvalue().to_pybytes()
-        return read_token(self._send("POST", "/v1/arrow", params=chosen, content=content, headers=headers).json()["token"])
+        answer = self._send("POST", "/v1/arrow", params=chosen, content=b"".join(streams), headers=headers)
+        return read_token(answer.json()["token"])
 
     def _source(self, name: str) -> DataSource:
         """A source of the known catalog; the catalog is fetched again if it is not there.  Raises: StatementError."""

@@ -20,6 +20,7 @@ from ..grammar.unparse import unparse
 from ..runtime.clients.records import RawRecord, to_python
 from ..runtime.host import Token
 from ..storage.log.protocol import FetchedRecords, OffsetReset
+from ..storage.values.arrow_streams import from_arrow_stream, to_arrow_stream
 from .http import ARROW
 from .tokens import read_token
 from .wire import result_of
@@ -80,7 +81,7 @@ class RemoteLog:
         given = {"offset": offset, "partition": partition, "reset": reset}
         chosen = {name: str(value) for name, value in given.items() if value is not None}
         answer = self._send("GET", f"{_place(topic)}/records", params=chosen, headers={"accept": ARROW})
-        for batch in pa.ipc.open_stream(pa.BufferReader(answer.content)):
+        for batch in from_arrow_stream(answer.content).to_batches():
             if not batch.num_rows:
                 continue
             columns = {name: batch.column(name) for name in batch.schema.names}
@@ -241,14 +242,11 @@ def _text(data: Any, what: str) -> str | None:
 
 
 def _columns(value: Mapping[str, Any]) -> str:
-    sink = pa.BufferOutputStream()
     try:
-        batch = pa.RecordBatch.from_pylist([dict(value)])
+        table = pa.Table.from_pylist([dict(value)])
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise StatementError(f"the value is not one that a typed topic holds: {error}") from error
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return base64.b64encode(sink.getvalue().to_pybytes()).decode()
+    return base64.b64encode(to_arrow_stream(table)).decode()
 
 
 __all__ = ["RemoteLog", "RemoteLookup", "bound", "here_only"]

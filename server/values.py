@@ -20,6 +20,7 @@ import pyarrow as pa
 from ..engine import types as t
 from ..engine.schema import Column, Schema
 from ..runtime.batch import python_values
+from ..storage.values.time_units import DAY_MS
 
 __all__ = ["encode", "field_json", "row_texts", "rows_of", "schema_json", "sql_types", "type_text"]
 
@@ -113,7 +114,7 @@ def _time(value: datetime.time) -> str:
 def _timestamp(value: Any) -> str:
     if isinstance(value, datetime.datetime):
         return value.isoformat(timespec="milliseconds")
-    days, ms = divmod(int(value), 86_400_000)
+    days, ms = divmod(int(value), DAY_MS)
     seconds, ms = divmod(ms, 1000)
     return f"{_far_date(days)}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ...errors import Span, StatementError, UnsupportedError
 from ...grammar import ast
+from ...storage.values.time_units import UNIT_MS
 from .. import types as t
 from ..expressions import nodes as n
 from ..expressions.arithmetic import as_decimal
@@ -21,7 +22,6 @@ from ..expressions.casts import can_cast
 from ..expressions.temporal_text import parse_timestamp
 from ..functions import near_misses
 from ..functions.registry import Function, LambdaOf, Registry, Special
-from ..functions.temporal import UNIT_MS
 from ..schema import WINDOW_BOUNDS
 from .bind_answers import bind_subquery, bind_window
 from .coercion import TEMPORAL, cast_hint, coerce, common_type, list_type

@@ -5,14 +5,7 @@ from __future__ import annotations
 from ...errors import StatementError
 from ...grammar import ast
 from ...limits import DURATION_MS_MAX
-
-UNIT_MS = {
-    "MILLISECOND": 1,
-    "SECOND": 1000,
-    "MINUTE": 60_000,
-    "HOUR": 3_600_000,
-    "DAY": 86_400_000,
-}
+from ...storage.values.time_units import DAY_MS, UNIT_MS
 
 
 def duration_text(ms: int) -> str:
@@ -39,7 +32,7 @@ def milliseconds(duration: ast.Duration) -> int:
     found = duration.amount * unit
     if found > DURATION_MS_MAX:
         raise StatementError(
-            f"{duration.amount} {duration.unit} is too long: at most {DURATION_MS_MAX // UNIT_MS['DAY']:,} days",
+            f"{duration.amount} {duration.unit} is too long: at most {DURATION_MS_MAX // DAY_MS:,} days",
             span=duration.span,
         )
     return found

@@ -13,6 +13,7 @@ from ...errors import StatementError
 from ...grammar import ast
 from ...limits import WINDOWS_PER_ROW_MAX
 from ...storage.formats import format_traits
+from ...storage.values.time_units import DAY_MS
 from ..catalog import Catalog, WindowInfo
 from ..expressions.nodes import (
     AggregateCall,
@@ -42,9 +43,10 @@ from .resolved import Grouping, Named, OutputColumn, ResolvedJoin, ResolvedQuery
 from .scope import Scope, SourceColumn, from_sources
 from .sink import SinkRequest, resolve_sink
 from .switches import check_query
+from .table_calls import TableCallColumns
 
-DEFAULT_GRACE_MS = 24 * 60 * 60 * 1000
-FINAL_KEPT_MS = 24 * 60 * 60 * 1000
+DEFAULT_GRACE_MS = DAY_MS
+FINAL_KEPT_MS = DAY_MS
 """Section 6: without GRACE PERIOD, a window takes late rows until a day after its start."""
 
 
@@ -346,29 +348,14 @@ class _Analysis:
 
     def _explode(self, items: tuple[Item, ...]) -> tuple[tuple[Item, ...], tuple[tuple[str, TableCall], ...]]:
         """Section 13: turn table functions into columns, one for each use."""
-        calls: list[tuple[str, TableCall]] = []
-
-        def change(node: TypedExpression) -> TypedExpression | None:
-            if not isinstance(node, TableCall):
-                return None
-            for argument in node.arguments:
-                for inner in table_calls_of(argument):
-                    raise StatementError(
-                        f"table functions cannot be nested: {inner.name} stands inside {node.name}", span=inner.span
-                    )
-            name = next((n for n, c in calls if c == node), None)
-            if name is None:
-                name = g.fresh_name("ROW", self.taken)
-                calls.append((name, node))
-            return ColumnRef(name, type=node.type, span=node.span)
-
-        items = tuple(replace(i, expression=transform(i.expression, change)) for i in items)
-        if calls and self._joined_kind() == "TABLE":
+        columns = TableCallColumns(self.taken)
+        items = tuple(replace(i, expression=transform(i.expression, columns.column_for)) for i in items)
+        first = next(iter(columns.names), None)
+        if first is not None and self._joined_kind() == "TABLE":
             raise StatementError(
-                f"the table function {calls[0][1].name} cannot be used on a table, only on a stream",
-                span=calls[0][1].span,
+                f"the table function {first.name} cannot be used on a table, only on a stream", span=first.span
             )
-        return items, tuple(calls)
+        return items, tuple((name, call) for call, name in columns.names.items())
 
     # --- keys ------------------------------------------------------------------------------------
 

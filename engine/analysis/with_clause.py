@@ -8,8 +8,8 @@ from typing import Literal
 
 from ...errors import Span, StatementError
 from ...grammar import ast
+from ...storage.values.time_units import UNIT_MS
 from ..catalog import WindowInfo
-from .durations import UNIT_MS
 
 FORMAT_PROPERTIES = frozenset(
     {

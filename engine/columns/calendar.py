@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-DAY_MS = 86_400_000
-
 
 def is_leap(year: int) -> bool:
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)

@@ -20,11 +20,12 @@ import pyarrow.compute as pc
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated, Failures, failures_at, failures_of
 from ...storage.values.java_doubles import format_double, format_doubles
+from ...storage.values.time_units import DAY_MS
 from .. import types as t
 from ..functions.aggregate_values import from_unscaled, unscaled
 from ..java.decimals import rounded_to_type
 from ..java.text import BLANKS
-from .temporal_text import DAY_MS, format_date, format_time, format_timestamp, parse_date, parse_time, parse_timestamp
+from .temporal_text import format_date, format_time, format_timestamp, parse_date, parse_time, parse_timestamp
 from .values import (
     from_numpy,
     from_python,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 
+from ...storage.values.time_units import DAY_MS
 from ..java.text import BLANKS
 from ..java.zones import offset_of
 
@@ -16,7 +17,6 @@ _DATE = re.compile(r"([+-]?\d{1,9})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
 _TIME = re.compile(r"(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?)?", re.ASCII)
 _ZONE = re.compile(r"(Z|z|[+-]\d{2}(?::?\d{2})?)$", re.ASCII)
 _TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?", re.ASCII)
-DAY_MS = 86_400_000
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 

@@ -19,6 +19,7 @@ from ...runtime.kernel import Segments, State, StateField
 from .. import types as t
 from .aggregate_numeric import add_up, signs
 from .aggregate_values import mask_of_nulls
+from .aggregator_base import AggregatorBase
 
 Floats = npt.NDArray[np.float64]
 Parts = Sequence[Floats]
@@ -40,7 +41,7 @@ _VERY_LARGE: Final = 2.0**900
 _SHRINK: Final = 100
 
 
-class Deviation:
+class Deviation(AggregatorBase):
     """STDDEV_SAMPLE, or with ``root=False`` STDDEV_SAMP, which in ksqlDB is the sample variance; 0.0 below two values.
 
     Values whose squares are beyond a DOUBLE (above 1e154) make the result infinite.
@@ -51,16 +52,13 @@ class Deviation:
 
     result_type = pa.float64()
     can_undo = True
-    can_merge = True
-    orderless = False
-    picks_from: int | None = None
     nested_state = True
 
     def __init__(self, type_: t.SqlType, *, root: bool) -> None:
         self._type = type_
         self._root = root
         dtype, arrow = (_FLOAT64, pa.float64()) if type_ == t.DOUBLE else (_INT64, pa.int64())
-        self.fields: tuple[StateField, ...] = (
+        self.fields = (
             StateField("SUM", dtype, arrow, dtype.type(0)),
             StateField("COUNT", _INT64, pa.int64(), 0),
             StateField("M2", _FLOAT64, pa.float64(), 0.0),
@@ -130,7 +128,7 @@ class Deviation:
         return pa.array(variance)
 
 
-class RunningDeviation:
+class RunningDeviation(AggregatorBase):
     """`Deviation` as in ksqlDB (``penstock.deviation`` = ``running``): rounded at every row, in the order of rows.
 
     The squared deviations are updated value by value (Youngs and Cramer): M2 += (n v - sum)^2 / (n (n - 1)).  Undone rows
@@ -139,9 +137,6 @@ class RunningDeviation:
 
     result_type = pa.float64()
     can_undo = True
-    can_merge = True
-    orderless = False
-    picks_from: int | None = None
     nested_state = True
 
     def __init__(self, type_: t.SqlType, *, root: bool) -> None:
@@ -196,7 +191,7 @@ class RunningDeviation:
         return pa.array(np.sqrt(np.maximum(variance, 0.0)) if self._root else variance)
 
 
-class Correlation:
+class Correlation(AggregatorBase):
     """CORRELATION: Pearson's coefficient of the rows in which neither is NULL; NaN where it is undefined.
 
     The state is COUNT, and the sums of x, y, x x, y y and x y.
@@ -204,16 +199,13 @@ class Correlation:
 
     result_type = pa.float64()
     can_undo = True
-    can_merge = True
-    orderless = False
-    picks_from: int | None = None
     nested_state = True
 
     def __init__(self) -> None:
         sums = [exact_sums.fields(prefix) for prefix in ("X_", "Y_", "XX_", "YY_", "XY_")]
         # Older stores have the rounded sums and COUNT; newer fields follow these.
         names = ("SUM_X", "SUM_Y", "SUM_XX", "SUM_YY", "SUM_XY")
-        self.fields: tuple[StateField, ...] = (
+        self.fields = (
             *(StateField(n, _FLOAT64, pa.float64(), 0.0) for n in names),
             StateField("COUNT", _INT64, pa.int64(), 0),
             *(field for _, *rest in sums for field in rest),

@@ -19,6 +19,7 @@ from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Segments, State, StateField
 from ...storage.values.canonical import canonical_doubles
 from .aggregate_values import hashable, mask_of_nulls, object_array, to_objects
+from .aggregator_base import AggregatorBase
 
 EXACT_MAX: Final = 1024
 """The number of values counted exactly; they take 8 KiB, as much as a sketch."""
@@ -31,14 +32,10 @@ _UNIT_BITS: Final = 64 - _REGISTER_BITS + 1
 Hashes = npt.NDArray[np.uint64]
 
 
-class CountDistinct:
+class CountDistinct(AggregatorBase):
     """The number of different values; NULL is not counted."""
 
     result_type = pa.int64()
-    can_undo = False
-    can_merge = True
-    orderless = False
-    picks_from: int | None = None
     nested_state = True
 
     def __init__(self) -> None:

@@ -29,6 +29,7 @@ from .aggregate_values import (
     object_array,
     to_objects,
 )
+from .aggregator_base import AggregatorBase
 
 Values = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -69,15 +70,12 @@ def last_of(segments: Segments, running: Values) -> Values:
     return running[segments.last]
 
 
-class Count:
+class Count(AggregatorBase):
     """COUNT(*) without arguments, else the number of arguments that are not NULL."""
 
     result_type = pa.int64()
     can_undo = True
-    can_merge = True
     orderless = True
-    picks_from: int | None = None
-    nested_state = False
 
     def __init__(self) -> None:
         self.fields = (_count_field(),)
@@ -104,14 +102,11 @@ class Count:
         return pa.array(state[0])
 
 
-class Sum:
+class Sum(AggregatorBase):
     """SUM of INT or BIGINT, which wrap; 0 for no values."""
 
     can_undo = True
-    can_merge = True
     orderless = True
-    picks_from: int | None = None
-    nested_state = False
 
     def __init__(self, type_: t.SqlType) -> None:
         self.result_type = t.to_arrow(type_)
@@ -161,18 +156,15 @@ def _items(array: Any) -> tuple[Int64s, Values]:
     return np.repeat(np.arange(len(array)), lengths), np.asarray(items.to_numpy(zero_copy_only=False))
 
 
-class SumDouble:
+class SumDouble(AggregatorBase):
     """SUM of DOUBLE: exact, and rounded once (`runtime/exact_sums.py`); 0.0 for no values."""
 
     result_type = pa.float64()
     can_undo = True
-    can_merge = True
     orderless = True
-    picks_from: int | None = None
-    nested_state = False
 
     def __init__(self) -> None:
-        self.fields: tuple[StateField, ...] = exact_sums.fields()
+        self.fields = exact_sums.fields()
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -218,7 +210,7 @@ def doubles(array: Any) -> Floats:
     return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
 
 
-class SumDecimal:
+class SumDecimal(AggregatorBase):
     """SUM of DECIMAL, of the argument's type.  It is kept exactly; while it has too many digits for the type the result is
     NULL.
 
@@ -226,10 +218,7 @@ class SumDecimal:
     """
 
     can_undo = True
-    can_merge = True
     orderless = True
-    picks_from: int | None = None
-    nested_state = False
 
     def __init__(self, type_: t.Decimal) -> None:
         self._codec = Codec(type_)
@@ -297,18 +286,16 @@ class SumDecimal:
         return self._codec.encode(state[0], present)
 
 
-class Average:
+class Average(AggregatorBase):
     """AVG of INT or BIGINT: sum / count in DOUBLE, 0.0 for no values.  The sum has 64 bits, and wraps."""
 
     result_type = pa.float64()
     can_undo = True
-    can_merge = True
     orderless = True
-    picks_from: int | None = None
     nested_state = True
 
     def __init__(self) -> None:
-        self.fields: tuple[StateField, ...] = (StateField("SUM", _INT64, pa.int64(), 0), _count_field())
+        self.fields = (StateField("SUM", _INT64, pa.int64(), 0), _count_field())
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -331,19 +318,17 @@ class Average:
         return quotients(state[0], state[1])
 
 
-class AverageDouble:
+class AverageDouble(AggregatorBase):
     """AVG of DOUBLE: the exact sum, rounded once, divided by the count; 0.0 for no values."""
 
     result_type = pa.float64()
     can_undo = True
-    can_merge = True
     orderless = True
-    picks_from: int | None = None
     nested_state = True
 
     def __init__(self) -> None:
         sum_, *rest = exact_sums.fields()
-        self.fields: tuple[StateField, ...] = (sum_, _count_field(), *rest)
+        self.fields = (sum_, _count_field(), *rest)
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -370,13 +355,8 @@ def quotients(sums: Values, counts: Values) -> Any:
     return pa.array(averages)
 
 
-class Extreme:
+class Extreme(AggregatorBase):
     """MIN and MAX; NULL for no values.  Text and bytes compare by their bytes, NaN is above all numbers."""
-
-    can_undo = False
-    can_merge = True
-    picks_from: int | None = None
-    nested_state = False
 
     def __init__(self, type_: t.SqlType, *, largest: bool) -> None:
         self._codec = Codec(type_)

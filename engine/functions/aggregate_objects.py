@@ -6,7 +6,7 @@ and how to get the result from it.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +20,13 @@ from ...runtime.kernel import Segments, State, StateField
 from ...storage.values.canonical import canonical
 from .. import types as t
 from .aggregate_values import Codec, from_objects, hashable, hashables_of, object_array, plain_type, to_objects
+from .aggregator_base import AggregatorBase
 
 HISTOGRAM_KEYS_MAX: Final = 1000
 """The distinct values that a HISTOGRAM counts, as in ksqlDB; later ones are ignored."""
 
 
-class ObjectAggregator(ABC):
+class ObjectAggregator(AggregatorBase):
     """The loop over groups and rows.
 
     Args:
@@ -33,10 +34,6 @@ class ObjectAggregator(ABC):
         column: converts results to the Arrow array of ``result_type``.
     """
 
-    can_undo = False
-    can_merge = True
-    orderless = False
-    picks_from: int | None = None
     nested_state = True
 
     def __init__(
@@ -50,7 +47,7 @@ class ObjectAggregator(ABC):
         self.result_type = result_type
         self._objects = objects
         self._column = column or partial(from_objects, type_=result_type)
-        self.fields: tuple[StateField, ...] = (StateField("STATE", np.dtype(object), plain_type(state_type), initial),)
+        self.fields = (StateField("STATE", np.dtype(object), plain_type(state_type), initial),)
 
     # What differs
 

@@ -15,9 +15,10 @@ from ...runtime.segmented import final_first, final_last, running_last
 from ...runtime.state_values import chosen, picked
 from .. import types as t
 from .aggregate_values import Codec, mask_of_nulls, object_array, to_objects
+from .aggregator_base import AggregatorBase
 
 
-class OneByOffset:
+class OneByOffset(AggregatorBase):
     """The first or the last value in processing order; NULLs are skipped unless ``ignore_nulls`` is off.
 
     The state keeps the sequence number of its value, so that of two merged sessions the earlier (or later) value wins.  If
@@ -25,8 +26,6 @@ class OneByOffset:
     presence.
     """
 
-    can_undo = False
-    orderless = False
     nested_state = True
 
     def __init__(self, type_: t.SqlType, *, latest: bool, ignore_nulls: bool, merges: bool = True) -> None:

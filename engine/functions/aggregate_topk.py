@@ -17,6 +17,7 @@ from ...runtime.kernel import Segments, State, StateField
 from ...storage.values.canonical import canonical
 from .. import types as t
 from .aggregate_values import Codec, mask_of_nulls, plain_type
+from .aggregator_base import AggregatorBase
 
 _NAN = -(2**63)
 """The key of NaN among DOUBLEs, below those of all numbers."""
@@ -35,7 +36,7 @@ class _Items:
     items: Any
 
 
-class TopK:
+class TopK(AggregatorBase):
     """TOPK: the k largest values, largest first; equal ones in order of arrival.  NULL is skipped.
 
     With further columns each item is a STRUCT of the value (``sort_col``) and those columns (``col0``, ..).  With
@@ -45,15 +46,12 @@ class TopK:
     fall as values rise; only the chosen items are gathered.
     """
 
-    can_undo = False
-    can_merge = True
-    orderless = False
     nested_state = True
 
     def __init__(self, type_: t.SqlType, k: int, others: Sequence[t.SqlType] = (), *, distinct: bool = False) -> None:
         self._k = k
         self._distinct = distinct
-        self.picks_from: int | None = 1
+        self.picks_from = 1
         self._codec = Codec(type_)
         self._names = ["sort_col", *(f"col{i}" for i in range(len(others)))] if others else []
         item = t.to_arrow(type_)

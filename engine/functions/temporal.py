@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from ...runtime.clock import now_ms
 from ...runtime.kernel import Evaluated, Failures, failures_of
+from ...storage.values.time_units import DAY_MS, UNIT_MS
 from ..columns.arrow import broadcast, by_setting, fail, from_numpy, int64s, length_of, null_mask, unit_word
-from ..columns.calendar import DAY_MS
 from ..java import time as java_time
 from ..java.time_columns import (
     format_dates,
@@ -26,8 +26,6 @@ from ..java.zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
 from .registry import scalar
 
 CATEGORY = "DATE / TIME"
-
-UNIT_MS = {"DAY": DAY_MS, "HOUR": 3_600_000, "MINUTE": 60_000, "SECOND": 1000, "MILLISECOND": 1}
 
 
 def unit_ms(unit: Any) -> int:

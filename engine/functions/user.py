@@ -57,6 +57,7 @@ from ...runtime.kernel import Evaluated, Segments, State, StateField, failures_o
 from .. import types as t
 from ..columns.sizes import bounded_broadcast
 from .aggregate_values import object_array
+from .aggregator_base import AggregatorBase
 from .registry import BUILT_INS, AggregateOverload, FunctionParameter, Overload, Registry, Signature, parse_signature
 from .user_types import AnnotationType, Shaper, as_sql, bind_variables, copier, pattern_of, shape_of
 
@@ -467,7 +468,7 @@ def _shaped(column: Any, inward: Shaper) -> list[Any]:
 # --- aggregates ----------------------------------------------------------------------------
 
 
-class UserAggregator:
+class UserAggregator(AggregatorBase):
     """An `Aggregator` over an object of a user's class.  A group's state is one Python value, replaced row by row."""
 
     def __init__(
@@ -495,8 +496,6 @@ class UserAggregator:
         self.result_type = t.to_arrow(result_type)
         self.can_undo = callable(getattr(it, "undo", None))
         self.can_merge = callable(getattr(it, "merge", None))
-        self.orderless = False
-        self.picks_from: int | None = None
         self.nested_state = isinstance(state_type, t.Array | t.Map | t.Struct)
         initial = self._closed(user_code.call(self._it.initialize))
         self.fields = (StateField("STATE", np.dtype(object), t.to_arrow(state_type), initial),)

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from ...runtime.batch import python_values
 from ...storage.values.arrow_calls import list_array, map_array
+from ...storage.values.time_units import DAY_MS
 from ..columns.arrow import flat, from_numpy, null_mask
 from ..columns.items import entries_of
 from ..types import (
@@ -37,7 +38,7 @@ from ..types import (
     Struct,
     to_arrow,
 )
-from .values import DAY_MS, Unfit, plain, shown, stored
+from .values import Unfit, plain, shown, stored
 
 _DOUBLE_INTEGERS = 2**53
 """Up to this bound every integer is exact as a DOUBLE."""

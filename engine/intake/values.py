@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...storage.values.time_units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from ..expressions.casts import text_of
 from ..expressions.temporal_text import parse_date, parse_time, parse_timestamp
 from ..types import (
@@ -56,7 +57,6 @@ from ..types import (
     Struct,
 )
 
-DAY_MS = 86_400_000
 _INTEGER_BITS: dict[SqlType, int] = {INTEGER: 32, BIGINT: 64}
 _INTEGER_TEXT = re.compile(r"[+-]?[0-9]{1,80}", re.ASCII)
 _NUMBER_TEXT = re.compile(r"[+-]?([0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?", re.ASCII)
@@ -392,8 +392,8 @@ def _timestamp(value: Any) -> int:
     return _count(value, "a time", -(2**63), 2**63 - 1, "milliseconds since 1970")
 
 
-_PER_UNIT = {"D": (86_400_000, 1), "h": (3_600_000, 1), "m": (60_000, 1), "s": (1000, 1), "ms": (1, 1), "us": (1, 1000)}
-_PER_UNIT |= {"ns": (1, 10**6), "ps": (1, 10**9), "fs": (1, 10**12), "as": (1, 10**15), "W": (7 * 86_400_000, 1)}
+_PER_UNIT = {"D": (DAY_MS, 1), "h": (HOUR_MS, 1), "m": (MINUTE_MS, 1), "s": (SECOND_MS, 1), "ms": (1, 1), "us": (1, 1000)}
+_PER_UNIT |= {"ns": (1, 10**6), "ps": (1, 10**9), "fs": (1, 10**12), "as": (1, 10**15), "W": (7 * DAY_MS, 1)}
 
 
 def _ticks(value: np.datetime64) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...storage.values.time_units import DAY_MS
 from ..columns.arrow import Floats, all_ascii, int64s, text_bytes, text_offsets
-from ..columns.calendar import DAY_MS
 from ..columns.items import Items, within_rows
 
 Hashes = npt.NDArray[np.uint32]

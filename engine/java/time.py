@@ -34,8 +34,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ...storage.values.time_units import DAY_MS, HOUR_MS
 from ..columns import calendar
-from ..columns.calendar import DAY_MS
 from .zones import UTC_ZONE, ZONE_TEXT, Zone, fixed_zone, offset_name, offset_of, zone_of, zone_of_text
 
 MONTHS = [
@@ -580,7 +580,7 @@ def _name(name: str, count: int) -> str:
 
 
 def _format_time_field(letter: str, count: int, time_ms: int) -> str:
-    hour, rest = divmod(time_ms, 3_600_000)
+    hour, rest = divmod(time_ms, HOUR_MS)
     match letter:
         case "a":
             return "PM" if hour >= 12 else "AM"

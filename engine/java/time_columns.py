@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from ...runtime.kernel import Failures
 from ...storage.values.arrow_calls import index_array
+from ...storage.values.time_units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from ..columns.arrow import (
     Bools,
     Int64s,
@@ -33,7 +34,6 @@ from ..columns.arrow import (
     text_offsets,
     with_nulls,
 )
-from ..columns.calendar import DAY_MS
 from . import time as java_time
 from .time import DATE_LETTERS, TIME_LETTERS, Field, LiteralText, field_value, parts_of
 from .zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
@@ -425,7 +425,7 @@ def _keys(field: Field, days: Int64s, time_ms: Int64s, instants: Int64s, offsets
     if letter in DATE_LETTERS:
         return days
     if letter in TIME_LETTERS:
-        unit, size = {"m": (60_000, 60), "s": (1000, 60), "S": (1, 1000), "n": (1, 1000)}.get(letter, (3_600_000, 24))
+        unit, size = {"m": (MINUTE_MS, 60), "s": (SECOND_MS, 60), "S": (1, 1000), "n": (1, 1000)}.get(letter, (HOUR_MS, 24))
         within: Int64s = time_ms // unit % size
         return time_ms if letter in "AN" else within
     if letter == "V":
@@ -472,7 +472,7 @@ def _format_layout(local: Int64s, layout: _Layout, missing: Bools) -> Any:
         "y": years.astype(np.int64) + 1970,
         "M": (months - years).astype(np.int64) + 1,
         "d": (dates - months).astype(np.int64) + 1,
-        "H": time_ms // 3_600_000,
+        "H": time_ms // HOUR_MS,
         "m": time_ms // 60_000 % 60,
         "s": time_ms // 1000 % 60,
     }

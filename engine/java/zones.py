@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from ...storage.values.time_units import HOUR_MS
+
 _OFFSET = re.compile(r"([+-])(\d\d?)(?::(\d\d)(?::(\d\d))?|(\d\d)(\d\d)?)?")
-OFFSET_MAX_MS = 18 * 3_600_000
+OFFSET_MAX_MS = 18 * HOUR_MS
 """Java's zones are at most 18 hours from UTC."""
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_MS = int((datetime(1, 1, 3) - _EPOCH).total_seconds() * 1000)

@@ -20,6 +20,7 @@ from ..analysis.bind import bind
 from ..analysis.projection import Item, name_items
 from ..analysis.resolved import Named
 from ..analysis.scope import FromSource, SourceColumn, check_internal_names
+from ..analysis.table_calls import TableCallColumns
 from ..expressions.nodes import (
     AggregateCall,
     Case,
@@ -277,23 +278,10 @@ class _Select:
 
     def _exploded(self, rows: Rows, items: tuple[Item, ...], orders: list[Any]) -> tuple[Rows, tuple[Item, ...], list[Any]]:
         """Table functions: each row becomes as many as its longest list has items; shorter lists are padded with NULL."""
-        calls: dict[TableCall, str] = {}
-
-        def change(node: TypedExpression) -> TypedExpression | None:
-            if not isinstance(node, TableCall):
-                return None
-            for argument in node.arguments:
-                for inner in table_calls_of(argument):
-                    raise StatementError(
-                        f"table functions cannot be nested: {inner.name} stands inside {node.name}", span=inner.span
-                    )
-            if node not in calls:
-                calls[node] = g.fresh_name("ROW", self.taken)
-            return ColumnRef(calls[node], type=node.type, span=node.span)
-
-        items = tuple(replace(i, expression=transform(i.expression, change)) for i in items)
-        orders = [o if isinstance(o, int) else transform(o, change) for o in orders]
-        lists = {name: self.evaluate(call, rows) for call, name in calls.items()}
+        calls = TableCallColumns(self.taken)
+        items = tuple(replace(i, expression=transform(i.expression, calls.column_for)) for i in items)
+        orders = [o if isinstance(o, int) else transform(o, calls.column_for) for o in orders]
+        lists = {name: self.evaluate(call, rows) for call, name in calls.names.items()}
         lengths = [pc.list_value_length(values).fill_null(0).to_numpy().astype(np.int64) for values in lists.values()]
         longest: Int64s = np.maximum.reduce(lengths)
         index = np.repeat(np.arange(rows.length, dtype=np.int64), longest)

@@ -18,7 +18,7 @@ from ..results import Message
 from .checking import Checked, Checking
 from .new_queries import next_query_id, register_copies, sources_of
 from .planning import copies, plan_query, ready
-from .replacement import check_columns_extend, check_may_replace, check_name, check_same_place
+from .replacement import check_columns_extend, check_may_replace, check_name, check_same_place, nothing_changed
 from .upgrade import check_upgrade
 
 
@@ -33,8 +33,7 @@ def check(checking: Checking, statement: ast.CreateAsSelect) -> Checked | Messag
     check_name(name, statement.span)
     existing = checking.catalog.sources.get(name)
     if existing is not None and statement.if_not_exists:
-        found = f"{existing.kind.lower()} {name} exists already; nothing was changed"
-        return Message(word, found, text, warning=True)
+        return nothing_changed(existing, word, text)
     _check_free(checking, statement, existing)
     query = plan_query(checking, statement.query, SinkRequest(kind, name, statement.properties))
     assert query.resolved is not None and query.resolved.sink is not None

@@ -13,7 +13,7 @@ from ..results import Message
 from ..state import Planned
 from .checking import Checked, Checking
 from .planning import plan_source_table, ready
-from .replacement import check_columns_extend, check_may_replace, check_name, check_same_place
+from .replacement import check_columns_extend, check_may_replace, check_name, check_same_place, nothing_changed
 from .source_definition import resolve_source
 
 
@@ -28,8 +28,7 @@ def check(checking: Checking, statement: ast.CreateSource) -> Checked | Message:
     check_name(name, statement.span)
     existing = checking.catalog.sources.get(name)
     if existing is not None and statement.if_not_exists:
-        found = f"{existing.kind.lower()} {name} exists already; nothing was changed"
-        return Message(word, found, text, warning=True)
+        return nothing_changed(existing, word, text)
     _check_replaceable(checking, statement, existing)
     made = resolve_source(checking, statement)
     if existing is not None:

@@ -27,12 +27,7 @@ def delete(context: Context, statement: ast.Delete) -> Message:
     Raises:
         StatementError: the source is not a table that accepts rows, or the condition does not name whole keys.
     """
-    try:
-        source = context.catalog.source(statement.target)
-        records.check_writable(context.catalog, source)
-    except StatementError as error:
-        error.span = error.span or statement.span
-        raise
+    source = records.writable_source(context.catalog, statement.target, statement.span)
     if source.kind != "TABLE":
         raise StatementError(
             f"{source.name} is a stream: what has happened cannot be deleted",

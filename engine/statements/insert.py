@@ -58,12 +58,7 @@ def checked_values(context: Context, statement: ast.InsertValues) -> tuple[DataS
     """The source, the values of its columns, and the timestamps in ms.  Raises: StatementError, if a row does not fit."""
     if not context.options.insert_values:
         raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
-    try:
-        source = context.catalog.source(statement.target)
-        records.check_writable(context.catalog, source)
-    except StatementError as error:
-        error.span = error.span or statement.span
-        raise
+    source = records.writable_source(context.catalog, statement.target, statement.span)
     names = _columns(source, statement)
     now = now_ms()
     times = np.full(len(statement.rows), now, np.int64)

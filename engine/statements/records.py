@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import ClientError, StatementError, StorageError
+from ...errors import ClientError, Span, StatementError, StorageError
 from ...runtime.clients.records import raw_columns
 from ...runtime.clock import now_ms
 from ...runtime.host import Token
@@ -43,6 +43,17 @@ def check_writable(catalog: Catalog, source: DataSource) -> None:
     refused = catalog.refused_write(source.topic)
     if refused is not None:
         raise StatementError(refused, suggestion="Write to what the query reads.")
+
+
+def writable_source(catalog: Catalog, name: str, span: Span) -> DataSource:
+    """The source with this name, into which rows can be inserted.  Raises: StatementError, with ``span``."""
+    try:
+        source = catalog.source(name)
+        check_writable(catalog, source)
+    except StatementError as error:
+        error.span = error.span or span
+        raise
+    return source
 
 
 def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], timestamps: npt.NDArray[np.int64]) -> Records:

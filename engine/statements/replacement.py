@@ -7,6 +7,7 @@ import re
 from ...errors import Span, StatementError
 from ..catalog import Catalog, DataSource
 from ..query_options import QueryOptions
+from ..results import Message
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -17,6 +18,13 @@ def check_name(name: str, span: Span) -> None:
         raise StatementError(
             f"a stream or table cannot be called {name}", span=span, suggestion="Use letters, digits, _ and - only."
         )
+
+
+def nothing_changed(existing: DataSource, command: str, text: str) -> Message:
+    """The answer to CREATE .. IF NOT EXISTS where the source exists; ``text`` is the statement's canonical text."""
+    return Message(
+        command, f"{existing.kind.lower()} {existing.name} exists already; nothing was changed", text, warning=True
+    )
 
 
 def check_may_replace(options: QueryOptions, existing: DataSource, kind: str, span: Span) -> None:

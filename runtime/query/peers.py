@@ -11,27 +11,14 @@ from typing import Any, Final
 import pyarrow as pa
 
 from ...errors import LogUnavailableError, StorageError
+from ...storage.values.arrow_streams import from_arrow_stream, to_arrow_stream
 
-__all__ = ["KEY_HEADER", "ask", "from_bytes", "to_bytes"]
+__all__ = ["KEY_HEADER", "ask"]
 
 KEY_HEADER: Final = "penstock-service-key"
 """The header with what only the processes of a service know (`Log.service_key`)."""
 _TIMEOUT_S: Final = 20.0
 _ARROW: Final = "application/vnd.apache.arrow.stream"
-
-
-def to_bytes(table: pa.Table) -> bytes:
-    """A table as an Arrow stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    made: bytes = sink.getvalue().to_pybytes()
-    return made
-
-
-def from_bytes(data: bytes) -> pa.Table:
-    """A table of an Arrow stream.  Raises: pyarrow.ArrowInvalid."""
-    return pa.ipc.open_stream(data).read_all()
 
 
 def ask(address: str, query_id: str, partitions: Sequence[int], keys: pa.Table | None, secret: str) -> pa.Table:
@@ -50,11 +37,11 @@ def ask(address: str, query_id: str, partitions: Sequence[int], keys: pa.Table |
     numbers = ",".join(map(str, partitions))
     url = f"{address}/v1/partitions/{urllib.parse.quote(query_id, safe='')}?partitions={numbers}"
     headers = {KEY_HEADER: secret, "content-type": _ARROW, "accept": _ARROW}
-    request = Request(url, b"" if keys is None else to_bytes(keys), headers, method="POST")
+    request = Request(url, b"" if keys is None else to_arrow_stream(keys), headers, method="POST")
     try:
         with _opener().open(request, timeout=_TIMEOUT_S) as answer:
             data: bytes = answer.read()
-            return from_bytes(data)
+            return from_arrow_stream(data)
     except urllib.error.HTTPError as error:
         said = error.read(2_000).decode("utf-8", "replace")
         if error.code in (404, 409, 429, 503):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..schemas.registry import SchemaRegistry, SchemaText
 from .base import Decoded, Encoded, SerdeOptions
 from .json import JsonSerde
 from .json_writer import json_column, objects_of_texts
-from .schema_serde import HEADER_BYTES, header, subject_of
+from .schema_serde import HEADER_BYTES, header, written_schema_id
 from .values import binary_array, binary_parts, malformed, nulls_of, row_count, without, without_prefix
 
 
@@ -45,10 +46,7 @@ class JsonSchemaSerde:
         Raises:
             StatementError: the registry refuses it.
         """
-        if self._options.schema_id is not None:
-            return self._options.schema_id
-        subject = subject_of(self._options.topic, self._options.is_key)
-        return self._registry.register(subject, self.schema_of(schema))
+        return written_schema_id(self._registry, self._options, partial(self.schema_of, schema))
 
     def _left_out(self, schema: pa.Schema) -> tuple[tuple[str, str], ...]:
         """The fields of a fixed schema that no column is for, and the JSON texts that stand there: the default or null.

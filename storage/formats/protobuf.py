@@ -37,7 +37,7 @@ from ..schemas.protobuf import (
 )
 from ..schemas.registry import SchemaRegistry, SchemaText, resolve
 from ..values.java_texts import fit_decimal, fit_integer
-from ..values.texts import DAY_MS
+from ..values.time_units import DAY_MS, HOUR_MS, MINUTE_MS
 from .base import Decoded, Encoded, SerdeOptions
 from .coercion import struct_coercion
 from .schema_serde import ReadRow, SchemaSerde, WriteRow
@@ -460,7 +460,7 @@ def _fill_date(target: Any, days: int) -> None:
 
 
 def _fill_time(target: Any, ms: int) -> None:
-    target.hours, target.minutes = ms // 3_600_000, ms // 60_000 % 60
+    target.hours, target.minutes = ms // HOUR_MS, ms // MINUTE_MS % 60
     target.seconds, target.nanos = ms // 1000 % 60, ms % 1000 * 1_000_000
 
 

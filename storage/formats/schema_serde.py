@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,17 @@ WriteRow = Callable[[tuple[Any, ...]], bytes | None]
 def subject_of(topic: str, is_key: bool) -> str:
     """The registry's subject of a topic's keys or values."""
     return f"{topic}-{'key' if is_key else 'value'}"
+
+
+def written_schema_id(registry: SchemaRegistry, options: SerdeOptions, schema_of: Callable[[], SchemaText]) -> int:
+    """The id of the schema with which records are written.  The schema is registered, unless ``options`` fix its id.
+
+    Raises:
+        StatementError: the registry refuses it, or ``schema_of`` does.
+    """
+    if options.schema_id is not None:
+        return options.schema_id
+    return registry.register(subject_of(options.topic, options.is_key), schema_of())
 
 
 def header(schema_id: int) -> bytes:
@@ -119,10 +131,7 @@ class SchemaSerde(ABC):
         Raises:
             StatementError: the registry refuses it.
         """
-        if self._options.schema_id is not None:
-            return self._options.schema_id
-        subject = subject_of(self._options.topic, self._options.is_key)
-        return self._registry.register(subject, self.schema_of(schema))
+        return written_schema_id(self._registry, self._options, partial(self.schema_of, schema))
 
     def decode(self, data: Any, schema: pa.Schema) -> Decoded:
         """See `Serde.decode`."""

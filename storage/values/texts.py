@@ -11,9 +11,7 @@ import pyarrow as pa
 
 from .java_texts import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, fit_decimal, parse_decimal, parse_double, shown
 from .java_texts import parse_integer as parse_integer
-
-DAY_MS = 86_400_000
-"""Milliseconds of a day; a TIME is less."""
+from .time_units import DAY_MS
 
 
 def parse_base64(text: str) -> bytes:

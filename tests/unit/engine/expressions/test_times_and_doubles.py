@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from penstock.engine import types as t
 from penstock.engine.expressions.casts import cast_array
-from penstock.engine.expressions.temporal_text import DAY_MS, parse_time, parse_timestamp
+from penstock.engine.expressions.temporal_text import parse_time, parse_timestamp
+from penstock.storage.values.time_units import DAY_MS
 
 
 @pytest.mark.parametrize("text", ["1970-01-01T24", "1970-01-01T24:00", "1970-01-01T24:00:00.000", "1970-01-02"])

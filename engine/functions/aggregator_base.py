@@ -1,0 +1,49 @@
+"""The base of the built-in aggregators: what an aggregate can do, said by the class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from ...runtime.batch import Bools
+from ...runtime.kernel import Segments, State, StateField
+
+__all__ = ["AggregatorBase"]
+
+
+class AggregatorBase(ABC):
+    """An aggregate function; `runtime.kernel.Aggregator` says what each member means.
+
+    A subclass sets ``fields``, ``result_type``, and those of the abilities below in which it differs.  The planner reads the
+    abilities to refuse a query; the operators read them to choose a quicker way.
+
+    Attributes:
+        can_undo: ``scan`` takes rows back.  Without it, the aggregate cannot stand over a table.
+        can_merge: ``merge`` works.  Without it, the aggregate cannot stand over session windows.
+        orderless: states that were made apart can be merged in any order.  With it, hopping windows share panes.
+        picks_from: the first argument of which ``scan`` reads few rows, so that they are fetched late; None: it reads all.
+        nested_state: ksqlDB keeps the state in an ARRAY, MAP or STRUCT.  With it, flat value formats are refused, as there.
+    """
+
+    fields: tuple[StateField, ...]
+    result_type: Any
+    can_undo: bool = False
+    can_merge: bool = True
+    orderless: bool = False
+    picks_from: int | None = None
+    nested_state: bool = False
+
+    @abstractmethod
+    def scan(
+        self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
+    ) -> tuple[State, State | None]:
+        """See `runtime.kernel.Aggregator.scan`."""
+
+    @abstractmethod
+    def merge(self, left: State, right: State) -> State:
+        """See `runtime.kernel.Aggregator.merge`."""
+
+    @abstractmethod
+    def result(self, state: State) -> Any:
+        """See `runtime.kernel.Aggregator.result`."""
